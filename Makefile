@@ -1,0 +1,54 @@
+# Every target starts from nothing but Python 3.11 or 3.12, make and a package index.
+#   make install EXTRA=gpu     for a machine with CUDA; the default looks for nvidia-smi
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
+EXTRA ?= $(shell command -v nvidia-smi >/dev/null 2>&1 && echo gpu || echo cpu)
+VENV := .venv
+BIN := $(VENV)/bin
+SWEEP := baseline=-0.5,-0.3,-0.2,-0.1,0,0.1,0.2,0.3 seed=0,1,2
+
+# uv does not read pip's settings; where pip has local wheels, a CPU torch may be among them,
+# elsewhere uv finds the CPU build by itself.
+ifneq ($(PIP_FIND_LINKS),)
+export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
+endif
+TORCH_BACKEND := $(if $(filter cpu,$(EXTRA)),$(if $(UV_FIND_LINKS),,--torch-backend=cpu),)
+
+.PHONY: help install demo test check bench figures clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(VENV)/.installed-$(EXTRA) ## Install into .venv by uv (EXTRA=cpu or gpu)
+
+$(VENV)/.installed-$(EXTRA): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] not in [(3, 11), (3, 12)] and "Python 3.11 or 3.12 is needed; make PYTHON=...")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python $(TORCH_BACKEND) \
+	    --constraints constraints.txt --compile-bytecode --editable '.[$(EXTRA),dev]'
+	touch $@
+
+demo: install ## Run the sweep over baselines on the embedded default, and its report
+	$(BIN)/asymrl sweep $(SWEEP)
+
+test: install ## Run all tests, with the real vLLM on CPU
+	$(BIN)/python -m pytest -q
+
+check: install ## Run ruff and mypy --strict
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: install ## Measure each stage on this machine, side by side with alternatives
+	$(BIN)/python scripts/bench_pipeline.py
+
+figures: install ## Make every figure of the theory part, from nothing
+	$(BIN)/asymrl bandit
+	$(BIN)/asymrl bandit experiment=policy_improvement
+
+clean: ## Remove the environment and caches; runs/ stays
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache dist build
