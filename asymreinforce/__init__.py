@@ -1,0 +1,7 @@
+"""Off-policy REINFORCE on language models, with a swept baseline.
+
+The architecture is told in `docs/architecture.md`; the algorithm stands in
+`asymreinforce/algorithm/objective.py`.
+"""
+
+__version__ = "0.1.0"

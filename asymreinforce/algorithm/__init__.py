@@ -1,0 +1,1 @@
+"""The objective and its diagnostics: tensors in, tensors out."""

@@ -1,0 +1,25 @@
+"""The failures that a user can mend, each with a message that says what, where and how."""
+
+
+class AsymreinforceError(Exception):
+    """Any failure that a user can mend; the command line prints its message and exits with 1."""
+
+
+class ConfigError(AsymreinforceError):
+    """A setting is unknown, out of range, or at odds with another."""
+
+
+class InputError(AsymreinforceError):
+    """A file or a row that a stage was given is missing, damaged or not what it claims to be."""
+
+
+class StorageError(AsymreinforceError):
+    """A directory cannot be written, a disk is full, or a published file no longer matches."""
+
+
+class EngineError(AsymreinforceError):
+    """An inference engine could not start, load a checkpoint or answer."""
+
+
+class TrainingError(AsymreinforceError):
+    """Training met a loss or gradient that is not finite, or ran out of device memory."""

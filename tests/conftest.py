@@ -1,0 +1,37 @@
+"""One torch thread a process, and the small things that many tests share."""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from asymreinforce.config import ExperimentConfig
+from tests import made
+
+# Noisy machines make deadlines fail, and a run that differs from the last cannot be repeated.
+settings.register_profile("steady", deadline=None, derandomize=True)
+settings.load_profile("steady")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_torch_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def random_policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random-start Llama with the embedded task's tokenizer: a few thousand parameters."""
+    return made.random_policy(tmp_path_factory.mktemp("policy") / "checkpoint", seed=0)
+
+
+@pytest.fixture
+def config(tmp_path: Path, random_policy: Path) -> ExperimentConfig:
+    """A small experiment on the random policy: 24 prompts of 4 samples, 6 steps."""
+    return made.config(tmp_path / "runs", policy=random_policy)
