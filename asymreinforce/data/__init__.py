@@ -1,0 +1,1 @@
+"""Files: atomic publication, stage directories, and the contracts between stages."""

@@ -1,0 +1,308 @@
+"""The parquet contracts between stages: one versioned schema each, and the only reader of each.
+
+| table       | one row is                                  | key                         |
+| ----------- | ------------------------------------------- | --------------------------- |
+| PROMPTS     | a question with its gold answer             | prompt_id                   |
+| ROLLOUTS    | a completion of the behaviour policy        | (prompt_id, sample)         |
+| VERDICTS    | what a grader says of a rollout             | (prompt_id, sample)         |
+| EVALUATIONS | a graded completion of a checkpoint         | (prompt_id, sample)         |
+| METRICS     | a training step, or a fixed slice at a step | step                        |
+| CURVES      | an evaluated checkpoint of an arm           | (arm, split, step)          |
+| SUMMARY     | an arm of a sweep                           | arm                         |
+
+Advantages are never stored: they are a function of (reward, group, baseline), made at train time.
+A completion's token ids and log-probabilities cannot be recomputed and are kept; text is untrusted.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from asymreinforce.errors import InputError
+
+FinishReason = Literal["stop", "length"]
+Status = Literal["ok", "no_answer", "timeout", "error"]
+STATUSES: tuple[Status, ...] = ("ok", "no_answer", "timeout", "error")
+UNJUDGED: tuple[Status, ...] = ("timeout", "error")
+"""Statuses that say nothing about the completion: the grader failed, not the answer."""
+
+
+class Contract(NamedTuple):
+    """A named schema with a version; `key` columns together are unique within a shard."""
+
+    name: str
+    version: int
+    schema: pa.Schema
+    key: tuple[str, ...]
+
+    @property
+    def label(self) -> str:
+        """The name and version as identities and files carry them, such as `rollouts/1`."""
+        return f"{self.name}/{self.version}"
+
+
+def _list_of(item: pa.DataType) -> pa.DataType:
+    # A list child that is not declared changes its name in a parquet round trip.
+    return pa.list_(pa.field("element", item, nullable=False))
+
+
+def _fields(required: dict[str, pa.DataType], nullable: dict[str, pa.DataType]) -> pa.Schema:
+    return pa.schema(
+        [pa.field(name, type_, nullable=False) for name, type_ in required.items()]
+        + [pa.field(name, type_) for name, type_ in nullable.items()]
+    )
+
+
+PROMPTS = Contract(
+    "prompts",
+    1,
+    _fields(
+        {"prompt_id": pa.string(), "question": pa.string(), "gold_answer": pa.string()},
+        {"level": pa.string(), "subject": pa.string(), "metadata": pa.string()},
+    ),
+    ("prompt_id",),
+)
+
+ROLLOUTS = Contract(
+    "rollouts",
+    1,
+    _fields(
+        {
+            "prompt_id": pa.string(),
+            "sample": pa.int32(),
+            "policy": pa.string(),
+            "prompt_token_ids": _list_of(pa.int32()),
+            "completion_token_ids": _list_of(pa.int32()),
+            "finish_reason": pa.string(),
+            "text": pa.string(),
+        },
+        {"behaviour_logps": _list_of(pa.float32()), "source_sample": pa.int64()},
+    ),
+    ("prompt_id", "sample"),
+)
+
+VERDICTS = Contract(
+    "verdicts",
+    1,
+    _fields(
+        {
+            "prompt_id": pa.string(),
+            "sample": pa.int32(),
+            "status": pa.string(),
+            "truncated": pa.bool_(),
+            "grader": pa.string(),
+            "grader_version": pa.string(),
+        },
+        {"score": pa.float64(), "extracted_answer": pa.string()},
+    ),
+    ("prompt_id", "sample"),
+)
+
+EVALUATIONS = Contract(
+    "evaluations",
+    1,
+    _fields(
+        {
+            "prompt_id": pa.string(),
+            "sample": pa.int32(),
+            "tokens": pa.int32(),
+            "finish_reason": pa.string(),
+            "text": pa.string(),
+            "status": pa.string(),
+        },
+        {"logp": pa.float64(), "score": pa.float64(), "extracted_answer": pa.string()},
+    ),
+    ("prompt_id", "sample"),
+)
+
+METRICS = Contract(
+    "metrics",
+    1,
+    _fields(
+        {"step": pa.int32(), "sequences": pa.int32(), "skipped_sequences": pa.int32()},
+        {
+            name: pa.float64()
+            for name in (
+                "loss",
+                "grad_norm",
+                "lr",
+                "reward",
+                "logp_correct",
+                "logp_incorrect",
+                "slice_logp_correct",
+                "slice_logp_incorrect",
+                "token_entropy",
+                "kl",
+                "ess",
+                "log_mean_weight",
+                "max_weight_share",
+                "validation_accuracy",
+            )
+        },
+    ),
+    ("step",),
+)
+
+CURVES = Contract(
+    "curves",
+    1,
+    _fields(
+        {
+            "arm": pa.string(),
+            "algorithm": pa.string(),
+            "baseline": pa.float64(),
+            "baseline_reference": pa.string(),
+            "seed": pa.int64(),
+            "policy_seed": pa.int64(),
+            "sampling_seed": pa.int64(),
+            "split": pa.string(),
+            "step": pa.int32(),
+            "prompts": pa.int32(),
+            "k": pa.int32(),
+            "accuracy": pa.float64(),
+            "accuracy_se": pa.float64(),
+            "pass_at_k": pa.float64(),
+            "distinct_answers": pa.float64(),
+            "length": pa.float64(),
+            "truncated": pa.float64(),
+            "evaluation": pa.string(),
+        },
+        {"entropy": pa.float64()},
+    ),
+    ("arm", "split", "step"),
+)
+
+SUMMARY = Contract(
+    "summary",
+    1,
+    _fields(
+        {
+            "arm": pa.string(),
+            "algorithm": pa.string(),
+            "baseline": pa.float64(),
+            "baseline_reference": pa.string(),
+            "seed": pa.int64(),
+            "policy_seed": pa.int64(),
+            "sampling_seed": pa.int64(),
+            "overrides": pa.string(),
+            "step": pa.int32(),
+            "behaviour_accuracy": pa.float64(),
+            "accuracy": pa.float64(),
+            "accuracy_se": pa.float64(),
+            "difference_se": pa.float64(),
+            "peak_accuracy": pa.float64(),
+            "peak_step": pa.int32(),
+            "k": pa.int32(),
+            "pass_at_k": pa.float64(),
+            "distinct_answers": pa.float64(),
+            "length": pa.float64(),
+            "truncated": pa.float64(),
+            "verdict": pa.string(),
+        },
+        {
+            "entropy": pa.float64(),
+            "logp_correct": pa.float64(),
+            "logp_incorrect": pa.float64(),
+            "kl": pa.float64(),
+            "ess": pa.float64(),
+            "seconds": pa.float64(),
+        },
+    ),
+    ("arm",),
+)
+
+CONTRACTS = (PROMPTS, ROLLOUTS, VERDICTS, EVALUATIONS, METRICS, CURVES, SUMMARY)
+
+
+def table(contract: Contract, columns: Mapping[str, Any]) -> pa.Table:
+    """Build a table of a contract; a nullable column that is not given is all null.
+
+    Raises `InputError` where a value does not fit its column or a required one is null.
+    """
+    rows = max((len(values) for values in columns.values()), default=0)
+    filled = {name: columns.get(name, [None] * rows) for name in contract.schema.names}
+    try:
+        result = pa.table(filled, schema=contract.schema)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, TypeError, UnicodeError) as error:
+        raise InputError(f"a row does not fit the contract {contract.label}: {error}") from error
+    return check(contract, result, where=contract.label)
+
+
+def write(path: Path, contract: Contract, rows: pa.Table, *, identity: str) -> None:
+    """Write rows as parquet with the contract's label and the shard's identity in the footer."""
+    metadata = {"contract": contract.label, "identity": identity}
+    pq.write_table(
+        rows.cast(contract.schema).replace_schema_metadata(metadata),
+        path,
+        compression="zstd",
+        write_page_checksum=True,
+    )
+
+
+def read(path: Path, contract: Contract, *, columns: list[str] | None = None) -> pa.Table:
+    """Read one parquet file of a contract and check what it claims to be.
+
+    Raises `InputError`, naming the file, where it is missing, truncated, of another contract or
+    version, lacks a column, holds a null that the contract forbids, or repeats a key.
+    """
+    label = read_label(path)
+    if label != contract.label:
+        raise InputError(
+            f"{path}: holds {label or 'no contract of this software'}, not {contract.label}; "
+            "point at a file of that contract, or make it again with this version"
+        )
+    try:
+        rows = pq.read_table(path, columns=columns, page_checksum_verification=True)
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"{path}: damaged parquet ({error}); run its stage again") from error
+    return check(contract, rows.replace_schema_metadata(None), where=str(path), columns=columns)
+
+
+def read_label(path: Path) -> str | None:
+    """Return the contract that a parquet file says it holds, None where it says nothing."""
+    try:
+        metadata = pq.read_schema(path).metadata or {}
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; run the stage that makes it") from None
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(
+            f"{path}: not readable as parquet ({error}); it may be truncated, make it again"
+        ) from error
+    label = metadata.get(b"contract")
+    return label.decode(errors="replace") if label else None
+
+
+def check(
+    contract: Contract, rows: pa.Table, *, where: str, columns: list[str] | None = None
+) -> pa.Table:
+    """Return the rows if they keep the contract; raise `InputError` that says where they do not."""
+    names = contract.schema.names if columns is None else columns
+    expected = pa.schema([contract.schema.field(name) for name in names])
+    absent = [name for name in names if name not in rows.schema.names]
+    if absent:
+        raise InputError(f"{where}: lacks the column {', '.join(absent)} of {contract.label}")
+    for field in expected:
+        found = rows.schema.field(field.name).type
+        if found != field.type:
+            raise InputError(f"{where}: column {field.name} is {found}, not {field.type}")
+        if not field.nullable and (nulls := rows.column(field.name).null_count):
+            raise InputError(f"{where}: {nulls} of {len(rows)} rows have no {field.name}")
+    if set(contract.key) <= set(names):
+        _check_unique(rows, contract, where=where)
+    return rows
+
+
+def _check_unique(rows: pa.Table, contract: Contract, *, where: str) -> None:
+    keys = rows.group_by(list(contract.key)).aggregate([([], "count_all")])
+    if len(keys) == len(rows):
+        return
+    first = keys.filter(pc.greater(keys.column("count_all"), 1)).slice(0, 1).to_pylist()[0]
+    key = ", ".join(f"{name}={first[name]}" for name in contract.key)
+    raise InputError(
+        f"{where}: {len(rows) - len(keys)} rows repeat a key of {contract.label}, such as {key}; "
+        "each must stand once"
+    )

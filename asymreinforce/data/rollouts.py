@@ -1,0 +1,231 @@
+"""Reading rollouts with their verdicts, chunk by chunk, in a seeded order.
+
+A set of rollouts is cut both ways: shard `s003-p00012` holds block 3 of the samples of chunk 12 of
+the prompts. A *chunk* (all blocks of the same prompts) is the unit of reading: it holds whole
+groups, and memory holds one or two at a time, whatever the size of the set. The order of an epoch
+permutes the chunks and then the prompts of each; every arm of a sweep reads the same order.
+
+Shapes: B sequences.
+"""
+
+import itertools
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from asymreinforce.data import contracts
+from asymreinforce.data.store import Store
+from asymreinforce.errors import InputError
+
+VERDICT_COLUMNS = ["prompt_id", "sample", "status", "score", "truncated"]
+
+
+def shard_name(*, block: int, chunk: int) -> str:
+    """Name the shard of one block of samples and one chunk of prompts."""
+    return f"rollouts-s{block:03d}-p{chunk:05d}.parquet"
+
+
+def first_shards(rollouts: Store, *, samples: int) -> list[str]:
+    """Name the shards that hold the first `samples` samples of every prompt of a set.
+
+    Raises `InputError` where the set was never planned to hold so many.
+    """
+    blocks = math.ceil(samples / int(rollouts.identity["sampling"]["samples_per_block"]))
+    chunks = sorted({name.split("-p")[1].split(".")[0] for name in rollouts.planned})
+    names = [shard_name(block=b, chunk=int(c)) for b in range(blocks) for c in chunks]
+    if absent := set(names) - set(rollouts.planned):
+        raise InputError(
+            f"{rollouts.directory}: holds fewer than {samples} samples of each prompt "
+            f"({len(absent)} shards more are needed); run 'asymrl generate' and 'asymrl score' "
+            f"with sampling.samples_per_prompt={samples}"
+        )
+    return names
+
+
+class Rows(NamedTuple):
+    """Rollouts with their verdicts; the rows of a prompt stand together, in order of sample."""
+
+    prompt_id_B: np.ndarray
+    sample_B: np.ndarray
+    group_B: np.ndarray
+    """An integer per row, equal for the rows of one group."""
+    prompts: list[np.ndarray]
+    completions: list[np.ndarray]
+    score_B: np.ndarray
+    """NaN where the completion was not judged or gave no answer."""
+    status_B: np.ndarray
+    truncated_B: np.ndarray
+
+    def take(self, rows: np.ndarray) -> "Rows":
+        """Return some of the rows, in the order given."""
+        return Rows(
+            self.prompt_id_B[rows],
+            self.sample_B[rows],
+            self.group_B[rows],
+            [self.prompts[row] for row in rows],
+            [self.completions[row] for row in rows],
+            self.score_B[rows],
+            self.status_B[rows],
+            self.truncated_B[rows],
+        )
+
+    @property
+    def group_starts(self) -> np.ndarray:
+        """The row at which each group starts, and the number of rows at the end."""
+        changes = np.flatnonzero(np.diff(self.group_B)) + 1
+        return np.concatenate([[0], changes, [len(self.group_B)]]).astype(int)
+
+
+def concatenate(parts: list[Rows]) -> Rows:
+    """Join rows end to end; groups of different parts stay different, be they of one prompt."""
+    offsets = np.cumsum([0, *(int(part.group_B.max(initial=-1)) + 1 for part in parts[:-1])])
+    return Rows(
+        np.concatenate([part.prompt_id_B for part in parts]),
+        np.concatenate([part.sample_B for part in parts]),
+        np.concatenate([p.group_B + offset for p, offset in zip(parts, offsets, strict=True)]),
+        [tokens for part in parts for tokens in part.prompts],
+        [tokens for part in parts for tokens in part.completions],
+        np.concatenate([part.score_B for part in parts]),
+        np.concatenate([part.status_B for part in parts]),
+        np.concatenate([part.truncated_B for part in parts]),
+    )
+
+
+class ScoredRollouts:
+    """A set of rollouts and the verdicts on it, of which the first `samples` of a prompt are used.
+
+    Raises `InputError` where a shard is missing or damaged, or where the verdicts are of other
+    rollouts.
+    """
+
+    def __init__(self, rollouts: Store, verdicts: Store, *, samples: int):
+        self._rollouts, self._verdicts, self.samples = rollouts, verdicts, samples
+        if verdicts.identity.get("rollouts") != rollouts.hash:
+            raise InputError(
+                f"{verdicts.directory}: holds verdicts on other rollouts than "
+                f"{rollouts.directory}; run 'asymrl score' for these"
+            )
+        self.shards = first_shards(rollouts, samples=samples)
+        self.chunks = sorted({name.split("-p")[1] for name in self.shards})
+
+    def fingerprint(self) -> dict[str, str]:
+        """Name the contents of the shards in use; more samples appended later do not change it."""
+        return {
+            "rollouts": self._rollouts.fingerprint(self.shards),
+            "verdicts": self._verdicts.fingerprint(self.shards),
+        }
+
+    def prompts_in(self, chunk: str) -> int:
+        """Return the number of prompts of a chunk without reading it."""
+        receipt = self._rollouts.receipt(f"rollouts-s000-p{chunk}")
+        if receipt is None:
+            raise InputError(
+                f"{self._rollouts.directory}: chunk {chunk} is not published; "
+                "run 'asymrl generate' again"
+            )
+        return int(receipt.facts["prompts"])
+
+    @property
+    def prompts(self) -> int:
+        """The number of prompts of the set."""
+        return sum(self.prompts_in(chunk) for chunk in self.chunks)
+
+    def verdict_columns(self) -> Iterator[pa.Table]:
+        """Yield the verdicts in use, a chunk at a time, without the rollouts themselves."""
+        for chunk in self.chunks:
+            yield self._verdicts_of(chunk)
+
+    def read(self, chunk: str) -> Rows:
+        """Read a chunk: its rollouts joined with their verdicts, sorted by prompt and sample."""
+        columns = ["prompt_id", "sample", "prompt_token_ids", "completion_token_ids"]
+        table = pa.concat_tables(
+            contracts.read(self._rollouts.path(name), contracts.ROLLOUTS, columns=columns)
+            for name in self._of(chunk)
+        )
+        table = self._first_samples(table)
+        verdicts = self._verdicts_of(chunk)
+        for key in ("prompt_id", "sample"):
+            if not table.column(key).equals(verdicts.column(key)):
+                raise InputError(
+                    f"{self._verdicts.directory}: chunk {chunk} does not hold one verdict for each "
+                    f"rollout of {self._rollouts.directory}; run 'asymrl score' again"
+                )
+        group = _one_array(table.column("prompt_id")).dictionary_encode().indices
+        table = table.append_column("group", group.cast(pa.int64()))
+        order = pc.sort_indices(table, sort_keys=[("group", "ascending"), ("sample", "ascending")])
+        table, verdicts = table.take(order), verdicts.take(order)
+        return Rows(
+            table.column("prompt_id").to_numpy(zero_copy_only=False),
+            table.column("sample").to_numpy(),
+            table.column("group").to_numpy(),
+            _token_lists(table.column("prompt_token_ids")),
+            _token_lists(table.column("completion_token_ids")),
+            verdicts.column("score").to_numpy(),
+            verdicts.column("status").to_numpy(zero_copy_only=False),
+            verdicts.column("truncated").to_numpy(zero_copy_only=False).astype(bool),
+        )
+
+    def batches(self, *, prompts: int, seed: int, start: int = 0) -> Iterator[Rows]:
+        """Yield, without end, the rows of `prompts` whole groups at a time, from batch `start` on.
+
+        Epoch after epoch in a new order; what is skipped at the start is not read.
+        """
+        skip = start * prompts
+        epoch, skip = divmod(skip, self.prompts)
+        pending: list[Rows] = []
+        wanted = prompts
+        while True:
+            for part in self._epoch(seed=seed, epoch=epoch, skip=skip):
+                starts = part.group_starts
+                groups, done = len(starts) - 1, 0
+                while groups - done >= wanted:
+                    rows = np.arange(starts[done], starts[done + wanted])
+                    yield concatenate([*pending, part.take(rows)])
+                    pending, done, wanted = [], done + wanted, prompts
+                if done < groups:
+                    pending.append(part.take(np.arange(starts[done], starts[groups])))
+                    wanted -= groups - done
+            epoch, skip = epoch + 1, 0
+
+    def _epoch(self, *, seed: int, epoch: int, skip: int) -> Iterator[Rows]:
+        """Yield the chunks of an epoch in its order, each with its prompts permuted."""
+        for index in np.random.default_rng([seed, epoch]).permutation(len(self.chunks)):
+            count = self.prompts_in(self.chunks[index])
+            if skip >= count:
+                skip -= count
+                continue
+            rows = self.read(self.chunks[index])
+            starts = rows.group_starts
+            order = np.random.default_rng([seed, epoch, index]).permutation(count)[skip:]
+            skip = 0
+            yield rows.take(np.concatenate([np.arange(starts[g], starts[g + 1]) for g in order]))
+
+    def _of(self, chunk: str) -> list[str]:
+        return [name for name in self.shards if name.endswith(f"-p{chunk}")]
+
+    def _verdicts_of(self, chunk: str) -> pa.Table:
+        parts = []
+        for name in self._of(chunk):
+            path, receipt = self._verdicts.path(name), self._verdicts.receipt(name)
+            graded = self._rollouts.receipt(name)
+            if receipt and graded and receipt.facts["rollouts_sha256"] != graded.sha256:
+                raise InputError(f"{path}: judges another version of {name}; run 'asymrl score'")
+            parts.append(contracts.read(path, contracts.VERDICTS, columns=VERDICT_COLUMNS))
+        return self._first_samples(pa.concat_tables(parts))
+
+    def _first_samples(self, table: pa.Table) -> pa.Table:
+        return table.filter(pc.less(table.column("sample"), self.samples)).combine_chunks()
+
+
+def _one_array(column: pa.ChunkedArray) -> pa.Array:
+    return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
+
+
+def _token_lists(column: pa.ChunkedArray) -> list[np.ndarray]:
+    lists = _one_array(column)
+    values, offsets = lists.values.to_numpy(), lists.offsets.to_numpy()
+    return [values[start:end] for start, end in itertools.pairwise(offsets)]

@@ -1,0 +1,220 @@
+"""The store: one stage's output directory, named by its identity.
+
+    runs/<experiment>/<stage>/<identity>/
+        plan.json            the identity and the shards to come; published first
+        <shard>              a parquet file or a checkpoint directory
+        <shard>.receipt      the identity's hash, the shard's size and SHA-256; makes it valid
+        manifest.json        the receipts of all shards, and the stage's counts; closes
+        provenance/          versions, host, times: recorded, never compared
+
+*Identity* is what determines the bytes: settings, fingerprints of inputs, schema versions. A re-run
+fills every shard that is missing or invalid; a plan may grow (more samples, more checkpoints to
+evaluate), and shards that are there stay untouched.
+"""
+
+import datetime
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from asymreinforce.data import files
+from asymreinforce.errors import ConfigError, InputError, StorageError
+
+HASH_LENGTH = 16
+
+
+class Receipt(NamedTuple):
+    """What makes a shard valid: whose it is, its size in bytes, its SHA-256, and some counts."""
+
+    identity: str
+    bytes: int
+    sha256: str
+    facts: dict[str, Any]
+
+
+def hash_of(value: Any) -> str:
+    """Return a short hash of a JSON value, equal for equal values whatever the order of keys."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:HASH_LENGTH]
+
+
+class Store:
+    """One stage directory: plan, publish, missing, close, provenance.
+
+    `Store(parent, identity)` is a stage's own (created by `plan`); `Store.open(directory)` is a
+    reader's. Raises `InputError` where what is on disk is absent, damaged or of another identity,
+    and `StorageError` where it cannot be written.
+    """
+
+    def __init__(self, parent: Path, identity: Mapping[str, Any], *, pinned: Path | None = None):
+        self.identity = dict(identity)
+        self.hash = hash_of(self.identity)
+        self.directory = pinned or parent / self.hash
+        if pinned and (pinned / "plan.json").exists():
+            self._require_same_identity(files.read_json(pinned / "plan.json")["identity"])
+
+    @classmethod
+    def open(cls, directory: Path) -> "Store":
+        """Open a directory that a stage has planned, to read it."""
+        plan_path = directory / "plan.json"
+        if not plan_path.exists():
+            raise InputError(f"{directory}: not a stage directory, it has no plan.json")
+        plan = files.read_json(plan_path)
+        if not isinstance(plan, dict) or not isinstance(plan.get("identity"), dict):
+            raise InputError(f"{plan_path}: not a plan; delete the directory, run the stage again")
+        store = cls(directory.parent, plan["identity"], pinned=directory)
+        if store.hash != plan.get("hash"):
+            raise InputError(f"{plan_path}: was changed by hand; its identity has another hash")
+        return store
+
+    @property
+    def planned(self) -> tuple[str, ...]:
+        """The names of the shards that the plan announces, in order."""
+        path = self.directory / "plan.json"
+        return tuple(files.read_json(path)["shards"]) if path.exists() else ()
+
+    def plan(self, shards: Iterable[str]) -> None:
+        """Publish the identity and the shards to come, or add shards to a plan that is there."""
+        files.make_directory(self.directory)
+        files.remove_leftovers(self.directory)
+        before = self.planned
+        after = (*before, *(name for name in shards if name not in before))
+        if after != before:
+            plan = {"identity": self.identity, "hash": self.hash, "shards": after}
+            files.publish_json(self.directory / "plan.json", plan)
+
+    def receipt(self, name: str) -> Receipt | None:
+        """Return a shard's receipt, or None where it is not published; the shard is not read."""
+        path, receipt_path = self.directory / name, self.directory / f"{name}.receipt"
+        if not (path.exists() and receipt_path.exists()):
+            return None
+        try:
+            receipt = Receipt(**files.read_json(receipt_path))
+        except (InputError, TypeError):
+            return None
+        return receipt if receipt.identity == self.hash else None
+
+    def is_valid(self, name: str) -> bool:
+        """Tell whether a shard is published and its bytes still match its receipt."""
+        receipt = self.receipt(name)
+        path = self.directory / name
+        return (
+            receipt is not None
+            and files.size(path) == receipt.bytes
+            and files.sha256(path) == receipt.sha256
+        )
+
+    def missing(self, shards: Iterable[str] | None = None) -> list[str]:
+        """Return the shards, of those given or of the plan, that are absent or damaged."""
+        return [n for n in (self.planned if shards is None else shards) if not self.is_valid(n)]
+
+    def publish(
+        self, name: str, write: Callable[[Path], None], *, facts: Mapping[str, Any] | None = None
+    ) -> None:
+        """Let `write` make a shard (a file, or a directory), then publish it and its receipt."""
+        receipt_path = self.directory / f"{name}.receipt"
+        files.remove(receipt_path)
+        path = files.make_directory((self.directory / name).parent) / Path(name).name
+        files.publish(path, write)
+        receipt = Receipt(self.hash, files.size(path), files.sha256(path), dict(facts or {}))
+        files.publish_json(receipt_path, receipt._asdict())
+
+    def drop(self, name: str) -> None:
+        """Remove a shard and its receipt: retention of checkpoints."""
+        files.remove(self.directory / f"{name}.receipt")
+        files.remove(self.directory / name)
+
+    def path(self, name: str) -> Path:
+        """Return the path of a valid shard; raise `InputError` where it is absent or damaged."""
+        if not self.is_valid(name):
+            state = "damaged (its checksum differs)" if self.receipt(name) else "not published"
+            raise InputError(
+                f"{self.directory / name}: {state}; run the stage that makes it again, "
+                "it fills what is missing or invalid and leaves the rest"
+            )
+        return self.directory / name
+
+    def fingerprint(self, shards: Iterable[str] | None = None) -> str:
+        """Return a hash of this identity and of the contents of its shards (all, or those given).
+
+        It is what the next stage puts into its own identity. Raises `InputError` where a shard is
+        not published.
+        """
+        sums = {}
+        for name in self.planned if shards is None else shards:
+            receipt = self.receipt(name)
+            if receipt is None:
+                raise InputError(f"{self.directory / name}: not published; run its stage again")
+            sums[name] = receipt.sha256
+        return hash_of([self.hash, sums])
+
+    def close(self, facts: Mapping[str, Any] | None = None) -> None:
+        """Publish the manifest: every planned shard is there."""
+        manifest = {
+            "hash": self.hash,
+            "shards": {name: self._sum(name) for name in self.planned},
+            "facts": dict(facts or {}),
+        }
+        if self._manifest() != json.loads(json.dumps(manifest)):
+            files.publish_json(self.directory / "manifest.json", manifest)
+
+    def is_complete(self) -> bool:
+        """Tell whether the manifest covers every planned shard and each is valid."""
+        manifest = self._manifest()
+        return (
+            manifest is not None
+            and set(manifest["shards"]) == set(self.planned)
+            and not self.missing()
+        )
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The counts that the stage closed with."""
+        manifest = self._manifest()
+        return dict(manifest["facts"]) if manifest else {}
+
+    def record(self, provenance: Mapping[str, Any]) -> None:
+        """Write down where, when and with what this run of the stage worked; never compared."""
+        now = datetime.datetime.now(datetime.UTC)
+        directory = files.make_directory(self.directory / "provenance")
+        name = f"{now:%Y%m%dT%H%M%S%f}-{os.getpid()}.json"
+        entry = {"written": now.isoformat(timespec="seconds"), **provenance}
+        files.publish_json(directory / name, entry)
+
+    def _manifest(self) -> dict[str, Any] | None:
+        """Read the manifest; an absent or damaged one is none, and the next close rewrites it."""
+        try:
+            manifest = files.read_json(self.directory / "manifest.json")
+        except InputError:
+            return None
+        return manifest if isinstance(manifest, dict) and "shards" in manifest else None
+
+    def _sum(self, name: str) -> str:
+        receipt = self.receipt(name)
+        if receipt is None:
+            raise StorageError(f"{self.directory / name}: vanished before its stage could close")
+        return receipt.sha256
+
+    def _require_same_identity(self, other: Mapping[str, Any]) -> None:
+        differing = differing_keys(self.identity, other)
+        if differing:
+            raise ConfigError(
+                f"{self.directory}: was made with other settings ({', '.join(differing)}); "
+                "use those, or point at another directory"
+            )
+
+
+def differing_keys(left: Any, right: Any, *, prefix: str = "") -> list[str]:
+    """Name the dotted keys in which two identities differ, with both values."""
+    if not (isinstance(left, Mapping) and isinstance(right, Mapping)):
+        return [] if left == right else [f"{prefix}: {left!r} is not {right!r}"]
+    return [
+        line
+        for key in sorted({*left, *right})
+        for line in differing_keys(
+            left.get(key), right.get(key), prefix=f"{prefix}.{key}" if prefix else key
+        )
+    ]

@@ -1,0 +1,157 @@
+"""A stage directory: identity, atomic shards, resumption, and what is told when it is damaged."""
+
+from pathlib import Path
+
+import pytest
+
+from asymreinforce.data import files
+from asymreinforce.data.store import Store, differing_keys, hash_of
+from asymreinforce.errors import ConfigError, InputError, StorageError
+from tests import killing, made
+
+IDENTITY = {"stage": "made", "lr": 0.1, "nested": {"seed": 0}}
+SHARDS = ["a.bin", "sub/b.bin", "c"]
+
+
+def fill(parent: Path) -> None:
+    """Write three shards, one of them in a folder and one a directory, and close."""
+    store = Store(parent, IDENTITY)
+    store.plan(SHARDS)
+    for name in store.missing():
+        store.publish(name, writer(name))
+    store.record({"run": 1})
+    store.close({"shards": len(SHARDS)})
+
+
+def writer(name: str):  # type: ignore[no-untyped-def]
+    def write(path: Path) -> None:
+        if name == "c":
+            path.mkdir()
+            (path / "inside.bin").write_bytes(b"c" * 1000)
+        else:
+            path.write_bytes(name.encode() * 1000)
+
+    return write
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    fill(tmp_path)
+    return Store(tmp_path, IDENTITY)
+
+
+def test_equal_identities_have_equal_hashes_whatever_the_order_of_keys() -> None:
+    assert hash_of({"a": 1, "b": 2.5}) == hash_of({"b": 2.5, "a": 1})
+    assert hash_of({"a": 1}) != hash_of({"a": 2})
+
+
+def test_a_complete_directory_is_left_alone(store: Store, tmp_path: Path) -> None:
+    before = made.stamps(store.directory)
+    assert store.is_complete()
+    fill(tmp_path)
+    assert made.stamps(store.directory) == before
+
+
+@pytest.mark.parametrize("name", SHARDS)
+def test_a_damaged_shard_alone_is_made_again(store: Store, tmp_path: Path, name: str) -> None:
+    untouched, before = made.payload(store.directory), made.stamps(store.directory)
+    path = store.directory / name
+    target = path / "inside.bin" if path.is_dir() else path
+    content = bytearray(target.read_bytes())
+    content[500] ^= 1
+    target.write_bytes(content)
+    assert store.missing() == [name] and not store.is_complete()
+    with pytest.raises(InputError, match="damaged"):
+        store.path(name)
+    fill(tmp_path)
+    assert made.payload(store.directory) == untouched
+    after = made.stamps(store.directory)
+    changed = {key for key in before if before[key] != after[key]}
+    assert {key.removesuffix(".receipt").split("/inside")[0] for key in changed} == {name}
+
+
+def test_killed_at_every_point_the_rerun_gives_the_same_payload(tmp_path: Path) -> None:
+    points = killing.failpoints(tmp_path / "points", fill, tmp_path / "untouched")
+    assert len(points) == 4 * (1 + 2 * 3 + 1 + 1)  # plan, shards and receipts, provenance, manifest
+    untouched = made.payload(tmp_path / "untouched")
+    for number in range(1, len(points) + 1):
+        parent = tmp_path / f"killed-{number}"
+        killing.kill_at(number, fill, parent)
+        assert killing.run(fill, parent) == 0
+        assert made.payload(parent) == untouched, points[number - 1]
+
+
+def test_a_plan_can_grow_and_what_was_there_stays(store: Store) -> None:
+    before = made.stamps(store.directory)
+    store.plan([*SHARDS, "d.bin"])
+    assert not store.is_complete() and store.missing() == ["d.bin"]
+    store.publish("d.bin", writer("d.bin"))
+    store.close()
+    after = made.stamps(store.directory)
+    assert store.is_complete()
+    assert all(after[name] == before[name] for name in before if name.startswith(("a", "s", "c")))
+
+
+def test_the_fingerprint_of_some_shards_does_not_change_when_more_are_added(store: Store) -> None:
+    before = store.fingerprint(SHARDS)
+    store.plan(["d.bin"])
+    store.publish("d.bin", writer("d.bin"))
+    assert store.fingerprint(SHARDS) == before != store.fingerprint()
+
+
+def test_a_pinned_directory_of_another_identity_names_the_differing_keys(store: Store) -> None:
+    other = {"stage": "made", "lr": 0.2, "nested": {"seed": 1}}
+    with pytest.raises(ConfigError, match=r"lr: 0\.2 is not 0\.1.*nested\.seed: 1 is not 0"):
+        Store(store.directory.parent, other, pinned=store.directory)
+
+
+def test_differing_keys_are_dotted_and_show_both_values() -> None:
+    assert differing_keys({"a": {"b": 1}}, {"a": {"b": 2}}) == ["a.b: 1 is not 2"]
+    assert differing_keys({"a": 1}, {}) == ["a: 1 is not None"]
+
+
+def test_a_directory_without_a_plan_is_not_a_stage(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"it has no plan\.json"):
+        Store.open(tmp_path)
+
+
+def test_a_plan_changed_by_hand_is_refused(store: Store) -> None:
+    path = store.directory / "plan.json"
+    path.write_text(path.read_text().replace("0.1", "0.3"))
+    with pytest.raises(InputError, match="changed by hand"):
+        Store.open(store.directory)
+
+
+@pytest.mark.parametrize("name", ["plan.json", "manifest.json", "a.bin.receipt"])
+def test_a_damaged_json_never_ends_in_a_traceback(store: Store, name: str) -> None:
+    (store.directory / name).write_text('{"identity": ')
+    try:
+        Store.open(store.directory).is_complete()
+    except InputError as error:
+        assert name in str(error)
+    else:
+        assert not Store.open(store.directory).is_complete()
+
+
+def test_a_disk_that_is_full_is_said_to_be_full_and_nothing_is_left(tmp_path: Path) -> None:
+    def write(path: Path) -> None:
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(StorageError, match="the disk is full; free some space"):
+        files.publish(tmp_path / "x", write)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_where_a_directory_is_needed_is_said(tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("")
+    with pytest.raises(StorageError, match="a file stands where a directory is needed"):
+        files.make_directory(tmp_path / "runs" / "x")
+
+
+def test_what_a_dead_process_left_half_written_is_removed(tmp_path: Path) -> None:
+    dead, alive = tmp_path / ".tmp-999999999-x", tmp_path / ".tmp-1-x"
+    dead.write_text("")
+    alive.write_text("")
+    files.remove_leftovers(tmp_path)
+    assert not dead.exists() and alive.exists()
