@@ -1,0 +1,105 @@
+"""Progress for people and for logs: a bar with rate and time left, or plain lines.
+
+On a terminal a long stage shows a bar; where the output is no terminal (CI, a log file, one of
+several arms in parallel) it prints a line every so often. Everything goes to standard error.
+"""
+
+import contextlib
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+Advance = Callable[[int], None]
+SECONDS_BETWEEN_LINES = 20.0
+
+
+def say(message: str) -> None:
+    """Print one clear line to standard error."""
+    print(message, file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def bar(description: str, *, total: int, unit: str, done: int = 0) -> Iterator[Advance]:
+    """Yield `advance(n)`, which reports n more units of `total`; `done` were there before."""
+    reporter = _terminal_bar if sys.stderr.isatty() else _lines
+    with reporter(description, total, unit, done) as advance:
+        yield advance
+
+
+@contextlib.contextmanager
+def silent(description: str, *, total: int, unit: str, done: int = 0) -> Iterator[Advance]:
+    """Take the place of `bar` where nobody watches."""
+    yield lambda count: None
+
+
+@contextlib.contextmanager
+def _terminal_bar(description: str, total: int, unit: str, done: int) -> Iterator[Advance]:
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(show_speed=True),
+        MofNCompleteColumn(),
+        TextColumn(unit),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task(description, total=total, completed=done)
+        yield lambda count: progress.advance(task, count)
+
+
+@contextlib.contextmanager
+def _lines(description: str, total: int, unit: str, done: int) -> Iterator[Advance]:
+    start = last = time.monotonic()
+    count = done
+
+    def advance(more: int) -> None:
+        nonlocal last, count
+        count += more
+        now = time.monotonic()
+        if now - last >= SECONDS_BETWEEN_LINES and count < total:
+            last = now
+            rate = (count - done) / (now - start)
+            left = (total - count) / rate if rate else float("nan")
+            say(f"{description}: {count}/{total} {unit}, {rate:.1f}/s, {left:.0f} s left")
+
+    yield advance
+    if count > done:
+        say(f"{description}: {count}/{total} {unit} in {time.monotonic() - start:.1f} s")
+
+
+@contextlib.contextmanager
+def watch(
+    description: str, *, total: int, unit: str, count: Callable[[], int], every_s: float = 0.5
+) -> Iterator[None]:
+    """Show the progress of other processes: `count()` is asked for what is done, of `total`."""
+    stopped = threading.Event()
+    done = count()
+
+    def follow(advance: Advance) -> None:
+        seen = done
+        while not stopped.wait(every_s):
+            now = count()
+            if now > seen:
+                advance(now - seen)
+                seen = now
+        advance(max(0, count() - seen))
+
+    with bar(description, total=total, unit=unit, done=done) as advance:
+        thread = threading.Thread(target=follow, args=(advance,), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stopped.set()
+            thread.join()

@@ -1,0 +1,69 @@
+"""The bridge from typer to Hydra: typer owns the subcommand, Hydra everything behind it.
+
+Overrides, groups, `-m`, `--cfg job`, sweepers and launchers work as in any Hydra program, since it
+is `hydra.main` that runs the job.
+"""
+
+import functools
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from asymreinforce.errors import ConfigError
+
+Job = Callable[[Any], Any]
+
+
+def conf_directory() -> Path:
+    """The shipped configuration: `conf/` of a checkout, or `cli/conf/` of an installed wheel."""
+    here = Path(__file__).resolve().parent
+    installed = here / "conf"
+    return installed if installed.is_dir() else here.parent / "conf"
+
+
+def run_hydra(
+    job: Job, overrides: Sequence[str], *, config_name: str = "config", elsewhere: bool = False
+) -> None:
+    """Run a job on the composed configuration, or on several under `-m`.
+
+    What the job raises passes through, unless it runs `elsewhere` (in a launcher's processes).
+    Raises `ConfigError` where Hydra cannot compose a configuration.
+    """
+    import hydra
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    raised: list[BaseException] = []
+
+    @functools.wraps(job)
+    def kept(cfg: Any) -> None:
+        # Hydra would print a job's failure in its own words before it passes it on.
+        try:
+            job(cfg)
+        except Exception as error:
+            raised.append(error)
+
+    GlobalHydra.instance().clear()
+    arguments, sys.argv = sys.argv, ["asymrl", *overrides]
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    main = hydra.main(
+        version_base="1.3", config_path=str(conf_directory()), config_name=config_name
+    )
+    try:
+        main(job if elsewhere else kept)()
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(describe(error)) from error
+    finally:
+        sys.argv = arguments
+    if raised:
+        raise raised[0]
+
+
+def describe(error: Exception) -> str:
+    """Say in one or two lines why a configuration cannot be composed."""
+    lines = [line.strip() for line in f"{error}\n{error.__cause__ or ''}".splitlines()]
+    kept = [line for line in lines if line and not line.startswith(("full_key", "object_type"))]
+    return "\n  ".join(kept) + "\n  ('--cfg job' prints every setting; see 'asymrl COMMAND --help')"

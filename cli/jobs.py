@@ -1,0 +1,87 @@
+"""The jobs that Hydra runs: a composed configuration in, a call of the library out.
+
+Module-level functions, because launchers send them to other processes by name. A `DictConfig`
+never leaves this file.
+"""
+
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from asymreinforce.config import ExperimentConfig, parse
+from asymreinforce.data.store import Store
+from asymreinforce.progress import say
+
+COLLECTED: list[ExperimentConfig] = []
+
+
+def config_of(cfg: DictConfig) -> ExperimentConfig:
+    """Resolve and parse a composed configuration; a `ConfigError` says what is wrong with it."""
+    values: Any = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    return parse(values)
+
+
+def init_job(cfg: DictConfig) -> None:
+    """asymrl init."""
+    from asymreinforce.experiment import inputs
+
+    checkpoint, prompts = inputs.init(config_of(cfg))
+    say(f"prompts: {prompts.directory}")
+    say(f"behaviour policy: {checkpoint}")
+
+
+def generate_job(cfg: DictConfig) -> None:
+    """asymrl generate."""
+    from asymreinforce.experiment import inputs
+
+    store = inputs.run_generate(config_of(cfg))
+    say(f"rollouts: {store.directory} ({_state(store)})")
+
+
+def score_job(cfg: DictConfig) -> None:
+    """asymrl score."""
+    from asymreinforce.experiment import inputs
+
+    store = inputs.run_score(config_of(cfg))
+    say(f"verdicts: {store.directory} ({_state(store)})")
+
+
+def train_job(cfg: DictConfig) -> None:
+    """asymrl train: what goes wrong is raised."""
+    from asymreinforce.experiment.arm import train_arm
+
+    store = train_arm(config_of(cfg))
+    best = store.facts["best_step"]
+    say(
+        f"arm: {store.directory} ({_state(store)}, {store.facts['steps']} steps"
+        + (f", best on validation at step {best})" if best else ")")
+    )
+
+
+def arm_job(cfg: DictConfig) -> None:
+    """One arm of a sweep: what goes wrong is recorded, and the others go on."""
+    from asymreinforce import progress
+    from asymreinforce.experiment.arm import run_arm
+
+    progress.bar = progress.silent
+    run_arm(config_of(cfg))
+
+
+def collect_job(cfg: DictConfig) -> None:
+    """Take down an arm's configuration, which is all that the first pass of a sweep does."""
+    COLLECTED.append(config_of(cfg))
+
+
+def evaluate_job(cfg: DictConfig) -> None:
+    """asymrl evaluate."""
+    from asymreinforce.experiment.evaluation import report_skipped, run_evaluation
+    from asymreinforce.experiment.summary import summarise
+    from cli.tables import print_summary
+
+    config = config_of(cfg)
+    report_skipped(config)
+    print_summary(summarise(config, run_evaluation(config)))
+
+
+def _state(store: Store) -> str:
+    return "complete" if store.is_complete() else "in part"

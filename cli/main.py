@@ -1,0 +1,236 @@
+"""`asymrl`: typer owns the subcommands, Hydra everything behind KEY=VALUE.
+
+Nothing heavy is imported here, so that `asymrl --help` answers at once.
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(
+    name="asymrl",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help=(
+        "Off-policy REINFORCE on language models: one frozen policy, one set of rollouts, a swept "
+        "baseline (Arnal et al. 2025, arXiv 2506.20520).\n\n"
+        "Stages meet in parquet files below runs/<name>/; each can be killed and run again. "
+        "Every command works with no argument, in this order, on an embedded tiny policy:\n\n"
+        "  asymrl init && asymrl generate && asymrl score && asymrl train && asymrl evaluate\n\n"
+        "  asymrl sweep baseline=-0.3,-0.1,0,0.1 seed=0,1,2     does all of it, for many arms"
+    ),
+)
+
+PAPER_SWEEP = {"baseline": "-0.5,-0.3,-0.2,-0.1,0,0.1,0.2,0.3", "seed": "0,1,2"}
+HYDRA = {"ignore_unknown_options": True, "allow_extra_args": True}
+Settings = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[KEY=VALUE]...",
+        help="Settings and groups, as Hydra takes them; '--cfg job' prints all, with values.",
+        show_default=False,
+    ),
+]
+
+
+@app.command(context_settings=HYDRA)
+def init(settings: Settings = None) -> None:
+    """Lay out a task's prompts and make (or fetch) the behaviour policy.
+
+    asymrl init                                      the embedded task and policy, about a minute
+
+    asymrl init policy.seed=1                        another behaviour policy
+
+    asymrl init model=checkpoint policy.source=DIR   a Hugging Face checkpoint
+    """
+    _run("init_job", settings)
+
+
+@app.command(context_settings=HYDRA)
+def generate(settings: Settings = None) -> None:
+    """Sample rollouts of the frozen behaviour policy, with log-probabilities.
+
+    asymrl generate                                  8 samples of 4,800 prompts, by vLLM
+
+    asymrl generate sampling.samples_per_prompt=16   8 more of each; the others stay as they are
+
+    asymrl generate engine=transformers              where vLLM cannot be installed
+    """
+    _run("generate_job", settings)
+
+
+@app.command(context_settings=HYDRA)
+def score(settings: Settings = None) -> None:
+    """Judge the rollouts: a verdict each, in grader processes that can be killed.
+
+    asymrl score
+
+    asymrl score task.grader=math reward.time_limit_s=10
+    """
+    _run("score_job", settings)
+
+
+@app.command(context_settings=HYDRA)
+def train(settings: Settings = None) -> None:
+    """Train one arm: V(x) = reference(x) + baseline, A = r - V.
+
+    asymrl train baseline=-0.1                       just below the mean reward: stable
+
+    asymrl train baseline=0.1                        above it: collapses
+
+    asymrl train algorithm=positives_only            what a baseline is compared with
+
+    asymrl train --cfg job                           print the configuration, train nothing
+    """
+    _run("train_job", settings)
+
+
+@app.command(context_settings=HYDRA)
+def evaluate(settings: Settings = None) -> None:
+    """Evaluate every checkpoint of every arm on held-out prompts, and sum up.
+
+    asymrl evaluate
+
+    asymrl evaluate evaluation.sampling.temperature=0.1 evaluation.sampling.top_p=0.95
+    """
+    _run("evaluate_job", settings)
+
+
+@app.command(context_settings=HYDRA)
+def sweep(settings: Settings = None) -> None:
+    """Train and evaluate many arms on the same rollouts; do first whatever is missing.
+
+    asymrl sweep                                     the paper's eight baselines, three seeds
+
+    asymrl sweep baseline=-0.2,0 seed=0,1            any keys, comma-separated
+
+    asymrl sweep 'algorithm=asymre,positives_only'   groups as well
+
+    Arms that are complete are skipped; one that fails does not stop the others.
+    """
+    from asymreinforce.experiment.sweep import run_sweep
+    from cli import jobs
+    from cli.bridge import run_hydra
+    from cli.tables import print_summary
+
+    overrides = with_default_sweep(settings or [])
+    own = [o for o in overrides if not o.startswith(("hydra/launcher", "hydra.launcher"))]
+    jobs.COLLECTED.clear()
+    run_hydra(jobs.collect_job, ["--multirun", "hydra/launcher=basic", *own])
+    if not jobs.COLLECTED:  # --cfg and its like print and compose no arm
+        return
+    arms = list(jobs.COLLECTED)
+
+    def launch() -> None:
+        run_hydra(jobs.arm_job, ["--multirun", *overrides], elsewhere=True)
+
+    result = run_sweep(arms, launch=launch)
+    if result.summary is not None:
+        print_summary(result.summary)
+        if arms[0].sweep.report:
+            _report(arms[0].directory)
+    for arm in result.failed:
+        where = f" (log: {arm.log})" if arm.log else ""
+        typer.echo(f"failed: arm {arm.arm}: {arm.error}{where}", err=True)
+    if result.failed:
+        raise typer.Exit(1)
+
+
+@app.command(context_settings=HYDRA)
+def bandit(settings: Settings = None) -> None:
+    """Run the theory bench: the paper's tabular bandit, its limit and its phase transition.
+
+    asymrl bandit                                    Section 5.1: Figs. 1 and 7
+
+    asymrl bandit experiment=policy_improvement      40 iterations of 500 steps: Fig. 2
+
+    asymrl bandit experiment=phase_diagram           also stale_mu, sampled_groups, rival_updates
+
+    asymrl bandit baseline=-0.3,-0.1,0 baseline_reference=behaviour_mean seed=0,1,2 arms=50
+    """
+    from cli.bandit import bandit_job, hydra_overrides
+    from cli.bridge import run_hydra
+
+    run_hydra(bandit_job, hydra_overrides(settings or []), config_name="bandit")
+
+
+@app.command()
+def report(
+    directory: Annotated[
+        Path, typer.Argument(help="An experiment directory.", show_default=True)
+    ] = Path("runs/cups"),
+) -> None:
+    """Write report.html and figures of what is in an experiment directory.
+
+    asymrl report
+
+    asymrl report runs/my-experiment
+    """
+    _report(directory)
+
+
+@app.command()
+def env() -> None:
+    """Print versions, devices, cores, memory and disk, for bug reports."""
+    from cli.environment import describe
+
+    typer.echo(describe())
+
+
+def with_default_sweep(settings: list[str]) -> list[str]:
+    """Add the paper's sweep where the settings name neither a baseline nor a seed nor a sweep."""
+    keys = {setting.split("=", 1)[0].lstrip("+") for setting in settings}
+    values = [setting.split("=", 1)[1] for setting in settings if "=" in setting]
+    if keys & set(PAPER_SWEEP) or any("," in value for value in values):
+        return settings
+    return [*settings, *(f"{key}={value}" for key, value in PAPER_SWEEP.items())]
+
+
+def _run(job: str, settings: list[str] | None) -> None:
+    from cli import jobs
+    from cli.bridge import run_hydra
+
+    run_hydra(getattr(jobs, job), settings or [])
+
+
+def _report(directory: Path) -> None:
+    from asymreinforce.analysis.report import write_report
+
+    typer.echo(f"report: {write_report(directory)}", err=True)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; an error that a user can mend is one message and exit code 1."""
+    from asymreinforce.errors import AsymreinforceError
+
+    # Read once, when torch is imported, here and in every process that is started from here. Two
+    # threads a process under contention cost thirty times the CPU time; settings named `threads`
+    # raise it where it pays.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    outcome: Any = None
+    try:
+        outcome = app(arguments, standalone_mode=False)
+    except AsymreinforceError as error:
+        _fail(f"error: {error}", 1)
+    except typer.Exit as stop:
+        sys.exit(stop.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        _fail("interrupted; run the same command again to go on", 130)
+    except OSError as error:
+        _fail(f"error: {error}; check the path, its permissions and the free space", 1)
+    sys.exit(outcome if isinstance(outcome, int) else 0)
+
+
+def _fail(message: str, code: int) -> None:
+    sys.stdout.flush()
+    typer.echo(message, err=True)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,51 @@
+"""Tables for the terminal."""
+
+import json
+from typing import Any
+
+import pyarrow as pa
+
+STYLES = {"improved": "green", "collapsed": "red", "stable": "yellow"}
+OWN_COLUMNS = {"baseline", "seed"}
+
+
+def print_summary(summary: pa.Table) -> None:
+    """Print a row an arm: where it ended on held-out prompts, against mu and its own peak."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    rows = summary.to_pylist()
+    table = Table(
+        title="held-out accuracy in %, at the last step (± standard error over prompts)",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        title_justify="left",
+    )
+    for name in ("baseline", "seed", "mu", "accuracy", "peak", "at step", "pass@k", "KL"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
+    others = [others_of(row) for row in rows]
+    if any(others):
+        table.add_column("also", overflow="fold")
+    for row, also in zip(rows, others, strict=True):
+        style = STYLES.get(row["verdict"], "")
+        cells = [
+            f"{row['baseline']:+g}" if row["baseline"] else "0",
+            str(row["seed"]),
+            f"{100 * row['behaviour_accuracy']:.1f}",
+            f"{100 * row['accuracy']:.1f} ±{100 * row['accuracy_se']:.1f}",
+            f"{100 * row['peak_accuracy']:.1f}",
+            str(row["peak_step"]),
+            f"{100 * row['pass_at_k']:.1f}",
+            "-" if row["kl"] is None else f"{row['kl']:.1f}",
+            f"[{style}]{row['verdict']}[/{style}]" if style else row["verdict"],
+        ]
+        table.add_row(*cells, *([also] if any(others) else []))
+    Console().print(table)
+
+
+def others_of(row: dict[str, Any]) -> str:
+    """Name the settings other than baseline and seed in which this arm differs from another."""
+    overrides: dict[str, Any] = json.loads(row["overrides"])
+    return " ".join(f"{k}={v}" for k, v in overrides.items() if k not in OWN_COLUMNS)
