@@ -1,0 +1,35 @@
+"""Inference engines behind one protocol; `open_engine` starts the one that is configured."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from asymreinforce.config import EngineConfig, PolicyConfig
+from asymreinforce.engines.protocol import Completion, Engine
+from asymreinforce.errors import EngineError
+
+
+@contextlib.contextmanager
+def open_engine(engine: EngineConfig, policy: PolicyConfig, *, log: Path) -> Iterator[Engine]:
+    """Yield the configured engine, started lazily at its first `load`, and close it after.
+
+    What the engine's library prints goes to the file `log`.
+    """
+    opened: Engine
+    if engine.name == "vllm":
+        from asymreinforce.engines.vllm_engine import VllmEngine
+
+        opened = VllmEngine(engine, policy, log=log)
+    elif engine.name == "transformers":
+        from asymreinforce.engines.transformers_engine import TransformersEngine
+
+        opened = TransformersEngine(engine, policy)
+    else:
+        raise EngineError(f"engine.name={engine.name} is not known")
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+__all__ = ["Completion", "Engine", "open_engine"]

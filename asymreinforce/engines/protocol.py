@@ -1,0 +1,46 @@
+"""What an inference engine is: token ids in, token ids with log-probabilities out."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from asymreinforce.config import SamplingConfig
+from asymreinforce.data.contracts import FinishReason
+
+
+class Completion(NamedTuple):
+    """One sampled completion; its end-of-sequence token, where it ended by one, is included."""
+
+    token_ids: list[int]
+    logps: list[float]
+    """log mu of each token under the distribution that it was drawn from."""
+    finish_reason: FinishReason
+
+
+class Engine(Protocol):
+    """Samples completions of one checkpoint at a time.
+
+    An engine owns its threads, its key/value cache (which never outlives a `load`) and its random
+    state, which it leaves as it found it. On CPU the completions of a call are a function of the
+    checkpoint, the prompts, the sampling settings and the seed.
+    """
+
+    def load(self, checkpoint: Path) -> None:
+        """Start, or swap in the weights of another checkpoint of the same architecture.
+
+        Raises `EngineError` where the library refuses, `InputError` for a bad checkpoint.
+        """
+
+    def sample(
+        self, prompts: Sequence[Sequence[int]], sampling: SamplingConfig, *, seed: int
+    ) -> list[list[Completion]]:
+        """Draw `sampling.samples_per_prompt` completions of each prompt (`sampling.seed` unused).
+
+        Raises `InputError` where a prompt and `max_tokens` do not fit the context.
+        """
+
+    def identity(self) -> dict[str, Any]:
+        """Return the settings that determine the sampled bytes, for the identity of a set."""
+
+    def close(self) -> None:
+        """Give back memory and threads."""

@@ -1,0 +1,162 @@
+"""Checkpoints in the Hugging Face format: load, save, name by contents. Safetensors only."""
+
+import contextlib
+import functools
+import hashlib
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from asymreinforce.data import files
+from asymreinforce.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "chat_template.jinja",
+    "vocab.json",
+    "merges.txt",
+    "tokenizer.model",
+    "added_tokens.json",
+)
+WEIGHT_SUFFIXES = (".safetensors", ".safetensors.index.json")
+
+_END_TOKENS: dict[str, int] = {}
+"""By the tokenizer's fingerprint: the checkpoints of a sweep share one, and it loads slowly."""
+
+
+@contextlib.contextmanager
+def _readable_load_errors(checkpoint: Path | str, what: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # transformers and safetensors raise many kinds for a bad file
+        message = str(error).strip().split("\n")[0][:300]
+        raise InputError(
+            f"{checkpoint}: {what} does not load ({type(error).__name__}: {message}); "
+            "check that it is a whole Hugging Face checkpoint with safetensors weights"
+        ) from error
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep transformers' progress bars out of ours."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
+def load_model(
+    checkpoint: Path | str,
+    *,
+    dtype: "torch.dtype | None" = None,
+    trust_remote_code: bool = False,
+    revision: str | None = None,
+) -> "PreTrainedModel":
+    """Load a causal language model; raises `InputError` where it cannot be."""
+    from transformers import AutoModelForCausalLM
+
+    with _readable_load_errors(checkpoint, "the model"), quiet():
+        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+            checkpoint,
+            dtype=dtype or "auto",
+            trust_remote_code=trust_remote_code,
+            use_safetensors=True,
+            revision=revision,
+        )
+    return model
+
+
+def load_tokenizer(
+    checkpoint: Path | str, *, trust_remote_code: bool = False, revision: str | None = None
+) -> "PreTrainedTokenizerBase":
+    """Load a tokenizer; raises `InputError` where it cannot be or has no end-of-sequence token."""
+    from transformers import AutoTokenizer
+
+    with _readable_load_errors(checkpoint, "the tokenizer"):
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+            checkpoint, trust_remote_code=trust_remote_code, revision=revision
+        )
+    if tokenizer.eos_token_id is None:
+        raise InputError(f"{checkpoint}: its tokenizer has no end-of-sequence token")
+    return tokenizer
+
+
+def save_model(model: "PreTrainedModel", directory: Path, *, tokenizer_from: Path) -> None:
+    """Write weights and config, with the tokenizer's own files copied beside them."""
+    with quiet():
+        model.save_pretrained(directory)
+    for name in TOKENIZER_FILES:
+        if (tokenizer_from / name).exists():
+            shutil.copyfile(tokenizer_from / name, directory / name)
+
+
+def context_of(checkpoint: Path) -> int | None:
+    """Return the model's own limit of positions, None where its config states none."""
+    config: dict[str, Any] = files.read_json(checkpoint / "config.json")
+    limit = config.get("max_position_embeddings")
+    return int(limit) if limit else None
+
+
+def end_tokens(checkpoint: Path) -> tuple[int, ...]:
+    """Return the token ids that end a completion: the tokenizer's, and those the model declares."""
+    known = _END_TOKENS.get(tokenizer_fingerprint(checkpoint))
+    if known is None:
+        known = int(load_tokenizer(checkpoint).eos_token_id)
+        _END_TOKENS[tokenizer_fingerprint(checkpoint)] = known
+    found: list[Any] = [known]
+    for name in ("generation_config.json", "config.json"):
+        if (checkpoint / name).exists():
+            declared = files.read_json(checkpoint / name).get("eos_token_id")
+            found += declared if isinstance(declared, list) else [declared]
+    return tuple(dict.fromkeys(int(token) for token in found if token is not None))
+
+
+def fingerprint(checkpoint: Path) -> str:
+    """Name a checkpoint by the contents of its config, weights and tokenizer (16 hex digits).
+
+    Cached by names, sizes and modification times. Raises `InputError` where there is none.
+    """
+    found = _fingerprinted_files(checkpoint)
+    stamps = tuple((p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in found)
+    return _fingerprint(checkpoint.resolve(), stamps)
+
+
+def tokenizer_fingerprint(checkpoint: Path) -> str:
+    """Name a tokenizer by the contents of its vocabulary and merges."""
+    names = ("tokenizer.json", "vocab.json", "merges.txt", "tokenizer.model")
+    digest = hashlib.sha256()
+    for name in names:
+        if (checkpoint / name).exists():
+            digest.update(files.sha256(checkpoint / name).encode())
+    return digest.hexdigest()[:16]
+
+
+@functools.lru_cache(maxsize=4096)
+def _fingerprint(checkpoint: Path, stamps: tuple[tuple[str, int, int], ...]) -> str:
+    sums = [(name, files.sha256(checkpoint / name)) for name, _, _ in stamps]
+    return hashlib.sha256(repr(sums).encode()).hexdigest()[:16]
+
+
+def _fingerprinted_files(checkpoint: Path) -> list[Path]:
+    if not (checkpoint / "config.json").exists():
+        raise InputError(
+            f"{checkpoint}: no checkpoint there (it has no config.json); "
+            "run 'asymrl init', or set policy.source to a Hugging Face checkpoint"
+        )
+    names = sorted(path.name for path in checkpoint.iterdir())
+    kept = [n for n in names if n.endswith(WEIGHT_SUFFIXES) or n in TOKENIZER_FILES]
+    if not any(name.endswith(".safetensors") for name in kept):
+        raise InputError(f"{checkpoint}: holds no safetensors weights")
+    return [checkpoint / name for name in ("config.json", *kept)]

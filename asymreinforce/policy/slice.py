@@ -1,0 +1,70 @@
+"""The fixed slice of rollouts on which every arm of a sweep is watched."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from asymreinforce.algorithm.diagnostics import importance_weights, kl_divergence
+from asymreinforce.policy.layout import Sequences, lay_out, micro_batches, rows_of
+from asymreinforce.policy.logps import sequence_sums, token_entropies, token_logits
+from asymreinforce.policy.trainer import Trainer
+
+
+class Measured(NamedTuple):
+    """Log-probabilities of the slice's completions, and the mean entropy of its tokens, in nats."""
+
+    logps_B: Tensor
+    token_entropy: float
+
+
+class Slice:
+    """Rollouts that are never resampled, with which of them are correct.
+
+    `is_from_policy`: drawn at temperature 1 and top-p 1, so that means over it estimate
+    expectations under mu.
+    """
+
+    def __init__(self, sequences: Sequences, *, correct_B: np.ndarray, is_from_policy: bool):
+        self._sequences = sequences
+        self._correct_B = torch.from_numpy(correct_B)
+        self._is_from_policy = is_from_policy
+
+    @torch.no_grad()
+    def measure(self, trainer: Trainer, *, tokens: int) -> Measured:
+        """Compute log pi(y|x) of each completion, and H of each position's next token."""
+        logps_B = torch.zeros(len(self._sequences.prompts), dtype=torch.float64)
+        entropy, count = 0.0, 0
+        for rows in micro_batches(rows_of(self._sequences), tokens=tokens):
+            members = [member for row in rows for member in row.members]
+            batch = lay_out(self._sequences, rows, device=trainer.model.device)
+            logits_CV = token_logits(trainer.model, batch)
+            logps_C = logits_CV.log_softmax(-1).gather(1, batch.targets_C[:, None])[:, 0]
+            logps_B[members] = sequence_sums(logps_C, batch).double().cpu()
+            entropy += float(token_entropies(logits_CV).sum())
+            count += len(logps_C)
+        return Measured(logps_B, entropy / count)
+
+    def metrics(self, measured: Measured, behaviour_logps_B: Tensor) -> dict[str, float | None]:
+        """Name the diagnostics; those that need samples of mu itself are null without them."""
+        logps_B = measured.logps_B
+        found: dict[str, float | None] = {
+            "token_entropy": measured.token_entropy,
+            "slice_logp_correct": mean_of(logps_B[self._correct_B]),
+            "slice_logp_incorrect": mean_of(logps_B[~self._correct_B]),
+        }
+        if self._is_from_policy:
+            weights = importance_weights(behaviour_logps_B, logps_B)
+            found |= {
+                "kl": kl_divergence(behaviour_logps_B, logps_B),
+                "ess": weights.effective_share,
+                "log_mean_weight": weights.log_mean,
+                "max_weight_share": weights.largest_share,
+            }
+        return found
+
+
+def mean_of(values: Tensor) -> float | None:
+    """Return the mean, None of nothing."""
+    return float(values.mean()) if len(values) else None

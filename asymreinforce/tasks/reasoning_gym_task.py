@@ -1,0 +1,60 @@
+"""Procedural tasks of reasoning-gym, each with its own `score_answer`."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from asymreinforce.config import TaskConfig
+from asymreinforce.errors import ConfigError
+from asymreinforce.tasks.question import Question
+
+
+def questions(config: TaskConfig, split: str) -> Iterator[Question]:
+    """Yield distinct questions of a family; a question belongs to one split, by a hash of its text.
+
+    `metadata` keeps the entry, which the family's `score_answer` needs.
+    """
+    seen: set[str] = set()
+    size = 4 * (config.train + config.validation + config.held_out)
+    for entry in _dataset(config, size=size):
+        text = str(entry["question"])
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        if text not in seen and _split_of(digest, config) == split:
+            seen.add(text)
+            yield Question(
+                f"{config.family}-{digest[:12]}",
+                text,
+                "" if entry["answer"] is None else str(entry["answer"]),
+                subject=config.family,
+                metadata=json.dumps(
+                    {"family": config.family, "params": config.params, "entry": entry},
+                    sort_keys=True,
+                    default=str,
+                ),
+            )
+
+
+def _dataset(config: TaskConfig, *, size: int) -> Any:
+    import reasoning_gym
+
+    try:
+        return reasoning_gym.create_dataset(
+            config.family or "", seed=config.seed, size=size, **config.params
+        )
+    except (ValueError, TypeError, AssertionError) as error:
+        raise ConfigError(
+            f"task.family={config.family} with task.params={dict(config.params)}: {error}; "
+            "reasoning-gym's gallery names its families and their settings"
+        ) from error
+
+
+def _split_of(digest: str, config: TaskConfig) -> str:
+    """Share the questions out in proportion to the sizes asked for."""
+    sizes = {"train": config.train, "validation": config.validation, "held_out": config.held_out}
+    place = int(digest[:12], 16) % sum(sizes.values())
+    for name, size in sizes.items():
+        if place < size:
+            return name
+        place -= size
+    raise AssertionError("the place lies below the sum of the sizes")
