@@ -1,0 +1,123 @@
+"""One arm: train it, and catch and record its failure, so that the others go on."""
+
+import contextlib
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from asymreinforce.config import ExperimentConfig
+from asymreinforce.data import contracts, files
+from asymreinforce.data.store import Store
+from asymreinforce.errors import AsymreinforceError
+from asymreinforce.experiment import inputs
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from asymreinforce.stages.train import Validate
+
+FAILURE = "failure.json"
+
+
+class ArmResult(NamedTuple):
+    """How an arm ended; `error` is empty where it is complete."""
+
+    directory: Path
+    error: str
+    log: Path | None
+
+
+def arm_directory(config: ExperimentConfig) -> Path:
+    """The directory that holds every arm of an experiment."""
+    return config.directory / "train"
+
+
+def arm_store(config: ExperimentConfig, found: inputs.Inputs) -> Store:
+    """Return the store of an arm, trained or not."""
+    from asymreinforce.stages import train
+
+    return train.arm_store(
+        config, checkpoint=found.checkpoint, scored=found.scored, parent=arm_directory(config)
+    )
+
+
+def train_arm(config: ExperimentConfig) -> Store:
+    """Train an arm on inputs that are there; raise what goes wrong."""
+    from asymreinforce.stages.train import train
+    from asymreinforce.tracking import tracker
+
+    found = inputs.find(config)
+    store = arm_store(config, found)
+    if store.is_complete():
+        return store
+    with _validator(config, found) as validate, tracker(config, arm=store.hash) as log:
+        train(
+            config,
+            checkpoint=found.checkpoint,
+            scored=found.scored,
+            store=store,
+            validate=validate,
+            log=log,
+        )
+    files.remove(store.directory / FAILURE)
+    return store
+
+
+def run_arm(config: ExperimentConfig) -> ArmResult:
+    """Train an arm and say how it ended; whatever goes wrong is written to its directory."""
+    directory = arm_directory(config)
+    try:
+        store = train_arm(config)
+    except Exception as error:
+        with contextlib.suppress(Exception):
+            directory = arm_store(config, inputs.find(config)).directory
+        log = config.directory / "logs" / f"arm-{directory.name}.log"
+        text = str(error) if isinstance(error, AsymreinforceError) else repr(error)
+        files.make_directory(log.parent)
+        files.publish_bytes(log, traceback.format_exc().encode(errors="replace"))
+        if directory != arm_directory(config):
+            files.make_directory(directory)
+            files.publish_json(directory / FAILURE, {"error": text, "log": str(log)})
+        return ArmResult(directory, text, log)
+    return ArmResult(store.directory, "", None)
+
+
+@contextlib.contextmanager
+def _validator(config: ExperimentConfig, found: inputs.Inputs) -> Iterator["Validate | None"]:
+    """Yield what samples and grades the validation prompts with the model that is in training."""
+    if not config.train.validation_prompts:
+        yield None
+        return
+    from asymreinforce.engines.transformers_engine import TransformersEngine
+    from asymreinforce.policy.checkpoint import end_tokens, load_tokenizer
+    from asymreinforce.policy.encoding import encode_prompts, texts
+    from asymreinforce.rewards.pool import GraderPool
+    from asymreinforce.rewards.verdict import Row
+
+    questions = contracts.read(found.prompts.path("validation.parquet"), contracts.PROMPTS)
+    questions = questions.slice(0, config.train.validation_prompts)
+    tokenizer = load_tokenizer(found.checkpoint)
+    encoded = encode_prompts(questions, tokenizer, config, checkpoint=found.checkpoint)
+    sampling = config.evaluation.sampling.model_copy(update={"samples_per_prompt": 1})
+    engine = TransformersEngine(config.engine, config.policy)
+    ends = end_tokens(found.checkpoint)
+    golds, metadata = (questions.column(n).to_pylist() for n in ("gold_answer", "metadata"))
+    with GraderPool(
+        config.task.grader,
+        workers=1,
+        time_limit_s=config.reward.time_limit_s,
+        memory_limit_mb=config.reward.memory_limit_mb,
+    ) as pool:
+
+        def validate(model: "PreTrainedModel", step: int) -> float:
+            engine.use(model, end_tokens=ends)
+            drawn = engine.sample(encoded, sampling, seed=sampling.seed)
+            decoded = texts([group[0] for group in drawn], tokenizer)
+            verdicts = pool.grade(
+                Row(m, g, t) for m, g, t in zip(metadata, golds, decoded, strict=True)
+            )
+            scores = [verdict.score or 0.0 for verdict in verdicts]
+            return sum(score >= config.reward.correct_at for score in scores) / len(scores)
+
+        yield validate

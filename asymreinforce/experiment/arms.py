@@ -1,0 +1,72 @@
+"""The arms of an experiment as they stand on disk, whoever trained them and from which command."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from asymreinforce.config import ExperimentConfig, parse
+from asymreinforce.data import files
+from asymreinforce.data.store import Store
+from asymreinforce.errors import AsymreinforceError
+
+
+class Arm(NamedTuple):
+    """A trained arm: its store, and the configuration that it was trained under."""
+
+    store: Store
+    config: ExperimentConfig
+
+    @property
+    def name(self) -> str:
+        """The arm's identity, the name of its directory."""
+        return self.store.directory.name
+
+    @property
+    def checkpoints(self) -> dict[int, Path]:
+        """Step -> checkpoint directory, for the weights that are there."""
+        found = sorted((self.store.directory / "checkpoints").glob("step-??????"))
+        return {
+            int(path.name.removeprefix("step-")): path
+            for path in found
+            if self.store.receipt(f"checkpoints/{path.name}")
+        }
+
+    @property
+    def last_step(self) -> int:
+        """The optimizer steps of the finished arm."""
+        return int(self.store.facts["steps"])
+
+
+def arms_of(directory: Path) -> Iterator[Arm]:
+    """Yield the complete arms of an experiment directory, in order of name.
+
+    An arm that is incomplete, failed, or not readable is passed over: it has no last step.
+    """
+    for plan in sorted((directory / "train").glob("*/plan.json")):
+        config_path = plan.parent / "config.json"
+        if (plan.parent / "manifest.json").exists() and config_path.exists():
+            try:
+                yield Arm(Store.open(plan.parent), parse(files.read_json(config_path)))
+            except AsymreinforceError:
+                continue
+
+
+def overrides_of(arms: list[Arm]) -> dict[str, dict[str, Any]]:
+    """Return, for each arm, the settings in which the arms differ, as dotted keys."""
+    flat = {arm.name: _flatten(arm.config.model_dump(mode="json")) for arm in arms}
+    keys = sorted({key for values in flat.values() for key in values})
+    differing = [
+        key for key in keys if len({json.dumps(values.get(key)) for values in flat.values()}) > 1
+    ]
+    return {name: {key: values.get(key) for key in differing} for name, values in flat.items()}
+
+
+def _flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            flat |= _flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat

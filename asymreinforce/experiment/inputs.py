@@ -1,0 +1,140 @@
+"""The inputs that all arms of a sweep share: prompts, behaviour policy, rollouts, verdicts.
+
+`prepare` makes what is missing; `find` asks that everything is there. Both name the same
+directories: a set of inputs is a function of the configuration.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from asymreinforce.config import ExperimentConfig
+from asymreinforce.data.rollouts import ScoredRollouts, first_shards
+from asymreinforce.data.store import Store
+from asymreinforce.engines import open_engine
+from asymreinforce.engines.protocol import Engine
+from asymreinforce.errors import InputError
+from asymreinforce.progress import say
+from asymreinforce.stages.generate import generate, rollout_store
+from asymreinforce.stages.init import (
+    CHECKPOINT,
+    make_policy,
+    make_prompts,
+    policy_store,
+    prompt_store,
+)
+from asymreinforce.stages.score import score, verdict_store
+
+
+class Inputs(NamedTuple):
+    """What training reads."""
+
+    checkpoint: Path
+    prompts: Store
+    scored: ScoredRollouts
+
+
+def engine_log(config: ExperimentConfig) -> Path:
+    """The file that takes what the engine's library prints."""
+    return config.directory / "logs" / "engine.log"
+
+
+def init(config: ExperimentConfig) -> tuple[Path, Store]:
+    """Lay out prompts and behaviour policy; return the checkpoint and the store of prompts."""
+    prompts = make_prompts(config.task, config.directory / "prompts", pinned=config.pins.prompts)
+    return make_policy(config, config.directory / "policy"), prompts
+
+
+def find_init(config: ExperimentConfig) -> tuple[Path, Store]:
+    """Return what `init` made; raise `InputError` where it did not run."""
+    prompts = prompt_store(config.task, config.directory / "prompts", pinned=config.pins.prompts)
+    _require(prompts, "prompts", "init")
+    if config.policy.source != "embedded":
+        return make_policy(config, config.directory / "policy"), prompts
+    policy = policy_store(config.policy, config.directory / "policy", threads=config.train.threads)
+    _require(policy, "behaviour policy", "init")
+    return policy.path(CHECKPOINT), prompts
+
+
+def run_generate(config: ExperimentConfig, *, engine: Engine | None = None) -> Store:
+    """Generate rollouts with the configured engine, or with one that runs already."""
+    checkpoint, prompts = find_init(config)
+    parent = config.directory / "rollouts"
+    if engine:
+        return generate(
+            config, checkpoint=checkpoint, prompts=prompts, engine=engine, parent=parent
+        )
+    with open_engine(config.engine, config.policy, log=engine_log(config)) as started:
+        return generate(
+            config, checkpoint=checkpoint, prompts=prompts, engine=started, parent=parent
+        )
+
+
+def find_rollouts(config: ExperimentConfig) -> tuple[Path, Store, Store]:
+    """Return checkpoint, prompts and rollouts; raise `InputError` where a stage did not run."""
+    checkpoint, prompts = find_init(config)
+    with open_engine(config.engine, config.policy, log=engine_log(config)) as engine:
+        rollouts = rollout_store(
+            config,
+            checkpoint=checkpoint,
+            prompts=prompts,
+            engine=engine,
+            parent=config.directory / "rollouts",
+        )
+    samples = config.sampling.samples_per_prompt
+    _require(rollouts, "rollouts", "generate", shards=first_shards(rollouts, samples=samples))
+    return checkpoint, prompts, rollouts
+
+
+def run_score(config: ExperimentConfig) -> Store:
+    """Score the rollouts that the settings name, and say what they look like."""
+    _, prompts, rollouts = find_rollouts(config)
+    scored = score(
+        rollouts=rollouts,
+        prompts=prompts.path("train.parquet"),
+        parent=config.directory / "verdicts",
+        grader=config.task.grader,
+        reward=config.reward,
+        samples=config.sampling.samples_per_prompt,
+        pinned=config.pins.verdicts,
+    )
+    say(scored.facts.line)
+    return scored.store
+
+
+def find(config: ExperimentConfig) -> Inputs:
+    """Return what training reads; raise `InputError` that names the stage which did not run."""
+    checkpoint, prompts, rollouts = find_rollouts(config)
+    verdicts = verdict_store(
+        rollouts=rollouts,
+        prompts=prompts.path("train.parquet"),
+        parent=config.directory / "verdicts",
+        grader=config.task.grader,
+        reward=config.reward,
+        pinned=config.pins.verdicts,
+    )
+    samples = config.sampling.samples_per_prompt
+    _require(verdicts, "verdicts", "score", shards=first_shards(rollouts, samples=samples))
+    return Inputs(checkpoint, prompts, ScoredRollouts(rollouts, verdicts, samples=samples))
+
+
+def prepare(config: ExperimentConfig) -> Inputs:
+    """Do whatever is missing of init, generate and score; what is there is left alone."""
+    init(config)
+    run_generate(config)
+    run_score(config)
+    return find(config)
+
+
+def _require(store: Store, what: str, stage: str, *, shards: Sequence[str] | None = None) -> None:
+    """Ask that the given shards of a store are published, or all that are planned."""
+    advice = f"run 'asymrl {stage}' with the same settings first"
+    if not store.planned:
+        raise InputError(f"no {what} for these settings ({store.directory} is absent); {advice}")
+    wanted = store.planned if shards is None else shards
+    absent = [name for name in wanted if store.receipt(name) is None]
+    if absent:
+        raise InputError(
+            f"{store.directory}: {len(absent)} of {len(wanted)} shards of the {what} are not "
+            f"there; {advice}, it fills what is missing"
+        )

@@ -1,0 +1,218 @@
+"""The summary: a row an arm, and a row an evaluated checkpoint, built from what is on disk.
+
+Arms share prompts and evaluation seeds, so differences to mu are paired over prompts.
+"""
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from asymreinforce.config import ExperimentConfig, RewardConfig
+from asymreinforce.data import contracts, files
+from asymreinforce.errors import InputError
+from asymreinforce.experiment.arms import Arm, overrides_of
+from asymreinforce.experiment.evaluation import Evaluated
+from asymreinforce.rewards.scale import rewards
+from asymreinforce.rewards.tally import pass_at_k
+
+SUMMARY_PARQUET, SUMMARY_JSON, CURVES_PARQUET = "summary.parquet", "summary.json", "curves.parquet"
+STANDARD_ERRORS = 2.0
+PEAK_SHARE = 0.5
+
+
+class Evaluation(NamedTuple):
+    """What one checkpoint did on the prompts of a split (P prompts, k samples each)."""
+
+    accuracy_P: np.ndarray
+    """The share of a prompt's judged samples that is correct; NaN where none was judged."""
+    k: int
+    pass_at_k: float
+    entropy: float | None
+    """-(1/n) sum log pi(y|x) over its own samples: nats a completion."""
+    distinct_answers: float
+    length: float
+    truncated: float
+
+    @property
+    def accuracy(self) -> float:
+        """The mean over prompts."""
+        return float(np.nanmean(self.accuracy_P))
+
+    @property
+    def accuracy_se(self) -> float:
+        """The standard error over prompts."""
+        return standard_error(self.accuracy_P)
+
+
+def standard_error(values_P: np.ndarray) -> float:
+    """s / sqrt(P) over values that are not NaN; 0 for one, which says nothing about others."""
+    values_P = values_P[~np.isnan(values_P)]
+    return float(values_P.std(ddof=1) / math.sqrt(len(values_P))) if len(values_P) > 1 else 0.0
+
+
+def read_evaluation(path: Path, reward: RewardConfig) -> Evaluation:
+    """Read a shard of evaluations into what is reported of it."""
+    rows = contracts.read(path, contracts.EVALUATIONS)
+    truncated_B = rows.column("finish_reason").to_numpy(zero_copy_only=False) == "length"
+    scale = rewards(
+        score_B=rows.column("score").to_numpy(),
+        status_B=rows.column("status").to_numpy(zero_copy_only=False),
+        truncated_B=truncated_B,
+        config=reward,
+    )
+    prompt_B = rows.column("prompt_id").combine_chunks().dictionary_encode().indices.to_numpy()
+    count_P = np.bincount(prompt_B, weights=scale.kept_B)
+    right_P = np.bincount(prompt_B, weights=scale.correct_B & scale.kept_B)
+    judged = count_P > 0
+    if not judged.any():
+        raise InputError(f"{path}: no completion could be judged; check the task's grader")
+    k = int(count_P[judged].min())
+    chances = [
+        pass_at_k(n=int(n), c=int(c), k=k)
+        for n, c in zip(count_P[judged], right_P[judged], strict=True)
+    ]
+    pairs = rows.select(["prompt_id", "extracted_answer"]).group_by("prompt_id")
+    distinct = pairs.aggregate([("extracted_answer", "count_distinct")])
+    logps = rows.column("logp")
+    return Evaluation(
+        np.divide(right_P, count_P, out=np.full(len(count_P), np.nan), where=judged),
+        k,
+        float(np.mean(chances)),
+        None if logps.null_count else float(-np.mean(logps.to_numpy())),
+        float(np.mean(distinct.column("extracted_answer_count_distinct").to_numpy())),
+        float(np.mean(rows.column("tokens").to_numpy())),
+        float(truncated_B.mean()),
+    )
+
+
+def verdict(
+    *, accuracy: float, behaviour_accuracy: float, difference_se: float, peak_accuracy: float
+) -> str:
+    """`improved`, `collapsed` or `stable`, by a rule fixed before looking.
+
+    improved: above mu by two paired standard errors at the last step; collapsed: below mu by as
+    much, or under half of its own peak; else stable.
+    """
+    difference = accuracy - behaviour_accuracy
+    if difference > STANDARD_ERRORS * difference_se:
+        return "improved"
+    if difference < -STANDARD_ERRORS * difference_se or accuracy < PEAK_SHARE * peak_accuracy:
+        return "collapsed"
+    return "stable"
+
+
+def summarise(config: ExperimentConfig, evaluated: Sequence[Evaluated]) -> pa.Table:
+    """Write `curves.parquet`, `summary.parquet` and `summary.json`; return the summary."""
+    read: dict[Path, Evaluation] = {}
+    for item in evaluated:
+        path = item.store.directory / item.shard
+        if path not in read:
+            read[path] = read_evaluation(item.store.path(item.shard), config.reward)
+    arms = {item.arm.name: item.arm for item in evaluated}
+    overrides = overrides_of(list(arms.values()))
+    curves: list[dict[str, Any]] = []
+    summary: list[dict[str, Any]] = []
+    for name, arm in arms.items():
+        own = [item for item in evaluated if item.arm.name == name]
+        of_step = {(item.split, item.step): read[item.store.directory / item.shard] for item in own}
+        curves += [
+            _curve_row(config, item, of_step[item.split, item.step])
+            for item in sorted(own, key=lambda item: (item.split, item.step))
+        ]
+        steps = {
+            step: found
+            for (split, step), found in of_step.items()
+            if split == config.evaluation.split
+        }
+        summary.append(_summary_row(arm, steps, json.dumps(overrides[name], sort_keys=True)))
+    summary.sort(key=lambda row: (row["algorithm"], row["baseline"], row["seed"], row["arm"]))
+    table = _table(contracts.SUMMARY, summary)
+    _publish(config.directory / CURVES_PARQUET, contracts.CURVES, _table(contracts.CURVES, curves))
+    _publish(config.directory / SUMMARY_PARQUET, contracts.SUMMARY, table)
+    files.publish_json(config.directory / SUMMARY_JSON, summary)
+    return table
+
+
+def _identity_columns(arm: Arm) -> dict[str, Any]:
+    return {
+        "arm": arm.name,
+        "algorithm": arm.config.algorithm.name,
+        "baseline": arm.config.baseline,
+        "baseline_reference": arm.config.baseline_reference,
+        "seed": arm.config.seed,
+        "policy_seed": arm.config.policy.seed,
+        "sampling_seed": arm.config.sampling.seed,
+    }
+
+
+def _curve_row(config: ExperimentConfig, item: Evaluated, found: Evaluation) -> dict[str, Any]:
+    path = item.store.directory / item.shard
+    return _identity_columns(item.arm) | {
+        "split": item.split,
+        "step": item.step,
+        "prompts": len(found.accuracy_P),
+        **_measured(found),
+        "evaluation": str(path.relative_to(config.directory)),
+    }
+
+
+def _measured(found: Evaluation) -> dict[str, Any]:
+    names = ("accuracy", "accuracy_se", "k", "pass_at_k", "entropy", "distinct_answers")
+    return {name: getattr(found, name) for name in (*names, "length", "truncated")}
+
+
+def _summary_row(arm: Arm, steps: dict[int, Evaluation], overrides: str) -> dict[str, Any]:
+    mu, last = steps[0], steps[arm.last_step]
+    difference_P = last.accuracy_P - mu.accuracy_P
+    after_start = [step for step in sorted(steps) if step]
+    peak_step = max(after_start, key=lambda step: steps[step].accuracy)
+    peak = steps[peak_step].accuracy
+    difference_se = standard_error(difference_P)
+    return _identity_columns(arm) | {
+        "overrides": overrides,
+        "step": arm.last_step,
+        "behaviour_accuracy": mu.accuracy,
+        **_measured(last),
+        "difference_se": difference_se,
+        "peak_accuracy": peak,
+        "peak_step": peak_step,
+        "verdict": verdict(
+            accuracy=last.accuracy,
+            behaviour_accuracy=mu.accuracy,
+            difference_se=difference_se,
+            peak_accuracy=peak,
+        ),
+        **_last_metrics(arm),
+        "seconds": _seconds(arm),
+    }
+
+
+def _last_metrics(arm: Arm) -> dict[str, float | None]:
+    """The diagnostics of the fixed slice at the last step."""
+    name = f"metrics/step-{arm.last_step:06d}.parquet"
+    row = contracts.read(arm.store.path(name), contracts.METRICS).to_pylist()[-1]
+    return {
+        "logp_correct": row["slice_logp_correct"],
+        "logp_incorrect": row["slice_logp_incorrect"],
+        "kl": row["kl"],
+        "ess": row["ess"],
+    }
+
+
+def _seconds(arm: Arm) -> float:
+    records = (arm.store.directory / "provenance").glob("*.json")
+    return sum(float(files.read_json(path).get("seconds", 0.0)) for path in records)
+
+
+def _table(contract: contracts.Contract, rows: list[dict[str, Any]]) -> pa.Table:
+    names = contract.schema.names
+    return contracts.table(contract, {name: [row.get(name) for row in rows] for name in names})
+
+
+def _publish(path: Path, contract: contracts.Contract, rows: pa.Table) -> None:
+    files.publish(path, lambda target: contracts.write(target, contract, rows, identity=""))

@@ -1,0 +1,95 @@
+"""A sweep: train and evaluate every arm on the same rollouts and verdicts, then sum up.
+
+Whoever expands the arms and launches them (Hydra's multirun, a cluster) is passed in; what is here
+makes the shared inputs first, and builds the summary from what is on disk afterwards.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow as pa
+
+from asymreinforce.config import ExperimentConfig
+from asymreinforce.data import files
+from asymreinforce.errors import ConfigError
+from asymreinforce.experiment import inputs
+from asymreinforce.experiment.arm import FAILURE, arm_store
+from asymreinforce.experiment.evaluation import run_evaluation
+from asymreinforce.experiment.summary import summarise
+from asymreinforce.progress import say, watch
+
+
+class Plan(NamedTuple):
+    """What a sweep has to do: configurations whose inputs differ, and arms by their identity."""
+
+    inputs: list[ExperimentConfig]
+    arms: list[ExperimentConfig]
+
+
+class Failed(NamedTuple):
+    """An arm that did not finish, what went wrong, and where its log is."""
+
+    arm: str
+    error: str
+    log: str
+
+
+class SweepResult(NamedTuple):
+    """The summary of the arms that finished, and those that did not."""
+
+    summary: pa.Table | None
+    failed: list[Failed]
+
+
+def plan(arms: Sequence[ExperimentConfig]) -> Plan:
+    """Name each set of inputs once, and each arm once.
+
+    Raises `ConfigError` where the arms belong to several experiment directories.
+    """
+    if len({arm.directory for arm in arms}) > 1:
+        raise ConfigError("the arms of one sweep share one experiment; sweep name in a shell loop")
+    distinct = {arm.model_dump_json(): arm for arm in arms}
+    sets = {_inputs_key(arm): arm for arm in distinct.values()}
+    return Plan(list(sets.values()), list(distinct.values()))
+
+
+def _inputs_key(config: ExperimentConfig) -> str:
+    parts = {"task", "policy", "sampling", "engine", "pins", "reward"}
+    scale = {"correct", "incorrect", "correct_at", "no_answer", "truncated", "unjudged"}
+    chosen = config.model_dump(mode="json", include=parts)
+    chosen["reward"] = {k: v for k, v in chosen["reward"].items() if k not in scale}
+    return json.dumps(chosen, sort_keys=True)
+
+
+def run_sweep(arms: Sequence[ExperimentConfig], *, launch: Callable[[], None]) -> SweepResult:
+    """Make shared inputs, `launch` the arms that are not complete, evaluate, and sum up."""
+    planned = plan(arms)
+    for config in planned.inputs:
+        inputs.prepare(config)
+    stores = [arm_store(config, inputs.find(config)) for config in planned.arms]
+    waiting = [store for store in stores if not store.is_complete()]
+    say(f"sweep: {len(stores)} arms, {len(stores) - len(waiting)} complete already")
+    if waiting:
+        for store in waiting:
+            files.remove(store.directory / FAILURE)
+
+        def count() -> int:
+            return sum((store.directory / "manifest.json").exists() for store in stores)
+
+        with watch("train", total=len(stores), unit="arms", count=count):
+            launch()
+    failed = [_failure_of(store.directory) for store in waiting if not store.is_complete()]
+    if len(failed) == len(stores):
+        return SweepResult(None, failed)
+    evaluated = run_evaluation(arms[0])
+    return SweepResult(summarise(arms[0], evaluated), failed)
+
+
+def _failure_of(directory: Path) -> Failed:
+    path = directory / FAILURE
+    if not path.exists():
+        return Failed(directory.name, "did not finish; run the same sweep again to go on", "")
+    found = files.read_json(path)
+    return Failed(directory.name, str(found["error"]), str(found["log"]))

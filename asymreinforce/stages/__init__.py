@@ -1,0 +1,1 @@
+"""The stages: each a function of files, that can be killed and run again."""

@@ -1,0 +1,145 @@
+"""Evaluate: sample checkpoints on prompts that training never saw, and grade the samples.
+
+One engine start serves many checkpoints; every one is given the same prompts and the same seed, so
+that differences between them are paired. A checkpoint's rows are one shard, named by its contents.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from asymreinforce.config import ExperimentConfig, Split
+from asymreinforce.data import contracts
+from asymreinforce.data.provenance import provenance
+from asymreinforce.data.store import Store
+from asymreinforce.engines.protocol import Engine
+from asymreinforce.errors import InputError
+from asymreinforce.policy.checkpoint import load_tokenizer
+from asymreinforce.policy.encoding import encode_prompts, texts
+from asymreinforce.progress import Advance
+from asymreinforce.rewards.graders import identify
+from asymreinforce.rewards.pool import GraderPool
+from asymreinforce.rewards.verdict import Row
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+def evaluation_store(
+    config: ExperimentConfig, *, split: Split, prompts: Store, engine: Engine, parent: Path
+) -> Store:
+    """Return the store of one way of evaluating; checkpoints are its shards."""
+    grader = identify(config.task.grader)
+    limit = config.evaluation.prompts if split != "train" else config.evaluation.train_prompts
+    identity = {
+        "stage": "evaluations",
+        "contract": contracts.EVALUATIONS.label,
+        "split": split,
+        "prompts": prompts.fingerprint([f"{split}.parquet"]),
+        "first_prompts": limit,
+        "template": config.task.template,
+        "sampling": config.evaluation.sampling.model_dump(mode="json"),
+        "engine": engine.identity(),
+        "context": config.policy.context,
+        "grader": [grader.name, grader.version],
+        "limits": [config.reward.time_limit_s, config.reward.memory_limit_mb],
+    }
+    return Store(parent, identity)
+
+
+def shard_of(policy: str) -> str:
+    """Name the shard of a checkpoint by its fingerprint."""
+    return f"{policy}.parquet"
+
+
+def evaluate(
+    config: ExperimentConfig,
+    *,
+    checkpoints: Mapping[str, Path],
+    store: Store,
+    prompts: Store,
+    engine: Engine,
+    advance: Advance,
+) -> None:
+    """Evaluate the checkpoints (fingerprint -> directory) whose shards are missing.
+
+    The store is planned by the caller, who may share the checkpoints out over several processes.
+    """
+    missing = store.missing([shard_of(policy) for policy in checkpoints])
+    if not missing:
+        return
+    questions = _questions(store, prompts)
+    first = next(iter(checkpoints.values()))
+    tokenizer = load_tokenizer(first, trust_remote_code=config.policy.trust_remote_code)
+    encoded = encode_prompts(questions, tokenizer, config, checkpoint=first)
+    seed = evaluation_seed(config.evaluation.sampling.seed, str(store.identity["split"]))
+    with GraderPool(
+        config.task.grader,
+        workers=1,
+        time_limit_s=config.reward.time_limit_s,
+        memory_limit_mb=config.reward.memory_limit_mb,
+    ) as pool:
+        for policy, checkpoint in checkpoints.items():
+            name = shard_of(policy)
+            if name not in missing:
+                continue
+            engine.load(checkpoint)
+            drawn = engine.sample(encoded, config.evaluation.sampling, seed=seed)
+            rows = _graded(questions, drawn, tokenizer, pool)
+            store.publish(
+                name,
+                lambda path, rows=rows: contracts.write(  # type: ignore[misc]
+                    path, contracts.EVALUATIONS, rows, identity=store.hash
+                ),
+                facts={"policy": policy, "rows": len(rows)},
+            )
+            advance(1)
+    store.record(provenance(engine=config.engine.name, checkpoints=len(missing)))
+
+
+def evaluation_seed(seed: int, split: str) -> int:
+    """Derive the seed of a split's evaluation, the same for every checkpoint."""
+    return int.from_bytes(hashlib.sha256(f"evaluate/{seed}/{split}".encode()).digest()[:7])
+
+
+def _questions(store: Store, prompts: Store) -> pa.Table:
+    split, limit = store.identity["split"], store.identity["first_prompts"]
+    path = prompts.path(f"{split}.parquet")
+    questions = contracts.read(path, contracts.PROMPTS)
+    if not len(questions):
+        raise InputError(f"{path}: holds no prompt")
+    return questions.slice(0, limit) if limit else questions
+
+
+def _graded(
+    questions: pa.Table, drawn: Any, tokenizer: "PreTrainedTokenizerBase", pool: GraderPool
+) -> pa.Table:
+    rows = [
+        (question, index, completion)
+        for question, group in zip(questions.to_pylist(), drawn, strict=True)
+        for index, completion in enumerate(group)
+    ]
+    decoded = texts([row[2] for row in rows], tokenizer)
+    verdicts = list(
+        pool.grade(
+            Row(row[0]["metadata"], row[0]["gold_answer"], text)
+            for row, text in zip(rows, decoded, strict=True)
+        )
+    )
+    return contracts.table(
+        contracts.EVALUATIONS,
+        {
+            "prompt_id": [row[0]["prompt_id"] for row in rows],
+            "sample": [row[1] for row in rows],
+            "tokens": [len(row[2].token_ids) for row in rows],
+            "finish_reason": [row[2].finish_reason for row in rows],
+            "text": decoded,
+            "status": [verdict.status for verdict in verdicts],
+            "logp": [sum(row[2].logps) for row in rows],
+            "score": [verdict.score for verdict in verdicts],
+            "extracted_answer": [verdict.extracted_answer for verdict in verdicts],
+        },
+    )

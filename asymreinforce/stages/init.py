@@ -1,0 +1,160 @@
+"""Init: lay out a task's prompts, and make or find the behaviour policy."""
+
+import itertools
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from asymreinforce import tasks
+from asymreinforce.config import ExperimentConfig, PolicyConfig, Split, TaskConfig
+from asymreinforce.data import contracts
+from asymreinforce.data.provenance import provenance
+from asymreinforce.data.store import Store
+from asymreinforce.errors import ConfigError, InputError
+from asymreinforce.progress import bar, say
+
+if TYPE_CHECKING:
+    from asymreinforce.config import EngineConfig
+
+SPLITS: tuple[Split, ...] = ("train", "validation", "held_out")
+CHECKPOINT = "checkpoint"
+WORKED_ACCURACY = 0.95
+"""Below this, reinforcing the working teaches little (the embedded task's premise)."""
+
+
+class Warmth(NamedTuple):
+    """How often the embedded policy is right when it shows its working."""
+
+    worked_accuracy: float
+    samples: int
+
+
+def prompt_store(task: TaskConfig, parent: Path, *, pinned: Path | None = None) -> Store:
+    """Return the store of a task's prompts, made or not."""
+    kept = {"name", "seed", "train", "validation", "held_out", "family", "params"}
+    identity = {
+        "stage": "prompts",
+        "contract": contracts.PROMPTS.label,
+        "task": task.model_dump(include=kept),
+    }
+    return Store(parent, identity, pinned=pinned)
+
+
+def make_prompts(task: TaskConfig, parent: Path, *, pinned: Path | None = None) -> Store:
+    """Write `train.parquet`, `validation.parquet` and `held_out.parquet`; fill what is missing."""
+    store = prompt_store(task, parent, pinned=pinned)
+    names = {f"{split}.parquet": split for split in SPLITS}
+    store.plan(names)
+    missing = store.missing()
+    for name in missing:
+        found = tasks.questions(task, names[name])
+        rows = contracts.table(
+            contracts.PROMPTS,
+            {field: [getattr(q, field) for q in found] for field in contracts.PROMPTS.schema.names},
+        )
+        store.publish(
+            name,
+            lambda path, rows=rows: contracts.write(  # type: ignore[misc]
+                path, contracts.PROMPTS, rows, identity=store.hash
+            ),
+            facts={"prompts": len(rows)},
+        )
+    if missing:
+        store.record(provenance())
+    store.close()
+    return store
+
+
+def policy_store(policy: PolicyConfig, parent: Path, *, threads: int) -> Store:
+    """Return the store of the embedded policy, made or not."""
+    identity = {
+        "stage": "policy",
+        "seed": policy.seed,
+        "context": policy.context,
+        "threads": threads,
+        **policy.embedded.model_dump(mode="json"),
+    }
+    return Store(parent, identity)
+
+
+def make_policy(config: ExperimentConfig, parent: Path) -> Path:
+    """Return the behaviour policy's checkpoint, made first if it is the embedded one and absent.
+
+    Raises `InputError` where `policy.source` is a path without a checkpoint, or cannot be fetched.
+    """
+    policy = config.policy
+    if policy.source != "embedded":
+        return _existing_checkpoint(policy)
+    if config.task.name != "cups":
+        raise ConfigError("policy.source=embedded answers task=cups alone; name a checkpoint")
+    store = policy_store(policy, parent, threads=config.train.threads)
+    store.plan([CHECKPOINT])
+    if store.missing():
+        _warm_up(config, store)
+    store.close()
+    return store.path(CHECKPOINT)
+
+
+def _existing_checkpoint(policy: PolicyConfig) -> Path:
+    if (path := Path(policy.source)).exists():
+        return path
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    patterns = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
+    try:
+        return Path(
+            snapshot_download(policy.source, revision=policy.revision, allow_patterns=patterns)
+        )
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        reason = str(error).strip().split("\n")[0][:200]
+        raise InputError(
+            f"policy.source={policy.source} is neither a directory nor a hub model that can be "
+            f"fetched ({reason}); check the name, or give a local checkpoint"
+        ) from error
+
+
+def _warm_up(config: ExperimentConfig, store: Store) -> None:
+    import torch
+
+    from asymreinforce.policy import embedded
+
+    torch.set_num_threads(config.train.threads)
+    steps = config.policy.embedded.warm_up.steps
+    with bar("warming up the embedded policy", total=steps, unit="steps") as advance:
+        store.publish(
+            CHECKPOINT,
+            lambda path: embedded.make_checkpoint(path, config.policy, advance=advance),
+        )
+    store.record(provenance())
+    warmth = measure(store.path(CHECKPOINT), config.task, config.policy, config.engine)
+    say(
+        f"embedded policy: {warmth.worked_accuracy:.1%} of {warmth.samples} worked answers are "
+        f"right (at least {WORKED_ACCURACY:.0%} expected)"
+    )
+    if warmth.worked_accuracy < WORKED_ACCURACY:
+        say(
+            f"warning: the working of policy.seed={config.policy.seed} is right too seldom for the "
+            "picture to be clear; raise policy.embedded.warm_up.steps or take another policy.seed"
+        )
+
+
+def measure(
+    checkpoint: Path, task: TaskConfig, policy: PolicyConfig, engine: "EngineConfig"
+) -> Warmth:
+    """Let the policy answer validation questions with its working, and count the right ones."""
+    from asymreinforce.config import SamplingConfig
+    from asymreinforce.engines.transformers_engine import TransformersEngine
+    from asymreinforce.policy.checkpoint import load_tokenizer
+    from asymreinforce.tasks import cups
+
+    tokenizer = load_tokenizer(checkpoint)
+    questions = list(itertools.islice(cups.draw("validation", seed=task.seed), task.validation))
+    prompts = [tokenizer.encode(question.text + " Steps:") for question in questions]
+    sampler = TransformersEngine(engine, policy)
+    sampler.load(checkpoint)
+    sampling = SamplingConfig(samples_per_prompt=1, max_tokens=2 * cups.SWAPS)
+    drawn = sampler.sample(prompts, sampling, seed=policy.seed)
+    texts = [tokenizer.decode(row[0].token_ids, skip_special_tokens=True) for row in drawn]
+    expected = [q.worked_answer.removeprefix(" Steps:") for q in questions]
+    right = sum(text == answer for text, answer in zip(texts, expected, strict=True))
+    return Warmth(right / len(questions), len(questions))

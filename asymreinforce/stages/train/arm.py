@@ -1,0 +1,81 @@
+"""An arm: its identity, and its training from wherever it stands."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from asymreinforce.config import ExperimentConfig
+from asymreinforce.data import contracts, files
+from asymreinforce.data.provenance import provenance
+from asymreinforce.data.rollouts import ScoredRollouts
+from asymreinforce.data.store import Store
+from asymreinforce.policy.checkpoint import fingerprint
+from asymreinforce.progress import bar
+from asymreinforce.stages.train.run import Run, Validate
+
+Log = Callable[[dict[str, Any]], None]
+
+REWARD_SCALE = ("correct", "incorrect", "correct_at", "no_answer", "truncated", "unjudged")
+NOT_IN_IDENTITY = {"keep_checkpoints"}
+
+
+def arm_store(
+    config: ExperimentConfig, *, checkpoint: Path, scored: ScoredRollouts, parent: Path
+) -> Store:
+    """Return the store of an arm: everything that determines its weights is its identity."""
+    identity = {
+        "stage": "train",
+        "contract": contracts.METRICS.label,
+        "policy": fingerprint(checkpoint),
+        **scored.fingerprint(),
+        "samples_per_prompt": config.sampling.samples_per_prompt,
+        "baseline": config.baseline,
+        "baseline_reference": config.baseline_reference,
+        "seed": config.seed,
+        "algorithm": config.algorithm.model_dump(mode="json"),
+        "reward": config.reward.model_dump(mode="json", include=set(REWARD_SCALE)),
+        "optim": config.optim.model_dump(mode="json"),
+        "train": config.train.model_dump(mode="json", exclude=NOT_IN_IDENTITY),
+        "validation": config.evaluation.sampling.model_dump(mode="json")
+        if config.train.validation_prompts
+        else None,
+    }
+    return Store(parent, identity)
+
+
+def train(
+    config: ExperimentConfig,
+    *,
+    checkpoint: Path,
+    scored: ScoredRollouts,
+    store: Store,
+    validate: Validate | None = None,
+    log: Log | None = None,
+) -> None:
+    """Train one arm into its store; a complete one is left alone.
+
+    Raises `ConfigError` for a device or an objective that is not there, `InputError` for rollouts
+    or weights that do not fit, `TrainingError` where a step is not finite: the last good checkpoint
+    stays, and the message names it.
+    """
+    run = Run(config, checkpoint=checkpoint, scored=scored, store=store, validate=validate)
+    store.plan(run.schedule.shards)
+    if store.is_complete():
+        return
+    started = time.monotonic()
+    files.publish_json(store.directory / "config.json", config.model_dump(mode="json"))
+    start = run.restore()
+    batches = scored.batches(prompts=config.prompts_per_step, seed=config.seed, start=start)
+    label = f"train {config.algorithm.name} baseline={config.baseline:g} seed={config.seed}"
+    try:
+        with bar(label, total=run.schedule.steps, unit="steps", done=start) as advance:
+            for step, rows in zip(range(start + 1, run.schedule.steps + 1), batches, strict=False):
+                metrics = run.step(step, rows)
+                if log:
+                    log(metrics)
+                advance(1)
+    finally:
+        seconds = time.monotonic() - started
+        store.record(provenance(seconds=seconds, from_step=start, device=config.train.device))
+    run.finish()

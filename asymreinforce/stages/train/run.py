@@ -1,0 +1,282 @@
+"""One arm in memory, from restore to finish."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from asymreinforce.algorithm import objective
+from asymreinforce.algorithm.table import linear
+from asymreinforce.config import ExperimentConfig
+from asymreinforce.data import contracts
+from asymreinforce.data.rollouts import Rows, ScoredRollouts
+from asymreinforce.data.store import Store
+from asymreinforce.errors import ConfigError, InputError, TrainingError
+from asymreinforce.policy.checkpoint import load_model, save_model
+from asymreinforce.policy.layout import Sequences
+from asymreinforce.policy.slice import Slice, mean_of
+from asymreinforce.policy.state import Position, load_state, save_state
+from asymreinforce.policy.trainer import Step, Trainer
+from asymreinforce.rewards.scale import Rewards, rewards, rewards_of
+from asymreinforce.stages.train.schedule import (
+    metrics_shard,
+    schedule_of,
+    state_shard,
+    weights_shard,
+)
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+Validate = Callable[["PreTrainedModel", int], float]
+"""(model, step) -> accuracy on validation prompts; chooses the best checkpoint, nothing else."""
+
+
+class Run:
+    """One arm in memory: the trainer, the fixed slice, and the metrics not yet published."""
+
+    def __init__(
+        self,
+        config: ExperimentConfig,
+        *,
+        checkpoint: Path,
+        scored: ScoredRollouts,
+        store: Store,
+        validate: Validate | None,
+    ):
+        self._config, self._checkpoint = config, checkpoint
+        self._scored, self._store, self._validate = scored, store, validate
+        self.schedule = schedule_of(config, prompts=scored.prompts)
+        self._pending: list[dict[str, Any]] = []
+        self._position = Position(0, None, None)
+        self._objective = linear(config.algorithm.name)
+        self._mean = reward_mean(config, scored)
+        self._trainer: Trainer
+        self._slice: Slice
+        self._behaviour_logps_B: Tensor
+
+    def restore(self) -> int:
+        """Load the last full checkpoint with nothing missing before it, or mu; return its step."""
+        config = self._config
+        if config.train.device == "cuda" and not torch.cuda.is_available():
+            raise ConfigError("train.device=cuda, but this machine shows no CUDA device; use cpu")
+        torch.set_num_threads(config.train.threads)
+        step = self._resumable_step()
+        source = self._store.path(weights_shard(step)) if step else self._checkpoint
+        model = load_model(
+            source, dtype=torch.float32, trust_remote_code=config.policy.trust_remote_code
+        )
+        self._trainer = Trainer(
+            model.to(config.train.device).train(),
+            config.optim,
+            tokens_per_micro_batch=config.train.tokens_per_micro_batch,
+            autocast=config.train.precision == "bfloat16",
+        )
+        self._slice = self._make_slice()
+        if step:
+            state = self._store.path(state_shard(step))
+            self._position, more = load_state(state, self._trainer)
+            self._behaviour_logps_B = more["behaviour_logps"]
+        else:
+            self._start()
+        return step
+
+    def step(self, step: int, rows: Rows) -> dict[str, Any]:
+        """Take one optimizer step on whole groups; publish a checkpoint where one is due."""
+        scale = self._rewards(rows)
+        kept = np.flatnonzero(scale.kept_B)
+        rows, reward_B = rows.take(kept), torch.from_numpy(scale.reward_B[kept])
+        correct_B = torch.from_numpy(scale.correct_B[kept])
+        coefficients_B = self._coefficients(reward_B, rows, correct_B)
+        try:
+            done = self._trainer.step(Sequences(rows.prompts, rows.completions), coefficients_B)
+        except TrainingError as error:
+            raise TrainingError(self._where(step, str(error))) from None
+        metrics = self._metrics(step, done, reward_B, correct_B)
+        if step % self._config.train.diagnostics_every == 0 or step == self.schedule.steps:
+            metrics |= self._diagnose()
+        if step in self.schedule.checkpoints:
+            metrics |= self._check(step)
+        self._pending.append(metrics)
+        if step in self.schedule.checkpoints:
+            self._publish(step)
+        return metrics
+
+    def finish(self) -> None:
+        """Keep the best checkpoint whole, drop what retention does not keep, and close."""
+        best = self._position.best_step
+        keep = {*self.schedule.kept, *([best] if best else [])}
+        for step in self.schedule.checkpoints:
+            if step not in keep:
+                self._store.drop(weights_shard(step))
+            if step not in (best, self.schedule.steps):
+                self._store.drop(state_shard(step))
+        if best:
+            self._store.plan([weights_shard(best), state_shard(best)])
+        self._store.close(
+            {
+                "steps": self.schedule.steps,
+                "best_step": best,
+                "best_accuracy": self._position.best_accuracy,
+            }
+        )
+
+    def _coefficients(self, reward_B: Tensor, rows: Rows, correct_B: Tensor) -> Tensor:
+        if not len(reward_B):
+            return reward_B
+        advantages_B = objective.advantages(
+            reward_B,
+            torch.from_numpy(rows.group_B),
+            baseline=self._config.baseline,
+            reference_name=self._config.baseline_reference,
+            mean=self._mean,
+        )
+        return self._objective.coefficients(advantages_B, correct_B)
+
+    def _rewards(self, rows: Rows) -> Rewards:
+        return rewards(
+            score_B=rows.score_B,
+            status_B=rows.status_B,
+            truncated_B=rows.truncated_B,
+            config=self._config.reward,
+        )
+
+    def _metrics(
+        self, step: int, done: Step, reward_B: Tensor, correct_B: Tensor
+    ) -> dict[str, Any]:
+        logps_B = torch.from_numpy(done.logps_B)
+        computed_B = ~logps_B.isnan()
+        return {
+            "step": step,
+            "sequences": len(reward_B),
+            "skipped_sequences": done.skipped,
+            "loss": done.loss,
+            "grad_norm": done.grad_norm,
+            "lr": done.lr,
+            "reward": mean_of(reward_B),
+            "logp_correct": mean_of(logps_B[computed_B & correct_B]),
+            "logp_incorrect": mean_of(logps_B[computed_B & ~correct_B]),
+        }
+
+    def _start(self) -> None:
+        """Measure log mu by the training model itself, so that KL(mu || pi) is 0 at step 0."""
+        tokens = self._config.train.tokens_per_micro_batch
+        measured = self._slice.measure(self._trainer, tokens=tokens)
+        self._behaviour_logps_B = measured.logps_B
+        start = {"step": 0, "sequences": 0, "skipped_sequences": 0}
+        self._pending = [start | self._slice.metrics(measured, measured.logps_B) | self._check(0)]
+
+    def _diagnose(self) -> dict[str, float | None]:
+        tokens = self._config.train.tokens_per_micro_batch
+        measured = self._slice.measure(self._trainer, tokens=tokens)
+        return self._slice.metrics(measured, self._behaviour_logps_B)
+
+    def _check(self, step: int) -> dict[str, float]:
+        """Validate, and remember the best step: the first of the highest accuracy."""
+        if self._validate is None:
+            return {}
+        accuracy = self._validate(self._trainer.model, step)
+        best = self._position.best_accuracy
+        if step and (best is None or accuracy > best):
+            self._position = Position(step, step, accuracy)
+        return {"validation_accuracy": accuracy}
+
+    def _publish(self, step: int) -> None:
+        """Publish metrics, weights and full state, then drop the states that are not needed."""
+        self._position = self._position._replace(step=step)
+        names = contracts.METRICS.schema.names
+        rows = contracts.table(
+            contracts.METRICS, {n: [row.get(n) for row in self._pending] for n in names}
+        )
+        self._publish_missing(
+            metrics_shard(step),
+            lambda path: contracts.write(path, contracts.METRICS, rows, identity=self._store.hash),
+        )
+        self._publish_missing(
+            weights_shard(step),
+            lambda path: save_model(self._trainer.model, path, tokenizer_from=self._checkpoint),
+        )
+        self._publish_missing(
+            state_shard(step),
+            lambda path: save_state(
+                path,
+                self._trainer,
+                self._position,
+                more={"behaviour_logps": self._behaviour_logps_B},
+            ),
+        )
+        self._pending = []
+        kept = self.schedule.kept_at(step)
+        for earlier in [s for s in self.schedule.checkpoints if s < step]:
+            if earlier != self._position.best_step:
+                self._store.drop(state_shard(earlier))
+                if earlier not in kept:
+                    self._store.drop(weights_shard(earlier))
+
+    def _publish_missing(self, name: str, write: Callable[[Path], None]) -> None:
+        if not self._store.is_valid(name):
+            self._store.publish(name, write)
+
+    def _resumable_step(self) -> int:
+        """Return the latest step with weights and full state and nothing missing before; else 0."""
+        missing = set(self._store.missing())
+        for step in reversed(self.schedule.checkpoints):
+            earlier = [s for s in self.schedule.checkpoints if s <= step]
+            needed = {
+                *(metrics_shard(s) for s in earlier),
+                *(weights_shard(s) for s in earlier if s in self.schedule.kept),
+            }
+            own = (weights_shard(step), state_shard(step))
+            if not (needed & missing) and all(self._store.is_valid(name) for name in own):
+                return step
+        return 0
+
+    def _make_slice(self) -> Slice:
+        rows = self._scored.read(self._scored.chunks[0])
+        starts = rows.group_starts
+        rows = rows.take(np.arange(starts[min(self._config.train.slice_prompts, len(starts) - 1)]))
+        self._require_known_tokens(rows)
+        scale = self._rewards(rows)
+        kept = np.flatnonzero(scale.kept_B)
+        rows = rows.take(kept)
+        sampling = self._config.sampling
+        return Slice(
+            Sequences(rows.prompts, rows.completions),
+            correct_B=scale.correct_B[kept],
+            is_from_policy=sampling.temperature == 1 and sampling.top_p == 1,
+        )
+
+    def _require_known_tokens(self, rows: Rows) -> None:
+        vocabulary = int(self._trainer.model.config.vocab_size)
+        largest = max(int(tokens.max()) for tokens in [*rows.prompts, *rows.completions])
+        if largest >= vocabulary:
+            raise InputError(
+                f"{self._checkpoint}: knows {vocabulary} tokens, but the rollouts hold token "
+                f"{largest}; they were made with another tokenizer, generate them with this one"
+            )
+
+    def _where(self, step: int, reason: str) -> str:
+        last = max((s for s in self.schedule.checkpoints if s < step), default=0)
+        kept = self._store.directory / weights_shard(last) if last else self._checkpoint
+        return (
+            f"step {step} of {self.schedule.steps} is not finite: {reason}; the last good "
+            f"checkpoint is {kept}; lower optim.lr or optim.grad_clip, or look at the rewards"
+        )
+
+
+def reward_mean(config: ExperimentConfig, scored: ScoredRollouts) -> float | None:
+    """Return the mean reward of the judged rollouts in use, where the reference needs it."""
+    if config.baseline_reference != "dataset_mean":
+        return None
+    total, count = 0.0, 0
+    for table in scored.verdict_columns():
+        scale = rewards_of(table, config.reward)
+        total += math.fsum(scale.reward_B[scale.kept_B])
+        count += int(scale.kept_B.sum())
+    if not count:
+        raise InputError("no rollout was judged, so their mean reward is not known")
+    return total / count
