@@ -1,0 +1,78 @@
+"""A theory bench as its tables hold it: chains with their traces, and the dense closed form."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from asymreinforce.bandit.contracts import BANDIT_CHAINS, BANDIT_LIMITS, BANDIT_TRACES
+from asymreinforce.data import contracts
+from asymreinforce.errors import InputError
+
+Row = dict[str, Any]
+
+SWEPT = ("update", "lr", "steps", "samples", "group_size", "sampling_seed")
+"""What a figure shows one value of, the first, unless it is about that setting."""
+
+
+class Bench(NamedTuple):
+    """The chains (rows of BANDIT_CHAINS), their traces in order of steps, and BANDIT_LIMITS."""
+
+    chains: list[Row]
+    traces: dict[int, list[Row]]
+    limits: list[Row]
+
+    @property
+    def near_seed(self) -> int:
+        """The draw that is shown by itself: the first of the sweep."""
+        return int(self.chains[0]["seed"])
+
+    def only(self, **settings: Any) -> "Bench":
+        """Return the bench with the chains that have these settings."""
+        kept = [c for c in self.chains if all(c[name] == is_ for name, is_ in settings.items())]
+        return self._replace(chains=kept)
+
+    def of_first(self, *varied: str) -> "Bench":
+        """Return the bench with the first value of every swept setting that is not named."""
+        return self.only(**{n: self.chains[0][n] for n in SWEPT if n not in varied})
+
+    def values(self, name: str) -> list[Any]:
+        """Return the values that a setting has, each once, sorted."""
+        return sorted({chain[name] for chain in self.chains})
+
+
+class Spread(NamedTuple):
+    """The median over chains at each place, with the 10 % and 90 % quantiles."""
+
+    places: list[float]
+    low: list[float]
+    median: list[float]
+    high: list[float]
+
+
+def read_bench(directory: Path) -> Bench:
+    """Read the tables of a bench; raises `InputError` where one is absent or damaged."""
+    chains = contracts.read(directory / "chains.parquet", BANDIT_CHAINS)
+    if len(chains) == 0:
+        raise InputError(f"{directory / 'chains.parquet'}: holds no chain; run the bench again")
+    rows = chains.drop_columns(["policy"]).to_pylist()
+    traces: dict[int, list[Row]] = {row["chain"]: [] for row in rows}
+    for moment in contracts.read(directory / "traces.parquet", BANDIT_TRACES).to_pylist():
+        traces[moment["chain"]].append(moment)
+    limits = contracts.read(directory / "limits.parquet", BANDIT_LIMITS).to_pylist()
+    return Bench(rows, traces, limits)
+
+
+def spread(
+    rows: Sequence[Row], *, place: Callable[[Row], float], value: Callable[[Row], float]
+) -> Spread:
+    """Return the quantiles of a value over the rows that share a place."""
+    at: dict[float, list[float]] = {}
+    for row in rows:
+        at.setdefault(place(row), []).append(value(row))
+    places = sorted(at)
+    low, median, high = (
+        [float(np.quantile(at[where], share)) for where in places] for share in (0.1, 0.5, 0.9)
+    )
+    return Spread(places, low, median, high)

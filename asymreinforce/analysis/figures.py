@@ -1,0 +1,60 @@
+"""Every figure of an experiment, drawn once: as files, and as SVG that a page can hold."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from asymreinforce.analysis import canvas
+from asymreinforce.analysis.canvas import Drawing
+from asymreinforce.analysis.colours import THEME, Colour, Style, styles
+from asymreinforce.analysis.curve_panels import curve_panels
+from asymreinforce.analysis.groups import Group
+from asymreinforce.analysis.phase_transition import phase_transition
+from asymreinforce.analysis.records import Experiment
+from asymreinforce.data import files
+
+ID = re.compile(r'(\bid="|xlink:href="#|url\(#)')
+PROLOGUE = re.compile(r"^.*?(?=<svg)", re.DOTALL)
+COLOUR = re.compile(r"#[0-9a-f]{6}\b")
+NAMESPACE = re.compile(r' xmlns(:xlink)?="[^"]*"')
+
+
+def draw_all(experiment: Experiment, groups: Sequence[Group]) -> list[Drawing]:
+    """Draw the phase transition, where there is one to draw, then the curves."""
+    import matplotlib
+
+    of_groups = styles(groups)
+    with matplotlib.rc_context(canvas.RC):
+        transition = phase_transition(experiment, groups, of_groups)
+        return [*([transition] if transition else []), *curve_panels(experiment, groups, of_groups)]
+
+
+def publish_figures(drawings: Sequence[Drawing], directory: Path) -> None:
+    """Publish each figure as `<name>.svg` and `<name>.png`."""
+    files.make_directory(directory)
+    for drawing in drawings:
+        files.publish_bytes(directory / f"{drawing.name}.svg", drawing.svg)
+        files.publish_bytes(directory / f"{drawing.name}.png", drawing.png)
+
+
+def inline_svg(drawing: Drawing, of_groups: Sequence[Style]) -> str:
+    """Return a figure as an element of a page: ids of its own, colours as variables, no address."""
+    text = PROLOGUE.sub("", drawing.svg.decode())
+    text = NAMESPACE.sub("", text)
+    text = ID.sub(lambda found: f"{found.group(1)}{drawing.name}-", text)
+    text = text.replace("xlink:href", "href")
+    variables = {colour.light: f"var(--{variable(colour)})" for colour in palette(of_groups)}
+    text = COLOUR.sub(lambda found: variables.get(found.group(), found.group()), text)
+    opening, rest = text.split(">", 1)
+    opening = re.sub(r' (width|height)="[^"]*"', "", opening)
+    return f'{opening} role="img" aria-labelledby="title-{drawing.name}">{rest}'
+
+
+def palette(of_groups: Sequence[Style]) -> list[Colour]:
+    """Return each colour that a figure may hold, once."""
+    return list(dict.fromkeys([*THEME, *(style.colour for style in of_groups)]))
+
+
+def variable(colour: Colour) -> str:
+    """Name the CSS variable of a colour."""
+    return f"c-{colour.light.removeprefix('#')}"

@@ -1,0 +1,132 @@
+"""What an experiment directory holds, as plain records: no file, no table, no figure."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+REPORTED_SPLITS = ("held_out", "validation")
+"""Splits that a result may be reported on, the first that was evaluated."""
+
+ALGORITHMS_WITH_BASELINE = frozenset({"asymre"})
+"""Objectives in which V(x) = reference(x) + baseline enters; in others a baseline means nothing."""
+
+
+class Point(NamedTuple):
+    """A value at a training step."""
+
+    step: int
+    value: float
+
+
+Series = tuple[Point, ...]
+
+
+class Checkpoint(NamedTuple):
+    """An evaluated checkpoint of an arm; step 0 is the behaviour policy mu.
+
+    `accuracy` and `pass_at_k` are shares of 1; `evaluation` is relative to the experiment.
+    """
+
+    split: str
+    step: int
+    accuracy: float
+    accuracy_se: float
+    k: int
+    pass_at_k: float
+    entropy: float | None
+    evaluation: str
+
+
+class Outcome(NamedTuple):
+    """How an arm ended: a row of the summary, or the last checkpoint where there is no summary.
+
+    Accuracies are shares of 1; `difference_se` is the paired standard error of accuracy minus
+    behaviour accuracy; log-probabilities and entropy are in nats.
+    """
+
+    step: int
+    behaviour_accuracy: float | None
+    accuracy: float
+    accuracy_se: float
+    difference_se: float | None
+    peak_accuracy: float
+    peak_step: int
+    k: int
+    pass_at_k: float
+    entropy: float | None
+    logp_correct: float | None
+    logp_incorrect: float | None
+    kl: float | None
+    ess: float | None
+    verdict: str | None
+    seconds: float | None
+
+
+class Failure(NamedTuple):
+    """Why an arm stopped, and what it logged; both are untrusted text."""
+
+    error: str
+    log: str
+
+
+class Arm(NamedTuple):
+    """A trained arm; `differing` are the dotted settings in which it differs from other arms."""
+
+    id: str
+    algorithm: str
+    baseline: float | None
+    baseline_reference: str
+    seed: int
+    policy_seed: int
+    sampling_seed: int
+    settings: Mapping[str, Any]
+    differing: Mapping[str, Any]
+    outcome: Outcome | None
+    checkpoints: tuple[Checkpoint, ...]
+    metrics: Mapping[str, Series]
+    failure: Failure | None
+
+    @property
+    def uses_baseline(self) -> bool:
+        """Tell whether the baseline enters this arm's objective."""
+        return self.algorithm in ALGORITHMS_WITH_BASELINE and self.baseline is not None
+
+    @property
+    def fate(self) -> str:
+        """How the arm ended, in a word or two: its verdict, or why it has none."""
+        if self.failure:
+            return "failed"
+        if self.outcome is None:
+            return "not evaluated"
+        return self.outcome.verdict or "no verdict yet"
+
+
+class Experiment(NamedTuple):
+    """An experiment directory; `shared` are the dotted settings that all arms have in common."""
+
+    directory: Path
+    name: str
+    arms: tuple[Arm, ...]
+    shared: Mapping[str, Any]
+
+    @property
+    def split(self) -> str:
+        """The split that results are reported on."""
+        found = {checkpoint.split for arm in self.arms for checkpoint in arm.checkpoints}
+        return next((split for split in REPORTED_SPLITS if split in found), REPORTED_SPLITS[0])
+
+    @property
+    def behaviour_accuracy(self) -> float | None:
+        """The accuracy of mu, a share of 1: the mean over the experiment's behaviour policies."""
+        accuracy = {
+            (arm.policy_seed, arm.sampling_seed): arm.outcome.behaviour_accuracy
+            for arm in self.arms
+            if arm.outcome and arm.outcome.behaviour_accuracy is not None
+        }
+        values = [value for value in accuracy.values() if value is not None]
+        return sum(values) / len(values) if values else None
+
+    @property
+    def policies(self) -> int:
+        """How many behaviour policies the arms started from."""
+        return len({arm.policy_seed for arm in self.arms})
