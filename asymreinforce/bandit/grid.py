@@ -1,0 +1,52 @@
+"""The chains of a configuration: the product of its tuples, cut where one tensor cannot hold it."""
+
+from itertools import product
+from typing import NamedTuple
+
+from asymreinforce.bandit.config import BanditConfig
+from asymreinforce.bandit.updates import Update
+
+
+class Chain(NamedTuple):
+    """What sets one chain of a batch apart."""
+
+    seed: int
+    baseline: float
+    lr: float
+    sampling_seed: int
+
+
+class Batch(NamedTuple):
+    """Chains that advance as one tensor: they share the update and the lengths."""
+
+    update: Update
+    steps: int
+    iterations: int
+    samples: int
+    group_size: int | None
+    chains: tuple[Chain, ...]
+
+
+def batches(config: BanditConfig) -> list[Batch]:
+    """Return the batches of a configuration, in the order of its tuples."""
+    cuts = product(config.update, config.steps, config.samples, config.group_size or (None,))
+    return [
+        Batch(
+            update,
+            steps,
+            config.iterations or (config.total_steps or steps) // steps,
+            samples,
+            group_size,
+            _chains(config, samples),
+        )
+        for update, steps, samples, group_size in cuts
+    ]
+
+
+def _chains(config: BanditConfig, samples: int) -> tuple[Chain, ...]:
+    # An exact expectation draws nothing: replicates of it would be equal.
+    streams = config.sampling_seed if samples else config.sampling_seed[:1]
+    return tuple(
+        Chain(seed, baseline, lr, stream)
+        for seed, baseline, lr, stream in product(config.seed, config.baseline, config.lr, streams)
+    )

@@ -1,0 +1,113 @@
+"""The stage of the theory bench: a grid of chains in, three parquet tables out.
+
+    <directory>/<identity>/chains.parquet, traces.parquet, limits.parquet
+
+The contracts stand in `contracts.py`. The figures are drawn from the tables by
+`asymreinforce.analysis.bandit_figures`.
+"""
+
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow as pa
+import torch
+
+from asymreinforce.bandit import tables, trajectory
+from asymreinforce.bandit.config import BanditConfig
+from asymreinforce.bandit.contracts import BANDIT_CHAINS, BANDIT_LIMITS, BANDIT_TRACES
+from asymreinforce.bandit.grid import Batch, batches
+from asymreinforce.bandit.stability import largest_stable_lr
+from asymreinforce.bandit.trajectory import Progress
+from asymreinforce.data import contracts
+from asymreinforce.data.contracts import Contract
+from asymreinforce.data.store import Store
+from asymreinforce.errors import ConfigError
+
+SHARDS: dict[str, Contract] = {
+    "chains.parquet": BANDIT_CHAINS,
+    "traces.parquet": BANDIT_TRACES,
+    "limits.parquet": BANDIT_LIMITS,
+}
+
+
+class BanditRun(NamedTuple):
+    """A finished bench: where its tables are, and the rows of BANDIT_CHAINS."""
+
+    directory: Path
+    chains: pa.Table
+
+
+def chain_steps(config: BanditConfig) -> int:
+    """Return the gradient steps of all chains together: what a progress bar counts."""
+    return sum(batch.steps * batch.iterations * len(batch.chains) for batch in batches(config))
+
+
+def run_bandit(
+    config: BanditConfig, *, directory: Path, progress: Progress = lambda steps: None
+) -> BanditRun:
+    """Run every chain of a configuration and publish its tables under `directory`.
+
+    A bench that is complete already is not run again. `progress` is told of chain-steps as they are
+    taken. Raises `ConfigError` where a learning rate is unstable, `StorageError` where the
+    directory cannot be written.
+    """
+    identity = {
+        "stage": "bandit",
+        "settings": config.model_dump(mode="json"),
+        "contracts": [contract.label for contract in SHARDS.values()],
+    }
+    store = Store(directory, identity)
+    plan = batches(config)
+    for batch in plan:
+        require_stable(batch, config)
+    store.plan(SHARDS)
+    missing = store.missing()
+    if missing:
+        rows = _rows(plan, config, progress=progress)
+        for name in missing:
+            write = partial(_write, contract=SHARDS[name], rows=rows[name], identity=store.hash)
+            store.publish(name, write)
+    else:
+        progress(chain_steps(config))
+    store.close()
+    chains = contracts.read(store.path("chains.parquet"), BANDIT_CHAINS)
+    return BanditRun(store.directory, chains)
+
+
+def require_stable(batch: Batch, config: BanditConfig) -> None:
+    """Raise `ConfigError` where the exact update would leave its own limit at the learning rate."""
+    if batch.update != "asymre":
+        return
+    state = trajectory.start(batch, config)
+    frozen = trajectory.freeze(state.logits_CA, state, batch=batch, config=config)
+    largest_C = largest_stable_lr(frozen.flow)
+    unstable = (state.lr_C >= largest_C).nonzero()[:, 0].tolist()
+    if unstable:
+        chain = batch.chains[unstable[0]]
+        raise ConfigError(
+            f"bandit: lr={chain.lr:g} is unstable at baseline={chain.baseline:g}, "
+            f"seed={chain.seed}: the update would oscillate about its limit; use "
+            f"lr < {float(largest_C.min()):.4g}, which is stable for every chain of this sweep"
+        )
+
+
+def _rows(plan: list[Batch], config: BanditConfig, *, progress: Progress) -> dict[str, pa.Table]:
+    chains, traces, first_chain = [], [], 0
+    with torch.no_grad():
+        for batch in plan:
+            result = trajectory.run(batch, config, progress=progress)
+            parts = tables.of_batch(batch, result, config=config, first_chain=first_chain)
+            chains.append(parts[0])
+            traces.append(parts[1])
+            first_chain += len(batch.chains)
+        limits = tables.closed_forms(config)
+    return {
+        "chains.parquet": pa.concat_tables(chains),
+        "traces.parquet": pa.concat_tables(traces),
+        "limits.parquet": limits,
+    }
+
+
+def _write(path: Path, *, contract: Contract, rows: pa.Table, identity: str) -> None:
+    contracts.write(path, contract, rows, identity=identity)

@@ -1,0 +1,163 @@
+"""A batch of chains from pi_0 = mu through its iterations, with what is recorded on the way.
+
+An iteration is a number of gradient steps against a frozen mu; after it, mu <- pi.
+
+Shapes: C chain, A arm, R recorded moment.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from itertools import pairwise, repeat
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from asymreinforce.bandit.config import BanditConfig
+from asymreinforce.bandit.dynamics import advance, ascend
+from asymreinforce.bandit.grid import Batch
+from asymreinforce.bandit.problem import (
+    Flow,
+    behaviour_logits,
+    draw_rewards,
+    expected_reward,
+    flow_at_gap,
+    gap,
+)
+from asymreinforce.bandit.sampler import Sampler
+from asymreinforce.bandit.updates import WEIGHTS, Setting, Update
+
+Progress = Callable[[int], None]
+"""Told the chain-steps taken since it was last told."""
+
+
+class Start(NamedTuple):
+    """The first state of a batch: logits of pi_0 = mu_0 and rewards (C, A), settings (C,)."""
+
+    logits_CA: Tensor
+    rewards_CA: Tensor
+    baseline_C: Tensor
+    lr_C: Tensor
+    mean_C: Tensor
+
+
+class Frozen(NamedTuple):
+    """What stands still during an iteration: mu (C, A), its mean V^mu (C,), the expected update."""
+
+    behaviour_CA: Tensor
+    mean_C: Tensor
+    flow: Flow
+
+
+class Trajectory(NamedTuple):
+    """The recorded moments of a batch, where its chains ended, and the noise of sampled drifts."""
+
+    steps_R: list[int]
+    iteration_R: list[int]
+    policy_RCA: Tensor
+    behaviour_reward_RC: Tensor
+    logits_CA: Tensor
+    noise_C: Tensor | None
+
+
+def start(batch: Batch, config: BanditConfig) -> Start:
+    """Return the first state of a batch."""
+    chains = batch.chains
+    logits_CA = behaviour_logits(config.arms, config.logit_scale).repeat(len(chains), 1)
+    rewards_CA = torch.stack([rewards_of(config, chain.seed) for chain in chains])
+    return Start(
+        logits_CA,
+        rewards_CA,
+        torch.tensor([chain.baseline for chain in chains], dtype=torch.float64),
+        torch.tensor([chain.lr for chain in chains], dtype=torch.float64),
+        expected_reward(logits_CA.softmax(-1), rewards_CA),
+    )
+
+
+def rewards_of(config: BanditConfig, seed: int) -> Tensor:
+    """Return the rewards (A,) that the configuration gives, or those of a draw."""
+    if config.rewards is not None:
+        return torch.tensor(config.rewards, dtype=torch.float64)
+    return draw_rewards(seed, config.arms)
+
+
+def freeze(logits_CA: Tensor, state: Start, *, batch: Batch, config: BanditConfig) -> Frozen:
+    """Take mu <- pi = softmax(logits), with the V that the reference gives it."""
+    behaviour_CA = logits_CA.softmax(-1)
+    mean_C = expected_reward(behaviour_CA, state.rewards_CA)
+    gap_C = gap(
+        state.baseline_C,
+        reference=config.baseline_reference,
+        mean_C=mean_C,
+        first_mean_C=state.mean_C,
+        group_size=batch.group_size,
+    )
+    return Frozen(behaviour_CA, mean_C, flow_at_gap(behaviour_CA, state.rewards_CA, gap_C))
+
+
+def run(batch: Batch, config: BanditConfig, *, progress: Progress) -> Trajectory:
+    """Take a batch through all its iterations."""
+    state, sampler = start(batch, config), Sampler(batch) if batch.samples else None
+    moments = recorded_steps(batch, config.records)
+    logits_CA, policies, behaviour_rewards = state.logits_CA, [], []
+    for first in range(0, batch.steps * batch.iterations, batch.steps):
+        frozen = freeze(logits_CA, state, batch=batch, config=config)
+        move = _mover(frozen, state, batch=batch, config=config, sampler=sampler)
+        stops = sorted({first, *moments, first + batch.steps})
+        stops = [stop for stop in stops if first <= stop <= first + batch.steps]
+        for here, there in pairwise(stops):
+            if here in moments:
+                policies.append(logits_CA.softmax(-1))
+                behaviour_rewards.append(frozen.mean_C)
+            logits_CA = move(logits_CA, there - here)
+            progress((there - here) * len(batch.chains))
+    policies.append(logits_CA.softmax(-1))
+    behaviour_rewards.append(frozen.mean_C)
+    return Trajectory(
+        moments,
+        [step // batch.steps for step in moments],
+        torch.stack(policies),
+        torch.stack(behaviour_rewards),
+        logits_CA,
+        sampler.noise if sampler else None,
+    )
+
+
+def recorded_steps(batch: Batch, records: int) -> list[int]:
+    """Return the recorded steps, 0 and the last included.
+
+    They are spread evenly over log(step) in a single iteration, over the ends of iterations else.
+    """
+    if batch.iterations == 1:
+        inner = np.geomspace(1, batch.steps, records - 1).round()
+        return sorted({0, *(int(step) for step in inner)})
+    ends = np.linspace(0, batch.iterations, min(records, batch.iterations + 1)).round()
+    return sorted({int(end) * batch.steps for end in ends})
+
+
+def _mover(
+    frozen: Frozen, state: Start, *, batch: Batch, config: BanditConfig, sampler: Sampler | None
+) -> Callable[[Tensor, int], Tensor]:
+    """Return the function (logits, steps) -> logits of an iteration."""
+    if batch.update == "asymre" and sampler is None:
+        return lambda logits_CA, steps: advance(
+            logits_CA, frozen.flow, lr_C=state.lr_C, steps=steps
+        )
+    weight = None
+    if batch.update != "asymre":
+        value_C1 = (frozen.mean_C - frozen.flow.gap_C)[:, None]
+        setting = Setting(frozen.behaviour_CA, state.rewards_CA - value_C1, config.clip)
+        weight = partial(_weight, update=batch.update, setting=setting)
+    return lambda logits_CA, steps: ascend(
+        logits_CA,
+        sampler.drifts(frozen.behaviour_CA, state.rewards_CA, flow=frozen.flow, steps=steps)
+        if sampler
+        else repeat(frozen.flow.drift_CA, steps),
+        lr_C=state.lr_C,
+        weight=weight,
+    )
+
+
+def _weight(policy_CA: Tensor, *, update: Update, setting: Setting) -> Tensor:
+    return WEIGHTS[update](policy_CA, setting)
