@@ -239,6 +239,7 @@ def write(path: Path, contract: Contract, rows: pa.Table, *, identity: str) -> N
         rows.cast(contract.schema).replace_schema_metadata(metadata),
         path,
         compression="zstd",
+        row_group_size=8192,  # a reader holds one row group at a time
         write_page_checksum=True,
     )
 

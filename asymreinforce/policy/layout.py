@@ -19,9 +19,9 @@ from torch import Tensor
 
 Tokens = np.ndarray
 
-LONGEST_SHARED_ROW = 512
+LONGEST_SHARED_ROW = 320
 """Tokens. A shared row needs a mask of T x T; beyond this it costs more than the prompts it saves
-(measured by `scripts/bench_prompt_sharing.py`)."""
+(measured by `scripts/bench_training_step.py`)."""
 
 
 class Sequences(NamedTuple):

@@ -1,0 +1,1 @@
+"""Graders, the pool of killable processes that runs them, and the reward scale."""

@@ -1,0 +1,187 @@
+"""Graders: named functions that judge one completion, run in processes that can be killed.
+
+A grader is called as `grade(metadata, gold_answer, text)`, where `metadata` is the question's JSON
+or None, and returns a `Verdict`, a score, or None for no answer. It may hang, raise or eat memory:
+`rewards/pool.py` bounds it. Texts are untrusted and never evaluated.
+
+A user's own grader is named `module:function` and lies on the Python path or in the directory that
+the command is started in.
+"""
+
+import functools
+import hashlib
+import importlib
+import importlib.machinery
+import json
+import sys
+from collections.abc import Callable
+from importlib import metadata as distributions
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from asymreinforce.errors import ConfigError
+from asymreinforce.rewards import extraction
+from asymreinforce.rewards.inert import may_be_scored
+from asymreinforce.rewards.verdict import NO_ANSWER, Verdict
+
+Grade = Callable[[str | None, str, str], Any]
+
+
+class Grader(NamedTuple):
+    """A built-in grader; `version` changes with its verdicts, `libraries` decide them too."""
+
+    name: str
+    version: str
+    grade: Grade
+    libraries: tuple[tuple[str, str], ...] = ()
+    """(distribution, module): the version is recorded; workers import the module beforehand."""
+
+
+class GraderId(NamedTuple):
+    """What verdicts are recorded under."""
+
+    name: str
+    version: str
+
+
+def final_answer(metadata: str | None, gold_answer: str, text: str) -> Verdict:
+    """Compare the first line of what follows the last `Answer:` with the gold answer."""
+    rest = extraction.after_last_answer(text)
+    if rest is None:
+        return NO_ANSWER
+    answer = rest.splitlines()[0].strip()
+    return Verdict(float(answer == gold_answer.strip()), answer, "ok")
+
+
+def exact(metadata: str | None, gold_answer: str, text: str) -> Verdict:
+    """Compare the whole completion with the gold answer; surrounding space does not count."""
+    answer = text.strip()
+    return Verdict(float(answer == gold_answer.strip()), answer, "ok") if answer else NO_ANSWER
+
+
+def reasoning_gym(metadata: str | None, gold_answer: str, text: str) -> Verdict:
+    """Ask the task's own `score_answer`; metadata holds its family, parameters and entry."""
+    if metadata is None:
+        raise ValueError("the prompt has no metadata with its family and entry")
+    task = json.loads(metadata)
+    family, entry = str(task["family"]), task["entry"]
+    answer = extraction.last_tag_or_answer(text)
+    if answer is None:
+        return NO_ANSWER
+    source = str((entry.get("metadata") or {}).get("source_dataset", family))
+    shown = may_be_scored(family, answer) and may_be_scored(source, answer)
+    dataset = _dataset(family, json.dumps(task.get("params") or {}, sort_keys=True))
+    return Verdict(float(dataset.score_answer(answer if shown else None, entry)), answer, "ok")
+
+
+def math(metadata: str | None, gold_answer: str, text: str) -> Verdict:
+    r"""Compare by math-verify: the last `\boxed{}`, else what follows `Answer:`, else its guess.
+
+    Its own time-out, a signal, is off: it does not stop everything, and the pool does.
+    """
+    from math_verify import parse, verify
+
+    found = extraction.last_boxed(text) or extraction.after_last_answer(text)
+    answer = None if found is None else extraction.without_currency(found)
+    gold = extraction.without_currency(gold_answer)
+    if answer == gold:
+        return Verdict(1.0, answer, "ok")
+    predicted = parse(text if answer is None else _boxed(answer), parsing_timeout=None)
+    if not predicted:
+        return NO_ANSWER if answer is None else Verdict(0.0, answer, "ok")
+    right = verify(parse(_boxed(gold), parsing_timeout=None), predicted, timeout_seconds=None)
+    return Verdict(float(right), answer or str(predicted[-1]), "ok")
+
+
+GRADERS = {
+    grader.name: grader
+    for grader in (
+        Grader("final_answer", "1", final_answer),
+        Grader("exact", "1", exact),
+        Grader("reasoning_gym", "1", reasoning_gym, (("reasoning-gym", "reasoning_gym"),)),
+        Grader(
+            "math",
+            "1",
+            math,
+            (
+                ("math-verify", "math_verify"),
+                ("latex2sympy2_extended", "latex2sympy2_extended"),
+                ("sympy", "sympy"),
+                # Its version changes verdicts, percentages among them.
+                ("antlr4-python3-runtime", "antlr4"),
+            ),
+        ),
+    )
+}
+
+
+def identify(name: str) -> GraderId:
+    """Return a grader's name and version without importing what it imports.
+
+    A user's own is versioned by the contents of its file. Raises `ConfigError` where there is none.
+    """
+    if ":" in name:
+        source = _source_of(name)
+        return GraderId(name, hashlib.sha256(source.read_bytes()).hexdigest()[:12])
+    grader = _built_in(name)
+    libraries = (f"{dist}-{distributions.version(dist)}" for dist, _ in grader.libraries)
+    return GraderId(name, "+".join([grader.version, *libraries]))
+
+
+def load(name: str) -> Grade:
+    """Import a grader and what it needs, in the process that will call it or fork its callers."""
+    if ":" not in name:
+        grader = _built_in(name)
+        for _, module in grader.libraries:
+            importlib.import_module(module)
+        return grader.grade
+    module, _, function = name.partition(":")
+    _add_working_directory()
+    grade: Grade = getattr(importlib.import_module(module), function)
+    if not callable(grade):
+        raise TypeError(f"{name} is not callable")
+    return grade
+
+
+def _built_in(name: str) -> Grader:
+    if name not in GRADERS:
+        raise ConfigError(
+            f"task.grader={name}: no such grader; there are {', '.join(GRADERS)}, "
+            "and your own as module:function"
+        )
+    return GRADERS[name]
+
+
+def _source_of(name: str) -> Path:
+    """Find a module's file as an import would, without running it or its packages."""
+    module = name.partition(":")[0]
+    places: list[str] | None = [*sys.path, str(Path.cwd())]
+    spec = None
+    parts = module.split(".")
+    for count in range(1, len(parts) + 1):
+        spec = importlib.machinery.PathFinder.find_spec(".".join(parts[:count]), places)
+        if spec is None:
+            break
+        places = list(spec.submodule_search_locations or [])
+    if spec is None or spec.origin is None:
+        raise ConfigError(
+            f"task.grader={name}: there is no module {module}; it must lie on the Python path "
+            "or in the directory that the command is started in"
+        )
+    return Path(spec.origin)
+
+
+def _add_working_directory() -> None:
+    if str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))
+
+
+@functools.lru_cache(maxsize=16)
+def _dataset(family: str, params: str) -> Any:
+    from reasoning_gym import create_dataset
+
+    return create_dataset(family, **{"seed": 0, **json.loads(params)})
+
+
+def _boxed(answer: str) -> str:
+    return f"\\boxed{{{answer}}}"

@@ -1,0 +1,181 @@
+"""The nursery: a small process that imports a grader once, forks workers of it and kills them.
+
+The parent may hold torch, vLLM and threads, from which forking is unsafe; this process is started
+afresh, has one thread and never judges a row. Workers fork from it in milliseconds, so replacing
+one is cheap. It adopts whatever a grader's children leave behind and kills that as well, and it
+kills everything when its parent is gone. Linux only (prctl, /proc).
+
+Control messages (JSON, one a datagram):
+
+    to it     ["spawn", slot] with a socket, ["kill", slot]; end of stream: kill all and end
+    from it   ["ready"] or ["failed", reason] once, then ["ended", slot, wait status]
+"""
+
+import contextlib
+import ctypes
+import json
+import os
+import select
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+from asymreinforce.errors import AsymreinforceError
+from asymreinforce.rewards.graders import Grade, load
+from asymreinforce.rewards.wire import Heartbeats
+from asymreinforce.rewards.worker import work
+
+PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
+SECONDS_BETWEEN_LOOKS = 1.0
+
+
+class Order(NamedTuple):
+    """What the parent asks of a nursery, on its command line as JSON."""
+
+    grader: str
+    workers: int
+    memory_limit_mb: int
+    control: int
+    heartbeats: int
+    parent: int
+
+
+class Nursery:
+    """Forks a worker a slot, and clears away what ended together with all it started."""
+
+    def __init__(self, order: Order, control: socket.socket, grade: Grade) -> None:
+        self._order, self._control, self._grade = order, control, grade
+        self._beats = Heartbeats(order.heartbeats, workers=order.workers)
+        self._workers: dict[int, int] = {}
+        self._wakeup, wake = socket.socketpair()
+        for end in (self._wakeup, wake):
+            end.setblocking(False)
+        self._wake = wake
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(wake.fileno(), warn_on_full_buffer=False)
+
+    def run(self) -> None:
+        """Serve until the parent hangs up or is gone."""
+        try:
+            while os.getppid() == self._order.parent:
+                ready, _, _ = select.select(
+                    [self._control, self._wakeup], [], [], SECONDS_BETWEEN_LOOKS
+                )
+                if self._wakeup in ready:
+                    with contextlib.suppress(BlockingIOError):
+                        self._wakeup.recv(4096)
+                self._report_the_ended()
+                if self._control in ready and not self._obey():
+                    return
+        finally:
+            for pid in [*self._workers]:
+                self._clear(pid)
+
+    def _obey(self) -> bool:
+        message, descriptors, _, _ = socket.recv_fds(self._control, 4096, 1)
+        if not message:
+            return False
+        action, slot = json.loads(message)
+        if action == "spawn":
+            with socket.socket(fileno=descriptors[0]) as stream:
+                self._spawn(slot, stream)
+        else:
+            for pid in [pid for pid, its_slot in self._workers.items() if its_slot == slot]:
+                os.kill(pid, signal.SIGKILL)
+        return True
+
+    def _spawn(self, slot: int, stream: socket.socket) -> None:
+        self_pid = os.getpid()
+        if pid := os.fork():
+            self._workers[pid] = slot
+            return
+        try:
+            os.setsid()
+            prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+            prctl(PR_SET_CHILD_SUBREAPER, 1)
+            if os.getppid() != self_pid:
+                os._exit(1)
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            for end in (self._control, self._wakeup, self._wake):
+                end.close()
+            work(
+                stream,
+                self._beats,
+                slot=slot,
+                grade=self._grade,
+                memory_limit_mb=self._order.memory_limit_mb,
+            )
+        finally:
+            os._exit(1)
+
+    def _report_the_ended(self) -> None:
+        while True:
+            try:
+                ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:
+                return
+            if ended is None:
+                return
+            if ended.si_pid not in self._workers:
+                os.waitpid(ended.si_pid, 0)
+                continue
+            slot = self._workers[ended.si_pid]
+            status = self._clear(ended.si_pid)
+            self._control.send(json.dumps(["ended", slot, status]).encode())
+
+    def _clear(self, pid: int) -> int:
+        """Kill a worker with its group and all it left behind; return its wait status."""
+        # The worker is not yet reaped, so that its group's number cannot be another's.
+        for kill in (os.killpg, os.kill):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                kill(pid, signal.SIGKILL)
+        status = os.waitpid(pid, 0)[1]
+        del self._workers[pid]
+        while strays := children_of(os.getpid()) - set(self._workers):
+            for stray in strays:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(stray, signal.SIGKILL)
+            for stray in strays:
+                with contextlib.suppress(ChildProcessError):
+                    os.waitpid(stray, 0)
+        return status
+
+
+def children_of(pid: int) -> set[int]:
+    """Return the processes whose parent is `pid`, ended but unreaped ones among them."""
+    found = set()
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it ended while we looked
+            stat = (entry / "stat").read_bytes()
+            if int(stat.rpartition(b")")[2].split()[1]) == pid:
+                found.add(int(entry.name))
+    return found
+
+
+def prctl(option: int, value: int) -> None:
+    """Set an attribute of this process (man 2 prctl); raises `OSError`."""
+    library = ctypes.CDLL(None, use_errno=True)
+    if library.prctl(option, value, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "prctl")
+
+
+def main() -> None:
+    """Import the grader, say so, and serve."""
+    order = Order(**json.loads(sys.argv[1]))
+    control = socket.socket(fileno=order.control)
+    try:
+        prctl(PR_SET_CHILD_SUBREAPER, 1)
+        grade = load(order.grader)
+    except AsymreinforceError as error:
+        control.send(json.dumps(["failed", str(error)[:2000]]).encode())
+    except BaseException as error:  # a user's module may raise anything, SystemExit too
+        reason = f"{type(error).__name__}: {error}"
+        control.send(json.dumps(["failed", reason[:2000]]).encode())
+    else:
+        control.send(json.dumps(["ready"]).encode())
+        Nursery(order, control, grade).run()
+    os._exit(0)

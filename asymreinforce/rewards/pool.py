@@ -1,0 +1,295 @@
+"""A pool of grader processes that can be killed: a bad row costs itself, not its neighbours.
+
+    with GraderPool("math", workers=2, time_limit_s=5.0, memory_limit_mb=1024) as pool:
+        for verdict in pool.grade(rows):      # in the order of the rows, as they come
+            ...
+
+Rows travel in jobs of many, but the clock is each row's own: a worker beats when it starts one. A
+row that overruns is a `timeout`. A row whose worker died, or met its memory limit, is tried once
+more, alone in a fresh worker, and is an `error` if that dies too: its verdict is its own, whatever
+was judged before it, and does not depend on the number of workers. The rest of a job is redone.
+"""
+
+import collections
+import contextlib
+import itertools
+import selectors
+import socket
+import time
+from collections.abc import Generator, Iterable, Iterator
+from types import TracebackType
+from typing import NamedTuple, Self
+
+from asymreinforce.errors import AsymreinforceError
+from asymreinforce.rewards.link import Link
+from asymreinforce.rewards.verdict import Row, Verdict
+from asymreinforce.rewards.wire import OUT_OF_MEMORY, RETIRED, Beat, Frames, frame
+
+SEND_LIMIT_S = 30.0
+"""Time for a job to reach its worker and be begun: far more than a sound worker needs."""
+UNDELIVERED_ROWS = 4_096
+"""Rows judged or at work while an earlier one is still awaited: what bounds the memory."""
+JOB_ROWS, JOB_CHARACTERS, JOB_SECONDS = 512, 1 << 20, 0.05
+FIRST_JOB_ROWS = 16
+NOT_BEGUN = Beat(0.0, -1)
+
+
+class Job(NamedTuple):
+    """Rows that stand together; `first` is the place of the first among all rows."""
+
+    first: int
+    rows: list[Row]
+    alone: bool = False
+    """A single row that ended a worker before: it needs a fresh one."""
+
+
+class Slot:
+    """A worker's place: its stream, the job it is at, and how many of its rows are judged."""
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+        self.stream: socket.socket | None = None
+        self.frames = Frames()
+        self.job: Job | None = None
+        self.judged = 0
+        self.fresh = True
+        self.sent_at = 0.0
+        self.killed_at: float | None = None
+        self.was_late = False
+
+    def close(self) -> None:
+        """Close the stream, if there is one."""
+        if self.stream is not None:
+            self.stream.close()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether a job can be given to it."""
+        return self.job is None and self.killed_at is None
+
+
+class GraderPool:
+    """Worker processes for one grader; use it in a `with` block, which leaves none behind.
+
+    Raises `ConfigError` on entering where the grader cannot be imported.
+    """
+
+    def __init__(
+        self, grader: str, *, workers: int, time_limit_s: float, memory_limit_mb: int
+    ) -> None:
+        self._grader, self._time_limit_s = grader, time_limit_s
+        self._memory_limit_mb = memory_limit_mb
+        self._slots = [Slot(index) for index in range(workers)]
+        self._again: collections.deque[Job] = collections.deque()
+        # Each comes of a worker's end, so a fresh worker for it is on its way.
+        self._alone: collections.deque[Job] = collections.deque()
+        self._verdicts: dict[int, Verdict] = {}
+        self._job_rows = FIRST_JOB_ROWS
+
+    def __enter__(self) -> Self:
+        """Start the processes and wait until the grader is imported."""
+        with contextlib.ExitStack() as stack:
+            self._link = Link(
+                self._grader, workers=len(self._slots), memory_limit_mb=self._memory_limit_mb
+            )
+            stack.callback(self._link.close)
+            self._selector = stack.enter_context(selectors.DefaultSelector())
+            self._selector.register(self._link, selectors.EVENT_READ, None)
+            for slot in self._slots:
+                stack.callback(slot.close)
+                self._spawn(slot)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Kill the workers and all they started."""
+        self._stack.close()
+
+    def grade(self, rows: Iterable[Row]) -> Generator[Verdict, None, None]:
+        """Yield a verdict a row, in order, reading rows ahead only so far as memory is bounded."""
+        source = iter(rows)
+        taken = delivered = 0
+        exhausted = False
+        try:
+            while not exhausted or delivered < taken:
+                for slot in self._slots:
+                    if not slot.is_idle or self._send_again(slot) or exhausted:
+                        continue
+                    if taken - delivered < UNDELIVERED_ROWS:
+                        part = self._next_rows(source)
+                        exhausted = not part
+                        if part:
+                            self._send(slot, Job(taken, part))
+                            taken += len(part)
+                if delivered not in self._verdicts and (delivered < taken or not exhausted):
+                    self._wait()
+                while delivered in self._verdicts:
+                    yield self._verdicts.pop(delivered)
+                    delivered += 1
+        finally:
+            self._abandon()
+
+    def _spawn(self, slot: Slot) -> None:
+        near, far = socket.socketpair()
+        with far:
+            near.settimeout(SEND_LIMIT_S)
+            slot.stream, slot.frames, slot.fresh = near, Frames(), True
+            slot.killed_at, slot.was_late = None, False
+            self._selector.register(near, selectors.EVENT_READ, slot)
+            self._link.spawn(slot.index, far)
+
+    def _kill(self, slot: Slot, *, late: bool = False) -> None:
+        if slot.killed_at is None:
+            slot.killed_at, slot.was_late = time.monotonic(), late
+            self._link.kill(slot.index)
+
+    def _next_rows(self, source: Iterator[Row]) -> list[Row]:
+        rows: list[Row] = []
+        characters = 0
+        for row in itertools.islice(source, self._job_rows):
+            rows.append(row)
+            characters += len(row.text) + len(row.gold_answer) + len(row.metadata or "")
+            if characters > JOB_CHARACTERS:
+                break
+        return rows
+
+    def _send_again(self, slot: Slot) -> bool:
+        """Give an idle worker a job that was cut short, where there is one that it may have."""
+        if slot.fresh and self._alone:
+            self._send(slot, self._alone.popleft())
+        elif self._again:
+            self._send(slot, self._again.popleft())
+        return slot.job is not None
+
+    def _send(self, slot: Slot, job: Job) -> None:
+        slot.job, slot.judged, slot.fresh, slot.sent_at = job, 0, False, time.monotonic()
+        self._link.beats.write(slot.index, NOT_BEGUN)
+        assert slot.stream is not None
+        try:
+            slot.stream.sendall(frame(job.rows))
+        except OSError:  # it died, or does not read: either way its end resolves the job
+            self._kill(slot)
+
+    def _wait(self) -> None:
+        """Wait until something happens, or a row is overdue, and deal with it."""
+        for key, _ in self._selector.select(self._seconds_to_next_deadline()):
+            if key.data is None:
+                self._hear_of_an_end()
+            elif key.fileobj is key.data.stream:
+                self._receive(key.data)
+        now = time.monotonic()
+        for slot in self._slots:
+            if slot.job is not None and now > self._deadline(slot):
+                self._kill(slot, late=True)
+
+    def _deadline(self, slot: Slot) -> float:
+        """Return when the row at work is overdue, or must have begun."""
+        beat = self._link.beats.read(slot.index)
+        if beat == NOT_BEGUN:
+            return slot.sent_at + SEND_LIMIT_S
+        return (beat.started or time.monotonic()) + self._time_limit_s
+
+    def _seconds_to_next_deadline(self) -> float:
+        # A row that starts while we wait is not overdue before a whole limit from now.
+        busy = [s for s in self._slots if s.job is not None and s.killed_at is None]
+        soonest = min((self._deadline(slot) - time.monotonic() for slot in busy), default=1.0)
+        return max(0.0, min(soonest, self._time_limit_s)) + 1e-3
+
+    def _receive(self, slot: Slot) -> bool:
+        """Take in what a worker has sent; tell whether there may be more."""
+        assert slot.stream is not None
+        try:
+            data = slot.stream.recv(1 << 20)
+        except (BlockingIOError, TimeoutError):
+            return False
+        except OSError:
+            data = b""
+        if not data:
+            with contextlib.suppress(KeyError):
+                self._selector.unregister(slot.stream)
+            return False
+        try:
+            for values in slot.frames.feed(data):
+                self._take_in(slot, [Verdict(*value) for value in values])
+        except (ValueError, TypeError):  # the grader wrote to the stream itself
+            self._kill(slot)
+            return False
+        return True
+
+    def _take_in(self, slot: Slot, verdicts: list[Verdict]) -> None:
+        job = slot.job
+        if job is None or slot.judged + len(verdicts) > len(job.rows):
+            raise ValueError("more verdicts than rows")
+        for place, verdict in enumerate(verdicts, start=job.first + slot.judged):
+            self._verdicts[place] = verdict
+        slot.judged += len(verdicts)
+        if slot.judged == len(job.rows):
+            self._fit_jobs(len(job.rows), seconds=time.monotonic() - slot.sent_at)
+            slot.job = None
+
+    def _fit_jobs(self, rows: int, *, seconds: float) -> None:
+        """Let jobs take about `JOB_SECONDS`: many rows where they are cheap, one where not."""
+        fitting = int(rows * JOB_SECONDS / max(seconds, 1e-6))
+        self._job_rows = max(1, min(fitting, 2 * self._job_rows, JOB_ROWS))
+
+    def _hear_of_an_end(self) -> None:
+        ended = self._link.hear()
+        slot = self._slots[ended.slot]
+        assert slot.stream is not None
+        slot.stream.setblocking(False)
+        while self._receive(slot):
+            pass
+        with contextlib.suppress(KeyError):
+            self._selector.unregister(slot.stream)
+        slot.close()
+        if slot.job is not None:
+            self._resolve(slot, slot.job, ended.code)
+            slot.job = None
+        self._spawn(slot)
+
+    def _resolve(self, slot: Slot, job: Job, code: int) -> None:
+        """Give the row that ended a worker its verdict or a second try, and the rest another."""
+        started, row = self._link.beats.read(slot.index)
+        if code == RETIRED and not started and slot.judged:
+            return self._redo(Job(job.first + slot.judged, job.rows[slot.judged :]))
+        row = min(max(row, slot.judged), len(job.rows) - 1) if started else slot.judged
+        # It may have gone on to another row between our look at the clock and its end.
+        overdue = (
+            slot.was_late and started > 0 and (slot.killed_at or 0.0) - started > self._time_limit_s
+        )
+        before = Job(job.first + slot.judged, job.rows[slot.judged : row])
+        culprit = Job(job.first + row, [job.rows[row]], alone=True)
+        after = Job(job.first + row + 1, job.rows[row + 1 :])
+        if overdue or (job.alone and slot.was_late):
+            message = f"ran for more than {self._time_limit_s:g} s"
+            self._verdicts[culprit.first] = Verdict(None, None, "timeout", message)
+            return self._redo(before, after)
+        if job.alone:
+            self._verdicts[culprit.first] = Verdict(None, None, "error", self._reason(code))
+            return None
+        self._alone.append(culprit)
+        return self._redo(before, after)
+
+    def _redo(self, *jobs: Job) -> None:
+        self._again.extendleft(job for job in reversed(jobs) if job.rows)
+
+    def _reason(self, code: int) -> str:
+        if code == OUT_OF_MEMORY:
+            return f"needed more than {self._memory_limit_mb} MB"
+        return f"killed by signal {-code}" if code < 0 else f"ended its process with code {code}"
+
+    def _abandon(self) -> None:
+        """Forget what a caller that stopped reading will not fetch."""
+        self._again.clear()
+        self._alone.clear()
+        self._verdicts.clear()
+        for slot in self._slots:
+            if slot.job is not None:
+                slot.job = None
+                with contextlib.suppress(AsymreinforceError):
+                    self._kill(slot)

@@ -1,0 +1,148 @@
+"""The prompts that rollouts are judged against: checked once, then read for one chunk at a time."""
+
+import hashlib
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple, get_args
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from asymreinforce.data import contracts
+from asymreinforce.data.contracts import FinishReason
+from asymreinforce.errors import InputError
+
+KEY_COLUMNS = ["prompt_id", "sample", "finish_reason"]
+COLUMNS = ["prompt_id", "gold_answer", "metadata"]
+PROMPTS_AT_ONCE = 1_024
+BUFFER_BYTES = 1 << 16
+
+
+class Gold(NamedTuple):
+    """What a grader is given of a question."""
+
+    gold_answer: str
+    metadata: str | None
+
+
+class Questions:
+    """A parquet file of prompts; of each only a hash of its id is held (8 bytes).
+
+    Raises `InputError` where the file is damaged, not of the PROMPTS contract, or repeats an id.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        if (label := contracts.read_label(path)) != contracts.PROMPTS.label:
+            raise InputError(
+                f"{path}: holds {label or 'no contract of this software'}, not "
+                f"{contracts.PROMPTS.label}; point at the prompts of these rollouts"
+            )
+        hashes = [_hashes(rows.column("prompt_id")) for rows in self._read(checked=True)]
+        self._hash_P = np.concatenate([np.zeros(0, np.uint64), *hashes])
+        self._hash_P.sort()
+        if (repeated := int((np.diff(self._hash_P) == 0).sum())) > 0:
+            raise InputError(f"{path}: {repeated} rows repeat a prompt_id; each must stand once")
+        self._endless = itertools.chain.from_iterable(self._read() for _ in itertools.repeat(None))
+        self._batches = len(hashes)
+        self._here: pa.Table | None = None
+
+    def check(self, chunks: Mapping[str, Iterable[Path]]) -> int:
+        """Ask that rollouts, a chunk's shards together, belong to these prompts; count the rows.
+
+        Raises `InputError` for a damaged shard, a repeated (prompt_id, sample), a prompt that is
+        not here or stands in two chunks, and an unknown finish reason.
+        """
+        rows = 0
+        chunk_P = np.full(len(self._hash_P), -1, dtype=np.int32)
+        for number, (chunk, paths) in enumerate(chunks.items()):
+            shards = list(paths)
+            tables = [contracts.read(p, contracts.ROLLOUTS, columns=KEY_COLUMNS) for p in shards]
+            where = str(shards[0]) if len(shards) == 1 else f"{shards[0].parent}, chunk {chunk}"
+            keys = contracts.check(
+                contracts.ROLLOUTS, pa.concat_tables(tables), where=where, columns=KEY_COLUMNS
+            )
+            place_B = self._places(keys.column("prompt_id"), where=where)
+            if (taken := np.flatnonzero(~np.isin(chunk_P[place_B], (-1, number)))).size:
+                prompt = keys.column("prompt_id")[int(taken[0])]
+                raise InputError(
+                    f"{where}: prompt {prompt} stands in another chunk too; all rollouts of a "
+                    "prompt belong in one"
+                )
+            chunk_P[place_B] = number
+            _require_finish_reasons(keys.column("finish_reason"), where=where)
+            rows += len(keys)
+        return rows
+
+    def golds(self, prompt_ids: pa.ChunkedArray) -> dict[str, Gold]:
+        """Return the gold answers and metadata of some prompts.
+
+        Reads on from where the last ones stood, and around: chunks mostly come in the file's order.
+        """
+        wanted = pc.unique(prompt_ids)
+        found: dict[str, Gold] = {}
+        for _ in range(self._batches + 1):
+            if self._here is not None:
+                kept = self._here.filter(pc.is_in(self._here.column("prompt_id"), value_set=wanted))
+                values = (kept.column(name).to_pylist() for name in COLUMNS)
+                for prompt_id, gold_answer, metadata in zip(*values, strict=True):
+                    found[prompt_id] = Gold(gold_answer, metadata)
+            if len(found) == len(wanted):
+                return found
+            self._here = next(self._endless)
+        raise InputError(f"{self._path}: changed while it was read; run 'asymrl score' again")
+
+    def _read(self, *, checked: bool = False) -> Iterator[pa.Table]:
+        """Yield the file's rows, some at a time."""
+        try:
+            with pq.ParquetFile(
+                self._path, page_checksum_verification=True, buffer_size=BUFFER_BYTES
+            ) as file:
+                for batch in file.iter_batches(PROMPTS_AT_ONCE, columns=COLUMNS, use_threads=False):
+                    rows = pa.Table.from_batches([batch]).replace_schema_metadata(None)
+                    yield (
+                        contracts.check(
+                            contracts.PROMPTS, rows, where=str(self._path), columns=COLUMNS
+                        )
+                        if checked
+                        else rows
+                    )
+        except (pa.ArrowException, OSError) as error:
+            raise InputError(f"{self._path}: damaged parquet ({error}); make it again") from error
+
+    def _places(self, prompt_ids: pa.ChunkedArray, *, where: str) -> np.ndarray:
+        hash_B = _hashes(prompt_ids)
+        place_B = np.searchsorted(self._hash_P, hash_B)
+        within_B = np.minimum(place_B, max(0, len(self._hash_P) - 1))
+        known_B = self._hash_P[within_B] == hash_B if len(self._hash_P) else hash_B != hash_B
+        if (unknown := np.flatnonzero(~known_B)).size:
+            raise InputError(
+                f"{where}: {len(unknown)} of {len(hash_B)} rows are of prompts that "
+                f"{self._path} does not hold, such as {prompt_ids[int(unknown[0])]}; point at "
+                "the prompts that these rollouts were drawn from"
+            )
+        return place_B
+
+
+def _hashes(prompt_ids: pa.ChunkedArray) -> np.ndarray:
+    """Hash ids to 64 bits: among a million, two alike by chance in one of 40 million files."""
+    unique = pc.unique(prompt_ids)
+    digests = b"".join(
+        hashlib.blake2b(prompt_id.encode(), digest_size=8).digest()
+        for prompt_id in unique.to_pylist()
+    )
+    places_B = pc.index_in(prompt_ids, value_set=unique).to_numpy()
+    return np.asarray(np.frombuffer(digests, np.uint64)[places_B])
+
+
+def _require_finish_reasons(reasons: pa.ChunkedArray, *, where: str) -> None:
+    known = pa.array(get_args(FinishReason))
+    strange = reasons.filter(pc.invert(pc.is_in(reasons, value_set=known)))
+    if len(strange):
+        raise InputError(
+            f"{where}: {len(strange)} rows have the finish_reason {strange[0].as_py()!r}, "
+            f"which is none of {', '.join(known.to_pylist())}"
+        )

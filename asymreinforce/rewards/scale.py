@@ -1,0 +1,49 @@
+"""The reward scale: from stored verdicts to rewards, at train time; no scale is baked in."""
+
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from asymreinforce.config import RewardConfig
+from asymreinforce.data.contracts import UNJUDGED
+
+
+class Rewards(NamedTuple):
+    """Rewards of B rollouts; those not `kept` belong to no group and enter no mean."""
+
+    reward_B: np.ndarray
+    correct_B: np.ndarray
+    kept_B: np.ndarray
+
+
+def rewards(
+    *, score_B: np.ndarray, status_B: np.ndarray, truncated_B: np.ndarray, config: RewardConfig
+) -> Rewards:
+    """r = correct where the score reaches `correct_at`, incorrect elsewhere.
+
+    What could not be judged is left out; without an answer, or cut off, a completion is incorrect.
+    Each of these is a setting.
+    """
+    unjudged_B = np.isin(status_B, UNJUDGED)
+    no_answer_B = status_B == "no_answer"
+    correct_B = ~unjudged_B & ~no_answer_B & (np.nan_to_num(score_B) >= config.correct_at)
+    if config.truncated != "as_judged":
+        correct_B &= ~truncated_B
+    left_out_B = (
+        (unjudged_B & (config.unjudged == "exclude"))
+        | (no_answer_B & (config.no_answer == "exclude"))
+        | (truncated_B & (config.truncated == "exclude"))
+    )
+    reward_B = np.where(correct_B, config.correct, config.incorrect)
+    return Rewards(reward_B, correct_B, ~left_out_B)
+
+
+def rewards_of(verdicts: pa.Table, config: RewardConfig) -> Rewards:
+    """Apply the scale to a table of verdicts (columns score, status, truncated)."""
+    return rewards(
+        score_B=verdicts.column("score").to_numpy(),
+        status_B=verdicts.column("status").to_numpy(zero_copy_only=False),
+        truncated_B=verdicts.column("truncated").to_numpy(zero_copy_only=False).astype(bool),
+        config=config,
+    )

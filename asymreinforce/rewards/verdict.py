@@ -1,0 +1,79 @@
+"""What goes into a grader and what comes out. Light: worker processes import it."""
+
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from asymreinforce.data.contracts import Status
+
+STATUSES = ("ok", "no_answer", "timeout", "error")
+LONGEST_ANSWER = 1_000
+LONGEST_MESSAGE = 200
+
+
+class Row(NamedTuple):
+    """A completion to be judged: its question's metadata (JSON) and gold answer, and its text."""
+
+    metadata: str | None
+    gold_answer: str
+    text: str
+
+
+class Verdict(NamedTuple):
+    """What a grader says of a completion; `score` is null unless the status is ok.
+
+    `message` says why a row is `timeout` or `error`; it is told to people and not stored.
+    """
+
+    score: float | None
+    extracted_answer: str | None
+    status: "Status"
+    message: str | None = None
+
+
+NO_ANSWER = Verdict(None, None, "no_answer")
+
+
+def verdict_of(result: Any) -> Verdict:
+    """Check what a grader returned: a `Verdict`, a score (bool or number), or None for no answer.
+
+    Raises `TypeError` or `ValueError` for anything else, a score that is not finite among it.
+    """
+    if result is None:
+        return NO_ANSWER
+    if not isinstance(result, Verdict):
+        return Verdict(_finite(result), None, "ok")
+    score, answer, status, message = result
+    if status not in STATUSES:
+        raise ValueError(f"the grader returned the status {status!r}")
+    if not (answer is None or isinstance(answer, str)):
+        raise TypeError(f"the grader returned an extracted answer of type {type(answer).__name__}")
+    return Verdict(
+        _finite(score) if status == "ok" else None,
+        storable(answer, limit=LONGEST_ANSWER),
+        status,
+        storable(message, limit=LONGEST_MESSAGE),
+    )
+
+
+def failure(error: BaseException) -> Verdict:
+    """Turn what a grader raised into the row's verdict, with a short message."""
+    try:
+        text = f"{type(error).__name__}: {error}"
+    except Exception:  # a grader's own exception may not even print
+        text = type(error).__name__
+    return Verdict(None, None, "error", storable(text, limit=LONGEST_MESSAGE))
+
+
+def storable(text: str | None, *, limit: int) -> str | None:
+    """Cut a text to `limit` characters and replace lone surrogates, which parquet cannot hold."""
+    return None if text is None else text[:limit].encode(errors="replace").decode()
+
+
+def _finite(score: Any) -> float:
+    if not hasattr(score, "__float__"):
+        raise TypeError(f"the grader returned {type(score).__name__}, not a score")
+    number = float(score)
+    if not math.isfinite(number):
+        raise ValueError(f"the grader returned the score {number}")
+    return number

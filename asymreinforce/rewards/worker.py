@@ -1,0 +1,91 @@
+"""The worker: judges rows one after another until it is told to stop, or killed.
+
+It runs in a process of its own, forked by `nursery.py`, in a session of its own, under a limit on
+its address space. Whatever a row leaves behind in the process (children, threads, memory) ends the
+process after that row, so that the next row starts from a clean one.
+"""
+
+import os
+import resource
+import socket
+import threading
+import time
+from typing import NoReturn
+
+from asymreinforce.rewards.graders import Grade
+from asymreinforce.rewards.verdict import Verdict, failure, verdict_of
+from asymreinforce.rewards.wire import OUT_OF_MEMORY, RETIRED, Beat, Heartbeats, frame, read_frame
+
+SECONDS_BETWEEN_REPORTS = 0.02
+KEPT_MEMORY_SHARE = 8
+"""A worker that grew by more than one part in so many of its limit retires."""
+
+
+def limit_memory(megabytes: int) -> int:
+    """Forbid this process to grow by more than this; return its size at the time, in bytes."""
+    size = _address_space()
+    most = size + megabytes * 2**20
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    return size
+
+
+def work(
+    stream: socket.socket, beats: Heartbeats, *, slot: int, grade: Grade, memory_limit_mb: int
+) -> NoReturn:
+    """Judge the jobs that come down the stream; never returns, and runs no exit handlers."""
+    self_pid = os.getpid()
+    idle_size = limit_memory(memory_limit_mb)
+    largest_kept = idle_size + memory_limit_mb * 2**20 // KEPT_MEMORY_SHARE
+    try:
+        while (job := read_frame(stream)) is not None:
+            judged: list[Verdict] = []
+            reported = time.monotonic()
+            for index, (metadata, gold_answer, text) in enumerate(job):
+                now = time.monotonic()
+                if now - reported > SECONDS_BETWEEN_REPORTS:
+                    stream.sendall(frame(judged))
+                    judged, reported = [], now
+                beats.write(slot, Beat(now, index))
+                judged.append(judge(grade, metadata, gold_answer, text))
+                if os.getpid() != self_pid:
+                    os._exit(0)  # a child of the grader that came back through its return
+                beats.write(slot, Beat(0.0, index))
+                if _left_something(largest_kept):
+                    stream.sendall(frame(judged))
+                    os._exit(RETIRED)
+            stream.sendall(frame(judged))
+    except MemoryError:
+        os._exit(OUT_OF_MEMORY)
+    except BaseException:
+        os._exit(1)  # the stream is gone: so is the parent, or the grader closed it
+    os._exit(0)
+
+
+def judge(grade: Grade, metadata: str | None, gold_answer: str, text: str) -> Verdict:
+    """Call a grader; what it raises is its row's error, save the end of memory, which ends all."""
+    try:
+        return verdict_of(grade(metadata, gold_answer, text))
+    except MemoryError:
+        os._exit(OUT_OF_MEMORY)
+    except BaseException as error:  # SystemExit and KeyboardInterrupt are a grader's errors too
+        return failure(error)
+
+
+def _left_something(largest_kept: int) -> bool:
+    return _has_children() or threading.active_count() > 1 or _address_space() > largest_kept
+
+
+def _has_children() -> bool:
+    """Tell whether a child is alive, and reap those that ended."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        return False
+    return True
+
+
+def _address_space() -> int:
+    with open("/proc/self/statm", "rb", buffering=0) as stream:  # noqa: PTH123
+        return int(stream.read(32).split()[0]) * resource.getpagesize()

@@ -1,0 +1,295 @@
+"""Score: a verdict for every rollout; correct or not, and why.
+
+    rollouts/<shard> + prompts --grader, in killable processes--> verdicts/<shard>
+
+A verdict shard has its rollout shard's name and rows, and records the checksum of what it judged:
+where rollouts were made anew, they are judged anew. Verdicts hold no reward; the scale enters only
+the counts that this stage closes with.
+"""
+
+import contextlib
+import itertools
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from asymreinforce.config import RewardConfig
+from asymreinforce.data import contracts, files
+from asymreinforce.data.contracts import UNJUDGED
+from asymreinforce.data.provenance import provenance
+from asymreinforce.data.rollouts import ScoredRollouts, first_shards
+from asymreinforce.data.store import Store
+from asymreinforce.errors import InputError
+from asymreinforce.progress import Advance, bar, say
+from asymreinforce.rewards.graders import identify
+from asymreinforce.rewards.pool import GraderPool
+from asymreinforce.rewards.questions import KEY_COLUMNS, Gold, Questions
+from asymreinforce.rewards.tally import ScoreFacts, Tally
+from asymreinforce.rewards.verdict import Row, Verdict
+
+Progress = Callable[..., AbstractContextManager[Advance]]
+SCALE = {"correct_at", "no_answer", "truncated", "unjudged"}
+"""The settings of the reward that decide the counts."""
+ROWS = 256
+"""Rows between two movements of the progress bar."""
+EXAMPLES = 5
+"""Messages of failed rows that are told and recorded."""
+
+
+class Scored(NamedTuple):
+    """The verdicts, and what they say."""
+
+    store: Store
+    facts: ScoreFacts
+
+
+def verdict_store(
+    *,
+    rollouts: Store,
+    prompts: Path,
+    parent: Path,
+    grader: str,
+    reward: RewardConfig,
+    pinned: Path | None = None,
+) -> Store:
+    """Return the store of a grader's verdicts on a set of rollouts, made or not.
+
+    Raises `ConfigError` for a grader that is not there, `InputError` where the prompts are not.
+    """
+    if not prompts.is_file():
+        raise InputError(f"{prompts}: no such file; run 'asymrl init', or point at the prompts")
+    identity = {
+        "stage": "verdicts",
+        "contract": contracts.VERDICTS.label,
+        "rollouts": rollouts.hash,
+        "prompts": files.sha256(prompts)[:16],
+        "grader": identify(grader)._asdict(),
+        "time_limit_s": reward.time_limit_s,
+        "memory_limit_mb": reward.memory_limit_mb,
+    }
+    return Store(parent, identity, pinned=pinned)
+
+
+def score(
+    *,
+    rollouts: Store,
+    prompts: Path,
+    parent: Path,
+    grader: str,
+    reward: RewardConfig,
+    samples: int | None = None,
+    pinned: Path | None = None,
+    progress: Progress = bar,
+) -> Scored:
+    """Judge every rollout whose verdict is missing, damaged, or of another version of it.
+
+    `prompts` is a file of the PROMPTS contract; of each prompt the first `samples` rollouts are
+    judged and counted (None: all). Raises `ConfigError` for a grader that is not there or cannot
+    be imported, and `InputError` for rollouts or prompts that are damaged, repeated or do not
+    belong together; nothing is published then.
+    """
+    store = verdict_store(
+        rollouts=rollouts,
+        prompts=prompts,
+        parent=parent,
+        grader=grader,
+        reward=reward,
+        pinned=pinned,
+    )
+    k = samples or samples_of(rollouts)
+    scale = reward.model_dump(include=SCALE)
+    shards = {*first_shards(rollouts, samples=k), *store.planned}
+    # Chunk after chunk, so that the gold answers of a chunk are looked up once.
+    shards_in_order = sorted(shards, key=lambda name: (chunk_of(name), name))
+    missing = [n for n in shards_in_order if not is_judged(store, rollouts, n)]
+    counted = store.facts.get("k") == k and store.facts.get("scale") == scale
+    if not missing and counted and store.is_complete():
+        say(f"score: complete, nothing to do ({store.directory})")
+        return Scored(store, facts_of(store))
+    with freed_at_once():
+        if missing:
+            judge(
+                missing,
+                rollouts=rollouts,
+                prompts=prompts,
+                store=store,
+                reward=reward,
+                plan=shards_in_order,
+                progress=progress,
+            )
+        store.plan(shards_in_order)  # clears away what a killed run left half-written
+        facts = count(rollouts, store, samples=k, reward=reward)
+    store.close({**facts._asdict(), "scale": scale})
+    return Scored(store, facts)
+
+
+def count(rollouts: Store, store: Store, *, samples: int, reward: RewardConfig) -> ScoreFacts:
+    """Count the verdicts on the first samples of each prompt, a chunk at a time."""
+    tally = Tally(reward)
+    for verdicts in ScoredRollouts(rollouts, store, samples=samples).verdict_columns():
+        tally.add(verdicts)
+    return tally.facts(k=samples)
+
+
+@contextlib.contextmanager
+def freed_at_once() -> Iterator[None]:
+    """Let arrow give back memory when it is freed: its own allocator keeps tens of megabytes."""
+    before = pa.default_memory_pool()
+    pa.set_memory_pool(pa.system_memory_pool())
+    try:
+        yield
+    finally:
+        pa.default_memory_pool().release_unused()
+        pa.set_memory_pool(before)
+
+
+def facts_of(store: Store) -> ScoreFacts:
+    """Return the counts that a set of verdicts was closed with."""
+    return ScoreFacts(**{name: store.facts[name] for name in ScoreFacts._fields})
+
+
+def samples_of(rollouts: Store) -> int:
+    """Return how many samples of each prompt a set of rollouts is planned to hold."""
+    blocks = {name.split("-")[1] for name in rollouts.planned}
+    return len(blocks) * int(rollouts.identity["sampling"]["samples_per_block"])
+
+
+def chunk_of(shard: str) -> str:
+    """Return the chunk of prompts of a shard: `p00012` for `rollouts-s003-p00012.parquet`."""
+    return shard.split("-")[2].split(".")[0]
+
+
+def is_judged(store: Store, rollouts: Store, name: str) -> bool:
+    """Tell whether a shard's verdicts are there, whole, and of the rollouts as they are now."""
+    receipt, judged = store.receipt(name), rollouts.receipt(name)
+    return (
+        receipt is not None
+        and judged is not None
+        and receipt.facts.get("rollouts_sha256") == judged.sha256
+        and store.is_valid(name)
+    )
+
+
+def judge(
+    missing: list[str],
+    *,
+    rollouts: Store,
+    prompts: Path,
+    store: Store,
+    reward: RewardConfig,
+    plan: list[str],
+    progress: Progress,
+) -> None:
+    """Check all that is to be judged, then judge it shard by shard; workers never wait for one."""
+    questions = Questions(prompts)
+    pa.default_memory_pool().release_unused()
+    chunks = {
+        chunk: [rollouts.path(name) for name in plan if chunk_of(name) == chunk]
+        for chunk in dict.fromkeys(map(chunk_of, missing))
+    }
+    questions.check(chunks)
+    total = sum(_rows(rollouts, name) for name in plan)
+    done = total - sum(_rows(rollouts, name) for name in missing)
+    grader = store.identity["grader"]
+    workers = reward.workers or len(os.sched_getaffinity(0))
+    started = time.monotonic()
+    failures: list[str] = []
+    with GraderPool(
+        grader["name"],
+        workers=workers,
+        time_limit_s=reward.time_limit_s,
+        memory_limit_mb=reward.memory_limit_mb,
+    ) as pool:
+        store.plan(plan)
+        rows = read_rows(missing, rollouts=rollouts, questions=questions)
+        with (
+            contextlib.closing(pool.grade(rows)) as verdicts,
+            progress("score", total=total, unit="completions", done=done) as advance,
+        ):
+            for name in missing:
+                keys = _read(rollouts, name, KEY_COLUMNS)
+                judged: list[Verdict] = []
+                while part := list(itertools.islice(verdicts, min(ROWS, len(keys) - len(judged)))):
+                    judged += part
+                    advance(len(part))
+                failures = [*failures, *first_failures(judged, keys)][:EXAMPLES]
+                publish(store, name, verdict_rows(keys, judged, grader=grader), rollouts=rollouts)
+    for failure in failures:
+        say(f"score: {failure}")
+    store.record(
+        provenance(
+            workers=workers,
+            seconds=round(time.monotonic() - started, 3),
+            shards=len(missing),
+            failures=failures,
+        )
+    )
+
+
+def read_rows(names: list[str], *, rollouts: Store, questions: Questions) -> Iterator[Row]:
+    """Yield what the grader is given of each rollout, shard after shard, read as they are asked."""
+    chunk, golds = "", dict[str, Gold]()
+    for name in names:
+        texts = _read(rollouts, name, ["prompt_id", "text"])
+        if chunk != chunk_of(name):
+            golds = {}
+        chunk = chunk_of(name)
+        new = pc.unique(texts.column("prompt_id"))
+        if any(prompt_id not in golds for prompt_id in new.to_pylist()):
+            golds |= questions.golds(new)
+        for batch in texts.to_batches(max_chunksize=ROWS):
+            for prompt_id, text in zip(*(column.to_pylist() for column in batch), strict=True):
+                gold = golds[prompt_id]
+                yield Row(gold.metadata, gold.gold_answer, text)
+
+
+def verdict_rows(keys: pa.Table, judged: list[Verdict], *, grader: dict[str, str]) -> pa.Table:
+    """Return the verdicts on a shard's rollouts as rows of the VERDICTS contract."""
+    columns = {
+        "prompt_id": keys.column("prompt_id"),
+        "sample": keys.column("sample"),
+        "status": [verdict.status for verdict in judged],
+        "truncated": pc.equal(keys.column("finish_reason"), "length"),
+        "grader": [grader["name"]] * len(judged),
+        "grader_version": [grader["version"]] * len(judged),
+        "score": [verdict.score for verdict in judged],
+        "extracted_answer": [verdict.extracted_answer for verdict in judged],
+    }
+    return contracts.table(contracts.VERDICTS, columns)
+
+
+def publish(store: Store, name: str, rows: pa.Table, *, rollouts: Store) -> None:
+    """Publish a shard of verdicts with the checksum of the rollouts that it judges."""
+    judged = rollouts.receipt(name)
+    if judged is None:
+        raise InputError(f"{rollouts.directory / name}: vanished while it was judged")
+    store.publish(
+        name,
+        lambda path: contracts.write(path, contracts.VERDICTS, rows, identity=store.hash),
+        facts={"rows": len(rows), "rollouts_sha256": judged.sha256},
+    )
+
+
+def first_failures(judged: list[Verdict], keys: pa.Table) -> list[str]:
+    """Say why the first few rows that could not be judged were not."""
+    failed = (place for place, verdict in enumerate(judged) if verdict.status in UNJUDGED)
+    return [
+        f"{keys.column('prompt_id')[place]}, sample {keys.column('sample')[place]}: "
+        f"{judged[place].status} ({judged[place].message})"
+        for place in itertools.islice(failed, EXAMPLES)
+    ]
+
+
+def _read(rollouts: Store, name: str, columns: list[str]) -> pa.Table:
+    return contracts.read(rollouts.directory / name, contracts.ROLLOUTS, columns=columns)
+
+
+def _rows(rollouts: Store, name: str) -> int:
+    receipt = rollouts.receipt(name)
+    return int(receipt.facts["rows"]) if receipt else 0

@@ -1,0 +1,273 @@
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from asymreinforce.errors import AsymreinforceError, ConfigError
+from asymreinforce.rewards.nursery import children_of
+from asymreinforce.rewards.pool import GraderPool
+from asymreinforce.rewards.verdict import Row, Verdict
+from tests.rewards import hostile
+
+GRADER = f"{hostile.__name__}:grade"
+GOOD = Row(None, "5", "5")
+WRONG = Row(None, "5", "4")
+
+
+def pool(workers: int = 2, *, time_limit_s: float = 1.0, memory_limit_mb: int = 256) -> GraderPool:
+    return GraderPool(
+        GRADER, workers=workers, time_limit_s=time_limit_s, memory_limit_mb=memory_limit_mb
+    )
+
+
+def doing(*actions: str) -> list[Row]:
+    return [Row(None, "5", action) for action in actions]
+
+
+def descendants() -> set[int]:
+    found, new = set(), {os.getpid()}
+    while new:
+        new = {child for pid in new for child in children_of(pid)}
+        found |= new
+    return found
+
+
+def processes_that(mention: str) -> list[str]:
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+        except OSError:
+            continue
+        if mention in line:
+            found.append(f"{entry.name} {line}")
+    return found
+
+
+@pytest.fixture(autouse=True)
+def no_process_is_left_behind() -> Iterator[None]:
+    before = descendants()
+    yield
+    assert descendants() <= before
+    assert not processes_that("sleep 600")
+
+
+@pytest.mark.parametrize(
+    ("action", "status"),
+    [
+        ("hang", "timeout"),
+        ("hold_the_interpreter", "timeout"),
+        ("ignore_signals", "timeout"),
+        ("stop", "timeout"),
+        ("fork_and_hang", "timeout"),
+        ("eat", "error"),
+        ("raise", "error"),
+        ("interrupt", "error"),
+        ("exit", "error"),
+        ("end 0", "error"),
+        ("end 77", "error"),
+        ("end 78", "error"),
+        ("crash", "error"),
+        ("close", "error"),
+        ("scribble", "error"),
+        ("return text", "error"),
+        ("return nan", "error"),
+        ("return list", "error"),
+        ("return none", "no_answer"),
+        ("fork", "ok"),
+        ("fork_and_return", "ok"),
+        ("keep 200", "ok"),
+        ("thread", "ok"),
+        ("print", "ok"),
+    ],
+)
+def test_a_bad_row_costs_itself_and_nothing_else(action: str, status: str) -> None:
+    rows = [*[GOOD] * 20, *doing(action), *[GOOD, WRONG] * 20]
+    with pool() as graders:
+        verdicts = list(graders.grade(rows))
+    assert verdicts[20].status == status
+    assert len(verdicts[20].message or "") <= 200
+    expected = [Verdict(float(row is GOOD), None, "ok") for row in rows]
+    assert verdicts[:20] + verdicts[21:] == expected[:20] + expected[21:]
+
+
+def test_many_bad_rows_in_a_row_are_told_apart() -> None:
+    actions = ["end 3", "raise", "hang", "eat", "5", "crash", "fork", "keep 100"] * 3
+    with pool(time_limit_s=0.5) as graders:
+        statuses = [verdict.status for verdict in graders.grade(doing(*actions))]
+    assert statuses == ["error", "error", "timeout", "error", "ok", "error", "ok", "ok"] * 3
+
+
+def test_messages_say_what_happened() -> None:
+    with pool(1, time_limit_s=0.5, memory_limit_mb=128) as graders:
+        verdicts = list(graders.grade(doing("end 3", "eat", "hang", "crash", "return nan")))
+    assert [verdict.message for verdict in verdicts] == [
+        "ended its process with code 3",
+        "needed more than 128 MB",
+        "ran for more than 0.5 s",
+        f"killed by signal {int(signal.SIGSEGV)}",
+        "ValueError: the grader returned the score nan",
+    ]
+
+
+def test_the_clock_is_a_rows_own_and_not_its_jobs() -> None:
+    with pool(1, time_limit_s=0.6) as graders:
+        verdicts = list(graders.grade(doing(*["sleep 0.2"] * 8)))
+    assert [verdict.status for verdict in verdicts] == ["ok"] * 8
+
+
+def test_memory_that_earlier_rows_kept_is_not_charged_to_later_ones() -> None:
+    with pool(1, memory_limit_mb=256) as graders:
+        verdicts = list(graders.grade(doing(*["keep 20", "need 200"] * 10)))
+    assert [verdict.status for verdict in verdicts] == ["ok"] * 20
+
+
+def test_verdicts_do_not_depend_on_the_number_of_workers() -> None:
+    rows = doing(*["5", "4", "raise", "end 1", "need 100", "fork", "keep 60"] * 12)
+    seen = []
+    for workers in (1, 2, 5):
+        with pool(workers) as graders:
+            seen.append(list(graders.grade(rows)))
+    assert seen[0] == seen[1] == seen[2]
+
+
+def test_rows_are_read_only_so_far_ahead_as_memory_is_bounded() -> None:
+    read = 0
+
+    def rows() -> Iterator[Row]:
+        nonlocal read
+        yield Row(None, "5", "sleep 0.5")
+        while read < 200_000:
+            read += 1
+            yield GOOD
+
+    with pool(2, time_limit_s=5) as graders:
+        verdicts = graders.grade(rows())
+        assert next(verdicts).status == "ok"
+        assert 1_000 < read < 6_000
+        verdicts.close()
+
+
+def test_a_caller_that_stops_reading_can_grade_again() -> None:
+    with pool() as graders:
+        verdicts = graders.grade(doing("5", *["sleep 0.5"] * 40))
+        next(verdicts)
+        verdicts.close()
+        assert [verdict.score for verdict in graders.grade([GOOD, WRONG])] == [1.0, 0.0]
+        assert list(graders.grade([])) == []
+
+
+def test_an_error_in_the_rows_reaches_the_caller() -> None:
+    def rows() -> Iterator[Row]:
+        yield GOOD
+        raise LookupError("row 2")
+
+    with pool() as graders, pytest.raises(LookupError, match="row 2"):
+        list(graders.grade(rows()))
+
+
+def test_a_row_of_ten_megabytes_and_odd_characters_travels() -> None:
+    text = "é\n\x00\u2028" * 2_500_000
+    with pool(1, time_limit_s=10) as graders:
+        verdicts = list(graders.grade([Row(None, text, text), Row('{"a": 1}', "\x00", "\x00")]))
+    assert [verdict.score for verdict in verdicts] == [1.0, 1.0]
+
+
+def test_workers_are_of_their_own_and_import_nothing_heavy() -> None:
+    import pyarrow  # noqa: F401  (the parent has it, workers must not)
+
+    with pool(1) as graders:
+        answer = next(iter(graders.grade(doing("pid")))).extracted_answer
+    pid, modules = str(answer).split(" ")
+    assert int(pid) != os.getpid()
+    assert modules == ""
+
+
+def test_two_workers_start_in_less_than_a_second() -> None:
+    started = time.monotonic()
+    with pool() as graders:
+        assert next(iter(graders.grade([GOOD]))).score == 1.0
+    assert time.monotonic() - started < 1.0
+
+
+@pytest.mark.parametrize(
+    ("grader", "message"),
+    [
+        ("nothing", "no such grader; there are final_answer"),
+        (f"{hostile.__name__}:absent", "cannot be imported .AttributeError"),
+        ("absent_module:grade", "cannot be imported .ModuleNotFoundError"),
+        (f"{hostile.__name__}:MEGABYTE", "is not callable"),
+    ],
+)
+def test_a_grader_that_is_not_there_is_a_config_error(grader: str, message: str) -> None:
+    with (
+        pytest.raises(ConfigError, match=message),
+        GraderPool(grader, workers=1, time_limit_s=1, memory_limit_mb=64),
+    ):
+        pass
+
+
+def test_a_nursery_that_is_killed_is_reported_and_takes_its_workers_along() -> None:
+    with pool() as graders:
+        verdicts = graders.grade(doing("5", *["hang"] * 3))
+        next(verdicts)
+        (nursery,) = children_of(os.getpid()) & {
+            int(line.split(" ")[0]) for line in processes_that("asymreinforce.rewards.nursery")
+        }
+        workers = children_of(nursery)
+        assert len(workers) == 2
+        os.kill(nursery, signal.SIGKILL)
+        with pytest.raises(AsymreinforceError, match="ended from outside"):
+            list(verdicts)
+    wait_until(lambda: not [pid for pid in workers if is_alive(pid)])
+
+
+PARENT = textwrap.dedent(
+    """
+    import sys
+    from asymreinforce.rewards.pool import GraderPool
+    from asymreinforce.rewards.verdict import Row
+    sys.path.append(sys.argv[1])
+    with GraderPool(sys.argv[2], workers=2, time_limit_s=600, memory_limit_mb=256) as graders:
+        for verdict in graders.grade(Row(None, "5", "fork_and_hang") for _ in range(64)):
+            pass
+    """
+)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_workers_and_what_they_forked_end_with_their_parent(number: signal.Signals) -> None:
+    tests = str(Path(__file__).parents[2])
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT, tests, GRADER], stderr=subprocess.DEVNULL
+    )
+    wait_until(lambda: len(processes_that("sleep 600")) == 2)
+    (nursery,) = children_of(parent.pid)
+    workers = children_of(nursery)
+    parent.send_signal(number)
+    parent.wait(timeout=10)
+    wait_until(lambda: not [pid for pid in (nursery, *workers) if is_alive(pid)])
+    wait_until(lambda: not processes_that("sleep 600"))
+    assert len(workers) == 2
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+def wait_until(holds: object, *, seconds: float = 10.0) -> None:
+    assert callable(holds)
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "it did not come about"
+        time.sleep(0.02)
