@@ -44,11 +44,14 @@ check: install ## Run ruff and mypy --strict
 	$(BIN)/mypy
 
 bench: install ## Measure each stage on this machine, side by side with alternatives
-	$(BIN)/python scripts/bench_pipeline.py
+	$(BIN)/python scripts/bench_training_step.py
+	$(BIN)/python scripts/bench_engines.py
+	$(BIN)/python scripts/bench_memory.py
+	$(BIN)/python scripts/bench_bandit.py
 
 figures: install ## Make every figure of the theory part, from nothing
-	$(BIN)/asymrl bandit
-	$(BIN)/asymrl bandit experiment=policy_improvement
+	for preset in section_5_1 policy_improvement phase_diagram stale_mu sampled_groups rival_updates; do \
+	    $(BIN)/asymrl bandit experiment=$$preset; done
 
 clean: ## Remove the environment and caches; runs/ stays
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache dist build

@@ -14,16 +14,35 @@ Advance = Callable[[int], None]
 SECONDS_BETWEEN_LINES = 20.0
 
 
+_hushed = False
+
+
+@contextlib.contextmanager
+def hushed() -> Iterator[None]:
+    """Keep bars and lines back: this process is one of many whose parent speaks for all."""
+    global _hushed
+    before, _hushed = _hushed, True
+    try:
+        yield
+    finally:
+        _hushed = before
+
+
 def say(message: str) -> None:
     """Print one clear line to standard error."""
+    if _hushed:
+        return
     print(message, file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager
 def bar(description: str, *, total: int, unit: str, done: int = 0) -> Iterator[Advance]:
     """Yield `advance(n)`, which reports n more units of `total`; `done` were there before."""
-    reporter = _terminal_bar if sys.stderr.isatty() else _lines
-    with reporter(description, total, unit, done) as advance:
+    if _hushed:
+        reporter = silent
+    else:
+        reporter = _terminal_bar if sys.stderr.isatty() else _lines
+    with reporter(description, total=total, unit=unit, done=done) as advance:
         yield advance
 
 
@@ -34,7 +53,7 @@ def silent(description: str, *, total: int, unit: str, done: int = 0) -> Iterato
 
 
 @contextlib.contextmanager
-def _terminal_bar(description: str, total: int, unit: str, done: int) -> Iterator[Advance]:
+def _terminal_bar(description: str, *, total: int, unit: str, done: int) -> Iterator[Advance]:
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -59,7 +78,7 @@ def _terminal_bar(description: str, total: int, unit: str, done: int) -> Iterato
 
 
 @contextlib.contextmanager
-def _lines(description: str, total: int, unit: str, done: int) -> Iterator[Advance]:
+def _lines(description: str, *, total: int, unit: str, done: int) -> Iterator[Advance]:
     start = last = time.monotonic()
     count = done
 

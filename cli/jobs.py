@@ -63,8 +63,8 @@ def arm_job(cfg: DictConfig) -> None:
     from asymreinforce import progress
     from asymreinforce.experiment.arm import run_arm
 
-    progress.bar = progress.silent
-    run_arm(config_of(cfg))
+    with progress.hushed():
+        run_arm(config_of(cfg))
 
 
 def collect_job(cfg: DictConfig) -> None:

@@ -11,6 +11,7 @@ from asymreinforce.data import contracts, files
 from asymreinforce.data.store import Store
 from asymreinforce.errors import AsymreinforceError
 from asymreinforce.experiment import inputs
+from asymreinforce.progress import say
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -50,6 +51,7 @@ def train_arm(config: ExperimentConfig) -> Store:
     found = inputs.find(config)
     store = arm_store(config, found)
     if store.is_complete():
+        say(f"train: complete, nothing to do ({store.directory})")
         return store
     with _validator(config, found) as validate, tracker(config, arm=store.hash) as log:
         train(

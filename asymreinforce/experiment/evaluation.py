@@ -82,6 +82,7 @@ def run_evaluation(config: ExperimentConfig) -> list[Evaluated]:
     targets = list(_targets(config, planned))
     total = sum(len(target.checkpoints) for target in targets)
     if not total:
+        say(f"evaluate: complete, nothing to do ({config.directory / 'evaluations'})")
         return planned
     stores = {item.store.directory: item.store for item in planned}
     for store in stores.values():

@@ -16,7 +16,7 @@ from asymreinforce.engines.protocol import Completion, Engine
 from asymreinforce.errors import InputError
 from asymreinforce.policy.checkpoint import fingerprint, load_tokenizer
 from asymreinforce.policy.encoding import encode_prompts, texts
-from asymreinforce.progress import bar
+from asymreinforce.progress import bar, say
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -70,7 +70,9 @@ def generate(
     names = {shard_name(block=b, chunk=c): (b, c) for b in range(blocks) for c in range(chunks)}
     store.plan(names)
     missing = store.missing(names)
-    if missing:
+    if not missing:
+        say(f"generate: complete, nothing to do ({store.directory})")
+    else:
         _fill(store, missing, names, config, questions, checkpoint=checkpoint, engine=engine)
         store.record(provenance(engine=config.engine.name))
     if not store.missing():

@@ -11,7 +11,7 @@ from asymreinforce.data.provenance import provenance
 from asymreinforce.data.rollouts import ScoredRollouts
 from asymreinforce.data.store import Store
 from asymreinforce.policy.checkpoint import fingerprint
-from asymreinforce.progress import bar
+from asymreinforce.progress import bar, say
 from asymreinforce.stages.train.run import Run, Validate
 
 Log = Callable[[dict[str, Any]], None]
@@ -62,6 +62,7 @@ def train(
     run = Run(config, checkpoint=checkpoint, scored=scored, store=store, validate=validate)
     store.plan(run.schedule.shards)
     if store.is_complete():
+        say(f"train: complete, nothing to do ({store.directory})")
         return
     started = time.monotonic()
     files.publish_json(store.directory / "config.json", config.model_dump(mode="json"))
