@@ -38,12 +38,14 @@ def say(message: str) -> None:
 @contextlib.contextmanager
 def bar(description: str, *, total: int, unit: str, done: int = 0) -> Iterator[Advance]:
     """Yield `advance(n)`, which reports n more units of `total`; `done` were there before."""
-    if _hushed:
-        reporter = silent
-    else:
-        reporter = _terminal_bar if sys.stderr.isatty() else _lines
-    with reporter(description, total=total, unit=unit, done=done) as advance:
+    with _reporter()(description, total=total, unit=unit, done=done) as advance:
         yield advance
+
+
+def _reporter() -> Callable[..., contextlib.AbstractContextManager[Advance]]:
+    if _hushed:
+        return silent
+    return _terminal_bar if sys.stderr.isatty() else _lines
 
 
 @contextlib.contextmanager
