@@ -24,12 +24,12 @@ help: ## Show this list
 
 install: $(VENV)/.installed-$(EXTRA) ## Install into .venv by uv (EXTRA=cpu or gpu)
 
-$(VENV)/.installed-$(EXTRA): pyproject.toml constraints.txt
+$(VENV)/.installed-$(EXTRA): pyproject.toml constraints-$(EXTRA).txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] not in [(3, 11), (3, 12)] and "Python 3.11 or 3.12 is needed; make PYTHON=...")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(BIN)/uv pip install --quiet --python $(BIN)/python $(TORCH_BACKEND) \
-	    --constraints constraints.txt --compile-bytecode --editable '.[$(EXTRA),dev]'
+	    --constraints constraints-$(EXTRA).txt --compile-bytecode --editable '.[$(EXTRA),dev]'
 	touch $@
 
 demo: install ## Run the sweep over baselines on the embedded default, and its report
