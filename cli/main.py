@@ -165,12 +165,15 @@ def report(
         Path, typer.Argument(help="An experiment directory.", show_default=True)
     ] = Path("runs/cups"),
 ) -> None:
-    """Write report.html and figures of what is in an experiment directory.
+    """Print the summary of an experiment directory, and write its report.html and figures.
 
     asymrl report
 
     asymrl report runs/my-experiment
     """
+    from cli.tables import print_stored_summary
+
+    print_stored_summary(directory)
     _report(directory)
 
 

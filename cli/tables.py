@@ -1,6 +1,7 @@
 """Tables for the terminal."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -43,6 +44,15 @@ def print_summary(summary: pa.Table) -> None:
         ]
         table.add_row(*cells, *([also] if any(others) else []))
     Console().print(table)
+
+
+def print_stored_summary(directory: Path) -> None:
+    """Print the summary that an experiment directory holds, if it holds one."""
+    from asymreinforce.data import contracts
+
+    path = directory / "summary.parquet"
+    if path.exists():
+        print_summary(contracts.read(path, contracts.SUMMARY))
 
 
 def others_of(row: dict[str, Any]) -> str:
