@@ -50,7 +50,7 @@ def _override(argument: str) -> str:
 
 
 def bandit_job(config: DictConfig) -> None:
-    """Run a theory bench, draw its figures, print its chains.
+    """Run a theory bench, draw its figures, print its chains, write the page of all benches.
 
     Raises `ConfigError` where a setting is wrong and `StorageError` where nothing can be written.
     """
@@ -58,12 +58,13 @@ def bandit_job(config: DictConfig) -> None:
     from rich.console import Console
 
     from asymreinforce.analysis.bandit_figures import publish_bench_figures
+    from asymreinforce.analysis.report import write_report
     from asymreinforce.bandit.config import parse
     from asymreinforce.bandit.run import chain_steps, run_bandit
 
     settings: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     directory = Path(settings.pop("directory"))
-    settings.pop("runs_dir", None)
+    benches = Path(settings.pop("runs_dir", "runs")) / "bandit"
     bench = parse(settings)
     # One thread: a step is five passes over an array that fits a core's cache.
     torch.set_num_threads(1)
@@ -75,6 +76,9 @@ def bandit_job(config: DictConfig) -> None:
     console.print(f"{len(result.chains)} chains  {result.directory}", soft_wrap=True)
     for drawing in drawings:
         console.print(f"figures/{drawing.name}.svg, .png  {drawing.title}", soft_wrap=True)
+    # A bench that was put elsewhere has a page of its own: a neighbour's directory is not ours.
+    place = benches if directory.parent == benches else result.directory
+    console.print(f"report: {write_report(place)}", soft_wrap=True)
 
 
 @contextmanager

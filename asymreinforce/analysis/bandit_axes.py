@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from asymreinforce.analysis.bandit_bench import Spread
 from asymreinforce.analysis.colours import (
     ABOVE_CRITICAL,
+    CATEGORIES,
     DASH_DOTTED,
     DASHED,
     GRID,
@@ -19,8 +20,8 @@ from asymreinforce.analysis.colours import (
     SOLID,
     SURFACE,
     ZERO,
-    Colour,
     Style,
+    on_ramp,
 )
 
 if TYPE_CHECKING:
@@ -35,10 +36,9 @@ V_MU = r"$V^\mu$"
 V_0_MU = r"$V_{0,\mu}$"
 MU = r"$\mu$"
 
-CATEGORIES = (
-    Style(Colour("#1c6fb0", "#5aa9e6"), SOLID, 1.8),
-    Style(Colour("#c75d00", "#f0933a"), DASHED, 1.8),
-    Style(Colour("#0b7a53", "#43c596"), DASH_DOTTED, 1.8),
+CATEGORY_STYLES = tuple(
+    Style(colour, dashes, 1.8)
+    for colour, dashes in zip(CATEGORIES, (SOLID, DASHED, DASH_DOTTED), strict=True)
 )
 """Blue, orange and green, told apart by their dashes too."""
 
@@ -73,18 +73,11 @@ def name_axes(axes: "Axes", x: str, y: str) -> None:
 
 def style_of_offset(offset: float, offsets: Sequence[float]) -> Style:
     """Return the line of V - V^mu: its sign's ramp, darker the further from zero by rank."""
-    from matplotlib.colors import LinearSegmentedColormap, to_hex
-
     if offset == 0:
         return Style(ZERO, DASH_DOTTED, 2.0)
     ramp, dashes = (NEGATIVE, SOLID) if offset < 0 else (POSITIVE, DASHED)
     same_sign = sorted({abs(other) for other in offsets if other * offset > 0})
-    share = same_sign.index(abs(offset)) / max(1, len(same_sign) - 1)
-    light, dark = (
-        to_hex(LinearSegmentedColormap.from_list("ramp", [near, far])(share))
-        for near, far in zip(ramp[0], ramp[1], strict=True)
-    )
-    return Style(Colour(light, dark), dashes, 1.6)
+    return Style(on_ramp(ramp, same_sign.index(abs(offset)), len(same_sign)), dashes, 1.6)
 
 
 def signed(offset: float) -> str:

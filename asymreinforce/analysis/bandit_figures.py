@@ -33,11 +33,15 @@ def draw_bench(directory: Path, experiment: str) -> list[Drawing]:
 
     Raises `InputError` where a table is absent or damaged.
     """
+    return draw(read_bench(directory), experiment)
+
+
+def draw(bench: Bench, experiment: str) -> list[Drawing]:
+    """Draw the figures of a bench that is read already."""
     import matplotlib
 
-    bench = read_bench(directory)
     with matplotlib.rc_context(RC):
-        return [draw(bench) for draw in FIGURES[experiment]]
+        return [figure(bench) for figure in FIGURES[experiment]]
 
 
 def publish_bench_figures(directory: Path, experiment: str) -> list[Drawing]:

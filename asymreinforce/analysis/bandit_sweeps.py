@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from asymreinforce.analysis import canvas
 from asymreinforce.analysis.bandit_axes import (
-    CATEGORIES,
+    CATEGORY_STYLES,
     MARKS,
     V_MU,
     draw_spread,
@@ -56,7 +56,7 @@ def limit_by_value(bench: Bench) -> Drawing:
         figure,
         name="limit-by-value",
         title="Reward and support of the limit against V (Fig. 1)",
-        caption="Lines: Theorem 4.2's closed form, for V > V^µ the arms that pi may end on. "
+        caption="Lines: Theorem 4.2's closed form, for V > V^µ the arms that π may end on. "
         f"Circles: chains of seed {bench.near_seed} after their last step, their support counted "
         "by the closed form.",
     )
@@ -132,7 +132,7 @@ def sampled_groups(bench: Bench) -> Drawing:
     figure, axes = panels(
         ["Final reward", "Effective number of arms at the end", "Noise of one update"], columns=3
     )
-    for style, mark, size in zip(CATEGORIES, MARKS, bench.values("group_size"), strict=False):
+    for style, mark, size in zip(CATEGORY_STYLES, MARKS, bench.values("group_size"), strict=False):
         part = bench.only(group_size=size)
         for axis, value in zip(axes, (_reward, _effective_arms, _noise), strict=True):
             found = spread(part.chains, place=lambda c: c["baseline"], value=value)
@@ -173,11 +173,11 @@ def rival_updates(bench: Bench) -> Drawing:
     bench = bench.of_first("update", "samples", "sampling_seed")
     kinds = bench.values("samples")
     names = ["Exact expectation" if n == 0 else f"{n} sampled arms a step" for n in kinds]
-    learning = _learning_baseline(bench)
+    learning = learning_baseline(bench)
     titles = [f"{name}, V = {V_MU} {_plus(learning)}" for name in names]
     figure, axes = panels([*titles, *names], columns=len(kinds))
     for axis, low, samples in zip(axes, axes[len(kinds) :], kinds, strict=False):
-        for update, style in zip(UPDATES, CATEGORIES, strict=True):
+        for update, style in zip(UPDATES, CATEGORY_STYLES, strict=True):
             part = bench.only(update=update, samples=samples)
             if part.chains:
                 label = UPDATES[update]
@@ -210,7 +210,7 @@ def _learning(bench: Bench) -> Spread:
     )
 
 
-def _learning_baseline(bench: Bench) -> float:
+def learning_baseline(bench: Bench) -> float:
     """Return the baseline nearest to -0.1, the paper's stable and fast choice."""
     return float(min(bench.values("baseline"), key=lambda value: abs(value + 0.1)))
 

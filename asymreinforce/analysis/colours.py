@@ -3,7 +3,7 @@
 Blue against orange is told apart with every common colour blindness, and the line style says the
 same again. In the light theme lines darken away from zero, in the dark theme they brighten, so that
 each keeps a contrast of 3:1 or more with the surface. A figure is drawn in light colours; the page
-replaces each by a CSS variable that has both.
+replaces each by a CSS variable that has both, for which `PALETTE` lists all there are.
 """
 
 from collections.abc import Iterable, Sequence
@@ -46,6 +46,20 @@ WITHOUT_BASELINE = (
     Colour("#6b6b00", "#c9c34a"),
 )
 
+CATEGORIES = (
+    Colour("#1c6fb0", "#5aa9e6"),
+    Colour("#c75d00", "#f0933a"),
+    WITHOUT_BASELINE[0],
+)
+"""Blue, orange and green, for what has no order."""
+
+ON_DARK_CELL = Colour("#fefefe", "#fefefe")
+ON_LIGHT_CELL = Colour("#101114", "#101114")
+"""Numbers on a coloured map, whose cells are the same in both themes."""
+
+RAMP_STOPS = 60
+"""Steps of a ramp: even ranks of up to 7 colours fall on them, and none is seen between two."""
+
 WIDTHS = (1.0, 0.5, 1.7)
 SOLID: tuple[float, ...] = ()
 DASHED = (5.0, 1.8)
@@ -80,15 +94,20 @@ def _style(
         rank = algorithms.index(of.family) % len(WITHOUT_BASELINE)
         return Style(WITHOUT_BASELINE[rank], DOTTED, 2.0)
     if of.baseline < 0:
-        return Style(_on(NEGATIVE, negative.index(of.baseline), len(negative)), SOLID, 1.6)
+        return Style(on_ramp(NEGATIVE, negative.index(of.baseline), len(negative)), SOLID, 1.6)
     if of.baseline > 0:
-        return Style(_on(POSITIVE, positive.index(of.baseline), len(positive)), DASHED, 1.6)
+        return Style(on_ramp(POSITIVE, positive.index(of.baseline), len(positive)), DASHED, 1.6)
     return Style(ZERO, DASH_DOTTED, 2.0)
 
 
-def _on(ramp: tuple[Colour, Colour], rank: int, count: int) -> Colour:
-    share = rank / (count - 1) if count > 1 else 0.0
+def on_ramp(ramp: tuple[Colour, Colour], rank: int, count: int) -> Colour:
+    """Return the colour of a rank among `count`, 0 the nearest to zero, at the ramp's next stop."""
+    return _stop(ramp, round(RAMP_STOPS * rank / (count - 1)) if count > 1 else 0)
+
+
+def _stop(ramp: tuple[Colour, Colour], stop: int) -> Colour:
     near, far = ramp
+    share = stop / RAMP_STOPS
     return Colour(_mix(near.light, far.light, share), _mix(near.dark, far.dark, share))
 
 
@@ -98,3 +117,19 @@ def _mix(near: str, far: str, share: float) -> str:
         for i in (1, 3, 5)
     )
     return "#" + "".join(f"{channel:02x}" for channel in channels)
+
+
+PALETTE = tuple(
+    dict.fromkeys(
+        [
+            *THEME,
+            *(_stop(ramp, stop) for ramp in (NEGATIVE, POSITIVE) for stop in range(RAMP_STOPS + 1)),
+            ZERO,
+            *WITHOUT_BASELINE,
+            *CATEGORIES,
+            ON_DARK_CELL,
+            ON_LIGHT_CELL,
+        ]
+    )
+)
+"""Every colour that a figure may hold, once."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from asymreinforce.analysis import canvas
 from asymreinforce.analysis.canvas import Drawing
-from asymreinforce.analysis.colours import THEME, Colour, Style, styles
+from asymreinforce.analysis.colours import PALETTE, Colour, styles
 from asymreinforce.analysis.curve_panels import curve_panels
 from asymreinforce.analysis.groups import Group
 from asymreinforce.analysis.phase_transition import phase_transition
@@ -37,24 +37,29 @@ def publish_figures(drawings: Sequence[Drawing], directory: Path) -> None:
         files.publish_bytes(directory / f"{drawing.name}.png", drawing.png)
 
 
-def inline_svg(drawing: Drawing, of_groups: Sequence[Style]) -> str:
+def inline_svg(drawing: Drawing) -> str:
     """Return a figure as an element of a page: ids of its own, colours as variables, no address."""
     text = PROLOGUE.sub("", drawing.svg.decode())
     text = NAMESPACE.sub("", text)
     text = ID.sub(lambda found: f"{found.group(1)}{drawing.name}-", text)
     text = text.replace("xlink:href", "href")
-    variables = {colour.light: f"var(--{variable(colour)})" for colour in palette(of_groups)}
-    text = COLOUR.sub(lambda found: variables.get(found.group(), found.group()), text)
+    text = COLOUR.sub(lambda found: VARIABLES.get(found.group(), found.group()), text)
     opening, rest = text.split(">", 1)
     opening = re.sub(r' (width|height)="[^"]*"', "", opening)
     return f'{opening} role="img" aria-labelledby="title-{drawing.name}">{rest}'
 
 
-def palette(of_groups: Sequence[Style]) -> list[Colour]:
-    """Return each colour that a figure may hold, once."""
-    return list(dict.fromkeys([*THEME, *(style.colour for style in of_groups)]))
-
-
 def variable(colour: Colour) -> str:
     """Name the CSS variable of a colour."""
     return f"c-{colour.light.removeprefix('#')}"
+
+
+def theme(markup: str) -> str:
+    """Return the CSS variables that a page's markup asks for, in the light and the dark theme."""
+    used = [colour for colour in PALETTE if f"--{variable(colour)}" in markup]
+    light = ";".join(f"--{variable(colour)}:{colour.light}" for colour in used)
+    dark = ";".join(f"--{variable(colour)}:{colour.dark}" for colour in used)
+    return f":root{{{light}}}\n@media (prefers-color-scheme: dark){{:root{{{dark}}}}}"
+
+
+VARIABLES = {colour.light: f"var(--{variable(colour)})" for colour in PALETTE}

@@ -1,7 +1,8 @@
-"""`asymrl report`: tables and figures of what is in an experiment directory."""
+"""`asymrl report`: the page of an experiment, or of the theory benches in a directory."""
 
 from pathlib import Path
 
+from asymreinforce.analysis.bandit_page import holds_benches, render_benches
 from asymreinforce.analysis.experiment import read_experiment
 from asymreinforce.analysis.figures import draw_all, publish_figures
 from asymreinforce.analysis.groups import group
@@ -11,17 +12,24 @@ from asymreinforce.data import files
 
 
 def write_report(directory: Path) -> Path:
-    """Write `report.html` and `figures/*.{svg,png}` into an experiment directory; return the page.
+    """Write `report.html` into a directory; return the page.
 
-    The same files give the same bytes. Raises `InputError` where there is no trained arm or a file
-    is damaged, and `StorageError` where the directory cannot be written.
+    An experiment directory gets `figures/*.{svg,png}` as well; a directory of theory benches, such
+    as `runs/bandit`, has those beside each bench. The same files give the same bytes. Raises
+    `InputError` where there is nothing to report or a file is damaged, and `StorageError` where the
+    directory cannot be written.
     """
+    page = render_benches(directory) if holds_benches(directory) else _experiment(directory)
+    path = directory / "report.html"
+    files.publish_bytes(path, page.encode())
+    return path
+
+
+def _experiment(directory: Path) -> str:
     experiment = read_experiment(directory)
     groups = group(experiment)
     samples = read_samples(experiment, groups)
     drawings = draw_all(experiment, groups)
     page = render(experiment, groups, drawings, samples)
     publish_figures(drawings, directory / "figures")
-    path = directory / "report.html"
-    files.publish_bytes(path, page.encode())
-    return path
+    return page
