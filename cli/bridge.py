@@ -47,14 +47,15 @@ def run_hydra(
             raised.append(error)
 
     GlobalHydra.instance().clear()
-    arguments, sys.argv = sys.argv, ["asymrl", *overrides]
+    # argparse takes one run of positional arguments only, and people put options anywhere
+    arguments, sys.argv = sys.argv, ["asymrl", *sorted(overrides, key=_is_option)]
     os.environ["HYDRA_FULL_ERROR"] = "1"
     main = hydra.main(
         version_base="1.3", config_path=str(conf_directory()), config_name=config_name
     )
     try:
         main(job if elsewhere else kept)()
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise ConfigError(describe(error)) from error
     finally:
         sys.argv = arguments
@@ -62,8 +63,15 @@ def run_hydra(
         raise raised[0]
 
 
+def _is_option(word: str) -> bool:
+    return word.startswith("-") or not ("=" in word or word.startswith("~"))
+
+
 def describe(error: Exception) -> str:
     """Say in one or two lines why a configuration cannot be composed."""
-    lines = [line.strip() for line in f"{error}\n{error.__cause__ or ''}".splitlines()]
+    where = getattr(error, "override", None) or getattr(error, "full_key", None)
+    is_named = not where or str(where) in str(error).partition("\n")[0]
+    text = f"{error}" if is_named else f"{where}: {error}"
+    lines = [line.strip() for line in f"{text}\n{error.__cause__ or ''}".splitlines()]
     kept = [line for line in lines if line and not line.startswith(("full_key", "object_type"))]
     return "\n  ".join(kept) + "\n  ('--cfg job' prints every setting; see 'asymrl COMMAND --help')"

@@ -7,17 +7,23 @@ never leaves this file.
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from asymreinforce.config import ExperimentConfig, parse
 from asymreinforce.data.store import Store
+from asymreinforce.errors import ConfigError
 from asymreinforce.progress import say
+from cli.bridge import describe
 
 COLLECTED: list[ExperimentConfig] = []
 
 
 def config_of(cfg: DictConfig) -> ExperimentConfig:
     """Resolve and parse a composed configuration; a `ConfigError` says what is wrong with it."""
-    values: Any = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    try:
+        values: Any = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        raise ConfigError(describe(error)) from error
     return parse(values)
 
 

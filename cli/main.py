@@ -4,6 +4,7 @@ Nothing heavy is imported here, so that `asymrl --help` answers at once.
 """
 
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -27,6 +28,8 @@ app = typer.Typer(
 )
 
 PAPER_SWEEP = {"baseline": "-0.5,-0.3,-0.2,-0.1,0,0.1,0.2,0.3", "seed": "0,1,2"}
+PRINTING = {"--cfg", "-c", "--info", "-i", "--hydra-help"}
+"""Options of Hydra's that print something of one configuration, where a sweep has many."""
 HYDRA = {"ignore_unknown_options": True, "allow_extra_args": True}
 Settings = Annotated[
     list[str] | None,
@@ -118,12 +121,13 @@ def sweep(settings: Settings = None) -> None:
     from cli.bridge import run_hydra
     from cli.tables import print_summary
 
+    if PRINTING & set(settings or []):
+        _run("collect_job", settings)
+        return
     overrides = with_default_sweep(settings or [])
     own = [o for o in overrides if not o.startswith(("hydra/launcher", "hydra.launcher"))]
     jobs.COLLECTED.clear()
     run_hydra(jobs.collect_job, ["--multirun", "hydra/launcher=basic", *own])
-    if not jobs.COLLECTED:  # --cfg and its like print and compose no arm
-        return
     arms = list(jobs.COLLECTED)
 
     def launch() -> None:
@@ -170,6 +174,8 @@ def report(
     asymrl report
 
     asymrl report runs/my-experiment
+
+    asymrl report runs/bandit                        the page of the theory bench
     """
     from cli.tables import print_stored_summary
 
@@ -179,7 +185,10 @@ def report(
 
 @app.command()
 def env() -> None:
-    """Print versions, devices, cores, memory and disk, for bug reports."""
+    """Print versions, devices, cores, memory and disk, for bug reports.
+
+    asymrl env
+    """
     from cli.environment import describe
 
     typer.echo(describe())
@@ -189,6 +198,7 @@ def with_default_sweep(settings: list[str]) -> list[str]:
     """Add the paper's sweep where the settings name neither a baseline nor a seed nor a sweep."""
     keys = {setting.split("=", 1)[0].lstrip("+") for setting in settings}
     values = [setting.split("=", 1)[1] for setting in settings if "=" in setting]
+    values = [re.sub(r"\[.*?\]|\{.*?\}", "", value) for value in values]  # a list is one value
     if keys & set(PAPER_SWEEP) or any("," in value for value in values):
         return settings
     return [*settings, *(f"{key}={value}" for key, value in PAPER_SWEEP.items())]
@@ -217,21 +227,28 @@ def main(arguments: list[str] | None = None) -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     outcome: Any = None
     try:
-        outcome = app(arguments, standalone_mode=False)
+        outcome = app(arguments, standalone_mode=False, prog_name="asymrl")
     except AsymreinforceError as error:
         _fail(f"error: {error}", 1)
     except typer.Exit as stop:
         sys.exit(stop.exit_code)
+    except typer.TyperException as error:
+        # a bare 'asymrl' has printed its help by now, and says nothing more
+        _fail(
+            f"error: {error} ('asymrl --help' lists commands and options)" if f"{error}" else "", 2
+        )
     except (KeyboardInterrupt, typer.Abort):
         _fail("interrupted; run the same command again to go on", 130)
     except OSError as error:
-        _fail(f"error: {error}; check the path, its permissions and the free space", 1)
+        advice = "check that path, its permissions and the free space, or set runs_dir elsewhere"
+        _fail(f"error: {error}; {advice}", 1)
     sys.exit(outcome if isinstance(outcome, int) else 0)
 
 
 def _fail(message: str, code: int) -> None:
     sys.stdout.flush()
-    typer.echo(message, err=True)
+    if message:
+        typer.echo(message, err=True)
     sys.exit(code)
 
 

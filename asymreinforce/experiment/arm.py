@@ -11,6 +11,7 @@ from asymreinforce.data import contracts, files
 from asymreinforce.data.store import Store
 from asymreinforce.errors import AsymreinforceError
 from asymreinforce.experiment import inputs
+from asymreinforce.experiment.refusal import traceless
 from asymreinforce.progress import say
 
 if TYPE_CHECKING:
@@ -53,7 +54,11 @@ def train_arm(config: ExperimentConfig) -> Store:
     if store.is_complete():
         say(f"train: complete, nothing to do ({store.directory})")
         return store
-    with _validator(config, found) as validate, tracker(config, arm=store.hash) as log:
+    with (
+        traceless(store),
+        _validator(config, found) as validate,
+        tracker(config, arm=store.hash) as log,
+    ):
         train(
             config,
             checkpoint=found.checkpoint,

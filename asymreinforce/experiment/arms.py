@@ -41,13 +41,16 @@ class Arm(NamedTuple):
 def arms_of(directory: Path) -> Iterator[Arm]:
     """Yield the complete arms of an experiment directory, in order of name.
 
-    An arm that is incomplete, failed, or not readable is passed over: it has no last step.
+    An arm that is incomplete, failed, or not readable is passed over: it has no last step. A
+    directory that was moved since holds its arms' inputs at the new place.
     """
+    place = {"runs_dir": directory.parent, "name": directory.name}
     for plan in sorted((directory / "train").glob("*/plan.json")):
         config_path = plan.parent / "config.json"
         if (plan.parent / "manifest.json").exists() and config_path.exists():
             try:
-                yield Arm(Store.open(plan.parent), parse(files.read_json(config_path)))
+                config = parse({**files.read_json(config_path), **place})
+                yield Arm(Store.open(plan.parent), config)
             except AsymreinforceError:
                 continue
 

@@ -13,6 +13,7 @@ from asymreinforce.engines import open_engine
 from asymreinforce.errors import AsymreinforceError, InputError
 from asymreinforce.experiment import inputs
 from asymreinforce.experiment.arms import Arm, arms_of
+from asymreinforce.experiment.refusal import traceless
 from asymreinforce.policy.checkpoint import fingerprint
 from asymreinforce.progress import say, watch
 from asymreinforce.stages.evaluate import evaluate, evaluation_store, shard_of
@@ -84,18 +85,19 @@ def run_evaluation(config: ExperimentConfig) -> list[Evaluated]:
     if not total:
         say(f"evaluate: complete, nothing to do ({config.directory / 'evaluations'})")
         return planned
-    stores = {item.store.directory: item.store for item in planned}
-    for store in stores.values():
-        store.plan(i.shard for i in planned if i.store.directory == store.directory)
     workers = min(_workers(config), max(1, total // CHECKPOINTS_WORTH_A_WORKER))
+    stores = {item.store.directory: item.store for item in planned}
     wanted = [(item.store, item.shard) for item in planned]
 
     def count() -> int:
         pending = {(s.directory, shard) for s, shard in wanted if s.receipt(shard) is None}
         return max(0, total - len(pending))
 
-    with watch("evaluate", total=total, unit="checkpoints", count=count):
-        _share_out(targets, workers=workers)
+    with traceless(*stores.values()):
+        for store in stores.values():
+            store.plan(i.shard for i in planned if i.store.directory == store.directory)
+        with watch("evaluate", total=total, unit="checkpoints", count=count):
+            _share_out(targets, workers=workers)
     for store in stores.values():
         store.close()
     return planned

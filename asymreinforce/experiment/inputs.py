@@ -4,6 +4,7 @@
 directories: a set of inputs is a function of the configuration.
 """
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +15,8 @@ from asymreinforce.data.store import Store
 from asymreinforce.engines import open_engine
 from asymreinforce.engines.protocol import Engine
 from asymreinforce.errors import InputError
+from asymreinforce.experiment.refusal import traceless
+from asymreinforce.policy.checkpoint import fingerprint
 from asymreinforce.progress import say
 from asymreinforce.stages.generate import generate, rollout_store
 from asymreinforce.stages.init import (
@@ -40,9 +43,17 @@ def engine_log(config: ExperimentConfig) -> Path:
 
 
 def init(config: ExperimentConfig) -> tuple[Path, Store]:
-    """Lay out prompts and behaviour policy; return the checkpoint and the store of prompts."""
-    prompts = make_prompts(config.task, config.directory / "prompts", pinned=config.pins.prompts)
-    return make_policy(config, config.directory / "policy"), prompts
+    """Lay out prompts and behaviour policy; return the checkpoint and the store of prompts.
+
+    Raises `InputError` where there is no checkpoint at `policy.source`; no prompt is written then.
+    """
+    policy = policy_store(config.policy, config.directory / "policy", threads=config.train.threads)
+    with traceless(policy):
+        checkpoint = make_policy(config, config.directory / "policy")
+        fingerprint(checkpoint)
+    parent = config.directory / "prompts"
+    with traceless(prompt_store(config.task, parent, pinned=config.pins.prompts)):
+        return checkpoint, make_prompts(config.task, parent, pinned=config.pins.prompts)
 
 
 def find_init(config: ExperimentConfig) -> tuple[Path, Store]:
@@ -60,14 +71,19 @@ def run_generate(config: ExperimentConfig, *, engine: Engine | None = None) -> S
     """Generate rollouts with the configured engine, or with one that runs already."""
     checkpoint, prompts = find_init(config)
     parent = config.directory / "rollouts"
-    if engine:
-        return generate(
-            config, checkpoint=checkpoint, prompts=prompts, engine=engine, parent=parent
-        )
-    with open_engine(config.engine, config.policy, log=engine_log(config)) as started:
-        return generate(
+    opened = (
+        contextlib.nullcontext(engine)
+        if engine
+        else open_engine(config.engine, config.policy, log=engine_log(config))
+    )
+    with opened as started:
+        store = rollout_store(
             config, checkpoint=checkpoint, prompts=prompts, engine=started, parent=parent
         )
+        with traceless(store):
+            return generate(
+                config, checkpoint=checkpoint, prompts=prompts, engine=started, parent=parent
+            )
 
 
 def find_rollouts(config: ExperimentConfig) -> tuple[Path, Store, Store]:

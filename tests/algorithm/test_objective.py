@@ -48,7 +48,7 @@ def test_leave_one_out_leaves_the_sample_itself_out() -> None:
 
 
 def test_leave_one_out_of_one_sample_is_an_error_that_says_how_to_mend_it() -> None:
-    with pytest.raises(ConfigError, match="raise sampling.samples_per_prompt"):
+    with pytest.raises(ConfigError, match=r"raise sampling\.samples_per_prompt"):
         made([1, 0, 0], [0, 0, 1], baseline=0.0, reference_name="leave_one_out")
 
 

@@ -75,7 +75,7 @@ def test_a_nullable_column_that_is_not_given_is_all_null() -> None:
 
 
 def test_a_repeated_key_is_named() -> None:
-    with pytest.raises(InputError, match="1 rows repeat a key .* prompt_id=a, sample=0"):
+    with pytest.raises(InputError, match=r"1 rows repeat a key .* prompt_id=a, sample=0"):
         rollouts(sample=[0, 0])
 
 

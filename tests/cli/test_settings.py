@@ -1,0 +1,203 @@
+"""Settings: what Hydra composes, what the models refuse, what a message says."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+
+from asymreinforce.config import parse
+from cli.bridge import conf_directory
+from cli.main import with_default_sweep
+from tests.cli.commands import Outcome, asymrl, published, refused, tiny
+
+CONF = conf_directory()
+PRESET = CONF / "experiment/cups.yaml"
+"""The default experiment; what it names goes over the groups' own values."""
+UNNAMED = {
+    "model/checkpoint": ("policy.source=org/model",),
+    "task/reasoning_gym": ("task.family=chain_sum",),
+    "sampling/paper": ("policy.context=4096",),
+}
+"""Values for what a file leaves to the user (???), and what 2,048 tokens need."""
+FILES = sorted(str(path.relative_to(CONF).with_suffix("")) for path in CONF.glob("*/*.yaml"))
+GROUPS = [file for file in FILES if not file.startswith("bandit_experiment/")]
+PRESETS = [file for file in FILES if file.startswith("bandit_experiment/")]
+COMMANDS = ["init", "generate", "score", "train", "evaluate"]
+
+
+def read_yaml(path: Path) -> Any:
+    """What a file of the configuration says itself, interpolations left as they are."""
+    return OmegaConf.to_container(OmegaConf.load(path))
+
+
+def composed(outcome: Outcome) -> Any:
+    """The configuration that `--cfg job` printed, interpolations resolved."""
+    assert outcome.code == 0, outcome.err
+    return OmegaConf.to_container(OmegaConf.create(outcome.out), resolve=True)
+
+
+@pytest.mark.parametrize("file", GROUPS)
+def test_every_file_of_every_group_composes_and_validates(file: str) -> None:
+    group, name = file.split("/")
+    values = composed(asymrl("train", f"{group}={name}", *UNNAMED.get(file, ()), "--cfg", "job"))
+    parsed = parse(values)
+    own = read_yaml(CONF / f"{file}.yaml")
+    package = {"model": "policy", "experiment": ""}.get(group, group)
+    dumped = parsed.model_dump(mode="json")
+    part = dumped[package] if package else dumped
+    preset = {} if group == "experiment" else read_yaml(PRESET).get(package, {})
+    named = [k for k, v in own.items() if k not in {"defaults", *preset} and v != "???"]
+    assert named
+    for key in named:
+        if not isinstance(own[key], dict | list):
+            number = _is_number(own[key])
+            assert part[key] == (pytest.approx(float(own[key])) if number else own[key])
+
+
+def _is_number(value: object) -> bool:
+    try:
+        float(str(value))
+    except ValueError:
+        return False
+    return not isinstance(value, bool)
+
+
+@pytest.mark.parametrize("file", PRESETS)
+def test_every_preset_of_the_theory_bench_composes_and_validates(file: str) -> None:
+    from asymreinforce.bandit.config import parse as parse_bandit
+
+    name = file.split("/")[1]
+    values = composed(asymrl("bandit", f"experiment={name}", "--cfg", "job"))
+    for key in ("directory", "runs_dir"):
+        values.pop(key)
+    assert parse_bandit(values).experiment == name
+
+
+def test_every_group_of_the_configuration_has_a_file_that_is_the_default() -> None:
+    chosen = read_yaml(CONF / "config.yaml")["defaults"]
+    pairs = [pair for pair in chosen if isinstance(pair, dict)]
+    groups = {k: v for pair in pairs for k, v in pair.items() if not k.startswith("override")}
+    assert {f"{group}/{name}" for group, name in groups.items()} <= set(GROUPS)
+    assert set(groups) == {file.split("/")[0] for file in GROUPS}
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, "sweep", "bandit"])
+def test_cfg_job_prints_the_configuration_and_does_nothing(command: str, tmp_path: Path) -> None:
+    outcome = asymrl(command, f"runs_dir={tmp_path}/runs", "--cfg", "job")
+    assert composed(outcome)["runs_dir"] == f"{tmp_path}/runs"
+    assert published(tmp_path) == {}
+
+
+def test_the_swept_number_is_called_baseline_and_defaults_to_just_below_the_mean() -> None:
+    values = parse(composed(asymrl("train", "--cfg", "job")))
+    assert (values.baseline, values.baseline_reference, values.algorithm.name) == (
+        -0.1,
+        "group_mean",
+        "asymre",
+    )
+
+
+WRONG = {
+    "optim.learning_rate=1": ("optim.learning_rate", "not in struct"),
+    "+optim.learning_rate=1": ("optim.learning_rate: no such setting", "--cfg job"),
+    "+lr=1": ("lr: no such setting", "--cfg job"),
+    "engine=llama": ("engine", "llama", "vllm"),
+    "optim=nowhere": ("nowhere", "embedded", "paper"),
+    "optim.lr=0": ("optim.lr", "greater than 0", "given: 0"),
+    "optim.lr=-1e-4": ("optim.lr", "greater than 0"),
+    "optim.lr=fast": ("optim.lr", "number", "fast"),
+    "optim.lr=nan": ("optim.lr", "finite"),
+    "baseline=inf": ("baseline", "finite"),
+    "seed=-1": ("seed", "greater than or equal to 0"),
+    "sampling.top_p=1.5": ("sampling.top_p", "less than or equal to 1"),
+    "sampling.samples_per_prompt=0": ("sampling.samples_per_prompt", "at least|greater than"),
+    "sampling.samples_per_prompt=7": ("trajectories_per_step (128)", "multiple", "(7)"),
+    "baseline_reference=median": ("baseline_reference", "group_mean", "leave_one_out"),
+    "reward.incorrect=2": ("reward.correct must be above",),
+    "reward.truncated=maybe": ("reward.truncated", "as_judged"),
+    "train.device=tpu": ("train.device", "cuda"),
+    "name=../elsewhere": ("name", "pattern"),
+    "policy.context=16": ("max_tokens (16)", "policy.context (16)"),
+    "task=reasoning_gym": ("task.family", "issing"),
+    "baseline": ("baseline", "EQUAL"),
+    "sampling.max_tokens=[": ("sampling.max_tokens",),
+    "baseline=-0.1,0": ("baseline=-0.1,0", "--multirun"),
+}
+
+
+@pytest.mark.parametrize("setting", WRONG)
+def test_a_wrong_setting_is_one_message_and_nothing_is_made(setting: str, tmp_path: Path) -> None:
+    message = refused(asymrl("train", f"runs_dir={tmp_path}/runs", setting))
+    for words in WRONG[setting]:
+        assert any(word in message for word in words.split("|")), message
+    assert published(tmp_path) == {}
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, "sweep"])
+def test_every_command_refuses_an_unknown_key(command: str, tmp_path: Path) -> None:
+    setting = "sampling.temprature=1"
+    refused(asymrl(command, f"runs_dir={tmp_path}/runs", setting), "sampling.temprature")
+    assert published(tmp_path) == {}
+
+
+def test_a_wrong_arm_of_a_sweep_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    refused(asymrl("sweep", f"runs_dir={tmp_path}/runs", "optim.lr=1e-4,-1"), "optim.lr")
+    assert published(tmp_path) == {}
+
+
+@pytest.mark.parametrize("order", [["--cfg", "job", "seed=3"], ["seed=3", "--cfg", "job"]])
+@pytest.mark.parametrize("command", ["train", "sweep"])
+def test_settings_stand_before_or_after_options(command: str, order: list[str]) -> None:
+    assert composed(asymrl(command, *order))["seed"] == 3
+
+
+PAPER = ["baseline=-0.5,-0.3,-0.2,-0.1,0,0.1,0.2,0.3", "seed=0,1,2"]
+
+
+@pytest.mark.parametrize(
+    ("given", "added"),
+    [
+        ([], PAPER),
+        (["optim.lr=1e-4"], PAPER),
+        (["optim.betas=[0.9,0.95]"], PAPER),
+        (["optim.lr=1e-4,1e-3"], []),
+        (["optim.betas=[0.9,0.95],[0.9,0.98]"], []),
+        (["baseline=0"], []),
+        (["seed=1"], []),
+    ],
+)
+def test_a_sweep_of_nothing_is_the_papers(given: list[str], added: list[str]) -> None:
+    assert with_default_sweep(given) == [*given, *added]
+
+
+def test_an_unknown_objective_is_refused_with_those_there_are(runs_dir: Path) -> None:
+    before = published(runs_dir)
+    refused(tiny("train", runs_dir, "algorithm.name=ppo2"), "ppo2", "asymre", "positives_only")
+    assert published(runs_dir) == before
+
+
+def test_an_unknown_grader_is_refused_with_those_there_are(runs_dir: Path) -> None:
+    before = published(runs_dir)
+    refused(tiny("score", runs_dir, "task.grader=oracle"), "oracle", "final_answer")
+    assert published(runs_dir) == before
+
+
+def test_an_unknown_command_or_option_is_named() -> None:
+    for arguments in (["trian"], ["report", "--speed=3"]):
+        outcome = asymrl(*arguments)
+        assert outcome.code == 2
+        assert arguments[-1].split("=")[0] in outcome.err
+        assert "Traceback" not in outcome.err
+
+
+def test_a_process_ends_with_exit_code_1_and_one_message(tmp_path: Path) -> None:
+    """The same through the operating system: what a shell sees."""
+    command = [sys.executable, "-m", "cli.main", "train", "optim.lr=-1", f"runs_dir={tmp_path}"]
+    root = Path(__file__).parents[2]
+    ran = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert ran.stderr.startswith("error: the configuration is not valid:\n  optim.lr: ")
+    assert len(ran.stderr.splitlines()) == 2

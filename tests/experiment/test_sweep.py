@@ -1,0 +1,232 @@
+"""A sweep shares its inputs, skips what is complete, and goes on where an arm fails."""
+
+import json
+import time
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from asymreinforce.data.store import Store
+from asymreinforce.errors import ConfigError
+from asymreinforce.experiment.sweep import plan
+from tests import made
+from tests.cli.commands import IN_PROCESS, Outcome, published, refused, tiny
+from tests.experiment.conftest import SWEEP
+
+ISSUE_COLUMNS = {
+    "algorithm",
+    "baseline",
+    "seed",
+    "step",
+    "behaviour_accuracy",
+    "accuracy",
+    "accuracy_se",
+    "peak_accuracy",
+    "peak_step",
+    "pass_at_k",
+    "entropy",
+    "logp_correct",
+    "logp_incorrect",
+    "kl",
+    "ess",
+    "verdict",
+    "seconds",
+}
+DERIVED = {"summary.parquet", "summary.json", "curves.parquet", "report.html"}
+
+
+def stable(runs_dir: Path) -> dict[str, tuple[int, int]]:
+    """Stamps of all files but those that are built anew from the others."""
+    return {
+        name: stamp
+        for name, stamp in published(runs_dir).items()
+        if Path(name).name not in DERIVED and "figures" not in Path(name).parts
+    }
+
+
+def arms(runs_dir: Path) -> dict[tuple[float, int], Store]:
+    """The stores of an experiment's arms by (baseline, seed)."""
+    stores = [Store.open(path.parent) for path in (runs_dir / "cups/train").glob("*/plan.json")]
+    return {(store.identity["baseline"], store.identity["seed"]): store for store in stores}
+
+
+def summary(runs_dir: Path) -> list[dict[str, object]]:
+    rows: list[dict[str, object]] = pq.read_table(runs_dir / "cups/summary.parquet").to_pylist()
+    return rows
+
+
+def test_a_sweep_alone_does_all_that_is_missing(first_sweep: tuple[Path, Outcome]) -> None:
+    runs_dir, outcome = first_sweep
+    assert outcome.code == 0, outcome.err
+    assert set(arms(runs_dir)) == {(b, s) for b in (-0.1, 0.1) for s in (0, 1)}
+    assert all(arm.is_complete() for arm in arms(runs_dir).values())
+    assert (runs_dir / "cups/report.html").exists()
+    assert "+0.1" in outcome.out
+    assert "-0.1" in outcome.out
+
+
+def test_arms_share_one_set_of_rollouts_and_verdicts(first_sweep: tuple[Path, Outcome]) -> None:
+    runs_dir, _ = first_sweep
+    for stage in ("prompts", "policy", "rollouts", "verdicts"):
+        assert len(list((runs_dir / "cups" / stage).iterdir())) == 1
+    inputs = {
+        (arm.identity["rollouts"], arm.identity["verdicts"], arm.identity["policy"])
+        for arm in arms(runs_dir).values()
+    }
+    assert len(inputs) == 1
+
+
+def test_the_summary_has_a_row_an_arm_and_the_columns_promised(
+    first_sweep: tuple[Path, Outcome],
+) -> None:
+    runs_dir, _ = first_sweep
+    rows = summary(runs_dir)
+    assert [(row["baseline"], row["seed"]) for row in rows] == [
+        (-0.1, 0),
+        (-0.1, 1),
+        (0.1, 0),
+        (0.1, 1),
+    ]
+    assert set(rows[0]) >= ISSUE_COLUMNS
+    assert json.loads((runs_dir / "cups/summary.json").read_text()) == rows
+    assert len({row["behaviour_accuracy"] for row in rows}) == 1
+    assert {row["verdict"] for row in rows} <= {"improved", "collapsed", "stable"}
+    for row in rows:
+        assert json.loads(str(row["overrides"])) == {
+            "baseline": row["baseline"],
+            "seed": row["seed"],
+        }
+        assert row["peak_accuracy"] >= row["accuracy"]  # type: ignore[operator]
+        assert 0 < row["seconds"] < 60  # type: ignore[operator]
+
+
+def test_the_curves_have_every_checkpoint_of_every_arm_and_mu(
+    first_sweep: tuple[Path, Outcome],
+) -> None:
+    runs_dir, _ = first_sweep
+    rows = pq.read_table(runs_dir / "cups/curves.parquet").to_pylist()
+    assert len(rows) == 4 * 2 * 3
+    assert {(row["split"], row["step"], row["prompts"]) for row in rows} == {
+        (split, step, prompts)
+        for split, prompts in (("held_out", 12), ("train", 8))
+        for step in (0, 2, 4)
+    }
+    assert all((runs_dir / "cups" / row["evaluation"]).exists() for row in rows)
+
+
+def test_the_same_sweep_again_does_nothing_twice(swept: Path) -> None:
+    """By Hydra's own parallel launcher, as users run it: no arm is launched at all."""
+    before, started = stable(swept), time.process_time()
+    outcome = tiny("sweep", swept, *SWEEP)
+    seconds = time.process_time() - started
+    assert outcome.code == 0, outcome.err
+    assert stable(swept) == before
+    assert "4 arms, 4 complete already" in outcome.err
+    assert seconds < 15
+
+
+def test_one_more_baseline_costs_that_arm_alone(swept: Path) -> None:
+    before = stable(swept)
+    outcome = tiny("sweep", swept, "baseline=-0.1,0.1,0.3", "seed=0", IN_PROCESS)
+    assert outcome.code == 0, outcome.err
+    assert "3 arms, 2 complete already" in outcome.err
+    after = stable(swept)
+    new = arms(swept)[0.3, 0]
+    added = {name for name in after if name not in before}
+    parents = {Path(name).parts[1:3] for name in added if "evaluations" not in name}
+    assert parents == {("train", new.directory.name)}
+    # two checkpoints on two splits, a parquet file and a receipt each; mu's are there
+    shards = [n for n in added if "evaluations" in n and n.endswith(".parquet")]
+    assert len(shards) == 4
+    grown = {"plan.json", "manifest.json"}
+    assert {Path(n).name for n in before if after[n] != before[n]} <= grown
+    assert len(summary(swept)) == 5
+
+
+def test_arms_run_in_parallel_processes_and_end_with_the_same_weights(swept: Path) -> None:
+    """joblib's launcher, the default: one of the arms is trained anew in another process."""
+    arm = arms(swept)[0.1, 1]
+    weights = arm.receipt("checkpoints/step-000004")
+    assert weights
+    for name in [*arm.planned]:
+        arm.drop(name)
+    outcome = tiny("sweep", swept, *SWEEP, "hydra.launcher.n_jobs=2")
+    assert outcome.code == 0, outcome.err
+    assert arm.is_complete()
+    again = arm.receipt("checkpoints/step-000004")
+    assert again
+    assert again.sha256 == weights.sha256
+
+
+def test_an_arm_that_fails_is_named_and_does_not_stop_the_others(swept: Path) -> None:
+    outcome = tiny("sweep", swept, "baseline=-0.1", "optim.lr=1e30,2e-4", IN_PROCESS)
+    assert outcome.code == 1
+    assert "Traceback" not in outcome.err
+    (line,) = [line for line in outcome.err.splitlines() if line.startswith("failed: arm ")]
+    name = line.split()[2].rstrip(":")
+    failed = swept / "cups/train" / name
+    assert Store.open(failed).identity["optim"]["lr"] == 1e30
+    assert "is not finite" in line
+    failure = json.loads((failed / "failure.json").read_text())
+    assert "is not finite" in failure["error"]
+    assert failure["log"] in line
+    assert "TrainingError" in Path(failure["log"]).read_text()
+    rates = {json.loads(str(row["overrides"]))["optim.lr"] for row in summary(swept)}
+    assert rates == {1e-4, 2e-4}
+    assert "2e-4" in outcome.out or "0.0002" in outcome.out
+
+
+def test_an_arm_that_failed_is_tried_again_and_its_failure_forgotten(swept: Path) -> None:
+    arm = arms(swept)[0.1, 1]
+    for name in arm.planned:
+        arm.drop(name)
+    (arm.directory / "failure.json").write_text('{"error": "the power went", "log": "x"}')
+    outcome = tiny("sweep", swept, *SWEEP, IN_PROCESS)
+    assert outcome.code == 0, outcome.err
+    assert not (arm.directory / "failure.json").exists()
+
+
+def test_a_sweep_of_which_every_arm_fails_has_no_summary(tmp_path: Path, swept: Path) -> None:
+    before = (swept / "cups/summary.json").read_bytes()
+    outcome = tiny("sweep", swept, "seed=0", "optim.lr=1e30", IN_PROCESS)
+    assert outcome.code == 1
+    assert "failed: arm " in outcome.err
+    assert (swept / "cups/summary.json").read_bytes() == before
+
+
+def test_a_sweep_over_the_policys_seed_makes_a_set_for_each(swept: Path) -> None:
+    outcome = tiny("sweep", swept, "policy.seed=0,1", "seed=0", IN_PROCESS)
+    assert outcome.code == 0, outcome.err
+    counts = {
+        stage: len(list((swept / "cups" / stage).iterdir()))
+        for stage in ("prompts", "policy", "rollouts", "verdicts")
+    }
+    assert counts == {"prompts": 1, "policy": 2, "rollouts": 2, "verdicts": 2}
+    assert {row["policy_seed"] for row in summary(swept)} == {0, 1}
+
+
+def test_groups_can_be_swept_as_well_as_settings(swept: Path) -> None:
+    outcome = tiny("sweep", swept, "algorithm=asymre,positives_only", "seed=0", IN_PROCESS)
+    assert outcome.code == 0, outcome.err
+    assert "1 complete already" in outcome.err
+    assert {row["algorithm"] for row in summary(swept)} == {"asymre", "positives_only"}
+
+
+def test_a_sweep_over_two_experiments_is_refused(tmp_path: Path) -> None:
+    refused(tiny("sweep", tmp_path / "runs", "name=a,b"), "share one experiment", "shell loop")
+    assert published(tmp_path) == {}
+
+
+def test_the_plan_names_inputs_and_arms_once(tmp_path: Path) -> None:
+    def arm(**overrides: object) -> object:
+        return made.config(tmp_path, policy="embedded", **overrides)
+
+    one, two = arm(baseline=-0.1), arm(baseline=0.1)
+    other_policy = arm(policy__seed=1)
+    other_scale = arm(reward={"incorrect": 0.0})
+    planned = plan([one, two, one, other_policy, other_scale])  # type: ignore[list-item]
+    assert planned.arms == [one, two, other_policy, other_scale]
+    assert len(planned.inputs) == 2  # a reward scale needs no other rollouts or verdicts
+    with pytest.raises(ConfigError, match="share one experiment"):
+        plan([one, arm(name="elsewhere")])  # type: ignore[list-item]
