@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from asymreinforce.errors import InputError, StorageError
+from asymreinforce.errors import AsymreinforceError, InputError, StorageError
 
 TEMPORARY = ".tmp-"
 _passed_failpoints = 0
@@ -38,17 +38,22 @@ def failpoint(name: str) -> None:
 def readable_os_errors(path: Path) -> Iterator[None]:
     """Turn a failure of the file system into a `StorageError` that says where and how to mend it.
 
-    pyarrow raises `OSError` too, at times without an errno, so the message is searched as well.
+    pyarrow raises `OSError` too, at times without an errno, and safetensors an error of its own, so
+    the message is searched as well.
     """
     try:
         yield
-    except OSError as error:
+    except Exception as error:
         text = str(error)
-        if error.errno == errno.ENOSPC or "No space left" in text:
+        is_full = "No space left" in text
+        if not (is_full or isinstance(error, OSError)) or isinstance(error, AsymreinforceError):
+            raise
+        number = error.errno if isinstance(error, OSError) else None
+        if is_full or number == errno.ENOSPC:
             advice = "the disk is full; free some space and run the same command again"
-        elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS) or "Permission" in text:
+        elif number in (errno.EACCES, errno.EPERM, errno.EROFS) or "Permission" in text:
             advice = "it cannot be written; change its permissions or set runs_dir=<another place>"
-        elif error.errno in (errno.ENOTDIR, errno.EEXIST):
+        elif number in (errno.ENOTDIR, errno.EEXIST):
             advice = "a file stands where a directory is needed; move it or set runs_dir"
         else:
             advice = f"{text}; nothing was published, so the same command can be run again"

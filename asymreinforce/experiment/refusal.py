@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from asymreinforce.data import files
 from asymreinforce.data.store import Store
-from asymreinforce.errors import AsymreinforceError, StorageError, TrainingError
+from asymreinforce.errors import AsymreinforceError, TrainingError
 
 
 @contextlib.contextmanager
@@ -17,8 +17,7 @@ def traceless(*stores: Store) -> Iterator[None]:
     """
     new = [store for store in stores if not store.directory.exists()]
     try:
-        with full_disk_is_named(*stores):
-            yield
+        yield
     except TrainingError:
         raise
     except AsymreinforceError:
@@ -26,17 +25,3 @@ def traceless(*stores: Store) -> Iterator[None]:
             if not any(store.receipt(name) for name in store.planned):
                 files.remove(store.directory)
         raise
-
-
-@contextlib.contextmanager
-def full_disk_is_named(*stores: Store) -> Iterator[None]:
-    """Turn what safetensors raises on a full disk, which is no `OSError`, into a `StorageError`."""
-    try:
-        yield
-    except Exception as error:
-        if isinstance(error, AsymreinforceError) or "No space left" not in str(error):
-            raise
-        where = ", ".join(str(store.directory) for store in stores)
-        raise StorageError(
-            f"{where}: the disk is full; free some space and run the same command again"
-        ) from error
