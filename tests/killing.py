@@ -17,7 +17,9 @@ FORKSERVER.set_forkserver_preload(
 )
 
 
-def _run(function: Callable[..., Any], arguments: tuple[Any, ...], settings: dict[str, str]) -> None:
+def _run(
+    function: Callable[..., Any], arguments: tuple[Any, ...], settings: dict[str, str]
+) -> None:
     import torch
 
     torch.set_num_threads(1)

@@ -149,7 +149,9 @@ def scored_set(
     verdicts = Store(parent / "verdicts", {"rollouts": rollouts.hash, "seed": seed})
     generator = random.Random(seed)
     questions = {
-        f"q{index:06d}": [generator.randrange(1, vocabulary) for _ in range(generator.randint(3, 9))]
+        f"q{index:06d}": [
+            generator.randrange(1, vocabulary) for _ in range(generator.randint(3, 9))
+        ]
         for index in range(prompts)
     }
     ids = list(questions)
@@ -163,7 +165,13 @@ def scored_set(
     verdicts.plan(names)
     for name, (numbers, chunk) in names.items():
         keys = [(prompt_id, sample) for prompt_id in chunk for sample in numbers]
-        write(rollouts, name, contracts.ROLLOUTS, _rollout_columns(keys, questions, generator), len(chunk))
+        write(
+            rollouts,
+            name,
+            contracts.ROLLOUTS,
+            _rollout_columns(keys, questions, generator),
+            len(chunk),
+        )
         receipt = rollouts.receipt(name)
         assert receipt
         columns = _verdict_columns(keys, generator)

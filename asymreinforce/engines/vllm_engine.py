@@ -102,7 +102,8 @@ class VllmEngine:
         import torch
         from vllm import LLM
 
-        threads = torch.get_num_threads()
+        threads, set_num_threads = torch.get_num_threads(), torch.set_num_threads
+        set_num_threads(self._config.threads)
         try:
             with torch.random.fork_rng():
                 return LLM(
@@ -123,7 +124,9 @@ class VllmEngine:
                     seed=0,
                 )
         finally:
-            torch.set_num_threads(threads)
+            # vLLM on CPU puts one in its place that does nothing, for the whole process.
+            torch.set_num_threads = set_num_threads
+            set_num_threads(threads)
 
     def _set_environment(self) -> None:
         in_process = self._config.tensor_parallel_size == 1

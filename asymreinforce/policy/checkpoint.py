@@ -28,7 +28,7 @@ TOKENIZER_FILES = (
 WEIGHT_SUFFIXES = (".safetensors", ".safetensors.index.json")
 
 _END_TOKENS: dict[str, int] = {}
-"""By the tokenizer's fingerprint: the checkpoints of a sweep share one, and it loads slowly."""
+"""By the tokenizer's files: the checkpoints of a sweep share them, and they load slowly."""
 
 
 @contextlib.contextmanager
@@ -111,11 +111,10 @@ def context_of(checkpoint: Path) -> int | None:
 
 def end_tokens(checkpoint: Path) -> tuple[int, ...]:
     """Return the token ids that end a completion: the tokenizer's, and those the model declares."""
-    known = _END_TOKENS.get(tokenizer_fingerprint(checkpoint))
-    if known is None:
-        known = int(load_tokenizer(checkpoint).eos_token_id)
-        _END_TOKENS[tokenizer_fingerprint(checkpoint)] = known
-    found: list[Any] = [known]
+    key = tokenizer_fingerprint(checkpoint)
+    if key not in _END_TOKENS:
+        _END_TOKENS[key] = int(load_tokenizer(checkpoint).eos_token_id)
+    found: list[Any] = [_END_TOKENS[key]]
     for name in ("generation_config.json", "config.json"):
         if (checkpoint / name).exists():
             declared = files.read_json(checkpoint / name).get("eos_token_id")
@@ -134,12 +133,11 @@ def fingerprint(checkpoint: Path) -> str:
 
 
 def tokenizer_fingerprint(checkpoint: Path) -> str:
-    """Name a tokenizer by the contents of its vocabulary and merges."""
-    names = ("tokenizer.json", "vocab.json", "merges.txt", "tokenizer.model")
+    """Name a tokenizer by the contents of its files: vocabulary, merges, special tokens."""
     digest = hashlib.sha256()
-    for name in names:
+    for name in TOKENIZER_FILES:
         if (checkpoint / name).exists():
-            digest.update(files.sha256(checkpoint / name).encode())
+            digest.update(f"{name} {files.sha256(checkpoint / name)}\n".encode())
     return digest.hexdigest()[:16]
 
 

@@ -54,7 +54,8 @@ def load_state(directory: Path, trainer: Trainer) -> tuple[Position, dict[str, T
 
     tensors = load_file(directory / TENSORS)
     stored: dict[str, Any] = files.read_json(directory / POSITION)
-    trainer.schedule.load_state_dict(stored.pop("schedule"))
+    # A function has no state of its own: None in its place leaves the trainer's as it is.
+    trainer.schedule.load_state_dict({**stored.pop("schedule"), "lr_lambdas": [None]})
     try:
         for name, parameter in trainer.model.named_parameters():
             state = trainer.optimizer.state[parameter]

@@ -69,7 +69,7 @@ class Trainer:
         Raises `TrainingError`, with the weights untouched, where the loss or the gradient is not
         finite.
         """
-        self.optimizer.zero_grad(set_to_none=False)
+        self._zero_gradient()
         loss, logps_B = self._accumulate(batch, coefficients_B)
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self._config.grad_clip)
         if not (math.isfinite(loss) and math.isfinite(float(norm))):
@@ -78,6 +78,18 @@ class Trainer:
         self.optimizer.step()
         self.schedule.step()
         return Step(loss, float(norm), float(lr), logps_B, int((coefficients_B == 0).sum()))
+
+    def _zero_gradient(self) -> None:
+        """Give every parameter a gradient of zeros.
+
+        AdamW passes over a parameter without one: a first step in which all coefficients are zero
+        would not count, and a resumed run would differ from an uninterrupted one.
+        """
+        for parameter in self.model.parameters():
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+            else:
+                parameter.grad.zero_()
 
     def _accumulate(self, batch: Sequences, coefficients_B: Tensor) -> tuple[float, np.ndarray]:
         """Add up the gradient over micro-batches; sequences whose coefficient is 0 have none."""

@@ -87,6 +87,7 @@ class Run:
 
     def step(self, step: int, rows: Rows) -> dict[str, Any]:
         """Take one optimizer step on whole groups; publish a checkpoint where one is due."""
+        self._require_known_tokens(rows)
         scale = self._rewards(rows)
         kept = np.flatnonzero(scale.kept_B)
         rows, reward_B = rows.take(kept), torch.from_numpy(scale.reward_B[kept])
@@ -164,6 +165,7 @@ class Run:
 
     def _start(self) -> None:
         """Measure log mu by the training model itself, so that KL(mu || pi) is 0 at step 0."""
+        torch.manual_seed(self._config.seed)  # a fresh process has a random one, and it is saved
         tokens = self._config.train.tokens_per_micro_batch
         measured = self._slice.measure(self._trainer, tokens=tokens)
         self._behaviour_logps_B = measured.logps_B
@@ -242,6 +244,12 @@ class Run:
         self._require_known_tokens(rows)
         scale = self._rewards(rows)
         kept = np.flatnonzero(scale.kept_B)
+        if not len(kept):
+            raise InputError(
+                f"none of the {len(rows.prompts)} rollouts of the diagnostic slice was judged; see "
+                "the counts that 'asymrl score' prints, raise reward.time_limit_s or "
+                "train.slice_prompts, or set reward.unjudged=incorrect"
+            )
         rows = rows.take(kept)
         sampling = self._config.sampling
         return Slice(
@@ -252,7 +260,7 @@ class Run:
 
     def _require_known_tokens(self, rows: Rows) -> None:
         vocabulary = int(self._trainer.model.config.vocab_size)
-        largest = max(int(tokens.max()) for tokens in [*rows.prompts, *rows.completions])
+        largest = int(np.concatenate([*rows.prompts, *rows.completions]).max())
         if largest >= vocabulary:
             raise InputError(
                 f"{self._checkpoint}: knows {vocabulary} tokens, but the rollouts hold token "
