@@ -36,7 +36,8 @@ class Engine(Protocol):
     ) -> list[list[Completion]]:
         """Draw `sampling.samples_per_prompt` completions of each prompt (`sampling.seed` unused).
 
-        Raises `InputError` where a prompt and `max_tokens` do not fit the context.
+        Prompts leave room for `max_tokens` in the context, which `policy/encoding.py` sees to.
+        Raises `EngineError` where the library fails.
         """
 
     def identity(self) -> dict[str, Any]:

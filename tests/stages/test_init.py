@@ -1,0 +1,120 @@
+"""Init: prompts in three splits, and the embedded policy, equal bytes for equal settings."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from asymreinforce import tasks
+from asymreinforce.config import ExperimentConfig
+from asymreinforce.data import contracts
+from asymreinforce.errors import ConfigError, InputError
+from asymreinforce.policy.checkpoint import load_model, load_tokenizer
+from asymreinforce.policy.embedded import END, learning_rate_factor
+from asymreinforce.stages.init import make_policy, make_prompts
+from asymreinforce.tasks import cups
+from tests import made
+
+TINY = {
+    "policy__source": "embedded",
+    "policy__embedded__warm_up__steps": 4,
+    "policy__embedded__warm_up__questions": 200,
+    "policy__embedded__warm_up__batch_size": 8,
+}
+
+
+def test_prompts_are_the_task_s_questions_split_by_split(config: ExperimentConfig) -> None:
+    store = make_prompts(config.task, config.directory / "prompts")
+    assert store.is_complete()
+    for split, count in (("train", 24), ("validation", 8), ("held_out", 12)):
+        rows = contracts.read(store.path(f"{split}.parquet"), contracts.PROMPTS).to_pylist()
+        found = tasks.questions(config.task, split)  # type: ignore[arg-type]
+        assert rows == [question._asdict() for question in found] and len(rows) == count
+
+
+def test_complete_prompts_are_left_alone_and_a_missing_split_is_made_again(
+    config: ExperimentConfig,
+) -> None:
+    store = make_prompts(config.task, config.directory / "prompts")
+    before, payload = made.stamps(store.directory), made.payload(store.directory)
+    make_prompts(config.task, config.directory / "prompts")
+    assert made.stamps(store.directory) == before
+    store.drop("held_out.parquet")
+    make_prompts(config.task, config.directory / "prompts")
+    assert made.payload(store.directory) == payload
+    assert made.stamps(store.directory)["train.parquet"] == before["train.parquet"]
+
+
+def test_equal_settings_make_equal_policies_and_another_seed_another(tmp_path: Path) -> None:
+    def weights(parent: str, seed: int) -> bytes:
+        config = made.config(tmp_path, policy="embedded", policy__seed=seed, **TINY)
+        return (make_policy(config, tmp_path / parent) / "model.safetensors").read_bytes()
+
+    first = weights("first", 0)
+    assert weights("second", 0) == first
+    assert weights("second", 1) != first
+
+
+def test_a_policy_that_is_there_is_not_made_again(tmp_path: Path) -> None:
+    config = made.config(tmp_path, policy="embedded", **TINY)
+    checkpoint = make_policy(config, tmp_path / "policy")
+    before = made.stamps(tmp_path / "policy")
+    assert make_policy(config, tmp_path / "policy") == checkpoint
+    assert made.stamps(tmp_path / "policy") == before
+    (checkpoint / "model.safetensors").write_bytes(b"half")
+    make_policy(config, tmp_path / "policy")
+    assert load_model(checkpoint).num_parameters() > 0
+
+
+def test_the_embedded_policy_is_of_the_size_and_vocabulary_it_says(tmp_path: Path) -> None:
+    settings = TINY | {"policy__embedded__warm_up__questions": 5000}
+    config = made.config(tmp_path, policy="embedded", **settings)
+    checkpoint = make_policy(config, tmp_path / "policy")
+    tokenizer = load_tokenizer(checkpoint)
+    assert len(tokenizer) == 291 and tokenizer.eos_token == END  # no more pairs are left to merge
+    assert load_model(checkpoint).num_parameters() == pytest.approx(268_000, abs=2_000)
+    assert tokenizer.convert_ids_to_tokens(tokenizer.encode(" Answer: 4-3")) == [
+        "ĠAnswer:",
+        "Ġ4",
+        "-3",
+    ]
+    for text in ("Ball under 3 Swaps: 4-3 5-4 3-1 3-2 =", "any äöü text\n\twith 42 things", END):
+        assert tokenizer.decode(tokenizer.encode(text)) == text
+
+
+def test_warm_up_rises_for_50_steps_and_falls_to_a_tenth() -> None:
+    config = made.config(Path("runs"), policy="embedded").policy.embedded.warm_up
+    found = [learning_rate_factor(step, config) for step in (0, 24, 49, 50, 250, 450)]
+    assert found == pytest.approx([0.02, 0.5, 1.0, 1.0, 0.55, 0.1])
+
+
+def test_the_embedded_policy_answers_cups_alone(tmp_path: Path) -> None:
+    other = {"task__name": "reasoning_gym", "task__family": "chain_sum"}
+    config = made.config(tmp_path, policy="embedded", **other)
+    with pytest.raises(ConfigError, match="answers task=cups alone; name a checkpoint"):
+        make_policy(config, tmp_path / "policy")
+
+
+def test_a_given_checkpoint_is_used_where_it_lies(
+    config: ExperimentConfig, random_policy: Path
+) -> None:
+    assert make_policy(config, config.directory / "policy") == random_policy
+    assert not (config.directory / "policy").exists()
+
+
+def test_a_source_that_is_neither_a_directory_nor_a_model_is_said(tmp_path: Path) -> None:
+    config = made.config(tmp_path, policy="no/such/model/anywhere")
+    with pytest.raises(InputError, match=r"policy\.source=no/such/model/anywhere is neither"):
+        make_policy(config, tmp_path / "policy")
+
+
+def test_the_worked_answer_is_what_the_warm_up_teaches(tmp_path: Path) -> None:
+    """The measure of `init` counts exactly the working that `cups` writes."""
+    from asymreinforce.stages.init import measure
+
+    config = made.config(tmp_path, policy="embedded", **TINY)
+    checkpoint = make_policy(config, tmp_path / "policy")
+    found = measure(checkpoint, config.task, config.policy, config.engine)
+    assert found.samples == 8 and 0 <= found.worked_accuracy < 0.5  # four steps teach little
+    assert cups.SWAPS == 4
+    shutil.rmtree(tmp_path / "policy")
