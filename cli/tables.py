@@ -23,12 +23,14 @@ def print_summary(summary: pa.Table) -> None:
         padding=(0, 1, 0, 0),
         title_justify="left",
     )
-    for name in ("baseline", "seed", "mu", "accuracy", "peak", "at step", "pass@k", "KL"):
+    others = [others_of(row) for row in rows]
+    # what else the arms differ in takes the place of what can be read in the report
+    more = () if any(others) else ("at step", "pass@k", "KL")
+    for name in ("baseline", "seed", "mu", "accuracy", "peak", *more):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
-    others = [others_of(row) for row in rows]
     if any(others):
-        table.add_column("also", overflow="fold")
+        table.add_column("also", overflow="fold", min_width=20)
     for row, also in zip(rows, others, strict=True):
         style = STYLES.get(row["verdict"], "")
         cells = [
@@ -37,13 +39,17 @@ def print_summary(summary: pa.Table) -> None:
             f"{100 * row['behaviour_accuracy']:.1f}",
             f"{100 * row['accuracy']:.1f} ±{100 * row['accuracy_se']:.1f}",
             f"{100 * row['peak_accuracy']:.1f}",
-            str(row["peak_step"]),
-            f"{100 * row['pass_at_k']:.1f}",
-            "-" if row["kl"] is None else f"{row['kl']:.1f}",
+            *(in_full(row) if more else []),
             f"[{style}]{row['verdict']}[/{style}]" if style else row["verdict"],
         ]
         table.add_row(*cells, *([also] if any(others) else []))
     Console().print(table)
+
+
+def in_full(row: dict[str, Any]) -> list[str]:
+    """The cells that are left out where arms differ in more than baseline and seed."""
+    kl = "-" if row["kl"] is None else f"{row['kl']:.1f}"
+    return [str(row["peak_step"]), f"{100 * row['pass_at_k']:.1f}", kl]
 
 
 def print_stored_summary(directory: Path) -> None:
@@ -58,4 +64,8 @@ def print_stored_summary(directory: Path) -> None:
 def others_of(row: dict[str, Any]) -> str:
     """Name the settings other than baseline and seed in which this arm differs from another."""
     overrides: dict[str, Any] = json.loads(row["overrides"])
-    return " ".join(f"{k}={v}" for k, v in overrides.items() if k not in OWN_COLUMNS)
+    return " ".join(
+        f"{key.removesuffix('.name')}={value}"
+        for key, value in overrides.items()
+        if key not in OWN_COLUMNS
+    )

@@ -10,6 +10,9 @@ from asymreinforce.data import files
 from asymreinforce.data.store import Store
 from asymreinforce.errors import AsymreinforceError
 
+BESIDE_THE_ARM = {"runs_dir", "name", "evaluation", "tracker", "sweep", "pins"}
+"""Parts of the configuration that do not determine an arm's weights."""
+
 
 class Arm(NamedTuple):
     """A trained arm: its store, and the configuration that it was trained under."""
@@ -56,8 +59,14 @@ def arms_of(directory: Path) -> Iterator[Arm]:
 
 
 def overrides_of(arms: list[Arm]) -> dict[str, dict[str, Any]]:
-    """Return, for each arm, the settings in which the arms differ, as dotted keys."""
-    flat = {arm.name: _flatten(arm.config.model_dump(mode="json")) for arm in arms}
+    """Return, for each arm, the settings in which the arms differ, as dotted keys.
+
+    Settings that no arm depends on, such as where it was launched from, do not count.
+    """
+    flat = {
+        arm.name: _flatten(arm.config.model_dump(mode="json", exclude=BESIDE_THE_ARM))
+        for arm in arms
+    }
     keys = sorted({key for values in flat.values() for key in values})
     differing = [
         key for key in keys if len({json.dumps(values.get(key)) for values in flat.values()}) > 1
