@@ -15,6 +15,9 @@ from asymreinforce.errors import ConfigError
 
 Job = Callable[[Any], Any]
 
+NOISE = ("full_key", "object_type", "Config search path", "provider=")
+"""How lines of Hydra's messages begin that help nobody to mend a setting."""
+
 
 def conf_directory() -> Path:
     """The shipped configuration: `conf/` of a checkout, or `cli/conf/` of an installed wheel."""
@@ -73,5 +76,5 @@ def describe(error: Exception) -> str:
     is_named = not where or str(where) in str(error).partition("\n")[0]
     text = f"{error}" if is_named else f"{where}: {error}"
     lines = [line.strip() for line in f"{text}\n{error.__cause__ or ''}".splitlines()]
-    kept = [line for line in lines if line and not line.startswith(("full_key", "object_type"))]
+    kept = [line for line in lines if line and not line.startswith(NOISE)]
     return "\n  ".join(kept) + "\n  ('--cfg job' prints every setting; see 'asymrl COMMAND --help')"
