@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from asymreinforce.analysis.bandit_bench import Row
 
-AGREES, DIFFERS, BEYOND = "as in the paper", "not as in the paper", "beyond the paper"
+AGREES, DIFFERS, BEYOND = "as in the paper", "differs in detail", "beyond the paper"
 
 SINGLE = 0.99
 """Probability of an arm from which on a policy counts as that one arm."""
