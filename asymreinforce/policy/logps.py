@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from asymreinforce.errors import ConfigError
 from asymreinforce.policy.layout import Batch
 
 if TYPE_CHECKING:
@@ -32,6 +33,26 @@ def token_logits(model: "PreTrainedModel", batch: Batch) -> Tensor:
     hidden_CD = hidden_RTD.flatten(0, 1)[batch.predictors_C]
     logits_CV: Tensor = model.get_output_embeddings()(hidden_CD)
     return logits_CV.to(torch.promote_types(logits_CV.dtype, torch.float32))
+
+
+@torch.no_grad()
+def require_plain_head(model: "PreTrainedModel") -> None:
+    """Raise `ConfigError` for a model whose logits are more than its head applied to hidden states.
+
+    Some architectures scale or cap them afterwards, which `token_logits` does not do.
+    """
+    was_training = model.training
+    model.eval()
+    ids_RT = torch.arange(8, device=model.device)[None] % int(model.config.vocab_size)
+    hidden_RTD = model.base_model(input_ids=ids_RT, use_cache=False).last_hidden_state
+    own_RTV = model.get_output_embeddings()(hidden_RTD)
+    full_RTV = model(input_ids=ids_RT, use_cache=False).logits
+    model.train(was_training)
+    if not torch.allclose(own_RTV.float(), full_RTV.float(), rtol=1e-3, atol=1e-5):
+        raise ConfigError(
+            f"{type(model).__name__} changes its logits behind the head (a scale or a soft cap), "
+            "which training does not reproduce; use another model"
+        )
 
 
 def token_logps(model: "PreTrainedModel", batch: Batch) -> Tensor:

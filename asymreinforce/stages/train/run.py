@@ -18,6 +18,7 @@ from asymreinforce.data.store import Store
 from asymreinforce.errors import ConfigError, InputError, TrainingError
 from asymreinforce.policy.checkpoint import load_model, save_model
 from asymreinforce.policy.layout import Sequences
+from asymreinforce.policy.logps import require_plain_head
 from asymreinforce.policy.slice import Slice, mean_of
 from asymreinforce.policy.state import Position, load_state, save_state
 from asymreinforce.policy.trainer import Step, Trainer
@@ -70,6 +71,7 @@ class Run:
         model = load_model(
             source, dtype=torch.float32, trust_remote_code=config.policy.trust_remote_code
         )
+        require_plain_head(model)
         self._trainer = Trainer(
             model.to(config.train.device).train(),
             config.optim,
