@@ -147,18 +147,22 @@ METRICS = Contract(
     ("step",),
 )
 
+ARM_COLUMNS = {
+    "arm": pa.string(),
+    "algorithm": pa.string(),
+    "baseline": pa.float64(),
+    "baseline_reference": pa.string(),
+    "seed": pa.int64(),
+    "policy_seed": pa.int64(),
+    "sampling_seed": pa.int64(),
+}
+
 CURVES = Contract(
     "curves",
     1,
     _fields(
         {
-            "arm": pa.string(),
-            "algorithm": pa.string(),
-            "baseline": pa.float64(),
-            "baseline_reference": pa.string(),
-            "seed": pa.int64(),
-            "policy_seed": pa.int64(),
-            "sampling_seed": pa.int64(),
+            **ARM_COLUMNS,
             "split": pa.string(),
             "step": pa.int32(),
             "prompts": pa.int32(),
@@ -181,13 +185,7 @@ SUMMARY = Contract(
     1,
     _fields(
         {
-            "arm": pa.string(),
-            "algorithm": pa.string(),
-            "baseline": pa.float64(),
-            "baseline_reference": pa.string(),
-            "seed": pa.int64(),
-            "policy_seed": pa.int64(),
-            "sampling_seed": pa.int64(),
+            **ARM_COLUMNS,
             "overrides": pa.string(),
             "step": pa.int32(),
             "behaviour_accuracy": pa.float64(),
