@@ -44,6 +44,13 @@ def arm_store(config: ExperimentConfig, found: inputs.Inputs) -> Store:
     )
 
 
+def arm_warnings(config: ExperimentConfig) -> list[str]:
+    """Return what a user should know of an arm's settings before it is trained."""
+    from asymreinforce.stages import train
+
+    return train.warnings_on(config)
+
+
 def train_arm(config: ExperimentConfig) -> Store:
     """Train an arm on inputs that are there; raise what goes wrong."""
     from asymreinforce.stages.train import train

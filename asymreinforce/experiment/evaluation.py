@@ -38,6 +38,9 @@ class Evaluated(NamedTuple):
     step: int
     store: Store
     shard: str
+    config: ExperimentConfig
+    """The arm's own, with the engine and the evaluation that were asked for."""
+    checkpoint: Path
 
 
 def plan(config: ExperimentConfig) -> list[Evaluated]:
@@ -54,9 +57,8 @@ def plan(config: ExperimentConfig) -> list[Evaluated]:
             update={"evaluation": config.evaluation, "engine": config.engine}
         )
         checkpoint, prompts = inputs.find_init(settings)
-        steps = {0: fingerprint(checkpoint)} | {
-            step: fingerprint(path) for step, path in arm.checkpoints.items()
-        }
+        steps = {0: checkpoint} | arm.checkpoints
+        shards = {step: shard_of(fingerprint(path)) for step, path in steps.items()}
         with open_engine(settings.engine, settings.policy, log=Path(os.devnull)) as engine:
             for split in splits:
                 store = evaluation_store(
@@ -67,8 +69,8 @@ def plan(config: ExperimentConfig) -> list[Evaluated]:
                     parent=config.directory / "evaluations",
                 )
                 found += [
-                    Evaluated(arm, split, step, store, shard_of(policy))
-                    for step, policy in steps.items()
+                    Evaluated(arm, split, step, store, shards[step], settings, path)
+                    for step, path in steps.items()
                 ]
     return found
 
@@ -80,7 +82,7 @@ def run_evaluation(config: ExperimentConfig) -> list[Evaluated]:
         raise InputError(
             f"{config.directory / 'train'}: no complete arm to evaluate; run 'asymrl train' first"
         )
-    targets = list(_targets(config, planned))
+    targets = list(_targets(planned))
     total = sum(len(target.checkpoints) for target in targets)
     if not total:
         say(f"evaluate: complete, nothing to do ({config.directory / 'evaluations'})")
@@ -103,7 +105,7 @@ def run_evaluation(config: ExperimentConfig) -> list[Evaluated]:
     return planned
 
 
-def _targets(config: ExperimentConfig, planned: list[Evaluated]) -> Iterator[Target]:
+def _targets(planned: list[Evaluated]) -> Iterator[Target]:
     """Group the missing evaluations by store; a checkpoint that arms share is evaluated once."""
     by_store: dict[Path, Target] = {}
     missing: dict[Path, set[str]] = {}
@@ -114,12 +116,8 @@ def _targets(config: ExperimentConfig, planned: list[Evaluated]) -> Iterator[Tar
             missing[directory] = set(item.store.missing(dict.fromkeys(shards)))
         if item.shard not in missing[directory]:
             continue
-        settings = item.arm.config.model_copy(
-            update={"evaluation": config.evaluation, "engine": config.engine}
-        )
-        target = by_store.setdefault(directory, Target(settings, item.split, {}))
-        checkpoint = item.arm.checkpoints.get(item.step) or inputs.find_init(settings)[0]
-        target.checkpoints[item.shard.removesuffix(".parquet")] = checkpoint
+        target = by_store.setdefault(directory, Target(item.config, item.split, {}))
+        target.checkpoints[item.shard.removesuffix(".parquet")] = item.checkpoint
     yield from by_store.values()
 
 

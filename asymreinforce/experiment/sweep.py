@@ -15,7 +15,7 @@ from asymreinforce.config import ExperimentConfig
 from asymreinforce.data import files
 from asymreinforce.errors import ConfigError
 from asymreinforce.experiment import inputs
-from asymreinforce.experiment.arm import FAILURE, arm_store
+from asymreinforce.experiment.arm import FAILURE, arm_store, arm_warnings
 from asymreinforce.experiment.evaluation import run_evaluation
 from asymreinforce.experiment.summary import summarise
 from asymreinforce.progress import say, watch
@@ -68,6 +68,8 @@ def run_sweep(arms: Sequence[ExperimentConfig], *, launch: Callable[[], None]) -
     planned = plan(arms)
     for config in planned.inputs:
         inputs.prepare(config)
+    for warning in dict.fromkeys(w for config in planned.arms for w in arm_warnings(config)):
+        say(f"warning: {warning}")
     stores = [arm_store(config, inputs.find(config)) for config in planned.arms]
     waiting = [store for store in stores if not store.is_complete()]
     say(f"sweep: {len(stores)} arms, {len(stores) - len(waiting)} complete already")

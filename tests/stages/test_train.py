@@ -13,6 +13,7 @@ from asymreinforce.data.rollouts import ScoredRollouts
 from asymreinforce.data.store import Store
 from asymreinforce.errors import ConfigError, InputError, TrainingError
 from asymreinforce.policy.checkpoint import load_model
+from asymreinforce.stages.train import warnings_on
 from tests import made
 from tests.policy import naive
 from tests.stages.forks import failpoints_that_differ
@@ -348,3 +349,19 @@ def test_an_unknown_objective_is_refused_before_anything_is_written(
     with pytest.raises(ConfigError, match=r"algorithm\.name=adam is unknown"):
         arm(tmp_path, random_policy, rollouts, algorithm__name="adam")
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("samples", "reference", "count"),
+    [(1, "group_mean", 1), (1, "zero", 0), (2, "group_mean", 0)],
+)
+def test_a_group_of_one_sample_that_is_its_own_mean_is_warned_of(
+    tmp_path: Path, random_policy: Path, samples: int, reference: str, count: int
+) -> None:
+    config = made.config(
+        tmp_path,
+        policy=random_policy,
+        sampling__samples_per_prompt=samples,
+        baseline_reference=reference,
+    )
+    assert len(warnings_on(config)) == count

@@ -64,6 +64,8 @@ def train(
     if store.is_complete():
         say(f"train: complete, nothing to do ({store.directory})")
         return
+    for warning in warnings_on(config):
+        say(f"warning: {warning}")
     started = time.monotonic()
     files.publish_json(store.directory / "config.json", config.model_dump(mode="json"))
     start = run.restore()
@@ -80,3 +82,13 @@ def train(
         seconds = time.monotonic() - started
         store.record(provenance(seconds=seconds, from_step=start, device=config.train.device))
     run.finish()
+
+
+def warnings_on(config: ExperimentConfig) -> list[str]:
+    """Return what a user should know of settings that are allowed and seldom meant."""
+    if config.sampling.samples_per_prompt == 1 and config.baseline_reference == "group_mean":
+        return [
+            "a group of one sample is its own mean, so every advantage is -baseline; raise "
+            "sampling.samples_per_prompt or use another baseline_reference"
+        ]
+    return []
