@@ -159,7 +159,10 @@ class TrainConfig(Settings):
     device: Literal["cpu", "cuda"] = "cpu"
     precision: Literal["float32", "bfloat16"] = "float32"
     threads: int = Field(1, ge=1, description="CPU threads of one arm")
-    tokens_per_micro_batch: int = Field(16_384, ge=1, description="padding included")
+    attention: Literal["auto", "varlen", "flex", "sdpa"] = "auto"
+    tokens_per_micro_batch: int | None = Field(
+        None, ge=1, description="most tokens of a packed row; null for 1,024 on CPU, 16,384 on CUDA"
+    )
     checkpoint_every: int = Field(30, ge=1, description="steps")
     keep_checkpoints: int | None = Field(
         None, ge=1, description="latest weights kept; null for all, as evaluation by step needs"

@@ -14,8 +14,6 @@ from torch.nn import functional as F
 
 from asymreinforce.config import EmbeddedConfig, PolicyConfig, WarmUpConfig
 from asymreinforce.policy.checkpoint import quiet
-from asymreinforce.policy.layout import Sequences, lay_out, rows_of
-from asymreinforce.policy.logps import token_logits
 from asymreinforce.progress import Advance
 from asymreinforce.tasks import cups
 
@@ -111,15 +109,32 @@ def warm_up(
         share = config.early_worked_share if step < config.early_steps else config.worked_share
         rows = generator.choices(range(len(questions)), k=config.batch_size)
         completions = [(worked if generator.random() < share else direct)[row] for row in rows]
-        examples = Sequences([prompts[row] for row in rows], completions)
-        batch = lay_out(examples, rows_of(examples))
-        loss = F.cross_entropy(token_logits(model, batch), batch.targets_C)
+        loss = cross_entropy(model, [prompts[row] for row in rows], completions)
         optimizer.zero_grad()
         torch.autograd.backward(loss)
         optimizer.step()
         schedule.step()
         advance(1)
     model.eval()
+
+
+def cross_entropy(
+    model: "PreTrainedModel", prompts: list[np.ndarray], completions: list[np.ndarray]
+) -> torch.Tensor:
+    """Mean of -log pi(y_t | x, y_<t) over all completion tokens, by rows padded on the right."""
+    rows = [np.concatenate(pair)[:-1] for pair in zip(prompts, completions, strict=True)]
+    width = max(map(len, rows))
+    ids_BT = torch.from_numpy(np.array([np.pad(row, (0, width - len(row))) for row in rows]))
+    predictors_C = np.concatenate(
+        [
+            width * index + np.arange(len(prompt) - 1, len(row))
+            for index, (prompt, row) in enumerate(zip(prompts, rows, strict=True))
+        ]
+    )
+    hidden_BTD = model.base_model(input_ids=ids_BT, use_cache=False).last_hidden_state
+    hidden_CD = hidden_BTD.flatten(0, 1)[torch.from_numpy(predictors_C)]
+    logits_CV = model.get_output_embeddings()(hidden_CD)
+    return F.cross_entropy(logits_CV, torch.from_numpy(np.concatenate(completions)))
 
 
 def make_checkpoint(directory: Path, policy: PolicyConfig, *, advance: Advance) -> None:

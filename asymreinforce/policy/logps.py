@@ -1,72 +1,156 @@
-"""Log-probabilities of completions under a Hugging Face causal language model.
+"""Log-probabilities of completions under a Hugging Face causal language model, a row at a time.
 
     log pi(y|x) = sum_t log pi(y_t | x, y_<t)      end-of-sequence included, prompt excluded
 
-Shapes: R rows of T tokens, B sequences, C completion tokens of all of them laid end to end, V
-vocabulary, D the model's width.
+The model's body computes a packed row; of its hidden states those that predict completion tokens
+go on to the head, and no others.
+
+Shapes: T tokens of a row, C completion tokens of it laid end to end, B sequences of it, D width.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import torch
-from torch import Tensor
-from torch.nn import functional as F
+from torch import Tensor, nn
 
 from asymreinforce.errors import ConfigError
-from asymreinforce.policy.layout import Batch
+from asymreinforce.policy import attention
+from asymreinforce.policy.embedding import embedded
+from asymreinforce.policy.head import Head, Loss, Scores, Scratch, linear_loss, token_logps
+from asymreinforce.policy.packing import Row, Sequences, pack
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-def token_logits(model: "PreTrainedModel", batch: Batch) -> Tensor:
-    """Return logits_CV at the positions that predict completion tokens, and no others.
+class Gradient(NamedTuple):
+    """A row's loss with the head's gradient made already; `finish` takes it through the body."""
 
-    In fp32, or in the model's own precision where that is higher.
+    hidden_CD: Tensor
+    made: Loss
+
+    def finish(self) -> None:
+        """Go backward from the hidden states; to be called inside `packed_attention`."""
+        self.hidden_CD.backward(self.made.by_hidden_CD)  # type: ignore[no-untyped-call]
+
+
+class Scorer(nn.Module):
+    """A model's body and head on packed rows.
+
+    `autocast` computes in bf16 over the weights as they are. What is called twice from outside,
+    body and head, is one `forward`, so that a wrapper (sharding, compilation) sees all of it.
     """
-    hidden_RTD = model.base_model(
-        input_ids=batch.input_ids_RT,
-        position_ids=batch.positions_RT,
-        attention_mask=batch.mask_R1TT,
-        use_cache=False,
-    ).last_hidden_state
-    hidden_CD = hidden_RTD.flatten(0, 1)[batch.predictors_C]
-    logits_CV: Tensor = model.get_output_embeddings()(hidden_CD)
-    return logits_CV.to(torch.promote_types(logits_CV.dtype, torch.float32))
+
+    def __init__(
+        self,
+        model: "PreTrainedModel",
+        *,
+        attention_name: attention.Name = "auto",
+        autocast: bool = False,
+    ):
+        super().__init__()
+        self.model = model
+        self.precision = torch.bfloat16 if autocast else model.dtype
+        self._autocast = autocast
+        self._scratch = Scratch()
+        self._way = attention.choose(attention_name, model.device, self.precision)
+
+    def forward(
+        self, row: Row, coefficients_C: Tensor | None = None, *, entropy: bool = False
+    ) -> Gradient | Scores:
+        """Score a row's completion tokens; with their coefficients, make the loss's gradient."""
+        device = self.model.device
+        row = row.to(device)
+        with torch.autocast(device.type, torch.bfloat16, enabled=self._autocast):
+            body: Any = self.model.base_model
+            hidden_TD: Tensor = body(
+                **embedded(self.model, row.input_ids_T),
+                position_ids=row.positions_T[None],
+                use_cache=False,
+                packing=attention.plan(self._way, row, device),
+            ).last_hidden_state[0]
+        hidden_CD = hidden_TD.index_select(0, row.predictors_C).to(self.precision)
+        head = Head.of(self.model, self._scratch)
+        if coefficients_C is None:
+            return token_logps(head, hidden_CD, row.targets_C, entropy=entropy)
+        made = linear_loss(head, hidden_CD, row.targets_C, coefficients_C.to(device))
+        return Gradient(hidden_CD, made)
+
+    def scores(self, row: Row, *, entropy: bool = False) -> Scores:
+        """Return log pi of each completion token of a row, with gradient where that is on."""
+        with attention.packed_attention(self.model):
+            found = self(row, entropy=entropy)
+        assert isinstance(found, Scores)
+        return found
+
+
+def sequence_sums(values_C: Tensor, row: Row) -> Tensor:
+    """Sum a value of each completion token over its sequence, shape B, in the order of the row."""
+    sums_B = values_C.new_zeros(len(row.members))
+    return sums_B.index_add_(0, row.sequence_of_C.to(values_C.device), values_C)
 
 
 @torch.no_grad()
-def require_plain_head(model: "PreTrainedModel") -> None:
-    """Raise `ConfigError` for a model whose logits are more than its head applied to hidden states.
+def require_trainable(scorer: Scorer) -> None:
+    """Raise `ConfigError` for a model that packed training does not reproduce.
 
-    Some architectures scale or cap them afterwards, which `token_logits` does not do.
+    Some architectures scale or cap their logits behind the head, attend in a way of their own, or
+    drop activations: two short completions of one prompt must have the log-probabilities that the
+    model's own forward gives them.
     """
+    model: Any = scorer.model
+    ids = np.arange(10) % int(model.config.vocab_size)
+    sequences = Sequences([ids[:4], ids[:4]], [ids[4:8], ids[6:9]])
+    try:
+        found_C = scorer.scores(pack(sequences, tokens=64)[0]).logps_C
+    except TypeError as error:
+        raise ConfigError(
+            f"{type(model).__name__} does not take transformers' attention interface ({error}), "
+            "which packed training uses; use another model"
+        ) from None
     was_training = model.training
     model.eval()
-    ids_RT = torch.arange(8, device=model.device)[None] % int(model.config.vocab_size)
-    hidden_RTD = model.base_model(input_ids=ids_RT, use_cache=False).last_hidden_state
-    own_RTV = model.get_output_embeddings()(hidden_RTD)
-    full_RTV = model(input_ids=ids_RT, use_cache=False).logits
+    half = scorer.precision in (torch.bfloat16, torch.float16)
+    with torch.autocast(model.device.type, torch.bfloat16, enabled=half):
+        expected_C = torch.cat([_own_logps(model, *pair) for pair in zip(*sequences, strict=True)])
+        plain = _has_plain_head(model, ids)
     model.train(was_training)
-    if not torch.allclose(own_RTV.float(), full_RTV.float(), rtol=1e-3, atol=1e-5):
+    tolerance = 0.1 if half else 1e-3
+    same = torch.allclose(found_C.float(), expected_C, rtol=tolerance, atol=tolerance)
+    if not (plain and same):
+        what = (
+            "attends in a way of its own or drops activations"
+            if plain
+            else "scales or caps its logits"
+        )
         raise ConfigError(
-            f"{type(model).__name__} changes its logits behind the head (a scale or a soft cap), "
-            "which training does not reproduce; use another model"
+            f"{type(model).__name__} {what}, which packed training does not reproduce; "
+            "use another model"
         )
 
 
-def token_logps(model: "PreTrainedModel", batch: Batch) -> Tensor:
-    """Return log pi(y_t | x, y_<t) of every completion token, shape C, in fp32."""
-    return -F.cross_entropy(token_logits(model, batch), batch.targets_C, reduction="none")
+def _own_logps(model: Any, prompt: np.ndarray, completion: np.ndarray) -> Tensor:
+    """log pi of each completion token by the model's own forward, in fp32."""
+    ids_1T = torch.from_numpy(np.concatenate([prompt, completion]))[None].to(model.device)
+    logits_TV = model(input_ids=ids_1T, use_cache=False).logits[0, len(prompt) - 1 : -1]
+    targets_T1 = torch.from_numpy(completion)[:, None].to(model.device)
+    logps_T1: Tensor = logits_TV.float().log_softmax(-1).gather(1, targets_T1)
+    return logps_T1[:, 0]
 
 
-def sequence_sums(values_C: Tensor, batch: Batch) -> Tensor:
-    """Sum a value of each completion token over its sequence, shape B, rows end to end."""
-    sums_B = values_C.new_zeros(int(batch.sequence_of_C[-1]) + 1)
-    return sums_B.index_add_(0, batch.sequence_of_C, values_C)
+def _has_plain_head(model: Any, ids: np.ndarray) -> bool:
+    """Tell whether large logits come out of the model as they left the head."""
+    left: list[Tensor] = []
 
+    def enlarge(module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
+        left.append(output * (100 / output.abs().max()))
+        return left[0]
 
-def token_entropies(logits_CV: Tensor) -> Tensor:
-    """H_t = -sum_v pi_v log pi_v at each position, in nats, shape C."""
-    logps_CV = logits_CV.log_softmax(-1)
-    return -(logps_CV.exp() * logps_CV).sum(-1)
+    handle = model.get_output_embeddings().register_forward_hook(enlarge)
+    try:
+        ids_1T = torch.from_numpy(ids)[None].to(model.device)
+        came_out = model(input_ids=ids_1T, use_cache=False).logits
+    finally:
+        handle.remove()
+    return torch.allclose(came_out.float(), left[0].float(), rtol=1e-2)

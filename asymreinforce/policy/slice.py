@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from asymreinforce.algorithm.diagnostics import importance_weights, kl_divergence
-from asymreinforce.policy.layout import Sequences, lay_out, micro_batches, rows_of
-from asymreinforce.policy.logps import sequence_sums, token_entropies, token_logits
+from asymreinforce.policy.logps import sequence_sums
+from asymreinforce.policy.packing import Sequences, pack
 from asymreinforce.policy.trainer import Trainer
 
 
@@ -32,18 +32,16 @@ class Slice:
         self._is_from_policy = is_from_policy
 
     @torch.no_grad()
-    def measure(self, trainer: Trainer, *, tokens: int) -> Measured:
+    def measure(self, trainer: Trainer) -> Measured:
         """Compute log pi(y|x) of each completion, and H of each position's next token."""
         logps_B = torch.zeros(len(self._sequences.prompts), dtype=torch.float64)
         entropy, count = 0.0, 0
-        for rows in micro_batches(rows_of(self._sequences), tokens=tokens):
-            members = [member for row in rows for member in row.members]
-            batch = lay_out(self._sequences, rows, device=trainer.model.device)
-            logits_CV = token_logits(trainer.model, batch)
-            logps_C = logits_CV.log_softmax(-1).gather(1, batch.targets_C[:, None])[:, 0]
-            logps_B[members] = sequence_sums(logps_C, batch).double().cpu()
-            entropy += float(token_entropies(logits_CV).sum())
-            count += len(logps_C)
+        for row in pack(self._sequences, tokens=trainer.tokens_per_micro_batch):
+            scores = trainer.scorer.scores(row, entropy=True)
+            assert scores.entropies_C is not None
+            logps_B[row.members] = sequence_sums(scores.logps_C, row).double().cpu()
+            entropy += float(scores.entropies_C.sum())
+            count += len(scores.logps_C)
         return Measured(logps_B, entropy / count)
 
     def metrics(self, measured: Measured, behaviour_logps_B: Tensor) -> dict[str, float | None]:

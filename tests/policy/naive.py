@@ -3,6 +3,7 @@
 Shapes: B sequences, T tokens of one prompt and completion, V vocabulary.
 """
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +13,22 @@ from torch import Tensor
 
 from asymreinforce.config import OptimConfig
 from asymreinforce.policy.checkpoint import load_model
-from asymreinforce.policy.layout import Sequences
+from asymreinforce.policy.packing import Sequences
 from asymreinforce.policy.trainer import Trainer
 
 UNCLIPPED = 1e12
 
 
 def in_fp64(checkpoint: Path) -> Any:
-    """Load a model in fp64 throughout: transformers' RMSNorm rounds to fp32 whatever the dtype."""
-    model: Any = load_model(checkpoint).double().train()
+    """Load a model in fp64 throughout."""
+    return exact(load_model(checkpoint))
+
+
+def exact(model: Any) -> Any:
+    """Copy a model in fp64 throughout: transformers' RMSNorm rounds to fp32 whatever the dtype."""
+    model = copy.deepcopy(model).double().train()
     for module in model.modules():
-        if type(module).__name__ == "LlamaRMSNorm":
+        if type(module).__name__.endswith("RMSNorm"):
             module.forward = _exact_norm(module)
     return model
 

@@ -15,7 +15,7 @@ from asymreinforce.algorithm.objective import advantages
 from asymreinforce.algorithm.table import linear
 from asymreinforce.errors import TrainingError
 from asymreinforce.policy.checkpoint import load_model
-from asymreinforce.policy.layout import Sequences, rows_of
+from asymreinforce.policy.packing import Sequences, pack
 from tests.policy import naive
 
 GROUPS_B = torch.tensor([0, 0, 0, 1, 1, 1, 2, 2, 2])
@@ -130,17 +130,6 @@ def test_skipped_sequences_are_counted_and_have_no_log_probability(
     assert np.flatnonzero(np.isfinite(done.logps_B)).tolist() == [0, 3, 8]
 
 
-def test_micro_batches_of_any_budget_give_one_gradient_to_2e_6_in_fp32(random_policy: Path) -> None:
-    batch = naive.sequences(3, groups=8, samples=4)
-    coefficients_B = torch.linspace(-1, 1, 32)
-    model = load_model(random_policy)
-    whole = naive.gradient_of_step(model, batch, coefficients_B, tokens=16_384)
-    for tokens in (1, 30, 64, 200):
-        found = naive.gradient_of_step(model, batch, coefficients_B, tokens=tokens)
-        assert float((found - whole).norm() / whole.norm()) < 2e-6, tokens
-        assert float((found - whole).abs().max() / whole.abs().max()) < 2e-6, tokens
-
-
 def test_the_order_of_sequences_across_rows_keeps_each_log_probability_in_its_place(
     random_policy: Path,
 ) -> None:
@@ -198,6 +187,6 @@ def test_a_loss_that_is_not_finite_raises_and_leaves_the_weights(
 
 def test_the_prompt_of_a_group_is_computed_once(batch: Sequences) -> None:
     alone = sum(len(x) + len(y) - 1 for x, y in zip(*batch, strict=True))
-    shared = sum(row.length for row in rows_of(batch))
+    (row,) = pack(batch, tokens=1024)
     repeated = sum(2 * len(batch.prompts[3 * group]) for group in range(3))
-    assert alone - shared == repeated
+    assert alone - len(row.input_ids_T) == repeated

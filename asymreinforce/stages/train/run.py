@@ -17,8 +17,8 @@ from asymreinforce.data.rollouts import Rows, ScoredRollouts
 from asymreinforce.data.store import Store
 from asymreinforce.errors import ConfigError, InputError, TrainingError
 from asymreinforce.policy.checkpoint import load_model, save_model
-from asymreinforce.policy.layout import Sequences
-from asymreinforce.policy.logps import require_plain_head
+from asymreinforce.policy.logps import require_trainable
+from asymreinforce.policy.packing import Sequences
 from asymreinforce.policy.slice import Slice, mean_of
 from asymreinforce.policy.state import Position, load_state, save_state
 from asymreinforce.policy.trainer import Step, Trainer
@@ -71,13 +71,14 @@ class Run:
         model = load_model(
             source, dtype=torch.float32, trust_remote_code=config.policy.trust_remote_code
         )
-        require_plain_head(model)
         self._trainer = Trainer(
             model.to(config.train.device).train(),
             config.optim,
             tokens_per_micro_batch=config.train.tokens_per_micro_batch,
             autocast=config.train.precision == "bfloat16",
+            attention=config.train.attention,
         )
+        require_trainable(self._trainer.scorer)
         self._slice = self._make_slice()
         if step:
             state = self._store.path(state_shard(step))
@@ -168,15 +169,13 @@ class Run:
     def _start(self) -> None:
         """Measure log mu by the training model itself, so that KL(mu || pi) is 0 at step 0."""
         torch.manual_seed(self._config.seed)  # a fresh process has a random one, and it is saved
-        tokens = self._config.train.tokens_per_micro_batch
-        measured = self._slice.measure(self._trainer, tokens=tokens)
+        measured = self._slice.measure(self._trainer)
         self._behaviour_logps_B = measured.logps_B
         start = {"step": 0, "sequences": 0, "skipped_sequences": 0}
         self._pending = [start | self._slice.metrics(measured, measured.logps_B) | self._check(0)]
 
     def _diagnose(self) -> dict[str, float | None]:
-        tokens = self._config.train.tokens_per_micro_batch
-        measured = self._slice.measure(self._trainer, tokens=tokens)
+        measured = self._slice.measure(self._trainer)
         return self._slice.metrics(measured, self._behaviour_logps_B)
 
     def _check(self, step: int) -> dict[str, float]:

@@ -1,0 +1,110 @@
+"""Attention inside packed rows, through transformers' attention interface: no copy of model code.
+
+A *plan* is made once for a row and used by every layer. There are three ways to carry it out:
+
+| name   | how                                                   | for                             |
+| ------ | ----------------------------------------------------- | ------------------------------- |
+| varlen | `torch.nn.attention.varlen`, one FlashAttention call  | CUDA in half precision          |
+| flex   | `torch.nn.attention.flex_attention` and a block mask  | CUDA, where varlen is not there |
+| sdpa   | one call a segment; short blocks in masked rectangles | CPU, and anything else          |
+
+Shapes: T tokens of a row, H query heads, K key/value heads, D a head's width; S tokens of a
+segment, P of its prefix; N short blocks in a rectangle of L tokens.
+"""
+
+import contextlib
+import functools
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import Tensor
+
+from asymreinforce.errors import ConfigError
+from asymreinforce.policy.attention.flex import FlexPlan
+from asymreinforce.policy.attention.sdpa import SdpaPlan
+from asymreinforce.policy.attention.varlen import VarlenPlan, has_varlen
+from asymreinforce.policy.packing import Row
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+Name = Literal["auto", "varlen", "flex", "sdpa"]
+Plan = Callable[..., Tensor]
+"""(query_1HTD, key_1KTD, value_1KTD, *, scale, window) -> out_1THD"""
+
+IMPLEMENTATION = "asymreinforce_packed"
+
+PLANS: dict[str, Callable[[Row, torch.device], Plan]] = {
+    "varlen": VarlenPlan,
+    "flex": FlexPlan,
+    "sdpa": SdpaPlan,
+}
+
+
+def choose(name: Name, device: torch.device, dtype: torch.dtype) -> str:
+    """Name the way for a device and a precision; raise `ConfigError` where it cannot be had."""
+    half_on_cuda = device.type == "cuda" and dtype in (torch.bfloat16, torch.float16)
+    if name == "auto":
+        return "varlen" if half_on_cuda and has_varlen() else "sdpa"
+    if name == "varlen" and not (half_on_cuda and has_varlen()):
+        raise ConfigError(
+            "train.attention=varlen needs CUDA, half precision and torch.nn.attention.varlen "
+            "(torch 2.10); use train.attention=auto"
+        )
+    return name
+
+
+def plan(name: str, row: Row, device: torch.device) -> Plan:
+    """Make the plan of a row for the way that `choose` named."""
+    return PLANS[name](row, device)
+
+
+@contextlib.contextmanager
+def packed_attention(model: "PreTrainedModel") -> Iterator[None]:
+    """Let a model's layers attend by the plan that is passed to its forward as `packing`.
+
+    The backward pass belongs inside as well: activation checkpointing calls the layers again. What
+    the model used before, as for generation, is put back after.
+    """
+    _register()
+    config: Any = model.config
+    before = config._attn_implementation
+    config._attn_implementation = IMPLEMENTATION
+    try:
+        yield
+    finally:
+        config._attn_implementation = before
+
+
+@functools.cache
+def _register() -> None:
+    from transformers import AttentionInterface, AttentionMaskInterface
+
+    AttentionInterface.register(IMPLEMENTATION, _attend)
+    AttentionMaskInterface.register(IMPLEMENTATION, lambda *args, **kwargs: None)
+
+
+def _attend(
+    module: torch.nn.Module,
+    query_1HTD: Tensor,
+    key_1KTD: Tensor,
+    value_1KTD: Tensor,
+    attention_mask: Tensor | None,
+    *,
+    packing: Plan,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    sliding_window: int | None = None,
+    softcap: float | None = None,
+    s_aux: Tensor | None = None,
+    **kwargs: Any,
+) -> tuple[Tensor, None]:
+    """What transformers calls in each layer."""
+    if dropout or softcap or s_aux is not None:
+        raise ConfigError(
+            f"{type(module).__name__} uses dropout, a soft cap or sinks in its attention, which "
+            "packed training does not; use another model, or set attention_dropout to 0"
+        )
+    out_1THD = packing(query_1HTD, key_1KTD, value_1KTD, scale=scaling, window=sliding_window)
+    return out_1THD, None

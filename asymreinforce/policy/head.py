@@ -1,0 +1,221 @@
+"""The language-model head, in chunks of tokens: logits of all tokens never stand in memory at once.
+
+    log pi(y|h) = w_y . h - log sum_v exp(w_v . h)
+
+`linear_loss` is for objectives whose coefficients are known before the forward pass. With
+p = softmax(W h), the gradient of  L = -sum_t c_t log p_t[y_t]  is made while the logits are there:
+
+    dL/dh_t = c_t (sum_v p_tv w_v - w_{y_t})          dL/dw_v = sum_t c_t (p_tv - [v = y_t]) h_t
+
+Three matrix products (logits, dL/dh, dL/dW), where making the logits again to go backward takes
+four. `token_logps` is the recomputing head, for objectives whose coefficient depends on log pi.
+
+Shapes: C tokens, N tokens of a chunk, D the model's width, V vocabulary.
+"""
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+WORKSPACE = 80_000_000
+"""Most logits that stand at once, by default: 320 MB in fp32, or 512 tokens of 152 thousand words,
+from where on matrix products get no faster on CPU (`scripts/bench_training_step.py`)."""
+
+
+class Scratch:
+    """A buffer that outlives a call: fresh pages for every chunk would cost a third of a product.
+
+    What it lends is overwritten by the next call.
+    """
+
+    def __init__(self) -> None:
+        self._numbers = torch.empty(0)
+
+    def lend(self, rows: int, columns: int, like: Tensor) -> Tensor:
+        """Return an uninitialised matrix of the dtype and device of `like`."""
+        size, has = rows * columns, self._numbers
+        if has.numel() < size or (has.dtype, has.device) != (like.dtype, like.device):
+            self._numbers = has = torch.empty(0)  # the old one goes before the new one comes
+            self._numbers = has = like.new_empty(size)
+        return has[:size].view(rows, columns)
+
+
+class Head(NamedTuple):
+    """The weight and bias of a language-model head, and how many logits may stand at once."""
+
+    weight_VD: Tensor
+    bias_V: Tensor | None
+    scratch: Scratch
+    workspace: int = WORKSPACE
+
+    @classmethod
+    def of(cls, model: "PreTrainedModel", scratch: Scratch) -> "Head":
+        """Take the head of a Hugging Face causal language model."""
+        module: Any = model.get_output_embeddings()
+        return cls(module.weight, getattr(module, "bias", None), scratch)
+
+    def chunks(self, tokens: int) -> Iterator[slice]:
+        """Cut tokens into chunks of nearly equal size whose logits fit the workspace."""
+        most = max(1, self.workspace // len(self.weight_VD))
+        size = math.ceil(tokens / max(1, math.ceil(tokens / most)))
+        return (slice(at, min(at + size, tokens)) for at in range(0, tokens, max(1, size)))
+
+    def softmax(self, hidden_CD: Tensor, targets_C: Tensor) -> Iterator["Chunk"]:
+        """Yield the softmax of chunk after chunk, in fp32 at least, for the caller to overwrite."""
+        weight_VD = self.weight_VD.to(hidden_CD.dtype)
+        precision = torch.promote_types(hidden_CD.dtype, torch.float32)
+        for part in self.chunks(len(hidden_CD)):
+            hidden_ND = hidden_CD[part]
+            buffer_NV = self.scratch.lend(len(hidden_ND), len(weight_VD), hidden_ND)
+            logits_NV = torch.mm(hidden_ND, weight_VD.T, out=buffer_NV)
+            if self.bias_V is not None:
+                logits_NV += self.bias_V
+            logits_NV = logits_NV.to(precision)
+            target_N = logits_NV.gather(1, targets_C[part, None])[:, 0]
+            largest_N, place_N = logits_NV.max(-1)
+            p_NV = torch.softmax(logits_NV, -1, out=logits_NV)
+            # log sum_v e^z = largest - log p[place], which spares another pass
+            logps_N = target_N - largest_N + p_NV.gather(1, place_N[:, None])[:, 0].log()
+            yield Chunk(part, p_NV, logps_N)
+
+
+class Chunk(NamedTuple):
+    """N tokens: their place among C, the softmax of their logits, log p of their targets."""
+
+    part: slice
+    p_NV: Tensor
+    logps_N: Tensor
+
+
+class Loss(NamedTuple):
+    """What `linear_loss` made."""
+
+    loss: Tensor
+    logps_C: Tensor
+    by_hidden_CD: Tensor
+    """dL/dh, to go backward from."""
+
+
+class Scores(NamedTuple):
+    """What the recomputing head says of each token."""
+
+    logps_C: Tensor
+    entropies_C: Tensor | None
+    """H_t = -sum_v p_tv log p_tv in nats, without gradient; None where it was not asked for."""
+
+
+@torch.no_grad()
+def linear_loss(head: Head, hidden_CD: Tensor, targets_C: Tensor, coefficients_C: Tensor) -> Loss:
+    """Make L = -sum_t c_t log p_t[y_t] and its gradient in one pass.
+
+    dL/dW and dL/db are added to `.grad` of the head's weight and bias at once, where those want
+    one, so that they never stand twice. Outside of autograd: go on by `hidden.backward(...)`.
+    """
+    gradient = _Gradient(head, hidden_CD, _grad_of(head.weight_VD), _grad_of(head.bias_V))
+    logps_C = torch.empty_like(targets_C, dtype=gradient.precision)
+    coefficients_C = coefficients_C.to(gradient.precision)
+    for chunk in head.softmax(hidden_CD, targets_C):
+        logps_C[chunk.part] = chunk.logps_N
+        gradient.add(chunk, targets_C[chunk.part], coefficients_C[chunk.part])
+    return Loss(-(coefficients_C * logps_C).sum(), logps_C, gradient.by_hidden_CD)
+
+
+def token_logps(
+    head: Head, hidden_CD: Tensor, targets_C: Tensor, *, entropy: bool = False
+) -> Scores:
+    """Return log p_t[y_t] with gradient, by logits that the backward pass makes again.
+
+    `entropy` costs another pass over the logits.
+    """
+    logps_C, entropies_C = _TokenLogps.apply(  # type: ignore[no-untyped-call]
+        hidden_CD, head.weight_VD, head.bias_V, targets_C, head, entropy
+    )
+    return Scores(logps_C, entropies_C if entropy else None)
+
+
+class _TokenLogps(torch.autograd.Function):
+    """Keeps no logits between the passes."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        hidden_CD: Tensor,
+        weight_VD: Tensor,
+        bias_V: Tensor | None,
+        targets_C: Tensor,
+        head: Head,
+        entropy: bool,
+    ) -> tuple[Tensor, Tensor]:
+        precision = torch.promote_types(hidden_CD.dtype, torch.float32)
+        logps_C, entropies_C = (torch.zeros_like(targets_C, dtype=precision) for _ in range(2))
+        for part, p_NV, logps_N in head.softmax(hidden_CD, targets_C):
+            logps_C[part] = logps_N
+            if entropy:
+                entropies_C[part] = torch.special.entr(p_NV, out=p_NV).sum(-1)
+        ctx.head = head
+        ctx.save_for_backward(hidden_CD, targets_C)
+        ctx.mark_non_differentiable(entropies_C)
+        return logps_C, entropies_C
+
+    @staticmethod
+    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor | None, ...]:
+        hidden_CD, targets_C = ctx.saved_tensors
+        head: Head = ctx.head
+        gradient = _Gradient(
+            head,
+            hidden_CD,
+            torch.zeros_like(head.weight_VD) if ctx.needs_input_grad[1] else None,
+            torch.zeros_like(ctx.head.bias_V) if ctx.needs_input_grad[2] else None,
+        )
+        for chunk in head.softmax(hidden_CD, targets_C):
+            gradient.add(chunk, targets_C[chunk.part], -outer[0][chunk.part])
+        return gradient.by_hidden_CD, gradient.by_weight_VD, gradient.by_bias_V, None, None, None
+
+
+class _Gradient:
+    """Adds up dL/dh, and those of dL/dW and dL/db that have a place, chunk by chunk."""
+
+    def __init__(
+        self, head: Head, hidden_CD: Tensor, by_weight_VD: Tensor | None, by_bias_V: Tensor | None
+    ):
+        self.precision = torch.promote_types(hidden_CD.dtype, torch.float32)
+        self.by_hidden_CD = torch.empty_like(hidden_CD)
+        self.by_weight_VD, self.by_bias_V = by_weight_VD, by_bias_V
+        self._hidden_CD = hidden_CD
+        self._weight_VD = head.weight_VD.to(hidden_CD.dtype)
+
+    def add(self, chunk: Chunk, targets_N: Tensor, coefficients_N: Tensor) -> None:
+        """Turn p into p - [v = y], in place; c multiplies N x D, never N x V."""
+        part, p_NV, _ = chunk
+        p_NV[torch.arange(len(targets_N), device=p_NV.device), targets_N] -= 1
+        difference_NV = p_NV.to(self._hidden_CD.dtype)
+        by_hidden_ND = torch.mm(difference_NV, self._weight_VD, out=self.by_hidden_CD[part])
+        by_hidden_ND *= coefficients_N[:, None]
+        scaled_ND = self._hidden_CD[part] * coefficients_N[:, None]
+        if self.by_weight_VD is not None:
+            _add_product(self.by_weight_VD, difference_NV.T, scaled_ND.to(difference_NV.dtype))
+        if self.by_bias_V is not None:
+            self.by_bias_V += coefficients_N @ p_NV
+
+
+def _grad_of(parameter: Tensor | None) -> Tensor | None:
+    """Return `.grad` of a parameter that wants a gradient, zeros where it had none yet."""
+    if parameter is None or not parameter.requires_grad:
+        return None
+    if parameter.grad is None:
+        parameter.grad = torch.zeros_like(parameter)
+    return parameter.grad
+
+
+def _add_product(total_VD: Tensor, left_VN: Tensor, right_ND: Tensor) -> None:
+    """total += left @ right; a product in lower precision than the total's is added in that."""
+    if left_VN.dtype == total_VD.dtype:
+        total_VD.addmm_(left_VN, right_ND)
+    else:
+        total_VD += left_VN @ right_ND
