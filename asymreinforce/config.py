@@ -134,9 +134,23 @@ class RewardConfig(Settings):
 
 
 class AlgorithmConfig(Settings):
-    """The objective; `baseline` and `baseline_reference` stand at the top level."""
+    """The objective; `baseline` and `baseline_reference` stand at the top level.
 
-    name: str = "asymre"
+    An option that is null has the objective's own default; one that does not enter it is an error.
+    """
+
+    name: str = Field("asymre", description="a name in algorithm/table.py")
+    aggregation: Literal["sequence_sum", "token_mean", "sequence_mean"] = "sequence_sum"
+    clip_low: float | None = Field(None, ge=0, le=1, description="ratios stay above 1 - clip_low")
+    clip_high: float | None = Field(None, ge=0, description="ratios stay below 1 + clip_high")
+    weight_limit: float | None = Field(None, gt=0, description="largest importance weight")
+    tau: float | None = Field(None, ge=0, description="strength of mirror descent's regulariser")
+    kl_coefficient: float | None = Field(None, ge=0, description="weight of KL(pi || mu)")
+
+    @property
+    def options(self) -> dict[str, float]:
+        """The options that were given a value."""
+        return self.model_dump(exclude={"name", "aggregation"}, exclude_none=True)
 
 
 class OptimConfig(Settings):

@@ -2,55 +2,159 @@
 
 A *linear* objective knows the coefficient of each log pi(y|x) before the forward pass; sequences
 whose coefficient is zero need no forward pass at all. A *ratio* objective needs log pi and log mu
-to say its loss, token by token.
+of every completion token to say its loss; with A = 0 a sequence may still have one.
 
-Shapes: B sequences, T completion tokens of the longest.
+Shapes: B sequences, C completion tokens of them laid end to end.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import ClassVar
 
 from torch import Tensor
 
+from asymreinforce.algorithm import linear as coefficients
+from asymreinforce.algorithm import objective as paper
+from asymreinforce.algorithm import ratio as losses
+from asymreinforce.algorithm.standardised import standardised
+from asymreinforce.config import AlgorithmConfig
 from asymreinforce.errors import ConfigError
 
+DAPO_CLIP_HIGH = 0.28
+"""DAPO's (Yu et al. 2025, Sec. 4.1); the paper of CISPO does not print the value that it used."""
 
-@dataclass(frozen=True)
-class Linear:
+
+@dataclass(frozen=True, kw_only=True)
+class Base:
+    """What the two kinds share: how A is made, and the options with their defaults."""
+
+    options: Mapping[str, float] = field(default_factory=dict)
+    """Settings of `algorithm` that enter, with their defaults; any other one is an error."""
+    reference: str | None = None
+    """The only `baseline_reference` under which the objective is what its name says; None: any."""
+    is_standardised: bool = False
+    """A = (r - mean)/std - baseline, with the group's std, in place of A = r - V."""
+
+    def advantages(
+        self,
+        rewards_B: Tensor,
+        groups_B: Tensor,
+        *,
+        baseline: float,
+        reference_name: str,
+        mean: float | None = None,
+    ) -> Tensor:
+        """Return A of each sequence; the groups must be whole."""
+        if self.is_standardised:
+            return standardised(rewards_B, groups_B) - baseline
+        return paper.advantages(
+            rewards_B, groups_B, baseline=baseline, reference_name=reference_name, mean=mean
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Linear(Base):
     """J = (1/N) sum_i c_i log pi(y_i|x_i), with c = coefficients(advantages_B, correct_B)."""
 
-    coefficients: Callable[[Tensor, Tensor], Tensor]
+    coefficients: Callable[..., Tensor]
+    needs_behaviour_logps: ClassVar[bool] = False
 
 
-@dataclass(frozen=True)
-class Ratio:
-    """loss(logps_BT, behaviour_logps_BT, advantages_B, mask_BT) -> the sum over sequences."""
+@dataclass(frozen=True, kw_only=True)
+class Ratio(Base):
+    """L = (1/N) sum_i losses_i(logps_C, behaviour_logps_C, advantages_B, sequence_of_C)."""
 
-    loss: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+    losses: Callable[..., Tensor]
+    needs_behaviour_logps: ClassVar[bool] = True
+
+    def loss(
+        self,
+        logps_C: Tensor,
+        behaviour_logps_C: Tensor,
+        advantages_B: Tensor,
+        sequence_of_C: Tensor,
+        *,
+        weights_B: Tensor,
+    ) -> Tensor:
+        """Return the micro-batch's share of N times the loss: sum_i w_i losses_i, a scalar.
+
+        `sequence_of_C` (int64) holds each token's place in B; `weights_B` are those of
+        `sequence_weights`. Divide by N, the sequences of the whole step.
+        """
+        losses_B: Tensor = self.losses(logps_C, behaviour_logps_C, advantages_B, sequence_of_C)
+        return (losses_B * weights_B).sum()
 
 
 Objective = Linear | Ratio
 
-
-def asymre(advantages_B: Tensor, correct_B: Tensor) -> Tensor:
-    """c = A = r - V  (Arnal et al. 2025, Eq. 4)."""
-    return advantages_B
-
-
-def positives_only(advantages_B: Tensor, correct_B: Tensor) -> Tensor:
-    """c = 1[correct]: rejection sampling, that is SFT on the successes; no baseline enters."""
-    return correct_B.to(advantages_B.dtype)
-
-
 OBJECTIVES: dict[str, Objective] = {
-    "asymre": Linear(asymre),
-    "positives_only": Linear(positives_only),
+    "asymre": Linear(coefficients=coefficients.asymre),
+    "reinforce": Linear(coefficients=coefficients.reinforce, reference="zero"),
+    "rloo": Linear(coefficients=coefficients.rloo, reference="leave_one_out"),
+    "positives_only": Linear(coefficients=coefficients.positives_only),
+    "opmd_mean": Linear(
+        coefficients=coefficients.opmd_mean, options={"tau": 1.0}, reference="group_mean"
+    ),
+    "opmd_kimi": Ratio(losses=losses.opmd_kimi, options={"tau": 0.1}, reference="group_mean"),
+    "grpo": Ratio(
+        losses=losses.clipped,
+        options={"clip_low": 0.2, "clip_high": 0.2},
+        reference="group_mean",
+        is_standardised=True,
+    ),
+    "ppo": Ratio(losses=losses.clipped, options={"clip_low": 0.2, "clip_high": 0.2}),
+    "cispo": Ratio(
+        losses=losses.cispo,
+        options={"clip_low": 1.0, "clip_high": DAPO_CLIP_HIGH},
+        reference="group_mean",
+        is_standardised=True,
+    ),
+    "tis": Ratio(losses=losses.tis, options={"weight_limit": 1.0}),
+    "tis_token": Ratio(losses=losses.tis_token, options={"weight_limit": 2.0}),
+    "topr": Ratio(losses=losses.topr),
+    "topr_token": Ratio(losses=losses.topr_token),
+    "asymre_reverse_kl": Ratio(losses=losses.asymre_reverse_kl, options={"kl_coefficient": 0.1}),
 }
 
 
-def linear(name: str) -> Linear:
-    """Look a linear objective up; raises `ConfigError` where there is none of that name."""
-    found = OBJECTIVES.get(name)
+def objective_of(config: AlgorithmConfig, *, baseline_reference: str) -> Objective:
+    """Return the objective that the settings ask for, its options bound.
+
+    Raises `ConfigError`, saying what to change, for a name that is not in the table, for an option
+    that does not enter the objective, and for a `baseline_reference` that contradicts its name.
+    """
+    found = OBJECTIVES.get(config.name)
+    if found is None:
+        raise ConfigError(
+            f"algorithm.name={config.name} is unknown; there are {', '.join(OBJECTIVES)}"
+        )
+    unused = sorted(config.options.keys() - found.options.keys())
+    if unused:
+        takes = ", ".join(found.options) or "no option"
+        raise ConfigError(
+            f"algorithm.{unused[0]} does not enter {config.name}, which takes {takes}; leave it out"
+        )
+    if found.reference not in (None, baseline_reference):
+        raise ConfigError(
+            f"{config.name} means baseline_reference={found.reference}, not {baseline_reference}; "
+            f"choose the preset algorithm={config.name}, or another objective"
+        )
+    options = {**found.options, **config.options}
+    if isinstance(found, Linear):
+        return replace(found, coefficients=partial(found.coefficients, **options), options=options)
+    return replace(found, losses=partial(found.losses, **options), options=options)
+
+
+def linear(config: AlgorithmConfig, *, baseline_reference: str) -> Linear:
+    """Return the same where it is linear; raises `ConfigError` where it is not."""
+    found = objective_of(config, baseline_reference=baseline_reference)
     if not isinstance(found, Linear):
-        raise ConfigError(f"algorithm.name={name} is unknown; there are {', '.join(OBJECTIVES)}")
+        raise ConfigError(f"algorithm.name={config.name} needs log mu, which is not read here")
     return found
+
+
+def identity(config: AlgorithmConfig, *, baseline_reference: str) -> dict[str, str | float]:
+    """Return what determines an objective: its name, aggregation, and every option that enters."""
+    found = objective_of(config, baseline_reference=baseline_reference)
+    return {"name": config.name, "aggregation": config.aggregation, **found.options}

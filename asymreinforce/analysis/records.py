@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 REPORTED_SPLITS = ("held_out", "validation")
 """Splits that a result may be reported on, the first that was evaluated."""
 
-ALGORITHMS_WITH_BASELINE = frozenset({"asymre"})
-"""Objectives in which V(x) = reference(x) + baseline enters; in others a baseline means nothing."""
+ALGORITHMS_WITHOUT_BASELINE = frozenset({"positives_only"})
+"""Objectives in which no V(x) = reference(x) + baseline enters: there a baseline means nothing."""
 
 
 class Point(NamedTuple):
@@ -89,7 +89,7 @@ class Arm(NamedTuple):
     @property
     def uses_baseline(self) -> bool:
         """Tell whether the baseline enters this arm's objective."""
-        return self.algorithm in ALGORITHMS_WITH_BASELINE and self.baseline is not None
+        return self.algorithm not in ALGORITHMS_WITHOUT_BASELINE and self.baseline is not None
 
     @property
     def fate(self) -> str:

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asymreinforce.algorithm import objective
+from asymreinforce.algorithm.linear import positives_only
 from asymreinforce.algorithm.objective import advantages
-from asymreinforce.algorithm.table import linear
 from asymreinforce.errors import ConfigError
 
 REWARDS = torch.tensor([1.0, 0.0, 1.0, 1.0, -1.0, 1.0])
@@ -95,7 +95,7 @@ def test_the_loss_is_minus_the_mean_over_all_sequences_of_the_step() -> None:
 def test_positives_only_weighs_each_success_by_one() -> None:
     correct_B = torch.tensor([True, False, True, True, False, True])
     advantages_B = advantages(REWARDS, GROUPS, baseline=0.0)
-    found = linear("positives_only").coefficients(advantages_B, correct_B)
+    found = positives_only(advantages_B, correct_B)
     assert found.tolist() == [1, 0, 1, 1, 0, 1]
 
 
@@ -104,9 +104,4 @@ def test_reference_zero_with_rewards_0_and_1_is_positives_only() -> None:
     advantages_B = advantages(
         correct_B.float(), torch.zeros(3), baseline=0.0, reference_name="zero"
     )
-    assert torch.equal(advantages_B, linear("positives_only").coefficients(advantages_B, correct_B))
-
-
-def test_an_unknown_objective_names_those_there_are() -> None:
-    with pytest.raises(ConfigError, match="asymre, positives_only"):
-        linear("adam")
+    assert torch.equal(advantages_B, positives_only(advantages_B, correct_B))

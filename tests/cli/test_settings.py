@@ -45,8 +45,11 @@ def test_every_file_of_every_group_composes_and_validates(file: str) -> None:
     values = composed(asymrl("train", f"{group}={name}", *UNNAMED.get(file, ()), "--cfg", "job"))
     parsed = parse(values)
     own = read_yaml(CONF / f"{file}.yaml")
-    package = {"model": "policy", "experiment": ""}.get(group, group)
+    is_global = (CONF / f"{file}.yaml").read_text().startswith("# @package _global_")
+    package = "" if is_global else {"model": "policy"}.get(group, group)
     dumped = parsed.model_dump(mode="json")
+    if is_global and group != "experiment":
+        dumped, own = dumped | dumped[group], own | own[group]
     part = dumped[package] if package else dumped
     preset = {} if group == "experiment" else read_yaml(PRESET).get(package, {})
     named = [k for k, v in own.items() if k not in {"defaults", *preset} and v != "???"]

@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from asymreinforce.algorithm.linear import positives_only
 from asymreinforce.algorithm.objective import advantages
-from asymreinforce.algorithm.table import linear
 from asymreinforce.errors import TrainingError
 from asymreinforce.policy.checkpoint import load_model
 from asymreinforce.policy.packing import Sequences, pack
@@ -108,7 +108,7 @@ def test_reference_zero_with_rewards_0_and_1_is_sft_on_successes_times_their_sha
     of_sft = naive.policy_gradient(model, batch.take(right), [1.0] * len(right))
     found = naive.gradient_of_step(model, batch, coefficients_B)
     assert_equal(found, len(right) / 9 * of_sft)
-    of_positives = linear("positives_only").coefficients(REWARDS_B, REWARDS_B > 0)
+    of_positives = positives_only(REWARDS_B, REWARDS_B > 0)
     assert torch.equal(of_positives, coefficients_B)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from asymreinforce.algorithm.table import identity
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.data import contracts, files
 from asymreinforce.data.provenance import provenance
@@ -24,7 +25,7 @@ def arm_store(
     config: ExperimentConfig, *, checkpoint: Path, scored: ScoredRollouts, parent: Path
 ) -> Store:
     """Return the store of an arm: everything that determines its weights is its identity."""
-    identity = {
+    determined_by = {
         "stage": "train",
         "contract": contracts.METRICS.label,
         "policy": fingerprint(checkpoint),
@@ -33,7 +34,7 @@ def arm_store(
         "baseline": config.baseline,
         "baseline_reference": config.baseline_reference,
         "seed": config.seed,
-        "algorithm": config.algorithm.model_dump(mode="json"),
+        "algorithm": identity(config.algorithm, baseline_reference=config.baseline_reference),
         "reward": config.reward.model_dump(mode="json", include=set(REWARD_SCALE)),
         "optim": config.optim.model_dump(mode="json"),
         "train": config.train.model_dump(mode="json", exclude=NOT_IN_IDENTITY),
@@ -41,7 +42,7 @@ def arm_store(
         if config.train.validation_prompts
         else None,
     }
-    return Store(parent, identity)
+    return Store(parent, determined_by)
 
 
 def train(

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from asymreinforce.algorithm import objective
+from asymreinforce.algorithm.aggregation import sequence_weights
 from asymreinforce.algorithm.table import linear
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.data import contracts
@@ -54,7 +54,7 @@ class Run:
         self.schedule = schedule_of(config, prompts=scored.prompts)
         self._pending: list[dict[str, Any]] = []
         self._position = Position(0, None, None)
-        self._objective = linear(config.algorithm.name)
+        self._objective = linear(config.algorithm, baseline_reference=config.baseline_reference)
         self._mean = reward_mean(config, scored)
         self._trainer: Trainer
         self._slice: Slice
@@ -132,14 +132,16 @@ class Run:
     def _coefficients(self, reward_B: Tensor, rows: Rows, correct_B: Tensor) -> Tensor:
         if not len(reward_B):
             return reward_B
-        advantages_B = objective.advantages(
+        advantages_B = self._objective.advantages(
             reward_B,
             torch.from_numpy(rows.group_B),
             baseline=self._config.baseline,
             reference_name=self._config.baseline_reference,
             mean=self._mean,
         )
-        return self._objective.coefficients(advantages_B, correct_B)
+        lengths_B = torch.tensor([len(completion) for completion in rows.completions])
+        weights_B = sequence_weights(lengths_B, self._config.algorithm.aggregation)
+        return self._objective.coefficients(advantages_B, correct_B) * weights_B
 
     def _rewards(self, rows: Rows) -> Rewards:
         return rewards(

@@ -1,0 +1,29 @@
+"""GRPO's advantage: rewards standardised in their group.
+
+Shapes: B sequences. `groups_B` holds an integer per sequence, equal for the samples of one prompt.
+"""
+
+import torch
+from torch import Tensor
+
+from asymreinforce.algorithm.objective import group_mean, group_sums
+
+
+def standardised(rewards_B: Tensor, groups_B: Tensor) -> Tensor:
+    """A = (r - mean r) / s,  s^2 = (1/(G-1)) sum_i (r_i - mean r)^2; 0 in groups of equal rewards.
+
+    Shao et al. 2024 (arXiv 2402.03300), Sec. 4.1.2; s is the sample's, as frameworks have it, and
+    no constant is added to it: groups of equal rewards are found by comparison, so that rounding in
+    their mean is never divided by itself.
+    """
+    sizes_B = group_sums(torch.ones_like(rewards_B), groups_B)
+    centred_B = rewards_B - group_mean(rewards_B, groups_B)
+    spread_B = (group_sums(centred_B.square(), groups_B) / (sizes_B - 1).clamp_min(1)).sqrt()
+    is_equal_B = _group_max(rewards_B, groups_B) == -_group_max(-rewards_B, groups_B)
+    return (centred_B / spread_B).masked_fill(is_equal_B, 0.0)
+
+
+def _group_max(values_B: Tensor, groups_B: Tensor) -> Tensor:
+    _, group_of_B = torch.unique(groups_B, return_inverse=True)
+    highest_P = values_B.new_full((int(group_of_B.max()) + 1,), -torch.inf)
+    return highest_P.scatter_reduce_(0, group_of_B, values_B, "amax")[group_of_B]

@@ -1,0 +1,139 @@
+"""Arms against arms, and arms against mu: paired over seeds, corrected for how many were compared.
+
+The rule is fixed before looking: the accuracy of the **last** step on the reported split, never of
+the best one, which is chosen by the noise that it is to be judged against.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from asymreinforce.analysis.groups import Group, label
+from asymreinforce.analysis.records import Arm
+from asymreinforce.analysis.statistics.intervals import LEVEL, Interval, between_runs, p_value
+from asymreinforce.errors import InputError
+
+
+class Seeds(NamedTuple):
+    """What two arms have in common that are a pair."""
+
+    policy: int
+    sampling: int
+    training: int
+
+
+class Comparison(NamedTuple):
+    """A difference of final accuracies, a share of 1, with what can be said of it."""
+
+    arm: str
+    against: str
+    interval: Interval | None
+    """None where a single pair leaves nothing to say about the next."""
+    difference: float
+    pairs: int
+    p: float | None
+    p_holm: float | None
+    """Corrected for all comparisons that were made together (Holm 1979)."""
+
+
+class Replicates(NamedTuple):
+    """Independent differences, one an outermost seed that varied, and what varied between them."""
+
+    values_N: np.ndarray
+    varied: tuple[str, ...]
+
+
+def between_groups(
+    groups: Sequence[Group], *, against: Group, level: float = LEVEL
+) -> list[Comparison]:
+    """Compare every other group with one, over the seeds that both have.
+
+    Raises `InputError` where a group shares no seed with `against`.
+    """
+    base = _accuracies(against)
+    found = []
+    for of in groups:
+        if of is against:
+            continue
+        own = _accuracies(of)
+        shared = {seeds: own[seeds] - base[seeds] for seeds in own.keys() & base.keys()}
+        if not shared:
+            raise InputError(
+                f"{label(of, groups)} and {label(against, groups)} have no seed in common; train "
+                "both with the same seed, policy.seed and sampling.seed"
+            )
+        found.append(_compared(label(of, groups), label(against, groups), shared, level))
+    return _corrected(found)
+
+
+def against_behaviour(groups: Sequence[Group], *, level: float = LEVEL) -> list[Comparison]:
+    """Compare every group with the behaviour policy that its arms started from."""
+    found = []
+    for of in groups:
+        gains = {
+            _seeds(arm): arm.outcome.accuracy - arm.outcome.behaviour_accuracy
+            for arm in of.arms
+            if arm.outcome and arm.outcome.behaviour_accuracy is not None
+        }
+        if gains:
+            found.append(_compared(label(of, groups), "µ", gains, level))
+    return _corrected(found)
+
+
+def replicates(values: Mapping[Seeds, float]) -> Replicates:
+    """Average over what is nested, so that what is left varies independently.
+
+    Runs that start from one behaviour policy are alike: where policies vary, the mean of each
+    policy's runs is one replicate; else where rollouts vary, each set's; else each run's.
+    """
+    policies = {seeds.policy for seeds in values}
+    rollouts = {seeds.sampling for seeds in values}
+    unit = "policy" if len(policies) > 1 else "sampling" if len(rollouts) > 1 else "training"
+    members: dict[int, list[float]] = defaultdict(list)
+    for seeds, value in sorted(values.items()):
+        members[getattr(seeds, unit)].append(value)
+    varied = [
+        *(["behaviour policy"] if len(policies) > 1 else []),
+        *(["rollouts"] if len(policies) > 1 or len(rollouts) > 1 else []),
+        *(["data order"] if len({seeds.training for seeds in values}) > 1 else []),
+    ]
+    return Replicates(np.array([np.mean(own) for own in members.values()]), tuple(varied))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return p-values corrected for their number, step by step down (Holm 1979).
+
+    The i-th smallest of m is multiplied by m - i + 1, and is never below a smaller one's: rejecting
+    those at most alpha rejects a true hypothesis with probability at most alpha.
+    """
+    corrected = [0.0] * len(p_values)
+    highest = 0.0
+    for rank, index in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        corrected[index] = highest
+    return corrected
+
+
+def _accuracies(of: Group) -> dict[Seeds, float]:
+    return {_seeds(arm): arm.outcome.accuracy for arm in of.arms if arm.outcome}
+
+
+def _seeds(arm: Arm) -> Seeds:
+    return Seeds(arm.policy_seed, arm.sampling_seed, arm.seed)
+
+
+def _compared(arm: str, against: str, values: Mapping[Seeds, float], level: float) -> Comparison:
+    values_N, varied = replicates(values)
+    difference, pairs = float(values_N.mean()), len(values_N)
+    if pairs < 2:
+        return Comparison(arm, against, None, difference, pairs, None, None)
+    interval = between_runs(values_N, varied=varied, level=level)
+    return Comparison(arm, against, interval, difference, pairs, p_value(values_N), None)
+
+
+def _corrected(found: Sequence[Comparison]) -> list[Comparison]:
+    tested = [item.p for item in found if item.p is not None]
+    corrected = iter(holm(tested))
+    return [item if item.p is None else item._replace(p_holm=next(corrected)) for item in found]

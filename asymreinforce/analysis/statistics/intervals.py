@@ -1,0 +1,157 @@
+"""Intervals, each with what varied under it and what it therefore speaks of.
+
+| interval       | from                               | speaks of                             |
+| -------------- | ---------------------------------- | ------------------------------------- |
+| `between_runs` | a number a run (an arm, or a pair) | further runs, these evaluation prompts|
+| `crossed`      | a number a run and prompt          | further runs, other prompts as well   |
+| `of_a_share`   | a prompt's share of right answers  | this one policy, other prompts        |
+| `bootstrap`    | any number a prompt                | this one policy, other prompts        |
+
+None holds where runs end in two heaps, say collapsed or not: three of a kind say nothing of the
+other. `scripts/measure_coverage.py` measures how often each holds: docs/statistics.md has a table.
+
+Shapes: N runs, P prompts.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from asymreinforce.errors import InputError
+
+LEVEL = 0.95
+RESAMPLES = 10_000
+
+
+class Interval(NamedTuple):
+    """An estimate with its confidence interval; all in the unit of what was put in."""
+
+    estimate: float
+    low: float
+    high: float
+    level: float
+    replicates: int
+    """Runs, or prompts, that it rests on."""
+    df: float
+    """Degrees of freedom of the t distribution; infinite where none was used."""
+    method: str
+    varied: tuple[str, ...]
+    """What differed between the replicates; the interval is silent about all else."""
+
+
+def between_runs(
+    values_N: np.ndarray, *, varied: tuple[str, ...], level: float = LEVEL
+) -> Interval:
+    """mean +- t_{N-1} s / sqrt(N) of a number a run, or of paired differences (Student 1908).
+
+    Arms of a sweep share prompts, rollouts, data order and evaluation prompts, so the difference of
+    two arms of the same seeds is taken first, and its mean and spread over seeds here. Raises
+    `InputError` for fewer than two runs: one says nothing about the next.
+    """
+    count = len(values_N)
+    if count < 2:
+        raise InputError(f"{count} run has no interval between runs; add seeds, such as seed=0,1,2")
+    error = float(np.std(values_N, ddof=1)) / math.sqrt(count)
+    return _student(float(np.mean(values_N)), error, count, count - 1, "t over runs", varied, level)
+
+
+def crossed(values_NP: np.ndarray, *, varied: tuple[str, ...], level: float = LEVEL) -> Interval:
+    """Speak of other prompts as well as of further runs, where every run answered every prompt.
+
+    With runs and prompts crossed and both random, the variance of the grand mean is
+
+        V = s^2(run means)/N + max(0, s^2(prompt means)/P - s^2(residual)/(N P))
+
+    (Cornfield and Tukey 1956), with Satterthwaite's degrees of freedom, not below N - 1: with three
+    runs the components are too noisy to take fewer. The same design is readers and cases of Hillis
+    2007. Raises `InputError` for fewer than two runs or prompts.
+    """
+    runs, prompts = values_NP.shape
+    if runs < 2 or prompts < 2:
+        raise InputError(
+            f"{runs} runs on {prompts} prompts: an interval over both needs two of each"
+        )
+    mean = float(values_NP.mean())
+    run_N, prompt_P = values_NP.mean(1), values_NP.mean(0)
+    residual_NP = values_NP - run_N[:, None] - prompt_P[None, :] + mean
+    df_residual = (runs - 1) * (prompts - 1)
+    of_runs = float(run_N.var(ddof=1)) / runs
+    of_prompts = float(prompt_P.var(ddof=1)) / prompts
+    of_rest = float((residual_NP**2).sum()) / df_residual / (runs * prompts)
+    variance = of_runs + max(0.0, of_prompts - of_rest)
+    spread = of_runs**2 / (runs - 1) + of_prompts**2 / (prompts - 1) + of_rest**2 / df_residual
+    df = max(runs - 1.0, variance**2 / spread if spread else 0.0)
+    error, words = math.sqrt(variance), (*varied, "evaluation prompts")
+    return _student(mean, error, runs, df, "crossed runs and prompts", words, level)
+
+
+def of_a_share(right_P: np.ndarray, *, samples: int, level: float = LEVEL) -> Interval:
+    """Wilson's interval for the accuracy of one policy, samples of a prompt being alike.
+
+    `right_P` holds each prompt's share of right answers among `samples`. n = P k / deff effective
+    answers, with deff = Var(mean) / (p(1-p)/(P k)) in [1, k] (Kish 1965), go into Wilson 1927. Near
+    0 and 1 a bootstrap over prompts is too narrow (87% for 95% at an accuracy of 0.7%): where all
+    answers are wrong it has no width at all.
+    """
+    prompts, p = len(right_P), float(right_P.mean())
+    answers = prompts * samples
+    plain = p * (1 - p) / answers
+    variance = float(right_P.var(ddof=1)) / prompts if prompts > 1 else plain
+    effective = answers / min(max(variance / plain, 1.0), samples) if plain else float(prompts)
+    z = _normal(level)
+    scale = 1 + z**2 / effective
+    middle = (p + z**2 / (2 * effective)) / scale
+    half = z / scale * math.sqrt(p * (1 - p) / effective + z**2 / (4 * effective**2))
+    varied = ("evaluation prompts",)
+    return Interval(p, middle - half, middle + half, level, prompts, math.inf, "Wilson", varied)
+
+
+def bootstrap(
+    values_P: np.ndarray, *, seed: int, level: float = LEVEL, resamples: int = RESAMPLES
+) -> Interval:
+    """Resample prompts with replacement and take the percentiles of the mean (Efron 1979).
+
+    For a number a prompt of one policy, or the difference of two policies on it; nothing is said of
+    another training run. `seed` draws the resamples.
+    """
+    distinct, counts = np.unique(values_P, return_counts=True)
+    prompts = len(values_P)
+    drawn = np.random.default_rng(seed).multinomial(prompts, counts / prompts, size=resamples)
+    low, high = np.quantile(drawn @ distinct / prompts, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(
+        float(values_P.mean()), float(low), float(high), level, prompts, math.inf,
+        "bootstrap over prompts", ("evaluation prompts",),
+    )  # fmt: skip
+
+
+def p_value(values_N: np.ndarray) -> float:
+    """Return the two-sided p of "the mean is 0" by the t of `between_runs`.
+
+    Equal values are without spread: p is then 1 at 0 and 0 elsewhere.
+    """
+    from scipy import stats
+
+    count = len(values_N)
+    error = float(np.std(values_N, ddof=1)) / math.sqrt(count)
+    mean = abs(float(np.mean(values_N)))
+    if error == 0:
+        return float(mean == 0)
+    return float(2 * stats.t.sf(mean / error, count - 1))
+
+
+def _student(
+    estimate: float, error: float, replicates: int, df: float, method: str,
+    varied: tuple[str, ...], level: float,
+) -> Interval:  # fmt: skip
+    from scipy import stats
+
+    half = float(stats.t.ppf((1 + level) / 2, df)) * error
+    low, high = estimate - half, estimate + half
+    return Interval(estimate, low, high, level, replicates, df, method, varied)
+
+
+def _normal(level: float) -> float:
+    from scipy import stats
+
+    return float(stats.norm.ppf((1 + level) / 2))

@@ -1,0 +1,108 @@
+"""The rule of a collapse, case by case."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asymreinforce.algorithm.collapse import Rule, State, collapse, observe
+
+RULE = Rule(validation_prompts=100)
+Row = dict[str, float | None]
+
+
+def validation(step: int, accuracy: float) -> Row:
+    return {"step": step, "validation_accuracy": accuracy}
+
+
+def diagnosis(step: int, weight: float, logp: float) -> Row:
+    return {"step": step, "log_mean_weight": weight, "slice_logp_correct": logp}
+
+
+def test_accuracy_and_mass_lost_together_are_a_collapse_at_once() -> None:
+    rows = [
+        validation(0, 0.4) | diagnosis(0, 0.0, -1.7),
+        validation(30, 0.8) | diagnosis(30, 0.0, -1.5),
+        diagnosis(50, -2.0, -6.0),
+        validation(60, 0.1),
+        validation(90, 0.0),
+    ]
+    found = collapse(rows, RULE)
+    assert found.step == 60
+    assert found.reason and "left the rollouts" in found.reason
+    assert found.evidence == {
+        "validation_accuracy": 0.1,
+        "log_mean_weight": -2.0,
+        "slice_logp_correct": -6.0,
+    }
+
+
+def test_accuracy_alone_must_fail_twice_in_a_row() -> None:
+    rows = [validation(0, 0.4), validation(30, 0.9), validation(60, 0.2), validation(90, 0.8)]
+    assert collapse(rows, RULE).step is None
+    assert collapse([*rows, validation(120, 0.2), validation(150, 0.1)], RULE).step == 150
+
+
+def test_half_of_the_peak_is_not_yet_failing() -> None:
+    rows = [validation(0, 0.4), validation(30, 0.9), validation(60, 0.45), validation(90, 0.45)]
+    assert collapse(rows, RULE).step is None
+
+
+def test_a_fall_within_three_standard_errors_is_noise() -> None:
+    """0.04 -> 0.01 of 100 answers: 3 points, of which one standard error is 2.2."""
+    rows = [validation(0, 0.04), validation(30, 0.01), validation(60, 0.01)]
+    assert 3 * math.sqrt((0.04 * 0.96 + 0.01 * 0.99) / 100) > 0.03
+    assert collapse(rows, RULE).step is None
+    assert collapse(rows, RULE._replace(validation_prompts=10_000)).step == 60
+
+
+def test_a_large_kl_with_the_successes_kept_is_no_collapse() -> None:
+    """A stable run leaves mu's failures behind: KL 14 nats, log mean weight near 0."""
+    rows = [diagnosis(step, -0.3, -1.7 - step / 30) | {"kl": step / 10} for step in range(301)]
+    assert collapse(rows, RULE).step is None
+
+
+def test_without_validation_the_mass_must_be_far_away_three_times_in_a_row() -> None:
+    rows = [diagnosis(0, 0.0, -1.7), *(diagnosis(s, -2.5, -7.0) for s in (10, 20))]
+    assert collapse(rows, RULE).step is None
+    found = collapse([*rows, diagnosis(30, -2.5, -7.0)], RULE)
+    assert found.step == 30
+    interrupted = [*rows, diagnosis(30, -0.5, -7.0), diagnosis(40, -2.5, -7.0)]
+    assert collapse(interrupted, RULE).step is None
+
+
+def test_with_validation_departure_alone_never_ends_a_run() -> None:
+    rows = [validation(0, 0.4), *(diagnosis(s, -9.0, -20.0 * (s > 0)) for s in range(0, 100, 10))]
+    assert collapse(rows, RULE).step is None
+
+
+def test_a_collapse_stays_at_its_step() -> None:
+    rows = [validation(0, 0.9), validation(30, 0.1), validation(60, 0.1), validation(90, 0.95)]
+    assert collapse(rows, RULE).step == 60
+
+
+def test_plain_rows_change_nothing() -> None:
+    state = collapse([validation(0, 0.4), diagnosis(10, 0.0, -1.0)], RULE)
+    assert observe(state, {"step": 11, "loss": 3.0, "validation_accuracy": None}, RULE) == state
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.floats(-9, 1), st.floats(-20, 0)), max_size=12))
+def test_a_fold_over_all_rows_is_a_fold_over_its_parts(
+    values: list[tuple[float, float, float]],
+) -> None:
+    """So a resumed run, which folds what is on disk first, sees the same collapse."""
+    rows = [
+        validation(step, accuracy) | diagnosis(step, weight, logp)
+        for step, (accuracy, weight, logp) in enumerate(values)
+    ]
+    state = State()
+    for row in rows:
+        state = observe(state, row, RULE)
+    assert state == collapse(rows, RULE)
+
+
+@pytest.mark.parametrize("accuracies", [(0.4, 0.6, 0.8, 0.9), (0.4, 0.4, 0.4), (0.9, 0.7, 0.5)])
+def test_runs_that_rise_stay_or_sag_do_not_collapse(accuracies: tuple[float, ...]) -> None:
+    rows = [validation(30 * i, accuracy) for i, accuracy in enumerate(accuracies)]
+    assert collapse(rows, RULE).step is None

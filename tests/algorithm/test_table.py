@@ -1,0 +1,88 @@
+"""Objectives by name: their options, their references, how tokens are weighed."""
+
+import pytest
+import torch
+
+from asymreinforce.algorithm.aggregation import sequence_weights
+from asymreinforce.algorithm.standardised import standardised
+from asymreinforce.algorithm.table import OBJECTIVES, Ratio, identity, linear, objective_of
+from asymreinforce.config import AlgorithmConfig
+from asymreinforce.errors import ConfigError
+
+LENGTHS = torch.tensor([1, 2, 5])
+
+
+def test_an_unknown_objective_names_those_there_are() -> None:
+    with pytest.raises(ConfigError, match="asymre, reinforce, rloo, positives_only"):
+        objective_of(AlgorithmConfig(name="adam"), baseline_reference="group_mean")
+
+
+def test_an_option_that_does_not_enter_is_an_error_that_names_those_that_do() -> None:
+    config = AlgorithmConfig(name="grpo", tau=1.0)
+    with pytest.raises(ConfigError, match=r"algorithm\.tau .* takes clip_low, clip_high"):
+        objective_of(config, baseline_reference="group_mean")
+
+
+def test_asymre_takes_no_option() -> None:
+    with pytest.raises(ConfigError, match="takes no option; leave it out"):
+        objective_of(AlgorithmConfig(clip_low=0.2), baseline_reference="group_mean")
+
+
+@pytest.mark.parametrize(
+    ("name", "reference"),
+    [("rloo", "leave_one_out"), ("reinforce", "zero"), ("grpo", "group_mean")],
+)
+def test_a_reference_that_contradicts_the_name_is_an_error(name: str, reference: str) -> None:
+    with pytest.raises(ConfigError, match=f"{name} means baseline_reference={reference}"):
+        objective_of(AlgorithmConfig(name=name), baseline_reference="dataset_mean")
+
+
+def test_options_that_are_not_given_have_the_objectives_defaults() -> None:
+    found = objective_of(AlgorithmConfig(name="ppo", clip_high=0.5), baseline_reference="zero")
+    assert found.options == {"clip_low": 0.2, "clip_high": 0.5}
+
+
+def test_what_needs_behaviour_log_probabilities_says_so() -> None:
+    without = [name for name, found in OBJECTIVES.items() if not found.needs_behaviour_logps]
+    assert without == ["asymre", "reinforce", "rloo", "positives_only", "opmd_mean"]
+
+
+def test_a_ratio_objective_is_not_a_linear_one() -> None:
+    assert isinstance(OBJECTIVES["topr"], Ratio)
+    with pytest.raises(ConfigError, match=r"algorithm\.name=topr"):
+        linear(AlgorithmConfig(name="topr"), baseline_reference="zero")
+
+
+def test_the_weights_of_a_sequence_by_each_aggregation() -> None:
+    assert sequence_weights(LENGTHS, "sequence_sum").tolist() == [1, 1, 1]
+    assert sequence_weights(LENGTHS, "token_mean").tolist() == [3 / 8] * 3
+    assert sequence_weights(LENGTHS, "sequence_mean").tolist() == [1, 0.5, 0.2]
+
+
+def test_standardised_rewards_have_mean_0_and_the_samples_deviation_1() -> None:
+    rewards_B = torch.tensor([1.0, -1.0, 3.0, 0.0, 0.0, 6.0], dtype=torch.float64)
+    found_B = standardised(rewards_B, torch.tensor([4, 4, 4, 2, 2, 2]))
+    assert found_B.tolist() == pytest.approx([0, -1, 1, -1 / 3**0.5, -1 / 3**0.5, 2 / 3**0.5])
+
+
+def test_a_group_of_equal_rewards_has_0_whatever_their_mean_rounds_to() -> None:
+    rewards_B = torch.tensor([0.1, 0.1, 0.1, 0.7], dtype=torch.float32)
+    assert standardised(rewards_B, torch.tensor([0, 0, 0, 1])).tolist() == [0, 0, 0, 0]
+
+
+def test_a_baseline_of_grpo_shifts_the_standardised_advantage() -> None:
+    found_B = OBJECTIVES["grpo"].advantages(
+        torch.tensor([1.0, 0.0, 1.0, 1.0], dtype=torch.float64),
+        torch.tensor([0, 0, 1, 1]),
+        baseline=-0.1,
+        reference_name="group_mean",
+    )
+    half = 0.5**0.5
+    assert found_B.tolist() == pytest.approx([half + 0.1, -half + 0.1, 0.1, 0.1])
+
+
+def test_a_default_that_is_written_out_is_the_same_objective() -> None:
+    how = {"baseline_reference": "group_mean"}
+    named = identity(AlgorithmConfig(name="ppo"), **how)
+    assert named == identity(AlgorithmConfig(name="ppo", clip_low=0.2, clip_high=0.2), **how)
+    assert named != identity(AlgorithmConfig(name="ppo", clip_low=0.1), **how)
