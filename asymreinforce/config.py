@@ -167,6 +167,16 @@ class OptimConfig(Settings):
     epochs: int = Field(1, ge=1)
 
 
+class LoraConfig(Settings):
+    """Low-rank adapters in place of all weights."""
+
+    rank: int | None = Field(None, ge=1, description="null trains all weights")
+    alpha: int | None = Field(None, ge=1, description="W + alpha/rank BA; null for 2 rank")
+    target_modules: str | tuple[str, ...] = Field(
+        "all-linear", description="names of layers, such as [q_proj,v_proj]"
+    )
+
+
 class TrainConfig(Settings):
     """What training does beside the update: device, checkpoints, diagnostics."""
 
@@ -177,6 +187,11 @@ class TrainConfig(Settings):
     tokens_per_micro_batch: int | None = Field(
         None, ge=1, description="most tokens of a packed row; null for 1,024 on CPU, 16,384 on CUDA"
     )
+    lora: LoraConfig = LoraConfig()
+    activation_checkpointing: bool = Field(
+        False, description="compute layers twice, and keep one activation of each"
+    )
+    compile: bool = Field(False, description="torch.compile each layer")
     checkpoint_every: int = Field(30, ge=1, description="steps")
     keep_checkpoints: int | None = Field(
         None, ge=1, description="latest weights kept; null for all, as evaluation by step needs"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from asymreinforce.data import files
 from asymreinforce.errors import InputError
+from asymreinforce.policy import lora
 
 if TYPE_CHECKING:
     import torch
@@ -94,9 +95,16 @@ def load_tokenizer(
 
 
 def save_model(model: "PreTrainedModel", directory: Path, *, tokenizer_from: Path) -> None:
-    """Write weights and config, with the tokenizer's own files copied beside them."""
+    """Write weights and config, with the tokenizer's own files copied beside them.
+
+    Adapters are merged into the weights, and stand alone in `adapter/` as well.
+    """
     with quiet():
-        model.save_pretrained(directory)
+        if lora.is_attached(model):
+            model.save_pretrained(directory, state_dict=lora.merged(model))
+            lora.save(model, directory / lora.ADAPTER)
+        else:
+            model.save_pretrained(directory)
     for name in TOKENIZER_FILES:
         if (tokenizer_from / name).exists():
             shutil.copyfile(tokenizer_from / name, directory / name)

@@ -77,6 +77,10 @@ class Scorer(nn.Module):
         made = linear_loss(head, hidden_CD, row.targets_C, coefficients_C.to(device))
         return Gradient(hidden_CD, made)
 
+    def free(self) -> None:
+        """Give back the memory of the head's logits; the next call takes it anew."""
+        self._scratch = Scratch()
+
     def scores(self, row: Row, *, entropy: bool = False) -> Scores:
         """Return log pi of each completion token of a row, with gradient where that is on."""
         with attention.packed_attention(self.model):

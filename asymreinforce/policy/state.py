@@ -32,7 +32,7 @@ def save_state(
     directory.mkdir()
     tensors = {f"more.{name}": tensor.contiguous() for name, tensor in more.items()}
     tensors["random"] = torch.get_rng_state()
-    for name, parameter in trainer.model.named_parameters():
+    for name, parameter in _trained(trainer):
         for key, value in trainer.optimizer.state[parameter].items():
             tensors[f"optimizer.{key}.{name}"] = value.contiguous()
     save_file(tensors, directory / TENSORS)
@@ -57,7 +57,7 @@ def load_state(directory: Path, trainer: Trainer) -> tuple[Position, dict[str, T
     # A function has no state of its own: None in its place leaves the trainer's as it is.
     trainer.schedule.load_state_dict({**stored.pop("schedule"), "lr_lambdas": [None]})
     try:
-        for name, parameter in trainer.model.named_parameters():
+        for name, parameter in _trained(trainer):
             state = trainer.optimizer.state[parameter]
             for key in ("step", "exp_avg", "exp_avg_sq"):
                 value = tensors[f"optimizer.{key}.{name}"]
@@ -75,3 +75,7 @@ def load_state(directory: Path, trainer: Trainer) -> tuple[Position, dict[str, T
         if name.startswith("more.")
     }
     return Position(**stored), more
+
+
+def _trained(trainer: Trainer) -> list[tuple[str, torch.nn.Parameter]]:
+    return [(name, p) for name, p in trainer.model.named_parameters() if p.requires_grad]

@@ -6,6 +6,7 @@ Shapes: B sequences of the step, C completion tokens of a row.
 """
 
 import math
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -15,13 +16,13 @@ from torch import Tensor
 from asymreinforce.errors import TrainingError
 from asymreinforce.policy.attention import Name, packed_attention
 from asymreinforce.policy.logps import Gradient, Scorer, sequence_sums
-from asymreinforce.policy.packing import Sequences, pack
+from asymreinforce.policy.memory import halving
+from asymreinforce.policy.packing import Row, Sequences, pack
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from asymreinforce.config import OptimConfig
-
 
 TOKENS = {"cpu": 1024, "cuda": 16_384}
 """Tokens of a packed row by device. On CPU the activations of a layer then stay in the cache, which
@@ -38,10 +39,22 @@ class Step(NamedTuple):
     skipped: int
 
 
+class RatioTerms(NamedTuple):
+    """What a ratio objective needs of each sequence beside log pi."""
+
+    loss: Callable[..., Tensor]
+    """(logps_C, behaviour_logps_C, advantages_B, sequence_of_C, *, weights_B) -> sum over rows."""
+    advantages_B: Tensor
+    weights_B: Tensor
+    behaviour_logps: Sequence[np.ndarray]
+    """log mu of each completion token, sequence by sequence."""
+
+
 class Trainer:
     """A policy with its optimizer: AdamW, linear warm-up, clipped gradient, fp32 master weights.
 
-    `autocast` runs the model in bf16 over the fp32 weights (CUDA).
+    `autocast` runs the model in bf16 over the fp32 weights. Parameters that want no gradient (as
+    beside LoRA's) are left alone.
     """
 
     def __init__(
@@ -55,10 +68,10 @@ class Trainer:
     ):
         self.model = model
         self.scorer = Scorer(model, attention_name=attention, autocast=autocast)
-        self._config = config
         self.tokens_per_micro_batch = tokens_per_micro_batch or TOKENS[model.device.type]
+        self._config = config
         self.optimizer = torch.optim.AdamW(
-            model.parameters(),
+            self.parameters,
             lr=config.lr,
             betas=config.betas,
             eps=config.eps,
@@ -69,21 +82,71 @@ class Trainer:
             self.optimizer, lambda step: min(1.0, (step + 1) / max(1, config.warmup_steps))
         )
 
-    def step(self, batch: Sequences, coefficients_B: Tensor) -> Step:
-        """Ascend J = (1/B) sum_i c_i log pi(y_i|x_i)  (Eq. 1), B counting sequences with c = 0.
+    @property
+    def parameters(self) -> list[torch.nn.Parameter]:
+        """The parameters that train."""
+        return [p for p in self.model.parameters() if p.requires_grad]
+
+    def step(self, batch: Sequences, terms: Tensor | RatioTerms) -> Step:
+        """Take a step of gradient ascent, N counting all sequences of the batch.
+
+        With coefficients_B, on J = (1/N) sum_i c_i log pi(y_i|x_i)  (Eq. 1), where sequences with
+        c = 0 cost nothing; with the terms of a ratio objective, on its loss. On CUDA a step that
+        runs out of memory is taken again with half the tokens of a row.
 
         Raises `TrainingError`, with the weights untouched, where the loss or the gradient is not
-        finite.
+        finite, or where a row of one sequence does not fit the memory.
         """
-        self._zero_gradient()
-        loss, logps_B = self._accumulate(batch, coefficients_B)
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self._config.grad_clip)
+        loss, logps_B = halving(self, lambda: self._accumulate(batch, terms))
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters, self._config.grad_clip)
         if not (math.isfinite(loss) and math.isfinite(float(norm))):
             raise TrainingError(f"the loss is {loss} and the gradient's norm {float(norm)}")
         lr = self.schedule.get_last_lr()[0]
         self.optimizer.step()
         self.schedule.step()
-        return Step(loss, float(norm), float(lr), logps_B, int((coefficients_B == 0).sum()))
+        return Step(loss, float(norm), float(lr), logps_B, int(np.isnan(logps_B).sum()))
+
+    def _accumulate(self, batch: Sequences, terms: Tensor | RatioTerms) -> tuple[float, np.ndarray]:
+        """Add up the gradient over rows, from zero."""
+        self._zero_gradient()
+        count = len(batch.prompts)
+        logps_B, loss = np.full(count, np.nan), 0.0
+        used = np.arange(count)
+        if isinstance(terms, Tensor):
+            used = np.flatnonzero(terms.numpy())
+        for packed in pack(batch.take(used), tokens=self.tokens_per_micro_batch):
+            row = packed._replace(members=used[packed.members].tolist())
+            with packed_attention(self.model):
+                part, logps_C = (
+                    self._linear(row, terms / count)
+                    if isinstance(terms, Tensor)
+                    else self._ratio(row, terms, count)
+                )
+            loss += float(part)
+            logps_B[row.members] = sequence_sums(logps_C, row).cpu().numpy()
+        return loss, logps_B
+
+    def _linear(self, row: Row, coefficients_B: Tensor) -> tuple[Tensor, Tensor]:
+        """Add a row's gradient; return its loss and log pi of its completion tokens."""
+        gradient = self.scorer(row, coefficients_B[row.members][row.sequence_of_C])
+        assert isinstance(gradient, Gradient)
+        gradient.finish()
+        return gradient.made.loss, gradient.made.logps_C
+
+    def _ratio(self, row: Row, terms: RatioTerms, count: int) -> tuple[Tensor, Tensor]:
+        """Do the same for a ratio objective, through the head that makes its logits again."""
+        scores = self.scorer(row)
+        logps_C: Tensor = scores.logps_C
+        behaviour_C = np.concatenate([terms.behaviour_logps[member] for member in row.members])
+        loss = terms.loss(
+            logps_C,
+            torch.from_numpy(behaviour_C).to(logps_C),
+            terms.advantages_B[row.members].to(logps_C),
+            row.sequence_of_C.to(logps_C.device),
+            weights_B=terms.weights_B[row.members].to(logps_C),
+        )
+        torch.autograd.backward(loss / count)
+        return loss.detach() / count, logps_C.detach()
 
     def _zero_gradient(self) -> None:
         """Give every parameter a gradient of zeros.
@@ -91,25 +154,8 @@ class Trainer:
         AdamW passes over a parameter without one: a first step in which all coefficients are zero
         would not count, and a resumed run would differ from an uninterrupted one.
         """
-        for parameter in self.model.parameters():
+        for parameter in self.parameters:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
             else:
                 parameter.grad.zero_()
-
-    def _accumulate(self, batch: Sequences, coefficients_B: Tensor) -> tuple[float, np.ndarray]:
-        """Add up the gradient over rows; sequences whose coefficient is 0 have none."""
-        count = len(batch.prompts)
-        logps_B = np.full(count, np.nan)
-        used = np.flatnonzero(coefficients_B.numpy())
-        loss = 0.0
-        for row in pack(batch.take(used), tokens=self.tokens_per_micro_batch):
-            members = used[row.members]
-            weights_B = coefficients_B[members] / count
-            with packed_attention(self.model):
-                gradient = self.scorer(row, weights_B[row.sequence_of_C])
-                assert isinstance(gradient, Gradient)
-                gradient.finish()
-            loss += float(gradient.made.loss)
-            logps_B[members] = sequence_sums(gradient.made.logps_C, row).cpu().numpy()
-        return loss, logps_B

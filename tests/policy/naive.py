@@ -14,7 +14,7 @@ from torch import Tensor
 from asymreinforce.config import OptimConfig
 from asymreinforce.policy.checkpoint import load_model
 from asymreinforce.policy.packing import Sequences
-from asymreinforce.policy.trainer import Trainer
+from asymreinforce.policy.trainer import RatioTerms, Trainer
 
 UNCLIPPED = 1e12
 
@@ -87,11 +87,11 @@ def policy_gradient(model: Any, batch: Sequences, coefficients: list[float]) -> 
 
 
 def gradient_of_step(
-    model: Any, batch: Sequences, coefficients_B: Tensor, **settings: Any
+    model: Any, batch: Sequences, terms: Tensor | RatioTerms, **settings: Any
 ) -> Tensor:
     """The gradient that a step of the real trainer left behind; the model's weights move."""
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    trainer(model, **settings).step(batch, coefficients_B)
+    trainer(model, **settings).step(batch, terms)
     gradient = torch.cat([p.grad.flatten().clone() for p in model.parameters()])
     model.load_state_dict(before)
     return gradient

@@ -13,9 +13,13 @@ from torch import Tensor
 
 from asymreinforce.algorithm.linear import positives_only
 from asymreinforce.algorithm.objective import advantages
+from asymreinforce.algorithm.table import Ratio, objective_of
+from asymreinforce.config import AlgorithmConfig
 from asymreinforce.errors import TrainingError
 from asymreinforce.policy.checkpoint import load_model
-from asymreinforce.policy.packing import Sequences, pack
+from asymreinforce.policy.memory import checkpoint_activations
+from asymreinforce.policy.packing import Row, Sequences, pack
+from asymreinforce.policy.trainer import RatioTerms
 from tests.policy import naive
 
 GROUPS_B = torch.tensor([0, 0, 0, 1, 1, 1, 2, 2, 2])
@@ -190,3 +194,80 @@ def test_the_prompt_of_a_group_is_computed_once(batch: Sequences) -> None:
     (row,) = pack(batch, tokens=1024)
     repeated = sum(2 * len(batch.prompts[3 * group]) for group in range(3))
     assert alone - len(row.input_ids_T) == repeated
+
+
+@pytest.mark.parametrize("tokens", [1, 40, 1024])
+@pytest.mark.parametrize("name", ["grpo", "topr", "opmd_kimi", "asymre_reverse_kl"])
+def test_a_ratio_objective_s_gradient_equals_its_formula_over_sequences(
+    model: Any, batch: Sequences, name: str, tokens: int
+) -> None:
+    objective = objective_of(AlgorithmConfig(name=name), baseline_reference="group_mean")
+    assert isinstance(objective, Ratio)
+    advantages_B = objective.advantages(
+        REWARDS_B, GROUPS_B, baseline=0.0, reference_name="group_mean"
+    )
+    logps = [naive.token_logps(model, x, y) for x, y in zip(*batch, strict=True)]
+    generator = np.random.default_rng(0)
+    behaviour = [logp.detach().numpy() + 0.1 * generator.normal(size=len(logp)) for logp in logps]
+    weights_B = torch.linspace(0.5, 1.5, 9, dtype=torch.float64)
+    parts = [
+        objective.loss(
+            logp,
+            torch.from_numpy(behaviour[i]),
+            advantages_B[i : i + 1],
+            torch.zeros(len(logp), dtype=torch.int64),
+            weights_B=weights_B[i : i + 1],
+        )
+        for i, logp in enumerate(logps)
+    ]
+    expected = naive.gradient_of(torch.stack(parts).sum() / 9, model)
+    terms = RatioTerms(objective.loss, advantages_B, weights_B, behaviour)
+    assert_equal(naive.gradient_of_step(model, batch, terms, tokens=tokens), expected)
+
+
+def test_recomputed_activations_give_the_same_gradient(
+    random_policy: Path, batch: Sequences
+) -> None:
+    coefficients_B = torch.linspace(-1, 1, 9)
+    plain = naive.gradient_of_step(load_model(random_policy), batch, coefficients_B)
+    model = load_model(random_policy).train()
+    checkpoint_activations(model)
+    assert torch.equal(naive.gradient_of_step(model, batch, coefficients_B), plain)
+
+
+def test_out_of_memory_halves_the_rows_says_so_and_loses_nothing(
+    random_policy: Path,
+    batch: Sequences,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    coefficients_B = torch.linspace(-1, 1, 9)
+    expected = naive.gradient_of_step(load_model(random_policy), batch, coefficients_B)
+    trainer = naive.trainer(load_model(random_policy), tokens=300)
+    forward, calls = trainer.scorer.forward, []
+
+    def small_device(row: Row, *args: Any) -> Any:
+        calls.append(len(row.input_ids_T))
+        if trainer.tokens_per_micro_batch > 100:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")
+        return forward(row, *args)
+
+    monkeypatch.setattr(trainer.scorer, "forward", small_device)
+    trainer.step(batch, coefficients_B)
+    assert trainer.tokens_per_micro_batch == 75
+    found = torch.cat([p.grad.flatten() for p in trainer.model.parameters()])
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    assert "out of memory: rows of 75 tokens from here on" in capsys.readouterr().err
+
+
+def test_a_device_too_small_for_short_rows_is_an_error_that_says_what_to_change(
+    random_policy: Path, batch: Sequences, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = naive.trainer(load_model(random_policy))
+
+    def no_memory(*args: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")
+
+    monkeypatch.setattr(trainer.scorer, "forward", no_memory)
+    with pytest.raises(TrainingError, match=r"activation_checkpointing=true or train\.lora\.rank"):
+        trainer.step(batch, torch.ones(9))

@@ -16,8 +16,10 @@ from asymreinforce.data import contracts
 from asymreinforce.data.rollouts import Rows, ScoredRollouts
 from asymreinforce.data.store import Store
 from asymreinforce.errors import ConfigError, InputError, TrainingError
+from asymreinforce.policy import lora
 from asymreinforce.policy.checkpoint import load_model, save_model
 from asymreinforce.policy.logps import require_trainable
+from asymreinforce.policy.memory import checkpoint_activations, compile_layers
 from asymreinforce.policy.packing import Sequences
 from asymreinforce.policy.slice import Slice, mean_of
 from asymreinforce.policy.state import Position, load_state, save_state
@@ -67,18 +69,16 @@ class Run:
             raise ConfigError("train.device=cuda, but this machine shows no CUDA device; use cpu")
         torch.set_num_threads(config.train.threads)
         step = self._resumable_step()
-        source = self._store.path(weights_shard(step)) if step else self._checkpoint
-        model = load_model(
-            source, dtype=torch.float32, trust_remote_code=config.policy.trust_remote_code
-        )
         self._trainer = Trainer(
-            model.to(config.train.device).train(),
+            self._load(step).to(config.train.device).train(),
             config.optim,
             tokens_per_micro_batch=config.train.tokens_per_micro_batch,
             autocast=config.train.precision == "bfloat16",
             attention=config.train.attention,
         )
         require_trainable(self._trainer.scorer)
+        if config.train.compile:
+            compile_layers(self._trainer.model)
         self._slice = self._make_slice()
         if step:
             state = self._store.path(state_shard(step))
@@ -87,6 +87,25 @@ class Run:
         else:
             self._start()
         return step
+
+    def _load(self, step: int) -> "PreTrainedModel":
+        """Load the weights of a step: fp32 masters, or frozen ones with adapters in fp32."""
+        config = self._config
+        has_adapters = config.train.lora.rank is not None
+        whole = self._store.path(weights_shard(step)) if step else self._checkpoint
+        half = has_adapters and config.train.precision == "bfloat16"
+        model = load_model(
+            self._checkpoint if has_adapters else whole,
+            dtype=torch.bfloat16 if half else torch.float32,
+            trust_remote_code=config.policy.trust_remote_code,
+        )
+        if has_adapters:
+            lora.attach(model, config.train.lora, seed=config.seed)
+            if step:
+                lora.restore(model, whole / lora.ADAPTER)
+        if config.train.activation_checkpointing:
+            checkpoint_activations(model)
+        return model
 
     def step(self, step: int, rows: Rows) -> dict[str, Any]:
         """Take one optimizer step on whole groups; publish a checkpoint where one is due."""

@@ -1,0 +1,105 @@
+"""Low-rank adapters (Hu et al. 2021, arXiv 2106.09685), by peft, inside a model that stays itself.
+
+    W' = W + (alpha / rank) B A        W frozen, A and B trained, B = 0 at the start
+
+A checkpoint holds the merged weights W' as any other, which every engine loads, and beside them the
+adapter alone in `adapter/`, from which training resumes and which vLLM takes as a LoRA.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from asymreinforce.errors import ConfigError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from asymreinforce.config import LoraConfig
+
+ADAPTER = "adapter"
+
+
+def attach(model: "PreTrainedModel", config: "LoraConfig", *, seed: int) -> None:
+    """Freeze a model's weights and put adapters into its linear layers, in fp32, A drawn by `seed`.
+
+    Raises `ConfigError` where it has none of the named ones.
+    """
+    import peft
+    import torch
+
+    assert config.rank is not None
+    settings = peft.LoraConfig(
+        r=config.rank,
+        lora_alpha=config.alpha if config.alpha is not None else 2 * config.rank,
+        target_modules=(
+            config.target_modules
+            if isinstance(config.target_modules, str)
+            else list(config.target_modules)
+        ),
+        task_type="CAUSAL_LM",
+    )
+    model.requires_grad_(False)
+    try:
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            peft.inject_adapter_in_model(settings, model)
+    except ValueError as error:
+        reason = str(error).split(". ")[0]
+        raise ConfigError(
+            f"train.lora.target_modules={config.target_modules!r} fits no layer of "
+            f"{type(model).__name__} ({reason}); 'all-linear' takes every linear layer"
+        ) from None
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
+
+
+def is_attached(model: "PreTrainedModel") -> bool:
+    """Tell whether a model has adapters."""
+    return getattr(model, "peft_config", None) is not None
+
+
+def merged(model: "PreTrainedModel") -> dict[str, Tensor]:
+    """Return the weights that a model without adapters would need to compute the same.
+
+    The model's own stay as they are: W' - BA is not W in floating point.
+    """
+    adapted: dict[str, Any] = {
+        f"{name}.": module for name, module in model.named_modules() if hasattr(module, "lora_A")
+    }
+    found: dict[str, Tensor] = {}
+    for name, tensor in model.state_dict().items():
+        owner = next((prefix for prefix in adapted if name.startswith(prefix)), None)
+        if owner is None:
+            found[name] = tensor
+        elif name == f"{owner}base_layer.weight":
+            delta = adapted[owner].get_delta_weight("default")
+            found[f"{owner}weight"] = (tensor.float() + delta.float()).to(tensor.dtype)
+        elif name.startswith(f"{owner}base_layer."):
+            found[name.replace(f"{owner}base_layer.", owner)] = tensor
+    return found
+
+
+def save(model: "PreTrainedModel", directory: Path) -> None:
+    """Write the adapter in peft's own format."""
+    import peft
+    from safetensors.torch import save_file
+
+    directory.mkdir()
+    tensors = peft.get_peft_model_state_dict(model, save_embedding_layers=False)
+    prefixed = {f"base_model.model.{k}": v.contiguous() for k, v in tensors.items()}
+    save_file(prefixed, directory / "adapter_model.safetensors", metadata={"format": "pt"})
+    configs: Any = model.peft_config
+    configs["default"].save_pretrained(str(directory))
+
+
+def restore(model: "PreTrainedModel", directory: Path) -> None:
+    """Put a saved adapter's weights into a model to which `attach` gave the same layers."""
+    import peft
+    from safetensors.torch import load_file
+
+    tensors = load_file(directory / "adapter_model.safetensors")
+    own = {name.removeprefix("base_model.model."): tensor for name, tensor in tensors.items()}
+    peft.set_peft_model_state_dict(model, own)

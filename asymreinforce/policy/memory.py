@@ -1,0 +1,62 @@
+"""What makes a step fit its device: shorter rows when memory runs out, recomputed activations."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
+import torch
+
+from asymreinforce.errors import TrainingError
+from asymreinforce.progress import say
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from asymreinforce.policy.trainer import Trainer
+
+Result = TypeVar("Result")
+
+FEWEST_TOKENS = 64
+"""Rows are not halved below this: one sequence is longer by then."""
+
+
+def halving(trainer: "Trainer", accumulate: Callable[[], Result]) -> Result:
+    """Make a step's gradient; out of memory, halve the tokens of a row, say so, and try again.
+
+    The smaller budget stays for the steps to come. Raises `TrainingError` where even short rows do
+    not fit.
+    """
+    while True:
+        try:
+            return accumulate()
+        except torch.OutOfMemoryError as error:
+            reason = str(error).split(".")[0]
+        # outside of the handler, whose traceback would keep the tensors of the failed step alive
+        trainer.scorer.free()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        halved = trainer.tokens_per_micro_batch // 2
+        if halved < FEWEST_TOKENS:
+            raise TrainingError(
+                f"out of memory with rows of {trainer.tokens_per_micro_batch} tokens ({reason}); "
+                "set train.activation_checkpointing=true or train.lora.rank, use a larger device, "
+                "or leave out the longest completions (sampling.max_tokens)"
+            )
+        trainer.tokens_per_micro_batch = halved
+        say(
+            f"out of memory: rows of {halved} tokens from here on "
+            f"(train.tokens_per_micro_batch={halved} starts so)"
+        )
+
+
+def checkpoint_activations(model: "PreTrainedModel") -> None:
+    """Keep the input of each layer alone, and compute the layer again to go backward."""
+    model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    model.enable_input_require_grads()  # frozen embeddings would cut the graph before the layers
+
+
+def compile_layers(model: "PreTrainedModel") -> None:
+    """Compile each decoder layer, for rows of any length; attention inside stays as it is."""
+    names = set(model._no_split_modules or ())
+    for module in model.modules():
+        if type(module).__name__ in names:
+            module.compile(dynamic=True)
