@@ -54,6 +54,21 @@ def init(settings: Settings = None) -> None:
     _run("init_job", settings)
 
 
+@app.command("import", context_settings=HYDRA)
+def import_(settings: Settings = None) -> None:
+    """Bring in rollouts from elsewhere; score, train and sweep go on with the same settings.
+
+    asymrl import name=mine source.path=rollouts.jsonl task.grader=gsm8k policy.context=2048
+
+    asymrl import name=mine source.path=completions/ source.format=trl   also verl, lm_eval
+
+    asymrl import name=mine source.path=a.parquet source.columns.completion=answer_text
+
+    Several policies in one file, with or without log-probabilities, rewards or token ids.
+    """
+    _run("import_job", settings)
+
+
 @app.command(context_settings=HYDRA)
 def generate(settings: Settings = None) -> None:
     """Sample rollouts of the frozen behaviour policy, with log-probabilities.
