@@ -117,6 +117,11 @@ class Columns:
         name = next((name for name in names if look_up(values, name) is not None), "")
         return name in self._whole
 
+    @property
+    def has_seen_rows(self) -> bool:
+        """Whether any record was looked at."""
+        return bool(self._seen)
+
     def require(self, where: str) -> None:
         """Raise `InputError` where a column that was named is in no row, or a needed one is."""
         has = ", ".join(self._seen) or "none"

@@ -22,13 +22,13 @@ def import_rollouts(config: ExperimentConfig, *, checkpoint: Path) -> Stores:
     then. `ConfigError` where the file's ending or a setting does not say how to read it.
     """
     found = stores(config, checkpoint=checkpoint)
+    files.remove_leftovers(files.make_directory(config.directory / "rollouts"))
     if found.prompts.is_complete() and found.rollouts.is_complete() and _verdicts_done(found):
         say(f"import: complete, nothing to do ({found.rollouts.directory})")
         return found
     notes = Problems()
     encoder = Encoder(checkpoint, config, notes=notes)
     columns = Columns(config.source)
-    files.remove_leftovers(files.make_directory(config.directory / "rollouts"))
     with gathering(config.directory / "rollouts") as gathered:
         gather(gathered, config, encoder, columns, notes)
         facts = publish(gathered, config, found)

@@ -30,7 +30,8 @@ def gather(
     source, problems, count = config.source, Problems(), 0
     paths = files_of(source)
     wanted_filter: list[str] = [source.filter] if source.filter else []
-    with bar("read", total=records_in(paths), unit="rows") as advance:
+    total = records_in(paths)
+    with bar("read", total=total, unit="rows") as advance:
         for record in records(paths, problems):
             count += 1
             if source.format == "lm_eval" and _of_another_filter(record, wanted_filter):
@@ -46,10 +47,15 @@ def gather(
                     problems.add(str(error), row.place)
             advance(1)
     where = str(source.path)
-    problems.refuse(where, rows=count, advice=ADVICE)
+    if source.filter and count and not columns.has_seen_rows:
+        raise InputError(
+            f"{where}: no row is of the filter {source.filter!r}; leave source.filter out"
+        )
+    if columns.has_seen_rows:
+        columns.require(where)
+    problems.refuse(where, rows=max(total, count), advice=ADVICE)
     if not count:
         raise InputError(f"{where}: holds no rows")
-    columns.require(where)
     _require_golds(gathered, where)
 
 
