@@ -36,7 +36,8 @@ BIAS = 0.005
 """Warn beyond these; where both compute alike in fp32, all are below 1e-4."""
 
 GUESSING = 0.8
-"""Of -log V: mean log pi beyond it means that the tokens say nothing to pi."""
+LIKELY_TO_ENGINE = -1.0
+"""Another tokenizer: mean log pi is below the first times -log V, and mean d below the second."""
 FITS = 0.2
 """A temperature is the cause where it leaves at most this share of the mean difference."""
 TAIL_TOKENS = 10.0
@@ -140,14 +141,13 @@ def causes(found: Mismatch, traces: Evidence) -> list[str]:
     """Name the likely causes of a difference, each with its trace; empty where there is none."""
     if not differs(found):
         return _unadjusted(traces)
-    if found.mean_logp < -GUESSING * math.log(traces.vocabulary):
+    if named := [*_temperature(traces), *_truncation(found, traces)]:
+        return named
+    if _guesses(found, traces):
         return [
             "another tokenizer or prompt template: a token has probability "
             f"{math.exp(found.mean_logp):.2g}, by guessing it would be {1 / traces.vocabulary:.2g}"
         ]
-    named = [*_temperature(traces), *_truncation(found, traces)]
-    if named:
-        return named
     if found.mean_difference <= NOISE and abs(found.bias) <= NOISE_BIAS * found.mean_difference:
         return [
             "dtype or kernels: differences are small and as often above as below; one of the two "
@@ -190,6 +190,13 @@ def _truncation(found: Mismatch, traces: Evidence) -> list[str]:
             "lower ones, as if the mass of tokens left out had been shared among those kept"
         ]
     return []
+
+
+def _guesses(found: Mismatch, traces: Evidence) -> bool:
+    """Tell whether tokens that the engine found likely say nothing to pi."""
+    return (
+        found.mean_logp < -GUESSING * math.log(traces.vocabulary) and found.bias < LIKELY_TO_ENGINE
+    )
 
 
 def _tail_is_empty(traces: Evidence) -> bool:
