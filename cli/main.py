@@ -11,6 +11,8 @@ from typing import Annotated, Any
 
 import typer
 
+from cli.inspect_command import inspect
+
 app = typer.Typer(
     name="asymrl",
     no_args_is_help=True,
@@ -176,6 +178,9 @@ def bandit(settings: Settings = None) -> None:
     from cli.bridge import run_hydra
 
     run_hydra(bandit_job, hydra_overrides(settings or []), config_name="bandit")
+
+
+app.command()(inspect)
 
 
 @app.command()

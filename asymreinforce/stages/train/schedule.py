@@ -39,11 +39,14 @@ class Schedule(NamedTuple):
         ]
 
 
-def schedule_of(config: ExperimentConfig, *, prompts: int, prompts_per_step: int) -> Schedule:
-    """Return the schedule on a set of `prompts` prompts.
+def schedule_of(
+    config: ExperimentConfig, *, prompts: int, prompts_per_step: int | None = None
+) -> Schedule:
+    """Return the schedule on a set of `prompts` prompts; so many make a step, or as settings say.
 
     Raises `InputError` where they make less than one step.
     """
+    prompts_per_step = prompts_per_step or config.prompts_per_step
     steps = config.optim.steps or prompts * config.optim.epochs // prompts_per_step
     if not steps:
         raise InputError(
