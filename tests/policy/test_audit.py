@@ -15,7 +15,8 @@ from asymreinforce.config import EngineConfig, PolicyConfig, SamplingConfig
 from asymreinforce.engines.transformers_engine import TransformersEngine
 from asymreinforce.policy.audit import Audit, audit
 from asymreinforce.policy.checkpoint import load_model, load_tokenizer
-from asymreinforce.policy.layout import Sequences
+from asymreinforce.policy.logps import Scorer
+from asymreinforce.policy.packing import Sequences
 from asymreinforce.tasks import cups
 
 
@@ -48,7 +49,7 @@ def draw(policy: Path, *, dtype: str = "float32", **sampling: float) -> Drawn:
 
 
 def audited(policy: Path, drawn: Drawn) -> Audit:
-    return audit(load_model(policy), drawn.sequences, drawn.logps, tokens=2048)
+    return audit(Scorer(load_model(policy)), drawn.sequences, drawn.logps, tokens=2048)
 
 
 def causes_of(policy: Path, drawn: Drawn) -> list[str]:
@@ -93,7 +94,7 @@ def test_another_checkpoint_is_found(tmp_path: Path, random_policy: Path, own: D
     with torch.no_grad():
         for parameter in model.parameters():
             parameter += 0.05 * parameter.std() * torch.randn(parameter.shape, generator=generator)
-    found = audit(model, own.sequences, own.logps, tokens=2048)
+    found = audit(Scorer(model), own.sequences, own.logps, tokens=2048)
     (cause,) = causes(*found)
     assert cause.startswith("another checkpoint")
     assert f"about {-found.found.bias:.3g} nats" in cause

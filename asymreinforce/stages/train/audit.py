@@ -4,26 +4,22 @@ A warning, never an error: AsymRE needs no log-probabilities. What compares pi w
 objectives, effective sample size) is only as good as they are.
 """
 
-from typing import TYPE_CHECKING
-
 from asymreinforce.algorithm.mismatch import causes
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.data import files
 from asymreinforce.data.rollouts import ScoredRollouts
 from asymreinforce.data.store import Store
 from asymreinforce.policy.audit import audit
-from asymreinforce.policy.layout import Sequences
+from asymreinforce.policy.packing import Sequences
+from asymreinforce.policy.trainer import Trainer
 from asymreinforce.progress import say
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 NAME = "mismatch.json"
 """Beside the arm's shards; it determines nothing, so it has no receipt."""
 
 
 def audit_start(
-    config: ExperimentConfig, model: "PreTrainedModel", scored: ScoredRollouts, store: Store
+    config: ExperimentConfig, trainer: Trainer, scored: ScoredRollouts, store: Store
 ) -> None:
     """Audit a few hundred rollouts with the model as it starts; print and publish what it finds."""
     if not config.train.audit_rollouts:
@@ -34,10 +30,10 @@ def audit_start(
         files.publish_json(store.directory / NAME, {"rollouts": 0})
         return
     found, traces = audit(
-        model,
+        trainer.scorer,
         Sequences(behaviour.prompts, behaviour.completions),
         behaviour.logps,
-        tokens=config.train.tokens_per_micro_batch,
+        tokens=trainer.tokens_per_micro_batch,
     )
     named = causes(found, traces)
     report = {**found._asdict(), "causes": named}

@@ -177,7 +177,7 @@ class Run:
         torch.manual_seed(self._config.seed)  # a fresh process has a random one, and it is saved
         measured = self._slice.measure(self._trainer)
         self._behaviour_logps_B = measured.logps_B
-        audit_start(self._config, self._trainer.model, self._scored, self._store)
+        audit_start(self._config, self._trainer, self._scored, self._store)
         start = {"step": 0, "sequences": 0, "skipped_sequences": 0}
         self._pending = [start | self._slice.metrics(measured, measured.logps_B) | self._check(0)]
 
