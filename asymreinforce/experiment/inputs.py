@@ -130,7 +130,7 @@ def run_score(config: ExperimentConfig) -> Store:
         parent=config.directory / "verdicts",
         grader=config.task.grader,
         reward=config.reward,
-        samples=config.sampling.samples_per_prompt,
+        samples=None if config.is_foreign else config.sampling.samples_per_prompt,
         pinned=config.pins.verdicts,
     )
     say(scored.facts.line)

@@ -102,7 +102,7 @@ def score(
         reward=reward,
         pinned=pinned,
     )
-    k = samples_of(rollouts) if has_own_groups(rollouts) else samples or samples_of(rollouts)
+    k = samples or samples_of(rollouts)
     scale = reward.model_dump(include=SCALE)
     shards = {*first_shards(rollouts, samples=k), *store.planned}
     # Chunk after chunk, so that the gold answers of a chunk are looked up once.
