@@ -1,4 +1,4 @@
-"""The base of every part of the configuration."""
+"""What every part of the configuration is built on."""
 
 from pydantic import BaseModel, ConfigDict
 
