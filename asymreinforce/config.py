@@ -8,18 +8,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from asymreinforce.errors import ConfigError
+from asymreinforce.settings import Settings
+from asymreinforce.source import SourceConfig
 
 Reference = Literal["group_mean", "leave_one_out", "dataset_mean", "zero"]
 Split = Literal["train", "validation", "held_out"]
-
-
-class Settings(BaseModel):
-    """A frozen part of the configuration in which unknown keys are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class TaskConfig(Settings):
@@ -199,6 +195,7 @@ class TrainConfig(Settings):
     diagnostics_every: int = Field(10, ge=1, description="steps")
     slice_prompts: int = Field(64, ge=1, description="prompts of the fixed diagnostic slice")
     validation_prompts: int = Field(0, ge=0, description="prompts that choose the best checkpoint")
+    audit_rollouts: int = Field(256, ge=0, description="rollouts of the mismatch audit; 0 for none")
 
 
 class TrackerConfig(Settings):
@@ -235,6 +232,7 @@ class ExperimentConfig(Settings):
     baseline_reference: Reference = "group_mean"
     seed: int = Field(0, ge=0, description="seed of training: data order, and whatever it draws")
     task: TaskConfig
+    source: SourceConfig = SourceConfig()
     policy: PolicyConfig
     engine: EngineConfig
     sampling: RolloutConfig
@@ -253,6 +251,11 @@ class ExperimentConfig(Settings):
         return self.runs_dir / self.name
 
     @property
+    def is_foreign(self) -> bool:
+        """Whether rollouts come from elsewhere; their groups are of the sizes that they come in."""
+        return self.source.path is not None
+
+    @property
     def prompts_per_step(self) -> int:
         """Whole groups in an optimizer step."""
         return self.optim.trajectories_per_step // self.sampling.samples_per_prompt
@@ -260,7 +263,9 @@ class ExperimentConfig(Settings):
     @model_validator(mode="after")
     def steps_hold_whole_groups(self) -> Self:
         """A group is never cut: its mean is its reference."""
-        if self.optim.trajectories_per_step % self.sampling.samples_per_prompt:
+        if not self.is_foreign and (
+            self.optim.trajectories_per_step % self.sampling.samples_per_prompt
+        ):
             raise ValueError(
                 f"optim.trajectories_per_step ({self.optim.trajectories_per_step}) must be a "
                 f"multiple of sampling.samples_per_prompt ({self.sampling.samples_per_prompt})"
@@ -270,7 +275,8 @@ class ExperimentConfig(Settings):
     @model_validator(mode="after")
     def leave_one_out_needs_two_samples(self) -> Self:
         """Without the sample itself, a group of one has no mean."""
-        if self.baseline_reference == "leave_one_out" and self.sampling.samples_per_prompt < 2:
+        alone = self.sampling.samples_per_prompt < 2 and not self.is_foreign
+        if self.baseline_reference == "leave_one_out" and alone:
             raise ValueError("baseline_reference=leave_one_out needs sampling.samples_per_prompt>1")
         return self
 

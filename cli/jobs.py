@@ -36,6 +36,14 @@ def init_job(cfg: DictConfig) -> None:
     say(f"behaviour policy: {checkpoint}")
 
 
+def import_job(cfg: DictConfig) -> None:
+    """asymrl import."""
+    from asymreinforce.experiment import foreign
+
+    config = config_of(cfg)
+    foreign.say_imported(config, foreign.run_import(config))
+
+
 def generate_job(cfg: DictConfig) -> None:
     """asymrl generate."""
     from asymreinforce.experiment import inputs

@@ -11,6 +11,8 @@ from typing import Annotated, Any
 
 import typer
 
+from cli.inspect_command import inspect
+
 app = typer.Typer(
     name="asymrl",
     no_args_is_help=True,
@@ -52,6 +54,21 @@ def init(settings: Settings = None) -> None:
     asymrl init model=checkpoint policy.source=DIR   a Hugging Face checkpoint
     """
     _run("init_job", settings)
+
+
+@app.command("import", context_settings=HYDRA)
+def import_(settings: Settings = None) -> None:
+    """Bring in rollouts from elsewhere; score, train and sweep go on with the same settings.
+
+    asymrl import name=mine source.path=rollouts.jsonl task.grader=gsm8k policy.context=2048
+
+    asymrl import name=mine source.path=completions/ source.format=trl   also verl, lm_eval
+
+    asymrl import name=mine source.path=a.parquet source.columns.completion=answer_text
+
+    Several policies in one file, with or without log-probabilities, rewards or token ids.
+    """
+    _run("import_job", settings)
 
 
 @app.command(context_settings=HYDRA)
@@ -161,6 +178,9 @@ def bandit(settings: Settings = None) -> None:
     from cli.bridge import run_hydra
 
     run_hydra(bandit_job, hydra_overrides(settings or []), config_name="bandit")
+
+
+app.command()(inspect)
 
 
 @app.command()

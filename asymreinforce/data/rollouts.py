@@ -1,9 +1,10 @@
 """Reading rollouts with their verdicts, chunk by chunk, in a seeded order.
 
-A set of rollouts is cut both ways: shard `s003-p00012` holds block 3 of the samples of chunk 12 of
+A generated set is cut both ways: shard `s003-p00012` holds block 3 of the samples of chunk 12 of
 the prompts. A *chunk* (all blocks of the same prompts) is the unit of reading: it holds whole
 groups, and memory holds one or two at a time, whatever the size of the set. The order of an epoch
-permutes the chunks and then the prompts of each; every arm of a sweep reads the same order.
+permutes the chunks and then the prompts of each; every arm of a sweep reads the same order. A set
+from elsewhere has one block, in which the groups of a chunk are of the sizes that they came in.
 
 Shapes: B sequences.
 """
@@ -21,6 +22,8 @@ from asymreinforce.data import contracts
 from asymreinforce.data.store import Store
 from asymreinforce.errors import InputError
 
+MOST_SHARDS = 8
+"""Shards that are searched for rollouts with log-probabilities."""
 VERDICT_COLUMNS = ["prompt_id", "sample", "status", "score", "truncated"]
 
 
@@ -29,11 +32,19 @@ def shard_name(*, block: int, chunk: int) -> str:
     return f"rollouts-s{block:03d}-p{chunk:05d}.parquet"
 
 
+def has_own_groups(rollouts: Store) -> bool:
+    """Tell whether groups are of the sizes that they came in: rollouts from elsewhere."""
+    return "sampling" not in rollouts.identity
+
+
 def first_shards(rollouts: Store, *, samples: int) -> list[str]:
     """Name the shards that hold the first `samples` samples of every prompt of a set.
 
-    Raises `InputError` where the set was never planned to hold so many.
+    Of rollouts from elsewhere all are used. Raises `InputError` where the set was never planned to
+    hold so many.
     """
+    if has_own_groups(rollouts):
+        return list(rollouts.planned)
     blocks = math.ceil(samples / int(rollouts.identity["sampling"]["samples_per_block"]))
     chunks = sorted({name.split("-p")[1].split(".")[0] for name in rollouts.planned})
     names = [shard_name(block=b, chunk=int(c)) for b in range(blocks) for c in chunks]
@@ -44,6 +55,14 @@ def first_shards(rollouts: Store, *, samples: int) -> list[str]:
             f"with sampling.samples_per_prompt={samples}"
         )
     return names
+
+
+class Behaviour(NamedTuple):
+    """Rollouts with what their own policy's engine said of their tokens."""
+
+    prompts: list[np.ndarray]
+    completions: list[np.ndarray]
+    logps: list[np.ndarray]
 
 
 class Rows(NamedTuple):
@@ -98,12 +117,14 @@ def concatenate(parts: list[Rows]) -> Rows:
 class ScoredRollouts:
     """A set of rollouts and the verdicts on it, of which the first `samples` of a prompt are used.
 
+    Rollouts from elsewhere come in groups of any size (`samples` is None then), and all are used.
     Raises `InputError` where a shard is missing or damaged, or where the verdicts are of other
     rollouts.
     """
 
     def __init__(self, rollouts: Store, verdicts: Store, *, samples: int):
-        self._rollouts, self._verdicts, self.samples = rollouts, verdicts, samples
+        self._rollouts, self._verdicts = rollouts, verdicts
+        self.samples = None if has_own_groups(rollouts) else samples
         if verdicts.identity.get("rollouts") != rollouts.hash:
             raise InputError(
                 f"{verdicts.directory}: holds verdicts on other rollouts than "
@@ -133,6 +154,17 @@ class ScoredRollouts:
     def prompts(self) -> int:
         """The number of prompts of the set."""
         return sum(self.prompts_in(chunk) for chunk in self.chunks)
+
+    def prompts_per_step(self, trajectories: int) -> int:
+        """Return how many whole groups make a step of `trajectories` sequences.
+
+        Where groups differ in size, so many of the mean size do: a step of the same number of
+        prompts, in which the number of sequences varies.
+        """
+        if self.samples is not None:
+            return trajectories // self.samples
+        rows = sum(self._rows_of(name) for name in self.shards)
+        return max(1, round(trajectories * self.prompts / rows))
 
     def verdict_columns(self) -> Iterator[pa.Table]:
         """Yield the verdicts in use, a chunk at a time, without the rollouts themselves."""
@@ -217,7 +249,27 @@ class ScoredRollouts:
             parts.append(contracts.read(path, contracts.VERDICTS, columns=VERDICT_COLUMNS))
         return self._first_samples(pa.concat_tables(parts))
 
+    def behaviour(self, *, rollouts: int) -> "Behaviour":
+        """Return the first rollouts that have log-probabilities, at most so many; maybe none."""
+        parts: list[pa.Table] = []
+        columns = ["prompt_token_ids", "completion_token_ids", "behaviour_logps"]
+        for name in self.shards[:MOST_SHARDS]:
+            path = self._rollouts.path(name)
+            rows = contracts.read(path, contracts.ROLLOUTS, columns=columns)
+            rows = rows.filter(pc.is_valid(rows.column("behaviour_logps")))
+            parts.append(rows.slice(0, rollouts - sum(map(len, parts))))
+            if sum(map(len, parts)) >= rollouts:
+                break
+        found = pa.concat_tables(parts).combine_chunks()
+        return Behaviour(*(_token_lists(found.column(name)) for name in columns))
+
+    def _rows_of(self, name: str) -> int:
+        receipt = self._rollouts.receipt(name)
+        return int(receipt.facts["rows"]) if receipt else 0
+
     def _first_samples(self, table: pa.Table) -> pa.Table:
+        if self.samples is None:
+            return table.combine_chunks()
         return table.filter(pc.less(table.column("sample"), self.samples)).combine_chunks()
 
 

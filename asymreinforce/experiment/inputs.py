@@ -14,7 +14,8 @@ from asymreinforce.data.rollouts import ScoredRollouts, first_shards
 from asymreinforce.data.store import Store
 from asymreinforce.engines import open_engine
 from asymreinforce.engines.protocol import Engine
-from asymreinforce.errors import InputError
+from asymreinforce.errors import ConfigError, InputError
+from asymreinforce.experiment import foreign
 from asymreinforce.experiment.refusal import traceless
 from asymreinforce.policy.checkpoint import fingerprint
 from asymreinforce.progress import say
@@ -47,6 +48,9 @@ def init(config: ExperimentConfig) -> tuple[Path, Store]:
 
     Raises `InputError` where there is no checkpoint at `policy.source`; no prompt is written then.
     """
+    if config.is_foreign:
+        prompts = foreign.run_import(config).prompts
+        return find_init(config)[0], prompts
     policy = policy_store(config.policy, config.directory / "policy", threads=config.train.threads)
     with traceless(policy):
         checkpoint = make_policy(config, config.directory / "policy")
@@ -58,17 +62,27 @@ def init(config: ExperimentConfig) -> tuple[Path, Store]:
 
 def find_init(config: ExperimentConfig) -> tuple[Path, Store]:
     """Return what `init` made; raise `InputError` where it did not run."""
+    if config.is_foreign:
+        checkpoint = find_policy(config)
+        return checkpoint, foreign.find_imported(config, checkpoint=checkpoint).prompts
     prompts = prompt_store(config.task, config.directory / "prompts", pinned=config.pins.prompts)
     _require(prompts, "prompts", "init")
+    return find_policy(config), prompts
+
+
+def find_policy(config: ExperimentConfig) -> Path:
+    """Return the behaviour policy's checkpoint; raise `InputError` where `init` did not run."""
     if config.policy.source != "embedded":
-        return make_policy(config, config.directory / "policy"), prompts
+        return make_policy(config, config.directory / "policy")
     policy = policy_store(config.policy, config.directory / "policy", threads=config.train.threads)
-    _require(policy, "behaviour policy", "init")
-    return policy.path(CHECKPOINT), prompts
+    _require(policy, "behaviour policy", "import" if config.is_foreign else "init")
+    return policy.path(CHECKPOINT)
 
 
 def run_generate(config: ExperimentConfig, *, engine: Engine | None = None) -> Store:
     """Generate rollouts with the configured engine, or with one that runs already."""
+    if config.is_foreign:
+        raise ConfigError("source.path is set: rollouts are imported ('asymrl import'), none made")
     checkpoint, prompts = find_init(config)
     parent = config.directory / "rollouts"
     opened = (
@@ -89,6 +103,11 @@ def run_generate(config: ExperimentConfig, *, engine: Engine | None = None) -> S
 def find_rollouts(config: ExperimentConfig) -> tuple[Path, Store, Store]:
     """Return checkpoint, prompts and rollouts; raise `InputError` where a stage did not run."""
     checkpoint, prompts = find_init(config)
+    if config.is_foreign:
+        rollouts = foreign.find_imported(config, checkpoint=checkpoint).rollouts
+        _require(rollouts, "rollouts", "import")
+        foreign.require_groups(config, rollouts)
+        return checkpoint, prompts, rollouts
     with open_engine(config.engine, config.policy, log=engine_log(config)) as engine:
         rollouts = rollout_store(
             config,
@@ -111,7 +130,7 @@ def run_score(config: ExperimentConfig) -> Store:
         parent=config.directory / "verdicts",
         grader=config.task.grader,
         reward=config.reward,
-        samples=config.sampling.samples_per_prompt,
+        samples=None if config.is_foreign else config.sampling.samples_per_prompt,
         pinned=config.pins.verdicts,
     )
     say(scored.facts.line)
@@ -121,7 +140,19 @@ def run_score(config: ExperimentConfig) -> Store:
 def find(config: ExperimentConfig) -> Inputs:
     """Return what training reads; raise `InputError` that names the stage which did not run."""
     checkpoint, prompts, rollouts = find_rollouts(config)
-    verdicts = verdict_store(
+    verdicts = find_verdicts(config, checkpoint=checkpoint, prompts=prompts, rollouts=rollouts)
+    samples = config.sampling.samples_per_prompt
+    _require(verdicts, "verdicts", "score", shards=first_shards(rollouts, samples=samples))
+    return Inputs(checkpoint, prompts, ScoredRollouts(rollouts, verdicts, samples=samples))
+
+
+def find_verdicts(
+    config: ExperimentConfig, *, checkpoint: Path, prompts: Store, rollouts: Store
+) -> Store:
+    """Return the store of the verdicts that train: the grader's, or those that were imported."""
+    if config.is_foreign and foreign.trains_on_imported_verdicts(config, rollouts):
+        return foreign.find_imported(config, checkpoint=checkpoint).verdicts
+    return verdict_store(
         rollouts=rollouts,
         prompts=prompts.path("train.parquet"),
         parent=config.directory / "verdicts",
@@ -129,16 +160,16 @@ def find(config: ExperimentConfig) -> Inputs:
         reward=config.reward,
         pinned=config.pins.verdicts,
     )
-    samples = config.sampling.samples_per_prompt
-    _require(verdicts, "verdicts", "score", shards=first_shards(rollouts, samples=samples))
-    return Inputs(checkpoint, prompts, ScoredRollouts(rollouts, verdicts, samples=samples))
 
 
 def prepare(config: ExperimentConfig) -> Inputs:
     """Do whatever is missing of init, generate and score; what is there is left alone."""
     init(config)
-    run_generate(config)
-    run_score(config)
+    if not config.is_foreign:
+        run_generate(config)
+        run_score(config)
+    elif not foreign.trains_on_imported_verdicts(config, find_rollouts(config)[2]):
+        run_score(config)
     return find(config)
 
 

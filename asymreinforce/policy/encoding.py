@@ -33,8 +33,7 @@ def encode_prompts(
         questions.column("question").to_pylist(),
         strict=True,
     ):
-        prompt = config.task.template.replace("{question}", text)
-        tokens: list[int] = tokenizer.encode(prompt, split_special_tokens=True)
+        tokens = encode_question(text, tokenizer, config)
         if not tokens or len(tokens) > room:
             raise InputError(
                 f"prompt {prompt_id} has {len(tokens)} tokens; between 1 and {room} fit a context "
@@ -43,6 +42,15 @@ def encode_prompts(
             )
         encoded.append(tokens)
     return encoded
+
+
+def encode_question(
+    text: str, tokenizer: "PreTrainedTokenizerBase", config: ExperimentConfig
+) -> list[int]:
+    """Tokenize one question in the task's template."""
+    prompt = config.task.template.replace("{question}", text)
+    tokens: list[int] = tokenizer.encode(prompt, split_special_tokens=True)
+    return tokens
 
 
 def texts(completions: list[Completion], tokenizer: "PreTrainedTokenizerBase") -> list[str]:

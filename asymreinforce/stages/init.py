@@ -84,7 +84,7 @@ def make_policy(config: ExperimentConfig, parent: Path) -> Path:
     policy = config.policy
     if policy.source != "embedded":
         return _existing_checkpoint(policy)
-    if config.task.name != "cups":
+    if config.task.name != "cups" and not config.is_foreign:
         raise ConfigError("policy.source=embedded answers task=cups alone; name a checkpoint")
     store = policy_store(policy, parent, threads=config.train.threads)
     store.plan([CHECKPOINT])

@@ -23,7 +23,7 @@ from asymreinforce.config import RewardConfig
 from asymreinforce.data import contracts, files
 from asymreinforce.data.contracts import UNJUDGED
 from asymreinforce.data.provenance import provenance
-from asymreinforce.data.rollouts import ScoredRollouts, first_shards
+from asymreinforce.data.rollouts import ScoredRollouts, first_shards, has_own_groups
 from asymreinforce.data.store import Store
 from asymreinforce.errors import InputError
 from asymreinforce.progress import Advance, bar, say
@@ -155,7 +155,9 @@ def facts_of(store: Store) -> ScoreFacts:
 
 
 def samples_of(rollouts: Store) -> int:
-    """Return how many samples of each prompt a set of rollouts is planned to hold."""
+    """Return how many samples of each prompt a set of rollouts is planned to hold, at most."""
+    if has_own_groups(rollouts):
+        return int(rollouts.facts["largest_group"])
     blocks = {name.split("-")[1] for name in rollouts.planned}
     return len(blocks) * int(rollouts.identity["sampling"]["samples_per_block"])
 

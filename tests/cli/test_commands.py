@@ -7,7 +7,11 @@ import pytest
 from cli.main import app
 from tests.cli.commands import asymrl
 
-CALLBACKS = {c.callback.__name__: c.callback for c in app.registered_commands if c.callback}
+CALLBACKS = {
+    command.name or command.callback.__name__: command.callback
+    for command in app.registered_commands
+    if command.callback
+}
 COMMANDS = list(CALLBACKS)
 
 

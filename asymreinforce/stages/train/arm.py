@@ -18,7 +18,7 @@ from asymreinforce.stages.train.run import Run, Validate
 Log = Callable[[dict[str, Any]], None]
 
 REWARD_SCALE = ("correct", "incorrect", "correct_at", "no_answer", "truncated", "unjudged")
-NOT_IN_IDENTITY = {"keep_checkpoints"}
+NOT_IN_IDENTITY = {"keep_checkpoints", "audit_rollouts"}
 
 
 def arm_store(
@@ -30,7 +30,7 @@ def arm_store(
         "contract": contracts.METRICS.label,
         "policy": fingerprint(checkpoint),
         **scored.fingerprint(),
-        "samples_per_prompt": config.sampling.samples_per_prompt,
+        "samples_per_prompt": scored.samples,
         "baseline": config.baseline,
         "baseline_reference": config.baseline_reference,
         "seed": config.seed,
@@ -70,7 +70,7 @@ def train(
     started = time.monotonic()
     files.publish_json(store.directory / "config.json", config.model_dump(mode="json"))
     start = run.restore()
-    batches = scored.batches(prompts=config.prompts_per_step, seed=config.seed, start=start)
+    batches = scored.batches(prompts=run.prompts_per_step, seed=config.seed, start=start)
     label = f"train {config.algorithm.name} baseline={config.baseline:g} seed={config.seed}"
     try:
         with bar(label, total=run.schedule.steps, unit="steps", done=start) as advance:
@@ -87,6 +87,8 @@ def train(
 
 def warnings_on(config: ExperimentConfig) -> list[str]:
     """Return what a user should know of settings that are allowed and seldom meant."""
+    if config.is_foreign:
+        return []
     if config.sampling.samples_per_prompt == 1 and config.baseline_reference == "group_mean":
         return [
             "a group of one sample is its own mean, so every advantage is -baseline; raise "

@@ -25,6 +25,7 @@ from asymreinforce.policy.slice import Slice, mean_of
 from asymreinforce.policy.state import Position, load_state, save_state
 from asymreinforce.policy.trainer import Step, Trainer
 from asymreinforce.rewards.scale import Rewards, rewards, rewards_of
+from asymreinforce.stages.train.audit import audit_start
 from asymreinforce.stages.train.schedule import (
     metrics_shard,
     schedule_of,
@@ -53,7 +54,10 @@ class Run:
     ):
         self._config, self._checkpoint = config, checkpoint
         self._scored, self._store, self._validate = scored, store, validate
-        self.schedule = schedule_of(config, prompts=scored.prompts)
+        self.prompts_per_step = scored.prompts_per_step(config.optim.trajectories_per_step)
+        self.schedule = schedule_of(
+            config, prompts=scored.prompts, prompts_per_step=self.prompts_per_step
+        )
         self._pending: list[dict[str, Any]] = []
         self._position = Position(0, None, None)
         self._objective = linear(config.algorithm, baseline_reference=config.baseline_reference)
@@ -192,6 +196,7 @@ class Run:
         torch.manual_seed(self._config.seed)  # a fresh process has a random one, and it is saved
         measured = self._slice.measure(self._trainer)
         self._behaviour_logps_B = measured.logps_B
+        audit_start(self._config, self._trainer, self._scored, self._store)
         start = {"step": 0, "sequences": 0, "skipped_sequences": 0}
         self._pending = [start | self._slice.metrics(measured, measured.logps_B) | self._check(0)]
 
@@ -277,7 +282,9 @@ class Run:
         return Slice(
             Sequences(rows.prompts, rows.completions),
             correct_B=scale.correct_B[kept],
-            is_from_policy=sampling.temperature == 1 and sampling.top_p == 1,
+            is_from_policy=not self._config.is_foreign
+            and sampling.temperature == 1
+            and sampling.top_p == 1,
         )
 
     def _require_known_tokens(self, rows: Rows) -> None:

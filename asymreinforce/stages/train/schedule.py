@@ -39,15 +39,18 @@ class Schedule(NamedTuple):
         ]
 
 
-def schedule_of(config: ExperimentConfig, *, prompts: int) -> Schedule:
-    """Return the schedule on a set of `prompts` prompts.
+def schedule_of(
+    config: ExperimentConfig, *, prompts: int, prompts_per_step: int | None = None
+) -> Schedule:
+    """Return the schedule on a set of `prompts` prompts; so many make a step, or as settings say.
 
     Raises `InputError` where they make less than one step.
     """
-    steps = config.optim.steps or prompts * config.optim.epochs // config.prompts_per_step
+    prompts_per_step = prompts_per_step or config.prompts_per_step
+    steps = config.optim.steps or prompts * config.optim.epochs // prompts_per_step
     if not steps:
         raise InputError(
-            f"{prompts} prompts make no step of {config.prompts_per_step}; generate more "
+            f"{prompts} prompts make no step of {prompts_per_step}; generate more "
             "prompts, or lower optim.trajectories_per_step"
         )
     return Schedule(steps, config.train.checkpoint_every, config.train.keep_checkpoints)

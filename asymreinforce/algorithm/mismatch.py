@@ -1,0 +1,213 @@
+"""How far an engine's stored log-probabilities lie from those of the model that is to train.
+
+    d_t = log pi(y_t|x, y_<t) - log mu(y_t|x, y_<t)        0 where pi is mu and both compute alike
+
+and, where they differ, the likeliest cause. Each cause leaves a trace of its own:
+
+| cause              | trace                                                                  |
+| ------------------ | ---------------------------------------------------------------------- |
+| another tokenizer  | pi finds the tokens no likelier than by guessing: log pi near -log V   |
+| temperature        | at another temperature pi's log-probabilities are nearly the engine's  |
+| truncated sampling | mu is never below pi (its mass was shared out among what was kept), or |
+|                    | no token from pi's tail was drawn, where many should have been         |
+| dtype              | differences are small, and as often above as below                     |
+| another checkpoint | none of these                                                          |
+
+Shapes: C completion tokens of all rollouts end to end, B rollouts, K temperatures.
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from asymreinforce.algorithm.diagnostics import importance_weights
+
+RATIOS = (0.9, 1.1)
+TEMPERATURES = tuple(0.25 * 2 ** (k / 16) for k in range(65))
+"""0.25 to 4, 1 among them, each 4.4 percent above the last."""
+TAIL = 0.1
+"""The tail of a position: its least likely tokens, of at most this mass together."""
+
+OUTSIDE = 0.01
+P99_DIFFERENCE = 0.02
+BIAS = 0.005
+"""Warn beyond these; where both compute alike in fp32, all are below 1e-4."""
+
+GUESSING = 0.8
+LIKELY_TO_ENGINE = -1.0
+"""Another tokenizer: mean log pi is below the first times -log V, and mean d below the second."""
+FITS = 0.2
+"""A temperature is the cause where it leaves at most this share of the mean difference."""
+TAIL_TOKENS = 10.0
+EMPTY_TAIL = 0.1
+"""Truncated: of at least so many expected tail tokens at most this share was drawn."""
+ONE_SIDED = 0.98
+MOST_SHARED_OUT = 2.5
+"""Or: of sum |d| at least this share lies below 0, and the 99th percentile is at most this, in
+nats: what is kept has hardly less than a twelfth of the mass."""
+NOISE = 0.1
+NOISE_BIAS = 0.35
+"""dtype: mean |d| at most the first, and |mean d| at most this share of it."""
+
+
+class Mismatch(NamedTuple):
+    """The audit's figures; differences are of tokens, in nats."""
+
+    rollouts: int
+    tokens: int
+    mean_difference: float
+    """Mean of |d|."""
+    bias: float
+    """Mean of d; its negative estimates KL(mu || pi) a token."""
+    p99_difference: float
+    outside: float
+    """Share of tokens whose ratio pi/mu lies outside [0.9, 1.1]."""
+    effective_share: float
+    """Effective sample size of the rollouts' weights pi/mu, as a share of their number."""
+    mean_logp: float
+    """Mean of log pi over tokens."""
+
+
+class Evidence(NamedTuple):
+    """What tells causes apart, of some of the tokens."""
+
+    vocabulary: int
+    difference_K: tuple[float, ...]
+    """Mean |d| with pi at each of `TEMPERATURES`."""
+    tail_expected: float
+    """Tail tokens that sampling from pi, at the temperature that fits, would have drawn."""
+    tail_drawn: int
+
+
+def measure(logps_C: Tensor, behaviour_logps_C: Tensor, sequence_of_C: Tensor) -> Mismatch:
+    """Compare log pi with the engine's log mu of the same tokens; at least one token."""
+    difference_C = logps_C.double() - behaviour_logps_C.double()
+    size_C = difference_C.abs()
+    count = int(sequence_of_C.max()) + 1
+    sums_B = [
+        torch.zeros(count, dtype=torch.float64).index_add_(0, sequence_of_C, values_C.double())
+        for values_C in (behaviour_logps_C, logps_C)
+    ]
+    low, high = (math.log(ratio) for ratio in RATIOS)
+    outside_C = (difference_C < low) | (difference_C > high)
+    return Mismatch(
+        rollouts=count,
+        tokens=len(size_C),
+        mean_difference=float(size_C.mean()),
+        bias=float(difference_C.mean()),
+        p99_difference=float(size_C.sort().values[math.ceil(0.99 * len(size_C)) - 1]),
+        outside=float(outside_C.double().mean()),
+        effective_share=importance_weights(*sums_B).effective_share,
+        mean_logp=float(logps_C.double().mean()),
+    )
+
+
+def evidence(logits_CV: Tensor, targets_C: Tensor, behaviour_logps_C: Tensor) -> Evidence:
+    """Gather what tells causes apart from the logits of some tokens."""
+    difference_K = tuple(
+        float(
+            (
+                (logits_CV / temperature).log_softmax(-1).gather(1, targets_C[:, None])[:, 0]
+                - behaviour_logps_C
+            )
+            .abs()
+            .mean()
+        )
+        for temperature in TEMPERATURES
+    )
+    best = TEMPERATURES[difference_K.index(min(difference_K))]
+    probability_CV = (logits_CV / best).softmax(-1)
+    ordered_CV, rank_CV = probability_CV.sort(dim=-1)
+    tail_CV = ordered_CV.cumsum(-1) <= TAIL
+    in_tail_CV = torch.zeros_like(tail_CV).scatter_(1, rank_CV, tail_CV)
+    return Evidence(
+        vocabulary=logits_CV.shape[1],
+        difference_K=difference_K,
+        tail_expected=float((probability_CV * in_tail_CV).sum()),
+        tail_drawn=int(in_tail_CV.gather(1, targets_C[:, None]).sum()),
+    )
+
+
+def differs(found: Mismatch) -> bool:
+    """Tell whether the difference is worth a warning."""
+    return (
+        found.outside > OUTSIDE or found.p99_difference > P99_DIFFERENCE or abs(found.bias) > BIAS
+    )
+
+
+def causes(found: Mismatch, traces: Evidence) -> list[str]:
+    """Name the likely causes of a difference, each with its trace; empty where there is none."""
+    if not differs(found):
+        return _unadjusted(traces)
+    if named := [*_temperature(traces), *_truncation(found, traces)]:
+        return named
+    if _guesses(found, traces):
+        return [
+            "another tokenizer or prompt template: a token has probability "
+            f"{math.exp(found.mean_logp):.2g}, by guessing it would be {1 / traces.vocabulary:.2g}"
+        ]
+    if found.mean_difference <= NOISE and abs(found.bias) <= NOISE_BIAS * found.mean_difference:
+        return [
+            "dtype or kernels: differences are small and as often above as below; one of the two "
+            "computes in lower precision (or the checkpoint was trained a few steps further)"
+        ]
+    return [
+        "another checkpoint (or an adapter, or a prompt template): "
+        f"KL(mu || pi) is about {max(0.0, -found.bias):.3g} nats a token"
+    ]
+
+
+def _unadjusted(traces: Evidence) -> list[str]:
+    """Log-probabilities that fit, of tokens that were not drawn from them."""
+    if not _tail_is_empty(traces):
+        return []
+    return [
+        "temperature or truncated sampling, of which the stored log-probabilities know nothing: "
+        f"{_tail(traces)}"
+    ]
+
+
+def _temperature(traces: Evidence) -> list[str]:
+    place = traces.difference_K.index(min(traces.difference_K))
+    plain = traces.difference_K[TEMPERATURES.index(1.0)]
+    if TEMPERATURES[place] == 1.0 or traces.difference_K[place] > FITS * plain:
+        return []
+    return [
+        f"temperature: at {TEMPERATURES[place]:.2f} the mean difference falls from {plain:.3g} to "
+        f"{traces.difference_K[place]:.3g}"
+    ]
+
+
+def _truncation(found: Mismatch, traces: Evidence) -> list[str]:
+    if _tail_is_empty(traces):
+        return [f"truncated sampling (top-p, top-k or min-p): {_tail(traces)}"]
+    is_one_sided = -found.bias >= ONE_SIDED * found.mean_difference
+    if is_one_sided and found.p99_difference <= MOST_SHARED_OUT:
+        return [
+            "truncated sampling (top-p, top-k or min-p): the engine's probabilities are never the "
+            "lower ones, as if the mass of tokens left out had been shared among those kept"
+        ]
+    return []
+
+
+def _guesses(found: Mismatch, traces: Evidence) -> bool:
+    """Tell whether tokens that the engine found likely say nothing to pi."""
+    return (
+        found.mean_logp < -GUESSING * math.log(traces.vocabulary) and found.bias < LIKELY_TO_ENGINE
+    )
+
+
+def _tail_is_empty(traces: Evidence) -> bool:
+    return (
+        traces.tail_expected >= TAIL_TOKENS
+        and traces.tail_drawn <= EMPTY_TAIL * traces.tail_expected
+    )
+
+
+def _tail(traces: Evidence) -> str:
+    return (
+        f"{traces.tail_drawn} tokens were drawn from the least likely {TAIL:.0%}, where "
+        f"{traces.tail_expected:.0f} were to be expected"
+    )

@@ -1,0 +1,1 @@
+"""Rollouts from elsewhere: files -> records -> rows, checked, and brought together by prompt."""

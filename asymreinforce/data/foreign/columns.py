@@ -1,0 +1,155 @@
+"""Which column of a foreign file is what: the names that each format uses, and those a user gives.
+
+Names are tried in order, row by row, and the first that holds a value is taken.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from asymreinforce.errors import InputError
+from asymreinforce.source import SourceColumns, SourceConfig
+
+Names = Mapping[str, tuple[str, ...]]
+
+GENERIC: Names = {
+    "prompt_id": ("prompt_id", "problem_id", "question_id"),
+    "question": ("question", "problem", "prompt"),
+    "prompt_token_ids": ("prompt_token_ids", "prompt_ids"),
+    "gold_answer": ("gold_answer", "gold", "ground_truth", "answer"),
+    "policy": ("policy", "model"),
+    "sample": ("sample", "sample_index", "sample_id"),
+    "completion": ("completion", "response", "output", "text", "completions", "responses"),
+    "completion_token_ids": ("completion_token_ids", "completion_ids", "response_ids"),
+    "logps": ("behaviour_logps", "logps", "logprobs", "completion_logprobs"),
+    "reward": ("reward", "score", "is_correct", "correct"),
+    "finish_reason": ("finish_reason", "truncated", "is_truncated"),
+    "level": ("level", "difficulty"),
+    "subject": ("subject", "type"),
+    "metadata": ("metadata",),
+}
+"""Files of no particular program, and rollouts of this software's own contract."""
+
+TRL: Names = {
+    **GENERIC,
+    "question": ("prompt",),
+    "completion": ("completion", "completions"),
+    "gold_answer": ("gold_answer", "ground_truth", "answer", "solution"),
+    "logps": ("logprobs", "sampling_logprobs", "old_per_token_logps"),
+    "reward": ("reward", "rewards", "accuracy_reward"),
+    "policy": ("policy", "model", "step"),
+}
+"""TRL's data sets of prompt and completion, and what GRPOTrainer logs (log_completions)."""
+
+VERL: Names = {
+    **GENERIC,
+    "question": ("input", "prompt"),
+    "completion": ("output", "responses", "response"),
+    "gold_answer": ("gts", "reward_model.ground_truth"),
+    "reward": ("score",),
+    "policy": ("policy", "step"),
+    "subject": ("data_source",),
+    "metadata": ("extra_info",),
+}
+"""verl's rollout_data_dir (a file a step), and the parquet that main_generation writes."""
+
+LM_EVAL: Names = {
+    "prompt_id": ("doc_hash", "doc_id"),
+    "question": (
+        "doc.question",
+        "doc.problem",
+        "arguments.gen_args_0.arg_0",
+        "arguments.0.0",
+    ),
+    "gold_answer": ("target",),
+    "completion": ("resps",),
+    "reward": ("exact_match", "acc", "math_verify"),
+    "level": ("doc.level",),
+    "subject": ("doc.subject", "doc.type"),
+}
+"""samples_*.jsonl of lm-evaluation-harness (--log_samples)."""
+
+FORMATS: dict[str, Names] = {"trl": TRL, "verl": VERL, "lm_eval": LM_EVAL}
+WHOLE_PROMPTS = {
+    "trl": frozenset({"prompt"}),
+    "verl": frozenset({"input"}),
+    "lm_eval": frozenset({"arguments.gen_args_0.arg_0", "arguments.0.0"}),
+}
+"""Columns that hold what the model saw, template and all, and not the bare question."""
+
+FIELDS = tuple(SourceColumns.model_fields)
+
+
+class Columns:
+    """Looks fields up in records, and keeps count of the columns that they were found in."""
+
+    def __init__(self, source: SourceConfig) -> None:
+        names = FORMATS.get(source.format or "", GENERIC)
+        self._given = source.columns.named()
+        self._names = {
+            field: (self._given[field],) if field in self._given else names.get(field, ())
+            for field in FIELDS
+        }
+        self._whole = WHOLE_PROMPTS.get(source.format or "", frozenset())
+        self._templated = source.templated
+        self.used: Counter[tuple[str, str]] = Counter()
+        """(field, column) -> rows."""
+        self._seen: dict[str, None] = {}
+
+    def find(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the fields that a record holds a value for."""
+        found = {}
+        if len(self._seen) < 1_000:
+            self._seen |= dict.fromkeys(values)
+        for field, names in self._names.items():
+            for name in names:
+                if (value := look_up(values, name)) is not None:
+                    found[field] = value
+                    self.used[field, name] += 1
+                    break
+        return found
+
+    def is_whole_prompt(self, values: Mapping[str, Any]) -> bool:
+        """Tell whether the record's question is all that the model saw."""
+        if self._templated is not None:
+            return self._templated
+        names = self._names["question"]
+        name = next((name for name in names if look_up(values, name) is not None), "")
+        return name in self._whole
+
+    @property
+    def has_seen_rows(self) -> bool:
+        """Whether any record was looked at."""
+        return bool(self._seen)
+
+    def require(self, where: str) -> None:
+        """Raise `InputError` where a column that was named is in no row, or a needed one is."""
+        has = ", ".join(self._seen) or "none"
+        used = {field for field, _ in self.used}
+        for field, name in self._given.items():
+            if field not in used:
+                raise InputError(f"{where}: no row has the column {name!r} ({field}); it has {has}")
+        for needed in (("question", "prompt_token_ids"), ("completion", "completion_token_ids")):
+            if not used & set(needed):
+                tried = [name for field in needed for name in self._names[field]]
+                raise InputError(
+                    f"{where}: no column for the {needed[0]} (tried {', '.join(tried)}); it has "
+                    f"{has}; say which it is with source.columns.{needed[0]}=NAME"
+                )
+
+    @property
+    def line(self) -> str:
+        """Which column was taken for what, in a line."""
+        return ", ".join(f"{field}={name}" for field, name in sorted(self.used))
+
+
+def look_up(values: Any, name: str) -> Any:
+    """Return a value by its name, or by a dotted path into dictionaries and lists; else None."""
+    if isinstance(values, Mapping) and name in values:
+        return values[name]
+    if isinstance(values, list) and name.isdigit() and int(name) < len(values):
+        return values[int(name)]
+    head, _, rest = name.partition(".")
+    if not rest or not isinstance(values, Mapping | list):
+        return None
+    return look_up(look_up(values, head), rest)

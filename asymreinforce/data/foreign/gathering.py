@@ -1,0 +1,158 @@
+"""Bring the rows of each prompt together on disk: files hold them in any order.
+
+A temporary SQLite file is the sorting: memory does not grow with the number of rows.
+"""
+
+import contextlib
+import hashlib
+import os
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from asymreinforce.data import files
+from asymreinforce.data.contracts import FinishReason
+from asymreinforce.errors import StorageError
+
+SCHEMA = """
+create table prompts (number integer primary key, id text unique, question text, gold text,
+                      level text, subject text, metadata text, tokens blob, place text);
+create table rows (number integer primary key, prompt integer, policy text, source integer,
+                   tokens blob, logps blob, finish text, text text, reward real, digest blob);
+create index by_prompt on rows (prompt, number);
+create index by_source on rows (prompt, policy, source);
+"""
+
+
+class GatheredPrompt(NamedTuple):
+    """A prompt with its tokens; `gold_answer` is null while no row has said it."""
+
+    prompt_id: str
+    question: str
+    gold_answer: str | None
+    level: str | None
+    subject: str | None
+    metadata: str | None
+    tokens: np.ndarray
+    place: str
+
+
+class GatheredRow(NamedTuple):
+    """A completion, tokenised and checked."""
+
+    policy: str
+    source_sample: int | None
+    tokens: np.ndarray
+    logps: np.ndarray | None
+    finish_reason: FinishReason
+    text: str
+    reward: float | None
+
+
+class Gathering:
+    """Prompts in the order of their first row, and their rows in the order of the file."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._db = connection
+        self._db.executescript(SCHEMA)
+
+    def prompt_number(self, prompt_id: str) -> int | None:
+        """Return the number of a prompt that is there."""
+        found = self._db.execute("select number from prompts where id = ?", (prompt_id,)).fetchone()
+        return int(found[0]) if found else None
+
+    def prompt(self, number: int) -> GatheredPrompt:
+        """Return a prompt by its number."""
+        values = self._db.execute(
+            "select id, question, gold, level, subject, metadata, tokens, place from prompts "
+            "where number = ?",
+            (number,),
+        ).fetchone()
+        there = GatheredPrompt(*values)
+        return there._replace(tokens=np.frombuffer(values[6], np.int32))
+
+    def add_prompt(self, prompt: GatheredPrompt) -> int:
+        """Add a prompt that is not there, and return its number."""
+        cursor = self._db.execute(
+            "insert into prompts (id, question, gold, level, subject, metadata, tokens, place) "
+            "values (?, ?, ?, ?, ?, ?, ?, ?)",
+            (*prompt[:6], prompt.tokens.astype(np.int32).tobytes(), prompt.place),
+        )
+        return int(cursor.lastrowid or 0)
+
+    def set_gold(self, number: int, gold_answer: str) -> None:
+        """Give a prompt the gold answer that a later row knows."""
+        self._db.execute("update prompts set gold = ? where number = ?", (gold_answer, number))
+
+    def add_row(self, prompt: int, row: GatheredRow) -> bool | None:
+        """Add a row; return None, or whether the row with its (policy, sample) is the same one."""
+        content = repr((row.text, row.reward)).encode() + row.tokens.astype(np.int32).tobytes()
+        digest = hashlib.sha256(content).digest()
+        there = self._db.execute(
+            "select digest from rows where prompt = ? and policy = ? and source = ?",
+            (prompt, row.policy, row.source_sample),
+        ).fetchone()
+        if there:
+            return bool(there[0] == digest)
+        self._db.execute(
+            "insert into rows (prompt, policy, source, tokens, logps, finish, text, reward, digest)"
+            " values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                prompt,
+                row.policy,
+                row.source_sample,
+                row.tokens.astype(np.int32).tobytes(),
+                None if row.logps is None else row.logps.astype(np.float32).tobytes(),
+                row.finish_reason,
+                row.text,
+                row.reward,
+                digest,
+            ),
+        )
+        return None
+
+    def prompt_ids(self) -> Iterator[tuple[int, str]]:
+        """Yield the number and id of each prompt that has rows, in order."""
+        yield from self._db.execute(
+            "select number, id from prompts where exists "
+            "(select 1 from rows where prompt = prompts.number) order by number"
+        )
+
+    def rows(self, prompt: int) -> list[GatheredRow]:
+        """Return the rows of a prompt in the order of the file."""
+        return [
+            GatheredRow(
+                policy,
+                source,
+                np.frombuffer(tokens, np.int32),
+                None if logps is None else np.frombuffer(logps, np.float32),
+                finish,
+                text,
+                reward,
+            )
+            for policy, source, tokens, logps, finish, text, reward in self._db.execute(
+                "select policy, source, tokens, logps, finish, text, reward from rows "
+                "where prompt = ? order by number",
+                (prompt,),
+            )
+        ]
+
+
+@contextlib.contextmanager
+def gathering(directory: Path) -> Iterator[Gathering]:
+    """Yield an empty gathering in a temporary file below `directory`, removed after."""
+    path = files.make_directory(directory) / f"{files.TEMPORARY}{os.getpid()}-gathering.sqlite"
+    files.remove(path)
+    try:
+        with contextlib.closing(sqlite3.connect(path)) as connection:
+            # a temporary file needs no protection against a crash
+            connection.execute("pragma journal_mode = off")
+            connection.execute("pragma synchronous = off")
+            yield Gathering(connection)
+    except sqlite3.OperationalError as error:
+        raise StorageError(f"{path}: {error}; free some space and run the same command") from error
+    finally:
+        files.remove(path)

@@ -1,0 +1,250 @@
+"""From a record of a foreign file to rows: one completion each, its fields checked and typed.
+
+A record may hold several completions (verl's `responses`, lm-evaluation-harness' `resps`); lists
+beside them that are as long hold a value for each.
+"""
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from asymreinforce.data.contracts import FinishReason
+from asymreinforce.data.foreign.columns import Columns
+from asymreinforce.data.foreign.problems import Problems
+from asymreinforce.data.foreign.records import Record
+
+Messages = tuple[tuple[str, str], ...]
+"""A chat: (role, content) in order."""
+
+FINISH_REASONS: Mapping[Any, FinishReason] = {
+    "stop": "stop",
+    "eos": "stop",
+    "eos_token": "stop",
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    False: "stop",
+    "length": "length",
+    "max_tokens": "length",
+    "truncated": "length",
+    True: "length",
+}
+"""What engines and services call the two ends of a completion; a bool says `truncated`."""
+
+PER_COMPLETION = ("sample", "logps", "reward", "finish_reason")
+"""Fields that may be lists beside several completions."""
+
+
+class ForeignRow(NamedTuple):
+    """One completion as a foreign file gives it. `text` or `token_ids` is there, maybe both."""
+
+    place: str
+    prompt_id: str | None
+    question: str | Messages | None
+    is_whole_prompt: bool
+    prompt_token_ids: np.ndarray | None
+    gold_answer: str | None
+    policy: str
+    source_sample: int | None
+    text: str | None
+    token_ids: np.ndarray | None
+    logps: np.ndarray | None
+    reward: float | None
+    finish_reason: FinishReason | None
+    level: str | None
+    subject: str | None
+    metadata: str | None
+
+
+class BadValueError(Exception):
+    """A field that cannot be used; the text follows `n rows`."""
+
+
+def rows_of(
+    record: Record, columns: Columns, *, default_policy: str, problems: Problems, notes: Problems
+) -> Iterator[ForeignRow]:
+    """Yield the rows of a record; what cannot be used goes to `problems`, what is left out to
+    `notes`.
+    """
+    fields = columns.find(record.values)
+    whole = columns.is_whole_prompt(record.values)
+    for number, one in enumerate(_completions(fields, record.place, notes)):
+        place = record.place if number == 0 else f"{record.place} completion {number + 1}"
+        try:
+            yield _row(one, place=place, whole=whole, default_policy=default_policy)
+        except BadValueError as error:
+            problems.add(str(error), place)
+
+
+def _completions(fields: dict[str, Any], place: str, notes: Problems) -> Iterator[dict[str, Any]]:
+    """Yield the fields of each completion of a record."""
+    texts: Any = _flat(fields.get("completion"))
+    ids: Any = fields.get("completion_token_ids")
+    several_texts = isinstance(texts, list) and not _is_chat(texts)
+    several_ids = isinstance(ids, list) and bool(ids) and isinstance(ids[0], list)
+    if not (several_texts or several_ids):
+        yield fields | {"completion": texts}
+        return
+    count = len(texts) if several_texts else len(ids)
+    given = {
+        name: fields[name]
+        for name in PER_COMPLETION
+        if isinstance(fields.get(name), list) and len(fields[name]) == count
+    }
+    for name in PER_COMPLETION:
+        # With one completion a value of the record is the completion's; with several it is nobody's
+        if count > 1 and name in fields and name not in given:
+            notes.add(f"give one {name} for several completions; it is left out", place)
+    for number in range(count):
+        one = {k: v for k, v in fields.items() if count == 1 or k not in PER_COMPLETION}
+        one |= {name: values[number] for name, values in given.items()}
+        for name, value, several in (
+            ("completion", texts, several_texts),
+            ("completion_token_ids", ids, several_ids),
+        ):
+            if several:
+                one[name] = value[number] if number < len(value) else None
+        yield {name: value for name, value in one.items() if value is not None}
+
+
+def _flat(value: Any) -> Any:
+    """Take the extra list off `[[text, text]]`, lm-evaluation-harness' form of repeats."""
+    is_nested = isinstance(value, list) and len(value) == 1 and isinstance(value[0], list)
+    return value[0] if is_nested and not _is_chat(value[0]) else value
+
+
+def _row(fields: dict[str, Any], *, place: str, whole: bool, default_policy: str) -> ForeignRow:
+    text: Any = fields.get("completion")
+    token_ids = _numbers(fields.get("completion_token_ids"), "token ids", integer=True)
+    if _is_chat(text):
+        text = "".join(content for role, content in _chat(text) if role == "assistant")
+    if not (isinstance(text, str) or text is None):
+        raise BadValueError(f"have a completion of type {type(text).__name__}, not a text")
+    if text is None and token_ids is None:
+        raise BadValueError("have no completion")
+    logps = _logps(fields.get("logps"), token_ids)
+    prompt_id = fields.get("prompt_id")
+    policy = fields.get("policy", default_policy)
+    return ForeignRow(
+        place=place,
+        prompt_id=None if prompt_id is None else _storable(str(prompt_id)),
+        question=_question(fields.get("question"), fields.get("prompt_token_ids")),
+        is_whole_prompt=whole,
+        prompt_token_ids=_numbers(fields.get("prompt_token_ids"), "prompt token ids", integer=True),
+        gold_answer=_optional_text(fields.get("gold_answer")),
+        policy=_storable(f"step-{policy}" if isinstance(policy, int) else str(policy)),
+        source_sample=_sample(fields.get("sample")),
+        text=None if text is None else _storable(text),
+        token_ids=token_ids,
+        logps=logps,
+        reward=_reward(fields.get("reward")),
+        finish_reason=_finish_reason(fields.get("finish_reason")),
+        level=_optional_text(fields.get("level")),
+        subject=_optional_text(fields.get("subject")),
+        metadata=_metadata(fields.get("metadata")),
+    )
+
+
+def _question(value: Any, prompt_token_ids: Any) -> str | Messages | None:
+    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], str):
+        value = value[0]
+    if _is_chat(value):
+        return tuple((role, _storable(content)) for role, content in _chat(value))
+    if isinstance(value, str) and value:
+        return _storable(value)
+    if value in (None, "") and prompt_token_ids is not None:
+        return None
+    raise BadValueError("have no question" if value in (None, "") else "have an odd question")
+
+
+def _is_chat(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and isinstance(value[0], dict)
+
+
+def _chat(value: list[dict[str, Any]]) -> Messages:
+    messages = []
+    for message in value:
+        role, content = message.get("role"), message.get("content")
+        if not (isinstance(role, str) and isinstance(content, str)):
+            raise BadValueError("have a chat message without role and text")
+        messages.append((role, content))
+    return tuple(messages)
+
+
+def _numbers(value: Any, what: str, *, integer: bool) -> np.ndarray | None:
+    if value is None:
+        return None
+    kinds = int if integer else (int, float)
+    if not isinstance(value, list) or any(
+        isinstance(item, bool) or not isinstance(item, kinds) for item in value
+    ):
+        raise BadValueError(f"have {what} that are no list of numbers")
+    if integer and value and not (min(value) >= 0 and max(value) < 2**31):
+        raise BadValueError(f"have negative or impossible {what}")
+    return np.array(value, dtype=np.int32 if integer else np.float32)
+
+
+def _logps(value: Any, token_ids: np.ndarray | None) -> np.ndarray | None:
+    if value is None:
+        return None
+    if token_ids is None:
+        raise BadValueError("have log-probabilities, but no token ids that they belong to")
+    if isinstance(value, list) and any(item is None for item in value):
+        raise BadValueError("have a log-probability that is null")
+    logps = _numbers(value, "log-probabilities", integer=False)
+    assert logps is not None
+    if len(logps) != len(token_ids):
+        raise BadValueError("have another number of log-probabilities than of tokens")
+    if not np.isfinite(logps).all():
+        raise BadValueError("have a log-probability that is not finite")
+    if (logps > 1e-3).any():
+        raise BadValueError("have a log-probability above 0 (probabilities, perhaps)")
+    return logps
+
+
+def _reward(value: Any) -> float | None:
+    if value is None:
+        return None
+    if not isinstance(value, bool | int | float):
+        raise BadValueError("have a reward that is no number")
+    if not math.isfinite(value):
+        raise BadValueError("have a reward that is not finite")
+    return float(value)
+
+
+def _finish_reason(value: Any) -> FinishReason | None:
+    if value is None:
+        return None
+    if not isinstance(value, str | bool) or value not in FINISH_REASONS:
+        raise BadValueError(f"have a finish reason that is not known, such as {str(value)[:40]!r}")
+    return FINISH_REASONS[value]
+
+
+def _sample(value: Any) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or abs(value) >= 2**63:
+        raise BadValueError("have a sample number that is no whole number")
+    return value
+
+
+def _optional_text(value: Any) -> str | None:
+    """Write numbers as text; a list of one (lm-evaluation-harness) is its item."""
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    if isinstance(value, str | int | float) and not isinstance(value, bool):
+        return _storable(str(value))
+    return None if value is None else _storable(json.dumps(value, default=str))
+
+
+def _metadata(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return None if value is None else _storable(value)
+    return _storable(json.dumps(value, sort_keys=True, default=str))
+
+
+def _storable(text: str) -> str:
+    """Replace lone surrogates, which JSON can spell and parquet cannot hold."""
+    return text.encode(errors="replace").decode()

@@ -1,0 +1,61 @@
+"""Settings of rollouts that come from elsewhere: which file, and which of its columns is what."""
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from asymreinforce.settings import Settings
+
+Format = Literal["jsonl", "parquet", "trl", "verl", "lm_eval"]
+
+
+class SourceColumns(Settings):
+    """Names of columns in the file; `a.b` looks into nested values. Null: by the format's names."""
+
+    prompt_id: str | None = Field(None, description="null: a hash of the prompt")
+    question: str | None = Field(None, description="text, or a list of chat messages")
+    prompt_token_ids: str | None = None
+    gold_answer: str | None = None
+    policy: str | None = Field(None, description="who wrote the row")
+    sample: str | None = Field(None, description="the row's own number, kept as source_sample")
+    completion: str | None = Field(None, description="text; a list of texts makes a row of each")
+    completion_token_ids: str | None = None
+    logps: str | None = Field(None, description="log-probabilities of the completion's tokens")
+    reward: str | None = Field(None, description="becomes a verdict of the grader 'imported'")
+    finish_reason: str | None = Field(None, description="or whether the completion was cut off")
+    level: str | None = None
+    subject: str | None = None
+    metadata: str | None = None
+
+    def named(self) -> dict[str, str]:
+        """Return the columns that were named, by field."""
+        return {field: name for field, name in self if name is not None}
+
+
+class SourceConfig(Settings):
+    """Rollouts from elsewhere. With a `path`, every stage works on them and none is generated."""
+
+    path: Path | None = Field(None, description="a file, or a directory of files")
+    format: Format | None = Field(None, description="null: by the file's ending")
+    columns: SourceColumns = SourceColumns()
+    policy: str | None = Field(None, description="writer of rows that name none; null: the file")
+    templated: bool | None = Field(
+        None, description="the question is the whole prompt, as the model saw it; null: by format"
+    )
+    ended: bool = Field(True, description="texts that do not say had ended by themselves")
+    filter: str | None = Field(None, description="lm_eval: which filter's rows; null: the first")
+    too_long: Literal["skip", "refuse"] = Field("skip", description="rows beyond the context")
+    verdicts: Literal["imported", "graded"] | None = Field(
+        None, description="which verdicts train; null: imported where every row came with a reward"
+    )
+    validation: int = Field(0, ge=0, description="prompts held back; 0: the task's own")
+    held_out: int = Field(0, ge=0, description="prompts held back; 0: the task's own")
+    prompts_per_shard: int = Field(256, ge=1)
+
+    @model_validator(mode="after")
+    def a_filter_is_of_lm_eval(self) -> Self:
+        """Only lm-evaluation-harness writes a row for each filter."""
+        if self.filter is not None and self.format != "lm_eval":
+            raise ValueError("source.filter needs source.format=lm_eval")
+        return self

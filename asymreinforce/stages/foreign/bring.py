@@ -1,0 +1,61 @@
+"""Bring a foreign file in: gather all of it, then publish."""
+
+from pathlib import Path
+
+from asymreinforce.config import ExperimentConfig
+from asymreinforce.data import files
+from asymreinforce.data.foreign.columns import Columns
+from asymreinforce.data.foreign.gathering import gathering
+from asymreinforce.data.foreign.problems import Problems
+from asymreinforce.data.provenance import provenance
+from asymreinforce.policy.foreign import Encoder
+from asymreinforce.progress import say
+from asymreinforce.stages.foreign.gather import gather
+from asymreinforce.stages.foreign.publish import publish
+from asymreinforce.stages.foreign.stores import Stores, stores
+
+
+def import_rollouts(config: ExperimentConfig, *, checkpoint: Path) -> Stores:
+    """Bring a foreign file in; what is there is left alone, what is missing is filled.
+
+    Raises `InputError` with counts and places for rows that cannot be used; nothing is published
+    then. `ConfigError` where the file's ending or a setting does not say how to read it.
+    """
+    found = stores(config, checkpoint=checkpoint)
+    files.remove_leftovers(files.make_directory(config.directory / "rollouts"))
+    if found.prompts.is_complete() and found.rollouts.is_complete() and _verdicts_done(found):
+        say(f"import: complete, nothing to do ({found.rollouts.directory})")
+        return found
+    notes = Problems()
+    encoder = Encoder(checkpoint, config, notes=notes)
+    columns = Columns(config.source)
+    with gathering(config.directory / "rollouts") as gathered:
+        gather(gathered, config, encoder, columns, notes)
+        facts = publish(gathered, config, found)
+    facts |= {"skipped": notes.counts, "round_trip_mismatches": encoder.mismatch.rows}
+    found.rollouts.record(
+        provenance(
+            source=str(config.source.path),
+            columns=columns.line,
+            notes=notes.lines,
+            mismatch=encoder.mismatch.example,
+        )
+    )
+    found.rollouts.close(facts)
+    _tell(columns, notes, encoder)
+    return found
+
+
+def _verdicts_done(found: Stores) -> bool:
+    return not found.rollouts.facts["rewarded"] or found.verdicts.is_complete()
+
+
+def _tell(columns: Columns, notes: Problems, encoder: Encoder) -> None:
+    say(f"import: {columns.line}")
+    for line in notes.lines:
+        say(f"import: {line}")
+    if encoder.mismatch.rows:
+        say(
+            f"warning: the tokens of {encoder.mismatch.rows} rows do not decode to their text; "
+            f"{encoder.mismatch.example}"
+        )

@@ -1,0 +1,48 @@
+"""The mismatch audit at the start of an arm: stored log-probabilities against the model's own.
+
+A warning, never an error: AsymRE needs no log-probabilities. What compares pi with mu (KL, ratio
+objectives, effective sample size) is only as good as they are.
+"""
+
+from asymreinforce.algorithm.mismatch import causes
+from asymreinforce.config import ExperimentConfig
+from asymreinforce.data import files
+from asymreinforce.data.rollouts import ScoredRollouts
+from asymreinforce.data.store import Store
+from asymreinforce.policy.audit import audit
+from asymreinforce.policy.packing import Sequences
+from asymreinforce.policy.trainer import Trainer
+from asymreinforce.progress import say
+
+NAME = "mismatch.json"
+"""Beside the arm's shards; it determines nothing, so it has no receipt."""
+
+
+def audit_start(
+    config: ExperimentConfig, trainer: Trainer, scored: ScoredRollouts, store: Store
+) -> None:
+    """Audit a few hundred rollouts with the model as it starts; print and publish what it finds."""
+    if not config.train.audit_rollouts:
+        return
+    behaviour = scored.behaviour(rollouts=config.train.audit_rollouts)
+    if not behaviour.logps:
+        say("mismatch audit: skipped, these rollouts have no log-probabilities")
+        files.publish_json(store.directory / NAME, {"rollouts": 0})
+        return
+    found, traces = audit(
+        trainer.scorer,
+        Sequences(behaviour.prompts, behaviour.completions),
+        behaviour.logps,
+        tokens=trainer.tokens_per_micro_batch,
+    )
+    named = causes(found, traces)
+    report = {**found._asdict(), "causes": named}
+    files.publish_json(store.directory / NAME, report)
+    say(
+        f"mismatch audit: |log pi - log mu| of {found.tokens} tokens of {found.rollouts} rollouts: "
+        f"mean {found.mean_difference:.2g}, 99th percentile {found.p99_difference:.2g}; "
+        f"{found.outside:.1%} of ratios outside [0.9, 1.1]; effective sample size "
+        f"{found.effective_share:.1%}"
+    )
+    for cause in named:
+        say(f"{'note' if config.is_foreign else 'warning'}: likely cause: {cause}")

@@ -1,0 +1,165 @@
+"""`asymrl inspect`: what it prints, and that text from models is never obeyed."""
+
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from asymreinforce.data import contracts
+from asymreinforce.data.store import Store
+from asymreinforce.experiment.stored import find_set
+from tests import made
+from tests.cli.commands import asymrl, refused
+from tests.foreign import files
+
+HOSTILE = "\x1b[2J\x1b]0;owned\x07[red]not markup[/red]\u202e" + "x\n" * 40
+
+
+@pytest.fixture(scope="module")
+def made_once(tmp_path_factory: pytest.TempPathFactory, random_policy: Path) -> Path:
+    """Three prompts of three policies; the first rollout of each is correct, one is hostile."""
+    work = tmp_path_factory.mktemp("inspect")
+    rows: list[dict[str, Any]] = files.rows(prompts=3)
+    for row in rows:
+        number = row["sample"] // 10
+        level, subject = ("easy" if number else "hard"), "[bold]cups"
+        row |= {"reward": row["policy"] == "small", "level": level, "subject": subject}
+        row["prompt_id"] = f"q{number}"
+    rows[-1] |= {"completion": HOSTILE[:40], "finish_reason": "length", "policy": HOSTILE}
+    path = files.jsonl(work / "a.jsonl", rows)
+    files.bring(work / "runs", random_policy, path)
+    return work / "runs" / "small"
+
+
+@pytest.fixture(autouse=True)
+def of_a_width(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+
+
+def shown(*arguments: str | Path) -> str:
+    outcome = asymrl("inspect", *map(str, arguments))
+    assert outcome.code == 0, outcome.err
+    return outcome.out
+
+
+def table_rows(text: str) -> list[list[str]]:
+    """The lines of a group's table, in words."""
+    return [line.split() for line in text.splitlines() if re.match(r" +\d+ +\d+  ", line)]
+
+
+def test_a_group_stands_with_rewards_and_advantages_at_the_given_baseline(made_once: Path) -> None:
+    text = shown(made_once, "--prompt-id", "q1", "--baseline", "-0.1")
+    assert "q1 · easy · [bold]cups" in text
+    assert "gold answer:" in text and "Ball under" in text
+    rows = table_rows(text)
+    # rewards +1, -1, -1: mean -1/3; A = r + 1/3 + 0.1
+    assert [row[4:6] for row in rows] == [
+        ["+1.00", "+1.433"],
+        ["-1.00", "-0.567"],
+        ["-1.00", "-0.567"],
+    ]
+    assert [row[3] for row in rows] == ["correct", "incorrect", "incorrect"]
+    at_zero = table_rows(shown(made_once, "--prompt-id", "q1", "--reference", "zero"))
+    assert [row[5] for row in at_zero] == ["+1.100", "-0.900", "-0.900"]
+
+
+def test_a_filter_chooses_texts_and_prompts_and_the_group_stays_whole(made_once: Path) -> None:
+    text = shown(made_once, "--truncated")
+    assert text.count("gold answer:") == 1 and "q2" in text
+    assert len(table_rows(text)) == 3
+    assert text.count("sample 2 ·") == 1 and "sample 0 ·" not in text
+    assert "no rollout matches" in shown(made_once, "--unjudged")
+    assert "no rollout matches" in shown(made_once, "--policy", "nobody")
+    correct = shown(made_once, "--correct", "--limit", "2")
+    assert re.findall(r"sample (\d) · (\w+) · (\w+)", correct) == [("0", "small", "correct")] * 2
+
+
+def test_counts_stand_by_policy_level_and_subject(made_once: Path) -> None:
+    text = shown(made_once, "--counts")
+    lines = {
+        tuple(line.split()[:-5]): line.split()[-5:]
+        for line in text.splitlines()
+        if line.strip() and line.split()[-1].endswith("%")
+    }
+    assert lines["all",] == ["3", "9", "33.3%", "0.0%", "11.1%"]
+    assert lines["policy", "small"] == ["3", "3", "100.0%", "0.0%", "0.0%"]
+    assert lines["level", "hard"] == ["1", "3", "33.3%", "0.0%", "0.0%"]
+    assert lines["subject", "[bold]cups"] == ["3", "9", "33.3%", "0.0%", "11.1%"]
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120])
+def test_hostile_text_is_spelled_out_and_lines_fit_the_terminal(
+    made_once: Path, columns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    text = shown(made_once, "--truncated")
+    assert "\x1b" not in text and "\x07" not in text and "\u202e" not in text
+    assert r"\x1b[2J\x1b]0;owned\x07[red]not markup" in text.replace("\n", "")
+    assert max(map(len, text.splitlines())) <= columns
+
+
+def test_a_long_text_is_cut_in_characters_and_in_lines() -> None:
+    from cli.inspection import _cut
+
+    assert _cut("a" * 50, 10).plain == "aaaaaaaaaa … 40 bytes more"
+    assert _cut("x\n" * 40, 1000).plain.count("\n") == 15
+    assert _cut("x\n" * 40, 1000).plain.endswith(" … 24 lines more")
+
+
+def test_two_graders_are_compared_in_a_table(made_once: Path, tmp_path: Path) -> None:
+    runs = Path(shutil.copytree(made_once, tmp_path / "runs"))
+    stored = find_set(runs)
+    (imported,) = stored.verdicts
+    other = Store(
+        runs / "verdicts",
+        {"stage": "verdicts", "rollouts": stored.rollouts.hash, "grader": {"name": "strict"}},
+    )
+    other.plan(imported.planned)
+    for name in imported.planned:
+        rows = contracts.read(imported.path(name), contracts.VERDICTS)
+        scores = pa.array([0.0] * len(rows), pa.float64())
+        place = rows.schema.get_field_index("score")
+        columns = rows.set_column(place, "score", scores).to_pydict()
+        columns["grader"] = ["strict"] * len(rows)
+        made.write(other, name, contracts.VERDICTS, columns, 3)
+    text = shown(runs, "--grader", "imported", "--against", "strict")
+    assert "9 rollouts judged by both, 3 differ; agree: 66.67%" in text
+    cells = [line.split() for line in text.splitlines()]
+    assert ["correct", "incorrect", "3"] in cells and ["incorrect", "incorrect", "6"] in cells
+    assert ["q0", "0", "correct", "incorrect"] in cells
+
+
+def test_what_is_not_there_is_said(made_once: Path, tmp_path: Path) -> None:
+    refused(asymrl("inspect", str(tmp_path)), "holds no rollouts", "asymrl generate")
+    refused(asymrl("inspect", str(made_once), "--grader", "math"), "there are: imported")
+    refused(asymrl("inspect", str(made_once), "--rollouts", "zz"), "name begins with zz")
+    refused(asymrl("inspect", str(made_once), "--reference", "median"), "group_mean")
+    outcome = asymrl("inspect", str(made_once), "--against", "math")
+    refused(outcome, "no verdicts of grader math", "asymrl score task.grader=math")
+
+
+def test_rollouts_that_are_not_scored_are_shown_without_rewards(
+    tmp_path: Path, random_policy: Path
+) -> None:
+    path = files.jsonl(tmp_path / "a.jsonl", files.rows(prompts=1))
+    files.bring(tmp_path / "runs", random_policy, path)
+    text = shown(tmp_path / "runs" / "small")
+    assert "not scored yet" in text
+    assert [row[5:7] for row in table_rows(text)] == [["-", "-"]] * 3  # "not scored" is two words
+
+
+def test_generated_rollouts_in_blocks_are_shown_as_whole_groups(tmp_path: Path) -> None:
+    rollouts, _ = made.scored_set(tmp_path / "set", prompts=3, samples=4, samples_per_block=2)
+    shutil.copytree(tmp_path / "set", tmp_path / "runs")
+    text = shown(tmp_path / "runs", "--limit", "1")
+    assert rollouts.hash in text
+    assert [row[0] for row in table_rows(text)] == ["0", "1", "2", "3"]
+
+
+def test_inspect_changes_nothing(made_once: Path) -> None:
+    before = made.stamps(made_once)
+    shown(made_once)
+    assert made.stamps(made_once) == before
