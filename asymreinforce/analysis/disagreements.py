@@ -1,0 +1,137 @@
+"""Where two graders, or two versions of one, disagree about the same rollouts.
+
+    disagreements(left, right) -> how often they said (this, that), and some rows of each
+
+Verdict tables go in, counts come out; nothing is read, graded or printed here. Extracted answers
+are untrusted text: pass them through `analysis/untrusted.py` wherever they are shown.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any, Literal, NamedTuple
+
+import pyarrow as pa
+
+from asymreinforce.data.contracts import STATUSES
+from asymreinforce.errors import InputError
+
+Outcome = Literal["correct", "incorrect", "no_answer", "timeout", "error"]
+OUTCOMES: tuple[Outcome, ...] = ("correct", "incorrect", "no_answer", "timeout", "error")
+KEY = ["prompt_id", "sample"]
+COLUMNS = [*KEY, "status", "score", "extracted_answer"]
+
+
+class Pair(NamedTuple):
+    """Rows of which one grader said `left` and the other `right`."""
+
+    left: Outcome
+    right: Outcome
+    rows: int
+
+
+class Example(NamedTuple):
+    """A row on which they differ; the answers are untrusted text."""
+
+    prompt_id: str
+    sample: int
+    left: Outcome
+    right: Outcome
+    left_answer: str | None
+    right_answer: str | None
+
+
+class Disagreements(NamedTuple):
+    """What two graders said of the rows that both judged.
+
+    `pairs` holds every pair of outcomes that occurs, agreements too, in the order of `OUTCOMES`;
+    `examples` the first few rows of each pair that differs, in that order.
+    """
+
+    left: str
+    right: str
+    rows: int
+    pairs: tuple[Pair, ...]
+    examples: tuple[Example, ...]
+    only_left: int
+    only_right: int
+    """Rows that one of them alone judged; they are in no pair."""
+
+    @property
+    def differing(self) -> int:
+        """Rows on which they differ."""
+        return sum(pair.rows for pair in self.pairs if pair.left != pair.right)
+
+    @property
+    def agreement(self) -> float | None:
+        """Share of the rows that both judged on which they say the same; None without rows."""
+        return 1.0 - self.differing / self.rows if self.rows else None
+
+
+def disagreements(
+    left: pa.Table, right: pa.Table, *, correct_at: float = 1.0, examples: int = 3
+) -> Disagreements:
+    """Pair two sets of verdicts by (prompt_id, sample) and count what they said of each row.
+
+    Tables are of the VERDICTS contract, in any order; a score of at least `correct_at` is correct.
+    Of each pair of outcomes that differ `examples` rows are kept, first by prompt and sample.
+    Raises `InputError` where a set repeats a row, or no row is in both.
+    """
+    names = (name_of(left), name_of(right))
+    here, there = (
+        _by_key(table, correct_at=correct_at, name=name)
+        for table, name in zip((left, right), names, strict=True)
+    )
+    both = sorted(here.keys() & there.keys())
+    if not both and (here or there):
+        raise InputError(
+            f"{names[0]} and {names[1]}: no rollout has a verdict of both; "
+            "point at two sets of verdicts on the same rollouts"
+        )
+    counts: Counter[tuple[Outcome, Outcome]] = Counter()
+    shown: list[Example] = []
+    for key in both:
+        (said, answer), (other, other_answer) = here[key], there[key]
+        counts[said, other] += 1
+        if said != other and counts[said, other] <= examples:
+            shown.append(Example(*key, said, other, answer, other_answer))
+    return Disagreements(
+        *names,
+        rows=len(both),
+        pairs=tuple(Pair(a, b, counts[a, b]) for a, b in sorted(counts, key=_order)),
+        examples=tuple(sorted(shown, key=lambda row: _order((row.left, row.right)))),
+        only_left=len(here) - len(both),
+        only_right=len(there) - len(both),
+    )
+
+
+def name_of(verdicts: pa.Table) -> str:
+    """Name the grader of a set of verdicts with the first part of its version: `math 2`."""
+    if not len(verdicts):
+        return "no verdicts"
+    grader, version = (verdicts.column(name)[0].as_py() for name in ("grader", "grader_version"))
+    return f"{grader} {version.partition('+')[0]}"
+
+
+def _by_key(
+    verdicts: pa.Table, *, correct_at: float, name: str
+) -> dict[tuple[str, int], tuple[Outcome, str | None]]:
+    columns: Iterable[list[Any]] = (verdicts.column(column).to_pylist() for column in COLUMNS)
+    found = {
+        (prompt_id, sample): (_outcome(status, score, correct_at=correct_at), answer)
+        for prompt_id, sample, status, score, answer in zip(*columns, strict=True)
+    }
+    if repeated := len(verdicts) - len(found):
+        raise InputError(f"{name}: {repeated} verdicts repeat a (prompt_id, sample)")
+    return found
+
+
+def _outcome(status: str, score: float | None, *, correct_at: float) -> Outcome:
+    if status not in STATUSES:
+        raise InputError(f"a verdict has the status {status!r}, none of {', '.join(STATUSES)}")
+    if status == "ok":
+        return "correct" if score is not None and score >= correct_at else "incorrect"
+    return status
+
+
+def _order(pair: tuple[Outcome, Outcome]) -> tuple[int, int]:
+    return OUTCOMES.index(pair[0]), OUTCOMES.index(pair[1])
