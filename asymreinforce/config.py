@@ -120,6 +120,9 @@ class RewardConfig(Settings):
     time_limit_s: float = Field(5.0, gt=0, description="wall-clock seconds for one completion")
     memory_limit_mb: int = Field(1024, ge=64, description="address space a grader may add")
     workers: int | None = Field(None, ge=1, description="grader processes; null for one a core")
+    max_error_rate: float = Field(
+        0.02, ge=0, le=1, description="share of timeouts and errors above which scoring fails"
+    )
 
     @model_validator(mode="after")
     def correct_pays_more_than_incorrect(self) -> Self:

@@ -21,5 +21,9 @@ class EngineError(AsymreinforceError):
     """An inference engine could not start, load a checkpoint or answer."""
 
 
+class GraderError(AsymreinforceError):
+    """A grader failed on more rows than the settings allow."""
+
+
 class TrainingError(AsymreinforceError):
     """Training met a loss or gradient that is not finite, or ran out of device memory."""

@@ -1,11 +1,11 @@
 """Where an answer stands in a completion. Pure text: nothing here evaluates or parses."""
 
 import re
+from typing import NamedTuple
 
 ANSWER = "Answer:"
 OPENING_TAG, CLOSING_TAG = "<answer>", "</answer>"
-BOX_OR_BRACE = re.compile(r"\\f?box(?:ed)?\s*\{|\\.|[{}]", re.DOTALL)
-MATH_SIGNS = ("\\$", "$", "€", "£")
+BOX_OR_BRACE = re.compile(r"\\\\?f?box(?:ed)?\s*\{|\\.|[{}]", re.DOTALL)
 
 
 def after_last_answer(text: str) -> str | None:
@@ -16,35 +16,46 @@ def after_last_answer(text: str) -> str | None:
 
 def last_tag_or_answer(text: str) -> str | None:
     """Return the later of the last `<answer>..</answer>` and what follows the last `Answer:`."""
+    if text.rfind(ANSWER) > text.rfind(CLOSING_TAG) or (inside := last_tag(text)) is None:
+        return after_last_answer(text)
+    return inside or None
+
+
+def last_tag(text: str) -> str | None:
+    """Return what stands in the last `<answer>..</answer>`, stripped; None where there is none."""
     end = text.rfind(CLOSING_TAG)
     start = text.rfind(OPENING_TAG, 0, max(end, 0))
-    if start < 0 or text.rfind(ANSWER) > end:
-        return after_last_answer(text)
-    return text[start + len(OPENING_TAG) : end].strip() or None
+    return None if start < 0 else text[start + len(OPENING_TAG) : end].strip()
+
+
+class Box(NamedTuple):
+    """Where a box stands: its command begins at `start`, its content is `[inside:end]`."""
+
+    start: int
+    inside: int
+    end: int
+
+
+def boxes(text: str) -> list[Box]:
+    r"""Return each `\boxed{...}` or `\fbox{...}` whose braces match, in order; none inside another.
+
+    A box that was cut off does not count; the one before it does. Of nested boxes the innermost
+    counts. Escaped braces are content. One pass over the text, whatever stands in it.
+    """
+    found: list[Box] = []
+    open_braces: list[tuple[int, int] | None] = []
+    for match in BOX_OR_BRACE.finditer(text):
+        if match[0].endswith("{") and not match[0].startswith("\\{"):
+            is_box = match[0].startswith("\\")
+            open_braces.append((match.start(), match.end()) if is_box else None)
+        elif match[0] == "}" and open_braces:
+            opened = open_braces.pop()
+            if opened is not None and (not found or opened[0] > found[-1].start):
+                found.append(Box(*opened, match.start()))
+    return found
 
 
 def last_boxed(text: str) -> str | None:
-    r"""Return the content of the last `\boxed{...}` or `\fbox{...}` whose braces match.
-
-    A box that was cut off does not count; the one before it does. Escaped braces are content.
-    One pass over the text, whatever stands in it.
-    """
-    last: tuple[int, int] | None = None
-    open_braces: list[int | None] = []
-    for match in BOX_OR_BRACE.finditer(text):
-        if match[0].endswith("{") and not match[0].startswith("\\{"):
-            open_braces.append(match.end() if match[0].startswith("\\") else None)
-        elif match[0] == "}" and open_braces:
-            start = open_braces.pop()
-            if start is not None and (last is None or start > last[0]):
-                last = (start, match.start())
-    return (text[slice(*last)].strip() or None) if last else None
-
-
-def without_currency(answer: str) -> str:
-    r"""Strip one currency sign at either end (`\$40` is 40); math-verify fails on it otherwise."""
-    stripped = answer.strip()
-    for sign in MATH_SIGNS:
-        if stripped.startswith(sign) and not stripped.endswith("$"):
-            return stripped.removeprefix(sign).strip()
-    return stripped
+    """Return the content of the last box, stripped; None where there is none, or nothing in it."""
+    found = boxes(text)
+    return (text[found[-1].inside : found[-1].end].strip() or None) if found else None

@@ -20,8 +20,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from asymreinforce.errors import ConfigError
+from asymreinforce.plugins import is_plugin, load_function
 from asymreinforce.rewards import extraction
+from asymreinforce.rewards.choice import choice
 from asymreinforce.rewards.inert import may_be_scored
+from asymreinforce.rewards.math_answers import gsm8k, math
 from asymreinforce.rewards.verdict import NO_ANSWER, Verdict
 
 Grade = Callable[[str | None, str, str], Any]
@@ -74,34 +77,17 @@ def reasoning_gym(metadata: str | None, gold_answer: str, text: str) -> Verdict:
     return Verdict(float(dataset.score_answer(answer if shown else None, entry)), answer, "ok")
 
 
-def math(metadata: str | None, gold_answer: str, text: str) -> Verdict:
-    r"""Compare by math-verify: the last `\boxed{}`, else what follows `Answer:`, else its guess.
-
-    Its own time-out, a signal, is off: it does not stop everything, and the pool does.
-    """
-    from math_verify import parse, verify
-
-    found = extraction.last_boxed(text) or extraction.after_last_answer(text)
-    answer = None if found is None else extraction.without_currency(found)
-    gold = extraction.without_currency(gold_answer)
-    if answer == gold:
-        return Verdict(1.0, answer, "ok")
-    predicted = parse(text if answer is None else _boxed(answer), parsing_timeout=None)
-    if not predicted:
-        return NO_ANSWER if answer is None else Verdict(0.0, answer, "ok")
-    right = verify(parse(_boxed(gold), parsing_timeout=None), predicted, timeout_seconds=None)
-    return Verdict(float(right), answer or str(predicted[-1]), "ok")
-
-
 GRADERS = {
     grader.name: grader
     for grader in (
         Grader("final_answer", "1", final_answer),
         Grader("exact", "1", exact),
+        Grader("multiple_choice", "1", choice),
+        Grader("gsm8k", "1", gsm8k),
         Grader("reasoning_gym", "1", reasoning_gym, (("reasoning-gym", "reasoning_gym"),)),
         Grader(
             "math",
-            "1",
+            "2",
             math,
             (
                 ("math-verify", "math_verify"),
@@ -120,7 +106,7 @@ def identify(name: str) -> GraderId:
 
     A user's own is versioned by the contents of its file. Raises `ConfigError` where there is none.
     """
-    if ":" in name:
+    if is_plugin(name):
         source = _source_of(name)
         return GraderId(name, hashlib.sha256(source.read_bytes()).hexdigest()[:12])
     grader = _built_in(name)
@@ -130,17 +116,12 @@ def identify(name: str) -> GraderId:
 
 def load(name: str) -> Grade:
     """Import a grader and what it needs, in the process that will call it or fork its callers."""
-    if ":" not in name:
+    if not is_plugin(name):
         grader = _built_in(name)
         for _, module in grader.libraries:
             importlib.import_module(module)
         return grader.grade
-    module, _, function = name.partition(":")
-    _add_working_directory()
-    grade: Grade = getattr(importlib.import_module(module), function)
-    if not callable(grade):
-        raise TypeError(f"{name} is not callable")
-    return grade
+    return load_function(name)
 
 
 def _built_in(name: str) -> Grader:
@@ -171,17 +152,8 @@ def _source_of(name: str) -> Path:
     return Path(spec.origin)
 
 
-def _add_working_directory() -> None:
-    if str(Path.cwd()) not in sys.path:
-        sys.path.append(str(Path.cwd()))
-
-
 @functools.lru_cache(maxsize=16)
 def _dataset(family: str, params: str) -> Any:
     from reasoning_gym import create_dataset
 
     return create_dataset(family, **{"seed": 0, **json.loads(params)})
-
-
-def _boxed(answer: str) -> str:
-    return f"\\boxed{{{answer}}}"

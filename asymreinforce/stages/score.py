@@ -8,6 +8,7 @@ the counts that this stage closes with.
 """
 
 import contextlib
+import functools
 import itertools
 import os
 import time
@@ -21,12 +22,12 @@ import pyarrow.compute as pc
 
 from asymreinforce.config import RewardConfig
 from asymreinforce.data import contracts, files
-from asymreinforce.data.contracts import UNJUDGED
 from asymreinforce.data.provenance import provenance
 from asymreinforce.data.rollouts import ScoredRollouts, first_shards, has_own_groups
 from asymreinforce.data.store import Store
 from asymreinforce.errors import InputError
 from asymreinforce.progress import Advance, bar, say
+from asymreinforce.rewards.failures import EXAMPLES, failed, first_failures, require_few
 from asymreinforce.rewards.graders import identify
 from asymreinforce.rewards.pool import GraderPool
 from asymreinforce.rewards.questions import KEY_COLUMNS, Gold, Questions
@@ -38,8 +39,6 @@ SCALE = {"correct_at", "no_answer", "truncated", "unjudged"}
 """The settings of the reward that decide the counts."""
 ROWS = 256
 """Rows between two movements of the progress bar."""
-EXAMPLES = 5
-"""Messages of failed rows that are told and recorded."""
 
 
 class Scored(NamedTuple):
@@ -92,7 +91,9 @@ def score(
     `prompts` is a file of the PROMPTS contract; of each prompt the first `samples` rollouts are
     judged and counted (None: all). Raises `ConfigError` for a grader that is not there or cannot
     be imported, and `InputError` for rollouts or prompts that are damaged, repeated or do not
-    belong together; nothing is published then.
+    belong together; nothing is published then. Raises `GraderError` where more rows than
+    `reward.max_error_rate` allows could not be judged: verdicts made so far are kept, the set is
+    not closed.
     """
     store = verdict_store(
         rollouts=rollouts,
@@ -101,6 +102,9 @@ def score(
         grader=grader,
         reward=reward,
         pinned=pinned,
+    )
+    refuse = functools.partial(
+        require_few, limit=reward.max_error_rate, grader=grader, where=store.directory
     )
     k = samples or samples_of(rollouts)
     scale = reward.model_dump(include=SCALE)
@@ -111,7 +115,9 @@ def score(
     counted = store.facts.get("k") == k and store.facts.get("scale") == scale
     if not missing and counted and store.is_complete():
         say(f"score: complete, nothing to do ({store.directory})")
-        return Scored(store, facts_of(store))
+        facts = facts_of(store)
+        refuse(facts.timeout + facts.error, rows=facts.rows)
+        return Scored(store, facts)
     with freed_at_once():
         if missing:
             judge(
@@ -121,10 +127,12 @@ def score(
                 store=store,
                 reward=reward,
                 plan=shards_in_order,
+                refuse=refuse,
                 progress=progress,
             )
         store.plan(shards_in_order)  # clears away what a killed run left half-written
         facts = count(rollouts, store, samples=k, reward=reward)
+    refuse(facts.timeout + facts.error, rows=facts.rows)
     store.close({**facts._asdict(), "scale": scale})
     return Scored(store, facts)
 
@@ -186,6 +194,7 @@ def judge(
     store: Store,
     reward: RewardConfig,
     plan: list[str],
+    refuse: Callable[..., None],
     progress: Progress,
 ) -> None:
     """Check all that is to be judged, then judge it shard by shard; workers never wait for one."""
@@ -202,6 +211,7 @@ def judge(
     workers = reward.workers or len(os.sched_getaffinity(0))
     started = time.monotonic()
     failures: list[str] = []
+    unjudged = 0
     with GraderPool(
         grader["name"],
         workers=workers,
@@ -222,6 +232,9 @@ def judge(
                     advance(len(part))
                 failures = [*failures, *first_failures(judged, keys)][:EXAMPLES]
                 publish(store, name, verdict_rows(keys, judged, grader=grader), rollouts=rollouts)
+                unjudged += failed(judged)
+                # Once they are too many of all rows, the rest cannot mend it.
+                refuse(unjudged, rows=total, examples=failures)
     for failure in failures:
         say(f"score: {failure}")
     store.record(
@@ -276,16 +289,6 @@ def publish(store: Store, name: str, rows: pa.Table, *, rollouts: Store) -> None
         lambda path: contracts.write(path, contracts.VERDICTS, rows, identity=store.hash),
         facts={"rows": len(rows), "rollouts_sha256": judged.sha256},
     )
-
-
-def first_failures(judged: list[Verdict], keys: pa.Table) -> list[str]:
-    """Say why the first few rows that could not be judged were not."""
-    failed = (place for place, verdict in enumerate(judged) if verdict.status in UNJUDGED)
-    return [
-        f"{keys.column('prompt_id')[place]}, sample {keys.column('sample')[place]}: "
-        f"{judged[place].status} ({judged[place].message})"
-        for place in itertools.islice(failed, EXAMPLES)
-    ]
 
 
 def _read(rollouts: Store, name: str, columns: list[str]) -> pa.Table:

@@ -9,7 +9,8 @@ import pytest
 
 from asymreinforce.data import contracts
 from asymreinforce.errors import ConfigError
-from asymreinforce.rewards import extraction, verdict
+from asymreinforce.rewards import extraction, math_answers, verdict
+from asymreinforce.rewards.candidates import candidates
 from asymreinforce.rewards.graders import GRADERS, identify
 from asymreinforce.rewards.inert import EVALUATED_FAMILIES, is_algebra, is_arithmetic, is_literal
 from asymreinforce.rewards.verdict import NO_ANSWER, Verdict, verdict_of
@@ -201,3 +202,105 @@ def test_what_a_grader_may_return_is_checked() -> None:
 
 def test_light_and_stored_statuses_are_the_same() -> None:
     assert verdict.STATUSES == contracts.STATUSES == get_args(contracts.Status)
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        (r"\boxed{7}, no: \boxed{42}", "42"),
+        (r"\boxed{42} Put it in \boxed{}.", "42"),
+        (r"\\boxed{42}", "42"),
+        (r"\boxed 42", "42"),
+        (r"\boxed{41} Final Answer: The final answer is $42$. I hope it is correct.", "$42$"),
+        ("The answer is 42, not 41.", "42"),
+        ("**Answer:** $x=42$", "$x=42$"),
+        ("So 6 * 7 = 42.\n#### 42", "42"),
+        ("<answer>42</answer>", "42"),
+        ("Answer:\n\\[ 42 \\]", "42"),
+        ("Thus $a=1$ and $b=42$.", "b=42"),
+        ("It is 6 times 7, that is 42 apples.", "42"),
+        ("We pay $1,042.50 in all.", "$1,042.50"),
+        ("about 4.2 × 10^4 m", "4.2 × 10^4"),
+        ("the ratio is 4:2.", "4:2"),
+        ("x = 4 or x = 2", "x = 4 or x = 2"),
+        ("A42B and 42nd", "42"),
+        (r"\frac{4}{2}", r"\frac{4}{2}"),
+    ],
+)
+def test_a_completion_ends_with_one_answer(text: str, answer: str) -> None:
+    found = candidates(text)
+    assert found is not None
+    assert found.answer == answer
+
+
+@pytest.mark.parametrize("text", ["", " \n", "I do not know", r"\boxed{}", "We let the sum be."])
+def test_a_completion_may_give_none(text: str) -> None:
+    assert candidates(text) is None
+
+
+@pytest.mark.parametrize(
+    ("gold", "text", "score"),
+    [
+        ("1,2", r"\boxed{1} and \boxed{2}", 1.0),
+        ("1,2", r"\boxed{2}, \boxed{1}", 1.0),
+        ("2", r"\boxed{1} and \boxed{2}", 1.0),
+        ("1", r"\boxed{1} and \boxed{2}", 0.0),
+        ("1,2", r"\boxed{1} is what we had. It is wrong and so we see \boxed{2}", 0.0),
+        ("1,2,3", r"\boxed{1} and \boxed{2}", 0.0),
+        ("1,2", "$1$ and $2$", 1.0),
+        ("1", r"\boxed{1, 2}", 0.0),
+        (r"So it is \boxed{1} or \boxed{2}.", "$1,2$", 1.0),
+    ],
+)
+def test_boxes_side_by_side_are_a_list_where_the_gold_answer_is_one(
+    gold: str, text: str, score: float
+) -> None:
+    assert grade("math", gold=gold, text=text).score == score
+
+
+@pytest.mark.parametrize(
+    ("gold", "text", "score", "answer"),
+    [
+        ("18", "9 + 9 = <<9+9=18>>18 eggs\nA: 18", 1.0, "18"),
+        ("9 + 9 = <<9+9=18>>18\n#### 18", "so\n#### 18.0", 1.0, "18.0"),
+        ("1,800", "They are 1800 in all.", 1.0, "1800"),
+        ("18", r"\boxed{18} of 20", 1.0, "18"),
+        ("18", "Answer: $18 for 2 days", 1.0, "$18"),
+        ("18", "first 18, then 20", 0.0, "20"),
+        ("-3", "A: -3", 1.0, "-3"),
+        ("14", "A: 1.4", 0.0, "1.4"),
+    ],
+)
+def test_gsm8k_compares_the_final_number(gold: str, text: str, score: float, answer: str) -> None:
+    assert grade("gsm8k", gold=gold, text=text) == Verdict(score, answer, "ok")
+    assert grade("gsm8k", gold=gold, text="none") == NO_ANSWER
+
+
+@pytest.mark.parametrize(
+    ("gold", "text", "answer"),
+    [
+        ("C", r"It cannot be A, so \boxed{\text{C}}", "C"),
+        ("(C) Oslo", "The correct answer is (C).", "C"),
+        ("C", "C. Oslo, since A and B are no cities", "C"),
+        ("C", "**C**", "C"),
+        ("C", "A is wrong. B is a river. I think it is C", "C"),
+        ("C", "Answer: C) Oslo", "C"),
+        ("C", "<answer>C</answer>", "C"),
+        ("(C) Oslo", r"\boxed{\text{Oslo}}", r"\text{Oslo}"),
+    ],
+)
+def test_a_choice_is_a_letter_however_it_is_written(gold: str, text: str, answer: str) -> None:
+    assert grade("multiple_choice", gold=gold, text=text) == Verdict(1.0, answer, "ok")
+    assert grade("multiple_choice", gold="(D) Rome", text=text).score == 0.0
+    assert grade("multiple_choice", gold=gold, text="I do not know") == NO_ANSWER
+
+
+def test_repeated_answers_are_compared_once_and_the_cache_is_bounded() -> None:
+    math_answers.remembered.cache_clear()
+    for sample in range(64):
+        grade("math", gold="x+y", text=rf"sample {sample}: \boxed{{y+x}}")
+    facts = math_answers.remembered.cache_info()
+    assert (facts.misses, facts.hits, facts.maxsize) == (1, 63, 16_384)
+    long = "x" * 600
+    assert grade("math", gold=long, text=rf"\boxed{{{long}}}").score == 1.0
+    assert math_answers.remembered.cache_info().currsize == 1

@@ -1,13 +1,15 @@
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from asymreinforce import progress
+from asymreinforce.analysis.disagreements import Pair, disagreements
 from asymreinforce.config import RewardConfig
 from asymreinforce.data import contracts, files
 from asymreinforce.data.rollouts import ScoredRollouts
 from asymreinforce.data.store import Store
-from asymreinforce.errors import AsymreinforceError, ConfigError, InputError
+from asymreinforce.errors import AsymreinforceError, ConfigError, GraderError, InputError
 from asymreinforce.stages import score as stage
 from asymreinforce.stages.score import Scored
 from tests import killing
@@ -179,7 +181,7 @@ def test_bad_rows_are_counted_and_told_and_cost_no_others(
         samples=1,
         text=lambda prompt, sample: actions.get(prompt, str(prompt % 7)),
     )
-    reward = RewardConfig(time_limit_s=2, memory_limit_mb=128, workers=2)
+    reward = RewardConfig(time_limit_s=2, memory_limit_mb=128, workers=2, max_error_rate=0.2)
     store, facts = score(made, tmp_path / "verdicts", grader=HOSTILE, reward=reward)
     assert (facts.ok, facts.timeout, facts.error, facts.left_out) == (20, 1, 3, 4)
     assert facts.accuracy == 18 / 20  # prompts 13 and 23 are cut off
@@ -189,6 +191,65 @@ def test_bad_rows_are_counted_and_told_and_cost_no_others(
     rows = contracts.read(store.path("rollouts-s000-p00000.parquet"), contracts.VERDICTS)
     assert rows.column("status").to_pylist() == ["ok"] * 3 + ["timeout"] + ["ok"] * 3 + ["error"]
     assert rows.column("score").to_pylist()[3] is None
+
+
+def test_a_grader_that_fails_too_often_fails_the_stage_and_its_verdicts_are_kept(
+    tmp_path: Path,
+) -> None:
+    made = made_up_rollouts.make(
+        tmp_path,
+        prompts=40,
+        samples=1,
+        text=lambda prompt, sample: "raise" if prompt in (3, 9, 30) else str(prompt % 7),
+    )
+    strict = RewardConfig(max_error_rate=0.05, workers=2)
+    with pytest.raises(GraderError) as caught:
+        score(made, tmp_path / "verdicts", grader=HOSTILE, reward=strict)
+    message = str(caught.value)
+    assert f"the grader {HOSTILE} could not judge 3 of 40 rows (7.5%)" in message
+    assert "reward.max_error_rate=0.05" in message
+    assert "p-0000003, sample 0: error (RuntimeError: no no" in message
+    assert str(tmp_path / "verdicts") in message
+    (directory,) = (tmp_path / "verdicts").iterdir()
+    store = Store.open(directory)
+    assert not store.is_complete()
+    kept = stamps(directory)
+    assert len([name for name in kept if name.endswith(".parquet")]) == 4
+    assert len(made.rollouts.planned) == 5  # it stopped at the third failure
+    lenient = RewardConfig(max_error_rate=0.1, workers=2)
+    again = score(made, tmp_path / "verdicts", grader=HOSTILE, reward=lenient)
+    assert (again.facts.error, again.store.is_complete()) == (3, True)
+    after = stamps(directory)
+    assert {name: after[name] for name in kept if name.endswith(".parquet")} == {
+        name: stamp for name, stamp in kept.items() if name.endswith(".parquet")
+    }
+    with pytest.raises(GraderError, match="could not judge 3 of 40 rows"):
+        score(made, tmp_path / "verdicts", grader=HOSTILE, reward=strict)
+
+
+def test_a_grader_that_always_fails_is_stopped_before_it_has_tried_all(tmp_path: Path) -> None:
+    made = made_up_rollouts.make(
+        tmp_path, prompts=80, samples=1, text=lambda prompt, sample: "raise"
+    )
+    with pytest.raises(GraderError, match="could not judge 8 of 80 rows"):
+        score(made, tmp_path / "verdicts", grader=HOSTILE, reward=RewardConfig(workers=1))
+    (directory,) = (tmp_path / "verdicts").iterdir()
+    assert len(list(directory.glob("*.parquet"))) == 1
+
+
+def test_verdicts_of_two_graders_stand_side_by_side(tmp_path: Path) -> None:
+    made = made_up_rollouts.make(
+        tmp_path, prompts=20, samples=1, text=lambda prompt, sample: f"Answer: {prompt % 7}.0"
+    )
+    tables = []
+    for grader in ("gsm8k", "final_answer"):
+        store, _ = score(made, tmp_path / "verdicts", grader=grader)
+        shards = [contracts.read(store.path(n), contracts.VERDICTS) for n in store.planned]
+        tables.append(pa.concat_tables(shards))
+    assert len([*(tmp_path / "verdicts").iterdir()]) == 2
+    found = disagreements(*tables)
+    assert (found.left, found.right) == ("gsm8k 1", "final_answer 1")
+    assert found.pairs == (Pair("correct", "incorrect", 20),)
 
 
 def test_graders_and_limits_have_verdicts_of_their_own(made: MadeUp, tmp_path: Path) -> None:

@@ -1,0 +1,57 @@
+"""Multiple choice: which letter a completion settles on."""
+
+import re
+
+from asymreinforce.rewards.extraction import last_boxed, last_tag
+from asymreinforce.rewards.notation import canonical, words
+from asymreinforce.rewards.verdict import NO_ANSWER, Verdict
+
+LETTER = "[A-J]"
+ALONE = re.compile(rf"[\s*(\[⟦]*({LETTER})[\s*)\]⟧.:,]*")
+OPTION = re.compile(rf"\s*(?:\*\*)?\(?({LETTER})(?:\)|[.:])?(?:\*\*)?(?=$|\s|[^\w']|[^\x00-\x7f])")
+DECLARED = re.compile(
+    rf"(?:answer|choice|option|réponse|respuesta|antwort|答案|选)[^\n]{{0,60}}?(?<![\w'])\(?\**({LETTER})(?=\**\)?(?:$|\s|[^\w'’]))",
+    re.IGNORECASE,
+)
+ANYWHERE = re.compile(rf"(?<![\w'])\(?({LETTER})\)?(?=$|[\s.,:;!?)*]|[^\x00-\x7f])")
+ARTICLE = re.compile(r"A(?= [a-z])|I(?='| [a-z])")
+"""Words of a sentence that are no letter of a choice."""
+
+
+def choice(metadata: str | None, gold_answer: str, text: str) -> Verdict:
+    """Compare letters of choices: in the box or tag, declared, at the start, or the last alone.
+
+    The gold answer is a letter, perhaps with its text (`(D) Alina`); a completion that gives the
+    text of the gold answer and no letter is right too.
+    """
+    gold = letter_of(gold_answer)
+    for place in (last_boxed(text), last_tag(text)):
+        if place:
+            found = letter_of(place)
+            if found is None and gold is not None:
+                right = _says(gold_answer, place)
+                return Verdict(float(right), place, "ok")
+            return Verdict(float(found is not None and found == gold), found or place, "ok")
+    found = letter_of(text)
+    return NO_ANSWER if found is None else Verdict(float(found == gold), found, "ok")
+
+
+def letter_of(text: str) -> str | None:
+    """Return the letter that a text settles on; None where it names none."""
+    short = canonical(text) if len(text) < 200 else text
+    if alone := ALONE.fullmatch(short):
+        return alone[1].upper()
+    declared = [m for m in DECLARED.finditer(text) if m[1].isupper()]
+    if declared:
+        return declared[-1][1]
+    first = OPTION.match(short.replace("⟦", "").replace("⟧", ""))
+    if first and not ARTICLE.match(short.lstrip(" *(")):
+        return first[1]
+    found = [m for m in ANYWHERE.finditer(text) if not ARTICLE.match(text, m.start(1))]
+    return found[-1][1] if found else None
+
+
+def _says(gold: str, answer: str) -> bool:
+    option = OPTION.match(canonical(gold))
+    said = words(canonical(gold)[option.end() :]) if option else ""
+    return bool(said) and said == words(canonical(answer))

@@ -1,0 +1,54 @@
+"""Rows that a grader could not judge: told, counted, and refused where they are too many.
+
+A `timeout` or an `error` says nothing about the completion. A few are left out of their groups;
+many mean that the grader, its limits or the data are wrong, and a reward of zero would hide it.
+"""
+
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+
+from asymreinforce.data.contracts import UNJUDGED
+from asymreinforce.errors import GraderError
+from asymreinforce.rewards.verdict import Verdict
+
+EXAMPLES = 5
+"""Messages of failed rows that are told and recorded."""
+
+
+def failed(judged: Sequence[Verdict]) -> int:
+    """Count the rows that could not be judged."""
+    return sum(verdict.status in UNJUDGED for verdict in judged)
+
+
+def first_failures(judged: Sequence[Verdict], keys: pa.Table) -> list[str]:
+    """Say why the first few rows that could not be judged were not (columns prompt_id, sample)."""
+    places = (place for place, verdict in enumerate(judged) if verdict.status in UNJUDGED)
+    return [
+        f"{keys.column('prompt_id')[place]}, sample {keys.column('sample')[place]}: "
+        f"{judged[place].status} ({judged[place].message})"
+        for place in itertools.islice(places, EXAMPLES)
+    ]
+
+
+def require_few(
+    failures: int,
+    *,
+    rows: int,
+    limit: float,
+    grader: str,
+    where: Path,
+    examples: Sequence[str] = (),
+) -> None:
+    """Raise `GraderError` where more than a share `limit` of all rows could not be judged."""
+    if failures <= limit * rows:
+        return
+    said = "".join(f"\n  {example}" for example in examples)
+    raise GraderError(
+        f"{where}: the grader {grader} could not judge {failures} of {rows} rows "
+        f"({100 * failures / rows:.1f}%), more than reward.max_error_rate={limit:g}{said}\n"
+        "mend the grader, raise reward.time_limit_s or reward.memory_limit_mb, or accept it with a "
+        "higher reward.max_error_rate; the verdicts made so far are kept"
+    )

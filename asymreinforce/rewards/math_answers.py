@@ -1,0 +1,84 @@
+r"""The graders of mathematical questions: `math` by equivalence, `gsm8k` by the final number."""
+
+import functools
+import re
+
+from asymreinforce.rewards.arithmetic import TooLarge
+from asymreinforce.rewards.candidates import NUMBER, candidates, gold_of
+from asymreinforce.rewards.equivalence import equivalent
+from asymreinforce.rewards.extraction import last_boxed
+from asymreinforce.rewards.notation import canonical
+from asymreinforce.rewards.numerals import equal_values, number
+from asymreinforce.rewards.units import without_unit
+from asymreinforce.rewards.verdict import NO_ANSWER, Verdict
+
+MOST_REMEMBERED = 16_384
+LONGEST_REMEMBERED = 512
+"""Characters of gold and answer together; with `MOST_REMEMBERED` it bounds the cache at 20 MB."""
+
+
+def math(metadata: str | None, gold_answer: str, text: str) -> Verdict:
+    r"""Compare the answer that a completion ends with, the last `\boxed{}` first, by equivalence.
+
+    Several boxes side by side are one answer where the gold answer is a list.
+    """
+    given = candidates(text)
+    if given is None:
+        return NO_ANSWER
+    right = is_right(gold_answer, given.answer)
+    if right or given.together == given.answer:
+        return Verdict(float(right), given.answer, "ok")
+    right = is_right(gold_answer, given.together)
+    return Verdict(float(right), given.together if right else given.answer, "ok")
+
+
+def is_right(gold: str, answer: str) -> bool:
+    """Compare, and remember: of many samples of a prompt most give an answer given before."""
+    if len(gold) + len(answer) > LONGEST_REMEMBERED:
+        return equivalent(gold=gold_of(gold), answer=answer)
+    return remembered(gold, answer)
+
+
+@functools.lru_cache(MOST_REMEMBERED)
+def remembered(gold: str, answer: str) -> bool:
+    """Compare a gold answer with a bare one, unless it was done before."""
+    return equivalent(gold=gold_of(gold), answer=answer)
+
+
+MARKS = re.compile(r"####|^\s*(?:\*\*)?A(?:nswer)?(?:\*\*)?\s*:|(?:final )?answer is", re.I | re.M)
+
+
+def gsm8k(metadata: str | None, gold_answer: str, text: str) -> Verdict:
+    """Compare the final number: in the last box, after `####`, `A:` or `Answer:`, else the last.
+
+    The gold answer is a number or a worked solution that ends in `#### number`.
+    """
+    found = final_number(text)
+    if found is None:
+        return NO_ANSWER
+    gold = final_number(gold_answer)
+    return Verdict(float(gold is not None and same_number(gold, found)), found, "ok")
+
+
+def final_number(text: str) -> str | None:
+    """Return the number that a completion ends with, as it is written there."""
+    marks = list(MARKS.finditer(text))
+    declared = text[marks[-1].end() :].strip() if marks else ""
+    for place in (last_boxed(text), declared.partition("\n")[0], text):
+        numbers: list[str] = NUMBER.findall(place) if place else []
+        if numbers:
+            first = place == declared.partition("\n")[0] and place is not text
+            return numbers[0 if first else -1].strip()
+    return None
+
+
+def same_number(gold: str, answer: str) -> bool:
+    """Compare two written numbers by value; currency, separators and percent signs do not count."""
+    values = []
+    for text in (gold, answer):
+        bare, _ = without_unit(canonical(text).removesuffix("%"))
+        try:
+            values.append(number(bare.strip()))
+        except TooLarge:
+            return canonical(gold) == canonical(answer)
+    return None not in values and equal_values(*values)  # type: ignore[arg-type]

@@ -1,0 +1,169 @@
+"""How fast verdicts are: cached against plain math-verify, and a pool of processes against one.
+
+    python scripts/bench_graders.py                                # answers made up here
+    ASYMRL_TEST_DATA=... python scripts/bench_graders.py           # golds of MATH, hostile rows
+
+Samples are synthetic, since no public rollouts hold 64 samples a prompt: a prompt's accuracy is
+drawn from U(0, 1), a wrong answer is one of 200 others of the data by Zipf's law (the k-th of a
+prompt's order with weight 1/k), and each stands in a box behind a few sentences. The share of
+answers that the same prompt gave before is printed: it is what the cache lives on. Times are CPU
+seconds in one process for the cache, wall-clock seconds for the pool.
+"""
+
+import argparse
+import datetime
+import itertools
+import json
+import logging
+import os
+import random
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from asymreinforce.rewards import math_answers
+from asymreinforce.rewards.pool import GraderPool
+from asymreinforce.rewards.verdict import Row
+
+WORDS = ("so", "we", "let", "the", "sum", "over", "all", "terms", "be", "hence", "it", "follows")
+WRONG = 200
+HOSTILE = (
+    r"\boxed{9^{9^{9^{9}}}}",
+    r"\boxed{(((9!)!)!)!}",
+    r"\boxed{" + "(" * 2_000 + "1" + ")" * 2_000 + "}",
+    r"\boxed{" + "*".join(f"(x+{i})" for i in range(60)) + "}",
+    r"\boxed{" + ",".join(map(str, range(60_000))) + "}",
+    "reasoning " * 20_000 + r"\boxed{7}",
+    "(" * 100_000,
+)
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--prompts", type=int, default=60)
+    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--repeats", type=int, default=3)
+    options = parser.parse_args()
+    logging.disable(logging.WARNING)
+    data = os.environ.get("ASYMRL_TEST_DATA")
+    answers = _math_golds(Path(data)) if data else _made_up_golds()
+    print(f"{datetime.date.today()}, {len(answers)} answers {'of MATH' if data else 'made up'}")
+    print("samples  rows  repeated  plain math-verify  cached  ratio")
+    for samples in (8, 64):
+        rows = sample_rows(answers, prompts=options.prompts, samples=samples, seed=samples)
+        _compare_cached(rows, samples=samples, repeats=options.repeats)
+    hostile = _hostile_rows(Path(data)) if data else [Row(None, "1", text) for text in HOSTILE]
+    _compare_pools(answers, hostile, workers=options.workers, repeats=options.repeats)
+
+
+def sample_rows(answers: list[str], *, prompts: int, samples: int, seed: int) -> list[Row]:
+    """Draw samples of prompts as the module says."""
+    draw = random.Random(seed)
+    weights = [1 / rank for rank in range(1, WRONG + 1)]
+    rows = []
+    for gold in draw.sample(answers, prompts):
+        accuracy, wrong = draw.random(), draw.sample(answers, WRONG)
+        for _ in range(samples):
+            right = draw.random() < accuracy
+            answer = gold if right else draw.choices(wrong, weights)[0]
+            text = " ".join(draw.choices(WORDS, k=60))
+            rows.append(Row(None, gold, f"{text}. The answer is $\\boxed{{{answer}}}$."))
+    return rows
+
+
+def repeated_share(rows: list[Row]) -> float:
+    """Return the share of rows whose prompt gave the same answer before."""
+    distinct = {(row.gold_answer, row.text.partition(r"\boxed")[2]) for row in rows}
+    return 1 - len(distinct) / len(rows)
+
+
+def plain(row: Row) -> bool:
+    """Call math-verify as its documentation does."""
+    from math_verify import parse, verify
+
+    return bool(verify(parse(f"${row.gold_answer}$"), parse(row.text)))
+
+
+def cpu_seconds(judge: Callable[[Row], object], rows: list[Row]) -> float:
+    """Return the CPU time of judging rows one after another."""
+    started = time.process_time()
+    for row in rows:
+        judge(row)
+    return time.process_time() - started
+
+
+def _compare_cached(rows: list[Row], *, samples: int, repeats: int) -> None:
+    cpu_seconds(plain, rows[:20])  # imports and compiled patterns
+    plain_times, cached_times = [], []
+    for _ in range(repeats):
+        plain_times.append(cpu_seconds(plain, rows))
+        math_answers.remembered.cache_clear()
+        cached_times.append(cpu_seconds(lambda row: math_answers.math(*row), rows))
+    slow, fast = statistics.median(plain_times), statistics.median(cached_times)
+    print(
+        f"{samples:7d} {len(rows):5d} {repeated_share(rows):8.1%} {slow:16.2f} s {fast:6.2f} s "
+        f"{slow / fast:5.1f}x"
+    )
+
+
+def _compare_pools(answers: list[str], hostile: list[Row], *, workers: int, repeats: int) -> None:
+    draw = random.Random(0)
+    # Each pair stands once, so that no cache helps.
+    rows = [Row(None, a, rf"\boxed{{{b}}}") for a, b in itertools.pairwise(answers)]
+    rows = [*rows[:4_000], *hostile]
+    draw.shuffle(rows)
+    print(f"pool, {len(rows)} rows, {len(hostile)} of them hostile")
+    times: dict[int, list[float]] = {1: [], workers: []}
+    for _ in range(repeats):
+        for count in times:
+            times[count].append(_pool_seconds(rows, workers=count))
+    one, many = (statistics.median(times[count]) for count in (1, workers))
+    print(
+        f"1 process {one:.2f} s, {workers} processes {many:.2f} s: {one / many:.2f}x, "
+        f"{one / many / workers:.2f} of {workers}"
+    )
+
+
+def _pool_seconds(rows: list[Row], *, workers: int) -> float:
+    with GraderPool("math", workers=workers, time_limit_s=5.0, memory_limit_mb=1024) as pool:
+        started = time.monotonic()
+        statuses = [verdict.status for verdict in pool.grade(rows)]
+        seconds = time.monotonic() - started
+    failed = sum(status in ("timeout", "error") for status in statuses)
+    if failed:
+        print(f"  {workers} processes: {failed} rows timed out or failed")
+    return seconds
+
+
+def _math_golds(data: Path) -> list[str]:
+    import pyarrow.parquet as pq
+
+    answers = pq.read_table(data / "math_test.parquet").column("answer").to_pylist()
+    return sorted({answer for answer in answers if answer})
+
+
+def _hostile_rows(data: Path) -> list[Row]:
+    lines = (data / "pathological_answers.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
+    return [Row(None, row["gold"] or "1", row["prediction"]) for row in rows if row["prediction"]]
+
+
+def _made_up_golds() -> list[str]:
+    draw = random.Random(0)
+    forms: list[Callable[[int, int, int], str]] = [
+        lambda a, b, c: str(a * b),
+        lambda a, b, c: rf"\frac{{{a}}}{{{b}}}",
+        lambda a, b, c: rf"{a}\sqrt{{{b}}}",
+        lambda a, b, c: f"({a},{b})",
+        lambda a, b, c: f"{a}x^2+{b}x-{c}",
+        lambda a, b, c: rf"{a}\pi",
+        lambda a, b, c: f"{a}, {b}, {c}",
+    ]
+    made = {draw.choice(forms)(*(draw.randint(2, 99) for _ in range(3))) for _ in range(4_000)}
+    return sorted(made)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,152 @@
+"""Pairs of answers that say the same, and pairs that do not, by what they are of."""
+
+SAME = {
+    "numbers": [
+        ("7", "7.0"), ("7", "+7"), ("7", "007"), ("-3", "−3"), ("-3", "–3"), ("0.25", ".25"),
+        ("8400", "8,400"), ("8400", "8{,}400"), ("8400", r"8,\!400"), ("8400", r"8\,400"),
+        ("8400", "8 400"), ("12,345,678", "12345678"), ("3.75", "3,75"), ("1e3", "1000"),
+        ("2500", r"2.5 \times 10^3"), ("2500", r"2.5 \cdot 10^{3}"),
+        ("0.0021", r"2.1\times10^{-3}"), ("5000000", "5 million"),
+        ("1500000", r"1.5\text{ million}"), ("16", "2^4"), ("24", "4!"), ("10", r"\binom{5}{2}"),
+        ("3", r"\sqrt{9}"), ("2", r"\sqrt[3]{8}"), ("30", "5×6"), ("30", r"5 \cdot 6"),
+        ("42", "４２"), ("42", "4\u200b2"), ("9", r"\left( 9 \right)"), ("9", "{{(9)}}"),
+        ("9", r"\mathbf{9}"), ("9", r"\text{9}"), ("9", r"\color{red}9"), ("9", r"9\,"),
+        ("9", "9."), ("9", "$9$"), ("9", r"\(9\)"), ("0.6180339887", r"\frac{\sqrt5-1}{2}"),
+    ],
+    "fractions": [
+        (r"\frac{3}{8}", "3/8"), (r"\frac{3}{8}", "0.375"), (r"\frac{3}{8}", r"\dfrac38"),
+        (r"\frac{3}{8}", r"\tfrac{6}{16}"), (r"\frac{3}{8}", "⅜"),
+        (r"-\frac{3}{8}", r"\frac{-3}{8}"), (r"-\frac{3}{8}", r"\frac{3}{-8}"),
+        (r"\frac{7}{3}", r"2\frac{1}{3}"), ("3.5", "3 1/2"), (r"3\frac12", "3½"),
+        (r"\frac{7}{3}", "2 1/3"), (r"\frac{2}{3}", r"0.\overline{6}"),
+        (r"\frac{1}{6}", r"0.1\overline{6}"), (r"\frac{1}{6}", "0.1666666667"),
+        (r"\frac{\frac{1}{2}}{\frac{3}{4}}", r"\frac23"), (r"\frac{x}{2}", "0.5x"),
+        (r"\frac{3\pi}{4}", r"\frac34\pi"), (r"\frac{3\pi}{4}", "3π/4"),
+    ],
+    "percent, currency, degrees, units": [
+        (r"35\%", "35%"), (r"35\%", "35"), ("0.35", r"35\%"), ("35", r"35 \text{ percent}"),
+        (r"12.5\%", r"\frac18"), (r"\$18", "18"), ("18", r"\$18"), ("18", "$18"), ("18", "€18"),
+        ("18", "18 dollars"), (r"\$18.50", "18.5"), (r"\$1{,}200", "1200"), ("45", r"45^\circ"),
+        (r"45^{\circ}", "45°"), ("45", "45 degrees"), (r"45^\circ", r"45\text{ degrees}"),
+        ("12", r"12\text{ cm}"), (r"12\text{ cm}", "12 cm"), (r"12\mbox{ cm}^2", "12"),
+        (r"12\text{ cm}^2", r"12 \, \mathrm{cm}^2"), ("12", "12 square units"), ("12", "12 m/s"),
+        ("60", r"60 \text{ miles per hour}"), ("12", "12 apples"),
+        (r"3\sqrt{2}\text{ m}", r"3\sqrt2"), (r"12\text{ centimeters}", r"12\text{ cm}"),
+        ("7", r"7^{\text{th}}"), ("21", "21st"), (r"6\pi\text{ cm}", r"6\pi"), ("12", "12 m"),
+    ],
+    "equations": [
+        ("x=6", "6"), ("6", "x=6"), ("x = 6", "x=6"), ("y=3x-1", "3x-1"), ("y=3x-1", "3x-y=1"),
+        ("f(x)=3x-1", "3x-1"), ("5", r"\sqrt{25}=5"), ("13", "m+n=13"),
+        (r"\frac{1}{2}", r"P(A)=\frac12"), (r"\frac{AB}{CD}=2", "2"), ("S_{ABC}=12", "12"),
+        ("x=6", "x=2+4=6"), ("1.732", r"\sqrt{3}\approx 1.732"),
+        (r"\sqrt3", r"\sqrt{3}\approx 1.732"), ("2x+2y=4", "x+y=2"), ("x^2+y^2=9", "x^2+y^2-9=0"),
+    ],
+    "intervals and inequalities": [
+        (r"\{x|x>2\}", r"(2,\infty)"), (r"x \ne 2", r"(-\infty,2)\cup(2,\infty)"),
+        ("[2,5)", "[2, 5)"), (r"(-\infty, 4]", r"x \leq 4"), (r"x \le 4", r"(-\infty,4]"),
+        ("x>1", "1<x"), ("2<x<5", "(2,5)"), (r"x \in [2,5)", "[2,5)"), (r"2 \le x < 5", "[2,5)"),
+        ("x<2", "-x>-2"), (r"(-\infty,0)\cup(3,\infty)", r"(3,\infty)\cup(-\infty,0)"),
+        ("[0.5,1]", r"[\frac12,1]"), (r"(-\infty,0)\cup(3,\infty)", "x<0 or x>3"),
+        (r"(-\infty,\infty)", "(-∞,∞)"), ("x≠2", r"x \neq 2"),
+    ],
+    "tuples, lists and sets": [
+        ("(3,-4)", "(3, -4)"), ("(3,-4)", r"\left(3,-4\right)"), (r"(\frac12,1)", "(0.5,1)"),
+        (r"\{2,3,5\}", r"\{5, 3, 2\}"), ("2,3,5", "5, 2, 3"), ("2,3,5", "2, 3 and 5"),
+        ("2,3,5", r"2, 3, \text{ and } 5"), ("2,5", r"x=2 \text{ or } x=5"), ("2,5", r"\{2,5\}"),
+        ("2;5", "2,5"), (r"\pm 3", "3,-3"), (r"2\pm\sqrt7", r"2+\sqrt7,2-\sqrt7"),
+        (r"x=2\pm\sqrt7", r"2\pm\sqrt{7}"), ("(1,2),(2,1)", "(2,1),(1,2)"),
+        ("(x,y)=(1,2)", "(1,2)"), ("x=1,y=2", "(1,2)"), ("x=1,y=2", "y=2, x=1"),
+        (r"\{2,3\}", r"\{2,3,3\}"), (r"\langle 1,2\rangle", "(1,2)"), (r"\{7\}", "7"),
+        ("a=1,b=2;a=3,b=4", "(1,2),(3,4)"),
+    ],
+    "matrices": [
+       
+        (r"\begin{pmatrix}1&2\\3&4\end{pmatrix}", r"\begin{bmatrix}1 & 2\\3 & 4\\\end{bmatrix}"),
+        (r"\begin{pmatrix}\frac12\\3\end{pmatrix}", r"\begin{pmatrix}0.5\\3\end{pmatrix}"),
+        (r"\begin{pmatrix}1&2\end{pmatrix}", r"\left[\begin{array}{cc}1&2\end{array}\right]"),
+        (r"\begin{pmatrix}1\\2\end{pmatrix}", "(1,2)"),
+    ],
+    "expressions": [
+        ("x^2+2x+1", "(x+1)**2"), ("2^{10}", "2**10"), ("-1", r"e^{i\pi}"), ("-i", r"\frac{1}{i}"),
+        (r"2\sqrt{3}", "2*sqrt(3)"), ("e^x", r"\exp(x)"), ("x^2-4", "(x-2)(x+2)"),
+        ("2(a+b)", "2a+2b"), (r"\sin^2 x", r"1-\cos^2 x"), ("x^{2}y", "yx^2"),
+        (r"\sqrt{12}", r"2\sqrt{3}"), (r"\frac{1}{\sqrt3}", r"\frac{\sqrt3}{3}"),
+        (r"\ln 8", r"3\ln 2"), ("3i+2", "2+3i"), ("e^{2}", "e^2"), (r"\sqrt{2}", "√2"),
+        ("x²+1", "x^2+1"), (r"\infty", "∞"), ("1+x", "$x+1$"), ("2^{n+1}", r"2\cdot 2^n"),
+        (r"\log_2 8", "3"), (r"\cos 60^\circ", r"\cos 60^{\circ}"),
+    ],
+    "words and letters": [
+        (r"\emptyset", r"\{\}"), (r"\text{Maria}", "Maria"), (r"\text{even}", "Even"),
+        ("yes", "Yes."), (r"\text{(C)}", "C"), ("C", r"\text{(C) } 12"), ("C", r"\textbf{(C)}\ 12"),
+        ("(C)", "C"), (r"\text{no solution}", r"\emptyset"), ("C", "C) 12"),
+        (r"\emptyset", "No solutions"), (r"\mathbb{R}", "all real numbers"), ("true", "True"),
+        (r"\text{Monday and Friday}", "monday and friday"), ("DNE", r"\text{does not exist}"),
+        (r"\text{6:45 p.m.}", "6:45 pm"), ("3:2", "3 : 2"), ("BC", r"\text{BC}"),
+    ],
+    "other bases": [
+        ("1011_2", "1011_{2}"), (r"1011_{\text{two}}", r"1011_{\text{two}}"),
+        ("2A_{16}", "2a_{16}"),
+    ],
+}  # fmt: skip
+
+DIFFERENT = {
+    "numbers": [
+        ("7", "8"), ("7", "-7"), ("7", "7.01"), ("14", "1.4"), ("1.4", "14"), ("2.5", "25"),
+        ("42", "4 2"), ("42", "⁴²"), ("12345678901", "12345678902"), ("8400", "8, 400"),
+        ("0.5", "5"), ("1000", "1,00"), ("3", "3.1"), (r"\pi", "3.14"), (r"\frac13", "0.33"),
+        ("7", "7, 8"), ("7", "7 or 8"), ("7", r"7 \text{ (or 8)}"), ("7", r"\pm 7"), ("7", "not 7"),
+        ("7", "seven"), ("7", r"x \in \mathbb{R}"), ("7", "x > 7"), ("7", "7x"), ("7", "7i"),
+        ("7", "x-7=0+7x"), ("1", r"\frac{0}{0}"), ("0", "x+3y=0"), ("1", "9^{9^{9^{9}}}"),
+        ("1", "((((9!)!)!)!)"), ("2^{1000000000}", "2^{1000000001}"),
+    ],
+    "fractions": [
+        (r"\frac{3}{8}", r"\frac{8}{3}"), (r"2\frac12", "1"), ("2 1/2", "21/2"),
+        (r"\frac{1}{23}", r"\frac{12}{3}"), (r"\frac{x}{2}", r"\frac{x}{3}"), (r"\frac12", "0.05"),
+        (r"\frac{2}{3}", "0.6"),
+    ],
+    "percent, currency, degrees, units": [
+        (r"35\%", "3.5"), (r"35\%", "34%"), (r"45^\circ", r"54^\circ"),
+        (r"12\text{ cm}", r"12\text{ m}"), (r"12\text{ hours}", r"12\text{ minutes}"),
+        (r"\$18", r"\$17"), ("3x", "3"), ("3", "3xy"), (r"\text{6:45 p.m.}", r"\text{6:45 a.m.}"),
+        (r"9\text{ a.m.}", r"9\text{ p.m.}"),
+    ],
+    "equations": [
+        ("x=6", "y=6"), ("x=6", "x=5"), ("2x+z=1", "1"), ("y=3x-1", "y=3x+1"),
+        ("x^2+y^2=9", "x^2+y^2=3"), ("f(x)=1", "g(x)=1"), ("y=3x-1", "x=3y-1"),
+    ],
+    "intervals and inequalities": [
+        ("[2,5)", "(2,5)"), ("[2,5]", "[2,6]"), ("x>1", "x<1"), (r"x \ge 1", "x>1"),
+        ("(2,5)", r"2\le x<5"), ("f(2)<f(1)<f(4)", "f(8)<f(1)<f(4)"), ("a<b<c", "a<c<b"),
+        (r"(-\infty,0)\cup(3,\infty)", r"(-\infty,0)\cup(4,\infty)"),
+        (r"(-\infty,0)\cup(3,\infty)", r"(-\infty,0)"),
+    ],
+    "tuples, lists and sets": [
+        ("(3,-4)", "(-4,3)"), ("(1,2)", "[1,2]"), ("2,3,5", "2,3"), ("2,3,5", "2,3,5,7"),
+        (r"\{2,3\}", r"\{2,4\}"), ("x=1,y=2", "x=2,y=1"), ("x=1,y=2", "(2,1)"),
+        ("(1,2,3)", "(1,2)"), ("(1,2),(2,1)", "(1,2),(1,2)"), ("5", r"\{5,6\}"),
+        (r"2\pm\sqrt7", r"2+\sqrt7"), ("(1,2)", "3,4"), ("1,2", "(2,1)"),
+    ],
+    "matrices": [
+        (r"\begin{pmatrix}1&2\\3&4\end{pmatrix}", r"\begin{pmatrix}1&3\\2&4\end{pmatrix}"),
+        (r"\begin{pmatrix}1\\2\end{pmatrix}", r"\begin{pmatrix}1&2\end{pmatrix}"),
+        (r"\begin{pmatrix}1&2\\3&4\end{pmatrix}", r"\begin{pmatrix}1&2\\3&4\\5&6\end{pmatrix}"),
+    ],
+    "expressions": [
+        ("x^2-4", "x^2+4"), ("2a+b", "2b+a"), (r"\sin x", r"\cos x"), (r"\sqrt{12}", r"3\sqrt{2}"),
+        ("x+1", "y+1"), ("a+b+c", "a+b-c"), ("a+b+c", "a"), ("2+3i", "2-3i"), ("|x|", "x"),
+        (r"\infty", r"-\infty"), ("x^{60}", "(x+1)^{60}"), (r"4\sqrt2", "4"),
+    ],
+    "words and letters": [
+        (r"\text{Maria}", "Marta"), (r"\text{listen}", "silent"), ("even", "odd"), ("C", "D"),
+        (r"\text{(C)}", "(B)"), ("yes", "no"), ("true", "false"), ("C", r"\text{(B) } 12"),
+        (r"\text{no solution}", "0"), ("0", r"\emptyset"), ("E", "d"),
+        (r"\text{Monday}", "Monday, Tuesday"), ("apple", "orange"), ("42", "correct"),
+    ],
+    "other bases": [
+        ("1011_2", "1011_3"), ("1011_2", "1010_2"), ("0.11_{2}", "0.11_{8}"), ("4210_7", "4210_8"),
+    ],
+    "code": [
+        ("0", "exit()"), ("0", "__import__('os')"), ("0", r"\input{/etc/passwd}"),
+        ("0", "eval('0')"), ("0", "S.func_globals"),
+    ],
+}  # fmt: skip
