@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = "asymreinforce"
 
 LAYERS = (
-    ("config", "errors", "progress"),
+    ("config", "errors", "plugins", "progress"),
     ("data", "algorithm"),
     ("engines", "rewards", "policy", "tasks", "bandit", "tracking"),
     ("stages",),
