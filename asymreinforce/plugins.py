@@ -10,8 +10,9 @@ from asymreinforce.errors import ConfigError
 
 
 def is_plugin(name: str) -> bool:
-    """Tell whether a setting names a user's function rather than one that is shipped."""
-    return ":" in name
+    """Tell whether a setting has the form `module:function`, and so names a user's own."""
+    module, _, function = name.partition(":")
+    return function.isidentifier() and all(part.isidentifier() for part in module.split("."))
 
 
 def load_function(name: str) -> Callable[..., Any]:
@@ -20,9 +21,9 @@ def load_function(name: str) -> Callable[..., Any]:
     Raises `ConfigError` where the name has another form, the module does not import or has no such
     function.
     """
-    module_name, _, function_name = name.partition(":")
-    if not _is_dotted(module_name) or not function_name.isidentifier():
+    if not is_plugin(name):
         raise ConfigError(f"{name!r} is not of the form module:function, as in my_tasks:questions")
+    module_name, _, function_name = name.partition(":")
     if (here := str(Path.cwd())) not in sys.path:
         # console scripts do not look there, and it is where a user's module lies
         sys.path.append(here)
@@ -37,7 +38,3 @@ def load_function(name: str) -> Callable[..., Any]:
     if not callable(function):
         raise ConfigError(f"{name}: module {module_name} has no function {function_name}")
     return function  # type: ignore[no-any-return]
-
-
-def _is_dotted(name: str) -> bool:
-    return all(part.isidentifier() for part in name.split("."))

@@ -50,7 +50,7 @@ def init(config: ExperimentConfig) -> tuple[Path, Store]:
     policy = policy_store(config.policy, config.directory / "policy", threads=config.train.threads)
     with traceless(policy):
         checkpoint = make_policy(config, config.directory / "policy")
-        fingerprint(checkpoint)
+        fingerprint(checkpoint, safetensors_only=config.policy.safetensors_only)
     parent = config.directory / "prompts"
     with traceless(prompt_store(config.task, parent, pinned=config.pins.prompts)):
         return checkpoint, make_prompts(config.task, parent, pinned=config.pins.prompts)

@@ -69,7 +69,10 @@ class Run:
         step = self._resumable_step()
         source = self._store.path(weights_shard(step)) if step else self._checkpoint
         model = load_model(
-            source, dtype=torch.float32, trust_remote_code=config.policy.trust_remote_code
+            source,
+            dtype=torch.float32,
+            trust_remote_code=config.policy.trust_remote_code,
+            safetensors_only=config.policy.safetensors_only,
         )
         self._trainer = Trainer(
             model.to(config.train.device).train(),
