@@ -11,6 +11,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from asymreinforce.errors import ConfigError
+from asymreinforce.plan_config import PlanConfig
 from asymreinforce.settings import Settings
 from asymreinforce.task_config import Split, TaskConfig
 
@@ -216,6 +217,7 @@ class ExperimentConfig(Settings):
     tracker: TrackerConfig = TrackerConfig()
     sweep: SweepConfig = SweepConfig()
     pins: Pins = Pins()
+    plan: PlanConfig = PlanConfig()
 
     @property
     def directory(self) -> Path:
