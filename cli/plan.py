@@ -36,7 +36,7 @@ def print_plan(arms: "list[ExperimentConfig]") -> None:
             title=title, title_justify="left", box=box.SIMPLE_HEAD, show_header=False, expand=False
         )
         table.add_column(no_wrap=True, min_width=20)
-        table.add_column(justify="right", overflow="fold")
+        table.add_column(justify="right", no_wrap=True)
         table.add_column(style="dim", overflow="fold")
         for row in rows:
             table.add_row(*row)

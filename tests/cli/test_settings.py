@@ -23,7 +23,6 @@ UNNAMED = {
     "task/function": ("task.kind=my_tasks:questions",),
     **{f"task/{name}": ("train.validation_prompts=0",) for name in DATA_SETS},
     "sampling/paper": ("policy.context=4096",),
-    "experiment/base/paper_math": ("policy.source=org/model", "+name=paper"),
 }
 """Values for what a file leaves to the user (???), and what 2,048 tokens need."""
 FILES = sorted(str(path.relative_to(CONF).with_suffix("")) for path in CONF.glob("*/*.yaml"))
