@@ -147,18 +147,16 @@ class TaskConfig(Settings):
 
     @property
     def identity(self) -> dict[str, Any]:
-        """The settings that decide which questions there are, without where the data lies."""
+        """The settings that decide which questions there are, beside the data's own contents."""
         kept = {"name", "kind", "family", "seed", *SPLITS, "params"}
         if self.loader == "dataset":
-            kept |= {
-                "columns",
-                "division",
-                "answer_marker",
-                "no_answers",
-                "max_characters",
-                "overlap",
-            }
-        return self.model_dump(mode="json", include=kept, exclude_none=True)
+            kept |= {"sources", "columns", "division", "answer_marker", "no_answers"}
+            kept |= {"max_characters", "overlap"}
+        values = self.model_dump(mode="json", include=kept, exclude_none=True)
+        for source in values.get("sources", {}).values():
+            source.pop("path", None)
+            source.pop("revision", None)
+        return values
 
     @property
     def rendering(self) -> dict[str, Any]:

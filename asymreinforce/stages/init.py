@@ -28,11 +28,13 @@ class Warmth(NamedTuple):
     samples: int
 
 
-def prompt_store(task: TaskConfig, parent: Path, *, pinned: Path | None = None) -> Store:
+def prompt_store(
+    task: TaskConfig, parent: Path, *, pinned: Path | None = None, made_before: bool = False
+) -> Store:
     """Return the store of a task's prompts, made or not.
 
-    Where the data is not on this machine, the prompts that were made of it elsewhere are found by
-    their other settings. Raises `InputError` where that is not possible either.
+    `made_before`: where the data is not on this machine, the only prompts that were made under the
+    same settings serve. Raises `InputError` where the data is needed and not there.
     """
     identity = {
         "stage": "prompts",
@@ -42,6 +44,8 @@ def prompt_store(task: TaskConfig, parent: Path, *, pinned: Path | None = None) 
     try:
         identity |= {"sources": sources} if (sources := tasks.fingerprints(task)) else {}
     except InputError:
+        if not made_before:
+            raise
         made = [pinned] if pinned else sorted(path.parent for path in parent.glob("*/plan.json"))
         found = [place for place in made if _is_made_of(place, identity)]
         if len(found) != 1:
@@ -58,12 +62,14 @@ def _is_made_of(place: Path, identity: dict[str, Any]) -> bool:
     return {key: value for key, value in theirs.items() if key != "sources"} == identity
 
 
-def make_prompts(task: TaskConfig, parent: Path, *, pinned: Path | None = None) -> Store:
+def make_prompts(
+    task: TaskConfig, parent: Path, *, pinned: Path | None = None, made_before: bool = False
+) -> Store:
     """Write `train.parquet`, `validation.parquet` and `held_out.parquet`; fill what is missing.
 
     Says what was left out, and which training questions are evaluated as well.
     """
-    store = prompt_store(task, parent, pinned=pinned)
+    store = prompt_store(task, parent, pinned=pinned, made_before=made_before)
     names = {f"{split}.parquet": split for split in SPLITS}
     store.plan(names)
     if store.is_complete():

@@ -37,21 +37,13 @@ def is_present(source: SourceConfig) -> bool:
 
 
 def fingerprint(source: SourceConfig) -> dict[str, Any]:
-    """Return what determines a source's rows: contents of files, or data set and commit.
+    """Return what pins a source's rows, beside its settings: contents of files, or a commit.
 
     Raises `InputError` where a file is not there, or the hub's commit cannot be found out.
     """
-    place: dict[str, Any]
     if source.path is not None:
-        place = {"files": [files.sha256(path) for path in local_files(source)]}
-    else:
-        place = {
-            "hub": source.hub,
-            "subset": source.subset,
-            "revision": resolved_revision(source),
-            "split": source.split,
-        }
-    return {**place, "where": source.where}
+        return {"files": [files.sha256(path) for path in local_files(source)]}
+    return {"revision": resolved_revision(source)}
 
 
 def rows(source: SourceConfig) -> Iterator[dict[str, Any]]:

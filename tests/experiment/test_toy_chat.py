@@ -145,5 +145,10 @@ def test_prompts_are_found_without_their_data(runs: Path, place: Path) -> None:
     data.rename(place / "elsewhere.jsonl")
     try:
         assert "complete, nothing to do" in run("generate", place).err
+        with pytest.raises(AssertionError, match="no such file"):
+            run("init", place)
+        with pytest.raises(AssertionError, match="no such file"):
+            run("generate", place, "task.seed=1")
+        run("sweep", place, "baseline=-0.1", "seed=0", IN_PROCESS)
     finally:
         (place / "elsewhere.jsonl").rename(data)
