@@ -104,6 +104,8 @@ def each_arm(made: "Plan") -> Iterator[Row]:
 
 def memory(made: "Plan") -> Iterator[Row]:
     """What generation and training hold at once."""
+    from asymreinforce.experiment.plan import row_tokens
+
     generate, train = made.generation, made.training
     if generate is None or train is None:
         yield "unknown", "", "give policy.parameters, or a local checkpoint as policy.source"
@@ -118,9 +120,9 @@ def memory(made: "Plan") -> Iterator[Row]:
     )
     yield "generation: cache", _gib(generate.cache), running
     yield "training: weights", _gib(train.weights), "with gradients and AdamW, in fp32"
-    tokens = made.config.train.tokens_per_micro_batch
+    tokens = row_tokens(made.config)
     yield "training: activations", _gib(train.activations), f"at most, {tokens} tokens at once"
-    yield "training: logits", _gib(train.logits), "at most, every token a completion's"
+    yield "training: logits", _gib(train.logits), "of a chunk of tokens"
     yield "training", _gib(train.memory), f"of {made.config.plan.gpu_memory_gib:g} GiB, at most"
 
 

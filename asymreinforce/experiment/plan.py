@@ -16,7 +16,9 @@ from typing import NamedTuple
 
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.data.store import hash_of
+from asymreinforce.policy.head import WORKSPACE
 from asymreinforce.policy.shape import Shape, shape_of
+from asymreinforce.policy.trainer import TOKENS
 from asymreinforce.stages.train.schedule import Schedule, schedule_of
 from asymreinforce.task_config import Split, TaskConfig
 
@@ -24,8 +26,8 @@ GIB = 2**30
 TRAIN_BYTES = 16
 AUTOCAST_BYTES = 2
 ACTIVATION_BYTES = 34
-LOGIT_BYTES = 16
-"""Of a logit while its loss is taken: bfloat16 and fp32 values, log-softmax, and gradients."""
+LOGIT_BYTES = 8
+"""Of a logit of the chunk whose loss is taken: its value and its softmax, in fp32."""
 STATE_BYTES = 8
 """A parameter's in the saved state: AdamW's two moments in fp32."""
 ROW_BYTES = 12
@@ -57,7 +59,7 @@ class Training(NamedTuple):
 
     @property
     def memory(self) -> float:
-        """Bytes at most, activations not recomputed and logits not chunked."""
+        """Bytes at most, no activation recomputed."""
         return self.weights + self.activations + self.logits
 
 
@@ -217,15 +219,20 @@ def _generation(
     )
 
 
+def row_tokens(config: ExperimentConfig) -> int:
+    """Return the most tokens of a packed row, which stand in memory at once."""
+    return config.train.tokens_per_micro_batch or TOKENS[config.train.device]
+
+
 def _training(config: ExperimentConfig, shape: Shape | None, parameters: int) -> Training:
-    settings, tokens = config.plan, config.train.tokens_per_micro_batch
+    settings, tokens = config.plan, row_tokens(config)
     autocast = AUTOCAST_BYTES if config.train.precision == "bfloat16" else 0
     per_token = ACTIVATION_BYTES * shape.layers * shape.width if shape else 0
     flops = settings.gpu_tflops * 1e12 * settings.train_utilisation
     return Training(
         weights=(TRAIN_BYTES + autocast) * parameters,
         activations=per_token * tokens,
-        logits=LOGIT_BYTES * tokens * shape.vocabulary if shape else 0,
+        logits=LOGIT_BYTES * min(tokens * shape.vocabulary, WORKSPACE) if shape else 0,
         tokens_per_s=settings.train_tokens_per_s or flops / (6 * parameters),
     )
 
