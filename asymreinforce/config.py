@@ -11,25 +11,12 @@ from typing import Any, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from asymreinforce.errors import ConfigError
+from asymreinforce.plan_config import PlanConfig
 from asymreinforce.settings import Settings
 from asymreinforce.source import SourceConfig
+from asymreinforce.task_config import Split, TaskConfig
 
 Reference = Literal["group_mean", "leave_one_out", "dataset_mean", "zero"]
-Split = Literal["train", "validation", "held_out"]
-
-
-class TaskConfig(Settings):
-    """Where prompts and gold answers come from, and which grader judges the answers."""
-
-    name: str
-    seed: int = Field(0, description="draws and splits the questions")
-    train: int = Field(ge=1, description="training prompts")
-    validation: int = Field(ge=1, description="prompts that choose the best checkpoint")
-    held_out: int = Field(ge=1, description="prompts that are reported, and choose nothing")
-    family: str | None = Field(None, description="reasoning-gym's name of the task")
-    params: dict[str, Any] = Field(default_factory=dict, description="passed to the task")
-    template: str = Field("{question}", description="text of a prompt, for models without a chat")
-    grader: str = Field(description="how completions are judged: a name in rewards/graders.py")
 
 
 class WarmUpConfig(Settings):
@@ -66,7 +53,11 @@ class PolicyConfig(Settings):
     seed: int = Field(0, description="seed of the embedded policy's warm-up")
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     context: int = Field(64, ge=8, description="longest prompt and completion together, in tokens")
-    trust_remote_code: bool = False
+    trust_remote_code: bool = Field(False, description="run code that comes with a checkpoint")
+    safetensors_only: bool = Field(True, description="false: load pickled weights as well")
+    parameters: int | None = Field(
+        None, ge=1, description="of the model, for 'asymrl plan' where it cannot find them out"
+    )
     embedded: EmbeddedConfig = EmbeddedConfig()
 
 
@@ -247,6 +238,7 @@ class ExperimentConfig(Settings):
     tracker: TrackerConfig = TrackerConfig()
     sweep: SweepConfig = SweepConfig()
     pins: Pins = Pins()
+    plan: PlanConfig = PlanConfig()
 
     @property
     def directory(self) -> Path:
@@ -281,6 +273,17 @@ class ExperimentConfig(Settings):
         alone = self.sampling.samples_per_prompt < 2 and not self.is_foreign
         if self.baseline_reference == "leave_one_out" and alone:
             raise ValueError("baseline_reference=leave_one_out needs sampling.samples_per_prompt>1")
+        return self
+
+    @model_validator(mode="after")
+    def checkpoints_are_chosen_on_questions_kept_back(self) -> Self:
+        """There must be validation questions where training is to choose by them."""
+        if self.train.validation_prompts and self.task.validation == 0:
+            raise ValueError(
+                f"train.validation_prompts={self.train.validation_prompts}, but task.validation=0: "
+                "set task.validation to keep training questions back, or "
+                "train.validation_prompts=0 to choose no checkpoint"
+            )
         return self
 
     @model_validator(mode="after")

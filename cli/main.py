@@ -7,11 +7,14 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli.inspect_command import inspect
+
+if TYPE_CHECKING:
+    from asymreinforce.config import ExperimentConfig
 
 app = typer.Typer(
     name="asymrl",
@@ -142,10 +145,7 @@ def sweep(settings: Settings = None) -> None:
         _run("collect_job", settings)
         return
     overrides = with_default_sweep(settings or [])
-    own = [o for o in overrides if not o.startswith(("hydra/launcher", "hydra.launcher"))]
-    jobs.COLLECTED.clear()
-    run_hydra(jobs.collect_job, ["--multirun", "hydra/launcher=basic", *own])
-    arms = list(jobs.COLLECTED)
+    arms = _arms(overrides)
 
     def launch() -> None:
         run_hydra(jobs.arm_job, ["--multirun", *overrides], elsewhere=True)
@@ -160,6 +160,22 @@ def sweep(settings: Settings = None) -> None:
         typer.echo(f"failed: arm {arm.arm}: {arm.error}{where}", err=True)
     if result.failed:
         raise typer.Exit(1)
+
+
+@app.command(context_settings=HYDRA)
+def plan(settings: Settings = None) -> None:
+    """Print what a sweep would take, and do nothing: prompts, tokens, memory, disk, GPU-hours.
+
+    asymrl plan experiment=paper_qwen3b_math         needs no network and no GPU
+
+    asymrl plan experiment=h200_qwen3b baseline=-0.1,0 plan.completion_tokens=600
+    """
+    from cli.plan import print_plan
+
+    if PRINTING & set(settings or []):
+        _run("collect_job", settings)
+        return
+    print_plan(_arms(with_default_sweep(settings or [])))
 
 
 @app.command(context_settings=HYDRA)
@@ -222,6 +238,17 @@ def with_default_sweep(settings: list[str]) -> list[str]:
     if keys & set(PAPER_SWEEP) or any("," in value for value in values):
         return settings
     return [*settings, *(f"{key}={value}" for key, value in PAPER_SWEEP.items())]
+
+
+def _arms(overrides: list[str]) -> "list[ExperimentConfig]":
+    """Compose every arm of a sweep, and start none."""
+    from cli import jobs
+    from cli.bridge import run_hydra
+
+    own = [o for o in overrides if not o.startswith(("hydra/launcher", "hydra.launcher"))]
+    jobs.COLLECTED.clear()
+    run_hydra(jobs.collect_job, ["--multirun", "hydra/launcher=basic", *own])
+    return list(jobs.COLLECTED)
 
 
 def _run(job: str, settings: list[str] | None) -> None:

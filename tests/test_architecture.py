@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = "asymreinforce"
 
 LAYERS = (
-    ("config", "errors", "plugins", "progress", "settings", "source"),
+    ("config", "errors", "plan_config", "plugins", "progress", "settings", "source", "task_config"),
     ("data", "algorithm"),
     ("engines", "rewards", "policy", "tasks", "bandit", "tracking"),
     ("stages",),

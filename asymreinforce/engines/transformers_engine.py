@@ -33,8 +33,9 @@ class TransformersEngine:
             checkpoint,
             dtype=getattr(torch, self._policy.dtype),
             trust_remote_code=self._policy.trust_remote_code,
+            safetensors_only=self._policy.safetensors_only,
         )
-        self._end_tokens = end_tokens(checkpoint)
+        self._end_tokens = end_tokens(checkpoint, trust_remote_code=self._policy.trust_remote_code)
         # A checkpoint may bring top-k or a repetition penalty of its own; mu has neither.
         model.generation_config = GenerationConfig()
         self._model = model.to("cuda" if torch.cuda.is_available() else "cpu").eval()

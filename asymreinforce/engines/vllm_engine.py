@@ -30,7 +30,7 @@ class VllmEngine:
 
     def load(self, checkpoint: Path) -> None:
         """Start vLLM on a checkpoint, or reload its weights."""
-        self._end_tokens = end_tokens(checkpoint)
+        self._end_tokens = end_tokens(checkpoint, trust_remote_code=self._policy.trust_remote_code)
         path = str(checkpoint.resolve())
         with self._redirected(f"vLLM cannot load {checkpoint}"):
             if self._llm is None:
@@ -120,7 +120,7 @@ class VllmEngine:
                     logprobs_mode="processed_logprobs",
                     # a checkpoint may bring top-k or a repetition penalty of its own; mu has none
                     generation_config="vllm",
-                    load_format="safetensors",
+                    load_format="safetensors" if self._policy.safetensors_only else "auto",
                     seed=0,
                 )
         finally:

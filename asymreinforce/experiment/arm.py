@@ -111,11 +111,12 @@ def _validator(config: ExperimentConfig, found: inputs.Inputs) -> Iterator["Vali
 
     questions = contracts.read(found.prompts.path("validation.parquet"), contracts.PROMPTS)
     questions = questions.slice(0, config.train.validation_prompts)
-    tokenizer = load_tokenizer(found.checkpoint)
+    trusted = config.policy.trust_remote_code
+    tokenizer = load_tokenizer(found.checkpoint, trust_remote_code=trusted)
     encoded = encode_prompts(questions, tokenizer, config, checkpoint=found.checkpoint)
     sampling = config.evaluation.sampling.model_copy(update={"samples_per_prompt": 1})
     engine = TransformersEngine(config.engine, config.policy)
-    ends = end_tokens(found.checkpoint)
+    ends = end_tokens(found.checkpoint, trust_remote_code=trusted)
     golds, metadata = (questions.column(n).to_pylist() for n in ("gold_answer", "metadata"))
     with GraderPool(
         config.task.grader,

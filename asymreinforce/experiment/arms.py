@@ -10,7 +10,7 @@ from asymreinforce.data import files
 from asymreinforce.data.store import Store
 from asymreinforce.errors import AsymreinforceError
 
-BESIDE_THE_ARM = {"runs_dir", "name", "evaluation", "tracker", "sweep", "pins"}
+BESIDE_THE_ARM = {"runs_dir", "name", "evaluation", "tracker", "sweep", "pins", "plan"}
 """Parts of the configuration that do not determine an arm's weights."""
 
 

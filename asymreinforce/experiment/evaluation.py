@@ -7,7 +7,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 
-from asymreinforce.config import ExperimentConfig, Split
+from asymreinforce.config import ExperimentConfig
 from asymreinforce.data.store import Store
 from asymreinforce.engines import open_engine
 from asymreinforce.errors import AsymreinforceError, InputError
@@ -17,6 +17,7 @@ from asymreinforce.experiment.refusal import traceless
 from asymreinforce.policy.checkpoint import fingerprint
 from asymreinforce.progress import say, watch
 from asymreinforce.stages.evaluate import evaluate, evaluation_store, shard_of
+from asymreinforce.task_config import Split
 
 CHECKPOINTS_WORTH_A_WORKER = 24
 """An engine takes about ten seconds to start; fewer checkpoints than this are done sooner alone."""
@@ -58,7 +59,10 @@ def plan(config: ExperimentConfig) -> list[Evaluated]:
         )
         checkpoint, prompts = inputs.find_init(settings)
         steps = {0: checkpoint} | arm.checkpoints
-        shards = {step: shard_of(fingerprint(path)) for step, path in steps.items()}
+        only = settings.policy.safetensors_only
+        shards = {
+            step: shard_of(fingerprint(path, safetensors_only=only)) for step, path in steps.items()
+        }
         with open_engine(settings.engine, settings.policy, log=Path(os.devnull)) as engine:
             for split in splits:
                 store = evaluation_store(

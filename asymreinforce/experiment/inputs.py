@@ -43,9 +43,10 @@ def engine_log(config: ExperimentConfig) -> Path:
     return config.directory / "logs" / "engine.log"
 
 
-def init(config: ExperimentConfig) -> tuple[Path, Store]:
+def init(config: ExperimentConfig, *, made_before: bool = False) -> tuple[Path, Store]:
     """Lay out prompts and behaviour policy; return the checkpoint and the store of prompts.
 
+    `made_before`: prompts that are there serve where their data is not on this machine.
     Raises `InputError` where there is no checkpoint at `policy.source`; no prompt is written then.
     """
     if config.is_foreign:
@@ -54,10 +55,12 @@ def init(config: ExperimentConfig) -> tuple[Path, Store]:
     policy = policy_store(config.policy, config.directory / "policy", threads=config.train.threads)
     with traceless(policy):
         checkpoint = make_policy(config, config.directory / "policy")
-        fingerprint(checkpoint)
+        fingerprint(checkpoint, safetensors_only=config.policy.safetensors_only)
     parent = config.directory / "prompts"
-    with traceless(prompt_store(config.task, parent, pinned=config.pins.prompts)):
-        return checkpoint, make_prompts(config.task, parent, pinned=config.pins.prompts)
+    pinned = config.pins.prompts
+    with traceless(prompt_store(config.task, parent, pinned=pinned, made_before=made_before)):
+        prompts = make_prompts(config.task, parent, pinned=pinned, made_before=made_before)
+    return checkpoint, prompts
 
 
 def find_init(config: ExperimentConfig) -> tuple[Path, Store]:
@@ -65,7 +68,9 @@ def find_init(config: ExperimentConfig) -> tuple[Path, Store]:
     if config.is_foreign:
         checkpoint = find_policy(config)
         return checkpoint, foreign.find_imported(config, checkpoint=checkpoint).prompts
-    prompts = prompt_store(config.task, config.directory / "prompts", pinned=config.pins.prompts)
+    prompts = prompt_store(
+        config.task, config.directory / "prompts", pinned=config.pins.prompts, made_before=True
+    )
     _require(prompts, "prompts", "init")
     return find_policy(config), prompts
 
@@ -164,7 +169,7 @@ def find_verdicts(
 
 def prepare(config: ExperimentConfig) -> Inputs:
     """Do whatever is missing of init, generate and score; what is there is left alone."""
-    init(config)
+    init(config, made_before=True)
     if not config.is_foreign:
         run_generate(config)
         run_score(config)

@@ -27,6 +27,7 @@ TOKENIZER_FILES = (
     "added_tokens.json",
 )
 WEIGHT_SUFFIXES = (".safetensors", ".safetensors.index.json")
+PICKLED_SUFFIXES = (".bin", ".bin.index.json")
 
 _END_TOKENS: dict[str, int] = {}
 """By the tokenizer's files: the checkpoints of a sweep share them, and they load slowly."""
@@ -63,9 +64,13 @@ def load_model(
     *,
     dtype: "torch.dtype | None" = None,
     trust_remote_code: bool = False,
+    safetensors_only: bool = True,
     revision: str | None = None,
 ) -> "PreTrainedModel":
-    """Load a causal language model; raises `InputError` where it cannot be."""
+    """Load a causal language model; raises `InputError` where it cannot be.
+
+    Pickled weights, which may hold code, are read only where `safetensors_only` is false.
+    """
     from transformers import AutoModelForCausalLM
 
     with _readable_load_errors(checkpoint, "the model"), quiet():
@@ -73,7 +78,7 @@ def load_model(
             checkpoint,
             dtype=dtype or "auto",
             trust_remote_code=trust_remote_code,
-            use_safetensors=True,
+            use_safetensors=True if safetensors_only else None,
             revision=revision,
         )
     return model
@@ -105,7 +110,8 @@ def save_model(model: "PreTrainedModel", directory: Path, *, tokenizer_from: Pat
             lora.save(model, directory / lora.ADAPTER)
         else:
             model.save_pretrained(directory)
-    for name in TOKENIZER_FILES:
+    code = [path.name for path in sorted(tokenizer_from.glob("*.py"))]
+    for name in (*TOKENIZER_FILES, *code):
         if (tokenizer_from / name).exists():
             shutil.copyfile(tokenizer_from / name, directory / name)
 
@@ -117,11 +123,13 @@ def context_of(checkpoint: Path) -> int | None:
     return int(limit) if limit else None
 
 
-def end_tokens(checkpoint: Path) -> tuple[int, ...]:
+def end_tokens(checkpoint: Path, *, trust_remote_code: bool = False) -> tuple[int, ...]:
     """Return the token ids that end a completion: the tokenizer's, and those the model declares."""
     key = tokenizer_fingerprint(checkpoint)
     if key not in _END_TOKENS:
-        _END_TOKENS[key] = int(load_tokenizer(checkpoint).eos_token_id)
+        _END_TOKENS[key] = int(
+            load_tokenizer(checkpoint, trust_remote_code=trust_remote_code).eos_token_id
+        )
     found: list[Any] = [_END_TOKENS[key]]
     for name in ("generation_config.json", "config.json"):
         if (checkpoint / name).exists():
@@ -130,12 +138,13 @@ def end_tokens(checkpoint: Path) -> tuple[int, ...]:
     return tuple(dict.fromkeys(int(token) for token in found if token is not None))
 
 
-def fingerprint(checkpoint: Path) -> str:
+def fingerprint(checkpoint: Path, *, safetensors_only: bool = True) -> str:
     """Name a checkpoint by the contents of its config, weights and tokenizer (16 hex digits).
 
-    Cached by names, sizes and modification times. Raises `InputError` where there is none.
+    Cached by names, sizes and modification times. Raises `InputError` where there is none, or
+    none but pickled weights and those are not allowed.
     """
-    found = _fingerprinted_files(checkpoint)
+    found = _fingerprinted_files(checkpoint, safetensors_only=safetensors_only)
     stamps = tuple((p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in found)
     return _fingerprint(checkpoint.resolve(), stamps)
 
@@ -155,14 +164,18 @@ def _fingerprint(checkpoint: Path, stamps: tuple[tuple[str, int, int], ...]) -> 
     return hashlib.sha256(repr(sums).encode()).hexdigest()[:16]
 
 
-def _fingerprinted_files(checkpoint: Path) -> list[Path]:
+def _fingerprinted_files(checkpoint: Path, *, safetensors_only: bool) -> list[Path]:
     if not (checkpoint / "config.json").exists():
         raise InputError(
             f"{checkpoint}: no checkpoint there (it has no config.json); "
             "run 'asymrl init', or set policy.source to a Hugging Face checkpoint"
         )
     names = sorted(path.name for path in checkpoint.iterdir())
-    kept = [n for n in names if n.endswith(WEIGHT_SUFFIXES) or n in TOKENIZER_FILES]
-    if not any(name.endswith(".safetensors") for name in kept):
-        raise InputError(f"{checkpoint}: holds no safetensors weights")
+    weights = [name for name in names if name.endswith(WEIGHT_SUFFIXES)]
+    pickled = [name for name in names if name.endswith(PICKLED_SUFFIXES)]
+    if not weights and safetensors_only:
+        advice = "; policy.safetensors_only=false reads its pickled ones, which may run code"
+        raise InputError(f"{checkpoint}: holds no safetensors weights{advice if pickled else ''}")
+    others = [name for name in names if name in TOKENIZER_FILES or name.endswith(".py")]
+    kept = sorted([*(weights or pickled), *others])
     return [checkpoint / name for name in ("config.json", *kept)]

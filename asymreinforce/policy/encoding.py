@@ -9,6 +9,7 @@ from asymreinforce.config import ExperimentConfig
 from asymreinforce.engines.protocol import Completion
 from asymreinforce.errors import InputError
 from asymreinforce.policy.checkpoint import context_of
+from asymreinforce.policy.prompts import PromptEncoder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -21,36 +22,25 @@ def encode_prompts(
     *,
     checkpoint: Path,
 ) -> list[list[int]]:
-    """Tokenize prompts once; special tokens that stand in a question stay text.
+    """Tokenize prompts once, as `policy/prompts.py` renders them.
 
     Raises `InputError` where one is too long for the context with `max_tokens` to come.
     """
     limit = min(config.policy.context, context_of(checkpoint) or config.policy.context)
     room = limit - max(config.sampling.max_tokens, config.evaluation.sampling.max_tokens)
+    encoder = PromptEncoder(tokenizer, config.task)
     encoded = []
-    for prompt_id, text in zip(
-        questions.column("prompt_id").to_pylist(),
-        questions.column("question").to_pylist(),
-        strict=True,
-    ):
-        tokens = encode_question(text, tokenizer, config)
+    for row in questions.to_pylist():
+        tokens = encoder.encode(row)
         if not tokens or len(tokens) > room:
             raise InputError(
-                f"prompt {prompt_id} has {len(tokens)} tokens; between 1 and {room} fit a context "
-                f"of {limit} with max_tokens to come; raise policy.context (the model's own limit "
-                "allowing), lower sampling.max_tokens, or leave the prompt out"
+                f"prompt {row['prompt_id']} has {len(tokens)} tokens; between 1 and {room} fit a "
+                f"context of {limit} with max_tokens to come; raise policy.context (if the "
+                "model allows), lower sampling.max_tokens, or leave long questions out by "
+                "task.max_characters"
             )
         encoded.append(tokens)
     return encoded
-
-
-def encode_question(
-    text: str, tokenizer: "PreTrainedTokenizerBase", config: ExperimentConfig
-) -> list[int]:
-    """Tokenize one question in the task's template."""
-    prompt = config.task.template.replace("{question}", text)
-    tokens: list[int] = tokenizer.encode(prompt, split_special_tokens=True)
-    return tokens
 
 
 def texts(completions: list[Completion], tokenizer: "PreTrainedTokenizerBase") -> list[str]:

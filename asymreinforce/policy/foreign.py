@@ -5,6 +5,7 @@ token, which the policy is to learn; special tokens that stand in a text stay te
 """
 
 import functools
+import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ from asymreinforce.data.contracts import FinishReason
 from asymreinforce.data.foreign.problems import Problems
 from asymreinforce.data.foreign.rows import BadValueError, ForeignRow, Messages
 from asymreinforce.policy.checkpoint import context_of, end_tokens, load_tokenizer
-from asymreinforce.policy.encoding import encode_question
+from asymreinforce.policy.prompts import PromptEncoder
 
 SHOWN = 60
 """Characters of the example of a text that does not come back."""
@@ -45,7 +46,11 @@ class Encoder:
             checkpoint, trust_remote_code=config.policy.trust_remote_code
         )
         self._config, self._notes = config, notes
-        self._ends = end_tokens(checkpoint)
+        self._prompts = PromptEncoder(self._tokenizer, config.task)
+        # a chat that came with its messages was seen by its policy as it is
+        as_it_is = config.task.model_copy(update={"instruction": None, "system": None})
+        self._chats = PromptEncoder(self._tokenizer, as_it_is)
+        self._ends = end_tokens(checkpoint, trust_remote_code=config.policy.trust_remote_code)
         self._vocabulary = vocabulary_of(checkpoint, tokens=len(self._tokenizer))
         self.context = min(config.policy.context, context_of(checkpoint) or config.policy.context)
         self.mismatch = Mismatch(0, None)
@@ -101,20 +106,17 @@ class Encoder:
         return Tokens(np.array(ids, dtype=np.int32), text, finish)
 
     def _encode_question(self, question: str | Messages, is_whole: bool) -> np.ndarray:
-        if isinstance(question, str) and not is_whole:
-            return np.array(
-                encode_question(question, self._tokenizer, self._config), dtype=np.int32
-            )
-        if isinstance(question, str):
-            ids = self._tokenizer.encode(question, split_special_tokens=True)
+        text = self._text_of(question)
+        if is_whole and isinstance(question, str):
+            ids = self._tokenizer.encode(text, split_special_tokens=True)
             return np.array(ids, dtype=np.int32)
-        if self._tokenizer.chat_template is None:
-            return self._encode_question(self._text_of(question), False)
-        messages = [{"role": role, "content": content} for role, content in question]
-        ids = self._tokenizer.apply_chat_template(
-            messages, add_generation_prompt=True, tokenize=True, return_dict=False
-        )
-        return np.array(ids, dtype=np.int32)
+        row = {"prompt_id": "of the file", "question": text, "metadata": None}
+        encoder = self._prompts
+        if not isinstance(question, str):
+            messages = [{"role": role, "content": content} for role, content in question]
+            row["metadata"] = json.dumps({"messages": messages})
+            encoder = self._chats
+        return np.array(encoder.encode(row), dtype=np.int32)
 
     def _text_of(self, question: str | Messages | None) -> str:
         """Return the text of a question; of a chat what was said last but by the assistant."""

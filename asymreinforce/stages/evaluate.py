@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from asymreinforce.config import ExperimentConfig, Split
+from asymreinforce.config import ExperimentConfig
 from asymreinforce.data import contracts
 from asymreinforce.data.provenance import provenance
 from asymreinforce.data.store import Store
@@ -23,6 +23,7 @@ from asymreinforce.progress import Advance
 from asymreinforce.rewards.graders import identify
 from asymreinforce.rewards.pool import GraderPool
 from asymreinforce.rewards.verdict import Row
+from asymreinforce.task_config import Split
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -40,7 +41,7 @@ def evaluation_store(
         "split": split,
         "prompts": prompts.fingerprint([f"{split}.parquet"]),
         "first_prompts": limit,
-        "template": config.task.template,
+        "prompt": config.task.rendering,
         "sampling": config.evaluation.sampling.model_dump(mode="json"),
         "engine": engine.identity(),
         "context": config.policy.context,

@@ -40,9 +40,9 @@ def rollout_store(
     identity = {
         "stage": "rollouts",
         "contract": contracts.ROLLOUTS.label,
-        "policy": fingerprint(checkpoint),
+        "policy": fingerprint(checkpoint, safetensors_only=config.policy.safetensors_only),
         "prompts": prompts.fingerprint(["train.parquet"]),
-        "template": config.task.template,
+        "prompt": config.task.rendering,
         "sampling": {key: sampling[key] for key in KEPT_SAMPLING},
         "engine": engine.identity(),
         "context": config.policy.context,

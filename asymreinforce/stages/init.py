@@ -2,20 +2,20 @@
 
 import itertools
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from asymreinforce import tasks
-from asymreinforce.config import ExperimentConfig, PolicyConfig, Split, TaskConfig
+from asymreinforce.config import ExperimentConfig, PolicyConfig
 from asymreinforce.data import contracts
 from asymreinforce.data.provenance import provenance
 from asymreinforce.data.store import Store
 from asymreinforce.errors import ConfigError, InputError
 from asymreinforce.progress import bar, say
+from asymreinforce.task_config import SPLITS, TaskConfig
 
 if TYPE_CHECKING:
     from asymreinforce.config import EngineConfig
 
-SPLITS: tuple[Split, ...] = ("train", "validation", "held_out")
 CHECKPOINT = "checkpoint"
 WORKED_ACCURACY = 0.95
 """Below this, reinforcing the working teaches little (the embedded task's premise)."""
@@ -28,25 +28,55 @@ class Warmth(NamedTuple):
     samples: int
 
 
-def prompt_store(task: TaskConfig, parent: Path, *, pinned: Path | None = None) -> Store:
-    """Return the store of a task's prompts, made or not."""
-    kept = {"name", "seed", "train", "validation", "held_out", "family", "params"}
+def prompt_store(
+    task: TaskConfig, parent: Path, *, pinned: Path | None = None, made_before: bool = False
+) -> Store:
+    """Return the store of a task's prompts, made or not.
+
+    `made_before`: where the data is not on this machine, the only prompts that were made under the
+    same settings serve. Raises `InputError` where the data is needed and not there.
+    """
     identity = {
         "stage": "prompts",
         "contract": contracts.PROMPTS.label,
-        "task": task.model_dump(include=kept),
+        "task": task.identity,
     }
+    try:
+        identity |= {"sources": sources} if (sources := tasks.fingerprints(task)) else {}
+    except InputError:
+        if not made_before:
+            raise
+        made = [pinned] if pinned else sorted(path.parent for path in parent.glob("*/plan.json"))
+        found = [place for place in made if _is_made_of(place, identity)]
+        if len(found) != 1:
+            raise
+        return Store.open(found[0])
     return Store(parent, identity, pinned=pinned)
 
 
-def make_prompts(task: TaskConfig, parent: Path, *, pinned: Path | None = None) -> Store:
-    """Write `train.parquet`, `validation.parquet` and `held_out.parquet`; fill what is missing."""
-    store = prompt_store(task, parent, pinned=pinned)
+def _is_made_of(place: Path, identity: dict[str, Any]) -> bool:
+    """Tell whether prompts have an identity, whatever data they were made of."""
+    if not (place / "plan.json").exists():
+        return False
+    theirs = Store.open(place).identity
+    return {key: value for key, value in theirs.items() if key != "sources"} == identity
+
+
+def make_prompts(
+    task: TaskConfig, parent: Path, *, pinned: Path | None = None, made_before: bool = False
+) -> Store:
+    """Write `train.parquet`, `validation.parquet` and `held_out.parquet`; fill what is missing.
+
+    Says what was left out, and which training questions are evaluated as well.
+    """
+    store = prompt_store(task, parent, pinned=pinned, made_before=made_before)
     names = {f"{split}.parquet": split for split in SPLITS}
     store.plan(names)
-    missing = store.missing()
-    for name in missing:
-        found = tasks.questions(task, names[name])
+    if store.is_complete():
+        return store
+    laid = tasks.lay_out(task)
+    for name in store.missing():
+        found = laid.questions[names[name]]
         rows = contracts.table(
             contracts.PROMPTS,
             {field: [getattr(q, field) for q in found] for field in contracts.PROMPTS.schema.names},
@@ -58,9 +88,10 @@ def make_prompts(task: TaskConfig, parent: Path, *, pinned: Path | None = None) 
             ),
             facts={"prompts": len(rows)},
         )
-    if missing:
-        store.record(provenance())
-    store.close()
+    for line in laid.lines:
+        say(line)
+    store.record(provenance())
+    store.close(laid.facts)
     return store
 
 
@@ -101,6 +132,8 @@ def _existing_checkpoint(policy: PolicyConfig) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     patterns = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
+    patterns += ["*.py"] if policy.trust_remote_code else []
+    patterns += [] if policy.safetensors_only else ["*.bin"]
     try:
         return Path(
             snapshot_download(policy.source, revision=policy.revision, allow_patterns=patterns)

@@ -2,12 +2,17 @@
 
 import itertools
 from collections.abc import Callable, Iterator
+from typing import Any
 
-from asymreinforce.config import Split, TaskConfig
 from asymreinforce.errors import ConfigError
+from asymreinforce.plugins import is_plugin
+from asymreinforce.task_config import SPLITS, Split, TaskConfig
+from asymreinforce.tasks.laid import Laid
 from asymreinforce.tasks.question import Question
 
 Questions = Callable[[TaskConfig, str], Iterator[Question]]
+
+DATASET = "dataset"
 
 
 def _cups(config: TaskConfig, split: str) -> Iterator[Question]:
@@ -23,23 +28,72 @@ def _reasoning_gym(config: TaskConfig, split: str) -> Iterator[Question]:
 
 
 TASKS: dict[str, Questions] = {"cups": _cups, "reasoning_gym": _reasoning_gym}
+"""Tasks that make their questions, as many as are asked for; data sets are read instead."""
+
+
+def lay_out(config: TaskConfig) -> Laid:
+    """Return the questions of all splits, each in a random order that the task's seed fixes.
+
+    Raises `ConfigError` where the task is unknown or has fewer questions than asked for, and
+    `InputError` where data cannot be read.
+    """
+    if config.loader == DATASET:
+        from asymreinforce.tasks import dataset
+
+        return dataset.lay_out(config)
+    return Laid({split: _made(config, split) for split in SPLITS}, {})
 
 
 def questions(config: TaskConfig, split: Split) -> list[Question]:
-    """Return a split's questions, in a random order that the task's seed fixes.
+    """Return one split's questions; `lay_out` reads a data set once for all of them."""
+    if config.loader == DATASET:
+        return lay_out(config).questions[split]
+    return _made(config, split)
 
-    Raises `ConfigError` where the task is unknown or has fewer questions than asked for.
+
+def fingerprints(config: TaskConfig) -> dict[str, Any]:
+    """Return what pins a task's data beside its settings: fingerprints of files, hub commits.
+
+    Raises `InputError` where a source is not there to be fingerprinted.
     """
-    if config.name not in TASKS:
-        raise ConfigError(f"task.name={config.name} is unknown; there are {', '.join(TASKS)}")
-    count = {"train": config.train, "validation": config.validation, "held_out": config.held_out}
-    found = list(itertools.islice(TASKS[config.name](config, split), count[split]))
-    if len(found) < count[split]:
+    if config.loader == DATASET:
+        from asymreinforce.tasks import dataset
+
+        return dataset.fingerprints(config)
+    if is_plugin(config.loader):
+        from asymreinforce.tasks import own
+
+        return {"code": own.source_hash(config.loader)}
+    return {}
+
+
+def _made(config: TaskConfig, split: Split) -> list[Question]:
+    count = getattr(config, split)
+    found = list(itertools.islice(_generator(config)(config, split), count))
+    if count is not None and len(found) < count:
         raise ConfigError(
-            f"task {config.name} has {len(found)} questions for {split}, not {count[split]}; "
+            f"task {config.name} has {len(found)} questions for {split}, not {count}; "
             f"lower task.{split}"
         )
     return found
 
 
-__all__ = ["TASKS", "Question", "questions"]
+def _generator(config: TaskConfig) -> Questions:
+    if is_plugin(config.loader):
+        from asymreinforce.tasks import own
+
+        return own.questions
+    if config.loader not in TASKS:
+        raise ConfigError(
+            f"task {config.loader} is unknown; there are {', '.join([*TASKS, DATASET])} "
+            "and your own, as task.kind=module:function"
+        )
+    if None in (config.train, config.validation, config.held_out):
+        raise ConfigError(
+            f"task {config.name} makes its questions, so it must be told how many: set task.train, "
+            "task.validation and task.held_out"
+        )
+    return TASKS[config.loader]
+
+
+__all__ = ["DATASET", "TASKS", "Laid", "Question", "lay_out", "fingerprints", "questions"]

@@ -12,7 +12,7 @@ import random
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from asymreinforce.config import TaskConfig
+from asymreinforce.task_config import TaskConfig
 from asymreinforce.tasks.question import Question
 
 CUPS = 5

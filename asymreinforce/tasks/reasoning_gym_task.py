@@ -2,11 +2,11 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from asymreinforce.config import TaskConfig
 from asymreinforce.errors import ConfigError
+from asymreinforce.task_config import SPLITS, Split, TaskConfig
 from asymreinforce.tasks.question import Question
 
 
@@ -15,43 +15,42 @@ def questions(config: TaskConfig, split: str) -> Iterator[Question]:
 
     `metadata` keeps the entry, which the family's `score_answer` needs.
     """
+    family = config.family or config.name
     seen: set[str] = set()
-    size = 4 * (config.train + config.validation + config.held_out)
-    for entry in _dataset(config, size=size):
+    sizes = {split: getattr(config, split) for split in SPLITS}
+    size = 4 * sum(sizes.values())
+    for entry in _dataset(config, family, size=size):
         text = str(entry["question"])
         digest = hashlib.sha256(text.encode()).hexdigest()
-        if text not in seen and _split_of(digest, config) == split:
+        if text not in seen and _split_of(digest, sizes) == split:
             seen.add(text)
             yield Question(
-                f"{config.family}-{digest[:12]}",
+                f"{family}-{digest[:12]}",
                 text,
                 "" if entry["answer"] is None else str(entry["answer"]),
-                subject=config.family,
+                subject=family,
                 metadata=json.dumps(
-                    {"family": config.family, "params": config.params, "entry": entry},
+                    {"family": family, "params": config.params, "entry": entry},
                     sort_keys=True,
                     default=str,
                 ),
             )
 
 
-def _dataset(config: TaskConfig, *, size: int) -> Any:
+def _dataset(config: TaskConfig, family: str, *, size: int) -> Any:
     import reasoning_gym
 
     try:
-        return reasoning_gym.create_dataset(
-            config.family or "", seed=config.seed, size=size, **config.params
-        )
+        return reasoning_gym.create_dataset(family, seed=config.seed, size=size, **config.params)
     except (ValueError, TypeError, AssertionError) as error:
         raise ConfigError(
-            f"task.family={config.family} with task.params={dict(config.params)}: {error}; "
+            f"task.name={family} with task.params={dict(config.params)}: {error}; "
             "reasoning-gym's gallery names its families and their settings"
         ) from error
 
 
-def _split_of(digest: str, config: TaskConfig) -> str:
+def _split_of(digest: str, sizes: Mapping[Split, int]) -> str:
     """Share the questions out in proportion to the sizes asked for."""
-    sizes = {"train": config.train, "validation": config.validation, "held_out": config.held_out}
     place = int(digest[:12], 16) % sum(sizes.values())
     for name, size in sizes.items():
         if place < size:

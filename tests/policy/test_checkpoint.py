@@ -147,3 +147,42 @@ def test_the_context_is_the_model_s_own_limit_of_positions(copy: Path) -> None:
     assert context_of(copy) == 64
     edit(copy / "config.json", max_position_embeddings=None)
     assert context_of(copy) is None
+
+
+def test_pickled_weights_are_read_where_that_is_asked_for(copy: Path) -> None:
+    before = load_model(copy).state_dict()
+    (copy / "model.safetensors").unlink()
+    torch.save(before, copy / "pytorch_model.bin")
+    assert len(fingerprint(copy, safetensors_only=False)) == 16
+    after = load_model(copy, safetensors_only=False).state_dict()
+    assert all(torch.equal(after[name], value) for name, value in before.items())
+    with pytest.raises(InputError, match=r"policy\.safetensors_only=false reads its pickled ones"):
+        fingerprint(copy)
+
+
+OWN_TOKENIZER = """
+from transformers import PreTrainedTokenizerFast
+
+class OwnTokenizer(PreTrainedTokenizerFast):
+    pass
+"""
+
+
+def test_code_that_comes_with_a_tokenizer_runs_only_where_it_is_trusted(
+    copy: Path, random_policy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers import dynamic_module_utils
+
+    monkeypatch.setattr(dynamic_module_utils, "HF_MODULES_CACHE", str(tmp_path / "modules"))
+    monkeypatch.syspath_prepend(str(tmp_path / "modules"))
+    before = fingerprint(copy)
+    (copy / "own_tokenizer.py").write_text(OWN_TOKENIZER)
+    own = {"AutoTokenizer": [None, "own_tokenizer.OwnTokenizer"]}
+    edit(copy / "tokenizer_config.json", tokenizer_class="OwnTokenizer", auto_map=own)
+    assert fingerprint(copy) != before
+    with pytest.raises(InputError, match="the tokenizer does not load"):
+        end_tokens(copy)
+    assert type(load_tokenizer(copy, trust_remote_code=True)).__name__ == "OwnTokenizer"
+    assert end_tokens(copy, trust_remote_code=True) == end_tokens(random_policy)
+    save_model(load_model(copy), tmp_path / "saved", tokenizer_from=copy)
+    assert (tmp_path / "saved/own_tokenizer.py").read_text() == OWN_TOKENIZER

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from asymreinforce import tasks
-from asymreinforce.config import TaskConfig
 from asymreinforce.errors import ConfigError
+from asymreinforce.task_config import TaskConfig
 
 
 def config(**settings: object) -> TaskConfig:
@@ -52,5 +52,5 @@ def test_params_reach_the_family() -> None:
     "setting", [{"family": "no_such_family"}, {"params": {"no_such_setting": 1}}, {"family": None}]
 )
 def test_what_the_family_does_not_know_is_a_configuration_error(setting: dict[str, object]) -> None:
-    with pytest.raises(ConfigError, match=r"task\.family=.*reasoning-gym's gallery"):
+    with pytest.raises(ConfigError, match=r"task\.name=.*reasoning-gym's gallery"):
         tasks.questions(config(**setting), "train")

@@ -28,7 +28,7 @@ def arm_store(
     determined_by = {
         "stage": "train",
         "contract": contracts.METRICS.label,
-        "policy": fingerprint(checkpoint),
+        "policy": fingerprint(checkpoint, safetensors_only=config.policy.safetensors_only),
         **scored.fingerprint(),
         "samples_per_prompt": scored.samples,
         "baseline": config.baseline,

@@ -102,6 +102,7 @@ class Run:
             self._checkpoint if has_adapters else whole,
             dtype=torch.bfloat16 if half else torch.float32,
             trust_remote_code=config.policy.trust_remote_code,
+            safetensors_only=config.policy.safetensors_only,
         )
         if has_adapters:
             lora.attach(model, config.train.lora, seed=config.seed)

@@ -1,0 +1,202 @@
+"""Tasks that are data sets: rows read, mapped, divided into splits, and checked for overlap."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from asymreinforce.errors import ConfigError, InputError
+from asymreinforce.task_config import SPLITS, SourceConfig, Split, TaskConfig
+from asymreinforce.tasks import columns, overlap, sources
+from asymreinforce.tasks.laid import Laid
+from asymreinforce.tasks.question import Question
+
+MATH500_COLUMN = "in_math500"
+
+
+class Read(NamedTuple):
+    """The questions of a source, and how many rows were left out, by reason."""
+
+    questions: list[Question]
+    marked: list[bool]
+    """Whether a row says of itself that it belongs to MATH-500; False where it does not say."""
+    rows: int
+    left_out: dict[str, int]
+
+
+def source_of(config: TaskConfig, name: str) -> SourceConfig:
+    """Return a source with `task.path` put in where it has no path of its own."""
+    source: SourceConfig = getattr(config.sources, name)
+    inherits = source.hub is not None or name == "train"
+    if source.path is None and config.path is not None and inherits:
+        return source.model_copy(update={"path": config.path})
+    return source
+
+
+def fingerprints(config: TaskConfig) -> dict[str, Any]:
+    """Return what pins the rows of every source that is there."""
+    found = {name: source_of(config, name) for name in used_sources(config)}
+    present = {n: sources.fingerprint(s) for n, s in found.items() if sources.is_present(s)}
+    if not present:
+        raise ConfigError(
+            f"task {config.name}: nothing to read; set task.path=FILE (parquet, JSONL or CSV) or "
+            "task.sources.train.hub=NAME"
+        )
+    return present
+
+
+def used_sources(config: TaskConfig) -> list[str]:
+    """Name the sources that the splits are made of."""
+    return [*SPLITS, *(["marks"] if config.division == "12000/500" else [])]
+
+
+def lay_out(config: TaskConfig) -> Laid:
+    """Read every source, divide the questions, and check the training ones against the others.
+
+    Raises `InputError` where a source cannot be read or lacks a column, `ConfigError` where more
+    questions are asked for than there are.
+    """
+    read = {
+        name: _read(config, name) for name in SPLITS if sources.is_present(source_of(config, name))
+    }
+    pools: dict[str, list[Question]] = {name: found.questions for name, found in read.items()}
+    if config.division == "12000/500":
+        pools |= _math_500_held_out(config, read)
+    ordered = {name: _in_order(pool, seed=config.seed) for name, pool in pools.items()}
+    divided = _carve(config, ordered)
+    facts: dict[str, Any] = {
+        "rows": {name: found.rows for name, found in read.items()},
+        "left_out": {name: found.left_out for name, found in read.items()},
+    }
+    if config.overlap.action != "ignore":
+        divided["train"], facts["overlap"] = _checked(config, divided)
+    return Laid({split: _first(config, split, divided[split]) for split in SPLITS}, facts)
+
+
+def _read(config: TaskConfig, name: str) -> Read:
+    source = source_of(config, name)
+    place = str(source.path or source.hub)
+    kept = columns.keeps(source.where, place=place)
+    questions: list[Question] = []
+    marked: list[bool] = []
+    left_out: Counter[str] = Counter()
+    ids: Counter[str] = Counter()
+    rows = 0
+    for row in sources.rows(source):
+        rows += 1
+        if not kept(row):
+            left_out["where"] += 1
+            continue
+        question = columns.question_of(row, config, split=source.split, where=place)
+        if not question.question.strip():
+            left_out["no question"] += 1
+        elif len(question.question) > (config.max_characters or len(question.question)):
+            left_out["too long"] += 1
+        elif not question.gold_answer:
+            left_out["no answer"] += 1
+        else:
+            ids[question.prompt_id] += 1
+            count = ids[question.prompt_id]
+            if count > 1:
+                question = question._replace(prompt_id=f"{question.prompt_id}-{count}")
+            questions.append(question)
+            marked.append(bool(row.get(MATH500_COLUMN)))
+    if not rows:
+        raise InputError(f"{place}: holds no row")
+    return Read(questions, marked, rows, dict(sorted(left_out.items())))
+
+
+def _math_500_held_out(config: TaskConfig, read: Mapping[Split, Read]) -> dict[str, list[Question]]:
+    """Pool all of MATH, then part it: MATH-500 is held out, the rest is trained on.
+
+    Rows say of themselves that they belong to MATH-500 (column in_math500), or else the questions
+    of the source `marks` say it.
+    """
+    if {"train", "held_out"} - read.keys():
+        raise ConfigError("task.division=12000/500 needs both files of MATH, train and held_out")
+    pool = [*_pairs(read["train"]), *_pairs(read["held_out"])]
+    if not any(mark for _, mark in pool):
+        marks = source_of(config, "marks")
+        if not sources.is_present(marks):
+            raise InputError(
+                f"task {config.name}: no row is marked by a column {MATH500_COLUMN}, and "
+                "task.sources.marks names no copy of MATH-500 to tell them by"
+            )
+        texts = {_normal(question.question) for question in _read(config, "marks").questions}
+        # what MATH-500 holds is of the published test file, should train repeat a question
+        tested = {q.prompt_id for q in read["held_out"].questions if _normal(q.question) in texts}
+        pool = [(question, question.prompt_id in tested) for question, _ in pool]
+    return {
+        "train": [question for question, mark in pool if not mark],
+        "held_out": [question for question, mark in pool if mark],
+    }
+
+
+def _pairs(read: Read) -> Iterator[tuple[Question, bool]]:
+    return zip(read.questions, read.marked, strict=True)
+
+
+def _normal(text: str) -> str:
+    return " ".join(overlap.words(text))
+
+
+def _in_order(pool: list[Question], *, seed: int) -> list[Question]:
+    """A random order that the seed and the ids fix: fewer questions are the first of more."""
+    return sorted(pool, key=lambda q: hashlib.sha256(f"{seed}/{q.prompt_id}".encode()).digest())
+
+
+def _carve(config: TaskConfig, pools: dict[str, list[Question]]) -> dict[Split, list[Question]]:
+    """Give a split that has no source of its own so many of the training questions."""
+    rest = pools.get("train", [])
+    divided: dict[Split, list[Question]] = {}
+    for split in ("held_out", "validation"):
+        if split in pools:
+            divided[split] = pools[split]
+            continue
+        wanted = getattr(config, split)
+        if wanted is None:
+            raise ConfigError(
+                f"task {config.name}: no source for {split}; set task.{split}=N to keep N of the "
+                f"training questions back, or name a file by task.sources.{split}.path"
+            )
+        divided[split], rest = rest[:wanted], rest[wanted:]
+    divided["train"] = rest
+    return divided
+
+
+def _first(config: TaskConfig, split: Split, pool: list[Question]) -> list[Question]:
+    wanted = getattr(config, split)
+    if wanted is not None and len(pool) < wanted:
+        raise ConfigError(
+            f"task {config.name} has {len(pool)} questions for {split}, not {wanted}; "
+            f"lower task.{split}, or set it to null for all"
+        )
+    return pool[:wanted]
+
+
+def _checked(
+    config: TaskConfig, divided: dict[Split, list[Question]]
+) -> tuple[list[Question], dict[str, Any]]:
+    """Return the training questions, less those that are to be dropped, and what was found."""
+    settings = config.overlap
+    train = divided["train"]
+    if settings.action == "report" and config.train is not None:
+        train = train[: config.train]
+    texts = [question.question for question in train]
+    facts: dict[str, Any] = {"ngram": settings.ngram, "threshold": settings.threshold}
+    dropped: set[int] = set()
+    for split in ("validation", "held_out"):
+        others = _first(config, split, divided[split])
+        found = overlap.find(
+            texts,
+            [question.question for question in others],
+            ngram=settings.ngram,
+            threshold=settings.threshold,
+        )
+        facts[split] = {"exact": len(found.exact), "near": len(found.near)}
+        dropped |= {*found.exact, *(found.near if settings.drop == "near" else [])}
+    facts["repeats_within_train"] = overlap.repeats(texts)
+    if settings.action == "report":
+        return divided["train"], {**facts, "dropped": 0}
+    kept = [question for index, question in enumerate(train) if index not in dropped]
+    return kept, {**facts, "dropped": len(dropped)}

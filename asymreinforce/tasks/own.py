@@ -1,0 +1,51 @@
+"""A user's own task: `task=function task.kind=my_module:questions`.
+
+The function is called as `questions(config, split)`, with the task's settings and the name of a
+split, and yields a `Question` or a dict of its fields for each: question and gold_answer, and where
+they are known prompt_id, level, subject and metadata.
+"""
+
+import hashlib
+import inspect
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from asymreinforce.data import files
+from asymreinforce.errors import InputError
+from asymreinforce.plugins import load_function
+from asymreinforce.task_config import TaskConfig
+from asymreinforce.tasks.question import Question
+
+
+def questions(config: TaskConfig, split: str) -> Iterator[Question]:
+    """Yield what the user's function yields, checked.
+
+    Raises `InputError` where the function fails, or yields something that is not a question.
+    """
+    function = load_function(config.loader)
+    number = 0
+    try:
+        for item in function(config, split):
+            number += 1
+            yield _question(item, config)
+    except Exception as error:  # a user's function may fail in any way
+        raise InputError(
+            f"task.kind={config.loader}: after {number} questions of {split}: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+
+
+def source_hash(name: str) -> str | None:
+    """Name the code of a user's function by the contents of its module's file."""
+    path = inspect.getsourcefile(load_function(name))
+    return files.sha256(Path(path))[:16] if path else None
+
+
+def _question(item: Any, config: TaskConfig) -> Question:
+    if isinstance(item, Question):
+        return item
+    if not isinstance(item, Mapping):
+        raise TypeError(f"a question is a Question or a dict, not {type(item).__name__}")
+    digest = hashlib.sha256(str(item["question"]).encode()).hexdigest()[:12]
+    return Question(**{"prompt_id": f"{config.name}-{digest}", **item})

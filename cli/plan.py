@@ -1,0 +1,188 @@
+"""`asymrl plan`: what a sweep would take, in a table."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from asymreinforce.config import ExperimentConfig
+    from asymreinforce.experiment.plan import Plan
+
+Row = tuple[str, str, str]
+"""What, how much, and how it comes about."""
+
+GIB = 2**30
+UNKNOWN = "unknown"
+
+
+def print_plan(arms: "list[ExperimentConfig]") -> None:
+    """Print the plan of a sweep's arms."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    from asymreinforce.experiment.plan import plan
+
+    made = plan(arms)
+    console = Console()
+    sections = {
+        "what runs": resolved(made, arms),
+        f"shared by the arms: {_count(made.sets, 'set')} of rollouts": shared(made),
+        f"each of {_count(made.arms, 'arm')}": each_arm(made),
+        "memory of a GPU": memory(made),
+        "disk and time, all together": totals(made),
+    }
+    for title, rows in sections.items():
+        table = Table(
+            title=title, title_justify="left", box=box.SIMPLE_HEAD, show_header=False, expand=False
+        )
+        table.add_column(no_wrap=True, min_width=20)
+        table.add_column(justify="right", no_wrap=True)
+        table.add_column(style="dim", overflow="fold")
+        for row in rows:
+            table.add_row(*row)
+        console.print(table)
+    for line in warnings(made):
+        console.print(f"warning: {line}", soft_wrap=True, markup=False)
+    console.print(
+        "nothing was made; 'asymrl sweep' with the same settings does it, and '--cfg job' prints "
+        "every setting",
+        soft_wrap=True,
+    )
+
+
+def resolved(made: "Plan", arms: "list[ExperimentConfig]") -> Iterator[Row]:
+    """The settings that matter most, and the values that the arms sweep over."""
+    config = made.config
+    revision = (config.policy.revision or "")[:12]
+    dtype = f"{config.policy.dtype} in generation"
+    yield "model", config.policy.source, f"{revision}, {dtype}" if revision else dtype
+    yield "parameters", _number(made.parameters), "" if made.parameters else "set policy.parameters"
+    division = f" {config.task.division}" if config.task.division else ""
+    yield "task", f"{config.task.name}{division}", f"graded by {config.task.grader}"
+    for name in ("baseline", "seed"):
+        values = sorted({getattr(arm, name) for arm in arms})
+        yield name, ", ".join(f"{value:g}" for value in values), ""
+    optim = config.optim
+    yield "optimizer", f"lr {optim.lr:g}", f"{optim.trajectories_per_step} trajectories a step"
+
+
+def shared(made: "Plan") -> Iterator[Row]:
+    """What is drawn and judged once."""
+    sampling = made.config.sampling
+    for split, count in made.prompts.items():
+        yield f"{split} prompts", _number(count), "" if count is not None else f"set task.{split}"
+    yield (
+        "samples a prompt",
+        str(sampling.samples_per_prompt),
+        (f"temperature {sampling.temperature:g}, top-p {sampling.top_p:g}"),
+    )
+    yield "completions", _number(made.completions), "drawn once and judged once"
+    length = "at most" if made.config.plan.completion_tokens is None else "in the mean"
+    yield (
+        "completion tokens",
+        _number(made.rollout_tokens),
+        f"{length} {made.completion_tokens} each",
+    )
+
+
+def each_arm(made: "Plan") -> Iterator[Row]:
+    """What one arm does."""
+    config = made.config
+    yield "steps", _number(made.steps), f"{config.prompts_per_step} whole groups each"
+    yield "trained tokens", _number(made.trained_tokens), "prompts included"
+    yield (
+        "checkpoints kept",
+        _number(made.checkpoints),
+        f"every {config.train.checkpoint_every} steps",
+    )
+    settings = config.evaluation
+    limit = "all" if settings.prompts is None else f"{settings.prompts:,}"
+    more = f" and {settings.train_prompts} of train" if settings.train_prompts else ""
+    samples = f"{settings.sampling.samples_per_prompt} of each by each checkpoint"
+    yield "evaluated on", f"{limit} of {settings.split}{more}", samples
+
+
+def memory(made: "Plan") -> Iterator[Row]:
+    """What generation and training hold at once."""
+    from asymreinforce.experiment.plan import row_tokens
+
+    generate, train = made.generation, made.training
+    if generate is None or train is None:
+        yield "unknown", "", "give policy.parameters, or a local checkpoint as policy.source"
+        return
+    yield (
+        "generation: weights",
+        _gib(generate.weights),
+        f"on each of {_count(generate.gpus, 'GPU')}",
+    )
+    running = (
+        f"{generate.running:.0f} sequences run at once" if generate.running else "none is left"
+    )
+    yield "generation: cache", _gib(generate.cache), running
+    yield "training: weights", _gib(train.weights), "with gradients and AdamW, in fp32"
+    tokens = row_tokens(made.config)
+    yield "training: activations", _gib(train.activations), f"at most, {tokens} tokens at once"
+    yield "training: logits", _gib(train.logits), "of a chunk of tokens"
+    yield "training", _gib(train.memory), f"of {made.config.plan.gpu_memory_gib:g} GiB, at most"
+
+
+def totals(made: "Plan") -> Iterator[Row]:
+    """Disk and hours of everything."""
+    settings = made.config.plan
+    yield "rollouts on disk", _gib(made.rollout_bytes), "before compression"
+    yield (
+        "checkpoints on disk",
+        _gib(made.checkpoint_bytes),
+        ("fp32; train.keep_checkpoints keeps fewer"),
+    )
+    for stage, hours in made.gpu_hours.items():
+        yield f"{stage}", _hours(hours, "GPU-hours"), _speed(made, stage)
+    yield (
+        "score",
+        _hours(made.score_hours, "hours"),
+        (f"{settings.cores} cores at {settings.score_per_core_s:g} completions a second"),
+    )
+
+
+def warnings(made: "Plan") -> Iterator[str]:
+    """What does not fit one GPU, by this arithmetic."""
+    limit = made.config.plan.gpu_memory_gib * GIB
+    if made.generation and made.generation.running is None:
+        yield (
+            "the weights alone do not fit a GPU in generation; raise engine.tensor_parallel_size"
+        )
+    if made.training and made.training.weights > limit:
+        yield (
+            "weights, gradients and optimizer alone do not fit one GPU in training; a smaller "
+            "model, or training fewer parameters, is needed"
+        )
+    elif made.training and made.training.memory > limit:
+        yield "training may not fit one GPU; lower train.tokens_per_micro_batch"
+
+
+def _speed(made: "Plan", stage: str) -> str:
+    part = made.training if stage == "train" else made.generation
+    if part is None:
+        return ""
+    name = "train" if stage == "train" else "generate"
+    given = getattr(made.config.plan, f"{name}_tokens_per_s")
+    source = f"plan.{name}_tokens_per_s" if given else f"estimated, {made.config.plan.gpu}"
+    return f"{part.tokens_per_s:,.0f} tokens/s a GPU ({source})"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def _number(value: int | None) -> str:
+    return UNKNOWN if value is None else f"{value:,}"
+
+
+def _gib(value: float | None) -> str:
+    if value is None:
+        return UNKNOWN
+    return f"{value / GIB:,.1f} GiB" if value >= GIB / 10 else f"{value / 2**20:,.1f} MiB"
+
+
+def _hours(value: float | None, unit: str) -> str:
+    return UNKNOWN if value is None else f"{value:,.1f} {unit}" if value >= 0.1 else f"<0.1 {unit}"

@@ -1,0 +1,95 @@
+"""`asymrl plan`: every shipped experiment planned without network, GPU or anything made."""
+
+import socket
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from cli.bridge import conf_directory
+from tests.cli.commands import Outcome, asymrl, published, refused
+
+EXPERIMENTS = sorted(path.stem for path in (conf_directory() / "experiment").glob("*.yaml"))
+PAPER = {
+    "paper_llama8b_math": "8,030,261,248",
+    "paper_llama3b_math": "3,212,749,824",
+    "paper_qwen3b_math": "3,085,938,688",
+}
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object) -> NoReturn:
+        raise AssertionError("the network was asked")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+
+
+def plan(tmp_path: Path, *settings: str) -> Outcome:
+    return asymrl("plan", f"runs_dir={tmp_path}/runs", *settings)
+
+
+def value(outcome: Outcome, label: str) -> str:
+    """What a row of the tables says."""
+    (line,) = [line for line in outcome.out.splitlines() if line.strip().startswith(f"{label}  ")]
+    return line.strip().removeprefix(label).strip()
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_experiment_is_planned_and_nothing_is_made(experiment: str, tmp_path: Path) -> None:
+    outcome = plan(tmp_path, f"experiment={experiment}", "baseline=-0.1", "seed=0")
+    assert outcome.code == 0, outcome.err
+    assert "each of 1 arm" in outcome.out and "unknown" not in outcome.out
+    assert published(tmp_path) == {}
+    if experiment in PAPER:
+        assert value(outcome, "parameters") == PAPER[experiment]
+        assert value(outcome, "optimizer").startswith("lr 6e-08   128 trajectories")
+        assert value(outcome, "steps").startswith("250   16 whole")
+        assert value(outcome, "completions").startswith("32,000 ")
+        assert value(outcome, "completion tokens").startswith("65,536,000   at most 2048")
+
+
+def test_without_a_sweep_of_ones_own_it_plans_the_papers(tmp_path: Path) -> None:
+    outcome = plan(tmp_path)
+    assert value(outcome, "baseline") == "-0.5, -0.3, -0.2, -0.1, 0, 0.1, 0.2, 0.3"
+    assert value(outcome, "seed") == "0, 1, 2"
+    assert "each of 24 arms" in outcome.out
+
+
+def test_a_sweeps_own_values_and_a_mean_length_change_the_plan(tmp_path: Path) -> None:
+    outcome = plan(
+        tmp_path,
+        "experiment=h200_qwen3b",
+        "baseline=-0.1,0",
+        "sampling.seed=0,1",
+        "plan.completion_tokens=600",
+    )
+    assert "each of 4 arms" in outcome.out
+    assert "shared by the arms: 2 sets of rollouts" in outcome.out
+    assert value(outcome, "completion tokens") == "38,400,000   in the mean 600 each"
+
+
+def test_what_is_not_known_is_said_with_what_to_give(tmp_path: Path) -> None:
+    unheard = ("experiment=h200_qwen3b", "policy.source=owner/unheard-of", "baseline=0")
+    outcome = plan(tmp_path, *unheard)
+    assert value(outcome, "parameters") == "unknown   set policy.parameters"
+    assert "give policy.parameters, or a local checkpoint" in outcome.out
+    told = plan(tmp_path, *unheard, "policy.parameters=3000000000")
+    assert value(told, "parameters") == "3,000,000,000"
+    file = plan(tmp_path, "experiment=h200_qwen3b", "task=file", "task.train=null", "baseline=0")
+    assert value(file, "train prompts") == "unknown   set task.train"
+
+
+def test_a_model_that_does_not_fit_is_warned_of(tmp_path: Path) -> None:
+    large = ("experiment=paper_llama8b_math", "baseline=0")
+    outcome = plan(tmp_path, *large)
+    assert "warning: weights, gradients and optimizer alone do not fit one GPU" in outcome.out
+    small = plan(tmp_path, *large, "plan.gpu_memory_gib=10")
+    assert "raise engine.tensor_parallel_size" in small.out
+
+
+def test_a_wrong_setting_is_refused_as_everywhere(tmp_path: Path) -> None:
+    refused(
+        plan(tmp_path, "plan.cores=0", "baseline=0"), "plan.cores", "greater than or equal to 1"
+    )

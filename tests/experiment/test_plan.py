@@ -1,0 +1,119 @@
+"""The arithmetic of a plan, by hand."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asymreinforce.config import ExperimentConfig
+from asymreinforce.experiment.plan import GIB, plan, prompts_of
+from asymreinforce.task_config import TaskConfig
+from tests import made
+
+
+def config(**settings: Any) -> ExperimentConfig:
+    """24 prompts of 4 samples and 8 tokens, 6 steps of 16, weights at 2, 4 and 6."""
+    return made.config(Path("runs"), policy="owner/model", **settings)
+
+
+def test_counts_are_products_of_the_settings() -> None:
+    arms = [config(baseline=b, seed=s) for b in (-0.1, 0.0) for s in (0, 1, 2)]
+    found = plan(arms)
+    assert (found.arms, found.sets) == (6, 1)
+    assert found.prompts == {"train": 24, "validation": 8, "held_out": 12}
+    assert (found.completions, found.completion_tokens, found.rollout_tokens) == (96, 8, 768)
+    assert (found.steps, found.checkpoints) == (6, 3)
+    # 6 arms x 3 checkpoints and mu, 12 prompts x 2 samples each
+    assert found.evaluated == 19 * 24
+    assert found.trained_tokens == 6 * 16 * (200 + 8)
+
+
+def test_arms_that_differ_before_training_need_sets_of_their_own() -> None:
+    arms = [config(sampling__seed=s, baseline=b) for s in (0, 1) for b in (-0.1, 0.0, 0.1)]
+    assert plan(arms).sets == 2
+    assert plan(arms).rollout_bytes == 2 * 96 * (12 * 8 + 4 * 200)
+
+
+def test_an_unknown_model_leaves_counts_known_and_memory_unknown() -> None:
+    found = plan([config()])
+    assert (found.parameters, found.generation, found.training) == (None, None, None)
+    assert found.completions == 96
+    assert found.gpu_hours == {"generate": None, "train": None, "evaluate": None}
+    assert found.checkpoint_bytes is None
+    given = plan([config(policy__parameters=1000)])
+    # 3 checkpoints of fp32 weights, and the two moments of the last step
+    assert given.checkpoint_bytes == 3 * 4000 + 8000
+
+
+def test_the_memory_of_training_is_16_bytes_a_parameter_and_its_activations() -> None:
+    model = {"policy__source": "Qwen/Qwen2.5-3B-Instruct", "train__tokens_per_micro_batch": 1000}
+    training = plan([config(**model)]).training
+    assert training
+    assert training.weights == 16 * 3_085_938_688
+    assert training.activations == 1000 * 34 * 36 * 2048
+    assert training.logits == 8 * 80_000_000  # of a chunk; those of 1,000 tokens are more
+    half = plan([config(**model, train__precision="bfloat16")]).training
+    assert half and half.weights == 18 * 3_085_938_688
+
+
+def test_the_speed_of_generation_is_its_bytes_over_the_bandwidth() -> None:
+    settings = {
+        "policy__source": "meta-llama/Llama-3.1-8B-Instruct",
+        "policy__dtype": "bfloat16",
+        "engine__max_sequences": 10,
+        "plan__gpu_tb_per_s": 2.0,
+        "plan__generate_utilisation": 0.5,
+        "plan__generate_step_ms": 3.0,
+    }
+    found = plan([config(**settings)]).generation
+    assert found and found.running == 10
+    cache_token = 2 * 32 * 8 * 128 * 2
+    seconds = (2 * 8_030_261_248 + 10 * cache_token * (200 + 4)) / 1e12 + 0.003
+    assert found.tokens_per_s == pytest.approx(10 / seconds)
+    assert found.cache == pytest.approx(80 * GIB * 0.9 - 2 * 8_030_261_248)
+    two = plan([config(**settings, engine__tensor_parallel_size=2)]).generation
+    assert two and two.weights == 8_030_261_248 and two.gpus == 2
+    full = plan([config(**settings, plan__gpu_memory_gib=12)]).generation
+    assert full and full.running is None
+
+
+def test_speeds_that_are_given_take_the_place_of_estimates() -> None:
+    speeds = {"plan__train_tokens_per_s": 100.0, "plan__generate_tokens_per_s": 50.0}
+    found = plan([config(policy__parameters=1000, **speeds)])
+    assert found.gpu_hours == {
+        "generate": pytest.approx(768 / 50 / 3600),
+        "train": pytest.approx(6 * 16 * 208 / 100 / 3600),
+        "evaluate": pytest.approx(4 * 24 * 8 / 50 / 3600),
+    }
+    assert found.score_hours == pytest.approx((96 + 96) / (40 * 16) / 3600)
+
+
+def data(**settings: Any) -> TaskConfig:
+    counts = {"train": None, "validation": 0, "held_out": None}
+    rows = {"train": 7500, "held_out": 5000}
+    values = {"name": "math", "kind": "dataset", "grader": "math", "rows": rows}
+    return TaskConfig.model_validate(values | counts | settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, (7500, 0, 5000)),
+        ({"division": "12000/500"}, (12000, 0, 500)),
+        ({"validation": 100}, (7400, 100, 5000)),
+        ({"train": 4000, "validation": 100}, (4000, 100, 5000)),
+        ({"rows": {}}, (None, 0, None)),
+        ({"rows": {"train": 30}, "held_out": 5, "validation": 2}, (23, 2, 5)),
+    ],
+)
+def test_prompts_are_known_from_settings_and_the_rows_of_published_sets(
+    settings: dict[str, Any], expected: tuple[int | None, ...]
+) -> None:
+    assert tuple(prompts_of(data(**settings)).values()) == expected
+
+
+def test_steps_are_unknown_where_neither_they_nor_the_prompts_are_given() -> None:
+    found = plan([config(task__train=None)])
+    assert (found.completions, found.steps, found.evaluated) == (None, None, None)
+    fixed = plan([config(task__train=None, optim__steps=4)])
+    assert (fixed.completions, fixed.steps) == (None, 4)
