@@ -78,6 +78,8 @@ class Rows(NamedTuple):
     """NaN where the completion was not judged or gave no answer."""
     status_B: np.ndarray
     truncated_B: np.ndarray
+    behaviour_logps: list[np.ndarray] | None = None
+    """log mu of each completion token, by the policy that wrote the row; None where not read."""
 
     def take(self, rows: np.ndarray) -> "Rows":
         """Return some of the rows, in the order given."""
@@ -90,6 +92,7 @@ class Rows(NamedTuple):
             self.score_B[rows],
             self.status_B[rows],
             self.truncated_B[rows],
+            None if self.behaviour_logps is None else [self.behaviour_logps[r] for r in rows],
         )
 
     @property
@@ -111,6 +114,9 @@ def concatenate(parts: list[Rows]) -> Rows:
         np.concatenate([part.score_B for part in parts]),
         np.concatenate([part.status_B for part in parts]),
         np.concatenate([part.truncated_B for part in parts]),
+        None
+        if parts[0].behaviour_logps is None
+        else [logps for part in parts for logps in part.behaviour_logps or ()],
     )
 
 
@@ -171,9 +177,13 @@ class ScoredRollouts:
         for chunk in self.chunks:
             yield self._verdicts_of(chunk)
 
-    def read(self, chunk: str) -> Rows:
-        """Read a chunk: its rollouts joined with their verdicts, sorted by prompt and sample."""
+    def read(self, chunk: str, *, with_logps: bool = False) -> Rows:
+        """Read a chunk: its rollouts joined with their verdicts, sorted by prompt and sample.
+
+        Raises `InputError` where log-probabilities are asked for and a rollout has none.
+        """
         columns = ["prompt_id", "sample", "prompt_token_ids", "completion_token_ids"]
+        columns += ["behaviour_logps"] * with_logps
         table = pa.concat_tables(
             contracts.read(self._rollouts.path(name), contracts.ROLLOUTS, columns=columns)
             for name in self._of(chunk)
@@ -199,9 +209,22 @@ class ScoredRollouts:
             verdicts.column("score").to_numpy(),
             verdicts.column("status").to_numpy(zero_copy_only=False),
             verdicts.column("truncated").to_numpy(zero_copy_only=False).astype(bool),
+            self._logps_of(table) if with_logps else None,
         )
 
-    def batches(self, *, prompts: int, seed: int, start: int = 0) -> Iterator[Rows]:
+    def _logps_of(self, table: pa.Table) -> list[np.ndarray]:
+        column = table.column("behaviour_logps")
+        if column.null_count:
+            raise InputError(
+                f"{self._rollouts.directory}: {column.null_count} of {len(table)} rollouts of a "
+                "chunk have no log-probabilities, which this objective needs; use one that needs "
+                "none (algorithm=asymre, rloo, positives_only), or rollouts that have them"
+            )
+        return _token_lists(column)
+
+    def batches(
+        self, *, prompts: int, seed: int, start: int = 0, with_logps: bool = False
+    ) -> Iterator[Rows]:
         """Yield, without end, the rows of `prompts` whole groups at a time, from batch `start` on.
 
         Epoch after epoch in a new order; what is skipped at the start is not read.
@@ -211,7 +234,7 @@ class ScoredRollouts:
         pending: list[Rows] = []
         wanted = prompts
         while True:
-            for part in self._epoch(seed=seed, epoch=epoch, skip=skip):
+            for part in self._epoch(seed=seed, epoch=epoch, skip=skip, with_logps=with_logps):
                 starts = part.group_starts
                 groups, done = len(starts) - 1, 0
                 while groups - done >= wanted:
@@ -223,14 +246,14 @@ class ScoredRollouts:
                     wanted -= groups - done
             epoch, skip = epoch + 1, 0
 
-    def _epoch(self, *, seed: int, epoch: int, skip: int) -> Iterator[Rows]:
+    def _epoch(self, *, seed: int, epoch: int, skip: int, with_logps: bool) -> Iterator[Rows]:
         """Yield the chunks of an epoch in its order, each with its prompts permuted."""
         for index in np.random.default_rng([seed, epoch]).permutation(len(self.chunks)):
             count = self.prompts_in(self.chunks[index])
             if skip >= count:
                 skip -= count
                 continue
-            rows = self.read(self.chunks[index])
+            rows = self.read(self.chunks[index], with_logps=with_logps)
             starts = rows.group_starts
             order = np.random.default_rng([seed, epoch, index]).permutation(count)[skip:]
             skip = 0
