@@ -4,8 +4,10 @@
 
 in floating-point operations, forward and backward: N parameters of the body, D the model's width,
 V vocabulary, L layers. A block goes to the rank that has least so far, the costliest block first
-(longest processing time, Graham 1969: at most 4/3 of the best). Ranks then pack their blocks into
-rows, and go through their rows in step, the costliest first; who has fewer runs idle rows.
+(longest processing time, Graham 1969: at most 4/3 of the best). Blocks of a group may be cut, its
+prompt computed again in each part, where the costliest rank has less to do then. Ranks pack their
+blocks into rows, and go through their rows in step, the costliest first; who has fewer runs idle
+rows.
 """
 
 import heapq
@@ -56,23 +58,46 @@ class Cost(NamedTuple):
         return self.token * block.length + self.scored * sum(lengths) + self.pair * pairs
 
 
-def share(sequences: Sequences, *, number: int, count: int, tokens: int, cost: Cost) -> list[Row]:
-    """Return the rows of rank `number` of `count`: as many as every other rank's, some idle.
+CUTS = (1, 2, 4, 8, 16)
+"""Parts of a rank's fair share of tokens that blocks are cut to, of which the best is taken."""
 
-    A group that is more than a rank's fair part of the step is cut, its prompt computed again.
-    """
-    total = sum(block.length for block in blocks_of(sequences, longest=tokens))
-    fair = max(1, math.ceil(total / count))
-    blocks = blocks_of(sequences, longest=min(tokens, fair))
-    costs = [cost.block(sequences, block) for block in blocks]
+
+class Deal(NamedTuple):
+    """Blocks, what each costs, and which of them each rank has."""
+
+    blocks: list[Block]
+    costs: list[float]
+    hands: list[list[int]]
+
+    @property
+    def slowest(self) -> float:
+        """What the rank with most to do has to do."""
+        return max(sum(self.costs[i] for i in hand) for hand in self.hands)
+
+
+def share(sequences: Sequences, *, number: int, count: int, tokens: int, cost: Cost) -> list[Row]:
+    """Return the rows of rank `number` of `count`: as many as every other rank's, some idle."""
+    blocks, costs, hands = _dealt(sequences, count=count, tokens=tokens, cost=cost)
     bins = [
-        [[part[i] for i in numbers] for numbers in _bins(blocks, part, tokens)]
-        for part in deal(costs, hands=count)
+        [
+            [hand[i] for i in part]
+            for part in fill([blocks[i].length for i in hand], capacity=tokens)
+        ]
+        for hand in hands
     ]
-    passes = max(len(part) for part in bins)
-    own = sorted(bins[number], key=lambda numbers: -sum(costs[i] for i in numbers))
-    rows = [lay_out(sequences, [blocks[i] for i in numbers]) for numbers in own]
-    return rows + [idle_row()] * (passes - len(rows))
+    own = sorted(bins[number], key=lambda part: -sum(costs[i] for i in part))
+    rows = [lay_out(sequences, [blocks[i] for i in part]) for part in own]
+    return rows + [idle_row()] * (max(map(len, bins)) - len(rows))
+
+
+def _dealt(sequences: Sequences, *, count: int, tokens: int, cost: Cost) -> Deal:
+    total = sum(block.length for block in blocks_of(sequences, longest=tokens))
+    deals = []
+    for longest in sorted({min(tokens, math.ceil(total / count / cut)) for cut in CUTS}):
+        blocks = blocks_of(sequences, longest=longest)
+        costs = [cost.block(sequences, block) for block in blocks]
+        deals.append(Deal(blocks, costs, deal(costs, hands=count)))
+    return min(deals, key=lambda found: found.slowest)
 
 
 def deal(costs: Sequence[float], *, hands: int) -> list[list[int]]:
@@ -90,7 +115,3 @@ def idle_row() -> Row:
     """Return a row of one token that scores nothing: what a rank computes to keep step."""
     token, nothing = torch.zeros(1, dtype=torch.long), torch.zeros(0, dtype=torch.long)
     return Row([], token, token, [[Segment(0, 1, slice(0, 0))]], nothing, nothing, nothing)
-
-
-def _bins(blocks: Sequence[Block], part: Sequence[int], tokens: int) -> list[list[int]]:
-    return fill([blocks[i].length for i in part], capacity=tokens)
