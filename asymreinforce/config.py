@@ -190,6 +190,25 @@ class TrainConfig(Settings):
     slice_prompts: int = Field(64, ge=1, description="prompts of the fixed diagnostic slice")
     validation_prompts: int = Field(0, ge=0, description="prompts that choose the best checkpoint")
     audit_rollouts: int = Field(256, ge=0, description="rollouts of the mismatch audit; 0 for none")
+    processes: int = Field(
+        1, ge=1, description="ranks of a node, a device each, started by torchrun"
+    )
+    nodes: int = Field(1, ge=1, description="machines that train one arm together")
+    rendezvous: str | None = Field(None, pattern=r"^\S+:\d+$", description="first node's HOST:PORT")
+    sharding: Literal["all", "node"] = Field("all", description="over all ranks, or each node's")
+    cpu_offload: bool = Field(False, description="weights and moments wait on the host")
+
+    @property
+    def is_sharded(self) -> bool:
+        """Whether weights, gradient and moments lie in shards over ranks, be it one."""
+        return self.processes * self.nodes > 1 or self.cpu_offload
+
+    @model_validator(mode="after")
+    def nodes_meet_somewhere(self) -> Self:
+        """Several nodes find each other at one address."""
+        if self.nodes > 1 and not self.rendezvous:
+            raise ValueError("train.nodes>1 needs train.rendezvous=HOST:PORT of the first node")
+        return self
 
 
 class TrackerConfig(Settings):

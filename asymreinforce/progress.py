@@ -9,12 +9,17 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 Advance = Callable[[int], None]
+Tell = Callable[[dict[str, Any]], None]
+"""Takes what another process is to show: {"say": line}, {"bar": settings}, {"advance": n},
+{"end": true}."""
 SECONDS_BETWEEN_LINES = 20.0
 
 
 _hushed = False
+_tell: Tell | None = None
 
 
 @contextlib.contextmanager
@@ -28,9 +33,23 @@ def hushed() -> Iterator[None]:
         _hushed = before
 
 
+@contextlib.contextmanager
+def relayed(tell: Tell) -> Iterator[None]:
+    """Send lines and bars on as events, for a parent process that shows them (`Shown`)."""
+    global _tell
+    before, _tell = _tell, tell
+    try:
+        yield
+    finally:
+        _tell = before
+
+
 def say(message: str) -> None:
     """Print one clear line to standard error."""
     if _hushed:
+        return
+    if _tell:
+        _tell({"say": message})
         return
     print(message, file=sys.stderr, flush=True)
 
@@ -45,6 +64,8 @@ def bar(description: str, *, total: int, unit: str, done: int = 0) -> Iterator[A
 def _reporter() -> Callable[..., contextlib.AbstractContextManager[Advance]]:
     if _hushed:
         return silent
+    if _tell:
+        return _relayed_bar
     return _terminal_bar if sys.stderr.isatty() else _lines
 
 
@@ -52,6 +73,36 @@ def _reporter() -> Callable[..., contextlib.AbstractContextManager[Advance]]:
 def silent(description: str, *, total: int, unit: str, done: int = 0) -> Iterator[Advance]:
     """Take the place of `bar` where nobody watches."""
     yield lambda count: None
+
+
+@contextlib.contextmanager
+def _relayed_bar(description: str, *, total: int, unit: str, done: int) -> Iterator[Advance]:
+    tell = _tell
+    assert tell
+    tell({"bar": {"description": description, "total": total, "unit": unit, "done": done}})
+    try:
+        yield lambda count: tell({"advance": count})
+    finally:
+        tell({"end": True})
+
+
+class Shown(contextlib.ExitStack):
+    """Shows the events that another process relays, one bar at a time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._advance: Advance = lambda count: None
+
+    def show(self, event: dict[str, Any]) -> None:
+        """Show one event; others than `Tell` lists are passed over."""
+        if "say" in event:
+            say(event["say"])
+        elif "bar" in event:
+            self._advance = self.enter_context(bar(**event["bar"]))
+        elif "advance" in event:
+            self._advance(event["advance"])
+        elif "end" in event:
+            self.close()
 
 
 @contextlib.contextmanager

@@ -13,7 +13,14 @@ from typing import Any
 
 FORKSERVER = multiprocessing.get_context("forkserver")
 FORKSERVER.set_forkserver_preload(
-    ["tests.made", "asymreinforce.stages.train", "asymreinforce.stages.generate", "transformers"]
+    [
+        "tests.made",
+        "asymreinforce.stages.train",
+        "asymreinforce.stages.generate",
+        "asymreinforce.policy.sharding",
+        "transformers.models.llama.modeling_llama",
+        "transformers.models.qwen2.modeling_qwen2",
+    ]
 )
 
 

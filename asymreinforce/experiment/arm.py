@@ -11,12 +11,14 @@ from asymreinforce.data import contracts, files
 from asymreinforce.data.store import Store
 from asymreinforce.errors import AsymreinforceError
 from asymreinforce.experiment import inputs
+from asymreinforce.experiment.launch import launch
 from asymreinforce.experiment.refusal import traceless
 from asymreinforce.progress import say
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+    from asymreinforce.policy.ranks import Ranks
     from asymreinforce.stages.train import Validate
 
 FAILURE = "failure.json"
@@ -52,20 +54,45 @@ def arm_warnings(config: ExperimentConfig) -> list[str]:
 
 
 def train_arm(config: ExperimentConfig) -> Store:
-    """Train an arm on inputs that are there; raise what goes wrong."""
-    from asymreinforce.stages.train import train
-    from asymreinforce.tracking import tracker
+    """Train an arm on inputs that are there, by ranks of its own where it is sharded.
 
+    Raises what goes wrong, in whichever process.
+    """
     found = inputs.find(config)
     store = arm_store(config, found)
     if store.is_complete():
         say(f"train: complete, nothing to do ({store.directory})")
         return store
-    with (
-        traceless(store),
-        _validator(config, found) as validate,
-        tracker(config, arm=store.hash) as log,
-    ):
+    with traceless(store):
+        if config.train.is_sharded:
+            launch(config, store)
+        else:
+            _train(config, found, store)
+    files.remove(store.directory / FAILURE)
+    return store
+
+
+def train_rank(config: ExperimentConfig, ranks: "Ranks") -> None:
+    """Train an arm as one of its ranks; raise what goes wrong."""
+    found = inputs.find(config)
+    _train(config, found, arm_store(config, found), ranks=ranks)
+
+
+def _train(
+    config: ExperimentConfig, found: inputs.Inputs, store: Store, *, ranks: "Ranks | None" = None
+) -> None:
+    from asymreinforce.policy.ranks import ALONE
+    from asymreinforce.stages.train import train
+    from asymreinforce.tracking import tracker
+
+    ranks = ranks or ALONE
+    with contextlib.ExitStack() as stack:
+        validate, log = None, None
+        if ranks.is_first:
+            log = stack.enter_context(tracker(config, arm=store.hash))
+            validate = stack.enter_context(_validator(config, found))
+        elif config.train.validation_prompts:
+            validate = _the_first_rank_s
         train(
             config,
             checkpoint=found.checkpoint,
@@ -73,9 +100,12 @@ def train_arm(config: ExperimentConfig) -> Store:
             store=store,
             validate=validate,
             log=log,
+            ranks=ranks,
         )
-    files.remove(store.directory / FAILURE)
-    return store
+
+
+def _the_first_rank_s(model: "PreTrainedModel", step: int) -> float:
+    raise AssertionError("only the first rank validates")
 
 
 def run_arm(config: ExperimentConfig) -> ArmResult:

@@ -38,8 +38,9 @@ class Gradient(NamedTuple):
 class Scorer(nn.Module):
     """A model's body and head on packed rows.
 
-    `autocast` computes in bf16 over the weights as they are. What is called twice from outside,
-    body and head, is one `forward`, so that a wrapper (sharding, compilation) sees all of it.
+    `autocast` computes in bf16 over the weights as they are. `device` is where they will be, if
+    they are not there yet. What is called twice from outside, body and head, is one `forward`, so
+    that a wrapper (sharding, compilation) sees all of it.
     """
 
     def __init__(
@@ -48,13 +49,14 @@ class Scorer(nn.Module):
         *,
         attention_name: attention.Name = "auto",
         autocast: bool = False,
+        device: torch.device | None = None,
     ):
         super().__init__()
         self.model = model
         self.precision = torch.bfloat16 if autocast else model.dtype
         self._autocast = autocast
         self._scratch = Scratch()
-        self._way = attention.choose(attention_name, model.device, self.precision)
+        self._way = attention.choose(attention_name, device or model.device, self.precision)
 
     def forward(
         self, row: Row, coefficients_C: Tensor | None = None, *, entropy: bool = False

@@ -56,6 +56,14 @@ def attach(model: "PreTrainedModel", config: "LoraConfig", *, seed: int) -> None
             parameter.data = parameter.data.float()
 
 
+def attach_like(plain: "PreTrainedModel", model: "PreTrainedModel") -> None:
+    """Put adapters into a model where another of the same architecture has them."""
+    import peft
+
+    configs: Any = model.peft_config
+    peft.inject_adapter_in_model(configs["default"], plain)
+
+
 def is_attached(model: "PreTrainedModel") -> bool:
     """Tell whether a model has adapters."""
     return getattr(model, "peft_config", None) is not None

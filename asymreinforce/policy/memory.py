@@ -23,7 +23,7 @@ def halving(trainer: "Trainer", accumulate: Callable[[], Result]) -> Result:
     """Make a step's gradient; out of memory, halve the tokens of a row, say so, and try again.
 
     The smaller budget stays for the steps to come. Raises `TrainingError` where even short rows do
-    not fit.
+    not fit, and at once where several ranks would have to go back together.
     """
     while True:
         try:
@@ -35,6 +35,12 @@ def halving(trainer: "Trainer", accumulate: Callable[[], Result]) -> Result:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         halved = trainer.tokens_per_micro_batch // 2
+        if trainer.ranks.mesh:
+            raise TrainingError(
+                f"rank {trainer.ranks.number} is out of memory with rows of "
+                f"{trainer.tokens_per_micro_batch} tokens ({reason}); "
+                f"set train.tokens_per_micro_batch={halved} and run the same command again"
+            )
         if halved < FEWEST_TOKENS:
             raise TrainingError(
                 f"out of memory with rows of {trainer.tokens_per_micro_batch} tokens ({reason}); "
@@ -56,7 +62,15 @@ def checkpoint_activations(model: "PreTrainedModel") -> None:
 
 def compile_layers(model: "PreTrainedModel") -> None:
     """Compile each decoder layer, for rows of any length; attention inside stays as it is."""
+    for layer in decoder_layers(model):
+        layer.compile(dynamic=True)
+
+
+def decoder_layers(model: "PreTrainedModel") -> list[torch.nn.Module]:
+    """Return the modules that a model's authors say must not be split, sharded or not."""
     names = set(model._no_split_modules or ())
-    for module in model.modules():
-        if type(module).__name__ in names:
-            module.compile(dynamic=True)
+    return [
+        module
+        for module in model.modules()
+        if names & {class_.__name__ for class_ in type(module).__mro__}
+    ]

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from asymreinforce.algorithm.diagnostics import importance_weights, kl_divergence
 from asymreinforce.policy.logps import sequence_sums
-from asymreinforce.policy.packing import Sequences, pack
+from asymreinforce.policy.packing import Sequences
 from asymreinforce.policy.trainer import Trainer
 
 
@@ -36,13 +36,15 @@ class Slice:
         """Compute log pi(y|x) of each completion, and H of each position's next token."""
         logps_B = torch.zeros(len(self._sequences.prompts), dtype=torch.float64)
         entropy, count = 0.0, 0
-        for row in pack(self._sequences, tokens=trainer.tokens_per_micro_batch):
-            scores = trainer.scorer.scores(row, entropy=True)
-            assert scores.entropies_C is not None
-            logps_B[row.members] = sequence_sums(scores.logps_C, row).double().cpu()
-            entropy += float(scores.entropies_C.sum())
-            count += len(scores.logps_C)
-        return Measured(logps_B, entropy / count)
+        with trainer.scoring():
+            for row in trainer.rows(self._sequences):
+                scores = trainer.scorer.scores(row, entropy=True)
+                assert scores.entropies_C is not None
+                logps_B[row.members] = sequence_sums(scores.logps_C, row).double().cpu()
+                entropy += float(scores.entropies_C.sum())
+                count += len(scores.logps_C)
+        *logps, entropy, count = trainer.ranks.sum(np.array([*logps_B, entropy, count]))
+        return Measured(torch.tensor(logps, dtype=torch.float64), float(entropy / count))
 
     def metrics(self, measured: Measured, behaviour_logps_B: Tensor) -> dict[str, float | None]:
         """Name the diagnostics; those that need samples of mu itself are null without them."""

@@ -1,4 +1,8 @@
-"""The full state of a training run, written without pickle: optimizer, random state, position."""
+"""The full state of a training run, written without pickle: optimizer, random state, position.
+
+Where the optimizer's moments are sharded over ranks, each rank writes its own shards of them, below
+`moments/`; whole or sharded, any number of ranks can read them.
+"""
 
 import json
 from pathlib import Path
@@ -12,6 +16,8 @@ from asymreinforce.errors import InputError
 from asymreinforce.policy.trainer import Trainer
 
 TENSORS = "state.safetensors"
+MOMENTS = "moments"
+MOMENT_NAMES = ("exp_avg", "exp_avg_sq")
 POSITION = "state.json"
 
 
@@ -26,15 +32,28 @@ class Position(NamedTuple):
 def save_state(
     directory: Path, trainer: Trainer, position: Position, *, more: dict[str, Tensor]
 ) -> None:
-    """Write the state that, with the weights of the same step, continues the run bit for bit."""
+    """Write the state that, with the weights of the same step, continues the run bit for bit.
+
+    Every rank must call, with a directory that all of them see.
+    """
     from safetensors.torch import save_file
 
-    directory.mkdir()
     tensors = {f"more.{name}": tensor.contiguous() for name, tensor in more.items()}
     tensors["random"] = torch.get_rng_state()
+    moments: dict[str, Tensor] = {}
     for name, parameter in _trained(trainer):
         for key, value in trainer.optimizer.state[parameter].items():
-            tensors[f"optimizer.{key}.{name}"] = value.contiguous()
+            is_shard = trainer.ranks.mesh and key in MOMENT_NAMES
+            (moments if is_shard else tensors)[f"optimizer.{key}.{name}"] = value.contiguous()
+    if trainer.ranks.is_first:
+        directory.mkdir()
+    if moments:
+        from asymreinforce.policy.sharding import write_shards
+
+        trainer.ranks.wait()
+        write_shards(directory / MOMENTS, moments)
+    if not trainer.ranks.is_first:
+        return
     save_file(tensors, directory / TENSORS)
     schedule = {
         key: value
@@ -48,7 +67,8 @@ def save_state(
 def load_state(directory: Path, trainer: Trainer) -> tuple[Position, dict[str, Tensor]]:
     """Put optimizer, schedule and random state back; return the position and what else was kept.
 
-    Raises `InputError` where the state does not belong to this model.
+    Whoever wrote it, one process or many. Raises `InputError` where the state does not belong to
+    this model.
     """
     from safetensors.torch import load_file
 
@@ -58,10 +78,9 @@ def load_state(directory: Path, trainer: Trainer) -> tuple[Position, dict[str, T
     trainer.schedule.load_state_dict({**stored.pop("schedule"), "lr_lambdas": [None]})
     try:
         for name, parameter in _trained(trainer):
-            state = trainer.optimizer.state[parameter]
-            for key in ("step", "exp_avg", "exp_avg_sq"):
-                value = tensors[f"optimizer.{key}.{name}"]
-                state[key] = value if key == "step" else value.to(parameter.device)
+            step = tensors[f"optimizer.step.{name}"].to(parameter.device)
+            trainer.optimizer.state[parameter] = {"step": step}
+        _load_moments(directory, trainer, tensors)
     except KeyError as error:
         raise InputError(f"{directory}: is not the state of this model, it lacks {error}") from None
     torch.set_rng_state(tensors["random"])
@@ -79,3 +98,21 @@ def load_state(directory: Path, trainer: Trainer) -> tuple[Position, dict[str, T
 
 def _trained(trainer: Trainer) -> list[tuple[str, torch.nn.Parameter]]:
     return [(name, p) for name, p in trainer.model.named_parameters() if p.requires_grad]
+
+
+def _load_moments(directory: Path, trainer: Trainer, tensors: dict[str, Tensor]) -> None:
+    """Fill the optimizer's moments from shards, or from whole tensors; `KeyError` for an absent."""
+    parameters = dict(_trained(trainer))
+    if (directory / MOMENTS).exists():
+        from asymreinforce.policy.sharding import read_shards
+
+        tensors = {
+            f"optimizer.{key}.{name}": torch.zeros_like(parameter)
+            for key in MOMENT_NAMES
+            for name, parameter in parameters.items()
+        }
+        read_shards(directory / MOMENTS, tensors, trainer.ranks)
+    for name, parameter in parameters.items():
+        for key in MOMENT_NAMES:
+            value = tensors[f"optimizer.{key}.{name}"]
+            trainer.optimizer.state[parameter][key] = trainer.placed(value, parameter)

@@ -5,9 +5,10 @@ Free of files, arms and logging, so that a faster inside replaces it without tou
 Shapes: B sequences of the step, C completion tokens of a row.
 """
 
+import contextlib
 import math
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,9 +16,11 @@ from torch import Tensor
 
 from asymreinforce.errors import TrainingError
 from asymreinforce.policy.attention import Name, packed_attention
+from asymreinforce.policy.balance import Cost, share
 from asymreinforce.policy.logps import Gradient, Scorer, sequence_sums
 from asymreinforce.policy.memory import halving
 from asymreinforce.policy.packing import Row, Sequences, pack
+from asymreinforce.policy.ranks import ALONE, Ranks
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -54,7 +57,9 @@ class Trainer:
     """A policy with its optimizer: AdamW, linear warm-up, clipped gradient, fp32 master weights.
 
     `autocast` runs the model in bf16 over the fp32 weights. Parameters that want no gradient (as
-    beside LoRA's) are left alone.
+    beside LoRA's) are left alone. Where `ranks` have a mesh, each holds its shard of weights,
+    gradient and moments (`sharding.py`), computes its share of a step's rows, and reports the
+    figures of the whole step; every rank must then make every call.
     """
 
     def __init__(
@@ -65,11 +70,20 @@ class Trainer:
         tokens_per_micro_batch: int | None = None,
         autocast: bool = False,
         attention: Name = "auto",
+        ranks: Ranks = ALONE,
+        cpu_offload: bool = False,
     ):
         self.model = model
-        self.scorer = Scorer(model, attention_name=attention, autocast=autocast)
-        self.tokens_per_micro_batch = tokens_per_micro_batch or TOKENS[model.device.type]
+        self.ranks = ranks
+        self.device = torch.device(ranks.mesh.device_type) if ranks.mesh else model.device
+        self.scorer = Scorer(model, attention_name=attention, autocast=autocast, device=self.device)
         self._config = config
+        self.tokens_per_micro_batch = tokens_per_micro_batch or TOKENS[self.device.type]
+        if ranks.mesh:
+            from asymreinforce.policy.sharding import shard
+
+            self._cost = Cost.of(model)
+            shard(self.scorer, ranks, half=autocast, cpu_offload=cpu_offload)
         self.optimizer = torch.optim.AdamW(
             self.parameters,
             lr=config.lr,
@@ -92,29 +106,29 @@ class Trainer:
 
         With coefficients_B, on J = (1/N) sum_i c_i log pi(y_i|x_i)  (Eq. 1), where sequences with
         c = 0 cost nothing; with the terms of a ratio objective, on its loss. On CUDA a step that
-        runs out of memory is taken again with half the tokens of a row.
+        runs out of memory is taken again with half the tokens of a row, unless it is sharded.
 
         Raises `TrainingError`, with the weights untouched, where the loss or the gradient is not
         finite, or where a row of one sequence does not fit the memory.
         """
         loss, logps_B = halving(self, lambda: self._accumulate(batch, terms))
-        norm = torch.nn.utils.clip_grad_norm_(self.parameters, self._config.grad_clip)
-        if not (math.isfinite(loss) and math.isfinite(float(norm))):
-            raise TrainingError(f"the loss is {loss} and the gradient's norm {float(norm)}")
+        norm = self._clip_gradient()
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            raise TrainingError(f"the loss is {loss} and the gradient's norm {norm}")
         lr = self.schedule.get_last_lr()[0]
         self.optimizer.step()
         self.schedule.step()
-        return Step(loss, float(norm), float(lr), logps_B, int(np.isnan(logps_B).sum()))
+        return Step(loss, norm, float(lr), logps_B, int(np.isnan(logps_B).sum()))
 
     def _accumulate(self, batch: Sequences, terms: Tensor | RatioTerms) -> tuple[float, np.ndarray]:
         """Add up the gradient over rows, from zero."""
         self._zero_gradient()
         count = len(batch.prompts)
-        logps_B, loss = np.full(count, np.nan), 0.0
+        logps_B, loss = np.zeros(count), 0.0
         used = np.arange(count)
         if isinstance(terms, Tensor):
             used = np.flatnonzero(terms.numpy())
-        for packed in pack(batch.take(used), tokens=self.tokens_per_micro_batch):
+        for packed in self.rows(batch.take(used)):
             row = packed._replace(members=used[packed.members].tolist())
             with packed_attention(self.model):
                 part, logps_C = (
@@ -124,7 +138,45 @@ class Trainer:
                 )
             loss += float(part)
             logps_B[row.members] = sequence_sums(logps_C, row).cpu().numpy()
-        return loss, logps_B
+        *logps, loss = self.ranks.sum(np.array([*logps_B, loss]))
+        logps_B = np.full(count, np.nan)
+        logps_B[used] = np.array(logps)[used]
+        return float(loss), logps_B
+
+    def rows(self, sequences: Sequences) -> list[Row]:
+        """Pack sequences; of several ranks each gets a share of equal cost and as many rows."""
+        tokens = self.tokens_per_micro_batch
+        if not self.ranks.mesh:
+            return pack(sequences, tokens=tokens)
+        number, count = self.ranks.number, self.ranks.count
+        return share(sequences, number=number, count=count, tokens=tokens, cost=self._cost)
+
+    def placed(self, value: Tensor, parameter: Tensor) -> Tensor:
+        """Put a tensor of a parameter's shape where the parameter is, and in its shards."""
+        if not self.ranks.mesh:
+            return value.to(parameter.device)
+        from asymreinforce.policy.sharding import like
+
+        return like(value, parameter)
+
+    def whole_model(self) -> "PreTrainedModel | None":
+        """Return the model that is trained; of several ranks the first gets a gathered copy."""
+        if not self.ranks.mesh:
+            return self.model
+        from asymreinforce.policy.sharding import whole_model
+
+        return whole_model(self.model, keep=self.ranks.is_first)
+
+    @contextlib.contextmanager
+    def scoring(self) -> Iterator[None]:
+        """Hold what is to be called without going backward, on every rank alike."""
+        if not self.ranks.mesh:
+            yield
+            return
+        from asymreinforce.policy.sharding import around_layers
+
+        with around_layers(self.scorer):
+            yield
 
     def _linear(self, row: Row, coefficients_B: Tensor) -> tuple[Tensor, Tensor]:
         """Add a row's gradient; return its loss and log pi of its completion tokens."""
@@ -137,7 +189,8 @@ class Trainer:
         """Do the same for a ratio objective, through the head that makes its logits again."""
         scores = self.scorer(row)
         logps_C: Tensor = scores.logps_C
-        behaviour_C = np.concatenate([terms.behaviour_logps[member] for member in row.members])
+        behaviour = [terms.behaviour_logps[member] for member in row.members]
+        behaviour_C = np.concatenate([np.zeros(0), *behaviour])  # an idle row has none
         loss = terms.loss(
             logps_C,
             torch.from_numpy(behaviour_C).to(logps_C),
@@ -147,6 +200,15 @@ class Trainer:
         )
         torch.autograd.backward(loss / count)
         return loss.detach() / count, logps_C.detach()
+
+    def _clip_gradient(self) -> float:
+        """Scale the gradient of all ranks to at most `grad_clip`; return its norm before that."""
+        gradients = [p.grad for p in self.parameters if p.grad is not None]
+        norm: Any = torch.nn.utils.get_total_norm(gradients)
+        if self.ranks.mesh:
+            norm = norm.full_tensor()
+        torch.nn.utils.clip_grads_with_norm_(self.parameters, self._config.grad_clip, norm)
+        return float(norm)
 
     def _zero_gradient(self) -> None:
         """Give every parameter a gradient of zeros.

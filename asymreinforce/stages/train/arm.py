@@ -12,13 +12,17 @@ from asymreinforce.data.provenance import provenance
 from asymreinforce.data.rollouts import ScoredRollouts
 from asymreinforce.data.store import Store
 from asymreinforce.policy.checkpoint import fingerprint
+from asymreinforce.policy.ranks import ALONE, Ranks
 from asymreinforce.progress import bar, say
 from asymreinforce.stages.train.run import Run, Validate
+from asymreinforce.stages.train.shared_store import SharedStore
 
 Log = Callable[[dict[str, Any]], None]
 
 REWARD_SCALE = ("correct", "incorrect", "correct_at", "no_answer", "truncated", "unjudged")
-NOT_IN_IDENTITY = {"keep_checkpoints", "audit_rollouts"}
+RANKS = {"processes", "nodes", "rendezvous", "sharding", "cpu_offload"}
+"""Where an arm is trained: its bytes are promised for one process, its curve for any number."""
+NOT_IN_IDENTITY = {"keep_checkpoints", "audit_rollouts", *RANKS}
 
 
 def arm_store(
@@ -53,22 +57,31 @@ def train(
     store: Store,
     validate: Validate | None = None,
     log: Log | None = None,
+    ranks: Ranks = ALONE,
 ) -> None:
     """Train one arm into its store; a complete one is left alone.
+
+    Each of several `ranks` calls this with the same arguments, but for `validate` and `log`, which
+    only the first one's are used.
 
     Raises `ConfigError` for a device or an objective that is not there, `InputError` for rollouts
     or weights that do not fit, `TrainingError` where a step is not finite: the last good checkpoint
     stays, and the message names it.
     """
-    run = Run(config, checkpoint=checkpoint, scored=scored, store=store, validate=validate)
+    if ranks.count > 1:
+        store = SharedStore(store, ranks)
+    run = Run(
+        config, checkpoint=checkpoint, scored=scored, store=store, validate=validate, ranks=ranks
+    )
     store.plan(run.schedule.shards)
-    if store.is_complete():
+    if ranks.decided(store.is_complete):
         say(f"train: complete, nothing to do ({store.directory})")
         return
     for warning in warnings_on(config):
         say(f"warning: {warning}")
     started = time.monotonic()
-    files.publish_json(store.directory / "config.json", config.model_dump(mode="json"))
+    if ranks.is_first:
+        files.publish_json(store.directory / "config.json", config.model_dump(mode="json"))
     start = run.restore()
     batches = scored.batches(prompts=run.prompts_per_step, seed=config.seed, start=start)
     label = f"train {config.algorithm.name} baseline={config.baseline:g} seed={config.seed}"
@@ -81,7 +94,8 @@ def train(
                 advance(1)
     finally:
         seconds = time.monotonic() - started
-        store.record(provenance(seconds=seconds, from_step=start, device=config.train.device))
+        device = config.train.device
+        store.record(provenance(seconds=seconds, from_step=start, device=device, ranks=ranks.count))
     run.finish()
 
 

@@ -21,6 +21,7 @@ from asymreinforce.policy.checkpoint import load_model, save_model
 from asymreinforce.policy.logps import require_trainable
 from asymreinforce.policy.memory import checkpoint_activations, compile_layers
 from asymreinforce.policy.packing import Sequences
+from asymreinforce.policy.ranks import ALONE, Ranks
 from asymreinforce.policy.slice import Slice, mean_of
 from asymreinforce.policy.state import Position, load_state, save_state
 from asymreinforce.policy.trainer import Step, Trainer
@@ -51,8 +52,9 @@ class Run:
         scored: ScoredRollouts,
         store: Store,
         validate: Validate | None,
+        ranks: Ranks = ALONE,
     ):
-        self._config, self._checkpoint = config, checkpoint
+        self._config, self._checkpoint, self._ranks = config, checkpoint, ranks
         self._scored, self._store, self._validate = scored, store, validate
         self.prompts_per_step = scored.prompts_per_step(config.optim.trajectories_per_step)
         self.schedule = schedule_of(
@@ -72,15 +74,19 @@ class Run:
         if config.train.device == "cuda" and not torch.cuda.is_available():
             raise ConfigError("train.device=cuda, but this machine shows no CUDA device; use cpu")
         torch.set_num_threads(config.train.threads)
-        step = self._resumable_step()
+        step = int(self._ranks.decided(self._resumable_step))
+        model = self._load(step)
         self._trainer = Trainer(
-            self._load(step).to(config.train.device).train(),
+            (model if self._ranks.mesh else model.to(config.train.device)).train(),
             config.optim,
             tokens_per_micro_batch=config.train.tokens_per_micro_batch,
             autocast=config.train.precision == "bfloat16",
             attention=config.train.attention,
+            ranks=self._ranks,
+            cpu_offload=config.train.cpu_offload,
         )
-        require_trainable(self._trainer.scorer)
+        with self._trainer.scoring():
+            require_trainable(self._trainer.scorer)
         if config.train.compile:
             compile_layers(self._trainer.model)
         self._slice = self._make_slice()
@@ -209,36 +215,26 @@ class Run:
         """Validate, and remember the best step: the first of the highest accuracy."""
         if self._validate is None:
             return {}
-        accuracy = self._validate(self._trainer.model, step)
+        accuracy = self._accuracy(self._validate, step)
         best = self._position.best_accuracy
         if step and (best is None or accuracy > best):
             self._position = Position(step, step, accuracy)
         return {"validation_accuracy": accuracy}
 
+    def _accuracy(self, validate: Validate, step: int) -> float:
+        """Sample on the first rank, with a gathered model; the others wait for the number."""
+        model = self._trainer.whole_model()
+        if model is not self._trainer.model and model is not None:
+            half = self._config.train.precision == "bfloat16"
+            model = model.to(self._trainer.device, torch.bfloat16 if half else torch.float32)
+        return self._ranks.decided(lambda: validate(model, step) if model is not None else 0.0)
+
     def _publish(self, step: int) -> None:
         """Publish metrics, weights and full state, then drop the states that are not needed."""
         self._position = self._position._replace(step=step)
-        names = contracts.METRICS.schema.names
-        rows = contracts.table(
-            contracts.METRICS, {n: [row.get(n) for row in self._pending] for n in names}
-        )
-        self._publish_missing(
-            metrics_shard(step),
-            lambda path: contracts.write(path, contracts.METRICS, rows, identity=self._store.hash),
-        )
-        self._publish_missing(
-            weights_shard(step),
-            lambda path: save_model(self._trainer.model, path, tokenizer_from=self._checkpoint),
-        )
-        self._publish_missing(
-            state_shard(step),
-            lambda path: save_state(
-                path,
-                self._trainer,
-                self._position,
-                more={"behaviour_logps": self._behaviour_logps_B},
-            ),
-        )
+        self._publish_missing(metrics_shard(step), self._write_metrics)
+        self._publish_missing(weights_shard(step), self._write_weights)
+        self._publish_missing(state_shard(step), self._write_state)
         self._pending = []
         kept = self.schedule.kept_at(step)
         for earlier in [s for s in self.schedule.checkpoints if s < step]:
@@ -248,8 +244,24 @@ class Run:
                     self._store.drop(weights_shard(earlier))
 
     def _publish_missing(self, name: str, write: Callable[[Path], None]) -> None:
-        if not self._store.is_valid(name):
+        if not self._ranks.decided(lambda: self._store.is_valid(name)):
             self._store.publish(name, write)
+
+    def _write_metrics(self, path: Path) -> None:
+        names = contracts.METRICS.schema.names
+        rows = {n: [row.get(n) for row in self._pending] for n in names}
+        if self._ranks.is_first:
+            table = contracts.table(contracts.METRICS, rows)
+            contracts.write(path, contracts.METRICS, table, identity=self._store.hash)
+
+    def _write_weights(self, path: Path) -> None:
+        model = self._trainer.whole_model()
+        if model is not None:
+            save_model(model, path, tokenizer_from=self._checkpoint)
+
+    def _write_state(self, path: Path) -> None:
+        more = {"behaviour_logps": self._behaviour_logps_B}
+        save_state(path, self._trainer, self._position, more=more)
 
     def _resumable_step(self) -> int:
         """Return the latest step with weights and full state and nothing missing before; else 0."""

@@ -1,0 +1,123 @@
+"""Start the ranks of an arm by torchrun, show how they get on, and say in one line what went wrong.
+
+The configuration is composed once, here; ranks start from the file that it is written to. Three
+pipes join this process to them, through torchrun, which passes them on:
+
+    standard output   events, one JSON object a line: what to show, and how a rank failed
+    standard error    everything that libraries print: a log file
+    standard input    nothing; when it ends, because this process did, ranks stop
+"""
+
+import contextlib
+import json
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from asymreinforce import errors
+from asymreinforce.config import ExperimentConfig, TrainConfig
+from asymreinforce.data import files
+from asymreinforce.data.store import Store
+from asymreinforce.errors import AsymreinforceError, TrainingError
+from asymreinforce.progress import Shown
+
+WORKER = "asymreinforce.experiment.worker"
+SECONDS_TO_STOP = 20.0
+
+
+def launch(config: ExperimentConfig, store: Store, *, worker: str = WORKER) -> None:
+    """Train an arm by `train.processes` ranks on this node; return when all of them are done.
+
+    On each of several nodes the same command is run, and they meet at `train.rendezvous`. Raises
+    what a rank raised, or `TrainingError` where one died.
+    """
+    files.make_directory(store.directory)
+    resolved = store.directory / "config.json"
+    files.publish_json(resolved, config.model_dump(mode="json"))
+    log = files.make_directory(config.directory / "logs") / f"ranks-{store.hash}.log"
+    command = [*torchrun(config.train, name=store.hash), "-m", worker, str(resolved)]
+    with log.open("wb") as stream:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=stream,
+            start_new_session=True,  # Ctrl-C is for this process, which stops them
+        )
+    try:
+        assert process.stdout
+        failures = follow(process.stdout)
+        code = process.wait()
+    except BaseException:
+        _stop(process)
+        raise
+    if code:
+        raise _error(failures, code=code, ranks=config.train.processes, log=log)
+
+
+def torchrun(config: TrainConfig, *, name: str) -> list[str]:
+    """Return the command that starts this node's ranks, up to the module that they run."""
+    meeting = (
+        ["--rdzv-backend=c10d", f"--rdzv-endpoint={config.rendezvous}", f"--rdzv-id={name}"]
+        if config.nodes > 1
+        else ["--standalone"]
+    )
+    return [
+        *(sys.executable, "-m", "torch.distributed.run", *meeting),
+        *(f"--nnodes={config.nodes}", f"--nproc-per-node={config.processes}", "--max-restarts=0"),
+    ]
+
+
+def follow(lines: Iterable[bytes]) -> list[dict[str, Any]]:
+    """Show the events of ranks as they come; return those that tell of a failure, in order."""
+    failures = []
+    with Shown() as shown:
+        for line in lines:
+            event = _event(line)
+            if "error" in event:
+                failures.append(event)
+            else:
+                shown.show(event)
+    return failures
+
+
+def _event(line: bytes) -> dict[str, Any]:
+    try:
+        event = json.loads(line)
+    except ValueError:  # a library's own print, cut in by a process that is no rank
+        return {}
+    return event if isinstance(event, dict) else {}
+
+
+def _error(
+    failures: list[dict[str, Any]], *, code: int, ranks: int, log: Path
+) -> AsymreinforceError:
+    """Return what to raise: what a user can mend before what came of it in other ranks."""
+    for failure in failures:
+        kind = getattr(errors, failure["kind"], None)
+        if kind:
+            error: AsymreinforceError = kind(failure["error"])
+            return error
+    first = failures[0] if failures else None
+    what = (
+        f"rank {first['rank']}: {first['kind']}: {first['error']}"
+        if first
+        else f"torchrun ended with exit code {code}"
+    )
+    return TrainingError(
+        f"a rank of {ranks} failed ({what}); the log is {log}; run the same command again to go on "
+        "from the last checkpoint"
+    )
+
+
+def _stop(process: "subprocess.Popen[bytes]") -> None:
+    """Let the ranks see the end of their input, and torchrun that they stopped."""
+    assert process.stdin
+    process.stdin.close()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(SECONDS_TO_STOP)
+        return
+    process.kill()
+    process.wait()

@@ -1,0 +1,67 @@
+"""One rank of an arm: `torchrun -m asymreinforce.experiment.worker CONFIG.json`.
+
+Started by `launch.py`, whose docstring says what its standard streams are.
+"""
+
+import json
+import os
+import sys
+import threading
+import traceback
+from pathlib import Path
+from typing import Any
+
+from asymreinforce.config import parse
+from asymreinforce.data import files
+from asymreinforce.progress import Tell, hushed, relayed
+
+LONGEST = 1000
+"""Characters of an error's message: a line of up to 4,096 bytes reaches a pipe in one piece."""
+
+
+def main(config_file: Path) -> None:
+    """Train as the rank that torchrun's environment says; exit with 1 where that fails."""
+    tell = _events()
+    threading.Thread(target=_stop_with_the_parent, daemon=True).start()
+    try:
+        _train(config_file, tell)
+    except BaseException as error:
+        traceback.print_exc()
+        rank = int(os.environ["RANK"])
+        tell({"error": str(error)[:LONGEST], "kind": type(error).__name__, "rank": rank})
+        # at once: other ranks may wait for this one in a collective, and it would wait for them
+        os._exit(1)
+
+
+def _train(config_file: Path, tell: Tell) -> None:
+    from asymreinforce.experiment.arm import train_rank
+    from asymreinforce.policy.ranks import joined
+
+    config = parse(files.read_json(config_file))
+    is_first = os.environ["RANK"] == "0"
+    with (
+        relayed(tell) if is_first else hushed(),
+        joined(config.train.device, nodes_apart=config.train.sharding == "node") as ranks,
+    ):
+        train_rank(config, ranks)
+
+
+def _events() -> Tell:
+    """Keep standard output for events; what libraries print goes where errors go."""
+    channel = os.dup(1)
+    os.dup2(2, 1)
+
+    def tell(event: dict[str, Any]) -> None:
+        os.write(channel, f"{json.dumps(event)}\n".encode())
+
+    return tell
+
+
+def _stop_with_the_parent() -> None:
+    while os.read(0, 1):
+        pass
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

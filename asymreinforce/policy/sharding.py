@@ -1,0 +1,136 @@
+"""A model's parameters, gradients and optimizer state in shards over ranks: FSDP2.
+
+Each decoder layer is gathered when it computes; embedding, last norm and head are one group around
+the layers, gathered once a row. The gradient of a step is the sum over ranks of
+
+    (1/N) sum_i c_i grad log pi(y_i|x_i)          N: the sequences of the whole step
+
+so reductions add where FSDP would average. Head and embedding put their gradient straight into
+`.grad` of the gathered weight (`head.py`, `embedding.py`), which FSDP reduces after the backward
+pass. Where the model computes in bf16, layers are gathered in bf16 and reduced in fp32; the group
+around them stays in fp32, since the head's gradient is added up in it chunk by chunk.
+
+Moments are written shard by shard (`torch.distributed.checkpoint`, safetensors throughout) and can
+be read by any number of ranks.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.distributed.fsdp import (
+    CPUOffloadPolicy,
+    FSDPModule,
+    MixedPrecisionPolicy,
+    OffloadPolicy,
+    fully_shard,
+)
+from torch.distributed.tensor import DTensor, distribute_tensor
+
+from asymreinforce.policy import lora
+from asymreinforce.policy.memory import decoder_layers
+from asymreinforce.policy.ranks import Ranks
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from asymreinforce.policy.logps import Scorer
+
+
+def shard(scorer: "Scorer", ranks: Ranks, *, half: bool, cpu_offload: bool) -> None:
+    """Leave each rank its shard of every parameter, layer by layer, on the ranks' devices.
+
+    `half`: layers compute in bf16. `cpu_offload`: shards, gradients and moments stay on the host.
+    """
+    mesh = ranks.mesh
+    assert mesh is not None
+    offload = CPUOffloadPolicy(mesh.device_type == "cuda") if cpu_offload else OffloadPolicy()
+    precision = MixedPrecisionPolicy(
+        param_dtype=torch.bfloat16 if half else None,
+        reduce_dtype=torch.float32 if half else None,
+        cast_forward_inputs=False,  # autocast, as on one device
+    )
+    for layer in decoder_layers(scorer.model):
+        fully_shard(layer, mesh=mesh, mp_policy=precision, offload_policy=offload)
+    fully_shard(scorer, mesh=mesh, offload_policy=offload)
+    for module in _sharded(scorer):
+        module.set_gradient_divide_factor(1.0)
+        module.set_force_sum_reduction_for_comms(True)  # gloo cannot multiply before it adds
+
+
+@contextlib.contextmanager
+def around_layers(scorer: "Scorer") -> Iterator[None]:
+    """Let parts of the model be called from outside of the scorer, on every rank alike."""
+    assert isinstance(scorer, FSDPModule)
+    scorer.unshard()
+    try:
+        yield
+    finally:
+        scorer.reshard()
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """Gather a sharded tensor onto the host; every rank must call."""
+    return tensor.full_tensor().cpu() if isinstance(tensor, DTensor) else tensor
+
+
+def whole_model(model: "PreTrainedModel", *, keep: bool) -> "PreTrainedModel | None":
+    """Gather a sharded model onto the host, a parameter at a time; every rank must call.
+
+    Returns a plain model where `keep`, None elsewhere.
+    """
+    gathered: dict[int, Tensor] = {}
+    weights: dict[str, Tensor] = {}
+    for name, value in model.state_dict(keep_vars=True).items():
+        if id(value) not in gathered:  # tied weights stay tied
+            found = whole(value.detach())
+            gathered[id(value)] = found if keep else found.new_empty(0)
+        weights[name] = gathered[id(value)]
+    if not keep:
+        return None
+    with torch.device("meta"):
+        plain: Any = type(model)(model.config)
+        if lora.is_attached(model):
+            lora.attach_like(plain, model)
+    plain.load_state_dict(weights, assign=True)
+    for name, buffer in model.named_buffers():  # those that no checkpoint holds
+        owner = plain.get_submodule(name.rpartition(".")[0])
+        setattr(owner, name.rpartition(".")[2], buffer.detach().cpu().clone())
+    plain.tie_weights()
+    found_model: PreTrainedModel = plain.train(model.training)
+    return found_model
+
+
+def like(value: Tensor, parameter: Tensor) -> Tensor:
+    """Put a tensor where a sharded parameter is: on its device, and in its shards."""
+    if isinstance(value, DTensor):
+        return value
+    assert isinstance(parameter, DTensor)
+    return distribute_tensor(
+        value.to(parameter.device), parameter.device_mesh, parameter.placements, src_data_rank=None
+    )
+
+
+def write_shards(directory: Path, tensors: dict[str, Tensor]) -> None:
+    """Let every rank write its shards into one directory, which all of them see."""
+    from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageWriter
+    from torch.distributed.checkpoint.state_dict_saver import save
+
+    writer = HuggingFaceStorageWriter(str(directory), save_distributed=True)
+    save(tensors, storage_writer=writer)
+
+
+def read_shards(directory: Path, tensors: dict[str, Tensor], ranks: Ranks) -> None:
+    """Fill tensors, whole or sharded in any way, with what was written by any number of ranks."""
+    from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader
+    from torch.distributed.checkpoint.state_dict_loader import load
+
+    reader = HuggingFaceStorageReader(str(directory))
+    load(tensors, storage_reader=reader, no_dist=ranks.mesh is None)
+
+
+def _sharded(module: nn.Module) -> Iterator[FSDPModule]:
+    return (found for found in module.modules() if isinstance(found, FSDPModule))

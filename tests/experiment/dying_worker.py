@@ -1,0 +1,28 @@
+"""A rank as it is, but that the second one is killed in the middle of the third step."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+from asymreinforce.experiment import worker
+
+
+def die_in_step_3() -> None:
+    """Between the backward pass and the optimizer, where every rank waits for every other."""
+    from asymreinforce.policy.trainer import Trainer
+
+    clip, calls = Trainer._clip_gradient, [0]
+
+    def fatal(trainer: Trainer) -> float:
+        calls[0] += 1
+        if calls[0] == 3 and not trainer.ranks.is_first:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return clip(trainer)
+
+    Trainer._clip_gradient = fatal  # type: ignore[method-assign]
+
+
+if __name__ == "__main__":
+    die_in_step_3()
+    worker.main(Path(sys.argv[1]))

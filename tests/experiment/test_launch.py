@@ -1,0 +1,163 @@
+"""An arm by several ranks: torchrun, what it shows, how it fails, and how it goes on."""
+
+import functools
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asymreinforce import progress
+from asymreinforce.config import ExperimentConfig, TrainConfig
+from asymreinforce.data.store import Store
+from asymreinforce.errors import ConfigError, InputError, TrainingError
+from asymreinforce.experiment import arm
+from asymreinforce.experiment.launch import _error, follow, launch, torchrun
+from tests import made
+from tests.cli.commands import Outcome, refused, tiny
+from tests.stages.training import metrics
+
+
+def test_one_node_s_ranks_meet_on_their_own_and_several_nodes_at_an_address() -> None:
+    alone = torchrun(TrainConfig(processes=8), name="arm")
+    assert alone[1:] == [
+        *("-m", "torch.distributed.run", "--standalone"),
+        *("--nnodes=1", "--nproc-per-node=8", "--max-restarts=0"),
+    ]
+    several = torchrun(TrainConfig(processes=8, nodes=2, rendezvous="node0:29500"), name="arm")
+    assert several[3:7] == [
+        *("--rdzv-backend=c10d", "--rdzv-endpoint=node0:29500", "--rdzv-id=arm", "--nnodes=2"),
+    ]
+
+
+@pytest.mark.parametrize("address", [None, "node0"])
+def test_nodes_without_an_address_are_refused(address: str | None) -> None:
+    with pytest.raises(ValueError, match="rendezvous"):
+        TrainConfig(nodes=2, rendezvous=address)
+
+
+def test_the_number_of_ranks_is_no_part_of_an_arm_s_identity(
+    tmp_path: Path, random_policy: Path
+) -> None:
+    from asymreinforce.stages.train import arm_store
+    from tests.stages.training import scored
+
+    rollouts = scored(tmp_path)
+    hashes = {
+        arm_store(config, checkpoint=random_policy, scored=rollouts, parent=tmp_path).hash
+        for config in (
+            made.config(tmp_path, policy=random_policy),
+            made.config(tmp_path, policy=random_policy, train__processes=8),
+            made.config(tmp_path, policy=random_policy, train__cpu_offload=True),
+            made.config(tmp_path, policy=random_policy, train__sharding="node"),
+        )
+    }
+    assert len(hashes) == 1
+
+
+def lines(*events: Any) -> list[bytes]:
+    return [event if isinstance(event, bytes) else json.dumps(event).encode() for event in events]
+
+
+def test_what_the_first_rank_relays_is_shown_and_stray_prints_are_not(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    bar = {"description": "train", "total": 3, "unit": "steps", "done": 1}
+    events = [{"say": "hello"}, b"NCCL version", {"bar": bar}, {"advance": 2}, {"end": True}]
+    assert follow(lines(*events, [1], {"say": "bye"})) == []
+    shown = capsys.readouterr().err.splitlines()
+    assert shown[0] == "hello" and shown[-1] == "bye" and len(shown) == 3
+    assert shown[1].startswith("train: 3/3 steps in ")
+
+
+def test_a_relayed_bar_arrives_as_it_was_drawn() -> None:
+    events: list[dict[str, Any]] = []
+    with progress.relayed(events.append), progress.bar("x", total=2, unit="u") as advance:
+        advance(1)
+        progress.say("between")
+    bar = {"description": "x", "total": 2, "unit": "u", "done": 0}
+    assert events == [{"bar": bar}, {"advance": 1}, {"say": "between"}, {"end": True}]
+
+
+def failure(rank: int, kind: str, error: str) -> dict[str, Any]:
+    return {"rank": rank, "kind": kind, "error": error}
+
+
+@pytest.mark.parametrize(
+    ("failures", "kind", "words"),
+    [
+        ([failure(1, "RuntimeError", "peer"), failure(0, "InputError", "no")], InputError, "^no$"),
+        ([failure(0, "ConfigError", "bad")], ConfigError, "^bad$"),
+        ([failure(1, "RuntimeError", "x")], TrainingError, "rank of 4 failed .rank 1: Runt.*a.log"),
+        ([], TrainingError, "torchrun ended with exit code 1.*run the same command again"),
+    ],
+)
+def test_what_a_user_can_mend_is_raised_before_what_came_of_it(
+    failures: list[dict[str, Any]], kind: type[Exception], words: str
+) -> None:
+    error = _error(failures, code=1, ranks=4, log=Path("a.log"))
+    assert type(error) is kind
+    with pytest.raises(kind, match=words):
+        raise error
+
+
+def test_an_interrupted_parent_stops_its_ranks(
+    tmp_path: Path, config: ExperimentConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pids: list[int] = []
+
+    def interrupt(line: str) -> None:
+        pids.append(int(line))
+        if len(pids) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(progress, "say", interrupt)
+    two = config.model_copy(update={"train": config.train.model_copy(update={"processes": 2})})
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        launch(two, Store(tmp_path, {"an": "arm"}), worker="tests.experiment.idle_worker")
+    assert time.monotonic() - started < 60
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+def arm_of(runs: Path, seed: int) -> Store:
+    """The arm of a seed."""
+    stores = [Store.open(path.parent) for path in (runs / "cups" / "train").glob("*/plan.json")]
+    (found,) = [store for store in stores if store.identity["seed"] == seed]
+    return found
+
+
+def test_two_ranks_killed_in_mid_step_and_one_that_goes_on_have_the_curve_of_one(
+    first_sweep: tuple[Path, Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed, whole = (Path(shutil.copytree(first_sweep[0], tmp_path / n)) for n in ("two", "one"))
+    dying = functools.partial(launch, worker="tests.experiment.dying_worker")
+    monkeypatch.setattr(arm, "launch", dying)
+    settings = ("seed=7", "train.checkpoint_every=2")
+    refused(tiny("train", killed, *settings, "train.processes=2"), "a rank of 2 failed", "the log")
+    half = arm_of(killed, 7)
+    assert sorted(metrics_steps(half)) == [0, 1, 2] and not half.is_complete()
+    assert len(list((half.directory / "state/step-000002/moments").iterdir())) == 2
+    for runs in (killed, whole):
+        assert tiny("train", runs, *settings).code == 0
+    found, expected = (metrics(arm_of(runs, 7)) for runs in (killed, whole))
+    assert sorted(found) == sorted(expected) == [0, 1, 2, 3, 4]
+    for step in range(1, 5):
+        for name in ("loss", "grad_norm", "logp_incorrect", "reward"):
+            assert found[step][name] == pytest.approx(expected[step][name], rel=1e-5, abs=1e-5)
+    records = [json.loads(p.read_text()) for p in (half.directory / "provenance").iterdir()]
+    assert [record["ranks"] for record in records] == [1]
+
+
+def metrics_steps(store: Store) -> list[int]:
+    """The steps of the metrics that are published so far."""
+    from asymreinforce.data import contracts
+
+    published = [n for n in store.planned if n.startswith("metrics/") and store.receipt(n)]
+    tables = [contracts.read(store.path(name), contracts.METRICS) for name in published]
+    return [step for table in tables for step in table.column("step").to_pylist()]

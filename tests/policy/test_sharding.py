@@ -1,0 +1,266 @@
+"""Two ranks against one process: gradient, weights, figures and state, over gloo on CPU."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from asymreinforce.config import OptimConfig
+from asymreinforce.errors import TrainingError
+from asymreinforce.policy.packing import Sequences
+from asymreinforce.policy.ranks import ALONE, Ranks
+from asymreinforce.policy.slice import Slice
+from asymreinforce.policy.state import Position, load_state, save_state
+from asymreinforce.policy.trainer import Trainer
+from tests.policy import naive
+from tests.ranks import together
+
+COEFFICIENTS_B = torch.tensor([0.5, -1.0, 2.0, 0.0, 1.5, -0.5, 0.25, 0.0, -2.0])
+TOKENS = 20
+OPTIM = OptimConfig(lr=1e-2, trajectories_per_step=1, grad_clip=naive.UNCLIPPED, weight_decay=0.1)
+MODELS = [("llama", False), ("llama", True), ("qwen2", False), ("qwen2", True)]
+
+
+def model(kind: str, tied: bool) -> Any:
+    """The same random weights in every process."""
+    from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
+
+    config, class_ = {
+        "llama": (LlamaConfig, LlamaForCausalLM),
+        "qwen2": (Qwen2Config, Qwen2ForCausalLM),
+    }[kind]
+    torch.manual_seed(0)
+    settings = {
+        "vocab_size": 291,  # odd: shards are uneven
+        "hidden_size": 18,
+        "intermediate_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 3,
+        "num_key_value_heads": 1,
+        "max_position_embeddings": 64,
+        "initializer_range": 0.3,
+        "tie_word_embeddings": tied,
+    }
+    return class_(config(**settings)).train()
+
+
+def trainer(ranks: Ranks, kind: str = "llama", tied: bool = True, **settings: Any) -> Trainer:
+    return Trainer(model(kind, tied), OPTIM, tokens_per_micro_batch=TOKENS, ranks=ranks, **settings)
+
+
+def flat(tensors: Any) -> Tensor:
+    """Gather and lay out end to end."""
+    parts = [t.full_tensor() if hasattr(t, "full_tensor") else t for t in tensors]
+    return torch.cat([part.detach().flatten() for part in parts])
+
+
+def distance(found: Tensor, expected: Tensor) -> float:
+    """Relative L2."""
+    return float((found - expected).norm() / expected.norm())
+
+
+class Compared(NamedTuple):
+    """Several ranks against one process, from equal weights: the worst of three steps."""
+
+    gradient: float
+    weights: float
+    loss: float
+    norm: float
+    logps: float
+    skipped: tuple[int, int]
+
+
+def compare(ranks: Ranks, *given: Any, **settings: Any) -> Compared:
+    """Take three steps in both ways; in the second, only one sequence has a coefficient."""
+    half = {"autocast": settings.get("autocast", False)}
+    alone, shared = trainer(ALONE, *given, **half), trainer(ranks, *given, **settings)
+    batch = naive.sequences(0)
+    found = []
+    for coefficients_B in (COEFFICIENTS_B, torch.eye(9)[4], COEFFICIENTS_B):
+        one, many = alone.step(batch, coefficients_B), shared.step(batch, coefficients_B)
+        found.append(
+            Compared(
+                distance(*(flat(p.grad for p in t.model.parameters()) for t in (shared, alone))),
+                distance(*(flat(t.model.parameters()) for t in (shared, alone))),
+                abs(many.loss / one.loss - 1),
+                abs(many.grad_norm / one.grad_norm - 1),
+                float(np.nanmax(np.abs(many.logps_B / one.logps_B - 1))),
+                (many.skipped, one.skipped),
+            )
+        )
+        assert np.array_equal(np.isnan(one.logps_B), np.isnan(many.logps_B))
+        for mine, theirs in zip(
+            alone.model.parameters(), shared.model.parameters(), strict=True
+        ):  # AdamW makes much of a rounding error in a gradient near 0
+            mine.data = theirs.full_tensor().detach().clone()  # type: ignore[attr-defined]
+    return Compared(*(max(values) for values in zip(*found, strict=True)))
+
+
+def everything(ranks: Ranks, directory: Path) -> dict[str, Any]:
+    """What the tests below look at, by two processes that are started once."""
+    return {
+        **{f"{kind} {tied}": compare(ranks, kind, tied) for kind, tied in MODELS},
+        "offloaded": compare(ranks, cpu_offload=True),
+        "bf16": compare(ranks, autocast=True),
+        "zeros": zero_steps(ranks),
+        "bad": bad_steps(ranks),
+        "measured": measured_between_steps(ranks),
+        "continued": continued(ranks, directory),
+        "agreed": agreed(ranks),
+    }
+
+
+@pytest.fixture(scope="module")
+def states(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("states")
+
+
+@pytest.fixture(scope="module")
+def results(states: Path) -> dict[str, Any]:
+    found: dict[str, Any] = together(everything, states)
+    return found
+
+
+@pytest.mark.parametrize("name", [*(f"{kind} {tied}" for kind, tied in MODELS), "offloaded"])
+def test_two_ranks_make_the_steps_of_one_process_to_1e_6(
+    results: dict[str, Any], name: str
+) -> None:
+    found = results[name]
+    assert max(found[:5]) <= 1e-6
+    assert found.skipped == (8, 8)
+
+
+def test_in_bf16_they_differ_by_the_rounding_of_bf16(results: dict[str, Any]) -> None:
+    assert results["bf16"].gradient < 3e-2
+    assert results["bf16"].loss < 1e-2
+
+
+def test_ranks_that_copy_between_nodes_make_the_same_steps() -> None:
+    assert max(together(compare, nodes_apart=True)[:5]) <= 1e-6
+
+
+def zero_steps(ranks: Ranks) -> list[Any]:
+    """A step of zeros before any other, one after it, and how far the second moved the weights."""
+    found = trainer(ranks)
+    batch = naive.sequences(0)
+    first = found.step(batch, torch.zeros(9))
+    found.step(batch, COEFFICIENTS_B)
+    before = flat(found.model.parameters())
+    found.step(batch, torch.zeros(9))
+    steps = {float(found.optimizer.state[p]["step"]) for p in found.model.parameters()}
+    return [first[:3], steps, distance(flat(found.model.parameters()), before)]
+
+
+def test_a_step_of_zeros_steps_the_optimizer_of_every_rank(results: dict[str, Any]) -> None:
+    first, steps, moved = results["zeros"]
+    assert first == (0.0, 0.0, 1e-2)
+    assert steps == {3.0}
+    assert moved > 1e-4  # momentum moves the weights on
+
+
+def bad_steps(ranks: Ranks) -> tuple[int, float]:
+    """How many ranks refuse a step in which one sequence, so one rank's, is not a number."""
+    found = trainer(ranks)
+    before = flat(found.model.parameters())
+    try:
+        found.step(naive.sequences(0), torch.tensor([1.0] * 8 + [float("nan")]))
+        refused = 0
+    except TrainingError:
+        refused = 1
+    return int(ranks.sum(np.array([refused]))[0]), distance(flat(found.model.parameters()), before)
+
+
+def test_all_ranks_refuse_a_step_that_is_not_finite_in_one(results: dict[str, Any]) -> None:
+    assert results["bad"] == (2, 0.0)
+
+
+def diagnostics(found: Trainer) -> tuple[Tensor, float]:
+    watched = Slice(naive.sequences(3), correct_B=np.arange(9) < 4, is_from_policy=True)
+    measured = watched.measure(found)
+    return measured.logps_B, measured.token_entropy
+
+
+def measured_between_steps(ranks: Ranks) -> list[Any]:
+    """The slice before and after a step, and the gathered model's own logits."""
+    found, batch = [], naive.sequences(0)
+    for each in (trainer(ALONE, "qwen2", True), trainer(ranks, "qwen2", True)):
+        before = diagnostics(each)
+        each.step(batch, COEFFICIENTS_B)
+        after = diagnostics(each)
+        whole = each.whole_model()
+        tied = logits = None
+        if whole is not None:
+            tied = whole.get_input_embeddings().weight is whole.get_output_embeddings().weight
+            with torch.no_grad():
+                logits = whole(torch.arange(1, 9)[None]).logits.numpy()
+        found.append([before[0].numpy(), before[1], after[0].numpy(), after[1], logits, tied])
+    return found
+
+
+def test_the_slice_and_the_gathered_model_are_those_of_one_process(
+    results: dict[str, Any],
+) -> None:
+    alone, shared = results["measured"]
+    for one, many in zip(alone[:5], shared[:5], strict=True):
+        np.testing.assert_allclose(many, one, rtol=1e-5, atol=1e-5)
+    assert np.abs(alone[0] - alone[2]).max() > 1e-2  # the step moved what is measured
+    assert alone[5] and shared[5]
+
+
+def continued(ranks: Ranks, directory: Path) -> list[float]:
+    """Two steps, saved; then a third from that state, by two ranks and by each one alone."""
+    batch, more = naive.sequences(0), {"kept": torch.arange(3)}
+    one, two = trainer(ALONE), trainer(ranks)
+    for _ in range(2):
+        one.step(batch, COEFFICIENTS_B)
+        two.step(batch, COEFFICIENTS_B)
+    if ranks.is_first:
+        save_state(directory / "one", one, Position(2, None, None), more=more)
+    path = Path(ranks.text(str(directory / "two")))
+    save_state(path, two, Position(2, 1, 0.5), more=more)
+    ranks.wait()
+    weights = {name: value.clone() for name, value in one.model.state_dict().items()}
+    expected = one.step(batch, COEFFICIENTS_B)
+    found = []
+    for new, state in ((ALONE, "two"), (ranks, "one"), (ranks, "two")):
+        other = model("llama", True)
+        other.load_state_dict(weights)
+        again = Trainer(other, OPTIM, tokens_per_micro_batch=TOKENS, ranks=new)
+        position, kept = load_state(directory / state, again)
+        assert position == (Position(2, 1, 0.5) if state == "two" else Position(2, None, None))
+        assert torch.equal(kept["kept"], more["kept"])
+        done = again.step(batch, COEFFICIENTS_B)
+        moved = distance(flat(again.model.parameters()), flat(one.model.parameters()))
+        found += [abs(done.loss / expected.loss - 1), moved]
+    return found
+
+
+def test_the_state_of_any_number_of_ranks_continues_on_any_other(
+    results: dict[str, Any], states: Path
+) -> None:
+    assert max(results["continued"]) <= 1e-6
+    files = {path.name for path in states.rglob("*") if path.is_file()}
+    assert {name.rpartition(".")[2] for name in files} == {"safetensors", "json"}  # no pickle
+    moments = sorted((states / "two" / "moments").glob("*.safetensors"))
+    whole = (states / "one" / "state.safetensors").stat().st_size
+    assert len(moments) == 2
+    assert all(path.stat().st_size < 0.7 * whole for path in moments)
+
+
+def test_a_rank_s_text_and_decision_are_the_first_one_s(results: dict[str, Any]) -> None:
+    assert results["agreed"] == ["/tmp/Zürich", 7.0, [1.0, 3.0]]
+
+
+def agreed(ranks: Ranks) -> list[Any]:
+    text = ranks.text("/tmp/Zürich" if ranks.is_first else "")
+    decided = ranks.decided(lambda: 7 if ranks.is_first else 1 / 0)
+    return [text, decided, ranks.sum(np.array([ranks.number, 1.5])).tolist()]
+
+
+def test_alone_nothing_is_shared() -> None:
+    batch = Sequences([np.array([1, 2])], [np.array([3])])
+    assert ALONE.sum(np.array([2.0])) == 2.0 and ALONE.text("here") == "here"
+    assert len(trainer(ALONE).rows(batch)) == 1
