@@ -225,6 +225,9 @@ class SweepConfig(Settings):
     workers: int | None = Field(
         None, ge=1, description="processes that evaluate; null for one a core where there is no GPU"
     )
+    together: int = Field(
+        1, ge=1, description="arms of one seed that a process trains side by side, reading once"
+    )
     report: bool = True
 
 

@@ -14,6 +14,8 @@ import typer
 from cli.inspect_command import inspect
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from asymreinforce.config import ExperimentConfig
 
 app = typer.Typer(
@@ -134,8 +136,12 @@ def sweep(settings: Settings = None) -> None:
 
     asymrl sweep 'algorithm=asymre,positives_only'   groups as well
 
+    asymrl sweep sweep.together=8 sweep.workers=1    eight arms side by side in one process
+
     Arms that are complete are skipped; one that fails does not stop the others.
     """
+    from asymreinforce.experiment.evaluation import processes
+    from asymreinforce.experiment.lots import run_lots
     from asymreinforce.experiment.sweep import run_sweep
     from cli import jobs
     from cli.bridge import run_hydra
@@ -147,8 +153,11 @@ def sweep(settings: Settings = None) -> None:
     overrides = with_default_sweep(settings or [])
     arms = _arms(overrides)
 
-    def launch() -> None:
-        run_hydra(jobs.arm_job, ["--multirun", *overrides], elsewhere=True)
+    def launch(waiting: "Sequence[ExperimentConfig]") -> None:
+        if arms[0].sweep.together > 1:
+            run_lots(waiting, size=arms[0].sweep.together, workers=processes(arms[0]))
+        else:
+            run_hydra(jobs.arm_job, ["--multirun", *overrides], elsewhere=True)
 
     result = run_sweep(arms, launch=launch)
     if result.summary is not None:

@@ -146,14 +146,6 @@ def objective_of(config: AlgorithmConfig, *, baseline_reference: str) -> Objecti
     return replace(found, losses=partial(found.losses, **options), options=options)
 
 
-def linear(config: AlgorithmConfig, *, baseline_reference: str) -> Linear:
-    """Return the same where it is linear; raises `ConfigError` where it is not."""
-    found = objective_of(config, baseline_reference=baseline_reference)
-    if not isinstance(found, Linear):
-        raise ConfigError(f"algorithm.name={config.name} needs log mu, which is not read here")
-    return found
-
-
 def identity(config: AlgorithmConfig, *, baseline_reference: str) -> dict[str, str | float]:
     """Return what determines an objective: its name, aggregation, and every option that enters."""
     found = objective_of(config, baseline_reference=baseline_reference)

@@ -2,17 +2,17 @@
 
 import contextlib
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.data import contracts, files
 from asymreinforce.data.store import Store
-from asymreinforce.errors import AsymreinforceError
+from asymreinforce.errors import AsymreinforceError, TrainingError
 from asymreinforce.experiment import inputs
 from asymreinforce.experiment.launch import launch
-from asymreinforce.experiment.refusal import traceless
+from asymreinforce.experiment.refusal import erase, traceless
 from asymreinforce.progress import say
 
 if TYPE_CHECKING:
@@ -110,21 +110,61 @@ def _the_first_rank_s(model: "PreTrainedModel", step: int) -> float:
 
 def run_arm(config: ExperimentConfig) -> ArmResult:
     """Train an arm and say how it ended; whatever goes wrong is written to its directory."""
-    directory = arm_directory(config)
     try:
         store = train_arm(config)
     except Exception as error:
-        with contextlib.suppress(Exception):
-            directory = arm_store(config, inputs.find(config)).directory
-        log = config.directory / "logs" / f"arm-{directory.name}.log"
-        text = str(error) if isinstance(error, AsymreinforceError) else repr(error)
-        files.make_directory(log.parent)
-        files.publish_bytes(log, traceback.format_exc().encode(errors="replace"))
-        if directory != arm_directory(config):
-            files.make_directory(directory)
-            files.publish_json(directory / FAILURE, {"error": text, "log": str(log)})
-        return ArmResult(directory, text, log)
+        return _recorded(config, error)
     return ArmResult(store.directory, "", None)
+
+
+def run_lot(configs: Sequence[ExperimentConfig]) -> list[ArmResult]:
+    """Train arms of one lot side by side in this process, and say how each ended.
+
+    Their inputs, seed and validation are the same (`lots.py`), so these are read and made once.
+    """
+    from asymreinforce.stages.train import Arm, train_together
+    from asymreinforce.tracking import tracker
+
+    try:
+        found = inputs.find(configs[0])
+        stores = [arm_store(config, found) for config in configs]
+        new = [store for store in stores if not store.directory.exists()]
+        with contextlib.ExitStack() as stack:
+            validate = stack.enter_context(_validator(configs[0], found))
+            arms = [
+                Arm(config, store, validate, stack.enter_context(tracker(config, arm=store.hash)))
+                for config, store in zip(configs, stores, strict=True)
+            ]
+            failed = train_together(arms, checkpoint=found.checkpoint, scored=found.scored)
+    except Exception as error:
+        return [_recorded(config, error) for config in configs]
+    results = []
+    for number, (config, store) in enumerate(zip(configs, stores, strict=True)):
+        reason = failed.get(number)
+        if reason is None:
+            files.remove(store.directory / FAILURE)
+            results.append(ArmResult(store.directory, "", None))
+            continue
+        if store in new and not isinstance(reason, TrainingError):
+            erase(store)
+        results.append(_recorded(config, reason))
+    return results
+
+
+def _recorded(config: ExperimentConfig, error: Exception) -> ArmResult:
+    """Write what went wrong to the arm's directory, with its traceback in a log."""
+    directory = arm_directory(config)
+    with contextlib.suppress(Exception):
+        directory = arm_store(config, inputs.find(config)).directory
+    log = config.directory / "logs" / f"arm-{directory.name}.log"
+    text = str(error) if isinstance(error, AsymreinforceError) else repr(error)
+    files.make_directory(log.parent)
+    lines = "".join(traceback.format_exception(error))
+    files.publish_bytes(log, lines.encode(errors="replace"))
+    if directory != arm_directory(config):
+        files.make_directory(directory)
+        files.publish_json(directory / FAILURE, {"error": text, "log": str(log)})
+    return ArmResult(directory, text, log)
 
 
 @contextlib.contextmanager

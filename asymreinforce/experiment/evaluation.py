@@ -91,7 +91,7 @@ def run_evaluation(config: ExperimentConfig) -> list[Evaluated]:
     if not total:
         say(f"evaluate: complete, nothing to do ({config.directory / 'evaluations'})")
         return planned
-    workers = min(_workers(config), max(1, total // CHECKPOINTS_WORTH_A_WORKER))
+    workers = min(processes(config), max(1, total // CHECKPOINTS_WORTH_A_WORKER))
     stores = {item.store.directory: item.store for item in planned}
     wanted = [(item.store, item.shard) for item in planned]
 
@@ -125,7 +125,8 @@ def _targets(planned: list[Evaluated]) -> Iterator[Target]:
     yield from by_store.values()
 
 
-def _workers(config: ExperimentConfig) -> int:
+def processes(config: ExperimentConfig) -> int:
+    """Return how many processes share out a sweep's work on this machine."""
     if config.sweep.workers:
         return config.sweep.workers
     import torch

@@ -22,6 +22,11 @@ def traceless(*stores: Store) -> Iterator[None]:
         raise
     except AsymreinforceError:
         for store in new:
-            if not any(store.receipt(name) for name in store.planned):
-                files.remove(store.directory)
+            erase(store)
         raise
+
+
+def erase(store: Store) -> None:
+    """Remove a store that has a plan and no shard."""
+    if not any(store.receipt(name) for name in store.planned):
+        files.remove(store.directory)

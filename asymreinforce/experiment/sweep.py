@@ -20,6 +20,9 @@ from asymreinforce.experiment.evaluation import run_evaluation
 from asymreinforce.experiment.summary import summarise
 from asymreinforce.progress import say, watch
 
+Launch = Callable[[Sequence[ExperimentConfig]], None]
+"""Trains the arms that are waiting, and returns when all of them ended, one way or the other."""
+
 
 class Plan(NamedTuple):
     """What a sweep has to do: configurations whose inputs differ, and arms by their identity."""
@@ -63,7 +66,7 @@ def _inputs_key(config: ExperimentConfig) -> str:
     return json.dumps(chosen, sort_keys=True)
 
 
-def run_sweep(arms: Sequence[ExperimentConfig], *, launch: Callable[[], None]) -> SweepResult:
+def run_sweep(arms: Sequence[ExperimentConfig], *, launch: Launch) -> SweepResult:
     """Make shared inputs, `launch` the arms that are not complete, evaluate, and sum up."""
     planned = plan(arms)
     for config in planned.inputs:
@@ -81,7 +84,7 @@ def run_sweep(arms: Sequence[ExperimentConfig], *, launch: Callable[[], None]) -
             return sum((store.directory / "manifest.json").exists() for store in stores)
 
         with watch("train", total=len(stores), unit="arms", count=count):
-            launch()
+            launch([c for c, s in zip(planned.arms, stores, strict=True) if s in waiting])
     failed = [_failure_of(store.directory) for store in waiting if not store.is_complete()]
     if len(failed) == len(stores):
         return SweepResult(None, failed)

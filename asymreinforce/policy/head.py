@@ -41,9 +41,14 @@ class Scratch:
         """Return an uninitialised matrix of the dtype and device of `like`."""
         size, has = rows * columns, self._numbers
         if has.numel() < size or (has.dtype, has.device) != (like.dtype, like.device):
-            self._numbers = has = torch.empty(0)  # the old one goes before the new one comes
+            has = self.free()  # the old one goes before the new one comes
             self._numbers = has = like.new_empty(size)
         return has[:size].view(rows, columns)
+
+    def free(self) -> Tensor:
+        """Give the memory back; return what is left, which is nothing."""
+        self._numbers = torch.empty(0)
+        return self._numbers
 
 
 class Head(NamedTuple):

@@ -39,8 +39,9 @@ class Scorer(nn.Module):
     """A model's body and head on packed rows.
 
     `autocast` computes in bf16 over the weights as they are. `device` is where they will be, if
-    they are not there yet. What is called twice from outside, body and head, is one `forward`, so
-    that a wrapper (sharding, compilation) sees all of it.
+    they are not there yet. Models that take turns can share their `scratch`. What is called twice
+    from outside, body and head, is one `forward`, so that a wrapper (sharding, compilation) sees
+    all of it.
     """
 
     def __init__(
@@ -50,12 +51,13 @@ class Scorer(nn.Module):
         attention_name: attention.Name = "auto",
         autocast: bool = False,
         device: torch.device | None = None,
+        scratch: Scratch | None = None,
     ):
         super().__init__()
         self.model = model
         self.precision = torch.bfloat16 if autocast else model.dtype
         self._autocast = autocast
-        self._scratch = Scratch()
+        self._scratch = scratch or Scratch()
         self._way = attention.choose(attention_name, device or model.device, self.precision)
 
     def forward(
@@ -81,7 +83,7 @@ class Scorer(nn.Module):
 
     def free(self) -> None:
         """Give back the memory of the head's logits; the next call takes it anew."""
-        self._scratch = Scratch()
+        self._scratch.free()
 
     def scores(self, row: Row, *, entropy: bool = False) -> Scores:
         """Return log pi of each completion token of a row, with gradient where that is on."""

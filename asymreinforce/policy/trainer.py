@@ -17,6 +17,7 @@ from torch import Tensor
 from asymreinforce.errors import TrainingError
 from asymreinforce.policy.attention import Name, packed_attention
 from asymreinforce.policy.balance import Cost, share
+from asymreinforce.policy.head import Scratch
 from asymreinforce.policy.logps import Gradient, Scorer, sequence_sums
 from asymreinforce.policy.memory import halving
 from asymreinforce.policy.packing import Row, Sequences, pack
@@ -72,11 +73,18 @@ class Trainer:
         attention: Name = "auto",
         ranks: Ranks = ALONE,
         cpu_offload: bool = False,
+        scratch: Scratch | None = None,
     ):
         self.model = model
         self.ranks = ranks
         self.device = torch.device(ranks.mesh.device_type) if ranks.mesh else model.device
-        self.scorer = Scorer(model, attention_name=attention, autocast=autocast, device=self.device)
+        self.scorer = Scorer(
+            model,
+            attention_name=attention,
+            autocast=autocast,
+            device=self.device,
+            scratch=scratch,
+        )
         self._config = config
         self.tokens_per_micro_batch = tokens_per_micro_batch or TOKENS[self.device.type]
         if ranks.mesh:

@@ -6,7 +6,7 @@ Left out on purpose: importance weights, clipping of ratios, a KL term, sampling
 learn from. A killed run continues from its last full checkpoint, bit for bit on CPU.
 """
 
-from asymreinforce.stages.train.arm import arm_store, train, warnings_on
+from asymreinforce.stages.train.arm import Arm, arm_store, train, train_together, warnings_on
 from asymreinforce.stages.train.run import Validate
 
-__all__ = ["Validate", "arm_store", "train", "warnings_on"]
+__all__ = ["Arm", "Validate", "arm_store", "train", "train_together", "warnings_on"]

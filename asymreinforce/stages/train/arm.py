@@ -1,17 +1,19 @@
 """An arm: its identity, and its training from wherever it stands."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from asymreinforce.algorithm.table import identity
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.data import contracts, files
 from asymreinforce.data.provenance import provenance
-from asymreinforce.data.rollouts import ScoredRollouts
+from asymreinforce.data.rollouts import Rows, ScoredRollouts
 from asymreinforce.data.store import Store
 from asymreinforce.policy.checkpoint import fingerprint
+from asymreinforce.policy.head import Scratch
 from asymreinforce.policy.ranks import ALONE, Ranks
 from asymreinforce.progress import bar, say
 from asymreinforce.stages.train.run import Run, Validate
@@ -49,6 +51,15 @@ def arm_store(
     return Store(parent, determined_by)
 
 
+class Arm(NamedTuple):
+    """An arm to train: its settings, where it goes, and who is told of its steps."""
+
+    config: ExperimentConfig
+    store: Store
+    validate: Validate | None = None
+    log: Log | None = None
+
+
 def train(
     config: ExperimentConfig,
     *,
@@ -68,35 +79,131 @@ def train(
     or weights that do not fit, `TrainingError` where a step is not finite: the last good checkpoint
     stays, and the message names it.
     """
-    if ranks.count > 1:
-        store = SharedStore(store, ranks)
-    run = Run(
-        config, checkpoint=checkpoint, scored=scored, store=store, validate=validate, ranks=ranks
+    arm = Arm(config, store, validate, log)
+    for error in train_together([arm], checkpoint=checkpoint, scored=scored, ranks=ranks).values():
+        raise error
+
+
+def train_together(
+    arms: Sequence[Arm], *, checkpoint: Path, scored: ScoredRollouts, ranks: Ranks = ALONE
+) -> dict[int, Exception]:
+    """Train arms of one seed side by side: each step's rows are read once, and each takes its own.
+
+    Every arm's bytes are those of training it alone. One that fails is left where it stands, and
+    the others go on; what went wrong is returned by the arm's number. The arms share seed, rollouts
+    and groups in a step.
+    """
+    failed: dict[int, Exception] = {}
+    scratch = Scratch()
+    active: dict[int, _Active] = {}
+    for number, arm in enumerate(arms):
+        try:
+            started = _Active.start(arm, checkpoint, scored, ranks, scratch)
+        except Exception as error:
+            failed[number] = error
+            continue
+        if started:
+            active[number] = started
+    if not active:
+        return failed
+    some = next(iter(active.values()))
+    first, last = (
+        choose(getattr(one, name) for one in active.values())
+        for choose, name in ((min, "done"), (max, "steps"))
     )
-    store.plan(run.schedule.shards)
-    if ranks.decided(store.is_complete):
-        say(f"train: complete, nothing to do ({store.directory})")
-        return
-    for warning in warnings_on(config):
-        say(f"warning: {warning}")
-    started = time.monotonic()
-    if ranks.is_first:
-        files.publish_json(store.directory / "config.json", config.model_dump(mode="json"))
-    start = run.restore()
-    batches = scored.batches(prompts=run.prompts_per_step, seed=config.seed, start=start)
-    label = f"train {config.algorithm.name} baseline={config.baseline:g} seed={config.seed}"
+    batches = scored.batches(
+        prompts=some.run.prompts_per_step,
+        seed=some.arm.config.seed,
+        start=first,
+        with_logps=any(one.run.terms.needs_behaviour_logps for one in active.values()),
+    )
+    total = sum(one.steps for one in active.values())
+    done = sum(one.done for one in active.values())
     try:
-        with bar(label, total=run.schedule.steps, unit="steps", done=start) as advance:
-            for step, rows in zip(range(start + 1, run.schedule.steps + 1), batches, strict=False):
-                metrics = run.step(step, rows)
-                if log:
-                    log(metrics)
-                advance(1)
+        with bar(_label(active), total=total, unit="steps", done=done) as advance:
+            for step, rows in zip(range(first + 1, last + 1), batches, strict=False):
+                for number in [n for n, one in active.items() if one.done < step <= one.steps]:
+                    try:
+                        active[number].step(step, rows)
+                    except Exception as error:
+                        failed[number] = error
+                        active.pop(number).record(ranks)
+                    advance(1)
     finally:
-        seconds = time.monotonic() - started
-        device = config.train.device
-        store.record(provenance(seconds=seconds, from_step=start, device=device, ranks=ranks.count))
-    run.finish()
+        for one in active.values():
+            one.record(ranks)
+    for one in active.values():
+        one.run.finish()
+    return failed
+
+
+@dataclass
+class _Active:
+    """An arm in memory, from the step that it goes on from."""
+
+    arm: Arm
+    run: Run
+    store: Store
+    done: int
+    started: float
+
+    @classmethod
+    def start(
+        cls,
+        arm: Arm,
+        checkpoint: Path,
+        scored: ScoredRollouts,
+        ranks: Ranks,
+        scratch: Scratch,
+    ) -> "_Active | None":
+        """Plan the arm and load it; return None where it is complete."""
+        store = SharedStore(arm.store, ranks) if ranks.count > 1 else arm.store
+        run = Run(
+            arm.config,
+            checkpoint=checkpoint,
+            scored=scored,
+            store=store,
+            validate=arm.validate,
+            ranks=ranks,
+            scratch=scratch,
+        )
+        store.plan(run.schedule.shards)
+        if ranks.decided(store.is_complete):
+            say(f"train: complete, nothing to do ({store.directory})")
+            return None
+        for warning in warnings_on(arm.config):
+            say(f"warning: {warning}")
+        started = time.monotonic()
+        if ranks.is_first:
+            resolved = arm.config.model_dump(mode="json")
+            files.publish_json(store.directory / "config.json", resolved)
+        return cls(arm, run, store, run.restore(), started)
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps of the whole arm."""
+        return self.run.schedule.steps
+
+    def step(self, step: int, rows: Rows) -> None:
+        """Take a step, and tell of it."""
+        metrics = self.run.step(step, rows)
+        if self.arm.log:
+            self.arm.log(metrics)
+
+    def record(self, ranks: Ranks) -> None:
+        """Write down where and how long this run of the arm worked."""
+        seconds = time.monotonic() - self.started
+        device = self.arm.config.train.device
+        self.store.record(
+            provenance(seconds=seconds, from_step=self.done, device=device, ranks=ranks.count)
+        )
+
+
+def _label(active: dict[int, _Active]) -> str:
+    configs = [one.arm.config for one in active.values()]
+    names = sorted({config.algorithm.name for config in configs})
+    baselines = ",".join(f"{config.baseline:g}" for config in configs)
+    return f"train {','.join(names)} baseline={baselines} seed={configs[0].seed}"
 
 
 def warnings_on(config: ExperimentConfig) -> list[str]:

@@ -1,6 +1,5 @@
 """One arm in memory, from restore to finish."""
 
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,8 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from asymreinforce.algorithm.aggregation import sequence_weights
-from asymreinforce.algorithm.table import linear
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.data import contracts
 from asymreinforce.data.rollouts import Rows, ScoredRollouts
@@ -18,14 +15,13 @@ from asymreinforce.data.store import Store
 from asymreinforce.errors import ConfigError, InputError, TrainingError
 from asymreinforce.policy import lora
 from asymreinforce.policy.checkpoint import load_model, save_model
+from asymreinforce.policy.head import Scratch
 from asymreinforce.policy.logps import require_trainable
 from asymreinforce.policy.memory import checkpoint_activations, compile_layers
-from asymreinforce.policy.packing import Sequences
 from asymreinforce.policy.ranks import ALONE, Ranks
 from asymreinforce.policy.slice import Slice, mean_of
 from asymreinforce.policy.state import Position, load_state, save_state
 from asymreinforce.policy.trainer import Step, Trainer
-from asymreinforce.rewards.scale import Rewards, rewards, rewards_of
 from asymreinforce.stages.train.audit import audit_start
 from asymreinforce.stages.train.schedule import (
     metrics_shard,
@@ -33,6 +29,7 @@ from asymreinforce.stages.train.schedule import (
     state_shard,
     weights_shard,
 )
+from asymreinforce.stages.train.terms import Judged, Terms
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -53,7 +50,9 @@ class Run:
         store: Store,
         validate: Validate | None,
         ranks: Ranks = ALONE,
+        scratch: Scratch | None = None,
     ):
+        self._scratch = scratch or Scratch()
         self._config, self._checkpoint, self._ranks = config, checkpoint, ranks
         self._scored, self._store, self._validate = scored, store, validate
         self.prompts_per_step = scored.prompts_per_step(config.optim.trajectories_per_step)
@@ -62,8 +61,7 @@ class Run:
         )
         self._pending: list[dict[str, Any]] = []
         self._position = Position(0, None, None)
-        self._objective = linear(config.algorithm, baseline_reference=config.baseline_reference)
-        self._mean = reward_mean(config, scored)
+        self.terms = Terms(config, scored)
         self._trainer: Trainer
         self._slice: Slice
         self._behaviour_logps_B: Tensor
@@ -84,6 +82,7 @@ class Run:
             attention=config.train.attention,
             ranks=self._ranks,
             cpu_offload=config.train.cpu_offload,
+            scratch=self._scratch,
         )
         with self._trainer.scoring():
             require_trainable(self._trainer.scorer)
@@ -121,16 +120,12 @@ class Run:
     def step(self, step: int, rows: Rows) -> dict[str, Any]:
         """Take one optimizer step on whole groups; publish a checkpoint where one is due."""
         self._require_known_tokens(rows)
-        scale = self._rewards(rows)
-        kept = np.flatnonzero(scale.kept_B)
-        rows, reward_B = rows.take(kept), torch.from_numpy(scale.reward_B[kept])
-        correct_B = torch.from_numpy(scale.correct_B[kept])
-        coefficients_B = self._coefficients(reward_B, rows, correct_B)
+        judged = self.terms.judged(rows)
         try:
-            done = self._trainer.step(Sequences(rows.prompts, rows.completions), coefficients_B)
+            done = self._trainer.step(judged.sequences, self.terms.of(judged))
         except TrainingError as error:
             raise TrainingError(self._where(step, str(error))) from None
-        metrics = self._metrics(step, done, reward_B, correct_B)
+        metrics = self._metrics(step, done, judged)
         if step % self._config.train.diagnostics_every == 0 or step == self.schedule.steps:
             metrics |= self._diagnose()
         if step in self.schedule.checkpoints:
@@ -159,41 +154,18 @@ class Run:
             }
         )
 
-    def _coefficients(self, reward_B: Tensor, rows: Rows, correct_B: Tensor) -> Tensor:
-        if not len(reward_B):
-            return reward_B
-        advantages_B = self._objective.advantages(
-            reward_B,
-            torch.from_numpy(rows.group_B),
-            baseline=self._config.baseline,
-            reference_name=self._config.baseline_reference,
-            mean=self._mean,
-        )
-        lengths_B = torch.tensor([len(completion) for completion in rows.completions])
-        weights_B = sequence_weights(lengths_B, self._config.algorithm.aggregation)
-        return self._objective.coefficients(advantages_B, correct_B) * weights_B
-
-    def _rewards(self, rows: Rows) -> Rewards:
-        return rewards(
-            score_B=rows.score_B,
-            status_B=rows.status_B,
-            truncated_B=rows.truncated_B,
-            config=self._config.reward,
-        )
-
-    def _metrics(
-        self, step: int, done: Step, reward_B: Tensor, correct_B: Tensor
-    ) -> dict[str, Any]:
+    def _metrics(self, step: int, done: Step, judged: Judged) -> dict[str, Any]:
+        correct_B = judged.correct_B
         logps_B = torch.from_numpy(done.logps_B)
         computed_B = ~logps_B.isnan()
         return {
             "step": step,
-            "sequences": len(reward_B),
+            "sequences": len(correct_B),
             "skipped_sequences": done.skipped,
             "loss": done.loss,
             "grad_norm": done.grad_norm,
             "lr": done.lr,
-            "reward": mean_of(reward_B),
+            "reward": mean_of(judged.reward_B),
             "logp_correct": mean_of(logps_B[computed_B & correct_B]),
             "logp_incorrect": mean_of(logps_B[computed_B & ~correct_B]),
         }
@@ -282,19 +254,17 @@ class Run:
         starts = rows.group_starts
         rows = rows.take(np.arange(starts[min(self._config.train.slice_prompts, len(starts) - 1)]))
         self._require_known_tokens(rows)
-        scale = self._rewards(rows)
-        kept = np.flatnonzero(scale.kept_B)
-        if not len(kept):
+        judged = self.terms.judged(rows)
+        if not len(judged.reward_B):
             raise InputError(
                 f"none of the {len(rows.prompts)} rollouts of the diagnostic slice was judged; see "
                 "the counts that 'asymrl score' prints, raise reward.time_limit_s or "
                 "train.slice_prompts, or set reward.unjudged=incorrect"
             )
-        rows = rows.take(kept)
         sampling = self._config.sampling
         return Slice(
-            Sequences(rows.prompts, rows.completions),
-            correct_B=scale.correct_B[kept],
+            judged.sequences,
+            correct_B=judged.correct_B.numpy(),
             is_from_policy=not self._config.is_foreign
             and sampling.temperature == 1
             and sampling.top_p == 1,
@@ -316,17 +286,3 @@ class Run:
             f"step {step} of {self.schedule.steps} is not finite: {reason}; the last good "
             f"checkpoint is {kept}; lower optim.lr or optim.grad_clip, or look at the rewards"
         )
-
-
-def reward_mean(config: ExperimentConfig, scored: ScoredRollouts) -> float | None:
-    """Return the mean reward of the judged rollouts in use, where the reference needs it."""
-    if config.baseline_reference != "dataset_mean":
-        return None
-    total, count = 0.0, 0
-    for table in scored.verdict_columns():
-        scale = rewards_of(table, config.reward)
-        total += math.fsum(scale.reward_B[scale.kept_B])
-        count += int(scale.kept_B.sum())
-    if not count:
-        raise InputError("no rollout was judged, so their mean reward is not known")
-    return total / count

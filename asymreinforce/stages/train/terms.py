@@ -1,0 +1,103 @@
+"""What a step's rows are to the objective: rewards, advantages, and what multiplies log pi.
+
+    verdict -> reward r -> A = r - V -> coefficients c, or the terms of a ratio objective
+
+Shapes: B sequences of the step that were judged.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from asymreinforce.algorithm.aggregation import sequence_weights
+from asymreinforce.algorithm.table import Linear, objective_of
+from asymreinforce.config import ExperimentConfig
+from asymreinforce.data.rollouts import Rows, ScoredRollouts
+from asymreinforce.errors import InputError
+from asymreinforce.policy.packing import Sequences
+from asymreinforce.policy.trainer import RatioTerms
+from asymreinforce.rewards.scale import rewards, rewards_of
+
+
+class Judged(NamedTuple):
+    """The rows that have a reward; what could not be judged has left its group."""
+
+    rows: Rows
+    reward_B: Tensor
+    correct_B: Tensor
+
+    @property
+    def sequences(self) -> Sequences:
+        """The token ids of the rows."""
+        return Sequences(self.rows.prompts, self.rows.completions)
+
+
+class Terms:
+    """An arm's objective on its reward scale.
+
+    Raises `ConfigError` for an objective that is not there, `InputError` where the mean reward of
+    the set is needed and nothing was judged.
+    """
+
+    def __init__(self, config: ExperimentConfig, scored: ScoredRollouts):
+        self._config = config
+        self._objective = objective_of(
+            config.algorithm, baseline_reference=config.baseline_reference
+        )
+        self._mean = reward_mean(config, scored)
+
+    @property
+    def needs_behaviour_logps(self) -> bool:
+        """Whether rows must bring log mu."""
+        return self._objective.needs_behaviour_logps
+
+    def judged(self, rows: Rows) -> Judged:
+        """Apply the reward scale to stored verdicts."""
+        scale = rewards(
+            score_B=rows.score_B,
+            status_B=rows.status_B,
+            truncated_B=rows.truncated_B,
+            config=self._config.reward,
+        )
+        kept = np.flatnonzero(scale.kept_B)
+        return Judged(
+            rows.take(kept),
+            torch.from_numpy(scale.reward_B[kept]),
+            torch.from_numpy(scale.correct_B[kept]),
+        )
+
+    def of(self, judged: Judged) -> Tensor | RatioTerms:
+        """Return c_B of a linear objective, or what a ratio objective needs beside log pi."""
+        rows, reward_B, correct_B = judged
+        if not len(reward_B):
+            return reward_B
+        advantages_B = self._objective.advantages(
+            reward_B,
+            torch.from_numpy(rows.group_B),
+            baseline=self._config.baseline,
+            reference_name=self._config.baseline_reference,
+            mean=self._mean,
+        )
+        lengths_B = torch.tensor([len(completion) for completion in rows.completions])
+        weights_B = sequence_weights(lengths_B, self._config.algorithm.aggregation)
+        if isinstance(self._objective, Linear):
+            return self._objective.coefficients(advantages_B, correct_B) * weights_B
+        assert rows.behaviour_logps is not None
+        return RatioTerms(self._objective.loss, advantages_B, weights_B, rows.behaviour_logps)
+
+
+def reward_mean(config: ExperimentConfig, scored: ScoredRollouts) -> float | None:
+    """Return the mean reward of the judged rollouts in use, where the reference needs it."""
+    if config.baseline_reference != "dataset_mean":
+        return None
+    total, count = 0.0, 0
+    for table in scored.verdict_columns():
+        scale = rewards_of(table, config.reward)
+        total += math.fsum(scale.reward_B[scale.kept_B])
+        count += int(scale.kept_B.sum())
+    if not count:
+        raise InputError("no rollout was judged, so their mean reward is not known")
+    return total / count
