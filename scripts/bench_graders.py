@@ -12,7 +12,6 @@ seconds in one process for the cache, wall-clock seconds for the pool.
 
 import argparse
 import datetime
-import itertools
 import json
 import logging
 import os
@@ -44,6 +43,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--prompts", type=int, default=60)
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--rows", type=int, default=8_000, help="rows that the pool judges")
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
     logging.disable(logging.WARNING)
@@ -55,7 +55,10 @@ def main() -> None:
         rows = sample_rows(answers, prompts=options.prompts, samples=samples, seed=samples)
         _compare_cached(rows, samples=samples, repeats=options.repeats)
     hostile = _hostile_rows(Path(data)) if data else [Row(None, "1", text) for text in HOSTILE]
-    _compare_pools(answers, hostile, workers=options.workers, repeats=options.repeats)
+    rows = [*_pairs(answers, count=options.rows), *hostile]
+    random.Random(0).shuffle(rows)
+    print(f"pool, {len(rows)} rows, {len(hostile)} of them hostile")
+    _compare_pools(rows, workers=options.workers, repeats=options.repeats)
 
 
 def sample_rows(answers: list[str], *, prompts: int, samples: int, seed: int) -> list[Row]:
@@ -108,13 +111,16 @@ def _compare_cached(rows: list[Row], *, samples: int, repeats: int) -> None:
     )
 
 
-def _compare_pools(answers: list[str], hostile: list[Row], *, workers: int, repeats: int) -> None:
-    draw = random.Random(0)
-    # Each pair stands once, so that no cache helps.
-    rows = [Row(None, a, rf"\boxed{{{b}}}") for a, b in itertools.pairwise(answers)]
-    rows = [*rows[:4_000], *hostile]
-    draw.shuffle(rows)
-    print(f"pool, {len(rows)} rows, {len(hostile)} of them hostile")
+def _pairs(answers: list[str], *, count: int) -> list[Row]:
+    """Pair answers with others; each pair stands once, so that no cache helps."""
+    return [
+        Row(None, gold, rf"\boxed{{{answer}}}")
+        for shift in range(1, 1 + -(-count // len(answers)))
+        for gold, answer in zip(answers, answers[shift:] + answers[:shift], strict=True)
+    ][:count]
+
+
+def _compare_pools(rows: list[Row], *, workers: int, repeats: int) -> None:
     times: dict[int, list[float]] = {1: [], workers: []}
     for _ in range(repeats):
         for count in times:
