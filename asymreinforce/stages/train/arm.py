@@ -73,7 +73,9 @@ def train(
     run = Run(
         config, checkpoint=checkpoint, scored=scored, store=store, validate=validate, ranks=ranks
     )
-    store.plan(run.schedule.shards)
+    steps = run.schedule.steps
+    if not ranks.decided(lambda: store.facts.get("steps", steps) < steps):  # else it ended early
+        store.plan(run.schedule.shards)
     if ranks.decided(store.is_complete):
         say(f"train: complete, nothing to do ({store.directory})")
         return
@@ -92,11 +94,15 @@ def train(
                 if log:
                     log(metrics)
                 advance(1)
+                if run.has_ended:
+                    break
     finally:
         seconds = time.monotonic() - started
         device = config.train.device
         store.record(provenance(seconds=seconds, from_step=start, device=device, ranks=ranks.count))
     run.finish()
+    if run.collapse.state.step is not None:
+        say(f"{label}: collapsed at step {run.collapse.state.step}: {run.collapse.state.reason}")
 
 
 def warnings_on(config: ExperimentConfig) -> list[str]:

@@ -27,6 +27,7 @@ from asymreinforce.policy.state import Position, load_state, save_state
 from asymreinforce.policy.trainer import Step, Trainer
 from asymreinforce.rewards.scale import Rewards, rewards, rewards_of
 from asymreinforce.stages.train.audit import audit_start
+from asymreinforce.stages.train.collapse_watch import CollapseWatch
 from asymreinforce.stages.train.schedule import (
     metrics_shard,
     schedule_of,
@@ -64,6 +65,9 @@ class Run:
         self._position = Position(0, None, None)
         self._objective = linear(config.algorithm, baseline_reference=config.baseline_reference)
         self._mean = reward_mean(config, scored)
+        self.collapse = CollapseWatch(config.train)
+        self.has_ended = False
+        """Whether the schedule was cut short, because the policy collapsed and is not to go on."""
         self._trainer: Trainer
         self._slice: Slice
         self._behaviour_logps_B: Tensor
@@ -94,8 +98,10 @@ class Run:
             state = self._store.path(state_shard(step))
             self._position, more = load_state(state, self._trainer)
             self._behaviour_logps_B = more["behaviour_logps"]
+            self.collapse.catch_up(self._store, self.schedule.until(step))
         else:
             self._start()
+        self._end_here_where_collapsed(step)
         return step
 
     def _load(self, step: int) -> "PreTrainedModel":
@@ -135,6 +141,8 @@ class Run:
             metrics |= self._diagnose()
         if step in self.schedule.checkpoints:
             metrics |= self._check(step)
+        self.collapse.see(metrics)
+        self._end_here_where_collapsed(step)
         self._pending.append(metrics)
         if step in self.schedule.checkpoints:
             self._publish(step)
@@ -149,6 +157,8 @@ class Run:
                 self._store.drop(weights_shard(step))
             if step not in (best, self.schedule.steps):
                 self._store.drop(state_shard(step))
+        if self.has_ended:
+            self._store.replan(self.schedule.shards)
         if best:
             self._store.plan([weights_shard(best), state_shard(best)])
         self._store.close(
@@ -156,8 +166,17 @@ class Run:
                 "steps": self.schedule.steps,
                 "best_step": best,
                 "best_accuracy": self._position.best_accuracy,
+                "collapse_step": self.collapse.state.step,
             }
         )
+
+    def _end_here_where_collapsed(self, step: int) -> None:
+        if self._config.train.on_collapse == "stop" and self._ranks.decided(self._has_collapsed):
+            self.has_ended = True
+            self.schedule = self.schedule._replace(steps=step)
+
+    def _has_collapsed(self) -> bool:
+        return self.collapse.state.step is not None
 
     def _coefficients(self, reward_B: Tensor, rows: Rows, correct_B: Tensor) -> Tensor:
         if not len(reward_B):
@@ -206,6 +225,7 @@ class Run:
         audit_start(self._config, self._trainer, self._scored, self._store)
         start = {"step": 0, "sequences": 0, "skipped_sequences": 0}
         self._pending = [start | self._slice.metrics(measured, measured.logps_B) | self._check(0)]
+        self.collapse.see(self._pending[0])
 
     def _diagnose(self) -> dict[str, float | None]:
         measured = self._slice.measure(self._trainer)
@@ -267,7 +287,7 @@ class Run:
         """Return the latest step with weights and full state and nothing missing before; else 0."""
         missing = set(self._store.missing())
         for step in reversed(self.schedule.checkpoints):
-            earlier = [s for s in self.schedule.checkpoints if s <= step]
+            earlier = self.schedule.until(step)
             needed = {
                 *(metrics_shard(s) for s in earlier),
                 *(weights_shard(s) for s in earlier if s in self.schedule.kept),
