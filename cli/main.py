@@ -222,9 +222,11 @@ def report(
 
     asymrl report runs/bandit                        the page of the theory bench
     """
-    from cli.tables import print_stored_summary
+    from cli.tables import print_comparisons, print_stored_summary
 
     print_stored_summary(directory)
+    if (directory / "summary.parquet").exists():
+        print_comparisons(directory)
     _report(directory)
 
 

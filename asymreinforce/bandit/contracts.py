@@ -5,6 +5,7 @@
 | BANDIT_CHAINS | a chain: its settings, how it ended, its limit      | chain         |
 | BANDIT_TRACES | a recorded moment of a chain                        | (chain, step) |
 | BANDIT_LIMITS | the closed form of one draw at one V                | (seed, offset)|
+| WAYS          | a way in which an arm of a sweep answers            | (arm, way)    |
 
 Rewards and values are in units of reward, entropies in nats, `offset` is V - V^mu. Null stands
 where theory gives no limit: updates other than AsymRE, several iterations, sampled V > V^mu.
@@ -12,7 +13,7 @@ where theory gives no limit: updates other than AsymRE, several iterations, samp
 
 import pyarrow as pa
 
-from asymreinforce.data.contracts import Contract
+from asymreinforce.data.contracts import ARM_COLUMNS, Contract
 
 _FLOAT, _INT, _TEXT = pa.float64(), pa.int32(), pa.string()
 _POLICY = pa.list_(pa.field("element", pa.float64(), nullable=False))
@@ -98,4 +99,24 @@ BANDIT_LIMITS = Contract(
         {},
     ),
     ("seed", "offset"),
+)
+
+WAYS = Contract(
+    "ways",
+    1,
+    _schema(
+        {
+            **ARM_COLUMNS,
+            "way": _TEXT,
+            "behaviour_share": _FLOAT,  # of mu's rollouts
+            "drift": _FLOAT,  # a = E_mu[1{way} A], in units of reward
+            "share": _FLOAT,  # of the samples of the arm's last evaluation
+        },
+        {
+            "behaviour_accuracy": _FLOAT,  # of mu's answers in this way; null where it has none
+            "accuracy": _FLOAT,
+            "predicted_share": _FLOAT,  # null where Theorem 4.2 leaves open which arm is the limit
+        },
+    ),
+    ("arm", "way"),
 )

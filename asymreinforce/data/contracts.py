@@ -182,7 +182,7 @@ CURVES = Contract(
 
 SUMMARY = Contract(
     "summary",
-    1,
+    2,
     _fields(
         {
             **ARM_COLUMNS,
@@ -207,6 +207,7 @@ SUMMARY = Contract(
             "logp_incorrect": pa.float64(),
             "kl": pa.float64(),
             "ess": pa.float64(),
+            "collapse_step": pa.int32(),
             "seconds": pa.float64(),
         },
     ),

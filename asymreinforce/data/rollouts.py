@@ -212,6 +212,23 @@ class ScoredRollouts:
             self._logps_of(table) if with_logps else None,
         )
 
+    def texts(self) -> Iterator[pa.Table]:
+        """Yield each chunk's completions as text with their verdicts, rollouts in stored order."""
+        for chunk in self.chunks:
+            parts = [
+                contracts.read(
+                    self._rollouts.path(name),
+                    contracts.ROLLOUTS,
+                    columns=["prompt_id", "sample", "text"],
+                )
+                for name in self._of(chunk)
+            ]
+            keys = ["prompt_id", "sample"]
+            text = self._first_samples(pa.concat_tables(parts))
+            yield text.join(self._verdicts_of(chunk), keys, join_type="inner").sort_by(
+                [(key, "ascending") for key in keys]
+            )
+
     def _logps_of(self, table: pa.Table) -> list[np.ndarray]:
         column = table.column("behaviour_logps")
         if column.null_count:

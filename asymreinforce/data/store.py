@@ -16,7 +16,7 @@ import datetime
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -83,8 +83,15 @@ class Store:
         before = self.planned
         after = (*before, *(name for name in shards if name not in before))
         if after != before:
-            plan = {"identity": self.identity, "hash": self.hash, "shards": after}
-            files.publish_json(self.directory / "plan.json", plan)
+            self._publish_plan(after)
+
+    def replan(self, shards: Iterable[str]) -> None:
+        """Publish the identity with just these shards to come: a stage may end before its plan."""
+        self._publish_plan(tuple(shards))
+
+    def _publish_plan(self, shards: Sequence[str]) -> None:
+        plan = {"identity": self.identity, "hash": self.hash, "shards": shards}
+        files.publish_json(self.directory / "plan.json", plan)
 
     def receipt(self, name: str) -> Receipt | None:
         """Return a shard's receipt, or None where it is not published; the shard is not read."""

@@ -188,6 +188,7 @@ def _summary_row(arm: Arm, steps: dict[int, Evaluation], overrides: str) -> dict
             peak_accuracy=peak,
         ),
         **_last_metrics(arm),
+        "collapse_step": arm.store.facts.get("collapse_step"),
         "seconds": _seconds(arm),
     }
 

@@ -9,11 +9,17 @@ does both, mostly the former, leaves reinforcement something to learn: to write 
 
 import hashlib
 import random
+import re
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from asymreinforce.task_config import TaskConfig
 from asymreinforce.tasks.question import Question
+
+Way = Literal["worked", "direct", "other"]
+WAYS: tuple[Way, ...] = ("worked", "direct", "other")
+WORKED = re.compile(r" Steps:(?: \d)+ Answer: \d")
+DIRECT = re.compile(r" Answer: \d")
 
 CUPS = 5
 SWAPS = 4
@@ -51,6 +57,13 @@ class Cups(NamedTuple):
         """The answer after its working."""
         *steps, answer = self.positions
         return f" Steps: {' '.join(map(str, steps))} Answer: {answer}"
+
+
+def way_of(completion: str) -> Way:
+    """Name the way of answering, right or wrong: at once, with working, or in neither form."""
+    if WORKED.fullmatch(completion):
+        return "worked"
+    return "direct" if DIRECT.fullmatch(completion) else "other"
 
 
 def split_of(text: str) -> str:

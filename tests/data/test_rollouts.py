@@ -121,3 +121,16 @@ def test_rollouts_without_a_verdict_each_are_refused(tmp_path: Path) -> None:
     )
     with pytest.raises(InputError, match="does not hold one verdict for each rollout"):
         ScoredRollouts(rollouts, verdicts, samples=2).read("00000.parquet")
+
+
+def test_texts_come_with_their_own_verdicts_and_only_the_samples_in_use(tmp_path: Path) -> None:
+    rollouts, verdicts = made.scored_set(tmp_path, prompts=8, samples=4)
+    scored = ScoredRollouts(rollouts, verdicts, samples=2)
+    texts = [row for table in scored.texts() for row in table.to_pylist()]
+    graded = {
+        (row["prompt_id"], row["sample"]): row["score"]
+        for table in scored.verdict_columns()
+        for row in table.to_pylist()
+    }
+    assert len(texts) == len(graded) == 16
+    assert {(row["prompt_id"], row["sample"]): row["score"] for row in texts} == graded

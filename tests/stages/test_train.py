@@ -154,7 +154,12 @@ def test_the_best_checkpoint_is_kept_whole_beyond_retention(
     config = made.config(tmp_path / "runs", policy=random_policy, train__keep_checkpoints=1)
     store = run_arm(config, random_policy, rollouts, falling)
     assert shards(store, "checkpoints") == shards(store, "state") == ["step-000002", "step-000006"]
-    assert store.facts == {"steps": 6, "best_step": 2, "best_accuracy": pytest.approx(1 / 3)}
+    assert store.facts == {
+        "steps": 6,
+        "best_step": 2,
+        "best_accuracy": pytest.approx(1 / 3),
+        "collapse_step": None,
+    }
     found = {step: row["validation_accuracy"] for step, row in metrics(store).items()}
     assert found == {0: 1.0, 1: None, 2: 1 / 3, 3: None, 4: 1 / 5, 5: None, 6: 1 / 7}
 

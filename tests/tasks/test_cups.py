@@ -90,3 +90,25 @@ def test_more_questions_begin_with_the_same_ones() -> None:
 def test_an_unknown_task_names_those_there_are() -> None:
     with pytest.raises(ConfigError, match="cups, reasoning_gym"):
         tasks.questions(config(name="chess"), "train")
+
+
+@pytest.mark.parametrize(
+    ("completion", "way"),
+    [
+        (" Steps: 4 5 5 Answer: 5", "worked"),
+        (" Steps: 4 Answer: 1", "worked"),
+        (" Answer: 5", "direct"),
+        (" Steps: 4 5 5 Answer:", "other"),
+        (" Answer: 5 5", "other"),
+        (" Answer: 5\n", "other"),
+        ("", "other"),
+    ],
+)
+def test_a_completion_s_way_of_answering(completion: str, way: str) -> None:
+    assert cups.way_of(completion) == way
+
+
+def test_the_world_s_own_answers_are_of_both_ways() -> None:
+    for question in itertools.islice(draw("train", seed=0), 50):
+        assert cups.way_of(question.worked_answer) == "worked"
+        assert cups.way_of(question.direct_answer) == "direct"

@@ -129,11 +129,13 @@ def train_together(
                         failed[number] = error
                         active.pop(number).record(ranks)
                     advance(1)
+                if not any(step < one.steps for one in active.values()):
+                    break  # all of them failed, or ended at their collapse
     finally:
         for one in active.values():
             one.record(ranks)
     for one in active.values():
-        one.run.finish()
+        one.finish()
     return failed
 
 
@@ -167,7 +169,9 @@ class _Active:
             ranks=ranks,
             scratch=scratch,
         )
-        store.plan(run.schedule.shards)
+        steps = run.schedule.steps
+        if not ranks.decided(lambda: store.facts.get("steps", steps) < steps):  # else ended early
+            store.plan(run.schedule.shards)
         if ranks.decided(store.is_complete):
             say(f"train: complete, nothing to do ({store.directory})")
             return None
@@ -189,6 +193,14 @@ class _Active:
         metrics = self.run.step(step, rows)
         if self.arm.log:
             self.arm.log(metrics)
+
+    def finish(self) -> None:
+        """Close the arm, and say so where it collapsed."""
+        self.run.finish()
+        collapse = self.run.collapse.state
+        if collapse.step is not None:
+            label = _label({0: self})
+            say(f"{label}: collapsed at step {collapse.step}: {collapse.reason}")
 
     def record(self, ranks: Ranks) -> None:
         """Write down where and how long this run of the arm worked."""

@@ -23,6 +23,7 @@ from asymreinforce.policy.slice import Slice, mean_of
 from asymreinforce.policy.state import Position, load_state, save_state
 from asymreinforce.policy.trainer import Step, Trainer
 from asymreinforce.stages.train.audit import audit_start
+from asymreinforce.stages.train.collapse_watch import CollapseWatch
 from asymreinforce.stages.train.schedule import (
     metrics_shard,
     schedule_of,
@@ -62,6 +63,7 @@ class Run:
         self._pending: list[dict[str, Any]] = []
         self._position = Position(0, None, None)
         self.terms = Terms(config, scored)
+        self.collapse = CollapseWatch(config.train)
         self._trainer: Trainer
         self._slice: Slice
         self._behaviour_logps_B: Tensor
@@ -93,8 +95,10 @@ class Run:
             state = self._store.path(state_shard(step))
             self._position, more = load_state(state, self._trainer)
             self._behaviour_logps_B = more["behaviour_logps"]
+            self.collapse.catch_up(self._store, self.schedule.until(step))
         else:
             self._start()
+        self._end_here_where_collapsed(step)
         return step
 
     def _load(self, step: int) -> "PreTrainedModel":
@@ -130,6 +134,8 @@ class Run:
             metrics |= self._diagnose()
         if step in self.schedule.checkpoints:
             metrics |= self._check(step)
+        self.collapse.see(metrics)
+        self._end_here_where_collapsed(step)
         self._pending.append(metrics)
         if step in self.schedule.checkpoints:
             self._publish(step)
@@ -144,6 +150,8 @@ class Run:
                 self._store.drop(weights_shard(step))
             if step not in (best, self.schedule.steps):
                 self._store.drop(state_shard(step))
+        if self._has_ended_early:
+            self._store.replan(self.schedule.shards)
         if best:
             self._store.plan([weights_shard(best), state_shard(best)])
         self._store.close(
@@ -151,8 +159,21 @@ class Run:
                 "steps": self.schedule.steps,
                 "best_step": best,
                 "best_accuracy": self._position.best_accuracy,
+                "collapse_step": self.collapse.state.step,
             }
         )
+
+    def _end_here_where_collapsed(self, step: int) -> None:
+        """Cut the schedule short, where the policy collapsed and is not to go on."""
+        if self._config.train.on_collapse == "stop" and self._ranks.decided(self._has_collapsed):
+            self.schedule = self.schedule._replace(steps=step)
+
+    @property
+    def _has_ended_early(self) -> bool:
+        return self._config.train.on_collapse == "stop" and self._has_collapsed()
+
+    def _has_collapsed(self) -> bool:
+        return self.collapse.state.step is not None
 
     def _metrics(self, step: int, done: Step, judged: Judged) -> dict[str, Any]:
         correct_B = judged.correct_B
@@ -178,6 +199,7 @@ class Run:
         audit_start(self._config, self._trainer, self._scored, self._store)
         start = {"step": 0, "sequences": 0, "skipped_sequences": 0}
         self._pending = [start | self._slice.metrics(measured, measured.logps_B) | self._check(0)]
+        self.collapse.see(self._pending[0])
 
     def _diagnose(self) -> dict[str, float | None]:
         measured = self._slice.measure(self._trainer)
@@ -239,7 +261,7 @@ class Run:
         """Return the latest step with weights and full state and nothing missing before; else 0."""
         missing = set(self._store.missing())
         for step in reversed(self.schedule.checkpoints):
-            earlier = [s for s in self.schedule.checkpoints if s <= step]
+            earlier = self.schedule.until(step)
             needed = {
                 *(metrics_shard(s) for s in earlier),
                 *(weights_shard(s) for s in earlier if s in self.schedule.kept),

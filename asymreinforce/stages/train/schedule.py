@@ -26,8 +26,12 @@ class Schedule(NamedTuple):
 
     def kept_at(self, step: int) -> list[int]:
         """Those whose weights are there once `step` is done."""
-        written = [s for s in self.checkpoints if s <= step]
+        written = self.until(step)
         return written[-self.keep :] if self.keep else written
+
+    def until(self, step: int) -> list[int]:
+        """The steps at which weights have been written once `step` is done."""
+        return [s for s in self.checkpoints if s <= step]
 
     @property
     def shards(self) -> list[str]:

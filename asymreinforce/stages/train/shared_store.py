@@ -13,7 +13,7 @@ from asymreinforce.policy.ranks import Ranks
 
 
 class SharedStore(Store):
-    """A store of which every rank calls `plan`, `publish`, `drop` and `close` alike."""
+    """A store of which every rank calls `plan`, `replan`, `publish`, `drop` and `close` alike."""
 
     def __init__(self, store: Store, ranks: Ranks):
         super().__init__(store.directory.parent, store.identity)
@@ -24,6 +24,12 @@ class SharedStore(Store):
         """Publish the plan once; it is there for all afterwards."""
         if self._ranks.is_first:
             super().plan(shards)
+        self._ranks.wait()
+
+    def replan(self, shards: Iterable[str]) -> None:
+        """Publish the shorter plan once; it is there for all afterwards."""
+        if self._ranks.is_first:
+            super().replan(shards)
         self._ranks.wait()
 
     def publish(

@@ -1,0 +1,29 @@
+"""The collapse rule, kept up with a run while it trains and when it is resumed."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from asymreinforce.algorithm.collapse import Rule, State, observe
+from asymreinforce.config import TrainConfig
+from asymreinforce.data import contracts
+from asymreinforce.data.store import Store
+from asymreinforce.stages.train.schedule import metrics_shard
+
+
+class CollapseWatch:
+    """What the rows of a run have shown so far."""
+
+    def __init__(self, config: TrainConfig):
+        self._rule = Rule(validation_prompts=max(1, config.validation_prompts))
+        self.state = State()
+
+    def see(self, row: Mapping[str, Any]) -> None:
+        """Take in the metrics of a step."""
+        self.state = observe(self.state, row, self._rule)
+
+    def catch_up(self, store: Store, checkpoints: Iterable[int]) -> None:
+        """Take in the metrics that are published, up to the checkpoint that a run resumes from."""
+        for checkpoint in checkpoints:
+            path = store.path(metrics_shard(checkpoint))
+            for row in contracts.read(path, contracts.METRICS).to_pylist():
+                self.see(row)
