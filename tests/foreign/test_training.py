@@ -126,6 +126,15 @@ def test_leave_one_out_is_refused_where_prompts_have_one_rollout(
         train_arm(settings)
 
 
+def test_an_objective_of_ratios_says_that_log_probabilities_are_missing(
+    tmp_path: Path, random_policy: Path
+) -> None:
+    imported(tmp_path, random_policy)
+    settings = config(tmp_path, random_policy, algorithm__name="ppo")
+    with pytest.raises(ConfigError, match=r"algorithm=ppo needs the log-prob.*26 of 26 imported"):
+        train_arm(settings)
+
+
 def test_prompts_of_one_rollout_are_told_of_at_import(tmp_path: Path, random_policy: Path) -> None:
     imported(tmp_path, random_policy)
     settings = config(tmp_path, random_policy)
