@@ -81,6 +81,21 @@ def _verdicts_line(config: ExperimentConfig, found: Stores, facts: Imported) -> 
     return f"{line}; training takes the grader's verdicts, run 'asymrl score' with these settings"
 
 
+def require_log_probabilities(config: ExperimentConfig, rollouts: Store) -> None:
+    """Raise `ConfigError` where the objective compares pi with mu, and mu's are not known."""
+    from asymreinforce.algorithm.table import objective_of
+
+    needs = objective_of(config.algorithm, baseline_reference=config.baseline_reference)
+    unknown = rollouts.facts["rows"] - rollouts.facts["with_logps"]
+    if needs.needs_behaviour_logps and unknown:
+        raise ConfigError(
+            f"algorithm={config.algorithm.name} needs the log-probabilities of the policy that "
+            f"wrote the rollouts, but {unknown} of {rollouts.facts['rows']} imported ones have "
+            "none; name their column (source.columns.logps=NAME), or use algorithm=asymre, which "
+            "needs none"
+        )
+
+
 def require_groups(config: ExperimentConfig, rollouts: Store) -> None:
     """Raise `ConfigError` where the reference needs two samples and some prompts have one."""
     alone = rollouts.facts["groups_of_one"]

@@ -111,7 +111,6 @@ def find_rollouts(config: ExperimentConfig) -> tuple[Path, Store, Store]:
     if config.is_foreign:
         rollouts = foreign.find_imported(config, checkpoint=checkpoint).rollouts
         _require(rollouts, "rollouts", "import")
-        foreign.require_groups(config, rollouts)
         return checkpoint, prompts, rollouts
     with open_engine(config.engine, config.policy, log=engine_log(config)) as engine:
         rollouts = rollout_store(
@@ -145,6 +144,9 @@ def run_score(config: ExperimentConfig) -> Store:
 def find(config: ExperimentConfig) -> Inputs:
     """Return what training reads; raise `InputError` that names the stage which did not run."""
     checkpoint, prompts, rollouts = find_rollouts(config)
+    if config.is_foreign:
+        foreign.require_groups(config, rollouts)
+        foreign.require_log_probabilities(config, rollouts)
     verdicts = find_verdicts(config, checkpoint=checkpoint, prompts=prompts, rollouts=rollouts)
     samples = config.sampling.samples_per_prompt
     _require(verdicts, "verdicts", "score", shards=first_shards(rollouts, samples=samples))

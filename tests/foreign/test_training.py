@@ -1,6 +1,7 @@
 """Training on foreign rollouts: groups of any size, no log-probabilities, several policies."""
 
 import itertools
+import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,39 @@ def test_the_audit_is_skipped_in_words_where_there_are_no_log_probabilities(
     assert (store.directory / NAME).read_text() == '{\n  "rollouts": 0\n}\n'
 
 
+@pytest.mark.parametrize("scale", [1.0, 0.5])
+def test_the_audit_is_printed_and_kept_beside_the_arm(
+    tmp_path: Path, random_policy: Path, capsys: pytest.CaptureFixture[str], scale: float
+) -> None:
+    """Log-probabilities of the model itself agree; halved ones are noted, and training goes on."""
+    model = naive.in_fp64(random_policy)
+    rows = []
+    for number in range(12):
+        prompt, completion = np.array([5, 6, 7 + number // 3]), np.array([9, 10 + number, 11])
+        with torch.no_grad():
+            logps_T = scale * naive.token_logps(model, prompt, completion)
+        rows.append(
+            {
+                "prompt_ids": prompt.tolist(),
+                "completion_ids": completion.tolist(),
+                "logprobs": logps_T.tolist(),
+                "gold_answer": "1",
+                "reward": number % 3 == 0,
+            }
+        )
+    files.jsonl(tmp_path / "a.jsonl", rows)
+    settings = config(tmp_path, random_policy)
+    foreign.run_import(settings)
+    store = train_arm(settings)
+    report = json.loads((store.directory / NAME).read_text())
+    printed = capsys.readouterr().err
+    assert "mismatch audit: |log pi - log mu| of 36 tokens of 12 rollouts: mean " in printed
+    assert (report["rollouts"], report["tokens"]) == (12, 36)
+    assert (report["mean_difference"] < 1e-4) == (scale == 1.0)
+    assert bool(report["causes"]) == ("note: likely cause: " in printed) == (scale != 1.0)
+    assert "warning: likely cause" not in printed  # another policy may differ
+
+
 def test_a_killed_arm_resumes_bit_for_bit(tmp_path: Path, random_policy: Path) -> None:
     imported(tmp_path, random_policy)
     settings = config(tmp_path, random_policy, optim__steps=4)
@@ -123,6 +157,15 @@ def test_leave_one_out_is_refused_where_prompts_have_one_rollout(
     imported(tmp_path, random_policy)
     settings = config(tmp_path, random_policy, baseline_reference="leave_one_out")
     with pytest.raises(ConfigError, match=r"1 of 8 prompts have one; use another"):
+        train_arm(settings)
+
+
+def test_an_objective_of_ratios_says_that_log_probabilities_are_missing(
+    tmp_path: Path, random_policy: Path
+) -> None:
+    imported(tmp_path, random_policy)
+    settings = config(tmp_path, random_policy, algorithm__name="ppo")
+    with pytest.raises(ConfigError, match=r"algorithm=ppo needs the log-prob.*26 of 26 imported"):
         train_arm(settings)
 
 

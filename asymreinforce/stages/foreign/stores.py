@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
+from asymreinforce import tasks
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.data import contracts
 from asymreinforce.data.foreign.records import fingerprint
@@ -22,16 +23,19 @@ class Stores(NamedTuple):
 
 
 def stores(config: ExperimentConfig, *, checkpoint: Path) -> Stores:
-    """Name the stores of an import. What determines their bytes: file, mapping and tokenizer."""
+    """Name the stores of an import. What determines their bytes: file, mapping and tokenizer.
+
+    Raises `InputError` where the task's own prompts are to evaluate, and are not on this machine.
+    """
     settings = config.source.model_dump(mode="json", exclude={"path", "verdicts"})
     holds_back = config.source.validation and config.source.held_out
     common = {
         "source": {"files": fingerprint(config.source), **settings},
         "tokenizer": tokenizer_fingerprint(checkpoint),
-        "template": config.task.template,
+        "prompt": config.task.rendering,
         "context": config.policy.context,
     }
-    task = None if holds_back else config.task.model_dump(mode="json", exclude={"grader"})
+    task = None if holds_back else [config.task.identity, tasks.fingerprints(config.task)]
     prompts = Store(
         config.directory / "prompts",
         {"stage": "prompts", "contract": contracts.PROMPTS.label, **common, "task": task},
