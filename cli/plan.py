@@ -119,7 +119,9 @@ def memory(made: "Plan") -> Iterator[Row]:
         f"{generate.running:.0f} sequences run at once" if generate.running else "none is left"
     )
     yield "generation: cache", _gib(generate.cache), running
-    yield "training: weights", _gib(train.weights), "with gradients and AdamW, in fp32"
+    adapters = made.config.train.lora.rank
+    what = f"{train.trained:,} adapter weights are trained" if adapters else "in fp32"
+    yield "training: weights", _gib(train.weights), f"{what}, with gradients and AdamW"
     tokens = row_tokens(made.config)
     yield "training: activations", _gib(train.activations), f"at most, {tokens} tokens at once"
     yield "training: logits", _gib(train.logits), "of a chunk of tokens"
@@ -145,7 +147,7 @@ def totals(made: "Plan") -> Iterator[Row]:
 
 
 def warnings(made: "Plan") -> Iterator[str]:
-    """What does not fit one GPU, by this arithmetic."""
+    """What does not fit a GPU, by this arithmetic."""
     limit = made.config.plan.gpu_memory_gib * GIB
     if made.generation and made.generation.running is None:
         yield (
@@ -153,11 +155,14 @@ def warnings(made: "Plan") -> Iterator[str]:
         )
     if made.training and made.training.weights > limit:
         yield (
-            "weights, gradients and optimizer alone do not fit one GPU in training; a smaller "
-            "model, or training fewer parameters, is needed"
+            "weights, gradients and optimizer alone do not fit a GPU in training; share them out "
+            "by train.processes, or set train.lora.rank"
         )
     elif made.training and made.training.memory > limit:
-        yield "training may not fit one GPU; lower train.tokens_per_micro_batch"
+        yield (
+            "training may not fit a GPU; set train.activation_checkpointing=true, or lower "
+            "train.tokens_per_micro_batch"
+        )
 
 
 def _speed(made: "Plan", stage: str) -> str:

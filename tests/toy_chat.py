@@ -55,8 +55,8 @@ def checkpoint(directory: Path, *, seed: int = 0, chat: str | None = CHAT) -> Pa
     model = Qwen2ForCausalLM(
         Qwen2Config(
             vocab_size=len(words),
-            hidden_size=32,
-            intermediate_size=64,
+            hidden_size=64,  # heads of 32, the least that vLLM takes on CPU
+            intermediate_size=96,
             num_hidden_layers=2,
             num_attention_heads=2,
             num_key_value_heads=1,

@@ -3,10 +3,14 @@
 Arithmetic on the configuration alone: no network, no GPU, no file but a local `config.json`.
 What the configuration does not say is None, and is shown as unknown. N parameters, L layers.
 
-    training step     6 N FLOP a token, forward and backward (Kaplan et al. 2020, Sec. 2.1)
-    training memory   16 N bytes: fp32 weights, gradients and AdamW's two moments, and under
-                      bfloat16 2 N for autocast's copies; activations 34 L width bytes a token
-                      (Korthikanti et al. 2022, Eq. 2, without the attention matrix)
+    training step     2 N FLOP a token forward, 2 N back through the layers and 2 N for the weights
+                      (Kaplan et al. 2020, Sec. 2.1): no weights under LoRA, layers twice where
+                      activations are computed again
+    training memory   4 N bytes of fp32 weights, 12 more of each that is trained (gradient and
+                      AdamW's two moments), shared by the ranks; under bfloat16 2 N for autocast's
+                      copies, or 2 N for all weights under LoRA; activations 34 L width bytes a
+                      token, or 2 L + 34 times the width where they are computed again (Korthikanti
+                      et al. 2022, Eq. 2 and Sec. 5, without the attention matrix)
     generation step   reads all weights, and the keys and values of all running sequences, once
                       (Pope et al. 2022): bytes / bandwidth, and a fixed time beside it
 """
@@ -23,9 +27,13 @@ from asymreinforce.stages.train.schedule import Schedule, schedule_of
 from asymreinforce.task_config import Split, TaskConfig
 
 GIB = 2**30
-TRAIN_BYTES = 16
+WEIGHT_BYTES = 4
+MOMENT_BYTES = 12
+"""A trained parameter's gradient and moments."""
 AUTOCAST_BYTES = 2
 ACTIVATION_BYTES = 34
+INPUT_BYTES = 2
+"""Of a layer's input, all that is kept where the rest is computed again."""
 LOGIT_BYTES = 8
 """Of a logit of the chunk whose loss is taken: its value and its softmax, in fp32."""
 STATE_BYTES = 8
@@ -49,8 +57,10 @@ class Generation(NamedTuple):
 
 
 class Training(NamedTuple):
-    """Training one arm on one GPU."""
+    """Training one arm, on each GPU of it."""
 
+    trained: int
+    """Parameters that are trained: all, or those of the adapters."""
     weights: float
     """Bytes of weights, gradients and optimizer, as are the next two."""
     activations: float
@@ -130,7 +140,8 @@ class Plan(NamedTuple):
         if self.parameters is None or self.checkpoints is None:
             return None
         states = 2 if self.config.train.validation_prompts else 1
-        arm = self.checkpoints * 4 * self.parameters + states * STATE_BYTES * self.parameters
+        trained = self.training.trained if self.training else self.parameters
+        arm = self.checkpoints * WEIGHT_BYTES * self.parameters + states * STATE_BYTES * trained
         return self.arms * arm
 
 
@@ -226,14 +237,25 @@ def row_tokens(config: ExperimentConfig) -> int:
 
 def _training(config: ExperimentConfig, shape: Shape | None, parameters: int) -> Training:
     settings, tokens = config.plan, row_tokens(config)
-    autocast = AUTOCAST_BYTES if config.train.precision == "bfloat16" else 0
-    per_token = ACTIVATION_BYTES * shape.layers * shape.width if shape else 0
+    train, rank = config.train, config.train.lora.rank
+    half = train.precision == "bfloat16"
+    # weights that stand still under adapters are held in bfloat16 themselves
+    held = DTYPE_BYTES["bfloat16"] if half and rank else WEIGHT_BYTES + AUTOCAST_BYTES * half
+    own = (WEIGHT_BYTES + MOMENT_BYTES) if rank else MOMENT_BYTES
+    trained = shape.adapter_parameters(rank) if shape and rank else parameters
+    ranks = train.processes * (train.nodes if train.sharding == "all" else 1)
+    layers = shape.layers if shape else 0
+    kept = ACTIVATION_BYTES * layers
+    if train.activation_checkpointing:
+        kept = INPUT_BYTES * layers + ACTIVATION_BYTES
+    passes = 2 + 2 * train.activation_checkpointing + 2 + 2 * (rank is None)
     flops = settings.gpu_tflops * 1e12 * settings.train_utilisation
     return Training(
-        weights=(TRAIN_BYTES + autocast) * parameters,
-        activations=per_token * tokens,
+        trained=trained,
+        weights=(held * parameters + own * trained) / ranks,
+        activations=kept * (shape.width if shape else 0) * tokens,
         logits=LOGIT_BYTES * min(tokens * shape.vocabulary, WORKSPACE) if shape else 0,
-        tokens_per_s=settings.train_tokens_per_s or flops / (6 * parameters),
+        tokens_per_s=settings.train_tokens_per_s or flops / (passes * parameters),
     )
 
 

@@ -36,6 +36,12 @@ class Shape(NamedTuple):
         embeddings = self.vocabulary * self.width * (1 if self.tied else 2)
         return embeddings + self.layers * layer + self.width
 
+    def adapter_parameters(self, rank: int) -> int:
+        """Parameters of low-rank adapters on every linear layer: rank (in + out) each."""
+        query, key = self.heads * self.head_width, self.kv_heads * self.head_width
+        ends = [query, key, key, query, *3 * [self.intermediate]]
+        return self.layers * sum(rank * (self.width + end) for end in ends)
+
     @property
     def cached_numbers(self) -> int:
         """Keys and values that a token leaves in the cache."""

@@ -84,7 +84,7 @@ def test_what_is_not_known_is_said_with_what_to_give(tmp_path: Path) -> None:
 def test_a_model_that_does_not_fit_is_warned_of(tmp_path: Path) -> None:
     large = ("experiment=paper_llama8b_math", "baseline=0")
     outcome = plan(tmp_path, *large)
-    assert "warning: weights, gradients and optimizer alone do not fit one GPU" in outcome.out
+    assert "warning: weights, gradients and optimizer alone do not fit a GPU" in outcome.out
     small = plan(tmp_path, *large, "plan.gpu_memory_gib=10")
     assert "raise engine.tensor_parallel_size" in small.out
 

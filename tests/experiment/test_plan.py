@@ -54,6 +54,24 @@ def test_the_memory_of_training_is_16_bytes_a_parameter_and_its_activations() ->
     assert training.logits == 8 * 80_000_000  # of a chunk; those of 1,000 tokens are more
     half = plan([config(**model, train__precision="bfloat16")]).training
     assert half and half.weights == 18 * 3_085_938_688
+    shared = plan([config(**model, train__processes=4)]).training
+    assert shared and shared.weights == 4 * 3_085_938_688
+
+
+def test_adapters_and_recomputed_activations_take_less_memory_and_other_time() -> None:
+    model = {"policy__source": "Qwen/Qwen2.5-0.5B-Instruct", "train__tokens_per_micro_batch": 1000}
+    full = plan([config(**model)]).training
+    adapters = plan([config(**model, train__lora__rank=16)]).training
+    again = plan([config(**model, train__activation_checkpointing=True)]).training
+    assert full and adapters and again
+    # q and o: 896 to 896, k and v: 896 to 128, gate, up and down: 896 and 4864
+    assert adapters.trained == 24 * 16 * (2 * 1792 + 2 * 1024 + 3 * 5760)
+    assert adapters.weights == 4 * 494_032_768 + 16 * adapters.trained
+    half = plan([config(**model, train__lora__rank=16, train__precision="bfloat16")]).training
+    assert half and half.weights == 2 * 494_032_768 + 16 * adapters.trained
+    assert again.activations == 1000 * 896 * (2 * 24 + 34)
+    assert adapters.tokens_per_s == pytest.approx(full.tokens_per_s * 6 / 4)
+    assert again.tokens_per_s == pytest.approx(full.tokens_per_s * 6 / 8)
 
 
 def test_the_speed_of_generation_is_its_bytes_over_the_bandwidth() -> None:
