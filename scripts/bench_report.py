@@ -98,9 +98,7 @@ def _arm(
             yield Evaluated(arm, named, step, evaluations, shard, config, Path())
 
 
-def publish(
-    store: Store, name: str, contract: contracts.Contract, columns: dict[str, Any]
-) -> None:
+def publish(store: Store, name: str, contract: contracts.Contract, columns: dict[str, Any]) -> None:
     """Publish rows of a contract as a shard of a store."""
     rows: pa.Table = contracts.table(contract, columns)
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from asymreinforce.config import ExperimentConfig, RewardConfig
 from asymreinforce.data import contracts, files
@@ -66,7 +67,7 @@ def standard_error(values_P: np.ndarray) -> float:
 def read_evaluation(path: Path, reward: RewardConfig) -> Evaluation:
     """Read a shard of evaluations into what is reported of it."""
     rows = contracts.read(path, contracts.EVALUATIONS, columns=READ)
-    truncated_B = rows.column("finish_reason").to_numpy(zero_copy_only=False) == "length"
+    truncated_B = pc.equal(rows.column("finish_reason"), "length").to_numpy()
     scale = rewards(
         score_B=rows.column("score").to_numpy(),
         status_B=rows.column("status").to_numpy(zero_copy_only=False),
