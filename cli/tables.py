@@ -1,7 +1,6 @@
 """Tables for the terminal."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -50,15 +49,6 @@ def in_full(row: dict[str, Any]) -> list[str]:
     """The cells that are left out where arms differ in more than baseline and seed."""
     kl = "-" if row["kl"] is None else f"{row['kl']:.1f}"
     return [str(row["peak_step"]), f"{100 * row['pass_at_k']:.1f}", kl]
-
-
-def print_stored_summary(directory: Path) -> None:
-    """Print the summary that an experiment directory holds, if it holds one."""
-    from asymreinforce.data import contracts
-
-    path = directory / "summary.parquet"
-    if path.exists():
-        print_summary(contracts.read(path, contracts.SUMMARY))
 
 
 def others_of(row: dict[str, Any]) -> str:
