@@ -1,11 +1,22 @@
-"""Experiment tracking: metrics always go to local files, and to wandb where it is asked for."""
+"""Experiment tracking: metrics always go to local files, and to wandb where it is asked for.
+
+In wandb an experiment is a group: a run an arm, and one run more that holds the summary as a table,
+the figures, and the page. A run's id is the arm's identity, so that a resumed arm goes on in it.
+"""
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from asymreinforce.config import ExperimentConfig
+from asymreinforce.data import contracts, files
+from asymreinforce.data.store import hash_of
 from asymreinforce.errors import ConfigError
+
+if TYPE_CHECKING:
+    import wandb
+
+SUMMARY, FIGURES, PAGE = "summary.parquet", "figures", "report.html"
 
 
 @contextlib.contextmanager
@@ -14,26 +25,62 @@ def tracker(config: ExperimentConfig, *, arm: str) -> Iterator[Callable[[dict[st
     if config.tracker.name == "none":
         yield lambda metrics: None
         return
-    try:
-        import wandb
-    except ImportError:
-        raise ConfigError("tracker=wandb needs wandb; install the extra 'track'") from None
-    directory = config.directory / "wandb"
-    directory.mkdir(parents=True, exist_ok=True)
-    run = wandb.init(
-        project=config.tracker.project,
-        group=config.name,
-        name=f"{config.algorithm.name} baseline={config.baseline:g} seed={config.seed}",
-        id=arm,
-        resume="allow",
-        mode=config.tracker.mode,
-        dir=str(directory),
-        config=config.model_dump(mode="json"),
-        settings=wandb.Settings(console="off", silent=True),
-    )
+    name = f"{config.algorithm.name} baseline={config.baseline:g} seed={config.seed}"
+    run = _start(config, id_=arm, name=name, kind="arm")
     try:
         yield lambda metrics: run.log(
             {k: v for k, v in metrics.items() if v is not None}, step=metrics["step"]
         )
     finally:
         run.finish()
+
+
+def track_report(config: ExperimentConfig) -> None:
+    """Log an experiment's summary, figures and page as one run of its group, if it has a tracker.
+
+    What is not on disk is left out. Raises `ConfigError` where wandb is not installed.
+    """
+    if config.tracker.name == "none":
+        return
+    directory = config.directory
+    id_ = hash_of([str(directory.resolve()), "summary"])
+    run = _start(config, id_=id_, name=f"{config.name} summary", kind="summary")
+    try:
+        run.log(_logged(config))
+    finally:
+        run.finish()
+
+
+def _logged(config: ExperimentConfig) -> dict[str, Any]:
+    import wandb
+
+    found: dict[str, Any] = {}
+    if (path := config.directory / SUMMARY).exists():
+        rows = contracts.read(path, contracts.SUMMARY)
+        columns = [rows.column(name).to_pylist() for name in rows.schema.names]
+        data = [list(row) for row in zip(*columns, strict=True)]
+        found["summary"] = wandb.Table(columns=rows.schema.names, data=data)
+    for path in sorted((config.directory / FIGURES).glob("*.png")):
+        found[f"figures/{path.stem}"] = wandb.Image(str(path))
+    if (path := config.directory / PAGE).exists():
+        found["report"] = wandb.Html(path.read_text(), inject=False)
+    return found
+
+
+def _start(config: ExperimentConfig, *, id_: str, name: str, kind: str) -> "wandb.Run":
+    try:
+        import wandb
+    except ImportError:
+        raise ConfigError("tracker=wandb needs wandb; install the extra 'track'") from None
+    return wandb.init(
+        project=config.tracker.project,
+        group=config.name,
+        job_type=kind,
+        name=name,
+        id=id_,
+        resume="allow",
+        mode=config.tracker.mode,
+        dir=str(files.make_directory(config.directory / "wandb")),
+        config=config.model_dump(mode="json"),
+        settings=wandb.Settings(console="off", silent=True),
+    )

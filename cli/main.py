@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.inspect_command import inspect
+from cli.samples_command import samples
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -145,6 +146,7 @@ def sweep(settings: Settings = None) -> None:
     from asymreinforce.experiment.sweep import run_sweep
     from cli import jobs
     from cli.bridge import run_hydra
+    from cli.reporting import report_sweep
     from cli.tables import print_summary
 
     if PRINTING & set(settings or []):
@@ -163,7 +165,7 @@ def sweep(settings: Settings = None) -> None:
     if result.summary is not None:
         print_summary(result.summary)
         if arms[0].sweep.report:
-            _report(arms[0].directory)
+            report_sweep(arms[0])
     for arm in result.failed:
         where = f" (log: {arm.log})" if arm.log else ""
         typer.echo(f"failed: arm {arm.arm}: {arm.error}{where}", err=True)
@@ -213,21 +215,32 @@ def report(
     directory: Annotated[
         Path, typer.Argument(help="An experiment directory.", show_default=True)
     ] = Path("runs/cups"),
+    other: Annotated[
+        Path | None, typer.Argument(help="Another, to compare it with.", show_default=False)
+    ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            help="The setting that others are compared with, such as -0.1; else nearest 0."
+        ),
+    ] = None,
 ) -> None:
-    """Print the summary of an experiment directory, and write its report.html and figures.
+    """Print results with intervals, and write report.html and figures.
 
     asymrl report
 
-    asymrl report runs/my-experiment
+    asymrl report runs/my-experiment --against -0.1
+
+    asymrl report runs/one runs/two                  two experiments, side by side
 
     asymrl report runs/bandit                        the page of the theory bench
     """
-    from cli.tables import print_comparisons, print_stored_summary
+    from cli.reporting import run_report
 
-    print_stored_summary(directory)
-    if (directory / "summary.parquet").exists():
-        print_comparisons(directory)
-    _report(directory)
+    run_report(directory, other, against=against)
+
+
+app.command()(samples)
 
 
 @app.command()
@@ -267,12 +280,6 @@ def _run(job: str, settings: list[str] | None) -> None:
     from cli.bridge import run_hydra
 
     run_hydra(getattr(jobs, job), settings or [])
-
-
-def _report(directory: Path) -> None:
-    from asymreinforce.analysis.report import write_report
-
-    typer.echo(f"report: {write_report(directory)}", err=True)
 
 
 def main(arguments: list[str] | None = None) -> None:

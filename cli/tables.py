@@ -1,7 +1,6 @@
 """Tables for the terminal."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -50,50 +49,6 @@ def in_full(row: dict[str, Any]) -> list[str]:
     """The cells that are left out where arms differ in more than baseline and seed."""
     kl = "-" if row["kl"] is None else f"{row['kl']:.1f}"
     return [str(row["peak_step"]), f"{100 * row['pass_at_k']:.1f}", kl]
-
-
-def print_stored_summary(directory: Path) -> None:
-    """Print the summary that an experiment directory holds, if it holds one."""
-    from asymreinforce.data import contracts
-
-    path = directory / "summary.parquet"
-    if path.exists():
-        print_summary(contracts.read(path, contracts.SUMMARY))
-
-
-def print_comparisons(directory: Path) -> None:
-    """Print each group's gain over mu with its interval over runs, where there are two or more."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    from asymreinforce.analysis.experiment import read_experiment
-    from asymreinforce.analysis.groups import group
-    from asymreinforce.analysis.statistics.comparison import against_behaviour
-
-    found = [c for c in against_behaviour(group(read_experiment(directory))) if c.interval]
-    if not found:
-        return
-    table = Table(
-        title="gain over mu in points at the last step, 95% interval over runs (t), p by Holm",
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        title_justify="left",
-    )
-    for name in ("arms", "runs", "gain", "95% interval", "p"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("varied", overflow="fold")
-    for item in found:
-        assert item.interval and item.p_holm is not None
-        table.add_row(
-            item.arm,
-            str(item.pairs),
-            f"{100 * item.difference:+.1f}",
-            f"{100 * item.interval.low:+.1f} to {100 * item.interval.high:+.1f}",
-            f"{item.p_holm:.2g}",
-            ", ".join(item.interval.varied),
-        )
-    Console().print(table)
 
 
 def others_of(row: dict[str, Any]) -> str:

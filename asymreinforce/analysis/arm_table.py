@@ -4,19 +4,30 @@ import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from asymreinforce.analysis.commands import Commands
+from asymreinforce.analysis.evaluated import RunIntervals
 from asymreinforce.analysis.groups import NAMED_APART, SEEDS, signed
 from asymreinforce.analysis.records import Arm, Experiment, Outcome
+from asymreinforce.analysis.statistics.intervals import Interval
 
 NOTHING = "—"
+WIDE = 0.2
+"""A share: in an interval as wide, tenths of a point say nothing."""
+
 VERDICT_MARKS = {"improved": "↑", "collapsed": "↓", "stable": "→", "failed": "×"}
 
 
 class Cell(NamedTuple):
-    """What a cell shows, what it is sorted by (None comes last), and its verdict if it is one."""
+    """What a cell shows, what it is sorted by (None comes last), and its verdict if it is one.
+
+    `command` shows what is behind the number; `under` stands below it, in small.
+    """
 
     text: str
     value: float | str | None
     verdict: str | None = None
+    command: str | None = None
+    under: str = ""
 
 
 class Table(NamedTuple):
@@ -26,8 +37,13 @@ class Table(NamedTuple):
     rows: tuple[tuple[Cell, ...], ...]
 
 
-def arm_table(experiment: Experiment) -> Table:
-    """Make the table: what tells the arms apart first, then the verdict, then the numbers."""
+def arm_table(
+    experiment: Experiment, commands: Commands | None, intervals: Mapping[str, RunIntervals]
+) -> Table:
+    """Make the table: what tells the arms apart first, then the verdict, then the numbers.
+
+    `intervals` are over prompts, by arm; where an arm has none, its standard errors are shown.
+    """
     arms = experiment.arms
     keys = sorted({key for arm in arms for key in arm.differing} - SEEDS - NAMED_APART)
     several_algorithms = len({arm.algorithm for arm in arms if arm.uses_baseline}) > 1
@@ -46,9 +62,18 @@ def arm_table(experiment: Experiment) -> Table:
         if len({other.sampling_seed for other in arms}) > 1:
             cells["sampling seed"] = _number(arm.sampling_seed, "d")
         cells |= {key: _text(_plain(arm.differing.get(key))) for key in keys}
-        cells |= {"verdict": _verdict(arm)} | _numbers(arm, pass_at)
+        cells |= {"verdict": _verdict(arm)} | _numbers(arm, pass_at, intervals.get(arm.id))
+        if commands:
+            cells |= _with_commands(arm, cells, commands, pass_at)
         rows.append(cells)
     return Table(tuple(rows[0]), tuple(tuple(cells.values()) for cells in rows))
+
+
+def bracketed(interval: Interval, *, sign: str = "") -> str:
+    """Write an interval of shares in points: "[52.1, 58.7]"; wide ones without decimals."""
+    decimals = 1 if interval.high - interval.low < WIDE else 0
+    ends = (f"{100 * end:{sign}.{decimals}f}" for end in (interval.low, interval.high))
+    return f"[{', '.join(ends)}]".replace("-", "−")
 
 
 def setting_rows(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -56,7 +81,26 @@ def setting_rows(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [(key, _plain(settings[key])) for key in sorted(settings)]
 
 
-def _numbers(arm: Arm, pass_at: str) -> dict[str, Cell]:
+def _with_commands(
+    arm: Arm, cells: Mapping[str, Cell], commands: Commands, pass_at: str
+) -> dict[str, Cell]:
+    """Put behind each number the command that shows the completions that it was made of."""
+    if arm.outcome is None:
+        return {}
+    last = commands.samples(arm, step=arm.outcome.step)
+    peak = commands.samples(arm, step=arm.outcome.peak_step)
+    behind = dict.fromkeys(("accuracy, %", "minus µ", pass_at, "entropy"), last)
+    behind |= dict.fromkeys(("peak, %", "at step"), peak)
+    if rollouts := commands.rollouts(arm):
+        behind |= dict.fromkeys(("logp correct", "logp incorrect", "KL", "ESS"), rollouts)
+    return {
+        name: cells[name]._replace(command=command)
+        for name, command in behind.items()
+        if cells[name].value is not None
+    }
+
+
+def _numbers(arm: Arm, pass_at: str, intervals: RunIntervals | None) -> dict[str, Cell]:
     outcome = arm.outcome
     if outcome is None:
         names = ("step", "accuracy, %", "minus µ", "peak, %", "at step", pass_at, "entropy",
@@ -64,10 +108,8 @@ def _numbers(arm: Arm, pass_at: str) -> dict[str, Cell]:
         return dict.fromkeys(names, Cell(NOTHING, None))
     return {
         "step": _number(outcome.step, "d"),
-        "accuracy, %": Cell(
-            f"{100 * outcome.accuracy:.1f} ± {100 * outcome.accuracy_se:.1f}", outcome.accuracy
-        ),
-        "minus µ": _difference(outcome),
+        "accuracy, %": _accuracy(outcome, intervals),
+        "minus µ": _difference(outcome, intervals),
         "peak, %": _number(100 * outcome.peak_accuracy, ".1f"),
         "at step": _number(outcome.peak_step, "d"),
         pass_at: _pass_at_k(outcome),
@@ -80,10 +122,20 @@ def _numbers(arm: Arm, pass_at: str) -> dict[str, Cell]:
     }
 
 
-def _difference(outcome: Outcome) -> Cell:
+def _accuracy(outcome: Outcome, intervals: RunIntervals | None) -> Cell:
+    text = f"{100 * outcome.accuracy:.1f}"
+    if intervals:
+        return Cell(text, outcome.accuracy, under=bracketed(intervals.accuracy))
+    return Cell(f"{text} ± {100 * outcome.accuracy_se:.1f}", outcome.accuracy)
+
+
+def _difference(outcome: Outcome, intervals: RunIntervals | None) -> Cell:
     if outcome.behaviour_accuracy is None:
         return Cell(NOTHING, None)
     points = 100 * (outcome.accuracy - outcome.behaviour_accuracy)
+    if intervals and intervals.minus_behaviour:
+        under = bracketed(intervals.minus_behaviour, sign="+")
+        return Cell(f"{points:+.1f}".replace("-", "−"), points, under=under)
     paired = "" if outcome.difference_se is None else f" ± {100 * outcome.difference_se:.1f}"
     return Cell(f"{points:+.1f}{paired}".replace("-", "−"), points)
 

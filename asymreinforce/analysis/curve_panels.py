@@ -17,6 +17,9 @@ LINEAR_UP_TO = 1.0
 WIDE_RANGE = 30.0
 """Beyond this magnitude a panel that allows it is drawn on a symmetric logarithmic axis."""
 
+MOST_BANDS = 24
+"""Of more groups the bands would cover each other, and only the means are drawn."""
+
 
 class Panel(NamedTuple):
     """What a panel shows: `series(arm, split)` is empty where an arm has no such thing."""
@@ -101,46 +104,67 @@ PANELS = (
 )  # fmt: skip
 
 
+class Curves(NamedTuple):
+    """A panel with a band for each group, in their order; a group without the series has none."""
+
+    panel: Panel
+    title: str
+    bands: tuple[Band, ...]
+
+
+def read_curves(experiment: Experiment, groups: Sequence[Group]) -> list[Curves]:
+    """Average each panel's series over seeds; panels for which no arm has one are left out."""
+    found = []
+    words = experiment.split.replace("_", "-")
+    for panel in PANELS:
+        bands = tuple(band(panel.series(arm, experiment.split) for arm in of.arms) for of in groups)
+        if any(of.steps for of in bands):
+            title = panel.title.format(Split=words.capitalize(), split=words)
+            found.append(Curves(panel, title, bands))
+    return found
+
+
 def curve_panels(
-    experiment: Experiment, groups: Sequence[Group], styles: Sequence[Style]
+    experiment: Experiment,
+    groups: Sequence[Group],
+    styles: Sequence[Style],
+    curves: Sequence[Curves],
 ) -> list[Drawing]:
-    """Draw each panel for which some arm has a series."""
-    drawn = (_draw(panel, experiment, groups, styles) for panel in PANELS)
-    return [drawing for drawing in drawn if drawing is not None]
+    """Draw each panel."""
+    return [_draw(found, experiment, groups, styles) for found in curves]
+
+
+def is_logarithmic(curves: Curves) -> bool:
+    """Tell whether a panel is drawn on a symmetric logarithmic axis."""
+    values = (v for of in curves.bands for v in (*of.low, *of.high))
+    return curves.panel.may_be_logarithmic and max(map(abs, values)) > WIDE_RANGE
 
 
 def _draw(
-    panel: Panel, experiment: Experiment, groups: Sequence[Group], styles: Sequence[Style]
-) -> Drawing | None:
-    split = experiment.split
-    bands = [band(panel.series(arm, split) for arm in of.arms) for of in groups]
-    if not any(found.steps for found in bands):
-        return None
-    words = split.replace("_", "-")
-    title = panel.title.format(Split=words.capitalize(), split=words)
+    curves: Curves, experiment: Experiment, groups: Sequence[Group], styles: Sequence[Style]
+) -> Drawing:
+    panel = curves.panel
     names = [label(of, groups) for of in groups]
-    figure, axes = canvas.blank(
-        width=WIDTH,
-        height=HEIGHT,
-        labels=names,
-        title=f"{title}, {panel.unit}" if panel.unit else title,
-    )
+    title = f"{curves.title}, {panel.unit}" if panel.unit else curves.title
+    figure, axes = canvas.blank(width=WIDTH, height=HEIGHT, labels=names, title=title)
     ends = []
-    for of, style, name, found in zip(groups, styles, names, bands, strict=True):
+    with_bands = len(groups) <= MOST_BANDS
+    for of, style, name, found in zip(groups, styles, names, curves.bands, strict=True):
         if found.steps:
-            _draw_band(axes, found, style, seeds=len(of.arms), scale=panel.scale)
+            has_band = with_bands and len(of.arms) > 1
+            _draw_band(axes, found, style, has_band=has_band, scale=panel.scale)
             ends.append(EndLabel(panel.scale * found.mean[-1], name, style.colour.light))
     if panel.name == "accuracy" and experiment.behaviour_accuracy is not None:
         axes.axhline(100 * experiment.behaviour_accuracy, color=BEHAVIOUR.light, linewidth=1.1)
-    _scale_axes(axes, bands, panel)
+    _scale_axes(axes, curves)
     axes.set_xlabel("training step", color=MUTED.light)
     canvas.label_ends(axes, ends)
-    return canvas.saved(figure, name=panel.name, title=title, caption=panel.caption)
+    return canvas.saved(figure, name=panel.name, title=curves.title, caption=panel.caption)
 
 
-def _draw_band(axes: "Axes", found: Band, style: Style, *, seeds: int, scale: float) -> None:
+def _draw_band(axes: "Axes", found: Band, style: Style, *, has_band: bool, scale: float) -> None:
     colour = style.colour.light
-    if seeds > 1:
+    if has_band:
         low = [scale * value for value in found.low]
         high = [scale * value for value in found.high]
         axes.fill_between(found.steps, low, high, color=colour, alpha=0.14, linewidth=0)
@@ -151,15 +175,15 @@ def _draw_band(axes: "Axes", found: Band, style: Style, *, seeds: int, scale: fl
     )  # fmt: skip
 
 
-def _scale_axes(axes: "Axes", bands: Sequence[Band], panel: Panel) -> None:
+def _scale_axes(axes: "Axes", curves: Curves) -> None:
     """Fix the limits, so that labels can be placed; accuracies always run from 0 to 100."""
-    last = max(step for found in bands for step in found.steps)
+    bands = [found for found in curves.bands if found.steps]
+    last = max(found.steps[-1] for found in bands)
     axes.set_xlim(0, last or 1)
-    if panel.unit == "%":
+    if curves.panel.unit == "%":
         axes.set_ylim(0, 102)
         return
-    largest = max(abs(value) for found in bands for value in (*found.low, *found.high))
-    if panel.may_be_logarithmic and largest > WIDE_RANGE:
+    if is_logarithmic(curves):
         _make_logarithmic(axes, bands)
     axes.set_ylim(axes.get_ylim())
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from asymreinforce.analysis import canvas
 from asymreinforce.analysis.canvas import Drawing
 from asymreinforce.analysis.colours import PALETTE, Colour, styles
-from asymreinforce.analysis.curve_panels import curve_panels
+from asymreinforce.analysis.curve_panels import Curves, curve_panels
 from asymreinforce.analysis.groups import Group
 from asymreinforce.analysis.phase_transition import phase_transition
 from asymreinforce.analysis.records import Experiment
@@ -19,14 +19,17 @@ COLOUR = re.compile(r"#[0-9a-f]{6}\b")
 NAMESPACE = re.compile(r' xmlns(:xlink)?="[^"]*"')
 
 
-def draw_all(experiment: Experiment, groups: Sequence[Group]) -> list[Drawing]:
+def draw_all(
+    experiment: Experiment, groups: Sequence[Group], curves: Sequence[Curves]
+) -> list[Drawing]:
     """Draw the phase transition, where there is one to draw, then the curves."""
     import matplotlib
 
     of_groups = styles(groups)
     with matplotlib.rc_context(canvas.RC):
         transition = phase_transition(experiment, groups, of_groups)
-        return [*([transition] if transition else []), *curve_panels(experiment, groups, of_groups)]
+        drawn = curve_panels(experiment, groups, of_groups, curves)
+        return [*([transition] if transition else []), *drawn]
 
 
 def publish_figures(drawings: Sequence[Drawing], directory: Path) -> None:

@@ -13,6 +13,7 @@ from asymreinforce.analysis.figures import theme
 from asymreinforce.analysis.untrusted import visible
 
 HERE = Path(__file__).parent
+SCRIPTS = ("page.js", "curves.js")
 THEME_GOES_HERE = "/* theme */"
 
 
@@ -33,7 +34,7 @@ def fill(template: str, **values: Any) -> str:
         lstrip_blocks=True,
         finalize=_show,
     )
-    script = (HERE / "page.js").read_text()
+    script = "".join((HERE / name).read_text() for name in SCRIPTS)
     page = environment.get_template(template).render(
         **values,
         style=Markup((HERE / "page.css").read_text()),

@@ -22,3 +22,39 @@ function compare(a, b) {
   const difference = Number(left) - Number(right);
   return Number.isNaN(difference) ? left.localeCompare(right) : difference;
 }
+
+// A click on a number shows the command behind it, in a bar at the foot of the window.
+const behind = document.getElementById("behind");
+
+if (behind) {
+  const code = behind.querySelector("code");
+  const [copy, close] = behind.querySelectorAll("button");
+  let asked = null;
+  const shut = () => {
+    behind.hidden = true;
+    asked?.focus();
+  };
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("[data-command]");
+    if (!button) return;
+    asked = button;
+    code.textContent = button.dataset.command;
+    copy.textContent = "Copy";
+    behind.hidden = false;
+    copy.focus({ preventScroll: true });
+  });
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && !behind.hidden) shut();
+  });
+  close.addEventListener("click", shut);
+  copy.addEventListener("click", async () => {
+    // Selected as well, so that a browser which refuses the clipboard leaves Ctrl-C.
+    getSelection().selectAllChildren(code);
+    try {
+      await navigator.clipboard.writeText(code.textContent);
+      copy.textContent = "Copied";
+    } catch {
+      copy.textContent = "Selected";
+    }
+  });
+}

@@ -1,17 +1,24 @@
 """The report of an experiment: what its page shows, from records to the template's words."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from asymreinforce.analysis.arm_table import arm_table, setting_rows
 from asymreinforce.analysis.canvas import Drawing
 from asymreinforce.analysis.colours import Style, styles
+from asymreinforce.analysis.commands import Commands
+from asymreinforce.analysis.curve_data import as_script, curve_data, dashes
+from asymreinforce.analysis.curve_panels import Curves
+from asymreinforce.analysis.evaluated import run_intervals
 from asymreinforce.analysis.figures import inline_svg, variable
 from asymreinforce.analysis.findings import findings, question
 from asymreinforce.analysis.groups import Group, label, signed
 from asymreinforce.analysis.html import fill
 from asymreinforce.analysis.records import Arm, Experiment
-from asymreinforce.analysis.samples import Samples, Writer
+from asymreinforce.analysis.result_table import SPLIT_MARK, result_table
+from asymreinforce.analysis.results import RULE, Results
+from asymreinforce.analysis.samples import Prompt, Samples, Writer
+from asymreinforce.analysis.setting import setting
 from asymreinforce.analysis.untrusted import LONGEST
 
 PHASE_TRANSITION = "phase-transition"
@@ -19,12 +26,21 @@ ROLES = {"mu": "behaviour policy µ", "best": "best arm", "collapsed": "collapse
 
 
 class Key(NamedTuple):
-    """An entry of the legend: a piece of a group's line, and its name."""
+    """An entry of the legend: a piece of a group's line, and its name; `group` is its place."""
 
+    group: int
     name: str
     colour: str
     dashes: str
     width: float
+
+
+class Column(NamedTuple):
+    """Who wrote a column of samples, in words, and the command that shows all of its samples."""
+
+    role: str
+    words: str
+    command: str
 
 
 class FailedArm(NamedTuple):
@@ -36,39 +52,66 @@ class FailedArm(NamedTuple):
 
 
 def render(
-    experiment: Experiment, groups: Sequence[Group], drawings: Sequence[Drawing], samples: Samples
+    experiment: Experiment,
+    groups: Sequence[Group],
+    *,
+    found: Results,
+    drawings: Sequence[Drawing],
+    curves: Sequence[Curves],
+    samples: Samples,
 ) -> str:
     """Return the page. Everything that comes from files is escaped and made visible."""
-    from markupsafe import Markup
-
-    figures = {drawing.name: (drawing, Markup(inline_svg(drawing))) for drawing in drawings}
+    commands = Commands(experiment)
     return fill(
         "page.html.jinja",
         experiment=experiment,
         question=question(experiment, groups),
+        setting=setting(experiment, groups),
         findings=findings(experiment, groups),
-        transition=figures.pop(PHASE_TRANSITION, None),
-        curves=list(figures.values()),
-        legend=_legend(groups, styles(groups)),
-        table=arm_table(experiment),
-        failures=[_failed(arm) for arm in experiment.arms if arm.failure],
-        verdicts={arm.fate for arm in experiment.arms},
         samples=samples,
-        writers=[(ROLES[writer.role], _writer(writer)) for writer in samples.writers],
+        writers=[_column(writer, commands) for writer in samples.writers],
+        sample_commands=[
+            _of_prompt(prompt, samples.writers, commands) for prompt in samples.prompts
+        ],
         settings=setting_rows(experiment.shared),
+        report_command=commands.report,
         longest=LONGEST,
+        **results_and_curves(experiment, groups, found, drawings, curves),
+        table=arm_table(experiment, commands, run_intervals(experiment)),
+        results=result_table(found, commands),
     )
+
+
+def results_and_curves(
+    experiment: Experiment,
+    groups: Sequence[Group],
+    found: Results,
+    drawings: Sequence[Drawing],
+    curves: Sequence[Curves],
+) -> dict[str, Any]:
+    """Return the values of the parts that the page of one experiment and of two have in common."""
+    from markupsafe import Markup
+
+    of_groups = styles(groups)
+    transition = next((d for d in drawings if d.name == PHASE_TRANSITION), None)
+    return {
+        "transition": (transition, Markup(inline_svg(transition))) if transition else None,
+        "found": found,
+        "rule": RULE,
+        "split_mark": SPLIT_MARK,
+        "is_split": any(row.is_split for row in found.rows),
+        "verdicts": {arm.fate for arm in experiment.arms},
+        "failures": [_failed(arm) for arm in experiment.arms if arm.failure],
+        "curves": curves,
+        "curve_data": Markup(as_script(curve_data(experiment, groups, of_groups, curves))),
+        "legend": _legend(groups, of_groups),
+    }
 
 
 def _legend(groups: Sequence[Group], of_groups: Sequence[Style]) -> list[Key]:
     return [
-        Key(
-            label(of, groups),
-            variable(style.colour),
-            " ".join(f"{style.width * length:g}" for length in style.dashes),
-            style.width,
-        )
-        for of, style in zip(groups, of_groups, strict=True)
+        Key(rank, label(of, groups), variable(style.colour), dashes(style), style.width)
+        for rank, (of, style) in enumerate(zip(groups, of_groups, strict=True))
         if any(arm.checkpoints or arm.metrics for arm in of.arms)
     ]
 
@@ -78,11 +121,19 @@ def _failed(arm: Arm) -> FailedArm:
     return FailedArm(_name(arm), error[:LONGEST], log[-LONGEST:])
 
 
-def _writer(writer: Writer) -> str:
-    if writer.role == "mu":
-        return f"before training, accuracy {100 * writer.checkpoint.accuracy:.1f}%"
+def _column(writer: Writer, commands: Commands) -> Column:
     accuracy = f"accuracy {100 * writer.checkpoint.accuracy:.1f}%"
-    return f"{_name(writer.arm)}, step {writer.checkpoint.step}, {accuracy}"
+    words = f"before training, {accuracy}"
+    if writer.role != "mu":
+        words = f"{_name(writer.arm)}, step {writer.checkpoint.step}, {accuracy}"
+    command = commands.samples(writer.arm, step=writer.checkpoint.step)
+    return Column(ROLES[writer.role], words, command)
+
+
+def _of_prompt(prompt: Prompt, writers: Sequence[Writer], commands: Commands) -> list[str]:
+    return [
+        commands.samples(w.arm, step=w.checkpoint.step, prompt_id=prompt.prompt_id) for w in writers
+    ]
 
 
 def _name(arm: Arm) -> str:

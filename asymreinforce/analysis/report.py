@@ -1,17 +1,43 @@
-"""`asymrl report`: the page of an experiment, or of the theory benches in a directory."""
+"""`asymrl report`: the page of an experiment or of two, or of the theory benches in a directory."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from asymreinforce.analysis.bandit_page import holds_benches, render_benches
+from asymreinforce.analysis.compared_page import render_comparison
+from asymreinforce.analysis.curve_panels import Curves, read_curves
 from asymreinforce.analysis.experiment import read_experiment
 from asymreinforce.analysis.figures import draw_all, publish_figures
-from asymreinforce.analysis.groups import group
+from asymreinforce.analysis.groups import Group, group
 from asymreinforce.analysis.page import render
+from asymreinforce.analysis.pair import Pair, pair
+from asymreinforce.analysis.records import Experiment
+from asymreinforce.analysis.results import Results, results
 from asymreinforce.analysis.samples import read_samples
 from asymreinforce.data import files
 
 
-def write_report(directory: Path) -> Path:
+class Report(NamedTuple):
+    """An experiment as it is reported, read once for the terminal and for the page."""
+
+    experiment: Experiment
+    groups: Sequence[Group]
+    results: Results
+
+
+def read_report(directory: Path, *, against: str | None = None) -> Report:
+    """Read an experiment directory, and compare its groups with `against` or the default.
+
+    Raises `InputError` where there is nothing to report, a file is damaged, or no group has the
+    name.
+    """
+    experiment = read_experiment(directory)
+    groups = group(experiment)
+    return Report(experiment, groups, results(experiment, groups, against=against))
+
+
+def write_report(directory: Path, *, report: Report | None = None) -> Path:
     """Write `report.html` into a directory; return the page.
 
     An experiment directory gets `figures/*.{svg,png}` as well; a directory of theory benches, such
@@ -19,17 +45,37 @@ def write_report(directory: Path) -> Path:
     `InputError` where there is nothing to report or a file is damaged, and `StorageError` where the
     directory cannot be written.
     """
-    page = render_benches(directory) if holds_benches(directory) else _experiment(directory)
+    if report is None and holds_benches(directory):
+        page = render_benches(directory)
+    else:
+        page = _experiment(report or read_report(directory))
     path = directory / "report.html"
     files.publish_bytes(path, page.encode())
     return path
 
 
-def _experiment(directory: Path) -> str:
-    experiment = read_experiment(directory)
-    groups = group(experiment)
+def write_comparison(compared: Pair) -> Path:
+    """Write the page that compares two experiments, into the directory of the first."""
+    first, second = compared.experiments
+    curves = read_curves(compared.merged, compared.groups)
+    drawings = draw_all(compared.merged, compared.groups, curves)
+    path = first.directory / f"report-and-{second.name}.html"
+    files.publish_bytes(path, render_comparison(compared, drawings, curves).encode())
+    return path
+
+
+def read_pair(first: Path, second: Path) -> Pair:
+    """Read two experiments to compare; raises as `read_report` does."""
+    return pair(read_experiment(first), read_experiment(second))
+
+
+def _experiment(report: Report) -> str:
+    experiment, groups, found = report
     samples = read_samples(experiment, groups)
-    drawings = draw_all(experiment, groups)
-    page = render(experiment, groups, drawings, samples)
-    publish_figures(drawings, directory / "figures")
+    curves: list[Curves] = read_curves(experiment, groups)
+    drawings = draw_all(experiment, groups, curves)
+    page = render(
+        experiment, groups, found=found, drawings=drawings, curves=curves, samples=samples
+    )
+    publish_figures(drawings, experiment.directory / "figures")
     return page

@@ -30,6 +30,9 @@ STATUSES: tuple[Status, ...] = ("ok", "no_answer", "timeout", "error")
 UNJUDGED: tuple[Status, ...] = ("timeout", "error")
 """Statuses that say nothing about the completion: the grader failed, not the answer."""
 
+FEW_ROWS = 20_000
+"""Up to so many, handing columns to threads costs more than it saves."""
+
 
 class Contract(NamedTuple):
     """A named schema with a version; `key` columns together are unique within a shard."""
@@ -249,15 +252,14 @@ def read(path: Path, contract: Contract, *, columns: list[str] | None = None) ->
     Raises `InputError`, naming the file, where it is missing, truncated, of another contract or
     version, lacks a column, holds a null that the contract forbids, or repeats a key.
     """
-    label = read_label(path)
-    if label != contract.label:
-        raise InputError(
-            f"{path}: holds {label or 'no contract of this software'}, not {contract.label}; "
-            "point at a file of that contract, or make it again with this version"
-        )
     try:
-        rows = pq.read_table(path, columns=columns, page_checksum_verification=True)
+        # one opened file for its label and its rows: a report reads thousands of small ones
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            label = _label(file.schema_arrow)
+            _require_label(path, contract, label)
+            rows = file.read(columns=columns, use_threads=file.metadata.num_rows > FEW_ROWS)
     except (pa.ArrowException, OSError) as error:
+        _require_label(path, contract, read_label(path))
         raise InputError(f"{path}: damaged parquet ({error}); run its stage again") from error
     return check(contract, rows.replace_schema_metadata(None), where=str(path), columns=columns)
 
@@ -265,15 +267,26 @@ def read(path: Path, contract: Contract, *, columns: list[str] | None = None) ->
 def read_label(path: Path) -> str | None:
     """Return the contract that a parquet file says it holds, None where it says nothing."""
     try:
-        metadata = pq.read_schema(path).metadata or {}
+        return _label(pq.read_schema(path))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; run the stage that makes it") from None
     except (pa.ArrowException, OSError) as error:
         raise InputError(
             f"{path}: not readable as parquet ({error}); it may be truncated, make it again"
         ) from error
-    label = metadata.get(b"contract")
+
+
+def _label(schema: pa.Schema) -> str | None:
+    label = (schema.metadata or {}).get(b"contract")
     return label.decode(errors="replace") if label else None
+
+
+def _require_label(path: Path, contract: Contract, label: str | None) -> None:
+    if label != contract.label:
+        raise InputError(
+            f"{path}: holds {label or 'no contract of this software'}, not {contract.label}; "
+            "point at a file of that contract, or make it again with this version"
+        )
 
 
 def check(
@@ -297,7 +310,8 @@ def check(
 
 
 def _check_unique(rows: pa.Table, contract: Contract, *, where: str) -> None:
-    keys = rows.group_by(list(contract.key)).aggregate([([], "count_all")])
+    groups = rows.group_by(list(contract.key), use_threads=len(rows) > FEW_ROWS)
+    keys = groups.aggregate([([], "count_all")])
     if len(keys) == len(rows):
         return
     first = keys.filter(pc.greater(keys.column("count_all"), 1)).slice(0, 1).to_pylist()[0]

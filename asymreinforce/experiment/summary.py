@@ -5,12 +5,15 @@ Arms share prompts and evaluation seeds, so differences to mu are paired over pr
 
 import json
 import math
+from collections import defaultdict
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from asymreinforce.config import ExperimentConfig, RewardConfig
 from asymreinforce.data import contracts, files
@@ -21,6 +24,12 @@ from asymreinforce.rewards.scale import rewards
 from asymreinforce.rewards.tally import pass_at_k
 
 SUMMARY_PARQUET, SUMMARY_JSON, CURVES_PARQUET = "summary.parquet", "summary.json", "curves.parquet"
+READ = [
+    "prompt_id", "sample", "tokens", "finish_reason", "status", "logp", "score", "extracted_answer",
+]  # fmt: skip
+"""What is summed up of an evaluation: all but the texts."""
+
+READERS = 4
 STANDARD_ERRORS = 2.0
 PEAK_SHARE = 0.5
 
@@ -57,37 +66,48 @@ def standard_error(values_P: np.ndarray) -> float:
 
 def read_evaluation(path: Path, reward: RewardConfig) -> Evaluation:
     """Read a shard of evaluations into what is reported of it."""
-    rows = contracts.read(path, contracts.EVALUATIONS)
-    truncated_B = rows.column("finish_reason").to_numpy(zero_copy_only=False) == "length"
+    rows = contracts.read(path, contracts.EVALUATIONS, columns=READ)
+    truncated_B = pc.equal(rows.column("finish_reason"), "length").to_numpy()
     scale = rewards(
         score_B=rows.column("score").to_numpy(),
         status_B=rows.column("status").to_numpy(zero_copy_only=False),
         truncated_B=truncated_B,
         config=reward,
     )
-    prompt_B = rows.column("prompt_id").combine_chunks().dictionary_encode().indices.to_numpy()
+    prompt_B = _codes(rows.column("prompt_id"))
     count_P = np.bincount(prompt_B, weights=scale.kept_B)
     right_P = np.bincount(prompt_B, weights=scale.correct_B & scale.kept_B)
     judged = count_P > 0
     if not judged.any():
         raise InputError(f"{path}: no completion could be judged; check the task's grader")
     k = int(count_P[judged].min())
-    chances = [
-        pass_at_k(n=int(n), c=int(c), k=k)
-        for n, c in zip(count_P[judged], right_P[judged], strict=True)
-    ]
-    pairs = rows.select(["prompt_id", "extracted_answer"]).group_by("prompt_id")
-    distinct = pairs.aggregate([("extracted_answer", "count_distinct")])
+    groups, times = np.unique(
+        np.stack([count_P[judged], right_P[judged]], axis=1).astype(int), axis=0, return_counts=True
+    )
+    chances = [pass_at_k(n=n, c=c, k=k) for n, c in groups.tolist()]
     logps = rows.column("logp")
     return Evaluation(
         np.divide(right_P, count_P, out=np.full(len(count_P), np.nan), where=judged),
         k,
-        float(np.mean(chances)),
+        float(np.average(chances, weights=times)),
         None if logps.null_count else float(-np.mean(logps.to_numpy())),
-        float(np.mean(distinct.column("extracted_answer_count_distinct").to_numpy())),
+        _distinct(prompt_B, rows.column("extracted_answer")) / len(count_P),
         float(np.mean(rows.column("tokens").to_numpy())),
         float(truncated_B.mean()),
     )
+
+
+def _distinct(prompt_B: np.ndarray, values: pa.ChunkedArray) -> int:
+    """Count the distinct pairs of a prompt and a value; a null is none."""
+    is_there_B = values.is_valid().to_numpy(zero_copy_only=False)
+    code_B = _codes(values.drop_null())
+    return len(np.unique(prompt_B[is_there_B].astype(np.int64) * len(values) + code_B))
+
+
+def _codes(values: pa.ChunkedArray) -> np.ndarray:
+    """Number the distinct values."""
+    indices: np.ndarray = values.combine_chunks().dictionary_encode().indices.to_numpy()
+    return indices
 
 
 def verdict(
@@ -108,17 +128,16 @@ def verdict(
 
 def summarise(config: ExperimentConfig, evaluated: Sequence[Evaluated]) -> pa.Table:
     """Write `curves.parquet`, `summary.parquet` and `summary.json`; return the summary."""
-    read: dict[Path, Evaluation] = {}
+    read = _read(config, evaluated)
+    of_arm: dict[str, list[Evaluated]] = defaultdict(list)
     for item in evaluated:
-        path = item.store.directory / item.shard
-        if path not in read:
-            read[path] = read_evaluation(item.store.path(item.shard), config.reward)
+        of_arm[item.arm.name].append(item)
     arms = {item.arm.name: item.arm for item in evaluated}
     overrides = overrides_of(list(arms.values()))
     curves: list[dict[str, Any]] = []
     summary: list[dict[str, Any]] = []
     for name, arm in arms.items():
-        own = [item for item in evaluated if item.arm.name == name]
+        own = of_arm[name]
         of_step = {(item.split, item.step): read[item.store.directory / item.shard] for item in own}
         curves += [
             _curve_row(config, item, of_step[item.split, item.step])
@@ -136,6 +155,16 @@ def summarise(config: ExperimentConfig, evaluated: Sequence[Evaluated]) -> pa.Ta
     _publish(config.directory / SUMMARY_PARQUET, contracts.SUMMARY, table)
     files.publish_json(config.directory / SUMMARY_JSON, summary)
     return table
+
+
+def _read(config: ExperimentConfig, evaluated: Sequence[Evaluated]) -> dict[Path, Evaluation]:
+    """Read each evaluation once: they are small and many, and mu's is every arm's."""
+    paths = {item.store.directory / item.shard: item for item in evaluated}
+    with ThreadPoolExecutor(READERS) as pool:
+        found = pool.map(
+            lambda item: read_evaluation(item.store.path(item.shard), config.reward), paths.values()
+        )
+        return dict(zip(paths, found, strict=True))
 
 
 def _identity_columns(arm: Arm) -> dict[str, Any]:

@@ -52,13 +52,11 @@ def between_groups(
 
     Raises `InputError` where a group shares no seed with `against`.
     """
-    base = _accuracies(against)
     found = []
     for of in groups:
         if of is against:
             continue
-        own = _accuracies(of)
-        shared = {seeds: own[seeds] - base[seeds] for seeds in own.keys() & base.keys()}
+        shared = _differences(of, against)
         if not shared:
             raise InputError(
                 f"{label(of, groups)} and {label(against, groups)} have no seed in common; train "
@@ -114,6 +112,33 @@ def holm(p_values: Sequence[float]) -> list[float]:
         highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[index]))
         corrected[index] = highest
     return corrected
+
+
+def between_pairs(
+    pairs: Sequence[tuple[Group, Group]], *, names: Sequence[str], level: float = LEVEL
+) -> list[Comparison | None]:
+    """Compare the second of each pair with the first, over the seeds that both have.
+
+    None where they share no seed. All are corrected together.
+    """
+    shared = [_differences(second, first) for first, second in pairs]
+    found = [
+        _compared(name, name, values, level)
+        for name, values in zip(names, shared, strict=True)
+        if values
+    ]
+    corrected = iter(_corrected(found))
+    return [next(corrected) if values else None for values in shared]
+
+
+def share_a_seed(one: Group, other: Group) -> bool:
+    """Tell whether two groups can be compared: each has an evaluated arm of the same seeds."""
+    return bool(_differences(one, other))
+
+
+def _differences(of: Group, base: Group) -> dict[Seeds, float]:
+    own, other = _accuracies(of), _accuracies(base)
+    return {seeds: own[seeds] - other[seeds] for seeds in own.keys() & other.keys()}
 
 
 def _accuracies(of: Group) -> dict[Seeds, float]:

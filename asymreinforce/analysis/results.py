@@ -1,0 +1,143 @@
+"""What came out for each group of arms, and how surely: the numbers of the page and the terminal.
+
+The rule is fixed before looking: accuracy of the last step on the reported split, never the best.
+Differences are paired over seeds, with a t interval between training runs, and p-values of one
+table are corrected together (Holm). `statistics/` has the formulas and their sources.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from asymreinforce.analysis.groups import Group, label, mean
+from asymreinforce.analysis.records import Experiment
+from asymreinforce.analysis.statistics.comparison import (
+    Comparison,
+    against_behaviour,
+    between_groups,
+    share_a_seed,
+)
+from asymreinforce.analysis.statistics.intervals import Interval
+from asymreinforce.analysis.statistics.power import POWER, seeds_needed, smallest_difference
+from asymreinforce.errors import InputError
+
+RULE = (
+    "Fixed before looking: an arm's result is its accuracy at the last step, on prompts that chose "
+    "nothing, never at its best step."
+)
+DIFFERENCES = (0.01, 0.02, 0.05, 0.1)
+"""Differences, shares of 1, for which the number of seeds is told."""
+
+
+class Result(NamedTuple):
+    """A group of arms at the last step; accuracies are shares of 1."""
+
+    of: Group
+    name: str
+    accuracy: float | None
+    against_behaviour: Comparison | None
+    against: Comparison | None
+    """None for the group itself that the others are compared with, and where no seed is shared."""
+    fates: tuple[tuple[str, int], ...]
+
+    @property
+    def is_split(self) -> bool:
+        """Tell whether its seeds ended in two heaps, of which no interval speaks."""
+        ended = {fate for fate, _ in self.fates}
+        return "collapsed" in ended and len(ended & {"improved", "stable", "collapsed"}) > 1
+
+
+class Results(NamedTuple):
+    """Every group, in the order of the figures, and the one that they are compared with."""
+
+    rows: tuple[Result, ...]
+    against: str | None
+    power: str | None
+    """How many seeds a difference needs, in a sentence; None where no spread is known."""
+
+    @property
+    def behaviour_is_tested(self) -> bool:
+        """Tell whether any row has a difference to the behaviour policy."""
+        return any(row.against_behaviour for row in self.rows)
+
+
+def results(
+    experiment: Experiment, groups: Sequence[Group], *, against: str | None = None
+) -> Results:
+    """Compare every group with mu, and with the group `against` that its name tells.
+
+    By default that is the group whose baseline is nearest to 0, which no outcome has chosen. Raises
+    `InputError` where no evaluated group has the name.
+    """
+    base = _find(groups, against) if against is not None else _nearest_to_zero(groups)
+    to_mu = {item.arm: item for item in against_behaviour(groups)}
+    to_base: dict[str, Comparison] = {}
+    if base:
+        others = [of for of in groups if of is base or share_a_seed(of, base)]
+        # names tell the groups apart among all, so the comparisons are renamed after them
+        names = [label(of, groups) for of in others if of is not base]
+        compared = between_groups(others, against=base)
+        to_base = {
+            name: item._replace(arm=name, against=label(base, groups))
+            for name, item in zip(names, compared, strict=True)
+        }
+    rows = tuple(
+        Result(
+            of=of,
+            name=(name := label(of, groups)),
+            accuracy=mean(of.accuracies) if of.accuracies else None,
+            against_behaviour=to_mu.get(name),
+            against=to_base.get(name),
+            fates=tuple(Counter(arm.fate for arm in of.arms).most_common()),
+        )
+        for of in groups
+    )
+    return Results(rows, label(base, groups) if base and len(rows) > 1 else None, _power(rows))
+
+
+def _find(groups: Sequence[Group], name: str) -> Group:
+    wanted = name.strip().replace("−", "-").lstrip("+")
+    evaluated = {label(of, groups): of for of in groups if of.accuracies}
+    for own, of in evaluated.items():
+        if own.replace("−", "-").lstrip("+") == wanted:
+            return of
+    known = ", ".join(list(evaluated)[:20]) or "none"
+    raise InputError(f"no evaluated arm is called {name!r}; compare with one of: {known}")
+
+
+def _nearest_to_zero(groups: Sequence[Group]) -> Group | None:
+    evaluated = [of for of in groups if of.accuracies]
+    swept = [of for of in evaluated if of.baseline is not None]
+    return min(swept, key=lambda of: abs(of.baseline or 0.0), default=next(iter(evaluated), None))
+
+
+def spread(interval: Interval) -> float:
+    """Return the standard deviation between the runs under a t interval."""
+    from scipy import stats
+
+    edge = float(stats.t.ppf((1 + interval.level) / 2, interval.df))
+    return float((interval.high - interval.low) / 2 / edge * interval.replicates**0.5)
+
+
+def _power(rows: Sequence[Result]) -> str | None:
+    """Say how many seeds a difference needs, at the median spread of the differences that are."""
+    found = [row.against or row.against_behaviour for row in rows if not row.is_split]
+    intervals = [item.interval for item in found if item and item.interval]
+    deviations = sorted(spread(interval) for interval in intervals)
+    if not deviations or (deviation := deviations[len(deviations) // 2]) <= 0:
+        return None
+    needed = ", ".join(f"{_seeds(d, deviation)} for {100 * d:g}" for d in DIFFERENCES)
+    seeds = max(interval.replicates for interval in intervals)
+    least = smallest_difference(deviation=deviation, seeds=seeds)
+    return (
+        f"Seeds that a difference needs, in points, with power {POWER:g}: {needed}. These {seeds} "
+        f"find {100 * least:.1f} or more (a standard deviation of {100 * deviation:.1f} between "
+        "seeds, the median of these differences)."
+    )
+
+
+def _seeds(difference: float, deviation: float) -> str:
+    try:
+        return str(seeds_needed(difference=difference, deviation=deviation))
+    except InputError:
+        return "over 10,000"

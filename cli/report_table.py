@@ -1,0 +1,145 @@
+"""What `asymrl report` prints: results with intervals, narrow enough for 80 columns."""
+
+from typing import TYPE_CHECKING
+
+from asymreinforce.analysis.untrusted import visible
+
+if TYPE_CHECKING:
+    from rich.table import Table
+    from rich.text import Text
+
+    from asymreinforce.analysis.pair import Pair
+    from asymreinforce.analysis.report import Report
+    from asymreinforce.analysis.statistics.comparison import Comparison
+
+LONGEST_NAME = 40
+STYLES = {"improved": "green", "collapsed": "red", "stable": "yellow", "failed": "red"}
+
+
+def print_results(report: "Report") -> None:
+    """Print a row a setting: mean accuracy, against mu, and against the setting compared with."""
+    from rich.console import Console
+
+    from asymreinforce.analysis.results import RULE
+
+    console = Console(highlight=False)
+    console.print(results_table(report))
+    against = report.results.against
+    lines = [
+        RULE,
+        _what_varied([row.against_behaviour for row in report.results.rows]),
+        f"Every setting is compared with {against}; --against takes another." if against else None,
+        report.results.power,
+    ]
+    if any(row.is_split for row in report.results.rows):
+        lines.append("‡ Some seeds collapsed and some did not: no interval holds there.")
+    for line in filter(None, lines):
+        console.print(_text(line, style="dim"))
+
+
+def results_table(report: "Report") -> "Table":
+    """Make the table."""
+    from rich.text import Text
+
+    from asymreinforce.analysis.result_table import SPLIT_MARK, p_text
+
+    split = report.experiment.split.replace("_", "-")
+    against = report.results.against
+    table = _table(f"{split} accuracy, %, at the last step; differences with 95% intervals")
+    table.add_column("setting", overflow="fold", max_width=LONGEST_NAME, style="bold")
+    for name in ("n", "mean", "against µ"):
+        table.add_column(name, justify="right", no_wrap=True)
+    if against is not None:
+        table.add_column(_text(f"against {against}"), justify="right", overflow="ellipsis")
+        table.add_column("p", justify="right", no_wrap=True)
+    table.add_column("ended", no_wrap=True)
+    for row in report.results.rows:
+        cells: list[str | Text] = [
+            _text(row.name),
+            str(len(row.of.arms)),
+            "—" if row.accuracy is None else f"{100 * row.accuracy:.1f}",
+            _difference(row.against_behaviour),
+        ]
+        if against is not None:
+            p = row.against.p_holm if row.against else None
+            cells += [_difference(row.against), p_text(p) if row.against else ""]
+        mark = f" {SPLIT_MARK}" if row.is_split else ""
+        table.add_row(*cells, _fates(row.fates) + _text(mark))
+    return table
+
+
+def print_pair(compared: "Pair") -> None:
+    """Print a row a setting that both experiments have: the second minus the first."""
+    from rich.console import Console
+
+    from asymreinforce.analysis.result_table import p_text
+
+    first, second = (experiment.name for experiment in compared.experiments)
+    console = Console(highlight=False)
+    table = _table("accuracy, %, at the last step; the second minus the first, 95% interval")
+    table.add_column("setting", overflow="fold", max_width=LONGEST_NAME, style="bold")
+    for name in (first, second):
+        table.add_column(_text(name), justify="right", overflow="ellipsis")
+    table.add_column("difference", justify="right", no_wrap=True)
+    table.add_column("p", justify="right", no_wrap=True)
+    for twin in compared.twins:
+        accuracies = ("—" if a is None else f"{100 * a:.1f}" for a in twin.accuracies)
+        p = twin.comparison.p_holm if twin.comparison else None
+        table.add_row(_text(twin.name), *accuracies, _difference(twin.comparison), p_text(p))
+    if compared.twins:
+        console.print(table)
+    else:
+        console.print("no setting is in both experiments")
+    for item in compared.differences:
+        console.print(_text(f"{item.key}: {item.first} | {item.second}", style="dim"))
+    if varied := _what_varied([twin.comparison for twin in compared.twins]):
+        console.print(_text(varied, style="dim"))
+
+
+def _table(title: str) -> "Table":
+    from rich import box
+    from rich.table import Table
+
+    return Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
+
+
+def _difference(comparison: "Comparison | None") -> str:
+    from asymreinforce.analysis.arm_table import bracketed
+    from asymreinforce.analysis.result_table import points
+
+    if comparison is None:
+        return "—"
+    interval = f" {bracketed(comparison.interval)}" if comparison.interval else ""
+    return points(comparison.difference) + interval
+
+
+def _what_varied(comparisons: "list[Comparison | None]") -> str | None:
+    """Say what lay between the runs under the intervals, and what they are silent about."""
+    found = {item.interval.varied for item in comparisons if item and item.interval}
+    if not found:
+        return None
+    words = "; ".join(", ".join(varied) or "nothing" for varied in sorted(found))
+    return (
+        f"Intervals: paired t over seeds, between which varied: {words}. p is for the differences "
+        "of one column together (Holm)."
+    )
+
+
+def _fates(fates: tuple[tuple[str, int], ...]) -> "Text":
+    from rich.text import Text
+
+    from asymreinforce.analysis.arm_table import VERDICT_MARKS
+
+    if len(fates) == 1:
+        fate, _ = fates[0]
+        return Text(visible(fate), style=STYLES.get(fate, ""))
+    marks = (
+        (f"{count} {VERDICT_MARKS.get(fate, fate)} ", STYLES.get(fate, "")) for fate, count in fates
+    )
+    return Text.assemble(*marks)
+
+
+def _text(content: str, *, style: str = "") -> "Text":
+    from rich.text import Text
+
+    return Text(visible(content), style=style)

@@ -1,0 +1,48 @@
+"""`asymrl report`, and the report that ends a sweep."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from asymreinforce.errors import ConfigError
+
+if TYPE_CHECKING:
+    from asymreinforce.config import ExperimentConfig
+
+
+def run_report(directory: Path, other: Path | None, *, against: str | None) -> None:
+    """Print results and write the page, of one experiment or of two.
+
+    Raises `InputError` where there is nothing to report or no setting is called `against`.
+    """
+    from asymreinforce.analysis.bandit_page import holds_benches
+    from asymreinforce.analysis.report import read_pair, read_report, write_comparison, write_report
+    from cli.report_table import print_pair, print_results
+
+    if other is not None:
+        if against is not None:
+            raise ConfigError("--against compares within one experiment; leave it out with two")
+        compared = read_pair(directory, other)
+        print_pair(compared)
+        _say(write_comparison(compared))
+        return
+    if holds_benches(directory):
+        _say(write_report(directory))
+        return
+    found = read_report(directory, against=against)
+    print_results(found)
+    _say(write_report(directory, report=found))
+
+
+def report_sweep(config: "ExperimentConfig") -> None:
+    """Write the page of a sweep, and send summary and figures to its tracker."""
+    from asymreinforce.analysis.report import write_report
+    from asymreinforce.tracking import track_report
+
+    _say(write_report(config.directory))
+    track_report(config)
+
+
+def _say(page: Path) -> None:
+    typer.echo(f"report: {page}", err=True)

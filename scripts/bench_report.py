@@ -1,0 +1,226 @@
+"""Measure the summary and the report page of a large experiment: a hundred settings of three seeds.
+
+    python scripts/bench_report.py [--settings 100 --seeds 3 --prompts 400 --samples 2] [--keep DIR]
+
+The directory is made up, but through the real store and contracts: a plan, a manifest and receipts
+for every stage, an evaluation of every checkpoint, metrics of every tenth step. `summarise` and
+`write_report` then read it as they would read a sweep's.
+"""
+
+import argparse
+import math
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from asymreinforce.analysis.report import write_report
+from asymreinforce.config import ExperimentConfig, Split
+from asymreinforce.data import contracts, files
+from asymreinforce.data.store import Store
+from asymreinforce.experiment.arms import Arm
+from asymreinforce.experiment.evaluation import Evaluated
+from asymreinforce.experiment.summary import summarise
+
+STEPS = tuple(range(0, 301, 30))
+DIAGNOSTICS_EVERY = 10
+BEHAVIOUR = 0.4
+TRAIN_PROMPTS = 50
+MOST_SECONDS, MOST_MEGABYTES = 10.0, 10.0
+
+
+class Size(NamedTuple):
+    """How large an experiment to make up."""
+
+    settings: int
+    seeds: int
+    prompts: int
+    samples: int
+
+
+def make(directory: Path, size: Size) -> list[Evaluated]:
+    """Write the experiment; return what is evaluated of it, as a sweep hands it to `summarise`."""
+    base = configuration(directory)
+    prompts = Store(directory / "prompts", {"stage": "prompts"})
+    ids = {"held_out": _ids("h", size.prompts), "train": _ids("t", TRAIN_PROMPTS)}
+    names = [f"{split}.parquet" for split in ids]
+    prompts.plan(names)
+    for name, of_split in zip(names, ids.values(), strict=True):
+        publish(prompts, name, contracts.PROMPTS, _questions(of_split))
+    prompts.close()
+    stores = {
+        split: Store(directory / "evaluations", {"stage": "evaluations", "split": split})
+        for split in ids
+    }
+    found = []
+    baselines = np.linspace(-0.5, 0.49, size.settings).round(3).tolist()
+    for baseline in baselines:
+        for seed in range(size.seeds):
+            config = base.model_copy(update={"baseline": baseline, "seed": seed})
+            found += list(_arm(config, stores, ids, size))
+    for split, store in stores.items():
+        store.plan(dict.fromkeys(item.shard for item in found if item.split == split))
+        store.close()
+    return found
+
+
+def _arm(
+    config: ExperimentConfig, stores: dict[str, Store], ids: dict[str, list[str]], size: Size
+) -> Iterator[Evaluated]:
+    """Publish an arm's metrics and the evaluations of its checkpoints."""
+    store = Store(
+        config.directory / "train",
+        {"stage": "train", "baseline": config.baseline, "seed": config.seed},
+    )
+    shards = [f"metrics/step-{step:06d}.parquet" for step in STEPS[1:]]
+    store.plan(shards)
+    files.publish_json(store.directory / "config.json", config.model_dump(mode="json"))
+    for last, name in zip(STEPS[1:], shards, strict=True):
+        first = 0 if last == STEPS[1] else last - STEPS[1] + DIAGNOSTICS_EVERY
+        steps = np.arange(first, last + 1, DIAGNOSTICS_EVERY)
+        publish(store, name, contracts.METRICS, _metrics(config.baseline, steps))
+    store.close({"steps": STEPS[-1]})
+    store.record({"seconds": 20.0})
+    arm = Arm(store, config)
+    for split, evaluations in stores.items():
+        named: Split = "train" if split == "train" else "held_out"
+        for step in STEPS:
+            shard = f"{store.hash}-{step}.parquet" if step else "mu.parquet"
+            if not (evaluations.directory / shard).exists():
+                rows = _evaluation(config, step, ids[split], size.samples)
+                publish(evaluations, shard, contracts.EVALUATIONS, rows)
+            yield Evaluated(arm, named, step, evaluations, shard, config, Path())
+
+
+def publish(store: Store, name: str, contract: contracts.Contract, columns: dict[str, Any]) -> None:
+    """Publish rows of a contract as a shard of a store."""
+    rows: pa.Table = contracts.table(contract, columns)
+
+    def write(path: Path) -> None:
+        contracts.write(path, contract, rows, identity=store.hash)
+
+    store.publish(name, write)
+
+
+def configuration(directory: Path) -> ExperimentConfig:
+    """Return a small valid configuration whose experiment is this directory."""
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    from tests import made
+
+    config = made.config(directory.parent, policy="embedded")
+    return config.model_copy(update={"name": directory.name})
+
+
+def _ids(letter: str, count: int) -> list[str]:
+    return [f"{letter}{number:05d}" for number in range(count)]
+
+
+def _questions(ids: list[str]) -> dict[str, Any]:
+    return {
+        "prompt_id": ids,
+        "question": [f"Ball under {len(id_)} Swaps: 4-3 5-4 3-1 3-2 =" for id_ in ids],
+        "gold_answer": ["1" for _ in ids],
+    }
+
+
+def _metrics(baseline: float, steps: np.ndarray) -> dict[str, Any]:
+    drift = np.expm1((0.004 + 0.03 * max(0.0, baseline + 0.1)) * steps)
+    return {
+        "step": steps,
+        "sequences": np.full(len(steps), 128),
+        "skipped_sequences": np.zeros(len(steps), int),
+        "loss": -0.1 * drift,
+        "grad_norm": 1 + drift,
+        "slice_logp_correct": -1.2 - (1 + baseline) * drift,
+        "slice_logp_incorrect": -2 - 3 * (1.2 + baseline) * drift,
+        "token_entropy": 0.5 * np.exp(-0.3 * drift),
+        "kl": 2 * drift,
+        "ess": 1 / (1 + drift),
+    }
+
+
+def _accuracy(config: ExperimentConfig, step: int) -> float:
+    share = step / STEPS[-1]
+    last = 0.9 + 0.3 * config.baseline if config.baseline < 0 else 0.25
+    luck = 0.02 * math.sin(37 * config.seed + 100 * config.baseline)
+    return BEHAVIOUR + share * (last - BEHAVIOUR + luck)
+
+
+def _evaluation(
+    config: ExperimentConfig, step: int, ids: list[str], samples: int
+) -> dict[str, Any]:
+    seed = [round(1000 * (config.baseline + 1)), config.seed, step]
+    generator = np.random.default_rng(seed if step else 0)
+    rows = len(ids) * samples
+    right = generator.random(rows) < _accuracy(config, step)
+    answers = np.where(right, "1", generator.integers(2, 6, rows).astype(str)).tolist()
+    return {
+        "prompt_id": np.repeat(ids, samples),
+        "sample": np.tile(np.arange(samples), len(ids)),
+        "tokens": generator.integers(3, 13, rows),
+        "finish_reason": ["stop"] * rows,
+        "text": [f" Steps: 4 5 5 3 1 Answer: {answer}" for answer in answers],
+        "status": ["ok"] * rows,
+        "logp": -generator.exponential(2.0, rows),
+        "score": right.astype(float),
+        "extracted_answer": answers,
+    }
+
+
+class Cost(NamedTuple):
+    """What a call took."""
+
+    seconds: float
+    cpu_seconds: float
+
+
+def timed(call: Callable[[], Any]) -> Cost:
+    """Return what a call took on the clock, and in CPU time with that of its processes."""
+    clock, cpu = time.perf_counter(), _cpu()
+    call()
+    return Cost(time.perf_counter() - clock, _cpu() - cpu)
+
+
+def _cpu() -> float:
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
+def main() -> None:
+    """Make the directory, measure, and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    for name, default in (("settings", 100), ("seeds", 3), ("prompts", 400), ("samples", 2)):
+        parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--keep", type=Path, help="make it here, and leave it")
+    wanted = vars(parser.parse_args())
+    keep = wanted.pop("keep")
+    size = Size(**wanted)
+    with tempfile.TemporaryDirectory() as temporary:
+        directory = (keep or Path(temporary)) / "large"
+        made = timed(lambda: evaluated.extend(make(directory, size)))
+        print(
+            f"{size.settings} settings of {size.seeds} seeds, {len(STEPS)} checkpoints, "
+            f"{size.prompts} prompts of {size.samples} samples; made in {made.seconds:.0f} s"
+        )
+        summary = timed(lambda: summarise(evaluated[0].config, evaluated))
+        page = timed(lambda: write_report(directory))
+        megabytes = (directory / "report.html").stat().st_size / 1e6
+    print("\n| step | s | CPU s |\n| --- | --- | --- |")
+    for name, cost in (("summary", summary), ("report", page)):
+        print(f"| {name} | {cost.seconds:.1f} | {cost.cpu_seconds:.1f} |")
+    seconds = summary.cpu_seconds + page.cpu_seconds
+    print(f"\n{seconds:.1f} CPU s in all, page {megabytes:.2f} MB")
+    if seconds > MOST_SECONDS or megabytes > MOST_MEGABYTES:
+        raise SystemExit(f"more than {MOST_SECONDS:g} s or {MOST_MEGABYTES:g} MB")
+
+
+evaluated: list[Evaluated] = []
+
+if __name__ == "__main__":
+    main()
