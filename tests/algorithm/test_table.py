@@ -5,7 +5,7 @@ import torch
 
 from asymreinforce.algorithm.aggregation import sequence_weights
 from asymreinforce.algorithm.standardised import standardised
-from asymreinforce.algorithm.table import OBJECTIVES, Ratio, identity, linear, objective_of
+from asymreinforce.algorithm.table import OBJECTIVES, Linear, Ratio, identity, objective_of
 from asymreinforce.config import AlgorithmConfig
 from asymreinforce.errors import ConfigError
 
@@ -47,10 +47,13 @@ def test_what_needs_behaviour_log_probabilities_says_so() -> None:
     assert without == ["asymre", "reinforce", "rloo", "positives_only", "opmd_mean"]
 
 
-def test_a_ratio_objective_is_not_a_linear_one() -> None:
+def test_each_objective_has_one_of_two_kinds_and_keeps_it_when_its_options_are_bound() -> None:
+    for name, found in OBJECTIVES.items():
+        reference = found.reference or "group_mean"
+        bound = objective_of(AlgorithmConfig(name=name), baseline_reference=reference)
+        assert type(bound) is type(found)
     assert isinstance(OBJECTIVES["topr"], Ratio)
-    with pytest.raises(ConfigError, match=r"algorithm\.name=topr"):
-        linear(AlgorithmConfig(name="topr"), baseline_reference="zero")
+    assert isinstance(OBJECTIVES["rloo"], Linear)
 
 
 def test_the_weights_of_a_sequence_by_each_aggregation() -> None:
