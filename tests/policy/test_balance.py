@@ -18,9 +18,7 @@ from tests.policy import naive
 COST = Cost(token=3.0, scored=2.0, pair=0.1)
 
 
-def shares(
-    sequences: Sequences, *, ranks: int, tokens: int, cost: Cost = COST
-) -> list[list[Row]]:
+def shares(sequences: Sequences, *, ranks: int, tokens: int, cost: Cost = COST) -> list[list[Row]]:
     return [
         share(sequences, number=number, count=ranks, tokens=tokens, cost=cost)
         for number in range(ranks)
