@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.data.store import hash_of
+from asymreinforce.errors import ConfigError
 from asymreinforce.policy.head import WORKSPACE
 from asymreinforce.policy.shape import Shape, shape_of
 from asymreinforce.policy.trainer import TOKENS
@@ -148,6 +149,11 @@ class Plan(NamedTuple):
 def plan(arms: Sequence[ExperimentConfig]) -> Plan:
     """Plan the arms of a sweep, the first of which speaks for what they share."""
     config = arms[0]
+    if config.is_foreign:
+        raise ConfigError(
+            "source.path is set: a plan is of rollouts that are to be generated; 'asymrl import' "
+            "says what imported ones hold"
+        )
     prompts = prompts_of(config.task)
     train = prompts["train"]
     schedule = _schedule(config, train)
