@@ -38,7 +38,7 @@ def run(function: Callable[..., Any], *arguments: Any, **settings: str) -> int:
     """Run in a child with environment variables; return its exit code, -9 where it was killed."""
     process = FORKSERVER.Process(target=_run, args=(function, arguments, settings))
     process.start()
-    process.join(120)
+    process.join(600)
     assert process.exitcode is not None, "the child hangs"
     return process.exitcode
 
