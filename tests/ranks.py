@@ -10,6 +10,8 @@ import torch
 from asymreinforce.policy.ranks import joined
 from tests.killing import FORKSERVER
 
+SECONDS = 120
+
 
 def together(function: Callable[..., Any], *arguments: Any, nodes_apart: bool = False) -> Any:
     """Call `function(ranks, ...)` in two ranks over gloo; return what the first one returned.
@@ -19,22 +21,23 @@ def together(function: Callable[..., Any], *arguments: Any, nodes_apart: bool = 
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    results = FORKSERVER.SimpleQueue()
+    receiver, sender = FORKSERVER.Pipe(duplex=False)
     processes = [
         FORKSERVER.Process(
-            target=_run, args=(number, port, nodes_apart, results, function, arguments)
+            target=_run, args=(number, port, nodes_apart, sender, function, arguments)
         )
         for number in range(2)
     ]
     for process in processes:
         process.start()
-    found = results.get() if _ended(processes[0]) == 0 else None
+    sender.close()  # the ranks' copies are left, and the first one's alone is used
+    found = receiver.recv() if receiver.poll(SECONDS) else None
     assert [_ended(process) for process in processes] == [0, 0]
     return found
 
 
 def _ended(process: Any) -> int | None:
-    process.join(120)
+    process.join(SECONDS)
     code: int | None = process.exitcode
     if code is None:
         process.kill()
@@ -45,7 +48,7 @@ def _run(
     number: int,
     port: int,
     nodes_apart: bool,
-    results: Any,
+    sender: Any,
     function: Callable[..., Any],
     arguments: tuple[Any, ...],
 ) -> None:
@@ -56,4 +59,4 @@ def _run(
     with joined("cpu", nodes_apart=nodes_apart) as ranks:
         found = function(ranks, *arguments)
         if ranks.is_first:
-            results.put(found)
+            sender.send(found)

@@ -95,8 +95,9 @@ def joined(device: str, *, nodes_apart: bool = False) -> Iterator[Ranks]:
 def _take_device(number: int, needed: int) -> None:
     found = torch.cuda.device_count()
     if found < needed:
+        fix = f"train.processes={found}" if found else "train.device=cpu"
         raise ConfigError(
-            f"train.processes={needed}, but this machine shows {found} CUDA devices; "
-            f"use train.processes={max(1, found)}, or train.device=cpu"
+            f"train.processes={needed} needs as many CUDA devices, and {found} are shown on this "
+            f"machine; use {fix}"
         )
     torch.cuda.set_device(number)

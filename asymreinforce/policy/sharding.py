@@ -15,6 +15,7 @@ be read by any number of ranks.
 """
 
 import contextlib
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -129,7 +130,9 @@ def read_shards(directory: Path, tensors: dict[str, Tensor], ranks: Ranks) -> No
     from torch.distributed.checkpoint.state_dict_loader import load
 
     reader = HuggingFaceStorageReader(str(directory))
-    load(tensors, storage_reader=reader, no_dist=ranks.mesh is None)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "torch.distributed is disabled")  # as is meant, alone
+        load(tensors, storage_reader=reader, no_dist=ranks.mesh is None)
 
 
 def _sharded(module: nn.Module) -> Iterator[FSDPModule]:

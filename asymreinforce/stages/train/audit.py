@@ -27,14 +27,18 @@ def audit_start(
     behaviour = scored.behaviour(rollouts=config.train.audit_rollouts)
     if not behaviour.logps:
         say("mismatch audit: skipped, these rollouts have no log-probabilities")
-        files.publish_json(store.directory / NAME, {"rollouts": 0})
+        if trainer.ranks.is_first:
+            files.publish_json(store.directory / NAME, {"rollouts": 0})
         return
-    found, traces = audit(
-        trainer.scorer,
-        Sequences(behaviour.prompts, behaviour.completions),
-        behaviour.logps,
-        tokens=trainer.tokens_per_micro_batch,
-    )
+    with trainer.scoring():
+        found, traces = audit(
+            trainer.scorer,
+            Sequences(behaviour.prompts, behaviour.completions),
+            behaviour.logps,
+            tokens=trainer.tokens_per_micro_batch,
+        )
+    if not trainer.ranks.is_first:
+        return
     named = causes(found, traces)
     report = {**found._asdict(), "causes": named}
     files.publish_json(store.directory / NAME, report)
