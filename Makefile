@@ -17,7 +17,7 @@ export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 endif
 TORCH_BACKEND := $(if $(filter cpu,$(EXTRA)),$(if $(UV_FIND_LINKS),,--torch-backend=cpu),)
 
-.PHONY: help install demo test check bench figures clean
+.PHONY: help install demo test test-page check bench figures clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,10 @@ demo: install ## Run the sweep over baselines on the embedded default, and its r
 test: install ## Run all tests, with the real vLLM on CPU
 	$(BIN)/python -m pytest -q
 
+test-page: install ## Look at the report page in headless Chromium, which apt-get installs where it can
+	test -x /usr/bin/chromium || { apt-get update && apt-get install --yes chromium; }
+	$(BIN)/python -m pytest -q -m browser
+
 check: install ## Run ruff and mypy --strict
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -49,6 +53,7 @@ bench: $(VENV)/.installed-bench ## Measure each stage on this machine, side by s
 	$(BIN)/python scripts/bench_engines.py
 	$(BIN)/python scripts/bench_memory.py
 	$(BIN)/python scripts/bench_bandit.py
+	$(BIN)/python scripts/bench_report.py
 
 $(VENV)/.installed-bench: $(VENV)/.installed-$(EXTRA)
 	$(BIN)/uv pip install --quiet --python $(BIN)/python $(TORCH_BACKEND) \

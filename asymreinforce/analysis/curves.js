@@ -6,6 +6,7 @@ const MOST_NAMES = 8;
 const LONGEST_NAME = 11;
 const NAME_ROOM = 12;
 const LETTER = 7.2;
+const svgNamespace = document.querySelector("svg")?.namespaceURI;
 const curveData = document.getElementById("curve-data");
 
 if (curveData) drawCurves(JSON.parse(curveData.textContent));
@@ -286,7 +287,7 @@ function number(value) {
 }
 
 function element(name, attributes, text) {
-  const made = document.createElementNS("http://www.w3.org/2000/svg", name);
+  const made = document.createElementNS(svgNamespace, name);
   for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
   if (text !== undefined) made.textContent = text;
   return made;

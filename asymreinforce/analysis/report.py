@@ -59,7 +59,7 @@ def write_comparison(compared: Pair) -> Path:
     first, second = compared.experiments
     curves = read_curves(compared.merged, compared.groups)
     drawings = draw_all(compared.merged, compared.groups, curves)
-    path = first.directory / f"report-and-{second.name}.html"
+    path = first.directory / f"report-and-{second.directory.resolve().name}.html"
     files.publish_bytes(path, render_comparison(compared, drawings, curves).encode())
     return path
 

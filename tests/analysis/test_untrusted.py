@@ -68,13 +68,30 @@ def test_ten_megabytes_are_shown_in_a_moment() -> None:
     assert time.perf_counter() - start < 0.5
 
 
+def scripts_of(elements: Elements) -> list[str | None]:
+    """The types of the page's scripts: its data, which nothing runs, and its one own script."""
+    return [attributes.get("type") for tag, attributes in elements.tags if tag == "script"]
+
+
+def test_a_hostile_setting_in_the_data_of_the_curves_ends_no_script(tmp_path: Path) -> None:
+    hostile = "</script><script>alert(1)</script><!--\u2028"
+    arms = [MadeUpArm(-0.3, 0, overrides=(("optim.lr", value),)) for value in (1e-4, hostile)]
+    make_experiment(tmp_path, arms, metric_files=1)
+    page = write_report(tmp_path).read_text()
+    assert scripts_of(Elements(page)) == ["application/json", None]
+    data = page.split('id="curve-data">')[1].split("</script>")[0]
+    assert not set("<>&\u2028") & set(data)
+    names = [group["name"] for group in json.loads(data)["groups"]]
+    assert f"−0.3, lr={visible(hostile)}" in names
+
+
 @pytest.mark.parametrize("text", HOSTILE)
 def test_hostile_samples_are_text_on_the_page(tmp_path: Path, text: str) -> None:
     make_experiment(tmp_path, sweep([-0.3, 0.3], seeds=[0]), text=text, metric_files=1)
     page = write_report(tmp_path).read_bytes().decode()
     elements = Elements(page)
     assert elements.text.count(visible(text)) >= 20 * 3
-    assert [tag for tag, _ in elements.tags].count("script") == 1
+    assert scripts_of(elements) == ["application/json", None]
     assert not [tag for tag, attributes in elements.tags if tag == "img" or "onerror" in attributes]
     assert all(character.isprintable() or character in "\n\t" for character in page)
 
@@ -97,7 +114,7 @@ def test_hostile_settings_and_failures_are_text_on_the_page(tmp_path: Path) -> N
     failure = tmp_path / "train" / broken.id / "failure.json"
     failure.write_text('{"error": "\\ud800 </pre><script>", "log": "\\u001b[31m\\udc00"}')
     elements = Elements(write_report(tmp_path).read_text())
-    assert [tag for tag, _ in elements.tags].count("script") == 1
+    assert scripts_of(elements) == ["application/json", None]
     assert "\\ud800 </pre><script>" in elements.text
     assert "\\x1b[31m\\udc00" in elements.text
 

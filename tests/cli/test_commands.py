@@ -16,7 +16,17 @@ COMMANDS = list(CALLBACKS)
 
 
 def test_the_help_names_every_command_of_the_issue() -> None:
-    expected = ["init", "generate", "score", "train", "evaluate", "sweep", "report", "env"]
+    expected = [
+        "init",
+        "generate",
+        "score",
+        "train",
+        "evaluate",
+        "sweep",
+        "report",
+        "samples",
+        "env",
+    ]
     assert set(expected) <= set(COMMANDS)
     outcome = asymrl("--help")
     assert outcome.code == 0

@@ -1,12 +1,15 @@
 """Metrics are always in local files; wandb mirrors them where it is asked to."""
 
+import json
 from pathlib import Path
 
 import pytest
 
+from asymreinforce.analysis.report import write_report
 from asymreinforce.data import contracts
-from asymreinforce.tracking import tracker
+from asymreinforce.tracking import track_report, tracker
 from tests import made
+from tests.analysis.made_up import make_experiment, sweep
 from tests.cli.commands import Outcome, only, tiny
 
 
@@ -41,3 +44,32 @@ def test_wandb_offline_writes_below_the_experiment(
     again = tiny("train", swept, "seed=7", "tracker=none")
     assert "complete" in again.err  # a tracker changes nothing about an arm
     assert only(swept / "cups/rollouts").is_complete()
+
+
+def test_a_sweep_is_a_group_with_its_summary_figures_and_page_as_one_more_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    directory = make_experiment(tmp_path / "runs" / "small", sweep([-0.3, 0.3]), metric_files=1)
+    write_report(directory)
+    tracked = {"tracker__name": "wandb", "tracker__mode": "offline"}
+    config = made.config(tmp_path / "runs", policy="embedded", **tracked)
+    track_report(config)
+    (record,) = (directory / "wandb").rglob("*.wandb")
+    found = record.read_bytes()
+    for words in (b"small summary", b"summary", b"figures/phase-transition", b"report"):
+        assert words in found
+    media = {path.name for path in record.parent.rglob("*.*") if "media" in path.parts}
+    assert sum(name.endswith(".png") for name in media) == 10
+    assert sum(name.startswith("summary") and name.endswith(".json") for name in media) == 1
+    assert sum(name.endswith(".html") for name in media) == 1
+    table = next(record.parent.rglob("summary*.json")).read_text()
+    assert json.loads(table)["columns"][:3] == ["arm", "algorithm", "baseline"]
+    assert len(json.loads(table)["data"]) == 6
+
+
+def test_without_a_tracker_a_report_is_sent_nowhere(tmp_path: Path) -> None:
+    track_report(made.config(tmp_path, policy="embedded"))
+    assert list(tmp_path.iterdir()) == []
