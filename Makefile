@@ -43,11 +43,17 @@ check: install ## Run ruff and mypy --strict
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: install ## Measure each stage on this machine, side by side with alternatives
-	$(BIN)/python scripts/bench_training_step.py
+bench: $(VENV)/.installed-bench ## Measure each stage on this machine, side by side with alternatives
+	$(BIN)/python scripts/bench_training_step.py --json runs/bench/training_step.json
+	$(BIN)/python scripts/bench_online_step.py --json runs/bench/online_step.json
 	$(BIN)/python scripts/bench_engines.py
 	$(BIN)/python scripts/bench_memory.py
 	$(BIN)/python scripts/bench_bandit.py
+
+$(VENV)/.installed-bench: $(VENV)/.installed-$(EXTRA)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python $(TORCH_BACKEND) \
+	    --constraints constraints-$(EXTRA).txt --editable '.[$(EXTRA),dev,bench]'
+	touch $@
 
 figures: install ## Make every figure of the theory part, from nothing
 	for preset in section_5_1 policy_improvement phase_diagram stale_mu sampled_groups rival_updates; do \
