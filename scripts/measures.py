@@ -40,14 +40,16 @@ class Peak:
         self.look()
 
     def look(self, *, times: int = 3) -> float:
-        """Run every shape again; return the best of all looks."""
+        """Run every shape again; return the best of this look."""
+        best = 0.0
         for left, right, out in self._products:
             work = 2.0 * left.shape[0] * left.shape[1] * right.shape[1]
-            for _ in range(times + 1):
+            for _ in range(times):
                 start = self._clock()
                 torch.mm(left, right, out=out)
-                self.flops_per_s = max(self.flops_per_s, work / (self._clock() - start))
-        return self.flops_per_s
+                best = max(best, work / (self._clock() - start))
+        self.flops_per_s = max(self.flops_per_s, best)
+        return best
 
 
 def clock(device: str) -> Callable[[], float]:
@@ -67,7 +69,7 @@ def in_turns(
     *,
     repeats: int,
     device: str = "cpu",
-    between: Callable[[], Any] = lambda: None,
+    after_round: Callable[[], Any] = lambda: None,
 ) -> dict[str, list[float]]:
     """Return the seconds of each way, every way measured in every round. Warm them up before."""
     now = clock(device)
@@ -77,7 +79,7 @@ def in_turns(
             start = now()
             way()
             seconds[name].append(now() - start)
-        between()
+        after_round()
     return seconds
 
 
