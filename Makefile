@@ -60,6 +60,11 @@ $(VENV)/.installed-bench: $(VENV)/.installed-$(EXTRA)
 	    --constraints constraints-$(EXTRA).txt --editable '.[$(EXTRA),dev,bench]'
 	touch $@
 
+$(VENV)/.installed-bench: $(VENV)/.installed-$(EXTRA)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python $(TORCH_BACKEND) \
+	    --constraints constraints-$(EXTRA).txt --editable '.[$(EXTRA),dev,bench]'
+	touch $@
+
 figures: install ## Make every figure of the theory part, from nothing
 	for preset in section_5_1 policy_improvement phase_diagram stale_mu sampled_groups rival_updates; do \
 	    $(BIN)/asymrl bandit experiment=$$preset; done
