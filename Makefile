@@ -52,13 +52,9 @@ bench: $(VENV)/.installed-bench ## Measure each stage on this machine, side by s
 	$(BIN)/python scripts/bench_online_step.py --json runs/bench/online_step.json
 	$(BIN)/python scripts/bench_engines.py
 	$(BIN)/python scripts/bench_memory.py
+	$(BIN)/python scripts/bench_graders.py
 	$(BIN)/python scripts/bench_bandit.py
 	$(BIN)/python scripts/bench_report.py
-
-$(VENV)/.installed-bench: $(VENV)/.installed-$(EXTRA)
-	$(BIN)/uv pip install --quiet --python $(BIN)/python $(TORCH_BACKEND) \
-	    --constraints constraints-$(EXTRA).txt --editable '.[$(EXTRA),dev,bench]'
-	touch $@
 
 $(VENV)/.installed-bench: $(VENV)/.installed-$(EXTRA)
 	$(BIN)/uv pip install --quiet --python $(BIN)/python $(TORCH_BACKEND) \

@@ -16,13 +16,19 @@ from asymreinforce.config import parse
 from cli.main import app
 from tests.cli.commands import EMBEDDED, IN_PROCESS, TINY, Outcome, asymrl
 from tests.cli.test_settings import composed
+from tests.foreign import files
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^```(?:sh|bash|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 INDENTED = re.compile(r"^    (?:\$ )?((?:asymrl|make) .*)$", re.MULTILINE)
 PROGRAMS = ("asymrl", "make")
 BANDIT = ("arms=10", "steps=[50]", "seed=[43]", "baseline=[-0.1,0.1]")
-COMMANDS = {command.callback.__name__ for command in app.registered_commands if command.callback}
+COMMANDS = {
+    command.name or command.callback.__name__
+    for command in app.registered_commands
+    if command.callback
+}
+READING = ("report", "inspect", "samples")
 
 
 def shown(text: str) -> list[str]:
@@ -54,10 +60,14 @@ def run(line: str, directory: Path) -> Outcome:
     """Run a command of the README with settings that cut it down, in a directory of its own."""
     _, command, *arguments = words(line)
     runs = f"runs_dir={directory / 'runs'}"
-    if command in ("env", "report"):
+    if command in ("env", *READING):
         options = [a if a.startswith("-") else str(directory / a) for a in arguments]
-        default = [str(directory / "runs/cups")] if command == "report" else []
-        return asymrl(command, *(options or default))
+        is_named = any(not a.startswith("-") for a in arguments)
+        default = [] if is_named or command == "env" else [str(directory / "runs/cups")]
+        return asymrl(command, *default, *options)
+    if command == "import":
+        path = files.jsonl(directory / "rollouts.jsonl", files.rows(40, ("small", "large")))
+        arguments = [word.replace("rollouts.jsonl", str(path)) for word in arguments]
     if command == "bandit":
         return asymrl(command, *arguments, *BANDIT, runs)
     small = [*TINY, *(EMBEDDED if "model=" not in line else [])]
