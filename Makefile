@@ -35,6 +35,11 @@ $(VENV)/.installed-$(EXTRA): pyproject.toml constraints-$(EXTRA).txt
 demo: install ## Run the sweep over baselines on the embedded default, and its report
 	$(BIN)/asymrl sweep $(SWEEP)
 
+results: install ## The numbers of docs/results.md: 7 seeds at 0 and -0.1, 3 elsewhere, and two rivals
+	$(BIN)/asymrl sweep baseline=-0.5,-0.3,-0.2,0.1,0.2,0.3 seed=0,1,2 sweep.report=false
+	$(BIN)/asymrl sweep algorithm=grpo,positives_only baseline=0 seed=0,1,2 sweep.report=false
+	$(BIN)/asymrl sweep baseline=-0.1,0 seed=0,1,2,3,4,5,6
+
 test: install ## Run all tests, with the real vLLM on CPU
 	$(BIN)/python -m pytest -q
 
