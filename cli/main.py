@@ -111,6 +111,8 @@ def train(settings: Settings = None) -> None:
 
     asymrl train algorithm=positives_only            what a baseline is compared with
 
+    asymrl train train.processes=8                   on 8 GPUs of this node, by torchrun
+
     asymrl train --cfg job                           print the configuration, train nothing
     """
     _run("train_job", settings)

@@ -10,7 +10,11 @@ from asymreinforce.data import files
 from asymreinforce.data.store import Store
 from asymreinforce.errors import AsymreinforceError
 
-BESIDE_THE_ARM = {"runs_dir", "name", "evaluation", "tracker", "sweep", "pins", "plan"}
+RANKS = {"processes", "nodes", "rendezvous", "sharding", "cpu_offload"}
+BESIDE_THE_ARM: dict[str, Any] = {
+    **dict.fromkeys(("runs_dir", "name", "evaluation", "tracker", "sweep", "pins", "plan"), True),
+    "train": dict.fromkeys(RANKS, True),
+}
 """Parts of the configuration that do not determine an arm's weights."""
 
 

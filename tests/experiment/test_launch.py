@@ -15,9 +15,11 @@ from asymreinforce.config import ExperimentConfig, TrainConfig
 from asymreinforce.data.store import Store
 from asymreinforce.errors import ConfigError, InputError, TrainingError
 from asymreinforce.experiment import arm
+from asymreinforce.experiment.arms import Arm, overrides_of
 from asymreinforce.experiment.launch import _error, follow, launch, torchrun
+from cli.bridge import conf_directory
 from tests import made
-from tests.cli.commands import Outcome, refused, tiny
+from tests.cli.commands import Outcome, asymrl, refused, tiny
 from tests.stages.training import metrics
 
 
@@ -56,6 +58,24 @@ def test_the_number_of_ranks_is_no_part_of_an_arm_s_identity(
         )
     }
     assert len(hashes) == 1
+
+
+PRESETS = sorted(path.stem for path in (conf_directory() / "experiment").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_takes_the_settings_of_ranks(preset: str) -> None:
+    settings = ("train.processes=8", "train.nodes=2", "train.rendezvous=node0:29500")
+    sharding = ("train.sharding=node", "train.cpu_offload=true")
+    composed = asymrl("train", f"experiment={preset}", *settings, *sharding, "--cfg", "job")
+    assert composed.code == 0, composed.err
+
+
+def test_arms_that_differ_in_their_ranks_alone_do_not_differ(config: ExperimentConfig) -> None:
+    other = config.model_copy(update={"train": config.train.model_copy(update={"processes": 8})})
+    stores = [Store(Path("arms"), {"arm": name}) for name in "ab"]
+    arms = [Arm(store, each) for store, each in zip(stores, (config, other), strict=True)]
+    assert overrides_of(arms) == {store.hash: {} for store in stores}
 
 
 def lines(*events: Any) -> list[bytes]:
