@@ -38,7 +38,7 @@ Step = Callable[[], Any]
 Prepared = Callable[[Workload], Step]
 
 OURS, TRL, PADDED, SORTED = "asymreinforce", "TRL RLOO", "padded", "length-sorted"
-REPEATS = {64: 7, 151_936: 3}
+REPEATS = {64: 5, 151_936: 3}
 WARM_UP = 8
 """Sequences of a first step that is not measured; baselines' micro-batches have at most so many."""
 
@@ -276,7 +276,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--vocabulary", type=int, nargs="+", default=[64, 151_936])
     parser.add_argument("--parts", nargs="+", default=list(PARTS), choices=list(PARTS))
-    parser.add_argument("--repeats", type=int, help="rounds; 7, or 3 for a large vocabulary")
+    parser.add_argument("--repeats", type=int, help="rounds; 5, or 3 for a large vocabulary")
     parser.add_argument("--toy", action="store_true", help="seconds instead of minutes: a test")
     parser.add_argument("--json", type=Path, help="where to write the figures")
     parser.add_argument("--point", type=json.loads, help=argparse.SUPPRESS)

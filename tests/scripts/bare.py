@@ -5,7 +5,8 @@ import sys
 from typing import Any
 
 NOT_THERE = {
-    *("pydantic", "hydra", "omegaconf", "typer", "rich", "trl", "vllm"),
+    *("pydantic", "hydra", "omegaconf", "typer", "rich", "trl", "vllm", "peft"),
+    *("accelerate", "datasets", "pandas", "sklearn", "lm_eval", "evaluate"),
     *("matplotlib", "scipy", "jinja2", "wandb", "reasoning_gym", "math_verify", "antlr4"),
 }
 
