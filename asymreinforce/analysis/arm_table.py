@@ -62,7 +62,11 @@ def arm_table(
         if len({other.sampling_seed for other in arms}) > 1:
             cells["sampling seed"] = _number(arm.sampling_seed, "d")
         cells |= {key: _text(_plain(arm.differing.get(key))) for key in keys}
-        cells |= {"verdict": _verdict(arm)} | _numbers(arm, pass_at, intervals.get(arm.id))
+        cells["verdict"] = _verdict(arm)
+        if any(other.outcome and other.outcome.collapse_step for other in arms):
+            step = arm.outcome.collapse_step if arm.outcome else None
+            cells["collapsed at step"] = _number(step, "d")
+        cells |= _numbers(arm, pass_at, intervals.get(arm.id))
         if commands:
             cells |= _with_commands(arm, cells, commands, pass_at)
         rows.append(cells)

@@ -115,9 +115,10 @@ class Curves(NamedTuple):
 def read_curves(experiment: Experiment, groups: Sequence[Group]) -> list[Curves]:
     """Average each panel's series over seeds; panels for which no arm has one are left out."""
     found = []
-    words = experiment.split.replace("_", "-")
+    split = experiment.split
+    words = split.replace("_", "-")
     for panel in PANELS:
-        bands = tuple(band(panel.series(arm, experiment.split) for arm in of.arms) for of in groups)
+        bands = tuple(band(panel.series(arm, split) for arm in of.arms) for of in groups)
         if any(of.steps for of in bands):
             title = panel.title.format(Split=words.capitalize(), split=words)
             found.append(Curves(panel, title, bands))

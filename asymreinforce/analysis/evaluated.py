@@ -49,7 +49,8 @@ def run_intervals(experiment: Experiment) -> dict[str, RunIntervals]:
 
     Raises `InputError` where an evaluation is damaged.
     """
-    ends = {arm.id: _ends(experiment, arm) for arm in experiment.arms}
+    split = experiment.split
+    ends = {arm.id: _ends(experiment.directory, arm, split) for arm in experiment.arms}
     scales = {arm.id: scale_of(arm.settings) for arm in experiment.arms}
     wanted = {
         (path, scales[id_]): None for id_, found in ends.items() if found for path in found if path
@@ -91,20 +92,20 @@ def read_shares(path: Path, scale: RewardConfig) -> Shares | None:
     return Shares(tuple(ids), right_P[judged_P] / count_P[judged_P], int(count_P.max()))
 
 
-def _ends(experiment: Experiment, arm: Arm) -> tuple[Path, Path | None] | None:
+def _ends(directory: Path, arm: Arm, split: str) -> tuple[Path, Path | None] | None:
     """Return where the evaluations of the last step and of mu lie, as far as they are there."""
-    reported = sorted(c for c in arm.checkpoints if c.split == experiment.split)
+    reported = sorted(c for c in arm.checkpoints if c.split == split)
     if not reported:
         return None
     first, last = reported[0], reported[-1]
-    last_path, first_path = (_path(experiment, c) for c in (last, first))
+    last_path, first_path = (_path(directory, c) for c in (last, first))
     if last_path is None:
         return None
     return last_path, first_path if first.step == 0 and last.step > 0 else None
 
 
-def _path(experiment: Experiment, checkpoint: Checkpoint) -> Path | None:
-    path = experiment.directory / checkpoint.evaluation
+def _path(directory: Path, checkpoint: Checkpoint) -> Path | None:
+    path = directory / checkpoint.evaluation
     return path if path.is_file() else None
 
 

@@ -125,9 +125,10 @@ def _value(experiment: Experiment, key: str) -> Any:
 
 def _evaluations(experiment: Experiment) -> set[str]:
     """Name the ways of evaluating: a directory's name is a hash of prompts and settings."""
+    split = experiment.split
     return {
         str(Path(checkpoint.evaluation).parent)
         for arm in experiment.arms
         for checkpoint in arm.checkpoints
-        if checkpoint.split == experiment.split
+        if checkpoint.split == split
     }

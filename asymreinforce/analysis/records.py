@@ -60,6 +60,8 @@ class Outcome(NamedTuple):
     ess: float | None
     verdict: str | None
     seconds: float | None
+    collapse_step: int | None
+    """The step at which the written rule called it collapsed, during training."""
 
 
 class Failure(NamedTuple):

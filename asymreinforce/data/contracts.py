@@ -253,8 +253,9 @@ def read(path: Path, contract: Contract, *, columns: list[str] | None = None) ->
     version, lacks a column, holds a null that the contract forbids, or repeats a key.
     """
     try:
-        # one opened file for its label and its rows: a report reads thousands of small ones
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        # A report reads thousands of small files: one opening each, for label and rows, and no
+        # hand-over to threads that fetch ahead.
+        with pq.ParquetFile(path, page_checksum_verification=True, pre_buffer=False) as file:
             label = _label(file.schema_arrow)
             _require_label(path, contract, label)
             rows = file.read(columns=columns, use_threads=file.metadata.num_rows > FEW_ROWS)

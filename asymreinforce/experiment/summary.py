@@ -29,7 +29,7 @@ READ = [
 ]  # fmt: skip
 """What is summed up of an evaluation: all but the texts."""
 
-READERS = 4
+READERS = 2
 STANDARD_ERRORS = 2.0
 PEAK_SHARE = 0.5
 
@@ -81,10 +81,10 @@ def read_evaluation(path: Path, reward: RewardConfig) -> Evaluation:
     if not judged.any():
         raise InputError(f"{path}: no completion could be judged; check the task's grader")
     k = int(count_P[judged].min())
-    groups, times = np.unique(
-        np.stack([count_P[judged], right_P[judged]], axis=1).astype(int), axis=0, return_counts=True
-    )
-    chances = [pass_at_k(n=n, c=c, k=k) for n, c in groups.tolist()]
+    most = int(count_P.max()) + 1
+    groups, times = np.unique(most * count_P[judged] + right_P[judged], return_counts=True)
+    counted = (divmod(int(group), most) for group in groups)
+    chances = [pass_at_k(n=n, c=c, k=k) for n, c in counted]
     logps = rows.column("logp")
     return Evaluation(
         np.divide(right_P, count_P, out=np.full(len(count_P), np.nan), where=judged),

@@ -206,7 +206,7 @@ def summary_row(arm: MadeUpArm) -> dict[str, Any]:
         "distinct_answers": 1.4, "length": 4.2, "truncated": 0.0,
         "verdict": "improved" if last > BEHAVIOUR + 0.04 else "collapsed",
         "entropy": 0.4, "logp_correct": -1.5, "logp_incorrect": -30.2, "kl": 12.5, "ess": 0.31,
-        "seconds": 17.2,
+        "seconds": 17.2, "collapse_step": None if last > BEHAVIOUR else 180,
     }  # fmt: skip
 
 

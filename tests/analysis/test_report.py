@@ -116,6 +116,7 @@ def test_the_table_has_a_row_an_arm_and_says_each_verdict_in_a_word(page: str) -
     assert table.count("<tr>") == 1 + 27
     assert table.count("↑ improved") == 15
     assert table.count("↓ collapsed") == 12
+    assert "collapsed at step" in table and table.count('<td data-value="180">180<') == 12
 
 
 def test_the_same_files_give_the_same_bytes(directory: Path, page: str) -> None:
