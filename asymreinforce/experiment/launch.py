@@ -10,6 +10,7 @@ pipes join this process to them, through torchrun, which passes them on:
 
 import contextlib
 import json
+import platform
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -36,7 +37,8 @@ def launch(config: ExperimentConfig, store: Store, *, worker: str = WORKER) -> N
     files.make_directory(store.directory)
     resolved = store.directory / "config.json"
     files.publish_json(resolved, config.model_dump(mode="json"))
-    log = files.make_directory(config.directory / "logs") / f"ranks-{store.hash}.log"
+    node = f"-{platform.node()}" if config.train.nodes > 1 else ""
+    log = files.make_directory(config.directory / "logs") / f"ranks-{store.hash}{node}.log"
     command = [*torchrun(config.train, name=store.hash), "-m", worker, str(resolved)]
     with log.open("wb") as stream:
         process = subprocess.Popen(
