@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from asymreinforce.errors import ConfigError
 from asymreinforce.plan_config import PlanConfig
+from asymreinforce.rounds_config import RoundsConfig
 from asymreinforce.settings import Settings
 from asymreinforce.source import SourceConfig
 from asymreinforce.task_config import Split, TaskConfig
@@ -242,7 +243,7 @@ class Pins(Settings):
     verdicts: Path | None = None
 
 
-class ExperimentConfig(Settings):
+class ExperimentConfig(RoundsConfig):
     """Everything about an experiment; one model for every command."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -279,6 +280,26 @@ class ExperimentConfig(Settings):
     def prompts_per_step(self) -> int:
         """Whole groups in an optimizer step."""
         return self.optim.trajectories_per_step // self.sampling.samples_per_prompt
+
+    @property
+    def steps(self) -> int | None:
+        """Optimizer steps of an arm; None for as many as `optim.epochs` hold."""
+        return self.steps_of_rounds or self.optim.steps
+
+    @model_validator(mode="after")
+    def rounds_are_the_steps(self) -> Self:
+        """Their number and length say how many steps there are, and rollouts can be made anew."""
+        if self.rounds and self.optim.steps:
+            raise ValueError(
+                f"rounds={self.rounds} of refresh_every={self.refresh_every} steps are the steps "
+                f"of an arm; set optim.steps=null, or leave rounds to optim.steps"
+            )
+        if self.refresh_every and self.is_foreign:
+            raise ValueError(
+                "refresh_every generates rollouts anew, and source.path brings them from "
+                "elsewhere; leave one of them null"
+            )
+        return self
 
     @model_validator(mode="after")
     def steps_hold_whole_groups(self) -> Self:

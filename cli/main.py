@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from asymreinforce.config import ExperimentConfig
+    from asymreinforce.experiment.sweep import SweepResult
 
 app = typer.Typer(
     name="asymrl",
@@ -143,19 +144,23 @@ def sweep(settings: Settings = None) -> None:
 
     Arms that are complete are skipped; one that fails does not stop the others.
     """
+    from asymreinforce.errors import ConfigError
     from asymreinforce.experiment.evaluation import processes
     from asymreinforce.experiment.lots import run_lots
     from asymreinforce.experiment.sweep import run_sweep
     from cli import jobs
     from cli.bridge import run_hydra
-    from cli.reporting import report_sweep
-    from cli.tables import print_summary
 
     if PRINTING & set(settings or []):
         _run("collect_job", settings)
         return
     overrides = with_default_sweep(settings or [])
     arms = _arms(overrides)
+    if any(arm.refresh_every for arm in arms):
+        raise ConfigError(
+            "refresh_every makes rollouts anew while it trains, and a sweep trains on one set; "
+            "'asymrl run' takes the same settings"
+        )
 
     def launch(waiting: "Sequence[ExperimentConfig]") -> None:
         if arms[0].sweep.together > 1:
@@ -163,16 +168,29 @@ def sweep(settings: Settings = None) -> None:
         else:
             run_hydra(jobs.arm_job, ["--multirun", *overrides], elsewhere=True)
 
-    result = run_sweep(arms, launch=launch)
-    if result.summary is not None:
-        print_summary(result.summary)
-        if arms[0].sweep.report:
-            report_sweep(arms[0])
-    for arm in result.failed:
-        where = f" (log: {arm.log})" if arm.log else ""
-        typer.echo(f"failed: arm {arm.arm}: {arm.error}{where}", err=True)
-    if result.failed:
-        raise typer.Exit(1)
+    _conclude(run_sweep(arms, launch=launch), arms[0])
+
+
+@app.command("run", context_settings=HYDRA)
+def run_rounds(settings: Settings = None) -> None:
+    """Train in rounds: generate from mu, score, train N steps, mu <- pi, and again.
+
+    asymrl run rounds=4 refresh_every=25 baseline=-0.1   100 steps, mu refreshed each 25
+
+    asymrl run refresh_every=25,100,null seed=0,1,2      N swept; null never refreshes
+
+    asymrl run rounds=60 refresh_every=1                 on-policy
+
+    Does first whatever is missing, evaluates, and sums up, as a sweep does; round 0 is shared by
+    all arms. One that was killed goes on where it stands.
+    """
+    from asymreinforce.experiment.rounds import run
+
+    if PRINTING & set(settings or []):
+        _run("collect_job", settings)
+        return
+    arms = _arms(settings or [])
+    _conclude(run(arms), arms[0])
 
 
 @app.command(context_settings=HYDRA)
@@ -264,6 +282,22 @@ def with_default_sweep(settings: list[str]) -> list[str]:
     if keys & set(PAPER_SWEEP) or any("," in value for value in values):
         return settings
     return [*settings, *(f"{key}={value}" for key, value in PAPER_SWEEP.items())]
+
+
+def _conclude(result: "SweepResult", config: "ExperimentConfig") -> None:
+    """Print the summary and write the report; exit with 1 where an arm failed."""
+    from cli.reporting import report_sweep
+    from cli.tables import print_summary
+
+    if result.summary is not None:
+        print_summary(result.summary)
+        if config.sweep.report:
+            report_sweep(config)
+    for arm in result.failed:
+        where = f" (log: {arm.log})" if arm.log else ""
+        typer.echo(f"failed: arm {arm.arm}: {arm.error}{where}", err=True)
+    if result.failed:
+        raise typer.Exit(1)
 
 
 def _arms(overrides: list[str]) -> "list[ExperimentConfig]":

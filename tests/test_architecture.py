@@ -11,7 +11,17 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = "asymreinforce"
 
 LAYERS = (
-    ("config", "errors", "plan_config", "plugins", "progress", "settings", "source", "task_config"),
+    (
+        "config",
+        "errors",
+        "plan_config",
+        "plugins",
+        "progress",
+        "rounds_config",
+        "settings",
+        "source",
+        "task_config",
+    ),
     ("data", "algorithm"),
     ("engines", "rewards", "policy", "tasks", "bandit", "tracking"),
     ("stages",),

@@ -223,14 +223,14 @@ def _metrics(directory: Path, ids: Iterable[str]) -> dict[str, dict[str, Series]
 
 def _metric_rows(path: Path) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = contracts.read(
-        path, contracts.METRICS, columns=["step", *METRICS]
+        path, contracts.METRICS, columns=["step", "staleness", *METRICS]
     ).to_pylist()
     return rows
 
 
 def _series(rows: Iterable[Mapping[str, Any]]) -> dict[str, Series]:
     """Turn rows into a series a metric; of a step that was run again the later row counts."""
-    by_step = {row["step"]: row for row in rows}
+    by_step = {row["step"]: row for row in rows if not is_start_of_a_later_round(row)}
     series = {
         name: tuple(
             Point(step, row[name]) for step, row in sorted(by_step.items()) if row[name] is not None
@@ -238,6 +238,11 @@ def _series(rows: Iterable[Mapping[str, Any]]) -> dict[str, Series]:
         for name in METRICS
     }
     return {name: points for name, points in series.items() if points}
+
+
+def is_start_of_a_later_round(row: Mapping[str, Any]) -> bool:
+    """Tell whether a row sees a step's weights against themselves: mu has just become pi."""
+    return bool(row["step"] > 0 and row.get("staleness") == 0)
 
 
 def _failure(path: Path) -> Failure | None:

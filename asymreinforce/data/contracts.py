@@ -6,7 +6,7 @@
 | ROLLOUTS    | a completion of the behaviour policy        | (prompt_id, sample)         |
 | VERDICTS    | what a grader says of a rollout             | (prompt_id, sample)         |
 | EVALUATIONS | a graded completion of a checkpoint         | (prompt_id, sample)         |
-| METRICS     | a training step, or a fixed slice at a step | step                        |
+| METRICS     | a training step, or a fixed slice at a step | (step, staleness)           |
 | CURVES      | an evaluated checkpoint of an arm           | (arm, split, step)          |
 | SUMMARY     | an arm of a sweep                           | arm                         |
 
@@ -124,10 +124,11 @@ EVALUATIONS = Contract(
 
 METRICS = Contract(
     "metrics",
-    1,
+    2,
     _fields(
         {"step": pa.int32(), "sequences": pa.int32(), "skipped_sequences": pa.int32()},
-        {
+        {"staleness": pa.int32()}
+        | {
             name: pa.float64()
             for name in (
                 "loss",
@@ -147,7 +148,7 @@ METRICS = Contract(
             )
         },
     ),
-    ("step",),
+    ("step", "staleness"),
 )
 
 ARM_COLUMNS = {

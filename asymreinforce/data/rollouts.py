@@ -11,7 +11,7 @@ Shapes: B sequences.
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -102,6 +102,39 @@ class Rows(NamedTuple):
         return np.concatenate([[0], changes, [len(self.group_B)]]).astype(int)
 
 
+def epoch_order(
+    counts: Sequence[int], *, seed: int | None, epoch: int
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield (chunk, order of its prompts) of an epoch, given the prompts of each chunk.
+
+    Chunks are permuted, and then the prompts of each; `seed=None` leaves all as it is stored.
+    """
+    if seed is None:
+        yield from ((chunk, np.arange(count)) for chunk, count in enumerate(counts))
+        return
+    for chunk in np.random.default_rng([seed, epoch]).permutation(len(counts)):
+        yield chunk, np.random.default_rng([seed, epoch, chunk]).permutation(counts[chunk])
+
+
+def prompts_from(
+    counts: Sequence[int], *, seed: int, first: int, prompts: int
+) -> Iterator[tuple[int, int]]:
+    """Yield (chunk, place in it) of `prompts` prompts in the order of `batches`, from `first` on.
+
+    A pool that is used up begins again, in the next epoch's order.
+    """
+    epoch, skip = divmod(first, sum(counts))
+    while prompts:
+        places = (
+            (int(chunk), int(place))
+            for chunk, order in epoch_order(counts, seed=seed, epoch=epoch)
+            for place in order
+        )
+        taken = list(itertools.islice(places, skip, skip + prompts))
+        yield from taken
+        epoch, skip, prompts = epoch + 1, 0, prompts - len(taken)
+
+
 def concatenate(parts: list[Rows]) -> Rows:
     """Join rows end to end; groups of different parts stay different, be they of one prompt."""
     offsets = np.cumsum([0, *(int(part.group_B.max(initial=-1)) + 1 for part in parts[:-1])])
@@ -144,6 +177,14 @@ class ScoredRollouts:
         return {
             "rollouts": self._rollouts.fingerprint(self.shards),
             "verdicts": self._verdicts.fingerprint(self.shards),
+        }
+
+    @property
+    def names(self) -> dict[str, str]:
+        """The names of the directories, below `rollouts/` and `verdicts/`."""
+        return {
+            "rollouts": self._rollouts.directory.name,
+            "verdicts": self._verdicts.directory.name,
         }
 
     def prompts_in(self, chunk: str) -> int:
@@ -240,11 +281,12 @@ class ScoredRollouts:
         return _token_lists(column)
 
     def batches(
-        self, *, prompts: int, seed: int, start: int = 0, with_logps: bool = False
+        self, *, prompts: int, seed: int | None, start: int = 0, with_logps: bool = False
     ) -> Iterator[Rows]:
         """Yield, without end, the rows of `prompts` whole groups at a time, from batch `start` on.
 
-        Epoch after epoch in a new order; what is skipped at the start is not read.
+        Epoch after epoch in a new order, or in the stored one where `seed` is None; what is skipped
+        at the start is not read.
         """
         skip = start * prompts
         epoch, skip = divmod(skip, self.prompts)
@@ -263,17 +305,17 @@ class ScoredRollouts:
                     wanted -= groups - done
             epoch, skip = epoch + 1, 0
 
-    def _epoch(self, *, seed: int, epoch: int, skip: int, with_logps: bool) -> Iterator[Rows]:
+    def _epoch(
+        self, *, seed: int | None, epoch: int, skip: int, with_logps: bool
+    ) -> Iterator[Rows]:
         """Yield the chunks of an epoch in its order, each with its prompts permuted."""
-        for index in np.random.default_rng([seed, epoch]).permutation(len(self.chunks)):
-            count = self.prompts_in(self.chunks[index])
-            if skip >= count:
-                skip -= count
+        counts = [self.prompts_in(chunk) for chunk in self.chunks]
+        for index, order in epoch_order(counts, seed=seed, epoch=epoch):
+            if skip >= len(order):
+                skip -= len(order)
                 continue
             rows = self.read(self.chunks[index], with_logps=with_logps)
-            starts = rows.group_starts
-            order = np.random.default_rng([seed, epoch, index]).permutation(count)[skip:]
-            skip = 0
+            starts, order, skip = rows.group_starts, order[skip:], 0
             yield rows.take(np.concatenate([np.arange(starts[g], starts[g + 1]) for g in order]))
 
     def _of(self, chunk: str) -> list[str]:

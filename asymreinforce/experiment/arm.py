@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.data import contracts, files
 from asymreinforce.data.store import Store
-from asymreinforce.errors import AsymreinforceError, TrainingError
+from asymreinforce.errors import AsymreinforceError, ConfigError, TrainingError
 from asymreinforce.experiment import inputs
 from asymreinforce.experiment.launch import launch
 from asymreinforce.experiment.refusal import erase, traceless
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from asymreinforce.policy.ranks import Ranks
-    from asymreinforce.stages.train import Validate
+    from asymreinforce.stages.train import Log, Validate
+    from asymreinforce.stages.train.schedule import Round
 
 FAILURE = "failure.json"
 
@@ -58,6 +59,11 @@ def train_arm(config: ExperimentConfig) -> Store:
 
     Raises what goes wrong, in whichever process.
     """
+    if config.refresh_every:
+        raise ConfigError(
+            f"refresh_every={config.refresh_every} makes rollouts anew while it trains: run "
+            "'asymrl run' with the same settings"
+        )
     found = inputs.find(config)
     store = arm_store(config, found)
     if store.is_complete():
@@ -73,24 +79,36 @@ def train_arm(config: ExperimentConfig) -> Store:
 
 
 def train_rank(config: ExperimentConfig, ranks: "Ranks") -> None:
-    """Train an arm as one of its ranks; raise what goes wrong."""
+    """Train an arm, or the round that it is in, as one of its ranks; raise what goes wrong."""
+    from asymreinforce.experiment import refresh
+
     found = inputs.find(config)
-    _train(config, found, arm_store(config, found), ranks=ranks)
+    store = arm_store(config, found)
+    if not config.refresh_every:
+        _train(config, found, store, ranks=ranks)
+        return
+    done = int(ranks.decided(lambda: refresh.standing(config, found, store).at or 0))
+    round_ = refresh.round_at(config, found, done)
+    found = found._replace(scored=refresh.find(config, found, store, round_))
+    _train(config, found, store, ranks=ranks, round_=round_)
 
 
 def _train(
-    config: ExperimentConfig, found: inputs.Inputs, store: Store, *, ranks: "Ranks | None" = None
+    config: ExperimentConfig,
+    found: inputs.Inputs,
+    store: Store,
+    *,
+    ranks: "Ranks | None" = None,
+    round_: "Round | None" = None,
 ) -> None:
     from asymreinforce.policy.ranks import ALONE
     from asymreinforce.stages.train import train
-    from asymreinforce.tracking import tracker
 
     ranks = ranks or ALONE
     with contextlib.ExitStack() as stack:
         validate, log = None, None
         if ranks.is_first:
-            log = stack.enter_context(tracker(config, arm=store.hash))
-            validate = stack.enter_context(_validator(config, found))
+            validate, log = stack.enter_context(watched(config, found, store))
         elif config.train.validation_prompts:
             validate = _the_first_rank_s
         train(
@@ -101,7 +119,22 @@ def _train(
             validate=validate,
             log=log,
             ranks=ranks,
+            round_=round_,
         )
+
+
+@contextlib.contextmanager
+def watched(
+    config: ExperimentConfig, found: inputs.Inputs, store: Store
+) -> Iterator[tuple["Validate | None", "Log"]]:
+    """Yield what validates an arm's checkpoints, and what is told of its steps."""
+    from asymreinforce.tracking import tracker
+
+    with (
+        tracker(config, arm=store.hash) as log,
+        _validator(config, found) as validate,
+    ):
+        yield validate, log
 
 
 def _the_first_rank_s(model: "PreTrainedModel", step: int) -> float:
@@ -113,7 +146,7 @@ def run_arm(config: ExperimentConfig) -> ArmResult:
     try:
         store = train_arm(config)
     except Exception as error:
-        return _recorded(config, error)
+        return recorded(config, error)
     return ArmResult(store.directory, "", None)
 
 
@@ -137,7 +170,7 @@ def run_lot(configs: Sequence[ExperimentConfig]) -> list[ArmResult]:
             ]
             failed = train_together(arms, checkpoint=found.checkpoint, scored=found.scored)
     except Exception as error:
-        return [_recorded(config, error) for config in configs]
+        return [recorded(config, error) for config in configs]
     results = []
     for number, (config, store) in enumerate(zip(configs, stores, strict=True)):
         reason = failed.get(number)
@@ -147,11 +180,11 @@ def run_lot(configs: Sequence[ExperimentConfig]) -> list[ArmResult]:
             continue
         if store in new and not isinstance(reason, TrainingError):
             erase(store)
-        results.append(_recorded(config, reason))
+        results.append(recorded(config, reason))
     return results
 
 
-def _recorded(config: ExperimentConfig, error: Exception) -> ArmResult:
+def recorded(config: ExperimentConfig, error: Exception) -> ArmResult:
     """Write what went wrong to the arm's directory, with its traceback in a log."""
     directory = arm_directory(config)
     with contextlib.suppress(Exception):

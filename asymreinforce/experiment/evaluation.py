@@ -1,7 +1,8 @@
 """Evaluate every checkpoint of every arm, mu's first, sharing one engine start among many."""
 
+import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import NamedTuple
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.data.store import Store
 from asymreinforce.engines import open_engine
+from asymreinforce.engines.protocol import Engine
 from asymreinforce.errors import AsymreinforceError, InputError
 from asymreinforce.experiment import inputs
 from asymreinforce.experiment.arms import Arm, arms_of
@@ -21,6 +23,10 @@ from asymreinforce.task_config import Split
 
 CHECKPOINTS_WORTH_A_WORKER = 24
 """An engine takes about ten seconds to start; fewer checkpoints than this are done sooner alone."""
+
+
+EngineOf = Callable[[ExperimentConfig], Engine]
+"""Gives the engine that runs already, or one that starts at its first `load`."""
 
 
 class Target(NamedTuple):
@@ -79,7 +85,9 @@ def plan(config: ExperimentConfig) -> list[Evaluated]:
     return found
 
 
-def run_evaluation(config: ExperimentConfig) -> list[Evaluated]:
+def run_evaluation(
+    config: ExperimentConfig, *, engine_of: EngineOf | None = None
+) -> list[Evaluated]:
     """Evaluate what is missing, in parallel processes where that pays; return what there is."""
     planned = plan(config)
     if not planned:
@@ -103,7 +111,7 @@ def run_evaluation(config: ExperimentConfig) -> list[Evaluated]:
         for store in stores.values():
             store.plan(i.shard for i in planned if i.store.directory == store.directory)
         with watch("evaluate", total=total, unit="checkpoints", count=count):
-            _share_out(targets, workers=workers)
+            _share_out(targets, workers=workers, engine_of=engine_of)
     for store in stores.values():
         store.close()
     return planned
@@ -134,9 +142,9 @@ def processes(config: ExperimentConfig) -> int:
     return 1 if torch.cuda.is_available() else os.cpu_count() or 1
 
 
-def _share_out(targets: list[Target], *, workers: int) -> None:
+def _share_out(targets: list[Target], *, workers: int, engine_of: EngineOf | None) -> None:
     if workers == 1:
-        evaluate_targets(targets)
+        evaluate_targets(targets, engine_of=engine_of)
         return
     parts = [
         [
@@ -161,8 +169,8 @@ def _evaluate_part(targets: list[Target]) -> AsymreinforceError | None:
     return None
 
 
-def evaluate_targets(targets: list[Target]) -> None:
-    """Evaluate in this process: one engine start for each architecture and context."""
+def evaluate_targets(targets: list[Target], *, engine_of: EngineOf | None = None) -> None:
+    """Evaluate in this process: one engine start for each architecture and context, at most."""
     engines: dict[str, list[Target]] = {}
     for target in targets:
         if target.checkpoints:
@@ -170,7 +178,12 @@ def evaluate_targets(targets: list[Target]) -> None:
             engines.setdefault(key, []).append(target)
     for group in engines.values():
         config = group[0].config
-        with open_engine(config.engine, config.policy, log=inputs.engine_log(config)) as engine:
+        opened = (
+            contextlib.nullcontext(engine_of(config))
+            if engine_of
+            else open_engine(config.engine, config.policy, log=inputs.engine_log(config))
+        )
+        with opened as engine:
             for target in group:
                 _, prompts = inputs.find_init(target.config)
                 store = evaluation_store(

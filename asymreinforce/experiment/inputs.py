@@ -169,11 +169,14 @@ def find_verdicts(
     )
 
 
-def prepare(config: ExperimentConfig) -> Inputs:
-    """Do whatever is missing of init, generate and score; what is there is left alone."""
+def prepare(config: ExperimentConfig, *, engine: Engine | None = None) -> Inputs:
+    """Do whatever is missing of init, generate and score; what is there is left alone.
+
+    Rollouts come from the configured engine, or from one that runs already.
+    """
     init(config, made_before=True)
     if not config.is_foreign:
-        run_generate(config)
+        run_generate(config, engine=engine)
         run_score(config)
     elif not foreign.trains_on_imported_verdicts(config, find_rollouts(config)[2]):
         run_score(config)

@@ -192,7 +192,7 @@ def prompts_of(task: TaskConfig) -> dict[Split, int | None]:
 
 
 def _schedule(config: ExperimentConfig, prompts: int | None) -> Schedule | None:
-    if prompts is None and config.optim.steps is None:
+    if prompts is None and config.steps is None:
         return None
     return schedule_of(config, prompts=prompts or 0)
 

@@ -16,7 +16,7 @@ from asymreinforce.data import files
 from asymreinforce.errors import ConfigError
 from asymreinforce.experiment import inputs
 from asymreinforce.experiment.arm import FAILURE, arm_store, arm_warnings
-from asymreinforce.experiment.evaluation import run_evaluation
+from asymreinforce.experiment.evaluation import EngineOf, run_evaluation
 from asymreinforce.experiment.summary import summarise
 from asymreinforce.progress import say, watch
 
@@ -66,11 +66,13 @@ def _inputs_key(config: ExperimentConfig) -> str:
     return json.dumps(chosen, sort_keys=True)
 
 
-def run_sweep(arms: Sequence[ExperimentConfig], *, launch: Launch) -> SweepResult:
+def run_sweep(
+    arms: Sequence[ExperimentConfig], *, launch: Launch, engine_of: EngineOf | None = None
+) -> SweepResult:
     """Make shared inputs, `launch` the arms that are not complete, evaluate, and sum up."""
     planned = plan(arms)
     for config in planned.inputs:
-        inputs.prepare(config)
+        inputs.prepare(config, engine=engine_of(config) if engine_of else None)
     for warning in dict.fromkeys(w for config in planned.arms for w in arm_warnings(config)):
         say(f"warning: {warning}")
     stores = [arm_store(config, inputs.find(config)) for config in planned.arms]
@@ -88,7 +90,7 @@ def run_sweep(arms: Sequence[ExperimentConfig], *, launch: Launch) -> SweepResul
     failed = [_failure_of(store.directory) for store in waiting if not store.is_complete()]
     if len(failed) == len(stores):
         return SweepResult(None, failed)
-    evaluated = run_evaluation(arms[0])
+    evaluated = run_evaluation(arms[0], engine_of=engine_of)
     return SweepResult(summarise(arms[0], evaluated), failed)
 
 

@@ -6,7 +6,7 @@ Left out on purpose: importance weights, clipping of ratios, a KL term, sampling
 learn from. A killed run continues from its last full checkpoint, bit for bit on CPU.
 """
 
-from asymreinforce.stages.train.arm import Arm, arm_store, train, train_together, warnings_on
+from asymreinforce.stages.train.arm import Arm, Log, arm_store, train, train_together, warnings_on
 from asymreinforce.stages.train.run import Validate
 
-__all__ = ["Arm", "Validate", "arm_store", "train", "train_together", "warnings_on"]
+__all__ = ["Arm", "Log", "Validate", "arm_store", "train", "train_together", "warnings_on"]

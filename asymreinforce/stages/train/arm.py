@@ -17,6 +17,7 @@ from asymreinforce.policy.head import Scratch
 from asymreinforce.policy.ranks import ALONE, Ranks
 from asymreinforce.progress import bar, say
 from asymreinforce.stages.train.run import Run, Validate
+from asymreinforce.stages.train.schedule import Round, schedule_of
 from asymreinforce.stages.train.shared_store import SharedStore
 
 Log = Callable[[dict[str, Any]], None]
@@ -42,12 +43,19 @@ def arm_store(
         "seed": config.seed,
         "algorithm": identity(config.algorithm, baseline_reference=config.baseline_reference),
         "reward": config.reward.model_dump(mode="json", include=set(REWARD_SCALE)),
-        "optim": config.optim.model_dump(mode="json"),
+        "optim": config.optim.model_dump(mode="json") | {"steps": config.steps},
         "train": config.train.model_dump(mode="json", exclude=NOT_IN_IDENTITY),
         "validation": config.evaluation.sampling.model_dump(mode="json")
         if config.train.validation_prompts
         else None,
     }
+    schedule = schedule_of(
+        config,
+        prompts=scored.prompts,
+        prompts_per_step=scored.prompts_per_step(config.optim.trajectories_per_step),
+    )
+    if schedule.refresh_every:
+        determined_by["refresh_every"] = schedule.refresh_every
     return Store(parent, determined_by)
 
 
@@ -58,6 +66,8 @@ class Arm(NamedTuple):
     store: Store
     validate: Validate | None = None
     log: Log | None = None
+    round: Round | None = None
+    """The stretch of its steps to train now; None for all of them, on one set of rollouts."""
 
 
 def train(
@@ -69,8 +79,9 @@ def train(
     validate: Validate | None = None,
     log: Log | None = None,
     ranks: Ranks = ALONE,
+    round_: Round | None = None,
 ) -> None:
-    """Train one arm into its store; a complete one is left alone.
+    """Train one arm into its store, or a round of it; a complete one is left alone.
 
     Each of several `ranks` calls this with the same arguments, but for `validate` and `log`, which
     only the first one's are used.
@@ -79,7 +90,7 @@ def train(
     or weights that do not fit, `TrainingError` where a step is not finite: the last good checkpoint
     stays, and the message names it.
     """
-    arm = Arm(config, store, validate, log)
+    arm = Arm(config, store, validate, log, round_)
     for error in train_together([arm], checkpoint=checkpoint, scored=scored, ranks=ranks).values():
         raise error
 
@@ -109,12 +120,13 @@ def train_together(
     some = next(iter(active.values()))
     first, last = (
         choose(getattr(one, name) for one in active.values())
-        for choose, name in ((min, "done"), (max, "steps"))
+        for choose, name in ((min, "done"), (max, "end"))
     )
+    start = some.run.round.start
     batches = scored.batches(
         prompts=some.run.prompts_per_step,
-        seed=some.arm.config.seed,
-        start=first,
+        seed=None if start else some.arm.config.seed,  # a later round's prompts are laid in order
+        start=first - start,
         with_logps=any(one.run.terms.needs_behaviour_logps for one in active.values()),
     )
     total = sum(one.steps for one in active.values())
@@ -122,20 +134,21 @@ def train_together(
     try:
         with bar(_label(active), total=total, unit="steps", done=done) as advance:
             for step, rows in zip(range(first + 1, last + 1), batches, strict=False):
-                for number in [n for n, one in active.items() if one.done < step <= one.steps]:
+                for number in [n for n, one in active.items() if one.done < step <= one.end]:
                     try:
                         active[number].step(step, rows)
                     except Exception as error:
                         failed[number] = error
                         active.pop(number).record(ranks)
                     advance(1)
-                if not any(step < one.steps for one in active.values()):
+                if not any(step < one.end for one in active.values()):
                     break  # all of them failed, or ended at their collapse
     finally:
         for one in active.values():
             one.record(ranks)
     for one in active.values():
-        one.finish()
+        if one.end == one.steps:
+            one.finish()
     return failed
 
 
@@ -168,6 +181,7 @@ class _Active:
             validate=arm.validate,
             ranks=ranks,
             scratch=scratch,
+            round_=arm.round,
         )
         steps = run.schedule.steps
         if not ranks.decided(lambda: store.facts.get("steps", steps) < steps):  # else ended early
@@ -187,6 +201,11 @@ class _Active:
     def steps(self) -> int:
         """Optimizer steps of the whole arm."""
         return self.run.schedule.steps
+
+    @property
+    def end(self) -> int:
+        """The last step to take now."""
+        return min(self.run.round.end, self.steps)
 
     def step(self, step: int, rows: Rows) -> None:
         """Take a step, and tell of it."""

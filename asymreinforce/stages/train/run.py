@@ -25,6 +25,7 @@ from asymreinforce.policy.trainer import Step, Trainer
 from asymreinforce.stages.train.audit import audit_start
 from asymreinforce.stages.train.collapse_watch import CollapseWatch
 from asymreinforce.stages.train.schedule import (
+    Round,
     metrics_shard,
     schedule_of,
     state_shard,
@@ -52,14 +53,16 @@ class Run:
         validate: Validate | None,
         ranks: Ranks = ALONE,
         scratch: Scratch | None = None,
+        round_: Round | None = None,
     ):
         self._scratch = scratch or Scratch()
         self._config, self._checkpoint, self._ranks = config, checkpoint, ranks
         self._scored, self._store, self._validate = scored, store, validate
         self.prompts_per_step = scored.prompts_per_step(config.optim.trajectories_per_step)
-        self.schedule = schedule_of(
-            config, prompts=scored.prompts, prompts_per_step=self.prompts_per_step
+        self.round = round_ or Round(
+            schedule_of(config, prompts=scored.prompts, prompts_per_step=self.prompts_per_step)
         )
+        self.schedule = self.round.schedule
         self._pending: list[dict[str, Any]] = []
         self._position = Position(0, None, None)
         self.terms = Terms(config, scored)
@@ -74,7 +77,9 @@ class Run:
         if config.train.device == "cuda" and not torch.cuda.is_available():
             raise ConfigError("train.device=cuda, but this machine shows no CUDA device; use cpu")
         torch.set_num_threads(config.train.threads)
-        step = int(self._ranks.decided(self._resumable_step))
+        step = self.round.at
+        if step is None:
+            step = int(self._ranks.decided(lambda: self.schedule.resumable(self._store)))
         model = self._load(step)
         self._trainer = Trainer(
             (model if self._ranks.mesh else model.to(config.train.device)).train(),
@@ -96,6 +101,8 @@ class Run:
             self._position, more = load_state(state, self._trainer)
             self._behaviour_logps_B = more["behaviour_logps"]
             self.collapse.catch_up(self._store, self.schedule.until(step))
+            if step == self.round.start:
+                self._refresh(step)
         else:
             self._start()
         self._end_here_where_collapsed(step)
@@ -130,9 +137,9 @@ class Run:
         except TrainingError as error:
             raise TrainingError(self._where(step, str(error))) from None
         metrics = self._metrics(step, done, judged)
-        if step % self._config.train.diagnostics_every == 0 or step == self.schedule.steps:
+        if self._is_diagnosed(step):
             metrics |= self._diagnose()
-        if step in self.schedule.checkpoints:
+        if step in self.schedule.lasting:
             metrics |= self._check(step)
         self.collapse.see(metrics)
         self._end_here_where_collapsed(step)
@@ -181,6 +188,7 @@ class Run:
         computed_B = ~logps_B.isnan()
         return {
             "step": step,
+            "staleness": step - self.round.start,
             "sequences": len(correct_B),
             "skipped_sequences": done.skipped,
             "loss": done.loss,
@@ -197,9 +205,25 @@ class Run:
         measured = self._slice.measure(self._trainer)
         self._behaviour_logps_B = measured.logps_B
         audit_start(self._config, self._trainer, self._scored, self._store)
-        start = {"step": 0, "sequences": 0, "skipped_sequences": 0}
-        self._pending = [start | self._slice.metrics(measured, measured.logps_B) | self._check(0)]
+        self._pending = [
+            _start_row(0) | self._slice.metrics(measured, measured.logps_B) | self._check(0)
+        ]
         self.collapse.see(self._pending[0])
+
+    def _refresh(self, step: int) -> None:
+        """Start a round: mu is the policy as it stands, so KL(mu || pi) is 0 again.
+
+        A round in which nothing is diagnosed needs no log mu of the slice.
+        """
+        if not any(self._is_diagnosed(s) for s in range(step + 1, self.round.end + 1)):
+            return
+        measured = self._slice.measure(self._trainer)
+        self._behaviour_logps_B = measured.logps_B
+        self._pending = [_start_row(step) | self._slice.metrics(measured, measured.logps_B)]
+        self.collapse.see(self._pending[0])
+
+    def _is_diagnosed(self, step: int) -> bool:
+        return step % self._config.train.diagnostics_every == 0 or step == self.schedule.steps
 
     def _diagnose(self) -> dict[str, float | None]:
         measured = self._slice.measure(self._trainer)
@@ -257,20 +281,6 @@ class Run:
         more = {"behaviour_logps": self._behaviour_logps_B}
         save_state(path, self._trainer, self._position, more=more)
 
-    def _resumable_step(self) -> int:
-        """Return the latest step with weights and full state and nothing missing before; else 0."""
-        missing = set(self._store.missing())
-        for step in reversed(self.schedule.checkpoints):
-            earlier = self.schedule.until(step)
-            needed = {
-                *(metrics_shard(s) for s in earlier),
-                *(weights_shard(s) for s in earlier if s in self.schedule.kept),
-            }
-            own = (weights_shard(step), state_shard(step))
-            if not (needed & missing) and all(self._store.is_valid(name) for name in own):
-                return step
-        return 0
-
     def _make_slice(self) -> Slice:
         rows = self._scored.read(self._scored.chunks[0])
         starts = rows.group_starts
@@ -302,9 +312,13 @@ class Run:
             )
 
     def _where(self, step: int, reason: str) -> str:
-        last = max((s for s in self.schedule.checkpoints if s < step), default=0)
+        last = max((s for s in self.schedule.kept_at(step - 1) if s < step), default=0)
         kept = self._store.directory / weights_shard(last) if last else self._checkpoint
         return (
             f"step {step} of {self.schedule.steps} is not finite: {reason}; the last good "
             f"checkpoint is {kept}; lower optim.lr or optim.grad_clip, or look at the rewards"
         )
+
+
+def _start_row(step: int) -> dict[str, Any]:
+    return {"step": step, "staleness": 0, "sequences": 0, "skipped_sequences": 0}

@@ -1,0 +1,166 @@
+"""What a round trains on: prompts of its own, rollouts of mu as it is then, and their verdicts.
+
+Round 0 trains on the set that all arms share. A later round takes the prompts that its steps would
+have read of that set, had mu never changed, and draws new completions of them: step by step, arms
+that differ in `refresh_every` see the same questions.
+"""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import pyarrow as pa
+
+from asymreinforce.config import ExperimentConfig, Pins
+from asymreinforce.data import contracts, files
+from asymreinforce.data.rollouts import ScoredRollouts, prompts_from
+from asymreinforce.data.store import Store
+from asymreinforce.engines import open_engine
+from asymreinforce.engines.protocol import Engine
+from asymreinforce.errors import InputError
+from asymreinforce.experiment.inputs import Inputs
+from asymreinforce.policy.checkpoint import fingerprint
+from asymreinforce.stages.generate import generate, rollout_store
+from asymreinforce.stages.score import score, verdict_store
+from asymreinforce.stages.train.schedule import Round, round_shard, schedule_of, weights_shard
+
+PROMPTS = "train.parquet"
+
+
+def standing(config: ExperimentConfig, found: Inputs, store: Store) -> Round:
+    """Return the round that an arm is in, by what is on disk, and where in it."""
+    schedule = schedule_of(config, prompts=found.scored.prompts)
+    return round_at(config, found, schedule.resumable(store))
+
+
+def round_at(config: ExperimentConfig, found: Inputs, done: int) -> Round:
+    """Return the round that an arm is in once `done` steps are."""
+    schedule = schedule_of(config, prompts=found.scored.prompts)
+    return Round(schedule, schedule.start_of(done), at=done)
+
+
+def make(
+    config: ExperimentConfig, found: Inputs, store: Store, round_: Round, *, engine: Engine
+) -> ScoredRollouts:
+    """Generate and score a round's rollouts, as far as they are missing; write down which."""
+    scored = found.scored
+    if round_.start:
+        settings = settings_of(config, round_)
+        prompts = lay_prompts(settings, found, round_)
+        rollouts = generate(
+            settings,
+            checkpoint=behaviour(found, store, round_),
+            prompts=prompts,
+            engine=engine,
+            parent=config.directory / "rollouts",
+        )
+        verdicts = score(
+            rollouts=rollouts,
+            prompts=prompts.path(PROMPTS),
+            parent=config.directory / "verdicts",
+            grader=config.task.grader,
+            reward=config.reward,
+            samples=config.sampling.samples_per_prompt,
+        ).store
+        scored = ScoredRollouts(rollouts, verdicts, samples=config.sampling.samples_per_prompt)
+    if round_.schedule.refresh_every:
+        _record(config, found, store, round_, scored)
+    return scored
+
+
+def find(config: ExperimentConfig, found: Inputs, store: Store, round_: Round) -> ScoredRollouts:
+    """Return what `make` made; raise `InputError` where it did not."""
+    if not round_.start:
+        return found.scored
+    settings = settings_of(config, round_)
+    prompts = prompt_store(settings, found, round_)
+    with open_engine(config.engine, config.policy, log=Path(os.devnull)) as engine:
+        rollouts = rollout_store(
+            settings,
+            checkpoint=behaviour(found, store, round_),
+            prompts=prompts,
+            engine=engine,
+            parent=config.directory / "rollouts",
+        )
+    verdicts = verdict_store(
+        rollouts=rollouts,
+        prompts=prompts.path(PROMPTS),
+        parent=config.directory / "verdicts",
+        grader=config.task.grader,
+        reward=config.reward,
+    )
+    if not verdicts.is_complete():
+        raise InputError(f"{verdicts.directory}: not complete; 'asymrl run' fills what is missing")
+    return ScoredRollouts(rollouts, verdicts, samples=config.sampling.samples_per_prompt)
+
+
+def behaviour(found: Inputs, store: Store, round_: Round) -> Path:
+    """Return the weights that a round's rollouts come from."""
+    return store.path(weights_shard(round_.start)) if round_.start else found.checkpoint
+
+
+def settings_of(config: ExperimentConfig, round_: Round) -> ExperimentConfig:
+    """Return the settings of a later round: a seed of its own, and no pinned inputs."""
+    text = f"{config.sampling.seed}/{config.seed}/{round_.start}"
+    seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:7])
+    sampling = config.sampling.model_copy(update={"seed": seed})
+    return config.model_copy(update={"sampling": sampling, "pins": Pins()})
+
+
+def prompt_store(config: ExperimentConfig, found: Inputs, round_: Round) -> Store:
+    """Return the store of a round's prompts, made or not."""
+    identity = {
+        "stage": "round_prompts",
+        "contract": contracts.PROMPTS.label,
+        "prompts": found.prompts.fingerprint([PROMPTS]),
+        "prompts_per_shard": config.sampling.prompts_per_shard,
+        "seed": config.seed,
+        "first": round_.start * config.prompts_per_step,
+        "count": (round_.end - round_.start) * config.prompts_per_step,
+    }
+    return Store(config.directory / "round_prompts", identity)
+
+
+def lay_prompts(config: ExperimentConfig, found: Inputs, round_: Round) -> Store:
+    """Write the prompts of a round, each once, in the order in which its steps read them."""
+    store = prompt_store(config, found, round_)
+    store.plan([PROMPTS])
+    if store.is_complete():
+        return store
+    counts = [found.scored.prompts_in(chunk) for chunk in found.scored.chunks]
+    places = prompts_from(
+        counts,
+        seed=config.seed,
+        first=int(store.identity["first"]),
+        prompts=int(store.identity["count"]),
+    )
+    rows = [sum(counts[:chunk]) + place for chunk, place in places]
+    pool = contracts.read(found.prompts.path(PROMPTS), contracts.PROMPTS)
+    taken = pool.take(pa.array(list(dict.fromkeys(rows))))
+    store.publish(
+        PROMPTS,
+        lambda path: contracts.write(path, contracts.PROMPTS, taken, identity=store.hash),
+        facts={"prompts": len(taken)},
+    )
+    store.close()
+    return store
+
+
+def _record(
+    config: ExperimentConfig, found: Inputs, store: Store, round_: Round, scored: ScoredRollouts
+) -> None:
+    """Write down, among the arm's shards, what a round was trained on."""
+    name = round_shard(round_.start)
+    if store.is_valid(name):
+        return
+    mu = behaviour(found, store, round_)
+    record = {
+        "round": round_.number,
+        "start": round_.start,
+        "end": round_.end,
+        "policy": fingerprint(mu, safetensors_only=config.policy.safetensors_only),
+        **scored.names,
+    }
+    text = json.dumps(record, indent=2, sort_keys=True) + "\n"
+    store.publish(name, lambda path: files.publish_bytes(path, text.encode()))

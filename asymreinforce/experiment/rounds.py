@@ -1,0 +1,157 @@
+"""Runs in rounds: generate from mu, score, train N steps, mu <- pi, and again.
+
+    for every round:   weights --engine--> rollouts --grader--> verdicts --N steps--> weights
+
+An arm is one store however many rounds it has: its optimizer goes on from round to round, and its
+steps are counted through. Each round's rollouts are a set of their own, named by the weights that
+they come from. Whatever is killed goes on where it stands, be that inside a round.
+"""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+from typing import Self
+
+from asymreinforce.config import ExperimentConfig
+from asymreinforce.data import files
+from asymreinforce.data.store import Store
+from asymreinforce.engines import open_engine
+from asymreinforce.engines.protocol import Engine
+from asymreinforce.experiment import inputs, refresh
+from asymreinforce.experiment.arm import FAILURE, ArmResult, arm_store, recorded, watched
+from asymreinforce.experiment.evaluation import processes
+from asymreinforce.experiment.launch import launch
+from asymreinforce.experiment.refusal import traceless
+from asymreinforce.experiment.sweep import SweepResult, run_sweep
+from asymreinforce.progress import hushed, say
+from asymreinforce.stages.train.schedule import Round
+
+
+class Engines:
+    """One engine at a time, kept for as long as the same architecture and settings are asked for.
+
+    It starts at its first `load`, and later ones swap weights.
+    """
+
+    def __init__(self) -> None:
+        self._key = ""
+        self._stack = contextlib.ExitStack()
+        self._engine: Engine | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def of(self, config: ExperimentConfig) -> Engine:
+        """Return the engine for an arm: the one that runs, or another in its place."""
+        key = config.engine.model_dump_json() + config.policy.model_dump_json(exclude={"seed"})
+        if self._engine is None or key != self._key:
+            self.close()
+            opened = open_engine(config.engine, config.policy, log=inputs.engine_log(config))
+            self._engine, self._key = self._stack.enter_context(opened), key
+        return self._engine
+
+    def close(self) -> None:
+        """Stop the engine that runs, if one does."""
+        self._engine = None
+        self._stack.close()
+
+
+def run(arms: Sequence[ExperimentConfig]) -> SweepResult:
+    """Train arms in rounds, each from whatever of it is there; evaluate them, and sum up.
+
+    Where one process does the work, one engine start serves rollouts and evaluation alike.
+    Raises `ConfigError` where the arms belong to several experiment directories.
+    """
+    workers = min(processes(arms[0]), len(arms))
+    with Engines() as engines:
+
+        def launch_arms(waiting: Sequence[ExperimentConfig]) -> None:
+            if workers > 1:
+                engines.close()
+                run_arms(waiting, workers=workers)
+                return
+            with hushed() if len(arms) > 1 else contextlib.nullcontext():
+                for config in waiting:
+                    run_arm(config, engines)
+
+        return run_sweep(arms, launch=launch_arms, engine_of=engines.of)
+
+
+def run_arms(arms: Sequence[ExperimentConfig], *, workers: int) -> None:
+    """Share arms out over processes, each with an engine; failures are recorded arm by arm."""
+    import joblib
+
+    parts = [part for worker in range(workers) if (part := list(arms[worker::workers]))]
+    joblib.Parallel(n_jobs=len(parts))(joblib.delayed(_run_part)(part) for part in parts)
+
+
+def _run_part(arms: Sequence[ExperimentConfig]) -> None:
+    with hushed(), Engines() as engines:
+        for config in arms:
+            run_arm(config, engines)
+
+
+def run_arm(config: ExperimentConfig, engines: Engines) -> ArmResult:
+    """Train an arm in rounds and say how it ended; what goes wrong is written to its directory."""
+    try:
+        store = train_in_rounds(config, engine=engines.of(config))
+    except Exception as error:
+        return recorded(config, error)
+    return ArmResult(store.directory, "", None)
+
+
+def train_in_rounds(config: ExperimentConfig, *, engine: Engine) -> Store:
+    """Train an arm, round after round, from where it stands; its first rollouts are there.
+
+    Raises what goes wrong. Every rank of a sharded arm leaves between rounds, and the engine is
+    asked in this process.
+    """
+    from asymreinforce.stages.train import train
+
+    found = inputs.find(config)
+    store = arm_store(config, found)
+    if store.is_complete():
+        say(f"train: complete, nothing to do ({store.directory})")
+        return store
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(traceless(store))
+        if not config.train.is_sharded:
+            validate, log = stack.enter_context(watched(config, found, store))
+        for round_ in _rounds(config, found, store):
+            scored = refresh.make(config, found, store, round_, engine=engine)
+            if config.train.is_sharded:
+                launch(config, store)
+                continue
+            train(
+                config,
+                checkpoint=found.checkpoint,
+                scored=scored,
+                store=store,
+                validate=validate,
+                log=log,
+                round_=round_,
+            )
+    files.remove(store.directory / FAILURE)
+    return store
+
+
+def _rounds(config: ExperimentConfig, found: inputs.Inputs, store: Store) -> Iterator[Round]:
+    """Yield the rounds that are left, the next one when the one before is trained."""
+    round_ = refresh.standing(config, found, store)
+    rounds = len(round_.schedule.starts)
+    while True:
+        if rounds > 1:
+            say(f"round {round_.number + 1} of {rounds}: after step {round_.start}")
+        yield round_
+        ended_early = config.train.on_collapse == "stop" and store.is_complete()
+        if ended_early or round_.end == round_.schedule.steps:
+            return
+        round_ = Round(round_.schedule, round_.end, at=round_.end)

@@ -1,0 +1,356 @@
+"""Rounds: which prompts and rollouts each trains on, what goes on between them, and kills."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from asymreinforce.config import ExperimentConfig
+from asymreinforce.data import contracts
+from asymreinforce.data.rollouts import prompts_from
+from asymreinforce.data.store import Store
+from asymreinforce.engines.transformers_engine import TransformersEngine
+from asymreinforce.errors import ConfigError
+from asymreinforce.experiment import inputs, refresh
+from asymreinforce.experiment.arm import arm_store, train_arm
+from asymreinforce.experiment.rounds import train_in_rounds
+from asymreinforce.policy.checkpoint import fingerprint, load_model, load_tokenizer
+from asymreinforce.stages.train.schedule import Schedule
+from tests import made
+
+STEPS = 6
+
+
+class Engine(made.FakeEngine):
+    """Draws nothing from a model, and passes for the engine that is configured."""
+
+    def __init__(self, config: ExperimentConfig) -> None:
+        super().__init__(load_tokenizer(Path(config.policy.source)))
+        self._real = TransformersEngine(config.engine, config.policy)
+
+    def identity(self) -> dict[str, Any]:
+        return self._real.identity()
+
+
+def settings(place: Path, policy: Path, **overrides: Any) -> ExperimentConfig:
+    given = {"refresh_every": 2, "reward__workers": 1, **overrides}
+    return made.config(place / "runs", policy=policy, **given)
+
+
+def run(config: ExperimentConfig, engine: Engine | None = None) -> tuple[Store, Engine]:
+    """Do all that is missing, and train."""
+    engine = engine or Engine(config)
+    inputs.prepare(config, engine=engine)
+    return train_in_rounds(config, engine=engine), engine
+
+
+def rows_of(store: Store) -> list[dict[str, Any]]:
+    paths = sorted((store.directory / "metrics").glob("*.parquet"))
+    return [row for path in paths for row in contracts.read(path, contracts.METRICS).to_pylist()]
+
+
+def records(store: Store) -> list[dict[str, Any]]:
+    return [json.loads(p.read_text()) for p in sorted((store.directory / "rounds").glob("*.json"))]
+
+
+@pytest.fixture(scope="module")
+def trained(
+    tmp_path_factory: pytest.TempPathFactory, random_policy: Path
+) -> tuple[ExperimentConfig, Store, Engine]:
+    """Three rounds of two steps."""
+    config = settings(tmp_path_factory.mktemp("rounds"), random_policy)
+    return config, *run(config)
+
+
+Trained = tuple[ExperimentConfig, Store, Engine]
+
+
+def test_each_rounds_rollouts_carry_the_weights_that_they_come_from(trained: Trained) -> None:
+    config, store, engine = trained
+    found = records(store)
+    assert [(r["round"], r["start"], r["end"]) for r in found] == [(0, 0, 2), (1, 2, 4), (2, 4, 6)]
+    weights = [
+        Path(config.policy.source),
+        *(store.path(f"checkpoints/step-{s:06d}") for s in (2, 4)),
+    ]
+    assert engine.loaded == weights
+    for record, path in zip(found, weights, strict=True):
+        assert record["policy"] == fingerprint(path)
+        rollouts = Store.open(config.directory / "rollouts" / record["rollouts"])
+        assert rollouts.is_complete()
+        policies = {
+            policy
+            for name in rollouts.planned
+            for policy in pq.read_table(rollouts.path(name)).column("policy").to_pylist()
+        }
+        assert policies == {record["policy"]}
+
+
+def test_a_later_round_draws_just_what_its_steps_need_with_a_seed_of_its_own(
+    trained: Trained,
+) -> None:
+    config, store, _ = trained
+    sets = [Store.open(config.directory / "rollouts" / r["rollouts"]) for r in records(store)]
+    facts = [[rollouts.receipt(name) for name in rollouts.planned] for rollouts in sets]
+    prompts = [sum(f.facts["prompts"] for f in found if f) // 2 for found in facts]  # two blocks
+    assert prompts == [24, 8, 8]
+    assert len({rollouts.identity["sampling"]["seed"] for rollouts in sets}) == 3
+
+
+def test_the_steps_of_every_round_read_the_prompts_that_one_set_would_have_given_them(
+    trained: Trained,
+) -> None:
+    config, store, _ = trained
+    found = inputs.find(config)
+    pool = list(found.scored.batches(prompts=4, seed=config.seed).__next__().prompt_id_B[::4])
+    assert len(pool) == 4
+    expected = found.scored.batches(prompts=4, seed=config.seed)
+    for start in (0, 2, 4):
+        round_ = refresh.round_at(config, found, start)
+        scored = refresh.find(config, found, store, round_)
+        batches = scored.batches(prompts=4, seed=None if start else config.seed)
+        for _ in range(2):
+            assert list(next(batches).prompt_id_B) == list(next(expected).prompt_id_B)
+
+
+def test_prompts_go_on_in_the_next_epochs_order_where_the_pool_is_used_up() -> None:
+    counts = [3, 2]
+    first = list(prompts_from(counts, seed=5, first=0, prompts=5))
+    both = list(prompts_from(counts, seed=5, first=0, prompts=12))
+    assert sorted(first) == sorted(both[5:10]) == [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1)]
+    assert both[:5] == first
+    assert list(prompts_from(counts, seed=5, first=4, prompts=3)) == both[4:7]
+    assert both[:5] != both[5:10]
+
+
+def test_a_round_longer_than_the_pool_draws_each_prompt_once_and_goes_over_them_again(
+    tmp_path: Path, random_policy: Path
+) -> None:
+    config = settings(tmp_path, random_policy, refresh_every=8, optim__steps=16)
+    store, _ = run(config)
+    second = Store.open(config.directory / "rollouts" / records(store)[1]["rollouts"])
+    receipts = [second.receipt(name) for name in second.planned]
+    assert sum(r.facts["prompts"] for r in receipts if r) // 2 == 24  # 8 steps of 4 read 32
+    assert store.facts["steps"] == 16
+
+
+def test_staleness_counts_the_steps_since_mu_became_pi_and_kl_starts_from_zero(
+    trained: Trained,
+) -> None:
+    rows = rows_of(trained[1])
+    assert [(row["step"], row["staleness"]) for row in rows] == [
+        (0, 0), (1, 1), (2, 2), (2, 0), (3, 1), (4, 2), (4, 0), (5, 1), (6, 2),
+    ]  # fmt: skip
+    starts = [row for row in rows if row["staleness"] == 0]
+    assert [row["kl"] for row in starts] == [0.0, 0.0, 0.0]
+    assert [row["ess"] for row in starts] == pytest.approx([1.0, 1.0, 1.0])
+    ends = [row["kl"] for row in rows if row["staleness"] == 2]
+    assert all(kl is not None and kl != 0 for kl in ends)
+
+
+def test_log_mu_of_a_rounds_slice_is_the_training_models_own_at_its_start(
+    trained: Trained,
+) -> None:
+    """Held against a plain forward pass of the weights that the round starts from."""
+    config, store, _ = trained
+    found = inputs.find(config)
+    scored = refresh.find(config, found, store, refresh.round_at(config, found, 4))
+    rows = scored.read(scored.chunks[0])
+    count = int(rows.group_starts[4])
+    model = load_model(store.path("checkpoints/step-000004"))
+    expected = []
+    for prompt, completion in zip(rows.prompts[:count], rows.completions[:count], strict=True):
+        ids = torch.tensor([[*prompt, *completion]], dtype=torch.long)
+        logps = model(ids).logits.detach()[0, len(prompt) - 1 : -1].log_softmax(-1)
+        expected.append(float(logps.gather(1, torch.tensor(completion).long()[:, None]).sum()))
+    correct = np.nan_to_num(rows.score_B[:count]) >= 1
+    (start,) = [r for r in rows_of(store) if (r["step"], r["staleness"]) == (4, 0)]
+    if correct.any():
+        assert start["slice_logp_correct"] == pytest.approx(np.mean(np.array(expected)[correct]))
+    assert start["slice_logp_incorrect"] == pytest.approx(np.mean(np.array(expected)[~correct]))
+
+
+def test_up_to_the_first_refresh_an_arm_is_the_one_that_never_refreshes(
+    tmp_path: Path, random_policy: Path
+) -> None:
+    refreshed, _ = run(settings(tmp_path, random_policy))
+    never, _ = run(settings(tmp_path, random_policy, refresh_every=None))
+    name = "checkpoints/step-{:06d}/model.safetensors"
+    same = [
+        (refreshed.directory / name.format(s)).read_bytes()
+        == (never.directory / name.format(s)).read_bytes()
+        for s in (2, 4)
+    ]
+    assert same == [True, False]
+    sets = list((tmp_path / "runs/small/rollouts").iterdir())
+    assert len(sets) == 3  # round 0 is shared
+
+
+def test_an_arm_that_never_refreshes_is_the_one_that_train_makes(
+    tmp_path: Path, random_policy: Path
+) -> None:
+    ran, _ = run(settings(tmp_path, random_policy, refresh_every=None))
+    plain = settings(tmp_path, random_policy, refresh_every=None)
+    assert train_arm(plain).directory == ran.directory
+    longer = settings(tmp_path, random_policy, refresh_every=STEPS)  # the first round is the last
+    assert arm_store(longer, inputs.find(longer)).directory == ran.directory
+
+
+def test_the_optimizer_and_its_schedule_go_on_from_round_to_round(
+    tmp_path: Path, random_policy: Path
+) -> None:
+    """Fresh moments or a warm-up begun again would show in the steps and in the learning rate."""
+    store, _ = run(settings(tmp_path, random_policy, optim__warmup_steps=6))
+    rates = [row["lr"] for row in rows_of(store) if row["lr"] is not None]
+    assert rates == pytest.approx([1e-3 * n / 6 for n in range(1, 7)])
+    from safetensors.torch import load_file
+
+    state = load_file(store.path("state/step-000006") / "state.safetensors")
+    counts = {float(value) for name, value in state.items() if name.startswith("optimizer.step.")}
+    assert counts == {6.0}
+
+
+def test_on_policy_makes_rollouts_for_every_step_and_keeps_the_checkpoints_asked_for(
+    tmp_path: Path, random_policy: Path
+) -> None:
+    config = settings(tmp_path, random_policy, rounds=4, refresh_every=1, train__checkpoint_every=2)
+    store, engine = run(config)
+    assert store.facts["steps"] == 4
+    assert len(engine.loaded) == 4
+    trained = [row for row in rows_of(store) if row["sequences"]]
+    assert [row["staleness"] for row in trained] == [1, 1, 1, 1]
+    kept = sorted(path.name for path in (store.directory / "checkpoints").glob("step-??????"))
+    assert kept == ["step-000002", "step-000004"]
+    assert len(list((config.directory / "rollouts").iterdir())) == 4
+
+
+class KilledError(Exception):
+    """Stands for whatever ends a run."""
+
+
+class Dying(Engine):
+    """Dies at a given call of `sample`."""
+
+    def __init__(self, config: ExperimentConfig, *, at: int) -> None:
+        super().__init__(config)
+        self._at = at
+
+    def sample(self, *arguments: Any, **named: Any) -> Any:
+        if self.calls == self._at:
+            raise KilledError
+        return super().sample(*arguments, **named)
+
+
+def payload(store: Store) -> dict[str, bytes]:
+    """All of an arm but its settings and provenance; the mismatch audit is of the start alone."""
+    return {k: v for k, v in made.payload(store.directory).items() if k != "config.json"}
+
+
+@pytest.mark.parametrize("calls", [6, 7, 8])
+def test_killed_while_it_generates_a_run_goes_on_to_the_same_bytes(
+    tmp_path: Path, random_policy: Path, trained: Trained, calls: int
+) -> None:
+    """Round 0 takes six calls (three chunks, two blocks), each later one two."""
+    config = settings(tmp_path, random_policy)
+    with pytest.raises(KilledError):
+        run(config, Dying(config, at=calls))
+    store, engine = run(config)
+    assert payload(store) == payload(trained[1])
+    assert engine.calls == 10 - calls
+
+
+@pytest.mark.parametrize("step", [1, 3, 4, 6])
+def test_killed_inside_a_round_a_run_goes_on_to_the_same_bytes(
+    tmp_path: Path,
+    random_policy: Path,
+    trained: Trained,
+    monkeypatch: pytest.MonkeyPatch,
+    step: int,
+) -> None:
+    config = settings(tmp_path, random_policy)
+    kill_at(step, monkeypatch)
+    with pytest.raises(KilledError):
+        run(config)
+    monkeypatch.undo()
+    store, _ = run(config)
+    assert payload(store) == payload(trained[1])
+
+
+def kill_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the log of an arm die once it is told of a step."""
+    import contextlib
+
+    from asymreinforce import tracking
+
+    @contextlib.contextmanager
+    def tracker(config: ExperimentConfig, *, arm: str) -> Iterator[Callable[[Any], None]]:
+        def log(row: dict[str, Any]) -> None:
+            if row["step"] == step:
+                raise KilledError
+
+        yield log
+
+    monkeypatch.setattr(tracking, "tracker", tracker)
+
+
+def test_a_run_that_is_complete_does_nothing(trained: Trained) -> None:
+    config, store, _ = trained
+    before = made.stamps(config.directory)
+    again, engine = run(config)
+    assert again.directory == store.directory
+    assert engine.loaded == []
+    assert made.stamps(config.directory) == before
+
+
+def test_one_that_stops_at_its_collapse_makes_no_more_rollouts(
+    tmp_path: Path, random_policy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from asymreinforce.stages.train import collapse_watch
+
+    def collapsed_at_three(state: Any, row: Any, rule: Any) -> Any:
+        return state._replace(step=3) if row["step"] == 3 else state
+
+    monkeypatch.setattr(collapse_watch, "observe", collapsed_at_three)
+    config = settings(tmp_path, random_policy, train__on_collapse="stop", train__checkpoint_every=1)
+    store, engine = run(config)
+    assert store.is_complete()
+    assert (store.facts["steps"], store.facts["collapse_step"]) == (3, 3)
+    assert len(engine.loaded) == 2
+    assert [record["start"] for record in records(store)] == [0, 2]
+    assert run(config)[1].loaded == []
+
+
+def test_weights_of_a_refresh_stay_for_as_long_as_their_round_lasts() -> None:
+    schedule = Schedule(steps=10, every=4, keep=None, refresh_every=3)
+    assert schedule.starts == [0, 3, 6, 9]
+    assert schedule.checkpoints == [3, 4, 6, 8, 9, 10]
+    assert schedule.kept_at(5) == [3, 4]
+    assert schedule.kept_at(6) == [4, 6]
+    assert schedule.kept == [4, 8, 10]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        ({"rounds": 2, "refresh_every": None}, "needs refresh_every"),
+        ({"rounds": 2, "optim__steps": 6}, "set optim.steps=null"),
+        ({"source": {"path": "rollouts.jsonl"}}, "from elsewhere"),
+    ],
+)
+def test_rounds_that_say_two_things_are_refused(
+    tmp_path: Path, random_policy: Path, overrides: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(ConfigError, match=words):
+        settings(tmp_path, random_policy, **overrides)
+
+
+def test_train_makes_no_rollouts_and_names_the_command_that_does(
+    tmp_path: Path, random_policy: Path
+) -> None:
+    with pytest.raises(ConfigError, match="asymrl run"):
+        train_arm(settings(tmp_path, random_policy))
