@@ -168,6 +168,10 @@ class LoraConfig(Settings):
     )
 
 
+RANKS = frozenset({"processes", "nodes", "rendezvous", "sharding", "cpu_offload"})
+"""Settings of `train` that say where an arm is trained: its curve is the same everywhere."""
+
+
 class TrainConfig(Settings):
     """What training does beside the update: device, checkpoints, diagnostics."""
 

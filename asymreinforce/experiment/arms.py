@@ -5,12 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from asymreinforce.config import ExperimentConfig, parse
+from asymreinforce.config import RANKS, ExperimentConfig, parse
 from asymreinforce.data import files
 from asymreinforce.data.store import Store
 from asymreinforce.errors import AsymreinforceError
 
-RANKS = {"processes", "nodes", "rendezvous", "sharding", "cpu_offload"}
 BESIDE_THE_ARM: dict[str, Any] = {
     **dict.fromkeys(("runs_dir", "name", "evaluation", "tracker", "sweep", "pins", "plan"), True),
     "train": dict.fromkeys(RANKS, True),

@@ -334,7 +334,7 @@ def test_a_token_beyond_the_vocabulary_is_found_in_every_step(
     rows.completions[-1] = np.array([5, 4000])
 
     class Foreign(ScoredRollouts):
-        def read(self, chunk: str) -> Any:
+        def read(self, chunk: str, **settings: Any) -> Any:
             return rows if chunk == self.chunks[-1] else read(self, chunk)
 
     foreign.__class__ = Foreign

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from asymreinforce.algorithm.table import identity
-from asymreinforce.config import ExperimentConfig
+from asymreinforce.config import RANKS, ExperimentConfig
 from asymreinforce.data import contracts, files
 from asymreinforce.data.provenance import provenance
 from asymreinforce.data.rollouts import Rows, ScoredRollouts
@@ -23,8 +23,6 @@ from asymreinforce.stages.train.shared_store import SharedStore
 Log = Callable[[dict[str, Any]], None]
 
 REWARD_SCALE = ("correct", "incorrect", "correct_at", "no_answer", "truncated", "unjudged")
-RANKS = {"processes", "nodes", "rendezvous", "sharding", "cpu_offload"}
-"""Where an arm is trained: its bytes are promised for one process, its curve for any number."""
 NOT_IN_IDENTITY = {"keep_checkpoints", "audit_rollouts", *RANKS}
 
 

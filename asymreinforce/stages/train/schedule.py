@@ -1,6 +1,7 @@
 """When an arm is checkpointed, and what each checkpoint's shards are called."""
 
 import functools
+import itertools
 from typing import NamedTuple
 
 from asymreinforce.config import ExperimentConfig
@@ -72,16 +73,18 @@ class Schedule(NamedTuple):
 
         Where it is inside a round, the weights are there that the round's rollouts came from.
         """
-        is_valid = functools.cache(store.is_valid)
-        for step in reversed(self.checkpoints):
-            earlier = self.until(step)
-            needed = {
-                *(metrics_shard(s) for s in earlier),
-                *(weights_shard(s) for s in earlier if s in self.kept),
-            }
+        is_valid, kept = functools.cache(store.is_valid), set(self.kept)
+        whole = itertools.takewhile(
+            lambda step: (
+                is_valid(metrics_shard(step))
+                and (step not in kept or is_valid(weights_shard(step)))
+            ),
+            self.checkpoints,
+        )
+        for step in reversed(list(whole)):
             start = self.start_of(step) if step < self.steps else 0
-            own = {weights_shard(step), state_shard(step), *([weights_shard(start)] * (start > 0))}
-            if all(is_valid(name) for name in sorted(own | needed)):
+            own = [weights_shard(step), state_shard(step), *([weights_shard(start)] * (start > 0))]
+            if all(is_valid(name) for name in own):
                 return step
         return 0
 
