@@ -7,7 +7,6 @@ import json
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +18,7 @@ from asymreinforce.config import ExperimentConfig, RewardConfig
 from asymreinforce.data import contracts, files
 from asymreinforce.errors import InputError
 from asymreinforce.experiment.arms import Arm, overrides_of
-from asymreinforce.experiment.evaluation import Evaluated
+from asymreinforce.experiment.evaluation import Evaluated, processes
 from asymreinforce.rewards.scale import rewards
 from asymreinforce.rewards.tally import pass_at_k
 
@@ -29,7 +28,8 @@ READ = [
 ]  # fmt: skip
 """What is summed up of an evaluation: all but the texts."""
 
-READERS = 2
+MANY = 1000
+"""Evaluations from which on other processes help to read them."""
 STANDARD_ERRORS = 2.0
 PEAK_SHARE = 0.5
 
@@ -159,12 +159,15 @@ def summarise(config: ExperimentConfig, evaluated: Sequence[Evaluated]) -> pa.Ta
 
 def _read(config: ExperimentConfig, evaluated: Sequence[Evaluated]) -> dict[Path, Evaluation]:
     """Read each evaluation once: they are small and many, and mu's is every arm's."""
-    paths = {item.store.directory / item.shard: item for item in evaluated}
-    with ThreadPoolExecutor(READERS) as pool:
-        found = pool.map(
-            lambda item: read_evaluation(item.store.path(item.shard), config.reward), paths.values()
-        )
-        return dict(zip(paths, found, strict=True))
+    import joblib
+
+    items = {item.store.directory / item.shard: item for item in evaluated}
+    paths = [item.store.path(item.shard) for item in items.values()]
+    workers = processes(config) if len(paths) >= MANY else 1
+    found = joblib.Parallel(n_jobs=workers, batch_size=64)(
+        joblib.delayed(read_evaluation)(path, config.reward) for path in paths
+    )
+    return dict(zip(items, found, strict=True))
 
 
 def _identity_columns(arm: Arm) -> dict[str, Any]:
