@@ -1,7 +1,7 @@
 """The arms of an experiment as they stand on disk, whoever trained them and from which command."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -71,10 +71,25 @@ def overrides_of(arms: list[Arm]) -> dict[str, dict[str, Any]]:
         for arm in arms
     }
     keys = sorted({key for values in flat.values() for key in values})
-    differing = [
-        key for key in keys if len({json.dumps(values.get(key)) for values in flat.values()}) > 1
-    ]
+    differing = [key for key in keys if _values(key, flat.values()) > 1]
+    by_objective: dict[str, list[dict[str, Any]]] = {}
+    for values in flat.values():
+        by_objective.setdefault(values["algorithm.name"], []).append(values)
+    # an option that an objective's preset brings along says no more than the objective's name
+    brought = {
+        key
+        for key in differing
+        if key.startswith("algorithm.")
+        and key != "algorithm.name"
+        and all(_values(key, own) == 1 for own in by_objective.values())
+    }
+    differing = [key for key in differing if key not in brought]
     return {name: {key: values.get(key) for key in differing} for name, values in flat.items()}
+
+
+def _values(key: str, arms: Iterable[dict[str, Any]]) -> int:
+    """Count the values that a setting has over arms."""
+    return len({json.dumps(values.get(key)) for values in arms})
 
 
 def _flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
