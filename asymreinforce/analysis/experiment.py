@@ -5,7 +5,8 @@ an error that names it: a report that leaves it out in silence would mislead.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,9 @@ def read_experiment(directory: Path) -> Experiment:
         facts[row["arm"]] = row
     facts |= summary
     settings = {id_: _settings(directory / "train" / id_ / "config.json") for id_ in ids}
-    shared = _shared([value for value in settings.values() if value])
+    known = [value for value in settings.values() if value]
+    shared = _shared(known)
+    told = {*shared, *_told_by_the_objective(known)}
     metrics = _metrics(directory, ids)
     arms = (
         Arm(
@@ -69,7 +72,7 @@ def read_experiment(directory: Path) -> Experiment:
                 facts.get(id_) or _planned(directory / "train" / id_ / "plan.json"), settings[id_]
             ),
             settings=settings[id_],
-            differing=_differing(settings[id_], shared, facts.get(id_)),
+            differing=_differing(settings[id_], told, facts.get(id_)),
             outcome=_outcome(summary.get(id_), checkpoints[id_]),
             checkpoints=tuple(sorted(checkpoints[id_])),
             metrics=metrics[id_],
@@ -141,15 +144,25 @@ def _shared(settings: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
+def _told_by_the_objective(settings: Sequence[Mapping[str, Any]]) -> set[str]:
+    """Return the options that an objective's preset brings along: its name says as much."""
+    of_name: dict[Any, list[Mapping[str, Any]]] = defaultdict(list)
+    for one in settings:
+        of_name[one.get("algorithm.name")].append(one)
+    shared = [set(_shared(own)) for own in of_name.values()]
+    always = set.intersection(*shared) if shared else set()
+    return {key for key in always if key.startswith("algorithm.") and key != "algorithm.name"}
+
+
 def _differing(
-    settings: Mapping[str, Any], shared: Mapping[str, Any], facts: Mapping[str, Any] | None
+    settings: Mapping[str, Any], told: Set[str], facts: Mapping[str, Any] | None
 ) -> dict[str, Any]:
-    """Return an arm's settings that are not shared; the summary's word where it has none."""
+    """Return an arm's settings that are not told elsewhere; the summary's word without any."""
     if settings:
         return {
             key: value
             for key, value in settings.items()
-            if key not in shared and not key.startswith(NOT_OF_THE_RESULT)
+            if key not in told and not key.startswith(NOT_OF_THE_RESULT)
         }
     text = facts.get("overrides") if facts else None
     if not text:
