@@ -9,6 +9,7 @@ EXTRA ?= $(shell command -v nvidia-smi >/dev/null 2>&1 && echo gpu || echo cpu)
 VENV := .venv
 BIN := $(VENV)/bin
 SWEEP := baseline=-0.5,-0.3,-0.2,-0.1,0,0.1,0.2,0.3 seed=0,1,2
+ARMS := baseline=-0.1,0,0.1 seed=0,1,2
 
 # uv does not read pip's settings; where pip has local wheels, a CPU torch may be among them,
 # elsewhere uv finds the CPU build by itself.
@@ -17,7 +18,7 @@ export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 endif
 TORCH_BACKEND := $(if $(filter cpu,$(EXTRA)),$(if $(UV_FIND_LINKS),,--torch-backend=cpu),)
 
-.PHONY: help install demo test test-page check bench figures clean
+.PHONY: help install demo refresh test test-page check bench figures results clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +40,10 @@ results: install ## The numbers of docs/results.md: 7 seeds at 0 and -0.1, 3 els
 	$(BIN)/asymrl sweep baseline=-0.5,-0.3,-0.2,0.1,0.2,0.3 seed=0,1,2 sweep.report=false
 	$(BIN)/asymrl sweep algorithm=grpo,positives_only baseline=0 seed=0,1,2 sweep.report=false
 	$(BIN)/asymrl sweep baseline=-0.1,0 seed=0,1,2,3,4,5,6
+
+refresh: install ## Sweep the baseline and how often mu is refreshed, 1 step included
+	$(BIN)/asymrl run experiment=refresh refresh_every=1 optim.steps=60 $(ARMS) sweep.report=false
+	$(BIN)/asymrl run experiment=refresh refresh_every=25,100,null $(ARMS)
 
 test: install ## Run all tests, with the real vLLM on CPU
 	$(BIN)/python -m pytest -q

@@ -50,6 +50,7 @@ class State(NamedTuple):
     """What the rows so far have shown; a new run starts with none of it."""
 
     start_logp: float | None = None
+    """Of the successes, where the round started."""
     peak: float | None = None
     failing: int = 0
     """Validations in a row that failed, the latest included."""
@@ -75,6 +76,8 @@ def observe(state: State, row: Mapping[str, float | None], rule: Rule) -> State:
     """Take one more row in. Rows without validation or diagnostics change nothing."""
     if state.step is not None:
         return state
+    if row.get("staleness") == 0:  # mu is pi from here on, and the slice is another
+        state = state._replace(start_logp=None, departed=False, far_departed=0)
     seen = {name: value for name in EVIDENCE if (value := row.get(name)) is not None}
     state = state._replace(latest=tuple((state.evidence | seen).items()))
     state = _diagnosed(_validated(state, seen, rule), seen, rule)

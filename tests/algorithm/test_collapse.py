@@ -106,3 +106,15 @@ def test_a_fold_over_all_rows_is_a_fold_over_its_parts(
 def test_runs_that_rise_stay_or_sag_do_not_collapse(accuracies: tuple[float, ...]) -> None:
     rows = [validation(30 * i, accuracy) for i, accuracy in enumerate(accuracies)]
     assert collapse(rows, RULE).step is None
+
+
+def test_a_refresh_starts_the_measure_of_departure_anew() -> None:
+    """After it the rollouts come from the policy itself, and its successes are others."""
+    far = {"log_mean_weight": -9.0, "slice_logp_correct": -20.0}
+    start = {"step": 0, "staleness": 0, "log_mean_weight": 0.0, "slice_logp_correct": -1.0}
+    before = [start, *({"step": step, "staleness": step, **far} for step in (10, 20))]
+    refreshed = {"step": 20, "staleness": 0, "log_mean_weight": 0.0, "slice_logp_correct": -20.0}
+    after = {"step": 30, "staleness": 10, **far}
+    rule = Rule(validation_prompts=100)
+    assert collapse([*before, after], rule).step == 30
+    assert collapse([*before, refreshed, after], rule).step is None

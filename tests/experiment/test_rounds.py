@@ -1,5 +1,6 @@
 """Rounds: which prompts and rollouts each trains on, what goes on between them, and kills."""
 
+import contextlib
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ from asymreinforce.data.rollouts import prompts_from
 from asymreinforce.data.store import Store
 from asymreinforce.engines.transformers_engine import TransformersEngine
 from asymreinforce.errors import ConfigError
-from asymreinforce.experiment import inputs, refresh
+from asymreinforce.experiment import inputs, refresh, rounds
 from asymreinforce.experiment.arm import arm_store, train_arm
 from asymreinforce.experiment.rounds import train_in_rounds
 from asymreinforce.policy.checkpoint import fingerprint, load_model, load_tokenizer
@@ -242,6 +243,7 @@ class Dying(Engine):
 
     def sample(self, *arguments: Any, **named: Any) -> Any:
         if self.calls == self._at:
+            self.calls += 1
             raise KilledError
         return super().sample(*arguments, **named)
 
@@ -283,8 +285,6 @@ def test_killed_inside_a_round_a_run_goes_on_to_the_same_bytes(
 
 def kill_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the log of an arm die once it is told of a step."""
-    import contextlib
-
     from asymreinforce import tracking
 
     @contextlib.contextmanager
@@ -354,3 +354,54 @@ def test_train_makes_no_rollouts_and_names_the_command_that_does(
 ) -> None:
     with pytest.raises(ConfigError, match="asymrl run"):
         train_arm(settings(tmp_path, random_policy))
+
+
+def test_one_engine_serves_the_first_rollouts_every_round_and_the_evaluation(
+    tmp_path: Path, random_policy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[Engine] = []
+
+    @contextlib.contextmanager
+    def open_engine(*given: Any, **named: Any) -> Iterator[Engine]:
+        opened.append(Engine(config))
+        yield opened[-1]
+
+    config = settings(tmp_path, random_policy, sweep__workers=1)
+    arms = [config, config.model_copy(update={"baseline": 0.1})]
+    monkeypatch.setattr(rounds, "open_engine", open_engine)
+    result = rounds.run(arms)
+    assert result.failed == []
+    assert result.summary is not None
+    assert result.summary.column("step").to_pylist() == [STEPS, STEPS]
+    assert len(opened) == 1
+    # round 0, two later rounds of each arm, and mu with three checkpoints of each
+    assert len(opened[0].loaded) == 1 + 2 * 2 + 1 + 2 * 3
+
+
+def test_another_architecture_takes_another_engine_in_place_of_the_one_that_runs(
+    tmp_path: Path, random_policy: Path
+) -> None:
+    config = settings(tmp_path, random_policy)
+    policy = config.policy
+    with rounds.Engines() as engines:
+        first = engines.of(config)
+        other_seed = policy.model_copy(update={"seed": 1})
+        assert engines.of(config.model_copy(update={"policy": other_seed})) is first
+        longer = policy.model_copy(update={"context": 48})
+        assert engines.of(config.model_copy(update={"policy": longer})) is not first
+
+
+def test_an_arm_that_fails_in_a_later_round_is_named_and_the_others_go_on(
+    tmp_path: Path, random_policy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextlib.contextmanager
+    def open_engine(*given: Any, **named: Any) -> Iterator[Engine]:
+        yield Dying(config, at=7)  # the first arm's second round
+
+    config = settings(tmp_path, random_policy, sweep__workers=1)
+    arms = [config, config.model_copy(update={"refresh_every": None})]
+    monkeypatch.setattr(rounds, "open_engine", open_engine)
+    result = rounds.run(arms)
+    assert [failed.error for failed in result.failed] == ["KilledError()"]
+    assert result.summary is not None
+    assert len(result.summary) == 1

@@ -18,9 +18,7 @@ class CollapseWatch:
         self.state = State()
 
     def see(self, row: Mapping[str, Any]) -> None:
-        """Take in the metrics of a step; a round has a slice of its own to fall from."""
-        if row["staleness"] == 0:
-            self.state = self.state._replace(start_logp=None)
+        """Take in the metrics of a step."""
         self.state = observe(self.state, row, self._rule)
 
     def catch_up(self, store: Store, checkpoints: Iterable[int]) -> None:
