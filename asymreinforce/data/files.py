@@ -8,11 +8,13 @@ their names written down.
 
 import contextlib
 import errno
+import functools
 import hashlib
 import json
 import os
 import shutil
 import signal
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,8 @@ from typing import Any
 from asymreinforce.errors import AsymreinforceError, InputError, StorageError
 
 TEMPORARY = ".tmp-"
+ABANDONED_S = 300.0
+"""What another host left half-written and has not touched for so long, it never finishes."""
 _passed_failpoints = 0
 
 
@@ -76,13 +80,18 @@ def make_directory(path: Path) -> Path:
     return path
 
 
+def temporary_of(path: Path) -> Path:
+    """Return the name under which this process writes what will be `path`."""
+    return path.with_name(f"{TEMPORARY}{os.getpid()}-{place()[:8]}-{path.name}")
+
+
 def publish(path: Path, write: Callable[[Path], None]) -> None:
     """Let `write` fill a temporary file or directory, then rename it to `path`.
 
     A directory that stands at `path` already (an invalid one, or the caller would not write) is
     removed first. Raises `StorageError` where the file system refuses.
     """
-    temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{path.name}")
+    temporary = temporary_of(path)
     with readable_os_errors(path):
         try:
             failpoint(f"write {path.name}")
@@ -132,11 +141,43 @@ def remove(path: Path) -> None:
 
 
 def remove_leftovers(directory: Path) -> None:
-    """Remove what killed processes of this host left half-written in a directory and below."""
+    """Remove what killed processes left half-written in a directory and below.
+
+    Of this host what no living process is writing; of another what was not touched for long.
+    """
     for leftover in sorted(directory.rglob(f"{TEMPORARY}*")):
-        pid = leftover.name.removeprefix(TEMPORARY).split("-")[0]
-        if not (pid.isdigit() and Path(f"/proc/{pid}").exists() and int(pid) != os.getpid()):
+        pid, _, rest = leftover.name.removeprefix(TEMPORARY).partition("-")
+        if rest.startswith(f"{place()[:8]}-"):
+            is_abandoned = not Path(f"/proc/{pid}").exists() or pid == str(os.getpid())
+        else:
+            is_abandoned = age(leftover) > ABANDONED_S
+        if is_abandoned:
             remove(leftover)
+
+
+@functools.cache
+def place() -> str:
+    """Return a hash of where process numbers mean what they mean here: host, boot, namespace."""
+    parts = [socket.gethostname()]
+    with contextlib.suppress(OSError):
+        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text())
+        parts.append(str(Path("/proc/self/ns/pid").readlink()))
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def age(path: Path) -> float:
+    """Return the seconds since a file, or anything in a directory, was written; 0 if unknown.
+
+    By the clock of the file system, to which a probe is written: hosts' own clocks may differ.
+    """
+    try:
+        probe = temporary_of(path.with_name("clock"))
+        probe.write_bytes(b"")
+        now = probe.stat().st_mtime
+        probe.unlink()
+        return now - max(file.stat().st_mtime for file in [path, *path.rglob("*")])
+    except OSError:
+        return 0.0
 
 
 def sha256(path: Path) -> str:

@@ -9,7 +9,8 @@
 
 *Identity* is what determines the bytes: settings, fingerprints of inputs, schema versions. A re-run
 fills every shard that is missing or invalid; a plan may grow (more samples, more checkpoints to
-evaluate), and shards that are there stay untouched.
+evaluate), and shards that are there stay untouched. Whoever fills it holds its lease (`lease.py`);
+a directory that is complete is read without.
 """
 
 import datetime
@@ -17,10 +18,11 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from asymreinforce.data import files
+from asymreinforce.data import files, lease
 from asymreinforce.errors import ConfigError, InputError, StorageError
 
 HASH_LENGTH = 16
@@ -75,6 +77,14 @@ class Store:
         """The names of the shards that the plan announces, in order."""
         path = self.directory / "plan.json"
         return tuple(files.read_json(path)["shards"]) if path.exists() else ()
+
+    def held(self) -> AbstractContextManager[None]:
+        """Hold the directory's lease, for all that writes to it; `HeldError` names who has it."""
+        return lease.held(self.directory)
+
+    def is_done(self, shards: Iterable[str]) -> bool:
+        """Tell whether nothing is left to do for these shards: planned, valid, and closed."""
+        return set(shards) <= set(self.planned) and self.is_complete()
 
     def plan(self, shards: Iterable[str]) -> None:
         """Publish the identity and the shards to come, or add shards to a plan that is there."""
