@@ -119,13 +119,38 @@ def publish_json(path: Path, value: Any) -> None:
     publish_bytes(path, (json.dumps(value, indent=2, sort_keys=True) + "\n").encode())
 
 
+def publish_sealed(path: Path, value: dict[str, Any]) -> None:
+    """Publish a JSON object with its own checksum under `check`."""
+    publish_json(path, {**value, "check": _check(value)})
+
+
+def read_sealed(path: Path) -> dict[str, Any]:
+    """Read such an object without its checksum; an `InputError` names a file that was changed.
+
+    One without a checksum, of an earlier version, is taken as it is.
+    """
+    value = read_json(path)
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: not a JSON object; delete it and run the stage again")
+    if value.pop("check", None) not in (None, _check(value)):
+        raise InputError(
+            f"{path}: damaged, or changed by hand (its checksum differs); delete it and run the "
+            "stage again"
+        )
+    return value
+
+
+def _check(value: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+
+
 def read_json(path: Path) -> Any:
     """Read a JSON file; an `InputError` names it where it is absent or damaged."""
     try:
         return json.loads(path.read_text())
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # UnicodeDecodeError is a ValueError
         raise InputError(
             f"{path}: not readable as JSON ({error}); delete it and run the stage again"
         ) from None

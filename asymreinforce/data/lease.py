@@ -63,6 +63,7 @@ def held(directory: Path) -> Iterator[None]:
     A process whose parent (or the parent's parent, ...) holds it works under that one.
     """
     path = path_of(directory)
+    is_new = not path.parent.exists()
     files.make_directory(path.parent)
     mine = _me()
     if not _acquire(path, mine, directory):
@@ -79,6 +80,9 @@ def held(directory: Path) -> Iterator[None]:
         if os.getpid() == mine.pid and _read(path) == mine:
             files.failpoint(f"release {path.name}")
             files.remove(path)
+            if is_new:
+                with contextlib.suppress(OSError):  # whoever was refused leaves no trace
+                    path.parent.rmdir()
 
 
 def holder(directory: Path) -> Holder | None:

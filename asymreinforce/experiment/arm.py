@@ -18,6 +18,7 @@ from asymreinforce.errors import (
     TrainingError,
 )
 from asymreinforce.experiment import inputs
+from asymreinforce.experiment.arms import is_readable
 from asymreinforce.experiment.launch import launch
 from asymreinforce.experiment.refusal import erase, traceless
 from asymreinforce.progress import say
@@ -74,6 +75,9 @@ def train_arm(config: ExperimentConfig) -> Store:
     found = inputs.find(config)
     store = arm_store(config, found)
     if store.is_complete():
+        if not is_readable(store):
+            with store.held():
+                files.publish_json(store.directory / "config.json", config.model_dump(mode="json"))
         say(f"train: complete, nothing to do ({store.directory})")
         return store
     with traceless(store), held(config, store):

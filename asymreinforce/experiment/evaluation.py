@@ -217,4 +217,4 @@ def report_skipped(config: ExperimentConfig) -> None:
     complete = {arm.name for arm in arms_of(config.directory)}
     for plan_path in sorted((config.directory / "train").glob("*/plan.json")):
         if plan_path.parent.name not in complete:
-            say(f"passed over: {plan_path.parent} is not complete; train it again to go on")
+            say(f"passed over: {plan_path.parent} is not complete, or damaged; train it again")
