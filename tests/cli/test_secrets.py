@@ -52,7 +52,7 @@ def test_tokens_in_the_environment_reach_no_file_and_no_output(
     [
         ("policy.source='https://me:pass-word@host/model'", "pass-word"),
         (f"policy.source={HF}", HF),
-        ("tracker.project=planted-in-the-environment", "planted-in-the-environment"),
+        ("task.grader=planted-in-the-environment", "planted-in-the-environment"),
     ],
 )
 def test_a_setting_that_holds_a_credential_is_refused_and_not_repeated(
@@ -62,7 +62,7 @@ def test_a_setting_that_holds_a_credential_is_refused_and_not_repeated(
     outcome = tiny("init", tmp_path / "runs", setting)
     refused(outcome, setting.split("=")[0], "holds a password or a token", "HF_TOKEN")
     assert secret not in outcome.out + outcome.err
-    assert not (tmp_path / "runs").exists()
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 def test_addresses_and_short_flags_are_no_credentials() -> None:
