@@ -18,7 +18,7 @@ export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 endif
 TORCH_BACKEND := $(if $(filter cpu,$(EXTRA)),$(if $(UV_FIND_LINKS),,--torch-backend=cpu),)
 
-.PHONY: help install demo refresh test test-page check bench figures results clean
+.PHONY: help install demo results refresh test test-page check bench figures audit chaos clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,6 +71,15 @@ $(VENV)/.installed-bench: $(VENV)/.installed-$(EXTRA)
 	$(BIN)/uv pip install --quiet --python $(BIN)/python $(TORCH_BACKEND) \
 	    --constraints constraints-$(EXTRA).txt --editable '.[$(EXTRA),dev,bench]'
 	touch $@
+
+audit: install ## Look up known vulnerabilities of the pinned packages (needs a network; not in CI)
+	$(BIN)/python -m venv $(VENV)/audit
+	$(VENV)/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
+	$(VENV)/audit/bin/pip-audit --no-deps --disable-pip --requirement constraints-cpu.txt
+	$(VENV)/audit/bin/pip-audit --no-deps --disable-pip --requirement constraints-gpu.txt
+
+chaos: install ## Kill, fill, damage and interrupt every stage; write the table of docs/reliability.md
+	$(BIN)/python scripts/chaos.py
 
 figures: install ## Make every figure of the theory part, from nothing
 	for preset in section_5_1 policy_improvement phase_diagram stale_mu sampled_groups rival_updates; do \

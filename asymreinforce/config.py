@@ -4,12 +4,14 @@ YAML in `conf/` -> Hydra -> plain dict -> `ExperimentConfig`. Unknown keys are e
 reads the same configuration; a stage is given the parts that it uses.
 """
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from asymreinforce.credentials import require_none
 from asymreinforce.errors import ConfigError
 from asymreinforce.plan_config import PlanConfig
 from asymreinforce.rounds_config import RoundsConfig
@@ -348,7 +350,11 @@ class ExperimentConfig(RoundsConfig):
 
 
 def parse(values: Mapping[str, Any]) -> ExperimentConfig:
-    """Parse a resolved configuration; a `ConfigError` names each setting that is wrong."""
+    """Parse a resolved configuration; a `ConfigError` names each setting that is wrong.
+
+    A setting that holds a password or a token is refused: settings are written down.
+    """
+    require_none(values, os.environ)
     try:
         return ExperimentConfig.model_validate(values)
     except ValidationError as error:

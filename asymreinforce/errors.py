@@ -17,6 +17,10 @@ class StorageError(AsymreinforceError):
     """A directory cannot be written, a disk is full, or a published file no longer matches."""
 
 
+class HeldError(StorageError):
+    """Another process works on a stage directory; its message names that process."""
+
+
 class EngineError(AsymreinforceError):
     """An inference engine could not start, load a checkpoint or answer."""
 

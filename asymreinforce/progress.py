@@ -33,6 +33,11 @@ def hushed() -> Iterator[None]:
         _hushed = before
 
 
+def is_hushed() -> bool:
+    """Tell whether a parent speaks for this process."""
+    return _hushed
+
+
 @contextlib.contextmanager
 def relayed(tell: Tell) -> Iterator[None]:
     """Send lines and bars on as events, for a parent process that shows them (`Shown`)."""

@@ -74,10 +74,10 @@ def train_job(cfg: DictConfig) -> None:
 
 def arm_job(cfg: DictConfig) -> None:
     """One arm of a sweep: what goes wrong is recorded, and the others go on."""
-    from asymreinforce import progress
+    from asymreinforce import interruption, progress
     from asymreinforce.experiment.arm import run_arm
 
-    with progress.hushed():
+    with progress.hushed(), interruption.handled():
         run_arm(config_of(cfg))
 
 

@@ -321,6 +321,7 @@ def _run(job: str, settings: list[str] | None) -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; an error that a user can mend is one message and exit code 1."""
     from asymreinforce.errors import AsymreinforceError
+    from asymreinforce.interruption import exit_code, handled
 
     # Read once, when torch is imported, here and in every process that is started from here. Two
     # threads a process under contention cost thirty times the CPU time; settings named `threads`
@@ -328,21 +329,24 @@ def main(arguments: list[str] | None = None) -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     outcome: Any = None
     try:
-        outcome = app(arguments, standalone_mode=False, prog_name="asymrl")
+        with handled():
+            outcome = app(arguments, standalone_mode=False, prog_name="asymrl")
     except AsymreinforceError as error:
         _fail(f"error: {error}", 1)
     except typer.Exit as stop:
-        sys.exit(stop.exit_code)
+        outcome = stop.exit_code
     except typer.TyperException as error:
         # a bare 'asymrl' has printed its help by now, and says nothing more
         _fail(
             f"error: {error} ('asymrl --help' lists commands and options)" if f"{error}" else "", 2
         )
     except (KeyboardInterrupt, typer.Abort):
-        _fail("interrupted; run the same command again to go on", 130)
+        outcome = 130
     except OSError as error:
         advice = "check that path, its permissions and the free space, or set runs_dir elsewhere"
         _fail(f"error: {error}; {advice}", 1)
+    if exit_code() or outcome == 130:  # typer makes an exit code of a KeyboardInterrupt
+        _fail("interrupted; run the same command again to go on", exit_code() or 130)
     sys.exit(outcome if isinstance(outcome, int) else 0)
 
 

@@ -13,7 +13,9 @@ PACKAGE = "asymreinforce"
 LAYERS = (
     (
         "config",
+        "credentials",
         "errors",
+        "interruption",
         "plan_config",
         "plugins",
         "progress",

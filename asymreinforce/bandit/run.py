@@ -61,16 +61,16 @@ def run_bandit(
     plan = batches(config)
     for batch in plan:
         require_stable(batch, config)
-    store.plan(SHARDS)
-    missing = store.missing()
-    if missing:
-        rows = _rows(plan, config, progress=progress)
-        for name in missing:
-            write = partial(_write, contract=SHARDS[name], rows=rows[name], identity=store.hash)
-            store.publish(name, write)
-    else:
+    if store.is_done(SHARDS):
         progress(chain_steps(config))
-    store.close()
+    else:
+        with store.held():
+            store.plan(SHARDS)
+            rows = _rows(plan, config, progress=progress)
+            for name in store.missing():
+                write = partial(_write, contract=SHARDS[name], rows=rows[name], identity=store.hash)
+                store.publish(name, write)
+            store.close()
     chains = contracts.read(store.path("chains.parquet"), BANDIT_CHAINS)
     return BanditRun(store.directory, chains)
 

@@ -260,7 +260,7 @@ def read(path: Path, contract: Contract, *, columns: list[str] | None = None) ->
             label = _label(file.schema_arrow)
             _require_label(path, contract, label)
             rows = file.read(columns=columns, use_threads=file.metadata.num_rows > FEW_ROWS)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:  # a footer of no UTF-8, too
         _require_label(path, contract, read_label(path))
         raise InputError(f"{path}: damaged parquet ({error}); run its stage again") from error
     return check(contract, rows.replace_schema_metadata(None), where=str(path), columns=columns)
@@ -272,7 +272,7 @@ def read_label(path: Path) -> str | None:
         return _label(pq.read_schema(path))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; run the stage that makes it") from None
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:  # a footer of no UTF-8, too
         raise InputError(
             f"{path}: not readable as parquet ({error}); it may be truncated, make it again"
         ) from error

@@ -8,11 +8,13 @@ their names written down.
 
 import contextlib
 import errno
+import functools
 import hashlib
 import json
 import os
 import shutil
 import signal
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,8 @@ from typing import Any
 from asymreinforce.errors import AsymreinforceError, InputError, StorageError
 
 TEMPORARY = ".tmp-"
+ABANDONED_S = 300.0
+"""What another host left half-written and has not touched for so long, it never finishes."""
 _passed_failpoints = 0
 
 
@@ -76,13 +80,18 @@ def make_directory(path: Path) -> Path:
     return path
 
 
+def temporary_of(path: Path) -> Path:
+    """Return the name under which this process writes what will be `path`."""
+    return path.with_name(f"{TEMPORARY}{os.getpid()}-{place()[:8]}-{path.name}")
+
+
 def publish(path: Path, write: Callable[[Path], None]) -> None:
     """Let `write` fill a temporary file or directory, then rename it to `path`.
 
     A directory that stands at `path` already (an invalid one, or the caller would not write) is
     removed first. Raises `StorageError` where the file system refuses.
     """
-    temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{path.name}")
+    temporary = temporary_of(path)
     with readable_os_errors(path):
         try:
             failpoint(f"write {path.name}")
@@ -110,13 +119,38 @@ def publish_json(path: Path, value: Any) -> None:
     publish_bytes(path, (json.dumps(value, indent=2, sort_keys=True) + "\n").encode())
 
 
+def publish_sealed(path: Path, value: dict[str, Any]) -> None:
+    """Publish a JSON object with its own checksum under `check`."""
+    publish_json(path, {**value, "check": _check(value)})
+
+
+def read_sealed(path: Path) -> dict[str, Any]:
+    """Read such an object without its checksum; an `InputError` names a file that was changed.
+
+    One without a checksum, of an earlier version, is taken as it is.
+    """
+    value = read_json(path)
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: not a JSON object; delete it and run the stage again")
+    if value.pop("check", None) not in (None, _check(value)):
+        raise InputError(
+            f"{path}: damaged, or changed by hand (its checksum differs); delete it and run the "
+            "stage again"
+        )
+    return value
+
+
+def _check(value: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+
+
 def read_json(path: Path) -> Any:
     """Read a JSON file; an `InputError` names it where it is absent or damaged."""
     try:
         return json.loads(path.read_text())
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # UnicodeDecodeError is a ValueError
         raise InputError(
             f"{path}: not readable as JSON ({error}); delete it and run the stage again"
         ) from None
@@ -132,11 +166,43 @@ def remove(path: Path) -> None:
 
 
 def remove_leftovers(directory: Path) -> None:
-    """Remove what killed processes of this host left half-written in a directory and below."""
+    """Remove what killed processes left half-written in a directory and below.
+
+    Of this host what no living process is writing; of another what was not touched for long.
+    """
     for leftover in sorted(directory.rglob(f"{TEMPORARY}*")):
-        pid = leftover.name.removeprefix(TEMPORARY).split("-")[0]
-        if not (pid.isdigit() and Path(f"/proc/{pid}").exists() and int(pid) != os.getpid()):
+        pid, _, rest = leftover.name.removeprefix(TEMPORARY).partition("-")
+        if rest.startswith(f"{place()[:8]}-"):
+            is_abandoned = not Path(f"/proc/{pid}").exists() or pid == str(os.getpid())
+        else:
+            is_abandoned = age(leftover) > ABANDONED_S
+        if is_abandoned:
             remove(leftover)
+
+
+@functools.cache
+def place() -> str:
+    """Return a hash of where process numbers mean what they mean here: host, boot, namespace."""
+    parts = [socket.gethostname()]
+    with contextlib.suppress(OSError):
+        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text())
+        parts.append(str(Path("/proc/self/ns/pid").readlink()))
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def age(path: Path) -> float:
+    """Return the seconds since a file, or anything in a directory, was written; 0 if unknown.
+
+    By the clock of the file system, to which a probe is written: hosts' own clocks may differ.
+    """
+    try:
+        probe = temporary_of(path.with_name("clock"))
+        probe.write_bytes(b"")
+        now = probe.stat().st_mtime
+        probe.unlink()
+        return now - max(file.stat().st_mtime for file in [path, *path.rglob("*")])
+    except OSError:
+        return 0.0
 
 
 def sha256(path: Path) -> str:

@@ -9,7 +9,8 @@
 
 *Identity* is what determines the bytes: settings, fingerprints of inputs, schema versions. A re-run
 fills every shard that is missing or invalid; a plan may grow (more samples, more checkpoints to
-evaluate), and shards that are there stay untouched.
+evaluate), and shards that are there stay untouched. Whoever fills it holds its lease (`lease.py`);
+a directory that is complete is read without.
 """
 
 import datetime
@@ -17,10 +18,11 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from asymreinforce.data import files
+from asymreinforce.data import files, lease
 from asymreinforce.errors import ConfigError, InputError, StorageError
 
 HASH_LENGTH = 16
@@ -54,7 +56,7 @@ class Store:
         self.hash = hash_of(self.identity)
         self.directory = pinned or parent / self.hash
         if pinned and (pinned / "plan.json").exists():
-            self._require_same_identity(files.read_json(pinned / "plan.json")["identity"])
+            self._require_same_identity(_read_plan(pinned / "plan.json")["identity"])
 
     @classmethod
     def open(cls, directory: Path) -> "Store":
@@ -62,9 +64,7 @@ class Store:
         plan_path = directory / "plan.json"
         if not plan_path.exists():
             raise InputError(f"{directory}: not a stage directory, it has no plan.json")
-        plan = files.read_json(plan_path)
-        if not isinstance(plan, dict) or not isinstance(plan.get("identity"), dict):
-            raise InputError(f"{plan_path}: not a plan; delete the directory, run the stage again")
+        plan = _read_plan(plan_path)
         store = cls(directory.parent, plan["identity"], pinned=directory)
         if store.hash != plan.get("hash"):
             raise InputError(f"{plan_path}: was changed by hand; its identity has another hash")
@@ -74,7 +74,15 @@ class Store:
     def planned(self) -> tuple[str, ...]:
         """The names of the shards that the plan announces, in order."""
         path = self.directory / "plan.json"
-        return tuple(files.read_json(path)["shards"]) if path.exists() else ()
+        return tuple(_read_plan(path)["shards"]) if path.exists() else ()
+
+    def held(self) -> AbstractContextManager[None]:
+        """Hold the directory's lease, for all that writes to it; `HeldError` names who has it."""
+        return lease.held(self.directory)
+
+    def is_done(self, shards: Iterable[str]) -> bool:
+        """Tell whether nothing is left to do for these shards: planned, valid, and closed."""
+        return set(shards) <= set(self.planned) and self.is_complete()
 
     def plan(self, shards: Iterable[str]) -> None:
         """Publish the identity and the shards to come, or add shards to a plan that is there."""
@@ -91,7 +99,7 @@ class Store:
 
     def _publish_plan(self, shards: Sequence[str]) -> None:
         plan = {"identity": self.identity, "hash": self.hash, "shards": shards}
-        files.publish_json(self.directory / "plan.json", plan)
+        files.publish_sealed(self.directory / "plan.json", plan)
 
     def receipt(self, name: str) -> Receipt | None:
         """Return a shard's receipt, or None where it is not published; the shard is not read."""
@@ -99,7 +107,7 @@ class Store:
         if not (path.exists() and receipt_path.exists()):
             return None
         try:
-            receipt = Receipt(**files.read_json(receipt_path))
+            receipt = Receipt(**files.read_sealed(receipt_path))
         except (InputError, TypeError):
             return None
         return receipt if receipt.identity == self.hash else None
@@ -127,7 +135,7 @@ class Store:
         path = files.make_directory((self.directory / name).parent) / Path(name).name
         files.publish(path, write)
         receipt = Receipt(self.hash, files.size(path), files.sha256(path), dict(facts or {}))
-        files.publish_json(receipt_path, receipt._asdict())
+        files.publish_sealed(receipt_path, receipt._asdict())
 
     def drop(self, name: str) -> None:
         """Remove a shard and its receipt: retention of checkpoints."""
@@ -166,7 +174,7 @@ class Store:
             "facts": dict(facts or {}),
         }
         if self._manifest() != json.loads(json.dumps(manifest)):
-            files.publish_json(self.directory / "manifest.json", manifest)
+            files.publish_sealed(self.directory / "manifest.json", manifest)
 
     def is_complete(self) -> bool:
         """Tell whether the manifest covers every planned shard and each is valid."""
@@ -194,10 +202,10 @@ class Store:
     def _manifest(self) -> dict[str, Any] | None:
         """Read the manifest; an absent or damaged one is none, and the next close rewrites it."""
         try:
-            manifest = files.read_json(self.directory / "manifest.json")
+            manifest = files.read_sealed(self.directory / "manifest.json")
         except InputError:
             return None
-        return manifest if isinstance(manifest, dict) and "shards" in manifest else None
+        return manifest if {"shards", "facts"} <= set(manifest) else None
 
     def _sum(self, name: str) -> str:
         receipt = self.receipt(name)
@@ -212,6 +220,13 @@ class Store:
                 f"{self.directory}: was made with other settings ({', '.join(differing)}); "
                 "use those, or point at another directory"
             )
+
+
+def _read_plan(path: Path) -> dict[str, Any]:
+    plan = files.read_sealed(path)
+    if not (isinstance(plan.get("identity"), dict) and isinstance(plan.get("shards"), list)):
+        raise InputError(f"{path}: not a plan; delete the directory, run the stage again")
+    return plan
 
 
 def differing_keys(left: Any, right: Any, *, prefix: str = "") -> list[str]:

@@ -3,14 +3,22 @@
 import contextlib
 import traceback
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.data import contracts, files
 from asymreinforce.data.store import Store
-from asymreinforce.errors import AsymreinforceError, ConfigError, TrainingError
+from asymreinforce.errors import (
+    AsymreinforceError,
+    ConfigError,
+    HeldError,
+    StorageError,
+    TrainingError,
+)
 from asymreinforce.experiment import inputs
+from asymreinforce.experiment.arms import is_readable
 from asymreinforce.experiment.launch import launch
 from asymreinforce.experiment.refusal import erase, traceless
 from asymreinforce.progress import say
@@ -67,15 +75,23 @@ def train_arm(config: ExperimentConfig) -> Store:
     found = inputs.find(config)
     store = arm_store(config, found)
     if store.is_complete():
+        if not is_readable(store):
+            with store.held():
+                files.publish_json(store.directory / "config.json", config.model_dump(mode="json"))
         say(f"train: complete, nothing to do ({store.directory})")
         return store
-    with traceless(store):
+    with traceless(store), held(config, store):
         if config.train.is_sharded:
             launch(config, store)
         else:
             _train(config, found, store)
-    files.remove(store.directory / FAILURE)
+        files.remove(store.directory / FAILURE)
     return store
+
+
+def held(config: ExperimentConfig, store: Store) -> AbstractContextManager[None]:
+    """Hold an arm's lease; where its ranks are on several nodes, `train.rendezvous` joins them."""
+    return contextlib.nullcontext() if config.train.nodes > 1 else store.held()
 
 
 def train_rank(config: ExperimentConfig, ranks: "Ranks") -> None:
@@ -163,12 +179,19 @@ def run_lot(configs: Sequence[ExperimentConfig]) -> list[ArmResult]:
         stores = [arm_store(config, found) for config in configs]
         new = [store for store in stores if not store.directory.exists()]
         with contextlib.ExitStack() as stack:
+            held, failed = _leases(stores, stack)
             validate = stack.enter_context(_validator(configs[0], found))
             arms = [
-                Arm(config, store, validate, stack.enter_context(tracker(config, arm=store.hash)))
-                for config, store in zip(configs, stores, strict=True)
+                Arm(
+                    configs[n],
+                    stores[n],
+                    validate,
+                    stack.enter_context(tracker(configs[n], arm=stores[n].hash)),
+                )
+                for n in held
             ]
-            failed = train_together(arms, checkpoint=found.checkpoint, scored=found.scored)
+            ended = train_together(arms, checkpoint=found.checkpoint, scored=found.scored)
+            failed |= {held[position]: error for position, error in ended.items()}
     except Exception as error:
         return [recorded(config, error) for config in configs]
     results = []
@@ -184,6 +207,21 @@ def run_lot(configs: Sequence[ExperimentConfig]) -> list[ArmResult]:
     return results
 
 
+def _leases(
+    stores: Sequence[Store], stack: contextlib.ExitStack
+) -> tuple[list[int], dict[int, Exception]]:
+    """Hold every arm's lease that can be had; return their numbers, and why others cannot."""
+    held: list[int] = []
+    refused: dict[int, Exception] = {}
+    for number, store in enumerate(stores):
+        try:
+            stack.enter_context(store.held())
+            held.append(number)
+        except StorageError as error:
+            refused[number] = error
+    return held, refused
+
+
 def recorded(config: ExperimentConfig, error: Exception) -> ArmResult:
     """Write what went wrong to the arm's directory, with its traceback in a log."""
     directory = arm_directory(config)
@@ -194,7 +232,7 @@ def recorded(config: ExperimentConfig, error: Exception) -> ArmResult:
     files.make_directory(log.parent)
     lines = "".join(traceback.format_exception(error))
     files.publish_bytes(log, lines.encode(errors="replace"))
-    if directory != arm_directory(config):
+    if directory != arm_directory(config) and not isinstance(error, HeldError):
         files.make_directory(directory)
         files.publish_json(directory / FAILURE, {"error": text, "log": str(log)})
     return ArmResult(directory, text, log)

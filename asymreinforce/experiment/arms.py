@@ -8,13 +8,15 @@ from typing import Any, NamedTuple
 from asymreinforce.config import RANKS, ExperimentConfig, parse
 from asymreinforce.data import files
 from asymreinforce.data.store import Store
-from asymreinforce.errors import AsymreinforceError
+from asymreinforce.errors import AsymreinforceError, InputError
 
 BESIDE_THE_ARM: dict[str, Any] = {
     **dict.fromkeys(("runs_dir", "name", "evaluation", "tracker", "sweep", "pins", "plan"), True),
     "train": dict.fromkeys(RANKS, True),
 }
 """Parts of the configuration that do not determine an arm's weights."""
+IN_THE_IDENTITY = {"baseline", "baseline_reference", "seed", "optim"}
+"""Parts that stand in an arm's identity under the same names."""
 
 
 class Arm(NamedTuple):
@@ -55,10 +57,34 @@ def arms_of(directory: Path) -> Iterator[Arm]:
         config_path = plan.parent / "config.json"
         if (plan.parent / "manifest.json").exists() and config_path.exists():
             try:
-                config = parse({**files.read_json(config_path), **place})
-                yield Arm(Store.open(plan.parent), config)
+                store = Store.open(plan.parent)
+                yield Arm(store, _config_of(store, place))
             except AsymreinforceError:
                 continue
+
+
+def is_readable(store: Store) -> bool:
+    """Tell whether an arm's `config.json` is there, whole, and of that arm."""
+    try:
+        _config_of(store, {})
+    except AsymreinforceError:
+        return False
+    return True
+
+
+def _config_of(store: Store, place: dict[str, Any]) -> ExperimentConfig:
+    """Read an arm's settings; raise `InputError` where they are not those that it was made with."""
+    path = store.directory / "config.json"
+    values = files.read_json(path)
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: not a configuration; train the arm again")
+    config = parse({**values, **place})
+    found = _flatten(config.model_dump(mode="json", include=IN_THE_IDENTITY))
+    made_with = _flatten(store.identity)
+    differing = [key for key in found.keys() & made_with.keys() if found[key] != made_with[key]]
+    if differing:
+        raise InputError(f"{path}: is of another arm ({', '.join(differing)}); train it again")
+    return config
 
 
 def overrides_of(arms: list[Arm]) -> dict[str, dict[str, Any]]:

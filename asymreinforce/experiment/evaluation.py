@@ -4,7 +4,7 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ from asymreinforce.errors import AsymreinforceError, InputError
 from asymreinforce.experiment import inputs
 from asymreinforce.experiment.arms import Arm, arms_of
 from asymreinforce.experiment.refusal import traceless
+from asymreinforce.interruption import ignore_ctrl_c
 from asymreinforce.policy.checkpoint import fingerprint
 from asymreinforce.progress import say, watch
 from asymreinforce.stages.evaluate import evaluate, evaluation_store, shard_of
@@ -96,24 +97,25 @@ def run_evaluation(
         )
     targets = list(_targets(planned))
     total = sum(len(target.checkpoints) for target in targets)
-    if not total:
+    stores = {item.store.directory: item.store for item in planned}
+    if not total and all(store.is_complete() for store in stores.values()):
         say(f"evaluate: complete, nothing to do ({config.directory / 'evaluations'})")
         return planned
     workers = min(processes(config), max(1, total // CHECKPOINTS_WORTH_A_WORKER))
-    stores = {item.store.directory: item.store for item in planned}
     wanted = [(item.store, item.shard) for item in planned]
 
     def count() -> int:
         pending = {(s.directory, shard) for s, shard in wanted if s.receipt(shard) is None}
         return max(0, total - len(pending))
 
-    with traceless(*stores.values()):
+    with traceless(*stores.values()), contextlib.ExitStack() as stack:
         for store in stores.values():
+            stack.enter_context(store.held())
             store.plan(i.shard for i in planned if i.store.directory == store.directory)
         with watch("evaluate", total=total, unit="checkpoints", count=count):
             _share_out(targets, workers=workers, engine_of=engine_of)
-    for store in stores.values():
-        store.close()
+        for store in stores.values():
+            store.close()
     return planned
 
 
@@ -154,10 +156,17 @@ def _share_out(targets: list[Target], *, workers: int, engine_of: EngineOf | Non
         for worker in range(workers)
     ]
     # spawned, not forked: torch and vLLM hold threads and locks that a fork would break
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        for error in pool.map(_evaluate_part, parts):
-            if error:
-                raise error
+    with ProcessPoolExecutor(
+        workers, mp_context=get_context("spawn"), initializer=ignore_ctrl_c
+    ) as pool:
+        try:
+            for error in pool.map(_evaluate_part, parts):
+                if error:
+                    raise error
+        except KeyboardInterrupt:
+            for worker in active_children():
+                worker.kill()  # the pool would wait until they have evaluated all of their parts
+            raise
 
 
 def _evaluate_part(targets: list[Target]) -> AsymreinforceError | None:
@@ -208,4 +217,4 @@ def report_skipped(config: ExperimentConfig) -> None:
     complete = {arm.name for arm in arms_of(config.directory)}
     for plan_path in sorted((config.directory / "train").glob("*/plan.json")):
         if plan_path.parent.name not in complete:
-            say(f"passed over: {plan_path.parent} is not complete; train it again to go on")
+            say(f"passed over: {plan_path.parent} is not complete, or damaged; train it again")

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.experiment.arm import run_lot
+from asymreinforce.interruption import handled
 from asymreinforce.progress import hushed
 
 SHARED = {"task", "source", "policy", "sampling", "engine", "pins", "evaluation", "seed"}
@@ -41,7 +42,7 @@ def run_lots(arms: Sequence[ExperimentConfig], *, size: int, workers: int) -> No
 
 
 def _run(lot: list[ExperimentConfig]) -> None:
-    with hushed():
+    with hushed(), handled():
         run_lot(lot)
 
 

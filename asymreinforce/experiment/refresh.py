@@ -125,9 +125,15 @@ def prompt_store(config: ExperimentConfig, found: Inputs, round_: Round) -> Stor
 def lay_prompts(config: ExperimentConfig, found: Inputs, round_: Round) -> Store:
     """Write the prompts of a round, each once, in the order in which its steps read them."""
     store = prompt_store(config, found, round_)
-    store.plan([PROMPTS])
-    if store.is_complete():
+    if store.is_done([PROMPTS]):
         return store
+    with store.held():
+        store.plan([PROMPTS])
+        _lay(config, found, store)
+    return store
+
+
+def _lay(config: ExperimentConfig, found: Inputs, store: Store) -> None:
     counts = [found.scored.prompts_in(chunk) for chunk in found.scored.chunks]
     places = prompts_from(
         counts,
@@ -144,7 +150,6 @@ def lay_prompts(config: ExperimentConfig, found: Inputs, round_: Round) -> Store
         facts={"prompts": len(taken)},
     )
     store.close()
-    return store
 
 
 def _record(

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from asymreinforce.data import files
 from asymreinforce.data.store import Store
-from asymreinforce.errors import AsymreinforceError, TrainingError
+from asymreinforce.errors import AsymreinforceError, HeldError, StorageError, TrainingError
 
 
 @contextlib.contextmanager
@@ -27,6 +27,15 @@ def traceless(*stores: Store) -> Iterator[None]:
 
 
 def erase(store: Store) -> None:
-    """Remove a store that has a plan and no shard."""
-    if not any(store.receipt(name) for name in store.planned):
-        files.remove(store.directory)
+    """Remove a store that has a plan and no shard, and on which no other process works."""
+    if not store.directory.exists():
+        return
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(store.held())
+        except HeldError:
+            return
+        except StorageError:
+            pass  # a full disk has no room for a lease, and all the more is to be removed
+        if not any(store.receipt(name) for name in store.planned):
+            files.remove(store.directory)

@@ -18,11 +18,12 @@ from asymreinforce.data.store import Store
 from asymreinforce.engines import open_engine
 from asymreinforce.engines.protocol import Engine
 from asymreinforce.experiment import inputs, refresh
-from asymreinforce.experiment.arm import FAILURE, ArmResult, arm_store, recorded, watched
+from asymreinforce.experiment.arm import FAILURE, ArmResult, arm_store, held, recorded, watched
 from asymreinforce.experiment.evaluation import processes
 from asymreinforce.experiment.launch import launch
 from asymreinforce.experiment.refusal import traceless
 from asymreinforce.experiment.sweep import SweepResult, run_sweep
+from asymreinforce.interruption import handled
 from asymreinforce.progress import hushed, say
 from asymreinforce.stages.train.schedule import Round
 
@@ -94,7 +95,7 @@ def run_arms(arms: Sequence[ExperimentConfig], *, workers: int) -> None:
 
 
 def _run_part(arms: Sequence[ExperimentConfig]) -> None:
-    with hushed(), Engines() as engines:
+    with hushed(), handled(), Engines() as engines:
         for config in arms:
             run_arm(config, engines)
 
@@ -123,6 +124,7 @@ def train_in_rounds(config: ExperimentConfig, *, engine: Engine) -> Store:
         return store
     with contextlib.ExitStack() as stack:
         stack.enter_context(traceless(store))
+        stack.enter_context(held(config, store))
         if not config.train.is_sharded:
             validate, log = stack.enter_context(watched(config, found, store))
         for round_ in _rounds(config, found, store):

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from asymreinforce.config import ExperimentConfig
-from asymreinforce.data import files
+from asymreinforce.data import files, lease
 from asymreinforce.errors import ConfigError
 from asymreinforce.experiment import inputs
 from asymreinforce.experiment.arm import FAILURE, arm_store, arm_warnings
@@ -97,6 +97,8 @@ def run_sweep(
 def _failure_of(directory: Path) -> Failed:
     path = directory / FAILURE
     if not path.exists():
+        if working := lease.holder(directory):
+            return Failed(directory.name, f"{working.line} works on it", "")
         return Failed(directory.name, "did not finish; run the same sweep again to go on", "")
     found = files.read_json(path)
     return Failed(directory.name, str(found["error"]), str(found["log"]))

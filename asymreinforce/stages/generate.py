@@ -68,15 +68,16 @@ def generate(
     chunks = math.ceil(len(questions) / sampling.prompts_per_shard)
     blocks = math.ceil(sampling.samples_per_prompt / sampling.samples_per_block)
     names = {shard_name(block=b, chunk=c): (b, c) for b in range(blocks) for c in range(chunks)}
-    store.plan(names)
-    missing = store.missing(names)
-    if not missing:
+    if store.is_done(names):
         say(f"generate: complete, nothing to do ({store.directory})")
-    else:
-        _fill(store, missing, names, config, questions, checkpoint=checkpoint, engine=engine)
-        store.record(provenance(engine=config.engine.name))
-    if not store.missing():
-        store.close()
+        return store
+    with store.held():
+        store.plan(names)
+        if missing := store.missing(names):
+            _fill(store, missing, names, config, questions, checkpoint=checkpoint, engine=engine)
+            store.record(provenance(engine=config.engine.name))
+        if not store.missing():
+            store.close()
     return store
 
 

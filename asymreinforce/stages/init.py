@@ -11,7 +11,7 @@ from asymreinforce.data.provenance import provenance
 from asymreinforce.data.store import Store
 from asymreinforce.errors import ConfigError, InputError
 from asymreinforce.progress import bar, say
-from asymreinforce.task_config import SPLITS, TaskConfig
+from asymreinforce.task_config import SPLITS, Split, TaskConfig
 
 if TYPE_CHECKING:
     from asymreinforce.config import EngineConfig
@@ -71,9 +71,14 @@ def make_prompts(
     """
     store = prompt_store(task, parent, pinned=pinned, made_before=made_before)
     names = {f"{split}.parquet": split for split in SPLITS}
+    if not store.is_done(names):
+        with store.held():
+            _lay_out(task, store, names)
+    return store
+
+
+def _lay_out(task: TaskConfig, store: Store, names: dict[str, Split]) -> None:
     store.plan(names)
-    if store.is_complete():
-        return store
     laid = tasks.lay_out(task)
     for name in store.missing():
         found = laid.questions[names[name]]
@@ -92,7 +97,6 @@ def make_prompts(
         say(line)
     store.record(provenance())
     store.close(laid.facts)
-    return store
 
 
 def policy_store(policy: PolicyConfig, parent: Path, *, threads: int) -> Store:
@@ -118,10 +122,12 @@ def make_policy(config: ExperimentConfig, parent: Path) -> Path:
     if config.task.name != "cups" and not config.is_foreign:
         raise ConfigError("policy.source=embedded answers task=cups alone; name a checkpoint")
     store = policy_store(policy, parent, threads=config.train.threads)
-    store.plan([CHECKPOINT])
-    if store.missing():
-        _warm_up(config, store)
-    store.close()
+    if not store.is_done([CHECKPOINT]):
+        with store.held():
+            store.plan([CHECKPOINT])
+            if store.missing():
+                _warm_up(config, store)
+            store.close()
     return store.path(CHECKPOINT)
 
 

@@ -118,7 +118,8 @@ def score(
         facts = facts_of(store)
         refuse(facts.timeout + facts.error, rows=facts.rows)
         return Scored(store, facts)
-    with freed_at_once():
+    with store.held(), freed_at_once():
+        missing = [n for n in missing if not is_judged(store, rollouts, n)]
         if missing:
             judge(
                 missing,
@@ -132,8 +133,8 @@ def score(
             )
         store.plan(shards_in_order)  # clears away what a killed run left half-written
         facts = count(rollouts, store, samples=k, reward=reward)
-    refuse(facts.timeout + facts.error, rows=facts.rows)
-    store.close({**facts._asdict(), "scale": scale})
+        refuse(facts.timeout + facts.error, rows=facts.rows)
+        store.close({**facts._asdict(), "scale": scale})
     return Scored(store, facts)
 
 

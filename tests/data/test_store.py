@@ -1,5 +1,7 @@
 """A stage directory: identity, atomic shards, resumption, and what is told when it is damaged."""
 
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -150,8 +152,11 @@ def test_a_file_where_a_directory_is_needed_is_said(tmp_path: Path) -> None:
 
 
 def test_what_a_dead_process_left_half_written_is_removed(tmp_path: Path) -> None:
-    dead, alive = tmp_path / ".tmp-999999999-x", tmp_path / ".tmp-1-x"
-    dead.write_text("")
-    alive.write_text("")
+    here = files.place()[:8]
+    dead, alive = tmp_path / f".tmp-999999999-{here}-x", tmp_path / f".tmp-1-{here}-x"
+    elsewhere, long_ago = tmp_path / ".tmp-999999999-01234567-x", tmp_path / ".tmp-1-01234567-y"
+    for path in (dead, alive, elsewhere, long_ago):
+        path.write_text("")
+    os.utime(long_ago, (0, time.time() - 2 * files.ABANDONED_S))
     files.remove_leftovers(tmp_path)
-    assert not dead.exists() and alive.exists()
+    assert sorted(tmp_path.iterdir()) == sorted([alive, elsewhere])

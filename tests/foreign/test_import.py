@@ -9,6 +9,7 @@ import pytest
 
 from asymreinforce.config import parse
 from asymreinforce.data import contracts
+from asymreinforce.data.files import place
 from asymreinforce.errors import ConfigError, InputError
 from asymreinforce.experiment import foreign
 from asymreinforce.policy.checkpoint import load_tokenizer
@@ -182,7 +183,8 @@ def test_an_import_that_was_killed_is_filled_in_with_the_same_bytes(
     size = {"source__prompts_per_shard": 2}
     found = files.bring(tmp_path / "runs", random_policy, path, **size)
     payload = made.payload(tmp_path / "runs")
-    leftover = found.rollouts.directory.parent / ".tmp-99999999-gathering.sqlite"
+    dead = f".tmp-99999999-{place()[:8]}-gathering.sqlite"
+    leftover = found.rollouts.directory.parent / dead
     for store, name in (
         (found.rollouts, found.rollouts.planned[1]),
         (found.verdicts, found.verdicts.planned[2]),

@@ -70,8 +70,9 @@ def test_killed_at_every_failpoint_the_rerun_gives_the_same_payload(
     overrides = {"task__train": 8, "task__validation": 2, "task__held_out": 2}
     given = (random_policy, overrides)
     points, differing = failpoints_that_differ(tmp_path, run, *given, warm=warm)
-    # prompts: plan, 3 splits with receipts, provenance, manifest; rollouts: the same of 2 shards
-    assert len(points) == 4 * (1 + 3 * 2 + 2) + 4 * (1 + 2 * 2 + 2)
+    # prompts: plan, 3 splits with receipts, provenance, manifest; rollouts: the same of 2 shards;
+    # two points for the lease of each
+    assert len(points) == 4 * (1 + 3 * 2 + 2) + 4 * (1 + 2 * 2 + 2) + 2 * 2
     assert differing == []
 
 

@@ -384,8 +384,8 @@ def test_killed_at_any_publish_point_and_run_again_the_payload_is_the_same(tmp_p
     made = made_up_rollouts.make(tmp_path, prompts=3, samples=4, samples_per_block=2)
     arguments = (score_for_killing, made.rollouts.directory, made.prompts)
     points = killing.failpoints(tmp_path / "failpoints", *arguments, tmp_path / "untouched")
-    # Four points each for the plan, 2 shards, 2 receipts, provenance and the manifest.
-    assert len(points) == 4 * (1 + 2 + 2 + 1 + 1)
+    # Four points each for the plan, 2 shards, 2 receipts, provenance and the manifest; the lease.
+    assert len(points) == 4 * (1 + 2 + 2 + 1 + 1) + 2
     (directory,) = (tmp_path / "untouched").iterdir()
     expected = payload(directory)
     resumed = 0

@@ -5,7 +5,6 @@ A temporary SQLite file is the sorting: memory does not grow with the number of 
 
 import contextlib
 import hashlib
-import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -144,7 +143,7 @@ class Gathering:
 @contextlib.contextmanager
 def gathering(directory: Path) -> Iterator[Gathering]:
     """Yield an empty gathering in a temporary file below `directory`, removed after."""
-    path = files.make_directory(directory) / f"{files.TEMPORARY}{os.getpid()}-gathering.sqlite"
+    path = files.temporary_of(files.make_directory(directory) / "gathering.sqlite")
     files.remove(path)
     try:
         with contextlib.closing(sqlite3.connect(path)) as connection:

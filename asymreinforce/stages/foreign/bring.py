@@ -1,6 +1,8 @@
 """Bring a foreign file in: gather all of it, then publish."""
 
+import contextlib
 from pathlib import Path
+from typing import Any
 
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.data import files
@@ -26,12 +28,20 @@ def import_rollouts(config: ExperimentConfig, *, checkpoint: Path) -> Stores:
     if found.prompts.is_complete() and found.rollouts.is_complete() and _verdicts_done(found):
         say(f"import: complete, nothing to do ({found.rollouts.directory})")
         return found
+    with contextlib.ExitStack() as stack:
+        for store in found:
+            stack.enter_context(store.held())
+        _bring(config, found, checkpoint=checkpoint)
+    return found
+
+
+def _bring(config: ExperimentConfig, found: Stores, *, checkpoint: Path) -> None:
     notes = Problems()
     encoder = Encoder(checkpoint, config, notes=notes)
     columns = Columns(config.source)
     with gathering(config.directory / "rollouts") as gathered:
         gather(gathered, config, encoder, columns, notes)
-        facts = publish(gathered, config, found)
+        facts: dict[str, Any] = publish(gathered, config, found)
     facts |= {"skipped": notes.counts, "round_trip_mismatches": encoder.mismatch.rows}
     found.rollouts.record(
         provenance(
@@ -43,7 +53,6 @@ def import_rollouts(config: ExperimentConfig, *, checkpoint: Path) -> Stores:
     )
     found.rollouts.close(facts)
     _tell(columns, notes, encoder)
-    return found
 
 
 def _verdicts_done(found: Stores) -> bool:

@@ -12,6 +12,7 @@ from asymreinforce.data import contracts, files
 from asymreinforce.data.provenance import provenance
 from asymreinforce.data.rollouts import Rows, ScoredRollouts
 from asymreinforce.data.store import Store
+from asymreinforce.interruption import patient
 from asymreinforce.policy.checkpoint import fingerprint
 from asymreinforce.policy.head import Scratch
 from asymreinforce.policy.ranks import ALONE, Ranks
@@ -130,7 +131,10 @@ def train_together(
     total = sum(one.steps for one in active.values())
     done = sum(one.done for one in active.values())
     try:
-        with bar(_label(active), total=total, unit="steps", done=done) as advance:
+        with (
+            bar(_label(active), total=total, unit="steps", done=done) as advance,
+            patient() as is_asked_to_stop,
+        ):
             for step, rows in zip(range(first + 1, last + 1), batches, strict=False):
                 for number in [n for n, one in active.items() if one.done < step <= one.end]:
                     try:
@@ -139,6 +143,10 @@ def train_together(
                         failed[number] = error
                         active.pop(number).record(ranks)
                     advance(1)
+                if is_asked_to_stop():
+                    for one in active.values():
+                        one.run.suspend(step)
+                    break
                 if not any(step < one.end for one in active.values()):
                     break  # all of them failed, or ended at their collapse
     finally:

@@ -21,9 +21,13 @@ class CollapseWatch:
         """Take in the metrics of a step."""
         self.state = observe(self.state, row, self._rule)
 
-    def catch_up(self, store: Store, checkpoints: Iterable[int]) -> None:
-        """Take in the metrics that are published, up to the checkpoint that a run resumes from."""
+    def catch_up(
+        self, store: Store, checkpoints: Iterable[int], *, more: Iterable[Mapping[str, Any]] = ()
+    ) -> None:
+        """Take in the metrics that are published up to a checkpoint, and those of `more` steps."""
         for checkpoint in checkpoints:
             path = store.path(metrics_shard(checkpoint))
             for row in contracts.read(path, contracts.METRICS).to_pylist():
                 self.see(row)
+        for row in more:
+            self.see(row)

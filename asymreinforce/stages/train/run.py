@@ -22,6 +22,7 @@ from asymreinforce.policy.ranks import ALONE, Ranks
 from asymreinforce.policy.slice import Slice, mean_of
 from asymreinforce.policy.state import Position, load_state, save_state
 from asymreinforce.policy.trainer import Step, Trainer
+from asymreinforce.stages.train import suspension
 from asymreinforce.stages.train.audit import audit_start
 from asymreinforce.stages.train.collapse_watch import CollapseWatch
 from asymreinforce.stages.train.schedule import (
@@ -72,15 +73,21 @@ class Run:
         self._behaviour_logps_B: Tensor
 
     def restore(self) -> int:
-        """Load the last full checkpoint with nothing missing before it, or mu; return its step."""
+        """Load where the run was interrupted, or its last full checkpoint, or mu; return the step.
+
+        Nothing is missing before a full checkpoint.
+        """
         config = self._config
         if config.train.device == "cuda" and not torch.cuda.is_available():
             raise ConfigError("train.device=cuda, but this machine shows no CUDA device; use cpu")
         torch.set_num_threads(config.train.threads)
-        step = self.round.at
-        if step is None:
-            step = int(self._ranks.decided(lambda: self.schedule.resumable(self._store)))
-        model = self._load(step)
+        checkpoint = self.round.at
+        if checkpoint is None:
+            checkpoint = int(self._ranks.decided(lambda: self.schedule.resumable(self._store)))
+        after = checkpoint
+        step = int(self._ranks.decided(lambda: suspension.suspended_step(self._store, after=after)))
+        source = suspension.source(self._store, checkpoint=checkpoint, step=step)
+        model = self._load(source.weights)
         self._trainer = Trainer(
             (model if self._ranks.mesh else model.to(config.train.device)).train(),
             config.optim,
@@ -96,11 +103,11 @@ class Run:
         if config.train.compile:
             compile_layers(self._trainer.model)
         self._slice = self._make_slice()
-        if step:
-            state = self._store.path(state_shard(step))
-            self._position, more = load_state(state, self._trainer)
+        if source.state:
+            self._position, more = load_state(source.state, self._trainer)
             self._behaviour_logps_B = more["behaviour_logps"]
-            self.collapse.catch_up(self._store, self.schedule.until(step))
+            self._pending = source.rows
+            self.collapse.catch_up(self._store, self.schedule.until(step), more=source.rows)
             if step == self.round.start:
                 self._refresh(step)
         else:
@@ -108,11 +115,11 @@ class Run:
         self._end_here_where_collapsed(step)
         return step
 
-    def _load(self, step: int) -> "PreTrainedModel":
-        """Load the weights of a step: fp32 masters, or frozen ones with adapters in fp32."""
+    def _load(self, weights: Path | None) -> "PreTrainedModel":
+        """Load the weights of a step, or mu: fp32 masters, or frozen ones with fp32 adapters."""
         config = self._config
         has_adapters = config.train.lora.rank is not None
-        whole = self._store.path(weights_shard(step)) if step else self._checkpoint
+        whole = weights or self._checkpoint
         half = has_adapters and config.train.precision == "bfloat16"
         model = load_model(
             self._checkpoint if has_adapters else whole,
@@ -122,8 +129,8 @@ class Run:
         )
         if has_adapters:
             lora.attach(model, config.train.lora, seed=config.seed)
-            if step:
-                lora.restore(model, whole / lora.ADAPTER)
+            if weights:
+                lora.restore(model, weights / lora.ADAPTER)
         if config.train.activation_checkpointing:
             checkpoint_activations(model)
         return model
@@ -148,8 +155,23 @@ class Run:
             self._publish(step)
         return metrics
 
+    def suspend(self, step: int) -> None:
+        """Publish where the run stands, unless it is at a checkpoint or has ended before."""
+        if self._position.step >= min(step, self.schedule.steps):
+            return
+        self._position = self._position._replace(step=step)
+        suspension.suspend(
+            self._store,
+            after=max(self.schedule.until(step), default=0),
+            step=step,
+            weights=self._write_weights,
+            state=self._write_state,
+            metrics=self._write_metrics,
+        )
+
     def finish(self) -> None:
         """Keep the best checkpoint whole, drop what retention does not keep, and close."""
+        self._store.drop(suspension.SUSPENDED)
         best = self._position.best_step
         keep = {*self.schedule.kept, *([best] if best else [])}
         for step in self.schedule.checkpoints:
@@ -254,6 +276,7 @@ class Run:
         self._publish_missing(weights_shard(step), self._write_weights)
         self._publish_missing(state_shard(step), self._write_state)
         self._pending = []
+        self._store.drop(suspension.SUSPENDED)
         kept = self.schedule.kept_at(step)
         for earlier in [s for s in self.schedule.checkpoints if s < step]:
             if earlier != self._position.best_step:

@@ -1,0 +1,107 @@
+"""Credentials are never written down, and nothing that a directory holds is unpickled."""
+
+import ast
+import os
+import pickle
+import shutil
+from pathlib import Path
+
+import pytest
+
+from asymreinforce import credentials
+from asymreinforce.errors import ConfigError
+from tests.cli.commands import asymrl, refused, tiny
+
+HF, WANDB = "hf_PlantedTokenOfATest0123456789", "0123456789abcdef0123456789abcdef01234567"
+ROOT = Path(__file__).parents[2]
+
+
+class Bomb:
+    """Unpickled, it leaves a file behind."""
+
+    def __init__(self, mark: Path):
+        self.mark = mark
+
+    def __reduce__(self) -> object:
+        return os.mkdir, (str(self.mark),)
+
+
+def test_tokens_in_the_environment_reach_no_file_and_no_output(
+    made_once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", HF)
+    monkeypatch.setenv("WANDB_API_KEY", WANDB)
+    runs_dir = Path(shutil.copytree(made_once, tmp_path / "runs"))
+    outcomes = [
+        tiny("train", runs_dir, "seed=3"),
+        tiny("train", runs_dir, "seed=4", "optim.lr=1e30"),
+        tiny("evaluate", runs_dir),
+        asymrl("report", str(runs_dir / "cups")),
+        asymrl("env"),
+    ]
+    assert [outcome.code for outcome in outcomes][2:] == [0, 0, 0]
+    for text in (HF, WANDB):
+        assert not any(text in outcome.out + outcome.err for outcome in outcomes)
+        found = [p for p in runs_dir.rglob("*") if p.is_file() and text.encode() in p.read_bytes()]
+        assert found == []
+    assert len(list(runs_dir.rglob("report.html"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("setting", "secret"),
+    [
+        ("policy.source='https://me:pass-word@host/model'", "pass-word"),
+        (f"policy.source={HF}", HF),
+        ("task.grader=planted-in-the-environment", "planted-in-the-environment"),
+    ],
+)
+def test_a_setting_that_holds_a_credential_is_refused_and_not_repeated(
+    setting: str, secret: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", "planted-in-the-environment")
+    outcome = tiny("init", tmp_path / "runs", setting)
+    refused(outcome, setting.split("=")[0], "holds a password or a token", "HF_TOKEN")
+    assert secret not in outcome.out + outcome.err
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_addresses_and_short_flags_are_no_credentials() -> None:
+    environment = {"TOKENIZERS_PARALLELISM": "false", "PATH": "/usr/bin"}
+    values = {"a": "https://host:8080/x@y", "b": "me@host", "c": ["node0:29500"], "d": "false"}
+    credentials.require_none(values, environment)
+    with pytest.raises(ConfigError, match=r"^a\.b: "):
+        credentials.require_none({"a": {"b": ["ssh://u:p@h"]}}, {})
+
+
+def test_nothing_in_the_package_unpickles() -> None:
+    """No import of pickle or its kin, no torch.load, no allow_pickle."""
+    found = []
+    for path in [*(ROOT / "asymreinforce").rglob("*.py"), *(ROOT / "cli").rglob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                names = [node.module or ""]
+            elif isinstance(node, ast.Call):
+                names = [ast.unparse(node.func), *(key.arg or "" for key in node.keywords)]
+            banned = {"pickle", "dill", "cloudpickle", "shelve", "marshal", "torch.load"}
+            found += [(path.name, n) for n in names if n in banned or n == "allow_pickle"]
+    assert found == []
+
+
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "training_args.bin", "state.pt", "x.pkl"])
+def test_a_pickle_planted_in_every_directory_is_never_opened(
+    name: str, made_once: Path, tmp_path: Path
+) -> None:
+    runs_dir = Path(shutil.copytree(made_once, tmp_path / "runs"))
+    bomb = pickle.dumps(Bomb(tmp_path / "mark"))
+    for directory in [path for path in runs_dir.rglob("*") if path.is_dir()]:
+        (directory / name).write_bytes(bomb)
+    for command in ("train", "score", "generate"):
+        outcome = tiny(command, runs_dir, "seed=5")
+        assert "Traceback" not in outcome.err + outcome.out
+    assert not (tmp_path / "mark").exists()
+    with pytest.raises(FileExistsError):  # it would have worked
+        pickle.loads(bomb)
+        pickle.loads(bomb)
