@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import traceback
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -87,18 +88,24 @@ class OnRay:
 
         gpus = self._gpus()
         retries = {"max_restarts": -1, "max_task_retries": self.config.tries - 1}
-        replies = ray.data.from_items(list(names), override_num_blocks=len(names)).map_batches(
-            Actor,
-            fn_constructor_args=(start,),
-            batch_size=1,
-            batch_format="pyarrow",
-            compute=ray.data.ActorPoolStrategy(
-                size=min(self.workers, len(names)), max_tasks_in_flight_per_actor=WAITING_SHARDS
-            ),
-            num_cpus=self.cpus,
-            num_gpus=gpus,
-            ray_remote_args_fn=lambda: retries,
+        shards = ray.data.from_items(list(names), override_num_blocks=len(names))
+        pool = ray.data.ActorPoolStrategy(
+            size=min(self.workers, len(names)), max_tasks_in_flight_per_actor=WAITING_SHARDS
         )
+        with warnings.catch_warnings():
+            # to be renamed in 2.64, which the extra leaves out; nothing else bounds the retries
+            warnings.simplefilter("ignore", category=DeprecationWarning)
+            warnings.filterwarnings("ignore", message=".*ray_remote_args_fn.*")
+            replies = shards.map_batches(
+                Actor,
+                fn_constructor_args=(start,),
+                batch_size=1,
+                batch_format="pyarrow",
+                compute=pool,
+                num_cpus=self.cpus,
+                num_gpus=gpus,
+                ray_remote_args_fn=lambda: retries,
+            )
         for block in replies.iter_batches(
             batch_size=None, batch_format="pyarrow", prefetch_batches=0
         ):
@@ -138,6 +145,8 @@ def joined(config: RayConfig, *, cpus: int) -> Iterator[None]:
     # read when ray is imported; nothing is reported to anyone
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
+    # Ray Data's own way of giving actors their arguments makes Ray's core warn at each start.
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     try:
         import ray
         import ray.data
