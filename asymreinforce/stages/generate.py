@@ -9,6 +9,9 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from asymreinforce.config import ExperimentConfig, RolloutConfig
 from asymreinforce.crew import Crew, Made, Make, Shards, alone
 from asymreinforce.data import contracts
@@ -74,11 +77,11 @@ def generate(
     store = rollout_store(
         config, checkpoint=checkpoint, prompts=prompts, engine=engine, parent=parent
     )
-    questions = contracts.read(prompts.path("train.parquet"), contracts.PROMPTS)
-    if not len(questions):
+    ids = contracts.read(prompts.path("train.parquet"), contracts.PROMPTS, columns=["prompt_id"])
+    if not len(ids):
         raise InputError(f"{prompts.directory / 'train.parquet'}: holds no prompt")
     sampling = config.sampling
-    chunks = math.ceil(len(questions) / sampling.prompts_per_shard)
+    chunks = math.ceil(len(ids) / sampling.prompts_per_shard)
     blocks = math.ceil(sampling.samples_per_prompt / sampling.samples_per_block)
     names = [shard_name(block=b, chunk=c) for b in range(blocks) for c in range(chunks)]
     store.plan(names)
@@ -94,7 +97,7 @@ def generate(
             policy=str(store.identity["policy"]),
             start=start or (lambda: contextlib.nullcontext(engine)),
         )
-        sizes = {name: _size(name, sampling, questions=len(questions)) for name in names}
+        sizes = {name: _size(name, sampling, questions=len(ids)) for name in names}
         _fill(store, crew(worker, missing), sizes, missing=missing)
         store.record(provenance(engine=config.engine.name, workers=config.engine.workers))
     if not store.missing():
@@ -135,14 +138,13 @@ def shard_maker(
     sampling, size = config.sampling, config.sampling.prompts_per_shard
     per_block = sampling.samples_per_block
     block_sampling = sampling.model_copy(update={"samples_per_prompt": per_block})
-    questions = contracts.read(prompts, contracts.PROMPTS)
     tokenizer = load_tokenizer(checkpoint, trust_remote_code=config.policy.trust_remote_code)
     with start() as engine:
         engine.load(checkpoint)
 
         def make(name: str) -> Made:
             block, chunk = place_of(name)
-            part = questions.slice(chunk * size, size)
+            part = _some(prompts, first=chunk * size, count=size)
             encoded = encode_prompts(part, tokenizer, config, checkpoint=checkpoint)
             drawn = engine.sample(encoded, block_sampling, seed=shard_seed(sampling.seed, name))
             columns = _columns(
@@ -157,6 +159,21 @@ def shard_maker(
             return Made(rows, {"prompts": len(part), "rows": len(rows)})
 
         yield make
+
+
+def _some(path: Path, *, first: int, count: int) -> pa.Table:
+    """Read some of the prompts, from the row groups that hold them; never all of them."""
+    parts, start = [], 0
+    with pq.ParquetFile(path, page_checksum_verification=True, pre_buffer=False) as file:
+        for group in range(file.num_row_groups):
+            end = start + file.metadata.row_group(group).num_rows
+            low, high = max(first, start), min(first + count, end)
+            if low < high:
+                rows = file.read_row_group(group, use_threads=False)
+                parts.append(rows.slice(low - start, high - low))
+            start = end
+    rows = pa.concat_tables(parts).replace_schema_metadata(None)
+    return contracts.check(contracts.PROMPTS, rows, where=str(path))
 
 
 def shard_seed(seed: int, name: str) -> int:
