@@ -14,6 +14,7 @@ from pydantic import Field, ValidationError, model_validator
 from asymreinforce.credentials import require_none
 from asymreinforce.errors import ConfigError
 from asymreinforce.plan_config import PlanConfig
+from asymreinforce.ray_config import RayConfig
 from asymreinforce.rounds_config import RoundsConfig
 from asymreinforce.settings import Settings
 from asymreinforce.source import SourceConfig
@@ -95,6 +96,7 @@ class EngineConfig(Settings):
 
     name: Literal["vllm", "transformers"]
     threads: int = Field(1, ge=1, description="CPU threads; part of a set's identity")
+    workers: int = Field(1, ge=1, description="engines that generate side by side, on Ray")
     max_sequences: int = Field(256, ge=1, description="sequences decoded at once")
     memory_gib: float = Field(1.0, gt=0, description="key/value cache on CPU, in GiB")
     gpu_memory_share: float = Field(0.9, gt=0, le=1)
@@ -271,6 +273,7 @@ class ExperimentConfig(RoundsConfig):
     sweep: SweepConfig = SweepConfig()
     pins: Pins = Pins()
     plan: PlanConfig = PlanConfig()
+    ray: RayConfig = RayConfig()
 
     @property
     def directory(self) -> Path:

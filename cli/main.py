@@ -142,14 +142,15 @@ def sweep(settings: Settings = None) -> None:
 
     asymrl sweep sweep.together=8 sweep.workers=1    eight arms side by side in one process
 
+    asymrl sweep hydra/launcher=slurm                arms as Slurm jobs; see docs/clusters.md
+
     Arms that are complete are skipped; one that fails does not stop the others.
     """
     from asymreinforce.errors import ConfigError
     from asymreinforce.experiment.evaluation import processes
     from asymreinforce.experiment.lots import run_lots
     from asymreinforce.experiment.sweep import run_sweep
-    from cli import jobs
-    from cli.bridge import run_hydra
+    from cli.launching import launch_arms
 
     if PRINTING & set(settings or []):
         _run("collect_job", settings)
@@ -166,7 +167,7 @@ def sweep(settings: Settings = None) -> None:
         if arms[0].sweep.together > 1:
             run_lots(waiting, size=arms[0].sweep.together, workers=processes(arms[0]))
         else:
-            run_hydra(jobs.arm_job, ["--multirun", *overrides], elsewhere=True)
+            launch_arms(overrides)
 
     _conclude(run_sweep(arms, launch=launch), arms[0])
 

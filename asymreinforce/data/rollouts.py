@@ -32,6 +32,12 @@ def shard_name(*, block: int, chunk: int) -> str:
     return f"rollouts-s{block:03d}-p{chunk:05d}.parquet"
 
 
+def place_of(shard: str) -> tuple[int, int]:
+    """Return the block of samples and the chunk of prompts of a shard's name."""
+    _, block, chunk = shard.removesuffix(".parquet").split("-")
+    return int(block.removeprefix("s")), int(chunk.removeprefix("p"))
+
+
 def has_own_groups(rollouts: Store) -> bool:
     """Tell whether groups are of the sizes that they came in: rollouts from elsewhere."""
     return "sampling" not in rollouts.identity

@@ -13,6 +13,8 @@ from asymreinforce.errors import AsymreinforceError, InputError
 BESIDE_THE_ARM: dict[str, Any] = {
     **dict.fromkeys(("runs_dir", "name", "evaluation", "tracker", "sweep", "pins", "plan"), True),
     "train": dict.fromkeys(RANKS, True),
+    "ray": True,
+    "engine": {"workers": True},
 }
 """Parts of the configuration that do not determine an arm's weights."""
 IN_THE_IDENTITY = {"baseline", "baseline_reference", "seed", "optim"}

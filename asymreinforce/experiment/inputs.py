@@ -16,6 +16,7 @@ from asymreinforce.engines import open_engine
 from asymreinforce.engines.protocol import Engine
 from asymreinforce.errors import ConfigError, InputError
 from asymreinforce.experiment import foreign
+from asymreinforce.experiment.crews import generators, scorers
 from asymreinforce.experiment.refusal import traceless
 from asymreinforce.policy.checkpoint import fingerprint
 from asymreinforce.progress import say
@@ -101,7 +102,12 @@ def run_generate(config: ExperimentConfig, *, engine: Engine | None = None) -> S
         )
         with traceless(store):
             return generate(
-                config, checkpoint=checkpoint, prompts=prompts, engine=started, parent=parent
+                config,
+                checkpoint=checkpoint,
+                prompts=prompts,
+                engine=started,
+                parent=parent,
+                **generators(config),
             )
 
 
@@ -136,6 +142,7 @@ def run_score(config: ExperimentConfig) -> Store:
         reward=config.reward,
         samples=None if config.is_foreign else config.sampling.samples_per_prompt,
         pinned=config.pins.verdicts,
+        crew=scorers(config),
     )
     say(scored.facts.line)
     return scored.store

@@ -19,6 +19,7 @@ from asymreinforce.data.store import Store
 from asymreinforce.engines import open_engine
 from asymreinforce.engines.protocol import Engine
 from asymreinforce.errors import InputError
+from asymreinforce.experiment.crews import generators, scorers
 from asymreinforce.experiment.inputs import Inputs
 from asymreinforce.policy.checkpoint import fingerprint
 from asymreinforce.stages.generate import generate, rollout_store
@@ -54,6 +55,7 @@ def make(
             prompts=prompts,
             engine=engine,
             parent=config.directory / "rollouts",
+            **generators(settings),
         )
         verdicts = score(
             rollouts=rollouts,
@@ -62,6 +64,7 @@ def make(
             grader=config.task.grader,
             reward=config.reward,
             samples=config.sampling.samples_per_prompt,
+            crew=scorers(config),
         ).store
         scored = ScoredRollouts(rollouts, verdicts, samples=config.sampling.samples_per_prompt)
     if round_.schedule.refresh_every:

@@ -1,16 +1,22 @@
 """Generate: rollouts of the frozen behaviour policy, a shard at a time."""
 
+import contextlib
+import functools
 import hashlib
 import math
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
-from asymreinforce.config import ExperimentConfig
+from asymreinforce.config import ExperimentConfig, RolloutConfig
+from asymreinforce.crew import Crew, Made, Make, Shards, alone
 from asymreinforce.data import contracts
 from asymreinforce.data.provenance import provenance
-from asymreinforce.data.rollouts import shard_name
+from asymreinforce.data.rollouts import place_of, shard_name
 from asymreinforce.data.store import Store
 from asymreinforce.engines.protocol import Completion, Engine
 from asymreinforce.errors import InputError
@@ -21,6 +27,8 @@ from asymreinforce.progress import bar, say
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+StartEngine = Callable[[], AbstractContextManager[Engine]]
+"""How a worker comes by its engine; pickled where workers are processes."""
 KEPT_SAMPLING = (
     "temperature",
     "top_p",
@@ -51,80 +59,122 @@ def rollout_store(
 
 
 def generate(
-    config: ExperimentConfig, *, checkpoint: Path, prompts: Store, engine: Engine, parent: Path
+    config: ExperimentConfig,
+    *,
+    checkpoint: Path,
+    prompts: Store,
+    engine: Engine,
+    parent: Path,
+    crew: Crew = alone,
+    start: StartEngine | None = None,
 ) -> Store:
     """Sample every missing shard: block after block of samples, chunk after chunk of prompts.
 
-    A shard's rows are a function of (checkpoint, prompts, settings, seed, shard) on CPU.
+    A shard's rows are a function of (checkpoint, prompts, settings, seed, shard) on CPU, whoever of
+    the `crew` makes it. Its workers get their engine from `start` (None: they share `engine`).
     Raises `InputError` where there is no prompt or one does not fit the context.
     """
     store = rollout_store(
         config, checkpoint=checkpoint, prompts=prompts, engine=engine, parent=parent
     )
-    questions = contracts.read(prompts.path("train.parquet"), contracts.PROMPTS)
-    if not len(questions):
+    ids = contracts.read(prompts.path("train.parquet"), contracts.PROMPTS, columns=["prompt_id"])
+    if not len(ids):
         raise InputError(f"{prompts.directory / 'train.parquet'}: holds no prompt")
     sampling = config.sampling
-    chunks = math.ceil(len(questions) / sampling.prompts_per_shard)
+    chunks = math.ceil(len(ids) / sampling.prompts_per_shard)
     blocks = math.ceil(sampling.samples_per_prompt / sampling.samples_per_block)
-    names = {shard_name(block=b, chunk=c): (b, c) for b in range(blocks) for c in range(chunks)}
+    names = [shard_name(block=b, chunk=c) for b in range(blocks) for c in range(chunks)]
     if store.is_done(names):
         say(f"generate: complete, nothing to do ({store.directory})")
         return store
     with store.held():
         store.plan(names)
         if missing := store.missing(names):
-            _fill(store, missing, names, config, questions, checkpoint=checkpoint, engine=engine)
-            store.record(provenance(engine=config.engine.name))
+            worker = functools.partial(
+                shard_maker,
+                config,
+                checkpoint=checkpoint.resolve(),
+                prompts=prompts.path("train.parquet").resolve(),
+                policy=str(store.identity["policy"]),
+                start=start or (lambda: contextlib.nullcontext(engine)),
+            )
+            sizes = {name: _size(name, sampling, questions=len(ids)) for name in names}
+            _fill(store, crew(worker, missing), sizes, missing=missing)
+            store.record(provenance(engine=config.engine.name, workers=config.engine.workers))
         if not store.missing():
             store.close()
     return store
 
 
-def _fill(
-    store: Store,
-    missing: list[str],
-    names: dict[str, tuple[int, int]],
-    config: ExperimentConfig,
-    questions: pa.Table,
-    *,
-    checkpoint: Path,
-    engine: Engine,
-) -> None:
-    sampling, size = config.sampling, config.sampling.prompts_per_shard
-    tokenizer = load_tokenizer(checkpoint, trust_remote_code=config.policy.trust_remote_code)
-    block_sampling = sampling.model_copy(update={"samples_per_prompt": sampling.samples_per_block})
-    per_block = sampling.samples_per_block
-    total = len(questions) * per_block * len({b for b, _ in names.values()})
-    done = total - sum(
-        per_block * len(questions.slice(names[name][1] * size, size)) for name in missing
-    )
-    engine.load(checkpoint)
+def _size(name: str, sampling: RolloutConfig, *, questions: int) -> int:
+    """Return how many rows a shard will have."""
+    _, chunk = place_of(name)
+    left = questions - chunk * sampling.prompts_per_shard
+    return sampling.samples_per_block * min(sampling.prompts_per_shard, left)
+
+
+def _fill(store: Store, shards: Shards, sizes: dict[str, int], *, missing: list[str]) -> None:
+    total = sum(sizes.values())
+    done = total - sum(sizes[name] for name in missing)
     with bar("generate", total=total, unit="completions", done=done) as advance:
-        for name in missing:
-            block, chunk = names[name]
-            part = questions.slice(chunk * size, size)
-            prompts = encode_prompts(part, tokenizer, config, checkpoint=checkpoint)
-            drawn = engine.sample(prompts, block_sampling, seed=shard_seed(sampling.seed, name))
-            rows = contracts.table(
-                contracts.ROLLOUTS,
-                _columns(
-                    part.column("prompt_id").to_pylist(),
-                    prompts,
-                    drawn,
-                    tokenizer,
-                    policy=str(store.identity["policy"]),
-                    first_sample=block * per_block,
-                ),
-            )
+        for name, made in shards:
             store.publish(
                 name,
-                lambda path, rows=rows: contracts.write(  # type: ignore[misc]
+                lambda path, rows=made.rows: contracts.write(  # type: ignore[misc]
                     path, contracts.ROLLOUTS, rows, identity=store.hash
                 ),
-                facts={"prompts": len(part), "rows": len(rows)},
+                facts=made.facts,
             )
-            advance(len(rows))
+            advance(len(made.rows))
+
+
+@contextlib.contextmanager
+def shard_maker(
+    config: ExperimentConfig, *, checkpoint: Path, prompts: Path, policy: str, start: StartEngine
+) -> Iterator[Make]:
+    """Yield what makes the rollouts of a shard out of its name, by an engine that runs meanwhile.
+
+    Paths are absolute: the worker may be a process that started in another directory.
+    """
+    sampling, size = config.sampling, config.sampling.prompts_per_shard
+    per_block = sampling.samples_per_block
+    block_sampling = sampling.model_copy(update={"samples_per_prompt": per_block})
+    tokenizer = load_tokenizer(checkpoint, trust_remote_code=config.policy.trust_remote_code)
+    with start() as engine:
+        engine.load(checkpoint)
+
+        def make(name: str) -> Made:
+            block, chunk = place_of(name)
+            part = _some(prompts, first=chunk * size, count=size)
+            encoded = encode_prompts(part, tokenizer, config, checkpoint=checkpoint)
+            drawn = engine.sample(encoded, block_sampling, seed=shard_seed(sampling.seed, name))
+            columns = _columns(
+                part.column("prompt_id").to_pylist(),
+                encoded,
+                drawn,
+                tokenizer,
+                policy=policy,
+                first_sample=block * per_block,
+            )
+            rows = contracts.table(contracts.ROLLOUTS, columns)
+            return Made(rows, {"prompts": len(part), "rows": len(rows)})
+
+        yield make
+
+
+def _some(path: Path, *, first: int, count: int) -> pa.Table:
+    """Read some of the prompts, from the row groups that hold them; never all of them."""
+    parts, start = [], 0
+    with pq.ParquetFile(path, page_checksum_verification=True, pre_buffer=False) as file:
+        for group in range(file.num_row_groups):
+            end = start + file.metadata.row_group(group).num_rows
+            low, high = max(first, start), min(first + count, end)
+            if low < high:
+                rows = file.read_row_group(group, use_threads=False)
+                parts.append(rows.slice(low - start, high - low))
+            start = end
+    rows = pa.concat_tables(parts).replace_schema_metadata(None)
+    return contracts.check(contracts.PROMPTS, rows, where=str(path))
 
 
 def shard_seed(seed: int, name: str) -> int:

@@ -18,27 +18,33 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from asymreinforce.config import RewardConfig
+from asymreinforce.crew import Crew, Shards
 from asymreinforce.data import contracts, files
 from asymreinforce.data.provenance import provenance
 from asymreinforce.data.rollouts import ScoredRollouts, first_shards, has_own_groups
 from asymreinforce.data.store import Store
 from asymreinforce.errors import InputError
 from asymreinforce.progress import Advance, bar, say
-from asymreinforce.rewards.failures import EXAMPLES, failed, first_failures, require_few
+from asymreinforce.rewards.failures import EXAMPLES, require_few
 from asymreinforce.rewards.graders import identify
 from asymreinforce.rewards.pool import GraderPool
-from asymreinforce.rewards.questions import KEY_COLUMNS, Gold, Questions
+from asymreinforce.rewards.questions import KEY_COLUMNS, Questions
+from asymreinforce.rewards.shards import (
+    ROWS,
+    chunk_of,
+    made_of,
+    read_rows,
+    read_shard,
+    shard_judge,
+)
 from asymreinforce.rewards.tally import ScoreFacts, Tally
-from asymreinforce.rewards.verdict import Row, Verdict
+from asymreinforce.rewards.verdict import Verdict
 
 Progress = Callable[..., AbstractContextManager[Advance]]
 SCALE = {"correct_at", "no_answer", "truncated", "unjudged"}
 """The settings of the reward that decide the counts."""
-ROWS = 256
-"""Rows between two movements of the progress bar."""
 
 
 class Scored(NamedTuple):
@@ -85,11 +91,13 @@ def score(
     samples: int | None = None,
     pinned: Path | None = None,
     progress: Progress = bar,
+    crew: Crew | None = None,
 ) -> Scored:
     """Judge every rollout whose verdict is missing, damaged, or of another version of it.
 
     `prompts` is a file of the PROMPTS contract; of each prompt the first `samples` rollouts are
-    judged and counted (None: all). Raises `ConfigError` for a grader that is not there or cannot
+    judged and counted (None: all). Workers of a `crew` have a pool of graders each; None: one pool
+    here. Raises `ConfigError` for a grader that is not there or cannot
     be imported, and `InputError` for rollouts or prompts that are damaged, repeated or do not
     belong together; nothing is published then. Raises `GraderError` where more rows than
     `reward.max_error_rate` allows could not be judged: verdicts made so far are kept, the set is
@@ -130,6 +138,7 @@ def score(
                 plan=shards_in_order,
                 refuse=refuse,
                 progress=progress,
+                crew=crew,
             )
         store.plan(shards_in_order)  # clears away what a killed run left half-written
         facts = count(rollouts, store, samples=k, reward=reward)
@@ -171,11 +180,6 @@ def samples_of(rollouts: Store) -> int:
     return len(blocks) * int(rollouts.identity["sampling"]["samples_per_block"])
 
 
-def chunk_of(shard: str) -> str:
-    """Return the chunk of prompts of a shard: `p00012` for `rollouts-s003-p00012.parquet`."""
-    return shard.split("-")[2].split(".")[0]
-
-
 def is_judged(store: Store, rollouts: Store, name: str) -> bool:
     """Tell whether a shard's verdicts are there, whole, and of the rollouts as they are now."""
     receipt, judged = store.receipt(name), rollouts.receipt(name)
@@ -197,6 +201,7 @@ def judge(
     plan: list[str],
     refuse: Callable[..., None],
     progress: Progress,
+    crew: Crew | None,
 ) -> None:
     """Check all that is to be judged, then judge it shard by shard; workers never wait for one."""
     questions = Questions(prompts)
@@ -208,32 +213,38 @@ def judge(
     questions.check(chunks)
     total = sum(_rows(rollouts, name) for name in plan)
     done = total - sum(_rows(rollouts, name) for name in missing)
-    grader = store.identity["grader"]
     workers = reward.workers or len(os.sched_getaffinity(0))
     started = time.monotonic()
     failures: list[str] = []
     unjudged = 0
-    with GraderPool(
-        grader["name"],
-        workers=workers,
-        time_limit_s=reward.time_limit_s,
-        memory_limit_mb=reward.memory_limit_mb,
-    ) as pool:
-        store.plan(plan)
-        rows = read_rows(missing, rollouts=rollouts, questions=questions)
-        with (
-            contextlib.closing(pool.grade(rows)) as verdicts,
-            progress("score", total=total, unit="completions", done=done) as advance,
-        ):
-            for name in missing:
-                keys = _read(rollouts, name, KEY_COLUMNS)
-                judged: list[Verdict] = []
-                while part := list(itertools.islice(verdicts, min(ROWS, len(keys) - len(judged)))):
-                    judged += part
-                    advance(len(part))
-                failures = [*failures, *first_failures(judged, keys)][:EXAMPLES]
-                publish(store, name, verdict_rows(keys, judged, grader=grader), rollouts=rollouts)
-                unjudged += failed(judged)
+    start = functools.partial(
+        shard_judge,
+        rollouts=rollouts.directory.resolve(),
+        prompts=prompts.resolve(),
+        grader=store.identity["grader"],
+        reward=reward,
+    )
+    with progress("score", total=total, unit="completions", done=done) as advance:
+        shards = (
+            crew(start, missing)
+            if crew
+            else judged_here(
+                missing,
+                rollouts=rollouts,
+                questions=questions,
+                grader=store.identity["grader"],
+                reward=reward.model_copy(update={"workers": workers}),
+                advance=advance,
+            )
+        )
+        with contextlib.closing(shards):
+            for number, (name, made) in enumerate(shards):
+                if not number:
+                    store.plan(plan)  # not before: now the grader is known to work
+                failures = [*failures, *made.facts["failures"]][:EXAMPLES]
+                publish(store, name, made.rows, rollouts=rollouts)
+                advance(len(made.rows) if crew else 0)
+                unjudged += made.facts["unjudged"]
                 # Once they are too many of all rows, the rest cannot mend it.
                 refuse(unjudged, rows=total, examples=failures)
     for failure in failures:
@@ -248,36 +259,31 @@ def judge(
     )
 
 
-def read_rows(names: list[str], *, rollouts: Store, questions: Questions) -> Iterator[Row]:
-    """Yield what the grader is given of each rollout, shard after shard, read as they are asked."""
-    chunk, golds = "", dict[str, Gold]()
-    for name in names:
-        texts = _read(rollouts, name, ["prompt_id", "text"])
-        if chunk != chunk_of(name):
-            golds = {}
-        chunk = chunk_of(name)
-        new = pc.unique(texts.column("prompt_id"))
-        if any(prompt_id not in golds for prompt_id in new.to_pylist()):
-            golds |= questions.golds(new)
-        for batch in texts.to_batches(max_chunksize=ROWS):
-            for prompt_id, text in zip(*(column.to_pylist() for column in batch), strict=True):
-                gold = golds[prompt_id]
-                yield Row(gold.metadata, gold.gold_answer, text)
-
-
-def verdict_rows(keys: pa.Table, judged: list[Verdict], *, grader: dict[str, str]) -> pa.Table:
-    """Return the verdicts on a shard's rollouts as rows of the VERDICTS contract."""
-    columns = {
-        "prompt_id": keys.column("prompt_id"),
-        "sample": keys.column("sample"),
-        "status": [verdict.status for verdict in judged],
-        "truncated": pc.equal(keys.column("finish_reason"), "length"),
-        "grader": [grader["name"]] * len(judged),
-        "grader_version": [grader["version"]] * len(judged),
-        "score": [verdict.score for verdict in judged],
-        "extracted_answer": [verdict.extracted_answer for verdict in judged],
-    }
-    return contracts.table(contracts.VERDICTS, columns)
+def judged_here(
+    names: list[str],
+    *,
+    rollouts: Store,
+    questions: Questions,
+    grader: dict[str, str],
+    reward: RewardConfig,
+    advance: Advance,
+) -> Shards:
+    """Judge shards by one pool, to which rows stream across their borders; yield them in order."""
+    with GraderPool(
+        grader["name"],
+        workers=reward.workers or 1,
+        time_limit_s=reward.time_limit_s,
+        memory_limit_mb=reward.memory_limit_mb,
+    ) as pool:
+        rows = read_rows(names, rollouts=rollouts, questions=questions)
+        with contextlib.closing(pool.grade(rows)) as verdicts:
+            for name in names:
+                keys = read_shard(rollouts, name, KEY_COLUMNS)
+                judged: list[Verdict] = []
+                while part := list(itertools.islice(verdicts, min(ROWS, len(keys) - len(judged)))):
+                    judged += part
+                    advance(len(part))
+                yield name, made_of(keys, judged, grader=grader)
 
 
 def publish(store: Store, name: str, rows: pa.Table, *, rollouts: Store) -> None:
@@ -290,10 +296,6 @@ def publish(store: Store, name: str, rows: pa.Table, *, rollouts: Store) -> None
         lambda path: contracts.write(path, contracts.VERDICTS, rows, identity=store.hash),
         facts={"rows": len(rows), "rollouts_sha256": judged.sha256},
     )
-
-
-def _read(rollouts: Store, name: str, columns: list[str]) -> pa.Table:
-    return contracts.read(rollouts.directory / name, contracts.ROLLOUTS, columns=columns)
 
 
 def _rows(rollouts: Store, name: str) -> int:

@@ -1,0 +1,93 @@
+"""Shards of rollouts as a grader sees them, and its verdicts on a shard as rows."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from asymreinforce.config import RewardConfig
+from asymreinforce.crew import Made, Make
+from asymreinforce.data import contracts
+from asymreinforce.data.store import Store
+from asymreinforce.rewards.failures import failed, first_failures
+from asymreinforce.rewards.pool import GraderPool
+from asymreinforce.rewards.questions import KEY_COLUMNS, Gold, Questions
+from asymreinforce.rewards.verdict import Row, Verdict
+
+ROWS = 256
+"""Rows read at once, and between two movements of the progress bar."""
+
+
+@contextlib.contextmanager
+def shard_judge(
+    *, rollouts: Path, prompts: Path, grader: dict[str, str], reward: RewardConfig
+) -> Iterator[Make]:
+    """Yield what makes the verdicts of a shard out of its name, by a pool that runs meanwhile.
+
+    Paths are absolute: the worker may be a process that started in another directory. Whether
+    rollouts and prompts belong together was checked before.
+    """
+    store, questions = Store.open(rollouts), Questions(prompts)
+    with GraderPool(
+        grader["name"],
+        workers=reward.workers or 1,
+        time_limit_s=reward.time_limit_s,
+        memory_limit_mb=reward.memory_limit_mb,
+    ) as pool:
+
+        def make(name: str) -> Made:
+            rows = read_rows([name], rollouts=store, questions=questions)
+            keys = read_shard(store, name, KEY_COLUMNS)
+            return made_of(keys, list(pool.grade(rows)), grader=grader)
+
+        yield make
+
+
+def made_of(keys: pa.Table, judged: list[Verdict], *, grader: dict[str, str]) -> Made:
+    """Return a shard of verdicts, how many rows are unjudged, and why the first few are."""
+    facts = {"unjudged": failed(judged), "failures": first_failures(judged, keys)}
+    return Made(verdict_rows(keys, judged, grader=grader), facts)
+
+
+def chunk_of(shard: str) -> str:
+    """Return the chunk of prompts of a shard: `p00012` for `rollouts-s003-p00012.parquet`."""
+    return shard.split("-")[2].split(".")[0]
+
+
+def read_rows(names: list[str], *, rollouts: Store, questions: Questions) -> Iterator[Row]:
+    """Yield what the grader is given of each rollout, shard after shard, read as they are asked."""
+    chunk, golds = "", dict[str, Gold]()
+    for name in names:
+        texts = read_shard(rollouts, name, ["prompt_id", "text"])
+        if chunk != chunk_of(name):
+            golds = {}
+        chunk = chunk_of(name)
+        new = pc.unique(texts.column("prompt_id"))
+        if any(prompt_id not in golds for prompt_id in new.to_pylist()):
+            golds |= questions.golds(new)
+        for batch in texts.to_batches(max_chunksize=ROWS):
+            for prompt_id, text in zip(*(column.to_pylist() for column in batch), strict=True):
+                gold = golds[prompt_id]
+                yield Row(gold.metadata, gold.gold_answer, text)
+
+
+def verdict_rows(keys: pa.Table, judged: list[Verdict], *, grader: dict[str, str]) -> pa.Table:
+    """Return the verdicts on a shard's rollouts as rows of the VERDICTS contract."""
+    columns = {
+        "prompt_id": keys.column("prompt_id"),
+        "sample": keys.column("sample"),
+        "status": [verdict.status for verdict in judged],
+        "truncated": pc.equal(keys.column("finish_reason"), "length"),
+        "grader": [grader["name"]] * len(judged),
+        "grader_version": [grader["version"]] * len(judged),
+        "score": [verdict.score for verdict in judged],
+        "extracted_answer": [verdict.extracted_answer for verdict in judged],
+    }
+    return contracts.table(contracts.VERDICTS, columns)
+
+
+def read_shard(rollouts: Store, name: str, columns: list[str]) -> pa.Table:
+    """Read some columns of a shard of rollouts."""
+    return contracts.read(rollouts.directory / name, contracts.ROLLOUTS, columns=columns)

@@ -1,0 +1,200 @@
+"""Generate on Ray with one worker and with two: the rollouts, the rate, and a worker killed.
+
+    python scripts/bench_ray.py [--engine vllm --prompts 4800 --repeats 3]
+
+Each worker has one core and one engine thread. Rates leave the start of engines aside: they count
+the shards made after every worker had made its first, until one worker has none left. On a machine
+with other work the wall clock says how much of it was left to us; the rate a CPU-second of the
+workers does not depend on that, and its ratio is what a second worker costs the first.
+"""
+
+import argparse
+import contextlib
+import functools
+import hashlib
+import json
+import os
+import signal
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from asymreinforce.config import ExperimentConfig, parse
+from asymreinforce.crew import Made, Make, Shards, Start
+from asymreinforce.crew.on_ray import OnRay, joined
+from asymreinforce.data.store import Store
+from asymreinforce.engines import open_engine
+from asymreinforce.experiment.crews import own_engine
+from asymreinforce.experiment.inputs import init
+from asymreinforce.ray_config import RayConfig
+from asymreinforce.stages.generate import generate
+
+ALLOWED_RATIO = 1.6
+
+
+class Shard(NamedTuple):
+    """One shard as its worker saw it: when (seconds of the epoch) and at what cost (CPU s)."""
+
+    worker: int
+    began: float
+    ended: float
+    cpu: float
+    rows: int
+
+
+class Rate(NamedTuple):
+    """Completions of all workers: a wall-clock second, and a CPU-second of theirs."""
+
+    wall: float
+    cpu: float
+    shards: int
+
+
+@contextlib.contextmanager
+def timed(start: Start, notes: Path) -> Iterator[Make]:
+    """A worker that notes what each shard took."""
+    with start() as make:
+
+        def noted(name: str) -> Made:
+            began, cpu = time.time(), time.process_time()
+            made = make(name)
+            shard = Shard(
+                os.getpid(), began, time.time(), time.process_time() - cpu, len(made.rows)
+            )
+            with (notes / f"{os.getpid()}.jsonl").open("a") as stream:
+                stream.write(json.dumps(shard) + "\n")
+            return made
+
+        yield noted
+
+
+class Watched(NamedTuple):
+    """A crew whose workers note what they do, one of which may be killed at a shard."""
+
+    crew: OnRay
+    notes: Path
+    kill_at: int | None
+
+    def __call__(self, start: Start, names: Sequence[str]) -> Shards:
+        """Make shards; after the `kill_at`th, kill the worker that noted something last."""
+        shards = self.crew(functools.partial(timed, start, self.notes), names)
+        for number, shard in enumerate(shards):
+            yield shard
+            if number == self.kill_at:
+                last = max(self.notes.glob("*.jsonl"), key=lambda path: path.stat().st_mtime)
+                os.kill(int(last.stem), signal.SIGKILL)
+
+
+def rate_of(notes: Path) -> Rate:
+    """Rate the shards that were begun when all workers were warm and ended before one was idle."""
+    workers: list[list[Shard]] = [
+        [Shard(*json.loads(line)) for line in path.read_text().splitlines()]
+        for path in notes.glob("*.jsonl")
+    ]
+    warm = max(shards[0].ended for shards in workers)
+    idle = min(shards[-1].ended for shards in workers)
+    counted = [s for shards in workers for s in shards if s.began >= warm and s.ended <= idle]
+    rows = sum(shard.rows for shard in counted)
+    # Each worker's own time from its first counted shard to its last: no edge is left half-counted.
+    wall = 0.0
+    for shards in workers:
+        own = [s for s in shards if s in counted]
+        wall += sum(s.rows for s in own) / (own[-1].ended - own[0].began)
+    return Rate(wall, rows / sum(shard.cpu for shard in counted), len(counted))
+
+
+def run(
+    config: ExperimentConfig, checkpoint: Path, prompts: Store, *, workers: int, kill: bool = False
+) -> tuple[str, Rate | None]:
+    """Generate the whole set anew; return the hash of its bytes, and the rate."""
+    with tempfile.TemporaryDirectory() as folder:
+        notes = Path(folder) / "notes"
+        notes.mkdir()
+        crew = OnRay(RayConfig(), workers=workers, cpus=config.engine.threads)
+        with open_engine(config.engine, config.policy, log=notes / "log") as engine:
+            store = generate(
+                config,
+                checkpoint=checkpoint,
+                prompts=prompts,
+                engine=engine,
+                parent=Path(folder),
+                crew=Watched(crew, notes, kill_at=2 if kill else None),
+                start=functools.partial(own_engine, config, Path(folder) / "logs"),
+            )
+        sums = {name: store.path(name).read_bytes() for name in store.planned}
+        digest = hashlib.sha256(b"".join(sums[name] for name in sorted(sums))).hexdigest()[:16]
+        return digest, None if kill else rate_of(notes)
+
+
+def settings(folder: Path, *, engine: str, prompts: int) -> ExperimentConfig:
+    """The embedded policy after a short warm-up, 4 samples a prompt, 100 prompts a shard."""
+    values: dict[str, Any] = {
+        "name": "bench",
+        "runs_dir": folder,
+        "baseline": -0.1,
+        "task": {
+            "name": "cups",
+            "train": prompts,
+            "validation": 1,
+            "held_out": 1,
+            "grader": "final_answer",
+        },
+        "policy": {"embedded": {"warm_up": {"steps": 60, "questions": 500}}},
+        "engine": {"name": engine},
+        "sampling": {
+            "samples_per_prompt": 4,
+            "samples_per_block": 4,
+            "prompts_per_shard": 100,
+            "max_tokens": 16,
+        },
+        "evaluation": {"sampling": {"samples_per_prompt": 1, "max_tokens": 16}},
+        "optim": {"lr": 1e-4, "trajectories_per_step": 32},
+    }
+    return parse(values)
+
+
+def main() -> int:
+    """Print a table; exit with 1 where bytes differ or two workers are not fast enough."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--engine", choices=["vllm", "transformers"], default="vllm")
+    parser.add_argument("--prompts", type=int, default=4_800)
+    parser.add_argument("--repeats", type=int, default=3)
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder, joined(RayConfig(), cpus=2):
+        config = settings(Path(folder), engine=chosen.engine, prompts=chosen.prompts)
+        checkpoint, prompts = init(config)
+        one_set: Callable[..., tuple[str, Rate | None]] = functools.partial(
+            run, config, checkpoint, prompts
+        )
+        print("| workers | completions/s | completions/CPU-s | shards counted | rollouts |")
+        print("| --- | --- | --- | --- | --- |")
+        digests, ratios = set(), []
+        for _ in range(chosen.repeats):
+            rates = {}
+            for workers in (1, 2):
+                digest, rate = one_set(workers=workers)
+                assert rate
+                digests.add(digest)
+                rates[workers] = rate
+                print(
+                    f"| {workers} | {rate.wall:.0f} | {rate.cpu:.0f} | {rate.shards} | {digest} |",
+                    flush=True,
+                )
+            ratios.append((rates[2].wall / rates[1].wall, 2 * rates[2].cpu / rates[1].cpu))
+        digest, _ = one_set(workers=2, kill=True)
+        digests.add(digest)
+        print(f"| 2, one killed | | | | {digest} |")
+    load = os.getloadavg()[0]
+    wall, cpu = (sorted(kind)[len(ratios) // 2] for kind in zip(*ratios, strict=True))
+    print(f"two workers to one, medians: {wall:.2f} by the clock, {cpu:.2f} by CPU time")
+    print(f"load of the machine at the end: {load:.1f} on {os.cpu_count()} cores")
+    print(f"rollouts {'identical' if len(digests) == 1 else 'DIFFER'}")
+    return int(len(digests) > 1 or wall < ALLOWED_RATIO)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
