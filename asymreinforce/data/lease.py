@@ -93,6 +93,12 @@ def holder(directory: Path) -> Holder | None:
     return found
 
 
+def is_abandoned(directory: Path) -> bool:
+    """Tell whether the lease of a dead process lies beside a directory."""
+    found = _read(path_of(directory))
+    return found is not None and _is_dead(found, path_of(directory))
+
+
 def _acquire(path: Path, mine: Holder, directory: Path) -> bool:
     """Create the lease, or take over a dead one; False where this process works under one."""
     deadline = time.monotonic() + UNREADABLE_S

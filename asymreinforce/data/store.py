@@ -81,8 +81,12 @@ class Store:
         return lease.held(self.directory)
 
     def is_done(self, shards: Iterable[str]) -> bool:
-        """Tell whether nothing is left to do for these shards: planned, valid, and closed."""
-        return set(shards) <= set(self.planned) and self.is_complete()
+        """Tell whether nothing is left to do for these shards: planned, valid, and closed.
+
+        The lease of a process that died after it had closed is still to be cleared away.
+        """
+        is_left = lease.is_abandoned(self.directory)
+        return not is_left and set(shards) <= set(self.planned) and self.is_complete()
 
     def plan(self, shards: Iterable[str]) -> None:
         """Publish the identity and the shards to come, or add shards to a plan that is there."""
