@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from asymreinforce.policy.packing import Row, Segment
 
-SHORT = 128
+SHORT = 64
 """Blocks of up to so many tokens attend in masked rectangles: a call for each costs more than the
 masked half of its scores (measured by `scripts/bench_training_step.py`)."""
 FILLED = 0.7
