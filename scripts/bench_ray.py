@@ -24,13 +24,13 @@ from typing import Any, NamedTuple
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from asymreinforce.config import ExperimentConfig, parse
+from asymreinforce.config.ray import RayConfig
 from asymreinforce.crew import Made, Make, Shards, Start
 from asymreinforce.crew.on_ray import OnRay, joined
 from asymreinforce.data.store import Store
 from asymreinforce.engines import open_engine
 from asymreinforce.experiment.crews import own_engine
 from asymreinforce.experiment.inputs import init
-from asymreinforce.ray_config import RayConfig
 from asymreinforce.stages.generate import generate
 
 ALLOWED_RATIO = 1.6

@@ -18,10 +18,10 @@ from typing import Any
 import pyarrow as pa
 
 from asymreinforce import errors
+from asymreinforce.config.ray import RayConfig
 from asymreinforce.crew import Made, Make, Shards, Start
 from asymreinforce.errors import AsymreinforceError, ConfigError, EngineError
 from asymreinforce.progress import say
-from asymreinforce.ray_config import RayConfig
 
 WAITING_SHARDS = 2
 """Shards at an actor, the one at work included: the next is there when it is done."""

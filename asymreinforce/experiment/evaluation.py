@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from asymreinforce.config import ExperimentConfig
+from asymreinforce.config.task import Split
 from asymreinforce.data.store import Store
 from asymreinforce.engines import open_engine
 from asymreinforce.engines.protocol import Engine
@@ -20,7 +21,6 @@ from asymreinforce.interruption import ignore_ctrl_c
 from asymreinforce.policy.checkpoint import fingerprint
 from asymreinforce.progress import say, watch
 from asymreinforce.stages.evaluate import evaluate, evaluation_store, shard_of
-from asymreinforce.task_config import Split
 
 CHECKPOINTS_WORTH_A_WORKER = 24
 """An engine takes about ten seconds to start; fewer checkpoints than this are done sooner alone."""

@@ -19,13 +19,13 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from asymreinforce.config import ExperimentConfig
+from asymreinforce.config.task import Split, TaskConfig
 from asymreinforce.data.store import hash_of
 from asymreinforce.errors import ConfigError
 from asymreinforce.policy.head import WORKSPACE
 from asymreinforce.policy.shape import Shape, shape_of
 from asymreinforce.policy.trainer import TOKENS
 from asymreinforce.stages.train.schedule import Schedule, schedule_of
-from asymreinforce.task_config import Split, TaskConfig
 
 GIB = 2**30
 WEIGHT_BYTES = 4

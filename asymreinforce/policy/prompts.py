@@ -13,9 +13,9 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from asymreinforce.config.task import TaskConfig
 from asymreinforce.errors import InputError
 from asymreinforce.plugins import is_plugin, load_function
-from asymreinforce.task_config import TaskConfig
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

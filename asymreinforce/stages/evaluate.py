@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from asymreinforce.config import ExperimentConfig
+from asymreinforce.config.task import Split
 from asymreinforce.data import contracts
 from asymreinforce.data.provenance import provenance
 from asymreinforce.data.store import Store
@@ -23,7 +24,6 @@ from asymreinforce.progress import Advance
 from asymreinforce.rewards.graders import identify
 from asymreinforce.rewards.pool import GraderPool
 from asymreinforce.rewards.verdict import Row
-from asymreinforce.task_config import Split
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from asymreinforce import tasks
 from asymreinforce.config import ExperimentConfig, PolicyConfig
+from asymreinforce.config.task import SPLITS, Split, TaskConfig
 from asymreinforce.data import contracts
 from asymreinforce.data.provenance import provenance
 from asymreinforce.data.store import Store
 from asymreinforce.errors import ConfigError, InputError
 from asymreinforce.progress import bar, say
-from asymreinforce.task_config import SPLITS, Split, TaskConfig
 
 if TYPE_CHECKING:
     from asymreinforce.config import EngineConfig

@@ -4,9 +4,9 @@ import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from asymreinforce.config.task import SPLITS, Split, TaskConfig
 from asymreinforce.errors import ConfigError
 from asymreinforce.plugins import is_plugin
-from asymreinforce.task_config import SPLITS, Split, TaskConfig
 from asymreinforce.tasks.laid import Laid
 from asymreinforce.tasks.question import Question
 

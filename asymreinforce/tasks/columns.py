@@ -10,9 +10,9 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from asymreinforce.config.task import TaskConfig
 from asymreinforce.errors import InputError
 from asymreinforce.rewards.extraction import last_boxed
-from asymreinforce.task_config import TaskConfig
 from asymreinforce.tasks.question import Question
 
 Row = Mapping[str, Any]

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
-from asymreinforce.task_config import TaskConfig
+from asymreinforce.config.task import TaskConfig
 from asymreinforce.tasks.question import Question
 
 Way = Literal["worked", "direct", "other"]

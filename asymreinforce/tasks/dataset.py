@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from asymreinforce.config.task import SPLITS, SourceConfig, Split, TaskConfig
 from asymreinforce.errors import ConfigError, InputError
-from asymreinforce.task_config import SPLITS, SourceConfig, Split, TaskConfig
 from asymreinforce.tasks import columns, overlap, sources
 from asymreinforce.tasks.laid import Laid
 from asymreinforce.tasks.question import Question

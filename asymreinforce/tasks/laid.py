@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from asymreinforce.task_config import Split
+from asymreinforce.config.task import Split
 from asymreinforce.tasks.question import Question
 
 

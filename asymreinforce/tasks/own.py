@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from asymreinforce.config.task import TaskConfig
 from asymreinforce.data import files
 from asymreinforce.errors import InputError
 from asymreinforce.plugins import load_function
-from asymreinforce.task_config import TaskConfig
 from asymreinforce.tasks.question import Question
 
 

@@ -5,8 +5,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from asymreinforce.config.task import SPLITS, Split, TaskConfig
 from asymreinforce.errors import ConfigError
-from asymreinforce.task_config import SPLITS, Split, TaskConfig
 from asymreinforce.tasks.question import Question
 
 

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from asymreinforce.config.task import SourceConfig
 from asymreinforce.data import files
 from asymreinforce.errors import ConfigError, InputError
-from asymreinforce.task_config import SourceConfig
 
 if TYPE_CHECKING:
     from datasets import Dataset, Features

@@ -15,6 +15,7 @@ import pytest
 pytest.importorskip("ray.data", reason="the extra 'ray' is not installed")
 
 from asymreinforce.config import ExperimentConfig, SamplingConfig
+from asymreinforce.config.ray import RayConfig
 from asymreinforce.crew import Made, Make, alone
 from asymreinforce.crew.on_ray import Actor, OnRay, joined
 from asymreinforce.data.store import Store
@@ -22,7 +23,6 @@ from asymreinforce.engines.protocol import Completion, Engine
 from asymreinforce.errors import ConfigError, InputError
 from asymreinforce.experiment.crews import generators, scorers
 from asymreinforce.policy.checkpoint import load_tokenizer
-from asymreinforce.ray_config import RayConfig
 from asymreinforce.stages.generate import generate
 from asymreinforce.stages.init import make_prompts
 from asymreinforce.stages.score import score

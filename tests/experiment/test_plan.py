@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from asymreinforce.config import ExperimentConfig
+from asymreinforce.config.task import TaskConfig
 from asymreinforce.experiment.plan import GIB, plan, prompts_of
-from asymreinforce.task_config import TaskConfig
 from tests import made
 
 

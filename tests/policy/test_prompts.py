@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from asymreinforce.config.task import TaskConfig
 from asymreinforce.errors import ConfigError, InputError
 from asymreinforce.policy.prompts import PromptEncoder
-from asymreinforce.task_config import TaskConfig
 from tests import toy_chat
 from tests.toy_chat import CHAT, DATED, IM_END, IM_START
 

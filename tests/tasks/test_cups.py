@@ -6,8 +6,8 @@ import random
 import pytest
 
 from asymreinforce import tasks
+from asymreinforce.config.task import TaskConfig
 from asymreinforce.errors import ConfigError
-from asymreinforce.task_config import TaskConfig
 from asymreinforce.tasks import cups
 from asymreinforce.tasks.cups import Cups, draw, split_of
 

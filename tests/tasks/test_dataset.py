@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from asymreinforce import tasks
+from asymreinforce.config.task import TaskConfig
 from asymreinforce.errors import ConfigError, InputError
-from asymreinforce.task_config import TaskConfig
 
 ROWS = [{"question": f"What is {n} + {n}?", "answer": f"0{2 * n}"} for n in range(10)]
 

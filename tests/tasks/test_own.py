@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from asymreinforce import tasks
+from asymreinforce.config.task import TaskConfig
 from asymreinforce.errors import ConfigError, InputError
 from asymreinforce.plugins import is_plugin, load_function
-from asymreinforce.task_config import TaskConfig
 
 OWN = """
 def questions(config, split):

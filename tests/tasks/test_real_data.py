@@ -8,7 +8,7 @@ import pytest
 
 from asymreinforce import tasks
 from asymreinforce.config import parse
-from asymreinforce.task_config import TaskConfig
+from asymreinforce.config.task import TaskConfig
 from asymreinforce.tasks.laid import Laid
 from tests.cli.commands import asymrl
 from tests.cli.test_settings import composed

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from asymreinforce import tasks
+from asymreinforce.config.task import TaskConfig
 from asymreinforce.errors import ConfigError
-from asymreinforce.task_config import TaskConfig
 
 
 def config(**settings: object) -> TaskConfig:

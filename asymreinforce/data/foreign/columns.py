@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from asymreinforce.config.source import SourceColumns, SourceConfig
 from asymreinforce.errors import InputError
-from asymreinforce.source import SourceColumns, SourceConfig
 
 Names = Mapping[str, tuple[str, ...]]
 

@@ -17,10 +17,10 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from asymreinforce.config.source import Format, SourceConfig
 from asymreinforce.data import files
 from asymreinforce.data.foreign.problems import Problems
 from asymreinforce.errors import ConfigError, InputError
-from asymreinforce.source import Format, SourceConfig
 
 LINES = (".jsonl", ".jsonl.gz", ".ndjson")
 PARQUET = (".parquet",)

@@ -5,6 +5,7 @@ from typing import Any
 
 from asymreinforce import tasks
 from asymreinforce.config import ExperimentConfig
+from asymreinforce.config.task import Split
 from asymreinforce.data import contracts
 from asymreinforce.data.foreign.gathering import Gathering
 from asymreinforce.data.rollouts import shard_name
@@ -13,7 +14,6 @@ from asymreinforce.errors import InputError
 from asymreinforce.progress import bar, say
 from asymreinforce.stages.foreign.stores import GRADER, VERSION, Stores
 from asymreinforce.stages.foreign.tally import Groups, Tally
-from asymreinforce.task_config import Split
 
 
 def publish(gathered: Gathering, config: ExperimentConfig, found: Stores) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from asymreinforce.settings import Settings
+from asymreinforce.config.settings import Settings
 
 
 class RoundsConfig(Settings):

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from asymreinforce.settings import Settings
+from asymreinforce.config.settings import Settings
 
 
 class RayConfig(Settings):

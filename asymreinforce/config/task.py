@@ -5,8 +5,8 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from asymreinforce.config.settings import Settings
 from asymreinforce.plugins import is_plugin
-from asymreinforce.settings import Settings
 
 Split = Literal["train", "validation", "held_out"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "held_out")

@@ -5,7 +5,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from asymreinforce.settings import Settings
+from asymreinforce.config.settings import Settings
 
 Format = Literal["jsonl", "parquet", "trl", "verl", "lm_eval"]
 

@@ -1,0 +1,102 @@
+"""Settings of training: the objective, the optimizer, adapters, devices and ranks."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from asymreinforce.config.settings import Settings
+
+
+class AlgorithmConfig(Settings):
+    """The objective; `baseline` and `baseline_reference` stand at the top level.
+
+    An option that is null has the objective's own default; one that does not enter it is an error.
+    """
+
+    name: str = Field("asymre", description="a name in algorithm/table.py")
+    aggregation: Literal["sequence_sum", "token_mean", "sequence_mean"] = "sequence_sum"
+    clip_low: float | None = Field(None, ge=0, le=1, description="ratios stay above 1 - clip_low")
+    clip_high: float | None = Field(None, ge=0, description="ratios stay below 1 + clip_high")
+    weight_limit: float | None = Field(None, gt=0, description="largest importance weight")
+    tau: float | None = Field(None, ge=0, description="strength of mirror descent's regulariser")
+    kl_coefficient: float | None = Field(None, ge=0, description="weight of KL(pi || mu)")
+
+    @property
+    def options(self) -> dict[str, float]:
+        """The options that were given a value."""
+        return self.model_dump(exclude={"name", "aggregation"}, exclude_none=True)
+
+
+class OptimConfig(Settings):
+    """The optimizer: AdamW with linear warm-up to a constant learning rate."""
+
+    lr: float = Field(gt=0)
+    betas: tuple[float, float] = (0.9, 0.95)
+    eps: float = Field(1e-8, gt=0)
+    weight_decay: float = Field(0.0, ge=0)
+    grad_clip: float = Field(1.0, gt=0, description="largest norm of the gradient")
+    warmup_steps: int = Field(0, ge=0)
+    trajectories_per_step: int = Field(ge=1)
+    steps: int | None = Field(None, ge=1, description="null: as many as `epochs` hold")
+    epochs: int = Field(1, ge=1)
+
+
+class LoraConfig(Settings):
+    """Low-rank adapters in place of all weights."""
+
+    rank: int | None = Field(None, ge=1, description="null trains all weights")
+    alpha: int | None = Field(None, ge=1, description="W + alpha/rank BA; null for 2 rank")
+    target_modules: str | tuple[str, ...] = Field(
+        "all-linear", description="names of layers, such as [q_proj,v_proj]"
+    )
+
+
+RANKS = frozenset({"processes", "nodes", "rendezvous", "sharding", "cpu_offload"})
+"""Settings of `train` that say where an arm is trained: its curve is the same everywhere."""
+
+
+class TrainConfig(Settings):
+    """What training does beside the update: device, checkpoints, diagnostics."""
+
+    device: Literal["cpu", "cuda"] = "cpu"
+    precision: Literal["float32", "bfloat16"] = "float32"
+    threads: int = Field(1, ge=1, description="CPU threads of one arm")
+    attention: Literal["auto", "varlen", "flex", "sdpa"] = "auto"
+    tokens_per_micro_batch: int | None = Field(
+        None, ge=1, description="most tokens of a packed row; null for 1,024 on CPU, 16,384 on CUDA"
+    )
+    lora: LoraConfig = LoraConfig()
+    activation_checkpointing: bool = Field(
+        False, description="compute layers twice, and keep one activation of each"
+    )
+    compile: bool = Field(False, description="torch.compile each layer")
+    checkpoint_every: int = Field(30, ge=1, description="steps")
+    keep_checkpoints: int | None = Field(
+        None, ge=1, description="latest weights kept; null for all, as evaluation by step needs"
+    )
+    diagnostics_every: int = Field(10, ge=1, description="steps")
+    slice_prompts: int = Field(64, ge=1, description="prompts of the fixed diagnostic slice")
+    validation_prompts: int = Field(0, ge=0, description="prompts that choose the best checkpoint")
+    audit_rollouts: int = Field(256, ge=0, description="rollouts of the mismatch audit; 0 for none")
+    on_collapse: Literal["stop", "continue"] = Field(
+        "continue", description="by the rule of algorithm/collapse.py; 'stop' ends the arm there"
+    )
+    processes: int = Field(
+        1, ge=1, description="ranks of a node, a device each, started by torchrun"
+    )
+    nodes: int = Field(1, ge=1, description="machines that train one arm together")
+    rendezvous: str | None = Field(None, pattern=r"^\S+:\d+$", description="first node's HOST:PORT")
+    sharding: Literal["all", "node"] = Field("all", description="over all ranks, or each node's")
+    cpu_offload: bool = Field(False, description="weights and moments wait on the host")
+
+    @property
+    def is_sharded(self) -> bool:
+        """Whether weights, gradient and moments lie in shards over ranks, be it one."""
+        return self.processes * self.nodes > 1 or self.cpu_offload
+
+    @model_validator(mode="after")
+    def nodes_meet_somewhere(self) -> Self:
+        """Several nodes find each other at one address."""
+        if self.nodes > 1 and not self.rendezvous:
+            raise ValueError("train.nodes>1 needs train.rendezvous=HOST:PORT of the first node")
+        return self
