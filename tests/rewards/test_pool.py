@@ -99,7 +99,7 @@ def test_a_bad_row_costs_itself_and_nothing_else(action: str, status: str) -> No
 
 def test_many_bad_rows_in_a_row_are_told_apart() -> None:
     actions = ["end 3", "raise", "hang", "eat", "5", "crash", "fork", "keep 100"] * 3
-    with pool(time_limit_s=0.5) as graders:
+    with pool(time_limit_s=2.0) as graders:  # room for a loaded machine to hand out the memory
         statuses = [verdict.status for verdict in graders.grade(doing(*actions))]
     assert statuses == ["error", "error", "timeout", "error", "ok", "error", "ok", "ok"] * 3
 
