@@ -111,7 +111,7 @@ def require_trainable(scorer: Scorer) -> None:
     ids = np.arange(10) % int(model.config.vocab_size)
     sequences = Sequences([ids[:4], ids[:4]], [ids[4:8], ids[6:9]])
     try:
-        found_C = scorer.scores(pack(sequences, tokens=64)[0]).logps_C
+        found_C = scorer.scores(next(pack(sequences, tokens=64))).logps_C
     except TypeError as error:
         raise ConfigError(
             f"{type(model).__name__} does not take transformers' attention interface ({error}), "

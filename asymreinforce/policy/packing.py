@@ -13,7 +13,7 @@ Shapes: T tokens of a row, C completion tokens of its sequences laid end to end.
 """
 
 import bisect
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -115,11 +115,15 @@ def fill(lengths: Sequence[int], *, capacity: int) -> list[list[int]]:
     return bins
 
 
-def pack(sequences: Sequences, *, tokens: int) -> list[Row]:
-    """Pack sequences into rows of at most `tokens` tokens; a longer sequence has its own row."""
+def pack(sequences: Sequences, *, tokens: int) -> Iterator[Row]:
+    """Yield rows of at most `tokens` tokens; a longer sequence has its own row.
+
+    A row is laid out when its turn comes: all of a large step's at once would be five times its
+    token ids.
+    """
     blocks = blocks_of(sequences, longest=tokens)
     bins = fill([block.length for block in blocks], capacity=tokens)
-    return [lay_out(sequences, [blocks[number] for number in numbers]) for numbers in bins]
+    return (lay_out(sequences, [blocks[number] for number in numbers]) for numbers in bins)
 
 
 def lay_out(sequences: Sequences, blocks: Sequence[Block]) -> Row:

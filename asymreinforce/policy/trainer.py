@@ -7,7 +7,7 @@ Shapes: B sequences of the step, C completion tokens of a row.
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -151,7 +151,7 @@ class Trainer:
         logps_B[used] = np.array(logps)[used]
         return float(loss), logps_B
 
-    def rows(self, sequences: Sequences) -> list[Row]:
+    def rows(self, sequences: Sequences) -> Iterable[Row]:
         """Pack sequences; of several ranks each gets a share of equal cost and as many rows."""
         tokens = self.tokens_per_micro_batch
         if not self.ranks.mesh:

@@ -87,7 +87,7 @@ def test_every_completion_token_is_predicted_once_from_the_token_before_it(token
 
 def test_no_token_of_a_row_is_padding() -> None:
     batch = naive.sequences(1, groups=5, samples=1)
-    rows = pack(batch, tokens=30)
+    rows = list(pack(batch, tokens=30))
     tokens = sum(len(row.input_ids_T) for row in rows)
     assert tokens == sum(len(x) + len(y) - 1 for x, y in zip(*batch, strict=True))
     for row in rows:

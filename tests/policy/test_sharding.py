@@ -299,4 +299,4 @@ def agreed(ranks: Ranks) -> list[Any]:
 def test_alone_nothing_is_shared() -> None:
     batch = Sequences([np.array([1, 2])], [np.array([3])])
     assert ALONE.sum(np.array([2.0])) == 2.0 and ALONE.text("here") == "here"
-    assert len(trainer(ALONE).rows(batch)) == 1
+    assert len(list(trainer(ALONE).rows(batch))) == 1
