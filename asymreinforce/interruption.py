@@ -19,6 +19,8 @@ NOTICE = b"\nstopping after this step, with a checkpoint; Ctrl-C again stops at 
 
 _asked: int | None = None
 _patient = 0
+_is_handling = False
+"""Whether `handled` is at work here; what was asked before it began or after it ended is past."""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -32,16 +34,16 @@ class Interrupted(KeyboardInterrupt):
 @contextlib.contextmanager
 def handled() -> Iterator[None]:
     """Turn the first of the signals into `Interrupted`; outside the main thread do nothing."""
-    global _asked
-    is_main = threading.current_thread() is threading.main_thread()
-    if not is_main or signal.getsignal(signal.SIGTERM) is _stop:
+    global _asked, _is_handling
+    if _is_handling or threading.current_thread() is not threading.main_thread():
         yield
         return
-    _asked = None
+    _asked, _is_handling = None, True
     before = {number: signal.signal(number, _stop) for number in SIGNALS}
     try:
         yield
     finally:
+        _is_handling = False
         for number, handler in before.items():
             signal.signal(number, handler)
 
@@ -57,10 +59,10 @@ def patient() -> Iterator[Callable[[], bool]]:
     global _patient
     _patient += 1
     try:
-        yield lambda: _asked is not None
+        yield lambda: _is_handling and _asked is not None
     finally:
         _patient -= 1
-    if _asked is not None:
+    if _is_handling and _asked is not None:
         raise Interrupted(_asked)
 
 

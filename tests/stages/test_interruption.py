@@ -113,3 +113,10 @@ def test_where_nothing_is_patient_a_signal_is_raised_at_once() -> None:
     with pytest.raises(Interrupted, match="SIGTERM"), interruption.handled():
         os.kill(os.getpid(), signal.SIGTERM)
         raise AssertionError("it went on")
+
+
+def test_a_signal_of_an_earlier_command_stops_no_later_training() -> None:
+    with pytest.raises(Interrupted), interruption.handled():
+        os.kill(os.getpid(), signal.SIGTERM)
+    with interruption.patient() as is_asked:
+        assert not is_asked()
