@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 WORKSPACE = 80_000_000
 """Most logits that stand at once, by default: 320 MB in fp32, or 512 tokens of 152 thousand words,
-from where on matrix products get no faster on CPU (`scripts/bench_training_step.py`)."""
+from where on matrix products hardly get faster on CPU."""
 
 
 class Scratch:

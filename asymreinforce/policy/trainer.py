@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from asymreinforce.config import OptimConfig
 
 TOKENS = {"cpu": 1024, "cuda": 16_384}
-"""Tokens of a packed row by device. On CPU the activations of a layer then stay in the cache, which
-makes the body about 12% faster than rows of 4,096 (`scripts/bench_training_step.py`)."""
+"""Tokens of a packed row by device: few on CPU, where the activations of a layer then stay in the
+cache; many on CUDA, where only large products fill the device."""
 
 
 class Step(NamedTuple):

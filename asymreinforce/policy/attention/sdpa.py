@@ -14,8 +14,8 @@ from torch.nn import functional as F
 from asymreinforce.policy.packing import Row, Segment
 
 SHORT = 64
-"""Blocks of up to so many tokens attend in masked rectangles: a call for each costs more than the
-masked half of its scores (measured by `scripts/bench_training_step.py`)."""
+"""Blocks of up to so many tokens attend in masked rectangles: a call for each would cost more than
+the masked half of its scores."""
 FILLED = 0.7
 """Least share of a rectangle that is tokens, so that blocks of like lengths stand together."""
 
