@@ -144,15 +144,20 @@ def _lines(description: str, *, total: int, unit: str, done: int) -> Iterator[Ad
         nonlocal last, count
         count += more
         now = time.monotonic()
-        if now - last >= SECONDS_BETWEEN_LINES and count < total:
+        if now - last >= SECONDS_BETWEEN_LINES and done < count < total:
             last = now
-            rate = (count - done) / (now - start)
-            left = (total - count) / rate if rate else float("nan")
-            say(f"{description}: {count}/{total} {unit}, {rate:.1f}/s, {left:.0f} s left")
+            each = (now - start) / (count - done)
+            left = (total - count) * each
+            say(f"{description}: {count}/{total} {unit}, {_pace(each)}, {left:.0f} s left")
 
     yield advance
     if count > done:
         say(f"{description}: {count}/{total} {unit} in {time.monotonic() - start:.1f} s")
+
+
+def _pace(seconds_each: float) -> str:
+    """Return what a unit takes, as a rate where many are done in a second."""
+    return f"{seconds_each:.0f} s each" if seconds_each > 2 else f"{1 / seconds_each:.1f}/s"
 
 
 @contextlib.contextmanager

@@ -30,6 +30,24 @@ def test_a_long_stage_says_how_far_it_is(
     assert all(line.endswith("s left") for line in lines[:2])
 
 
+@pytest.mark.parametrize(
+    ("seconds", "pace"), [(0.01, "100.0/s"), (1.0, "1.0/s"), (26.4, "26 s each")]
+)
+def test_slow_units_are_told_by_what_each_takes(
+    seconds: float,
+    pace: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = iter([0.0, seconds, seconds])
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.0)
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    with progress.bar("train", total=3, unit="arms") as advance:
+        advance(1)
+    line = capsys.readouterr().err.splitlines()[0]
+    assert line == f"train: 1/3 arms, {pace}, {2 * seconds:.0f} s left"
+
+
 def test_hushed_processes_say_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     with progress.hushed():
         progress.say("never")
