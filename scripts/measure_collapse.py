@@ -3,7 +3,7 @@
     .venv/bin/python scripts/measure_collapse.py runs/cups ...     # experiments with a summary
 
 The table of docs/collapse.md, and the commands of its sweeps, stand there. "without validation"
-runs the rule as if no accuracy had been measured during training.
+runs the rule as if no accuracy had been measured during training, but that of a round's rollouts.
 """
 
 import sys
@@ -11,8 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from asymreinforce.algorithm.collapse import Rule, State, collapse
+from asymreinforce.algorithm.collapse import State, collapse
+from asymreinforce.config import parse
 from asymreinforce.data import contracts, files
+from asymreinforce.stages.train.collapse_watch import rule_of
 
 
 def main(directories: list[str]) -> None:
@@ -41,8 +43,8 @@ def state_of(directory: Path, arm: Mapping[str, Any], is_validated: bool) -> Sta
     ]
     if not is_validated:
         rows = [metrics | {"validation_accuracy": None} for metrics in rows]
-    prompts = files.read_json(place / "config.json")["train"]["validation_prompts"]
-    return collapse(rows, Rule(validation_prompts=prompts or 1))
+    config = parse(files.read_json(place / "config.json"))
+    return collapse(rows, rule_of(config))
 
 
 def row(name: str, is_validated: bool, arms: list[Any], states: Mapping[str, State]) -> str:

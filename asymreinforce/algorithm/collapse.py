@@ -2,16 +2,20 @@
 
 Two signs are read from a row; either may be absent from it.
 
-    failing    validation accuracy is below half of the best so far, by more than three standard
-               errors of the difference
+    failing    accuracy is below half of the best so far, by more than three standard errors of the
+               difference; accuracy is that of validation, and, in refresh rounds, that of the
+               rollouts of a round's first step, which the policy drew where the round starts
     departed   log E_mu[pi/mu] < -1: pi has left the completions that mu drew, as a whole; and the
                successes' log-probability is 2 nats below where it started
 
 A run has collapsed at a step where
 
     1. it is failing and departed, each by its latest row; or
-    2. it was failing in two validations in a row, wherever its mass is; or
-    3. no accuracy was ever validated, and it departed far (twice as far) in three rows in a row.
+    2. it was failing twice in a row, wherever its mass is; or
+    3. no accuracy was ever seen, and it departed far (twice as far) in three rows in a row.
+
+Where mu becomes pi, departure is measured anew; what a round's first rollouts say of the policy is
+held against how far it had departed by then.
 
 KL(mu || pi) and the effective sample size decide nothing. KL grows to 14 nats in runs that do well:
 they leave mu's failures behind, as they should. The effective sample size is as high after a
@@ -34,7 +38,10 @@ class Rule(NamedTuple):
     """The thresholds; nats are of whole completions."""
 
     validation_prompts: int
-    """How many answers an accuracy is the mean of; its standard error follows from it."""
+    """How many answers a validated accuracy is the mean of; its standard error follows from it."""
+    incorrect: float = -1.0
+    correct: float = 1.0
+    """The two rewards, between which a mean reward is an accuracy."""
     peak_share: float = 0.5
     standard_errors: float = 3.0
     log_mean_weight: float = -1.0
@@ -51,10 +58,14 @@ class State(NamedTuple):
 
     start_logp: float | None = None
     """Of the successes, where the round started."""
+    behaviour: float | None = None
+    """Accuracy of the rollouts of the run's first step."""
     peak: float | None = None
     failing: int = 0
-    """Validations in a row that failed, the latest included."""
+    """Accuracies in a row that failed, the latest included."""
     departed: bool = False
+    departed_before: bool = False
+    """Where the round before ended."""
     far_departed: int = 0
     latest: tuple[tuple[str, float], ...] = ()
     step: int | None = None
@@ -77,9 +88,12 @@ def observe(state: State, row: Mapping[str, float | None], rule: Rule) -> State:
     if state.step is not None:
         return state
     if row.get("staleness") == 0:  # mu is pi from here on, and the slice is another
-        state = state._replace(start_logp=None, departed=False, far_departed=0)
+        state = state._replace(
+            start_logp=None, departed=False, departed_before=state.departed, far_departed=0
+        )
     seen = {name: value for name in EVIDENCE if (value := row.get(name)) is not None}
     state = state._replace(latest=tuple((state.evidence | seen).items()))
+    state = _drawn(state, row, rule)
     state = _diagnosed(_validated(state, seen, rule), seen, rule)
     reason = _reason(state, rule)
     if reason is None:
@@ -93,8 +107,27 @@ def _validated(state: State, seen: Mapping[str, float], rule: Rule) -> State:
     accuracy = seen.get("validation_accuracy")
     if accuracy is None:
         return state
+    return _judged(state, accuracy, rule, answers=rule.validation_prompts)
+
+
+def _drawn(state: State, row: Mapping[str, float | None], rule: Rule) -> State:
+    """Take in the accuracy of a round's first rollouts; round 0's, of mu, begin the peak."""
+    reward, step, answers = row.get("reward"), row.get("step"), row.get("sequences")
+    if row.get("staleness") != 1 or reward is None or step is None or not answers:
+        return state
+    accuracy = (reward - rule.incorrect) / (rule.correct - rule.incorrect)
+    if step == 1:
+        return state._replace(behaviour=accuracy)
+    if state.peak is None:
+        state = state._replace(peak=state.behaviour)
+    state = _judged(state, accuracy, rule, answers=answers)
+    has_left = state.departed or bool(state.failing and state.departed_before)
+    return state._replace(departed=has_left, departed_before=False)
+
+
+def _judged(state: State, accuracy: float, rule: Rule, *, answers: float) -> State:
     peak = accuracy if state.peak is None else max(state.peak, accuracy)
-    variance = (peak * (1 - peak) + accuracy * (1 - accuracy)) / rule.validation_prompts
+    variance = (peak * (1 - peak) + accuracy * (1 - accuracy)) / answers
     beyond_noise = peak - accuracy > rule.standard_errors * math.sqrt(variance)
     is_failing = accuracy < rule.peak_share * peak and beyond_noise
     return state._replace(peak=peak, failing=state.failing + 1 if is_failing else 0)

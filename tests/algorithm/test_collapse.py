@@ -118,3 +118,43 @@ def test_a_refresh_starts_the_measure_of_departure_anew() -> None:
     rule = Rule(validation_prompts=100)
     assert collapse([*before, after], rule).step == 30
     assert collapse([*before, refreshed, after], rule).step is None
+
+
+def drawn(step: int, accuracy: float) -> Row:
+    """The first step of a round, on 128 rollouts of the policy that the round starts from."""
+    return {"step": step, "staleness": 1, "sequences": 128, "reward": 2 * accuracy - 1}
+
+
+def test_a_rounds_rollouts_show_a_collapse_where_nothing_is_validated() -> None:
+    """38% of mu's, 20% after a round, 2% after the next: below half of 38, twice at the end."""
+    rows = [drawn(1, 0.38), drawn(26, 0.20), drawn(51, 0.02)]
+    assert collapse(rows, RULE).step is None
+    found = collapse([*rows, drawn(76, 0.0)], RULE)
+    assert (
+        found.step == 76 and found.reason == "accuracy was below half of its peak 2 times in a row"
+    )
+
+
+def test_rollouts_of_a_policy_that_had_left_the_round_before_are_a_collapse_at_once() -> None:
+    far = {"log_mean_weight": -2.0, "slice_logp_correct": -6.0}
+    start = {"step": 0, "staleness": 0, "log_mean_weight": 0.0, "slice_logp_correct": -1.0}
+    refreshed = {"step": 100, "staleness": 0, "log_mean_weight": 0.0, "slice_logp_correct": -9.0}
+    rows = [start, drawn(1, 0.38), {"step": 100, "staleness": 100, **far}, refreshed]
+    assert collapse([*rows, drawn(101, 0.05)], RULE).step == 101
+    assert collapse([*rows, drawn(101, 0.9)], RULE) == collapse(rows, RULE)._replace(
+        peak=0.9, departed_before=False
+    )
+
+
+def test_rewards_become_accuracies_by_their_scale() -> None:
+    """Rewards of 0 and 5: a mean of 4 is 80%, one of 1 is 20%."""
+    rule = RULE._replace(incorrect=0.0, correct=5.0)
+    rows = [{**drawn(step, 0), "reward": reward} for step, reward in ((1, 2), (26, 4), (51, 1))]
+    assert collapse(rows, rule).peak == pytest.approx(0.8)
+    assert collapse(rows, rule).failing == 1
+
+
+def test_the_first_step_of_a_run_that_never_refreshes_validates_nothing() -> None:
+    """So that the rule without accuracy still holds for it."""
+    far = [diagnosis(0, 0.0, -1.7), drawn(1, 0.4), *(diagnosis(s, -2.5, -7.0) for s in (2, 3, 4))]
+    assert collapse(far, RULE).step == 4

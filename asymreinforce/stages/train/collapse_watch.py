@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from asymreinforce.algorithm.collapse import Rule, State, observe
-from asymreinforce.config import TrainConfig
+from asymreinforce.config import ExperimentConfig
 from asymreinforce.data import contracts
 from asymreinforce.data.store import Store
 from asymreinforce.stages.train.schedule import metrics_shard
@@ -13,8 +13,8 @@ from asymreinforce.stages.train.schedule import metrics_shard
 class CollapseWatch:
     """What the rows of a run have shown so far."""
 
-    def __init__(self, config: TrainConfig):
-        self._rule = Rule(validation_prompts=max(1, config.validation_prompts))
+    def __init__(self, config: ExperimentConfig):
+        self._rule = rule_of(config)
         self.state = State()
 
     def see(self, row: Mapping[str, Any]) -> None:
@@ -31,3 +31,12 @@ class CollapseWatch:
                 self.see(row)
         for row in more:
             self.see(row)
+
+
+def rule_of(config: ExperimentConfig) -> Rule:
+    """Return the rule on the accuracies and rewards that a configuration makes."""
+    return Rule(
+        validation_prompts=max(1, config.train.validation_prompts),
+        incorrect=config.reward.incorrect,
+        correct=config.reward.correct,
+    )

@@ -67,7 +67,7 @@ class Run:
         self._pending: list[dict[str, Any]] = []
         self._position = Position(0, None, None)
         self.terms = Terms(config, scored)
-        self.collapse = CollapseWatch(config.train)
+        self.collapse = CollapseWatch(config)
         self._trainer: Trainer
         self._slice: Slice
         self._behaviour_logps_B: Tensor
