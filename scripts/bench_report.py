@@ -27,6 +27,7 @@ from asymreinforce.data.store import Store
 from asymreinforce.experiment.arms import Arm
 from asymreinforce.experiment.evaluation import Evaluated
 from asymreinforce.experiment.summary import summarise
+from asymreinforce.rewards.sums import facts_of, sums_of
 
 STEPS = tuple(range(0, 301, 30))
 DIAGNOSTICS_EVERY = 10
@@ -93,7 +94,7 @@ def _arm(
             shard = f"{store.hash}-{step}.parquet" if step else "mu.parquet"
             if not (evaluations.directory / shard).exists():
                 rows = _evaluation(config, step, ids[split], size.samples)
-                publish(evaluations, shard, contracts.EVALUATIONS, rows)
+                publish_evaluation(evaluations, shard, rows, config)
             yield Evaluated(arm, named, step, evaluations, shard, config, Path())
 
 
@@ -105,6 +106,19 @@ def publish(store: Store, name: str, contract: contracts.Contract, columns: dict
         contracts.write(path, contract, rows, identity=store.hash)
 
     store.publish(name, write)
+
+
+def publish_evaluation(
+    store: Store, name: str, columns: dict[str, Any], config: ExperimentConfig
+) -> None:
+    """Publish an evaluation as the stage does: with its sums in the receipt."""
+    rows: pa.Table = contracts.table(contracts.EVALUATIONS, columns)
+    sums = sums_of(rows, config.reward, where=name)
+
+    def write(path: Path) -> None:
+        contracts.write(path, contracts.EVALUATIONS, rows, identity=store.hash)
+
+    store.publish(name, write, facts={"rows": len(rows), **facts_of(sums, config.reward)})
 
 
 def configuration(directory: Path) -> ExperimentConfig:

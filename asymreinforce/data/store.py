@@ -119,12 +119,11 @@ class Store:
     def is_valid(self, name: str) -> bool:
         """Tell whether a shard is published and its bytes still match its receipt."""
         receipt = self.receipt(name)
+        return receipt is not None and self._matches(name, receipt)
+
+    def _matches(self, name: str, receipt: Receipt) -> bool:
         path = self.directory / name
-        return (
-            receipt is not None
-            and files.size(path) == receipt.bytes
-            and files.sha256(path) == receipt.sha256
-        )
+        return files.size(path) == receipt.bytes and files.sha256(path) == receipt.sha256
 
     def missing(self, shards: Iterable[str] | None = None) -> list[str]:
         """Return the shards, of those given or of the plan, that are absent or damaged."""
@@ -148,13 +147,19 @@ class Store:
 
     def path(self, name: str) -> Path:
         """Return the path of a valid shard; raise `InputError` where it is absent or damaged."""
-        if not self.is_valid(name):
-            state = "damaged (its checksum differs)" if self.receipt(name) else "not published"
+        self.verified(name)
+        return self.directory / name
+
+    def verified(self, name: str) -> Receipt:
+        """Return the receipt that a shard's bytes match; raise as `path` does."""
+        receipt = self.receipt(name)
+        if receipt is None or not self._matches(name, receipt):
+            state = "damaged (its checksum differs)" if receipt else "not published"
             raise InputError(
                 f"{self.directory / name}: {state}; run the stage that makes it again, "
                 "it fills what is missing or invalid and leaves the rest"
             )
-        return self.directory / name
+        return receipt
 
     def fingerprint(self, shards: Iterable[str] | None = None) -> str:
         """Return a hash of this identity and of the contents of its shards (all, or those given).

@@ -4,110 +4,22 @@ Arms share prompts and evaluation seeds, so differences to mu are paired over pr
 """
 
 import json
-import math
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from asymreinforce.config import ExperimentConfig, RewardConfig
+from asymreinforce.config import ExperimentConfig
 from asymreinforce.data import contracts, files
-from asymreinforce.errors import InputError
 from asymreinforce.experiment.arms import Arm, overrides_of
-from asymreinforce.experiment.evaluation import Evaluated, processes
-from asymreinforce.rewards.scale import rewards
-from asymreinforce.rewards.tally import pass_at_k
+from asymreinforce.experiment.evaluation import Evaluated
+from asymreinforce.rewards.sums import Sums, read_sums, standard_error
 
 SUMMARY_PARQUET, SUMMARY_JSON, CURVES_PARQUET = "summary.parquet", "summary.json", "curves.parquet"
-READ = [
-    "prompt_id", "sample", "tokens", "finish_reason", "status", "logp", "score", "extracted_answer",
-]  # fmt: skip
-"""What is summed up of an evaluation: all but the texts."""
-
-MANY = 1000
-"""Evaluations from which on other processes help to read them."""
 STANDARD_ERRORS = 2.0
 PEAK_SHARE = 0.5
-
-
-class Evaluation(NamedTuple):
-    """What one checkpoint did on the prompts of a split (P prompts, k samples each)."""
-
-    accuracy_P: np.ndarray
-    """The share of a prompt's judged samples that is correct; NaN where none was judged."""
-    k: int
-    pass_at_k: float
-    entropy: float | None
-    """-(1/n) sum log pi(y|x) over its own samples: nats a completion."""
-    distinct_answers: float
-    length: float
-    truncated: float
-
-    @property
-    def accuracy(self) -> float:
-        """The mean over prompts."""
-        return float(np.nanmean(self.accuracy_P))
-
-    @property
-    def accuracy_se(self) -> float:
-        """The standard error over prompts."""
-        return standard_error(self.accuracy_P)
-
-
-def standard_error(values_P: np.ndarray) -> float:
-    """s / sqrt(P) over values that are not NaN; 0 for one, which says nothing about others."""
-    values_P = values_P[~np.isnan(values_P)]
-    return float(values_P.std(ddof=1) / math.sqrt(len(values_P))) if len(values_P) > 1 else 0.0
-
-
-def read_evaluation(path: Path, reward: RewardConfig) -> Evaluation:
-    """Read a shard of evaluations into what is reported of it."""
-    rows = contracts.read(path, contracts.EVALUATIONS, columns=READ)
-    truncated_B = pc.equal(rows.column("finish_reason"), "length").to_numpy()
-    scale = rewards(
-        score_B=rows.column("score").to_numpy(),
-        status_B=rows.column("status").to_numpy(zero_copy_only=False),
-        truncated_B=truncated_B,
-        config=reward,
-    )
-    prompt_B = _codes(rows.column("prompt_id"))
-    count_P = np.bincount(prompt_B, weights=scale.kept_B)
-    right_P = np.bincount(prompt_B, weights=scale.correct_B & scale.kept_B)
-    judged = count_P > 0
-    if not judged.any():
-        raise InputError(f"{path}: no completion could be judged; check the task's grader")
-    k = int(count_P[judged].min())
-    most = int(count_P.max()) + 1
-    groups, times = np.unique(most * count_P[judged] + right_P[judged], return_counts=True)
-    counted = (divmod(int(group), most) for group in groups)
-    chances = [pass_at_k(n=n, c=c, k=k) for n, c in counted]
-    logps = rows.column("logp")
-    return Evaluation(
-        np.divide(right_P, count_P, out=np.full(len(count_P), np.nan), where=judged),
-        k,
-        float(np.average(chances, weights=times)),
-        None if logps.null_count else float(-np.mean(logps.to_numpy())),
-        _distinct(prompt_B, rows.column("extracted_answer")) / len(count_P),
-        float(np.mean(rows.column("tokens").to_numpy())),
-        float(truncated_B.mean()),
-    )
-
-
-def _distinct(prompt_B: np.ndarray, values: pa.ChunkedArray) -> int:
-    """Count the distinct pairs of a prompt and a value; a null is none."""
-    is_there_B = values.is_valid().to_numpy(zero_copy_only=False)
-    code_B = _codes(values.drop_null())
-    return len(np.unique(prompt_B[is_there_B].astype(np.int64) * len(values) + code_B))
-
-
-def _codes(values: pa.ChunkedArray) -> np.ndarray:
-    """Number the distinct values."""
-    indices: np.ndarray = values.combine_chunks().dictionary_encode().indices.to_numpy()
-    return indices
 
 
 def verdict(
@@ -157,17 +69,12 @@ def summarise(config: ExperimentConfig, evaluated: Sequence[Evaluated]) -> pa.Ta
     return table
 
 
-def _read(config: ExperimentConfig, evaluated: Sequence[Evaluated]) -> dict[Path, Evaluation]:
-    """Read each evaluation once: they are small and many, and mu's is every arm's."""
-    import joblib
-
+def _read(config: ExperimentConfig, evaluated: Sequence[Evaluated]) -> dict[Path, Sums]:
+    """Read each evaluation once: mu's is every arm's."""
     items = {item.store.directory / item.shard: item for item in evaluated}
-    paths = [item.store.path(item.shard) for item in items.values()]
-    workers = processes(config) if len(paths) >= MANY else 1
-    found = joblib.Parallel(n_jobs=workers, batch_size=64)(
-        joblib.delayed(read_evaluation)(path, config.reward) for path in paths
-    )
-    return dict(zip(items, found, strict=True))
+    return {
+        path: read_sums(item.store, item.shard, config.reward) for path, item in items.items()
+    }
 
 
 def _identity_columns(arm: Arm) -> dict[str, Any]:
@@ -182,7 +89,7 @@ def _identity_columns(arm: Arm) -> dict[str, Any]:
     }
 
 
-def _curve_row(config: ExperimentConfig, item: Evaluated, found: Evaluation) -> dict[str, Any]:
+def _curve_row(config: ExperimentConfig, item: Evaluated, found: Sums) -> dict[str, Any]:
     path = item.store.directory / item.shard
     return _identity_columns(item.arm) | {
         "split": item.split,
@@ -193,12 +100,12 @@ def _curve_row(config: ExperimentConfig, item: Evaluated, found: Evaluation) -> 
     }
 
 
-def _measured(found: Evaluation) -> dict[str, Any]:
+def _measured(found: Sums) -> dict[str, Any]:
     names = ("accuracy", "accuracy_se", "k", "pass_at_k", "entropy", "distinct_answers")
     return {name: getattr(found, name) for name in (*names, "length", "truncated")}
 
 
-def _summary_row(arm: Arm, steps: dict[int, Evaluation], overrides: str) -> dict[str, Any]:
+def _summary_row(arm: Arm, steps: dict[int, Sums], overrides: str) -> dict[str, Any]:
     mu, last = steps[0], steps[arm.last_step]
     difference_P = last.accuracy_P - mu.accuracy_P
     after_start = [step for step in sorted(steps) if step]

@@ -23,6 +23,7 @@ from asymreinforce.policy.encoding import encode_prompts, texts
 from asymreinforce.progress import Advance
 from asymreinforce.rewards.graders import identify
 from asymreinforce.rewards.pool import GraderPool
+from asymreinforce.rewards.sums import facts_of, sums_of
 from asymreinforce.rewards.verdict import Row
 
 if TYPE_CHECKING:
@@ -95,10 +96,18 @@ def evaluate(
                 lambda path, rows=rows: contracts.write(  # type: ignore[misc]
                     path, contracts.EVALUATIONS, rows, identity=store.hash
                 ),
-                facts={"policy": policy, "rows": len(rows)},
+                facts={"policy": policy, "rows": len(rows), **_sums(rows, config, name)},
             )
             advance(1)
     store.record(provenance(engine=config.engine.name, checkpoints=len(missing)))
+
+
+def _sums(rows: pa.Table, config: ExperimentConfig, name: str) -> dict[str, Any]:
+    """Sum the rows up while they are at hand; without a judged one there is nothing to sum."""
+    try:
+        return facts_of(sums_of(rows, config.reward, where=name), config.reward)
+    except InputError:
+        return {}
 
 
 def evaluation_seed(seed: int, split: str) -> int:
