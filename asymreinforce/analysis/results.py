@@ -17,7 +17,7 @@ from asymreinforce.analysis.statistics.comparison import (
     between_groups,
     share_a_seed,
 )
-from asymreinforce.analysis.statistics.intervals import Interval
+from asymreinforce.analysis.statistics.intervals import Interval, t_edge
 from asymreinforce.analysis.statistics.power import POWER, seeds_needed, smallest_difference
 from asymreinforce.errors import InputError
 
@@ -113,9 +113,7 @@ def _nearest_to_zero(groups: Sequence[Group]) -> Group | None:
 
 def spread(interval: Interval) -> float:
     """Return the standard deviation between the runs under a t interval."""
-    from scipy import stats
-
-    edge = float(stats.t.ppf((1 + interval.level) / 2, interval.df))
+    edge = t_edge(interval.level, interval.df)
     return float((interval.high - interval.low) / 2 / edge * interval.replicates**0.5)
 
 

@@ -14,6 +14,7 @@ Advantages are never stored: they are a function of (reward, group, baseline), m
 A completion's token ids and log-probabilities cannot be recomputed and are kept; text is untrusted.
 """
 
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -32,6 +33,10 @@ UNJUDGED: tuple[Status, ...] = ("timeout", "error")
 
 FEW_ROWS = 20_000
 """Up to so many, handing columns to threads costs more than it saves."""
+
+
+HANDFUL = 64
+"""Up to so many, keys are compared sooner one by one than by a hash table of columns."""
 
 
 class Contract(NamedTuple):
@@ -238,10 +243,12 @@ def table(contract: Contract, columns: Mapping[str, Any]) -> pa.Table:
 def write(path: Path, contract: Contract, rows: pa.Table, *, identity: str) -> None:
     """Write rows as parquet with the contract's label and the shard's identity in the footer."""
     metadata = {"contract": contract.label, "identity": identity}
+    is_small = len(rows) <= HANDFUL  # then both cost a reader more than they save it
     pq.write_table(
         rows.cast(contract.schema).replace_schema_metadata(metadata),
         path,
-        compression="zstd",
+        compression="none" if is_small else "zstd",
+        use_dictionary=not is_small,
         row_group_size=8192,  # a reader holds one row group at a time
         write_page_checksum=True,
     )
@@ -296,22 +303,44 @@ def check(
 ) -> pa.Table:
     """Return the rows if they keep the contract; raise `InputError` that says where they do not."""
     names = contract.schema.names if columns is None else columns
-    expected = pa.schema([contract.schema.field(name) for name in names])
-    absent = [name for name in names if name not in rows.schema.names]
+    expected = _expected(contract, tuple(names))
+    if not rows.schema.equals(expected):
+        _require_columns(contract, rows, expected, where=where)
+    for name in _required(contract, tuple(names)):
+        if nulls := rows.column(name).null_count:
+            raise InputError(f"{where}: {nulls} of {len(rows)} rows have no {name}")
+    if set(contract.key) <= set(names):
+        _check_unique(rows, contract, where=where)
+    return rows
+
+
+@functools.cache
+def _expected(contract: Contract, names: tuple[str, ...]) -> pa.Schema:
+    return pa.schema([contract.schema.field(name) for name in names])
+
+
+@functools.cache
+def _required(contract: Contract, names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name for name in names if not contract.schema.field(name).nullable)
+
+
+def _require_columns(
+    contract: Contract, rows: pa.Table, expected: pa.Schema, *, where: str
+) -> None:
+    absent = [name for name in expected.names if name not in rows.schema.names]
     if absent:
         raise InputError(f"{where}: lacks the column {', '.join(absent)} of {contract.label}")
     for field in expected:
         found = rows.schema.field(field.name).type
         if found != field.type:
             raise InputError(f"{where}: column {field.name} is {found}, not {field.type}")
-        if not field.nullable and (nulls := rows.column(field.name).null_count):
-            raise InputError(f"{where}: {nulls} of {len(rows)} rows have no {field.name}")
-    if set(contract.key) <= set(names):
-        _check_unique(rows, contract, where=where)
-    return rows
 
 
 def _check_unique(rows: pa.Table, contract: Contract, *, where: str) -> None:
+    if len(rows) <= HANDFUL:
+        keys_of_rows = zip(*(rows.column(name).to_pylist() for name in contract.key), strict=True)
+        if len(set(keys_of_rows)) == len(rows):
+            return
     groups = rows.group_by(list(contract.key), use_threads=len(rows) > FEW_ROWS)
     keys = groups.aggregate([([], "count_all")])
     if len(keys) == len(rows):

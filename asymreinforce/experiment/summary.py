@@ -7,8 +7,9 @@ import json
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 
 from asymreinforce.config import ExperimentConfig
@@ -69,12 +70,31 @@ def summarise(config: ExperimentConfig, evaluated: Sequence[Evaluated]) -> pa.Ta
     return table
 
 
-def _read(config: ExperimentConfig, evaluated: Sequence[Evaluated]) -> dict[Path, Sums]:
-    """Read each evaluation once: mu's is every arm's."""
+class Measured(NamedTuple):
+    """An evaluation's accuracy by prompt, and its columns in CURVES and SUMMARY."""
+
+    accuracy_P: np.ndarray
+    columns: dict[str, Any]
+
+    @property
+    def accuracy(self) -> float:
+        """The mean over prompts."""
+        return float(self.columns["accuracy"])
+
+
+def _read(config: ExperimentConfig, evaluated: Sequence[Evaluated]) -> dict[Path, Measured]:
+    """Read and measure each evaluation once: mu's is every arm's."""
     items = {item.store.directory / item.shard: item for item in evaluated}
     return {
-        path: read_sums(item.store, item.shard, config.reward) for path, item in items.items()
+        path: _measured(read_sums(item.store, item.shard, config.reward))
+        for path, item in items.items()
     }
+
+
+def _measured(found: Sums) -> Measured:
+    names = ("accuracy", "accuracy_se", "k", "pass_at_k", "entropy", "distinct_answers")
+    columns = {name: getattr(found, name) for name in (*names, "length", "truncated")}
+    return Measured(found.accuracy_P, columns)
 
 
 def _identity_columns(arm: Arm) -> dict[str, Any]:
@@ -89,23 +109,18 @@ def _identity_columns(arm: Arm) -> dict[str, Any]:
     }
 
 
-def _curve_row(config: ExperimentConfig, item: Evaluated, found: Sums) -> dict[str, Any]:
+def _curve_row(config: ExperimentConfig, item: Evaluated, found: Measured) -> dict[str, Any]:
     path = item.store.directory / item.shard
     return _identity_columns(item.arm) | {
         "split": item.split,
         "step": item.step,
         "prompts": len(found.accuracy_P),
-        **_measured(found),
+        **found.columns,
         "evaluation": str(path.relative_to(config.directory)),
     }
 
 
-def _measured(found: Sums) -> dict[str, Any]:
-    names = ("accuracy", "accuracy_se", "k", "pass_at_k", "entropy", "distinct_answers")
-    return {name: getattr(found, name) for name in (*names, "length", "truncated")}
-
-
-def _summary_row(arm: Arm, steps: dict[int, Sums], overrides: str) -> dict[str, Any]:
+def _summary_row(arm: Arm, steps: dict[int, Measured], overrides: str) -> dict[str, Any]:
     mu, last = steps[0], steps[arm.last_step]
     difference_P = last.accuracy_P - mu.accuracy_P
     after_start = [step for step in sorted(steps) if step]
@@ -116,7 +131,7 @@ def _summary_row(arm: Arm, steps: dict[int, Sums], overrides: str) -> dict[str, 
         "overrides": overrides,
         "step": arm.last_step,
         "behaviour_accuracy": mu.accuracy,
-        **_measured(last),
+        **last.columns,
         "difference_se": difference_se,
         "peak_accuracy": peak,
         "peak_step": peak_step,

@@ -8,7 +8,7 @@ two arms, both in the same unit (Cohen 1988, ch. 2).
 
 import math
 
-from asymreinforce.analysis.statistics.intervals import LEVEL
+from asymreinforce.analysis.statistics.intervals import LEVEL, t_edge
 from asymreinforce.errors import InputError
 
 POWER = 0.8
@@ -17,14 +17,14 @@ MOST_SEEDS = 10_000
 
 def power(*, difference: float, deviation: float, seeds: int, level: float = LEVEL) -> float:
     """Return the chance that an interval over `seeds` pairs leaves 0 out."""
-    from scipy import stats
+    from scipy.special import nctdtr
 
     if seeds < 2 or deviation <= 0:
         raise InputError("power needs at least two seeds, and a deviation above 0 between them")
-    edge = float(stats.t.ppf((1 + level) / 2, seeds - 1))
+    edge = t_edge(level, seeds - 1)
     shift = abs(difference) * math.sqrt(seeds) / deviation
-    above = float(stats.nct.sf(edge, seeds - 1, shift))
-    below = float(stats.nct.cdf(-edge, seeds - 1, shift))
+    above = 1 - float(nctdtr(seeds - 1, shift, edge))
+    below = float(nctdtr(seeds - 1, shift, -edge))
     return above + (0.0 if math.isnan(below) else below)
 
 
