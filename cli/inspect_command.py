@@ -19,7 +19,15 @@ def inspect(
         str | None, typer.Option(help="Another grader: print where the two disagree.")
     ] = None,
     rollouts: Annotated[
-        str | None, typer.Option(help="A set, by how its name begins; the newest by default.")
+        str | None,
+        typer.Option(help="A set, by how its name begins; the one that arms share by default."),
+    ] = None,
+    round_: Annotated[
+        int | None,
+        typer.Option("--round", min=0, help="The set of the round that began at this step."),
+    ] = None,
+    arm: Annotated[
+        str | None, typer.Option(help="Whose round, by how the arm's name begins.")
     ] = None,
     prompt_id: Annotated[list[str] | None, typer.Option(help="Of these prompts alone.")] = None,
     policy: Annotated[str | None, typer.Option(help="Rollouts of this policy.")] = None,
@@ -36,13 +44,15 @@ def inspect(
 ) -> None:
     """Look at rollouts: a prompt with its group, rewards, advantages, answers; read only.
 
-    asymrl inspect                                       the first prompts of the newest set
+    asymrl inspect                                       the first prompts of the shared set
 
     asymrl inspect runs/mine --incorrect --limit 10      of each prompt the incorrect ones
 
     asymrl inspect runs/mine --prompt-id q1 --baseline 0
 
     asymrl inspect runs/mine --counts                    by policy, level and subject
+
+    asymrl inspect runs/mine --round 250 --arm 0dd6e7    what an arm generated at step 250
 
     asymrl inspect runs/mine --grader math --against gsm8k
     """
@@ -69,6 +79,8 @@ def inspect(
         grader=grader,
         against=against,
         rollouts=rollouts,
+        round_=round_,
+        arm=arm,
         counts_alone=counts,
         limit=limit,
         characters=characters,

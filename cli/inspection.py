@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from asymreinforce.analysis.disagreements import Disagreements
+    from asymreinforce.data.store import Store
     from asymreinforce.experiment.inspection import Count, Group, Row, View
+    from asymreinforce.experiment.stored import StoredSet
 
 REFERENCES = get_args(Reference)
 LONGEST_NAME = 18
@@ -56,6 +58,8 @@ def run_inspect(
     grader: str | None,
     against: str | None,
     rollouts: str | None,
+    round_: int | None,
+    arm: str | None,
     counts_alone: bool,
     limit: int,
     characters: int,
@@ -69,7 +73,7 @@ def run_inspect(
     if reference not in REFERENCES:
         raise ConfigError(f"--reference {reference} is unknown; there are {', '.join(REFERENCES)}")
     view = inspection.View(baseline=baseline, reference=cast(Reference, reference))
-    found_set = stored.find_set(directory, rollouts=rollouts)
+    found_set = stored.find_set(directory, rollouts=rollouts, round_=round_, arm=arm)
     verdicts = stored.verdicts_of(found_set, grader)
     console = Console(highlight=False)
     if against is not None:
@@ -79,8 +83,7 @@ def run_inspect(
         left, right = (stored.all_verdicts(store) for store in (verdicts, other))
         print_disagreements(console, disagreements(left, right))
         return
-    by = f"verdicts of {stored.grader_of(verdicts)}" if verdicts else "not scored yet"
-    console.print(_text(f"rollouts {found_set.rollouts.hash} · {by}", style="dim"), soft_wrap=True)
+    console.print(_text(_heading(found_set, verdicts), style="dim"), soft_wrap=True)
     found = inspection.counts(found_set, verdicts, view, match=wanted.matches)
     if not counts_alone:
         groups = inspection.groups(found_set, verdicts, view, match=wanted.matches, limit=limit)
@@ -90,6 +93,15 @@ def run_inspect(
         print_counts(console, found)
     else:
         console.print("no rollout matches")
+
+
+def _heading(found: "StoredSet", verdicts: "Store | None") -> str:
+    """Name the set, why it is this one, whose verdicts these are, and how to see another."""
+    from asymreinforce.experiment import stored
+
+    by = f"verdicts of {stored.grader_of(verdicts)}" if verdicts else "not scored yet"
+    others = f"; {found.others} more, --rollouts or --round chooses" if found.others else ""
+    return f"rollouts {found.rollouts.hash} ({found.chosen_as}{others}) · {by}"
 
 
 def print_group(console: "Console", group: "Group", *, view: "View", characters: int) -> None:

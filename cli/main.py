@@ -245,6 +245,10 @@ def report(
             help="The setting that others are compared with, such as -0.1; else nearest 0."
         ),
     ] = None,
+    power: Annotated[
+        float | None,
+        typer.Option(help="How many seeds a difference of so many points needs, by setting."),
+    ] = None,
 ) -> None:
     """Print results with intervals, and write report.html and figures.
 
@@ -252,13 +256,15 @@ def report(
 
     asymrl report runs/my-experiment --against -0.1
 
+    asymrl report --power 2                          how many seeds show a difference of 2 points
+
     asymrl report runs/one runs/two                  two experiments, side by side
 
     asymrl report runs/bandit                        the page of the theory bench
     """
     from cli.reporting import run_report
 
-    run_report(directory, other, against=against)
+    run_report(directory, other, against=against, power=power)
 
 
 app.command()(samples)

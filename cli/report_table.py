@@ -5,9 +5,11 @@ from typing import TYPE_CHECKING
 from asymreinforce.analysis.untrusted import visible
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
+    from asymreinforce.analysis.coverage import Coverage
     from asymreinforce.analysis.pair import Pair
     from asymreinforce.analysis.report import Report
     from asymreinforce.analysis.statistics.comparison import Comparison
@@ -16,8 +18,8 @@ LONGEST_NAME = 40
 STYLES = {"improved": "green", "collapsed": "red", "stable": "yellow", "failed": "red"}
 
 
-def print_results(report: "Report") -> None:
-    """Print a row a setting: mean accuracy, against mu, and against the setting compared with."""
+def print_results(report: "Report", *, power: float | None = None) -> None:
+    """Print a row a setting, against mu and another; coverage; and seeds for `power` points."""
     from rich.console import Console
 
     from asymreinforce.analysis.results import RULE
@@ -34,6 +36,41 @@ def print_results(report: "Report") -> None:
     if any(row.is_split for row in report.results.rows):
         lines.append("‡ Some seeds collapsed and some did not: no interval holds there.")
     for line in filter(None, lines):
+        console.print(_text(line, style="dim"))
+    if power is not None:
+        console.print(_power_table(report, power))
+    if report.coverage:
+        _print_coverage(console, report.coverage)
+
+
+def _power_table(report: "Report", points: float) -> "Table":
+    from asymreinforce.analysis.results import seeds_for
+    from asymreinforce.analysis.statistics.power import POWER
+
+    table = _table(f"seeds that show a difference of {points:g} points with power {POWER:g}")
+    table.add_column("setting", overflow="fold", max_width=LONGEST_NAME, style="bold")
+    for name in ("has", "sd between seeds, points", "needs"):
+        table.add_column(name, justify="right")
+    for row in seeds_for(report.results, points=points):
+        deviation = f"{100 * row.deviation:.1f}"
+        table.add_row(_text(row.name), str(row.seeds), deviation, row.needed)
+    return table
+
+
+def _print_coverage(console: "Console", found: "Coverage") -> None:
+    """Print what the samples of mu and of each setting cover, and what follows."""
+    from asymreinforce.analysis.coverage import coverage_findings
+    from asymreinforce.analysis.coverage_table import coverage_table
+
+    told = coverage_table(found)
+    table = _table(f"coverage at the last step: distinct among {found.k} samples of a prompt")
+    table.add_column(told.columns[0], overflow="fold", max_width=LONGEST_NAME, style="bold")
+    for name in told.columns[1:]:
+        table.add_column(name, justify="right", overflow="fold")
+    for row in told.rows:
+        table.add_row(*(_text(cell.text) for cell in row))
+    console.print(table)
+    for line in coverage_findings(found):
         console.print(_text(line, style="dim"))
 
 
@@ -115,13 +152,17 @@ def _difference(comparison: "Comparison | None") -> str:
 
 def _what_varied(comparisons: "list[Comparison | None]") -> str | None:
     """Say what lay between the runs under the intervals, and what they are silent about."""
+    from asymreinforce.analysis.statistics.intervals import PROMPTS as CROSSED
+
     found = {item.interval.varied for item in comparisons if item and item.interval}
     if not found:
         return None
     words = "; ".join(", ".join(varied) or "nothing" for varied in sorted(found))
+    is_crossed = any(CROSSED in varied for varied in found)
+    how = "t over runs crossed with prompts" if is_crossed else "paired t over seeds"
     return (
-        f"Intervals: paired t over seeds, between which varied: {words}. p is for the differences "
-        "of one column together (Holm)."
+        f"Intervals: {how}, between which varied: {words}. p is for the differences of one column "
+        "together (Holm)."
     )
 
 

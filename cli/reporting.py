@@ -11,18 +11,23 @@ if TYPE_CHECKING:
     from asymreinforce.config import ExperimentConfig
 
 
-def run_report(directory: Path, other: Path | None, *, against: str | None) -> None:
+def run_report(
+    directory: Path, other: Path | None, *, against: str | None, power: float | None
+) -> None:
     """Print results and write the page, of one experiment or of two.
 
-    Raises `InputError` where there is nothing to report or no setting is called `against`.
+    Raises `InputError` where there is nothing to report, no setting is called `against`, or `power`
+    points cannot be asked of it.
     """
     from asymreinforce.analysis.bandit_page import holds_benches
     from asymreinforce.analysis.report import read_pair, read_report, write_comparison, write_report
     from cli.report_table import print_pair, print_results
 
     if other is not None:
-        if against is not None:
-            raise ConfigError("--against compares within one experiment; leave it out with two")
+        if against is not None or power is not None:
+            raise ConfigError(
+                "--against and --power are of one experiment; leave them out with two"
+            )
         compared = read_pair(directory, other)
         print_pair(compared)
         _say(write_comparison(compared))
@@ -31,7 +36,7 @@ def run_report(directory: Path, other: Path | None, *, against: str | None) -> N
         _say(write_report(directory))
         return
     found = read_report(directory, against=against)
-    print_results(found)
+    print_results(found, power=power)
     _say(write_report(directory, report=found))
 
 

@@ -123,11 +123,18 @@ def generate_all(directory: Path) -> int:
 
 def summarise_all(directory: Path) -> int:
     """Read every evaluation as the summary does, and keep what it keeps; count the rows."""
-    from asymreinforce.experiment.summary import read_evaluation
+    from asymreinforce.rewards.sums import COLUMNS, sums_of
 
     paths = sorted((directory / "evaluations").glob("*.parquet"))
-    found = [read_evaluation(path, RewardConfig()) for path in paths]
-    return sum(len(one.accuracy_P) * one.k for one in found)
+    found = [
+        sums_of(
+            contracts.read(path, contracts.EVALUATIONS, columns=COLUMNS),
+            RewardConfig(),
+            where=str(path),
+        )
+        for path in paths
+    ]
+    return sum(int(one.kept_P.sum()) for one in found)
 
 
 STEPS: dict[str, Callable[[Path], int]] = {

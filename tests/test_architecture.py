@@ -31,8 +31,9 @@ ANALYSIS_READS = {"analysis", "data", "errors", "config"}
 BENCH_CONTRACTS = f"{PACKAGE}.bandit.contracts"
 """The schemas of the theory bench's files stand beside the bench; its readers may know them."""
 
-REWARD_SCALE = f"{PACKAGE}.rewards.scale"
-"""What makes a stored verdict correct stands once, and whoever reads verdicts may ask it."""
+VERDICTS_READ = (f"{PACKAGE}.rewards.scale", f"{PACKAGE}.rewards.sums")
+"""What makes a stored verdict correct, and what is reported of an evaluation, stand once each, and
+whoever reads them may ask."""
 
 BORDER = {"hydra", "hydra_plugins", "typer", "omegaconf"}
 """What only the command line knows."""
@@ -137,7 +138,7 @@ def test_analysis_reads_files_only() -> None:
         for found in OWN
         if part_of(found.where) == "analysis"
         and part_of(found.module) not in ANALYSIS_READS
-        and not found.module.startswith(REWARD_SCALE)
+        and not found.module.startswith(VERDICTS_READ)
         and not (
             found.where.startswith("analysis/bandit_") and found.module.startswith(BENCH_CONTRACTS)
         )

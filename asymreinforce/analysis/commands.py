@@ -6,11 +6,9 @@ A reader pastes them into a shell, so every part is quoted; what does not print 
 
 import shlex
 from collections.abc import Iterable
-from pathlib import Path
 
 from asymreinforce.analysis.records import Arm, Experiment
-from asymreinforce.data.store import Store
-from asymreinforce.errors import InputError
+from asymreinforce.analysis.rollout_sets import rollout_sets
 
 SHORTEST = 6
 
@@ -22,7 +20,7 @@ class Commands:
         self._directory = experiment.directory
         self._split = experiment.split
         self._short = shortened([arm.id for arm in experiment.arms])
-        self._rollout_sets = _rollout_sets(experiment.directory)
+        self._rollout_sets = rollout_sets(experiment.directory)
 
     def samples(self, arm: Arm, *, step: int, prompt_id: str | None = None) -> str:
         """Show the graded completions of an arm's evaluation at a step; step 0 is mu."""
@@ -62,15 +60,3 @@ def shortened(names: Iterable[str]) -> dict[str, str]:
         if len({name[:length] for name in listed}) == len(set(listed)):
             return {name: name[:length] for name in listed}
     return {name: name for name in listed}
-
-
-def _rollout_sets(directory: Path) -> dict[str, int | None]:
-    """Return the sets of rollouts by name, each with the seed that it was sampled with."""
-    found: dict[str, int | None] = {}
-    for plan in sorted((directory / "rollouts").glob("*/plan.json")):
-        try:
-            sampling = Store.open(plan.parent).identity.get("sampling")
-        except InputError:
-            sampling = None
-        found[plan.parent.name] = sampling.get("seed") if isinstance(sampling, dict) else None
-    return found

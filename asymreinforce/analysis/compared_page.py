@@ -5,19 +5,22 @@ from collections.abc import Sequence
 from typing import Any
 
 from asymreinforce.analysis.arm_table import NOTHING, Cell, Table, setting_rows
-from asymreinforce.analysis.canvas import Drawing
 from asymreinforce.analysis.commands import Commands
 from asymreinforce.analysis.curve_panels import Curves
+from asymreinforce.analysis.figures import Drawn
 from asymreinforce.analysis.groups import Group
 from asymreinforce.analysis.html import fill
-from asymreinforce.analysis.page import results_and_curves
+from asymreinforce.analysis.page import results_and_curves, sample_columns
 from asymreinforce.analysis.pair import Pair, Twin
 from asymreinforce.analysis.result_table import difference_cell, ended, p_text
 from asymreinforce.analysis.results import results
+from asymreinforce.analysis.samples import Samples
 from asymreinforce.analysis.setting import setting
 
 
-def render_comparison(compared: Pair, drawings: Sequence[Drawing], curves: Sequence[Curves]) -> str:
+def render_comparison(
+    compared: Pair, drawings: Drawn, curves: Sequence[Curves], samples: Samples
+) -> str:
     """Return the page. Everything that comes from files is escaped and made visible."""
     first, second = compared.experiments
     found = results(compared.merged, compared.groups)
@@ -34,6 +37,7 @@ def render_comparison(compared: Pair, drawings: Sequence[Drawing], curves: Seque
         settings=setting_rows(compared.merged.shared),
         report_command=shlex.join(["asymrl", "report", *directories]),
         single_commands=[shlex.join(["asymrl", "report", place]) for place in directories],
+        **sample_columns(samples, {of.name: Commands(of) for of in compared.experiments}),
         **results_and_curves(compared.merged, compared.groups, found, drawings, curves),
     )
 

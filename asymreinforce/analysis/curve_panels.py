@@ -57,6 +57,12 @@ def _pass_at_k(arm: Arm, split: str) -> Series:
     )
 
 
+def _distinct_answers(arm: Arm, split: str) -> Series:
+    return tuple(
+        Point(c.step, c.distinct_answers) for c in arm.checkpoints if c.split == split and c.k > 1
+    )
+
+
 PANELS = (
     Panel(
         "accuracy", "{Split} accuracy", "%",
@@ -71,6 +77,10 @@ PANELS = (
     Panel(
         "pass-at-k", "{Split} pass@k", "%",
         "Prompts of which at least one of k samples is correct.", _pass_at_k, scale=100,
+    ),
+    Panel(
+        "distinct-answers", "Distinct answers, {split}", "",
+        "Different answers among k samples of a prompt: 1 where all agree.", _distinct_answers,
     ),
     Panel(
         "entropy", "Entropy of {split} samples", "nats",

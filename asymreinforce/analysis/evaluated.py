@@ -7,25 +7,37 @@ Shapes: P prompts.
 """
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import pyarrow.compute as pc
 
 from asymreinforce.analysis.records import Arm, Checkpoint, Experiment
 from asymreinforce.analysis.statistics.intervals import Interval, bootstrap, of_a_share
 from asymreinforce.config import RewardConfig
 from asymreinforce.data import contracts
-from asymreinforce.rewards.scale import rewards
+from asymreinforce.data.store import Store
+from asymreinforce.rewards.sums import COLUMNS, Sums, read_sums, sums_of
 
-COLUMNS = ["prompt_id", "sample", "finish_reason", "status", "score"]
-READERS = 4
 SEED = 0
 """Draws the resamples, so that the same files give the same page."""
 
 RESAMPLES = 4_000
+
+
+class Ends(NamedTuple):
+    """The evaluations of an arm's last step and of the policy that it started from."""
+
+    last: Sums
+    behaviour: Sums | None
+
+    @property
+    def gain_P(self) -> np.ndarray | None:
+        """What each prompt gained, NaN where it was not judged; None on other prompts."""
+        if self.behaviour is None or self.behaviour.prompts != self.last.prompts:
+            return None
+        gain_P: np.ndarray = self.last.accuracy_P - self.behaviour.accuracy_P
+        return gain_P
 
 
 class RunIntervals(NamedTuple):
@@ -35,35 +47,53 @@ class RunIntervals(NamedTuple):
     minus_behaviour: Interval | None
 
 
-class Shares(NamedTuple):
-    """Each judged prompt's share of right answers."""
+def read_ends(experiment: Experiment) -> dict[str, Ends]:
+    """Return both ends by arm, for the arms whose last evaluation is on disk.
 
-    prompts: tuple[str, ...]
-    right_P: np.ndarray
-    samples: int
-    """The most judged samples of a prompt."""
-
-
-def run_intervals(experiment: Experiment) -> dict[str, RunIntervals]:
-    """Return intervals by arm, for the arms whose last evaluation is on disk.
-
-    Raises `InputError` where an evaluation is damaged.
+    Each evaluation is read once, and from its receipt where that has its sums. Raises `InputError`
+    where one is damaged, or no completion of it could be judged.
     """
-    split = experiment.split
-    ends = {arm.id: _ends(experiment.directory, arm, split) for arm in experiment.arms}
-    scales = {arm.id: scale_of(arm.settings) for arm in experiment.arms}
-    wanted = {
-        (path, scales[id_]): None for id_, found in ends.items() if found for path in found if path
-    }
-    with ThreadPoolExecutor(READERS) as pool:
-        found = pool.map(lambda item: read_shares(*item), wanted)
-        shares = dict(zip(wanted, found, strict=True))
-    intervals = {}
+    read = _Reader(experiment.directory)
+    found = {}
     for arm in experiment.arms:
-        if (pair := ends[arm.id]) and (last := shares[pair[0], scales[arm.id]]):
-            behaviour = shares[pair[1], scales[arm.id]] if pair[1] else None
-            intervals[arm.id] = _intervals(last, behaviour)
-    return intervals
+        reported = sorted(c for c in arm.checkpoints if c.split == experiment.split)
+        if not reported:
+            continue
+        first, last = reported[0], reported[-1]
+        scale = scale_of(arm.settings)
+        if sums := read.sums(last, scale):
+            starts = first.step == 0 and last.step > 0
+            found[arm.id] = Ends(sums, read.sums(first, scale) if starts else None)
+    return found
+
+
+class _Reader:
+    """Reads evaluations of one experiment, each once, and opens each of their stores once."""
+
+    def __init__(self, directory: Path):
+        self._directory = directory
+        self._stores: dict[Path, Store | None] = {}
+        self._read: dict[tuple[Path, str], Sums] = {}
+
+    def sums(self, checkpoint: Checkpoint, scale: RewardConfig) -> Sums | None:
+        """Return the sums of a checkpoint's evaluation; None where it is not on disk."""
+        path = self._directory / checkpoint.evaluation
+        key = (path, scale.model_dump_json())
+        if key not in self._read:
+            if not path.is_file():
+                return None
+            self._read[key] = self._of(path, scale)
+        return self._read[key]
+
+    def _of(self, path: Path, scale: RewardConfig) -> Sums:
+        parent = path.parent
+        if parent not in self._stores:
+            is_stage = (parent / "plan.json").exists()
+            self._stores[parent] = Store.open(parent) if is_stage else None
+        if store := self._stores[parent]:
+            return read_sums(store, path.name, scale)
+        rows = contracts.read(path, contracts.EVALUATIONS, columns=COLUMNS)
+        return sums_of(rows, scale, where=str(path))
 
 
 def scale_of(settings: Mapping[str, object]) -> RewardConfig:
@@ -72,53 +102,17 @@ def scale_of(settings: Mapping[str, object]) -> RewardConfig:
     return RewardConfig.model_validate({k: v for k, v in own.items() if v is not None})
 
 
-def read_shares(path: Path, scale: RewardConfig) -> Shares | None:
-    """Read an evaluation; None where no completion was judged."""
-    rows = contracts.read(path, contracts.EVALUATIONS, columns=COLUMNS)
-    given = rewards(
-        score_B=rows.column("score").to_numpy(),
-        status_B=rows.column("status").to_numpy(zero_copy_only=False),
-        truncated_B=pc.equal(rows.column("finish_reason"), "length").to_numpy(),
-        config=scale,
-    )
-    encoded = rows.column("prompt_id").combine_chunks().dictionary_encode()
-    prompt_B = encoded.indices.to_numpy()
-    count_P = np.bincount(prompt_B, weights=given.kept_B, minlength=len(encoded.dictionary))
-    right_P = np.bincount(prompt_B, weights=given.kept_B & given.correct_B, minlength=len(count_P))
-    judged_P = count_P > 0
-    if not judged_P.any():
-        return None
-    ids = np.array(encoded.dictionary.to_pylist(), dtype=object)[judged_P]
-    return Shares(tuple(ids), right_P[judged_P] / count_P[judged_P], int(count_P.max()))
+def run_intervals(arms: tuple[Arm, ...], ends: Mapping[str, Ends]) -> dict[str, RunIntervals]:
+    """Return intervals by arm, for the arms whose ends were read."""
+    return {arm.id: _intervals(ends[arm.id]) for arm in arms if arm.id in ends}
 
 
-def _ends(directory: Path, arm: Arm, split: str) -> tuple[Path, Path | None] | None:
-    """Return where the evaluations of the last step and of mu lie, as far as they are there."""
-    reported = sorted(c for c in arm.checkpoints if c.split == split)
-    if not reported:
-        return None
-    first, last = reported[0], reported[-1]
-    last_path, first_path = (_path(directory, c) for c in (last, first))
-    if last_path is None:
-        return None
-    return last_path, first_path if first.step == 0 and last.step > 0 else None
-
-
-def _path(directory: Path, checkpoint: Checkpoint) -> Path | None:
-    path = directory / checkpoint.evaluation
-    return path if path.is_file() else None
-
-
-def _intervals(last: Shares, behaviour: Shares | None) -> RunIntervals:
-    accuracy = of_a_share(last.right_P, samples=last.samples)
-    if behaviour is None:
+def _intervals(ends: Ends) -> RunIntervals:
+    judged_P = ends.last.kept_P > 0
+    samples = int(ends.last.kept_P.max())
+    accuracy = of_a_share(ends.last.accuracy_P[judged_P], samples=samples)
+    gain_P = ends.gain_P
+    known_P = None if gain_P is None else gain_P[~np.isnan(gain_P)]
+    if known_P is None or not len(known_P):
         return RunIntervals(accuracy, None)
-    if last.prompts == behaviour.prompts:
-        differences_P = last.right_P - behaviour.right_P
-    else:
-        before = dict(zip(behaviour.prompts, behaviour.right_P, strict=True))
-        after = zip(last.prompts, last.right_P, strict=True)
-        differences_P = np.array([right - before[id_] for id_, right in after if id_ in before])
-    if not len(differences_P):
-        return RunIntervals(accuracy, None)
-    return RunIntervals(accuracy, bootstrap(differences_P, seed=SEED, resamples=RESAMPLES))
+    return RunIntervals(accuracy, bootstrap(known_P, seed=SEED, resamples=RESAMPLES))

@@ -3,10 +3,13 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from asymreinforce.analysis import canvas
 from asymreinforce.analysis.canvas import Drawing
 from asymreinforce.analysis.colours import PALETTE, Colour, styles
+from asymreinforce.analysis.coverage import Coverage
+from asymreinforce.analysis.coverage_figure import coverage_figure
 from asymreinforce.analysis.curve_panels import Curves, curve_panels
 from asymreinforce.analysis.groups import Group
 from asymreinforce.analysis.phase_transition import phase_transition
@@ -19,17 +22,37 @@ COLOUR = re.compile(r"#[0-9a-f]{6}\b")
 NAMESPACE = re.compile(r' xmlns(:xlink)?="[^"]*"')
 
 
+class Drawn(NamedTuple):
+    """The figures of an experiment; the narrow ones are for a page on a small screen alone."""
+
+    wide: tuple[Drawing, ...]
+    narrow: tuple[Drawing, ...]
+
+
 def draw_all(
-    experiment: Experiment, groups: Sequence[Group], curves: Sequence[Curves]
-) -> list[Drawing]:
-    """Draw the phase transition, where there is one to draw, then the curves."""
+    experiment: Experiment,
+    groups: Sequence[Group],
+    curves: Sequence[Curves],
+    *,
+    coverage: Coverage | None = None,
+) -> Drawn:
+    """Draw the phase transition and the coverage, where there are such, and the curves."""
     import matplotlib
 
     of_groups = styles(groups)
     with matplotlib.rc_context(canvas.RC):
-        transition = phase_transition(experiment, groups, of_groups)
+        wide, narrow = (
+            [
+                phase_transition(experiment, groups, of_groups, narrow=is_narrow),
+                coverage_figure(coverage, groups, of_groups, narrow=is_narrow),
+            ]
+            for is_narrow in (False, True)
+        )
         drawn = curve_panels(experiment, groups, of_groups, curves)
-        return [*([transition] if transition else []), *drawn]
+        return Drawn(
+            (*(drawing for drawing in wide if drawing), *drawn),
+            tuple(drawing for drawing in narrow if drawing),
+        )
 
 
 def publish_figures(drawings: Sequence[Drawing], directory: Path) -> None:
@@ -40,15 +63,19 @@ def publish_figures(drawings: Sequence[Drawing], directory: Path) -> None:
         files.publish_bytes(directory / f"{drawing.name}.png", drawing.png)
 
 
-def inline_svg(drawing: Drawing) -> str:
-    """Return a figure as an element of a page: ids of its own, colours as variables, no address."""
+def inline_svg(drawing: Drawing, *, variant: str = "") -> str:
+    """Return a figure as an element of a page: ids of its own, colours as variables, no address.
+
+    Of two variants of a figure on one page, each has a name, which its ids and its class take on.
+    """
     text = PROLOGUE.sub("", drawing.svg.decode())
     text = NAMESPACE.sub("", text)
-    text = ID.sub(lambda found: f"{found.group(1)}{drawing.name}-", text)
+    text = ID.sub(lambda found: f"{found.group(1)}{drawing.name}{variant}-", text)
     text = text.replace("xlink:href", "href")
     text = COLOUR.sub(lambda found: VARIABLES.get(found.group(), found.group()), text)
     opening, rest = text.split(">", 1)
     opening = re.sub(r' (width|height)="[^"]*"', "", opening)
+    opening += f' class="{variant}"' if variant else ""
     return f'{opening} role="img" aria-labelledby="title-{drawing.name}">{rest}'
 
 

@@ -1,6 +1,7 @@
 """Arms that differ only in their seeds, and what a series is on average over them."""
 
 import itertools
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
@@ -114,11 +115,16 @@ def _thinned(steps: list[int]) -> tuple[int, ...]:
 
 def _key(arm: Arm) -> _Key:
     others = tuple(
-        sorted((visible(key), visible(str(value))) for key, value in _others(arm.differing).items())
+        sorted((visible(key), _plain(value)) for key, value in _others(arm.differing).items())
     )
     if not arm.uses_baseline:
         return _Key(arm.algorithm, "", None, others)
     return _Key(arm.algorithm, arm.baseline_reference, arm.baseline, others)
+
+
+def _plain(value: Any) -> str:
+    """Write a setting as the command line takes it: null and true, not None and True."""
+    return visible(value if isinstance(value, str) else json.dumps(value, default=str))
 
 
 def _others(differing: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,25 +1,33 @@
 """The report of an experiment: what its page shows, from records to the template's words."""
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from asymreinforce.analysis.arm_table import arm_table, setting_rows
 from asymreinforce.analysis.canvas import Drawing
 from asymreinforce.analysis.colours import Style, styles
 from asymreinforce.analysis.commands import Commands
+from asymreinforce.analysis.coverage import coverage_findings
+from asymreinforce.analysis.coverage_figure import NAME as COVERAGE
+from asymreinforce.analysis.coverage_table import coverage_table
 from asymreinforce.analysis.curve_data import as_script, curve_data, dashes
 from asymreinforce.analysis.curve_panels import Curves
 from asymreinforce.analysis.evaluated import run_intervals
-from asymreinforce.analysis.figures import inline_svg, variable
+from asymreinforce.analysis.figures import Drawn, inline_svg, variable
 from asymreinforce.analysis.findings import findings, question
 from asymreinforce.analysis.groups import Group, label, signed
 from asymreinforce.analysis.html import fill
 from asymreinforce.analysis.records import Arm, Experiment
 from asymreinforce.analysis.result_table import SPLIT_MARK, result_table
 from asymreinforce.analysis.results import RULE, Results
-from asymreinforce.analysis.samples import Prompt, Samples, Writer
+from asymreinforce.analysis.samples import Samples, Writer
 from asymreinforce.analysis.setting import setting
 from asymreinforce.analysis.untrusted import LONGEST
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+    from asymreinforce.analysis.report import Report
 
 PHASE_TRANSITION = "phase-transition"
 ROLES = {"mu": "behaviour policy µ", "best": "best arm", "collapsed": "collapsed arm"}
@@ -43,6 +51,13 @@ class Column(NamedTuple):
     command: str
 
 
+class Inline(NamedTuple):
+    """A figure with the elements that show it on the page."""
+
+    drawing: Drawing
+    svg: "Markup"
+
+
 class FailedArm(NamedTuple):
     """An arm that stopped, by name, with the end of its log."""
 
@@ -51,16 +66,9 @@ class FailedArm(NamedTuple):
     log: str
 
 
-def render(
-    experiment: Experiment,
-    groups: Sequence[Group],
-    *,
-    found: Results,
-    drawings: Sequence[Drawing],
-    curves: Sequence[Curves],
-    samples: Samples,
-) -> str:
+def render(report: "Report", *, drawings: Drawn, curves: Sequence[Curves], samples: Samples) -> str:
     """Return the page. Everything that comes from files is escaped and made visible."""
+    experiment, groups, found = report.experiment, report.groups, report.results
     commands = Commands(experiment)
     return fill(
         "page.html.jinja",
@@ -68,16 +76,14 @@ def render(
         question=question(experiment, groups),
         setting=setting(experiment, groups),
         findings=findings(experiment, groups),
-        samples=samples,
-        writers=[_column(writer, commands) for writer in samples.writers],
-        sample_commands=[
-            _of_prompt(prompt, samples.writers, commands) for prompt in samples.prompts
-        ],
+        **sample_columns(samples, {experiment.name: commands}),
+        covered=inline(drawings, COVERAGE),
+        coverage_findings=coverage_findings(report.coverage) if report.coverage else [],
+        coverage=coverage_table(report.coverage) if report.coverage else None,
         settings=setting_rows(experiment.shared),
         report_command=commands.report,
-        longest=LONGEST,
         **results_and_curves(experiment, groups, found, drawings, curves),
-        table=arm_table(experiment, commands, run_intervals(experiment)),
+        table=arm_table(experiment, commands, run_intervals(experiment.arms, report.ends)),
         results=result_table(found, commands),
     )
 
@@ -86,16 +92,15 @@ def results_and_curves(
     experiment: Experiment,
     groups: Sequence[Group],
     found: Results,
-    drawings: Sequence[Drawing],
+    drawings: Drawn,
     curves: Sequence[Curves],
 ) -> dict[str, Any]:
     """Return the values of the parts that the page of one experiment and of two have in common."""
     from markupsafe import Markup
 
     of_groups = styles(groups)
-    transition = next((d for d in drawings if d.name == PHASE_TRANSITION), None)
     return {
-        "transition": (transition, Markup(inline_svg(transition))) if transition else None,
+        "transition": inline(drawings, PHASE_TRANSITION),
         "found": found,
         "rule": RULE,
         "split_mark": SPLIT_MARK,
@@ -105,6 +110,41 @@ def results_and_curves(
         "curves": curves,
         "curve_data": Markup(as_script(curve_data(experiment, groups, of_groups, curves))),
         "legend": _legend(groups, of_groups),
+    }
+
+
+def inline(drawings: Drawn, name: str) -> Inline | None:
+    """Return a figure for the page, with the variant for a small screen where there is one."""
+    from markupsafe import Markup
+
+    wide = next((d for d in drawings.wide if d.name == name), None)
+    narrow = next((d for d in drawings.narrow if d.name == name), None)
+    if wide is None:
+        return None
+    if narrow is None:
+        return Inline(wide, Markup(inline_svg(wide)))
+    both = inline_svg(wide, variant="at-large") + inline_svg(narrow, variant="at-small")
+    return Inline(wide, Markup(both))
+
+
+def sample_columns(samples: Samples, commands: Mapping[str, Commands]) -> dict[str, Any]:
+    """Return the values of the page's part on samples; `commands` are by experiment."""
+    return {
+        "samples": samples,
+        "writers": [
+            _column(writer, commands[writer.experiment], is_named=len(commands) > 1)
+            for writer in samples.writers
+        ],
+        "sample_commands": [
+            [
+                commands[w.experiment].samples(
+                    w.arm, step=w.checkpoint.step, prompt_id=prompt.prompt_id
+                )
+                for w in samples.writers
+            ]
+            for prompt in samples.prompts
+        ],
+        "longest": LONGEST,
     }
 
 
@@ -121,19 +161,14 @@ def _failed(arm: Arm) -> FailedArm:
     return FailedArm(_name(arm), error[:LONGEST], log[-LONGEST:])
 
 
-def _column(writer: Writer, commands: Commands) -> Column:
+def _column(writer: Writer, commands: Commands, *, is_named: bool) -> Column:
     accuracy = f"accuracy {100 * writer.checkpoint.accuracy:.1f}%"
     words = f"before training, {accuracy}"
     if writer.role != "mu":
         words = f"{_name(writer.arm)}, step {writer.checkpoint.step}, {accuracy}"
     command = commands.samples(writer.arm, step=writer.checkpoint.step)
-    return Column(ROLES[writer.role], words, command)
-
-
-def _of_prompt(prompt: Prompt, writers: Sequence[Writer], commands: Commands) -> list[str]:
-    return [
-        commands.samples(w.arm, step=w.checkpoint.step, prompt_id=prompt.prompt_id) for w in writers
-    ]
+    role = ROLES[writer.role]
+    return Column(f"{role} of {writer.experiment}" if is_named else role, words, command)
 
 
 def _name(arm: Arm) -> str:

@@ -6,7 +6,7 @@ value of the baseline a vertical one: V below the mean reward of µ on its left,
 
 import textwrap
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from asymreinforce.analysis import canvas
@@ -28,6 +28,13 @@ NAMES_OF_V = {
     "zero": "baseline V",
 }
 
+SHORT_NAMES_OF_V = {name: words.split("  ")[0] for name, words in NAMES_OF_V.items()}
+WIDE, NARROW = (5.2, 3.8), (3.6, 3.5)
+"""Inches."""
+
+TICK_ROOM = 0.08
+"""Inches between the labels of two ticks."""
+
 
 class Critical(NamedTuple):
     """Where V crosses the mean reward of µ, on the axis of baselines, a label and words for it."""
@@ -38,9 +45,16 @@ class Critical(NamedTuple):
 
 
 def phase_transition(
-    experiment: Experiment, groups: Sequence[Group], styles: Sequence[Style]
+    experiment: Experiment,
+    groups: Sequence[Group],
+    styles: Sequence[Style],
+    *,
+    narrow: bool = False,
 ) -> Drawing | None:
-    """Draw final accuracy against baseline; None where no arm with a baseline was evaluated."""
+    """Draw final accuracy against baseline; None where no arm with a baseline was evaluated.
+
+    `narrow` is for a small screen: the same letters on a smaller sheet.
+    """
     evaluated = [(of, style) for of, style in zip(groups, styles, strict=True) if of.accuracies]
     swept = [(of, style) for of, style in evaluated if of.baseline is not None]
     if not swept:
@@ -52,7 +66,9 @@ def phase_transition(
     names = [_level_name(of, groups) for of, _ in level]
     if len(families) > 1:
         names += [_family_name(family) for family in families]
-    figure, axes = canvas.blank(width=5.2, height=3.8, labels=names, title=f"{title}, %")
+    width, height = NARROW if narrow else WIDE
+    sheet_title = "Final accuracy, %" if narrow else f"{title}, %"
+    figure, axes = canvas.blank(width=width, height=height, labels=names, title=sheet_title)
 
     criticals = critical_values(experiment, [of for of, _ in swept])
     left, right = _limits(
@@ -74,9 +90,10 @@ def phase_transition(
     _mark_behaviour(axes, experiment)
     axes.set_xlim(left, right)
     _mark_baselines(axes, sorted({of.baseline for of, _ in swept if of.baseline is not None}))
+    reference_names = NAMES_OF_V if not narrow else SHORT_NAMES_OF_V
     axes.set_ylim(0, 104)
     references = {of.baseline_reference for of, _ in swept}
-    axes.set_xlabel(_name_of_baseline(references), color=MUTED.light)
+    axes.set_xlabel(_name_of_baseline(references, reference_names), color=MUTED.light)
     canvas.label_ends(axes, ends)
     caption = (
         "Each dot is the last checkpoint of one arm (one seed), the line joins the means over "
@@ -161,9 +178,24 @@ def _mean_reward(experiment: Experiment) -> float | None:
 
 
 def _mark_baselines(axes: "Axes", baselines: list[float]) -> None:
-    """Put a tick at each baseline, where there are few enough to be read apart."""
-    if len(baselines) <= MOST_VALUES:
-        axes.set_xticks(baselines, [signed(baseline) for baseline in baselines])
+    """Put a tick at each baseline, where there are few enough, with labels that stand apart."""
+    if len(baselines) > MOST_VALUES:
+        return
+    left, right = axes.get_xlim()
+    inches = axes.get_window_extent().width / axes.figure.dpi / (right - left)
+    labels = [signed(baseline) for baseline in baselines]
+    widths = [canvas.CHARACTER_WIDTH * len(label) for label in labels]
+    places = [inches * (baseline - left) for baseline in baselines]
+    zero = next((rank for rank, baseline in enumerate(baselines) if not baseline), None)
+    shown: list[int] = [] if zero is None else [zero]
+    for rank in range(len(baselines)):
+        is_clear = all(
+            abs(places[rank] - places[other]) >= (widths[rank] + widths[other]) / 2 + TICK_ROOM
+            for other in shown
+        )
+        if is_clear:
+            shown.append(rank)
+    axes.set_xticks(baselines, [labels[i] if i in shown else "" for i in range(len(labels))])
 
 
 def _mark_critical(axes: "Axes", criticals: list[Critical], *, right: float) -> None:
@@ -202,8 +234,8 @@ def _beside(baseline: float, rank: int, count: int, width: float) -> float:
     return baseline + width * 0.01 * (2 * rank / (count - 1) - 1 if count > 1 else 0.0)
 
 
-def _name_of_baseline(references: set[str]) -> str:
-    names = [NAMES_OF_V.get(reference, "baseline") for reference in references]
+def _name_of_baseline(references: set[str], of_reference: Mapping[str, str]) -> str:
+    names = [of_reference.get(reference, "baseline") for reference in references]
     return names[0] if len(names) == 1 else "baseline"
 
 

@@ -33,6 +33,9 @@ class Checkpoint(NamedTuple):
     accuracy_se: float
     k: int
     pass_at_k: float
+    distinct_answers: float
+    """Of a prompt, among k samples."""
+
     entropy: float | None
     evaluation: str
 

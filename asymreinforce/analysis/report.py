@@ -1,12 +1,14 @@
 """`asymrl report`: the page of an experiment or of two, or of the theory benches in a directory."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from asymreinforce.analysis.bandit_page import holds_benches, render_benches
 from asymreinforce.analysis.compared_page import render_comparison
+from asymreinforce.analysis.coverage import Coverage, coverage
 from asymreinforce.analysis.curve_panels import Curves, read_curves
+from asymreinforce.analysis.evaluated import Ends, read_ends
 from asymreinforce.analysis.experiment import read_experiment
 from asymreinforce.analysis.figures import draw_all, publish_figures
 from asymreinforce.analysis.groups import Group, group
@@ -14,7 +16,7 @@ from asymreinforce.analysis.page import render
 from asymreinforce.analysis.pair import Pair, pair
 from asymreinforce.analysis.records import Experiment
 from asymreinforce.analysis.results import Results, results
-from asymreinforce.analysis.samples import read_samples
+from asymreinforce.analysis.samples import read_samples, read_samples_of_two
 from asymreinforce.data import files
 
 
@@ -24,6 +26,11 @@ class Report(NamedTuple):
     experiment: Experiment
     groups: Sequence[Group]
     results: Results
+    ends: Mapping[str, Ends]
+    """The evaluations that the results are made of, by arm."""
+
+    coverage: Coverage | None
+    """None where no evaluation is on disk."""
 
 
 def read_report(directory: Path, *, against: str | None = None) -> Report:
@@ -34,7 +41,9 @@ def read_report(directory: Path, *, against: str | None = None) -> Report:
     """
     experiment = read_experiment(directory)
     groups = group(experiment)
-    return Report(experiment, groups, results(experiment, groups, against=against))
+    ends = read_ends(experiment)
+    found = results(experiment, groups, against=against, ends=ends)
+    return Report(experiment, groups, found, ends, coverage(experiment, groups, ends))
 
 
 def write_report(directory: Path, *, report: Report | None = None) -> Path:
@@ -59,8 +68,9 @@ def write_comparison(compared: Pair) -> Path:
     first, second = compared.experiments
     curves = read_curves(compared.merged, compared.groups)
     drawings = draw_all(compared.merged, compared.groups, curves)
+    samples = read_samples_of_two((first, group(first)), (second, group(second)))
     path = first.directory / f"report-and-{second.directory.resolve().name}.html"
-    files.publish_bytes(path, render_comparison(compared, drawings, curves).encode())
+    files.publish_bytes(path, render_comparison(compared, drawings, curves, samples).encode())
     return path
 
 
@@ -70,12 +80,10 @@ def read_pair(first: Path, second: Path) -> Pair:
 
 
 def _experiment(report: Report) -> str:
-    experiment, groups, found = report
-    samples = read_samples(experiment, groups)
+    experiment, groups = report.experiment, report.groups
     curves: list[Curves] = read_curves(experiment, groups)
-    drawings = draw_all(experiment, groups, curves)
-    page = render(
-        experiment, groups, found=found, drawings=drawings, curves=curves, samples=samples
-    )
-    publish_figures(drawings, experiment.directory / "figures")
+    drawings = draw_all(experiment, groups, curves, coverage=report.coverage)
+    samples = read_samples(experiment, groups)
+    page = render(report, drawings=drawings, curves=curves, samples=samples)
+    publish_figures(drawings.wide, experiment.directory / "figures")
     return page

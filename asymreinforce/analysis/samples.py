@@ -30,6 +30,11 @@ class Writer(NamedTuple):
     role: str
     arm: Arm
     checkpoint: Checkpoint
+    experiment: str
+    """The name of the experiment that the arm is of."""
+
+    path: Path
+    """Where the evaluation lies."""
 
 
 class Sample(NamedTuple):
@@ -63,19 +68,44 @@ def read_samples(experiment: Experiment, groups: Sequence[Group]) -> Samples:
 
     Raises `InputError` where an evaluation or the prompts are damaged.
     """
-    writers = tuple(
-        writer
-        for writer in choose_writers(experiment, groups)
-        if (experiment.directory / writer.checkpoint.evaluation).is_file()
-    )
+    return _read(choose_writers(experiment, groups), [experiment])
+
+
+def read_samples_of_two(
+    first: tuple[Experiment, Sequence[Group]], second: tuple[Experiment, Sequence[Group]]
+) -> Samples:
+    """Read samples of two experiments on the same prompts: mu, both best arms, a collapsed one.
+
+    Empty where they have no prompt in common; raises as `read_samples` does.
+    """
+    ours, theirs = choose_writers(*first), choose_writers(*second)
+    fallen = [writer for writer in (*ours, *theirs) if writer.role == "collapsed"]
+    lowest = sorted(fallen, key=lambda writer: writer.checkpoint.accuracy)[:1]
+    chosen = [
+        *(writer for writer in ours if writer.role != "collapsed"),
+        *(writer for writer in theirs if writer.role == "best"),
+        *lowest,
+    ]
+    return _read(chosen, [first[0], second[0]])
+
+
+def _read(chosen_writers: Sequence[Writer], experiments: Sequence[Experiment]) -> Samples:
+    writers = tuple(writer for writer in chosen_writers if writer.path.is_file())
     if not writers:
         return Samples((), ())
-    paths = [experiment.directory / writer.checkpoint.evaluation for writer in writers]
-    common = set.intersection(*(_prompt_ids(path) for path in paths))
+    common = set.intersection(*(_prompt_ids(writer.path) for writer in writers))
     chosen = sorted(common, key=lambda id_: hashlib.sha256(id_.encode()).digest())[:MOST_PROMPTS]
-    correct_at = float(experiment.shared.get("reward.correct_at", 1.0))
-    columns = [_read_chosen(path, chosen, correct_at=correct_at) for path in paths]
-    questions = _questions(experiment, chosen)
+    columns = [
+        _read_chosen(
+            writer.path,
+            chosen,
+            correct_at=float(writer.arm.settings.get("reward.correct_at", 1.0)),
+        )
+        for writer in writers
+    ]
+    questions: dict[str, tuple[Shown, Shown]] = {}
+    for experiment in experiments:
+        questions = _questions(experiment, chosen) | questions
     unknown = (None, None)
     prompts = []
     for id_ in chosen:
@@ -103,12 +133,17 @@ def choose_writers(experiment: Experiment, groups: Sequence[Group]) -> list[Writ
     lowest = min(
         collapsed, key=lambda arm: arm.outcome.accuracy if arm.outcome else 0, default=None
     )
+
+    def writer(role: str, arm: Arm, checkpoint: Checkpoint) -> Writer:
+        path = experiment.directory / checkpoint.evaluation
+        return Writer(role, arm, checkpoint, experiment.name, path)
+
     if mu := _at(experiment, first, step=0):
-        writers.append(Writer("mu", first, mu))
+        writers.append(writer("mu", first, mu))
     if last := _last(experiment, first):
-        writers.append(Writer("best", first, last))
+        writers.append(writer("best", first, last))
     if lowest and lowest.id != first.id and (last := _last(experiment, lowest)):
-        writers.append(Writer("collapsed", lowest, last))
+        writers.append(writer("collapsed", lowest, last))
     return writers
 
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from asymreinforce.data import contracts
+from asymreinforce.data import contracts, files
 from asymreinforce.data.store import Store
 from asymreinforce.errors import InputError
 
@@ -16,27 +16,98 @@ class StoredSet(NamedTuple):
     directory: Path
     rollouts: Store
     verdicts: list[Store]
+    others: int
+    """Further sets of the experiment, which another choice would show."""
+    chosen_as: str
+    """Why this one, in words."""
 
 
-def find_set(directory: Path, *, rollouts: str | None = None) -> StoredSet:
-    """Return the newest set of rollouts of an experiment, or the one whose name begins so.
+class Round(NamedTuple):
+    """A later round of an arm: the step at which it began, and its set of rollouts by name."""
 
-    Raises `InputError` where there is none.
+    arm: str
+    start: int
+    rollouts: str
+
+
+def find_set(
+    directory: Path, *, rollouts: str | None = None, round_: int | None = None,
+    arm: str | None = None,
+) -> StoredSet:  # fmt: skip
+    """Return a set of rollouts of an experiment.
+
+    By default it is the newest of those that all arms share; what an arm generated for a later
+    round has to be asked for, by the step at which the round began (and the arm, where several
+    have one), or by how the set's name begins. Raises `InputError` where there is none such.
     """
-    found = _stores(directory / "rollouts", rollouts)
+    found = _stores(directory / "rollouts", None)
     if not found:
-        named = f" whose name begins with {rollouts}" if rollouts else ""
         raise InputError(
-            f"{directory}: holds no rollouts{named}; run 'asymrl generate' or 'asymrl import', or "
-            "point at an experiment's directory"
+            f"{directory}: holds no rollouts; run 'asymrl generate' or 'asymrl import', or point "
+            "at an experiment's directory"
         )
-    store = found[0]
+    store, words = _choose(directory, found, rollouts=rollouts, round_=round_, arm=arm)
     verdicts = [
         other
         for other in _stores(directory / "verdicts", None)
         if other.identity.get("rollouts") == store.hash
     ]
-    return StoredSet(directory, store, verdicts)
+    return StoredSet(directory, store, verdicts, len(found) - 1, words)
+
+
+def _choose(
+    directory: Path, found: list[Store], *, rollouts: str | None, round_: int | None,
+    arm: str | None,
+) -> tuple[Store, str]:  # fmt: skip
+    if rollouts is not None:
+        named = [store for store in found if store.directory.name.startswith(rollouts)]
+        if not named:
+            raise InputError(
+                f"{directory}: holds no rollouts whose name begins with {rollouts}; there are "
+                + ", ".join(store.directory.name for store in found[:12])
+            )
+        return named[0], "by name"
+    rounds = later_rounds(directory)
+    if round_:
+        chosen = _round(directory, rounds, start=round_, arm=arm)
+        named = [store for store in found if store.directory.name == chosen.rollouts]
+        if not named:
+            raise InputError(f"{directory / 'rollouts' / chosen.rollouts}: is not there any more")
+        return named[0], f"round from step {round_} of arm {chosen.arm[:8]}"
+    of_rounds = {of.rollouts for of in rounds}
+    shared = [store for store in found if store.directory.name not in of_rounds]
+    if not shared:
+        raise InputError(
+            f"{directory}: holds rollouts of later rounds alone; choose one with --round STEP"
+        )
+    return shared[0], "the newest that arms share" if len(shared) > 1 else "shared by all arms"
+
+
+def _round(directory: Path, rounds: list[Round], *, start: int, arm: str | None) -> Round:
+    matching = [of for of in rounds if of.start == start and of.arm.startswith(arm or "")]
+    if len(matching) == 1:
+        return matching[0]
+    if not matching:
+        own = (of.start for of in rounds if of.arm.startswith(arm or ""))
+        known = ", ".join(map(str, sorted(set(own))[:20])) or "none"
+        raise InputError(f"{directory}: no round began at step {start}; later rounds: {known}")
+    arms = ", ".join(of.arm for of in matching[:12])
+    raise InputError(
+        f"{directory}: {len(matching)} arms have a round from step {start}; add --arm with one of "
+        f"{arms}"
+    )
+
+
+def later_rounds(directory: Path) -> list[Round]:
+    """Return every round of every arm but the first, whose rollouts all arms share."""
+    found = []
+    for path in sorted((directory / "train").glob("*/rounds/*.json")):
+        record = files.read_json(path)
+        if not isinstance(record, dict) or not {"start", "rollouts"} <= record.keys():
+            raise InputError(f"{path}: not the record of a round; train the arm again")
+        if record["start"]:
+            found.append(Round(path.parents[1].name, int(record["start"]), str(record["rollouts"])))
+    return found
 
 
 def verdicts_of(stored: StoredSet, grader: str | None) -> Store | None:

@@ -121,18 +121,20 @@ def sums_of(rows: pa.Table, reward: RewardConfig, *, where: str) -> Sums:
     judged_P = kept_P > 0
     k = int(kept_P[judged_P].min())
     logps = rows.column("logp")
+    answers_K, completions_K = (
+        _distinct_at_k(prompt_B, rows.column(name), scale.kept_B, kept_P, k)
+        for name in ("extracted_answer", "text")
+    )
     return Sums(
-        hash_of(encoded.dictionary.to_pylist()),
-        kept_P,
-        right_P,
-        _floats(seen_at_k(kept_P[judged_P], right_P[judged_P], k).mean(0)),
-        *(
-            _distinct_at_k(prompt_B, rows.column(name), scale.kept_B, kept_P, k)
-            for name in ("extracted_answer", "text")
-        ),
-        None if logps.null_count else -float(np.mean(logps.to_numpy())),
-        float(np.mean(rows.column("tokens").to_numpy())),
-        float(truncated_B.mean()),
+        prompts=hash_of(encoded.dictionary.to_pylist()),
+        kept_P=kept_P,
+        right_P=right_P,
+        pass_at_K=_floats(seen_at_k(kept_P[judged_P], right_P[judged_P], k).mean(0)),
+        answers_at_K=answers_K,
+        completions_at_K=completions_K,
+        entropy=None if logps.null_count else -float(np.mean(logps.to_numpy())),
+        length=float(np.mean(rows.column("tokens").to_numpy())),
+        truncated=float(truncated_B.mean()),
     )
 
 

@@ -9,7 +9,7 @@ from scipy import stats
 
 from asymreinforce.analysis.arm_table import bracketed
 from asymreinforce.analysis.commands import Commands, shortened
-from asymreinforce.analysis.evaluated import read_shares, run_intervals, scale_of
+from asymreinforce.analysis.evaluated import read_ends, run_intervals
 from asymreinforce.analysis.experiment import read_experiment
 from asymreinforce.analysis.groups import Group, group
 from asymreinforce.analysis.records import Experiment
@@ -135,16 +135,14 @@ def test_an_interval_is_written_in_points_with_a_true_minus() -> None:
 def test_one_run_has_intervals_over_prompts_that_hold_its_own_estimate(
     experiment: Experiment,
 ) -> None:
-    found = run_intervals(experiment)
+    ends = read_ends(experiment)
+    found = run_intervals(experiment.arms, ends)
     assert set(found) == {arm.id for arm in experiment.arms}
     arm = experiment.arms[0]
-    path = experiment.directory / arm.checkpoints[-1].evaluation
-    end = next(c for c in arm.checkpoints if c.step == STEPS[-1] and c.split == "held_out")
-    path = experiment.directory / end.evaluation
-    shares = read_shares(path, scale_of(arm.settings))
-    assert shares and len(shares.right_P) == PROMPTS and shares.samples == 2
+    last = ends[arm.id].last
+    assert len(last.kept_P) == PROMPTS and last.k == 2
     own = found[arm.id]
-    assert own.accuracy.estimate == pytest.approx(shares.right_P.mean())
+    assert own.accuracy.estimate == pytest.approx(last.accuracy_P.mean())
     assert own.accuracy.varied == ("evaluation prompts",)
     difference = own.minus_behaviour
     assert difference and difference.low < difference.estimate < difference.high

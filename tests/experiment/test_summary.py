@@ -9,13 +9,10 @@ import pytest
 
 from asymreinforce.config import RewardConfig
 from asymreinforce.data import contracts
+from asymreinforce.data.store import Store
 from asymreinforce.errors import InputError
-from asymreinforce.experiment.summary import (
-    Evaluation,
-    read_evaluation,
-    standard_error,
-    verdict,
-)
+from asymreinforce.experiment.summary import verdict
+from asymreinforce.rewards.sums import Sums, facts_of, read_sums, standard_error, stored, sums_of
 
 REWARD = RewardConfig()
 
@@ -36,6 +33,10 @@ def written(path: Path, rows: list[dict[str, Any]]) -> Path:
     table = contracts.table(contracts.EVALUATIONS, {n: [row[n] for row in full] for n in names})
     contracts.write(path, contracts.EVALUATIONS, table, identity="")
     return path
+
+
+def read_evaluation(path: Path, reward: RewardConfig) -> Sums:
+    return sums_of(contracts.read(path, contracts.EVALUATIONS), reward, where=str(path))
 
 
 def row(prompt: str, sample: int, **values: Any) -> dict[str, Any]:
@@ -163,6 +164,51 @@ def test_an_evaluation_without_a_judged_completion_is_refused(tmp_path: Path) ->
         read_evaluation(path, REWARD)
 
 
-def test_accuracy_is_over_prompts_that_were_judged() -> None:
-    found = Evaluation(np.array([1.0, np.nan, 0.0]), 1, 0.5, None, 1.0, 3.0, 0.0)
-    assert found.accuracy == 0.5
+MIXED = [
+    row("a", 0),
+    row("a", 1, **WRONG),
+    row("b", 0, status="timeout", score=None),
+    row("b", 1, finish_reason="length"),
+]
+
+
+def published(directory: Path, reward: RewardConfig, *, with_sums: bool = True) -> Store:
+    """Publish an evaluation in a store, with its sums as a stage publishes them."""
+    rows = contracts.read(written(directory / "rows.parquet", MIXED), contracts.EVALUATIONS)
+    facts = facts_of(sums_of(rows, reward, where="rows"), reward) if with_sums else {}
+    store = Store(directory, {"stage": "evaluations"})
+    store.plan(["e.parquet"])
+
+    def write(path: Path) -> None:
+        contracts.write(path, contracts.EVALUATIONS, rows, identity=store.hash)
+
+    store.publish("e.parquet", write, facts=facts)
+    return store
+
+
+def test_sums_in_a_receipt_are_those_of_the_rows_to_the_last_bit(tmp_path: Path) -> None:
+    store = published(tmp_path, REWARD)
+    receipt = store.receipt("e.parquet")
+    kept = stored(receipt.facts, REWARD) if receipt else None
+    own = read_evaluation(store.path("e.parquet"), REWARD)
+    assert kept and all(np.array_equal(one, other) for one, other in zip(kept, own, strict=True))
+    assert kept.accuracy_se == own.accuracy_se
+    assert read_sums(store, "e.parquet", REWARD).right_P.tolist() == [1, 0]
+
+
+def test_another_reward_scale_reads_the_rows_again(tmp_path: Path) -> None:
+    store = published(tmp_path, REWARD)
+    lenient = REWARD.model_copy(update={"truncated": "as_judged"})
+    assert read_sums(store, "e.parquet", lenient).right_P.tolist() == [1, 1]
+    other = published(tmp_path / "older", REWARD, with_sums=False)
+    assert read_sums(other, "e.parquet", REWARD).right_P.tolist() == [1, 0]
+
+
+def test_the_sums_of_a_damaged_evaluation_are_not_believed(tmp_path: Path) -> None:
+    store = published(tmp_path, REWARD)
+    path = store.directory / "e.parquet"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(bytes(content))
+    with pytest.raises(InputError, match="its checksum differs"):
+        read_sums(store, "e.parquet", REWARD)

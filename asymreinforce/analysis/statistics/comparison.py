@@ -5,14 +5,20 @@ the best one, which is chosen by the noise that it is to be judged against.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from asymreinforce.analysis.groups import Group, label
 from asymreinforce.analysis.records import Arm
-from asymreinforce.analysis.statistics.intervals import LEVEL, Interval, between_runs, p_value
+from asymreinforce.analysis.statistics.intervals import (
+    LEVEL,
+    Interval,
+    between_runs,
+    crossed,
+    p_of_interval,
+)
 from asymreinforce.errors import InputError
 
 
@@ -45,11 +51,18 @@ class Replicates(NamedTuple):
     varied: tuple[str, ...]
 
 
+ByPrompt = Mapping[str, np.ndarray]
+"""A number for each evaluation prompt, by arm; NaN where it was not judged."""
+
+NOT_READ: ByPrompt = {}
+
+
 def between_groups(
-    groups: Sequence[Group], *, against: Group, level: float = LEVEL
+    groups: Sequence[Group], *, against: Group, right: ByPrompt = NOT_READ, level: float = LEVEL
 ) -> list[Comparison]:
     """Compare every other group with one, over the seeds that both have.
 
+    `right` holds each prompt's accuracy by arm, for intervals that speak of other prompts too.
     Raises `InputError` where a group shares no seed with `against`.
     """
     found = []
@@ -62,21 +75,29 @@ def between_groups(
                 f"{label(of, groups)} and {label(against, groups)} have no seed in common; train "
                 "both with the same seed, policy.seed and sampling.seed"
             )
-        found.append(_compared(label(of, groups), label(against, groups), shared, level))
+        prompts = _prompt_differences(of, against, right)
+        names = label(of, groups), label(against, groups)
+        found.append(_compared(*names, shared, level, prompts=prompts))
     return _corrected(found)
 
 
-def against_behaviour(groups: Sequence[Group], *, level: float = LEVEL) -> list[Comparison]:
-    """Compare every group with the behaviour policy that its arms started from."""
+def against_behaviour(
+    groups: Sequence[Group], *, gains: ByPrompt = NOT_READ, level: float = LEVEL
+) -> list[Comparison]:
+    """Compare every group with the behaviour policy that its arms started from.
+
+    `gains` holds what each prompt gained, by arm.
+    """
     found = []
     for of in groups:
-        gains = {
+        values = {
             _seeds(arm): arm.outcome.accuracy - arm.outcome.behaviour_accuracy
             for arm in of.arms
             if arm.outcome and arm.outcome.behaviour_accuracy is not None
         }
-        if gains:
-            found.append(_compared(label(of, groups), "µ", gains, level))
+        prompts = {_seeds(arm): gains[arm.id] for arm in of.arms if arm.id in gains}
+        if values:
+            found.append(_compared(label(of, groups), "µ", values, level, prompts=prompts))
     return _corrected(found)
 
 
@@ -86,18 +107,30 @@ def replicates(values: Mapping[Seeds, float]) -> Replicates:
     Runs that start from one behaviour policy are alike: where policies vary, the mean of each
     policy's runs is one replicate; else where rollouts vary, each set's; else each run's.
     """
+    units = _units(values)
+    means = [np.mean([values[seeds] for seeds in own]) for own in units]
+    return Replicates(np.array(means), _varied(values))
+
+
+def _units(values: Collection[Seeds]) -> list[list[Seeds]]:
+    """Gather runs that share the outermost thing that varies."""
     policies = {seeds.policy for seeds in values}
     rollouts = {seeds.sampling for seeds in values}
     unit = "policy" if len(policies) > 1 else "sampling" if len(rollouts) > 1 else "training"
-    members: dict[int, list[float]] = defaultdict(list)
-    for seeds, value in sorted(values.items()):
-        members[getattr(seeds, unit)].append(value)
-    varied = [
+    members: dict[int, list[Seeds]] = defaultdict(list)
+    for seeds in sorted(values):
+        members[getattr(seeds, unit)].append(seeds)
+    return list(members.values())
+
+
+def _varied(values: Collection[Seeds]) -> tuple[str, ...]:
+    policies = {seeds.policy for seeds in values}
+    rollouts = {seeds.sampling for seeds in values}
+    return (
         *(["behaviour policy"] if len(policies) > 1 else []),
         *(["rollouts"] if len(policies) > 1 or len(rollouts) > 1 else []),
         *(["data order"] if len({seeds.training for seeds in values}) > 1 else []),
-    ]
-    return Replicates(np.array([np.mean(own) for own in members.values()]), tuple(varied))
+    )
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -123,7 +156,7 @@ def between_pairs(
     """
     shared = [_differences(second, first) for first, second in pairs]
     found = [
-        _compared(name, name, values, level)
+        _compared(name, name, values, level, prompts={})
         for name, values in zip(names, shared, strict=True)
         if values
     ]
@@ -149,13 +182,49 @@ def _seeds(arm: Arm) -> Seeds:
     return Seeds(arm.policy_seed, arm.sampling_seed, arm.seed)
 
 
-def _compared(arm: str, against: str, values: Mapping[Seeds, float], level: float) -> Comparison:
+def _prompt_differences(of: Group, base: Group, right: ByPrompt) -> dict[Seeds, np.ndarray]:
+    own, other = ({_seeds(arm): right[arm.id] for arm in g.arms if arm.id in right}
+                  for g in (of, base))  # fmt: skip
+    return {
+        seeds: own[seeds] - other[seeds]
+        for seeds in own.keys() & other.keys()
+        if len(own[seeds]) == len(other[seeds])
+    }
+
+
+def _compared(
+    arm: str, against: str, values: Mapping[Seeds, float], level: float,
+    *, prompts: Mapping[Seeds, np.ndarray],
+) -> Comparison:  # fmt: skip
     values_N, varied = replicates(values)
     difference, pairs = float(values_N.mean()), len(values_N)
     if pairs < 2:
         return Comparison(arm, against, None, difference, pairs, None, None)
-    interval = between_runs(values_N, varied=varied, level=level)
-    return Comparison(arm, against, interval, difference, pairs, p_value(values_N), None)
+    values_NP = _crossable(values, prompts)
+    if values_NP is None:
+        interval = between_runs(values_N, varied=varied, level=level)
+    else:
+        interval = crossed(values_NP, varied=varied, level=level)
+    return Comparison(arm, against, interval, difference, pairs, p_of_interval(interval), None)
+
+
+def _crossable(
+    values: Mapping[Seeds, float], prompts: Mapping[Seeds, np.ndarray]
+) -> np.ndarray | None:
+    """Return replicates by prompt   (N, P), where runs and prompts are to be crossed; else None.
+
+    Whoever varied the policy or the rollouts asks for more than these runs, and is told of other
+    prompts too. That takes every run's answers to the same prompts.
+    """
+    is_varied = len({(seeds.policy, seeds.sampling) for seeds in values}) > 1
+    if not is_varied or not values.keys() <= prompts.keys():
+        return None
+    if len({len(prompts[seeds]) for seeds in values}) > 1:
+        return None
+    rows = [np.mean([prompts[seeds] for seeds in own], axis=0) for own in _units(values)]
+    values_NP = np.stack(rows)
+    judged_NP: np.ndarray = values_NP[:, ~np.isnan(values_NP).any(0)]
+    return judged_NP if judged_NP.shape[1] > 1 else None
 
 
 def _corrected(found: Sequence[Comparison]) -> list[Comparison]:

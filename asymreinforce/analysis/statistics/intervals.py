@@ -22,6 +22,8 @@ from asymreinforce.errors import InputError
 
 LEVEL = 0.95
 RESAMPLES = 10_000
+PROMPTS = "evaluation prompts"
+"""What varied under an interval that speaks of other prompts."""
 
 
 class Interval(NamedTuple):
@@ -82,7 +84,7 @@ def crossed(values_NP: np.ndarray, *, varied: tuple[str, ...], level: float = LE
     variance = of_runs + max(0.0, of_prompts - of_rest)
     spread = of_runs**2 / (runs - 1) + of_prompts**2 / (prompts - 1) + of_rest**2 / df_residual
     df = max(runs - 1.0, variance**2 / spread if spread else 0.0)
-    error, words = math.sqrt(variance), (*varied, "evaluation prompts")
+    error, words = math.sqrt(variance), (*varied, PROMPTS)
     return _student(mean, error, runs, df, "crossed runs and prompts", words, level)
 
 
@@ -103,7 +105,7 @@ def of_a_share(right_P: np.ndarray, *, samples: int, level: float = LEVEL) -> In
     scale = 1 + z**2 / effective
     middle = (p + z**2 / (2 * effective)) / scale
     half = z / scale * math.sqrt(p * (1 - p) / effective + z**2 / (4 * effective**2))
-    varied = ("evaluation prompts",)
+    varied = (PROMPTS,)
     return Interval(p, middle - half, middle + half, level, prompts, math.inf, "Wilson", varied)
 
 
@@ -121,23 +123,21 @@ def bootstrap(
     low, high = np.quantile(drawn @ distinct / prompts, [(1 - level) / 2, (1 + level) / 2])
     return Interval(
         float(values_P.mean()), float(low), float(high), level, prompts, math.inf,
-        "bootstrap over prompts", ("evaluation prompts",),
+        "bootstrap over prompts", (PROMPTS,),
     )  # fmt: skip
 
 
-def p_value(values_N: np.ndarray) -> float:
-    """Return the two-sided p of "the mean is 0" by the t of `between_runs`.
+def p_of_interval(interval: Interval) -> float:
+    """Return the two-sided p of "the mean is 0" by the t that the interval was made with.
 
-    Equal values are without spread: p is then 1 at 0 and 0 elsewhere.
+    Without spread, an interval has no width: p is then 1 at 0 and 0 elsewhere.
     """
     from scipy.special import stdtr
 
-    count = len(values_N)
-    error = float(np.std(values_N, ddof=1)) / math.sqrt(count)
-    mean = abs(float(np.mean(values_N)))
+    error = (interval.high - interval.low) / 2 / t_edge(interval.level, interval.df)
     if error == 0:
-        return float(mean == 0)
-    return float(2 * stdtr(count - 1, -mean / error))
+        return float(interval.estimate == 0)
+    return float(2 * stdtr(interval.df, -abs(interval.estimate) / error))
 
 
 def t_edge(level: float, df: float) -> float:

@@ -11,7 +11,7 @@ from asymreinforce.analysis.statistics.intervals import (
     bootstrap,
     crossed,
     of_a_share,
-    p_value,
+    p_of_interval,
 )
 from asymreinforce.analysis.statistics.simulated import World, simulate
 from asymreinforce.errors import InputError
@@ -104,7 +104,7 @@ def test_the_t_interval_by_hand() -> None:
     assert found.high - 2 == pytest.approx(4.30265 / 3**0.5, rel=1e-5)
     assert 2 - found.low == pytest.approx(found.high - 2)
     assert found.varied == ("data order",)
-    assert p_value(np.array([1.0, 2.0, 3.0])) == pytest.approx(0.0741799, rel=1e-5)
+    assert p_of_interval(over_runs(np.array([1.0, 2.0, 3.0]))) == pytest.approx(0.0741799, rel=1e-5)
 
 
 def test_one_run_is_an_error_that_says_what_to_add() -> None:
@@ -140,5 +140,5 @@ def test_a_bootstrap_is_a_function_of_its_seed() -> None:
 
 
 def test_equal_values_have_no_width_and_a_p_that_says_which_side() -> None:
-    assert p_value(np.zeros(3)) == 1.0
-    assert p_value(np.full(3, 0.5)) == 0.0
+    assert p_of_interval(over_runs(np.zeros(3))) == 1.0
+    assert p_of_interval(over_runs(np.full(3, 0.5))) == 0.0

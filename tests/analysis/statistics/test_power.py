@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from asymreinforce.analysis.statistics.intervals import p_value
+from asymreinforce.analysis.statistics.intervals import between_runs, p_of_interval
 from asymreinforce.analysis.statistics.power import power, seeds_needed, smallest_difference
 from asymreinforce.errors import InputError
 
@@ -16,7 +16,7 @@ def test_seeds_needed_are_those_of_cohens_tables(effect: float, needed: int) -> 
 
 def test_power_is_how_often_the_difference_is_found() -> None:
     values = np.random.default_rng(0).normal(0.05, 0.03, (4000, 5))
-    found = np.mean([p_value(row) < 0.05 for row in values])
+    found = np.mean([p_of_interval(between_runs(row, varied=())) < 0.05 for row in values])
     assert power(difference=0.05, deviation=0.03, seeds=5) == pytest.approx(found, abs=0.03)
 
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asymreinforce.analysis.diversity import coverage_crossing, diversity, seen_at_k
 from asymreinforce.config import RewardConfig
 from asymreinforce.data import contracts
 from asymreinforce.errors import InputError
+from asymreinforce.rewards.sums import Sums, seen_at_k, sums_of
 from asymreinforce.rewards.tally import pass_at_k
 
 REWARD = RewardConfig()
@@ -35,19 +35,23 @@ def evaluation(rows: list[tuple[str, str, float | None]], **columns: Any) -> pa.
     return contracts.table(contracts.EVALUATIONS, made | columns)
 
 
+def sums(table: pa.Table) -> Sums:
+    return sums_of(table, REWARD, where="here")
+
+
 A = [("a", "1", 1.0), ("a", "1", 1.0), ("a", "2", 0.0), ("a", "3", 0.0)]
 B = [("b", "7", 0.0), ("b", "7", 0.0), ("b", "7", 0.0), ("b", "7", 0.0)]
 
 
 def test_the_curves_are_means_over_every_subset_of_the_samples() -> None:
-    found = diversity(evaluation([*A, *B]), REWARD)
+    found = sums(evaluation([*A, *B]))
     for k in range(1, 5):
         subsets = list(itertools.combinations(A, k))
         right = np.mean([any(score for _, _, score in chosen) for chosen in subsets])
         distinct = np.mean([len({answer for _, answer, _ in chosen}) for chosen in subsets])
         assert found.pass_at_K[k - 1] == pytest.approx((right + 0) / 2)
         assert found.answers_at_K[k - 1] == pytest.approx((distinct + 1) / 2)
-    assert (found.prompts, found.samples) == (2, 4)
+    assert (len(found.kept_P), found.k) == (2, 4)
     assert found.completions_at_K == found.answers_at_K
 
 
@@ -59,29 +63,24 @@ def test_pass_at_k_is_that_of_the_binomials(sizes: tuple[int, int]) -> None:
 
 
 def test_entropy_is_the_mean_surprise_of_a_completion() -> None:
-    assert diversity(evaluation(A), REWARD).entropy == pytest.approx((1 + 2 + 3 + 4) / 4)
+    assert sums(evaluation(A)).entropy == pytest.approx((1 + 2 + 3 + 4) / 4)
     unknown = evaluation(A, logp=[None] * 4)
-    assert diversity(unknown, REWARD).entropy is None
+    assert sums(unknown).entropy is None
 
 
 def test_what_was_not_judged_is_left_out_and_shortens_the_curves() -> None:
-    found = diversity(evaluation([*A, *B[:2], ("b", "8", None)]), REWARD)
-    assert (found.samples, len(found.pass_at_K)) == (2, 2)
+    found = sums(evaluation([*A, *B[:2], ("b", "8", None)]))
+    assert (found.k, len(found.pass_at_K)) == (2, 2)
     assert found.answers_at_K[1] == pytest.approx((1 + 5 / 6 + 1) / 2)
 
 
 def test_a_completion_without_an_answer_adds_no_distinct_answer() -> None:
-    found = diversity(evaluation([("a", "", 0.0), ("a", "1", 1.0)]), REWARD)
+    found = sums(evaluation([("a", "", 0.0), ("a", "1", 1.0)]))
     assert found.answers_at_K == (0.5, 1.0)
     assert found.completions_at_K == (1.0, 2.0)
-    assert diversity(evaluation([("a", "", 0.0)]), REWARD).answers_at_K == (0.0,)
+    assert sums(evaluation([("a", "", 0.0)])).answers_at_K == (0.0,)
 
 
 def test_nothing_judged_is_an_error() -> None:
     with pytest.raises(InputError, match="no completion"):
-        diversity(evaluation([("a", "1", None)]), REWARD)
-
-
-def test_the_crossing_is_where_mu_covers_more() -> None:
-    assert coverage_crossing([0.3, 0.5, 0.7], [0.6, 0.62, 0.63]) == 3
-    assert coverage_crossing([0.3, 0.5], [0.6, 0.7]) is None
+        sums(evaluation([("a", "1", None)]))
