@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from asymreinforce.analysis.disagreements import Disagreements
-    from asymreinforce.data.store import Store
     from asymreinforce.experiment.inspection import Count, Group, Row, View
     from asymreinforce.experiment.stored import StoredSet
 
@@ -83,7 +82,9 @@ def run_inspect(
         left, right = (stored.all_verdicts(store) for store in (verdicts, other))
         print_disagreements(console, disagreements(left, right))
         return
-    console.print(_text(_heading(found_set, verdicts), style="dim"), soft_wrap=True)
+    by = f"verdicts of {stored.grader_of(verdicts)}" if verdicts else "not scored yet"
+    console.print(_text(f"rollouts {found_set.rollouts.hash} · {by}", style="dim"), soft_wrap=True)
+    console.print(_text(_choice(found_set), style="dim"))
     found = inspection.counts(found_set, verdicts, view, match=wanted.matches)
     if not counts_alone:
         groups = inspection.groups(found_set, verdicts, view, match=wanted.matches, limit=limit)
@@ -95,13 +96,10 @@ def run_inspect(
         console.print("no rollout matches")
 
 
-def _heading(found: "StoredSet", verdicts: "Store | None") -> str:
-    """Name the set, why it is this one, whose verdicts these are, and how to see another."""
-    from asymreinforce.experiment import stored
-
-    by = f"verdicts of {stored.grader_of(verdicts)}" if verdicts else "not scored yet"
+def _choice(found: "StoredSet") -> str:
+    """Say why it is this set, and how to see another."""
     others = f"; {found.others} more, --rollouts or --round chooses" if found.others else ""
-    return f"rollouts {found.rollouts.hash} ({found.chosen_as}{others}) · {by}"
+    return found.chosen_as + others
 
 
 def print_group(console: "Console", group: "Group", *, view: "View", characters: int) -> None:

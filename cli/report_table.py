@@ -47,7 +47,7 @@ def _power_table(report: "Report", points: float) -> "Table":
     from asymreinforce.analysis.results import seeds_for
     from asymreinforce.analysis.statistics.power import POWER
 
-    table = _table(f"seeds that show a difference of {points:g} points with power {POWER:g}")
+    table = _table(f"seeds for a difference of {points:g} points with power {POWER:g}")
     table.add_column("setting", overflow="fold", max_width=LONGEST_NAME, style="bold")
     for name in ("has", "sd between seeds, points", "needs"):
         table.add_column(name, justify="right")

@@ -133,10 +133,16 @@ def shortened(text: str) -> str:
     return text if len(text) <= LONGEST_LABEL else text[: LONGEST_LABEL - 1] + "…"
 
 
-def saved(figure: "Figure", *, name: str, title: str, caption: str) -> Drawing:
-    """Write a figure as SVG and PNG, without a date and with ids that depend on its content."""
+def saved(
+    figure: "Figure", *, name: str, title: str, caption: str, is_inline: bool = False
+) -> Drawing:
+    """Write a figure as SVG and PNG, without a date and with ids that depend on its content.
+
+    One that stands inside a page alone, and in no file, has no PNG.
+    """
     svg, png = io.BytesIO(), io.BytesIO()
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     figure.savefig(svg, format="svg", metadata=nothing)
-    figure.savefig(png, format="png", dpi=PNG_DPI, metadata={"Software": None})
+    if not is_inline:
+        figure.savefig(png, format="png", dpi=PNG_DPI, metadata={"Software": None})
     return Drawing(name, title, caption, svg.getvalue(), png.getvalue())

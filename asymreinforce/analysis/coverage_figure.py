@@ -38,6 +38,8 @@ def coverage_figure(
     if found.rollouts:
         _draw(axes, found.rollouts, BEHAVIOUR, dashes=DOTTED, width=1.6)
     last = max(found.k, len(own_K))
+    for end in ends if last > found.k else ():  # leads from where a line ends to its name
+        axes.plot((found.k, last), (end.y, end.y), color=end.colour, linewidth=0.6, alpha=0.35)
     _scale(axes, last)
     axes.set_xlabel("samples of a prompt, k", color=MUTED.light)
     canvas.label_ends(axes, ends)
@@ -47,7 +49,7 @@ def coverage_figure(
     )
     if found.rollouts:
         caption += f" Dotted: {found.rollouts.name}, in its own rollouts."
-    return canvas.saved(figure, name=NAME, title=TITLE, caption=caption)
+    return canvas.saved(figure, name=NAME, title=TITLE, caption=caption, is_inline=narrow)
 
 
 def _draw(

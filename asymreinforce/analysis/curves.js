@@ -231,12 +231,12 @@ function makeChart(figure, panel, data, hidden, focus) {
 }
 
 function frame(svg, { x, y, height, right }, low, high, last, symlog) {
-  const marks = symlog ? powers(low, high) : ticks(low, high, 5);
+  const marks = apart(symlog ? powers(low, high) : ticks(low, high, 5), y, 15);
   for (const mark of marks) {
     svg.append(element("line", { x1: 46, x2: right, y1: y(mark), y2: y(mark), class: "grid" }));
     svg.append(element("text", { x: 40, y: y(mark) + 4, class: "tick left" }, number(mark)));
   }
-  for (const mark of ticks(0, last, Math.max(2, Math.round(right / 90)))) {
+  for (const mark of apart(ticks(0, last, Math.max(2, Math.round(right / 90))), x, 34)) {
     svg.append(element("text", { x: x(mark), y: height - 20, class: "tick" }, number(mark)));
   }
   svg.append(element("text", { x: right, y: height - 4, class: "tick left" }, "training step"));
@@ -262,6 +262,16 @@ function ticks(low, high, count) {
     marks.push(Number((i * step).toPrecision(12)));
   }
   return marks;
+}
+
+// The marks whose labels do not touch: 0 first, then the farthest from it, then what fits between.
+function apart(marks, place, room) {
+  const shown = [];
+  const wanted = [...marks].sort((a, b) => (a && b ? Math.abs(b) - Math.abs(a) : a ? 1 : -1));
+  for (const mark of wanted) {
+    if (shown.every((other) => Math.abs(place(other) - place(mark)) >= room)) shown.push(mark);
+  }
+  return shown.sort((a, b) => a - b);
 }
 
 function powers(low, high) {

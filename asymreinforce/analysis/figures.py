@@ -36,7 +36,10 @@ def draw_all(
     *,
     coverage: Coverage | None = None,
 ) -> Drawn:
-    """Draw the phase transition and the coverage, where there are such, and the curves."""
+    """Draw the phase transition and the coverage, where there are such, and the curves.
+
+    A page that draws its own curves, and publishes no figures, passes none.
+    """
     import matplotlib
 
     of_groups = styles(groups)

@@ -1,5 +1,6 @@
 """Arms that differ only in their seeds, and what a series is on average over them."""
 
+import functools
 import itertools
 import json
 from collections import defaultdict
@@ -13,6 +14,13 @@ SEEDS = frozenset({"seed", "policy.seed", "sampling.seed"})
 NAMED_APART = frozenset({"baseline", "baseline_reference", "algorithm", "algorithm.name"})
 LONGEST_LINE = 300
 """Points that a drawn line has at most: a figure is about 500 pixels wide."""
+
+
+Others = tuple[tuple[str, str], ...]
+"""Further settings in which groups differ, by dotted name, as text."""
+
+Family = tuple[str, str, Others]
+"""Objective, reference and further settings."""
 
 
 class Group(NamedTuple):
@@ -29,7 +37,7 @@ class Group(NamedTuple):
     arms: tuple[Arm, ...]
 
     @property
-    def family(self) -> tuple[str, str, tuple[tuple[str, str], ...]]:
+    def family(self) -> Family:
         """What groups have in common whose only difference is the baseline."""
         return (self.algorithm, self.baseline_reference, self.others)
 
@@ -65,13 +73,39 @@ def group(experiment: Experiment) -> tuple[Group, ...]:
 
 def label(of: Group, among: Iterable[Group]) -> str:
     """Name a group as shortly as tells it from the others: "-0.1", or "positives only"."""
+    among = list(among)
     groups = [other for other in among if other.baseline is not None]
     parts = [] if of.baseline is None else [signed(of.baseline)]
     if of.baseline is None or len({other.algorithm for other in groups}) > 1:
         parts.insert(0, of.algorithm.replace("_", " "))
     if of.baseline is not None and len({other.baseline_reference for other in groups}) > 1:
         parts.append(of.baseline_reference.replace("_", " "))
-    return ", ".join([*parts, *(f"{key.split('.')[-1]}={value}" for key, value in of.others)])
+    return ", ".join([*parts, *told_apart(of.others, (other.others for other in among))])
+
+
+def told_apart(others: Others, among: Iterable[Others]) -> list[str]:
+    """Write the settings that tell a group from the others: ["refresh_every=25"].
+
+    A setting that another one implies, as each refresh interval may have steps of its own, says
+    nothing more and is left out.
+    """
+    keys = _telling(tuple(dict.fromkeys(among)))
+    return [f"{key.split('.')[-1]}={value}" for key, value in others if key in keys]
+
+
+@functools.lru_cache(maxsize=64)
+def _telling(among: tuple[Others, ...]) -> frozenset[str]:
+    rows = [dict(others) for others in among]
+    kept = sorted({key for row in rows for key in row})
+    for key in list(kept):
+        if any(_implies(other, key, rows) for other in kept if other != key):
+            kept.remove(key)
+    return frozenset(kept)
+
+
+def _implies(telling: str, implied: str, rows: list[dict[str, str]]) -> bool:
+    pairs = {(row.get(telling), row.get(implied)) for row in rows}
+    return len(pairs) == len({value for value, _ in pairs})
 
 
 def signed(value: float) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from asymreinforce.analysis import canvas
 from asymreinforce.analysis.canvas import Drawing, EndLabel
 from asymreinforce.analysis.colours import ABOVE_CRITICAL, BEHAVIOUR, INK, MUTED, SURFACE, Style
-from asymreinforce.analysis.groups import Group, label, mean, signed
+from asymreinforce.analysis.groups import Family, Group, label, mean, signed, told_apart
 from asymreinforce.analysis.records import Experiment
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def phase_transition(
     families = list(dict.fromkeys(of.family for of, _ in swept))
     names = [_level_name(of, groups) for of, _ in level]
     if len(families) > 1:
-        names += [_family_name(family) for family in families]
+        names += [_family_name(family, families) for family in families]
     width, height = NARROW if narrow else WIDE
     sheet_title = "Final accuracy, %" if narrow else f"{title}, %"
     figure, axes = canvas.blank(width=width, height=height, labels=names, title=sheet_title)
@@ -101,13 +101,15 @@ def phase_transition(
         + "; ".join(f"the dashed vertical line is at {critical.words}" for critical in criticals)
         + "."
     )
-    return canvas.saved(figure, name="phase-transition", title=title, caption=caption)
+    return canvas.saved(
+        figure, name="phase-transition", title=title, caption=caption, is_inline=narrow
+    )
 
 
 def _draw_families(
     axes: "Axes",
     swept: list[tuple[Group, Style]],
-    families: list[tuple[str, str, tuple[tuple[str, str], ...]]],
+    families: list[Family],
     *,
     width: float,
 ) -> list[EndLabel]:
@@ -130,7 +132,7 @@ def _draw_families(
                 marker=MARKERS[rank % len(MARKERS)], color=style.colour.light, linewidths=0,
             )  # fmt: skip
         if len(families) > 1:
-            ends.append(EndLabel(means[-1][1], _family_name(family), INK.light))
+            ends.append(EndLabel(means[-1][1], _family_name(family, families), INK.light))
     return ends
 
 
@@ -244,7 +246,7 @@ def _level_name(of: Group, groups: Sequence[Group]) -> str:
     return textwrap.fill(f"{label(of, groups)} {100 * mean(of.accuracies):.1f}", width=10)
 
 
-def _family_name(family: tuple[str, str, tuple[tuple[str, str], ...]]) -> str:
+def _family_name(family: Family, among: Sequence[Family]) -> str:
     algorithm, reference, others = family
-    settings = ", ".join(f"{key.split('.')[-1]}={value}" for key, value in others)
+    settings = ", ".join(told_apart(others, (of[-1] for of in among)))
     return settings or f"{algorithm}, {reference.replace('_', ' ')}"

@@ -67,7 +67,7 @@ def write_comparison(compared: Pair) -> Path:
     """Write the page that compares two experiments, into the directory of the first."""
     first, second = compared.experiments
     curves = read_curves(compared.merged, compared.groups)
-    drawings = draw_all(compared.merged, compared.groups, curves)
+    drawings = draw_all(compared.merged, compared.groups, [])
     samples = read_samples_of_two((first, group(first)), (second, group(second)))
     path = first.directory / f"report-and-{second.directory.resolve().name}.html"
     files.publish_bytes(path, render_comparison(compared, drawings, curves, samples).encode())

@@ -83,14 +83,14 @@ def test_the_page_renders_without_a_message_on_the_console(page: Path, tmp_path:
     document, messages = open_page(page, tmp_path)
     assert messages == []
     assert "<title>made-up: accuracy against baseline</title>" in document
-    assert document.count("<figure") == 10
-    assert document.count('<g class="line"') == 9 * 8
+    assert document.count("<figure") == 12
+    assert document.count('<g class="line"') == 10 * 8
 
 
 def test_the_page_of_two_experiments_renders_as_quietly(compared: Path, tmp_path: Path) -> None:
     document, messages = open_page(compared, tmp_path)
     assert messages == []
-    assert document.count('<g class="line"') == 9 * 4
+    assert document.count('<g class="line"') == 10 * 4
 
 
 def test_a_script_that_is_not_the_page_s_own_is_refused_by_its_policy(

@@ -73,3 +73,20 @@ def test_an_experiment_is_not_compared_with_itself(tmp_path: Path) -> None:
     make_experiment(tmp_path / "one", sweep([-0.3], seeds=[0]), metric_files=1)
     with pytest.raises(InputError, match="compared with itself"):
         read_pair(tmp_path / "one", tmp_path / "one" / ".." / "one")
+
+
+def test_samples_of_two_stand_side_by_side_and_hostile_text_stays_text(tmp_path: Path) -> None:
+    hostile = "</pre><script>document.title = 'owned'</script>\x1b[2J"
+    make_experiment(tmp_path / "one", sweep([-0.3, 0.1], seeds=[0]), text=hostile, metric_files=1)
+    make_experiment(tmp_path / "two", sweep([-0.2], seeds=[0]), text=hostile, metric_files=1)
+    page = write_comparison(read_pair(tmp_path / "one", tmp_path / "two")).read_text()
+    samples = page.split('<section id="samples">')[1].split("</section>")[0]
+    assert samples.count('<article class="prompt">') == 20
+    roles = ("behaviour policy µ of one", "best arm of one", "best arm of two",
+             "collapsed arm of one")  # fmt: skip
+    for role in roles:
+        assert samples.count(f"<dt>{role}</dt>") == 1
+        assert samples.count(f'<p class="role">{role}') == 20
+    assert f"asymrl samples {tmp_path}/two --arm" in samples
+    assert page.count("<script>document") == 0 and samples.count("&lt;script&gt;document") >= 80
+    assert "\x1b" not in page and r"\x1b[2J" in samples

@@ -23,8 +23,8 @@ from .made_up import (
 )
 
 FIGURES = {
-    "phase-transition", "accuracy", "train-accuracy", "pass-at-k", "entropy", "token-entropy",
-    "logp-correct", "logp-incorrect", "kl", "ess",
+    "phase-transition", "coverage", "accuracy", "train-accuracy", "pass-at-k", "distinct-answers",
+    "entropy", "token-entropy", "logp-correct", "logp-incorrect", "kl", "ess",
 }  # fmt: skip
 
 
@@ -84,7 +84,7 @@ def test_the_report_has_every_figure_as_svg_and_png(directory: Path, page: str) 
         assert (directory / "figures" / f"{name}.png").read_bytes()[:4] == b"\x89PNG"
         assert f'id="title-{name}"' in page
     drawn = [panel["name"] for panel in data_of(page)["panels"]]
-    assert {*drawn, "phase-transition"} == FIGURES
+    assert {*drawn, "phase-transition", "coverage"} == FIGURES
 
 
 def test_the_page_refers_to_nothing_outside_itself(page: str) -> None:

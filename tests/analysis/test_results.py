@@ -14,9 +14,10 @@ from asymreinforce.analysis.experiment import read_experiment
 from asymreinforce.analysis.groups import Group, group
 from asymreinforce.analysis.records import Experiment
 from asymreinforce.analysis.result_table import result_table
-from asymreinforce.analysis.results import Results, results, spread
+from asymreinforce.analysis.results import Results, results, seeds_for, spread
 from asymreinforce.analysis.setting import setting
 from asymreinforce.analysis.statistics.intervals import Interval, between_runs
+from asymreinforce.analysis.statistics.power import seeds_needed
 from asymreinforce.errors import InputError
 
 from .made_up import BEHAVIOUR, PROMPTS, SEEDS, STEPS, MadeUpArm, make_experiment, sweep
@@ -90,11 +91,26 @@ def test_the_power_line_names_seeds_by_the_spread_of_the_differences(found: Resu
     assert "These 3 find" in found.power
 
 
+def test_each_setting_is_told_the_seeds_that_a_difference_needs_by_its_own_spread(
+    found: Results,
+) -> None:
+    rows = {row.name: row for row in seeds_for(found, points=2)}
+    assert list(rows) == ["−0.3", "0", "+0.3"]
+    pairs = np.array([last(-0.3, seed) - last(0.0, seed) for seed in SEEDS])
+    assert rows["−0.3"].deviation == pytest.approx(pairs.std(ddof=1))
+    needed = seeds_needed(difference=0.02, deviation=float(pairs.std(ddof=1)))
+    assert rows["−0.3"].needed == str(needed)
+    with pytest.raises(InputError, match="above 0"):
+        seeds_for(found, points=0)
+
+
 def test_one_seed_has_a_difference_and_no_interval(tmp_path: Path) -> None:
     found = read_experiment(make_experiment(tmp_path, sweep(SWEPT, seeds=[0]), metric_files=1))
     rows = results(found, group(found)).rows
     assert rows[0].against and rows[0].against.interval is None
     assert rows[0].against.difference == pytest.approx(last(-0.3, 0) - last(0.0, 0))
+    with pytest.raises(InputError, match="two seeds or more"):
+        seeds_for(results(found, group(found)), points=2)
     table = result_table(results(found, group(found)), None)
     assert "one run: no interval" in [cell.under for cell in table.rows[0]]
 

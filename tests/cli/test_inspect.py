@@ -1,7 +1,10 @@
 """`asymrl inspect`: what it prints, and that text from models is never obeyed."""
 
+import json
+import os
 import re
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +160,36 @@ def test_generated_rollouts_in_blocks_are_shown_as_whole_groups(tmp_path: Path) 
     text = shown(tmp_path / "runs", "--limit", "1")
     assert rollouts.hash in text
     assert [row[0] for row in table_rows(text)] == ["0", "1", "2", "3"]
+
+
+def later_round(runs: Path, arm: str, start: int, rollouts: str) -> None:
+    """Write down a round of an arm, as training does."""
+    place = runs / "train" / arm / "rounds"
+    place.mkdir(parents=True, exist_ok=True)
+    record = {"round": 1, "start": start, "end": start + 2, "rollouts": rollouts}
+    (place / f"step-{start:06d}.json").write_text(json.dumps(record))
+
+
+def test_the_shared_set_is_shown_and_a_later_round_s_where_it_is_asked_for(tmp_path: Path) -> None:
+    shared, _ = made.scored_set(tmp_path / "a", prompts=3, samples=4)
+    later, _ = made.scored_set(tmp_path / "b", prompts=2, samples=4, policy="later")
+    runs = tmp_path / "runs"
+    for name in ("a", "b"):  # the later one is the newest
+        shutil.copytree(tmp_path / name, runs, dirs_exist_ok=True)
+    newest = time.time() + 10
+    os.utime(runs / "rollouts" / later.hash / "plan.json", (newest, newest))
+    later_round(runs, "aa11", 0, shared.hash)
+    later_round(runs, "aa11", 25, later.hash)
+    text = shown(runs, "--counts")
+    assert f"rollouts {shared.hash} · " in text
+    assert "\nshared by all arms; 1 more, --rollouts or --round chooses\n" in text
+    of_round = shown(runs, "--round", "25", "--counts")
+    assert f"rollouts {later.hash} · " in of_round and "round from step 25 of arm aa11" in of_round
+    assert f"rollouts {later.hash} · " in shown(runs, "--counts", "--rollouts", later.hash[:6])
+    refused(asymrl("inspect", str(runs), "--round", "7"), "no round began at step 7", "rounds: 25")
+    later_round(runs, "bb22", 25, later.hash)
+    refused(asymrl("inspect", str(runs), "--round", "25"), "2 arms have a round", "add --arm")
+    assert later.hash in shown(runs, "--round", "25", "--arm", "bb")
 
 
 def test_inspect_changes_nothing(made_once: Path) -> None:

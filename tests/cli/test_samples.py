@@ -2,15 +2,15 @@
 
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
 
 from asymreinforce.data import contracts
+from tests import made
 from tests.analysis.made_up import MadeUpArm, make_experiment, sweep
 from tests.cli.commands import asymrl, refused
-
-from .test_commands import COMMANDS
 
 WIDTH = 80
 
@@ -55,7 +55,7 @@ def test_what_is_not_there_is_one_message_that_names_what_is(directory: Path) ->
     refused(asymrl("samples", place, "--split", "validation"), "no evaluation on the split")
     refused(asymrl("report", place, "--against", "7"), "no evaluated arm is called '7'")
     refused(asymrl("report", place, place), "compared with itself")
-    refused(asymrl("report", place, place, "--against", "0"), "leave it out with two")
+    refused(asymrl("report", place, place, "--against", "0"), "leave them out with two")
 
 
 def test_hostile_texts_reach_no_terminal(tmp_path: Path) -> None:
@@ -94,25 +94,37 @@ def test_two_experiments_are_printed_with_their_differences_in_80_columns(
     assert (other / "report-and-made-up.html").exists()
 
 
+def test_coverage_and_the_seeds_that_a_difference_needs_are_printed(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(WIDTH))
+    outcome = asymrl("report", str(directory), "--power", "2")
+    assert outcome.code == 0
+    assert max(map(len, outcome.out.splitlines())) <= WIDTH
+    assert "a difference of 2 points with power 0.8" in " ".join(outcome.out.split())
+    covered = outcome.out[outcome.out.index("coverage at the last step") :]
+    # setting, runs, pass@1, pass@2, distinct answers, distinct completions; no entropy was stored
+    assert re.search(r"^ µ +1 +\d\d\.\d +\d\d\.\d +1\.\d\d +1\.\d\d +—", covered, re.MULTILINE)
+    assert re.search(r"^ −0\.3 +3 +9\d\.\d ", covered, re.MULTILINE)
+    assert "The evaluation drew 2 samples of a prompt, so k ends at 2" in " ".join(covered.split())
+    refused(asymrl("report", str(directory), "--power", "0"), "above 0")
+    refused(asymrl("report", str(directory), str(directory), "--power", "2"), "of one experiment")
+
+
 def test_every_command_on_the_page_runs(directory: Path) -> None:
-    """Commands of the page, pasted: each exits with 0, apart from those that need rollouts."""
+    """Commands of the page, pasted: each exits with 0."""
+    made.scored_set(directory / "set", prompts=3, samples=4)
+    for part in ("rollouts", "verdicts"):
+        shutil.copytree(directory / "set" / part, directory / part, dirs_exist_ok=True)
     asymrl("report", str(directory))
     page = (directory / "report.html").read_text()
     commands = set(re.findall(r'data-command="([^"]+)"', page))
     assert len(commands) > 9
-    tried = 0
+    tried = {"samples": 0, "inspect": 0}
     for command in sorted(commands):
         program, name, *arguments = shlex.split(command.replace("&#39;", "'"))
-        assert program == "asymrl" and name in {"samples", "inspect"}
-        if name == "samples" and "300" in arguments and tried < 5:
-            tried += 1
+        assert program == "asymrl" and name in tried
+        if (name == "inspect" or "300" in arguments) and tried[name] < 3:
+            tried[name] += 1
             assert asymrl(name, *arguments).code == 0, command
-    assert tried == 5
-
-
-@pytest.mark.skipif("inspect" not in COMMANDS, reason="this version has no 'asymrl inspect'")
-def test_the_page_s_inspect_commands_name_real_options(directory: Path) -> None:
-    page = (directory / "report.html").read_text()
-    found = next(c for c in re.findall(r'data-command="([^"]+)"', page) if " inspect " in c)
-    # the made-up experiment holds no rollouts, so that the command gets as far as asking for them
-    refused(asymrl(*shlex.split(found)[1:]), "holds no rollouts")
+    assert tried == {"samples": 3, "inspect": 3}

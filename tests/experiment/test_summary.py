@@ -200,6 +200,7 @@ def test_another_reward_scale_reads_the_rows_again(tmp_path: Path) -> None:
     store = published(tmp_path, REWARD)
     lenient = REWARD.model_copy(update={"truncated": "as_judged"})
     assert read_sums(store, "e.parquet", lenient).right_P.tolist() == [1, 1]
+    (tmp_path / "older").mkdir()
     other = published(tmp_path / "older", REWARD, with_sums=False)
     assert read_sums(other, "e.parquet", REWARD).right_P.tolist() == [1, 0]
 

@@ -62,7 +62,7 @@ def test_a_sweep_is_a_group_with_its_summary_figures_and_page_as_one_more_run(
     for words in (b"small summary", b"summary", b"figures/phase-transition", b"report"):
         assert words in found
     media = {path.name for path in record.parent.rglob("*.*") if "media" in path.parts}
-    assert sum(name.endswith(".png") for name in media) == 10
+    assert sum(name.endswith(".png") for name in media) == 12
     assert sum(name.startswith("summary") and name.endswith(".json") for name in media) == 1
     assert sum(name.endswith(".html") for name in media) == 1
     table = next(record.parent.rglob("summary*.json")).read_text()

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from asymreinforce.analysis.experiment import read_experiment
@@ -14,6 +15,7 @@ from asymreinforce.analysis.statistics.comparison import (
     holm,
     replicates,
 )
+from asymreinforce.analysis.statistics.intervals import crossed, p_of_interval
 from asymreinforce.errors import InputError
 from tests.analysis.made_up import BEHAVIOUR, make_experiment, sweep
 
@@ -86,3 +88,55 @@ def test_holm_of_one_changes_nothing_and_nothing_exceeds_1() -> None:
     assert holm([0.2]) == [0.2]
     assert holm([0.6, 0.7, 0.9]) == [1.0, 1.0, 1.0]
     assert holm([]) == []
+
+
+def of_policies(directory: Path) -> tuple[Group, ...]:
+    """Groups whose seeds 0, 1, 2 started from a behaviour policy each."""
+    return tuple(
+        of._replace(arms=tuple(arm._replace(policy_seed=arm.seed) for arm in of.arms))
+        for of in groups_of(directory, (-0.3, 0.1))
+    )
+
+
+def answers(groups: tuple[Group, ...]) -> dict[str, np.ndarray]:
+    generator = np.random.default_rng(0)
+    return {arm.id: generator.random(40) for of in groups for arm in of.arms}
+
+
+def test_where_policies_vary_runs_are_crossed_with_the_prompts_that_they_answered(
+    tmp_path: Path,
+) -> None:
+    groups = of_policies(tmp_path)
+    right = answers(groups)
+    (found,) = between_groups(groups, against=groups[0], right=right)
+    values_NP = np.stack(
+        [right[own.id] - right[base.id] for own, base in zip(groups[1].arms, groups[0].arms,
+                                                             strict=True)]
+    )  # fmt: skip
+    varied = ("behaviour policy", "rollouts", "data order")
+    assert found.interval
+    assert found.interval[:3] == pytest.approx(crossed(values_NP, varied=varied)[:3])
+    assert found.interval.varied == (*varied, "evaluation prompts")
+    assert found.p == pytest.approx(p_of_interval(found.interval))
+
+
+def test_runs_are_not_crossed_where_data_order_alone_varies_or_answers_are_missing(
+    tmp_path: Path,
+) -> None:
+    groups = groups_of(tmp_path / "order", (-0.3, 0.1))
+    (found,) = between_groups(groups, against=groups[0], right=answers(groups))
+    assert found.interval and found.interval.method == "t over runs"
+    policies = of_policies(tmp_path / "policies")
+    right = answers(policies)
+    del right[policies[1].arms[0].id]
+    (found,) = between_groups(policies, against=policies[0], right=right)
+    assert found.interval and found.interval.method == "t over runs"
+
+
+def test_a_prompt_that_a_run_was_not_judged_on_is_left_out_of_the_crossing(tmp_path: Path) -> None:
+    groups = of_policies(tmp_path)
+    gains = answers(groups)
+    gains[groups[0].arms[0].id][:3] = np.nan
+    found = against_behaviour(groups, gains=gains)[0]
+    values_NP = np.stack([gains[arm.id][3:] for arm in groups[0].arms])
+    assert found.interval and found.interval.estimate == pytest.approx(values_NP.mean())
