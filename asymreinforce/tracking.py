@@ -80,7 +80,7 @@ def _start(config: ExperimentConfig, *, id_: str, name: str, kind: str) -> "wand
         id=id_,
         resume="allow",
         mode=config.tracker.mode,
-        dir=str(files.make_directory(config.directory / "wandb")),
+        dir=str(files.make_directory(config.directory)),  # wandb makes its own folder in there
         config=config.model_dump(mode="json"),
         settings=wandb.Settings(console="off", silent=True),
     )

@@ -90,16 +90,18 @@ def _arm(
     arm = Arm(store, config)
     for split, evaluations in stores.items():
         named: Split = "train" if split == "train" else "held_out"
-        for step in STEPS:
+        for step in STEPS:  # the first arm's step 0 is mu, which all share
             shard = f"{store.hash}-{step}.parquet" if step else "mu.parquet"
-            if not (evaluations.directory / shard).exists():
+            if not evaluations.receipt(shard):
                 rows = _evaluation(config, step, ids[split], size.samples)
                 publish_evaluation(evaluations, shard, rows, config)
             yield Evaluated(arm, named, step, evaluations, shard, config, Path())
 
 
 def publish(store: Store, name: str, contract: contracts.Contract, columns: dict[str, Any]) -> None:
-    """Publish rows of a contract as a shard of a store."""
+    """Publish rows of a contract as a shard of a store, unless an earlier run did."""
+    if store.receipt(name):
+        return
     rows: pa.Table = contracts.table(contract, columns)
 
     def write(path: Path) -> None:
@@ -210,7 +212,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     for name, default in (("settings", 100), ("seeds", 3), ("prompts", 400), ("samples", 2)):
         parser.add_argument(f"--{name}", type=int, default=default)
-    parser.add_argument("--keep", type=Path, help="make it here, and leave it")
+    parser.add_argument("--keep", type=Path, help="make it here, and use it again the next time")
     wanted = vars(parser.parse_args())
     keep = wanted.pop("keep")
     size = Size(**wanted)

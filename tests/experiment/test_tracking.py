@@ -1,6 +1,7 @@
 """Metrics are always in local files; wandb mirrors them where it is asked to."""
 
 import json
+import struct
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,32 @@ from asymreinforce.tracking import track_report, tracker
 from tests import made
 from tests.analysis.made_up import make_experiment, sweep
 from tests.cli.commands import Outcome, only, tiny
+
+
+def run_of(record: Path) -> tuple[str, str]:
+    """The group and the kind of a run, as wandb itself wrote them into its transaction log.
+
+    After seven bytes it is a log of LevelDB: blocks of 32 KiB of records, each with its checksum,
+    its length and whether it is whole (1) or the first, middle or last part (2, 3, 4).
+    """
+    from wandb.proto import wandb_internal_pb2
+
+    content, place, whole = record.read_bytes(), 7, b""
+    while place + 7 <= len(content):
+        left = 32768 - place % 32768
+        if left < 7:
+            place += left
+            continue
+        _, length, part = struct.unpack("<IHB", content[place : place + 7])
+        whole += content[place + 7 : place + 7 + length]
+        place += 7 + length
+        if part in (1, 4):
+            found = wandb_internal_pb2.Record()
+            found.ParseFromString(whole)
+            whole = b""
+            if found.WhichOneof("record_type") == "run":
+                return found.run.run_group, found.run.job_type
+    raise AssertionError(f"{record}: holds no run")
 
 
 def test_nothing_but_local_files_by_default(tmp_path: Path) -> None:
@@ -40,6 +67,7 @@ def test_wandb_offline_writes_below_the_experiment(
     assert outcome.code == 0, outcome.err
     (record,) = (swept / "cups/wandb").rglob("*.wandb")
     assert record.stat().st_size > 1000
+    assert run_of(record) == ("cups", "arm")
     assert b"validation_accuracy" in record.read_bytes()
     again = tiny("train", swept, "seed=7", "tracker=none")
     assert "complete" in again.err  # a tracker changes nothing about an arm
@@ -58,6 +86,7 @@ def test_a_sweep_is_a_group_with_its_summary_figures_and_page_as_one_more_run(
     config = made.config(tmp_path / "runs", policy="embedded", **tracked)
     track_report(config)
     (record,) = (directory / "wandb").rglob("*.wandb")
+    assert run_of(record) == ("small", "summary")
     found = record.read_bytes()
     for words in (b"small summary", b"summary", b"figures/phase-transition", b"report"):
         assert words in found
