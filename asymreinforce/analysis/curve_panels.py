@@ -162,9 +162,12 @@ def _draw(
     with_bands = len(groups) <= MOST_BANDS
     for of, style, name, found in zip(groups, styles, names, curves.bands, strict=True):
         if found.steps:
-            has_band = with_bands and len(of.arms) > 1
-            _draw_band(axes, found, style, has_band=has_band, scale=panel.scale)
+            if with_bands or len(found.steps) == 1:
+                has_band = with_bands and len(of.arms) > 1
+                _draw_band(axes, found, style, has_band=has_band, scale=panel.scale)
             ends.append(EndLabel(panel.scale * found.mean[-1], name, style.colour.light))
+    if not with_bands:
+        _draw_lines(axes, list(zip(curves.bands, styles, strict=True)), scale=panel.scale)
     if panel.name == "accuracy" and experiment.behaviour_accuracy is not None:
         axes.axhline(100 * experiment.behaviour_accuracy, color=BEHAVIOUR.light, linewidth=1.1)
     _scale_axes(axes, curves)
@@ -184,6 +187,23 @@ def _draw_band(axes: "Axes", found: Band, style: Style, *, has_band: bool, scale
         found.steps, [scale * value for value in found.mean], color=colour,
         linewidth=style.width, linestyle=line, marker="o" if len(found.steps) == 1 else None,
     )  # fmt: skip
+
+
+def _draw_lines(axes: "Axes", lines: Sequence[tuple[Band, Style]], *, scale: float) -> None:
+    """Draw the means of many groups at once: matplotlib's cost is by the artist, not the point."""
+    from matplotlib.collections import LineCollection
+
+    drawn = [(found, style) for found, style in lines if len(found.steps) > 1]
+    axes.add_collection(
+        LineCollection(
+            [[(step, scale * value) for step, value in zip(found.steps, found.mean, strict=True)]
+             for found, _ in drawn],
+            colors=[style.colour.light for _, style in drawn],
+            linewidths=[style.width for _, style in drawn],
+            linestyles=[(0, style.dashes) if style.dashes else "-" for _, style in drawn],
+        )
+    )  # fmt: skip
+    axes.autoscale_view()
 
 
 def _scale_axes(axes: "Axes", curves: Curves) -> None:

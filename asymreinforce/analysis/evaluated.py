@@ -53,10 +53,10 @@ def read_ends(experiment: Experiment) -> dict[str, Ends]:
     Each evaluation is read once, and from its receipt where that has its sums. Raises `InputError`
     where one is damaged, or no completion of it could be judged.
     """
-    read = _Reader(experiment.directory)
+    read, split = _Reader(experiment.directory), experiment.split
     found = {}
     for arm in experiment.arms:
-        reported = sorted(c for c in arm.checkpoints if c.split == experiment.split)
+        reported = sorted(c for c in arm.checkpoints if c.split == split)
         if not reported:
             continue
         first, last = reported[0], reported[-1]

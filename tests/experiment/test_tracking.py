@@ -2,7 +2,9 @@
 
 import json
 import struct
+import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,16 +15,20 @@ from tests import made
 from tests.analysis.made_up import make_experiment, sweep
 from tests.cli.commands import Outcome, only, tiny
 
+if TYPE_CHECKING:
+    from wandb.proto.wandb_internal_pb2 import Record
 
-def run_of(record: Path) -> tuple[str, str]:
-    """The group and the kind of a run, as wandb itself wrote them into its transaction log.
+
+def records_of(log: Path) -> "dict[str, Record]":
+    """The last record of each type in wandb's transaction log, by name of the type.
 
     After seven bytes it is a log of LevelDB: blocks of 32 KiB of records, each with its checksum,
     its length and whether it is whole (1) or the first, middle or last part (2, 3, 4).
     """
-    from wandb.proto import wandb_internal_pb2
+    from wandb.proto.wandb_internal_pb2 import Record
 
-    content, place, whole = record.read_bytes(), 7, b""
+    content, place, whole = log.read_bytes(), 7, b""
+    found: dict[str, Record] = {}
     while place + 7 <= len(content):
         left = 32768 - place % 32768
         if left < 7:
@@ -32,12 +38,19 @@ def run_of(record: Path) -> tuple[str, str]:
         whole += content[place + 7 : place + 7 + length]
         place += 7 + length
         if part in (1, 4):
-            found = wandb_internal_pb2.Record()
-            found.ParseFromString(whole)
+            record = Record()
+            record.ParseFromString(whole)
+            found[str(record.WhichOneof("record_type"))] = record
             whole = b""
-            if found.WhichOneof("record_type") == "run":
-                return found.run.run_group, found.run.job_type
-    raise AssertionError(f"{record}: holds no run")
+    return found
+
+
+def run_of(log: Path) -> tuple[str, str]:
+    """The group and the kind of a run; wandb's own process writes the end a moment later."""
+    until = time.monotonic() + 60
+    while "exit" not in (found := records_of(log)) and time.monotonic() < until:
+        time.sleep(0.1)
+    return found["run"].run.run_group, found["run"].run.job_type
 
 
 def test_nothing_but_local_files_by_default(tmp_path: Path) -> None:
