@@ -1,0 +1,50 @@
+"""Draw the counterpart of each figure of the paper, and the phase diagrams, from finished runs.
+
+    .venv/bin/python scripts/paper_figures.py                # runs/paper/index.html and its figures
+    .venv/bin/python scripts/paper_figures.py --docs docs    # and the pages of docs/ about them
+
+Reads `cups` (make results), `bandit` (asymrl bandit), `refresh` (make refresh) and `phase-diagrams`
+(make phase-diagrams) below a directory of runs; what is not there is named with its command.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from asymreinforce.analysis.paper.markdown import write_docs
+from asymreinforce.analysis.paper.page import write_page
+from asymreinforce.analysis.paper.sections import read_runs
+from asymreinforce.errors import AsymreinforceError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="where the runs lie")
+    for name, words in (
+        ("sweep", "the sweep over baselines, RUNS/cups by default"),
+        ("bandit", "theory benches, RUNS/bandit"),
+        ("refresh", "the sweep over refresh intervals, RUNS/refresh"),
+        ("diagrams", "the sweeps of the phase diagrams, RUNS/phase-diagrams"),
+        ("out", "where page and figures go, RUNS/paper"),
+        ("docs", "a directory with paper-figures.md and phase-diagrams.md to fill"),
+    ):
+        parser.add_argument(f"--{name}", type=Path, help=words)
+    options = parser.parse_args(arguments)
+    try:
+        runs = read_runs(
+            sweep=options.sweep or options.runs / "cups",
+            bandit=options.bandit or options.runs / "bandit",
+            refresh=options.refresh or options.runs / "refresh",
+            diagrams=options.diagrams or options.runs / "phase-diagrams",
+        )
+        print(f"figures: {write_page(runs, options.out or options.runs / 'paper')}")
+        if options.docs:
+            write_docs(runs, options.docs)
+    except AsymreinforceError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
