@@ -13,7 +13,7 @@ from pathlib import Path
 
 from asymreinforce.analysis.paper.markdown import write_docs
 from asymreinforce.analysis.paper.page import write_page
-from asymreinforce.analysis.paper.sections import read_runs
+from asymreinforce.analysis.paper.sections import draw, read_runs
 from asymreinforce.errors import AsymreinforceError
 
 
@@ -37,9 +37,10 @@ def main(arguments: list[str] | None = None) -> int:
             refresh=options.refresh or options.runs / "refresh",
             diagrams=options.diagrams or options.runs / "phase-diagrams",
         )
-        print(f"figures: {write_page(runs, options.out or options.runs / 'paper')}")
+        drawn = draw(runs)
+        print(f"figures: {write_page(drawn, options.out or options.runs / 'paper')}")
         if options.docs:
-            write_docs(runs, options.docs)
+            write_docs(drawn, options.docs)
     except AsymreinforceError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

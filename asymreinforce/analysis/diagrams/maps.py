@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from asymreinforce.analysis import canvas
 from asymreinforce.analysis.bandit_axes import name_axes, panels
 from asymreinforce.analysis.canvas import Drawing
-from asymreinforce.analysis.colours import ON_DARK_CELL, ON_LIGHT_CELL
+from asymreinforce.analysis.colours import INK, ON_DARK_CELL, ON_LIGHT_CELL
 from asymreinforce.analysis.diagrams.cells import Cell, Diagram, Row
 from asymreinforce.analysis.groups import signed
 
@@ -40,13 +40,16 @@ def _drawn(diagram: Diagram) -> Drawing:
     left = 0.5 + ROW_LABEL * max(len(line) for text in labels for line in text.splitlines())
     columns, rows = len(diagram.baselines), len(diagram.rows)
     inside = max(LEAST_WIDTH, CELL_WIDTH * columns)
-    width, height = left + inside + 0.2, CELL_HEIGHT * rows + 1.1
+    width, height = left + inside + 0.2, CELL_HEIGHT * rows + 1.0
     title = f"{diagram.axis.title}: final accuracy, %"
     figure, (axes,) = panels([title], columns=1, width=width, right=0)
     assert isinstance(figure, Figure)
     figure.set_size_inches(width, height)
     axes.set_position((left / width, 0.6 / height, inside / width, CELL_HEIGHT * rows / height))
-    axes.set_title(title, loc="left", x=-(left - 0.1) / inside)
+    axes.set_title(
+        title, loc="left", x=-(left - 0.1) / inside, color=INK.light, fontsize=10.5,
+        fontweight="bold",
+    )  # fmt: skip
     _cells(axes, diagram)
     _edges(axes, diagram)
     axes.set_xticks(range(columns), [signed(value) for value in diagram.baselines])

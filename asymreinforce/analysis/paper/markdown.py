@@ -10,14 +10,7 @@ from asymreinforce.analysis.bandit_page import MARKS
 from asymreinforce.analysis.bandit_words import Finding
 from asymreinforce.analysis.canvas import Drawing
 from asymreinforce.analysis.diagrams.words import table
-from asymreinforce.analysis.paper.page import drawings_of
-from asymreinforce.analysis.paper.sections import (
-    DiagramSection,
-    Runs,
-    Section,
-    diagram_sections,
-    sections,
-)
+from asymreinforce.analysis.paper.sections import DiagramSection, Drawn, Section
 from asymreinforce.data import files
 from asymreinforce.errors import InputError
 
@@ -25,24 +18,20 @@ BEGIN, END = "<!-- made of data: begin -->", "<!-- made of data: end -->"
 FIGURE_PAGE, DIAGRAM_PAGE, FIGURES = "paper-figures.md", "phase-diagrams.md", "figures"
 
 
-def write_docs(runs: Runs, directory: Path) -> None:
+def write_docs(drawn: Drawn, directory: Path) -> None:
     """Fill the marked blocks of both pages, and write their figures as SVG beside them.
 
-    Raises `InputError` where a page, or the marks in it, are absent, or nothing was run.
+    Raises `InputError` where a page, or the marks in it, are absent.
     """
-    found, beyond = sections(runs), diagram_sections(runs)
-    drawings = drawings_of(found, beyond)
-    if not drawings:
-        raise InputError("no run to draw a figure from; run 'make figures' first")
     pages = {
-        directory / FIGURE_PAGE: "\n".join(_section(section) for section in found),
-        directory / DIAGRAM_PAGE: "\n".join(_diagram(section) for section in beyond),
+        directory / FIGURE_PAGE: "\n".join(map(_section, drawn.sections)),
+        directory / DIAGRAM_PAGE: "\n".join(map(_diagram, drawn.diagrams)),
     }
     filled = {path: _filled(path, block) for path, block in pages.items()}
     for path, text in filled.items():
         files.publish_bytes(path, text.encode())
     place = files.make_directory(directory / FIGURES)
-    for drawing in drawings:
+    for drawing in drawn.drawings:
         files.publish_bytes(place / f"{drawing.name}.svg", drawing.svg)
 
 

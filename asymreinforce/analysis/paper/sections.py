@@ -19,6 +19,7 @@ from asymreinforce.analysis.groups import Group, group
 from asymreinforce.analysis.paper.figures import FIGURES, OfBench, OfSweep, PaperFigure
 from asymreinforce.analysis.records import Experiment
 from asymreinforce.analysis.setting import setting
+from asymreinforce.errors import InputError
 
 FACTS = ("Arms", "Task", "Behaviour policy µ", "Rollouts", "Optimizer", "Evaluation")
 """Lines of an experiment's setting that stand beside the paper's."""
@@ -52,6 +53,21 @@ class DiagramSection(NamedTuple):
     findings: tuple[Finding, ...]
 
 
+class Drawn(NamedTuple):
+    """Everything that was drawn: once, for the page and for the docs."""
+
+    sections: tuple[Section, ...]
+    diagrams: tuple[DiagramSection, ...]
+
+    @property
+    def drawings(self) -> list[Drawing]:
+        """Every drawing, in the order of the page."""
+        return [
+            *(drawing for section in self.sections for drawing in section.drawings),
+            *(section.drawing for section in self.diagrams),
+        ]
+
+
 def read_runs(*, sweep: Path, bandit: Path, refresh: Path, diagrams: Path) -> Runs:
     """Read the run directories that are there.
 
@@ -70,14 +86,23 @@ def read_runs(*, sweep: Path, bandit: Path, refresh: Path, diagrams: Path) -> Ru
     )
 
 
-def sections(runs: Runs) -> list[Section]:
-    """Draw the counterpart of each figure, in the paper's order, and say what agrees."""
+def draw(runs: Runs) -> Drawn:
+    """Draw the counterpart of each figure, in the paper's order, and each phase diagram.
+
+    Raises `InputError` where there is nothing to draw.
+    """
     groups = group(runs.sweep) if runs.sweep else ()
-    return [_section(figure, runs, groups) for figure in FIGURES]
+    drawn = Drawn(
+        tuple(_section(figure, runs, groups) for figure in FIGURES), tuple(_diagrams(runs))
+    )
+    if not drawn.drawings:
+        raise InputError(
+            "no run to draw a figure from; 'make figures' runs what the figures are made of"
+        )
+    return drawn
 
 
-def diagram_sections(runs: Runs) -> list[DiagramSection]:
-    """Draw each phase diagram for which there are arms."""
+def _diagrams(runs: Runs) -> list[DiagramSection]:
     found = []
     for axis in AXES:
         experiment = runs.refresh if axis is REFRESH else runs.diagrams
