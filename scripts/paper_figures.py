@@ -13,7 +13,7 @@ from pathlib import Path
 
 from asymreinforce.analysis.paper.markdown import write_docs
 from asymreinforce.analysis.paper.page import write_page
-from asymreinforce.analysis.paper.sections import draw, read_runs
+from asymreinforce.analysis.paper.sections import WAYS, draw, read_runs
 from asymreinforce.errors import AsymreinforceError
 
 
@@ -29,13 +29,22 @@ def main(arguments: list[str] | None = None) -> int:
         ("docs", "a directory with paper-figures.md and phase-diagrams.md to fill"),
     ):
         parser.add_argument(f"--{name}", type=Path, help=words)
+    parser.add_argument(
+        "--no-ways", dest="measure_ways", action="store_false",
+        help="leave run directories as they are: no ways.parquet is written into them",
+    )  # fmt: skip
     options = parser.parse_args(arguments)
     try:
+        sweep = options.sweep or options.runs / "cups"
+        diagrams = options.diagrams or options.runs / "phase-diagrams"
+        if options.measure_ways:
+            for directory in (sweep, diagrams):
+                bring_ways(directory)
         runs = read_runs(
-            sweep=options.sweep or options.runs / "cups",
+            sweep=sweep,
             bandit=options.bandit or options.runs / "bandit",
             refresh=options.refresh or options.runs / "refresh",
-            diagrams=options.diagrams or options.runs / "phase-diagrams",
+            diagrams=diagrams,
         )
         drawn = draw(runs)
         print(f"figures: {write_page(drawn, options.out or options.runs / 'paper')}")
@@ -45,6 +54,17 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def bring_ways(directory: Path) -> None:
+    """Measure the ways of answering of a finished sweep, where that is not done since it ended."""
+    summary, ways = directory / "summary.parquet", directory / WAYS
+    if not summary.is_file():
+        return
+    if not ways.is_file() or ways.stat().st_mtime < summary.stat().st_mtime:
+        from asymreinforce.experiment.ways import measure_ways
+
+        measure_ways(directory)
 
 
 if __name__ == "__main__":

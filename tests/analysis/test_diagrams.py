@@ -104,7 +104,13 @@ def test_another_behaviour_policy_is_named_with_its_accuracy() -> None:
         for share, accuracy in ((0.1, 0.25), (0.4, 0.55))
     ]
     found = gathered(arms, BEHAVIOUR)
-    assert [row_label(row, found) for row in found.rows] == ["0.1\nµ 25%", "0.4\nµ 55%"]
+    assert [row_label(row, found) for row in found.rows] == ["0.1\nµ right 25%", "0.4\nµ right 55%"]
+    known = diagram(
+        Experiment(Path("x"), "x", tuple(arms), {}), BEHAVIOUR, worked={arms[0].id: 0.08}
+    )
+    assert known
+    assert [row.behaviour_worked for row in known.rows] == [0.08, None]
+    assert row_label(known.rows[0], known) == "0.1\nµ right 25%\nworks 8%"
 
 
 def test_sentences_say_where_each_row_ends_and_with_how_many_seeds() -> None:

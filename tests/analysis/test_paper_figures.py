@@ -1,14 +1,14 @@
 """Each figure of the paper has a counterpart, and what is said of it is what the data say."""
 
+import importlib
 import re
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from asymreinforce.analysis.bandit_ways import Outcome as WaysOutcome
 from asymreinforce.analysis.bandit_words import AGREES, DIFFERS
 from asymreinforce.analysis.groups import group
 from asymreinforce.analysis.paper import claims
@@ -16,13 +16,14 @@ from asymreinforce.analysis.paper.arms import step_of_fall, swept
 from asymreinforce.analysis.paper.figures import FIGURES
 from asymreinforce.analysis.paper.markdown import BEGIN, END, write_docs
 from asymreinforce.analysis.paper.page import write_page
+from asymreinforce.analysis.paper.prediction import prediction_findings
 from asymreinforce.analysis.paper.sections import Drawn, Runs, draw, read_runs
 from asymreinforce.analysis.records import Arm, Checkpoint, Experiment, Outcome
 from asymreinforce.bandit.config import parse
 from asymreinforce.bandit.run import run_bandit
 from asymreinforce.errors import InputError
 
-from .made_up import SEEDS, MadeUpArm, make_experiment, sweep
+from .made_up import MadeUpArm, make_experiment, sweep
 
 ROOT = Path(__file__).parents[2]
 BENCHES: dict[str, dict[str, Any]] = {
@@ -44,8 +45,9 @@ Course = Mapping[int, float]
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory of runs with a made-up sweep, GRPO beside it, and two small benches."""
     root = tmp_path_factory.mktemp("runs")
-    rivals = [MadeUpArm(0.0, seed, algorithm="grpo") for seed in SEEDS]
-    make_experiment(root / "cups", sweep() + rivals, metric_files=1)
+    rivals = [MadeUpArm(0.0, seed, algorithm="grpo") for seed in (0, 1)]
+    arms = sweep([-0.3, -0.1, 0.0, 0.1], seeds=(0, 1))
+    make_experiment(root / "cups", arms + rivals, metric_files=1)
     grid = [
         MadeUpArm(baseline, 0, overrides=(("optim.lr", lr),))
         for baseline in (-0.1, 0.0, 0.1)
@@ -150,14 +152,45 @@ def test_docs_without_marks_are_left_alone(drawn: Drawn, tmp_path: Path) -> None
     assert [path.name for path in tmp_path.iterdir()] == ["paper-figures.md"]
 
 
-def test_the_script_ends_with_one_line_where_nothing_was_run(tmp_path: Path) -> None:
-    script = ROOT / "scripts" / "paper_figures.py"
-    done = subprocess.run(
-        [sys.executable, script, "--runs", tmp_path], capture_output=True, text=True, check=False
-    )
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("error: no run to draw a figure from")
-    assert done.stderr.count("\n") == 1
+def test_the_script_ends_with_one_line_where_nothing_was_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    paper_figures = importlib.import_module("paper_figures")
+    assert paper_figures.main(["--runs", str(tmp_path)]) == 1
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.startswith("error: no run to draw a figure from") and told.err.count("\n") == 1
+
+
+def test_the_script_writes_the_page_and_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    paper_figures = importlib.import_module("paper_figures")
+    grid = [MadeUpArm(0.0, 0, overrides=(("optim.lr", lr),)) for lr in (1e-4, 3e-4)]
+    make_experiment(tmp_path / "phase-diagrams", grid, metric_files=1)
+    assert paper_figures.main(["--runs", str(tmp_path), "--no-ways"]) == 0
+    assert capsys.readouterr().out == f"figures: {tmp_path}/paper/index.html\n"
+    assert (tmp_path / "paper" / "diagram-learning-rate.svg").is_file()
+
+
+def outcome(baseline: float, predicted: float | None, worked: float) -> WaysOutcome:
+    return WaysOutcome(baseline, 0, 0, 0, 0.2, predicted, worked, 0.4, None, 0.9)
+
+
+def test_the_prediction_is_held_against_what_came() -> None:
+    outcomes = [
+        outcome(-0.3, 0.9, 0.88), outcome(-0.2, 1.0, 0.9), outcome(-0.1, None, 0.7),
+        outcome(-0.1, 1.0, 0.95), outcome(0.0, 1.0, 0.02), outcome(0.1, 1.0, 0.1),
+    ]  # fmt: skip
+    assert [finding.text for finding in prediction_findings(outcomes)] == [
+        "Below 0 the share of worked answers ends 5.0 points from what the theorem predicts of the "
+        "rollouts, in the median of 3 arms; 10.0 at most.",
+        "At 0 and above, where it predicts 100%, 2 to 10% of the answers are worked in the end: "
+        "the network's collapse is no change of the best way (docs/prediction.md).",
+    ]
+    assert prediction_findings([outcome(0.2, None, 0.0)]) == []
 
 
 def arm(baseline: float, seed: int, course: Course, **changes: Any) -> Arm:

@@ -7,7 +7,7 @@ that most arms have; the arms of the default settings then belong to every diagr
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from asymreinforce.analysis.groups import NAMED_APART, SEEDS, mean
@@ -67,6 +67,8 @@ class Row(NamedTuple):
     label: str
     cells: tuple[Cell, ...]
     behaviour_accuracy: float | None
+    behaviour_worked: float | None
+    """Share of mu's answers that were worked, where that is known."""
     steps: tuple[int, ...]
     """Training steps that its arms ended after, each once."""
 
@@ -104,8 +106,13 @@ class Diagram(NamedTuple):
         return sum(len(cell.accuracies) for row in self.rows for cell in row.cells)
 
 
-def diagram(experiment: Experiment, axis: Axis) -> Diagram | None:
-    """Gather the cells of an axis; None where its setting has fewer than two values."""
+def diagram(
+    experiment: Experiment, axis: Axis, *, worked: Mapping[str, float] | None = None
+) -> Diagram | None:
+    """Gather the cells of an axis; None where its setting has fewer than two values.
+
+    `worked` tells, by arm, which share of its behaviour policy's answers were worked.
+    """
     rows: dict[Any, list[Arm]] = defaultdict(list)
     for arm in _usual(experiment, axis):
         if axis.key in arm.settings:
@@ -113,7 +120,9 @@ def diagram(experiment: Experiment, axis: Axis) -> Diagram | None:
     if len(rows) < 2:
         return None
     values = sorted(rows, key=_rank)
-    return Diagram(axis, tuple(_row(axis.label(value), rows[value]) for value in values))
+    return Diagram(
+        axis, tuple(_row(axis.label(value), rows[value], worked or {}) for value in values)
+    )
 
 
 def _usual(experiment: Experiment, axis: Axis) -> list[Arm]:
@@ -131,7 +140,7 @@ def _usual(experiment: Experiment, axis: Axis) -> list[Arm]:
     return arms
 
 
-def _row(label: str, arms: Sequence[Arm]) -> Row:
+def _row(label: str, arms: Sequence[Arm], worked: Mapping[str, float]) -> Row:
     members: dict[float, list[Arm]] = defaultdict(list)
     for arm in arms:
         members[float(arm.baseline or 0.0)].append(arm)
@@ -142,12 +151,12 @@ def _row(label: str, arms: Sequence[Arm]) -> Row:
         for arm in arms
         if arm.outcome and arm.outcome.behaviour_accuracy is not None
     }
+    known = [worked[arm.id] for arm in arms if arm.id in worked]
     return Row(
         label=label,
         cells=cells,
-        behaviour_accuracy=mean(value for value in before.values() if value is not None)
-        if before
-        else None,
+        behaviour_accuracy=mean(before.values()) if before else None,
+        behaviour_worked=mean(known) if known else None,
         steps=tuple(sorted({outcome.step for outcome in outcomes})),
     )
 

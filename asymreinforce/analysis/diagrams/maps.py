@@ -12,7 +12,7 @@ from asymreinforce.analysis.groups import signed
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-CELL_WIDTH, CELL_HEIGHT = 0.78, 0.5
+CELL_WIDTH, CELL_HEIGHT = 0.78, 0.54
 """Inches of a cell at least, in which a number stands above a count."""
 
 LEAST_WIDTH = 4.4
@@ -66,10 +66,15 @@ def _drawn(diagram: Diagram) -> Drawing:
 
 
 def row_label(row: Row, diagram: Diagram) -> str:
-    """Name a row: its value, mu's accuracy where it makes another mu, its steps where they vary."""
+    """Name a row: its value, what mu is like where it makes another mu, its steps where they vary.
+
+    Of mu it tells the accuracy, and the share of worked answers where that is known.
+    """
     parts = [row.label]
     if diagram.axis.is_of_behaviour and row.behaviour_accuracy is not None:
-        parts.append(f"µ {100 * row.behaviour_accuracy:.0f}%")
+        parts.append(f"µ right {100 * row.behaviour_accuracy:.0f}%")
+    if diagram.axis.is_of_behaviour and row.behaviour_worked is not None:
+        parts.append(f"works {100 * row.behaviour_worked:.0f}%")
     if len({other.steps for other in diagram.rows}) > 1:
         parts.append(f"{' or '.join(map(str, row.steps))} steps")
     return "\n".join(parts)

@@ -25,7 +25,7 @@ def write_docs(drawn: Drawn, directory: Path) -> None:
     """
     pages = {
         directory / FIGURE_PAGE: "\n".join(map(_section, drawn.sections)),
-        directory / DIAGRAM_PAGE: "\n".join(map(_diagram, drawn.diagrams)),
+        directory / DIAGRAM_PAGE: "\n".join([*map(_diagram, drawn.diagrams), *_prediction(drawn)]),
     }
     filled = {path: _filled(path, block) for path, block in pages.items()}
     for path, text in filled.items():
@@ -82,6 +82,13 @@ def _diagram(section: DiagramSection) -> str:
             "",
         ]
     )
+
+
+def _prediction(drawn: Drawn) -> list[str]:
+    """Return the sentences on the prediction; its figure stands in a page of its own."""
+    found = _findings(drawn.prediction.findings)
+    title = "## Theorem 4.2 on ways of answering ([docs/prediction.md](prediction.md))"
+    return [title, "", *found, ""] if found else []
 
 
 def _image(drawing: Drawing) -> str:

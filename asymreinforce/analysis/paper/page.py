@@ -37,6 +37,10 @@ def _render(drawn: Drawn) -> str:
         diagrams=[
             section._asdict() | {"drawing": framed(section.drawing)} for section in drawn.diagrams
         ],
+        prediction={
+            "findings": drawn.prediction.findings,
+            "drawings": [framed(drawing) for drawing in drawn.prediction.drawings],
+        },
         missing=[axis for axis in AXES if axis.name not in there],
         marks=MARKS,
         typeset=typeset,

@@ -8,6 +8,12 @@ from asymreinforce.analysis import bandit_setting
 from asymreinforce.analysis.bandit_bench import Bench, read_bench
 from asymreinforce.analysis.bandit_figures import RC as BENCH_RC
 from asymreinforce.analysis.bandit_page import find_benches
+from asymreinforce.analysis.bandit_ways import (
+    Outcome,
+    behaviour_worked,
+    draw_ways,
+    read_outcomes,
+)
 from asymreinforce.analysis.bandit_words import Finding
 from asymreinforce.analysis.canvas import Drawing
 from asymreinforce.analysis.diagrams.axes import AXES, REFRESH
@@ -17,9 +23,13 @@ from asymreinforce.analysis.diagrams.words import diagram_findings
 from asymreinforce.analysis.experiment import read_experiment
 from asymreinforce.analysis.groups import Group, group
 from asymreinforce.analysis.paper.figures import FIGURES, OfBench, OfSweep, PaperFigure
+from asymreinforce.analysis.paper.prediction import prediction_findings
 from asymreinforce.analysis.records import Experiment
 from asymreinforce.analysis.setting import setting
 from asymreinforce.errors import InputError
+
+WAYS = "ways.parquet"
+"""What `measure_ways` leaves in an experiment directory."""
 
 FACTS = ("Arms", "Task", "Behaviour policy µ", "Rollouts", "Optimizer", "Evaluation")
 """Lines of an experiment's setting that stand beside the paper's."""
@@ -33,6 +43,10 @@ class Runs(NamedTuple):
     bench_settings: Mapping[str, str]
     refresh: Experiment | None
     diagrams: Experiment | None
+    outcomes: Sequence[Outcome]
+    """What Theorem 4.2 predicted of each arm of the sweep, and what came."""
+    worked: Mapping[str, float]
+    """By arm of the diagrams, the share of mu's answers that were worked."""
 
 
 class Section(NamedTuple):
@@ -53,11 +67,19 @@ class DiagramSection(NamedTuple):
     findings: tuple[Finding, ...]
 
 
+class Prediction(NamedTuple):
+    """The prediction of Theorem 4.2 beside the outcome; without drawings, it was not measured."""
+
+    drawings: tuple[Drawing, ...]
+    findings: tuple[Finding, ...]
+
+
 class Drawn(NamedTuple):
     """Everything that was drawn: once, for the page and for the docs."""
 
     sections: tuple[Section, ...]
     diagrams: tuple[DiagramSection, ...]
+    prediction: Prediction
 
     @property
     def drawings(self) -> list[Drawing]:
@@ -65,6 +87,7 @@ class Drawn(NamedTuple):
         return [
             *(drawing for section in self.sections for drawing in section.drawings),
             *(section.drawing for section in self.diagrams),
+            *self.prediction.drawings,
         ]
 
 
@@ -83,6 +106,8 @@ def read_runs(*, sweep: Path, bandit: Path, refresh: Path, diagrams: Path) -> Ru
         },
         refresh=_experiment(refresh),
         diagrams=_experiment(diagrams),
+        outcomes=read_outcomes(path) if (path := sweep / WAYS).is_file() else (),
+        worked=behaviour_worked(path) if (path := diagrams / WAYS).is_file() else {},
     )
 
 
@@ -93,7 +118,9 @@ def draw(runs: Runs) -> Drawn:
     """
     groups = group(runs.sweep) if runs.sweep else ()
     drawn = Drawn(
-        tuple(_section(figure, runs, groups) for figure in FIGURES), tuple(_diagrams(runs))
+        tuple(_section(figure, runs, groups) for figure in FIGURES),
+        tuple(_diagrams(runs)),
+        _prediction(runs),
     )
     if not drawn.drawings:
         raise InputError(
@@ -106,11 +133,18 @@ def _diagrams(runs: Runs) -> list[DiagramSection]:
     found = []
     for axis in AXES:
         experiment = runs.refresh if axis is REFRESH else runs.diagrams
-        if experiment and (cells := diagram(experiment, axis)):
+        if experiment and (cells := diagram(experiment, axis, worked=runs.worked)):
             ours = _setting(experiment, group(experiment))
             drawing, words = draw_diagram(cells), tuple(diagram_findings(cells))
             found.append(DiagramSection(cells, ours, drawing, words))
     return found
+
+
+def _prediction(runs: Runs) -> Prediction:
+    if not runs.outcomes:
+        return Prediction((), ())
+    share, _ = draw_ways(runs.outcomes)
+    return Prediction((share,), tuple(prediction_findings(runs.outcomes)))
 
 
 def _section(figure: PaperFigure, runs: Runs, groups: Sequence[Group]) -> Section:
