@@ -24,7 +24,7 @@ def arm(baseline: float, accuracy: float, *, seed: int = 0, **changes: Any) -> A
     outcome = Outcome(**dict.fromkeys(Outcome._fields))._replace(
         step=changes.pop("step", 200), accuracy=accuracy,
         behaviour_accuracy=changes.pop("behaviour", 0.4),
-        verdict="collapsed" if accuracy < 0.3 else "improved",
+        verdict=changes.pop("verdict", "collapsed" if accuracy < 0.3 else "improved"),
         collapse_step=changes.pop("collapse_step", None),
     )  # fmt: skip
     made = Arm(
@@ -66,9 +66,14 @@ def test_the_safe_region_ends_before_the_lowest_baseline_with_a_collapse() -> No
     assert gathered(beyond).rows[0].edge == Edge(-0.1, 0.0)
 
 
-def test_the_written_rule_counts_as_a_collapse_too() -> None:
-    arms = [arm(0.0, 0.5, collapse_step=90), arm(0.0, 0.5, settings={LR: 1.0})]
-    assert [row.cells[0].collapsed for row in gathered(arms).rows] == [1, 0]
+def test_what_the_written_rule_called_a_collapse_is_one_unless_the_arm_came_back() -> None:
+    arms = [
+        arm(0.0, 0.35, verdict="stable", collapse_step=90),
+        arm(0.0, 0.35, verdict="stable", settings={LR: 1.0}),
+        arm(0.0, 0.9, collapse_step=90, settings={LR: 2.0}),
+        arm(0.0, 0.1, settings={LR: 3.0}),
+    ]
+    assert [row.cells[0].collapsed for row in gathered(arms).rows] == [1, 0, 0, 1]
 
 
 def test_a_diagram_takes_the_arms_whose_other_settings_are_the_usual_ones() -> None:

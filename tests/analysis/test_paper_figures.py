@@ -33,7 +33,7 @@ BENCHES: dict[str, dict[str, Any]] = {
 SMALL = {"baseline": [-0.3, -0.1, 0.0, 0.1], "seed": [43, 0], "arms": 12, "records": 20}
 DRAWINGS = {
     "figure-1-1", "figure-1-2", "figure-2", "figure-3", "figure-4", "figure-5-left",
-    "figure-5-right", "figure-7", "figure-8",
+    "figure-5-right", "figure-7", "figure-8-1", "figure-8-2",
 }  # fmt: skip
 LARGEST = 100_000
 """Bytes that a figure may have as a file."""
@@ -82,7 +82,7 @@ def test_every_figure_of_the_paper_has_a_section_with_setting_command_and_drawin
 ) -> None:
     found = re.findall(r'<section id="(figure-[\w-]+)" class="bench">(.*?)</section>', page, re.S)
     assert [name for name, _ in found] == [figure.name for figure in FIGURES]
-    assert [text.count("<figure") for _, text in found] == [2, 1, 1, 1, 1, 1, 1, 1]
+    assert [text.count("<figure") for _, text in found] == [2, 1, 1, 1, 1, 1, 1, 2]
     for _, text in found:
         assert "The paper&#39;s setting" in text or "The paper's setting" in text
         assert re.search(r"<code>(make results|asymrl bandit[^<]*)</code>", text)
@@ -243,7 +243,8 @@ def test_a_sweep_like_the_papers_is_told_as_such() -> None:
     assert told(claims.held_out_accuracy, AS_IN_THE_PAPER) == [
         (AGREES, "Below 0 training is stable in the paper; here 0 of 2 arms collapsed."),
         (AGREES, "Below 0 the paper's accuracy rises faster towards 0; here held-out accuracy "
-         "after 30 steps is 50.0% at −0.3 and 60.0% at −0.1."),
+         "after 30 steps is 50.0% at −0.3 and 60.0% at −0.1; differences under 0.0 points are "
+         "noise."),
         (AGREES, "At 0 and above accuracy collapses in the paper; here 2 of 2 arms collapsed."),
         (AGREES, "The paper's collapse comes earlier for larger baselines; here held-out accuracy "
          "first falls under half of its peak at step 90 at 0 and 60 at +0.2, on average over "
@@ -275,8 +276,24 @@ def test_train_accuracy_is_read_from_training_prompts() -> None:
     assert speed == (
         DIFFERS,
         "Below 0 the paper's accuracy rises faster towards 0; here train accuracy after 30 steps "
-        "is 50.0% at −0.3 and 50.0% at −0.1.",
+        "is 50.0% at −0.3 and 50.0% at −0.1; differences under 0.0 points are noise.",
     )
+
+
+def test_an_order_counts_only_beyond_the_noise_of_its_differences() -> None:
+    def noisy(se: float) -> list[Arm]:
+        return [
+            made._replace(checkpoints=tuple(c._replace(accuracy_se=se) for c in made.checkpoints))
+            for made in AS_IN_THE_PAPER
+        ]
+
+    # 60 less 50 points; two standard errors of a difference are 2 sqrt(2) se
+    assert told(claims.held_out_accuracy, noisy(0.03))[1] == (
+        AGREES,
+        "Below 0 the paper's accuracy rises faster towards 0; here held-out accuracy after 30 "
+        "steps is 50.0% at −0.3 and 60.0% at −0.1; differences under 8.5 points are noise.",
+    )
+    assert told(claims.held_out_accuracy, noisy(0.04))[1][0] == DIFFERS
 
 
 def test_seeds_that_collapse_are_counted_at_0_and_at_minus_0_1() -> None:

@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from asymreinforce.analysis.ending import has_collapsed
 from asymreinforce.analysis.groups import NAMED_APART, SEEDS, mean
 from asymreinforce.analysis.records import Arm, Experiment
 
@@ -36,8 +37,7 @@ class Axis(NamedTuple):
 class Cell(NamedTuple):
     """The arms of one baseline and one value of the axis; accuracies are shares of 1, a seed each.
 
-    An arm has collapsed where the written rule called it so during training, or the verdict on its
-    last step does (docs/collapse.md).
+    What counts as a collapse stands in `ending.py`.
     """
 
     baseline: float
@@ -163,9 +163,7 @@ def _row(label: str, arms: Sequence[Arm], worked: Mapping[str, float]) -> Row:
 
 def _cell(baseline: float, arms: Sequence[Arm]) -> Cell:
     outcomes = [arm.outcome for arm in arms if arm.outcome]
-    collapsed = sum(
-        outcome.verdict == "collapsed" or outcome.collapse_step is not None for outcome in outcomes
-    )
+    collapsed = sum(map(has_collapsed, outcomes))
     return Cell(baseline, tuple(outcome.accuracy for outcome in outcomes), collapsed)
 
 

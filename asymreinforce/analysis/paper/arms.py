@@ -1,5 +1,6 @@
 """The arms of a sweep that the paper's figures speak of, and their accuracy and entropy by step."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 from asymreinforce.analysis.groups import Group, mean
@@ -65,12 +66,19 @@ def averaged(of: Group, series: Callable[[Arm], BySteps]) -> BySteps:
     return {step: mean(values[step] for values in found) for step in common}
 
 
-def has_collapsed(arm: Arm) -> bool:
-    """Tell whether an arm collapsed: by the written rule in training, or by its verdict."""
-    outcome = arm.outcome
-    return outcome is not None and (
-        outcome.verdict == "collapsed" or outcome.collapse_step is not None
-    )
+def standard_error(of: Group, split: str, step: int) -> float:
+    """Return the standard error over prompts of a group's mean accuracy at a step.
+
+    It takes seeds for independent; they share prompts and data, so a difference is told apart more
+    surely than it says.
+    """
+    errors = [
+        c.accuracy_se
+        for arm in of.arms
+        for c in arm.checkpoints
+        if (c.split, c.step) == (split, step)
+    ]
+    return math.sqrt(sum(error**2 for error in errors)) / len(errors) if errors else 0.0
 
 
 def step_of_fall(values: BySteps) -> int | None:

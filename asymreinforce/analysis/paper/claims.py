@@ -1,9 +1,12 @@
 """What the paper says of its language models, held against a sweep, in sentences of its numbers."""
 
+import itertools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from asymreinforce.analysis.bandit_words import DIFFERS, Finding, listed, verdict
+from asymreinforce.analysis.ending import has_collapsed
 from asymreinforce.analysis.groups import Group, mean, signed
 from asymreinforce.analysis.paper.arms import (
     BySteps,
@@ -11,8 +14,8 @@ from asymreinforce.analysis.paper.arms import (
     at_baseline,
     averaged,
     entropies,
-    has_collapsed,
     of_algorithm,
+    standard_error,
     step_of_fall,
     swept,
 )
@@ -21,6 +24,9 @@ from asymreinforce.analysis.records import Arm, Experiment
 from asymreinforce.analysis.statistics.comparison import between_groups, share_a_seed
 
 Value = TypeVar("Value")
+
+STANDARD_ERRORS = 2.0
+"""Of a difference of accuracies, under which it is called noise."""
 
 RISE = 0.05
 """Nats that an entropy must rise from its lowest to its last step before it is said to rise."""
@@ -41,7 +47,7 @@ def every_seed(experiment: Experiment, groups: Sequence[Group]) -> list[Finding]
     below, critical = (at_baseline(groups, baseline) for baseline in PAIR)
     found = []
     if critical and (arms := _evaluated(critical)):
-        collapsed = sum(map(has_collapsed, arms))
+        collapsed = _collapsed(arms)
         found.append(
             Finding(
                 verdict(collapsed == len(arms)),
@@ -49,7 +55,7 @@ def every_seed(experiment: Experiment, groups: Sequence[Group]) -> list[Finding]
             )
         )
     if below and (arms := _evaluated(below)):
-        collapsed = sum(map(has_collapsed, arms))
+        collapsed = _collapsed(arms)
         ends = [arm.outcome.accuracy for arm in arms if arm.outcome]
         found.append(
             Finding(
@@ -80,7 +86,7 @@ def entropy(experiment: Experiment, groups: Sequence[Group]) -> list[Finding]:
     before = mean(values[min(values)] for values in means.values())
     found = [
         Finding(
-            verdict(early == sorted(early, reverse=True) and early[0] > early[-1]),
+            verdict(_is_rising([-value for value in early], slack=0.0)),
             "In the paper entropy falls faster for larger baselines; here it goes, within "
             f"{first} steps, from {before:.2f} nats a completion to "
             f"{_listed(means, lambda values: f'{values[first]:.2f}')}.",
@@ -107,7 +113,7 @@ def _course(groups: Sequence[Group], split: str) -> list[Finding]:
     above = [of for of in own if (of.baseline or 0.0) >= 0]
     found = []
     if arms := [arm for of in below for arm in _evaluated(of)]:
-        collapsed = sum(map(has_collapsed, arms))
+        collapsed = _collapsed(arms)
         found.append(
             Finding(
                 verdict(collapsed == 0),
@@ -117,7 +123,7 @@ def _course(groups: Sequence[Group], split: str) -> list[Finding]:
         )
     found += _speed(below, split)
     if arms := [arm for of in above for arm in _evaluated(of)]:
-        collapsed = sum(map(has_collapsed, arms))
+        collapsed = _collapsed(arms)
         found.append(
             Finding(
                 verdict(collapsed == len(arms)),
@@ -134,12 +140,15 @@ def _speed(below: Sequence[Group], split: str) -> list[Finding]:
     steps = [step for step in _common(means) if step]
     if len(means) < 2 or not steps:
         return []
-    early = [values[steps[0]] for values in means.values()]
+    first = steps[0]
+    early = [values[first] for values in means.values()]
+    noise = STANDARD_ERRORS * math.sqrt(2) * max(standard_error(of, split, first) for of in below)
     return [
         Finding(
-            verdict(early == sorted(early) and early[0] < early[-1]),
+            verdict(_is_rising(early, slack=noise)),
             f"Below 0 the paper's accuracy rises faster towards 0; here {_words(split)} accuracy "
-            f"after {steps[0]} steps is {_listed(means, lambda v: _percent(v[steps[0]]))}.",
+            f"after {first} steps is {_listed(means, lambda values: _percent(values[first]))}; "
+            f"differences under {100 * noise:.1f} points are noise.",
         )
     ]
 
@@ -218,6 +227,16 @@ def _is_faster(own: Group, rival: Group, split: str) -> list[Finding]:
 
 def _evaluated(of: Group) -> list[Arm]:
     return [arm for arm in of.arms if arm.outcome]
+
+
+def _collapsed(arms: Sequence[Arm]) -> int:
+    return sum(has_collapsed(arm.outcome) for arm in arms if arm.outcome)
+
+
+def _is_rising(values: Sequence[float], *, slack: float) -> bool:
+    """Tell whether values rise from first to last, no pair the other way round by over `slack`."""
+    pairs = itertools.combinations(values, 2)
+    return values[-1] - values[0] > slack and all(later - own >= -slack for own, later in pairs)
 
 
 def _means(groups: Sequence[Group], series: Callable[[Arm], BySteps]) -> dict[float, BySteps]:

@@ -34,8 +34,19 @@ def held_out_accuracy(experiment: Experiment, groups: Sequence[Group]) -> list[D
 
 
 def entropy(experiment: Experiment, groups: Sequence[Group]) -> list[Drawing]:
-    """Fig. 8: entropy of the completions that are sampled in evaluation."""
-    return _panel(experiment, swept(groups), "entropy")
+    """Fig. 8: entropy of the completions that are sampled in evaluation.
+
+    What collapses may go far above all else, so the baselines below 0 are drawn once more alone.
+    """
+    below = [of for of in swept(groups) if (of.baseline or 0.0) < 0]
+    alone = _panel(experiment, below, "entropy") if below != swept(groups) else []
+    return [
+        *_panel(experiment, swept(groups), "entropy"),
+        *(
+            drawing._replace(caption=f"The baselines below 0 alone. {drawing.caption}")
+            for drawing in alone
+        ),
+    ]
 
 
 def against_rival(experiment: Experiment, groups: Sequence[Group]) -> list[Drawing]:
