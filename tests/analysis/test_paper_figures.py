@@ -24,6 +24,7 @@ from asymreinforce.bandit.run import run_bandit
 from asymreinforce.errors import InputError
 
 from .made_up import MadeUpArm, make_experiment, sweep
+from .test_browser import CHROMIUM, DARK, ask
 
 ROOT = Path(__file__).parents[2]
 BENCHES: dict[str, dict[str, Any]] = {
@@ -360,3 +361,24 @@ def test_the_sweep_is_the_settings_that_most_arms_have() -> None:
     token = arm(0.0, 0, {0: 0.4}, baseline_reference="zero")
     found = swept(group(experiment([*usual, other, token])))
     assert [of.baseline for of in found] == [-0.1, 0.1]
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(not CHROMIUM.exists(), reason=f"{CHROMIUM} is absent; 'make test-page'")
+def test_the_page_fits_a_telephone_in_the_dark_without_a_message(
+    root: Path, page: str, tmp_path: Path
+) -> None:
+    script = """
+    const inside = [...document.querySelectorAll("main *:not(.scroll *)")];
+    return {
+      wide: document.documentElement.scrollWidth,
+      out: inside.filter((e) => e.getBoundingClientRect().right > innerWidth + 1).length,
+      least: Math.min(...[...document.querySelectorAll(".drawing > div")].map((e) =>
+        e.getBoundingClientRect().width / parseFloat(e.style.minWidth))),
+      ground: getComputedStyle(document.body).backgroundColor,
+    };
+    """
+    told = ask(root / "paper" / "index.html", tmp_path, script, DARK, width=390)
+    assert (told["wide"], told["out"]) == (390, 0)
+    assert told["least"] >= 1
+    assert sum(map(int, re.findall(r"\d+", told["ground"])[:3])) < 100

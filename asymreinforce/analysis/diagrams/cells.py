@@ -94,6 +94,8 @@ class Diagram(NamedTuple):
 
     axis: Axis
     rows: tuple[Row, ...]
+    of: Experiment
+    """The experiment with the arms of the diagram alone, and the settings that those share."""
 
     @property
     def baselines(self) -> tuple[float, ...]:
@@ -114,14 +116,17 @@ def diagram(
     `worked` tells, by arm, which share of its behaviour policy's answers were worked.
     """
     rows: dict[Any, list[Arm]] = defaultdict(list)
-    for arm in _usual(experiment, axis):
-        if axis.key in arm.settings:
-            rows[arm.settings[axis.key]].append(arm)
+    arms = [arm for arm in _usual(experiment, axis) if axis.key in arm.settings]
+    for arm in arms:
+        rows[arm.settings[axis.key]].append(arm)
     if len(rows) < 2:
         return None
-    values = sorted(rows, key=_rank)
     return Diagram(
-        axis, tuple(_row(axis.label(value), rows[value], worked or {}) for value in values)
+        axis=axis,
+        rows=tuple(
+            _row(axis.label(value), rows[value], worked or {}) for value in sorted(rows, key=_rank)
+        ),
+        of=experiment._replace(arms=tuple(arms), shared=_shared(arms)),
     )
 
 
@@ -138,6 +143,16 @@ def _usual(experiment: Experiment, axis: Axis) -> list[Arm]:
         usual, _ = values.most_common(1)[0]
         arms = [arm for arm in arms if repr(arm.settings.get(key)) == usual]
     return arms
+
+
+def _shared(arms: Sequence[Arm]) -> dict[str, Any]:
+    """Return the settings that are the same in every arm."""
+    first, *others = (arm.settings for arm in arms)
+    return {
+        key: value
+        for key, value in first.items()
+        if all(key in other and other[key] == value for other in others)
+    }
 
 
 def _row(label: str, arms: Sequence[Arm], worked: Mapping[str, float]) -> Row:

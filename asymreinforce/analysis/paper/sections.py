@@ -134,7 +134,7 @@ def _diagrams(runs: Runs) -> list[DiagramSection]:
     for axis in AXES:
         experiment = runs.refresh if axis is REFRESH else runs.diagrams
         if experiment and (cells := diagram(experiment, axis, worked=runs.worked)):
-            ours = _setting(experiment, group(experiment))
+            ours = _setting(cells.of, group(cells.of))
             drawing, words = draw_diagram(cells), tuple(diagram_findings(cells))
             found.append(DiagramSection(cells, ours, drawing, words))
     return found
