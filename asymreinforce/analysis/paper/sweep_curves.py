@@ -52,10 +52,10 @@ def entropy(experiment: Experiment, groups: Sequence[Group]) -> list[Drawing]:
 def against_rival(experiment: Experiment, groups: Sequence[Group]) -> list[Drawing]:
     """Fig. 5, right: AsymRE at -0.1 and GRPO, on the same rollouts."""
     own, rival = at_baseline(groups, PAIR[0]), of_algorithm(groups, RIVAL)
+    if not (own and own.accuracies and rival and rival.accuracies):
+        return []
     # the rival's baseline is no choice of its own: without it, its line has a name and a style
-    return _panel(
-        experiment, [own, rival._replace(baseline=None)] if own and rival else [], "accuracy"
-    )
+    return _panel(experiment, [own, rival._replace(baseline=None)], "accuracy")
 
 
 def every_seed(experiment: Experiment, groups: Sequence[Group]) -> list[Drawing]:
