@@ -28,7 +28,7 @@ LEARNING_RATE = Axis(
     key="optim.lr",
     title="Baseline against learning rate",
     words="learning rate",
-    symbol="Learning rate",
+    symbol="learning rate",
     label=_number,
     command="make phase-diagrams",
 )
@@ -46,7 +46,7 @@ BEHAVIOUR = Axis(
     key="policy.embedded.warm_up.worked_share",
     title="Baseline against the behaviour policy's accuracy",
     words="share of worked answers in µ's warm-up",
-    symbol="Worked share",
+    symbol="worked share",
     label=_number,
     command="make phase-diagrams",
     is_of_behaviour=True,

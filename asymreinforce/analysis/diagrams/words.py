@@ -58,7 +58,8 @@ def _name(row: Row, diagram: Diagram) -> str:
 
 
 def _rows(rows: Sequence[Row], diagram: Diagram) -> str:
-    return f"{diagram.axis.symbol} = {listed(row.label for row in rows)}"
+    symbol = diagram.axis.symbol
+    return f"{symbol[0].upper()}{symbol[1:]} = {listed(row.label for row in rows)}"
 
 
 def _end(edge: Edge, rows: Sequence[Row]) -> str:
