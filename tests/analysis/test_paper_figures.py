@@ -189,8 +189,12 @@ def test_the_prediction_is_held_against_what_came() -> None:
         "Below 0 the share of worked answers ends 5.0 points from what the theorem predicts of the "
         "rollouts, in the median of 3 arms; 10.0 at most.",
         "At 0 and above, where it predicts 100%, 2 to 10% of the answers are worked in the end: "
-        "the network's collapse is no change of the best way (docs/prediction.md).",
+        "the network's collapse is not the bandit's, whose best way stays (docs/prediction.md).",
     ]
+    near = prediction_findings([outcome(0.0, 1.0, 0.6)])
+    assert near[0].text == (
+        "At 0 and above, where it predicts 100%, 60% of the answers are worked in the end."
+    )
     assert prediction_findings([outcome(0.2, None, 0.0)]) == []
 
 
@@ -277,7 +281,8 @@ def test_train_accuracy_is_read_from_training_prompts() -> None:
     assert speed == (
         DIFFERS,
         "Below 0 the paper's accuracy rises faster towards 0; here train accuracy after 30 steps "
-        "is 50.0% at −0.3 and 50.0% at −0.1; differences under 0.0 points are noise.",
+        "is 50.0% at −0.3 and 50.0% at −0.1; differences under 0.0 points are noise, so no order "
+        "is to be seen.",
     )
 
 

@@ -28,7 +28,7 @@ Value = TypeVar("Value")
 STANDARD_ERRORS = 2.0
 """Of a difference of accuracies, under which it is called noise."""
 
-RISE = 0.05
+RISE = 0.5
 """Nats that an entropy must rise from its lowest to its last step before it is said to rise."""
 
 
@@ -148,7 +148,8 @@ def _speed(below: Sequence[Group], split: str) -> list[Finding]:
             verdict(_is_rising(early, slack=noise)),
             f"Below 0 the paper's accuracy rises faster towards 0; here {_words(split)} accuracy "
             f"after {first} steps is {_listed(means, lambda values: _percent(values[first]))}; "
-            f"differences under {100 * noise:.1f} points are noise.",
+            f"differences under {100 * noise:.1f} points are noise"
+            + (", so no order is to be seen." if max(early) - min(early) <= noise else "."),
         )
     ]
 

@@ -31,7 +31,7 @@ def write_docs(drawn: Drawn, directory: Path) -> None:
     for path, text in filled.items():
         files.publish_bytes(path, text.encode())
     place = files.make_directory(directory / FIGURES)
-    for drawing in drawn.drawings:
+    for drawing in drawn.of_sections:
         files.publish_bytes(place / f"{drawing.name}.svg", drawing.svg)
 
 
@@ -78,7 +78,7 @@ def _diagram(section: DiagramSection) -> str:
             _row(["---"] * len(titles)),
             *(_row(row) for row in rows),
             "",
-            *_findings(section.findings),
+            *(f"- {finding.text}" for finding in section.findings),
             "",
         ]
     )
@@ -86,8 +86,8 @@ def _diagram(section: DiagramSection) -> str:
 
 def _prediction(drawn: Drawn) -> list[str]:
     """Return the sentences on the prediction; its figure stands in a page of its own."""
-    found = _findings(drawn.prediction.findings)
-    title = "## Theorem 4.2 on ways of answering ([docs/prediction.md](prediction.md))"
+    found = [f"- {finding.text}" for finding in drawn.prediction.findings]
+    title = "## Theorem 4.2 on ways of answering ([prediction.md](prediction.md))"
     return [title, "", *found, ""] if found else []
 
 

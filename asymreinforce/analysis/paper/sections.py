@@ -82,13 +82,17 @@ class Drawn(NamedTuple):
     prediction: Prediction
 
     @property
-    def drawings(self) -> list[Drawing]:
-        """Every drawing, in the order of the page."""
+    def of_sections(self) -> list[Drawing]:
+        """The counterparts of figures, and the phase diagrams."""
         return [
             *(drawing for section in self.sections for drawing in section.drawings),
             *(section.drawing for section in self.diagrams),
-            *self.prediction.drawings,
         ]
+
+    @property
+    def drawings(self) -> list[Drawing]:
+        """Every drawing, in the order of the page."""
+        return [*self.of_sections, *self.prediction.drawings]
 
 
 def read_runs(*, sweep: Path, bandit: Path, refresh: Path, diagrams: Path) -> Runs:
