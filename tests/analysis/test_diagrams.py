@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from asymreinforce.analysis.diagrams.axes import BEHAVIOUR, GROUP_SIZE, LEARNING_RATE, REFRESH
-from asymreinforce.analysis.diagrams.cells import Cell, Diagram, Edge, diagram
-from asymreinforce.analysis.diagrams.maps import draw_diagram, row_label
+from asymreinforce.analysis.canvas import CHARACTER_WIDTH
+from asymreinforce.analysis.diagrams.axes import AXES, BEHAVIOUR, GROUP_SIZE, LEARNING_RATE, REFRESH
+from asymreinforce.analysis.diagrams.cells import Axis, Cell, Diagram, Edge, diagram
+from asymreinforce.analysis.diagrams.maps import CELL_HEIGHT, draw_diagram, row_label
 from asymreinforce.analysis.diagrams.words import diagram_findings, end_of, table
 from asymreinforce.analysis.experiment import read_experiment
 from asymreinforce.analysis.records import Arm, Experiment, Outcome
@@ -165,3 +166,9 @@ def test_the_drawing_shows_the_numbers_and_counts_of_a_directory(tmp_path: Path)
             assert f">{100 * cell.accuracy:.0f}<" in svg
     assert svg.count(">× 2 of 2<") == 2
     assert draw_diagram(found) == draw_diagram(found)
+
+
+@pytest.mark.parametrize("axis", AXES)
+def test_the_name_of_an_axis_fits_beside_two_rows(axis: Axis) -> None:
+    """An inch holds a dozen letters, and a diagram has two rows of half an inch at least."""
+    assert len(axis.words) * CHARACTER_WIDTH <= 2 * CELL_HEIGHT + 1.1
