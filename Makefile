@@ -9,6 +9,7 @@ EXTRA ?= $(shell command -v nvidia-smi >/dev/null 2>&1 && echo gpu || echo cpu)
 VENV := .venv
 BIN := $(VENV)/bin
 SWEEP := baseline=-0.5,-0.3,-0.2,-0.1,0,0.1,0.2,0.3 seed=0,1,2
+DIAGRAM := experiment=phase_diagrams baseline=-0.3,-0.1,-0.05,0,0.05,0.1 seed=0,1 sweep.report=false
 ARMS := baseline=-0.1,0,0.1 seed=0,1,2
 
 # uv does not read pip's settings; where pip has local wheels, a CPU torch may be among them,
@@ -18,10 +19,10 @@ export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 endif
 TORCH_BACKEND := $(if $(filter cpu,$(EXTRA)),$(if $(UV_FIND_LINKS),,--torch-backend=cpu),)
 
-.PHONY: help install demo results refresh test test-page check bench figures audit chaos clean
+.PHONY: help install demo results phase-diagrams refresh test test-page check bench figures audit chaos clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(VENV)/.installed-$(EXTRA) ## Install into .venv by uv (EXTRA=cpu or gpu)
 
@@ -40,6 +41,12 @@ results: install ## The numbers of docs/results.md: 7 seeds at 0 and -0.1, 3 els
 	$(BIN)/asymrl sweep baseline=-0.5,-0.3,-0.2,0.1,0.2,0.3 seed=0,1,2 sweep.report=false
 	$(BIN)/asymrl sweep algorithm=grpo,positives_only baseline=0 seed=0,1,2 sweep.report=false
 	$(BIN)/asymrl sweep baseline=-0.1,0 seed=0,1,2,3,4,5,6
+
+phase-diagrams: install ## Where the safe region ends, over learning rate, group size and mu's share of worked answers
+	$(BIN)/asymrl sweep $(DIAGRAM) optim.lr=3e-5,1e-4,3e-4,1e-3
+	$(BIN)/asymrl sweep $(DIAGRAM) sampling.samples_per_prompt=2,4,16
+	$(BIN)/asymrl sweep $(DIAGRAM) policy.embedded.warm_up.worked_share=0.05,0.1,0.4
+	$(BIN)/python scripts/paper_figures.py
 
 refresh: install ## Sweep the baseline and how often mu is refreshed, 1 step included
 	$(BIN)/asymrl run experiment=refresh refresh_every=1 optim.steps=60 $(ARMS) sweep.report=false
@@ -81,9 +88,10 @@ audit: install ## Look up known vulnerabilities of the pinned packages (needs a 
 chaos: install ## Kill, fill, damage and interrupt every stage; write the table of docs/reliability.md
 	$(BIN)/python scripts/chaos.py
 
-figures: install ## Make every figure of the theory part, from nothing
+figures: results ## The counterpart of each figure of the paper, from nothing: runs/paper/index.html
 	for preset in section_5_1 policy_improvement phase_diagram stale_mu sampled_groups rival_updates; do \
 	    $(BIN)/asymrl bandit experiment=$$preset; done
+	$(BIN)/python scripts/paper_figures.py
 
 clean: ## Remove the environment and caches; runs/ stays
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache dist build

@@ -133,7 +133,7 @@ def _section(store: Store, directory: Path) -> Section:
         question=QUESTIONS[experiment],
         setting=setting(settings),
         findings=findings(bench, experiment),
-        figures=[_figure(drawing) for drawing in draw(bench, experiment)],
+        figures=[framed(drawing) for drawing in draw(bench, experiment)],
         table=table._replace(columns=tuple(map(typeset, table.columns))),
         table_note=what_it_shows(bench, experiment),
         draw_note=_draw_note(bench, settings),
@@ -142,7 +142,8 @@ def _section(store: Store, directory: Path) -> Section:
     )
 
 
-def _figure(drawing: Drawing) -> Figure:
+def framed(drawing: Drawing) -> Figure:
+    """Return a drawing as an element of a page, with the widths at which it reads well."""
     from markupsafe import Markup
 
     found = VIEW_BOX.search(drawing.svg.decode())

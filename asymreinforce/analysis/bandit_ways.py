@@ -45,6 +45,12 @@ def read_outcomes(path: Path) -> list[Outcome]:
     return sorted(_outcome(rows) for rows in members.values())
 
 
+def behaviour_worked(path: Path) -> dict[str, float]:
+    """Read of each arm which share of its behaviour policy's answers were worked."""
+    rows = contracts.read(path, WAYS).to_pylist()
+    return {row["arm"]: row["behaviour_share"] for row in rows if row["way"] == "worked"}
+
+
 def draw_ways(outcomes: Sequence[Outcome]) -> list[Drawing]:
     """Draw the share of worked answers, and the accuracy, against the baseline."""
     import matplotlib
