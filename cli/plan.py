@@ -88,6 +88,14 @@ def shared(made: "Plan") -> Iterator[Row]:
 def each_arm(made: "Plan") -> Iterator[Row]:
     """What one arm does."""
     config = made.config
+    if made.rounds != 1:
+        own = made.refreshed // made.arms if made.refreshed is not None else None
+        yield "rounds", _number(made.rounds), f"mu becomes pi every {config.refresh_every} steps"
+        yield (
+            "completions of its own",
+            _number(own),
+            "of all rounds but the first",
+        )
     yield "steps", _number(made.steps), f"{config.prompts_per_step} whole groups each"
     yield "trained tokens", _number(made.trained_tokens), "prompts included"
     yield (
@@ -104,7 +112,7 @@ def each_arm(made: "Plan") -> Iterator[Row]:
 
 def memory(made: "Plan") -> Iterator[Row]:
     """What generation and training hold at once."""
-    from asymreinforce.experiment.plan import row_tokens
+    from asymreinforce.experiment.gpus import row_tokens
 
     generate, train = made.generation, made.training
     if generate is None or train is None:
@@ -121,7 +129,10 @@ def memory(made: "Plan") -> Iterator[Row]:
     yield "generation: cache", _gib(generate.cache), running
     adapters = made.config.train.lora.rank
     what = f"{train.trained:,} adapter weights are trained" if adapters else "in fp32"
-    yield "training: weights", _gib(train.weights), f"{what}, with gradients and AdamW"
+    where = ", on the host" if train.is_offloaded else ""
+    yield "training: weights", _gib(train.weights), f"{what}, with gradients and AdamW{where}"
+    if train.gathered:
+        yield "training: gathered", _gib(train.gathered), "a layer; embedding and head"
     tokens = row_tokens(made.config)
     yield "training: activations", _gib(train.activations), f"at most, {tokens} tokens at once"
     yield "training: logits", _gib(train.logits), "of a chunk of tokens"
@@ -153,10 +164,10 @@ def warnings(made: "Plan") -> Iterator[str]:
         yield (
             "the weights alone do not fit a GPU in generation; raise engine.tensor_parallel_size"
         )
-    if made.training and made.training.weights > limit:
+    if made.training and not made.training.is_offloaded and made.training.weights > limit:
         yield (
             "weights, gradients and optimizer alone do not fit a GPU in training; share them out "
-            "by train.processes, or set train.lora.rank"
+            "by train.processes, or set train.cpu_offload=true or train.lora.rank"
         )
     elif made.training and made.training.memory > limit:
         yield (

@@ -13,6 +13,7 @@ idle process, its imports done and used once. Graders' processes are bounded apa
 """
 
 import argparse
+import contextlib
 import gc
 import itertools
 import json
@@ -172,6 +173,7 @@ def measure(step: str, directory: Path) -> None:
     """Run a step and print its rows, its peak above idle in MB, its seconds, and CPU seconds."""
     warm(step)
     gc.collect()
+    forget_peak()
     idle, started, cpu = peak_mb(), time.monotonic(), cpu_s()
     rows = STEPS[step](directory)
     seconds = time.monotonic() - started
@@ -184,9 +186,16 @@ def only_store(parent: Path) -> Store:
     return Store.open(directory)
 
 
+def forget_peak() -> None:
+    """Let the peak start from what is resident now: that of the warm-up would hide some growth."""
+    with contextlib.suppress(OSError):  # without it the peak is that of the whole process
+        Path("/proc/self/clear_refs").write_text("5")
+
+
 def peak_mb() -> float:
-    """The peak resident memory of this process so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    """The peak resident memory of this process since it was forgotten."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
 def cpu_s() -> float:
@@ -206,6 +215,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--rows", type=int, nargs="+", default=[SMALLEST, LARGEST])
     parser.add_argument("--steps", choices=STEPS, nargs="+", default=["score", "read"])
+    parser.add_argument("--allowed", type=float, default=ALLOWED_RATIO, help="of the peaks")
     parser.add_argument("--step", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.step:
@@ -235,8 +245,8 @@ def main() -> int:
         for step, peaks in above.items()
     }
     for step, ratio in ratios.items():
-        print(f"{step}: ratio {ratio:.2f} (at most {ALLOWED_RATIO} allowed)")
-    return int(max(ratios.values()) > ALLOWED_RATIO)
+        print(f"{step}: ratio {ratio:.2f} (at most {arguments.allowed} allowed)")
+    return int(max(ratios.values()) > arguments.allowed)
 
 
 if __name__ == "__main__":

@@ -34,6 +34,12 @@ from asymreinforce.experiment.inputs import init
 from asymreinforce.stages.generate import generate
 
 ALLOWED_RATIO = 1.6
+SAMPLES, SHARD = 4, 400
+"""Of a prompt, and completions of a shard."""
+HEADING = (
+    "| workers | completions/s | completions/CPU-s | the command's CPU-ms a shard | shards "
+    "| rollouts |"
+)
 
 
 class Shard(NamedTuple):
@@ -47,11 +53,15 @@ class Shard(NamedTuple):
 
 
 class Rate(NamedTuple):
-    """Completions of all workers: a wall-clock second, and a CPU-second of theirs."""
+    """Completions of all workers: a wall-clock second, and a CPU-second of theirs.
+
+    `command` is what a shard costs the process that publishes, in CPU-seconds.
+    """
 
     wall: float
     cpu: float
     shards: int
+    command: float
 
 
 @contextlib.contextmanager
@@ -78,19 +88,25 @@ class Watched(NamedTuple):
     crew: OnRay
     notes: Path
     kill_at: int | None
+    seen: list[float]
+    """CPU-seconds of this process when each shard came."""
 
     def __call__(self, start: Start, names: Sequence[str]) -> Shards:
         """Make shards; after the `kill_at`th, kill the worker that noted something last."""
         shards = self.crew(functools.partial(timed, start, self.notes), names)
         for number, shard in enumerate(shards):
+            self.seen.append(time.process_time())
             yield shard
             if number == self.kill_at:
                 last = max(self.notes.glob("*.jsonl"), key=lambda path: path.stat().st_mtime)
                 os.kill(int(last.stem), signal.SIGKILL)
 
 
-def rate_of(notes: Path) -> Rate:
-    """Rate the shards that were begun when all workers were warm and ended before one was idle."""
+def rate_of(notes: Path, *, command: float) -> Rate:
+    """Rate the shards that were begun when all workers were warm and ended before one was idle.
+
+    `command`: CPU-seconds of the process that published them, from the first shard to the last.
+    """
     workers: list[list[Shard]] = [
         [Shard(*json.loads(line)) for line in path.read_text().splitlines()]
         for path in notes.glob("*.jsonl")
@@ -104,7 +120,9 @@ def rate_of(notes: Path) -> Rate:
     for shards in workers:
         own = [s for s in shards if s in counted]
         wall += sum(s.rows for s in own) / (own[-1].ended - own[0].began)
-    return Rate(wall, rows / sum(shard.cpu for shard in counted), len(counted))
+    published = sum(map(len, workers)) - 1
+    cpu = rows / sum(shard.cpu for shard in counted)
+    return Rate(wall, cpu, len(counted), command / published)
 
 
 def run(
@@ -115,6 +133,7 @@ def run(
         notes = Path(folder) / "notes"
         notes.mkdir()
         crew = OnRay(RayConfig(), workers=workers, cpus=config.engine.threads)
+        watched = Watched(crew, notes, kill_at=2 if kill else None, seen=[])
         with open_engine(config.engine, config.policy, log=notes / "log") as engine:
             store = generate(
                 config,
@@ -122,12 +141,13 @@ def run(
                 prompts=prompts,
                 engine=engine,
                 parent=Path(folder),
-                crew=Watched(crew, notes, kill_at=2 if kill else None),
+                crew=watched,
                 start=functools.partial(own_engine, config, Path(folder) / "logs"),
             )
         sums = {name: store.path(name).read_bytes() for name in store.planned}
         digest = hashlib.sha256(b"".join(sums[name] for name in sorted(sums))).hexdigest()[:16]
-        return digest, None if kill else rate_of(notes)
+        command = watched.seen[-1] - watched.seen[0]
+        return digest, None if kill else rate_of(notes, command=command)
 
 
 def settings(folder: Path, *, engine: str, prompts: int) -> ExperimentConfig:
@@ -146,9 +166,9 @@ def settings(folder: Path, *, engine: str, prompts: int) -> ExperimentConfig:
         "policy": {"embedded": {"warm_up": {"steps": 60, "questions": 500}}},
         "engine": {"name": engine},
         "sampling": {
-            "samples_per_prompt": 4,
-            "samples_per_block": 4,
-            "prompts_per_shard": 100,
+            "samples_per_prompt": SAMPLES,
+            "samples_per_block": SAMPLES,
+            "prompts_per_shard": SHARD // SAMPLES,
             "max_tokens": 16,
         },
         "evaluation": {"sampling": {"samples_per_prompt": 1, "max_tokens": 16}},
@@ -170,9 +190,9 @@ def main() -> int:
         one_set: Callable[..., tuple[str, Rate | None]] = functools.partial(
             run, config, checkpoint, prompts
         )
-        print("| workers | completions/s | completions/CPU-s | shards counted | rollouts |")
-        print("| --- | --- | --- | --- | --- |")
-        digests, ratios = set(), []
+        print(HEADING)
+        print("| --- | --- | --- | --- | --- | --- |")
+        digests, ratios, bounds = set(), [], []
         for _ in range(chosen.repeats):
             rates = {}
             for workers in (1, 2):
@@ -181,13 +201,18 @@ def main() -> int:
                 digests.add(digest)
                 rates[workers] = rate
                 print(
-                    f"| {workers} | {rate.wall:.0f} | {rate.cpu:.0f} | {rate.shards} | {digest} |",
+                    f"| {workers} | {rate.wall:.0f} | {rate.cpu:.0f} | {rate.command * 1000:.0f} "
+                    f"| {rate.shards} | {digest} |",
                     flush=True,
                 )
             ratios.append((rates[2].wall / rates[1].wall, 2 * rates[2].cpu / rates[1].cpu))
+            shard = SHARD / rates[2].cpu  # CPU-seconds of a worker
+            bounds.append(ratios[-1][1] * shard / (shard + rates[2].command))
         digest, _ = one_set(workers=2, kill=True)
         digests.add(digest)
-        print(f"| 2, one killed | | | | {digest} |")
+        print(f"| 2, one killed | | | | | {digest} |")
+    bound = sorted(bounds)[len(bounds) // 2]
+    print(f"two cores full of two workers and the command: {bound:.2f} times one worker, at most")
     load = os.getloadavg()[0]
     wall, cpu = (sorted(kind)[len(ratios) // 2] for kind in zip(*ratios, strict=True))
     print(f"two workers to one, medians: {wall:.2f} by the clock, {cpu:.2f} by CPU time")

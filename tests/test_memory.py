@@ -7,8 +7,9 @@ from pathlib import Path
 SCRIPT = Path(__file__).parents[1] / "scripts" / "bench_memory.py"
 
 
-def test_a_million_rollouts_take_the_memory_of_ten_thousand() -> None:
-    command = [sys.executable, str(SCRIPT)]
+def test_two_hundred_thousand_rollouts_take_the_memory_of_ten_thousand() -> None:
+    """A million is for `make bench`, at most 1.3 times; here 60 bytes a row more would be seen."""
+    command = [sys.executable, str(SCRIPT), "--rows", "10000", "200000", "--allowed", "1.2"]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
-    assert "1,000,000" in result.stdout
+    assert "200,000" in result.stdout

@@ -23,6 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from asymreinforce.data import token_ids
 from asymreinforce.errors import InputError
 
 FinishReason = Literal["stop", "length"]
@@ -31,6 +32,8 @@ STATUSES: tuple[Status, ...] = ("ok", "no_answer", "timeout", "error")
 UNJUDGED: tuple[Status, ...] = ("timeout", "error")
 """Statuses that say nothing about the completion: the grader failed, not the answer."""
 
+ROW_GROUP = 8192
+"""Rows that a reader of one row group holds, at most."""
 FEW_ROWS = 20_000
 """Up to so many, handing columns to threads costs more than it saves."""
 
@@ -241,17 +244,25 @@ def table(contract: Contract, columns: Mapping[str, Any]) -> pa.Table:
 
 
 def write(path: Path, contract: Contract, rows: pa.Table, *, identity: str) -> None:
-    """Write rows as parquet with the contract's label and the shard's identity in the footer."""
+    """Write rows as parquet with the contract's label and the shard's identity in the footer.
+
+    Row groups of rollouts hold whole prompts (`token_ids.py`).
+    """
     metadata = {"contract": contract.label, "identity": identity}
     is_small = len(rows) <= HANDFUL  # then both cost a reader more than they save it
-    pq.write_table(
-        rows.cast(contract.schema).replace_schema_metadata(metadata),
+    rows = rows.cast(contract.schema).replace_schema_metadata(metadata)
+    with pq.ParquetWriter(
         path,
+        rows.schema,
         compression="none" if is_small else "zstd",
         use_dictionary=not is_small,
-        row_group_size=8192,  # a reader holds one row group at a time
         write_page_checksum=True,
-    )
+    ) as writer:
+        for part in token_ids.row_groups(rows) if contract is ROLLOUTS else [rows]:
+            writer.write_table(part, row_group_size=ROW_GROUP)
+        if contract is ROLLOUTS:
+            lengths = token_ids.packed(token_ids.lengths_of(rows))
+            writer.add_key_value_metadata({token_ids.LENGTHS: lengths})
 
 
 def read(path: Path, contract: Contract, *, columns: list[str] | None = None) -> pa.Table:
@@ -271,6 +282,12 @@ def read(path: Path, contract: Contract, *, columns: list[str] | None = None) ->
         _require_label(path, contract, read_label(path))
         raise InputError(f"{path}: damaged parquet ({error}); run its stage again") from error
     return check(contract, rows.replace_schema_metadata(None), where=str(path), columns=columns)
+
+
+def count(path: Path, contract: Contract) -> int:
+    """Return the rows of a parquet file of a contract by its footer; none of them is read."""
+    _require_label(path, contract, read_label(path))
+    return int(pq.read_metadata(path).num_rows)
 
 
 def read_label(path: Path) -> str | None:

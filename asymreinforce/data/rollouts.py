@@ -9,10 +9,12 @@ from elsewhere has one block, in which the groups of a chunk are of the sizes th
 Shapes: B sequences.
 """
 
+import copy
 import itertools
 import math
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from pathlib import Path
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +22,7 @@ import pyarrow.compute as pc
 
 from asymreinforce.data import contracts
 from asymreinforce.data.store import Store
+from asymreinforce.data.token_ids import unread
 from asymreinforce.errors import InputError
 
 MOST_SHARDS = 8
@@ -79,6 +82,7 @@ class Rows(NamedTuple):
     group_B: np.ndarray
     """An integer per row, equal for the rows of one group."""
     prompts: list[np.ndarray]
+    """Of several processes each reads what it uses: these are `Unread` there."""
     completions: list[np.ndarray]
     score_B: np.ndarray
     """NaN where the completion was not judged or gave no answer."""
@@ -175,8 +179,19 @@ class ScoredRollouts:
                 f"{verdicts.directory}: holds verdicts on other rollouts than "
                 f"{rollouts.directory}; run 'asymrl score' for these"
             )
+        self._share: Literal["all", "checked", "unchecked"] = "all"
         self.shards = first_shards(rollouts, samples=samples)
         self.chunks = sorted({name.split("-p")[1] for name in self.shards})
+
+    def shared_out(self, *, checked: bool) -> "ScoredRollouts":
+        """Return the same set for one of several processes, which reads the tokens that it uses.
+
+        The rows that it yields hold all verdicts, and `Unread` tokens. One process compares the
+        checksums of whole files (`checked`); the others need not read them for that.
+        """
+        one = copy.copy(self)
+        one._share = "checked" if checked else "unchecked"
+        return one
 
     def fingerprint(self) -> dict[str, str]:
         """Name the contents of the shards in use; more samples appended later do not change it."""
@@ -229,12 +244,15 @@ class ScoredRollouts:
 
         Raises `InputError` where log-probabilities are asked for and a rollout has none.
         """
-        columns = ["prompt_id", "sample", "prompt_token_ids", "completion_token_ids"]
-        columns += ["behaviour_logps"] * with_logps
+        lazily = self._share != "all"
+        columns = ["prompt_id", "sample"]
+        columns += [] if lazily else ["prompt_token_ids", "completion_token_ids"]
+        columns += ["behaviour_logps"] * (with_logps and not lazily)
+        paths = [self._path(self._rollouts, name) for name in self._of(chunk)]
         table = pa.concat_tables(
-            contracts.read(self._rollouts.path(name), contracts.ROLLOUTS, columns=columns)
-            for name in self._of(chunk)
+            contracts.read(path, contracts.ROLLOUTS, columns=columns) for path in paths
         )
+        table = table.append_column("row", pa.array(np.arange(len(table))))
         table = self._first_samples(table)
         verdicts = self._verdicts_of(chunk)
         for key in ("prompt_id", "sample"):
@@ -247,16 +265,30 @@ class ScoredRollouts:
         table = table.append_column("group", group.cast(pa.int64()))
         order = pc.sort_indices(table, sort_keys=[("group", "ascending"), ("sample", "ascending")])
         table, verdicts = table.take(order), verdicts.take(order)
+        prompts, completions, logps = (
+            unread(
+                paths,
+                row_B=table.column("row").to_numpy(),
+                group_B=table.column("group").to_numpy(),
+                with_logps=with_logps,
+            )
+            if lazily
+            else (
+                _token_lists(table.column("prompt_token_ids")),
+                _token_lists(table.column("completion_token_ids")),
+                self._logps_of(table) if with_logps else None,
+            )
+        )
         return Rows(
             table.column("prompt_id").to_numpy(zero_copy_only=False),
             table.column("sample").to_numpy(),
             table.column("group").to_numpy(),
-            _token_lists(table.column("prompt_token_ids")),
-            _token_lists(table.column("completion_token_ids")),
+            prompts,
+            completions,
             verdicts.column("score").to_numpy(),
             verdicts.column("status").to_numpy(zero_copy_only=False),
             verdicts.column("truncated").to_numpy(zero_copy_only=False).astype(bool),
-            self._logps_of(table) if with_logps else None,
+            logps,
         )
 
     def texts(self) -> Iterator[pa.Table]:
@@ -324,13 +356,19 @@ class ScoredRollouts:
             starts, order, skip = rows.group_starts, order[skip:], 0
             yield rows.take(np.concatenate([np.arange(starts[g], starts[g + 1]) for g in order]))
 
+    def _path(self, store: Store, name: str) -> Path:
+        """Return the path of a shard that is as its receipt says, or that another compares."""
+        if self._share == "unchecked" and store.receipt(name):
+            return store.directory / name
+        return store.path(name)
+
     def _of(self, chunk: str) -> list[str]:
         return [name for name in self.shards if name.endswith(f"-p{chunk}")]
 
     def _verdicts_of(self, chunk: str) -> pa.Table:
         parts = []
         for name in self._of(chunk):
-            path, receipt = self._verdicts.path(name), self._verdicts.receipt(name)
+            path, receipt = self._path(self._verdicts, name), self._verdicts.receipt(name)
             graded = self._rollouts.receipt(name)
             if receipt and graded and receipt.facts["rollouts_sha256"] != graded.sha256:
                 raise InputError(f"{path}: judges another version of {name}; run 'asymrl score'")
@@ -342,7 +380,7 @@ class ScoredRollouts:
         parts: list[pa.Table] = []
         columns = ["prompt_token_ids", "completion_token_ids", "behaviour_logps"]
         for name in self.shards[:MOST_SHARDS]:
-            path = self._rollouts.path(name)
+            path = self._path(self._rollouts, name)
             rows = contracts.read(path, contracts.ROLLOUTS, columns=columns)
             rows = rows.filter(pc.is_valid(rows.column("behaviour_logps")))
             parts.append(rows.slice(0, rollouts - sum(map(len, parts))))

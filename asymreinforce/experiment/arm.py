@@ -90,16 +90,25 @@ def train_arm(config: ExperimentConfig) -> Store:
 
 
 def held(config: ExperimentConfig, store: Store) -> AbstractContextManager[None]:
-    """Hold an arm's lease; where its ranks are on several nodes, `train.rendezvous` joins them."""
+    """Hold an arm's lease; where its ranks are on several nodes, the first of them does."""
     return contextlib.nullcontext() if config.train.nodes > 1 else store.held()
 
 
 def train_rank(config: ExperimentConfig, ranks: "Ranks") -> None:
     """Train an arm, or the round that it is in, as one of its ranks; raise what goes wrong."""
-    from asymreinforce.experiment import refresh
-
     found = inputs.find(config)
     store = arm_store(config, found)
+    is_holder = ranks.is_first and config.train.nodes > 1  # on one node the command that started it
+    with store.held() if is_holder else contextlib.nullcontext():
+        ranks.wait()  # where another command has it, no rank begins
+        _train_rank(config, ranks, found, store)
+
+
+def _train_rank(
+    config: ExperimentConfig, ranks: "Ranks", found: inputs.Inputs, store: Store
+) -> None:
+    from asymreinforce.experiment import refresh
+
     if not config.refresh_every:
         _train(config, found, store, ranks=ranks)
         return

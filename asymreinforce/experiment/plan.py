@@ -1,18 +1,9 @@
 """What a sweep would take: prompts, completions, tokens, steps, memory, disk and GPU-hours.
 
 Arithmetic on the configuration alone: no network, no GPU, no file but a local `config.json`.
-What the configuration does not say is None, and is shown as unknown. N parameters, L layers.
-
-    training step     2 N FLOP a token forward, 2 N back through the layers and 2 N for the weights
-                      (Kaplan et al. 2020, Sec. 2.1): no weights under LoRA, layers twice where
-                      activations are computed again
-    training memory   4 N bytes of fp32 weights, 12 more of each that is trained (gradient and
-                      AdamW's two moments), shared by the ranks; under bfloat16 2 N for autocast's
-                      copies, or 2 N for all weights under LoRA; activations 34 L width bytes a
-                      token, or 2 L + 34 times the width where they are computed again (Korthikanti
-                      et al. 2022, Eq. 2 and Sec. 5, without the attention matrix)
-    generation step   reads all weights, and the keys and values of all running sequences, once
-                      (Pope et al. 2022): bytes / bandwidth, and a fixed time beside it
+What the configuration does not say is None, and is shown as unknown. `gpus.py` says what a GPU does
+of it. An arm that is refreshed draws, after the round on the shared set, the whole groups that the
+steps of each later round read.
 """
 
 from collections.abc import Sequence
@@ -22,56 +13,20 @@ from asymreinforce.config import ExperimentConfig
 from asymreinforce.config.task import Split, TaskConfig
 from asymreinforce.data.store import hash_of
 from asymreinforce.errors import ConfigError
-from asymreinforce.policy.head import WORKSPACE
-from asymreinforce.policy.shape import Shape, shape_of
-from asymreinforce.policy.trainer import TOKENS
+from asymreinforce.experiment.gpus import (
+    WEIGHT_BYTES,
+    Generation,
+    Training,
+    generation,
+    training,
+)
+from asymreinforce.policy.shape import shape_of
 from asymreinforce.stages.train.schedule import Schedule, schedule_of
 
-GIB = 2**30
-WEIGHT_BYTES = 4
-MOMENT_BYTES = 12
-"""A trained parameter's gradient and moments."""
-AUTOCAST_BYTES = 2
-ACTIVATION_BYTES = 34
-INPUT_BYTES = 2
-"""Of a layer's input, all that is kept where the rest is computed again."""
-LOGIT_BYTES = 8
-"""Of a logit of the chunk whose loss is taken: its value and its softmax, in fp32."""
 STATE_BYTES = 8
 """A parameter's in the saved state: AdamW's two moments in fp32."""
 ROW_BYTES = 12
 """A completion token's on disk: its id, its log-probability, and its text, before compression."""
-DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
-
-
-class Generation(NamedTuple):
-    """Drawing completions on one engine of `gpus` GPUs."""
-
-    gpus: int
-    weights: float
-    """Bytes on each GPU, as is the next."""
-    cache: float
-    running: float | None
-    """Sequences at half their length that run at once; None where not even the weights fit."""
-    tokens_per_s: float
-    """Of one GPU."""
-
-
-class Training(NamedTuple):
-    """Training one arm, on each GPU of it."""
-
-    trained: int
-    """Parameters that are trained: all, or those of the adapters."""
-    weights: float
-    """Bytes of weights, gradients and optimizer, as are the next two."""
-    activations: float
-    logits: float
-    tokens_per_s: float
-
-    @property
-    def memory(self) -> float:
-        """Bytes at most, no activation recomputed."""
-        return self.weights + self.activations + self.logits
 
 
 class Plan(NamedTuple):
@@ -84,6 +39,10 @@ class Plan(NamedTuple):
     prompts: dict[Split, int | None]
     completions: int | None
     """Of one set."""
+    rounds: int | None
+    """Of an arm; the first is on the shared set."""
+    refreshed: int | None
+    """Completions of all later rounds of all arms."""
     completion_tokens: int
     """Of one completion: the mean that was given, or the longest."""
     steps: int | None
@@ -94,6 +53,11 @@ class Plan(NamedTuple):
     parameters: int | None
     generation: Generation | None
     training: Training | None
+
+    @property
+    def drawn(self) -> int | None:
+        """Completions of all sets and of all rounds."""
+        return _plus(_times(self.completions, self.sets), self.refreshed)
 
     @property
     def rollout_tokens(self) -> int | None:
@@ -113,7 +77,7 @@ class Plan(NamedTuple):
         """GPU-hours by stage, all sets and arms together."""
         generate, train = self.generation, self.training
         speed = generate.tokens_per_s * 3600 if generate else None
-        drawn, evaluated = _times(self.rollout_tokens, self.sets), self.evaluated
+        drawn, evaluated = _times(self.drawn, self.completion_tokens), self.evaluated
         return {
             "generate": _over(drawn, speed),
             "train": _over(
@@ -126,14 +90,14 @@ class Plan(NamedTuple):
     def score_hours(self) -> float | None:
         """Hours of `plan.cores` cores that judge every completion, evaluations included."""
         plan = self.config.plan
-        judged = _plus(_times(self.completions, self.sets), self.evaluated)
+        judged = _plus(self.drawn, self.evaluated)
         return _over(judged, plan.score_per_core_s * plan.cores * 3600)
 
     @property
     def rollout_bytes(self) -> int | None:
-        """Disk for all sets of rollouts, at most."""
+        """Disk for all rollouts, at most."""
         row = ROW_BYTES * self.completion_tokens + 4 * self.config.plan.prompt_tokens
-        return _times(_times(self.completions, row), self.sets)
+        return _times(self.drawn, row)
 
     @property
     def checkpoint_bytes(self) -> int | None:
@@ -166,14 +130,16 @@ def plan(arms: Sequence[ExperimentConfig]) -> Plan:
         arms=len(arms),
         sets=len({_shared(arm) for arm in arms}),
         prompts=prompts,
-        completions=_times(train, config.sampling.samples_per_prompt),
+        completions=_times(train, _samples(config)),
+        rounds=len(schedule.starts) if schedule else None,
+        refreshed=_refreshed(arms, train),
         completion_tokens=min(completion, config.sampling.max_tokens),
         steps=schedule.steps if schedule else None,
         checkpoints=checkpoints,
         evaluated=_evaluated(config, prompts, models=_plus(_times(checkpoints, len(arms)), 1)),
         parameters=parameters,
-        generation=_generation(config, shape, parameters, completion) if parameters else None,
-        training=_training(config, shape, parameters) if parameters else None,
+        generation=generation(config, shape, parameters, completion) if parameters else None,
+        training=training(config, shape, parameters) if parameters else None,
     )
 
 
@@ -197,6 +163,28 @@ def _schedule(config: ExperimentConfig, prompts: int | None) -> Schedule | None:
     return schedule_of(config, prompts=prompts or 0)
 
 
+def _refreshed(arms: Sequence[ExperimentConfig], prompts: int | None) -> int | None:
+    """Count what arms draw of their own: each later round's prompts, once each."""
+    total: int | None = 0
+    for arm in arms:
+        schedule = _schedule(arm, prompts)
+        if schedule is None:
+            return None
+        every = schedule.refresh_every or schedule.steps
+        for start in schedule.starts[1:]:
+            steps = min(every, schedule.steps - start)
+            read = steps * arm.prompts_per_step
+            own = read if prompts is None else min(read, prompts)
+            total = _plus(total, own * _samples(arm))
+    return total
+
+
+def _samples(config: ExperimentConfig) -> int:
+    """Completions that are drawn of a prompt: whole blocks."""
+    block = config.sampling.samples_per_block
+    return -(-config.sampling.samples_per_prompt // block) * block
+
+
 def _shared(arm: ExperimentConfig) -> str:
     """Name what determines an arm's rollouts: arms of one name share them."""
     parts = {"task", "policy", "sampling", "engine"}
@@ -210,59 +198,6 @@ def _evaluated(
     limit = there if settings.prompts is None else min(settings.prompts, there or settings.prompts)
     each = _times(_plus(limit, settings.train_prompts), settings.sampling.samples_per_prompt)
     return _times(each, models)
-
-
-def _generation(
-    config: ExperimentConfig, shape: Shape | None, parameters: int, completion: int
-) -> Generation:
-    """A GPU's memory beside the weights holds keys and values; both are read at every step."""
-    engine, settings = config.engine, config.plan
-    size = DTYPE_BYTES[config.policy.dtype]
-    weights = parameters * size / engine.tensor_parallel_size
-    cache = max(0.0, settings.gpu_memory_gib * GIB * engine.gpu_memory_share - weights)
-    token = (shape.cached_numbers if shape else 0) * size / engine.tensor_parallel_size
-    length = settings.prompt_tokens + completion / 2
-    running = min(float(engine.max_sequences), cache / (token * length) if token else cache)
-    read = weights + running * token * length
-    bandwidth = settings.gpu_tb_per_s * 1e12 * settings.generate_utilisation
-    step = read / bandwidth + settings.generate_step_ms / 1000
-    estimate = running / step / engine.tensor_parallel_size
-    return Generation(
-        gpus=engine.tensor_parallel_size,
-        weights=weights,
-        cache=cache,
-        running=running if cache else None,
-        tokens_per_s=settings.generate_tokens_per_s or estimate,
-    )
-
-
-def row_tokens(config: ExperimentConfig) -> int:
-    """Return the most tokens of a packed row, which stand in memory at once."""
-    return config.train.tokens_per_micro_batch or TOKENS[config.train.device]
-
-
-def _training(config: ExperimentConfig, shape: Shape | None, parameters: int) -> Training:
-    settings, tokens = config.plan, row_tokens(config)
-    train, rank = config.train, config.train.lora.rank
-    half = train.precision == "bfloat16"
-    # weights that stand still under adapters are held in bfloat16 themselves
-    held = DTYPE_BYTES["bfloat16"] if half and rank else WEIGHT_BYTES + AUTOCAST_BYTES * half
-    own = (WEIGHT_BYTES + MOMENT_BYTES) if rank else MOMENT_BYTES
-    trained = shape.adapter_parameters(rank) if shape and rank else parameters
-    ranks = train.processes * (train.nodes if train.sharding == "all" else 1)
-    layers = shape.layers if shape else 0
-    kept = ACTIVATION_BYTES * layers
-    if train.activation_checkpointing:
-        kept = INPUT_BYTES * layers + ACTIVATION_BYTES
-    passes = 2 + 2 * train.activation_checkpointing + 2 + 2 * (rank is None)
-    flops = settings.gpu_tflops * 1e12 * settings.train_utilisation
-    return Training(
-        trained=trained,
-        weights=(held * parameters + own * trained) / ranks,
-        activations=kept * (shape.width if shape else 0) * tokens,
-        logits=LOGIT_BYTES * min(tokens * shape.vocabulary, WORKSPACE) if shape else 0,
-        tokens_per_s=settings.train_tokens_per_s or flops / (passes * parameters),
-    )
 
 
 def _times(left: int | None, right: int | None) -> int | None:

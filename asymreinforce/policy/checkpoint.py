@@ -84,6 +84,27 @@ def load_model(
     return model
 
 
+def hollow_model(
+    checkpoint: Path | str, *, dtype: "torch.dtype", trust_remote_code: bool = False
+) -> "PreTrainedModel":
+    """Make a checkpoint's model without its weights, whose memory is set aside and not touched.
+
+    A rank that is sent its share of the weights starts from it. Raises what `load_model` does.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    with _readable_load_errors(checkpoint, "the model"), quiet():
+        config = AutoConfig.from_pretrained(checkpoint, trust_remote_code=trust_remote_code)
+        with torch.device("meta"):
+            model: PreTrainedModel = AutoModelForCausalLM.from_config(
+                config, dtype=dtype, trust_remote_code=trust_remote_code
+            )
+        model = model.to_empty(device="cpu")
+        model.tie_weights()
+    return model.eval()
+
+
 def load_tokenizer(
     checkpoint: Path | str, *, trust_remote_code: bool = False, revision: str | None = None
 ) -> "PreTrainedTokenizerBase":

@@ -89,11 +89,18 @@ def blocks_of(sequences: Sequences, *, longest: int) -> list[Block]:
             last = blocks[-1]
             shared = sequences.prompts[last.members[0]]
             fits = last.length + own <= longest
-            if fits and (shared is prompt or np.array_equal(shared, prompt)):
+            if fits and _are_equal(shared, prompt):
                 blocks[-1] = Block([*last.members, index], last.length + own)
                 continue
         blocks.append(Block([index], len(prompt) + own))
     return blocks
+
+
+def _are_equal(left: Tokens, right: Tokens) -> bool:
+    """Compare prompts; where they are not read yet, only the same object is the same."""
+    if left is right:
+        return True
+    return isinstance(left, np.ndarray) and np.array_equal(left, right)
 
 
 def fill(lengths: Sequence[int], *, capacity: int) -> list[list[int]]:

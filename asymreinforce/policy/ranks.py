@@ -1,7 +1,8 @@
 """The processes that train one arm together, as each of them sees the others.
 
-A *rank* is one process with one device. All ranks run the same code on the same data in the same
-order; what only one may do (files, progress, validation) the first one does.
+A *rank* is one process with one device. All ranks run the same code on the same steps in the same
+order, of which each reads the tokens of its own rows; what only one may do (files, progress,
+validation) the first one does.
 """
 
 import contextlib

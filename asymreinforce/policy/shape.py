@@ -30,11 +30,19 @@ class Shape(NamedTuple):
     @property
     def parameters(self) -> int:
         """Their number: embedding, head, and a layer's projections, norms and biases."""
+        return self.embeddings + self.layers * self.layer + self.width
+
+    @property
+    def layer(self) -> int:
+        """Parameters of a decoder layer."""
         query, key = self.heads * self.head_width, self.kv_heads * self.head_width
-        layer = self.width * (2 * query + 2 * key + 3 * self.intermediate) + 2 * self.width
-        layer += (query + 2 * key) * self.biases + 2 * self.head_width * self.head_norms
-        embeddings = self.vocabulary * self.width * (1 if self.tied else 2)
-        return embeddings + self.layers * layer + self.width
+        weights = self.width * (2 * query + 2 * key + 3 * self.intermediate) + 2 * self.width
+        return weights + (query + 2 * key) * self.biases + 2 * self.head_width * self.head_norms
+
+    @property
+    def embeddings(self) -> int:
+        """Parameters of embedding and head."""
+        return self.vocabulary * self.width * (1 if self.tied else 2)
 
     def adapter_parameters(self, rank: int) -> int:
         """Parameters of low-rank adapters on every linear layer: rank (in + out) each."""

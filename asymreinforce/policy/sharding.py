@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.fsdp import (
     CPUOffloadPolicy,
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
 def shard(scorer: "Scorer", ranks: Ranks, *, half: bool, cpu_offload: bool) -> None:
     """Leave each rank its shard of every parameter, layer by layer, on the ranks' devices.
 
+    What the first rank's model holds is sent to the others, a layer at a time, before it is cut up:
+    theirs may be hollow (`checkpoint.hollow_model`), and no more than a layer of it is ever filled.
     `half`: layers compute in bf16. `cpu_offload`: shards, gradients and moments stay on the host.
     """
     mesh = ranks.mesh
@@ -55,7 +58,9 @@ def shard(scorer: "Scorer", ranks: Ranks, *, half: bool, cpu_offload: bool) -> N
         cast_forward_inputs=False,  # autocast, as on one device
     )
     for layer in decoder_layers(scorer.model):
+        _send(layer)
         fully_shard(layer, mesh=mesh, mp_policy=precision, offload_policy=offload)
+    _send(scorer)
     fully_shard(scorer, mesh=mesh, offload_policy=offload)
     for module in _sharded(scorer):
         module.set_gradient_divide_factor(1.0)
@@ -133,6 +138,16 @@ def read_shards(directory: Path, tensors: dict[str, Tensor], ranks: Ranks) -> No
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "torch.distributed is disabled")  # as is meant, alone
         load(tensors, storage_reader=reader, no_dist=ranks.mesh is None)
+
+
+@torch.no_grad()
+def _send(module: nn.Module) -> None:
+    """Give every rank the first one's parameters and buffers, but for those in shards already."""
+    tensors = {id(t): t for t in [*module.parameters(), *module.buffers()]}  # a tied one once
+    for tensor in tensors.values():
+        if not isinstance(tensor, DTensor):
+            # as bytes: every backend can send those, whatever the type
+            dist.broadcast(tensor.detach().contiguous().view(-1).view(torch.uint8), src=0)
 
 
 def _sharded(module: nn.Module) -> Iterator[FSDPModule]:

@@ -77,11 +77,11 @@ def generate(
     store = rollout_store(
         config, checkpoint=checkpoint, prompts=prompts, engine=engine, parent=parent
     )
-    ids = contracts.read(prompts.path("train.parquet"), contracts.PROMPTS, columns=["prompt_id"])
-    if not len(ids):
+    questions = contracts.count(prompts.path("train.parquet"), contracts.PROMPTS)
+    if not questions:
         raise InputError(f"{prompts.directory / 'train.parquet'}: holds no prompt")
     sampling = config.sampling
-    chunks = math.ceil(len(ids) / sampling.prompts_per_shard)
+    chunks = math.ceil(questions / sampling.prompts_per_shard)
     blocks = math.ceil(sampling.samples_per_prompt / sampling.samples_per_block)
     names = [shard_name(block=b, chunk=c) for b in range(blocks) for c in range(chunks)]
     if store.is_done(names):
@@ -98,7 +98,7 @@ def generate(
                 policy=str(store.identity["policy"]),
                 start=start or (lambda: contextlib.nullcontext(engine)),
             )
-            sizes = {name: _size(name, sampling, questions=len(ids)) for name in names}
+            sizes = {name: _size(name, sampling, questions=questions) for name in names}
             _fill(store, crew(worker, missing), sizes, missing=missing)
             store.record(provenance(engine=config.engine.name, workers=config.engine.workers))
         if not store.missing():

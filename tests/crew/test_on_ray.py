@@ -104,6 +104,16 @@ def test_two_workers_of_which_one_is_killed_give_the_rollouts_and_verdicts_of_on
     assert made.payload(judged_there.directory) == made.payload(judged_here.directory)
 
 
+def niceness() -> int:
+    return os.nice(0)
+
+
+def test_a_worker_has_the_priority_of_the_command() -> None:
+    import ray
+
+    assert ray.get(ray.remote(num_cpus=1)(niceness).remote()) == niceness()
+
+
 @contextlib.contextmanager
 def refusing() -> Iterator[Make]:
     """A worker to whom one name is bad input, and another a defect."""

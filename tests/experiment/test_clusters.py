@@ -2,6 +2,8 @@
 
 import contextlib
 import os
+import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -15,7 +17,7 @@ from hydra import compose, initialize_config_dir
 
 from asymreinforce.data.store import Store
 from cli.bridge import conf_directory
-from tests.cli.commands import EMBEDDED, TINY, Outcome, tiny
+from tests.cli.commands import EMBEDDED, TINY, Outcome, asymrl, tiny
 
 pytest.importorskip("submitit", reason="the extra 'slurm' is not installed")
 
@@ -96,3 +98,31 @@ def test_an_arm_on_slurm_asks_for_a_gpu_a_rank_and_goes_on_after_a_time_out() ->
         assert launcher.tasks_per_node == 1
         assert launcher.max_num_timeout == 100
         assert launcher.partition == "long"
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "clusters.md"
+GIVEN = {"$gpu": "0", "$SLURM_NNODES": "2", "$head": "node0"}
+"""What the page's scripts find out where they run."""
+
+
+def commands_of(page: Path) -> list[list[str]]:
+    """Every `asymrl` command in the code of a page, as words."""
+    blocks = re.findall(r"^```sh\n(.*?)^```", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    text = "\n".join(blocks).replace("\\\n", " ")
+    for name, value in GIVEN.items():
+        text = text.replace(name, value)
+    return [shlex.split(found) for found in re.findall(r"\basymrl ([^#&\"\n]*)", text)]
+
+
+def test_the_page_s_commands_compose_with_the_settings_that_they_name() -> None:
+    commands = commands_of(PAGE)
+    assert len(commands) == 17
+    for command, *settings in commands:
+        one = [s if s.startswith("hydra") else s.split(",")[0] for s in settings]  # of a sweep's
+        outcome = asymrl(command, *one, "--cfg", "job")
+        assert outcome.code == 0, (command, settings, outcome.err)
+        for setting in one:
+            key, _, value = setting.partition("=")
+            name = key.rpartition(".")[2]
+            if not key.startswith(("hydra", "experiment")):
+                assert re.search(rf"^ *{name}: '?{re.escape(value)}'?$", outcome.out, re.MULTILINE)

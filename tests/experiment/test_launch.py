@@ -12,11 +12,13 @@ import pytest
 
 from asymreinforce import progress
 from asymreinforce.config import ExperimentConfig, TrainConfig
+from asymreinforce.data.lease import path_of
 from asymreinforce.data.store import Store
 from asymreinforce.errors import ConfigError, InputError, TrainingError
 from asymreinforce.experiment import arm
 from asymreinforce.experiment.arms import Arm, overrides_of
 from asymreinforce.experiment.launch import _error, follow, launch, torchrun
+from asymreinforce.policy.ranks import Ranks
 from cli.bridge import conf_directory
 from tests import made
 from tests.cli.commands import Outcome, asymrl, refused, tiny
@@ -181,3 +183,29 @@ def metrics_steps(store: Store) -> list[int]:
     published = [n for n in store.planned if n.startswith("metrics/") and store.receipt(n)]
     tables = [contracts.read(store.path(name), contracts.METRICS) for name in published]
     return [step for table in tables for step in table.column("step").to_pylist()]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "number", "is_held"), [(2, 0, True), (2, 1, False), (1, 0, False)]
+)
+def test_of_ranks_on_several_nodes_the_first_holds_the_lease(
+    tmp_path: Path,
+    config: ExperimentConfig,
+    monkeypatch: pytest.MonkeyPatch,
+    nodes: int,
+    number: int,
+    is_held: bool,
+) -> None:
+    """On one node the command that started them does."""
+    store = Store(tmp_path, {"an": "arm"})
+    seen: list[bool] = []
+    monkeypatch.setattr(arm.inputs, "find", lambda _: None)
+    monkeypatch.setattr(arm, "arm_store", lambda *_: store)
+    monkeypatch.setattr(
+        arm, "_train", lambda *_, **__: seen.append(path_of(store.directory).exists())
+    )
+    settings = {"nodes": nodes, "rendezvous": "node0:29500"}
+    spread = config.model_copy(update={"train": config.train.model_copy(update=settings)})
+    arm.train_rank(spread, Ranks(number=number))
+    assert seen == [is_held]
+    assert not path_of(store.directory).exists()

@@ -1,14 +1,22 @@
 """The arithmetic of a plan, by hand."""
 
+import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
-from asymreinforce.config import ExperimentConfig
+from asymreinforce.config import ExperimentConfig, parse
 from asymreinforce.config.task import TaskConfig
-from asymreinforce.experiment.plan import GIB, plan, prompts_of
+from asymreinforce.experiment.gpus import GIB
+from asymreinforce.experiment.plan import plan, prompts_of
 from tests import made
+from tests.cli.commands import Outcome
 
 
 def config(**settings: Any) -> ExperimentConfig:
@@ -135,3 +143,89 @@ def test_steps_are_unknown_where_neither_they_nor_the_prompts_are_given() -> Non
     assert (found.completions, found.steps, found.evaluated) == (None, None, None)
     fixed = plan([config(task__train=None, optim__steps=4)])
     assert (fixed.completions, fixed.steps) == (None, 4)
+
+
+def test_an_arm_that_is_refreshed_draws_the_prompts_of_each_later_round() -> None:
+    """6 steps of 4 prompts: rounds of 2, 2 and 2; of 4 and 2; or one, where none is later."""
+    arms = {every: [config(refresh_every=every)] * 3 for every in (2, 4, 6)}
+    found = {every: plan(arm) for every, arm in arms.items()}
+    assert {every: made.rounds for every, made in found.items()} == {2: 3, 4: 2, 6: 1}
+    refreshed = {every: made.refreshed for every, made in found.items()}
+    assert refreshed == {2: 3 * 16 * 4, 4: 3 * 8 * 4, 6: 0}
+    assert found[2].drawn == 96 + 192
+    assert found[2].rollout_bytes == (96 + 192) * (12 * 8 + 4 * 200)
+    given = plan([config(refresh_every=2, policy__parameters=9, plan__generate_tokens_per_s=1.0)])
+    assert given.gpu_hours["generate"] == pytest.approx((96 + 64) * 8 / 3600)
+    unknown = plan([config(refresh_every=2, task__train=None)])
+    assert (unknown.rounds, unknown.refreshed) == (None, None)
+
+
+def test_a_block_that_is_begun_is_drawn_whole() -> None:
+    assert (
+        plan([config(sampling__samples_per_prompt=3, optim__trajectories_per_step=12)]).drawn == 96
+    )
+
+
+def test_shards_gather_a_layer_and_the_ends_and_offloaded_ones_are_on_the_host() -> None:
+    model = {"policy__source": "Qwen/Qwen2.5-0.5B-Instruct", "train__tokens_per_micro_batch": 1000}
+    layer = 2 * 896 * (896 + 128) + 3 * 896 * 4864 + 2 * 896 + (896 + 2 * 128)
+    ends = 896 * (151_936 + 1)
+    whole, shards, offloaded = (
+        plan([config(**model, **train)]).training
+        for train in ({}, {"train__processes": 2}, {"train__cpu_offload": True})
+    )
+    assert whole and shards and offloaded
+    assert (whole.gathered, shards.gathered) == (0, 4 * layer + 8 * ends)
+    assert offloaded.weights == whole.weights == 16 * 494_032_768
+    assert shards.memory == 8 * 494_032_768 + shards.gathered + whole.activations + whole.logits
+    assert offloaded.memory == shards.gathered + whole.activations + whole.logits
+
+
+def rows_in(stores: Iterable[Path]) -> list[pa.Table]:
+    """The tables of the stores' shards."""
+    return [pq.read_table(path) for store in stores for path in sorted(store.rglob("*.parquet"))]
+
+
+def test_a_plan_of_the_toy_sweep_is_what_the_sweep_made(first_sweep: tuple[Path, Outcome]) -> None:
+    """Counts to the last one; tokens, given their mean lengths, and bytes within what is said."""
+    experiment = first_sweep[0] / "cups"
+    rollouts = pa.concat_tables(rows_in([experiment / "rollouts"]))
+    lengths = {
+        name: float(np.mean(pc.list_value_length(rollouts.column(f"{name}_token_ids"))))
+        for name in ("prompt", "completion")
+    }
+    configs = [
+        parse(json.loads(path.read_text())) for path in experiment.glob("train/*/config.json")
+    ]
+    means = {f"{name}_tokens": max(1, round(mean)) for name, mean in lengths.items()}
+    given = configs[0].plan.model_copy(update=means)
+    found = plan([one.model_copy(update={"plan": given}) for one in configs])
+
+    assert (found.arms, found.sets, found.rounds) == (4, 1, 1)
+    assert found.drawn == len(rollouts) == 192
+    checkpoints = [p for p in experiment.glob("train/*/checkpoints/*") if p.is_dir()]
+    assert found.checkpoints and found.arms * found.checkpoints == len(checkpoints) == 8
+    evaluations = [table.num_rows for table in rows_in([experiment / "evaluations"])]
+    assert found.evaluated == sum(evaluations)
+    metrics = rows_in(experiment.glob("train/*/metrics"))
+    steps = [row["step"] for table in metrics for row in table.to_pylist()]
+    assert found.steps == max(steps) == 4
+
+    assert found.rollout_tokens
+    tokens = len(rollouts) * lengths["completion"]
+    assert abs(found.rollout_tokens / tokens - 1) <= 0.5 / lengths["completion"]  # of the rounding
+    assert found.trained_tokens
+    read = 4 * 32 * sum(lengths.values())
+    assert abs(found.trained_tokens / read - 1) <= 1 / sum(lengths.values())
+
+    weights = sum(path.stat().st_size for c in checkpoints for path in c.glob("*.safetensors"))
+    states = [path.stat().st_size for path in experiment.glob("train/*/state/*/*.safetensors")]
+    assert found.checkpoint_bytes
+    # the plan counts the state of a best step apart from the last one's, which it may be
+    best = 2 * len(configs) - len(states)
+    saved = weights + sum(states) * (1 + best / len(states))
+    assert found.checkpoint_bytes == pytest.approx(saved, rel=0.02)
+    held = sum(rollouts.column(n).nbytes for n in ("prompt_token_ids", "completion_token_ids"))
+    held += sum(rollouts.column(name).nbytes for name in ("behaviour_logps", "text"))
+    assert found.rollout_bytes
+    assert 0.5 <= found.rollout_bytes / held <= 2  # before compression

@@ -19,6 +19,7 @@ from asymreinforce.engines.transformers_engine import TransformersEngine
 from asymreinforce.errors import ConfigError
 from asymreinforce.experiment import inputs, refresh, rounds
 from asymreinforce.experiment.arm import arm_store, train_arm
+from asymreinforce.experiment.plan import plan
 from asymreinforce.experiment.rounds import train_in_rounds
 from asymreinforce.policy.checkpoint import fingerprint, load_model, load_tokenizer
 from asymreinforce.stages.train.schedule import Schedule
@@ -69,6 +70,17 @@ def trained(
 
 
 Trained = tuple[ExperimentConfig, Store, Engine]
+
+
+def test_the_plan_counts_what_the_rounds_drew(trained: Trained) -> None:
+    config, store, _ = trained
+    drawn = [
+        sum(pq.read_metadata(path).num_rows for path in made_in.glob("*.parquet"))
+        for made_in in (config.directory / "rollouts" / r["rollouts"] for r in records(store))
+    ]
+    found = plan([config])
+    assert (found.rounds, found.completions, found.refreshed) == (3, drawn[0], sum(drawn[1:]))
+    assert sum(drawn[1:]) == 2 * 2 * 16
 
 
 def test_each_rounds_rollouts_carry_the_weights_that_they_come_from(trained: Trained) -> None:

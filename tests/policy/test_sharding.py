@@ -1,5 +1,7 @@
 """Two ranks against one process: gradient, weights, figures and state, over gloo on CPU."""
 
+import ctypes
+import gc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +15,7 @@ from asymreinforce.algorithm.table import objective_of
 from asymreinforce.config import AlgorithmConfig, LoraConfig, OptimConfig
 from asymreinforce.errors import TrainingError
 from asymreinforce.policy import lora
+from asymreinforce.policy.checkpoint import hollow_model, load_model
 from asymreinforce.policy.memory import checkpoint_activations
 from asymreinforce.policy.packing import Sequences
 from asymreinforce.policy.ranks import ALONE, Ranks
@@ -25,6 +28,7 @@ from tests.ranks import together
 COEFFICIENTS_B = torch.tensor([0.5, -1.0, 2.0, 0.0, 1.5, -0.5, 0.25, 0.0, -2.0])
 TOKENS = 20
 OPTIM = OptimConfig(lr=1e-2, trajectories_per_step=1, grad_clip=naive.UNCLIPPED, weight_decay=0.1)
+M_MMAP_THRESHOLD = -3
 MODELS = [("llama", False), ("llama", True), ("qwen2", False), ("qwen2", True)]
 
 
@@ -300,3 +304,49 @@ def test_alone_nothing_is_shared() -> None:
     batch = Sequences([np.array([1, 2])], [np.array([3])])
     assert ALONE.sum(np.array([2.0])) == 2.0 and ALONE.text("here") == "here"
     assert len(list(trainer(ALONE).rows(batch))) == 1
+
+
+def filled(ranks: Ranks, checkpoint: Path) -> tuple[list[float], float]:
+    """What each rank's memory grew by, in models, and how far what it was sent is from the file."""
+    # a real model's tensors are above 32 MB, from where on what is freed goes back to the system
+    ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, 1 << 20)
+    whole = load_model(checkpoint)
+    size = sum(p.numel() for p in whole.parameters()) * 4 / 2**20
+    expected = flat(whole.parameters()) if ranks.is_first else torch.zeros(1)
+    del whole
+    gc.collect()
+    own = load_model if ranks.is_first else hollow_model
+    Path("/proc/self/clear_refs").write_text("5")
+    before = peak_mb()
+    policy = own(checkpoint, dtype=torch.float32)
+    found = Trainer(policy, OPTIM, tokens_per_micro_batch=TOKENS, ranks=ranks)
+    grown = np.zeros(2)
+    grown[ranks.number] = (peak_mb() - before) / size
+    gathered = flat(found.model.parameters())
+    apart = float((gathered - expected).abs().max()) if ranks.is_first else 0.0
+    buffers = float(sum(buffer.double().sum() for buffer in found.model.buffers()))
+    assert ranks.decided(lambda: buffers) == buffers
+    return ranks.sum(grown).tolist(), apart
+
+
+def peak_mb() -> float:
+    """The peak resident memory of this process since it was forgotten."""
+    return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 1024
+
+
+def test_a_rank_that_is_sent_its_weights_never_holds_the_whole_model(tmp_path: Path) -> None:
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    big = LlamaConfig(
+        vocab_size=256,
+        hidden_size=256,
+        intermediate_size=4096,
+        num_hidden_layers=8,
+        num_attention_heads=4,
+        tie_word_embeddings=True,
+    )  # 110 MB, a layer 13.6 MB
+    LlamaForCausalLM(big).save_pretrained(tmp_path)
+    (first, other), apart = together(filled, tmp_path)
+    assert apart == 0
+    assert first > 1
+    assert 0.5 < other < 0.8  # its half, and a layer

@@ -103,6 +103,8 @@ def train_together(
     the others go on; what went wrong is returned by the arm's number. The arms share seed, rollouts
     and groups in a step.
     """
+    if ranks.count > 1:
+        scored = scored.shared_out(checked=ranks.is_first)
     failed: dict[int, Exception] = {}
     scratch = Scratch()
     active: dict[int, _Active] = {}

@@ -12,9 +12,10 @@ from asymreinforce.config import ExperimentConfig
 from asymreinforce.data import contracts
 from asymreinforce.data.rollouts import Rows, ScoredRollouts
 from asymreinforce.data.store import Store
+from asymreinforce.data.token_ids import largest_token
 from asymreinforce.errors import ConfigError, InputError, TrainingError
 from asymreinforce.policy import lora
-from asymreinforce.policy.checkpoint import load_model, save_model
+from asymreinforce.policy.checkpoint import hollow_model, load_model, save_model
 from asymreinforce.policy.head import Scratch
 from asymreinforce.policy.logps import require_trainable
 from asymreinforce.policy.memory import checkpoint_activations, compile_layers
@@ -121,15 +122,23 @@ class Run:
         has_adapters = config.train.lora.rank is not None
         whole = weights or self._checkpoint
         half = has_adapters and config.train.precision == "bfloat16"
-        model = load_model(
-            self._checkpoint if has_adapters else whole,
-            dtype=torch.bfloat16 if half else torch.float32,
-            trust_remote_code=config.policy.trust_remote_code,
-            safetensors_only=config.policy.safetensors_only,
+        source = self._checkpoint if has_adapters else whole
+        dtype = torch.bfloat16 if half else torch.float32
+        trusted = config.policy.trust_remote_code
+        is_sent = not self._ranks.is_first  # weights and adapters, by the first rank
+        model = (
+            hollow_model(source, dtype=dtype, trust_remote_code=trusted)
+            if is_sent
+            else load_model(
+                source,
+                dtype=dtype,
+                trust_remote_code=trusted,
+                safetensors_only=config.policy.safetensors_only,
+            )
         )
         if has_adapters:
             lora.attach(model, config.train.lora, seed=config.seed)
-            if weights:
+            if weights and not is_sent:
                 lora.restore(model, weights / lora.ADAPTER)
         if config.train.activation_checkpointing:
             checkpoint_activations(model)
@@ -327,7 +336,7 @@ class Run:
 
     def _require_known_tokens(self, rows: Rows) -> None:
         vocabulary = int(self._trainer.model.config.vocab_size)
-        largest = int(np.concatenate([*rows.prompts, *rows.completions]).max())
+        largest = largest_token([*rows.prompts, *rows.completions])
         if largest >= vocabulary:
             raise InputError(
                 f"{self._checkpoint}: knows {vocabulary} tokens, but the rollouts hold token "
