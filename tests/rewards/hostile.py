@@ -81,6 +81,21 @@ def do_keep(argument: str) -> float:
     return 1.0
 
 
+def do_fill(argument: str) -> float:
+    """Write a file without end."""
+    with open(argument, "wb", buffering=0) as stream:  # noqa: PTH123
+        while True:
+            stream.write(bytes(MEGABYTE))
+
+
+def do_environment(argument: str) -> Any:
+    """Answer with every value of the environment that holds a text."""
+    from asymreinforce.rewards.verdict import Verdict
+
+    found = [name for name, value in os.environ.items() if argument in value]
+    return Verdict(1.0, " ".join(sorted(found)), "ok")
+
+
 def do_need(argument: str) -> float:
     return float(len(bytearray(int(argument) * MEGABYTE)) > 0)
 
