@@ -49,6 +49,7 @@ def write_report(directory: Path, *, report: Report | None = None) -> Path:
         page = render_benches(directory)
     else:
         page = _experiment(report or read_report(directory))
+    files.remove_leftovers(directory, below=False)
     path = directory / "report.html"
     files.publish_bytes(path, page.encode())
     return path
@@ -59,6 +60,7 @@ def write_comparison(compared: Pair) -> Path:
     first, second = compared.experiments
     curves = read_curves(compared.merged, compared.groups)
     drawings = draw_all(compared.merged, compared.groups, curves)
+    files.remove_leftovers(first.directory, below=False)
     path = first.directory / f"report-and-{second.directory.resolve().name}.html"
     files.publish_bytes(path, render_comparison(compared, drawings, curves).encode())
     return path

@@ -1,8 +1,8 @@
 """The worker: judges rows one after another until it is told to stop, or killed.
 
 It runs in a process of its own, forked by `nursery.py`, in a session of its own, under a limit on
-its address space and on the size of a file. Whatever a row leaves behind in the process (children, threads, memory) ends the
-process after that row, so that the next row starts from a clean one.
+its address space and on the size of a file. Whatever a row leaves behind in the process (children,
+threads, memory) ends the process after that row, so that the next row starts from a clean one.
 """
 
 import os
