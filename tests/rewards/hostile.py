@@ -20,6 +20,12 @@ def grade(metadata: str | None, gold_answer: str, text: str) -> Any:
     return acts(argument) if acts else float(text == gold_answer)
 
 
+def slow(metadata: str | None, gold_answer: str, text: str) -> float:
+    """A grader that takes a second for each row, whatever it says."""
+    time.sleep(1)
+    return 0.0
+
+
 def do_hang(argument: str) -> float:
     while True:
         time.sleep(1)
