@@ -10,6 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SWEEP := baseline=-0.5,-0.3,-0.2,-0.1,0,0.1,0.2,0.3 seed=0,1,2
 DIAGRAM := experiment=phase_diagrams baseline=-0.3,-0.1,-0.05,0,0.05,0.1 seed=0,1 sweep.report=false
+SERVICE ?= pypi
 ARMS := baseline=-0.1,0,0.1 seed=0,1,2
 
 # uv does not read pip's settings; where pip has local wheels, a CPU torch may be among them,
@@ -83,8 +84,7 @@ $(VENV)/.installed-bench: $(VENV)/.installed-$(EXTRA)
 audit: install ## Look up known vulnerabilities of the pinned packages (needs a network; not in CI)
 	$(BIN)/python -m venv $(VENV)/audit
 	$(VENV)/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
-	$(VENV)/audit/bin/pip-audit --no-deps --disable-pip --requirement constraints-cpu.txt
-	$(VENV)/audit/bin/pip-audit --no-deps --disable-pip --requirement constraints-gpu.txt
+	$(BIN)/python scripts/audit.py --pip-audit $(VENV)/audit/bin/pip-audit --service $(SERVICE)
 
 chaos: install ## Kill, fill, damage and interrupt every stage; write the table of docs/reliability.md
 	$(BIN)/python scripts/chaos.py

@@ -14,6 +14,8 @@ NAMES = re.compile(r"(TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|API_?KEY|ACCESS_KE
 """What environment variables that hold a credential are called."""
 IN_A_URL = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s@]*:[^/\s@]+@", re.I)
 KNOWN_TOKENS = re.compile(r"\b(hf_[A-Za-z0-9]{20,}|gh[pousr]_[A-Za-z0-9]{20,}|sk-[\w-]{20,})")
+DOORS = {"SSH_AUTH_SOCK", "GPG_AGENT_INFO", "DBUS_SESSION_BUS_ADDRESS"}
+"""No credential themselves, but the way to an agent that has some."""
 SHORTEST = 8
 """Shorter values of such variables are flags more often than credentials."""
 
@@ -24,6 +26,16 @@ def of(environment: Mapping[str, str]) -> dict[str, str]:
         name: value
         for name, value in environment.items()
         if NAMES.search(name) and len(value) >= SHORTEST
+    }
+
+
+def without(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment for processes that run what comes from data: no credential in it."""
+    secrets = of(environment).keys() | DOORS
+    return {
+        name: value
+        for name, value in environment.items()
+        if name not in secrets and not IN_A_URL.search(value) and not KNOWN_TOKENS.search(value)
     }
 
 

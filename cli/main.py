@@ -5,6 +5,7 @@ Nothing heavy is imported here, so that `asymrl --help` answers at once.
 
 import os
 import re
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -353,6 +354,8 @@ def main(arguments: list[str] | None = None) -> None:
         advice = "check that path, its permissions and the free space, or set runs_dir elsewhere"
         _fail(f"error: {error}; {advice}", 1)
     if exit_code() or outcome == 130:  # typer makes an exit code of a KeyboardInterrupt
+        if arguments is None:  # the process ends here, and a second Ctrl-C ends it at once
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
         _fail("interrupted; run the same command again to go on", exit_code() or 130)
     sys.exit(outcome if isinstance(outcome, int) else 0)
 

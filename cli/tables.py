@@ -5,6 +5,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from asymreinforce.analysis.untrusted import visible
+
 STYLES = {"improved": "green", "collapsed": "red", "stable": "yellow"}
 OWN_COLUMNS = {"baseline", "seed"}
 
@@ -14,6 +16,7 @@ def print_summary(summary: pa.Table) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     rows = summary.to_pylist()
     table = Table(
@@ -32,7 +35,7 @@ def print_summary(summary: pa.Table) -> None:
         table.add_column("also", overflow="fold", min_width=20)
     for row, also in zip(rows, others, strict=True):
         style = STYLES.get(row["verdict"], "")
-        cells = [
+        cells: list[str | Text] = [
             f"{row['baseline']:+g}" if row["baseline"] else "0",
             str(row["seed"]),
             f"{100 * row['behaviour_accuracy']:.1f}",
@@ -41,7 +44,7 @@ def print_summary(summary: pa.Table) -> None:
             *(in_full(row) if more else []),
             f"[{style}]{row['verdict']}[/{style}]" if style else row["verdict"],
         ]
-        table.add_row(*cells, *([also] if any(others) else []))
+        table.add_row(*cells, *([Text(visible(also))] if any(others) else []))
     Console().print(table)
 
 

@@ -34,11 +34,13 @@ def _run(
     function(*arguments)
 
 
-def run(function: Callable[..., Any], *arguments: Any, **settings: str) -> int:
+def run(
+    function: Callable[..., Any], *arguments: Any, patience_s: float = 600, **settings: str
+) -> int:
     """Run in a child with environment variables; return its exit code, -9 where it was killed."""
     process = FORKSERVER.Process(target=_run, args=(function, arguments, settings))
     process.start()
-    process.join(600)
+    process.join(patience_s)
     assert process.exitcode is not None, "the child hangs"
     return process.exitcode
 

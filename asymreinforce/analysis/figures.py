@@ -60,7 +60,7 @@ def draw_all(
 
 def publish_figures(drawings: Sequence[Drawing], directory: Path) -> None:
     """Publish each figure as `<name>.svg` and `<name>.png`."""
-    files.make_directory(directory)
+    files.remove_leftovers(files.make_directory(directory))
     for drawing in drawings:
         files.publish_bytes(directory / f"{drawing.name}.svg", drawing.svg)
         files.publish_bytes(directory / f"{drawing.name}.png", drawing.png)

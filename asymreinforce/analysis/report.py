@@ -58,6 +58,7 @@ def write_report(directory: Path, *, report: Report | None = None) -> Path:
         page = render_benches(directory)
     else:
         page = _experiment(report or read_report(directory))
+    files.remove_leftovers(directory, below=False)
     path = directory / "report.html"
     files.publish_bytes(path, page.encode())
     return path
@@ -69,6 +70,7 @@ def write_comparison(compared: Pair) -> Path:
     curves = read_curves(compared.merged, compared.groups)
     drawings = draw_all(compared.merged, compared.groups, [])
     samples = read_samples_of_two((first, group(first)), (second, group(second)))
+    files.remove_leftovers(first.directory, below=False)
     path = first.directory / f"report-and-{second.directory.resolve().name}.html"
     files.publish_bytes(path, render_comparison(compared, drawings, curves, samples).encode())
     return path

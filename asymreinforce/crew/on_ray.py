@@ -30,11 +30,27 @@ REPLY = pa.schema(
 )
 
 
-class Actor:
-    """Holds a worker, which starts at its first shard, and answers names with rows."""
+class Ledger:
+    """Counts how often each shard was begun: a shard that kills its workers is told by that."""
 
-    def __init__(self, start: Start) -> None:
-        self._start = start
+    def __init__(self) -> None:
+        self._begun: dict[str, int] = {}
+
+    def begin(self, name: str) -> int:
+        """Count, and return, how often a shard was begun."""
+        self._begun[name] = self._begun.get(name, 0) + 1
+        return self._begun[name]
+
+
+class Actor:
+    """Holds a worker, which starts at its first shard, and answers names with rows.
+
+    It refuses a shard that was begun `tries` times before: each time its worker died of it. With no
+    `ledger` (a Ray actor of `Ledger`) nothing is counted.
+    """
+
+    def __init__(self, start: Start, ledger: Any = None, tries: int = 1) -> None:
+        self._start, self._ledger, self._tries = start, ledger, tries
         self._stack = contextlib.ExitStack()
         self._make: Make | None = None
 
@@ -43,6 +59,7 @@ class Actor:
         (name,) = batch.column("item").to_pylist()
         reply: dict[str, Any] = {"shard": name}
         try:
+            self._refuse_a_killer(name)
             if self._make is None:
                 self._make = self._stack.enter_context(self._start())
             made = self._make(name)
@@ -54,6 +71,18 @@ class Actor:
             said = f"{type(error).__name__}: {error}, at {where.filename}:{where.lineno}"
             reply["error"] = json.dumps({"kind": "EngineError", "error": f"{name}: {said}"})
         return pa.Table.from_pylist([reply], schema=REPLY)
+
+    def _refuse_a_killer(self, name: str) -> None:
+        if self._ledger is None:
+            return
+        import ray
+
+        if ray.get(self._ledger.begin.remote(name)) > self._tries:
+            raise EngineError(
+                f"{name}: {self._tries} workers died over this shard, and no more are tried "
+                "(ray.tries); is there not enough memory for it? What is finished is kept, and the "
+                "same command goes on from there"
+            )
 
 
 @dataclass(frozen=True)
@@ -84,10 +113,14 @@ class OnRay:
                 ) from error
 
     def _replies(self, start: Start, names: Sequence[str]) -> Shards:
+        import ray
         import ray.data
 
         gpus = self._gpus()
-        retries = {"max_restarts": -1, "max_task_retries": self.config.tries - 1}
+        tries = self.config.tries
+        ledger = ray.remote(num_cpus=0)(Ledger).remote()
+        # A shard that waits behind one that kills its worker is tried again as often as that one.
+        retries = {"max_restarts": -1, "max_task_retries": tries * len(names)}
         shards = ray.data.from_items(list(names), override_num_blocks=len(names))
         pool = ray.data.ActorPoolStrategy(
             size=min(self.workers, len(names)), max_tasks_in_flight_per_actor=WAITING_SHARDS
@@ -98,7 +131,7 @@ class OnRay:
             warnings.filterwarnings("ignore", message=".*ray_remote_args_fn.*")
             replies = shards.map_batches(
                 Actor,
-                fn_constructor_args=(start,),
+                fn_constructor_args=(start, ledger, tries),
                 batch_size=1,
                 batch_format="pyarrow",
                 compute=pool,

@@ -105,7 +105,8 @@ def publish(path: Path, write: Callable[[Path], None]) -> None:
             fsync(path.parent)
             failpoint(f"published {path.name}")
         except BaseException:
-            remove(temporary)
+            with contextlib.suppress(OSError):
+                remove(temporary)
             raise
 
 
@@ -165,12 +166,13 @@ def remove(path: Path) -> None:
             path.unlink()
 
 
-def remove_leftovers(directory: Path) -> None:
-    """Remove what killed processes left half-written in a directory and below.
+def remove_leftovers(directory: Path, *, below: bool = True) -> None:
+    """Remove what killed processes left half-written in a directory, and `below` it.
 
     Of this host what no living process is writing; of another what was not touched for long.
     """
-    for leftover in sorted(directory.rglob(f"{TEMPORARY}*")):
+    pattern = f"{TEMPORARY}*"
+    for leftover in sorted(directory.rglob(pattern) if below else directory.glob(pattern)):
         pid, _, rest = leftover.name.removeprefix(TEMPORARY).partition("-")
         if rest.startswith(f"{place()[:8]}-"):
             is_abandoned = not Path(f"/proc/{pid}").exists() or pid == str(os.getpid())

@@ -71,6 +71,7 @@ def held(directory: Path) -> Iterator[None]:
         return
     for right in path.parent.glob(f"{path.name}.over-*"):
         files.remove(right)  # to a lease that is not there any more; who has it will see that
+    files.remove_leftovers(path.parent, below=False)
     done = threading.Event()
     threading.Thread(target=_keep, args=(path, done), daemon=True).start()
     try:
@@ -79,7 +80,8 @@ def held(directory: Path) -> Iterator[None]:
         done.set()
         if os.getpid() == mine.pid and _read(path) == mine:
             files.failpoint(f"release {path.name}")
-            files.remove(path)
+            with contextlib.suppress(OSError):  # what went wrong before it is worth more words
+                files.remove(path)
             if is_new:
                 with contextlib.suppress(OSError):  # whoever was refused leaves no trace
                     path.parent.rmdir()

@@ -13,6 +13,7 @@ evaluate), and shards that are there stay untouched. Whoever fills it holds its 
 a directory that is complete is read without.
 """
 
+import contextlib
 import datetime
 import hashlib
 import json
@@ -80,13 +81,17 @@ class Store:
         """Hold the directory's lease, for all that writes to it; `HeldError` names who has it."""
         return lease.held(self.directory)
 
-    def is_done(self, shards: Iterable[str]) -> bool:
-        """Tell whether nothing is left to do for these shards: planned, valid, and closed.
+    def is_done(self, shards: Iterable[str] | None = None) -> bool:
+        """Tell whether nothing is left to do for these shards, or all: planned, valid, and closed.
 
-        The lease of a process that died after it had closed is still to be cleared away.
+        Where a process died after it had closed, its lease is cleared away.
         """
-        is_left = lease.is_abandoned(self.directory)
-        return not is_left and set(shards) <= set(self.planned) and self.is_complete()
+        if not (set(shards or ()) <= set(self.planned) and self.is_complete()):
+            return False
+        if lease.is_abandoned(self.directory):
+            with contextlib.suppress(StorageError), self.held():
+                pass
+        return True
 
     def plan(self, shards: Iterable[str]) -> None:
         """Publish the identity and the shards to come, or add shards to a plan that is there."""

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from asymreinforce.config import EngineConfig, PolicyConfig, SamplingConfig
+from asymreinforce.engines.failure import described
 from asymreinforce.engines.protocol import Completion
 from asymreinforce.errors import EngineError
 from asymreinforce.policy.checkpoint import end_tokens, load_model
@@ -59,6 +60,8 @@ class TransformersEngine:
             model.eval()
             try:
                 return self._sample(prompts, sampling)
+            except RuntimeError as error:  # out of memory is one
+                raise described("the engine failed while it sampled", error) from error
             finally:
                 torch.set_num_threads(threads)
                 model.train(was_training)

@@ -10,6 +10,7 @@ from typing import Any
 
 from asymreinforce.config import EngineConfig, PolicyConfig, SamplingConfig
 from asymreinforce.data import files
+from asymreinforce.engines.failure import described
 from asymreinforce.engines.protocol import Completion
 from asymreinforce.errors import AsymreinforceError, EngineError
 from asymreinforce.policy.checkpoint import context_of, end_tokens
@@ -162,10 +163,7 @@ class VllmEngine:
                 "'gpu', or use engine=transformers"
             ) from error
         except Exception as error:
-            reason = str(error).strip().split("\n")[0][:300]
-            raise EngineError(
-                f"{failure} ({type(error).__name__}: {reason}); its log is {self._log}"
-            ) from error
+            raise EngineError(f"{described(failure, error)}; its log is {self._log}") from error
         finally:
             sys.stdout.flush()
             sys.stderr.flush()

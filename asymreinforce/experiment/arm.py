@@ -74,9 +74,10 @@ def train_arm(config: ExperimentConfig) -> Store:
         )
     found = inputs.find(config)
     store = arm_store(config, found)
-    if store.is_complete():
+    if store.is_done():
         if not is_readable(store):
             with store.held():
+                files.remove_leftovers(store.directory, below=False)
                 files.publish_json(store.directory / "config.json", config.model_dump(mode="json"))
         say(f"train: complete, nothing to do ({store.directory})")
         return store
@@ -238,11 +239,11 @@ def recorded(config: ExperimentConfig, error: Exception) -> ArmResult:
         directory = arm_store(config, inputs.find(config)).directory
     log = config.directory / "logs" / f"arm-{directory.name}.log"
     text = str(error) if isinstance(error, AsymreinforceError) else repr(error)
-    files.make_directory(log.parent)
+    files.remove_leftovers(files.make_directory(log.parent))
     lines = "".join(traceback.format_exception(error))
     files.publish_bytes(log, lines.encode(errors="replace"))
     if directory != arm_directory(config) and not isinstance(error, HeldError):
-        files.make_directory(directory)
+        files.remove_leftovers(files.make_directory(directory), below=False)
         files.publish_json(directory / FAILURE, {"error": text, "log": str(log)})
     return ArmResult(directory, text, log)
 

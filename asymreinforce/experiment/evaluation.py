@@ -98,7 +98,7 @@ def run_evaluation(
     targets = list(_targets(planned))
     total = sum(len(target.checkpoints) for target in targets)
     stores = {item.store.directory: item.store for item in planned}
-    if not total and all(store.is_complete() for store in stores.values()):
+    if not total and not [store for store in stores.values() if not store.is_done()]:
         say(f"evaluate: complete, nothing to do ({config.directory / 'evaluations'})")
         return planned
     workers = min(processes(config), max(1, total // CHECKPOINTS_WORTH_A_WORKER))

@@ -34,7 +34,7 @@ def launch(config: ExperimentConfig, store: Store, *, worker: str = WORKER) -> N
     On each of several nodes the same command is run, and they meet at `train.rendezvous`. Raises
     what a rank raised, or `TrainingError` where one died.
     """
-    files.make_directory(store.directory)
+    files.remove_leftovers(files.make_directory(store.directory), below=False)
     resolved = store.directory / "config.json"
     files.publish_json(resolved, config.model_dump(mode="json"))
     node = f"-{platform.node()}" if config.train.nodes > 1 else ""

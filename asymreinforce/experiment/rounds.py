@@ -119,7 +119,7 @@ def train_in_rounds(config: ExperimentConfig, *, engine: Engine) -> Store:
 
     found = inputs.find(config)
     store = arm_store(config, found)
-    if store.is_complete():
+    if store.is_done():
         say(f"train: complete, nothing to do ({store.directory})")
         return store
     with contextlib.ExitStack() as stack:

@@ -64,6 +64,7 @@ def summarise(config: ExperimentConfig, evaluated: Sequence[Evaluated]) -> pa.Ta
         summary.append(_summary_row(arm, steps, json.dumps(overrides[name], sort_keys=True)))
     summary.sort(key=lambda row: (row["algorithm"], row["baseline"], row["seed"], row["arm"]))
     table = _table(contracts.SUMMARY, summary)
+    files.remove_leftovers(config.directory, below=False)
     _publish(config.directory / CURVES_PARQUET, contracts.CURVES, _table(contracts.CURVES, curves))
     _publish(config.directory / SUMMARY_PARQUET, contracts.SUMMARY, table)
     files.publish_json(config.directory / SUMMARY_JSON, summary)

@@ -76,7 +76,7 @@ def run_sweep(
     for warning in dict.fromkeys(w for config in planned.arms for w in arm_warnings(config)):
         say(f"warning: {warning}")
     stores = [arm_store(config, inputs.find(config)) for config in planned.arms]
-    waiting = [store for store in stores if not store.is_complete()]
+    waiting = [store for store in stores if not store.is_done()]
     say(f"sweep: {len(stores)} arms, {len(stores) - len(waiting)} complete already")
     if waiting:
         for store in waiting:

@@ -47,6 +47,7 @@ def measure_ways(directory: Path) -> pa.Table:
         raise InputError(f"{directory}: no evaluated arm of {ALGORITHM}; run 'asymrl sweep' first")
     columns = {name: [row[name] for row in rows] for name in WAYS.schema.names}
     table = contracts.table(WAYS, columns)
+    files.remove_leftovers(directory, below=False)
     files.publish(
         directory / WAYS_PARQUET, lambda path: contracts.write(path, WAYS, table, identity="")
     )

@@ -53,8 +53,20 @@ class Encoder:
         self._ends = end_tokens(checkpoint, trust_remote_code=config.policy.trust_remote_code)
         self._vocabulary = vocabulary_of(checkpoint, tokens=len(self._tokenizer))
         self.context = min(config.policy.context, context_of(checkpoint) or config.policy.context)
+        self._longest_text = self.context * max(map(len, self._tokenizer.get_vocab()))
         self.mismatch = Mismatch(0, None)
         self._question_ids = functools.lru_cache(maxsize=64)(self._encode_question)
+
+    def exceeds(self, row: ForeignRow) -> bool:
+        """Tell, without tokenising it, that a text is longer than the context can be.
+
+        Ten megabytes on a line take minutes to tokenise.
+        """
+        texts = [
+            row.text if row.token_ids is None else None,
+            row.question if row.prompt_token_ids is None else None,
+        ]
+        return any(isinstance(t, str) and len(t) > self._longest_text for t in texts)
 
     def prompt(self, row: ForeignRow) -> tuple[str, np.ndarray]:
         """Return a row's question as text and the tokens of its whole prompt.

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from typing import NamedTuple
 
+from asymreinforce import credentials
 from asymreinforce.errors import AsymreinforceError, ConfigError
 from asymreinforce.rewards.nursery import Order
 from asymreinforce.rewards.wire import BEAT, Heartbeats
@@ -59,7 +60,7 @@ class Link:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
-                env={**os.environ, **ENVIRONMENT},
+                env={**credentials.without(os.environ), **ENVIRONMENT},
             )
         try:
             self._await_import(grader)

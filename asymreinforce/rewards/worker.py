@@ -1,8 +1,8 @@
 """The worker: judges rows one after another until it is told to stop, or killed.
 
 It runs in a process of its own, forked by `nursery.py`, in a session of its own, under a limit on
-its address space. Whatever a row leaves behind in the process (children, threads, memory) ends the
-process after that row, so that the next row starts from a clean one.
+its address space and on the size of a file. Whatever a row leaves behind in the process (children,
+threads, memory) ends the process after that row, so that the next row starts from a clean one.
 """
 
 import os
@@ -21,11 +21,15 @@ KEPT_MEMORY_SHARE = 8
 """A worker that grew by more than one part in so many of its limit retires."""
 
 
-def limit_memory(megabytes: int) -> int:
-    """Forbid this process to grow by more than this; return its size at the time, in bytes."""
+def limit(megabytes: int) -> int:
+    """Forbid this process to grow by more than this, or to write a larger file.
+
+    Returns its size at the time, in bytes.
+    """
     size = _address_space()
     most = size + megabytes * 2**20
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (megabytes * 2**20, megabytes * 2**20))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     return size
 
@@ -35,7 +39,7 @@ def work(
 ) -> NoReturn:
     """Judge the jobs that come down the stream; never returns, and runs no exit handlers."""
     self_pid = os.getpid()
-    idle_size = limit_memory(memory_limit_mb)
+    idle_size = limit(memory_limit_mb)
     largest_kept = idle_size + memory_limit_mb * 2**20 // KEPT_MEMORY_SHARE
     try:
         while (job := read_frame(stream)) is not None:

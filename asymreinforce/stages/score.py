@@ -121,7 +121,7 @@ def score(
     shards_in_order = sorted(shards, key=lambda name: (chunk_of(name), name))
     missing = [n for n in shards_in_order if not is_judged(store, rollouts, n)]
     counted = store.facts.get("k") == k and store.facts.get("scale") == scale
-    if not missing and counted and store.is_complete():
+    if not missing and counted and store.is_done():
         say(f"score: complete, nothing to do ({store.directory})")
         facts = facts_of(store)
         refuse(facts.timeout + facts.error, rows=facts.rows)

@@ -20,7 +20,7 @@ from asymreinforce.crew import Made, Make, alone
 from asymreinforce.crew.on_ray import Actor, OnRay, joined
 from asymreinforce.data.store import Store
 from asymreinforce.engines.protocol import Completion, Engine
-from asymreinforce.errors import ConfigError, InputError
+from asymreinforce.errors import ConfigError, EngineError, InputError
 from asymreinforce.experiment.crews import generators, scorers
 from asymreinforce.policy.checkpoint import load_tokenizer
 from asymreinforce.stages.generate import generate
@@ -124,6 +124,29 @@ def refusing() -> Iterator[Make]:
         raise ZeroDivisionError("a defect of ours")
 
     yield make
+
+
+@contextlib.contextmanager
+def dying_over_one() -> Iterator[Make]:
+    """A worker that one name kills, whoever has it."""
+
+    def make(name: str) -> Made:
+        if name == "deadly":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return Made(pa.table({"name": [name]}), {})
+
+    yield make
+
+
+@pytest.mark.campaign
+def test_a_shard_that_kills_every_worker_is_named_when_its_tries_are_used_up() -> None:
+    crew = OnRay(RayConfig(tries=2), workers=2, cpus=1)
+    made_before: list[str] = []
+    with pytest.raises(EngineError, match=r"^deadly: 2 workers died over this shard") as refusal:
+        for name, _ in crew(dying_over_one, ["a", "b", "deadly", "c", "d"]):
+            made_before.append(name)
+    assert "ray.tries" in str(refusal.value)
+    assert {"a", "b"} <= set(made_before) <= {"a", "b", "c", "d"}
 
 
 def test_what_a_worker_raises_is_raised_here() -> None:

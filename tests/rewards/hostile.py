@@ -20,6 +20,12 @@ def grade(metadata: str | None, gold_answer: str, text: str) -> Any:
     return acts(argument) if acts else float(text == gold_answer)
 
 
+def slow(metadata: str | None, gold_answer: str, text: str) -> float:
+    """A grader that takes a second for each row, whatever it says."""
+    time.sleep(1)
+    return 0.0
+
+
 def do_hang(argument: str) -> float:
     while True:
         time.sleep(1)
@@ -79,6 +85,21 @@ def do_eat(argument: str) -> float:
 def do_keep(argument: str) -> float:
     KEPT.append(bytearray(int(argument) * MEGABYTE))
     return 1.0
+
+
+def do_fill(argument: str) -> float:
+    """Write a file without end."""
+    with open(argument, "wb", buffering=0) as stream:  # noqa: PTH123
+        while True:
+            stream.write(bytes(MEGABYTE))
+
+
+def do_environment(argument: str) -> Any:
+    """Answer with every value of the environment that holds a text."""
+    from asymreinforce.rewards.verdict import Verdict
+
+    found = [name for name, value in os.environ.items() if argument in value]
+    return Verdict(1.0, " ".join(sorted(found)), "ok")
 
 
 def do_need(argument: str) -> float:

@@ -104,6 +104,27 @@ def test_many_bad_rows_in_a_row_are_told_apart() -> None:
     assert statuses == ["error", "error", "timeout", "error", "ok", "error", "ok", "ok"] * 3
 
 
+def test_a_file_without_end_is_cut_off_at_the_limit_and_costs_its_row(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    with pool(memory_limit_mb=32) as graders:
+        verdicts = list(graders.grade([GOOD, *doing(f"fill {file}"), GOOD]))
+    assert [verdict.status for verdict in verdicts] == ["ok", "error", "ok"]
+    assert file.stat().st_size == 32 * 2**20
+
+
+def test_graders_see_no_credential_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    token = "hf_PlantedTokenOfATest0123456789"
+    for name in ("HF_TOKEN", "WANDB_API_KEY", "MY_SERVICE_PASSWORD", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, f"planted {token}")
+    monkeypatch.setenv("UNSUSPECTED", token)
+    monkeypatch.setenv("INDEX", "https://me:planted@host/simple")
+    monkeypatch.setenv("SSH_AUTH_SOCK", "/run/planted")
+    monkeypatch.setenv("TOKENIZERS_PARALLELISM", "planted"[:5])
+    with pool(workers=1) as graders:
+        told = [v.extracted_answer for v in graders.grade(doing("environment plant"))]
+    assert told == ["TOKENIZERS_PARALLELISM"]
+
+
 def test_messages_say_what_happened() -> None:
     with pool(1, time_limit_s=0.5, memory_limit_mb=128) as graders:
         verdicts = list(graders.grade(doing("end 3", "eat", "hang", "crash", "return nan")))

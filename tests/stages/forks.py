@@ -17,24 +17,27 @@ Stage = Callable[..., None]
 
 
 def failpoints_that_differ(
-    work: Path, stage: Stage, *given: Any, warm: Callable[..., None]
+    work: Path, stage: Stage, *given: Any, warm: Callable[..., None], every: int = 1
 ) -> tuple[list[str], list[str]]:
-    """Run untouched, then killed at each failpoint and run again.
+    """Run untouched, then killed at each failpoint (or at every n-th) and run again.
 
     Returns the failpoints passed, and those after which the payload was another. `warm` imports
     what the stage needs, passing no failpoint.
     """
-    assert killing.run(_kill_everywhere, work, stage, given, warm) == 0
+    assert killing.run(_kill_everywhere, work, stage, given, warm, every) == 0
     names = [(work / part).read_text().splitlines() for part in ("points", "differing")]
     return names[0], names[1]
 
 
-def _kill_everywhere(work: Path, stage: Stage, given: tuple[Any, ...], warm: Stage) -> None:
+def _kill_everywhere(
+    work: Path, stage: Stage, given: tuple[Any, ...], warm: Stage, every: int
+) -> None:
     warm(*given)
     assert _forked(stage, work / "untouched", given, ASYMRL_FAILPOINT_LOG=str(work / "points")) == 0
     untouched = comparable(work / "untouched")
     differing = []
-    for number, name in enumerate((work / "points").read_text().splitlines(), start=1):
+    points = list(enumerate((work / "points").read_text().splitlines(), start=1))
+    for number, name in points[::every]:
         killed = _forked(stage, work / "killed", given, ASYMRL_FAILPOINT=str(number))
         assert killed == -signal.SIGKILL, name
         assert _forked(stage, work / "killed", given) == 0, name

@@ -64,12 +64,13 @@ def rows(store: Store) -> list[dict[str, Any]]:
     ]
 
 
+@pytest.mark.parametrize("every", [5, pytest.param(1, marks=pytest.mark.campaign)])
 def test_killed_at_every_failpoint_the_rerun_gives_the_same_payload(
-    tmp_path: Path, random_policy: Path
+    tmp_path: Path, random_policy: Path, every: int
 ) -> None:
     overrides = {"task__train": 8, "task__validation": 2, "task__held_out": 2}
     given = (random_policy, overrides)
-    points, differing = failpoints_that_differ(tmp_path, run, *given, warm=warm)
+    points, differing = failpoints_that_differ(tmp_path, run, *given, warm=warm, every=every)
     # prompts: plan, 3 splits with receipts, provenance, manifest; rollouts: the same of 2 shards;
     # two points for the lease of each
     assert len(points) == 4 * (1 + 3 * 2 + 2) + 4 * (1 + 2 * 2 + 2) + 2 * 2

@@ -39,13 +39,14 @@ def first_batch(config: ExperimentConfig, rollouts: ScoredRollouts) -> Any:
     return next(rollouts.batches(prompts=config.prompts_per_step, seed=config.seed))
 
 
+@pytest.mark.parametrize("every", [5, pytest.param(1, marks=pytest.mark.campaign)])
 def test_killed_at_every_failpoint_the_rerun_gives_the_same_payload(
-    tmp_path: Path, random_policy: Path
+    tmp_path: Path, random_policy: Path, every: int
 ) -> None:
     scored(tmp_path / "set")
     overrides = {**FOUR_STEPS, "train__keep_checkpoints": 1, "train__slice_prompts": 2}
     given = (tmp_path / "set", random_policy, overrides)
-    points, differing = failpoints_that_differ(tmp_path, made_arm, *given, warm=warm)
+    points, differing = failpoints_that_differ(tmp_path, made_arm, *given, warm=warm, every=every)
     # plan, config, audit, 2 x (metrics, weights, state and their receipts), plan of the best,
     # provenance, manifest; four points each
     assert len(points) == 4 * (3 + 2 * 3 * 2 + 1 + 1 + 1)

@@ -25,7 +25,7 @@ def import_rollouts(config: ExperimentConfig, *, checkpoint: Path) -> Stores:
     """
     found = stores(config, checkpoint=checkpoint)
     files.remove_leftovers(files.make_directory(config.directory / "rollouts"))
-    if found.prompts.is_complete() and found.rollouts.is_complete() and _verdicts_done(found):
+    if found.prompts.is_done() and found.rollouts.is_done() and _verdicts_done(found):
         say(f"import: complete, nothing to do ({found.rollouts.directory})")
         return found
     with contextlib.ExitStack() as stack:
@@ -56,7 +56,7 @@ def _bring(config: ExperimentConfig, found: Stores, *, checkpoint: Path) -> None
 
 
 def _verdicts_done(found: Stores) -> bool:
-    return not found.rollouts.facts["rewarded"] or found.verdicts.is_complete()
+    return not found.rollouts.facts["rewarded"] or found.verdicts.is_done()
 
 
 def _tell(columns: Columns, notes: Problems, encoder: Encoder) -> None:

@@ -66,16 +66,16 @@ def _take_in(
     encoder: Encoder,
     notes: Problems,
 ) -> None:
+    if encoder.exceeds(row):
+        _pass_over(row, config, encoder, notes)
+        return
     question, prompt_ids = encoder.prompt(row)
     completion = encoder.completion(row)
     if not len(completion.token_ids):
         notes.add("have an empty completion", row.place)
         return
     if len(prompt_ids) + len(completion.token_ids) > encoder.context:
-        kind = f"are longer than the context of {encoder.context} tokens"
-        if config.source.too_long == "refuse":
-            raise BadValueError(kind)
-        notes.add(kind, row.place)
+        _pass_over(row, config, encoder, notes)
         return
     prompt_id = row.prompt_id or _hash_of(prompt_ids)
     number = _prompt_number(gathered, row, prompt_id, question, prompt_ids)
@@ -95,6 +95,15 @@ def _take_in(
         notes.add("repeat another row", row.place)
     if again is False:
         raise BadValueError("have the prompt, policy and sample of another row, and another text")
+
+
+def _pass_over(
+    row: ForeignRow, config: ExperimentConfig, encoder: Encoder, notes: Problems
+) -> None:
+    kind = f"are longer than the context of {encoder.context} tokens"
+    if config.source.too_long == "refuse":
+        raise BadValueError(kind)
+    notes.add(kind, row.place)
 
 
 def _prompt_number(

@@ -1,0 +1,16 @@
+"""What is said of an engine that failed while it worked."""
+
+from asymreinforce.errors import EngineError
+
+LONGEST_REASON = 300
+
+
+def described(failure: str, error: Exception) -> EngineError:
+    """Return the error to raise: what failed, the library's first line, and what to do."""
+    reason = (str(error).strip() or "it gave no reason").split("\n")[0][:LONGEST_REASON]
+    advice = (
+        "lower engine.max_sequences or engine.gpu_memory_share, or free the device"
+        if "out of memory" in str(error).lower()
+        else "what is published is kept, and the same command goes on from there"
+    )
+    return EngineError(f"{failure} ({type(error).__name__}: {reason}); {advice}")

@@ -1,0 +1,181 @@
+"""The commands that write, each from the state in which it has something to do.
+
+Everything is as small as can be: 4 prompts of 2 samples, 2 steps, a random policy of a few thousand
+parameters that really samples, real graders.
+"""
+
+import json
+import os
+import shutil
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from asymreinforce.data import files, lease
+from asymreinforce.data.store import Store
+from tests import made
+from tests.faults.spying import asymrl
+from tests.foreign import files as foreign
+
+SMALL = (
+    *("engine=transformers", "policy.context=64", "policy.dtype=float32", "reward.workers=1"),
+    *("task.train=4", "task.validation=2", "task.held_out=2", "optim.trajectories_per_step=4"),
+    *("sampling.samples_per_prompt=2", "sampling.samples_per_block=2", "sampling.max_tokens=6"),
+    *("sampling.prompts_per_shard=2", "evaluation.sampling.samples_per_prompt=1"),
+    *("evaluation.train_prompts=0", "evaluation.sampling.max_tokens=6", "optim.steps=2"),
+    *("train.checkpoint_every=1", "train.diagnostics_every=1", "train.slice_prompts=2"),
+    *("train.validation_prompts=0", "train.audit_rollouts=8", "sweep.workers=1"),
+    "hydra/launcher=basic",
+)
+EMBEDDED = (
+    *("policy.embedded.warm_up.questions=40", "policy.embedded.warm_up.steps=1"),
+    "policy.embedded.warm_up.lr_warmup_steps=1",
+)
+Do = Callable[[Path], int]
+"""Runs in a directory that holds `policy/` and `runs/`; returns the exit code."""
+
+
+def command(name: str, *settings: str) -> Do:
+    """A command on the small experiment."""
+
+    def do(work: Path) -> int:
+        given = (f"runs_dir={work / 'runs'}", *SMALL)
+        source = ("model=checkpoint", f"policy.source={work / 'policy'}")
+        return asymrl(name, *given, *(() if "embedded" in settings else source), *_own(settings))
+
+    return do
+
+
+def _own(settings: tuple[str, ...]) -> list[str]:
+    return [setting for setting in settings if setting != "embedded"]
+
+
+def imported(name: str, *settings: str) -> Do:
+    """A command on a foreign file of six prompts and two policies, rewards included."""
+
+    def do(work: Path) -> int:
+        rows = [row | {"reward": 1} for row in foreign.rows(prompts=3, policies=("mu", "nu"))]
+        path = foreign.jsonl(work / "foreign.jsonl", rows)
+        source = (f"source.path={path}", "source.prompts_per_shard=2")
+        return command(name, *source, *settings)(work)
+
+    return do
+
+
+def report(*names: str) -> Do:
+    return lambda work: asymrl("report", *(str(work / "runs" / name) for name in names))
+
+
+def bandit(work: Path) -> int:
+    small = ("arms=4", "steps=5", "baseline=-0.1,0", "seed=0")
+    return asymrl("bandit", f"runs_dir={work / 'runs'}", *small)
+
+
+def interrupted(work: Path) -> int:
+    """Training that gets SIGTERM as it begins: it ends with a checkpoint of where it stands."""
+    spied = files.failpoint
+
+    def failpoint(name: str) -> None:
+        spied(name)
+        if name.startswith("published mismatch"):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    files.failpoint = failpoint
+    code = command("train", "train.checkpoint_every=2")(work)
+    return 0 if code == 128 + signal.SIGTERM else code
+
+
+def over_a_dead_lease(work: Path) -> int:
+    """Generate where a process died that held the lease."""
+    (directory,) = (work / "runs" / "cups" / "rollouts").glob("*/")
+    dead = lease._me()._replace(pid=999_999_999)
+    path = lease.path_of(directory)
+    if not path.exists():
+        path.write_text(json.dumps(dead._asdict()))
+    store = Store.open(directory)
+    files.remove(directory / "manifest.json")
+    files.remove(directory / f"{store.planned[0]}.receipt")
+    return command("generate")(work)
+
+
+def without_a_readable_config(work: Path) -> int:
+    for path in (work / "runs" / "cups" / "train").glob("*/config.json"):
+        path.write_text("{")
+    return command("train")(work)
+
+
+def ways(work: Path) -> int:
+    from asymreinforce.experiment.ways import measure_ways
+
+    return 0 if len(measure_ways(work / "runs" / "cups")) else 1
+
+
+def ranks(work: Path) -> int:
+    """Training by ranks, whose processes are not started: what is written before they are."""
+    from asymreinforce.experiment import launch
+
+    launch.torchrun = lambda config, *, name: ["true"]
+    config = made.config(work / "runs", policy=work / "policy")
+    store = Store(config.directory / "train", {"an": "arm"})
+    launch.launch(config, store)
+    return 0
+
+
+def failing(work: Path) -> int:
+    """A sweep of which an arm fails: that is written down."""
+    from asymreinforce.experiment import arm
+
+    def fail(*arguments: object, **settings: object) -> None:
+        raise RuntimeError("planted")
+
+    arm._train = fail
+    code = command("sweep", "baseline=-0.1", "seed=0")(work)
+    for log in (work / "runs" / "cups" / "logs").glob("*"):
+        log.unlink()
+    return 0 if code == 1 else code
+
+
+class Scenario(NamedTuple):
+    """A command, the state it starts from (the end of another scenario), and what is run again."""
+
+    after: str | None
+    do: Do
+    again: Do | None = None
+
+
+SCENARIOS = {
+    "init": Scenario(None, command("init", "embedded", *EMBEDDED)),
+    "bandit": Scenario(None, bandit),
+    "import": Scenario(None, imported("import")),
+    "prepared": Scenario(None, command("init")),
+    "generate": Scenario("prepared", command("generate")),
+    "over a dead lease": Scenario("generate", over_a_dead_lease),
+    "score": Scenario("generate", command("score")),
+    "train": Scenario("score", command("train")),
+    "train, interrupted": Scenario(
+        "score", interrupted, command("train", "train.checkpoint_every=2")
+    ),
+    "train on what has no log-probabilities": Scenario("import", imported("train")),
+    "train, by ranks": Scenario(None, ranks),
+    "train, of an earlier version": Scenario("train", without_a_readable_config),
+    "an arm that fails": Scenario("score", failing),
+    "evaluate": Scenario("train", command("evaluate")),
+    "sweep, together": Scenario(
+        "score", command("sweep", "sweep.together=2", "baseline=-0.1,0", "seed=0")
+    ),
+    "run": Scenario("score", command("run", "refresh_every=1", "baseline=-0.1", "seed=0")),
+    "report": Scenario("evaluate", report("cups")),
+    "report of two": Scenario("report", report("cups", "cups")),
+    "ways": Scenario("evaluate", ways),
+}
+
+
+def lay_out(work: Path, state: Path | None, policy: Path) -> None:
+    """Put a state where every run of a scenario finds it, at the same paths."""
+    shutil.rmtree(work, ignore_errors=True)
+    if state:
+        shutil.copytree(state, work)
+        return
+    work.mkdir(parents=True)
+    shutil.copytree(policy, work / "policy")
