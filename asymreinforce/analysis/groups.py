@@ -84,13 +84,20 @@ def label(of: Group, among: Iterable[Group]) -> str:
 
 
 def told_apart(others: Others, among: Iterable[Others]) -> list[str]:
-    """Write the settings that tell a group from the others: ["refresh_every=25"].
+    """Write the settings that tell a group from the others: ["lr=0.001", "N=25"].
 
     A setting that another one implies, as each refresh interval may have steps of its own, says
     nothing more and is left out.
     """
     keys = _telling(tuple(dict.fromkeys(among)))
-    return [f"{key.split('.')[-1]}={value}" for key, value in others if key in keys]
+    return [_told(key, value) for key, value in others if key in keys]
+
+
+def _told(key: str, value: str) -> str:
+    """Write a setting by its own name; how often mu is refreshed is N, as in the paper."""
+    if key == "refresh_every":
+        return f"N={'never' if value == 'null' else value}"
+    return f"{key.split('.')[-1]}={value}"
 
 
 @functools.lru_cache(maxsize=64)

@@ -101,7 +101,7 @@ def test_a_setting_that_another_implies_is_left_out_of_names() -> None:
         (("optim.steps", "300"), ("refresh_every", "null")),
     ]
     assert [told_apart(own, others) for own in others] == [
-        ["refresh_every=1"], ["refresh_every=25"], ["refresh_every=null"],
+        ["N=1"], ["N=25"], ["N=never"],
     ]  # fmt: skip
     apart = [(("a", "1"), ("b", "1")), (("a", "1"), ("b", "2")), (("a", "2"), ("b", "1"))]
     assert told_apart(apart[0], apart) == ["a=1", "b=1"]

@@ -21,6 +21,10 @@ from asymreinforce.analysis.statistics.intervals import (
 )
 from asymreinforce.errors import InputError
 
+DATA_ORDER = "data order"
+LATER_ROLLOUTS = "rollouts after the first refresh"
+"""What a training seed decides as well, where mu is refreshed."""
+
 
 class Seeds(NamedTuple):
     """What two arms have in common that are a pair."""
@@ -77,7 +81,8 @@ def between_groups(
             )
         prompts = _prompt_differences(of, against, right)
         names = label(of, groups), label(against, groups)
-        found.append(_compared(*names, shared, level, prompts=prompts))
+        later = _draws_later(of, against)
+        found.append(_compared(*names, shared, level, prompts=prompts, later=later))
     return _corrected(found)
 
 
@@ -97,7 +102,8 @@ def against_behaviour(
         }
         prompts = {_seeds(arm): gains[arm.id] for arm in of.arms if arm.id in gains}
         if values:
-            found.append(_compared(label(of, groups), "µ", values, level, prompts=prompts))
+            name, later = label(of, groups), _draws_later(of)
+            found.append(_compared(name, "µ", values, level, prompts=prompts, later=later))
     return _corrected(found)
 
 
@@ -129,7 +135,7 @@ def _varied(values: Collection[Seeds]) -> tuple[str, ...]:
     return (
         *(["behaviour policy"] if len(policies) > 1 else []),
         *(["rollouts"] if len(policies) > 1 or len(rollouts) > 1 else []),
-        *(["data order"] if len({seeds.training for seeds in values}) > 1 else []),
+        *([DATA_ORDER] if len({seeds.training for seeds in values}) > 1 else []),
     )
 
 
@@ -156,8 +162,8 @@ def between_pairs(
     """
     shared = [_differences(second, first) for first, second in pairs]
     found = [
-        _compared(name, name, values, level, prompts={})
-        for name, values in zip(names, shared, strict=True)
+        _compared(name, name, values, level, prompts={}, later=_draws_later(*pair))
+        for name, values, pair in zip(names, shared, pairs, strict=True)
         if values
     ]
     corrected = iter(_corrected(found))
@@ -178,6 +184,11 @@ def _accuracies(of: Group) -> dict[Seeds, float]:
     return {_seeds(arm): arm.outcome.accuracy for arm in of.arms if arm.outcome}
 
 
+def _draws_later(*groups: Group) -> bool:
+    """Tell whether arms drew rollouts of their own after round 0."""
+    return any(arm.settings.get("refresh_every") for of in groups for arm in of.arms)
+
+
 def _seeds(arm: Arm) -> Seeds:
     return Seeds(arm.policy_seed, arm.sampling_seed, arm.seed)
 
@@ -194,9 +205,11 @@ def _prompt_differences(of: Group, base: Group, right: ByPrompt) -> dict[Seeds, 
 
 def _compared(
     arm: str, against: str, values: Mapping[Seeds, float], level: float,
-    *, prompts: Mapping[Seeds, np.ndarray],
+    *, prompts: Mapping[Seeds, np.ndarray], later: bool,
 ) -> Comparison:  # fmt: skip
     values_N, varied = replicates(values)
+    if later and DATA_ORDER in varied:
+        varied = (*varied, LATER_ROLLOUTS)
     difference, pairs = float(values_N.mean()), len(values_N)
     if pairs < 2:
         return Comparison(arm, against, None, difference, pairs, None, None)

@@ -39,6 +39,14 @@ def test_groups_are_compared_pair_by_pair_at_the_last_step(tmp_path: Path) -> No
     assert second.difference < -0.6
 
 
+def test_where_mu_is_refreshed_a_seed_varies_the_later_rollouts_too(tmp_path: Path) -> None:
+    first, *_ = groups_of(tmp_path)
+    arms = tuple(arm._replace(settings={**arm.settings, "refresh_every": 25}) for arm in first.arms)
+    (found,) = against_behaviour([first._replace(arms=arms)])
+    assert found.interval
+    assert found.interval.varied == ("data order", "rollouts after the first refresh")
+
+
 def test_corrected_p_values_are_those_of_the_whole_family(tmp_path: Path) -> None:
     groups = groups_of(tmp_path)
     found = against_behaviour(groups)
