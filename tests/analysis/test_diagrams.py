@@ -28,9 +28,10 @@ def arm(baseline: float, accuracy: float, *, seed: int = 0, **changes: Any) -> A
         verdict=changes.pop("verdict", "collapsed" if accuracy < 0.3 else "improved"),
         collapse_step=changes.pop("collapse_step", None),
     )  # fmt: skip
-    made = Arm(
-        f"{baseline}-{seed}-{settings}", "asymre", baseline, "group_mean", seed, 0, 0, settings,
-        settings, outcome, (), {}, None,
+    made = Arm(**dict.fromkeys(Arm._fields))._replace(
+        id=f"{baseline}-{seed}-{settings}", algorithm="asymre", baseline=baseline,
+        baseline_reference="group_mean", seed=seed, policy_seed=0, sampling_seed=0,
+        settings=settings, differing=settings, outcome=outcome, checkpoints=(), metrics={},
     )  # fmt: skip
     return made._replace(**changes)
 
