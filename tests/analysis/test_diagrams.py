@@ -28,9 +28,10 @@ def arm(baseline: float, accuracy: float, *, seed: int = 0, **changes: Any) -> A
         verdict=changes.pop("verdict", "collapsed" if accuracy < 0.3 else "improved"),
         collapse_step=changes.pop("collapse_step", None),
     )  # fmt: skip
-    made = Arm(
-        f"{baseline}-{seed}-{settings}", "asymre", baseline, "group_mean", seed, 0, 0, settings,
-        settings, outcome, (), {}, None,
+    made = Arm(**dict.fromkeys(Arm._fields))._replace(
+        id=f"{baseline}-{seed}-{settings}", algorithm="asymre", baseline=baseline,
+        baseline_reference="group_mean", seed=seed, policy_seed=0, sampling_seed=0,
+        settings=settings, differing=settings, outcome=outcome, checkpoints=(), metrics={},
     )  # fmt: skip
     return made._replace(**changes)
 
@@ -126,7 +127,8 @@ def test_sentences_say_where_each_row_ends_and_with_how_many_seeds() -> None:
         "Learning rate = 0.0001: the largest baseline without a collapse is −0.1; at 0, 1 of 2 "
         "arms collapsed.",
         "Learning rate = 0.001: no arm collapsed, up to the highest baseline tried, +0.1.",
-        "Highest at the last step: 85.0% at −0.1, learning rate = 0.0001.",
+        "The baseline that ends highest, by learning rate: −0.1 for 3e-05 (20.0%), −0.1 for 0.0001 "
+        "(85.0%) and −0.1 for 0.001 (60.0%).",
         "8 arms, 1 to 2 seeds a cell: a cell without a collapse says that none of these collapsed "
         "by the last step, not that none would.",
     ]

@@ -39,6 +39,11 @@ DRAWINGS = {
 LARGEST = 100_000
 """Bytes that a figure may have as a file."""
 
+OF_THE_SWEEP: dict[str, Any] = {
+    "algorithm": "asymre", "baseline_reference": "group_mean", "policy_seed": 0, "sampling_seed": 0,
+    "settings": {}, "differing": {},
+}  # fmt: skip
+
 Course = Mapping[int, float]
 
 
@@ -208,15 +213,21 @@ def arm(baseline: float, seed: int, course: Course, **changes: Any) -> Arm:
         peak_accuracy=course[peak], verdict="collapsed" if is_down else "improved",
     )  # fmt: skip
     checkpoints = tuple(
-        Checkpoint(split, step, value, 0.0, 2, value, 2 * value, "")
+        Checkpoint(**dict.fromkeys(Checkpoint._fields))._replace(
+            split=split,
+            step=step,
+            accuracy=value,
+            accuracy_se=0.0,
+            k=2,
+            entropy=2 * value,
+        )
         for split in ("held_out", "train")
         for step, value in course.items()
     )
-    made = Arm(
-        f"{baseline}-{seed}-{changes}", "asymre", baseline, "group_mean", seed, 0, 0, {}, {},
-        outcome, checkpoints, {}, None,
+    return Arm(**dict.fromkeys(Arm._fields))._replace(
+        id=f"{baseline}-{seed}-{changes}", outcome=outcome, checkpoints=checkpoints, metrics={},
+        **{**OF_THE_SWEEP, "baseline": baseline, "seed": seed, **changes},
     )  # fmt: skip
-    return made._replace(**changes)
 
 
 def experiment(arms: list[Arm]) -> Experiment:

@@ -20,9 +20,7 @@ def diagram_findings(diagram: Diagram) -> list[Finding]:
     ]
     if len(edges) == 1:
         found.append(Finding(BEYOND, "The end of the safe region does not move on this grid."))
-    if best := _best(diagram):
-        found.append(Finding(BEYOND, best))
-    return [*found, Finding(BEYOND, _seeds(diagram))]
+    return [*found, Finding(BEYOND, _best(diagram)), Finding(BEYOND, _seeds(diagram))]
 
 
 def end_of(edge: Edge) -> str:
@@ -77,16 +75,14 @@ def _end(edge: Edge, rows: Sequence[Row]) -> str:
     )
 
 
-def _best(diagram: Diagram) -> str | None:
-    """Name the cell with the highest accuracy, where there is more than one to choose from."""
-    cells = [(cell, row) for row in diagram.rows for cell in row.cells]
-    if len(cells) < 2:
-        return None
-    cell, row = max(cells, key=lambda found: found[0].accuracy)
-    return (
-        f"Highest at the last step: {100 * cell.accuracy:.1f}% at {signed(cell.baseline)}, "
-        f"{diagram.axis.symbol} = {row.label}."
+def _best(diagram: Diagram) -> str:
+    """Name the baseline that ends highest in each row."""
+    tops = [(max(row.cells, key=lambda cell: cell.accuracy), row) for row in diagram.rows]
+    told = listed(
+        f"{signed(cell.baseline)} for {row.label} ({100 * cell.accuracy:.1f}%)"
+        for cell, row in tops
     )
+    return f"The baseline that ends highest, by {diagram.axis.symbol}: {told}."
 
 
 def _seeds(diagram: Diagram) -> str:
