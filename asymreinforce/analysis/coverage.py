@@ -160,12 +160,14 @@ def coverage_findings(found: Coverage) -> list[str]:
         sentences += _against_behaviour(found, found.behaviour, standing)
     if found.k > 1:
         sentences += _between_baselines(found, standing)
-    samples = "1 sample" if found.k == 1 else f"{found.k} samples"
-    sentences.append(
-        f"The evaluation drew {samples} of a prompt, so k ends at {found.k}; 'asymrl evaluate "
-        f"evaluation.sampling.samples_per_prompt={MORE_SAMPLES}' draws more from the same weights."
-    )
-    if (own := found.rollouts) and len(own.pass_at_K) > 1:
+    drawn = f"The evaluation drew {_count(found.k, 'sample')} of a prompt, so k ends at {found.k}"
+    if found.k < MORE_SAMPLES:
+        drawn += (
+            "; 'asymrl evaluate evaluation.sampling.samples_per_prompt="
+            f"{MORE_SAMPLES}' draws more from the same weights"
+        )
+    sentences.append(f"{drawn}.")
+    if (own := found.rollouts) and len(own.pass_at_K) > found.k:
         sentences.append(
             f"µ's own training rollouts reach further: pass@1 {_percent(own.accuracy)}, "
             f"pass@{len(own.pass_at_K)} {_percent(own.covered)} ({own.name})."
@@ -192,7 +194,8 @@ def _against_behaviour(found: Coverage, mu: Line, standing: Sequence[Setting]) -
         f"{item.line.name} from k = {crossing(mu.pass_at_K, item.line.pass_at_K)}"
         for item in bought[:8]
     )
-    return [f"{head}{len(bought)} cover fewer prompts than µ at some k ({names}); {at}."]
+    cover = "covers" if len(bought) == 1 else "cover"
+    return [f"{head}{len(bought)} {cover} fewer prompts than µ at some k ({names}); {at}."]
 
 
 def _between_baselines(found: Coverage, standing: Sequence[Setting]) -> list[str]:

@@ -75,7 +75,7 @@ def test_the_crossing_is_where_mu_covers_more() -> None:
 def test_a_setting_that_bought_accuracy_with_coverage_is_named(groups: tuple[Group, ...]) -> None:
     text = told(groups, line("−0.5", 0.5, 0.65), line("−0.3", 0.55, 0.58), line("0", 0.1, 0.2))
     assert "Of 2 settings that ended above µ" in text
-    assert "1 cover fewer prompts than µ at some k (−0.3 from k = 2); pass@2 (60.0% for µ)" in text
+    assert "1 covers fewer prompts than µ at some k (−0.3 from k = 2); pass@2 (60.0% for µ)" in text
     # collapsed arms are in no sentence: the pair is -0.5 and -0.3 alone
     assert "a higher baseline trades coverage for accuracy: of 1 pair " in text
 
