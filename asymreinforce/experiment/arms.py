@@ -60,7 +60,8 @@ def arms_of(directory: Path) -> Iterator[Arm]:
         if (plan.parent / "manifest.json").exists() and config_path.exists():
             try:
                 store = Store.open(plan.parent)
-                yield Arm(store, _config_of(store, place))
+                if "steps" in store.facts:  # a damaged manifest has none
+                    yield Arm(store, _config_of(store, place))
             except AsymreinforceError:
                 continue
 
