@@ -70,7 +70,7 @@ bench: $(VENV)/.installed-bench ## Measure each stage on this machine, side by s
 	$(BIN)/python scripts/bench_online_step.py --json runs/bench/online_step.json
 	$(BIN)/python scripts/bench_arms.py
 	$(BIN)/python scripts/bench_engines.py
-	$(BIN)/python scripts/bench_memory.py --steps generate score read summarise \
+	$(BIN)/python scripts/bench_memory.py --steps score read summarise \
 	    --rows 1000 10000 100000 1000000
 	$(BIN)/python scripts/bench_graders.py
 	$(BIN)/python scripts/bench_bandit.py

@@ -178,7 +178,7 @@ def joined(config: RayConfig, *, cpus: int) -> Iterator[None]:
     # read when ray is imported; nothing is reported to anyone
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
-    # Ray's own is 15: beside any other work of the machine workers would get next to none of it.
+    # Ray's own is 15: a 28th of what other processes of the same scheduling group would get
     os.environ.setdefault("RAY_worker_niceness", "0")
     # Ray Data's own way of giving actors their arguments makes Ray's core warn at each start.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
