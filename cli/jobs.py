@@ -77,8 +77,8 @@ def arm_job(cfg: DictConfig) -> None:
     from asymreinforce import interruption, progress
     from asymreinforce.experiment.arm import run_arm
 
-    with progress.hushed(), interruption.handled():
-        run_arm(config_of(cfg))
+    with progress.hushed():
+        interruption.as_worker(lambda: run_arm(config_of(cfg)))
 
 
 def collect_job(cfg: DictConfig) -> None:

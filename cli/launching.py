@@ -1,8 +1,10 @@
 """Launch a sweep's arms by whichever of Hydra's launchers was asked for."""
 
+import contextlib
 from collections.abc import Sequence
 
 from asymreinforce.errors import AsymreinforceError
+from asymreinforce.interruption import with_workers
 from asymreinforce.progress import say
 from cli import jobs
 from cli.bridge import run_hydra
@@ -14,8 +16,10 @@ def launch_arms(overrides: Sequence[str]) -> None:
     How an arm ended is written in its directory. A launcher raises where a job ended without that:
     killed, out of memory, out of time. That is said, and costs the other arms nothing.
     """
+    is_here = launcher_of(overrides) == "joblib"  # jobs of a cluster do not end with this command
     try:
-        run_hydra(jobs.arm_job, ["--multirun", *overrides], elsewhere=True)
+        with with_workers() if is_here else contextlib.nullcontext():
+            run_hydra(jobs.arm_job, ["--multirun", *overrides], elsewhere=True)
     except AsymreinforceError:
         raise
     except Exception as error:
@@ -25,3 +29,9 @@ def launch_arms(overrides: Sequence[str]) -> None:
             "jobs that it started may still run: the same sweep again, once they are done, adds "
             "what is missing"
         )
+
+
+def launcher_of(overrides: Sequence[str]) -> str:
+    """Return the launcher that overrides name, or the default."""
+    chosen = [word.split("=", 1)[1] for word in overrides if word.startswith("hydra/launcher=")]
+    return chosen[-1] if chosen else "joblib"

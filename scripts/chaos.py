@@ -49,7 +49,7 @@ class Row(NamedTuple):
 FAULTS = "tests/faults"
 ROWS = {
     "kills": Row(
-        "10 seeded SIGKILLs each on real score, train, generate and evaluate, with vLLM",
+        "8 seeded SIGKILLs each on real score, train, generate and evaluate, with vLLM",
         ("tests/stages/test_real_kills.py",),
     ),
     "failpoints of stages": Row(
@@ -131,7 +131,7 @@ def run(row: Row) -> Ended:
     command = [sys.executable, "-m", "pytest", "-q", "-m", "", "-p", "no:cacheprovider"]
     done = subprocess.run(
         [*command, *row.tests],
-        env={**os.environ, "ASYMRL_KILLS": "10", "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "ASYMRL_KILLS": "8", "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         check=False,

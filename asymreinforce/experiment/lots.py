@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.experiment.arm import run_lot
-from asymreinforce.interruption import handled
+from asymreinforce.interruption import as_worker, with_workers
 from asymreinforce.progress import hushed
 
 SHARED = {"task", "source", "policy", "sampling", "engine", "pins", "evaluation", "seed"}
@@ -38,12 +38,17 @@ def run_lots(arms: Sequence[ExperimentConfig], *, size: int, workers: int) -> No
 
     lots = lots_of(arms, size=size)
     workers = min(workers, len(lots))
-    joblib.Parallel(n_jobs=workers)(joblib.delayed(_run)(lot) for lot in lots)
+    if workers == 1:
+        for lot in lots:
+            _run(lot)
+        return
+    with with_workers():
+        joblib.Parallel(n_jobs=workers)(joblib.delayed(_run)(lot) for lot in lots)
 
 
 def _run(lot: list[ExperimentConfig]) -> None:
-    with hushed(), handled():
-        run_lot(lot)
+    with hushed():
+        as_worker(lambda: run_lot(lot))
 
 
 def _key(arm: ExperimentConfig) -> str:

@@ -23,7 +23,7 @@ from asymreinforce.experiment.evaluation import processes
 from asymreinforce.experiment.launch import launch
 from asymreinforce.experiment.refusal import traceless
 from asymreinforce.experiment.sweep import SweepResult, run_sweep
-from asymreinforce.interruption import handled
+from asymreinforce.interruption import as_worker, with_workers
 from asymreinforce.progress import hushed, say
 from asymreinforce.stages.train.schedule import Round
 
@@ -91,13 +91,18 @@ def run_arms(arms: Sequence[ExperimentConfig], *, workers: int) -> None:
     import joblib
 
     parts = [part for worker in range(workers) if (part := list(arms[worker::workers]))]
-    joblib.Parallel(n_jobs=len(parts))(joblib.delayed(_run_part)(part) for part in parts)
+    with with_workers():
+        joblib.Parallel(n_jobs=len(parts))(joblib.delayed(_run_part)(part) for part in parts)
 
 
 def _run_part(arms: Sequence[ExperimentConfig]) -> None:
-    with hushed(), handled(), Engines() as engines:
-        for config in arms:
-            run_arm(config, engines)
+    def task() -> None:
+        with Engines() as engines:
+            for config in arms:
+                run_arm(config, engines)
+
+    with hushed():
+        as_worker(task)
 
 
 def run_arm(config: ExperimentConfig, engines: Engines) -> ArmResult:

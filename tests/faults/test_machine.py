@@ -8,6 +8,8 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -28,12 +30,22 @@ STAGES = {
     "train": ("score", "train"),
     "evaluate": ("train", "evaluate"),
 }
+WITH_GRADERS = ("score", "evaluate")
 NOBODY = 65534
 Fault = Callable[[Path], None]
 
 
 def is_root() -> bool:
     return os.geteuid() == 0
+
+
+def may_start_python() -> bool:
+    """Tell whether a user without privileges may start a process of this interpreter."""
+    try:
+        subprocess.run([sys.executable, "-c", ""], user=NOBODY, group=NOBODY, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return False
+    return True
 
 
 def can_mount(place: Path) -> bool:
@@ -96,6 +108,8 @@ def unprivileged(do: Do) -> Do:
 
     def as_nobody(work: Path) -> int:
         if is_root():
+            (work / "tmp").mkdir(exist_ok=True)  # nobody may have no right to the machine's own
+            os.environ["TMPDIR"], tempfile.tempdir = str(work / "tmp"), None
             for path in [work, *work.rglob("*")]:
                 os.chown(path, NOBODY, NOBODY)
             os.setegid(NOBODY)
@@ -188,6 +202,8 @@ def test_a_stage_that_meets_a_fault_half_way_says_so_and_goes_on_once_it_is_mend
     stage: str, fault: str, tmp_path: Path, random_policy: Path
 ) -> None:
     if fault == "no permission":
+        if stage in WITH_GRADERS and is_root() and not may_start_python():
+            pytest.skip("graders are processes, and nobody but root may start Python here")
         for place in (tmp_path, *tmp_path.parents[:2]):
             place.chmod(0o755)  # nobody must get here, and pytest's directories are root's alone
     elif not can_mount(tmp_path / "probe"):

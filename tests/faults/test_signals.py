@@ -30,6 +30,11 @@ def planned(stage: str, more_than: int = 0) -> Begun:
     return lambda cups: len(list((cups / stage).glob("*/plan.json"))) > more_than
 
 
+def in_training(arms: int) -> Begun:
+    """So many arms, beside the one that was there, are about to take their first step."""
+    return lambda cups: len(list((cups / "train").glob("*/mismatch.json"))) > arms
+
+
 COMMANDS: dict[str, tuple[tuple[str, ...], str | None, Begun]] = {
     "init": (("init", *SLOW_WARM_UP), "", planned("policy")),
     "generate": (("generate", *MANY, "sampling.seed=9"), None, planned("rollouts", 1)),
@@ -37,22 +42,22 @@ COMMANDS: dict[str, tuple[tuple[str, ...], str | None, Begun]] = {
     "sweep": (
         ("sweep", *LONG, "baseline=-0.1", "seed=0", "hydra/launcher=basic"),
         None,
-        planned("train", 1),
+        in_training(1),
     ),
     "sweep, parallel": (
         ("sweep", *LONG, "baseline=-0.1,0", "seed=0", "sweep.workers=2"),
         None,
-        planned("train", 2),
+        in_training(2),
     ),
     "run": (
         ("run", "refresh_every=500", *LONG, "baseline=-0.1", "seed=0"),
         None,
-        planned("train", 1),
+        in_training(1),
     ),
     "run, parallel": (
         ("run", "refresh_every=500", *LONG, "baseline=-0.1,0", "seed=0", "sweep.workers=2"),
         None,
-        planned("train", 2),
+        in_training(2),
     ),
 }
 
@@ -111,9 +116,12 @@ def test_told_to_stop_a_command_stops_with_a_line_and_all_its_processes(
     while group_of(process.pid) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert group_of(process.pid) == []
-    if not name.endswith("parallel"):  # whose workers joblib kills, and the next run clears away
-        assert not list(runs_dir.rglob(".tmp-*"))
-        assert not list(runs_dir.rglob("*.lease"))
+    assert not list(runs_dir.rglob(".tmp-*"))
+    assert not list(runs_dir.rglob("*.lease"))
+    if command in ("sweep", "run"):  # each arm in training left a checkpoint of where it stood
+        arms = [path.parent for path in (runs_dir / "cups/train").glob("*/plan.json")]
+        begun = [arm for arm in arms if not (arm / "manifest.json").exists()]
+        assert [len(list(arm.glob("suspended/*/state.json"))) for arm in begun] == [1] * len(begun)
     stores = [path.parent for path in runs_dir.rglob("plan.json")]
     assert [lease.holder(directory) for directory in stores] == [None] * len(stores)
 

@@ -1,6 +1,6 @@
 """Real commands with the real vLLM, killed at random moments, and run again.
 
-Each command is killed once on its way (by `make chaos` ten times), at a moment that a seed draws
+Each command is killed once on its way (by `make chaos` eight times), at a moment that a seed draws
 after it has begun to publish; run to the end, it leaves the payload of a run that nobody touched.
 """
 

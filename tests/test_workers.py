@@ -1,0 +1,68 @@
+"""A command and the processes that it trains in: asked to stop, they stop together."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from asymreinforce.interruption import Interrupted, as_worker, handled, patient, with_workers
+
+PATIENCE_S = 30.0
+
+
+def train(place: Path, name: str) -> None:
+    """A task that can stop at each of its steps, and then writes where it stands."""
+
+    def task() -> None:
+        with patient() as is_asked_to_stop:
+            (place / f"{name}.begun").touch()
+            deadline = time.monotonic() + PATIENCE_S
+            while not is_asked_to_stop() and time.monotonic() < deadline:
+                time.sleep(0.01)
+            (place / f"{name}.checkpoint").write_text(str(is_asked_to_stop()))
+
+    as_worker(task)
+
+
+COMMAND = """
+import sys, joblib
+from pathlib import Path
+from asymreinforce.interruption import Interrupted, handled, with_workers
+from tests.test_workers import train
+
+with handled():
+    try:
+        with with_workers():
+            joblib.Parallel(n_jobs=2)(joblib.delayed(train)(Path(sys.argv[1]), n) for n in "abc")
+    except Interrupted as stop:
+        sys.exit(stop.code)
+"""
+
+
+def test_workers_take_a_checkpoint_when_their_command_alone_is_told_to_stop(tmp_path: Path) -> None:
+    """Three arms, two workers; SIGTERM to the first process once both workers are at work."""
+    process = subprocess.Popen([sys.executable, "-c", COMMAND, str(tmp_path)])
+    while len(list(tmp_path.glob("*.begun"))) < 2 and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=PATIENCE_S) == 143
+    checkpoints = {path.name: path.read_text() for path in tmp_path.glob("*.checkpoint")}
+    assert checkpoints == {"a.checkpoint": "True", "b.checkpoint": "True"}  # c never began
+
+
+def test_a_task_in_the_process_of_its_command_is_just_done(tmp_path: Path) -> None:
+    with handled(), with_workers():
+        as_worker(lambda: (tmp_path / "done").touch())
+    assert (tmp_path / "done").exists()
+
+
+def test_a_signal_to_a_worker_alone_is_not_taken_for_its_commands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASYMRL_STOP_FILE", str(tmp_path / "stop"))
+    with pytest.raises(Interrupted):
+        as_worker(lambda: os.kill(os.getpid(), signal.SIGTERM))
