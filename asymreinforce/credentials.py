@@ -12,7 +12,8 @@ from asymreinforce.errors import ConfigError
 
 NAMES = re.compile(r"(TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|API_?KEY|ACCESS_KEY)", re.I)
 """What environment variables that hold a credential are called."""
-IN_A_URL = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s@]*:[^/\s@]+@", re.I)
+IN_A_URL = re.compile(r"[a-z0-9+.-]://[^/\s@:]*:[^/\s@]+@", re.I)
+"""Written so that no text is gone over twice: settings may be megabytes of anything."""
 KNOWN_TOKENS = re.compile(r"\b(hf_[A-Za-z0-9]{20,}|gh[pousr]_[A-Za-z0-9]{20,}|sk-[\w-]{20,})")
 DOORS = {"SSH_AUTH_SOCK", "GPG_AGENT_INFO", "DBUS_SESSION_BUS_ADDRESS"}
 """No credential themselves, but the way to an agent that has some."""

@@ -4,6 +4,7 @@ import ast
 import os
 import pickle
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -105,3 +106,13 @@ def test_a_pickle_planted_in_every_directory_is_never_opened(
     with pytest.raises(FileExistsError):  # it would have worked
         pickle.loads(bomb)
         pickle.loads(bomb)
+
+
+@pytest.mark.parametrize("text", ["x" * 10**6, "a://" + ":" * 10**6, "a://b:" * 10**5])
+def test_a_setting_of_megabytes_is_gone_over_once(text: str) -> None:
+    """It took hours where each letter began a new search to the end."""
+    started = time.process_time()
+    credentials.require_none({"policy": {"source": text}}, {})
+    assert time.process_time() - started < 5
+    with pytest.raises(ConfigError, match="holds a password"):
+        credentials.require_none({"policy": {"source": text + "a://b:c@d"}}, {})
