@@ -10,12 +10,12 @@ import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from asymreinforce.data import files, lease
 from asymreinforce.data.store import Store
 from tests import made
-from tests.faults.spying import asymrl
+from tests.faults.spying import ROOT, asymrl
 from tests.foreign import files as foreign
 
 SMALL = (
@@ -67,21 +67,41 @@ def report(*names: str) -> Do:
     return lambda work: asymrl("report", *(str(work / "runs" / name) for name in names))
 
 
+def report_of_two(work: Path) -> int:
+    """The experiment beside a copy of itself."""
+    copy = work / "runs" / "copy"
+    if not copy.exists():
+        shutil.copytree(work / "runs" / "cups", copy)
+    return report("cups", "copy")(work)
+
+
+def paper_figures(work: Path) -> int:
+    """The figures of a sweep of one arm, and the docs pages that show them."""
+    from scripts.paper_figures import main
+
+    for name in ("paper-figures.md", "phase-diagrams.md"):
+        if not (work / "docs" / name).exists():
+            (work / "docs").mkdir(exist_ok=True)
+            shutil.copyfile(ROOT / "docs" / name, work / "docs" / name)
+    return main(["--runs", str(work / "runs"), "--docs", str(work / "docs"), "--no-ways"])
+
+
 def bandit(work: Path) -> int:
     small = ("arms=4", "steps=5", "baseline=-0.1,0", "seed=0")
     return asymrl("bandit", f"runs_dir={work / 'runs'}", *small)
 
 
 def interrupted(work: Path) -> int:
-    """Training that gets SIGTERM as it begins: it ends with a checkpoint of where it stands."""
-    spied = files.failpoint
+    """Training that gets SIGTERM in its first step: it ends with a checkpoint of that."""
+    from asymreinforce.stages.train.run import Run
 
-    def failpoint(name: str) -> None:
-        spied(name)
-        if name.startswith("published mismatch"):
-            os.kill(os.getpid(), signal.SIGTERM)
+    take = Run.step
 
-    files.failpoint = failpoint
+    def step(run: Run, number: int, rows: Any) -> dict[str, Any]:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return take(run, number, rows)
+
+    Run.step = step
     code = command("train", "train.checkpoint_every=2")(work)
     return 0 if code == 128 + signal.SIGTERM else code
 
@@ -166,8 +186,9 @@ SCENARIOS = {
     ),
     "run": Scenario("score", command("run", "refresh_every=1", "baseline=-0.1", "seed=0")),
     "report": Scenario("evaluate", report("cups")),
-    "report of two": Scenario("report", report("cups", "cups")),
+    "report of two": Scenario("report", report_of_two),
     "ways": Scenario("evaluate", ways),
+    "figures of the paper": Scenario("evaluate", paper_figures),
 }
 
 

@@ -28,9 +28,11 @@ def write_docs(drawn: Drawn, directory: Path) -> None:
         directory / DIAGRAM_PAGE: "\n".join([*map(_diagram, drawn.diagrams), *_prediction(drawn)]),
     }
     filled = {path: _filled(path, block) for path, block in pages.items()}
+    place = files.make_directory(directory / FIGURES)
+    for written in (directory, place):
+        files.remove_leftovers(written, below=False)
     for path, text in filled.items():
         files.publish_bytes(path, text.encode())
-    place = files.make_directory(directory / FIGURES)
     for drawing in drawn.of_sections:
         files.publish_bytes(place / f"{drawing.name}.svg", drawing.svg)
 
