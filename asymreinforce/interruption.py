@@ -116,7 +116,8 @@ def as_worker(task: Callable[[], object]) -> None:
         with handled():
             task()
     except Interrupted:
-        time.sleep(SECONDS_OF_DOUBT)
+        if not stop.exists():
+            time.sleep(SECONDS_OF_DOUBT)
         if stop.parent.exists() and not stop.exists():
             raise
     finally:

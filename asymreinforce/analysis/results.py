@@ -59,11 +59,6 @@ class Results(NamedTuple):
     power: str | None
     """How many seeds a difference needs, in a sentence; None where no spread is known."""
 
-    @property
-    def behaviour_is_tested(self) -> bool:
-        """Tell whether any row has a difference to the behaviour policy."""
-        return any(row.against_behaviour for row in self.rows)
-
 
 def results(
     experiment: Experiment,

@@ -36,10 +36,8 @@ ROW_GROUP = 8192
 """Rows that a reader of one row group holds, at most."""
 FEW_ROWS = 20_000
 """Up to so many, handing columns to threads costs more than it saves."""
-
-
 HANDFUL = 64
-"""Up to so many, keys are compared sooner one by one than by a hash table of columns."""
+"""Up to so many, compression, dictionaries and hash tables of keys cost more than they save."""
 
 
 class Contract(NamedTuple):
@@ -249,7 +247,7 @@ def write(path: Path, contract: Contract, rows: pa.Table, *, identity: str) -> N
     Row groups of rollouts hold whole prompts (`token_ids.py`).
     """
     metadata = {"contract": contract.label, "identity": identity}
-    is_small = len(rows) <= HANDFUL  # then both cost a reader more than they save it
+    is_small = len(rows) <= HANDFUL
     rows = rows.cast(contract.schema).replace_schema_metadata(metadata)
     with pq.ParquetWriter(
         path,

@@ -8,8 +8,6 @@ the same command goes on.
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from asymreinforce.data import lease
-from tests.cli.commands import EMBEDDED, TINY
+from tests.cli.test_stopped import start
 
 PATIENCE_S = 240.0
 LONG = ("optim.steps=4000", "train.checkpoint_every=500", "optim.epochs=1000")
@@ -62,20 +60,6 @@ COMMANDS: dict[str, tuple[tuple[str, ...], str | None, Begun]] = {
 }
 
 
-def start(runs_dir: Path, command: str, *settings: str) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [
-            *(sys.executable, "-m", "cli.main", command, f"runs_dir={runs_dir}"),
-            *(*TINY, *EMBEDDED, *settings),
-        ],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-
-
 def group_of(pid: int) -> list[str]:
     """The processes of a session that are alive, zombies aside."""
     found = []
@@ -99,7 +83,7 @@ def test_told_to_stop_a_command_stops_with_a_line_and_all_its_processes(
     runs_dir = tmp_path / "runs"
     if state is None:
         shutil.copytree(made_once, runs_dir)
-    process = start(runs_dir, command, *settings)
+    process = start(command, runs_dir, *settings)
     deadline = time.monotonic() + PATIENCE_S
     while not has_begun(runs_dir / "cups") and process.poll() is None:
         assert time.monotonic() < deadline
@@ -131,7 +115,7 @@ def test_the_second_ctrl_c_stops_at_once(made_once: Path, tmp_path: Path) -> Non
     """The first asks training for a checkpoint after its step; the second does not wait."""
     runs_dir = Path(shutil.copytree(made_once, tmp_path / "runs"))
     steps = ("optim.steps=400", "optim.epochs=1000", "train.validation_prompts=0")
-    process = start(runs_dir, "train", *steps, "optim.trajectories_per_step=192")
+    process = start("train", runs_dir, *steps, "optim.trajectories_per_step=192")
     deadline = time.monotonic() + PATIENCE_S
     while not planned("train", 1)(runs_dir / "cups") and process.poll() is None:
         assert time.monotonic() < deadline
