@@ -14,7 +14,8 @@ import pyarrow as pa
 
 from asymreinforce.config import ExperimentConfig, Pins
 from asymreinforce.data import contracts, files
-from asymreinforce.data.rollouts import ScoredRollouts, prompts_from
+from asymreinforce.data.order import prompts_from
+from asymreinforce.data.rollouts import ScoredRollouts
 from asymreinforce.data.store import Store
 from asymreinforce.engines import open_engine
 from asymreinforce.engines.protocol import Engine

@@ -13,7 +13,7 @@ import torch
 
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.data import contracts
-from asymreinforce.data.rollouts import prompts_from
+from asymreinforce.data.order import prompts_from
 from asymreinforce.data.store import Store
 from asymreinforce.engines.transformers_engine import TransformersEngine
 from asymreinforce.errors import ConfigError

@@ -10,7 +10,8 @@ from asymreinforce.algorithm.table import identity
 from asymreinforce.config import RANKS, ExperimentConfig
 from asymreinforce.data import contracts, files
 from asymreinforce.data.provenance import provenance
-from asymreinforce.data.rollouts import Rows, ScoredRollouts
+from asymreinforce.data.rollouts import ScoredRollouts
+from asymreinforce.data.rows import Rows
 from asymreinforce.data.store import Store
 from asymreinforce.interruption import patient
 from asymreinforce.policy.checkpoint import fingerprint

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.data import contracts
-from asymreinforce.data.rollouts import Rows, ScoredRollouts
+from asymreinforce.data.rollouts import ScoredRollouts
+from asymreinforce.data.rows import Rows
 from asymreinforce.data.store import Store
 from asymreinforce.data.token_ids import largest_token
 from asymreinforce.errors import ConfigError, InputError, TrainingError

@@ -15,7 +15,8 @@ from torch import Tensor
 from asymreinforce.algorithm.aggregation import sequence_weights
 from asymreinforce.algorithm.table import Linear, objective_of
 from asymreinforce.config import ExperimentConfig
-from asymreinforce.data.rollouts import Rows, ScoredRollouts
+from asymreinforce.data.rollouts import ScoredRollouts
+from asymreinforce.data.rows import Rows
 from asymreinforce.errors import InputError
 from asymreinforce.policy.packing import Sequences
 from asymreinforce.policy.trainer import RatioTerms

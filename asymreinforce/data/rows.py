@@ -1,0 +1,64 @@
+"""Rollouts in memory, with their verdicts.
+
+Shapes: B sequences.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Rows(NamedTuple):
+    """Rollouts with their verdicts; the rows of a prompt stand together, in order of sample."""
+
+    prompt_id_B: np.ndarray
+    sample_B: np.ndarray
+    group_B: np.ndarray
+    """An integer per row, equal for the rows of one group."""
+    prompts: list[np.ndarray]
+    """Of several processes each reads what it uses: these are `Unread` there."""
+    completions: list[np.ndarray]
+    score_B: np.ndarray
+    """NaN where the completion was not judged or gave no answer."""
+    status_B: np.ndarray
+    truncated_B: np.ndarray
+    behaviour_logps: list[np.ndarray] | None = None
+    """log mu of each completion token, by the policy that wrote the row; None where not read."""
+
+    def take(self, rows: np.ndarray) -> "Rows":
+        """Return some of the rows, in the order given."""
+        return Rows(
+            self.prompt_id_B[rows],
+            self.sample_B[rows],
+            self.group_B[rows],
+            [self.prompts[row] for row in rows],
+            [self.completions[row] for row in rows],
+            self.score_B[rows],
+            self.status_B[rows],
+            self.truncated_B[rows],
+            None if self.behaviour_logps is None else [self.behaviour_logps[r] for r in rows],
+        )
+
+    @property
+    def group_starts(self) -> np.ndarray:
+        """The row at which each group starts, and the number of rows at the end."""
+        changes = np.flatnonzero(np.diff(self.group_B)) + 1
+        return np.concatenate([[0], changes, [len(self.group_B)]]).astype(int)
+
+
+def concatenate(parts: list[Rows]) -> Rows:
+    """Join rows end to end; groups of different parts stay different, be they of one prompt."""
+    offsets = np.cumsum([0, *(int(part.group_B.max(initial=-1)) + 1 for part in parts[:-1])])
+    return Rows(
+        np.concatenate([part.prompt_id_B for part in parts]),
+        np.concatenate([part.sample_B for part in parts]),
+        np.concatenate([p.group_B + offset for p, offset in zip(parts, offsets, strict=True)]),
+        [tokens for part in parts for tokens in part.prompts],
+        [tokens for part in parts for tokens in part.completions],
+        np.concatenate([part.score_B for part in parts]),
+        np.concatenate([part.status_B for part in parts]),
+        np.concatenate([part.truncated_B for part in parts]),
+        None
+        if parts[0].behaviour_logps is None
+        else [logps for part in parts for logps in part.behaviour_logps or ()],
+    )
