@@ -345,6 +345,9 @@ def test_the_rival_is_compared_on_the_seeds_that_both_have() -> None:
         in (higher[1])
     )
     assert faster[1].endswith("it is at 60.0% after 30 steps, GRPO at 50.0%.")
+    # a seed that the rival has not is in neither mean, so that these differ by what is told
+    more = [*own, arm(-0.1, 7, {0: 0.4, 30: 0.6, 60: 0.1})]
+    assert "is +30.5 points (80.5% and 50.0%; 2" in told(claims.against_rival, more + rival)[0][1]
     slower = [arm(-0.1, 0, {0: 0.4, 30: 0.45, 60: 0.45})]
     assert [v for v, _ in told(claims.against_rival, slower + rival)] == [DIFFERS, DIFFERS]
     assert told(claims.against_rival, own) == []

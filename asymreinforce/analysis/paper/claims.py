@@ -199,6 +199,7 @@ def _highest(groups: Sequence[Group]) -> list[Finding]:
 
 def _ends_higher(own: Group, rival: Group) -> Finding:
     (compared,) = between_groups([own, rival], against=rival)
+    mine, other = _of_shared_seeds(own, rival)
     interval = compared.interval
     between = (
         f", 95% interval {_points(interval.low)} to {_points(interval.high)}" if interval else ""
@@ -206,9 +207,20 @@ def _ends_higher(own: Group, rival: Group) -> Finding:
     return Finding(
         verdict(compared.difference > 0),
         f"AsymRE at {signed(PAIR[0])} ends higher than GRPO in the paper; here the difference is "
-        f"{_points(compared.difference)} points ({_percent(mean(own.accuracies))} and "
-        f"{_percent(mean(rival.accuracies))}; {compared.pairs} paired seeds{between}).",
+        f"{_points(compared.difference)} points ({_percent(mean(mine))} and "
+        f"{_percent(mean(other))}; {compared.pairs} paired seeds{between}).",
     )
+
+
+def _of_shared_seeds(*groups: Group) -> list[list[float]]:
+    """Return the accuracies of each group on the seeds that all have: what a difference is of."""
+    by_seeds = [
+        {(arm.policy_seed, arm.sampling_seed, arm.seed): arm.outcome.accuracy
+         for arm in of.arms if arm.outcome}
+        for of in groups
+    ]  # fmt: skip
+    shared = set.intersection(*map(set, by_seeds))
+    return [[values[seeds] for seeds in sorted(shared)] for values in by_seeds]
 
 
 def _is_faster(own: Group, rival: Group, split: str) -> list[Finding]:
