@@ -19,7 +19,7 @@ N parameters, L layers; in `Training` and `Generation` None is unknown.
 from typing import NamedTuple
 
 from asymreinforce.config import ExperimentConfig
-from asymreinforce.policy.head import WORKSPACE
+from asymreinforce.policy.head import CPU_LOGITS, logits_within
 from asymreinforce.policy.shape import Shape
 from asymreinforce.policy.trainer import TOKENS
 
@@ -120,12 +120,14 @@ def training(config: ExperimentConfig, shape: Shape | None, parameters: int) -> 
         kept = INPUT_BYTES * layers + ACTIVATION_BYTES
     passes = 2 + 2 * train.activation_checkpointing + 2 + 2 * (rank is None)
     flops = settings.gpu_tflops * 1e12 * settings.train_utilisation
+    is_cuda = train.device == "cuda"
+    most = logits_within(settings.gpu_memory_gib * GIB) if is_cuda else CPU_LOGITS
     return Training(
         trained=trained,
         weights=(held * parameters + own * trained) / ranks,
         gathered=gathered,
         activations=kept * (shape.width if shape else 0) * tokens,
-        logits=LOGIT_BYTES * min(tokens * shape.vocabulary, WORKSPACE) if shape else 0,
+        logits=LOGIT_BYTES * min(tokens * shape.vocabulary, most) if shape else 0,
         tokens_per_s=settings.train_tokens_per_s or flops / (passes * parameters),
         is_offloaded=train.cpu_offload,
     )

@@ -20,12 +20,29 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor
 
+from asymreinforce.policy.softmax import target_differences, target_logps
+
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-WORKSPACE = 80_000_000
-"""Most logits that stand at once, by default: 320 MB in fp32, or 512 tokens of 152 thousand words,
-from where on matrix products hardly get faster on CPU."""
+CPU_LOGITS = 80_000_000
+"""Most logits that stand at once on CPU: 320 MB in fp32, or 512 tokens of 152 thousand words, from
+where on matrix products hardly get faster."""
+CUDA_SHARE = 1 / 32
+"""The share of a CUDA device's memory that logits may take: 4,000 tokens of 152 thousand words on
+80 GB. A chunk reads and writes all of dL/dW, so that fewer, larger ones cost less."""
+
+
+def most_logits(device: torch.device) -> int:
+    """Return how many fp32 logits may stand at once on a device."""
+    if device.type != "cuda":
+        return CPU_LOGITS
+    return logits_within(torch.cuda.get_device_properties(device).total_memory)
+
+
+def logits_within(device_bytes: float) -> int:
+    """Return how many fp32 logits may stand at once on a CUDA device of so many bytes."""
+    return int(device_bytes * CUDA_SHARE / 4)
 
 
 class Scratch:
@@ -57,7 +74,8 @@ class Head(NamedTuple):
     weight_VD: Tensor
     bias_V: Tensor | None
     scratch: Scratch
-    workspace: int = WORKSPACE
+    workspace: int | None = None
+    """Most logits at once; None for `most_logits` of the device."""
 
     @classmethod
     def of(cls, model: "PreTrainedModel", scratch: Scratch) -> "Head":
@@ -67,35 +85,29 @@ class Head(NamedTuple):
 
     def chunks(self, tokens: int) -> Iterator[slice]:
         """Cut tokens into chunks of nearly equal size whose logits fit the workspace."""
-        most = max(1, self.workspace // len(self.weight_VD))
+        workspace = self.workspace or most_logits(self.weight_VD.device)
+        most = max(1, workspace // len(self.weight_VD))
         size = math.ceil(tokens / max(1, math.ceil(tokens / most)))
         return (slice(at, min(at + size, tokens)) for at in range(0, tokens, max(1, size)))
 
-    def softmax(self, hidden_CD: Tensor, targets_C: Tensor) -> Iterator["Chunk"]:
-        """Yield the softmax of chunk after chunk, in fp32 at least, for the caller to overwrite."""
-        weight_VD = self.weight_VD.to(hidden_CD.dtype)
-        precision = torch.promote_types(hidden_CD.dtype, torch.float32)
+    def logits(self, hidden_CD: Tensor, weight_VD: Tensor) -> Iterator[tuple[slice, Tensor]]:
+        """Yield the logits of chunk after chunk, in fp32 at least, for the caller to overwrite.
+
+        `weight_VD` is the head's weight in the precision of the hidden states.
+        """
+        like = hidden_CD.new_empty(0, dtype=precision_of(hidden_CD))
         for part in self.chunks(len(hidden_CD)):
             hidden_ND = hidden_CD[part]
-            buffer_NV = self.scratch.lend(len(hidden_ND), len(weight_VD), hidden_ND)
-            logits_NV = torch.mm(hidden_ND, weight_VD.T, out=buffer_NV)
+            logits_NV = self.scratch.lend(len(hidden_ND), len(weight_VD), like)
+            _product(hidden_ND, weight_VD.T, out=logits_NV)
             if self.bias_V is not None:
                 logits_NV += self.bias_V
-            logits_NV = logits_NV.to(precision)
-            target_N = logits_NV.gather(1, targets_C[part, None])[:, 0]
-            largest_N, place_N = logits_NV.max(-1)
-            p_NV = torch.softmax(logits_NV, -1, out=logits_NV)
-            # log sum_v e^z = largest - log p[place], which spares another pass
-            logps_N = target_N - largest_N + p_NV.gather(1, place_N[:, None])[:, 0].log()
-            yield Chunk(part, p_NV, logps_N)
+            yield part, logits_NV
 
 
-class Chunk(NamedTuple):
-    """N tokens: their place among C, the softmax of their logits, log p of their targets."""
-
-    part: slice
-    p_NV: Tensor
-    logps_N: Tensor
+def precision_of(hidden_CD: Tensor) -> torch.dtype:
+    """The precision of logits and log-probabilities: fp32, or fp64 for hidden states in fp64."""
+    return torch.promote_types(hidden_CD.dtype, torch.float32)
 
 
 class Loss(NamedTuple):
@@ -123,11 +135,8 @@ def linear_loss(head: Head, hidden_CD: Tensor, targets_C: Tensor, coefficients_C
     one, so that they never stand twice. Outside of autograd: go on by `hidden.backward(...)`.
     """
     gradient = _Gradient(head, hidden_CD, _grad_of(head.weight_VD), _grad_of(head.bias_V))
-    logps_C = torch.empty_like(targets_C, dtype=gradient.precision)
-    coefficients_C = coefficients_C.to(gradient.precision)
-    for chunk in head.softmax(hidden_CD, targets_C):
-        logps_C[chunk.part] = chunk.logps_N
-        gradient.add(chunk, targets_C[chunk.part], coefficients_C[chunk.part])
+    coefficients_C = coefficients_C.to(precision_of(hidden_CD))
+    logps_C = gradient.add_up(targets_C, coefficients_C)
     return Loss(-(coefficients_C * logps_C).sum(), logps_C, gradient.by_hidden_CD)
 
 
@@ -157,12 +166,12 @@ class _TokenLogps(torch.autograd.Function):
         head: Head,
         entropy: bool,
     ) -> tuple[Tensor, Tensor]:
-        precision = torch.promote_types(hidden_CD.dtype, torch.float32)
+        precision = precision_of(hidden_CD)
         logps_C, entropies_C = (torch.zeros_like(targets_C, dtype=precision) for _ in range(2))
-        for part, p_NV, logps_N in head.softmax(hidden_CD, targets_C):
-            logps_C[part] = logps_N
-            if entropy:
-                entropies_C[part] = torch.special.entr(p_NV, out=p_NV).sum(-1)
+        for part, logits_NV in head.logits(hidden_CD, weight_VD.to(hidden_CD.dtype)):
+            logps_C[part], entropies_N = target_logps(logits_NV, targets_C[part], entropy=entropy)
+            if entropies_N is not None:
+                entropies_C[part] = entropies_N
         ctx.head = head
         ctx.save_for_backward(hidden_CD, targets_C)
         ctx.mark_non_differentiable(entropies_C)
@@ -178,8 +187,7 @@ class _TokenLogps(torch.autograd.Function):
             torch.zeros_like(head.weight_VD) if ctx.needs_input_grad[1] else None,
             torch.zeros_like(ctx.head.bias_V) if ctx.needs_input_grad[2] else None,
         )
-        for chunk in head.softmax(hidden_CD, targets_C):
-            gradient.add(chunk, targets_C[chunk.part], -outer[0][chunk.part])
+        gradient.add_up(targets_C, -outer[0])
         return gradient.by_hidden_CD, gradient.by_weight_VD, gradient.by_bias_V, None, None, None
 
 
@@ -189,24 +197,32 @@ class _Gradient:
     def __init__(
         self, head: Head, hidden_CD: Tensor, by_weight_VD: Tensor | None, by_bias_V: Tensor | None
     ):
-        self.precision = torch.promote_types(hidden_CD.dtype, torch.float32)
         self.by_hidden_CD = torch.empty_like(hidden_CD)
         self.by_weight_VD, self.by_bias_V = by_weight_VD, by_bias_V
-        self._hidden_CD = hidden_CD
-        self._weight_VD = head.weight_VD.to(hidden_CD.dtype)
+        self._head, self._hidden_CD = head, hidden_CD
 
-    def add(self, chunk: Chunk, targets_N: Tensor, coefficients_N: Tensor) -> None:
-        """Turn p into p - [v = y], in place; c multiplies N x D, never N x V."""
-        part, p_NV, _ = chunk
-        p_NV[torch.arange(len(targets_N), device=p_NV.device), targets_N] -= 1
-        difference_NV = p_NV.to(self._hidden_CD.dtype)
-        by_hidden_ND = torch.mm(difference_NV, self._weight_VD, out=self.by_hidden_CD[part])
+    def add_up(self, targets_C: Tensor, coefficients_C: Tensor) -> Tensor:
+        """Add the gradient of -sum_t c_t log p_t[y_t]; return log p_t[y_t]."""
+        weight_VD = self._head.weight_VD.to(self._hidden_CD.dtype)
+        logps_C = torch.empty_like(targets_C, dtype=precision_of(self._hidden_CD))
+        for part, logits_NV in self._head.logits(self._hidden_CD, weight_VD):
+            logps_C[part], difference_NV = target_differences(
+                logits_NV, targets_C[part], self._hidden_CD.dtype
+            )
+            self._add(part, difference_NV, weight_VD, coefficients_C[part])
+        return logps_C
+
+    def _add(
+        self, part: slice, difference_NV: Tensor, weight_VD: Tensor, coefficients_N: Tensor
+    ) -> None:
+        """Add a chunk's gradient from p - [v = y]; c multiplies N x D, never N x V."""
+        by_hidden_ND = torch.mm(difference_NV, weight_VD, out=self.by_hidden_CD[part])
         by_hidden_ND *= coefficients_N[:, None]
         scaled_ND = self._hidden_CD[part] * coefficients_N[:, None]
         if self.by_weight_VD is not None:
             _add_product(self.by_weight_VD, difference_NV.T, scaled_ND.to(difference_NV.dtype))
         if self.by_bias_V is not None:
-            self.by_bias_V += coefficients_N @ p_NV
+            self.by_bias_V += coefficients_N.to(difference_NV.dtype) @ difference_NV
 
 
 def _grad_of(parameter: Tensor | None) -> Tensor | None:
@@ -218,9 +234,21 @@ def _grad_of(parameter: Tensor | None) -> Tensor | None:
     return parameter.grad
 
 
+def _product(left: Tensor, right: Tensor, *, out: Tensor) -> None:
+    """out = left @ right, in the precision of `out`: bf16 logits would be off by 0.4%."""
+    if left.dtype == out.dtype:
+        torch.mm(left, right, out=out)
+    elif left.is_cuda:
+        torch.mm(left, right, out_dtype=out.dtype, out=out)
+    else:
+        torch.mm(left.to(out.dtype), right.to(out.dtype), out=out)
+
+
 def _add_product(total_VD: Tensor, left_VN: Tensor, right_ND: Tensor) -> None:
-    """total += left @ right; a product in lower precision than the total's is added in that."""
+    """total += left @ right, in the precision of the total."""
     if left_VN.dtype == total_VD.dtype:
         total_VD.addmm_(left_VN, right_ND)
+    elif left_VN.is_cuda:
+        torch.addmm(total_VD, left_VN, right_ND, out_dtype=total_VD.dtype, out=total_VD)
     else:
-        total_VD += left_VN @ right_ND
+        total_VD.addmm_(left_VN.to(total_VD.dtype), right_ND.to(total_VD.dtype))

@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from asymreinforce.errors import ConfigError
+from asymreinforce.errors import AsymreinforceError, ConfigError
 from asymreinforce.policy import attention
 from asymreinforce.policy.embedding import embedded
 from asymreinforce.policy.head import Head, Loss, Scores, Scratch, linear_loss, token_logps
-from asymreinforce.policy.packing import Row, Sequences, pack
+from asymreinforce.policy.packing import Row, Sequences, on_device, pack
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -58,27 +58,32 @@ class Scorer(nn.Module):
         self.precision = torch.bfloat16 if autocast else model.dtype
         self._autocast = autocast
         self._scratch = scratch or Scratch()
-        self._way = attention.choose(attention_name, device or model.device, self.precision)
+        self._way = attention.choose(
+            attention_name,
+            device or model.device,
+            self.precision,
+            head_width=head_width(model.config),
+        )
 
     def forward(
         self, row: Row, coefficients_C: Tensor | None = None, *, entropy: bool = False
     ) -> Gradient | Scores:
         """Score a row's completion tokens; with their coefficients, make the loss's gradient."""
         device = self.model.device
-        row = row.to(device)
+        plan, row = attention.plan(self._way, row, device), row.to(device)
         with torch.autocast(device.type, torch.bfloat16, enabled=self._autocast):
             body: Any = self.model.base_model
             hidden_TD: Tensor = body(
                 **embedded(self.model, row.input_ids_T),
                 position_ids=row.positions_T[None],
                 use_cache=False,
-                packing=attention.plan(self._way, row, device),
+                packing=plan,
             ).last_hidden_state[0]
         hidden_CD = hidden_TD.index_select(0, row.predictors_C).to(self.precision)
         head = Head.of(self.model, self._scratch)
         if coefficients_C is None:
             return token_logps(head, hidden_CD, row.targets_C, entropy=entropy)
-        made = linear_loss(head, hidden_CD, row.targets_C, coefficients_C.to(device))
+        made = linear_loss(head, hidden_CD, row.targets_C, on_device(coefficients_C, device))
         return Gradient(hidden_CD, made)
 
     def free(self) -> None:
@@ -93,10 +98,18 @@ class Scorer(nn.Module):
         return found
 
 
+def head_width(config: Any) -> int:
+    """Return the width of an attention head."""
+    config = config.get_text_config()
+    return int(
+        getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    )
+
+
 def sequence_sums(values_C: Tensor, row: Row) -> Tensor:
     """Sum a value of each completion token over its sequence, shape B, in the order of the row."""
     sums_B = values_C.new_zeros(len(row.members))
-    return sums_B.index_add_(0, row.sequence_of_C.to(values_C.device), values_C)
+    return sums_B.index_add_(0, on_device(row.sequence_of_C, values_C.device), values_C)
 
 
 @torch.no_grad()
@@ -112,11 +125,15 @@ def require_trainable(scorer: Scorer) -> None:
     sequences = Sequences([ids[:4], ids[:4]], [ids[4:8], ids[6:9]])
     try:
         found_C = scorer.scores(next(pack(sequences, tokens=64))).logps_C
-    except TypeError as error:
+    except AsymreinforceError:
+        raise
+    except Exception as error:  # whatever a model's own code or a kernel raises
+        reason = str(error).strip().split("\n")[0]
         raise ConfigError(
-            f"{type(model).__name__} does not take transformers' attention interface ({error}), "
-            "which packed training uses; use another model"
-        ) from None
+            f"{type(model).__name__} does not run in packed training, which uses transformers' "
+            f"attention interface ({type(error).__name__}: {reason}); use another model, or "
+            "train.attention=sdpa if it is the attention kernel that complains"
+        ) from error
     was_training = model.training
     model.eval()
     half = scorer.precision in (torch.bfloat16, torch.float16)

@@ -67,12 +67,20 @@ class Row(NamedTuple):
     def to(self, device: torch.device) -> "Row":
         """Move the tensors; the rest is for the host."""
         return self._replace(
-            input_ids_T=self.input_ids_T.to(device, non_blocking=True),
-            positions_T=self.positions_T.to(device, non_blocking=True),
-            predictors_C=self.predictors_C.to(device, non_blocking=True),
-            targets_C=self.targets_C.to(device, non_blocking=True),
-            sequence_of_C=self.sequence_of_C.to(device, non_blocking=True),
+            input_ids_T=on_device(self.input_ids_T, device),
+            positions_T=on_device(self.positions_T, device),
+            predictors_C=on_device(self.predictors_C, device),
+            targets_C=on_device(self.targets_C, device),
+            sequence_of_C=on_device(self.sequence_of_C, device),
         )
+
+
+def on_device(value: Tensor, device: torch.device) -> Tensor:
+    """Copy a tensor of the host to a device.
+
+    A copy from pageable memory waits until a CUDA device has done all that it was given before.
+    """
+    return value.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else value
 
 
 def blocks_of(sequences: Sequences, *, longest: int) -> list[Block]:

@@ -132,10 +132,10 @@ class Trainer:
         """Add up the gradient over rows, from zero."""
         self._zero_gradient()
         count = len(batch.prompts)
-        logps_B, loss = np.zeros(count), 0.0
         used = np.arange(count)
         if isinstance(terms, Tensor):
             used = np.flatnonzero(terms.numpy())
+        parts: list[tuple[list[int], Tensor, Tensor]] = []
         for packed in self.rows(batch.take(used)):
             row = packed._replace(members=used[packed.members].tolist())
             with packed_attention(self.model):
@@ -144,8 +144,12 @@ class Trainer:
                     if isinstance(terms, Tensor)
                     else self._ratio(row, terms, count)
                 )
+            parts.append((row.members, part, sequence_sums(logps_C, row)))
+        # a read waits for the device, so that none comes between two rows
+        logps_B, loss = np.zeros(count), 0.0
+        for members, part, sums_B in parts:
             loss += float(part)
-            logps_B[row.members] = sequence_sums(logps_C, row).cpu().numpy()
+            logps_B[members] = sums_B.cpu().numpy()
         *logps, loss = self.ranks.sum(np.array([*logps_B, loss]))
         logps_B = np.full(count, np.nan)
         logps_B[used] = np.array(logps)[used]
@@ -215,7 +219,8 @@ class Trainer:
         norm: Any = torch.nn.utils.get_total_norm(gradients)
         if self.ranks.mesh:
             norm = norm.full_tensor()
-        torch.nn.utils.clip_grads_with_norm_(self.parameters, self._config.grad_clip, norm)
+        if float(self._config.grad_clip / (norm + 1e-6)) < 1:  # as torch has it; else a factor of 1
+            torch.nn.utils.clip_grads_with_norm_(self.parameters, self._config.grad_clip, norm)
         return float(norm)
 
     def _zero_gradient(self) -> None:

@@ -1,17 +1,21 @@
 """The three ways to attend inside packed rows, against attention a sequence at a time in fp64."""
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional as F
+from torch.nn.attention.bias import CausalBias
 
 from asymreinforce.errors import ConfigError
 from asymreinforce.policy import attention
-from asymreinforce.policy.attention import varlen
+from asymreinforce.policy.attention.sdpa import SdpaPlan
 from asymreinforce.policy.packing import Row, Sequences, pack
+from tests.policy import flash_kernel
 
 HEADS, KEY_HEADS, WIDTH = 4, 2, 8
 
@@ -80,42 +84,11 @@ def test_sdpa_attends_to_the_prompt_and_the_own_completion(name: str, window: in
     assert_attends(attention.plan("sdpa", row, torch.device("cpu")), row, window)
 
 
-def varlen_by_hand(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    cu_seq_q: Tensor,
-    cu_seq_k: Tensor,
-    max_q: int,
-    max_k: int,
-    *,
-    scale: float | None = None,
-    window_size: tuple[int, int] = (-1, -1),
-    enable_gqa: bool = False,
-) -> Tensor:
-    """What FlashAttention promises: a sequence at a time, causal order aligned to the last key."""
-    assert (max_q, max_k) == (int(cu_seq_q.diff().max()), int(cu_seq_k.diff().max()))
-    assert enable_gqa
-    left, right = window_size
-    assert right == 0
-    outs = []
-    bounds = zip(cu_seq_q[:-1], cu_seq_q[1:], cu_seq_k[:-1], cu_seq_k[1:], strict=True)
-    for q0, q1, k0, k1 in bounds:
-        q, k, v = (x.transpose(0, 1)[None] for x in (query[q0:q1], key[k0:k1], value[k0:k1]))
-        distance = (k1 - k0 - q1 + q0) + torch.arange(q1 - q0)[:, None] - torch.arange(k1 - k0)
-        seen = distance >= 0 if left < 0 else (distance >= 0) & (distance <= left)
-        outs.append(reference(q, k, v, seen)[0])
-    return torch.cat(outs)
-
-
 @pytest.fixture
-def by_hand(monkeypatch: pytest.MonkeyPatch) -> Any:
-    import torch.nn.attention.varlen as module
-
-    varlen._varlen.cache_clear()
-    monkeypatch.setattr(module, "varlen_attn", varlen_by_hand)
-    yield
-    varlen._varlen.cache_clear()
+def by_hand() -> Iterator[None]:
+    """The plan is held to 1e-12 in fp64, which the kernel itself would not take."""
+    with flash_kernel.in_place_of_cuda(flash_kernel.attend):
+        yield
 
 
 @pytest.mark.parametrize("window", [None, 3])
@@ -125,6 +98,35 @@ def test_varlen_is_given_queries_and_keys_that_attend_alike(
 ) -> None:
     row = row_of(ROWS[name])
     assert_attends(attention.plan("varlen", row, torch.device("cpu")), row, window)
+
+
+@pytest.mark.parametrize("window", [None, 3, 70])
+@pytest.mark.parametrize("name", ROWS)
+def test_sdpa_as_on_cuda_attends_alike(name: str, window: int | None) -> None:
+    row = row_of(ROWS[name])
+    assert_attends(SdpaPlan(row, torch.device("cpu"), linear=True), row, window)
+
+
+def test_sdpa_as_on_cuda_gives_long_segments_neither_a_mask_nor_grouped_heads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """On CUDA one of them leaves only the kernel that keeps every score."""
+    seen = []
+
+    def attend(query: Tensor, key: Tensor, value: Tensor, **settings: Any) -> Tensor:
+        seen.append((query.shape[1] == key.shape[1], settings))
+        return torch.zeros_like(query)
+
+    monkeypatch.setattr(F, "scaled_dot_product_attention", attend)
+    row = row_of(ROWS["long blocks"])
+    SdpaPlan(row, torch.device("cpu"), linear=True)(
+        *tensors(len(row.input_ids_T)), scale=1.0, window=None
+    )
+    assert len(seen) == 4
+    for has_equal_heads, settings in seen:
+        assert has_equal_heads
+        assert not settings["enable_gqa"]
+        assert isinstance(settings["attn_mask"], CausalBias)
 
 
 @pytest.mark.gpu
@@ -151,8 +153,17 @@ def test_flex_masks_what_a_token_does_not_see(name: str, window: int | None) -> 
 
 def test_cpu_and_fp32_take_sdpa_and_varlen_says_what_it_needs() -> None:
     cpu = torch.device("cpu")
-    assert attention.choose("auto", cpu, torch.float32) == "sdpa"
-    assert attention.choose("auto", cpu, torch.bfloat16) == "sdpa"
-    assert attention.choose("flex", cpu, torch.float32) == "flex"
+    assert attention.choose("auto", cpu, torch.float32, head_width=64) == "sdpa"
+    assert attention.choose("auto", cpu, torch.bfloat16, head_width=64) == "sdpa"
+    assert attention.choose("flex", cpu, torch.float32, head_width=64) == "flex"
     with pytest.raises(ConfigError, match="needs CUDA, half precision"):
-        attention.choose("varlen", cpu, torch.bfloat16)
+        attention.choose("varlen", cpu, torch.bfloat16, head_width=64)
+
+
+def test_on_cuda_varlen_is_taken_for_the_heads_that_its_kernel_takes() -> None:
+    cuda = torch.device("cuda")
+    ways = {
+        w: attention.choose("auto", cuda, torch.bfloat16, head_width=w) for w in (64, 256, 20, 264)
+    }
+    assert ways == {64: "varlen", 256: "varlen", 20: "sdpa", 264: "sdpa"}
+    assert attention.choose("auto", cuda, torch.float32, head_width=64) == "sdpa"

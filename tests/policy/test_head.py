@@ -1,5 +1,9 @@
 """The head in chunks against autograd over all logits at once."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -144,3 +148,15 @@ def test_the_scratch_lends_the_same_memory_again_and_grows() -> None:
     assert scratch.lend(2, 3, like).data_ptr() == first.data_ptr()
     assert scratch.lend(40, 5, like).shape == (40, 5)
     assert scratch.lend(2, 3, like.double()).dtype == torch.float64
+
+
+def test_the_kernel_of_cuda_reads_and_writes_what_the_softmax_in_pytorch_does() -> None:
+    """In Triton's interpreter, which needs no device, in a process of its own."""
+    script = Path(__file__).parent / "interpreted_kernel.py"
+    environment = {**os.environ, "TRITON_INTERPRET": "1"}
+    command = [sys.executable, str(script)]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if "No module named 'triton'" in result.stderr:
+        pytest.skip("triton is not installed here")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.split() == ["10", "4096", "4097", "20001", "nan"]

@@ -42,15 +42,19 @@ PLANS: dict[str, Callable[[Row, torch.device], Plan]] = {
 }
 
 
-def choose(name: Name, device: torch.device, dtype: torch.dtype) -> str:
-    """Name the way for a device and a precision; raise `ConfigError` where it cannot be had."""
+def choose(name: Name, device: torch.device, dtype: torch.dtype, *, head_width: int) -> str:
+    """Name the way for a device, a precision and a head; `ConfigError` if it is not to be had.
+
+    FlashAttention takes half precision, and heads of a multiple of 8 up to 256.
+    """
     half_on_cuda = device.type == "cuda" and dtype in (torch.bfloat16, torch.float16)
+    fits = half_on_cuda and has_varlen() and head_width % 8 == 0 and head_width <= 256
     if name == "auto":
-        return "varlen" if half_on_cuda and has_varlen() else "sdpa"
-    if name == "varlen" and not (half_on_cuda and has_varlen()):
+        return "varlen" if fits else "sdpa"
+    if name == "varlen" and not fits:
         raise ConfigError(
-            "train.attention=varlen needs CUDA, half precision and torch.nn.attention.varlen "
-            "(torch 2.10); use train.attention=auto"
+            "train.attention=varlen needs CUDA, half precision, heads of a multiple of 8 up to "
+            "256 wide, and torch.nn.attention.varlen (torch 2.10); use train.attention=auto"
         )
     return name
 
@@ -79,12 +83,12 @@ def packed_attention(model: "PreTrainedModel") -> Iterator[None]:
 
 @functools.cache
 def _register() -> None:
-    from transformers import AttentionInterface, AttentionMaskInterface
+    from transformers import AttentionInterface
 
     # A plan differs from row to row: compiled layers leave attention out, not anew for each row.
     attend: Any = torch.compiler.disable(_attend)  # type: ignore[no-untyped-call]
+    # No mask is registered beside it: transformers would look for packed sequences on the host.
     AttentionInterface.register(IMPLEMENTATION, attend)
-    AttentionMaskInterface.register(IMPLEMENTATION, lambda *args, **kwargs: None)
 
 
 def _attend(

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from asymreinforce.policy.packing import Row
+from asymreinforce.policy.packing import Row, on_device
 
 
 class FlexPlan:
@@ -25,9 +25,9 @@ class FlexPlan:
                 block_of.append(np.full(size, number))
                 has_prefix = segment.prefix.stop > segment.prefix.start
                 number_of.append(np.full(size, segment.start if has_prefix else -1))
-        self._block_T = torch.from_numpy(np.concatenate(block_of)).to(device)
-        self._segment_T = torch.from_numpy(np.concatenate(number_of)).to(device)
-        self._positions_T = row.positions_T.to(device)
+        self._block_T = on_device(torch.from_numpy(np.concatenate(block_of)), device)
+        self._segment_T = on_device(torch.from_numpy(np.concatenate(number_of)), device)
+        self._positions_T = on_device(row.positions_T, device)
         self._masks: dict[int | None, Any] = {}
 
     def __call__(

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.nn.attention.bias import causal_lower_right
 
-from asymreinforce.policy.packing import Row, Segment
+from asymreinforce.policy.packing import Row, Segment, on_device
 
 SHORT = 64
 """Blocks of up to so many tokens attend in masked rectangles: a call for each would cost more than
@@ -32,25 +33,31 @@ class Rectangle(NamedTuple):
 
 
 class SdpaPlan:
-    """A call of SDPA for each segment of long blocks, and one for each rectangle of short ones."""
+    """A call of SDPA for each segment of long blocks, and one for each rectangle of short ones.
 
-    def __init__(self, row: Row, device: torch.device):
+    `linear` keeps the memory of a long segment linear in its length, as CUDA needs: there the one
+    kernel for grouped heads in fp32, or for a mask beside them, keeps all scores. So heads are
+    repeated, and the causal order is said in words and not by a mask.
+    """
+
+    def __init__(self, row: Row, device: torch.device, *, linear: bool | None = None):
+        self._linear = device.type == "cuda" if linear is None else linear
         long = [b for b in row.segments if b[-1].end - b[0].start > SHORT]
         short = [b for b in row.segments if b[-1].end - b[0].start <= SHORT]
         self._segments = [segment for block in long for segment in block]
-        self._rectangles = [
-            _rectangle(part, row.positions_T.cpu(), device) for part in _alike(short)
-        ]
+        self._rectangles = [_rectangle(part, row.positions_T, device) for part in _alike(short)]
 
     def __call__(
         self, query: Tensor, key: Tensor, value: Tensor, *, scale: float | None, window: int | None
     ) -> Tensor:
         """Attend; returns out_1THD."""
+        if self._linear:
+            key, value = (
+                x.repeat_interleave(query.shape[1] // x.shape[1], 1) for x in (key, value)
+            )
         settings = {"scale": scale, "enable_gqa": query.shape[1] != key.shape[1]}
-        parts = [
-            _segment_attention(query, key, value, segment, window, settings)
-            for segment in self._segments
-        ]
+        attend = _segment_without_mask if self._linear and window is None else _segment_attention
+        parts = [attend(query, key, value, segment, window, settings) for segment in self._segments]
         if self._rectangles:
             query_THD, key_TKD, value_TKD = (x[0].transpose(0, 1) for x in (query, key, value))
             parts += [
@@ -71,11 +78,8 @@ def _segment_attention(
     """Attend within one segment and its prefix; returns out_1SHD."""
     start, end, prefix = segment
     own, before = end - start, prefix.stop - prefix.start
-    keys, values = key_1KTD[:, :, start:end], value_1KTD[:, :, start:end]
+    keys, values = _seen(key_1KTD, segment), _seen(value_1KTD, segment)
     mask_SP: Tensor | None = None
-    if before:
-        keys = torch.cat([key_1KTD[:, :, prefix], keys], dim=2)
-        values = torch.cat([value_1KTD[:, :, prefix], values], dim=2)
     if before or (window is not None and own > window):
         mask_SP = torch.ones(own, before + own, dtype=torch.bool, device=keys.device)
         mask_SP = mask_SP.tril(before)
@@ -90,6 +94,31 @@ def _segment_attention(
         **settings,
     )
     return out_1HSD.transpose(1, 2)
+
+
+def _segment_without_mask(
+    query_1HTD: Tensor,
+    key_1HTD: Tensor,
+    value_1HTD: Tensor,
+    segment: Segment,
+    window: int | None,
+    settings: dict[str, Any],
+) -> Tensor:
+    """Attend within one segment and its prefix, the last query to the last key; no window."""
+    queries = query_1HTD[:, :, segment.start : segment.end]
+    keys, values = _seen(key_1HTD, segment), _seen(value_1HTD, segment)
+    order: Any = causal_lower_right(queries.shape[2], keys.shape[2])
+    out_1HSD = F.scaled_dot_product_attention(queries, keys, values, attn_mask=order, **settings)
+    return out_1HSD.transpose(1, 2)
+
+
+def _seen(keys_1KTD: Tensor, segment: Segment) -> Tensor:
+    """Return the keys, or values, of a segment behind those of its prefix."""
+    start, end, prefix = segment
+    own = keys_1KTD[:, :, start:end]
+    if prefix.start == prefix.stop:
+        return own
+    return torch.cat([keys_1KTD[:, :, prefix], own], dim=2)
 
 
 def _rectangle_attention(
@@ -144,8 +173,8 @@ def _rectangle(blocks: list[list[Segment]], positions_T: Tensor, device: torch.d
     # Padding sees what is before it: a row of scores without any would be NaN.
     mask_NLL = np.tri(width, dtype=bool) & ((key == query) | (key == 0))
     return Rectangle(
-        torch.from_numpy(index_NL.ravel()).to(device),
-        torch.from_numpy(mask_NLL[:, None]).to(device),
-        positions_T[torch.from_numpy(index_NL)].to(device),
-        torch.from_numpy(np.flatnonzero(inside_NL)).to(device),
+        on_device(torch.from_numpy(index_NL.ravel()), device),
+        on_device(torch.from_numpy(mask_NLL[:, None]), device),
+        on_device(positions_T[torch.from_numpy(index_NL)], device),
+        on_device(torch.from_numpy(np.flatnonzero(inside_NL)), device),
     )

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from asymreinforce.errors import ConfigError
-from asymreinforce.policy.packing import Row
+from asymreinforce.policy.packing import Row, on_device
 
 
 class VarlenPlan:
@@ -26,13 +26,19 @@ class VarlenPlan:
         if int(seen.sum()) > int(own.sum()):
             ranges = [r for s in segments for r in (s.prefix, slice(s.start, s.end))]
             index = np.concatenate([np.arange(r.start, r.stop) for r in ranges])
-            self._keys = torch.from_numpy(index).to(device)
+            self._keys = on_device(torch.from_numpy(index), device)
 
     def __call__(
         self, query: Tensor, key: Tensor, value: Tensor, *, scale: float | None, window: int | None
     ) -> Tensor:
-        """Attend; returns out_1THD."""
-        query_THD, key_TKD, value_TKD = (x[0].transpose(0, 1) for x in (query, key, value))
+        """Attend; returns out_1THD in the values' precision.
+
+        Under autocast rotary embeddings leave queries and keys in fp32, and values are in half
+        precision. The kernel has no autocast rule and takes one half precision for all three.
+        """
+        query_THD, key_TKD, value_TKD = (
+            x[0].transpose(0, 1).to(value.dtype) for x in (query, key, value)
+        )
         if self._keys is not None:
             key_TKD = key_TKD.index_select(0, self._keys)
             value_TKD = value_TKD.index_select(0, self._keys)
@@ -50,7 +56,8 @@ class VarlenPlan:
 
 
 def _bounds(lengths: np.ndarray, device: torch.device) -> Tensor:
-    return torch.from_numpy(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)).to(device)
+    bounds = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    return on_device(torch.from_numpy(bounds), device)
 
 
 def has_varlen() -> bool:
