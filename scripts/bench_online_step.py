@@ -24,9 +24,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import baselines
 import numpy as np
 import torch
-from bench_training_step import Optimizer
 from measures import in_turns, median, report, table
 from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
+from workloads import Optimizer
 
 from asymreinforce.config import PolicyConfig
 from asymreinforce.policy.embedded import make_checkpoint

@@ -30,7 +30,15 @@ import workloads
 from measures import Peak, PeakMemory, in_child, in_turns, median, report, table
 from torch import Tensor
 from transformers import PreTrainedModel
-from workloads import JUDGED, SMALL, Workload, gradient_flops, log_normal_lengths, workload
+from workloads import (
+    JUDGED,
+    SMALL,
+    Optimizer,
+    Workload,
+    gradient_flops,
+    log_normal_lengths,
+    workload,
+)
 
 from asymreinforce.policy.trainer import Trainer
 
@@ -44,17 +52,6 @@ WARM_UP = 8
 
 CONTEXT = 8192
 SHAPES = {"judged": JUDGED, "small": SMALL}
-
-
-class Optimizer(NamedTuple):
-    """The settings of `Trainer`; so small a rate that no step changes what the next computes."""
-
-    lr: float = 1e-12
-    betas: tuple[float, float] = (0.9, 0.95)
-    eps: float = 1e-8
-    weight_decay: float = 0.0
-    grad_clip: float = 1e9
-    warmup_steps: int = 0
 
 
 def ours(model: PreTrainedModel) -> Prepared:

@@ -66,6 +66,17 @@ def workload(lengths: list[int], *, vocabulary: int, seed: int = 0) -> Workload:
     return Workload(Sequences(prompts, completions), torch.tensor(rewards_B + 0.1))
 
 
+class Optimizer(NamedTuple):
+    """The settings of `Trainer`; so small a rate that no step changes what the next computes."""
+
+    lr: float = 1e-12
+    betas: tuple[float, float] = (0.9, 0.95)
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+    grad_clip: float = 1e9
+    warmup_steps: int = 0
+
+
 class Shape(NamedTuple):
     """A Qwen2 architecture."""
 
@@ -81,8 +92,10 @@ JUDGED = Shape(hidden=256, layers=6, intermediate=1024, query_heads=4, key_value
 SMALL = Shape(hidden=128, layers=2, intermediate=512, query_heads=2, key_value_heads=1)
 
 
-def random_model(shape: Shape, *, vocabulary: int, context: int, seed: int = 0) -> PreTrainedModel:
-    """Make a Qwen2 model with random weights in fp32, drawn from `seed` alone."""
+def random_model(
+    shape: Shape, *, vocabulary: int, context: int, seed: int = 0, device: str = "cpu"
+) -> PreTrainedModel:
+    """Make a Qwen2 model with random weights in fp32, drawn on its device from `seed` alone."""
     config = Qwen2Config(
         vocab_size=vocabulary,
         hidden_size=shape.hidden,
@@ -96,7 +109,7 @@ def random_model(shape: Shape, *, vocabulary: int, context: int, seed: int = 0) 
         eos_token_id=1,
         pad_token_id=0,
     )
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), torch.device(device):
         torch.manual_seed(seed)
         return Qwen2ForCausalLM(config).train()
 

@@ -61,7 +61,7 @@ class TrainConfig(Settings):
     device: Literal["cpu", "cuda"] = "cpu"
     precision: Literal["float32", "bfloat16"] = "float32"
     threads: int = Field(1, ge=1, description="CPU threads of one arm")
-    attention: Literal["auto", "varlen", "flex", "sdpa"] = "auto"
+    attention: Literal["auto", "varlen", "sdpa"] = "auto"
     tokens_per_micro_batch: int | None = Field(
         None, ge=1, description="most tokens of a packed row; null for 1,024 on CPU, 16,384 on CUDA"
     )

@@ -76,11 +76,13 @@ class Row(NamedTuple):
 
 
 def on_device(value: Tensor, device: torch.device) -> Tensor:
-    """Copy a tensor of the host to a device.
+    """Copy a tensor of the host to a device, unless it is there (FSDP moves what a model is given).
 
     A copy from pageable memory waits until a CUDA device has done all that it was given before.
     """
-    return value.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else value
+    if value.device.type == device.type:
+        return value
+    return value.pin_memory().to(device, non_blocking=True)
 
 
 def blocks_of(sequences: Sequences, *, longest: int) -> list[Block]:

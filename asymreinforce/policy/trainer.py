@@ -145,6 +145,7 @@ class Trainer:
                     else self._ratio(row, terms, count)
                 )
             parts.append((row.members, part, sequence_sums(logps_C, row)))
+        self._fill_gradient()
         # a read waits for the device, so that none comes between two rows
         logps_B, loss = np.zeros(count), 0.0
         for members, part, sums_B in parts:
@@ -224,7 +225,20 @@ class Trainer:
         return float(norm)
 
     def _zero_gradient(self) -> None:
-        """Give every parameter a gradient of zeros.
+        """Start every parameter's gradient anew.
+
+        On CUDA the first row's is taken as it is, which spares memory zeros and their sum with it.
+        """
+        for parameter in self.parameters:
+            if self.device.type == "cuda":
+                parameter.grad = None
+            elif parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+            else:
+                parameter.grad.zero_()
+
+    def _fill_gradient(self) -> None:
+        """Give zeros to every parameter that no row gave a gradient.
 
         AdamW passes over a parameter without one: a first step in which all coefficients are zero
         would not count, and a resumed run would differ from an uninterrupted one.
@@ -232,5 +246,3 @@ class Trainer:
         for parameter in self.parameters:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
-            else:
-                parameter.grad.zero_()

@@ -29,7 +29,7 @@ from cli import bridge, launching
 ROOT = Path(__file__).parents[2]
 SHELLS = ("asymreinforce/data/", "asymreinforce/stages/train/shared_store.py")
 """What others write through; who asked for a write is the first caller that is not in there."""
-NEVER_IMPORTED = ("vllm_engine", "on_ray", "flex", "varlen")
+NEVER_IMPORTED = ("vllm_engine", "on_ray", "varlen")
 
 
 class Point(NamedTuple):

@@ -1,4 +1,4 @@
-"""The three ways to attend inside packed rows, against attention a sequence at a time in fp64."""
+"""The two ways to attend inside packed rows, against attention a sequence at a time in fp64."""
 
 import math
 from collections.abc import Iterator
@@ -140,22 +140,10 @@ def test_varlen_on_cuda_equals_sdpa_in_fp64_to_bf16_rounding(name: str) -> None:
     assert float((found.cpu().double() - wanted).norm() / wanted.norm()) < 0.02
 
 
-@pytest.mark.parametrize("window", [None, 3])
-@pytest.mark.parametrize("name", ROWS)
-def test_flex_masks_what_a_token_does_not_see(name: str, window: int | None) -> None:
-    row = row_of(ROWS[name])
-    plan = attention.plan("flex", row, torch.device("cpu"))
-    given = [x.detach().float() for x in tensors(len(row.input_ids_T))]
-    found = plan(*given, scale=WIDTH**-0.5, window=window)
-    wanted = reference(*given, sees(row, window))
-    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
-
-
 def test_cpu_and_fp32_take_sdpa_and_varlen_says_what_it_needs() -> None:
     cpu = torch.device("cpu")
     assert attention.choose("auto", cpu, torch.float32, head_width=64) == "sdpa"
     assert attention.choose("auto", cpu, torch.bfloat16, head_width=64) == "sdpa"
-    assert attention.choose("flex", cpu, torch.float32, head_width=64) == "flex"
     with pytest.raises(ConfigError, match="needs CUDA, half precision"):
         attention.choose("varlen", cpu, torch.bfloat16, head_width=64)
 

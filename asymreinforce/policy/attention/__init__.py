@@ -1,11 +1,10 @@
 """Attention inside packed rows, through transformers' attention interface: no copy of model code.
 
-A *plan* is made once for a row and used by every layer. There are three ways to carry it out:
+A *plan* is made once for a row and used by every layer. There are two ways to carry it out:
 
 | name   | how                                                   | for                             |
 | ------ | ----------------------------------------------------- | ------------------------------- |
 | varlen | `torch.nn.attention.varlen`, one FlashAttention call  | CUDA in half precision          |
-| flex   | `torch.nn.attention.flex_attention` and a block mask  | CUDA, where varlen is not there |
 | sdpa   | one call a segment; short blocks in masked rectangles | CPU, and anything else          |
 
 Shapes: T tokens of a row, H query heads, K key/value heads, D a head's width; S tokens of a
@@ -21,15 +20,14 @@ import torch
 from torch import Tensor
 
 from asymreinforce.errors import ConfigError
-from asymreinforce.policy.attention.flex import FlexPlan
 from asymreinforce.policy.attention.sdpa import SdpaPlan
-from asymreinforce.policy.attention.varlen import VarlenPlan, has_varlen
+from asymreinforce.policy.attention.varlen import VarlenPlan
 from asymreinforce.policy.packing import Row
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-Name = Literal["auto", "varlen", "flex", "sdpa"]
+Name = Literal["auto", "varlen", "sdpa"]
 Plan = Callable[..., Tensor]
 """(query_1HTD, key_1KTD, value_1KTD, *, scale, window) -> out_1THD"""
 
@@ -37,7 +35,6 @@ IMPLEMENTATION = "asymreinforce_packed"
 
 PLANS: dict[str, Callable[[Row, torch.device], Plan]] = {
     "varlen": VarlenPlan,
-    "flex": FlexPlan,
     "sdpa": SdpaPlan,
 }
 
@@ -48,13 +45,13 @@ def choose(name: Name, device: torch.device, dtype: torch.dtype, *, head_width: 
     FlashAttention takes half precision, and heads of a multiple of 8 up to 256.
     """
     half_on_cuda = device.type == "cuda" and dtype in (torch.bfloat16, torch.float16)
-    fits = half_on_cuda and has_varlen() and head_width % 8 == 0 and head_width <= 256
+    fits = half_on_cuda and head_width % 8 == 0 and head_width <= 256
     if name == "auto":
         return "varlen" if fits else "sdpa"
     if name == "varlen" and not fits:
         raise ConfigError(
-            "train.attention=varlen needs CUDA, half precision, heads of a multiple of 8 up to "
-            "256 wide, and torch.nn.attention.varlen (torch 2.10); use train.attention=auto"
+            "train.attention=varlen needs CUDA, half precision, and heads of a multiple of 8 up to "
+            "256 wide; use train.attention=auto"
         )
     return name
 
@@ -85,10 +82,8 @@ def packed_attention(model: "PreTrainedModel") -> Iterator[None]:
 def _register() -> None:
     from transformers import AttentionInterface
 
-    # A plan differs from row to row: compiled layers leave attention out, not anew for each row.
-    attend: Any = torch.compiler.disable(_attend)  # type: ignore[no-untyped-call]
     # No mask is registered beside it: transformers would look for packed sequences on the host.
-    AttentionInterface.register(IMPLEMENTATION, attend)
+    AttentionInterface.register(IMPLEMENTATION, _attend)
 
 
 def _attend(

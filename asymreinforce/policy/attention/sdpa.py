@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.attention.bias import causal_lower_right
 
+from asymreinforce.policy.attention.uncompiled import uncompiled
 from asymreinforce.policy.packing import Row, Segment, on_device
 
 SHORT = 64
@@ -45,8 +46,11 @@ class SdpaPlan:
         long = [b for b in row.segments if b[-1].end - b[0].start > SHORT]
         short = [b for b in row.segments if b[-1].end - b[0].start <= SHORT]
         self._segments = [segment for block in long for segment in block]
-        self._rectangles = [_rectangle(part, row.positions_T, device) for part in _alike(short)]
+        self._rectangles = [
+            _rectangle(part, row.positions_T.cpu(), device) for part in _alike(short)
+        ]
 
+    @uncompiled
     def __call__(
         self, query: Tensor, key: Tensor, value: Tensor, *, scale: float | None, window: int | None
     ) -> Tensor:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from asymreinforce.errors import ConfigError
+from asymreinforce.policy.attention.uncompiled import uncompiled
 from asymreinforce.policy.packing import Row, on_device
 
 
@@ -36,8 +36,20 @@ class VarlenPlan:
         Under autocast rotary embeddings leave queries and keys in fp32, and values are in half
         precision. The kernel has no autocast rule and takes one half precision for all three.
         """
+        query, key = query.to(value.dtype), key.to(value.dtype)
+        return self._attend(query, key, value, scale, window)
+
+    @uncompiled
+    def _attend(
+        self,
+        query_1HTD: Tensor,
+        key_1KTD: Tensor,
+        value_1KTD: Tensor,
+        scale: float | None,
+        window: int | None,
+    ) -> Tensor:
         query_THD, key_TKD, value_TKD = (
-            x[0].transpose(0, 1).to(value.dtype) for x in (query, key, value)
+            x[0].transpose(0, 1) for x in (query_1HTD, key_1KTD, value_1KTD)
         )
         if self._keys is not None:
             key_TKD = key_TKD.index_select(0, self._keys)
@@ -49,8 +61,8 @@ class VarlenPlan:
             *self._bounds,
             *self._longest,
             scale=scale,
-            window=window,
-            grouped=query.shape[1] != key.shape[1],
+            # FlashAttention aligns the causal order to the last key: a prefix is seen whole
+            window_size=(-1 if window is None else window - 1, 0),
         )
         return out_THD[None]
 
@@ -60,48 +72,19 @@ def _bounds(lengths: np.ndarray, device: torch.device) -> Tensor:
     return on_device(torch.from_numpy(bounds), device)
 
 
-def has_varlen() -> bool:
-    """Tell whether this version of torch has `varlen_attn`."""
-    try:
-        from torch.nn.attention.varlen import varlen_attn  # noqa: F401
-    except ImportError:
-        return False
-    return True
-
-
 @functools.cache
 def _varlen() -> Callable[..., Tensor]:
-    """Return `varlen_attn` with causal order, whatever this version of torch calls it.
-
-    torch 2.10 had `is_causal`; later ones say it by a window, and key/value heads by `enable_gqa`.
-    FlashAttention aligns the causal order to the last key, so that a prefix is seen whole.
-    """
+    """Return `varlen_attn` for grouped heads, which torch 2.11 does not know by name."""
     from torch.nn.attention.varlen import varlen_attn
 
-    known = inspect.signature(varlen_attn).parameters
+    if "enable_gqa" in inspect.signature(varlen_attn).parameters:
+        return functools.partial(varlen_attn, enable_gqa=True)  # type: ignore[return-value]
 
-    def attend(
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        *bounds: Any,
-        scale: float | None,
-        window: int | None,
-        grouped: bool,
+    def with_repeated_heads(
+        query: Tensor, key: Tensor, value: Tensor, *rest: Any, **more: Any
     ) -> Tensor:
-        settings: dict[str, Any] = {"scale": scale} if "scale" in known else {}
-        if "window_size" in known:
-            settings["window_size"] = (-1 if window is None else window - 1, 0)
-        elif window is None:
-            settings["is_causal"] = True
-        else:
-            raise ConfigError("sliding windows need a newer torch; use train.attention=flex")
-        if grouped and "enable_gqa" in known:
-            settings["enable_gqa"] = True
-        elif grouped:
-            repeats = query.shape[1] // key.shape[1]
-            key, value = (x.repeat_interleave(repeats, dim=1) for x in (key, value))
-        out: Any = varlen_attn(query, key, value, *bounds, **settings)
-        return out  # type: ignore[no-any-return]
+        repeats = query.shape[1] // key.shape[1]
+        key, value = (x.repeat_interleave(repeats, dim=1) for x in (key, value))
+        return varlen_attn(query, key, value, *rest, **more)  # type: ignore[return-value]
 
-    return attend
+    return with_repeated_heads

@@ -1,0 +1,1 @@
+"""What `scripts/check_gpu.py` checks and measures on a CUDA device."""

@@ -1,0 +1,300 @@
+"""Optimizer steps of tiny models: CUDA against CPU, state, memory that runs out, one NCCL rank."""
+
+import contextlib
+import copy
+import os
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import (
+    LlamaConfig,
+    LlamaForCausalLM,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
+from workloads import Optimizer
+
+from asymreinforce.algorithm.ratio import opmd_kimi
+from asymreinforce.policy.memory import checkpoint_activations, compile_layers
+from asymreinforce.policy.packing import Sequences
+from asymreinforce.policy.trainer import RatioTerms, Step, Trainer
+from gpu.checks import Finding, Place, distance, needs_cuda, peak, reset_peak
+
+FP32, BF16 = 1e-5, 0.02
+"""Largest relative distance of a gradient from that of the CPU in fp32."""
+
+TINY: dict[str, Any] = {
+    "vocab_size": 500,
+    "hidden_size": 128,
+    "intermediate_size": 192,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 512,
+    "bos_token_id": None,
+    "eos_token_id": 1,
+    "pad_token_id": 0,
+}
+KINDS: dict[str, Callable[[], Any]] = {
+    "llama": lambda: LlamaForCausalLM(LlamaConfig(**TINY)),
+    "qwen2": lambda: Qwen2ForCausalLM(Qwen2Config(**TINY, tie_word_embeddings=True)),
+    "qwen3": lambda: Qwen3ForCausalLM(Qwen3Config(**TINY, head_dim=32)),
+}
+GROUPS, SAMPLES = 6, 4
+
+
+def model_of(kind: str) -> Any:
+    """Make a tiny model on CPU, in fp32, from a fixed seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return KINDS[kind]().train()
+
+
+def adapted(model: Any) -> Any:
+    """Round the weights to bf16, in which frozen ones are held, and add adapters that are not 0."""
+    from asymreinforce.policy import lora
+
+    class Config:
+        rank, alpha, target_modules = 8, 16, "all-linear"
+
+    lora.attach(model.to(torch.bfloat16).float(), Config(), seed=0)  # type: ignore[arg-type]
+    generator = torch.Generator().manual_seed(0)
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.02, generator=generator)
+    return model
+
+
+def batch_of(seed: int = 0, *, shortest: int = 2, longest: int = 90) -> Sequences:
+    """Groups of completions of one token up to `longest`."""
+    generator = np.random.default_rng(seed)
+    prompts = [generator.integers(2, 500, generator.integers(3, 40)) for _ in range(GROUPS)]
+    lengths = generator.integers(shortest, longest, GROUPS * SAMPLES)
+    lengths[0] = 1
+    return Sequences(
+        [prompt for prompt in prompts for _ in range(SAMPLES)],
+        [generator.integers(1, 500, length) for length in lengths],
+    )
+
+
+def linear_terms() -> Tensor:
+    """Coefficients of which a third are zero: those sequences are skipped."""
+    terms_B = torch.linspace(-1, 1, GROUPS * SAMPLES, dtype=torch.float64)
+    terms_B[::3] = 0
+    return terms_B
+
+
+def ratio_terms() -> RatioTerms:
+    """An objective whose loss depends on log pi, and smoothly: rounding flips no clip."""
+    completions = batch_of().completions
+    count = len(completions)
+    behaviour = [np.full(len(y), -6.2) for y in completions]
+    return RatioTerms(_ratio_loss, torch.linspace(-1, 1, count), torch.ones(count), behaviour)
+
+
+def _ratio_loss(*given: Tensor, weights_B: Tensor) -> Tensor:
+    losses_B: Tensor = opmd_kimi(*given, tau=0.1)
+    return (losses_B * weights_B).sum()
+
+
+def trainer_of(model: Any, place: Place, *, half: bool, tokens: int = 300, **more: Any) -> Trainer:
+    """A trainer whose gradient stays as computed: its rate is 1e-3 and nothing is clipped."""
+    return Trainer(
+        model.to(place.device),
+        Optimizer(lr=1e-3),  # type: ignore[arg-type]
+        tokens_per_micro_batch=tokens,
+        autocast=half,
+        **more,
+    )
+
+
+def gradient_of(trainer: Trainer, terms: Tensor | RatioTerms) -> tuple[Tensor, Step]:
+    """Take a step; return the gradient of what trains, on the host, and the step's figures."""
+    done = trainer.step(batch_of(), terms)
+    parts = [p.grad for p in trainer.parameters]
+    whole = [p.full_tensor() if hasattr(p, "full_tensor") else p for p in parts]  # type: ignore[union-attr]
+    return torch.cat([part.flatten().float().cpu() for part in whole]), done  # type: ignore[union-attr]
+
+
+CPU = Place(torch.device("cpu"), is_toy=True)
+
+
+def steps(place: Place) -> Iterator[Finding]:
+    """Gradients and log-probabilities of a step, by kind, objective, precision and options."""
+    for kind in KINDS:
+        for name, terms in (("linear", linear_terms()), ("ratio", ratio_terms())):
+            wanted, expected = gradient_of(trainer_of(model_of(kind), CPU, half=False), terms)
+            for half, most in ((False, FP32), (True, BF16)):
+                trainer = trainer_of(model_of(kind), place, half=half)
+                found, done = gradient_of(trainer, terms)
+                label = f"{kind}, {name}, {'bf16' if half else 'fp32'}"
+                yield Finding(label, distance(found, wanted), "relative", most)
+                if not np.array_equal(np.isnan(done.logps_B), np.isnan(expected.logps_B)):
+                    raise AssertionError(f"{label}: other sequences were skipped")
+                off = np.nanmax(np.abs(done.logps_B - expected.logps_B))
+                yield Finding(f"{label}: log pi", float(off), "nats", 0.5 if half else 2e-3)
+    yield from _options(place)
+
+
+def _options(place: Place) -> Iterator[Finding]:
+    terms = linear_terms()
+    plain, _ = gradient_of(trainer_of(model_of("qwen3"), CPU, half=False), terms)
+    for half, most in ((False, FP32), (True, BF16)):
+        precision = "bf16" if half else "fp32"
+        model = model_of("qwen3")
+        checkpoint_activations(model)
+        found, _ = gradient_of(trainer_of(model, place, half=half), terms)
+        yield Finding(
+            f"recomputed activations, {precision}", distance(found, plain), "relative", most
+        )
+    lora, _ = gradient_of(trainer_of(adapted(model_of("llama")), CPU, half=False), terms)
+    for half, most in ((False, FP32), (True, BF16)):
+        model = adapted(model_of("llama"))
+        if half:
+            for parameter in model.parameters():
+                if not parameter.requires_grad:
+                    parameter.data = parameter.data.bfloat16()
+        found, _ = gradient_of(trainer_of(model, place, half=half), terms)
+        label = f"adapters, {'bf16' if half else 'fp32'}"
+        yield Finding(label, distance(found, lora), "relative", most)
+
+
+def compiled(place: Place) -> Iterator[Finding]:
+    """torch.compile of the layers: the same gradient, for rows of any length."""
+    needs_cuda(place)
+    terms = linear_terms()
+    wanted, _ = gradient_of(trainer_of(model_of("qwen2"), CPU, half=False), terms)
+    for half, most in ((False, FP32), (True, BF16)):
+        trainer = trainer_of(model_of("qwen2"), place, half=half)
+        compile_layers(trainer.model)
+        found, _ = gradient_of(trainer, terms)
+        label = f"compiled, {'bf16' if half else 'fp32'}"
+        yield Finding(label, distance(found, wanted), "relative", most)
+
+
+def going_on(place: Place) -> Iterator[Finding]:
+    """Four steps, against two, a saved state, and two more in another trainer.
+
+    What is loaded is what was saved, to the bit. On CUDA FlashAttention adds up gradients in no
+    fixed order, so that the steps after it are held against how far two undisturbed runs part.
+    """
+    from asymreinforce.policy.state import Position, load_state, save_state
+
+    batches = [(batch_of(seed), linear_terms()) for seed in range(4)]
+    for half in (False, True):
+        whole, again, first = (trainer_of(model_of("llama"), place, half=half) for _ in range(3))
+        for trainer, count in ((whole, 4), (again, 4), (first, 2)):
+            for batch in batches[:count]:
+                trainer.step(*batch)
+        directory = place.directory() / "state"
+        save_state(directory, first, Position(2, None, None), more={"note": torch.ones(2)})
+        second = trainer_of(copy.deepcopy(first.model).cpu(), place, half=half)
+        position, more = load_state(directory, second)
+        if position.step != 2 or more["note"].tolist() != [1, 1]:
+            raise AssertionError(f"the state came back as {position}, {more}")
+        for one, other in zip(first.parameters, second.parameters, strict=True):
+            for key, value in first.optimizer.state[one].items():
+                if not torch.equal(value, second.optimizer.state[other][key]):
+                    raise AssertionError(f"{key} is not what was saved")
+        for batch in batches[2:]:
+            second.step(*batch)
+        parted = distance(_weights(again), _weights(whole))
+        label = "bf16" if half else "fp32"
+        yield Finding(f"two undisturbed runs, {label}", parted, "relative")
+        off = distance(_weights(second), _weights(whole))
+        yield Finding(f"after going on, {label}", off, "relative", max(1e-6, 3 * parted))
+
+
+def _weights(trainer: Trainer) -> Tensor:
+    return torch.cat([p.detach().flatten().cpu() for p in trainer.parameters])
+
+
+def out_of_memory(place: Place) -> Iterator[Finding]:
+    """Memory runs out on purpose: rows are halved, and the gradient is the same."""
+    needs_cuda(place)
+
+    def trainer_and_batch(tokens: int) -> tuple[Trainer, Sequences, Tensor]:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            config = Qwen2Config(
+                **{**TINY, "vocab_size": 8000, "hidden_size": 1024, "intermediate_size": 4096,
+                   "num_hidden_layers": 8, "num_attention_heads": 8}
+            )  # fmt: skip
+            with place.device:
+                model = Qwen2ForCausalLM(config).train()
+        generator = np.random.default_rng(0)
+        prompts = [generator.integers(2, 8000, 200) for _ in range(16)]
+        completions = [generator.integers(2, 8000, 800) for _ in range(16)]
+        trainer = trainer_of(model, place, half=True, tokens=tokens)
+        return trainer, Sequences(prompts, completions), torch.linspace(-1, 1, 16)
+
+    def gradient(trainer: Trainer, *work: Any) -> Tensor:
+        trainer.step(*work)
+        return torch.cat([p.grad.flatten().cpu() for p in trainer.parameters])  # type: ignore[union-attr]
+
+    trainer, *work = trainer_and_batch(16_384)
+    reset_peak(place)
+    wanted = gradient(trainer, *work)
+    used = float(peak(place) or 0)
+    del trainer
+    held = reset_peak(place)
+    trainer, *work = trainer_and_batch(16_384)
+    total = torch.cuda.get_device_properties(place.device).total_memory
+    reserved = torch.cuda.memory_reserved()
+    torch.cuda.set_per_process_memory_fraction((reserved + 0.6 * (used - reserved)) / total)
+    try:
+        found = gradient(trainer, *work)
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    yield Finding("tokens of a row, halved from 16,384", str(trainer.tokens_per_micro_batch))
+    if trainer.tokens_per_micro_batch >= 16_384:
+        raise AssertionError(f"nothing ran out: {used} bytes at the peak, {held} held before")
+    yield Finding("gradient", distance(found, wanted), "relative", BF16)
+
+
+def one_rank(place: Place) -> Iterator[Finding]:
+    """FSDP2 on one rank, NCCL on CUDA: shards in memory, and offloaded to the host."""
+    from asymreinforce.policy.ranks import joined
+
+    terms = linear_terms()
+    wanted, _ = gradient_of(trainer_of(model_of("qwen3"), CPU, half=False), terms)
+    with _as_torchrun(), joined(place.device.type) as ranks:
+        for half, most in ((False, FP32), (True, BF16)):
+            for offload in (False, True) if place.on_cuda else (False,):
+                trainer = Trainer(
+                    model_of("qwen3"),
+                    Optimizer(lr=1e-3),  # type: ignore[arg-type]
+                    tokens_per_micro_batch=300,
+                    autocast=half,
+                    ranks=ranks,
+                    cpu_offload=offload,
+                )
+                found, _ = gradient_of(trainer, terms)
+                label = f"{'bf16' if half else 'fp32'}{', offloaded' if offload else ''}"
+                yield Finding(label, distance(found, wanted), "relative", most)
+                whole = trainer.whole_model()
+                if whole is None or any(p.is_meta for p in whole.parameters()):
+                    raise AssertionError(f"{label}: the model cannot be gathered")
+
+
+@contextlib.contextmanager
+def _as_torchrun() -> Iterator[None]:
+    """Say by the environment that this process is the only rank."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+    said = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "LOCAL_WORLD_SIZE": "1"}
+    said |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    before = {name: os.environ.get(name) for name in said}
+    os.environ.update(said)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
