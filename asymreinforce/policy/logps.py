@@ -18,6 +18,7 @@ from asymreinforce.errors import ConfigError
 from asymreinforce.policy import attention
 from asymreinforce.policy.embedding import embedded
 from asymreinforce.policy.head import Head, Loss, Scores, Scratch, linear_loss, token_logps
+from asymreinforce.policy.model_config import vocabulary_of
 from asymreinforce.policy.packing import Row, Sequences, pack
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def require_trainable(scorer: Scorer) -> None:
     model's own forward gives them.
     """
     model: Any = scorer.model
-    ids = np.arange(10) % int(model.config.vocab_size)
+    ids = np.arange(10) % vocabulary_of(model)
     sequences = Sequences([ids[:4], ids[:4]], [ids[4:8], ids[6:9]])
     try:
         found_C = scorer.scores(next(pack(sequences, tokens=64))).logps_C
