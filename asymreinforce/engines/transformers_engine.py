@@ -5,13 +5,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
 
 from asymreinforce.config import EngineConfig, PolicyConfig, SamplingConfig
+from asymreinforce.engines.batch_memory import sequence_bytes, sequences_at_once
+from asymreinforce.engines.draws import Draw, DrawRecorder, Warper
 from asymreinforce.engines.failure import described
 from asymreinforce.engines.protocol import Completion
 from asymreinforce.errors import EngineError
+from asymreinforce.policy import model_config
 from asymreinforce.policy.checkpoint import end_tokens, load_model
+from asymreinforce.progress import say
 
 if TYPE_CHECKING:
     from transformers import GenerationConfig, PreTrainedModel
@@ -25,106 +28,141 @@ class TransformersEngine:
         self._policy = policy
         self._model: PreTrainedModel | None = None
         self._end_tokens: tuple[int, ...] = ()
+        self._with_logps = True
 
     def load(self, checkpoint: Path) -> None:
         """Load a checkpoint in the policy's dtype, onto CUDA where there is one."""
-        from transformers import GenerationConfig
-
         model = load_model(
             checkpoint,
             dtype=getattr(torch, self._policy.dtype),
             trust_remote_code=self._policy.trust_remote_code,
             safetensors_only=self._policy.safetensors_only,
         )
-        self._end_tokens = end_tokens(checkpoint, trust_remote_code=self._policy.trust_remote_code)
-        # A checkpoint may bring top-k or a repetition penalty of its own; mu has neither.
-        model.generation_config = GenerationConfig()
-        self._model = model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+        ends = end_tokens(checkpoint, trust_remote_code=self._policy.trust_remote_code)
+        self.use(model.to("cuda" if torch.cuda.is_available() else "cpu").eval(), end_tokens=ends)
 
-    def use(self, model: "PreTrainedModel", *, end_tokens: tuple[int, ...]) -> None:
-        """Sample from a model that is in memory already, such as one in training."""
-        self._model, self._end_tokens = model, end_tokens
+    def use(
+        self, model: "PreTrainedModel", *, end_tokens: tuple[int, ...], with_logps: bool = True
+    ) -> None:
+        """Sample from a model that is in memory already, such as one in training.
+
+        Without `with_logps` completions have no log-probabilities, and none are computed.
+        """
+        self._model, self._end_tokens, self._with_logps = model, end_tokens, with_logps
 
     def sample(
         self, prompts: Sequence[Sequence[int]], sampling: SamplingConfig, *, seed: int
     ) -> list[list[Completion]]:
-        """Draw completions, `engine.max_sequences` at once."""
+        """Draw completions, `engine.max_sequences` at once, or as many as fit a CUDA device."""
+        from transformers import GenerationConfig
+
         if self._model is None:
             raise EngineError("the engine has no checkpoint yet; call load first")
         model, threads = self._model, torch.get_num_threads()
-        was_training = model.training
+        was_training, own_generation_config = model.training, model.generation_config
         devices = [model.device] if model.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices), torch.no_grad():
             torch.manual_seed(seed)
             torch.set_num_threads(self._config.threads)
             model.eval()
+            # A checkpoint may bring top-k or a repetition penalty of its own; mu has neither.
+            model.generation_config = GenerationConfig()
             try:
                 return self._sample(prompts, sampling)
             except RuntimeError as error:  # out of memory is one
                 raise described("the engine failed while it sampled", error) from error
             finally:
                 torch.set_num_threads(threads)
+                model.generation_config = own_generation_config
                 model.train(was_training)
 
     def _sample(
         self, prompts: Sequence[Sequence[int]], sampling: SamplingConfig
     ) -> list[list[Completion]]:
-        count = sampling.samples_per_prompt
-        rows = [prompt for prompt in prompts for _ in range(count)]
-        settings = self._generation_config(sampling)
-        size = self._config.max_sequences
-        flat: list[Completion] = []
-        for start in range(0, len(rows), size):
-            flat += self._generate(rows[start : start + size], settings)
-        return [flat[i : i + count] for i in range(0, len(flat), count)]
+        count, ends = sampling.samples_per_prompt, self._end_tokens
+        draws = [Draw(prompt) for prompt in prompts for _ in range(count)]
+        size = self._at_once(max(map(len, prompts), default=0), sampling)
+        waiting = draws
+        while waiting:
+            drawn = len(waiting[0].tokens)
+            batch = [draw for draw in waiting if len(draw.tokens) == drawn][:size]
+            if not self._extend(batch, sampling, drawn=drawn):
+                size = self._halved(len(batch))
+            waiting = [
+                draw
+                for draw in waiting
+                if len(draw.tokens) < sampling.max_tokens and not draw.has_ended(ends)
+            ]
+        completions = [draw.completion(ends) for draw in draws]
+        return [completions[i : i + count] for i in range(0, len(completions), count)]
 
-    def _generate(
-        self, rows: Sequence[Sequence[int]], settings: "GenerationConfig"
-    ) -> list[Completion]:
+    def _extend(self, batch: Sequence[Draw], sampling: SamplingConfig, *, drawn: int) -> bool:
+        """Draw on to the end of each completion; return whether the memory sufficed.
+
+        Every completion of a batch has `drawn` tokens already. If memory runs out, what was drawn
+        until then stays: to draw it again would favour the batches of short completions.
+        """
         assert self._model is not None
+        rows = [[*draw.prompt, *draw.tokens] for draw in batch]
         width = max(map(len, rows))
         pad = self._end_tokens[0]
-        ids = torch.tensor([[pad] * (width - len(row)) + list(row) for row in rows])
-        mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows])
-        device = self._model.device
-        output: Any = self._model.generate(
-            ids.to(device), attention_mask=mask.to(device), generation_config=settings
-        )
-        drawn_BT = output.sequences[:, width:]
-        # scores are the logits after temperature and top-p: what the token was drawn from
-        logps_BT = torch.stack(
-            [
-                scores_BV.float().log_softmax(-1).gather(1, drawn_BT[:, t : t + 1])[:, 0]
-                for t, scores_BV in enumerate(output.scores)
-            ],
-            dim=1,
-        )
-        return [self._completion(*row) for row in zip(drawn_BT, logps_BT, strict=True)]
+        ids_BT = torch.tensor([[pad] * (width - len(row)) + row for row in rows])
+        mask_BT = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows])
+        recorder = DrawRecorder(_warpers(sampling), width=width, with_logps=self._with_logps)
+        device, is_whole = self._model.device, True
+        try:
+            generate: Any = self._model.generate
+            generate(
+                ids_BT.to(device),
+                attention_mask=mask_BT.to(device),
+                generation_config=self._generation_config(sampling, drawn=drawn),
+                logits_processor=[recorder.warp],
+                stopping_criteria=[recorder.note],
+            )
+        except torch.OutOfMemoryError:
+            if len(batch) == 1:
+                raise
+            is_whole = False
+        # nothing is noted if memory ran out before the first draw
+        for draw, (tokens, logps) in zip(batch, recorder.drawn(), strict=is_whole):
+            draw.extend(tokens, logps, ends=self._end_tokens)
+        return is_whole
 
-    def _completion(self, drawn_T: Tensor, logps_T: Tensor) -> Completion:
-        tokens = drawn_T.tolist()
-        end = next((i for i, token in enumerate(tokens) if token in self._end_tokens), None)
-        length = len(tokens) if end is None else end + 1
-        return Completion(
-            tokens[:length], logps_T[:length].tolist(), "length" if end is None else "stop"
+    def _at_once(self, prompt: int, sampling: SamplingConfig) -> int:
+        assert self._model is not None
+        needed = sequence_bytes(
+            model_config.of_model(self._model),
+            prompt=prompt,
+            completion=sampling.max_tokens,
+            item=self._model.dtype.itemsize,
+            has_top_p=sampling.top_p < 1,
         )
+        return sequences_at_once(self._model.device, needed, limit=self._config.max_sequences)
 
-    def _generation_config(self, sampling: SamplingConfig) -> "GenerationConfig":
+    def _halved(self, size: int) -> int:
+        """Free what a batch that did not fit left behind; return the size of the next ones."""
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        say(
+            f"out of memory with {size} sequences at once: {size // 2} from here on "
+            f"(engine.max_sequences={size // 2} starts so)"
+        )
+        return size // 2
+
+    def _generation_config(self, sampling: SamplingConfig, *, drawn: int) -> "GenerationConfig":
         from transformers import GenerationConfig
 
-        drawn = (
-            {"do_sample": True, "temperature": sampling.temperature, "top_p": sampling.top_p}
+        # temperature and top-p are the recorder's, which must see what they leave
+        drawing: dict[str, Any] = (
+            {"do_sample": True, "temperature": 1.0, "top_p": 1.0, "top_k": 0}
             if sampling.temperature > 0
             else {"do_sample": False}
         )
         return GenerationConfig(
-            **drawn,
-            top_k=0,
-            max_new_tokens=sampling.max_tokens,
+            **drawing,
+            max_new_tokens=sampling.max_tokens - drawn,
             eos_token_id=list(self._end_tokens),
             pad_token_id=self._end_tokens[0],
-            output_scores=True,
-            return_dict_in_generate=True,
         )
 
     def identity(self) -> dict[str, Any]:
@@ -139,3 +177,17 @@ class TransformersEngine:
     def close(self) -> None:
         """Drop the model."""
         self._model = None
+
+
+def _warpers(sampling: SamplingConfig) -> list[Warper]:
+    """Return what makes scores of logits, in the order in which `generate` has them."""
+    from transformers import TemperatureLogitsWarper, TopPLogitsWarper
+
+    if sampling.temperature == 0:
+        return []
+    warpers: list[Warper] = []
+    if sampling.temperature != 1:
+        warpers.append(TemperatureLogitsWarper(sampling.temperature))
+    if sampling.top_p < 1:
+        warpers.append(TopPLogitsWarper(sampling.top_p))
+    return warpers

@@ -277,7 +277,7 @@ def _validator(config: ExperimentConfig, found: inputs.Inputs) -> Iterator["Vali
     ) as pool:
 
         def validate(model: "PreTrainedModel", step: int) -> float:
-            engine.use(model, end_tokens=ends)
+            engine.use(model, end_tokens=ends, with_logps=False)
             drawn = engine.sample(encoded, sampling, seed=sampling.seed)
             decoded = texts([group[0] for group in drawn], tokenizer)
             verdicts = pool.grade(

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
+from asymreinforce.policy import model_config
 from asymreinforce.policy.packing import (
     Block,
     Row,
@@ -41,14 +42,13 @@ class Cost(NamedTuple):
     @classmethod
     def of(cls, model: "PreTrainedModel") -> "Cost":
         """Read the sizes off a model whose parameters are whole."""
-        config: Any = model.config.get_text_config()
         head: Any = model.get_output_embeddings()
         embedding: Any = model.get_input_embeddings()
         ends = {id(p): p.numel() for m in (head, embedding) for p in m.parameters()}
         body = sum(p.numel() for p in model.parameters()) - sum(ends.values())
-        heads = config.num_attention_heads
-        width = heads * (getattr(config, "head_dim", None) or config.hidden_size // heads)
-        return cls(6.0 * body, 6.0 * head.weight.numel(), 12.0 * config.num_hidden_layers * width)
+        decoder = model_config.of_model(model).decoder
+        width = decoder.layers * decoder.heads * decoder.head_width if decoder else 0
+        return cls(6.0 * body, 6.0 * head.weight.numel(), 12.0 * width)
 
     def block(self, sequences: Sequences, block: Block) -> float:
         """Return the cost of a block: its prompt once, and its completions."""

@@ -6,11 +6,11 @@ import hashlib
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from asymreinforce.data import files
 from asymreinforce.errors import InputError
-from asymreinforce.policy import lora
+from asymreinforce.policy import lora, model_config
 
 if TYPE_CHECKING:
     import torch
@@ -139,9 +139,7 @@ def save_model(model: "PreTrainedModel", directory: Path, *, tokenizer_from: Pat
 
 def context_of(checkpoint: Path) -> int | None:
     """Return the model's own limit of positions, None where its config states none."""
-    config: dict[str, Any] = files.read_json(checkpoint / "config.json")
-    limit = config.get("max_position_embeddings")
-    return int(limit) if limit else None
+    return model_config.of_checkpoint(checkpoint).context
 
 
 def end_tokens(checkpoint: Path, *, trust_remote_code: bool = False) -> tuple[int, ...]:
@@ -151,12 +149,8 @@ def end_tokens(checkpoint: Path, *, trust_remote_code: bool = False) -> tuple[in
         _END_TOKENS[key] = int(
             load_tokenizer(checkpoint, trust_remote_code=trust_remote_code).eos_token_id
         )
-    found: list[Any] = [_END_TOKENS[key]]
-    for name in ("generation_config.json", "config.json"):
-        if (checkpoint / name).exists():
-            declared = files.read_json(checkpoint / name).get("eos_token_id")
-            found += declared if isinstance(declared, list) else [declared]
-    return tuple(dict.fromkeys(int(token) for token in found if token is not None))
+    declared = model_config.declared_end_tokens(checkpoint)
+    return tuple(dict.fromkeys([_END_TOKENS[key], *declared]))
 
 
 def fingerprint(checkpoint: Path, *, safetensors_only: bool = True) -> str:

@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from asymreinforce.config import ExperimentConfig
-from asymreinforce.data import files
 from asymreinforce.data.contracts import FinishReason
 from asymreinforce.data.foreign.problems import Problems
 from asymreinforce.data.foreign.rows import BadValueError, ForeignRow, Messages
-from asymreinforce.policy.checkpoint import context_of, end_tokens, load_tokenizer
+from asymreinforce.policy import model_config
+from asymreinforce.policy.checkpoint import end_tokens, load_tokenizer
 from asymreinforce.policy.prompts import PromptEncoder
 
 SHOWN = 60
@@ -51,8 +51,9 @@ class Encoder:
         as_it_is = config.task.model_copy(update={"instruction": None, "system": None})
         self._chats = PromptEncoder(self._tokenizer, as_it_is)
         self._ends = end_tokens(checkpoint, trust_remote_code=config.policy.trust_remote_code)
-        self._vocabulary = vocabulary_of(checkpoint, tokens=len(self._tokenizer))
-        self.context = min(config.policy.context, context_of(checkpoint) or config.policy.context)
+        declared = model_config.of_checkpoint(checkpoint)
+        self._vocabulary = declared.vocabulary or len(self._tokenizer)
+        self.context = min(config.policy.context, declared.context or config.policy.context)
         self._longest_text = self.context * max(map(len, self._tokenizer.get_vocab()))
         self.mismatch = Mismatch(0, None)
         self._question_ids = functools.lru_cache(maxsize=64)(self._encode_question)
@@ -157,10 +158,3 @@ class Encoder:
                 f"{decoded[start : start + SHOWN]!r}"
             )
         self.mismatch = Mismatch(rows + 1, example)
-
-
-def vocabulary_of(checkpoint: Path, *, tokens: int) -> int:
-    """Return how many token ids a checkpoint's model knows."""
-    declared = files.read_json(checkpoint / "config.json")
-    nested = declared.get("text_config") or {}
-    return int(declared.get("vocab_size") or nested.get("vocab_size") or tokens)

@@ -18,6 +18,7 @@ from asymreinforce.errors import AsymreinforceError, ConfigError
 from asymreinforce.policy import attention
 from asymreinforce.policy.embedding import embedded
 from asymreinforce.policy.head import Head, Loss, Scores, Scratch, linear_loss, token_logps
+from asymreinforce.policy.model_config import of_model, vocabulary_of
 from asymreinforce.policy.packing import Row, Sequences, on_device, pack
 
 if TYPE_CHECKING:
@@ -58,11 +59,12 @@ class Scorer(nn.Module):
         self.precision = torch.bfloat16 if autocast else model.dtype
         self._autocast = autocast
         self._scratch = scratch or Scratch()
+        decoder = of_model(model).decoder
         self._way = attention.choose(
             attention_name,
             device or model.device,
             self.precision,
-            head_width=head_width(model.config),
+            head_width=decoder.head_width if decoder else None,
         )
 
     def forward(
@@ -98,14 +100,6 @@ class Scorer(nn.Module):
         return found
 
 
-def head_width(config: Any) -> int:
-    """Return the width of an attention head."""
-    config = config.get_text_config()
-    return int(
-        getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    )
-
-
 def sequence_sums(values_C: Tensor, row: Row) -> Tensor:
     """Sum a value of each completion token over its sequence, shape B, in the order of the row."""
     sums_B = values_C.new_zeros(len(row.members))
@@ -121,7 +115,7 @@ def require_trainable(scorer: Scorer) -> None:
     model's own forward gives them.
     """
     model: Any = scorer.model
-    ids = np.arange(10) % int(model.config.vocab_size)
+    ids = np.arange(10) % vocabulary_of(model)
     sequences = Sequences([ids[:4], ids[:4]], [ids[4:8], ids[6:9]])
     try:
         found_C = scorer.scores(next(pack(sequences, tokens=64))).logps_C

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from asymreinforce.config import EmbeddedConfig, PolicyConfig
 from asymreinforce.data import files
+from asymreinforce.policy.model_config import text_part
 
 KNOWN_KINDS = {"llama", "mistral", "qwen2", "qwen3"}
 
@@ -76,7 +77,12 @@ def shape_of(policy: PolicyConfig) -> Shape | None:
 
 
 def from_config(config: Mapping[str, Any]) -> Shape | None:
-    """Read a `config.json`; None for an architecture whose parameters are counted otherwise."""
+    """Read a `config.json`; None for an architecture whose parameters are counted otherwise.
+
+    Of a multimodal model only the language model is counted.
+    """
+    tied = bool(config.get("tie_word_embeddings", False))
+    config = text_part(config)
     kind = config.get("model_type")
     if kind not in KNOWN_KINDS:
         return None
@@ -89,7 +95,7 @@ def from_config(config: Mapping[str, Any]) -> Shape | None:
         kv_heads=int(config.get("num_key_value_heads") or heads),
         head_width=int(config.get("head_dim") or width // heads),
         vocabulary=int(config["vocab_size"]),
-        tied=bool(config.get("tie_word_embeddings", False)),
+        tied=bool(config.get("tie_word_embeddings", tied)),
         biases=kind == "qwen2" or bool(config.get("attention_bias")),
         head_norms=kind == "qwen3",
     )

@@ -165,6 +165,25 @@ def test_the_best_checkpoint_is_kept_whole_beyond_retention(
     assert found == {0: 1.0, 1: None, 2: 1 / 3, 3: None, 4: 1 / 5, 5: None, 6: 1 / 7}
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_validation_decodes_in_the_precision_of_training(
+    tmp_path: Path, random_policy: Path, rollouts: ScoredRollouts, precision: str
+) -> None:
+    config = made.config(
+        tmp_path / "runs", policy=random_policy, optim__steps=2, train__precision=precision
+    )
+    seen = []
+
+    def validate(model: Any, step: int) -> float:
+        seen.append((step, *{p.dtype for p in model.parameters()}))
+        return 0.5
+
+    store = run_arm(config, random_policy, rollouts, validate)
+    assert seen == [(0, getattr(torch, precision)), (2, getattr(torch, precision))]
+    saved = load_model(store.path("checkpoints/step-000002"))
+    assert {p.dtype for p in saved.parameters()} == {torch.float32}
+
+
 def test_the_policy_is_mu_at_step_0_and_moves_after(
     tmp_path: Path, random_policy: Path, rollouts: ScoredRollouts
 ) -> None:

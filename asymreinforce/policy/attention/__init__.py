@@ -39,13 +39,13 @@ PLANS: dict[str, Callable[[Row, torch.device], Plan]] = {
 }
 
 
-def choose(name: Name, device: torch.device, dtype: torch.dtype, *, head_width: int) -> str:
+def choose(name: Name, device: torch.device, dtype: torch.dtype, *, head_width: int | None) -> str:
     """Name the way for a device, a precision and a head; `ConfigError` if it is not to be had.
 
     FlashAttention takes half precision, and heads of a multiple of 8 up to 256.
     """
     half_on_cuda = device.type == "cuda" and dtype in (torch.bfloat16, torch.float16)
-    fits = half_on_cuda and head_width % 8 == 0 and head_width <= 256
+    fits = half_on_cuda and head_width in range(8, 257, 8)
     if name == "auto":
         return "varlen" if fits else "sdpa"
     if name == "varlen" and not fits:

@@ -17,9 +17,11 @@ from asymreinforce.data.token_ids import largest_token
 from asymreinforce.errors import ConfigError, InputError, TrainingError
 from asymreinforce.policy import lora
 from asymreinforce.policy.checkpoint import hollow_model, load_model, save_model
+from asymreinforce.policy.decoding import decoding
 from asymreinforce.policy.head import Scratch
 from asymreinforce.policy.logps import require_trainable
 from asymreinforce.policy.memory import checkpoint_activations, compile_layers
+from asymreinforce.policy.model_config import vocabulary_of
 from asymreinforce.policy.ranks import ALONE, Ranks
 from asymreinforce.policy.slice import Slice, mean_of
 from asymreinforce.policy.state import Position, load_state, save_state
@@ -273,11 +275,8 @@ class Run:
 
     def _accuracy(self, validate: Validate, step: int) -> float:
         """Sample on the first rank, with a gathered model; the others wait for the number."""
-        model = self._trainer.whole_model()
-        if model is not self._trainer.model and model is not None:
-            half = self._config.train.precision == "bfloat16"
-            model = model.to(self._trainer.device, torch.bfloat16 if half else torch.float32)
-        return self._ranks.decided(lambda: validate(model, step) if model is not None else 0.0)
+        with decoding(self._trainer) as model:
+            return self._ranks.decided(lambda: validate(model, step) if model is not None else 0.0)
 
     def _publish(self, step: int) -> None:
         """Publish metrics, weights and full state, then drop the states that are not needed."""
@@ -336,7 +335,7 @@ class Run:
         )
 
     def _require_known_tokens(self, rows: Rows) -> None:
-        vocabulary = int(self._trainer.model.config.vocab_size)
+        vocabulary = vocabulary_of(self._trainer.model)
         largest = largest_token([*rows.prompts, *rows.completions])
         if largest >= vocabulary:
             raise InputError(

@@ -1,0 +1,132 @@
+"""What the configuration of a model says: vocabulary, context, end tokens, the shape of its layers.
+
+A multimodal checkpoint nests the settings of its language model (`text_config`); transformers'
+`get_text_config` finds them, and knows the defaults that a `config.json` leaves out.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from asymreinforce.data import files
+from asymreinforce.errors import InputError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+TEXT_PARTS = ("text_config", "decoder", "generator")
+"""Where `get_text_config` looks for a language model."""
+
+
+class Decoder(NamedTuple):
+    """The sizes of a decoder's layers; the largest, if they differ from layer to layer."""
+
+    layers: int
+    width: int
+    intermediate: int
+    heads: int
+    kv_heads: int
+    head_width: int
+
+    @property
+    def cached_numbers(self) -> int:
+        """Keys and values that a token leaves in the cache."""
+        return 2 * self.layers * self.kv_heads * self.head_width
+
+
+class ModelConfig(NamedTuple):
+    """What is read off a configuration; None for what it does not say."""
+
+    vocabulary: int | None
+    context: int | None
+    """The model's own limit of positions, in tokens."""
+    decoder: Decoder | None
+
+
+def of_model(model: "PreTrainedModel") -> ModelConfig:
+    """Read the configuration of a model in memory."""
+    return _read(model.config)
+
+
+def vocabulary_of(model: "PreTrainedModel") -> int:
+    """Return how many tokens a model knows: as many as it says, or as it has embeddings."""
+    embedding: Any = model.get_input_embeddings()
+    return of_model(model).vocabulary or int(embedding.weight.shape[0])
+
+
+def of_checkpoint(checkpoint: Path) -> ModelConfig:
+    """Read a checkpoint's `config.json`, and none of the code that may come with it.
+
+    Raises `InputError` if transformers refuses the values of an architecture that it knows.
+    """
+    from transformers import PreTrainedConfig
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    path = checkpoint / "config.json"
+    values: dict[str, Any] = files.read_json(path)
+    config_class: Any = PreTrainedConfig
+    if (kind := values.get("model_type")) in CONFIG_MAPPING:
+        config_class = CONFIG_MAPPING[kind]
+    try:
+        return _read(config_class.from_dict(values))
+    except Exception as error:  # transformers raises many kinds for a bad value
+        reason = " ".join(str(error).split())[:300]
+        raise InputError(
+            f"{path}: transformers does not take it ({type(error).__name__}: {reason}); check "
+            "that it is the config.json of a whole Hugging Face checkpoint"
+        ) from error
+
+
+def declared_end_tokens(checkpoint: Path) -> list[int]:
+    """Return the end tokens that `generation_config.json` and then `config.json` name.
+
+    A class's default is none of them: a Llama whose files name no token does not end by token 2.
+    """
+    found: list[Any] = []
+    for name in ("generation_config.json", "config.json"):
+        if (checkpoint / name).exists():
+            values: dict[str, Any] = files.read_json(checkpoint / name)
+            for part in (values, text_part(values)):
+                declared = part.get("eos_token_id")
+                found += declared if isinstance(declared, list) else [declared]
+    return list(dict.fromkeys(int(token) for token in found if token is not None))
+
+
+def text_part(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the settings of the language model in a `config.json`: a nested part, or all."""
+    nested = (values.get(name) for name in TEXT_PARTS)
+    return next((part for part in nested if isinstance(part, Mapping)), values)
+
+
+def _read(config: Any) -> ModelConfig:
+    from transformers import PreTrainedConfig
+
+    text = config.get_text_config(decoder=True)
+    if isinstance(text, dict):  # of an architecture that transformers does not know
+        text = PreTrainedConfig.from_dict(text)
+    return ModelConfig(
+        _size(text, "vocab_size"), _size(text, "max_position_embeddings"), _decoder(text)
+    )
+
+
+def _decoder(text: Any) -> Decoder | None:
+    layers, width, heads = (
+        _size(text, name) for name in ("num_hidden_layers", "hidden_size", "num_attention_heads")
+    )
+    if not (layers and width and heads):
+        return None
+    return Decoder(
+        layers=layers,
+        width=width,
+        intermediate=_size(text, "intermediate_size") or 4 * width,
+        heads=heads,
+        kv_heads=_size(text, "num_key_value_heads") or heads,
+        head_width=_size(text, "head_dim") or width // heads,
+    )
+
+
+def _size(text: Any, name: str) -> int | None:
+    value = getattr(text, name, None)
+    if isinstance(value, list | tuple):
+        value = max(value, default=None)
+    return int(value) if value else None
