@@ -10,9 +10,12 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from asymreinforce.config import ExperimentConfig
+
+if TYPE_CHECKING:
+    from asymreinforce.experiment import evaluation
 
 PATIENCE_S = 60.0
 
@@ -60,6 +63,22 @@ def train(lot: Sequence[ExperimentConfig]) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
     seen = look(0.01)._replace(begun=begun)
     (place / f"{name}.json").write_text(json.dumps(seen))
+
+
+def rounds(arms: Sequence[ExperimentConfig]) -> None:
+    """Take the place of an engine and its arms."""
+    names = ",".join(f"{arm.baseline}" for arm in arms)
+    seen = look(0.0)
+    (Path(os.environ["PLACE_OF_TESTS"]) / f"{names}.json").write_text(json.dumps(seen))
+
+
+def evaluate(targets: "list[evaluation.Target]") -> object:
+    """Evaluate for good, and write down what the process was shown."""
+    seen = look(0.0)
+    (Path(os.environ["PLACE_OF_TESTS"]) / f"{os.getpid()}.json").write_text(json.dumps(seen))
+    from asymreinforce.experiment.evaluation import _evaluate_part
+
+    return _evaluate_part(targets)
 
 
 def die_or_look(seconds: float | None) -> Seen:
