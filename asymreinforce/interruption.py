@@ -80,17 +80,21 @@ def patient() -> Iterator[Callable[[], bool]]:
 
 
 @contextlib.contextmanager
-def with_workers() -> Iterator[None]:
+def with_workers() -> Iterator[Callable[[], bool]]:
     """Wait for processes that are started from here, when they are asked to stop as this one is.
 
     Each ends its task where that is safe; the signal is raised here as `Interrupted` thereafter.
+    Yields what tells whether it has come.
     """
     global _stop_file
-    with tempfile.TemporaryDirectory(prefix="asymrl-") as folder, patient():
+    with (
+        tempfile.TemporaryDirectory(prefix="asymrl-") as folder,
+        patient() as is_asked_to_stop,
+    ):
         _stop_file = Path(folder) / "stop"
         os.environ[WORKERS_LOOK_FOR] = str(_stop_file)
         try:
-            yield
+            yield is_asked_to_stop
         finally:
             del os.environ[WORKERS_LOOK_FOR]
             _stop_file = None
@@ -132,11 +136,6 @@ def _look_for(stop: Path, is_done: threading.Event) -> None:
             if _asked is None and _is_handling:
                 os.kill(os.getpid(), signal.SIGTERM)
             return
-
-
-def ignore_ctrl_c() -> None:
-    """Leave Ctrl-C, which a terminal sends to a whole family of processes, to the parent."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

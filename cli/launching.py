@@ -1,25 +1,21 @@
-"""Launch a sweep's arms by whichever of Hydra's launchers was asked for."""
+"""Launch a sweep's arms: in the slots of this machine, or by a launcher of Hydra's."""
 
-import contextlib
 from collections.abc import Sequence
 
-from asymreinforce.errors import AsymreinforceError
-from asymreinforce.interruption import with_workers
+from asymreinforce.errors import AsymreinforceError, ConfigError
 from asymreinforce.progress import say
 from cli import jobs
 from cli.bridge import run_hydra
 
 
-def launch_arms(overrides: Sequence[str]) -> None:
+def launch_by_hydra(overrides: Sequence[str]) -> None:
     """Train the arms that the overrides expand to; return when the launcher does.
 
     How an arm ended is written in its directory. A launcher raises where a job ended without that:
     killed, out of memory, out of time. That is said, and costs the other arms nothing.
     """
-    is_here = launcher_of(overrides) == "joblib"  # jobs of a cluster do not end with this command
     try:
-        with with_workers() if is_here else contextlib.nullcontext():
-            run_hydra(jobs.arm_job, ["--multirun", *overrides], elsewhere=True)
+        run_hydra(jobs.arm_job, ["--multirun", *overrides], elsewhere=True)
     except AsymreinforceError:
         raise
     except Exception as error:
@@ -31,7 +27,16 @@ def launch_arms(overrides: Sequence[str]) -> None:
         )
 
 
-def launcher_of(overrides: Sequence[str]) -> str:
-    """Return the launcher that overrides name, or the default."""
+def launcher_of(overrides: Sequence[str]) -> str | None:
+    """Return the launcher of Hydra's that overrides name; None for the slots of this machine.
+
+    Raises `ConfigError` if a launcher is given settings and none is named.
+    """
     chosen = [word.split("=", 1)[1] for word in overrides if word.startswith("hydra/launcher=")]
-    return chosen[-1] if chosen else "joblib"
+    settings = [word for word in overrides if word.lstrip("+~").startswith("hydra.launcher.")]
+    if settings and not chosen:
+        raise ConfigError(
+            f"{settings[0]} sets a launcher of Hydra's, and none is named: add one, such as "
+            "hydra/launcher=slurm; on this machine sweep.workers=N limits the arms at once"
+        )
+    return chosen[-1] if chosen else None

@@ -148,15 +148,15 @@ def sweep(settings: Settings = None) -> None:
     Arms that are complete are skipped; one that fails does not stop the others.
     """
     from asymreinforce.errors import ConfigError
-    from asymreinforce.experiment.evaluation import processes
     from asymreinforce.experiment.lots import run_lots
-    from asymreinforce.experiment.sweep import run_sweep
-    from cli.launching import launch_arms
+    from asymreinforce.experiment.sweep import run_sweep, training_slots
+    from cli.launching import launch_by_hydra, launcher_of
 
     if PRINTING & set(settings or []):
         _run("collect_job", settings)
         return
     overrides = with_default_sweep(settings or [])
+    launcher = launcher_of(overrides)
     arms = _arms(overrides)
     if any(arm.refresh_every for arm in arms):
         raise ConfigError(
@@ -164,11 +164,15 @@ def sweep(settings: Settings = None) -> None:
             "'asymrl run' takes the same settings"
         )
 
+    together = arms[0].sweep.together
+    is_here = together > 1 or launcher is None
+    slots = training_slots(arms) if is_here else []
+
     def launch(waiting: "Sequence[ExperimentConfig]") -> None:
-        if arms[0].sweep.together > 1:
-            run_lots(waiting, size=arms[0].sweep.together, workers=processes(arms[0]))
+        if is_here:
+            run_lots(waiting, size=together, slots=slots)
         else:
-            launch_arms(overrides)
+            launch_by_hydra(overrides)
 
     _conclude(run_sweep(arms, launch=launch), arms[0])
 

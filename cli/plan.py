@@ -150,6 +150,8 @@ def totals(made: "Plan") -> Iterator[Row]:
     )
     for stage, hours in made.gpu_hours.items():
         yield f"{stage}", _hours(hours, "GPU-hours"), _speed(made, stage)
+    yield "arms at once", str(made.arms_at_once), _slots(made)
+    yield "train, by the clock", _hours(made.training_hours, "hours"), "of all arms"
     yield (
         "score",
         _hours(made.score_hours, "hours"),
@@ -160,6 +162,8 @@ def totals(made: "Plan") -> Iterator[Row]:
 def warnings(made: "Plan") -> Iterator[str]:
     """What does not fit a GPU, by this arithmetic."""
     limit = made.config.plan.gpu_memory_gib * GIB
+    if not made.arms_at_once:
+        yield f"no arm can run: {_slots(made)}; lower train.processes"
     if made.generation and made.generation.running is None:
         yield (
             "the weights alone do not fit a GPU in generation; raise engine.tensor_parallel_size"
@@ -174,6 +178,11 @@ def warnings(made: "Plan") -> Iterator[str]:
             "training may not fit a GPU; set train.activation_checkpointing=true, or lower "
             "train.tokens_per_micro_batch"
         )
+
+
+def _slots(made: "Plan") -> str:
+    each = _count(made.config.train.processes, "GPU")
+    return f"{each} each, of {made.config.plan.gpus} (plan.gpus)"
 
 
 def _speed(made: "Plan", stage: str) -> str:

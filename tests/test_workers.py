@@ -14,8 +14,9 @@ from asymreinforce.interruption import Interrupted, as_worker, handled, patient,
 PATIENCE_S = 30.0
 
 
-def train(place: Path, name: str) -> None:
+def train(arm: tuple[Path, str]) -> None:
     """A task that can stop at each of its steps, and then writes where it stands."""
+    place, name = arm
 
     def task() -> None:
         with patient() as is_asked_to_stop:
@@ -29,27 +30,37 @@ def train(place: Path, name: str) -> None:
 
 
 COMMAND = """
-import sys, joblib
+import sys
 from pathlib import Path
+from asymreinforce.experiment.children import work_in_slots
+from asymreinforce.experiment.slots import ON_CPU
 from asymreinforce.interruption import Interrupted, handled, with_workers
 from tests.test_workers import train
 
 with handled():
     try:
-        with with_workers():
-            joblib.Parallel(n_jobs=2)(joblib.delayed(train)(Path(sys.argv[1]), n) for n in "abc")
+        with with_workers() as is_asked_to_stop:
+            arms = [(Path(sys.argv[1]), name) for name in "abc"]
+            slots = [("0",), ("1",)] if sys.argv[2] == "cuda" else [ON_CPU] * 2
+            work_in_slots(train, arms, slots=slots, is_asked_to_stop=is_asked_to_stop)
     except Interrupted as stop:
         sys.exit(stop.code)
 """
 
 
-def test_workers_take_a_checkpoint_when_their_command_alone_is_told_to_stop(tmp_path: Path) -> None:
-    """Three arms, two workers; SIGTERM to the first process once both workers are at work."""
-    process = subprocess.Popen([sys.executable, "-c", COMMAND, str(tmp_path)])
+@pytest.mark.parametrize(
+    ("device", "number"),
+    [("cpu", signal.SIGTERM), ("cuda", signal.SIGTERM), ("cpu", signal.SIGINT)],
+)
+def test_workers_take_a_checkpoint_when_their_command_alone_is_told_to_stop(
+    device: str, number: signal.Signals, tmp_path: Path
+) -> None:
+    """Three arms, two workers; a signal to the first process once both workers are at work."""
+    process = subprocess.Popen([sys.executable, "-c", COMMAND, str(tmp_path), device])
     while len(list(tmp_path.glob("*.begun"))) < 2 and process.poll() is None:
         time.sleep(0.01)
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=PATIENCE_S) == 143
+    process.send_signal(number)
+    assert process.wait(timeout=PATIENCE_S) == 128 + number
     checkpoints = {path.name: path.read_text() for path in tmp_path.glob("*.checkpoint")}
     assert checkpoints == {"a.checkpoint": "True", "b.checkpoint": "True"}  # c never began
 

@@ -128,7 +128,10 @@ class SweepConfig(Settings):
     """What a sweep does beside its arms."""
 
     workers: int | None = Field(
-        None, ge=1, description="processes that evaluate; null for one a core where there is no GPU"
+        None,
+        ge=1,
+        description="processes that train or evaluate at once on this machine; null for as many as "
+        "its CUDA devices allow, or its cores where none is used",
     )
     together: int = Field(
         1, ge=1, description="arms of one seed that a process trains side by side, reading once"

@@ -2,32 +2,38 @@
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import active_children, get_context
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.config.task import Split
 from asymreinforce.data.store import Store
 from asymreinforce.engines import open_engine
 from asymreinforce.engines.protocol import Engine
-from asymreinforce.errors import AsymreinforceError, InputError
+from asymreinforce.errors import AsymreinforceError, EngineError, InputError
 from asymreinforce.experiment import inputs
 from asymreinforce.experiment.arms import Arm, arms_of
+from asymreinforce.experiment.children import free_cached_memory, work_in_slots
 from asymreinforce.experiment.refusal import traceless
-from asymreinforce.interruption import ignore_ctrl_c
+from asymreinforce.experiment.slots import Slot, slots_of
 from asymreinforce.policy.checkpoint import fingerprint
 from asymreinforce.progress import say, watch
 from asymreinforce.stages.evaluate import evaluate, evaluation_store, shard_of
 
-CHECKPOINTS_WORTH_A_WORKER = 24
-"""An engine takes about ten seconds to start; fewer checkpoints than this are done sooner alone."""
+CHECKPOINTS_WORTH_A_PROCESS = 24
+"""On the CPU an engine takes about ten seconds of every core to start; fewer checkpoints than this
+are done sooner by one."""
 
 
-EngineOf = Callable[[ExperimentConfig], Engine]
-"""Gives the engine that runs already, or one that starts at its first `load`."""
+class OpenEngines(Protocol):
+    """The engine of this process, kept from stage to stage."""
+
+    def of(self, config: ExperimentConfig) -> Engine:
+        """Return the engine that runs already, or one that starts at its first `load`."""
+
+    def close(self) -> None:
+        """Stop the engine, if one runs, and free its memory."""
 
 
 class Target(NamedTuple):
@@ -87,7 +93,7 @@ def plan(config: ExperimentConfig) -> list[Evaluated]:
 
 
 def run_evaluation(
-    config: ExperimentConfig, *, engine_of: EngineOf | None = None
+    config: ExperimentConfig, *, engines: OpenEngines | None = None
 ) -> list[Evaluated]:
     """Evaluate what is missing, in parallel processes where that pays; return what there is."""
     planned = plan(config)
@@ -101,7 +107,7 @@ def run_evaluation(
     if not total and not [store for store in stores.values() if not store.is_done()]:
         say(f"evaluate: complete, nothing to do ({config.directory / 'evaluations'})")
         return planned
-    workers = min(processes(config), max(1, total // CHECKPOINTS_WORTH_A_WORKER))
+    slots = evaluation_slots(config, checkpoints=total) if total else []
     wanted = [(item.store, item.shard) for item in planned]
 
     def count() -> int:
@@ -113,7 +119,7 @@ def run_evaluation(
             stack.enter_context(store.held())
             store.plan(i.shard for i in planned if i.store.directory == store.directory)
         with watch("evaluate", total=total, unit="checkpoints", count=count):
-            _share_out(targets, workers=workers, engine_of=engine_of)
+            _share_out(targets, slots=slots, engines=engines)
         for store in stores.values():
             store.close()
     return planned
@@ -135,42 +141,45 @@ def _targets(planned: list[Evaluated]) -> Iterator[Target]:
     yield from by_store.values()
 
 
-def processes(config: ExperimentConfig) -> int:
-    """Return how many processes share out a sweep's work on this machine."""
-    if config.sweep.workers:
-        return config.sweep.workers
-    import torch
+def evaluation_slots(config: ExperimentConfig, *, checkpoints: int) -> list[Slot]:
+    """Return a slot for each process that evaluates a share of the checkpoints.
 
-    return 1 if torch.cuda.is_available() else os.cpu_count() or 1
+    Raises `ConfigError` if an engine needs more devices than this machine shows.
+    """
+    slots = slots_of([config], sample=True)
+    worth = checkpoints if slots[0] else checkpoints // CHECKPOINTS_WORTH_A_PROCESS
+    return slots[: max(1, worth)]
 
 
-def _share_out(targets: list[Target], *, workers: int, engine_of: EngineOf | None) -> None:
-    if workers == 1:
-        evaluate_targets(targets, engine_of=engine_of)
+def _share_out(targets: list[Target], *, slots: list[Slot], engines: OpenEngines | None) -> None:
+    if len(slots) <= 1:
+        if not engines:
+            free_cached_memory()
+        evaluate_targets(targets, engines=engines)
         return
+    if engines:
+        engines.close()
     parts = [
         [
-            target._replace(checkpoints=dict(list(target.checkpoints.items())[worker::workers]))
+            target._replace(
+                checkpoints=dict(list(target.checkpoints.items())[number :: len(slots)])
+            )
             for target in targets
         ]
-        for worker in range(workers)
+        for number in range(len(slots))
     ]
-    # spawned, not forked: torch and vLLM hold threads and locks that a fork would break
-    with ProcessPoolExecutor(
-        workers, mp_context=get_context("spawn"), initializer=ignore_ctrl_c
-    ) as pool:
-        try:
-            for error in pool.map(_evaluate_part, parts):
-                if error:
-                    raise error
-        except KeyboardInterrupt:
-            for worker in active_children():
-                worker.kill()  # the pool would wait until they have evaluated all of their parts
-            raise
+    for outcome in work_in_slots(_evaluate_part, parts, slots=slots):
+        if outcome.error:
+            raise EngineError(
+                f"a process that evaluates failed: {outcome.error}; run the same command again to "
+                "go on"
+            )
+        if outcome.value:
+            raise outcome.value
 
 
 def _evaluate_part(targets: list[Target]) -> AsymreinforceError | None:
-    """Evaluate in a worker; a failure that a user can mend comes back as a value."""
+    """Evaluate in a child; a failure that a user can mend comes back as a value."""
     try:
         evaluate_targets(targets)
     except AsymreinforceError as error:
@@ -178,18 +187,18 @@ def _evaluate_part(targets: list[Target]) -> AsymreinforceError | None:
     return None
 
 
-def evaluate_targets(targets: list[Target], *, engine_of: EngineOf | None = None) -> None:
+def evaluate_targets(targets: list[Target], *, engines: OpenEngines | None = None) -> None:
     """Evaluate in this process: one engine start for each architecture and context, at most."""
-    engines: dict[str, list[Target]] = {}
+    groups: dict[str, list[Target]] = {}
     for target in targets:
         if target.checkpoints:
             key = target.config.policy.model_dump_json(exclude={"seed"})
-            engines.setdefault(key, []).append(target)
-    for group in engines.values():
+            groups.setdefault(key, []).append(target)
+    for group in groups.values():
         config = group[0].config
         opened = (
-            contextlib.nullcontext(engine_of(config))
-            if engine_of
+            contextlib.nullcontext(engines.of(config))
+            if engines
             else open_engine(config.engine, config.policy, log=inputs.engine_log(config))
         )
         with opened as engine:

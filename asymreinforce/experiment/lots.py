@@ -8,9 +8,11 @@ import json
 from collections.abc import Sequence
 
 from asymreinforce.config import ExperimentConfig
-from asymreinforce.experiment.arm import run_lot
+from asymreinforce.experiment.arm import run_arm, run_lot
+from asymreinforce.experiment.children import work_in_slots
+from asymreinforce.experiment.slots import ON_CPU, Slot
 from asymreinforce.interruption import as_worker, with_workers
-from asymreinforce.progress import hushed
+from asymreinforce.progress import hushed, say
 
 SHARED = {"task", "source", "policy", "sampling", "engine", "pins", "evaluation", "seed"}
 TRAIN = {"device", "threads", "validation_prompts"}
@@ -32,23 +34,24 @@ def lots_of(arms: Sequence[ExperimentConfig], *, size: int) -> list[list[Experim
     return lots
 
 
-def run_lots(arms: Sequence[ExperimentConfig], *, size: int, workers: int) -> None:
-    """Train lots in `workers` processes; each arm's failure is recorded in its directory."""
-    import joblib
-
+def run_lots(arms: Sequence[ExperimentConfig], *, size: int, slots: Sequence[Slot]) -> None:
+    """Train lots, each in a process of a slot; each arm's failure is recorded in its directory."""
     lots = lots_of(arms, size=size)
-    workers = min(workers, len(lots))
-    if workers == 1:
+    if slots[:1] == [ON_CPU] and 1 in (len(slots), len(lots)):
         for lot in lots:
-            _run(lot)
+            run_one(lot)
         return
-    with with_workers():
-        joblib.Parallel(n_jobs=workers)(joblib.delayed(_run)(lot) for lot in lots)
+    with with_workers() as is_asked_to_stop:
+        outcomes = work_in_slots(run_one, lots, slots=slots, is_asked_to_stop=is_asked_to_stop)
+        if not is_asked_to_stop():
+            for error in dict.fromkeys(outcome.error for outcome in outcomes if outcome.error):
+                say(f"warning: an arm was not trained to its end: {error}")
 
 
-def _run(lot: list[ExperimentConfig]) -> None:
+def run_one(lot: Sequence[ExperimentConfig]) -> None:
+    """Train the arms of a lot in this process, which may be a child of the command's."""
     with hushed():
-        as_worker(lambda: run_lot(lot))
+        as_worker(lambda: run_lot(lot) if len(lot) > 1 else run_arm(lot[0]))
 
 
 def _key(arm: ExperimentConfig) -> str:

@@ -20,6 +20,7 @@ from asymreinforce.experiment.gpus import (
     generation,
     training,
 )
+from asymreinforce.experiment.slots import at_once
 from asymreinforce.policy.shape import shape_of
 from asymreinforce.stages.train.schedule import Schedule, schedule_of
 
@@ -85,6 +86,21 @@ class Plan(NamedTuple):
             ),
             "evaluate": _over(_times(evaluated, self.completion_tokens), speed),
         }
+
+    @property
+    def arms_at_once(self) -> int:
+        """Arms that train at the same time on a machine of `plan.gpus`; 0 if one needs more."""
+        train = self.config.train
+        slots = at_once(self.config.plan.gpus, each=train.processes)
+        allowed = self.config.sweep.workers or slots
+        return min(slots, allowed, self.arms if train.nodes == 1 else 1)
+
+    @property
+    def training_hours(self) -> float | None:
+        """Hours by the clock until the last arm is trained, where as many run at once as can."""
+        ranks = self.config.train.processes * self.config.train.nodes
+        hours = _over(self.gpu_hours["train"], self.arms * ranks)
+        return hours * -(-self.arms // self.arms_at_once) if hours and self.arms_at_once else None
 
     @property
     def score_hours(self) -> float | None:

@@ -19,10 +19,11 @@ from asymreinforce.engines import open_engine
 from asymreinforce.engines.protocol import Engine
 from asymreinforce.experiment import inputs, refresh
 from asymreinforce.experiment.arm import FAILURE, ArmResult, arm_store, held, recorded, watched
-from asymreinforce.experiment.evaluation import processes
+from asymreinforce.experiment.children import work_in_slots
 from asymreinforce.experiment.launch import launch
 from asymreinforce.experiment.refusal import traceless
-from asymreinforce.experiment.sweep import SweepResult, run_sweep
+from asymreinforce.experiment.slots import Slot
+from asymreinforce.experiment.sweep import SweepResult, run_sweep, training_slots
 from asymreinforce.interruption import as_worker, with_workers
 from asymreinforce.progress import hushed, say
 from asymreinforce.stages.train.schedule import Round
@@ -71,28 +72,30 @@ def run(arms: Sequence[ExperimentConfig]) -> SweepResult:
     Where one process does the work, one engine start serves rollouts and evaluation alike.
     Raises `ConfigError` where the arms belong to several experiment directories.
     """
-    workers = min(processes(arms[0]), len(arms))
+    slots = training_slots(arms, sample=True)[: len(arms)]
     with Engines() as engines:
 
         def launch_arms(waiting: Sequence[ExperimentConfig]) -> None:
-            if workers > 1:
+            if len(slots) > 1:
                 engines.close()
-                run_arms(waiting, workers=workers)
+                run_arms(waiting, slots=slots)
                 return
             with hushed() if len(arms) > 1 else contextlib.nullcontext():
                 for config in waiting:
                     run_arm(config, engines)
 
-        return run_sweep(arms, launch=launch_arms, engine_of=engines.of)
+        return run_sweep(arms, launch=launch_arms, engines=engines)
 
 
-def run_arms(arms: Sequence[ExperimentConfig], *, workers: int) -> None:
-    """Share arms out over processes, each with an engine; failures are recorded arm by arm."""
-    import joblib
-
-    parts = [part for worker in range(workers) if (part := list(arms[worker::workers]))]
-    with with_workers():
-        joblib.Parallel(n_jobs=len(parts))(joblib.delayed(_run_part)(part) for part in parts)
+def run_arms(arms: Sequence[ExperimentConfig], *, slots: Sequence[Slot]) -> None:
+    """Share arms out over slots, an engine in each; failures are recorded arm by arm."""
+    count = len(slots)
+    parts = [part for number in range(count) if (part := list(arms[number::count]))]
+    with with_workers() as is_asked_to_stop:
+        outcomes = work_in_slots(_run_part, parts, slots=slots)
+        if not is_asked_to_stop():
+            for error in dict.fromkeys(outcome.error for outcome in outcomes if outcome.error):
+                say(f"warning: arms were not trained to their end: {error}")
 
 
 def _run_part(arms: Sequence[ExperimentConfig]) -> None:

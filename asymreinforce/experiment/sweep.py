@@ -13,10 +13,11 @@ import pyarrow as pa
 
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.data import files, lease
-from asymreinforce.errors import ConfigError
+from asymreinforce.errors import AsymreinforceError, ConfigError
 from asymreinforce.experiment import inputs
 from asymreinforce.experiment.arm import FAILURE, arm_store, arm_warnings
-from asymreinforce.experiment.evaluation import EngineOf, run_evaluation
+from asymreinforce.experiment.evaluation import OpenEngines, run_evaluation
+from asymreinforce.experiment.slots import Slot, slots_of
 from asymreinforce.experiment.summary import summarise
 from asymreinforce.progress import say, watch
 
@@ -66,13 +67,34 @@ def _inputs_key(config: ExperimentConfig) -> str:
     return json.dumps(chosen, sort_keys=True)
 
 
+def training_slots(arms: Sequence[ExperimentConfig], *, sample: bool = False) -> list[Slot]:
+    """Return the slots in which this machine trains the arms, and has them `sample` meanwhile.
+
+    There is none if all arms are complete and the machine has not the devices to train one, which
+    is a `ConfigError` otherwise: it is raised before the inputs of the arms are made.
+    """
+    try:
+        return slots_of(arms, train=True, sample=sample)
+    except ConfigError:
+        if _are_complete(arms):
+            return []
+        raise
+
+
+def _are_complete(arms: Sequence[ExperimentConfig]) -> bool:
+    try:
+        return all(arm_store(config, inputs.find(config)).is_done() for config in arms)
+    except AsymreinforceError:  # the inputs are not there
+        return False
+
+
 def run_sweep(
-    arms: Sequence[ExperimentConfig], *, launch: Launch, engine_of: EngineOf | None = None
+    arms: Sequence[ExperimentConfig], *, launch: Launch, engines: OpenEngines | None = None
 ) -> SweepResult:
     """Make shared inputs, `launch` the arms that are not complete, evaluate, and sum up."""
     planned = plan(arms)
     for config in planned.inputs:
-        inputs.prepare(config, engine=engine_of(config) if engine_of else None)
+        inputs.prepare(config, engine=engines.of(config) if engines else None)
     for warning in dict.fromkeys(w for config in planned.arms for w in arm_warnings(config)):
         say(f"warning: {warning}")
     stores = [arm_store(config, inputs.find(config)) for config in planned.arms]
@@ -90,7 +112,7 @@ def run_sweep(
     failed = [_failure_of(store.directory) for store in waiting if not store.is_complete()]
     if len(failed) == len(stores):
         return SweepResult(None, failed)
-    evaluated = run_evaluation(arms[0], engine_of=engine_of)
+    evaluated = run_evaluation(arms[0], engines=engines)
     return SweepResult(summarise(arms[0], evaluated), failed)
 
 

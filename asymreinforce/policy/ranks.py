@@ -80,11 +80,15 @@ def joined(device: str, *, nodes_apart: bool = False) -> Iterator[Ranks]:
     from torch.distributed.device_mesh import init_device_mesh
 
     count, local = int(os.environ["WORLD_SIZE"]), int(os.environ["LOCAL_WORLD_SIZE"])
+    bound = None
     if device == "cuda":
-        _take_device(int(os.environ["LOCAL_RANK"]), local)
+        own = _take_device(int(os.environ["LOCAL_RANK"]), local)
+        # NCCL then connects at once, on this device and no guessed one. Not where the mesh has two
+        # dimensions: torch splits a bound group for them, by NCCL's options, which gloo refuses.
+        bound = None if nodes_apart else own
     # gloo beside nccl: what is offloaded to the host is summed and gathered there
     backend = "cpu:gloo,cuda:nccl" if device == "cuda" else "gloo"
-    dist.init_process_group(backend, timeout=PATIENCE)
+    dist.init_process_group(backend, timeout=PATIENCE, device_id=bound)
     try:
         shape = (count // local, local) if nodes_apart else (count,)
         mesh = init_device_mesh(device, shape, mesh_dim_names=("copy", "shard")[-len(shape) :])
@@ -93,7 +97,7 @@ def joined(device: str, *, nodes_apart: bool = False) -> Iterator[Ranks]:
         dist.destroy_process_group()
 
 
-def _take_device(number: int, needed: int) -> None:
+def _take_device(number: int, needed: int) -> torch.device:
     found = torch.cuda.device_count()
     if found < needed:
         fix = f"train.processes={found}" if found else "train.device=cpu"
@@ -102,3 +106,4 @@ def _take_device(number: int, needed: int) -> None:
             f"machine; use {fix}"
         )
     torch.cuda.set_device(number)
+    return torch.device("cuda", number)

@@ -89,6 +89,17 @@ def test_a_model_that_does_not_fit_is_warned_of(tmp_path: Path) -> None:
     assert "raise engine.tensor_parallel_size" in small.out
 
 
+def test_it_says_how_many_arms_run_at_once(tmp_path: Path) -> None:
+    h200 = ("experiment=h200_qwen3b", "baseline=-0.1,0,0.1", "seed=0,1,2,3")
+    alone = plan(tmp_path, *h200)
+    assert value(alone, "arms at once").startswith("8   1 GPU each, of 8 (plan.gpus)")
+    sharded = plan(tmp_path, *h200, "train.processes=4")
+    assert value(sharded, "arms at once").startswith("2   4 GPUs each")
+    none = plan(tmp_path, *h200, "train.processes=4", "plan.gpus=1")
+    assert value(none, "arms at once").startswith("0 ")
+    assert "warning: no arm can run: 4 GPUs each" in none.out
+
+
 def test_a_wrong_setting_is_refused_as_everywhere(tmp_path: Path) -> None:
     refused(
         plan(tmp_path, "plan.cores=0", "baseline=0"), "plan.cores", "greater than or equal to 1"

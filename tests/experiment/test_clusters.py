@@ -78,7 +78,7 @@ def test_a_job_that_ends_without_a_word_is_told_and_the_sweep_sums_up_the_rest(
         raise RuntimeError("Job 7 (task: 0) has not produced any output (OUT_OF_MEMORY)")
 
     monkeypatch.setattr("cli.launching.run_hydra", lost)
-    outcome = tiny("sweep", swept, "baseline=0.1,0.7", "seed=0")
+    outcome = tiny("sweep", swept, "baseline=0.1,0.7", "seed=0", SUBMITTED)
     assert outcome.code == 1
     assert "Traceback" not in outcome.err
     assert "the launcher gave up on a job (RuntimeError: Job 7" in outcome.err
@@ -101,7 +101,7 @@ def test_an_arm_on_slurm_asks_for_a_gpu_a_rank_and_goes_on_after_a_time_out() ->
 
 
 PAGE = Path(__file__).parents[2] / "docs" / "clusters.md"
-GIVEN = {"$gpu": "0", "$SLURM_NNODES": "2", "$head": "node0"}
+GIVEN = {"$SLURM_NNODES": "2", "$head": "node0"}
 """What the page's scripts find out where they run."""
 
 

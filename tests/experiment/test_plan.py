@@ -114,6 +114,33 @@ def test_speeds_that_are_given_take_the_place_of_estimates() -> None:
     assert found.score_hours == pytest.approx((96 + 96) / (40 * 16) / 3600)
 
 
+@pytest.mark.parametrize(
+    ("processes", "arms", "more", "at_once", "waves"),
+    [
+        (1, 24, {}, 8, 3),
+        (8, 24, {}, 1, 24),
+        (3, 5, {}, 2, 3),
+        (1, 5, {}, 5, 1),
+        (1, 24, {"sweep__workers": 3}, 3, 8),
+        (4, 2, {"train__nodes": 2, "train__rendezvous": "node0:29500"}, 1, 2),
+    ],
+)
+def test_arms_run_at_once_as_the_machines_gpus_allow(
+    processes: int, arms: int, more: dict[str, Any], at_once: int, waves: int
+) -> None:
+    speeds = {"policy__parameters": 1000, "plan__train_tokens_per_s": 100.0}
+    found = plan([config(train__processes=processes, **speeds, **more)] * arms)
+    assert found.arms_at_once == at_once
+    ranks = processes * more.get("train__nodes", 1)
+    hours = 6 * 16 * 208 / (100 * ranks) / 3600  # of one arm
+    assert found.training_hours == pytest.approx(waves * hours)
+
+
+def test_arms_that_need_more_gpus_than_there_are_take_no_time_that_is_known() -> None:
+    found = plan([config(policy__parameters=1000, train__processes=9)])
+    assert (found.arms_at_once, found.training_hours) == (0, None)
+
+
 def data(**settings: Any) -> TaskConfig:
     counts = {"train": None, "validation": 0, "held_out": None}
     rows = {"train": 7500, "held_out": 5000}

@@ -116,7 +116,7 @@ def test_the_curves_have_every_checkpoint_of_every_arm_and_mu(
 
 
 def test_the_same_sweep_again_does_nothing_twice(swept: Path) -> None:
-    """By Hydra's own parallel launcher, as users run it: no arm is launched at all."""
+    """In the slots of this machine, as users run it: no arm is launched at all."""
     before, started = stable(swept), time.process_time()
     outcome = tiny("sweep", swept, *SWEEP)
     seconds = time.process_time() - started
@@ -145,18 +145,24 @@ def test_one_more_baseline_costs_that_arm_alone(swept: Path) -> None:
 
 
 def test_arms_run_in_parallel_processes_and_end_with_the_same_weights(swept: Path) -> None:
-    """joblib's launcher, the default: one of the arms is trained anew in another process."""
-    arm = arms(swept)[0.1, 1]
-    weights = arm.receipt("checkpoints/step-000004")
-    assert weights
-    for name in [*arm.planned]:
-        arm.drop(name)
-    outcome = tiny("sweep", swept, *SWEEP, "hydra.launcher.n_jobs=2")
+    """The default: here two of the arms are trained anew in processes of their own."""
+    anew = [arms(swept)[0.1, seed] for seed in (0, 1)]
+    weights = [arm.receipt("checkpoints/step-000004") for arm in anew]
+    for arm in anew:
+        for name in [*arm.planned]:
+            arm.drop(name)
+    outcome = tiny("sweep", swept, *SWEEP, "sweep.workers=2")
     assert outcome.code == 0, outcome.err
-    assert arm.is_complete()
-    again = arm.receipt("checkpoints/step-000004")
-    assert again
-    assert again.sha256 == weights.sha256
+    for arm, before in zip(anew, weights, strict=True):
+        assert arm.is_complete()
+        again = arm.receipt("checkpoints/step-000004")
+        assert again and before
+        assert again.sha256 == before.sha256
+
+
+def test_settings_of_a_launcher_that_is_not_named_are_refused(tmp_path: Path) -> None:
+    outcome = tiny("sweep", tmp_path / "runs", *SWEEP, "hydra.launcher.n_jobs=2")
+    refused(outcome, "hydra.launcher.n_jobs=2", "hydra/launcher=slurm", "sweep.workers=N")
 
 
 def test_an_arm_that_fails_is_named_and_does_not_stop_the_others(swept: Path) -> None:
