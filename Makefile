@@ -13,10 +13,12 @@ DIAGRAM := experiment=phase_diagrams baseline=-0.3,-0.1,-0.05,0,0.05,0.1 seed=0,
 SERVICE ?= pypi
 ARMS := baseline=-0.1,0,0.1 seed=0,1,2
 
-# uv does not read pip's settings; where pip has local wheels, a CPU torch may be among them,
-# elsewhere uv finds the CPU build by itself.
+# uv does not read pip's settings; where pip has local wheels, a CPU torch may be among them, which
+# EXTRA=gpu must not take. Elsewhere uv finds the CPU build by itself.
+ifeq ($(EXTRA),cpu)
 ifneq ($(PIP_FIND_LINKS),)
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
+endif
 endif
 TORCH_BACKEND := $(if $(filter cpu,$(EXTRA)),$(if $(UV_FIND_LINKS),,--torch-backend=cpu),)
 

@@ -5,12 +5,15 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from asymreinforce.config import ExperimentConfig
+    from asymreinforce.experiment.gpus import Training
     from asymreinforce.experiment.plan import Plan
 
 Row = tuple[str, str, str]
 """What, how much, and how it comes about."""
 
 GIB = 2**30
+MUCH_DISK = 200e9
+"""Bytes from where on a plan warns."""
 UNKNOWN = "unknown"
 
 
@@ -112,8 +115,6 @@ def each_arm(made: "Plan") -> Iterator[Row]:
 
 def memory(made: "Plan") -> Iterator[Row]:
     """What generation and training hold at once."""
-    from asymreinforce.experiment.gpus import row_tokens
-
     generate, train = made.generation, made.training
     if generate is None or train is None:
         yield "unknown", "", "give policy.parameters, or a local checkpoint as policy.source"
@@ -127,27 +128,48 @@ def memory(made: "Plan") -> Iterator[Row]:
         f"{generate.running:.0f} sequences run at once" if generate.running else "none is left"
     )
     yield "generation: cache", _gib(generate.cache), running
-    adapters = made.config.train.lora.rank
-    what = f"{train.trained:,} adapter weights are trained" if adapters else "in fp32"
-    where = ", on the host" if train.is_offloaded else ""
-    yield "training: weights", _gib(train.weights), f"{what}, with gradients and AdamW{where}"
-    if train.gathered:
-        yield "training: gathered", _gib(train.gathered), "a layer; embedding and head"
-    tokens = row_tokens(made.config)
-    yield "training: activations", _gib(train.activations), f"at most, {tokens} tokens at once"
-    yield "training: logits", _gib(train.logits), "of a chunk of tokens"
-    yield "training", _gib(train.memory), f"of {made.config.plan.gpu_memory_gib:g} GiB, at most"
+    yield from training_memory(made.config, train)
+
+
+def training_memory(config: "ExperimentConfig", train: "Training") -> Iterator[Row]:
+    """What training holds at once, part by part."""
+    from asymreinforce.experiment.gpus import row_tokens
+
+    parts = train.parts
+    what = f"{train.trained:,} adapter weights are trained" if config.train.lora.rank else "in fp32"
+    if train.on_host:
+        yield "training: on the host", _gib(train.on_host), f"{what}, with gradients and AdamW"
+    else:
+        yield "training: weights", _gib(parts.weights), what
+        yield "training: optimizer", _gib(parts.gradients + parts.moments), "gradients and AdamW"
+    if parts.gathered:
+        yield "training: gathered", _gib(parts.gathered), "a layer; embedding and head"
+    if parts.autocast:
+        yield "training: autocast", _gib(parts.autocast), "copies of weights in bf16"
+    tokens = row_tokens(config)
+    yield "training: activations", _gib(parts.activations), f"at most, {tokens} tokens at once"
+    yield "training: head", _gib(parts.head), "logits of a chunk, and its weight"
+    if train.asleep:
+        yield "engine beside it", _gib(train.asleep), "asleep; plan.engine_asleep_gib, a guess"
+    limit = config.plan.gpu_memory_gib
+    yield "training", _gib(train.memory), f"of {limit:g} GiB; CUDA itself takes about 1"
+    if train.validation:
+        weights, sequence, running = train.validation
+        yield (
+            "validation",
+            _gib(parts.state + train.asleep + weights + running * sequence),
+            f"{_count(running, 'sequence')} at once beside the state of training",
+        )
 
 
 def totals(made: "Plan") -> Iterator[Row]:
     """Disk and hours of everything."""
     settings = made.config.plan
     yield "rollouts on disk", _gib(made.rollout_bytes), "before compression"
-    yield (
-        "checkpoints on disk",
-        _gib(made.checkpoint_bytes),
-        ("fp32; train.keep_checkpoints keeps fewer"),
-    )
+    merged = ", adapters merged in" if made.config.train.lora.rank else ""
+    weights = f"{made.config.train.precision} weights{merged}"
+    yield "checkpoints on disk", _gib(made.checkpoint_bytes), weights
+    yield "state on disk", _gib(made.state_bytes), "of each arm at work"
     for stage, hours in made.gpu_hours.items():
         yield f"{stage}", _hours(hours, "GPU-hours"), _speed(made, stage)
     yield "arms at once", str(made.arms_at_once), _slots(made)
@@ -160,23 +182,45 @@ def totals(made: "Plan") -> Iterator[Row]:
 
 
 def warnings(made: "Plan") -> Iterator[str]:
-    """What does not fit a GPU, by this arithmetic."""
+    """What does not fit a GPU, by this arithmetic, and what takes much disk."""
     limit = made.config.plan.gpu_memory_gib * GIB
+    train = made.training
     if not made.arms_at_once:
         yield f"no arm can run: {_slots(made)}; lower train.processes"
     if made.generation and made.generation.running is None:
         yield (
             "the weights alone do not fit a GPU in generation; raise engine.tensor_parallel_size"
         )
-    if made.training and not made.training.is_offloaded and made.training.weights > limit:
+    if train and train.parts.state > limit:
         yield (
             "weights, gradients and optimizer alone do not fit a GPU in training; share them out "
             "by train.processes, or set train.cpu_offload=true or train.lora.rank"
         )
-    elif made.training and made.training.memory > limit:
+    elif train and train.memory > limit:
         yield (
             "training may not fit a GPU; set train.activation_checkpointing=true, or lower "
             "train.tokens_per_micro_batch"
+        )
+    elif train and train.validation and not train.validation.running:
+        yield (
+            "validation may not fit a GPU beside the state of training; share that out by "
+            "train.processes, or set train.validation_prompts=0"
+        )
+    yield from disk_warnings(made)
+
+
+def disk_warnings(made: "Plan") -> Iterator[str]:
+    """What takes more than `MUCH_DISK`, and what makes it less."""
+    if (made.rollout_bytes or 0) > MUCH_DISK:
+        yield (
+            f"rollouts may take {_gb(made.rollout_bytes)} of disk; give their mean length as "
+            "plan.completion_tokens if you know it, or lower sampling.max_tokens, "
+            "sampling.samples_per_prompt or task.train"
+        )
+    if (made.arms_bytes or 0) > MUCH_DISK:
+        yield (
+            f"checkpoints may take {_gb(made.arms_bytes)} of disk; train.keep_checkpoints=1 keeps "
+            "the last and the best of each arm, and a larger train.checkpoint_every writes fewer"
         )
 
 
@@ -207,6 +251,10 @@ def _gib(value: float | None) -> str:
     if value is None:
         return UNKNOWN
     return f"{value / GIB:,.1f} GiB" if value >= GIB / 10 else f"{value / 2**20:,.1f} MiB"
+
+
+def _gb(value: float | None) -> str:
+    return UNKNOWN if value is None else f"{value / 1e9:,.0f} GB"
 
 
 def _hours(value: float | None, unit: str) -> str:

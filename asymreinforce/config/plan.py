@@ -22,6 +22,9 @@ class PlanConfig(Settings):
     generate_step_ms: float = Field(
         4.0, ge=0, description="of a decoding step beside reading memory; a guess"
     )
+    engine_asleep_gib: float = Field(
+        2.0, ge=0, description="what vLLM keeps while rounds train (CUDA graphs, context); a guess"
+    )
     train_tokens_per_s: float | None = Field(
         None, gt=0, description="a GPU's, in place of the estimate"
     )

@@ -5,13 +5,9 @@ N parameters, L layers; in `Training` and `Generation` None is unknown.
     training step     2 N FLOP a token forward, 2 N back through the layers and 2 N for the weights
                       (Kaplan et al. 2020, Sec. 2.1): no weights under LoRA, layers twice where
                       activations are computed again
-    training memory   4 N bytes of fp32 weights, 12 more of each that is trained (gradient and
-                      AdamW's two moments), shared by the ranks; under bfloat16 2 N for autocast's
-                      copies, or 2 N for all weights under LoRA; activations 34 L width bytes a
-                      token, or 2 L + 34 times the width where they are computed again (Korthikanti
-                      et al. 2022, Eq. 2 and Sec. 5, without the attention matrix). In shards, the
-                      layer at work in whole, and in whole and fp32 embedding and head with their
-                      gradient; offloaded, nothing but these, and the rest on the host
+    training memory   `policy/training_memory.py`
+    validation        weights, gradients and moments stay; beside them weights in the precision of
+                      training, and keys and values of the sequences that `generate` decodes at once
     generation step   reads all weights, and the keys and values of all running sequences, once
                       (Pope et al. 2022): bytes / bandwidth, and a fixed time beside it
 """
@@ -22,17 +18,9 @@ from asymreinforce.config import ExperimentConfig
 from asymreinforce.policy.head import CPU_LOGITS, logits_within
 from asymreinforce.policy.shape import Shape
 from asymreinforce.policy.trainer import TOKENS
+from asymreinforce.policy.training_memory import BF16, FP32, TrainingMemory, training_memory
 
 GIB = 2**30
-WEIGHT_BYTES = 4
-MOMENT_BYTES = 12
-"""A trained parameter's gradient and moments."""
-AUTOCAST_BYTES = 2
-ACTIVATION_BYTES = 34
-INPUT_BYTES = 2
-"""Of a layer's input, all that is kept where the rest is computed again."""
-LOGIT_BYTES = 8
-"""Of a logit of the chunk whose loss is taken: its value and its softmax, in fp32."""
 DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 
@@ -54,21 +42,31 @@ class Training(NamedTuple):
 
     trained: int
     """Parameters that are trained: all, or those of the adapters."""
-    weights: float
-    """Bytes of a rank's weights, gradients and optimizer, as are the next three."""
-    gathered: float
-    """Of what is whole for a moment, where ranks hold shards."""
-    activations: float
-    logits: float
+    parts: TrainingMemory
+    """Bytes of a rank on its GPU."""
+    on_host: float
+    """Bytes of a rank's weights, gradients and moments that wait on the host."""
+    asleep: float
+    """Bytes that an engine keeps beside training, if rounds alternate between the two."""
+    validation: "Validation | None"
+    """None if nothing is validated, or the model's sizes are unknown."""
     tokens_per_s: float
-    is_offloaded: bool = False
-    """Whether `weights` are on the host."""
 
     @property
     def memory(self) -> float:
-        """Bytes of a GPU at most, no activation recomputed."""
-        own = 0.0 if self.is_offloaded else self.weights
-        return own + self.gathered + self.activations + self.logits
+        """Bytes of a GPU at most."""
+        return self.parts.total + self.asleep
+
+
+class Validation(NamedTuple):
+    """Drawing validation samples with the model in training, on the first rank's GPU."""
+
+    weights: float
+    """Bytes of the weights that decode, beside those that train."""
+    sequence: float
+    """Bytes of the keys and values of one sequence."""
+    running: int
+    """Sequences that are decoded at once; 0 if not one fits."""
 
 
 def generation(
@@ -102,32 +100,72 @@ def row_tokens(config: ExperimentConfig) -> int:
 
 def training(config: ExperimentConfig, shape: Shape | None, parameters: int) -> Training:
     """Add up what a rank holds, and estimate how fast it is."""
-    settings, tokens = config.plan, row_tokens(config)
-    train, rank = config.train, config.train.lora.rank
-    half = train.precision == "bfloat16"
-    # weights that stand still under adapters are held in bfloat16 themselves
-    held = DTYPE_BYTES["bfloat16"] if half and rank else WEIGHT_BYTES + AUTOCAST_BYTES * half
-    own = (WEIGHT_BYTES + MOMENT_BYTES) if rank else MOMENT_BYTES
+    settings, train = config.plan, config.train
+    rank = train.lora.rank
     trained = shape.adapter_parameters(rank) if shape and rank else parameters
-    ranks = train.processes * (train.nodes if train.sharding == "all" else 1)
-    layers = shape.layers if shape else 0
-    gathered = 0.0
-    if shape and train.is_sharded:
-        ends = 2 * WEIGHT_BYTES * (shape.embeddings + shape.width)
-        gathered = ends + (AUTOCAST_BYTES if half else WEIGHT_BYTES) * shape.layer
-    kept = ACTIVATION_BYTES * layers
-    if train.activation_checkpointing:
-        kept = INPUT_BYTES * layers + ACTIVATION_BYTES
+    parts, on_host = _parts(config, shape, parameters)
+    sleeps = config.refresh_every and config.engine.name == "vllm" and train.device == "cuda"
+    asleep = settings.engine_asleep_gib * GIB if sleeps else 0.0
     passes = 2 + 2 * train.activation_checkpointing + 2 + 2 * (rank is None)
     flops = settings.gpu_tflops * 1e12 * settings.train_utilisation
-    is_cuda = train.device == "cuda"
-    most = logits_within(settings.gpu_memory_gib * GIB) if is_cuda else CPU_LOGITS
     return Training(
         trained=trained,
-        weights=(held * parameters + own * trained) / ranks,
-        gathered=gathered,
-        activations=kept * (shape.width if shape else 0) * tokens,
-        logits=LOGIT_BYTES * min(tokens * shape.vocabulary, most) if shape else 0,
+        parts=parts,
+        on_host=on_host,
+        asleep=asleep,
+        validation=_validation(config, shape, parameters, parts.state + asleep),
         tokens_per_s=settings.train_tokens_per_s or flops / (passes * parameters),
-        is_offloaded=train.cpu_offload,
     )
+
+
+def _parts(
+    config: ExperimentConfig, shape: Shape | None, parameters: int
+) -> tuple[TrainingMemory, float]:
+    """Return what a rank holds on its GPU and on its host; of an unknown model, its state alone."""
+    train, tokens = config.train, row_tokens(config)
+    ranks = train.processes * (train.nodes if train.sharding == "all" else 1)
+    if shape is None:
+        own = FP32 * parameters / ranks
+        state = TrainingMemory(own, own, 2 * own, 0, 0, 0, 0)
+        return (TrainingMemory(*[0.0] * 7), state.state) if train.cpu_offload else (state, 0.0)
+    is_cuda = train.device == "cuda"
+    parts = training_memory(
+        shape,
+        tokens=tokens,
+        workspace=logits_within(config.plan.gpu_memory_gib * GIB) if is_cuda else CPU_LOGITS,
+        half=train.precision == "bfloat16",
+        lora_rank=train.lora.rank,
+        recomputes=train.activation_checkpointing,
+        ranks=ranks,
+        is_sharded=train.is_sharded,
+        repeated=_repeated_keys(config, tokens),
+    )
+    if not train.cpu_offload:
+        return parts, 0.0
+    return parts._replace(weights=0.0, gradients=0.0, moments=0.0), parts.state
+
+
+def _repeated_keys(config: ExperimentConfig, tokens: int) -> float:
+    """Return how many keys of prompts completions repeat, for each token of a row of blocks."""
+    prompt = config.plan.prompt_tokens
+    completion = config.plan.completion_tokens or config.sampling.max_tokens
+    fit = max(1, (tokens - prompt) // completion)
+    samples = min(config.sampling.samples_per_prompt, fit)
+    return samples * prompt / (prompt + samples * completion) if samples > 1 else 0.0
+
+
+def _validation(
+    config: ExperimentConfig, shape: Shape | None, parameters: int, state: float
+) -> Validation | None:
+    """Count the sequences that fit a GPU beside what training keeps there."""
+    train, sampling = config.train, config.evaluation.sampling
+    if not train.validation_prompts or shape is None:
+        return None
+    item = DTYPE_BYTES[train.precision]
+    # the model itself decodes, unless it is in shards or of another precision
+    is_copied = train.is_sharded or (item == BF16 and not train.lora.rank)
+    weights = float(item * parameters) if is_copied else 0.0
+    sequence = item * shape.cached_numbers * (config.plan.prompt_tokens + sampling.max_tokens)
+    room = config.plan.gpu_memory_gib * GIB - state - weights
+    most = min(train.validation_prompts, config.engine.max_sequences)
+    return Validation(weights, sequence, int(max(0, min(most, room // sequence))))

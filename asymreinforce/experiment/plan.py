@@ -14,7 +14,7 @@ from asymreinforce.config.task import Split, TaskConfig
 from asymreinforce.data.store import hash_of
 from asymreinforce.errors import ConfigError
 from asymreinforce.experiment.gpus import (
-    WEIGHT_BYTES,
+    DTYPE_BYTES,
     Generation,
     Training,
     generation,
@@ -22,10 +22,9 @@ from asymreinforce.experiment.gpus import (
 )
 from asymreinforce.experiment.slots import at_once
 from asymreinforce.policy.shape import shape_of
+from asymreinforce.policy.training_memory import FP32
 from asymreinforce.stages.train.schedule import Schedule, schedule_of
 
-STATE_BYTES = 8
-"""A parameter's in the saved state: AdamW's two moments in fp32."""
 ROW_BYTES = 12
 """A completion token's on disk: its id, its log-probability, and its text, before compression."""
 
@@ -117,13 +116,34 @@ class Plan(NamedTuple):
 
     @property
     def checkpoint_bytes(self) -> int | None:
-        """Disk for all arms: weights in fp32, and the state of the last and the best step."""
-        if self.parameters is None or self.checkpoints is None:
+        """Disk for all arms' weights, in the precision of training.
+
+        A checkpoint beside adapters holds the merged weights, which any engine loads, and the
+        adapters in fp32.
+        """
+        train = self.config.train
+        if self.parameters is None or self.checkpoints is None or self.training is None:
             return None
-        states = 2 if self.config.train.validation_prompts else 1
-        trained = self.training.trained if self.training else self.parameters
-        arm = self.checkpoints * WEIGHT_BYTES * self.parameters + states * STATE_BYTES * trained
-        return self.arms * arm
+        adapters = FP32 * self.training.trained if train.lora.rank else 0
+        each = DTYPE_BYTES[train.precision] * self.parameters + adapters
+        return self.arms * self.checkpoints * each
+
+    @property
+    def state_bytes(self) -> int | None:
+        """Disk for the rest of the full state of an arm at work: of its last and its best step."""
+        train = self.config.train
+        if self.training is None:
+            return None
+        # checkpoints in bf16 leave the fp32 weights to the state
+        masters = train.precision == "bfloat16" and not train.lora.rank
+        each = (2 * FP32 + FP32 * masters) * self.training.trained
+        return each * (2 if train.validation_prompts else 1)
+
+    @property
+    def arms_bytes(self) -> int | None:
+        """Disk for all arms at most: their weights, and states, of one arm if they are dropped."""
+        is_kept = getattr(self.config.train, "keep_state", True)
+        return _plus(self.checkpoint_bytes, _times(self.state_bytes, self.arms if is_kept else 1))
 
 
 def plan(arms: Sequence[ExperimentConfig]) -> Plan:

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from asymreinforce.errors import ConfigError
+from asymreinforce.policy import cuda
 
 if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh
@@ -74,7 +75,7 @@ def joined(device: str, *, nodes_apart: bool = False) -> Iterator[Ranks]:
     """Join the ranks that torchrun's environment names (RANK, WORLD_SIZE, LOCAL_RANK).
 
     `nodes_apart`: weights are sharded within a node and copied between nodes. Raises `ConfigError`
-    where this machine has fewer devices than ranks.
+    if this machine has no devices, or fewer than ranks.
     """
     import torch.distributed as dist
     from torch.distributed.device_mesh import init_device_mesh
@@ -98,12 +99,12 @@ def joined(device: str, *, nodes_apart: bool = False) -> Iterator[Ranks]:
 
 
 def _take_device(number: int, needed: int) -> torch.device:
+    cuda.require_device()
     found = torch.cuda.device_count()
     if found < needed:
-        fix = f"train.processes={found}" if found else "train.device=cpu"
         raise ConfigError(
             f"train.processes={needed} needs as many CUDA devices, and {found} are shown on this "
-            f"machine; use {fix}"
+            f"machine; use train.processes={found}"
         )
     torch.cuda.set_device(number)
     return torch.device("cuda", number)

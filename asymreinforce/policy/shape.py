@@ -61,9 +61,10 @@ PUBLISHED = {
     "meta-llama/Llama-3.1-8B-Instruct": Shape(32, 4096, 14336, 32, 8, 128, 128256, tied=False),
     "meta-llama/Llama-3.2-3B-Instruct": Shape(28, 3072, 8192, 24, 8, 128, 128256, tied=True),
     "Qwen/Qwen2.5-3B-Instruct": Shape(36, 2048, 11008, 16, 2, 128, 151936, tied=True, biases=True),
+    "Qwen/Qwen2.5-1.5B-Instruct": Shape(28, 1536, 8960, 12, 2, 128, 151936, tied=True, biases=True),
     "Qwen/Qwen2.5-0.5B-Instruct": Shape(24, 896, 4864, 14, 2, 64, 151936, tied=True, biases=True),
 }
-"""Of the presets' models, from their `config.json`."""
+"""Of the presets' models and one between them, from their `config.json`."""
 
 
 def shape_of(policy: PolicyConfig) -> Shape | None:

@@ -81,7 +81,7 @@ def test_cuda_without_a_cuda_device_is_refused(runs_dir: Path) -> None:
         pytest.skip("this machine has a CUDA device")
     before = published(runs_dir)
     outcome = tiny("train", runs_dir, "seed=5", "train.device=cuda")
-    refused(outcome, "train.device=cuda", "no CUDA device", "use cpu")
+    refused(outcome, "train.device=cuda", "no CUDA device", "use train.device=cpu")
     assert published(runs_dir) == before
 
 

@@ -1,6 +1,9 @@
 """What the commands print: help with an example each, the machine, the summary."""
 
 import inspect
+import os
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -49,12 +52,35 @@ def test_every_command_that_takes_settings_says_so(command: str) -> None:
 
 def test_env_prints_what_a_bug_report_needs() -> None:
     lines = dict(line.split(None, 1) for line in asymrl("env").out.splitlines())
-    assert {"python", "torch", "transformers", "pyarrow", "cores", "memory", "devices"} <= set(
-        lines
-    )
+    expected = {"python", "torch", "transformers", "pyarrow", "cores", "memory"}
+    assert expected | {"CUDA", "driver", "devices"} <= set(lines)
     assert lines["memory"].endswith("GiB")
     assert float(lines["memory"].split()[0]) > 0.5
     assert int(lines["cores"]) >= 1
+
+
+def test_env_names_the_driver_and_every_device(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text(
+        '#!/bin/sh\n[ "$1" = --query-gpu=driver_version ] && echo 580.95.05 && echo 580.95.05\n'
+    )
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    device = SimpleNamespace(name="NVIDIA H100", total_memory=79 * 2**30)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: device)
+    lines = dict(line.split(None, 1) for line in asymrl("env").out.splitlines())
+    assert lines["driver"] == "580.95.05"
+    assert lines["devices"] == "NVIDIA H100 79 GiB, NVIDIA H100 79 GiB"
+    assert lines["CUDA"].endswith(
+        "is built for CUDA 13.0, which needs NVIDIA driver 580.65 or newer"
+    )
 
 
 def test_no_argument_at_all_prints_the_help() -> None:

@@ -100,6 +100,43 @@ def test_it_says_how_many_arms_run_at_once(tmp_path: Path) -> None:
     assert "warning: no arm can run: 4 GPUs each" in none.out
 
 
+def test_much_disk_is_warned_of_with_what_makes_it_less(tmp_path: Path) -> None:
+    """24 arms of 8 billion parameters in bf16, a checkpoint every 50 steps."""
+    much = plan(tmp_path, "experiment=paper_llama8b_math")
+    assert "warning: checkpoints may take" in much.out and "train.keep_checkpoints=1" in much.out
+    one = plan(tmp_path, "experiment=paper_llama8b_math", "baseline=0", "seed=0")
+    assert "of disk" not in one.out
+    rollouts = plan(tmp_path, "experiment=paper_llama8b_math", "task.train=9000000", "baseline=0")
+    assert "warning: rollouts may take" in rollouts.out and "sampling.max_tokens" in rollouts.out
+
+
+ON_8 = ("experiment=paper_llama8b_math", "train.processes=8", "train.activation_checkpointing=true")
+"""What the comment in the preset says."""
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [ON_8, *((f"experiment={e}",) for e in EXPERIMENTS if e != "paper_llama8b_math")],
+    ids=lambda settings: settings[0],
+)
+def test_every_preset_fits_the_gpu_that_it_is_for(
+    settings: tuple[str, ...], tmp_path: Path
+) -> None:
+    outcome = plan(tmp_path, *settings, "baseline=0", "seed=0")
+    assert outcome.code == 0, outcome.err
+    assert "fit a GPU" not in outcome.out
+
+
+def test_the_preset_of_adapters_keeps_merged_weights_in_bf16(tmp_path: Path) -> None:
+    """24 arms of 5 checkpoints, with the adapters beside them."""
+    outcome = plan(tmp_path, "experiment=single_24gb_qwen0.5b_lora")
+    assert "of disk" not in outcome.out
+    adapters = 24 * 32 * (2 * 1792 + 2 * 1024 + 3 * 5760)
+    disk = 24 * 5 * (2 * 494_032_768 + 4 * adapters) / 2**30
+    assert value(outcome, "checkpoints on disk").startswith(f"{disk:.1f} GiB")
+    assert "bfloat16 weights, adapters merged in" in outcome.out
+
+
 def test_a_wrong_setting_is_refused_as_everywhere(tmp_path: Path) -> None:
     refused(
         plan(tmp_path, "plan.cores=0", "baseline=0"), "plan.cores", "greater than or equal to 1"

@@ -13,7 +13,7 @@ import pytest
 
 from asymreinforce.config import ExperimentConfig, parse
 from asymreinforce.config.task import TaskConfig
-from asymreinforce.experiment.gpus import GIB
+from asymreinforce.experiment.gpus import GIB, Training
 from asymreinforce.experiment.plan import plan, prompts_of
 from tests import made
 from tests.cli.commands import Outcome
@@ -49,37 +49,92 @@ def test_an_unknown_model_leaves_counts_known_and_memory_unknown() -> None:
     assert found.gpu_hours == {"generate": None, "train": None, "evaluate": None}
     assert found.checkpoint_bytes is None
     given = plan([config(policy__parameters=1000)])
-    # 3 checkpoints of fp32 weights, and the two moments of the last step
-    assert given.checkpoint_bytes == 3 * 4000 + 8000
+    assert given.checkpoint_bytes == 3 * 4000  # of fp32 weights
+    assert given.state_bytes == 8000  # the two moments of the last step
 
 
-def test_the_memory_of_training_is_16_bytes_a_parameter_and_its_activations() -> None:
-    model = {"policy__source": "Qwen/Qwen2.5-3B-Instruct", "train__tokens_per_micro_batch": 1000}
-    training = plan([config(**model)]).training
-    assert training
-    assert training.weights == 16 * 3_085_938_688
-    assert training.activations == 1000 * 34 * 36 * 2048
-    assert training.logits == 8 * 80_000_000  # of a chunk; those of 1,000 tokens are more
-    half = plan([config(**model, train__precision="bfloat16")]).training
-    assert half and half.weights == 18 * 3_085_938_688
-    shared = plan([config(**model, train__processes=4)]).training
-    assert shared and shared.weights == 4 * 3_085_938_688
+QWEN = {"policy__source": "Qwen/Qwen2.5-0.5B-Instruct", "train__tokens_per_micro_batch": 1000}
+N = 494_032_768
+"""Parameters of Qwen2.5-0.5B."""
+LAYER = 2 * 896 * (896 + 128) + 3 * 896 * 4864 + 2 * 896 + (896 + 2 * 128)
+ADAPTERS = 24 * 16 * (2 * 1792 + 2 * 1024 + 3 * 5760)
+"""Of rank 16. q and o: 896 to 896, k and v: 896 to 128, gate, up and down: 896 and 4864."""
+
+
+def trained(**settings: Any) -> Training:
+    found = plan([config(**(QWEN | settings))]).training
+    assert found
+    return found
+
+
+def test_the_memory_of_training_is_16_bytes_a_parameter_and_what_a_step_holds() -> None:
+    """Prompts of 200 tokens are read by 4 completions of 8, which repeat its keys."""
+    whole = trained()
+    assert whole.parts.state == 16 * N
+    repeated = 4 * 200 / (200 + 4 * 8)
+    layer = 24 * 896 + 16 * 4864 + 12 * 896 + 8 * (2 + repeated) * 896 + 4 * 14
+    assert whole.parts.activations == pytest.approx(1000 * (24 * layer + 8 * 896))
+    assert whole.parts.head == 4 * 80_000_000 + 12 * 1000 * 896  # logits of a chunk, not of all
+    assert whole.memory == sum(whole.parts)
+    half = trained(train__precision="bfloat16")
+    assert half.parts.state == 16 * N and half.parts.autocast == 2 * 24 * LAYER
+    assert half.parts.activations < 0.7 * whole.parts.activations
+    assert trained(train__processes=4).parts.state == 4 * N
+
+
+def test_logits_take_a_share_of_a_cuda_device() -> None:
+    half = {"train__precision": "bfloat16", "train__tokens_per_micro_batch": 16_384}
+    found = trained(train__device="cuda", plan__gpu_memory_gib=80.0, **half)
+    head = 80 * GIB / 32 + 2 * 151_936 * 896 + 6 * 16_384 * 896
+    assert found.parts.head == pytest.approx(head)
 
 
 def test_adapters_and_recomputed_activations_take_less_memory_and_other_time() -> None:
-    model = {"policy__source": "Qwen/Qwen2.5-0.5B-Instruct", "train__tokens_per_micro_batch": 1000}
-    full = plan([config(**model)]).training
-    adapters = plan([config(**model, train__lora__rank=16)]).training
-    again = plan([config(**model, train__activation_checkpointing=True)]).training
-    assert full and adapters and again
-    # q and o: 896 to 896, k and v: 896 to 128, gate, up and down: 896 and 4864
-    assert adapters.trained == 24 * 16 * (2 * 1792 + 2 * 1024 + 3 * 5760)
-    assert adapters.weights == 4 * 494_032_768 + 16 * adapters.trained
-    half = plan([config(**model, train__lora__rank=16, train__precision="bfloat16")]).training
-    assert half and half.weights == 2 * 494_032_768 + 16 * adapters.trained
-    assert again.activations == 1000 * 896 * (2 * 24 + 34)
+    full, adapters = trained(), trained(train__lora__rank=16)
+    again = trained(train__activation_checkpointing=True)
+    assert adapters.trained == ADAPTERS
+    assert adapters.parts.state == 4 * N + 16 * ADAPTERS
+    half = trained(train__lora__rank=16, train__precision="bfloat16")
+    assert half.parts.state == 2 * N + 16 * ADAPTERS
+    assert again.parts.activations < full.parts.activations / 10
     assert adapters.tokens_per_s == pytest.approx(full.tokens_per_s * 6 / 4)
     assert again.tokens_per_s == pytest.approx(full.tokens_per_s * 6 / 8)
+
+
+def test_validation_decodes_in_the_precision_of_training_beside_its_state() -> None:
+    """A token leaves 2 x 24 layers x 2 heads x 64 keys and values in the cache."""
+    half = {"train__precision": "bfloat16", "train__validation_prompts": 8}
+    assert trained().validation is None
+    found = trained(**half).validation
+    assert found == (2 * N, 2 * 2 * 24 * 2 * 64 * (200 + 8), 8)
+    own = trained(train__validation_prompts=8).validation
+    assert own and own.weights == 0  # the model in training itself
+    adapters = trained(**half, train__lora__rank=16).validation
+    assert adapters and adapters.weights == 0
+    room = (18 * N + 3.5 * found.sequence) / GIB
+    tight = trained(**half, plan__gpu_memory_gib=room).validation
+    assert tight and tight.running == 3
+
+
+def test_an_engine_that_sleeps_beside_training_is_counted_in_rounds_on_a_gpu() -> None:
+    settings = {"refresh_every": 2, "train__device": "cuda", "plan__engine_asleep_gib": 1.5}
+    found = trained(engine__name="vllm", **settings)
+    assert found.asleep == 1.5 * GIB and found.memory == sum(found.parts) + 1.5 * GIB
+    assert trained(engine__name="transformers", **settings).asleep == 0
+    assert trained(engine__name="vllm", train__device="cuda").asleep == 0
+
+
+def test_checkpoints_on_disk_are_in_the_precision_of_training_and_whole_beside_adapters() -> None:
+    """3 checkpoints of an arm; the state of the last step, and of the best one."""
+    half = {"train__precision": "bfloat16"}
+    whole, adapters = (
+        plan([config(**QWEN, **half, **more, baseline=b) for b in (0.0, 0.1)])
+        for more in ({}, {"train__lora__rank": 16, "train__validation_prompts": 8})
+    )
+    assert whole.checkpoint_bytes == 2 * 3 * 2 * N
+    assert whole.state_bytes == 12 * N  # fp32 weights and two moments
+    assert adapters.checkpoint_bytes == 2 * 3 * (2 * N + 4 * ADAPTERS)
+    assert adapters.state_bytes == 2 * 8 * ADAPTERS
 
 
 def test_the_speed_of_generation_is_its_bytes_over_the_bandwidth() -> None:
@@ -194,18 +249,15 @@ def test_a_block_that_is_begun_is_drawn_whole() -> None:
 
 
 def test_shards_gather_a_layer_and_the_ends_and_offloaded_ones_are_on_the_host() -> None:
-    model = {"policy__source": "Qwen/Qwen2.5-0.5B-Instruct", "train__tokens_per_micro_batch": 1000}
-    layer = 2 * 896 * (896 + 128) + 3 * 896 * 4864 + 2 * 896 + (896 + 2 * 128)
     ends = 896 * (151_936 + 1)
     whole, shards, offloaded = (
-        plan([config(**model, **train)]).training
-        for train in ({}, {"train__processes": 2}, {"train__cpu_offload": True})
+        trained(**train) for train in ({}, {"train__processes": 2}, {"train__cpu_offload": True})
     )
-    assert whole and shards and offloaded
-    assert (whole.gathered, shards.gathered) == (0, 4 * layer + 8 * ends)
-    assert offloaded.weights == whole.weights == 16 * 494_032_768
-    assert shards.memory == 8 * 494_032_768 + shards.gathered + whole.activations + whole.logits
-    assert offloaded.memory == shards.gathered + whole.activations + whole.logits
+    assert (whole.parts.gathered, shards.parts.gathered) == (0, 4 * LAYER + 8 * ends)
+    assert (whole.on_host, offloaded.on_host) == (0, 16 * N)
+    rest = whole.parts.activations + whole.parts.head
+    assert shards.memory == 8 * N + shards.parts.gathered + rest
+    assert offloaded.memory == shards.parts.gathered + rest
 
 
 def rows_in(stores: Iterable[Path]) -> list[pa.Table]:
@@ -246,12 +298,7 @@ def test_a_plan_of_the_toy_sweep_is_what_the_sweep_made(first_sweep: tuple[Path,
     assert abs(found.trained_tokens / read - 1) <= 1 / sum(lengths.values())
 
     weights = sum(path.stat().st_size for c in checkpoints for path in c.glob("*.safetensors"))
-    states = [path.stat().st_size for path in experiment.glob("train/*/state/*/*.safetensors")]
-    assert found.checkpoint_bytes
-    # the plan counts the state of a best step apart from the last one's, which it may be
-    best = 2 * len(configs) - len(states)
-    saved = weights + sum(states) * (1 + best / len(states))
-    assert found.checkpoint_bytes == pytest.approx(saved, rel=0.02)
+    assert found.checkpoint_bytes == pytest.approx(weights, rel=0.02)
     held = sum(rollouts.column(n).nbytes for n in ("prompt_token_ids", "completion_token_ids"))
     held += sum(rollouts.column(name).nbytes for name in ("behaviour_logps", "text"))
     assert found.rollout_bytes

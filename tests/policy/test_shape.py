@@ -16,6 +16,7 @@ from tests import made, toy_chat
         ("meta-llama/Llama-3.1-8B-Instruct", 8_030_261_248),
         ("meta-llama/Llama-3.2-3B-Instruct", 3_212_749_824),
         ("Qwen/Qwen2.5-3B-Instruct", 3_085_938_688),
+        ("Qwen/Qwen2.5-1.5B-Instruct", 1_543_714_304),
         ("Qwen/Qwen2.5-0.5B-Instruct", 494_032_768),
     ],
 )

@@ -14,8 +14,8 @@ from asymreinforce.data.rollouts import ScoredRollouts
 from asymreinforce.data.rows import Rows
 from asymreinforce.data.store import Store
 from asymreinforce.data.token_ids import largest_token
-from asymreinforce.errors import ConfigError, InputError, TrainingError
-from asymreinforce.policy import lora
+from asymreinforce.errors import InputError, TrainingError
+from asymreinforce.policy import cuda, lora
 from asymreinforce.policy.checkpoint import hollow_model, load_model, save_model
 from asymreinforce.policy.decoding import decoding
 from asymreinforce.policy.head import Scratch
@@ -82,8 +82,8 @@ class Run:
         Nothing is missing before a full checkpoint.
         """
         config = self._config
-        if config.train.device == "cuda" and not torch.cuda.is_available():
-            raise ConfigError("train.device=cuda, but this machine shows no CUDA device; use cpu")
+        if config.train.device == "cuda":
+            cuda.require_device()
         torch.set_num_threads(config.train.threads)
         checkpoint = self.round.at
         if checkpoint is None:
