@@ -41,6 +41,8 @@ def values(runs_dir: Path, *, policy: Path | str, **overrides: Any) -> dict[str,
         "evaluation": {"sampling": {**sampling, "samples_per_prompt": 2}},
         "optim": {"lr": 1e-3, "trajectories_per_step": 16},
         "train": {
+            "device": "cpu",
+            "precision": "float32",
             "checkpoint_every": 2,
             "diagnostics_every": 2,
             "slice_prompts": 4,

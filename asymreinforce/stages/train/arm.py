@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from asymreinforce.algorithm.table import identity
-from asymreinforce.config import RANKS, ExperimentConfig
+from asymreinforce.config import ExperimentConfig
 from asymreinforce.data import contracts, files
 from asymreinforce.data.provenance import provenance
 from asymreinforce.data.rollouts import ScoredRollouts
 from asymreinforce.data.rows import Rows
 from asymreinforce.data.store import Store
+from asymreinforce.errors import ConfigError
 from asymreinforce.interruption import patient
 from asymreinforce.policy.checkpoint import fingerprint
 from asymreinforce.policy.head import Scratch
@@ -25,13 +26,20 @@ from asymreinforce.stages.train.shared_store import SharedStore
 Log = Callable[[dict[str, Any]], None]
 
 REWARD_SCALE = ("correct", "incorrect", "correct_at", "no_answer", "truncated", "unjudged")
-NOT_IN_IDENTITY = {"keep_checkpoints", "audit_rollouts", *RANKS}
 
 
 def arm_store(
     config: ExperimentConfig, *, checkpoint: Path, scored: ScoredRollouts, parent: Path
 ) -> Store:
-    """Return the store of an arm: everything that determines its weights is its identity."""
+    """Return the store of an arm: everything that determines its weights is its identity.
+
+    Raises `ConfigError` if the device or the precision is still left to the machine.
+    """
+    if "auto" in (config.train.device, config.train.precision):
+        raise ConfigError(
+            "train.device=auto and train.precision=auto name no arm; resolve them first "
+            "(policy/devices.py), or set cpu or cuda, float32 or bfloat16"
+        )
     determined_by = {
         "stage": "train",
         "contract": contracts.METRICS.label,
@@ -44,7 +52,9 @@ def arm_store(
         "algorithm": identity(config.algorithm, baseline_reference=config.baseline_reference),
         "reward": config.reward.model_dump(mode="json", include=set(REWARD_SCALE)),
         "optim": config.optim.model_dump(mode="json") | {"steps": config.steps},
-        "train": config.train.model_dump(mode="json", exclude=NOT_IN_IDENTITY),
+        "train": config.train.model_dump(
+            mode="json", exclude=set(config.train.beside_the_identity)
+        ),
         "validation": config.evaluation.sampling.model_dump(mode="json")
         if config.train.validation_prompts
         else None,
