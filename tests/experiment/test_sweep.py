@@ -126,6 +126,13 @@ def test_the_same_sweep_again_does_nothing_twice(swept: Path) -> None:
     assert seconds < 15
 
 
+def test_settings_beside_an_arm_s_identity_make_no_second_arm(swept: Path) -> None:
+    kept = ("baseline=-0.1", "seed=0", "train.keep_checkpoints=1,2")
+    outcome = tiny("sweep", swept, *kept, "sweep.together=2")
+    assert outcome.code == 0, outcome.err
+    assert "sweep: 1 arms, 1 complete already" in outcome.err
+
+
 def test_one_more_baseline_costs_that_arm_alone(swept: Path) -> None:
     before = stable(swept)
     outcome = tiny("sweep", swept, "baseline=-0.1,0.1,0.3", "seed=0", IN_PROCESS)

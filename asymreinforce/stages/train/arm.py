@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 from asymreinforce.algorithm.table import identity
 from asymreinforce.config import ExperimentConfig
-from asymreinforce.data import contracts, files
+from asymreinforce.data import contracts
+from asymreinforce.data.arm_settings import publish_settings
 from asymreinforce.data.provenance import provenance
 from asymreinforce.data.rollouts import ScoredRollouts
 from asymreinforce.data.rows import Rows
@@ -212,8 +213,7 @@ class _Active:
             say(f"warning: {warning}")
         started = time.monotonic()
         if ranks.is_first:
-            resolved = arm.config.model_dump(mode="json")
-            files.publish_json(store.directory / "config.json", resolved)
+            publish_settings(store, arm.config)
         return cls(arm, run, store, run.restore(), started)
 
     @property
@@ -243,9 +243,16 @@ class _Active:
     def record(self, ranks: Ranks) -> None:
         """Write down where and how long this run of the arm worked."""
         seconds = time.monotonic() - self.started
-        device = self.arm.config.train.device
+        train = self.arm.config.train
         self.store.record(
-            provenance(seconds=seconds, from_step=self.done, device=device, ranks=ranks.count)
+            provenance(
+                seconds=seconds,
+                from_step=self.done,
+                device=train.device,
+                ranks=ranks.count,
+                train=train.model_dump(mode="json", include=set(train.beside_the_identity))
+                | {"tokens_per_micro_batch": self.run.row_tokens},
+            )
         )
 
 

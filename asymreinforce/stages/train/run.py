@@ -10,11 +10,12 @@ from torch import Tensor
 
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.data import contracts
+from asymreinforce.data.arm_settings import remember_rows, remembered_rows
 from asymreinforce.data.rollouts import ScoredRollouts
 from asymreinforce.data.rows import Rows
 from asymreinforce.data.store import Store
 from asymreinforce.data.token_ids import largest_token
-from asymreinforce.errors import ConfigError, InputError, TrainingError
+from asymreinforce.errors import ConfigError, DeviceMemoryError, InputError, TrainingError
 from asymreinforce.policy import lora
 from asymreinforce.policy.checkpoint import hollow_model, load_model, save_model
 from asymreinforce.policy.head import Scratch
@@ -71,6 +72,7 @@ class Run:
         self.terms = Terms(config, scored)
         self.collapse = CollapseWatch(config)
         self._trainer: Trainer
+        self._rows_known: int
         self._slice: Slice
         self._behaviour_logps_B: Tensor
 
@@ -93,13 +95,14 @@ class Run:
         self._trainer = Trainer(
             (model if self._ranks.mesh else model.to(config.train.device)).train(),
             config.optim,
-            tokens_per_micro_batch=config.train.tokens_per_micro_batch,
+            tokens_per_micro_batch=self._remembered_rows() or config.train.tokens_per_micro_batch,
             autocast=config.train.precision == "bfloat16",
             attention=config.train.attention,
             ranks=self._ranks,
             cpu_offload=config.train.cpu_offload,
             scratch=self._scratch,
         )
+        self._rows_known = self.row_tokens
         with self._trainer.scoring():
             require_trainable(self._trainer.scorer)
         if config.train.compile:
@@ -116,6 +119,15 @@ class Run:
             self._start()
         self._end_here_where_collapsed(step)
         return step
+
+    @property
+    def row_tokens(self) -> int:
+        """The most tokens of a packed row: those of the settings, or fewer that fit the memory."""
+        return self._trainer.tokens_per_micro_batch
+
+    def _remembered_rows(self) -> int:
+        """Return how long rows were in the end, when memory ran out; 0 if it never did."""
+        return int(self._ranks.decided(lambda: remembered_rows(self._store, self._config) or 0))
 
     def _load(self, weights: Path | None) -> "PreTrainedModel":
         """Load the weights of a step, or mu: fp32 masters, or frozen ones with fp32 adapters."""
@@ -151,8 +163,13 @@ class Run:
         judged = self.terms.judged(rows)
         try:
             done = self._trainer.step(judged.sequences, self.terms.of(judged))
+        except DeviceMemoryError:
+            raise
         except TrainingError as error:
             raise TrainingError(self._where(step, str(error))) from None
+        if self.row_tokens < self._rows_known:
+            remember_rows(self._store, self._config, self.row_tokens)
+            self._rows_known = self.row_tokens
         metrics = self._metrics(step, done, judged)
         if self._is_diagnosed(step):
             metrics |= self._diagnose()
