@@ -52,7 +52,19 @@ class Store:
     and `StorageError` where it cannot be written.
     """
 
-    def __init__(self, parent: Path, identity: Mapping[str, Any], *, pinned: Path | None = None):
+    def __init__(
+        self,
+        parent: Path,
+        identity: Mapping[str, Any],
+        *,
+        pinned: Path | None = None,
+        passing: Sequence[str] = (),
+    ):
+        """`passing` are folders that only work in progress needs: they go when it is closed.
+
+        One stays if the plan announces a shard in it.
+        """
+        self.passing = tuple(passing)
         self.identity = dict(identity)
         self.hash = hash_of(self.identity)
         self.directory = pinned or parent / self.hash
@@ -84,13 +96,13 @@ class Store:
     def is_done(self, shards: Iterable[str] | None = None) -> bool:
         """Tell whether nothing is left to do for these shards, or all: planned, valid, and closed.
 
-        Where a process died after it had closed, its lease is cleared away.
+        Where a process died after it had closed, its lease and what was passing are cleared away.
         """
         if not (set(shards or ()) <= set(self.planned) and self.is_complete()):
             return False
-        if lease.is_abandoned(self.directory):
+        if self._has_passed() or lease.is_abandoned(self.directory):
             with contextlib.suppress(StorageError), self.held():
-                pass
+                self._drop_passed()
         return True
 
     def plan(self, shards: Iterable[str]) -> None:
@@ -189,6 +201,17 @@ class Store:
         }
         if self._manifest() != json.loads(json.dumps(manifest)):
             files.publish_sealed(self.directory / "manifest.json", manifest)
+        self._drop_passed()
+
+    def _has_passed(self) -> list[str]:
+        """Name the passing folders that are still there and in which nothing is planned."""
+        there = [name for name in self.passing if (self.directory / name).exists()]
+        planned = {name.partition("/")[0] for name in self.planned} if there else set()
+        return [name for name in there if name not in planned]
+
+    def _drop_passed(self) -> None:
+        for name in self._has_passed():
+            self.drop(name)
 
     def is_complete(self) -> bool:
         """Tell whether the manifest covers every planned shard and each is valid."""

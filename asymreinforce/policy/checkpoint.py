@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import hashlib
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -120,21 +121,55 @@ def load_tokenizer(
     return tokenizer
 
 
-def save_model(model: "PreTrainedModel", directory: Path, *, tokenizer_from: Path) -> None:
+def save_model(
+    model: "PreTrainedModel",
+    directory: Path,
+    *,
+    tokenizer_from: Path,
+    dtype: "torch.dtype | None" = None,
+) -> None:
     """Write weights and config, with the tokenizer's own files copied beside them.
 
-    Adapters are merged into the weights, and stand alone in `adapter/` as well.
+    Weights are rounded to `dtype`, if one is given. Adapters are merged into the weights, and stand
+    alone in `adapter/` as well, unrounded.
     """
     with quiet():
+        weights = lora.merged(model) if lora.is_attached(model) else None
+        if dtype is not None:
+            weights = _rounded(weights or model.state_dict(), dtype)
+        model.save_pretrained(directory, state_dict=weights)
         if lora.is_attached(model):
-            model.save_pretrained(directory, state_dict=lora.merged(model))
             lora.save(model, directory / lora.ADAPTER)
-        else:
-            model.save_pretrained(directory)
+    if dtype is not None:
+        _declare(directory / "config.json", dtype)
     code = [path.name for path in sorted(tokenizer_from.glob("*.py"))]
     for name in (*TOKENIZER_FILES, *code):
         if (tokenizer_from / name).exists():
             shutil.copyfile(tokenizer_from / name, directory / name)
+
+
+def _rounded(weights: "dict[str, torch.Tensor]", dtype: "torch.dtype") -> "dict[str, torch.Tensor]":
+    """Round weights one after the other onto the host; tied ones stay one tensor."""
+    rounded: dict[tuple[int, torch.Size], torch.Tensor] = {}
+    found = {}
+    for name, tensor in weights.items():
+        key = (tensor.data_ptr(), tensor.shape)
+        if key not in rounded:
+            rounded[key] = tensor.to("cpu", dtype if tensor.is_floating_point() else tensor.dtype)
+        found[name] = rounded[key]
+    return found
+
+
+def _declare(config: Path, dtype: "torch.dtype") -> None:
+    """State the type that weights were rounded to, by which engines load them.
+
+    transformers writes the type of the model in memory.
+    """
+    declared: dict[str, Any] = files.read_json(config)
+    for part in (declared, *declared.values()):
+        if isinstance(part, dict) and "dtype" in part:
+            part["dtype"] = str(dtype).removeprefix("torch.")
+    config.write_text(json.dumps(declared, indent=2, sort_keys=True) + "\n")
 
 
 def context_of(checkpoint: Path) -> int | None:

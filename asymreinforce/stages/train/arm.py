@@ -21,7 +21,7 @@ from asymreinforce.policy.head import Scratch
 from asymreinforce.policy.ranks import ALONE, Ranks
 from asymreinforce.progress import bar, say
 from asymreinforce.stages.train.run import Run, Validate
-from asymreinforce.stages.train.schedule import Round, schedule_of
+from asymreinforce.stages.train.schedule import PASSING, Round, schedule_of
 from asymreinforce.stages.train.shared_store import SharedStore
 
 Log = Callable[[dict[str, Any]], None]
@@ -67,7 +67,7 @@ def arm_store(
     )
     if schedule.refresh_every:
         determined_by["refresh_every"] = schedule.refresh_every
-    return Store(parent, determined_by)
+    return Store(parent, determined_by, passing=PASSING)
 
 
 class Arm(NamedTuple):
@@ -206,7 +206,7 @@ class _Active:
         steps = run.schedule.steps
         if not ranks.decided(lambda: store.facts.get("steps", steps) < steps):  # else ended early
             store.plan(run.schedule.shards)
-        if ranks.decided(store.is_complete):
+        if ranks.decided(store.is_done):
             say(f"train: complete, nothing to do ({store.directory})")
             return None
         for warning in warnings_on(arm.config):

@@ -109,7 +109,9 @@ class Run:
             compile_layers(self._trainer.model)
         self._slice = self._make_slice()
         if source.state:
-            self._position, more = load_state(source.state, self._trainer)
+            self._position, more = load_state(
+                source.state, self._trainer, masters=self._has_masters
+            )
             self._behaviour_logps_B = more["behaviour_logps"]
             self._pending = source.rows
             self.collapse.catch_up(self._store, self.schedule.until(step), more=source.rows)
@@ -119,6 +121,16 @@ class Run:
             self._start()
         self._end_here_where_collapsed(step)
         return step
+
+    @property
+    def _is_half(self) -> bool:
+        """Whether the model computes in bfloat16, and checkpoints are rounded to it."""
+        return self._config.train.precision == "bfloat16"
+
+    @property
+    def _has_masters(self) -> bool:
+        """Whether the weights that train are finer than a checkpoint's; adapters stand in fp32."""
+        return self._is_half and self._config.train.lora.rank is None
 
     @property
     def row_tokens(self) -> int:
@@ -134,7 +146,7 @@ class Run:
         config = self._config
         has_adapters = config.train.lora.rank is not None
         whole = weights or self._checkpoint
-        half = has_adapters and config.train.precision == "bfloat16"
+        half = has_adapters and self._is_half
         source = self._checkpoint if has_adapters else whole
         dtype = torch.bfloat16 if half else torch.float32
         trusted = config.policy.trust_remote_code
@@ -197,19 +209,22 @@ class Run:
         )
 
     def finish(self) -> None:
-        """Keep the best checkpoint whole, drop what retention does not keep, and close."""
-        self._store.drop(suspension.SUSPENDED)
+        """Keep the best checkpoint, drop what retention does not keep, and close.
+
+        The state of the last step is there until the arm is closed, to finish from once more, and
+        stays only where `train.keep_state` puts it into the plan.
+        """
         best = self._position.best_step
-        keep = {*self.schedule.kept, *([best] if best else [])}
+        steps = dict.fromkeys([self.schedule.steps, *([best] if best else [])])
+        shards = [*self.schedule.shards, *(weights_shard(step) for step in steps)]
+        if self._config.train.keep_state:
+            shards += [state_shard(step) for step in steps]
         for step in self.schedule.checkpoints:
-            if step not in keep:
+            if weights_shard(step) not in shards:
                 self._store.drop(weights_shard(step))
-            if step not in (best, self.schedule.steps):
+            if step not in steps:
                 self._store.drop(state_shard(step))
-        if self._has_ended_early:
-            self._store.replan(self.schedule.shards)
-        if best:
-            self._store.plan([weights_shard(best), state_shard(best)])
+        self._store.replan(dict.fromkeys(shards))
         self._store.close(
             {
                 "steps": self.schedule.steps,
@@ -223,10 +238,6 @@ class Run:
         """Cut the schedule short, where the policy collapsed and is not to go on."""
         if self._config.train.on_collapse == "stop" and self._ranks.decided(self._has_collapsed):
             self.schedule = self.schedule._replace(steps=step)
-
-    @property
-    def _has_ended_early(self) -> bool:
-        return self._config.train.on_collapse == "stop" and self._has_collapsed()
 
     def _has_collapsed(self) -> bool:
         return self.collapse.state.step is not None
@@ -290,10 +301,10 @@ class Run:
 
     def _accuracy(self, validate: Validate, step: int) -> float:
         """Sample on the first rank, with a gathered model; the others wait for the number."""
-        model = self._trainer.whole_model()
+        model = self._whole_model()
         if model is not self._trainer.model and model is not None:
-            half = self._config.train.precision == "bfloat16"
-            model = model.to(self._trainer.device, torch.bfloat16 if half else torch.float32)
+            dtype = torch.bfloat16 if self._is_half else torch.float32
+            model = model.to(self._trainer.device, dtype)
         return self._ranks.decided(lambda: validate(model, step) if model is not None else 0.0)
 
     def _publish(self, step: int) -> None:
@@ -306,10 +317,11 @@ class Run:
         self._store.drop(suspension.SUSPENDED)
         kept = self.schedule.kept_at(step)
         for earlier in [s for s in self.schedule.checkpoints if s < step]:
-            if earlier != self._position.best_step:
+            is_best = earlier == self._position.best_step
+            if not (is_best and self._config.train.keep_state):
                 self._store.drop(state_shard(earlier))
-                if earlier not in kept:
-                    self._store.drop(weights_shard(earlier))
+            if not (is_best or earlier in kept):
+                self._store.drop(weights_shard(earlier))
 
     def _publish_missing(self, name: str, write: Callable[[Path], None]) -> None:
         if not self._ranks.decided(lambda: self._store.is_valid(name)):
@@ -323,13 +335,17 @@ class Run:
             contracts.write(path, contracts.METRICS, table, identity=self._store.hash)
 
     def _write_weights(self, path: Path) -> None:
-        model = self._trainer.whole_model()
+        model = self._whole_model()
         if model is not None:
-            save_model(model, path, tokenizer_from=self._checkpoint)
+            dtype = torch.bfloat16 if self._is_half else None
+            save_model(model, path, tokenizer_from=self._checkpoint, dtype=dtype)
+
+    def _whole_model(self) -> "PreTrainedModel | None":
+        return self._trainer.whole_model(dtype=torch.bfloat16 if self._has_masters else None)
 
     def _write_state(self, path: Path) -> None:
         more = {"behaviour_logps": self._behaviour_logps_B}
-        save_state(path, self._trainer, self._position, more=more)
+        save_state(path, self._trainer, self._position, more=more, masters=self._has_masters)
 
     def _make_slice(self) -> Slice:
         rows = self._scored.read(self._scored.chunks[0])
