@@ -1,7 +1,6 @@
 """Checkpoints in the Hugging Face format: load, save, name by contents. Safetensors only."""
 
 import contextlib
-import functools
 import hashlib
 import json
 import shutil
@@ -9,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from asymreinforce.data import files
+from asymreinforce.data import checksums, files
 from asymreinforce.errors import InputError
 from asymreinforce.policy import lora
 
@@ -194,15 +193,31 @@ def end_tokens(checkpoint: Path, *, trust_remote_code: bool = False) -> tuple[in
     return tuple(dict.fromkeys(int(token) for token in found if token is not None))
 
 
-def fingerprint(checkpoint: Path, *, safetensors_only: bool = True) -> str:
+def fingerprint(checkpoint: Path, *, safetensors_only: bool = True, read: bool = False) -> str:
     """Name a checkpoint by the contents of its config, weights and tokenizer (16 hex digits).
 
-    Cached by names, sizes and modification times. Raises `InputError` where there is none, or
-    none but pickled weights and those are not allowed.
+    They are read where a file changed since they last were, or this process has not if `read`.
+    Raises `InputError` where there is none, or none but pickled weights and those are not allowed.
     """
     found = _fingerprinted_files(checkpoint, safetensors_only=safetensors_only)
-    stamps = tuple((p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in found)
-    return _fingerprint(checkpoint.resolve(), stamps)
+
+    def compute() -> str:
+        sums = [(path.name, files.sha256(path)) for path in found]
+        return hashlib.sha256(repr(sums).encode()).hexdigest()[:16]
+
+    return checksums.remembered("fingerprint", checkpoint, found, compute, read=read)
+
+
+def require_unchanged(checkpoint: Path, *, named: str, safetensors_only: bool = True) -> None:
+    """Read a checkpoint that is about to be loaded; an `InputError` if its name is another now.
+
+    An identity may name it by a fingerprint that was remembered, and a disk may lose bytes since.
+    """
+    if fingerprint(checkpoint, safetensors_only=safetensors_only, read=True) != named:
+        raise InputError(
+            f"{checkpoint}: damaged (its bytes are not those that it was named by, {named}); "
+            "restore it, or run the same command again: it makes anew what depends on it"
+        )
 
 
 def tokenizer_fingerprint(checkpoint: Path) -> str:
@@ -212,12 +227,6 @@ def tokenizer_fingerprint(checkpoint: Path) -> str:
         if (checkpoint / name).exists():
             digest.update(f"{name} {files.sha256(checkpoint / name)}\n".encode())
     return digest.hexdigest()[:16]
-
-
-@functools.lru_cache(maxsize=4096)
-def _fingerprint(checkpoint: Path, stamps: tuple[tuple[str, int, int], ...]) -> str:
-    sums = [(name, files.sha256(checkpoint / name)) for name, _, _ in stamps]
-    return hashlib.sha256(repr(sums).encode()).hexdigest()[:16]
 
 
 def _fingerprinted_files(checkpoint: Path, *, safetensors_only: bool) -> list[Path]:

@@ -17,7 +17,12 @@ from asymreinforce.data.store import Store
 from asymreinforce.data.token_ids import largest_token
 from asymreinforce.errors import ConfigError, DeviceMemoryError, InputError, TrainingError
 from asymreinforce.policy import lora
-from asymreinforce.policy.checkpoint import hollow_model, load_model, save_model
+from asymreinforce.policy.checkpoint import (
+    hollow_model,
+    load_model,
+    require_unchanged,
+    save_model,
+)
 from asymreinforce.policy.head import Scratch
 from asymreinforce.policy.logps import require_trainable
 from asymreinforce.policy.memory import checkpoint_activations, compile_layers
@@ -151,6 +156,12 @@ class Run:
         dtype = torch.bfloat16 if half else torch.float32
         trusted = config.policy.trust_remote_code
         is_sent = not self._ranks.is_first  # weights and adapters, by the first rank
+        if source == self._checkpoint and not is_sent:
+            require_unchanged(
+                source,
+                named=str(self._store.identity["policy"]),
+                safetensors_only=config.policy.safetensors_only,
+            )
         model = (
             hollow_model(source, dtype=dtype, trust_remote_code=trusted)
             if is_sent
