@@ -31,3 +31,14 @@ class GraderError(AsymreinforceError):
 
 class TrainingError(AsymreinforceError):
     """Training met a loss or gradient that is not finite, or ran out of device memory."""
+
+
+class DeviceMemoryError(TrainingError):
+    """A step does not fit the device's memory; `rows` is the number of a row's tokens to try next.
+
+    It is None if shorter rows would not help.
+    """
+
+    def __init__(self, message: str, *, rows: int | None = None):
+        super().__init__(message)
+        self.rows = rows

@@ -19,7 +19,16 @@ COLLECTED: list[ExperimentConfig] = []
 
 
 def config_of(cfg: DictConfig) -> ExperimentConfig:
-    """Resolve and parse a composed configuration; a `ConfigError` says what is wrong with it."""
+    """Parse a composed configuration; `auto` becomes what it means on this machine.
+
+    A `ConfigError` says what is wrong with it.
+    """
+    from asymreinforce.policy.devices import resolved, this_machine
+
+    return resolved(_parsed(cfg), this_machine)
+
+
+def _parsed(cfg: DictConfig) -> ExperimentConfig:
     try:
         values: Any = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
@@ -82,8 +91,11 @@ def arm_job(cfg: DictConfig) -> None:
 
 
 def collect_job(cfg: DictConfig) -> None:
-    """Take down an arm's configuration, which is all that the first pass of a sweep does."""
-    COLLECTED.append(config_of(cfg))
+    """Take down an arm's configuration, which is all that the first pass of a sweep does.
+
+    Whoever collects says for which machine `auto` is resolved (`cli/devices.py`).
+    """
+    COLLECTED.append(_parsed(cfg))
 
 
 def evaluate_job(cfg: DictConfig) -> None:

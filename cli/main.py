@@ -150,6 +150,7 @@ def sweep(settings: Settings = None) -> None:
     from asymreinforce.errors import ConfigError
     from asymreinforce.experiment.lots import run_lots
     from asymreinforce.experiment.sweep import run_sweep, training_slots
+    from cli.devices import trained_by
     from cli.launching import launch_by_hydra, launcher_of
 
     if PRINTING & set(settings or []):
@@ -157,7 +158,7 @@ def sweep(settings: Settings = None) -> None:
         return
     overrides = with_default_sweep(settings or [])
     launcher = launcher_of(overrides)
-    arms = _arms(overrides)
+    arms = trained_by(launcher, _arms(overrides))
     if any(arm.refresh_every for arm in arms):
         raise ConfigError(
             "refresh_every makes rollouts anew while it trains, and a sweep trains on one set; "
@@ -191,11 +192,12 @@ def run_rounds(settings: Settings = None) -> None:
     all arms. One that was killed goes on where it stands.
     """
     from asymreinforce.experiment.rounds import run
+    from cli.devices import trained_here
 
     if PRINTING & set(settings or []):
         _run("collect_job", settings)
         return
-    arms = _arms(settings or [])
+    arms = trained_here(_arms(settings or []))
     _conclude(run(arms), arms[0])
 
 
@@ -207,12 +209,13 @@ def plan(settings: Settings = None) -> None:
 
     asymrl plan experiment=h200_qwen3b baseline=-0.1,0 plan.completion_tokens=600
     """
+    from cli.devices import planned
     from cli.plan import print_plan
 
     if PRINTING & set(settings or []):
         _run("collect_job", settings)
         return
-    print_plan(_arms(with_default_sweep(settings or [])))
+    print_plan(planned(_arms(with_default_sweep(settings or []))))
 
 
 @app.command(context_settings=HYDRA)
@@ -313,7 +316,7 @@ def _conclude(result: "SweepResult", config: "ExperimentConfig") -> None:
 
 
 def _arms(overrides: list[str]) -> "list[ExperimentConfig]":
-    """Compose every arm of a sweep, and start none."""
+    """Compose every arm of a sweep, and start none; `auto` stays what it is."""
     from cli import jobs
     from cli.bridge import run_hydra
 

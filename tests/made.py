@@ -9,6 +9,7 @@ from typing import Any
 
 from asymreinforce.config import ExperimentConfig, SamplingConfig, parse
 from asymreinforce.data import contracts
+from asymreinforce.data.checksums import SUMS
 from asymreinforce.data.rollouts import shard_name
 from asymreinforce.data.store import Store
 from asymreinforce.engines.protocol import Completion
@@ -41,6 +42,8 @@ def values(runs_dir: Path, *, policy: Path | str, **overrides: Any) -> dict[str,
         "evaluation": {"sampling": {**sampling, "samples_per_prompt": 2}},
         "optim": {"lr": 1e-3, "trajectories_per_step": 16},
         "train": {
+            "device": "cpu",
+            "precision": "float32",
             "checkpoint_every": 2,
             "diagnostics_every": 2,
             "slice_prompts": 4,
@@ -228,12 +231,15 @@ def _verdict_columns(keys: list[tuple[str, int]], generator: random.Random) -> d
     }
 
 
+BESIDE = {"provenance", "logs", SUMS}
+
+
 def payload(directory: Path) -> dict[str, bytes]:
     """Everything in a directory but provenance: what a killed run and an untouched one share."""
     return {
         str(path.relative_to(directory)): path.read_bytes()
         for path in sorted(directory.rglob("*"))
-        if path.is_file() and not {"provenance", "logs"} & set(path.relative_to(directory).parts)
+        if path.is_file() and not BESIDE & set(path.relative_to(directory).parts)
     }
 
 
@@ -242,5 +248,5 @@ def stamps(directory: Path) -> dict[str, tuple[int, int]]:
     return {
         str(path.relative_to(directory)): (path.stat().st_ino, path.stat().st_mtime_ns)
         for path in sorted(directory.rglob("*"))
-        if path.is_file() and "provenance" not in path.parts
+        if path.is_file() and not {"provenance", SUMS} & set(path.parts)
     }

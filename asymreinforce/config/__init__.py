@@ -20,6 +20,7 @@ from asymreinforce.config.source import SourceConfig
 from asymreinforce.config.task import Split, TaskConfig
 from asymreinforce.config.training import (
     RANKS,
+    SAME_GRADIENT,
     AlgorithmConfig,
     LoraConfig,
     OptimConfig,
@@ -40,6 +41,7 @@ __all__ = [
     "RANKS",
     "Reference",
     "RewardConfig",
+    "SAME_GRADIENT",
     "RolloutConfig",
     "SamplingConfig",
     "Split",

@@ -53,13 +53,21 @@ class LoraConfig(Settings):
 
 RANKS = frozenset({"processes", "nodes", "rendezvous", "sharding", "cpu_offload"})
 """Settings of `train` that say where an arm is trained: its curve is the same everywhere."""
+KEPT = frozenset({"keep_checkpoints", "keep_state", "audit_rollouts"})
+"""Settings of `train` that say what is written beside the weights."""
+SAME_GRADIENT = frozenset(
+    {"tokens_per_micro_batch", "activation_checkpointing", "attention", "compile", "threads"}
+)
+"""Settings of `train` that say how a gradient is computed: its value differs in rounding alone."""
 
 
 class TrainConfig(Settings):
     """What training does beside the update: device, checkpoints, diagnostics."""
 
-    device: Literal["cpu", "cuda"] = "cpu"
-    precision: Literal["float32", "bfloat16"] = "float32"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="of the forward pass; `policy/devices.py` says what auto means"
+    )
     threads: int = Field(1, ge=1, description="CPU threads of one arm")
     attention: Literal["auto", "varlen", "sdpa"] = "auto"
     tokens_per_micro_batch: int | None = Field(
@@ -73,6 +81,9 @@ class TrainConfig(Settings):
     checkpoint_every: int = Field(30, ge=1, description="steps")
     keep_checkpoints: int | None = Field(
         None, ge=1, description="latest weights kept; null for all, as evaluation by step needs"
+    )
+    keep_state: bool = Field(
+        False, description="keep a finished arm's optimizer state, of the last and the best step"
     )
     diagnostics_every: int = Field(10, ge=1, description="steps")
     slice_prompts: int = Field(64, ge=1, description="prompts of the fixed diagnostic slice")
@@ -88,6 +99,14 @@ class TrainConfig(Settings):
     rendezvous: str | None = Field(None, pattern=r"^\S+:\d+$", description="first node's HOST:PORT")
     sharding: Literal["all", "node"] = Field("all", description="over all ranks, or each node's")
     cpu_offload: bool = Field(False, description="weights and moments wait on the host")
+
+    @property
+    def beside_the_identity(self) -> frozenset[str]:
+        """Settings under which an arm is still the same arm, and goes on from where it stands.
+
+        On CUDA, where no bytes are promised, how a gradient is computed is one of them.
+        """
+        return RANKS | KEPT | (SAME_GRADIENT if self.device == "cuda" else frozenset())
 
     @property
     def is_sharded(self) -> bool:

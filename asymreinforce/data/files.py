@@ -227,6 +227,21 @@ def size(path: Path) -> int:
     return path.stat().st_size
 
 
+def append_line(path: Path, line: str) -> None:
+    """Append a line that may be lost or torn: it is made anew by whoever misses it.
+
+    A file system that refuses is no error. Lines that processes append at once do not mix on a
+    local file system.
+    """
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o644)
+        try:
+            os.write(descriptor, f"\n{line}\n".encode())  # a line that was torn ends here
+        finally:
+            os.close(descriptor)
+
+
 def _write_bytes(path: Path, content: bytes) -> None:
     path.write_bytes(content)
 

@@ -6,6 +6,7 @@
         <shard>.receipt      the identity's hash, the shard's size and SHA-256; makes it valid
         manifest.json        the receipts of all shards, and the stage's counts; closes
         provenance/          versions, host, times: recorded, never compared
+        .sums                checksums that need not be made again (`checksums.py`)
 
 *Identity* is what determines the bytes: settings, fingerprints of inputs, schema versions. A re-run
 fills every shard that is missing or invalid; a plan may grow (more samples, more checkpoints to
@@ -23,7 +24,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from asymreinforce.data import files, lease
+from asymreinforce.data import checksums, files, lease
 from asymreinforce.errors import ConfigError, InputError, StorageError
 
 HASH_LENGTH = 16
@@ -52,7 +53,19 @@ class Store:
     and `StorageError` where it cannot be written.
     """
 
-    def __init__(self, parent: Path, identity: Mapping[str, Any], *, pinned: Path | None = None):
+    def __init__(
+        self,
+        parent: Path,
+        identity: Mapping[str, Any],
+        *,
+        pinned: Path | None = None,
+        passing: Sequence[str] = (),
+    ):
+        """`passing` are folders that only work in progress needs: they go when it is closed.
+
+        One stays if the plan announces a shard in it.
+        """
+        self.passing = tuple(passing)
         self.identity = dict(identity)
         self.hash = hash_of(self.identity)
         self.directory = pinned or parent / self.hash
@@ -84,13 +97,13 @@ class Store:
     def is_done(self, shards: Iterable[str] | None = None) -> bool:
         """Tell whether nothing is left to do for these shards, or all: planned, valid, and closed.
 
-        Where a process died after it had closed, its lease is cleared away.
+        Where a process died after it had closed, its lease and what was passing are cleared away.
         """
         if not (set(shards or ()) <= set(self.planned) and self.is_complete()):
             return False
-        if lease.is_abandoned(self.directory):
+        if self._has_passed() or lease.is_abandoned(self.directory):
             with contextlib.suppress(StorageError), self.held():
-                pass
+                self._drop_passed()
         return True
 
     def plan(self, shards: Iterable[str]) -> None:
@@ -122,13 +135,18 @@ class Store:
         return receipt if receipt.identity == self.hash else None
 
     def is_valid(self, name: str) -> bool:
-        """Tell whether a shard is published and its bytes still match its receipt."""
-        receipt = self.receipt(name)
-        return receipt is not None and self._matches(name, receipt)
+        """Tell whether a shard is published and its bytes still match its receipt.
 
-    def _matches(self, name: str, receipt: Receipt) -> bool:
+        Bytes are read where a file changed since they last were (`checksums.py`).
+        """
+        receipt = self.receipt(name)
+        return receipt is not None and self._matches(name, receipt, read=False)
+
+    def _matches(self, name: str, receipt: Receipt, *, read: bool) -> bool:
         path = self.directory / name
-        return files.size(path) == receipt.bytes and files.sha256(path) == receipt.sha256
+        if files.size(path) != receipt.bytes:
+            return False
+        return checksums.sha256(path, read=read) == receipt.sha256
 
     def missing(self, shards: Iterable[str] | None = None) -> list[str]:
         """Return the shards, of those given or of the plan, that are absent or damaged."""
@@ -151,14 +169,20 @@ class Store:
         files.remove(self.directory / name)
 
     def path(self, name: str) -> Path:
-        """Return the path of a valid shard; raise `InputError` where it is absent or damaged."""
-        self.verified(name)
+        """Return the path of a valid shard; raise `InputError` where it is absent or damaged.
+
+        Whoever asks is about to use its bytes, so all of them are read, once a process.
+        """
+        self.verified(name, read=True)
         return self.directory / name
 
-    def verified(self, name: str) -> Receipt:
-        """Return the receipt that a shard's bytes match; raise as `path` does."""
+    def verified(self, name: str, *, read: bool = False) -> Receipt:
+        """Return the receipt that a shard's bytes match; raise as `path` does.
+
+        They are read if `read`, or if `is_valid` would.
+        """
         receipt = self.receipt(name)
-        if receipt is None or not self._matches(name, receipt):
+        if receipt is None or not self._matches(name, receipt, read=read):
             state = "damaged (its checksum differs)" if receipt else "not published"
             raise InputError(
                 f"{self.directory / name}: {state}; run the stage that makes it again, "
@@ -189,6 +213,17 @@ class Store:
         }
         if self._manifest() != json.loads(json.dumps(manifest)):
             files.publish_sealed(self.directory / "manifest.json", manifest)
+        self._drop_passed()
+
+    def _has_passed(self) -> list[str]:
+        """Name the passing folders that are still there and in which nothing is planned."""
+        there = [name for name in self.passing if (self.directory / name).exists()]
+        planned = {name.partition("/")[0] for name in self.planned} if there else set()
+        return [name for name in there if name not in planned]
+
+    def _drop_passed(self) -> None:
+        for name in self._has_passed():
+            self.drop(name)
 
     def is_complete(self) -> bool:
         """Tell whether the manifest covers every planned shard and each is valid."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.data import contracts, files
+from asymreinforce.data.arm_settings import publish_settings
 from asymreinforce.data.store import Store
 from asymreinforce.errors import (
     AsymreinforceError,
@@ -78,7 +79,7 @@ def train_arm(config: ExperimentConfig) -> Store:
         if not is_readable(store):
             with store.held():
                 files.remove_leftovers(store.directory, below=False)
-                files.publish_json(store.directory / "config.json", config.model_dump(mode="json"))
+                publish_settings(store, config)
         say(f"train: complete, nothing to do ({store.directory})")
         return store
     with traceless(store), held(config, store):

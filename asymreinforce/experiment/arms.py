@@ -5,18 +5,17 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from asymreinforce.config import RANKS, ExperimentConfig, parse
+from asymreinforce.config import ExperimentConfig, parse
 from asymreinforce.data import files
 from asymreinforce.data.store import Store
 from asymreinforce.errors import AsymreinforceError, InputError
 
 BESIDE_THE_ARM: dict[str, Any] = {
     **dict.fromkeys(("runs_dir", "name", "evaluation", "tracker", "sweep", "pins", "plan"), True),
-    "train": dict.fromkeys(RANKS, True),
     "ray": True,
     "engine": {"workers": True},
 }
-"""Parts of the configuration that do not determine an arm's weights."""
+"""Parts of the configuration that do not determine an arm's weights, beside those of `train`."""
 IN_THE_IDENTITY = {"baseline", "baseline_reference", "seed", "optim"}
 """Parts that stand in an arm's identity under the same names."""
 
@@ -95,10 +94,7 @@ def overrides_of(arms: list[Arm]) -> dict[str, dict[str, Any]]:
 
     Settings that no arm depends on, such as where it was launched from, do not count.
     """
-    flat = {
-        arm.name: _flatten(arm.config.model_dump(mode="json", exclude=BESIDE_THE_ARM))
-        for arm in arms
-    }
+    flat = {arm.name: _flatten(_determining(arm.config)) for arm in arms}
     keys = sorted({key for values in flat.values() for key in values})
     differing = [key for key in keys if _values(key, flat.values()) > 1]
     by_objective: dict[str, list[dict[str, Any]]] = {}
@@ -116,9 +112,15 @@ def overrides_of(arms: list[Arm]) -> dict[str, dict[str, Any]]:
     return {name: {key: values.get(key) for key in differing} for name, values in flat.items()}
 
 
+def _determining(config: ExperimentConfig) -> dict[str, Any]:
+    """The settings that an arm depends on; which of `train` do depends on its device."""
+    beside = dict.fromkeys(config.train.beside_the_identity, True)
+    return config.model_dump(mode="json", exclude={**BESIDE_THE_ARM, "train": beside})
+
+
 def _values(key: str, arms: Iterable[dict[str, Any]]) -> int:
-    """Count the values that a setting has over arms."""
-    return len({json.dumps(values.get(key)) for values in arms})
+    """Count the values that a setting has over the arms that depend on it."""
+    return len({json.dumps(values[key]) for values in arms if key in values})
 
 
 def _flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -20,9 +20,10 @@ from typing import Any
 from asymreinforce import errors
 from asymreinforce.config import ExperimentConfig, TrainConfig
 from asymreinforce.data import files
+from asymreinforce.data.arm_settings import CONFIG, publish_settings, remember_rows
 from asymreinforce.data.store import Store
-from asymreinforce.errors import AsymreinforceError, TrainingError
-from asymreinforce.progress import Shown
+from asymreinforce.errors import AsymreinforceError, DeviceMemoryError, TrainingError
+from asymreinforce.progress import Shown, say
 
 WORKER = "asymreinforce.experiment.worker"
 SECONDS_TO_STOP = 20.0
@@ -31,16 +32,34 @@ SECONDS_TO_STOP = 20.0
 def launch(config: ExperimentConfig, store: Store, *, worker: str = WORKER) -> None:
     """Train an arm by `train.processes` ranks on this node; return when all of them are done.
 
-    On each of several nodes the same command is run, and they meet at `train.rendezvous`. Raises
-    what a rank raised, or `TrainingError` where one died.
+    On each of several nodes the same command is run, and they meet at `train.rendezvous`. Ranks
+    that run out of memory are started again with half the tokens of a row, from the last
+    checkpoint. Raises what a rank raised, or `TrainingError` where one died.
     """
     files.remove_leftovers(files.make_directory(store.directory), below=False)
-    resolved = store.directory / "config.json"
-    files.publish_json(resolved, config.model_dump(mode="json"))
+    publish_settings(store, config)
     node = f"-{platform.node()}" if config.train.nodes > 1 else ""
     log = files.make_directory(config.directory / "logs") / f"ranks-{store.hash}{node}.log"
-    command = [*torchrun(config.train, name=store.hash), "-m", worker, str(resolved)]
-    with log.open("wb") as stream:
+    log.unlink(missing_ok=True)
+    while error := _run_ranks(config, store, worker=worker, log=log):
+        if not isinstance(error, DeviceMemoryError) or error.rows is None:
+            raise error
+        remember_rows(store, config, error.rows)
+        if config.train.nodes > 1:  # the other nodes' commands have not heard of it
+            raise DeviceMemoryError(
+                f"{error}; run the same command on every node again: it goes on from the last "
+                f"checkpoint with rows of {error.rows} tokens"
+            )
+        say(f"{error}: rows of {error.rows} tokens from the last checkpoint on")
+
+
+def _run_ranks(
+    config: ExperimentConfig, store: Store, *, worker: str, log: Path
+) -> AsymreinforceError | None:
+    """Start this node's ranks and wait for them; return what went wrong in one of them."""
+    settings = str(store.directory / CONFIG)
+    command = [*torchrun(config.train, name=store.hash), "-m", worker, settings]
+    with log.open("ab") as stream:
         process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -55,8 +74,7 @@ def launch(config: ExperimentConfig, store: Store, *, worker: str = WORKER) -> N
     except BaseException:
         _stop(process)
         raise
-    if code:
-        raise _error(failures, code=code, ranks=config.train.processes, log=log)
+    return _error(failures, code=code, ranks=config.train.processes, log=log) if code else None
 
 
 def torchrun(config: TrainConfig, *, name: str) -> list[str]:
@@ -99,6 +117,8 @@ def _error(
     """Return what to raise: what a user can mend before what came of it in other ranks."""
     for failure in failures:
         kind = getattr(errors, failure["kind"], None)
+        if kind is DeviceMemoryError:
+            return DeviceMemoryError(failure["error"], rows=failure["rows"])
         if kind:
             error: AsymreinforceError = kind(failure["error"])
             return error

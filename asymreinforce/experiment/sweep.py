@@ -97,7 +97,9 @@ def run_sweep(
         inputs.prepare(config, engine=engines.of(config) if engines else None)
     for warning in dict.fromkeys(w for config in planned.arms for w in arm_warnings(config)):
         say(f"warning: {warning}")
-    stores = [arm_store(config, inputs.find(config)) for config in planned.arms]
+    # settings beside the identity may have been swept over: two of these are one arm
+    arm_of = {s.hash: (c, s) for c in planned.arms for s in [arm_store(c, inputs.find(c))]}
+    stores = [store for _, store in arm_of.values()]
     waiting = [store for store in stores if not store.is_done()]
     say(f"sweep: {len(stores)} arms, {len(stores) - len(waiting)} complete already")
     if waiting:
@@ -108,7 +110,7 @@ def run_sweep(
             return sum((store.directory / "manifest.json").exists() for store in stores)
 
         with watch("train", total=len(stores), unit="arms", count=count):
-            launch([c for c, s in zip(planned.arms, stores, strict=True) if s in waiting])
+            launch([config for config, store in arm_of.values() if store in waiting])
     failed = [_failure_of(store.directory) for store in waiting if not store.is_complete()]
     if len(failed) == len(stores):
         return SweepResult(None, failed)

@@ -13,6 +13,7 @@ from typing import Any
 
 from asymreinforce.config import parse
 from asymreinforce.data import files
+from asymreinforce.errors import DeviceMemoryError
 from asymreinforce.progress import Tell, hushed, relayed
 
 LONGEST = 1000
@@ -27,8 +28,15 @@ def main(config_file: Path) -> None:
         _train(config_file, tell)
     except BaseException as error:
         traceback.print_exc()
-        rank = int(os.environ["RANK"])
-        tell({"error": str(error)[:LONGEST], "kind": type(error).__name__, "rank": rank})
+        rows = error.rows if isinstance(error, DeviceMemoryError) else None
+        tell(
+            {
+                "error": str(error)[:LONGEST],
+                "kind": type(error).__name__,
+                "rank": int(os.environ["RANK"]),
+                "rows": rows,
+            }
+        )
         # at once: other ranks may wait for this one in a collective, and it would wait for them
         os._exit(1)
 

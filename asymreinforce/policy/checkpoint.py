@@ -1,14 +1,14 @@
 """Checkpoints in the Hugging Face format: load, save, name by contents. Safetensors only."""
 
 import contextlib
-import functools
 import hashlib
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from asymreinforce.data import files
+from asymreinforce.data import checksums, files
 from asymreinforce.errors import InputError
 from asymreinforce.policy import lora, model_config
 
@@ -120,21 +120,55 @@ def load_tokenizer(
     return tokenizer
 
 
-def save_model(model: "PreTrainedModel", directory: Path, *, tokenizer_from: Path) -> None:
+def save_model(
+    model: "PreTrainedModel",
+    directory: Path,
+    *,
+    tokenizer_from: Path,
+    dtype: "torch.dtype | None" = None,
+) -> None:
     """Write weights and config, with the tokenizer's own files copied beside them.
 
-    Adapters are merged into the weights, and stand alone in `adapter/` as well.
+    Weights are rounded to `dtype`, if one is given. Adapters are merged into the weights, and stand
+    alone in `adapter/` as well, unrounded.
     """
     with quiet():
+        weights = lora.merged(model) if lora.is_attached(model) else None
+        if dtype is not None:
+            weights = _rounded(weights or model.state_dict(), dtype)
+        model.save_pretrained(directory, state_dict=weights)
         if lora.is_attached(model):
-            model.save_pretrained(directory, state_dict=lora.merged(model))
             lora.save(model, directory / lora.ADAPTER)
-        else:
-            model.save_pretrained(directory)
+    if dtype is not None:
+        _declare(directory / "config.json", dtype)
     code = [path.name for path in sorted(tokenizer_from.glob("*.py"))]
     for name in (*TOKENIZER_FILES, *code):
         if (tokenizer_from / name).exists():
             shutil.copyfile(tokenizer_from / name, directory / name)
+
+
+def _rounded(weights: "dict[str, torch.Tensor]", dtype: "torch.dtype") -> "dict[str, torch.Tensor]":
+    """Round weights one after the other onto the host; tied ones stay one tensor."""
+    rounded: dict[tuple[int, torch.Size], torch.Tensor] = {}
+    found = {}
+    for name, tensor in weights.items():
+        key = (tensor.data_ptr(), tensor.shape)
+        if key not in rounded:
+            rounded[key] = tensor.to("cpu", dtype if tensor.is_floating_point() else tensor.dtype)
+        found[name] = rounded[key]
+    return found
+
+
+def _declare(config: Path, dtype: "torch.dtype") -> None:
+    """State the type that weights were rounded to, by which engines load them.
+
+    transformers writes the type of the model in memory.
+    """
+    declared: dict[str, Any] = files.read_json(config)
+    for part in (declared, *declared.values()):
+        if isinstance(part, dict) and "dtype" in part:
+            part["dtype"] = str(dtype).removeprefix("torch.")
+    config.write_text(json.dumps(declared, indent=2, sort_keys=True) + "\n")
 
 
 def context_of(checkpoint: Path) -> int | None:
@@ -153,15 +187,31 @@ def end_tokens(checkpoint: Path, *, trust_remote_code: bool = False) -> tuple[in
     return tuple(dict.fromkeys([_END_TOKENS[key], *declared]))
 
 
-def fingerprint(checkpoint: Path, *, safetensors_only: bool = True) -> str:
+def fingerprint(checkpoint: Path, *, safetensors_only: bool = True, read: bool = False) -> str:
     """Name a checkpoint by the contents of its config, weights and tokenizer (16 hex digits).
 
-    Cached by names, sizes and modification times. Raises `InputError` where there is none, or
-    none but pickled weights and those are not allowed.
+    They are read where a file changed since they last were, or this process has not if `read`.
+    Raises `InputError` where there is none, or none but pickled weights and those are not allowed.
     """
     found = _fingerprinted_files(checkpoint, safetensors_only=safetensors_only)
-    stamps = tuple((p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in found)
-    return _fingerprint(checkpoint.resolve(), stamps)
+
+    def compute() -> str:
+        sums = [(path.name, files.sha256(path)) for path in found]
+        return hashlib.sha256(repr(sums).encode()).hexdigest()[:16]
+
+    return checksums.remembered("fingerprint", checkpoint, found, compute, read=read)
+
+
+def require_unchanged(checkpoint: Path, *, named: str, safetensors_only: bool = True) -> None:
+    """Read a checkpoint that is about to be loaded; an `InputError` if its name is another now.
+
+    An identity may name it by a fingerprint that was remembered, and a disk may lose bytes since.
+    """
+    if fingerprint(checkpoint, safetensors_only=safetensors_only, read=True) != named:
+        raise InputError(
+            f"{checkpoint}: damaged (its bytes are not those that it was named by, {named}); "
+            "restore it, or run the same command again: it makes anew what depends on it"
+        )
 
 
 def tokenizer_fingerprint(checkpoint: Path) -> str:
@@ -171,12 +221,6 @@ def tokenizer_fingerprint(checkpoint: Path) -> str:
         if (checkpoint / name).exists():
             digest.update(f"{name} {files.sha256(checkpoint / name)}\n".encode())
     return digest.hexdigest()[:16]
-
-
-@functools.lru_cache(maxsize=4096)
-def _fingerprint(checkpoint: Path, stamps: tuple[tuple[str, int, int], ...]) -> str:
-    sums = [(name, files.sha256(checkpoint / name)) for name, _, _ in stamps]
-    return hashlib.sha256(repr(sums).encode()).hexdigest()[:16]
 
 
 def _fingerprinted_files(checkpoint: Path, *, safetensors_only: bool) -> list[Path]:

@@ -23,8 +23,8 @@ def decoding(trainer: "Trainer") -> Iterator["PreTrainedModel | None"]:
     One that is in shards is gathered, so every rank must call.
     """
     trainer.scorer.free()  # room for the cache
-    model = trainer.whole_model()
     half = torch.bfloat16 if trainer.scorer.precision == torch.bfloat16 else None
+    model = trainer.whole_model(dtype=half)
     if model is trainer.model:
         with half_weights(model) if half else contextlib.nullcontext():
             yield model

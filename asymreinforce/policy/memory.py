@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
-from asymreinforce.errors import TrainingError
+from asymreinforce.errors import DeviceMemoryError
 from asymreinforce.progress import say
 
 if TYPE_CHECKING:
@@ -22,8 +22,9 @@ FEWEST_TOKENS = 64
 def halving(trainer: "Trainer", accumulate: Callable[[], Result]) -> Result:
     """Make a step's gradient; out of memory, halve the tokens of a row, say so, and try again.
 
-    The smaller budget stays for the steps to come. Raises `TrainingError` where even short rows do
-    not fit, and at once where several ranks would have to go back together.
+    The smaller budget stays for the steps to come. Raises `DeviceMemoryError` if even short rows do
+    not fit. Of several ranks each raises it at once: the others may wait for it in a collective, so
+    only whoever started them can let all of them go back together (`experiment/launch.py`).
     """
     while True:
         try:
@@ -35,17 +36,18 @@ def halving(trainer: "Trainer", accumulate: Callable[[], Result]) -> Result:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         halved = trainer.tokens_per_micro_batch // 2
-        if trainer.ranks.mesh:
-            raise TrainingError(
-                f"rank {trainer.ranks.number} is out of memory with rows of "
-                f"{trainer.tokens_per_micro_batch} tokens ({reason}); "
-                f"set train.tokens_per_micro_batch={halved} and run the same command again"
-            )
         if halved < FEWEST_TOKENS:
-            raise TrainingError(
+            raise DeviceMemoryError(
                 f"out of memory with rows of {trainer.tokens_per_micro_batch} tokens ({reason}); "
-                "set train.activation_checkpointing=true or train.lora.rank, use a larger device, "
-                "or leave out the longest completions (sampling.max_tokens)"
+                "set train.activation_checkpointing=true or use a larger device, and run the same "
+                "command again (on CUDA the arm goes on from its last checkpoint), or train "
+                "another arm with train.lora.rank or a smaller sampling.max_tokens"
+            )
+        if trainer.ranks.mesh:
+            raise DeviceMemoryError(
+                f"rank {trainer.ranks.number} is out of memory with rows of "
+                f"{trainer.tokens_per_micro_batch} tokens ({reason})",
+                rows=halved,
             )
         trainer.tokens_per_micro_batch = halved
         say(

@@ -83,16 +83,18 @@ def whole(tensor: Tensor) -> Tensor:
     return tensor.full_tensor().cpu() if isinstance(tensor, DTensor) else tensor
 
 
-def whole_model(model: "PreTrainedModel", *, keep: bool) -> "PreTrainedModel | None":
+def whole_model(
+    model: "PreTrainedModel", *, keep: bool, dtype: torch.dtype | None = None
+) -> "PreTrainedModel | None":
     """Gather a sharded model onto the host, a parameter at a time; every rank must call.
 
-    Returns a plain model where `keep`, None elsewhere.
+    Returns a plain model where `keep`, None elsewhere; rounded to `dtype` before it is sent.
     """
     gathered: dict[int, Tensor] = {}
     weights: dict[str, Tensor] = {}
     for name, value in model.state_dict(keep_vars=True).items():
         if id(value) not in gathered:  # tied weights stay tied
-            found = whole(value.detach())
+            found = whole(value.detach().to(dtype or value.dtype))
             gathered[id(value)] = found if keep else found.new_empty(0)
         weights[name] = gathered[id(value)]
     if not keep:

@@ -1,7 +1,8 @@
 """The full state of a training run, written without pickle: optimizer, random state, position.
 
 Where the optimizer's moments are sharded over ranks, each rank writes its own shards of them, below
-`moments/`; whole or sharded, any number of ranks can read them.
+`moments/`, and of the master weights below `masters/`; whole or sharded, any number of ranks can
+read them.
 """
 
 import json
@@ -17,6 +18,7 @@ from asymreinforce.policy.trainer import Trainer
 
 TENSORS = "state.safetensors"
 MOMENTS = "moments"
+MASTERS = "masters"
 MOMENT_NAMES = ("exp_avg", "exp_avg_sq")
 POSITION = "state.json"
 
@@ -30,11 +32,17 @@ class Position(NamedTuple):
 
 
 def save_state(
-    directory: Path, trainer: Trainer, position: Position, *, more: dict[str, Tensor]
+    directory: Path,
+    trainer: Trainer,
+    position: Position,
+    *,
+    more: dict[str, Tensor],
+    masters: bool = False,
 ) -> None:
     """Write the state that, with the weights of the same step, continues the run bit for bit.
 
-    Every rank must call, with a directory that all of them see.
+    `masters`: with the trained weights themselves, where the checkpoint holds rounded ones. Every
+    rank must call, with a directory that all of them see.
     """
     from safetensors.torch import save_file
 
@@ -45,13 +53,19 @@ def save_state(
         for key, value in trainer.optimizer.state[parameter].items():
             is_shard = trainer.ranks.mesh and key in MOMENT_NAMES
             (moments if is_shard else tensors)[f"optimizer.{key}.{name}"] = value.contiguous()
+    shards = {MOMENTS: moments}
+    if masters:
+        weights = {f"master.{name}": p.detach().contiguous() for name, p in _trained(trainer)}
+        shards[MASTERS] = weights if trainer.ranks.mesh else {}
+        tensors |= {} if trainer.ranks.mesh else weights
     if trainer.ranks.is_first:
         directory.mkdir()
-    if moments:
-        from asymreinforce.policy.sharding import write_shards
+    trainer.ranks.wait()
+    for name, sharded in shards.items():
+        if sharded:
+            from asymreinforce.policy.sharding import write_shards
 
-        trainer.ranks.wait()
-        write_shards(directory / MOMENTS, moments)
+            write_shards(directory / name, sharded)
     if not trainer.ranks.is_first:
         return
     save_file(tensors, directory / TENSORS)
@@ -64,11 +78,13 @@ def save_state(
     (directory / POSITION).write_text(text + "\n")
 
 
-def load_state(directory: Path, trainer: Trainer) -> tuple[Position, dict[str, Tensor]]:
+def load_state(
+    directory: Path, trainer: Trainer, *, masters: bool = False
+) -> tuple[Position, dict[str, Tensor]]:
     """Put optimizer, schedule and random state back; return the position and what else was kept.
 
-    Whoever wrote it, one process or many. Raises `InputError` where the state does not belong to
-    this model.
+    Whoever wrote it, one process or many; with `masters`, the trained weights as well. Raises
+    `InputError` where the state does not belong to this model.
     """
     from safetensors.torch import load_file
 
@@ -81,6 +97,8 @@ def load_state(directory: Path, trainer: Trainer) -> tuple[Position, dict[str, T
             step = tensors[f"optimizer.step.{name}"].to(parameter.device)
             trainer.optimizer.state[parameter] = {"step": step}
         _load_moments(directory, trainer, tensors)
+        if masters:
+            _load_masters(directory, trainer, tensors)
     except KeyError as error:
         raise InputError(f"{directory}: is not the state of this model, it lacks {error}") from None
     torch.set_rng_state(tensors["random"])
@@ -116,3 +134,15 @@ def _load_moments(directory: Path, trainer: Trainer, tensors: dict[str, Tensor])
         for key in MOMENT_NAMES:
             value = tensors[f"optimizer.{key}.{name}"]
             trainer.optimizer.state[parameter][key] = trainer.placed(value, parameter)
+
+
+def _load_masters(directory: Path, trainer: Trainer, tensors: dict[str, Tensor]) -> None:
+    """Fill the trained weights in place, from shards or whole tensors; `KeyError` for an absent."""
+    parameters = {f"master.{name}": p.detach() for name, p in _trained(trainer)}
+    if (directory / MASTERS).exists():
+        from asymreinforce.policy.sharding import read_shards
+
+        read_shards(directory / MASTERS, parameters, trainer.ranks)
+        return
+    for name, parameter in parameters.items():
+        parameter.copy_(trainer.placed(tensors[name], parameter))

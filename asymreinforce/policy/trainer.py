@@ -172,13 +172,16 @@ class Trainer:
 
         return like(value, parameter)
 
-    def whole_model(self) -> "PreTrainedModel | None":
-        """Return the model that is trained; of several ranks the first gets a gathered copy."""
+    def whole_model(self, *, dtype: torch.dtype | None = None) -> "PreTrainedModel | None":
+        """Return the model that is trained; of several ranks the first gets a gathered copy.
+
+        `dtype`: that copy's, None for the type of the weights.
+        """
         if not self.ranks.mesh:
             return self.model
         from asymreinforce.policy.sharding import whole_model
 
-        return whole_model(self.model, keep=self.ranks.is_first)
+        return whole_model(self.model, keep=self.ranks.is_first, dtype=dtype)
 
     @contextlib.contextmanager
     def scoring(self) -> Iterator[None]:

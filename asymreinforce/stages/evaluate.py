@@ -18,7 +18,7 @@ from asymreinforce.data.provenance import provenance
 from asymreinforce.data.store import Store
 from asymreinforce.engines.protocol import Engine
 from asymreinforce.errors import InputError
-from asymreinforce.policy.checkpoint import load_tokenizer
+from asymreinforce.policy.checkpoint import load_tokenizer, require_unchanged
 from asymreinforce.policy.encoding import encode_prompts, texts
 from asymreinforce.progress import Advance
 from asymreinforce.rewards.graders import identify
@@ -88,6 +88,9 @@ def evaluate(
             name = shard_of(policy)
             if name not in missing:
                 continue
+            require_unchanged(
+                checkpoint, named=policy, safetensors_only=config.policy.safetensors_only
+            )
             engine.load(checkpoint)
             drawn = engine.sample(encoded, config.evaluation.sampling, seed=seed)
             rows = _graded(questions, drawn, tokenizer, pool)

@@ -20,7 +20,7 @@ from asymreinforce.data.rollouts import place_of, shard_name
 from asymreinforce.data.store import Store
 from asymreinforce.engines.protocol import Completion, Engine
 from asymreinforce.errors import InputError
-from asymreinforce.policy.checkpoint import fingerprint, load_tokenizer
+from asymreinforce.policy.checkpoint import fingerprint, load_tokenizer, require_unchanged
 from asymreinforce.policy.encoding import encode_prompts, texts
 from asymreinforce.progress import bar, say
 
@@ -90,6 +90,11 @@ def generate(
     with store.held():
         store.plan(names)
         if missing := store.missing(names):
+            require_unchanged(
+                checkpoint,
+                named=str(store.identity["policy"]),
+                safetensors_only=config.policy.safetensors_only,
+            )
             worker = functools.partial(
                 shard_maker,
                 config,

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from asymreinforce.data import contracts, files
+from asymreinforce.data.checksums import SUMS
 from asymreinforce.data.contracts import Contract
 from asymreinforce.data.store import Store
 from cli.main import main
@@ -90,11 +91,11 @@ def refused(outcome: Outcome, *words: str) -> str:
 
 
 def published(directory: Path) -> dict[str, tuple[int, int]]:
-    """Inode and modification time of every file below a directory but logs."""
+    """Inode and modification time of every file below a directory but logs and known checksums."""
     return {
         str(path.relative_to(directory)): (path.stat().st_ino, path.stat().st_mtime_ns)
         for path in sorted(directory.rglob("*"))
-        if path.is_file() and "logs" not in path.relative_to(directory).parts
+        if path.is_file() and not {"logs", SUMS} & set(path.relative_to(directory).parts)
     }
 
 

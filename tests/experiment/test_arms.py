@@ -38,3 +38,15 @@ def test_an_option_that_differs_within_an_objective_is_named(tmp_path: Path) -> 
 def test_settings_that_are_equal_or_beside_the_arm_are_not_named(tmp_path: Path) -> None:
     found = differences(tmp_path, {"baseline": -0.1}, {"baseline": 0.1, "tracker__name": "wandb"})
     assert found == [{"baseline": -0.1}, {"baseline": 0.1}]
+
+
+def test_how_a_gradient_is_computed_sets_no_arms_apart_on_cuda(tmp_path: Path) -> None:
+    shorter: dict[str, Any] = {"train__tokens_per_micro_batch": 512, "train__compile": True}
+    kept: dict[str, Any] = {"train__keep_checkpoints": 1, "train__keep_state": True}
+    cuda: dict[str, Any] = {"train__device": "cuda"}
+    assert differences(tmp_path, cuda, {**cuda, **shorter, **kept}) == [{}, {}]
+    assert differences(tmp_path, {}, {**shorter, **kept}) == [
+        {"train.tokens_per_micro_batch": None, "train.compile": False},
+        {"train.tokens_per_micro_batch": 512, "train.compile": True},
+    ]
+    assert differences(tmp_path, {}, cuda) == [{"train.device": "cpu"}, {"train.device": "cuda"}]

@@ -12,10 +12,12 @@ import pytest
 
 from asymreinforce import progress
 from asymreinforce.config import ExperimentConfig, TrainConfig
+from asymreinforce.data.arm_settings import publish_settings, remember_rows, remembered_rows
 from asymreinforce.data.lease import path_of
 from asymreinforce.data.store import Store
-from asymreinforce.errors import ConfigError, InputError, TrainingError
+from asymreinforce.errors import ConfigError, DeviceMemoryError, InputError, TrainingError
 from asymreinforce.experiment import arm
+from asymreinforce.experiment import launch as launching
 from asymreinforce.experiment.arms import Arm, overrides_of
 from asymreinforce.experiment.launch import _error, follow, launch, torchrun
 from asymreinforce.policy.ranks import Ranks
@@ -62,6 +64,71 @@ def test_the_number_of_ranks_is_no_part_of_an_arm_s_identity(
     assert len(hashes) == 1
 
 
+@pytest.mark.parametrize(("device", "arms"), [("cuda", 1), ("cpu", 6)])
+def test_how_a_gradient_is_computed_names_an_arm_on_cpu_alone(
+    tmp_path: Path, random_policy: Path, device: str, arms: int
+) -> None:
+    """On CUDA no bytes are promised, and advice to change one of these must not cost the arm."""
+    from asymreinforce.stages.train import arm_store
+    from tests.stages.training import scored
+
+    rollouts = scored(tmp_path)
+    changes: list[dict[str, Any]] = [
+        {},
+        {"train__tokens_per_micro_batch": 512},
+        {"train__activation_checkpointing": True},
+        {"train__attention": "sdpa"},
+        {"train__compile": True},
+        {"train__threads": 2},
+    ]
+    hashes = [
+        arm_store(
+            made.config(tmp_path, policy=random_policy, train__device=device, **change),
+            checkpoint=random_policy,
+            scored=rollouts,
+            parent=tmp_path,
+        ).hash
+        for change in changes
+    ]
+    assert len(set(hashes)) == arms
+
+
+def test_an_arm_that_goes_on_under_other_settings_says_which(
+    tmp_path: Path, random_policy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = Store(tmp_path, {"an": "arm"})
+    store.directory.mkdir()
+    cuda: dict[str, Any] = {"policy": random_policy, "train__device": "cuda"}
+    long, short = (
+        made.config(tmp_path, train__tokens_per_micro_batch=tokens, **cuda)
+        for tokens in (16384, 8192)
+    )
+    for config in (long, long, short):
+        publish_settings(store, config)
+    (record,) = (json.loads(p.read_text()) for p in (store.directory / "provenance").iterdir())
+    changed = {"train.tokens_per_micro_batch": {"before": 16384, "now": 8192}}
+    assert record["changed"] == changed
+    assert (
+        "goes on with train.tokens_per_micro_batch=8192 (it was 16384)" in capsys.readouterr().err
+    )
+
+
+def test_rows_that_fit_are_remembered_for_the_settings_that_decide_it(
+    tmp_path: Path, random_policy: Path
+) -> None:
+    store = Store(tmp_path, {"an": "arm"})
+    store.directory.mkdir()
+    cuda: dict[str, Any] = {"policy": random_policy, "train__device": "cuda"}
+    config = made.config(tmp_path, **cuda)
+    assert remembered_rows(store, config) is None
+    remember_rows(store, config, 4096)
+    assert remembered_rows(store, made.config(tmp_path, **cuda, train__keep_state=True)) == 4096
+    roomy = made.config(tmp_path, **cuda, train__activation_checkpointing=True)
+    assert remembered_rows(store, roomy) is None
+    (store.directory / "rows.json").write_text("{")
+    assert remembered_rows(store, config) is None
+
+
 PRESETS = sorted(path.stem for path in (conf_directory() / "experiment").glob("*.yaml"))
 
 
@@ -105,7 +172,7 @@ def test_a_relayed_bar_arrives_as_it_was_drawn() -> None:
 
 
 def failure(rank: int, kind: str, error: str) -> dict[str, Any]:
-    return {"rank": rank, "kind": kind, "error": error}
+    return {"rank": rank, "kind": kind, "error": error, "rows": None}
 
 
 @pytest.mark.parametrize(
@@ -173,7 +240,64 @@ def test_two_ranks_killed_in_mid_step_and_one_that_goes_on_have_the_curve_of_one
         for name in ("loss", "grad_norm", "logp_incorrect", "reward"):
             assert found[step][name] == pytest.approx(expected[step][name], rel=1e-5, abs=1e-5)
     records = [json.loads(p.read_text()) for p in (half.directory / "provenance").iterdir()]
-    assert {1} <= {record["ranks"] for record in records} <= {1, 2}
+    assert {1} <= {record["ranks"] for record in records if "ranks" in record} <= {1, 2}
+    changed = [record["changed"] for record in records if "changed" in record]
+    assert changed == [{"train.processes": {"before": 2, "now": 1}}]
+
+
+def test_ranks_of_which_one_runs_out_of_memory_go_back_together_to_shorter_rows(
+    first_sweep: tuple[Path, Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tight, whole = (Path(shutil.copytree(first_sweep[0], tmp_path / n)) for n in ("two", "one"))
+    short = functools.partial(launch, worker="tests.experiment.short_of_memory_worker")
+    monkeypatch.setattr(arm, "launch", short)
+    settings = ("seed=7", "train.checkpoint_every=2", "train.tokens_per_micro_batch=200")
+    outcome = tiny("train", tight, *settings, "train.processes=2")
+    assert outcome.code == 0, outcome.err
+    said = (
+        "rank 1 is out of memory with rows of 200 tokens (CUDA out of memory): rows of 100 tokens"
+    )
+    assert said in outcome.err
+    store = arm_of(tight, 7)
+    assert store.is_complete()
+    written = sorted((store.directory / "provenance").iterdir())
+    records = [json.loads(path.read_text()) for path in written]
+    assert records[-1]["train"]["tokens_per_micro_batch"] == 100
+    assert tiny("train", whole, *settings).code == 0
+    assert arm_of(whole, 7).hash == store.hash  # the shorter rows stand beside the identity
+    found, expected = (metrics(arm_of(runs, 7)) for runs in (tight, whole))
+    for step in range(1, 5):
+        for name in ("loss", "grad_norm"):
+            assert found[step][name] == pytest.approx(expected[step][name], rel=1e-5, abs=1e-5)
+
+
+def test_ranks_that_cannot_be_started_again_together_say_how_to_go_on(
+    tmp_path: Path, config: ExperimentConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other nodes' commands have not heard of it; what fits is remembered all the same."""
+    settings = {"processes": 2, "nodes": 2, "rendezvous": "node0:29500"}
+    spread = config.model_copy(update={"train": config.train.model_copy(update=settings)})
+    error = DeviceMemoryError("rank 3 is out of memory", rows=512)
+    monkeypatch.setattr(launching, "_run_ranks", lambda *_, **__: error)
+    store = Store(tmp_path, {"an": "arm"})
+    with pytest.raises(DeviceMemoryError, match=r"same command on every node.*rows of 512 tokens"):
+        launch(spread, store)
+    assert remembered_rows(store, spread) == 512
+
+
+def test_ranks_for_which_no_rows_are_short_enough_are_not_started_again(
+    tmp_path: Path, config: ExperimentConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    starts: list[int] = []
+
+    def fail(*_: Any, **__: Any) -> DeviceMemoryError:
+        starts.append(1)
+        return DeviceMemoryError("out of memory with rows of 100 tokens")
+
+    monkeypatch.setattr(launching, "_run_ranks", fail)
+    with pytest.raises(DeviceMemoryError, match="rows of 100 tokens"):
+        launch(config, Store(tmp_path, {"an": "arm"}))
+    assert starts == [1]
 
 
 def metrics_steps(store: Store) -> list[int]:

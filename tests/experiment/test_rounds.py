@@ -218,7 +218,7 @@ def test_the_optimizer_and_its_schedule_go_on_from_round_to_round(
     tmp_path: Path, random_policy: Path
 ) -> None:
     """Fresh moments or a warm-up begun again would show in the steps and in the learning rate."""
-    store, _ = run(settings(tmp_path, random_policy, optim__warmup_steps=6))
+    store, _ = run(settings(tmp_path, random_policy, optim__warmup_steps=6, train__keep_state=True))
     rates = [row["lr"] for row in rows_of(store) if row["lr"] is not None]
     assert rates == pytest.approx([1e-3 * n / 6 for n in range(1, 7)])
     from safetensors.torch import load_file

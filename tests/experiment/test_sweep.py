@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from asymreinforce.data import checksums, files
 from asymreinforce.data.store import Store
 from asymreinforce.errors import ConfigError
 from asymreinforce.experiment.sweep import plan
@@ -124,6 +125,35 @@ def test_the_same_sweep_again_does_nothing_twice(swept: Path) -> None:
     assert stable(swept) == before
     assert "4 arms, 4 complete already" in outcome.err
     assert seconds < 15
+
+
+def test_a_sweep_with_nothing_to_do_reads_no_weights_and_no_rows(
+    swept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At 8 billion parameters they are terabytes; what it reads is what it is about to use."""
+    real, read = files.sha256, []
+
+    def sha256(path: Path) -> str:
+        read.append(path.relative_to(swept / "cups"))
+        return real(path)
+
+    monkeypatch.setattr(files, "sha256", sha256)
+    monkeypatch.setattr(checksums, "SETTLED_S", 0.0)
+    for _ in range(2):
+        read.clear()
+        monkeypatch.setattr(checksums, "_READ", {})
+        monkeypatch.setattr(checksums, "_MEMORIES", {})
+        assert tiny("sweep", swept, *SWEEP, IN_PROCESS, "sweep.report=false").code == 0
+    parts = {path.parts[0] for path in read}
+    assert parts == {"policy", "prompts", "train"}
+    assert {path.parts[2] for path in read if path.parts[0] == "train"} == {"metrics"}
+
+
+def test_settings_beside_an_arm_s_identity_make_no_second_arm(swept: Path) -> None:
+    kept = ("baseline=-0.1", "seed=0", "train.keep_checkpoints=1,2")
+    outcome = tiny("sweep", swept, *kept, "sweep.together=2")
+    assert outcome.code == 0, outcome.err
+    assert "sweep: 1 arms, 1 complete already" in outcome.err
 
 
 def test_one_more_baseline_costs_that_arm_alone(swept: Path) -> None:

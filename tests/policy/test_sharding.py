@@ -143,6 +143,8 @@ def everything(ranks: Ranks, directory: Path) -> dict[str, Any]:
         "measured": measured_between_steps(ranks, "qwen2"),
         "adapted": measured_between_steps(ranks, "llama", made="lora"),
         "continued": continued(ranks, directory),
+        "mastered": mastered(ranks, directory),
+        "rounded": rounded(ranks),
         "agreed": agreed(ranks),
     }
 
@@ -288,6 +290,51 @@ def test_the_state_of_any_number_of_ranks_continues_on_any_other(
     whole = (states / "one" / "state.safetensors").stat().st_size
     assert len(moments) == 2
     assert all(path.stat().st_size < 0.7 * whole for path in moments)
+
+
+def mastered(ranks: Ranks, directory: Path) -> list[bool]:
+    """Whether masters that one or two processes wrote are read back bit for bit by either."""
+    equal = []
+    for writer, name in ((ALONE, "one"), (ranks, "two")):
+        wrote = trainer(writer)
+        wrote.step(naive.sequences(0), COEFFICIENTS_B)
+        expected = flat(wrote.model.parameters())
+        path = Path(ranks.text(str(directory / f"masters-{name}")))
+        if writer.mesh or ranks.is_first:
+            save_state(path, wrote, Position(1, None, None), more={}, masters=True)
+        ranks.wait()
+        for reader in (ALONE, ranks):
+            read = trainer(reader)
+            load_state(path, read, masters=True)
+            equal.append(torch.equal(flat(read.model.parameters()), expected))
+    return equal
+
+
+def test_master_weights_of_any_number_of_ranks_are_read_bit_for_bit_by_any_other(
+    results: dict[str, Any], states: Path
+) -> None:
+    """Ranks write their shards; nobody gathers."""
+    assert results["mastered"] == [True] * 4
+    shards = sorted((states / "masters-two" / "masters").glob("*.safetensors"))
+    whole = sum(p.numel() for p in model("llama", True).parameters()) * 4
+    assert len(shards) == 2 and all(path.stat().st_size < 0.7 * whole for path in shards)
+
+
+def test_a_gathered_copy_is_rounded_before_it_is_sent(results: dict[str, Any]) -> None:
+    assert results["rounded"] == [True, True]
+
+
+def rounded(ranks: Ranks) -> list[bool]:
+    """Whether the first rank's copy holds the weights rounded, and the other rank holds none."""
+    found = trainer(ranks)
+    expected = flat(found.model.parameters()).bfloat16()
+    copy = found.whole_model(dtype=torch.bfloat16)
+    is_right = (
+        copy is None
+        if not ranks.is_first
+        else copy is not None and torch.equal(flat(copy.parameters()), expected)
+    )
+    return [bool(v) for v in ranks.sum(np.eye(2)[ranks.number] * is_right)]
 
 
 def test_a_rank_s_text_and_decision_are_the_first_one_s(results: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ from asymreinforce.data.store import Store
 from asymreinforce.errors import ConfigError, InputError, TrainingError
 from asymreinforce.policy.checkpoint import load_model
 from asymreinforce.stages.train import warnings_on
-from tests import made
+from tests import killing, made
 from tests.policy import naive
 from tests.stages.forks import failpoints_that_differ
 from tests.stages.training import falling, made_arm, metrics, run_arm, scored, warm
@@ -132,12 +132,37 @@ def test_two_runs_of_one_arm_are_equal_bytes_whatever_torch_s_random_state(
     assert [n for n in first if first[n] != second[n]] == ["config.json"]  # it names its directory
 
 
-def test_all_weights_are_kept_and_the_full_state_of_the_last_step(
+def test_all_weights_are_kept_and_the_state_until_the_arm_is_complete(
     tmp_path: Path, random_policy: Path, rollouts: ScoredRollouts
 ) -> None:
     store = arm(tmp_path, random_policy, rollouts)
     assert shards(store, "checkpoints") == ["step-000002", "step-000004", "step-000006"]
-    assert shards(store, "state") == ["step-000006"]
+    assert not (store.directory / "state").exists() and store.is_complete()
+    kept = arm(tmp_path / "kept", random_policy, rollouts, train__keep_state=True)
+    assert shards(kept, "state") == ["step-000006"] and kept.is_complete()
+    assert kept.hash == store.hash
+
+
+def test_killed_between_closing_and_dropping_the_state_the_rerun_drops_it(
+    tmp_path: Path, random_policy: Path
+) -> None:
+    scored(tmp_path / "set")
+    given = (tmp_path / "set", random_policy, {**FOUR_STEPS})
+    points = killing.failpoints(tmp_path / "points", made_arm, tmp_path / "whole", *given)
+    assert points[-1] == "published manifest.json"
+    killing.kill_at(len(points), made_arm, tmp_path / "killed", *given)
+    assert list((tmp_path / "killed").rglob("state/step-000004.receipt"))
+    assert killing.run(made_arm, tmp_path / "killed", *given) == 0
+    assert not list((tmp_path / "killed").rglob("state"))
+
+
+def test_a_finished_arm_stays_finished_whatever_of_its_state_is_to_be_kept(
+    tmp_path: Path, random_policy: Path, rollouts: ScoredRollouts
+) -> None:
+    kept = arm(tmp_path, random_policy, rollouts, train__keep_state=True)
+    before = made.stamps(kept.directory)
+    assert arm(tmp_path, random_policy, rollouts).hash == kept.hash
+    assert made.stamps(kept.directory) == before
 
 
 def test_keep_checkpoints_keeps_the_latest_weights(
@@ -152,7 +177,9 @@ def test_keep_checkpoints_keeps_the_latest_weights(
 def test_the_best_checkpoint_is_kept_whole_beyond_retention(
     tmp_path: Path, random_policy: Path, rollouts: ScoredRollouts
 ) -> None:
-    config = made.config(tmp_path / "runs", policy=random_policy, train__keep_checkpoints=1)
+    config = made.config(
+        tmp_path / "runs", policy=random_policy, train__keep_checkpoints=1, train__keep_state=True
+    )
     store = run_arm(config, random_policy, rollouts, falling)
     assert shards(store, "checkpoints") == shards(store, "state") == ["step-000002", "step-000006"]
     assert store.facts == {

@@ -7,31 +7,40 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from asymreinforce.algorithm.table import identity
-from asymreinforce.config import RANKS, ExperimentConfig
-from asymreinforce.data import contracts, files
+from asymreinforce.config import ExperimentConfig
+from asymreinforce.data import contracts
+from asymreinforce.data.arm_settings import publish_settings
 from asymreinforce.data.provenance import provenance
 from asymreinforce.data.rollouts import ScoredRollouts
 from asymreinforce.data.rows import Rows
 from asymreinforce.data.store import Store
+from asymreinforce.errors import ConfigError
 from asymreinforce.interruption import patient
 from asymreinforce.policy.checkpoint import fingerprint
 from asymreinforce.policy.head import Scratch
 from asymreinforce.policy.ranks import ALONE, Ranks
 from asymreinforce.progress import bar, say
 from asymreinforce.stages.train.run import Run, Validate
-from asymreinforce.stages.train.schedule import Round, schedule_of
+from asymreinforce.stages.train.schedule import PASSING, Round, schedule_of
 from asymreinforce.stages.train.shared_store import SharedStore
 
 Log = Callable[[dict[str, Any]], None]
 
 REWARD_SCALE = ("correct", "incorrect", "correct_at", "no_answer", "truncated", "unjudged")
-NOT_IN_IDENTITY = {"keep_checkpoints", "audit_rollouts", *RANKS}
 
 
 def arm_store(
     config: ExperimentConfig, *, checkpoint: Path, scored: ScoredRollouts, parent: Path
 ) -> Store:
-    """Return the store of an arm: everything that determines its weights is its identity."""
+    """Return the store of an arm: everything that determines its weights is its identity.
+
+    Raises `ConfigError` if the device or the precision is still left to the machine.
+    """
+    if "auto" in (config.train.device, config.train.precision):
+        raise ConfigError(
+            "train.device=auto and train.precision=auto name no arm; resolve them first "
+            "(policy/devices.py), or set cpu or cuda, float32 or bfloat16"
+        )
     determined_by = {
         "stage": "train",
         "contract": contracts.METRICS.label,
@@ -44,7 +53,9 @@ def arm_store(
         "algorithm": identity(config.algorithm, baseline_reference=config.baseline_reference),
         "reward": config.reward.model_dump(mode="json", include=set(REWARD_SCALE)),
         "optim": config.optim.model_dump(mode="json") | {"steps": config.steps},
-        "train": config.train.model_dump(mode="json", exclude=NOT_IN_IDENTITY),
+        "train": config.train.model_dump(
+            mode="json", exclude=set(config.train.beside_the_identity)
+        ),
         "validation": config.evaluation.sampling.model_dump(mode="json")
         if config.train.validation_prompts
         else None,
@@ -56,7 +67,7 @@ def arm_store(
     )
     if schedule.refresh_every:
         determined_by["refresh_every"] = schedule.refresh_every
-    return Store(parent, determined_by)
+    return Store(parent, determined_by, passing=PASSING)
 
 
 class Arm(NamedTuple):
@@ -195,15 +206,14 @@ class _Active:
         steps = run.schedule.steps
         if not ranks.decided(lambda: store.facts.get("steps", steps) < steps):  # else ended early
             store.plan(run.schedule.shards)
-        if ranks.decided(store.is_complete):
+        if ranks.decided(store.is_done):
             say(f"train: complete, nothing to do ({store.directory})")
             return None
         for warning in warnings_on(arm.config):
             say(f"warning: {warning}")
         started = time.monotonic()
         if ranks.is_first:
-            resolved = arm.config.model_dump(mode="json")
-            files.publish_json(store.directory / "config.json", resolved)
+            publish_settings(store, arm.config)
         return cls(arm, run, store, run.restore(), started)
 
     @property
@@ -233,9 +243,16 @@ class _Active:
     def record(self, ranks: Ranks) -> None:
         """Write down where and how long this run of the arm worked."""
         seconds = time.monotonic() - self.started
-        device = self.arm.config.train.device
+        train = self.arm.config.train
         self.store.record(
-            provenance(seconds=seconds, from_step=self.done, device=device, ranks=ranks.count)
+            provenance(
+                seconds=seconds,
+                from_step=self.done,
+                device=train.device,
+                ranks=ranks.count,
+                train=train.model_dump(mode="json", include=set(train.beside_the_identity))
+                | {"tokens_per_micro_batch": self.run.row_tokens},
+            )
         )
 
 

@@ -10,13 +10,19 @@ from torch import Tensor
 
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.data import contracts
+from asymreinforce.data.arm_settings import remember_rows, remembered_rows
 from asymreinforce.data.rollouts import ScoredRollouts
 from asymreinforce.data.rows import Rows
 from asymreinforce.data.store import Store
 from asymreinforce.data.token_ids import largest_token
-from asymreinforce.errors import InputError, TrainingError
+from asymreinforce.errors import DeviceMemoryError, InputError, TrainingError
 from asymreinforce.policy import cuda, lora
-from asymreinforce.policy.checkpoint import hollow_model, load_model, save_model
+from asymreinforce.policy.checkpoint import (
+    hollow_model,
+    load_model,
+    require_unchanged,
+    save_model,
+)
 from asymreinforce.policy.decoding import decoding
 from asymreinforce.policy.head import Scratch
 from asymreinforce.policy.logps import require_trainable
@@ -73,6 +79,7 @@ class Run:
         self.terms = Terms(config, scored)
         self.collapse = CollapseWatch(config)
         self._trainer: Trainer
+        self._rows_known: int
         self._slice: Slice
         self._behaviour_logps_B: Tensor
 
@@ -95,20 +102,23 @@ class Run:
         self._trainer = Trainer(
             (model if self._ranks.mesh else model.to(config.train.device)).train(),
             config.optim,
-            tokens_per_micro_batch=config.train.tokens_per_micro_batch,
+            tokens_per_micro_batch=self._remembered_rows() or config.train.tokens_per_micro_batch,
             autocast=config.train.precision == "bfloat16",
             attention=config.train.attention,
             ranks=self._ranks,
             cpu_offload=config.train.cpu_offload,
             scratch=self._scratch,
         )
+        self._rows_known = self.row_tokens
         with self._trainer.scoring():
             require_trainable(self._trainer.scorer)
         if config.train.compile:
             compile_layers(self._trainer.model)
         self._slice = self._make_slice()
         if source.state:
-            self._position, more = load_state(source.state, self._trainer)
+            self._position, more = load_state(
+                source.state, self._trainer, masters=self._has_masters
+            )
             self._behaviour_logps_B = more["behaviour_logps"]
             self._pending = source.rows
             self.collapse.catch_up(self._store, self.schedule.until(step), more=source.rows)
@@ -119,16 +129,41 @@ class Run:
         self._end_here_where_collapsed(step)
         return step
 
+    @property
+    def _is_half(self) -> bool:
+        """Whether the model computes in bfloat16, and checkpoints are rounded to it."""
+        return self._config.train.precision == "bfloat16"
+
+    @property
+    def _has_masters(self) -> bool:
+        """Whether the weights that train are finer than a checkpoint's; adapters stand in fp32."""
+        return self._is_half and self._config.train.lora.rank is None
+
+    @property
+    def row_tokens(self) -> int:
+        """The most tokens of a packed row: those of the settings, or fewer that fit the memory."""
+        return self._trainer.tokens_per_micro_batch
+
+    def _remembered_rows(self) -> int:
+        """Return how long rows were in the end, when memory ran out; 0 if it never did."""
+        return int(self._ranks.decided(lambda: remembered_rows(self._store, self._config) or 0))
+
     def _load(self, weights: Path | None) -> "PreTrainedModel":
         """Load the weights of a step, or mu: fp32 masters, or frozen ones with fp32 adapters."""
         config = self._config
         has_adapters = config.train.lora.rank is not None
         whole = weights or self._checkpoint
-        half = has_adapters and config.train.precision == "bfloat16"
+        half = has_adapters and self._is_half
         source = self._checkpoint if has_adapters else whole
         dtype = torch.bfloat16 if half else torch.float32
         trusted = config.policy.trust_remote_code
         is_sent = not self._ranks.is_first  # weights and adapters, by the first rank
+        if source == self._checkpoint and not is_sent:
+            require_unchanged(
+                source,
+                named=str(self._store.identity["policy"]),
+                safetensors_only=config.policy.safetensors_only,
+            )
         model = (
             hollow_model(source, dtype=dtype, trust_remote_code=trusted)
             if is_sent
@@ -153,8 +188,13 @@ class Run:
         judged = self.terms.judged(rows)
         try:
             done = self._trainer.step(judged.sequences, self.terms.of(judged))
+        except DeviceMemoryError:
+            raise
         except TrainingError as error:
             raise TrainingError(self._where(step, str(error))) from None
+        if self.row_tokens < self._rows_known:
+            remember_rows(self._store, self._config, self.row_tokens)
+            self._rows_known = self.row_tokens
         metrics = self._metrics(step, done, judged)
         if self._is_diagnosed(step):
             metrics |= self._diagnose()
@@ -182,19 +222,22 @@ class Run:
         )
 
     def finish(self) -> None:
-        """Keep the best checkpoint whole, drop what retention does not keep, and close."""
-        self._store.drop(suspension.SUSPENDED)
+        """Keep the best checkpoint, drop what retention does not keep, and close.
+
+        The state of the last step is there until the arm is closed, to finish from once more, and
+        stays only where `train.keep_state` puts it into the plan.
+        """
         best = self._position.best_step
-        keep = {*self.schedule.kept, *([best] if best else [])}
+        steps = dict.fromkeys([self.schedule.steps, *([best] if best else [])])
+        shards = [*self.schedule.shards, *(weights_shard(step) for step in steps)]
+        if self._config.train.keep_state:
+            shards += [state_shard(step) for step in steps]
         for step in self.schedule.checkpoints:
-            if step not in keep:
+            if weights_shard(step) not in shards:
                 self._store.drop(weights_shard(step))
-            if step not in (best, self.schedule.steps):
+            if step not in steps:
                 self._store.drop(state_shard(step))
-        if self._has_ended_early:
-            self._store.replan(self.schedule.shards)
-        if best:
-            self._store.plan([weights_shard(best), state_shard(best)])
+        self._store.replan(dict.fromkeys(shards))
         self._store.close(
             {
                 "steps": self.schedule.steps,
@@ -208,10 +251,6 @@ class Run:
         """Cut the schedule short, where the policy collapsed and is not to go on."""
         if self._config.train.on_collapse == "stop" and self._ranks.decided(self._has_collapsed):
             self.schedule = self.schedule._replace(steps=step)
-
-    @property
-    def _has_ended_early(self) -> bool:
-        return self._config.train.on_collapse == "stop" and self._has_collapsed()
 
     def _has_collapsed(self) -> bool:
         return self.collapse.state.step is not None
@@ -288,10 +327,11 @@ class Run:
         self._store.drop(suspension.SUSPENDED)
         kept = self.schedule.kept_at(step)
         for earlier in [s for s in self.schedule.checkpoints if s < step]:
-            if earlier != self._position.best_step:
+            is_best = earlier == self._position.best_step
+            if not (is_best and self._config.train.keep_state):
                 self._store.drop(state_shard(earlier))
-                if earlier not in kept:
-                    self._store.drop(weights_shard(earlier))
+            if not (is_best or earlier in kept):
+                self._store.drop(weights_shard(earlier))
 
     def _publish_missing(self, name: str, write: Callable[[Path], None]) -> None:
         if not self._ranks.decided(lambda: self._store.is_valid(name)):
@@ -305,13 +345,17 @@ class Run:
             contracts.write(path, contracts.METRICS, table, identity=self._store.hash)
 
     def _write_weights(self, path: Path) -> None:
-        model = self._trainer.whole_model()
+        model = self._whole_model()
         if model is not None:
-            save_model(model, path, tokenizer_from=self._checkpoint)
+            dtype = torch.bfloat16 if self._is_half else None
+            save_model(model, path, tokenizer_from=self._checkpoint, dtype=dtype)
+
+    def _whole_model(self) -> "PreTrainedModel | None":
+        return self._trainer.whole_model(dtype=torch.bfloat16 if self._has_masters else None)
 
     def _write_state(self, path: Path) -> None:
         more = {"behaviour_logps": self._behaviour_logps_B}
-        save_state(path, self._trainer, self._position, more=more)
+        save_state(path, self._trainer, self._position, more=more, masters=self._has_masters)
 
     def _make_slice(self) -> Slice:
         rows = self._scored.read(self._scored.chunks[0])

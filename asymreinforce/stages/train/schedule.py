@@ -60,12 +60,11 @@ class Schedule(NamedTuple):
 
     @property
     def shards(self) -> list[str]:
-        """What a finished arm holds, the full state of its last step included."""
+        """What every finished arm holds; the best checkpoint and states may come to it."""
         return [
             *(round_shard(start) for start in self.starts if self.refresh_every),
             *(metrics_shard(step) for step in self.checkpoints),
             *(weights_shard(step) for step in self.kept),
-            state_shard(self.steps),
         ]
 
     def resumable(self, store: Store) -> int:
@@ -141,6 +140,10 @@ def weights_shard(step: int) -> str:
 def state_shard(step: int) -> str:
     """Name the rest of the full state of a step."""
     return f"state/step-{step:06d}"
+
+
+PASSING = ("state", "suspended")
+"""Folders that a run needs to go on from, and a finished arm holds only if its plan says so."""
 
 
 def metrics_shard(step: int) -> str:

@@ -16,7 +16,7 @@ class SharedStore(Store):
     """A store of which every rank calls `plan`, `replan`, `publish`, `drop` and `close` alike."""
 
     def __init__(self, store: Store, ranks: Ranks):
-        super().__init__(store.directory.parent, store.identity)
+        super().__init__(store.directory.parent, store.identity, passing=store.passing)
         self.directory = store.directory
         self._ranks = ranks
 

@@ -5,7 +5,7 @@
     suspended/metrics.parquet  of the steps since the checkpoint before
 
 It is a shard with a receipt that no plan announces, and it is dropped at the next checkpoint: an
-arm that was interrupted ends with the files of one that was not.
+arm that was interrupted ends with the files of one that was not (`schedule.PASSING`).
 """
 
 from collections.abc import Callable

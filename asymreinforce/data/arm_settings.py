@@ -1,0 +1,64 @@
+"""What stands beside an arm's shards, of settings under which it may change and stay the same arm.
+
+    config.json   the settings of its latest run; provenance says which of them were other ones
+    rows.json     the tokens of a packed row that fit the memory, where longer ones did not
+
+Neither has a receipt: they determine nothing.
+"""
+
+from typing import Any
+
+from asymreinforce.config import RANKS, SAME_GRADIENT, ExperimentConfig
+from asymreinforce.data import files
+from asymreinforce.data.provenance import provenance
+from asymreinforce.data.store import Store
+from asymreinforce.errors import InputError
+from asymreinforce.progress import say
+
+CONFIG = "config.json"
+ROWS = "rows.json"
+
+
+def publish_settings(store: Store, config: ExperimentConfig) -> None:
+    """Write an arm's `config.json`; say and record what changed since the run before."""
+    settings = config.model_dump(mode="json")
+    before = _read(store, CONFIG).get("train")
+    changed = {
+        f"train.{key}": {"before": before[key], "now": settings["train"][key]}
+        for key in sorted(config.train.beside_the_identity)
+        if isinstance(before, dict) and key in before and before[key] != settings["train"][key]
+    }
+    if changed:
+        words = ", ".join(f"{k}={v['now']} (it was {v['before']})" for k, v in changed.items())
+        say(f"train: the same arm goes on with {words}")
+        store.record(provenance(changed=changed))
+    files.publish_json(store.directory / CONFIG, settings)
+
+
+def remember_rows(store: Store, config: ExperimentConfig, tokens: int) -> None:
+    """Write down that rows of so many tokens are the longest that were not found too long."""
+    remembered = {"tokens_per_micro_batch": tokens, "under": _deciding(config)}
+    files.publish_json(store.directory / ROWS, remembered)
+
+
+def remembered_rows(store: Store, config: ExperimentConfig) -> int | None:
+    """Return what `remember_rows` wrote; None if nothing was, or under other settings."""
+    found = _read(store, ROWS)
+    tokens = found.get("tokens_per_micro_batch")
+    if not isinstance(tokens, int) or found.get("under") != _deciding(config):
+        return None
+    return tokens
+
+
+def _deciding(config: ExperimentConfig) -> dict[str, Any]:
+    """The settings that decide how much memory a row takes."""
+    return config.train.model_dump(mode="json", include=set(RANKS | SAME_GRADIENT))
+
+
+def _read(store: Store, name: str) -> dict[str, Any]:
+    """Read a file that may be absent or damaged: then it says nothing."""
+    try:
+        found = files.read_json(store.directory / name)
+    except InputError:
+        return {}
+    return found if isinstance(found, dict) else {}
