@@ -1,6 +1,6 @@
 """The engine on transformers' `generate`, for machines where vLLM cannot be installed."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from asymreinforce.config import EngineConfig, PolicyConfig, SamplingConfig
+from asymreinforce.engines.device_memory import return_unused_memory
 from asymreinforce.engines.failure import described
-from asymreinforce.engines.protocol import Completion
+from asymreinforce.engines.protocol import Completion, DrawnJobs, Job, one_by_one
 from asymreinforce.errors import EngineError
 from asymreinforce.policy.checkpoint import end_tokens, load_model
 
@@ -127,6 +128,15 @@ class TransformersEngine:
             return_dict_in_generate=True,
         )
 
+    def sample_jobs(self, jobs: Iterable[Job], sampling: SamplingConfig) -> DrawnJobs:
+        """Sample jobs one after the other."""
+        return one_by_one(self, jobs, sampling)
+
+    def release(self) -> None:
+        """Drop the model; `load` reads it again."""
+        self._model = None
+        return_unused_memory()
+
     def identity(self) -> dict[str, Any]:
         """The batch size is part of it, since rounding depends on the shape of a batch."""
         return {
@@ -138,4 +148,4 @@ class TransformersEngine:
 
     def close(self) -> None:
         """Drop the model."""
-        self._model = None
+        self.release()
