@@ -75,6 +75,8 @@ def stream(
                     waiting[key] = (opened, place)
                     engine.add_request(key, request.prompt, request.params)
                 width = len(added) * samples
+                if not added:
+                    yield job.name, []
             if not waiting:
                 return
             for output in engine.step():
