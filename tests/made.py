@@ -3,7 +3,7 @@
 import hashlib
 import itertools
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from asymreinforce.data import contracts
 from asymreinforce.data.checksums import SUMS
 from asymreinforce.data.rollouts import shard_name
 from asymreinforce.data.store import Store
-from asymreinforce.engines.protocol import Completion
+from asymreinforce.engines.protocol import Completion, DrawnJobs, Job, one_by_one
 
 WORDS = ["Steps:", "Answer:", "1", "2", "3", "4", "5"]
 
@@ -126,6 +126,12 @@ class FakeEngine:
             tokens = tokens[:1]
         logps = [-generator.random() for _ in tokens]
         return Completion(tokens, logps, "stop" if len(tokens) > 1 else "length")
+
+    def sample_jobs(self, jobs: Iterable[Job], sampling: SamplingConfig) -> DrawnJobs:
+        return one_by_one(self, jobs, sampling)
+
+    def release(self) -> None:
+        pass
 
     def identity(self) -> dict[str, Any]:
         return {"name": "fake"}

@@ -5,8 +5,8 @@ function of the name alone, so that it does not matter which worker makes it, or
 over it. The stage publishes, and a shard that comes back is published once.
 """
 
-from collections.abc import Callable, Generator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import AbstractContextManager, closing
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -19,19 +19,29 @@ class Made(NamedTuple):
     facts: dict[str, Any]
 
 
-Make = Callable[[str], Made]
+Shards = Generator[tuple[str, Made], None, None]
+Make = Callable[[Iterable[str]], Shards]
+"""Makes the named shards in whatever order they are done; a worker may begin some ahead."""
 Start = Callable[[], AbstractContextManager[Make]]
 """Starts a worker; pickled where workers are processes, on hosts that share the file system."""
-Shards = Generator[tuple[str, Made], None, None]
 Crew = Callable[[Start, Sequence[str]], Shards]
 """Makes the named shards, and yields each once, in whatever order they are done."""
 
 
 def alone(start: Start, names: Sequence[str]) -> Shards:
-    """Make shards one after the other in this process."""
-    with start() as make:
+    """Make shards in this process."""
+    with start() as make, closing(make(names)) as shards:
+        yield from shards
+
+
+def one_by_one(make_shard: Callable[[str], Made]) -> Make:
+    """Return what makes shards one after the other, each by `make_shard`."""
+
+    def make(names: Iterable[str]) -> Shards:
         for name in names:
-            yield name, make(name)
+            yield name, make_shard(name)
+
+    return make
 
 
-__all__ = ["Crew", "Made", "Make", "Shards", "Start", "alone"]
+__all__ = ["Crew", "Made", "Make", "Shards", "Start", "alone", "one_by_one"]

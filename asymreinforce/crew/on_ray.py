@@ -62,7 +62,7 @@ class Actor:
             self._refuse_a_killer(name)
             if self._make is None:
                 self._make = self._stack.enter_context(self._start())
-            made = self._make(name)
+            ((_, made),) = self._make([name])
             reply |= {"rows": packed(made.rows), "facts": json.dumps(made.facts)}
         except AsymreinforceError as error:
             reply["error"] = json.dumps({"kind": type(error).__name__, "error": str(error)})

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from asymreinforce.config import EngineConfig, PolicyConfig
-from asymreinforce.engines.protocol import Completion, Engine
+from asymreinforce.engines.protocol import Completion, Engine, Job
 from asymreinforce.errors import EngineError
 
 
@@ -32,4 +32,4 @@ def open_engine(engine: EngineConfig, policy: PolicyConfig, *, log: Path) -> Ite
         opened.close()
 
 
-__all__ = ["Completion", "Engine", "open_engine"]
+__all__ = ["Completion", "Engine", "Job", "open_engine"]

@@ -1,6 +1,6 @@
 """What an inference engine is: token ids in, token ids with log-probabilities out."""
 
-from collections.abc import Sequence
+from collections.abc import Generator, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -15,6 +15,20 @@ class Completion(NamedTuple):
     logps: list[float]
     """log mu of each token under the distribution that it was drawn from."""
     finish_reason: FinishReason
+
+
+class Job(NamedTuple):
+    """Prompts that one seed samples; the name says whose completions come back."""
+
+    name: str
+    prompts: Sequence[Sequence[int]]
+    seed: int
+
+
+Drawn = list[list[Completion]]
+"""The completions of each prompt of a job."""
+DrawnJobs = Generator[tuple[str, Drawn], None, None]
+"""Names of jobs with what was drawn for them."""
 
 
 class Engine(Protocol):
@@ -33,15 +47,31 @@ class Engine(Protocol):
 
     def sample(
         self, prompts: Sequence[Sequence[int]], sampling: SamplingConfig, *, seed: int
-    ) -> list[list[Completion]]:
+    ) -> Drawn:
         """Draw `sampling.samples_per_prompt` completions of each prompt (`sampling.seed` unused).
 
         Prompts leave room for `max_tokens` in the context, which `policy/encoding.py` sees to.
         Raises `EngineError` where the library fails.
         """
 
+    def sample_jobs(self, jobs: Iterable[Job], sampling: SamplingConfig) -> DrawnJobs:
+        """Yield (name, completions) of each job when they are drawn, in whatever order.
+
+        A job's completions are those of `sample` with its seed. An engine may take jobs ahead, so
+        that it has work while earlier ones end: about two beyond what it decodes at once.
+        """
+
+    def release(self) -> None:
+        """Give the device's memory back until the next `load`, for a trainer to use."""
+
     def identity(self) -> dict[str, Any]:
         """Return the settings that determine the sampled bytes, for the identity of a set."""
 
     def close(self) -> None:
         """Give back memory and threads."""
+
+
+def one_by_one(engine: Engine, jobs: Iterable[Job], sampling: SamplingConfig) -> DrawnJobs:
+    """Sample jobs one after the other: `sample_jobs` for engines that take none ahead."""
+    for job in jobs:
+        yield job.name, engine.sample(job.prompts, sampling, seed=job.seed)

@@ -1,6 +1,6 @@
 """The engine on transformers' `generate`, for machines where vLLM cannot be installed."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,9 +8,10 @@ import torch
 
 from asymreinforce.config import EngineConfig, PolicyConfig, SamplingConfig
 from asymreinforce.engines.batch_memory import sequence_bytes, sequences_at_once
+from asymreinforce.engines.device_memory import return_unused_memory
 from asymreinforce.engines.draws import Draw, DrawRecorder, Warper
 from asymreinforce.engines.failure import described
-from asymreinforce.engines.protocol import Completion
+from asymreinforce.engines.protocol import Completion, DrawnJobs, Job, one_by_one
 from asymreinforce.errors import EngineError
 from asymreinforce.policy import model_config
 from asymreinforce.policy.checkpoint import end_tokens, load_model
@@ -165,6 +166,15 @@ class TransformersEngine:
             pad_token_id=self._end_tokens[0],
         )
 
+    def sample_jobs(self, jobs: Iterable[Job], sampling: SamplingConfig) -> DrawnJobs:
+        """Sample jobs one after the other."""
+        return one_by_one(self, jobs, sampling)
+
+    def release(self) -> None:
+        """Drop the model; `load` reads it again."""
+        self._model = None
+        return_unused_memory()
+
     def identity(self) -> dict[str, Any]:
         """The batch size is part of it, since rounding depends on the shape of a batch."""
         return {
@@ -176,7 +186,7 @@ class TransformersEngine:
 
     def close(self) -> None:
         """Drop the model."""
-        self._model = None
+        self.release()
 
 
 def _warpers(sampling: SamplingConfig) -> list[Warper]:

@@ -1,76 +1,204 @@
-"""The engine on vLLM: in process on CPU and on one GPU, so that it can be re-seeded per shard."""
+"""The engine on vLLM.
+
+On CPU it runs in this process, where torch's generator is seeded anew for each job, so that a job's
+completions are a function of its seed. On CUDA each request has a seed of its own, so that jobs may
+overlap, and vLLM runs in processes of its own, which decode while this one writes shards.
+"""
 
 import contextlib
-import gc
+import itertools
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from asymreinforce.config import EngineConfig, PolicyConfig, SamplingConfig
 from asymreinforce.data import files
+from asymreinforce.data.contracts import FinishReason
+from asymreinforce.engines.device_memory import return_unused_memory
 from asymreinforce.engines.failure import described
-from asymreinforce.engines.protocol import Completion
+from asymreinforce.engines.protocol import Completion, Drawn, DrawnJobs, Job
+from asymreinforce.engines.request_seeds import request_seed
+from asymreinforce.engines.stream import Request, stream
+from asymreinforce.engines.vllm_worker import end_with, refresh_tied_head, reseed
 from asymreinforce.errors import AsymreinforceError, EngineError
 from asymreinforce.policy.checkpoint import context_of, end_tokens
+
+
+class Features(NamedTuple):
+    """What vLLM can do on a device, as far as it makes a difference here."""
+
+    seeds_requests: bool
+    """A request may have a seed; else torch's generator decides, in the order of the work."""
+    streams: bool
+    """Jobs overlap. Their completions depend on their seeds alone only if requests have seeds."""
+    caches_prefixes: bool
+    """A prompt is computed once for its completions."""
+    sleeps: bool
+    """The device's memory can be given back and taken again without a new start."""
+    own_process: bool
+    """vLLM works in a process of its own."""
+
+
+ON_CPU = Features(
+    seeds_requests=False, streams=False, caches_prefixes=False, sleeps=False, own_process=False
+)
+ON_GPU = Features(
+    seeds_requests=True, streams=True, caches_prefixes=True, sleeps=True, own_process=True
+)
+
+
+def features_of(platform: Any) -> Features:
+    """Return what vLLM can do on one of its platforms (`vllm.platforms`)."""
+    if platform.is_cpu():
+        return ON_CPU
+    sleeps = platform.is_sleep_mode_available() and platform.is_cumem_allocator_available()
+    return ON_GPU._replace(sleeps=sleeps)
 
 
 class VllmEngine:
     """Starts vLLM at the first `load`; later ones swap weights in milliseconds.
 
-    Prefix caching is off: keys and values of old weights would be used in silence.
+    `features` None: those of the platform that vLLM finds.
     """
 
-    def __init__(self, engine: EngineConfig, policy: PolicyConfig, *, log: Path):
+    def __init__(
+        self,
+        engine: EngineConfig,
+        policy: PolicyConfig,
+        *,
+        log: Path,
+        features: Features | None = None,
+    ):
         self._config = engine
         self._policy = policy
         self._log = log
+        self._given = features
         self._llm: Any = None
+        self._sleeps = False
         self._end_tokens: tuple[int, ...] = ()
 
+    @property
+    def _features(self) -> Features:
+        if self._given is None:
+            from vllm.platforms import current_platform
+
+            self._given = features_of(current_platform)
+        return self._given
+
     def load(self, checkpoint: Path) -> None:
-        """Start vLLM on a checkpoint, or reload its weights."""
+        """Start vLLM on a checkpoint, or wake it up and reload its weights."""
         self._end_tokens = end_tokens(checkpoint, trust_remote_code=self._policy.trust_remote_code)
         path = str(checkpoint.resolve())
         with self._redirected(f"vLLM cannot load {checkpoint}"):
             if self._llm is None:
+                return_unused_memory()
                 self._llm = self._start(path, context_of(checkpoint))
-            else:
-                self._llm.collective_rpc("reload_weights", kwargs={"weights_path": path})
-                self._llm.collective_rpc(refresh_tied_head)
+                return
+            if self._sleeps:
+                return_unused_memory()
+                self._llm.wake_up()
+                self._sleeps = False
+            self._llm.collective_rpc("reload_weights", kwargs={"weights_path": path})
+            self._llm.collective_rpc(refresh_tied_head)
+            # Keys and values of the weights before would be used in silence.
+            if self._features.caches_prefixes and not self._llm.reset_prefix_cache():
+                raise EngineError(
+                    "vLLM kept keys and values of the weights before, because requests are at "
+                    f"work; run the same command again; its log is {self._log}"
+                )
 
     def sample(
         self, prompts: Sequence[Sequence[int]], sampling: SamplingConfig, *, seed: int
-    ) -> list[list[Completion]]:
-        """Draw completions; the generator is seeded before, and torch's state put back after."""
-        import torch
-        from vllm import SamplingParams
+    ) -> Drawn:
+        """Draw completions; torch's random state and threads are put back after."""
+        ((_, drawn),) = self._drawn([Job("", prompts, seed)], sampling, generator_seed=seed)
+        return drawn
 
-        if self._llm is None:
+    def sample_jobs(self, jobs: Iterable[Job], sampling: SamplingConfig) -> DrawnJobs:
+        """Yield each job's completions; on CUDA the next jobs are begun before one ends."""
+        if self._features.streams:
+            yield from self._drawn(jobs, sampling, generator_seed=0)
+            return
+        for job in jobs:
+            yield from self._drawn([job], sampling, generator_seed=job.seed)
+
+    def _drawn(
+        self, jobs: Iterable[Job], sampling: SamplingConfig, *, generator_seed: int
+    ) -> DrawnJobs:
+        """Yield jobs as they end; output and random state are redirected only while vLLM works."""
+        import torch
+
+        if self._llm is None or self._sleeps:
             raise EngineError("the engine has no checkpoint yet; call load first")
-        parameters = SamplingParams(
-            n=sampling.samples_per_prompt,
-            temperature=sampling.temperature,
-            top_p=sampling.top_p,
-            max_tokens=sampling.max_tokens,
-            stop_token_ids=list(self._end_tokens),
-            logprobs=0,
-            detokenize=False,
+        drawn = stream(
+            self._llm.llm_engine,
+            jobs,
+            requests=lambda job: self._requests(job, sampling),
+            completions=lambda output: [self._completion(one) for one in output.outputs],
+            samples=sampling.samples_per_prompt,
+            capacity=self._config.max_sequences,
         )
-        threads = torch.get_num_threads()
-        with self._redirected("vLLM failed while it sampled"), torch.random.fork_rng():
-            torch.set_num_threads(self._config.threads)
-            try:
-                self._llm.collective_rpc(reseed, args=(seed,))
-                outputs = self._llm.generate(
-                    [{"prompt_token_ids": list(prompt)} for prompt in prompts],
-                    parameters,
-                    use_tqdm=False,
-                )
-            finally:
-                torch.set_num_threads(threads)
-        return [[self._completion(drawn) for drawn in output.outputs] for output in outputs]
+        with contextlib.closing(drawn):
+            for part in itertools.count():
+                threads = torch.get_num_threads()
+                with (
+                    self._redirected("vLLM failed while it sampled"),
+                    torch.random.fork_rng(devices=[]),
+                ):
+                    torch.set_num_threads(self._config.threads)
+                    try:
+                        if not self._features.seeds_requests:
+                            self._llm.collective_rpc(reseed, args=(generator_seed + part,))
+                        job = next(drawn, None)
+                    finally:
+                        torch.set_num_threads(threads)
+                if job is None:
+                    return
+                yield job
+
+    def _requests(self, job: Job, sampling: SamplingConfig) -> list[Request]:
+        from vllm import SamplingParams
+        from vllm.inputs.engine import tokens_input
+        from vllm.sampling_params import RequestOutputKind
+
+        seeds = [
+            request_seed(job.seed, place=place, samples=sampling.samples_per_prompt)
+            if self._features.seeds_requests
+            else None
+            for place in range(len(job.prompts))
+        ]
+        return [
+            Request(
+                tokens_input(list(prompt)),
+                SamplingParams(
+                    n=sampling.samples_per_prompt,
+                    temperature=sampling.temperature,
+                    top_p=sampling.top_p,
+                    max_tokens=sampling.max_tokens,
+                    stop_token_ids=list(self._end_tokens),
+                    logprobs=0,
+                    flat_logprobs=True,
+                    detokenize=False,
+                    seed=seed,
+                    output_kind=RequestOutputKind.FINAL_ONLY,
+                ),
+            )
+            for prompt, seed in zip(job.prompts, seeds, strict=True)
+        ]
+
+    def release(self) -> None:
+        """Put vLLM to sleep on CUDA: weights and cache go, and `load` brings them back."""
+        if self._llm is None or self._sleeps or self._features == ON_CPU:
+            return
+        if not self._features.sleeps:
+            self.close()
+            return
+        with self._redirected("vLLM cannot give back the memory of the device"):
+            # Level 2 forgets the weights; level 1 would copy them to the host's memory.
+            self._llm.sleep(level=2)
+        self._sleeps = True
 
     def identity(self) -> dict[str, Any]:
         """What determines the draws on CPU: how sequences are batched, threads and dtype."""
@@ -88,26 +216,25 @@ class VllmEngine:
             return
         with contextlib.suppress(Exception), self._redirected("vLLM did not stop"):
             self._llm.llm_engine.engine_core.shutdown()
-        self._llm = None
-        gc.collect()
+        self._llm, self._sleeps = None, False
+        return_unused_memory()
 
     def _completion(self, drawn: Any) -> Completion:
         tokens = list(drawn.token_ids)
-        logps = [
-            entries[token].logprob for token, entries in zip(tokens, drawn.logprobs, strict=True)
-        ]
-        return Completion(tokens, logps, "stop" if tokens[-1] in self._end_tokens else "length")
+        reason: FinishReason = "stop" if tokens[-1] in self._end_tokens else "length"
+        return Completion(tokens, list(drawn.logprobs.logprobs), reason)
 
     def _start(self, path: str, context: int | None) -> Any:
-        self._set_environment()
+        own_process = self._features.own_process or self._config.tensor_parallel_size > 1
+        self._set_environment(own_process=own_process)
         import torch
         from vllm import LLM
 
         threads, set_num_threads = torch.get_num_threads(), torch.set_num_threads
         set_num_threads(self._config.threads)
         try:
-            with torch.random.fork_rng():
-                return LLM(
+            with self._omp_threads(), torch.random.fork_rng(devices=[]):
+                llm = LLM(
                     model=path,
                     dtype=self._policy.dtype,
                     max_model_len=min(self._policy.context, context or self._policy.context),
@@ -116,7 +243,8 @@ class VllmEngine:
                     gpu_memory_utilization=self._config.gpu_memory_share,
                     trust_remote_code=self._policy.trust_remote_code,
                     enforce_eager=self._config.eager,
-                    enable_prefix_caching=False,
+                    enable_prefix_caching=self._features.caches_prefixes,
+                    enable_sleep_mode=self._features.sleeps,
                     # log-probabilities of the distribution that a token was drawn from
                     logprobs_mode="processed_logprobs",
                     # a checkpoint may bring top-k or a repetition penalty of its own; mu has none
@@ -128,20 +256,37 @@ class VllmEngine:
             # vLLM on CPU puts one in its place that does nothing, for the whole process.
             torch.set_num_threads = set_num_threads
             set_num_threads(threads)
+        if own_process:
+            llm.collective_rpc(end_with, args=(os.getpid(),))
+        return llm
 
-    def _set_environment(self) -> None:
-        in_process = self._config.tensor_parallel_size == 1
+    def _set_environment(self, *, own_process: bool) -> None:
         settings = {
-            "VLLM_ENABLE_V1_MULTIPROCESSING": "0" if in_process else "1",
+            "VLLM_ENABLE_V1_MULTIPROCESSING": "1" if own_process else "0",
             # a function is sent to the workers by pickle, from this process alone
-            "VLLM_ALLOW_INSECURE_SERIALIZATION": "0" if in_process else "1",
+            "VLLM_ALLOW_INSECURE_SERIALIZATION": "1" if own_process else "0",
             "VLLM_CPU_KVCACHE_SPACE": str(max(1, round(self._config.memory_gib))),
             "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-            "OMP_NUM_THREADS": str(self._config.threads),
             "VLLM_NO_USAGE_STATS": "1",
             "VLLM_LOGGING_COLOR": "0",
         }
+        if self._features.own_process:
+            # A fork would share the locks of this process's threads, and CUDA if it has begun.
+            settings["VLLM_WORKER_MULTIPROC_METHOD"] = "spawn"
+        else:
+            settings["OMP_NUM_THREADS"] = str(self._config.threads)
         os.environ.update(settings)
+
+    @contextlib.contextmanager
+    def _omp_threads(self) -> Iterator[None]:
+        """Let vLLM's processes on CUDA choose their threads: the command line's one is for CPUs."""
+        is_hidden = self._features.own_process
+        hidden = os.environ.pop("OMP_NUM_THREADS", None) if is_hidden else None
+        try:
+            yield
+        finally:
+            if hidden is not None:
+                os.environ["OMP_NUM_THREADS"] = hidden
 
     @contextlib.contextmanager
     def _redirected(self, failure: str) -> Iterator[None]:
@@ -171,23 +316,3 @@ class VllmEngine:
             os.dup2(kept[1], 2)
             os.close(kept[0])
             os.close(kept[1])
-
-
-def reseed(worker: Any, seed: int) -> None:
-    """Seed torch's generator in a vLLM worker: per-request seeds crash on CPU."""
-    import torch
-
-    torch.manual_seed(seed)
-
-
-def refresh_tied_head(worker: Any) -> None:
-    """Repack a language-model head that shares its weight with the embedding.
-
-    On CPU vLLM packs each linear layer's weight when it loads it. A tied head has no weight of its
-    own in the checkpoint, so a reload swaps the embedding and leaves the packed head as it was.
-    """
-    from vllm.model_executor.layers.vocab_parallel_embedding import ParallelLMHead
-
-    for module in worker.model_runner.get_model().modules():
-        if isinstance(module, ParallelLMHead):
-            module.quant_method.process_weights_after_loading(module)

@@ -280,6 +280,7 @@ def _validator(config: ExperimentConfig, found: inputs.Inputs) -> Iterator["Vali
         def validate(model: "PreTrainedModel", step: int) -> float:
             engine.use(model, end_tokens=ends, with_logps=False)
             drawn = engine.sample(encoded, sampling, seed=sampling.seed)
+            engine.release()  # the model goes when its trainer goes, and rollouts have the device
             decoded = texts([group[0] for group in drawn], tokenizer)
             verdicts = pool.grade(
                 Row(m, g, t) for m, g, t in zip(metadata, golds, decoded, strict=True)

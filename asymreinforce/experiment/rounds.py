@@ -120,8 +120,8 @@ def run_arm(config: ExperimentConfig, engines: Engines) -> ArmResult:
 def train_in_rounds(config: ExperimentConfig, *, engine: Engine) -> Store:
     """Train an arm, round after round, from where it stands; its first rollouts are there.
 
-    Raises what goes wrong. Every rank of a sharded arm leaves between rounds, and the engine is
-    asked in this process.
+    The engine is asked in this process, and gives the device's memory back before a step is taken;
+    every rank of a sharded arm leaves between rounds. Raises what goes wrong.
     """
     from asymreinforce.stages.train import train
 
@@ -137,6 +137,7 @@ def train_in_rounds(config: ExperimentConfig, *, engine: Engine) -> Store:
             validate, log = stack.enter_context(watched(config, found, store))
         for round_ in _rounds(config, found, store):
             scored = refresh.make(config, found, store, round_, engine=engine)
+            engine.release()  # the trainer needs the device's memory
             if config.train.is_sharded:
                 launch(config, store)
                 continue

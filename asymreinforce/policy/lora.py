@@ -42,7 +42,8 @@ def attach(model: "PreTrainedModel", config: "LoraConfig", *, seed: int) -> None
     )
     model.requires_grad_(False)
     try:
-        with torch.random.fork_rng():
+        devices = {p.device for p in model.parameters() if p.device.type == "cuda"}
+        with torch.random.fork_rng(devices=sorted(devices, key=str)):
             torch.manual_seed(seed)
             peft.inject_adapter_in_model(settings, model)
     except ValueError as error:

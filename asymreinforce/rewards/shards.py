@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from asymreinforce.config import RewardConfig
-from asymreinforce.crew import Made, Make
+from asymreinforce.crew import Made, Make, one_by_one
 from asymreinforce.data import contracts
 from asymreinforce.data.store import Store
 from asymreinforce.rewards.failures import failed, first_failures
@@ -42,7 +42,7 @@ def shard_judge(
             keys = read_shard(store, name, KEY_COLUMNS)
             return made_of(keys, list(pool.grade(rows)), grader=grader)
 
-        yield make
+        yield one_by_one(make)
 
 
 def made_of(keys: pa.Table, judged: list[Verdict], *, grader: dict[str, str]) -> Made:

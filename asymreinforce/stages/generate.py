@@ -4,21 +4,21 @@ import contextlib
 import functools
 import hashlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from asymreinforce.config import ExperimentConfig, RolloutConfig
 from asymreinforce.crew import Crew, Made, Make, Shards, alone
-from asymreinforce.data import contracts
+from asymreinforce.data import contracts, repeats
 from asymreinforce.data.provenance import provenance
 from asymreinforce.data.rollouts import place_of, shard_name
 from asymreinforce.data.store import Store
-from asymreinforce.engines.protocol import Completion, Engine
+from asymreinforce.engines.protocol import Drawn, Engine, Job
 from asymreinforce.errors import InputError
 from asymreinforce.policy.checkpoint import fingerprint, load_tokenizer, require_unchanged
 from asymreinforce.policy.encoding import encode_prompts, texts
@@ -38,6 +38,13 @@ KEPT_SAMPLING = (
     "prompts_per_shard",
 )
 """All of sampling but the number of samples: more of them are more shards of the same set."""
+
+
+class Part(NamedTuple):
+    """The prompts of a shard: their names, and their tokens."""
+
+    prompt_ids: list[str]
+    prompts: list[list[int]]
 
 
 def rollout_store(
@@ -72,7 +79,8 @@ def generate(
 
     A shard's rows are a function of (checkpoint, prompts, settings, seed, shard) on CPU, whoever of
     the `crew` makes it. Its workers get their engine from `start` (None: they share `engine`).
-    Raises `InputError` where there is no prompt or one does not fit the context.
+    Raises `InputError` where there is no prompt or one does not fit the context, and `EngineError`
+    where an engine draws the completions of another block again.
     """
     store = rollout_store(
         config, checkpoint=checkpoint, prompts=prompts, engine=engine, parent=parent
@@ -123,6 +131,7 @@ def _fill(store: Store, shards: Shards, sizes: dict[str, int], *, missing: list[
     done = total - sum(sizes[name] for name in missing)
     with bar("generate", total=total, unit="completions", done=done) as advance:
         for name, made in shards:
+            repeats.require_new(store, name, made.rows, made.facts[repeats.DIGEST])
             store.publish(
                 name,
                 lambda path, rows=made.rows: contracts.write(  # type: ignore[misc]
@@ -137,7 +146,7 @@ def _fill(store: Store, shards: Shards, sizes: dict[str, int], *, missing: list[
 def shard_maker(
     config: ExperimentConfig, *, checkpoint: Path, prompts: Path, policy: str, start: StartEngine
 ) -> Iterator[Make]:
-    """Yield what makes the rollouts of a shard out of its name, by an engine that runs meanwhile.
+    """Yield what makes the rollouts of shards out of their names, by an engine that runs meanwhile.
 
     Paths are absolute: the worker may be a process that started in another directory.
     """
@@ -148,21 +157,25 @@ def shard_maker(
     with start() as engine:
         engine.load(checkpoint)
 
-        def make(name: str) -> Made:
-            block, chunk = place_of(name)
-            part = _some(prompts, first=chunk * size, count=size)
-            encoded = encode_prompts(part, tokenizer, config, checkpoint=checkpoint)
-            drawn = engine.sample(encoded, block_sampling, seed=shard_seed(sampling.seed, name))
-            columns = _columns(
-                part.column("prompt_id").to_pylist(),
-                encoded,
-                drawn,
-                tokenizer,
-                policy=policy,
-                first_sample=block * per_block,
-            )
-            rows = contracts.table(contracts.ROLLOUTS, columns)
-            return Made(rows, {"prompts": len(part), "rows": len(rows)})
+        def jobs(names: Iterable[str], parts: dict[str, Part]) -> Iterator[Job]:
+            for name in names:
+                _, chunk = place_of(name)
+                questions = _some(prompts, first=chunk * size, count=size)
+                encoded = encode_prompts(questions, tokenizer, config, checkpoint=checkpoint)
+                parts[name] = Part(questions.column("prompt_id").to_pylist(), encoded)
+                yield Job(name, encoded, shard_seed(sampling.seed, name))
+
+        def make(names: Iterable[str]) -> Shards:
+            parts: dict[str, Part] = {}  # of the shards at work: a few
+            drawn = engine.sample_jobs(jobs(names, parts), block_sampling)
+            with contextlib.closing(drawn):
+                for name, groups in drawn:
+                    first = place_of(name)[0] * per_block
+                    part = parts.pop(name)
+                    columns = _columns(part, groups, tokenizer, policy=policy, first_sample=first)
+                    rows = contracts.table(contracts.ROLLOUTS, columns)
+                    facts = {"prompts": len(part.prompts), "rows": len(rows)}
+                    yield name, Made(rows, facts | {repeats.DIGEST: repeats.digest_of(rows)})
 
         yield make
 
@@ -188,9 +201,8 @@ def shard_seed(seed: int, name: str) -> int:
 
 
 def _columns(
-    prompt_ids: list[str],
-    prompts: list[list[int]],
-    drawn: list[list[Completion]],
+    part: Part,
+    drawn: Drawn,
     tokenizer: "PreTrainedTokenizerBase",
     *,
     policy: str,
@@ -198,7 +210,7 @@ def _columns(
 ) -> dict[str, list[Any]]:
     rows = [
         (prompt_id, first_sample + index, prompt, completion)
-        for prompt_id, prompt, group in zip(prompt_ids, prompts, drawn, strict=True)
+        for prompt_id, prompt, group in zip(part.prompt_ids, part.prompts, drawn, strict=True)
         for index, completion in enumerate(group)
     ]
     return {

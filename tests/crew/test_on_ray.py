@@ -16,7 +16,7 @@ pytest.importorskip("ray.data", reason="the extra 'ray' is not installed")
 
 from asymreinforce.config import ExperimentConfig, SamplingConfig
 from asymreinforce.config.ray import RayConfig
-from asymreinforce.crew import Made, Make, alone
+from asymreinforce.crew import Made, Make, alone, one_by_one
 from asymreinforce.crew.on_ray import Actor, OnRay, joined
 from asymreinforce.data.store import Store
 from asymreinforce.engines.protocol import Completion, Engine
@@ -123,7 +123,7 @@ def refusing() -> Iterator[Make]:
             raise InputError("prompt q7 has 90 tokens")
         raise ZeroDivisionError("a defect of ours")
 
-    yield make
+    yield one_by_one(make)
 
 
 @contextlib.contextmanager
@@ -135,7 +135,7 @@ def dying_over_one() -> Iterator[Make]:
             os.kill(os.getpid(), signal.SIGKILL)
         return Made(pa.table({"name": [name]}), {})
 
-    yield make
+    yield one_by_one(make)
 
 
 @pytest.mark.campaign

@@ -82,9 +82,15 @@ def recomputed(checkpoint: Path, prompt: list[int], completion: Completion) -> l
 
 
 def largest_error(checkpoint: Path, drawn: list[list[Completion]]) -> float:
+    return largest_error_of(checkpoint, PROMPTS, drawn)
+
+
+def largest_error_of(
+    checkpoint: Path, prompts: list[list[int]], drawn: list[list[Completion]]
+) -> float:
     return max(
         abs(found - expected)
-        for prompt, group in zip(PROMPTS, drawn, strict=True)
+        for prompt, group in zip(prompts, drawn, strict=True)
         for completion in group
         for found, expected in zip(
             completion.logps, recomputed(checkpoint, prompt, completion), strict=True
