@@ -46,6 +46,8 @@ TOY = Shape(32, 2, 64, 2, 1)
 DATA_SHEET = {"H200": 989.4e12, "H100 PCIe": 756e12, "H100": 989.4e12, "A100": 312e12}
 """Dense bf16 operations a second by NVIDIA's data sheets, the first name that fits counting."""
 MFU_GOALS = {"0.5B": ">= 50%", "1.5B": ">= 55%", "3B": ">= 60%"}
+RANK = 32
+"""Of adapters."""
 WARM_UP = 2
 """Steps that are not measured: the first also compiles."""
 
@@ -128,7 +130,7 @@ def _adapted(model: PreTrainedModel, scale: Scale, place: Place) -> Prepared:
     from asymreinforce.policy import lora
 
     class Config:
-        rank, alpha, target_modules = 32, 64, "all-linear"
+        rank, alpha, target_modules = RANK, 2 * RANK, "all-linear"
 
     model.to(torch.bfloat16 if place.on_cuda else torch.float32)
     lora.attach(model, Config(), seed=0)  # type: ignore[arg-type]
@@ -213,6 +215,28 @@ def packed(shape: str, way: str, place: Place) -> Iterator[Finding]:
     yield Finding("speed", sum(map(sum, work.lengths)) / found.seconds, "tokens/s")
     if found.memory:
         yield Finding("peak memory", gib(found.memory), "GiB")
+        planned = _planned(shape, way, place)
+        yield Finding("peak memory over asymrl plan's", found.memory / planned, "times")
+
+
+def _planned(shape: str, way: str, place: Place) -> float:
+    """Bytes that `asymrl plan` counts; compiled layers keep less than it knows."""
+    from asymreinforce.policy.head import most_logits
+    from asymreinforce.policy.shape import Shape as Counted
+    from asymreinforce.policy.training_memory import training_memory
+
+    width, layers, intermediate, heads, kv_heads, tied = QWEN[shape]
+    counted = Counted(
+        layers, width, intermediate, heads, kv_heads, width // heads, REAL.vocabulary, tied, biases=True
+    )  # fmt: skip
+    return training_memory(
+        counted,
+        tokens=REAL.tokens,
+        workspace=most_logits(place.device),
+        half=True,
+        lora_rank=RANK if way == "adapters" else None,
+        recomputes=way == "checkpointed",
+    ).total
 
 
 def rivals(place: Place) -> Iterator[Finding]:

@@ -193,12 +193,18 @@ def going_on(place: Place) -> Iterator[Finding]:
             for batch in batches[:count]:
                 trainer.step(*batch)
         directory = place.directory() / "state"
-        save_state(directory, first, Position(2, None, None), more={"note": torch.ones(2)})
-        second = trainer_of(copy.deepcopy(first.model).cpu(), place, half=half)
-        position, more = load_state(directory, second)
+        more = {"note": torch.ones(2)}
+        save_state(directory, first, Position(2, None, None), more=more, masters=half)
+        model = copy.deepcopy(first.model).cpu()
+        if half:  # as a checkpoint has it: rounded, with the masters in the state
+            model = model.bfloat16().float()
+        second = trainer_of(model, place, half=half)
+        position, more = load_state(directory, second, masters=half)
         if position.step != 2 or more["note"].tolist() != [1, 1]:
             raise AssertionError(f"the state came back as {position}, {more}")
         for one, other in zip(first.parameters, second.parameters, strict=True):
+            if not torch.equal(one, other):
+                raise AssertionError("a weight is not what was saved")
             for key, value in first.optimizer.state[one].items():
                 if not torch.equal(value, second.optimizer.state[other][key]):
                     raise AssertionError(f"{key} is not what was saved")
