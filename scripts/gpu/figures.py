@@ -225,10 +225,18 @@ def _planned(shape: str, way: str, place: Place) -> float:
     from asymreinforce.policy.shape import Shape as Counted
     from asymreinforce.policy.training_memory import training_memory
 
-    width, layers, intermediate, heads, kv_heads, tied = QWEN[shape]
+    of = QWEN[shape]
     counted = Counted(
-        layers, width, intermediate, heads, kv_heads, width // heads, REAL.vocabulary, tied, biases=True
-    )  # fmt: skip
+        layers=of.layers,
+        width=of.hidden,
+        intermediate=of.intermediate,
+        heads=of.query_heads,
+        kv_heads=of.key_value_heads,
+        head_width=of.hidden // of.query_heads,
+        vocabulary=REAL.vocabulary,
+        tied=of.tied,
+        biases=True,
+    )
     return training_memory(
         counted,
         tokens=REAL.tokens,

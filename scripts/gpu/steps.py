@@ -197,7 +197,8 @@ def going_on(place: Place) -> Iterator[Finding]:
         save_state(directory, first, Position(2, None, None), more=more, masters=half)
         model = copy.deepcopy(first.model).cpu()
         if half:  # as a checkpoint has it: rounded, with the masters in the state
-            model = model.bfloat16().float()
+            for parameter in model.parameters():
+                parameter.data = parameter.data.bfloat16().float()
         second = trainer_of(model, place, half=half)
         position, more = load_state(directory, second, masters=half)
         if position.step != 2 or more["note"].tolist() != [1, 1]:
