@@ -1,89 +1,144 @@
-"""CPU time of eight baselines in one invocation against one: start-up once, and eight times steps.
+"""CPU time of a step of eight baselines side by side against those of the eight trained alone.
 
     python scripts/bench_arms.py [--steps 60] [--repeats 3]
 
-The embedded default's policy and a small set of its rollouts, made first. Each figure is the
-processor time of a whole process, its imports included: one arm of one step, one arm of all steps,
-and eight arms side by side (`sweep.together=8`). With one-step time s and step time t from the
-first two, eight arms should cost s + 8 t for every further step.
+The embedded default's policy and a small set of its rollouts, made first. Nine runs are trained in
+this process: each of eight baselines alone, and the eight side by side (`sweep.together=8`). They
+take a step each in turn, so that a machine whose speed changes is as fast for all of them, and only
+a step's own processor time counts: no start-up, no checkpoint. The ratio, in the median over steps,
+is of the eight side by side to the sum of the eight alone, which share nothing.
 """
 
 import argparse
-import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from measures import in_child, median, table
+from measures import median, table
+
+from asymreinforce.config import ExperimentConfig, parse
+from asymreinforce.data import files
+from asymreinforce.experiment import inputs
+from asymreinforce.progress import hushed
+from asymreinforce.stages.train import Arm, arm_store, train_together
 
 BASELINES = (-0.5, -0.3, -0.2, -0.1, 0.0, 0.1, 0.2, 0.3)
 SET = ("engine=transformers", "task.train=480", "sampling.prompts_per_shard=240")
 TRAIN = ("train.validation_prompts=0", "train.checkpoint_every=1000")
+WARM_UP = 5
+"""Steps at the start of a run that count for nothing: memory is set aside in them."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--child", nargs=4, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
-    if chosen.child:
-        print(json.dumps(train(*chosen.child)))
-        return
+    if chosen.steps <= WARM_UP + 1:
+        parser.error(f"--steps is more than {WARM_UP + 1}: so many warm up, and one more publishes")
     with tempfile.TemporaryDirectory() as work:
-        resolved = prepare(Path(work))
-        rounds = [measure(resolved, chosen.steps, number) for number in range(chosen.repeats)]
-    start, one, eight = (median(values) for values in zip(*rounds, strict=True))
-    step = (one - start) / (chosen.steps - 1)
-    expected = start + 8 * step * chosen.steps
+        arms = prepare(Path(work), steps=chosen.steps)
+        rounds = [measure(arms, Path(work) / str(number)) for number in range(chosen.repeats)]
+    ratios = [statistics.median(b / a for a, b in each) for each in rounds]
+    steps = [step for each in rounds for step in each]
+    alone, together = (median(values) for values in zip(*steps, strict=True))
     rows = [
-        ["one arm, one step (start-up)", f"{start:.1f}"],
-        [f"one arm, {chosen.steps} steps", f"{one:.1f}"],
-        [f"eight arms, {chosen.steps} steps", f"{eight:.1f}"],
-        ["start-up + 8 x steps", f"{expected:.1f}"],
-        ["measured over expected", f"{eight / expected:.2f}"],
+        ["one arm alone, in the mean", f"{1000 * alone / len(BASELINES):.1f}"],
+        ["eight arms alone, their sum", f"{1000 * alone:.1f}"],
+        ["eight arms side by side", f"{1000 * together:.1f}"],
+        ["side by side over alone", f"{median(ratios):.3f}"],
+        ["the same, least and most of the repeats", f"{min(ratios):.3f} to {max(ratios):.3f}"],
     ]
-    print(table(["process", "CPU s, median"], rows))
+    print(table(["a step", "CPU ms, median"], rows))
 
 
-def prepare(work: Path) -> Path:
-    """Make policy, rollouts and verdicts by the commands, and return an arm's resolved settings."""
-    asymrl = Path(sys.executable).with_name("asymrl")
+def prepare(work: Path, *, steps: int) -> list[ExperimentConfig]:
+    """Make policy, rollouts and verdicts by the commands; return an arm for each baseline."""
+    asymrl = (sys.executable, "-m", "cli.main")
     where = f"runs_dir={work / 'runs'}"
     for command in ("init", "generate", "score", "train"):
         more = ("optim.steps=1", *TRAIN) if command == "train" else ()
-        subprocess.run([asymrl, command, where, *SET, *more], check=True)
+        subprocess.run([*asymrl, command, where, *SET, *more], check=True)
     (resolved,) = (work / "runs/cups/train").glob("*/config.json")
-    return resolved
+    values = files.read_json(resolved)
+    values["optim"]["steps"] = steps
+    return [parse({**values, "baseline": baseline}) for baseline in BASELINES]
 
 
-def measure(resolved: Path, steps: int, number: int) -> tuple[float, float, float]:
-    """Return the seconds of the three processes, each with a data order of its own."""
+def measure(arms: Sequence[ExperimentConfig], parent: Path) -> list[tuple[float, float]]:
+    """Return of each step the seconds of all arms alone, added up, and of all of them together."""
+    runs = [*([arm] for arm in arms), arms]
+    turns = Turns(len(runs))
+    with hushed(), ThreadPoolExecutor(len(runs)) as pool:
+        done = [
+            pool.submit(train, run, parent / str(number), turns, number)
+            for number, run in enumerate(runs)
+        ]
+    for each in done:
+        each.result()
+    counted = slice(WARM_UP, -1)  # the last step publishes a checkpoint
+    *alone, together = (seconds[counted] for seconds in turns.seconds)
+    return list(zip(map(sum, zip(*alone, strict=True)), together, strict=True))
 
-    def child(count: int, arms: int) -> float:
-        seed = 1000 * number + 10 * arms + (count > 1)
-        words = (str(resolved), str(count), str(arms), str(seed))
-        return float(in_child(["--child", *words]))
 
-    return child(1, 1), child(steps, 1), child(steps, len(BASELINES))
+class Turns:
+    """Lets runs, each in a thread, take a step each in turn; `seconds` are of each run's steps."""
+
+    def __init__(self, runs: int):
+        self.seconds: list[list[float]] = [[] for _ in range(runs)]
+        self._order = list(range(runs))
+        self._changed = threading.Condition()
+        self._began = 0.0
+
+    def take(self, run: int) -> None:
+        """Wait for a run's turn, and start the clock."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._order[0] == run)
+        self._began = time.process_time()
+
+    def pass_on(self, run: int, *, is_last: bool = False) -> None:
+        """Stop the clock, and let the next run take its turn; the last time is of no step."""
+        seconds = time.process_time() - self._began
+        with self._changed:
+            self._order.remove(run)
+            if not is_last:
+                self.seconds[run].append(seconds)
+                self._order.append(run)
+            self._changed.notify_all()
 
 
-def train(resolved: str, steps: str, arms: str, seed: str) -> float:
-    """Train arms side by side in this process; return the processor time that it has taken."""
-    from asymreinforce.config import parse
-    from asymreinforce.experiment.arm import run_lot
+def train(arms: Sequence[ExperimentConfig], parent: Path, turns: Turns, run: int) -> None:
+    """Train arms side by side from mu, in new directories, each of their steps in a turn."""
+    left = 0
 
-    values = json.loads(Path(resolved).read_text())
-    values["optim"]["steps"], values["seed"] = int(steps), int(seed)
-    configs = [parse({**values, "baseline": baseline}) for baseline in BASELINES[-int(arms) :]]
-    results = run_lot(configs)
-    assert not any(result.error for result in results), results
-    return time.process_time()
+    def log(metrics: dict[str, object]) -> None:
+        nonlocal left
+        left = (left or len(arms)) - 1
+        if not left:  # all arms have taken the step
+            turns.pass_on(run)
+            turns.take(run)
+
+    turns.take(run)
+    try:
+        found = inputs.find(arms[0])
+        checkpoint, scored = found.checkpoint, found.scored
+        trained = [
+            Arm(arm, arm_store(arm, checkpoint=checkpoint, scored=scored, parent=parent), log=log)
+            for arm in arms
+        ]
+        failed = train_together(trained, checkpoint=checkpoint, scored=scored)
+        assert not failed, failed
+    finally:
+        turns.pass_on(run, is_last=True)
 
 
 if __name__ == "__main__":

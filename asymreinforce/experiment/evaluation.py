@@ -1,6 +1,7 @@
 """Evaluate every checkpoint of every arm, mu's first, sharing one engine start among many."""
 
 import contextlib
+import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -159,16 +160,7 @@ def _share_out(targets: list[Target], *, slots: list[Slot], engines: OpenEngines
         return
     if engines:
         engines.close()
-    parts = [
-        [
-            target._replace(
-                checkpoints=dict(list(target.checkpoints.items())[number :: len(slots)])
-            )
-            for target in targets
-        ]
-        for number in range(len(slots))
-    ]
-    for outcome in work_in_slots(_evaluate_part, parts, slots=slots):
+    for outcome in work_in_slots(_evaluate_part, _parts(targets, len(slots)), slots=slots):
         if outcome.error:
             raise EngineError(
                 f"a process that evaluates failed: {outcome.error}; run the same command again to "
@@ -176,6 +168,19 @@ def _share_out(targets: list[Target], *, slots: list[Slot], engines: OpenEngines
             )
         if outcome.value:
             raise outcome.value
+
+
+def _parts(targets: list[Target], count: int) -> list[list[Target]]:
+    """Deal the checkpoints of all targets out in turn."""
+    parts: list[list[Target]] = [[] for _ in range(count)]
+    turn = itertools.count()
+    for target in targets:
+        shares: list[dict[str, Path]] = [{} for _ in range(count)]
+        for name, checkpoint in target.checkpoints.items():
+            shares[next(turn) % count][name] = checkpoint
+        for part, share in zip(parts, shares, strict=True):
+            part.append(target._replace(checkpoints=share))
+    return parts
 
 
 def _evaluate_part(targets: list[Target]) -> AsymreinforceError | None:

@@ -152,6 +152,19 @@ def test_more_processes_evaluate_where_that_is_sooner_done(
     assert all((slot == ON_CPU) == (devices == 0) for slot in found)
 
 
+def test_checkpoints_of_many_targets_are_dealt_out_evenly() -> None:
+    """Two arms' policies of three checkpoints each, say, on four devices."""
+    config = made.config(Path("runs"), policy="owner/model")
+    names = ("a", "b", "c"), ("d", "e", "f"), ("g",)
+    targets = [
+        evaluation.Target(config, "held_out", {name: Path(name) for name in group})
+        for group in names
+    ]
+    parts = evaluation._parts(targets, 4)
+    found = [[name for target in part for name in target.checkpoints] for part in parts]
+    assert found == [["a", "e"], ["b", "f"], ["c", "g"], ["d"]]
+
+
 def test_the_engine_of_this_process_is_closed_before_others_take_its_devices(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
