@@ -64,6 +64,18 @@ def test_every_file_of_every_group_composes_and_validates(file: str) -> None:
             assert part[key] == (pytest.approx(float(own[key])) if number else own[key])
 
 
+ON_GPU = ["h200_qwen3b", "paper_llama8b_math", "paper_qwen3b_math", "single_24gb_qwen0.5b_lora"]
+
+
+@pytest.mark.parametrize("name", ON_GPU)
+def test_a_shard_of_an_experiment_for_gpus_keeps_an_engine_busy(name: str) -> None:
+    """Of a shard that is decoded at once, few are at work when the longest ends: so on Ray."""
+    given = [f"experiment={name}", *UNNAMED.get(f"experiment/{name}", ())]
+    settings = parse(composed(asymrl("train", *given, "--cfg", "job")))
+    completions = settings.sampling.samples_per_block * settings.sampling.prompts_per_shard
+    assert completions >= 4 * settings.engine.max_sequences
+
+
 def _is_number(value: object) -> bool:
     try:
         float(str(value))
