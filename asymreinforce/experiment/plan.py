@@ -142,7 +142,7 @@ class Plan(NamedTuple):
     @property
     def arms_bytes(self) -> int | None:
         """Disk for all arms at most: their weights, and states, of one arm if they are dropped."""
-        is_kept = getattr(self.config.train, "keep_state", True)
+        is_kept = self.config.train.keep_state
         return _plus(self.checkpoint_bytes, _times(self.state_bytes, self.arms if is_kept else 1))
 
 

@@ -94,7 +94,8 @@ def whole_model(
     weights: dict[str, Tensor] = {}
     for name, value in model.state_dict(keep_vars=True).items():
         if id(value) not in gathered:  # tied weights stay tied
-            found = whole(value.detach().to(dtype or value.dtype))
+            own = dtype if dtype and value.is_floating_point() else value.dtype
+            found = whole(value.detach().to(own))
             gathered[id(value)] = found if keep else found.new_empty(0)
         weights[name] = gathered[id(value)]
     if not keep:

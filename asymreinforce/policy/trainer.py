@@ -43,6 +43,14 @@ class Step(NamedTuple):
     skipped: int
 
 
+class Accumulated(NamedTuple):
+    """The figures of a step's gradient, before it is clipped; `logps_B` as in `Step`."""
+
+    loss: float
+    logps_B: np.ndarray
+    norm: Tensor
+
+
 class RatioTerms(NamedTuple):
     """What a ratio objective needs of each sequence beside log pi."""
 
@@ -92,6 +100,8 @@ class Trainer:
 
             self._cost = Cost.of(model)
             shard(self.scorer, ranks, half=autocast, cpu_offload=cpu_offload)
+        self.parameters = [p for p in model.parameters() if p.requires_grad]
+        """Those that train."""
         self.optimizer = torch.optim.AdamW(
             self.parameters,
             lr=config.lr,
@@ -104,11 +114,6 @@ class Trainer:
             self.optimizer, lambda step: min(1.0, (step + 1) / max(1, config.warmup_steps))
         )
 
-    @property
-    def parameters(self) -> list[torch.nn.Parameter]:
-        """The parameters that train."""
-        return [p for p in self.model.parameters() if p.requires_grad]
-
     def step(self, batch: Sequences, terms: Tensor | RatioTerms) -> Step:
         """Take a step of gradient ascent, N counting all sequences of the batch.
 
@@ -119,16 +124,17 @@ class Trainer:
         Raises `TrainingError`, with the weights untouched, where the loss or the gradient is not
         finite, or where a row of one sequence does not fit the memory.
         """
-        loss, logps_B = halving(self, lambda: self._accumulate(batch, terms))
-        norm = self._clip_gradient()
+        loss, logps_B, total_norm = halving(self, lambda: self._accumulate(batch, terms))
+        norm = float(total_norm)
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise TrainingError(f"the loss is {loss} and the gradient's norm {norm}")
+        self._clip_gradient(total_norm)
         lr = self.schedule.get_last_lr()[0]
         self.optimizer.step()
         self.schedule.step()
         return Step(loss, norm, float(lr), logps_B, int(np.isnan(logps_B).sum()))
 
-    def _accumulate(self, batch: Sequences, terms: Tensor | RatioTerms) -> tuple[float, np.ndarray]:
+    def _accumulate(self, batch: Sequences, terms: Tensor | RatioTerms) -> Accumulated:
         """Add up the gradient over rows, from zero."""
         self._zero_gradient()
         count = len(batch.prompts)
@@ -146,7 +152,8 @@ class Trainer:
                 )
             parts.append((row.members, part, sequence_sums(logps_C, row)))
         self._fill_gradient()
-        # a read waits for the device, so that none comes between two rows
+        norm = self._gradient_norm()
+        # A read waits for the device: none may come before all of the work is queued.
         logps_B, loss = np.zeros(count), 0.0
         for members, part, sums_B in parts:
             loss += float(part)
@@ -154,7 +161,7 @@ class Trainer:
         *logps, loss = self.ranks.sum(np.array([*logps_B, loss]))
         logps_B = np.full(count, np.nan)
         logps_B[used] = np.array(logps)[used]
-        return float(loss), logps_B
+        return Accumulated(float(loss), logps_B, norm)
 
     def rows(self, sequences: Sequences) -> Iterable[Row]:
         """Pack sequences; of several ranks each gets a share of equal cost and as many rows."""
@@ -217,15 +224,18 @@ class Trainer:
         torch.autograd.backward(loss / count)
         return loss.detach() / count, logps_C.detach()
 
-    def _clip_gradient(self) -> float:
-        """Scale the gradient of all ranks to at most `grad_clip`; return its norm before that."""
-        gradients = [p.grad for p in self.parameters if p.grad is not None]
-        norm: Any = torch.nn.utils.get_total_norm(gradients)
-        if self.ranks.mesh:
-            norm = norm.full_tensor()
-        if float(self._config.grad_clip / (norm + 1e-6)) < 1:  # as torch has it; else a factor of 1
-            torch.nn.utils.clip_grads_with_norm_(self.parameters, self._config.grad_clip, norm)
-        return float(norm)
+    def _gradient_norm(self) -> Tensor:
+        """Take the norm of all ranks' gradient, where the gradient is."""
+        norm: Any = torch.nn.utils.get_total_norm(
+            [p.grad for p in self.parameters if p.grad is not None]
+        )
+        return norm.full_tensor() if self.ranks.mesh else norm  # type: ignore[no-any-return]
+
+    def _clip_gradient(self, norm: Tensor) -> None:
+        """Scale the gradient of that norm to one of at most `grad_clip`."""
+        limit = self._config.grad_clip
+        if float(limit / (norm + 1e-6)) < 1:  # as torch has it; else a pass to multiply by 1
+            torch.nn.utils.clip_grads_with_norm_(self.parameters, limit, norm)
 
     def _zero_gradient(self) -> None:
         """Start every parameter's gradient anew.

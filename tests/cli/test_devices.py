@@ -63,6 +63,20 @@ def test_an_arm_has_one_identity_whether_its_device_was_given_or_resolved(
         arm_store(unresolved("auto", "float32"), **given)
 
 
+@pytest.mark.parametrize("computes", [True, False])
+def test_a_device_that_emulates_bfloat16_does_not_compute_in_it(
+    monkeypatch: pytest.MonkeyPatch, computes: bool
+) -> None:
+    import torch
+
+    def is_bf16_supported(including_emulation: bool = True) -> bool:
+        return computes or including_emulation
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", is_bf16_supported)
+    assert devices.this_machine() == Machine(True, computes)
+
+
 AUTO = ("train.device=auto", "train.precision=auto")
 
 

@@ -5,6 +5,8 @@ import signal
 import sys
 from pathlib import Path
 
+from torch import Tensor
+
 from asymreinforce.experiment import worker
 
 
@@ -12,15 +14,15 @@ def die_in_step_3() -> None:
     """Between the backward pass and the optimizer, where every rank waits for every other."""
     from asymreinforce.policy.trainer import Trainer
 
-    clip, calls = Trainer._clip_gradient, [0]
+    gradient_norm, calls = Trainer._gradient_norm, [0]
 
-    def fatal(trainer: Trainer) -> float:
+    def fatal(trainer: Trainer) -> Tensor:
         calls[0] += 1
         if calls[0] == 3 and not trainer.ranks.is_first:
             os.kill(os.getpid(), signal.SIGKILL)
-        return clip(trainer)
+        return gradient_norm(trainer)
 
-    Trainer._clip_gradient = fatal  # type: ignore[method-assign]
+    Trainer._gradient_norm = fatal  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

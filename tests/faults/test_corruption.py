@@ -37,8 +37,10 @@ READ_BY = {
 
 @pytest.fixture(scope="module")
 def evaluated(made_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny experiment with its evaluation."""
+    """The tiny experiment with its evaluation; its arm was trained anew, and keeps its state."""
     runs_dir = Path(shutil.copytree(made_once, tmp_path_factory.mktemp("evaluated") / "runs"))
+    shutil.rmtree(runs_dir / "cups/train")
+    assert tiny("train", runs_dir, "train.keep_state=true").code == 0
     assert tiny("evaluate", runs_dir).code == 0
     return runs_dir
 

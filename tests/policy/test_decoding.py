@@ -78,7 +78,7 @@ def test_a_gathered_model_turns_late_positions_as_the_model_in_training(
     gathered, own = load_model(random_policy), load_model(random_policy)
     trainer: Any = types.SimpleNamespace(
         model=own,
-        whole_model=lambda: gathered,
+        whole_model=lambda dtype: gathered,
         scorer=types.SimpleNamespace(precision=torch.bfloat16, free=lambda: None),
         device=torch.device("cpu"),
     )
@@ -87,6 +87,6 @@ def test_a_gathered_model_turns_late_positions_as_the_model_in_training(
         assert {p.dtype for p in model.parameters()} == {torch.bfloat16}
         found = model.model.rotary_emb.inv_freq
     assert torch.equal(found, own.model.rotary_emb.inv_freq)
-    trainer.whole_model = lambda: None  # as of another rank
+    trainer.whole_model = lambda dtype: None  # as of another rank
     with decoding(trainer) as model:
         assert model is None

@@ -63,6 +63,7 @@ def group(monkeypatch: pytest.MonkeyPatch) -> Group:
     for name in ("init_process_group", "get_rank", "destroy_process_group"):
         monkeypatch.setattr(dist, name, getattr(made, name))
     monkeypatch.setattr(device_mesh, "init_device_mesh", made.init_device_mesh)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: made.devices)
     monkeypatch.setattr(torch.cuda, "set_device", lambda number: None)
     for name, value in {"WORLD_SIZE": 4, "LOCAL_WORLD_SIZE": 2, "LOCAL_RANK": 1}.items():

@@ -208,7 +208,7 @@ def test_validation_decodes_in_the_precision_of_training(
     store = run_arm(config, random_policy, rollouts, validate)
     assert seen == [(0, getattr(torch, precision)), (2, getattr(torch, precision))]
     saved = load_model(store.path("checkpoints/step-000002"))
-    assert {p.dtype for p in saved.parameters()} == {torch.float32}
+    assert {p.dtype for p in saved.parameters()} == {getattr(torch, precision)}
 
 
 def test_the_policy_is_mu_at_step_0_and_moves_after(

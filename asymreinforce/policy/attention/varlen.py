@@ -3,7 +3,6 @@
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import torch
@@ -74,17 +73,9 @@ def _bounds(lengths: np.ndarray, device: torch.device) -> Tensor:
 
 @functools.cache
 def _varlen() -> Callable[..., Tensor]:
-    """Return `varlen_attn` for grouped heads, which torch 2.11 does not know by name."""
+    """Return `varlen_attn` for grouped heads: torch 2.11 takes them as they are, later ones ask."""
     from torch.nn.attention.varlen import varlen_attn
 
     if "enable_gqa" in inspect.signature(varlen_attn).parameters:
         return functools.partial(varlen_attn, enable_gqa=True)  # type: ignore[return-value]
-
-    def with_repeated_heads(
-        query: Tensor, key: Tensor, value: Tensor, *rest: Any, **more: Any
-    ) -> Tensor:
-        repeats = query.shape[1] // key.shape[1]
-        key, value = (x.repeat_interleave(repeats, dim=1) for x in (key, value))
-        return varlen_attn(query, key, value, *rest, **more)  # type: ignore[return-value]
-
-    return with_repeated_heads
+    return varlen_attn  # type: ignore[return-value]
