@@ -133,7 +133,9 @@ def main() -> None:
     parser.add_argument("--toy", action="store_true", help="tiny sizes on CPU: a test")
     parser.add_argument("--carried", type=Path, help="an experiment that --carry made")
     parser.add_argument("--carry", type=Path, metavar="DIR", help="make that experiment, and end")
-    parser.add_argument("--only", nargs="+", metavar="NAME", help="checks whose names begin so")
+    parser.add_argument(
+        "--only", nargs="+", metavar="NAME", help="checks whose names begin so, in that order"
+    )
     chosen = parser.parse_args()
     if chosen.carry:
         stages.carry(chosen.carry)
@@ -144,7 +146,8 @@ def main() -> None:
         parser.error("there is no CUDA device; --toy tests the checks on CPU")
     checks = [c for c in CHECKS if not chosen.toy or c.name in IN_TOY]
     if chosen.only:
-        checks = [c for c in checks if c.name.startswith(tuple(chosen.only))]
+        in_order = [c for name in chosen.only for c in checks if c.name.startswith(name)]
+        checks = list(dict.fromkeys(in_order))
     place = Place(torch.device("cpu" if chosen.toy else "cuda"), chosen.toy, chosen.carried)
     rows = run(checks, place, chosen.json, until=time.time() + 60 * chosen.minutes)
     show(rows)

@@ -15,6 +15,7 @@ from asymreinforce.engines.protocol import Completion, DrawnJobs, Job, one_by_on
 from asymreinforce.errors import EngineError
 from asymreinforce.policy import model_config
 from asymreinforce.policy.checkpoint import end_tokens, load_model
+from asymreinforce.policy.memory import uncompiled_without_gradient
 from asymreinforce.progress import say
 
 if TYPE_CHECKING:
@@ -62,7 +63,11 @@ class TransformersEngine:
         model, threads = self._model, torch.get_num_threads()
         was_training, own_generation_config = model.training, model.generation_config
         devices = [model.device] if model.device.type == "cuda" else []
-        with torch.random.fork_rng(devices=devices), torch.no_grad():
+        with (
+            torch.random.fork_rng(devices=devices),
+            torch.no_grad(),
+            uncompiled_without_gradient(),
+        ):
             torch.manual_seed(seed)
             torch.set_num_threads(self._config.threads)
             model.eval()

@@ -18,6 +18,7 @@ from asymreinforce.errors import AsymreinforceError, ConfigError
 from asymreinforce.policy import attention
 from asymreinforce.policy.embedding import embedded
 from asymreinforce.policy.head import Head, Loss, Scores, Scratch, linear_loss, token_logps
+from asymreinforce.policy.memory import uncompiled_without_gradient
 from asymreinforce.policy.model_config import of_model, vocabulary_of
 from asymreinforce.policy.packing import Row, Sequences, on_device, pack
 
@@ -73,7 +74,10 @@ class Scorer(nn.Module):
         """Score a row's completion tokens; with their coefficients, make the loss's gradient."""
         device = self.model.device
         plan, row = attention.plan(self._way, row, device), row.to(device)
-        with torch.autocast(device.type, torch.bfloat16, enabled=self._autocast):
+        with (
+            uncompiled_without_gradient(),
+            torch.autocast(device.type, torch.bfloat16, enabled=self._autocast),
+        ):
             body: Any = self.model.base_model
             hidden_TD: Tensor = body(
                 **embedded(self.model, row.input_ids_T),

@@ -1,7 +1,9 @@
 """What makes a step fit its device: shorter rows when memory runs out, recomputed activations."""
 
+import contextlib
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
@@ -62,10 +64,22 @@ def checkpoint_activations(model: "PreTrainedModel") -> None:
     model.enable_input_require_grads()  # frozen embeddings would cut the graph before the layers
 
 
-def compile_layers(model: "PreTrainedModel") -> None:
+def compile_layers(
+    model: "PreTrainedModel", *, backend: str | Callable[..., Any] = "inductor"
+) -> None:
     """Compile each decoder layer, for rows of any length; attention inside stays as it is."""
     for layer in decoder_layers(model):
-        layer.compile(dynamic=True)
+        layer.compile(dynamic=True, backend=backend)
+
+
+def uncompiled_without_gradient() -> AbstractContextManager[None]:
+    """Leave compiled layers as they are written, unless a gradient is to be made.
+
+    Scoring and decoding would be compiled anew, with and without a cache, and are a small part.
+    """
+    if torch.is_grad_enabled():
+        return contextlib.nullcontext()
+    return torch.compiler.set_stance("force_eager")  # type: ignore[no-any-return]
 
 
 def decoder_layers(model: "PreTrainedModel") -> list[torch.nn.Module]:

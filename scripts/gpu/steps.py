@@ -145,37 +145,50 @@ def steps(place: Place) -> Iterator[Finding]:
 def _options(place: Place) -> Iterator[Finding]:
     terms = linear_terms()
     plain, _ = gradient_of(trainer_of(model_of("qwen3"), CPU, half=False), terms)
-    for half, most in ((False, FP32), (True, BF16)):
-        precision = "bf16" if half else "fp32"
-        model = model_of("qwen3")
-        checkpoint_activations(model)
-        found, _ = gradient_of(trainer_of(model, place, half=half), terms)
-        yield Finding(
-            f"recomputed activations, {precision}", distance(found, plain), "relative", most
-        )
     lora, _ = gradient_of(trainer_of(adapted(model_of("llama")), CPU, half=False), terms)
     for half, most in ((False, FP32), (True, BF16)):
-        model = adapted(model_of("llama"))
-        if half:
-            for parameter in model.parameters():
-                if not parameter.requires_grad:
-                    parameter.data = parameter.data.bfloat16()
+        precision = "bf16" if half else "fp32"
+        model = recomputing(model_of("qwen3"))
         found, _ = gradient_of(trainer_of(model, place, half=half), terms)
-        label = f"adapters, {'bf16' if half else 'fp32'}"
-        yield Finding(label, distance(found, lora), "relative", most)
+        label = f"recomputed activations, {precision}"
+        yield Finding(label, distance(found, plain), "relative", most)
+        model = adapted(model_of("llama"))
+        model = frozen_in_bf16(model) if half else model
+        found, _ = gradient_of(trainer_of(model, place, half=half), terms)
+        yield Finding(f"adapters, {precision}", distance(found, lora), "relative", most)
+
+
+def recomputing(model: Any) -> Any:
+    """Let a model compute its activations again to go backward."""
+    checkpoint_activations(model)
+    return model
+
+
+def frozen_in_bf16(model: Any) -> Any:
+    """Hold what does not train in bf16, as beside adapters."""
+    for parameter in model.parameters():
+        if not parameter.requires_grad:
+            parameter.data = parameter.data.bfloat16()
+    return model
 
 
 def compiled(place: Place) -> Iterator[Finding]:
-    """torch.compile of the layers: the same gradient, for rows of any length."""
+    """torch.compile of the layers: the same gradient, with recomputed activations and adapters."""
     needs_cuda(place)
     terms = linear_terms()
-    wanted, _ = gradient_of(trainer_of(model_of("qwen2"), CPU, half=False), terms)
-    for half, most in ((False, FP32), (True, BF16)):
-        trainer = trainer_of(model_of("qwen2"), place, half=half)
+    ways: dict[str, tuple[Callable[[], Any], bool]] = {
+        "fp32": (lambda: model_of("qwen2"), False),
+        "bf16": (lambda: model_of("qwen2"), True),
+        "bf16, recomputed activations": (lambda: recomputing(model_of("qwen2")), True),
+        "bf16, adapters": (lambda: frozen_in_bf16(adapted(model_of("qwen2"))), True),
+    }
+    for label, (make, half) in ways.items():
+        reference = adapted(model_of("qwen2")) if "adapters" in label else model_of("qwen2")
+        wanted, _ = gradient_of(trainer_of(reference, CPU, half=False), terms)
+        trainer = trainer_of(make(), place, half=half)
         compile_layers(trainer.model)
         found, _ = gradient_of(trainer, terms)
-        label = f"compiled, {'bf16' if half else 'fp32'}"
-        yield Finding(label, distance(found, wanted), "relative", most)
+        yield Finding(label, distance(found, wanted), "relative", BF16 if half else FP32)
 
 
 def going_on(place: Place) -> Iterator[Finding]:
