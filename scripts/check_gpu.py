@@ -134,7 +134,7 @@ def main() -> None:
     parser.add_argument("--carried", type=Path, help="an experiment that --carry made")
     parser.add_argument("--carry", type=Path, metavar="DIR", help="make that experiment, and end")
     parser.add_argument(
-        "--only", nargs="+", metavar="NAME", help="checks whose names begin so, in that order"
+        "--only", nargs="+", metavar="NAME", help="checks of that name, or that begin so, in that order"
     )
     chosen = parser.parse_args()
     if chosen.carry:
@@ -146,8 +146,11 @@ def main() -> None:
         parser.error("there is no CUDA device; --toy tests the checks on CPU")
     checks = [c for c in CHECKS if not chosen.toy or c.name in IN_TOY]
     if chosen.only:
-        in_order = [c for name in chosen.only for c in checks if c.name.startswith(name)]
-        checks = list(dict.fromkeys(in_order))
+        named = [
+            [c for c in checks if c.name == name] or [c for c in checks if c.name.startswith(name)]
+            for name in chosen.only
+        ]
+        checks = list(dict.fromkeys(itertools.chain(*named)))
     place = Place(torch.device("cpu" if chosen.toy else "cuda"), chosen.toy, chosen.carried)
     rows = run(checks, place, chosen.json, until=time.time() + 60 * chosen.minutes)
     show(rows)
