@@ -12,6 +12,7 @@ first. It exits with 1 if a check failed; figures beside their goals are not jud
 
 import argparse
 import functools
+import itertools
 import multiprocessing
 import os
 import queue
@@ -134,7 +135,10 @@ def main() -> None:
     parser.add_argument("--carried", type=Path, help="an experiment that --carry made")
     parser.add_argument("--carry", type=Path, metavar="DIR", help="make that experiment, and end")
     parser.add_argument(
-        "--only", nargs="+", metavar="NAME", help="checks of that name, or that begin so, in that order"
+        "--only",
+        nargs="+",
+        metavar="NAME",
+        help="checks of that name, or that begin so, in that order",
     )
     chosen = parser.parse_args()
     if chosen.carry:
