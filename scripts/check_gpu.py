@@ -50,10 +50,12 @@ CHECKS = [
     ],
     Check("prefix sharing, 0.5B", figures.sharing, 90),
     Check("against others, 1.5B", figures.rivals, 240),
+    # last: its kernels stay in the process
+    Check("0.5B, Liger", functools.partial(figures.packed, "0.5B", "Liger"), 90),
 ]
 IN_TOY = {check.name for check in CHECKS} - {
     *(f"{shape}, {way}" for shape in ("1.5B", "3B") for way in figures.WAYS),
-    "0.5B, compiled",  # a compiler's half minute
+    *("0.5B, compiled", "0.5B, Liger"),  # a compiler's half minute; kernels that want CUDA
 }
 
 

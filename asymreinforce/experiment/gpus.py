@@ -136,6 +136,7 @@ def _parts(
         half=train.precision == "bfloat16",
         lora_rank=train.lora.rank,
         recomputes=train.activation_checkpointing,
+        is_compiled=train.compile and is_cuda,
         ranks=ranks,
         is_sharded=train.is_sharded,
         repeated=_repeated_keys(config, tokens),

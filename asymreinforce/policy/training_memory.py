@@ -23,6 +23,9 @@ from asymreinforce.policy.shape import Shape
 
 FP32 = 4
 BF16 = 2
+COMPILED = 0.63
+"""The share of a layer's activations that `torch.compile` keeps: 0.59, 0.62 and 0.62 were measured
+on an H200 at 0.5B, 1.5B and 3B in bf16 (docs/benchmarks.md). With adapters: not measured."""
 FEED_FORWARD = 4
 """Numbers of width I that a gated feed-forward layer keeps: gate, its activation, up, product."""
 
@@ -61,6 +64,7 @@ def training_memory(
     half: bool,
     lora_rank: int | None = None,
     recomputes: bool = False,
+    is_compiled: bool = False,
     ranks: int = 1,
     is_sharded: bool = False,
     repeated: float = 0.0,
@@ -68,8 +72,8 @@ def training_memory(
     """Add up what a rank holds while it trains on rows of `tokens` tokens.
 
     `half`: in bf16 over fp32 weights, or over frozen bf16 ones beside adapters. `recomputes`:
-    activations are checkpointed. `workspace` is the most logits that stand at once
-    (`head.most_logits`), `repeated` as for `layer_bytes`.
+    activations are checkpointed. `is_compiled`: layers are. `workspace` is the most logits that
+    stand at once (`head.most_logits`), `repeated` as for `layer_bytes`.
     """
     frozen = shape.parameters if lora_rank else 0
     trained = shape.adapter_parameters(lora_rank) if lora_rank else shape.parameters
@@ -80,6 +84,8 @@ def training_memory(
         ends = 2 * FP32 * (shape.embeddings + shape.width)
         gathered = ends + (BF16 if half else FP32) * shape.layer
     layer = tokens * layer_bytes(shape, half=half, lora_rank=lora_rank, repeated=repeated)
+    if is_compiled and half and not lora_rank:
+        layer *= COMPILED
     around = tokens * (FP32 * shape.width) * (1 if lora_rank else 2)  # the last norm's
     # sharded layers are gathered in bf16, frozen ones are held in it
     cast = trained if lora_rank else shape.layers * shape.layer

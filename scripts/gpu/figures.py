@@ -12,6 +12,7 @@ Adapters need no gradient of the frozen weights, a third less; theirs is counted
 import functools
 import gc
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 import baselines
@@ -137,6 +138,18 @@ def _adapted(model: PreTrainedModel, scale: Scale, place: Place) -> Prepared:
     return _ours(model, scale, place)
 
 
+def _with_liger(model: PreTrainedModel, scale: Scale, place: Place) -> Prepared:
+    """Liger's layer kernels in place of the model's own; they stay for the rest of the process."""
+    if find_spec("liger_kernel") is None:
+        raise NotHereError("liger-kernel is not installed")
+    from liger_kernel.transformers import apply_liger_kernel_to_qwen2
+
+    apply_liger_kernel_to_qwen2(
+        model=model, cross_entropy=False, fused_linear_cross_entropy=False
+    )  # layers only: the head is ours
+    return _ours(model, scale, place)
+
+
 def _padding(gradient: Callable[..., None]) -> Callable[[PreTrainedModel, Scale, Place], Prepared]:
     def prepare(model: PreTrainedModel, scale: Scale, place: Place) -> Prepared:
         finished = with_optimizer(model)
@@ -168,6 +181,7 @@ WAYS = {
     "compiled": Way(_compiled),
     "checkpointed": Way(_checkpointed),
     "adapters": Way(_adapted, share=2 / 3),
+    "Liger": Way(_with_liger),
     "TRL RLOO": Way(_trl),
     "padded": Way(_padding(baselines.padded)),
     "length-sorted": Way(_padding(baselines.length_sorted)),
@@ -220,7 +234,7 @@ def packed(shape: str, way: str, place: Place) -> Iterator[Finding]:
 
 
 def _planned(shape: str, way: str, place: Place) -> float:
-    """Bytes that `asymrl plan` counts; compiled layers keep less than it knows."""
+    """Bytes that `asymrl plan` counts."""
     from asymreinforce.policy.head import most_logits
     from asymreinforce.policy.shape import Shape as Counted
     from asymreinforce.policy.training_memory import training_memory
@@ -244,6 +258,7 @@ def _planned(shape: str, way: str, place: Place) -> float:
         half=True,
         lora_rank=RANK if way == "adapters" else None,
         recomputes=way == "checkpointed",
+        is_compiled=way == "compiled",
     ).total
 
 

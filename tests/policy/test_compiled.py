@@ -1,16 +1,17 @@
 """Compiled layers: how often they are compiled, counted by a backend that runs them as they are."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import torch
-from torch._dynamo.testing import CompileCounter
+from torch._dynamo.testing import CompileCounter, CompileCounterWithBackend
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
-from asymreinforce.config import EngineConfig, PolicyConfig, SamplingConfig
+from asymreinforce.config import EngineConfig, LoraConfig, PolicyConfig, SamplingConfig
 from asymreinforce.engines.transformers_engine import TransformersEngine
-from asymreinforce.policy.memory import compile_layers
+from asymreinforce.policy import lora
+from asymreinforce.policy.memory import checkpoint_activations, compile_layers
 from tests.policy import naive
 from tests.policy.test_logps import made
 
@@ -22,31 +23,50 @@ def nothing_compiled() -> Iterator[None]:
     torch._dynamo.reset()
 
 
-def compiled() -> tuple[Any, CompileCounter]:
-    counter = CompileCounter()
-    model = made(Qwen2Config, Qwen2ForCausalLM, num_hidden_layers=4).train()
+def plain() -> Any:
+    return made(Qwen2Config, Qwen2ForCausalLM, num_hidden_layers=4).train()
+
+
+def recomputing() -> Any:
+    model = plain()
+    checkpoint_activations(model)
+    return model
+
+
+def adapted() -> Any:
+    model = plain()
+    lora.attach(model, LoraConfig(rank=4), seed=0)
+    generator = torch.Generator().manual_seed(0)
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name:  # zero at the start, which would leave A without a gradient
+            torch.nn.init.normal_(parameter, std=0.05, generator=generator)
+    return model
+
+
+def gradient(model: Any, seed: int) -> torch.Tensor:
+    trainer = naive.trainer(model, lr=1e-12)
+    trainer.step(naive.sequences(seed, longest=40), torch.linspace(-1, 1, 9))
+    return torch.cat([p.grad.flatten() for p in trainer.parameters])
+
+
+@pytest.mark.parametrize("make", [plain, recomputing, adapted])
+def test_rows_of_any_length_are_compiled_once_and_have_the_gradient_of_the_layers_as_written(
+    make: Callable[[], Any],
+) -> None:
+    counter = CompileCounterWithBackend("aot_eager")  # traces the backward pass as well
+    model = make()
     compile_layers(model, backend=counter)
-    return model, counter
-
-
-def test_rows_of_any_length_are_compiled_once_and_have_the_gradient_of_the_layers_as_written() -> (
-    None
-):
-    model, counter = compiled()
-    terms_B = torch.linspace(-1, 1, 9, dtype=torch.float64)
     counts = []
     for seed in range(4):
-        batch = naive.sequences(seed, longest=40)
-        found = naive.gradient_of_step(model, batch, terms_B)
-        counts.append(counter.frame_count)
-        plain = made(Qwen2Config, Qwen2ForCausalLM, num_hidden_layers=4).train()
-        wanted = naive.gradient_of_step(plain, batch, terms_B)
+        found, wanted = gradient(model, seed), gradient(make(), seed)
         assert float((found - wanted).norm() / wanted.norm()) < 1e-6
+        counts.append(counter.frame_count)
     assert 0 < counts[0] == counts[-1]
 
 
 def test_scoring_and_decoding_run_the_layers_as_written() -> None:
-    model, counter = compiled()
+    model, counter = plain(), CompileCounter()
+    compile_layers(model, backend=counter)
     trainer = naive.trainer(model)
     with torch.no_grad():
         for row in trainer.rows(naive.sequences(1)):
