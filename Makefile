@@ -22,7 +22,7 @@ endif
 endif
 TORCH_BACKEND := $(if $(filter cpu,$(EXTRA)),$(if $(UV_FIND_LINKS),,--torch-backend=cpu),)
 
-.PHONY: help install demo results phase-diagrams refresh test test-page check bench figures audit chaos clean
+.PHONY: help install demo results phase-diagrams refresh test test-page check check-gpu bench figures audit chaos clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -77,6 +77,10 @@ bench: $(VENV)/.installed-bench ## Measure each stage on this machine, side by s
 	$(BIN)/python scripts/bench_graders.py
 	$(BIN)/python scripts/bench_bandit.py
 	$(BIN)/python scripts/bench_report.py
+
+check-gpu: install ## Prove on this machine's CUDA device that training is right, and measure it (10 minutes)
+	$(BIN)/python scripts/check_gpu.py --carry runs/check-gpu
+	$(BIN)/python scripts/check_gpu.py runs/check-gpu.json --minutes 9 --carried runs/check-gpu
 
 $(VENV)/.installed-bench: $(VENV)/.installed-$(EXTRA)
 	$(BIN)/uv pip install --quiet --python $(BIN)/python $(TORCH_BACKEND) \
