@@ -5,36 +5,16 @@ for all three, heads of a multiple of 8 up to 256 wide, query heads a multiple o
 bounds from 0 to the number of tokens, and the longest segments as stated.
 """
 
+import functools
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from asymreinforce.policy.attention import varlen
-
-
-def varlen_attn(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    cu_seq_q: Tensor,
-    cu_seq_k: Tensor,
-    max_q: int,
-    max_k: int,
-    *,
-    scale: float | None = None,
-    window_size: tuple[int, int] = (-1, -1),
-    enable_gqa: bool = False,
-) -> Tensor:
-    """What FlashAttention promises: a sequence at a time, causal order aligned to the last key."""
-    if query.dtype not in (torch.float16, torch.bfloat16):
-        raise RuntimeError("FlashAttention only support fp16 and bf16 data type")
-    return attend(
-        query, key, value, cu_seq_q, cu_seq_k, max_q, max_k,
-        scale=scale, window_size=window_size, enable_gqa=enable_gqa,
-    )  # fmt: skip
 
 
 def attend(
@@ -50,7 +30,11 @@ def attend(
     window_size: tuple[int, int] = (-1, -1),
     enable_gqa: bool = False,
 ) -> Tensor:
-    """All of the kernel's rules but that of precision, which would hide an error in the plan."""
+    """What FlashAttention promises: a sequence at a time, causal order aligned to the last key.
+
+    It keeps all of the kernel's rules but that of half precision, in which a small error in a plan
+    would not show.
+    """
     if not query.dtype == key.dtype == value.dtype:
         raise RuntimeError("query and key must have the same dtype")
     heads, head_width = query.shape[1:]
@@ -81,6 +65,14 @@ def attend(
         scores = (scores * (scale or 1 / math.sqrt(head_width))).masked_fill(~seen, -math.inf)
         outs.append((scores.softmax(-1) @ v.to(precision)).transpose(0, 1))
     return torch.cat(outs).to(query.dtype)
+
+
+@functools.wraps(attend)  # whose signature tells that it takes grouped heads
+def varlen_attn(query: Tensor, *rest: Any, **more: Any) -> Tensor:
+    """All of the kernel's rules."""
+    if query.dtype not in (torch.float16, torch.bfloat16):
+        raise RuntimeError("FlashAttention only support fp16 and bf16 data type")
+    return attend(query, *rest, **more)
 
 
 @contextmanager
