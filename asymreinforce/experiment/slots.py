@@ -30,6 +30,10 @@ def slots_of(
     devices = shown_devices()
     needed: dict[str, int] = {}
     if train and any(trains_on_cuda(arm) for arm in arms):
+        if not devices:
+            from asymreinforce.policy import cuda
+
+            cuda.require_device()  # it knows why there is none
         needed["train.processes"] = max(arm.train.processes for arm in arms)
     if sample and devices:
         needed["engine.tensor_parallel_size"] = max(a.engine.tensor_parallel_size for a in arms)
