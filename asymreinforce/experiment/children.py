@@ -16,7 +16,6 @@ import gc
 import json
 import multiprocessing.connection
 import os
-import pickle
 import queue
 import signal
 import subprocess
@@ -26,6 +25,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
+from multiprocessing.reduction import ForkingPickler
 from typing import Any, NamedTuple
 
 from asymreinforce.experiment.slots import VISIBLE, Slot
@@ -184,7 +184,8 @@ def serve(descriptor: int) -> None:
 
 def _done(message: bytes) -> Outcome:
     try:
-        work, piece = pickle.loads(message)
+        # as `Connection.recv` does it: the message is the parent's, by a pipe that no other has
+        work, piece = ForkingPickler.loads(message)
         return Outcome(work(piece), "")
     except Interrupted as stop:  # a signal that this process alone was sent
         sys.exit(stop.code)

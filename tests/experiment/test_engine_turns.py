@@ -112,7 +112,7 @@ def test_processes_that_train_arms_start_when_the_engine_is_closed(
     config: ExperimentConfig, engines: list[OnDevice], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[list[bool]] = []
-    monkeypatch.setattr(rounds, "run_arms", lambda arms, workers: seen.append(awake(engines)))
+    monkeypatch.setattr(rounds, "run_arms", lambda arms, slots: seen.append(awake(engines)))
     two = config.model_copy(update={"sweep": config.sweep.model_copy(update={"workers": 2})})
     rounds.run([two, two.model_copy(update={"baseline": 0.1})])
     assert seen == [[False]]
