@@ -102,5 +102,5 @@ def test_a_machine_without_devices_samples_on_its_cores(monkeypatch: pytest.Monk
     shows(0, monkeypatch)
     arm = made.config(Path("runs"), policy="owner/model")
     assert slots_of([arm], sample=True) == [ON_CPU] * CORES
-    with pytest.raises(ConfigError, match="this machine shows (0|no CUDA device)"):
+    with pytest.raises(ConfigError, match=r"this machine shows (0|no CUDA device)"):
         slots_of([made.config(Path("runs"), policy="x", train__device="cuda")], train=True)
