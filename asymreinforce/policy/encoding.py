@@ -1,7 +1,8 @@
 """Between text and token ids: prompts are encoded once, completions decoded for people."""
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -10,6 +11,7 @@ from asymreinforce.engines.protocol import Completion
 from asymreinforce.errors import InputError
 from asymreinforce.policy.checkpoint import context_of
 from asymreinforce.policy.prompts import PromptEncoder
+from asymreinforce.progress import say
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -41,6 +43,28 @@ def encode_prompts(
             )
         encoded.append(tokens)
     return encoded
+
+
+def warn_of_markup(
+    rows: Iterable[Mapping[str, Any]],
+    tokenizer: "PreTrainedTokenizerBase",
+    config: ExperimentConfig,
+) -> None:
+    """Say how many questions look rendered already, and so would be rendered twice.
+
+    `rows` have `question` and `metadata`, as in the prompts' contract.
+    """
+    encoder = PromptEncoder(tokenizer, config.task)
+    found, count = 0, 0
+    for row in rows:
+        count += 1
+        found += encoder.renders_twice(row)
+    if found:
+        say(
+            f"warning: {found} of {count} questions hold special tokens' names or chat markup, "
+            "which are letters in a question; if they are rendered prompts already, give the "
+            "questions alone"
+        )
 
 
 def texts(completions: list[Completion], tokenizer: "PreTrainedTokenizerBase") -> list[str]:

@@ -19,7 +19,8 @@ from asymreinforce.data.store import Store
 from asymreinforce.engines.protocol import Engine
 from asymreinforce.errors import InputError
 from asymreinforce.policy.checkpoint import load_tokenizer, require_unchanged
-from asymreinforce.policy.encoding import encode_prompts, texts
+from asymreinforce.policy.encoding import encode_prompts, texts, warn_of_markup
+from asymreinforce.policy.prompts import identity_of
 from asymreinforce.progress import Advance
 from asymreinforce.rewards.graders import identify
 from asymreinforce.rewards.pool import GraderPool
@@ -42,7 +43,7 @@ def evaluation_store(
         "split": split,
         "prompts": prompts.fingerprint([f"{split}.parquet"]),
         "first_prompts": limit,
-        "prompt": config.task.rendering,
+        "prompt": identity_of(config),
         "sampling": config.evaluation.sampling.model_dump(mode="json"),
         "engine": engine.identity(),
         "context": config.policy.context,
@@ -76,6 +77,7 @@ def evaluate(
     questions = _questions(store, prompts)
     first = next(iter(checkpoints.values()))
     tokenizer = load_tokenizer(first, trust_remote_code=config.policy.trust_remote_code)
+    warn_of_markup(questions.to_pylist(), tokenizer, config)
     encoded = encode_prompts(questions, tokenizer, config, checkpoint=first)
     seed = evaluation_seed(config.evaluation.sampling.seed, str(store.identity["split"]))
     with GraderPool(

@@ -21,7 +21,8 @@ from asymreinforce.data.store import Store
 from asymreinforce.engines.protocol import Drawn, Engine, Job
 from asymreinforce.errors import InputError
 from asymreinforce.policy.checkpoint import fingerprint, load_tokenizer, require_unchanged
-from asymreinforce.policy.encoding import encode_prompts, texts
+from asymreinforce.policy.encoding import encode_prompts, texts, warn_of_markup
+from asymreinforce.policy.prompts import identity_of
 from asymreinforce.progress import bar, say
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def rollout_store(
         "contract": contracts.ROLLOUTS.label,
         "policy": fingerprint(checkpoint, safetensors_only=config.policy.safetensors_only),
         "prompts": prompts.fingerprint(["train.parquet"]),
-        "prompt": config.task.rendering,
+        "prompt": identity_of(config),
         "sampling": {key: sampling[key] for key in KEPT_SAMPLING},
         "engine": engine.identity(),
         "context": config.policy.context,
@@ -103,6 +104,10 @@ def generate(
                 named=str(store.identity["policy"]),
                 safetensors_only=config.policy.safetensors_only,
             )
+            tokenizer = load_tokenizer(
+                checkpoint, trust_remote_code=config.policy.trust_remote_code
+            )
+            warn_of_markup(_questions(prompts.path("train.parquet")), tokenizer, config)
             worker = functools.partial(
                 shard_maker,
                 config,
@@ -178,6 +183,14 @@ def shard_maker(
                     yield name, Made(rows, facts | {repeats.DIGEST: repeats.digest_of(rows)})
 
         yield make
+
+
+def _questions(path: Path) -> Iterator[dict[str, Any]]:
+    """Read the questions and their metadata, a row group at a time."""
+    columns = ["question", "metadata"]
+    with pq.ParquetFile(path, page_checksum_verification=True, pre_buffer=False) as file:
+        for group in range(file.num_row_groups):
+            yield from file.read_row_group(group, columns, use_threads=False).to_pylist()
 
 
 def _some(path: Path, *, first: int, count: int) -> pa.Table:

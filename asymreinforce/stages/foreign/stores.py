@@ -12,6 +12,8 @@ from asymreinforce.policy.checkpoint import tokenizer_fingerprint
 
 GRADER = "imported"
 VERSION = "1"
+ENCODING = 2
+"""Of how imported prompts and texts become tokens; raise it when the tokens of a row change."""
 
 
 class Stores(NamedTuple):
@@ -32,7 +34,7 @@ def stores(config: ExperimentConfig, *, checkpoint: Path) -> Stores:
     common = {
         "source": {"files": fingerprint(config.source), **settings},
         "tokenizer": tokenizer_fingerprint(checkpoint),
-        "prompt": config.task.rendering,
+        "prompt": {**config.task.rendering, "version": ENCODING},
         "context": config.policy.context,
     }
     task = None if holds_back else [config.task.identity, tasks.fingerprints(config.task)]
