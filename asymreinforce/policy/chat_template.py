@@ -25,8 +25,10 @@ MARKUP = re.compile(
     r"|<\uff5c[^<>\uff5c]{2,40}\uff5c>"  # the same with full-width bars
     r"|\[/?INST\]|<<SYS>>|<(?:start|end)_of_turn>"
     r"|\n[ \t]*(?:#+ *)?(?:assistant|Assistant|ASSISTANT|Response)[ \t]*:?\s*\Z"
+    r"|\A\s*\[\s*\{\s*['\"](?:role|content|type)['\"]\s*:"
 )
-"""Chat markup of the models in use; the last line is a turn's header without its special names."""
+"""Chat markup of the models in use, a last header of a turn that lost its special names, and a list
+of messages that is written out as text."""
 
 
 class UnrenderableError(Exception):

@@ -90,12 +90,18 @@ class Encoder:
         ends = end_tokens(checkpoint, trust_remote_code=config.policy.trust_remote_code)
         self._stops = _Stops(self._tokenizer, ends, self._prompts.template.end_of_turn)
         self.warnings = Problems()
+        self._has_rendered = False
         declared = model_config.of_checkpoint(checkpoint)
         self._vocabulary = declared.vocabulary or len(self._tokenizer)
         self.context = min(config.policy.context, declared.context or config.policy.context)
         self._longest_text = self.context * max(map(len, self._tokenizer.get_vocab()))
         self.mismatch = Mismatch(0, None)
         self._question = functools.lru_cache(maxsize=64)(self._encode_question)
+
+    @property
+    def unused_settings(self) -> list[str]:
+        """Say which settings should stand in the prompts that were rendered, and do not."""
+        return self._prompts.unused_settings if self._has_rendered else []
 
     def exceeds(self, row: ForeignRow) -> bool:
         """Tell, without tokenising it, that a text is longer than the context can be.
@@ -175,6 +181,7 @@ class Encoder:
             return self._encode_whole(question)
         row = {"prompt_id": "of the file", "question": text, "metadata": None}
         encoder, warnings = self._prompts, []
+        self._has_rendered |= isinstance(question, str)
         if not isinstance(question, str):
             messages = [{"role": role, "content": content} for role, content in question]
             row["metadata"] = json.dumps({"messages": messages})

@@ -114,8 +114,29 @@ class PromptEncoder:
         return bool(frame and frame.after.strip() and frame.after.strip() in text)
 
     def renders_twice(self, row: Mapping[str, Any]) -> bool:
-        """Tell whether a question is to be rendered, and looks as if it had been."""
-        return TOKENS not in _metadata(row) and self.looks_rendered(row["question"])
+        """Tell whether a text that is to be encoded as letters looks as if it had been rendered.
+
+        It is the question, or what a user's template makes of it.
+        """
+        if TOKENS in _metadata(row):
+            return False
+        template = self._task.template
+        own = _own_template(template, row) if is_plugin(template) else row["question"]
+        return isinstance(own, str) and self.looks_rendered(own)
+
+    @property
+    def unused_settings(self) -> list[str]:
+        """Say of each setting that should stand in prompts, and stands in none, why that is so."""
+        task = self._task
+        given = [name for name in ("system", "instruction") if getattr(task, name)]
+        if is_plugin(task.template):
+            reason = f"task.template={task.template} makes the whole prompt"
+        elif has_chat(self._tokenizer, task):
+            return []
+        else:
+            given = [name for name in given if f"{{{name}}}" not in task.template]
+            reason = "without a chat template prompts are task.template, which does not hold it"
+        return [f"task.{name} is in no prompt: {reason}" for name in given]
 
     def looks_rendered(self, text: str) -> bool:
         """Tell whether a text holds special tokens' names or chat markup, of any model in use."""

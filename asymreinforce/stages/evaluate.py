@@ -19,7 +19,7 @@ from asymreinforce.data.store import Store
 from asymreinforce.engines.protocol import Engine
 from asymreinforce.errors import InputError
 from asymreinforce.policy.checkpoint import load_tokenizer, require_unchanged
-from asymreinforce.policy.encoding import encode_prompts, texts, warn_of_markup
+from asymreinforce.policy.encoding import encode_prompts, texts
 from asymreinforce.policy.prompts import identity_of
 from asymreinforce.progress import Advance
 from asymreinforce.rewards.graders import identify
@@ -77,7 +77,6 @@ def evaluate(
     questions = _questions(store, prompts)
     first = next(iter(checkpoints.values()))
     tokenizer = load_tokenizer(first, trust_remote_code=config.policy.trust_remote_code)
-    warn_of_markup(questions.to_pylist(), tokenizer, config)
     encoded = encode_prompts(questions, tokenizer, config, checkpoint=first)
     seed = evaluation_seed(config.evaluation.sampling.seed, str(store.identity["split"]))
     with GraderPool(

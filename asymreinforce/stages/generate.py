@@ -21,7 +21,7 @@ from asymreinforce.data.store import Store
 from asymreinforce.engines.protocol import Drawn, Engine, Job
 from asymreinforce.errors import InputError
 from asymreinforce.policy.checkpoint import fingerprint, load_tokenizer, require_unchanged
-from asymreinforce.policy.encoding import encode_prompts, texts, warn_of_markup
+from asymreinforce.policy.encoding import encode_prompts, texts, warn_of_odd
 from asymreinforce.policy.prompts import identity_of
 from asymreinforce.progress import bar, say
 
@@ -107,7 +107,7 @@ def generate(
             tokenizer = load_tokenizer(
                 checkpoint, trust_remote_code=config.policy.trust_remote_code
             )
-            warn_of_markup(_questions(prompts.path("train.parquet")), tokenizer, config)
+            warn_of_odd(_questions(prompts.path("train.parquet")), tokenizer, config)
             worker = functools.partial(
                 shard_maker,
                 config,
@@ -166,7 +166,9 @@ def shard_maker(
             for name in names:
                 _, chunk = place_of(name)
                 questions = _some(prompts, first=chunk * size, count=size)
-                encoded = encode_prompts(questions, tokenizer, config, checkpoint=checkpoint)
+                encoded = encode_prompts(
+                    questions, tokenizer, config, checkpoint=checkpoint, warns=False
+                )
                 parts[name] = Part(questions.column("prompt_id").to_pylist(), encoded)
                 yield Job(name, encoded, shard_seed(sampling.seed, name))
 
@@ -186,11 +188,10 @@ def shard_maker(
 
 
 def _questions(path: Path) -> Iterator[dict[str, Any]]:
-    """Read the questions and their metadata, a row group at a time."""
-    columns = ["question", "metadata"]
+    """Read all questions, a row group at a time."""
     with pq.ParquetFile(path, page_checksum_verification=True, pre_buffer=False) as file:
         for group in range(file.num_row_groups):
-            yield from file.read_row_group(group, columns, use_threads=False).to_pylist()
+            yield from file.read_row_group(group, use_threads=False).to_pylist()
 
 
 def _some(path: Path, *, first: int, count: int) -> pa.Table:

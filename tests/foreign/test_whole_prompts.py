@@ -181,3 +181,28 @@ def test_prompts_that_are_held_back_are_evaluated_by_the_tokens_that_they_came_i
     whole = {tuple(words.encode(text, add_special_tokens=False)) for text in texts}
     trained = {tuple(r["prompt_token_ids"]) for r in files.rollouts(found)}
     assert {*map(tuple, encoded)} | trained == whole and len(encoded) == 2
+
+
+def test_what_a_checkpoint_declares_beside_its_tokenizer_names_the_import(tmp_path: Path) -> None:
+    """Two checkpoints of one tokenizer may end, and bound, a row by other tokens."""
+    policy = toy_chat.checkpoint(tmp_path / "policy")
+    text = {"completion": "3<|endoftext|>"}
+    first = bring(tmp_path, policy, [row(**text)])
+    (policy / "generation_config.json").write_text(json.dumps({"eos_token_id": [2, 0]}))
+    second = bring(tmp_path, policy, [row(**text)])
+    assert first.rollouts.hash != second.rollouts.hash
+    assert [files.rollouts(found)[0]["text"] for found in (first, second)] == [
+        "3<|endoftext|>",
+        "3",
+    ]
+
+
+def test_a_system_prompt_that_no_prompt_holds_is_told(
+    tmp_path: Path, random_policy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = {"policy__context": 64, "task__system": "Be brief."}
+    question = files.rows(prompts=1)[0]["question"]
+    rows = [row(prompt=question, completion=" Answer: 1")]
+    for whole, told in ((True, False), (False, True)):
+        bring(tmp_path, random_policy, rows, source__templated=whole, **settings)
+        assert ("warning: task.system is in no prompt" in capsys.readouterr().err) is told

@@ -1,5 +1,7 @@
 """Prompts held against what they should hold, over the kinds of chat templates in use."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -131,5 +133,38 @@ def test_a_rendered_question_looks_like_one(name: str) -> None:
         text = words.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
         assert encoder(words).looks_rendered(text)
         assert encoder(other).looks_rendered(text)  # another model's markup is known too
+    for written in ([{"role": "user", "content": "1?"}], [{"type": "text", "text": "1?"}]):
+        assert encoder(words).looks_rendered(str(written))
+        assert encoder(words).looks_rendered(json.dumps(written, indent=1))
     for plain in (QUESTION, "If a < b and |x| > 1, what is [x]?", "the assistant said: 3"):
         assert not encoder(words).looks_rendered(plain)
+
+
+def test_settings_that_are_in_no_prompt_are_named() -> None:
+    settings = {"system": "Be brief.", "instruction": "Think."}
+    base, chat = toy_chat.tokenizer(chat=None), toy_chat.tokenizer()
+    assert encoder(chat, **settings).unused_settings == []
+    assert (
+        encoder(base, template="{system} {question} {instruction}", **settings).unused_settings
+        == []
+    )
+    (line,) = encoder(base, template="{question} {instruction}", **settings).unused_settings
+    assert line.startswith("task.system is in no prompt: without a chat template prompts are task.")
+    lines = encoder(chat, template="own:ask", **settings).unused_settings
+    assert [line.split(" ")[0] for line in lines] == ["task.system", "task.instruction"]
+
+
+def test_a_users_template_that_writes_markup_in_a_text_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A user's text is letters: its markup is no markup."""
+    name = f"own_{tmp_path.name}"
+    (tmp_path / f"{name}.py").write_text(
+        "def text(row): return '<|im_start|>' + row['question']\n"
+        "def chat(row): return [{'role': 'user', 'content': row['question']}]\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    row = {"prompt_id": "q", "question": QUESTION}
+    words = toy_chat.tokenizer()
+    told = [encoder(words, template=f"{name}:{f}").renders_twice(row) for f in ("text", "chat")]
+    assert told == [True, False]

@@ -65,7 +65,7 @@ def _tell(columns: Columns, notes: Problems, encoder: Encoder) -> None:
     say(f"import: {columns.line}")
     for line in notes.lines:
         say(f"import: {line}")
-    for line in encoder.warnings.lines:
+    for line in [*encoder.warnings.lines, *encoder.unused_settings]:
         say(f"warning: {line}")
     if encoder.mismatch.rows:
         say(
