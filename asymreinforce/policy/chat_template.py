@@ -20,16 +20,6 @@ Message = Mapping[str, Any]
 Messages = list[dict[str, str]]
 Form = Callable[[Messages], list[dict[str, Any]]]
 
-MARKUP = re.compile(
-    r"<\|[A-Za-z0-9_]{2,40}\|?>"  # ChatML, Llama 3 and most others
-    r"|<\uff5c[^<>\uff5c]{2,40}\uff5c>"  # the same with full-width bars
-    r"|\[/?INST\]|<<SYS>>|<(?:start|end)_of_turn>"
-    r"|\n[ \t]*(?:#+ *)?(?:assistant|Assistant|ASSISTANT|Response)[ \t]*:?\s*\Z"
-    r"|\A\s*\[\s*\{\s*['\"](?:role|content|type)['\"]\s*:"
-)
-"""Chat markup of the models in use, a last header of a turn that lost its special names, and a list
-of messages that is written out as text."""
-
 
 class UnrenderableError(Exception):
     """Messages that a chat template cannot render; its text says why, and what to do."""

@@ -162,7 +162,7 @@ class Encoder:
         if end is not None and finish == "length":
             self._notes.add("were cut off by their own word, and end with a stop token", row.place)
             finish = "stop"
-        if self._prompts.looks_rendered(text):
+        if self._prompts.markup.looks_rendered(text):
             self.warnings.add(
                 "hold special tokens' names or chat markup inside their completion, which stay "
                 "letters",
@@ -193,7 +193,7 @@ class Encoder:
                     "have a prompt of several messages, of which the question alone is kept, since "
                     "no chat template is used"
                 )
-        if encoder.looks_rendered(text):
+        if encoder.markup.looks_rendered(text):
             warnings.append(
                 "have a question that holds special tokens' names or chat markup, which are "
                 "letters in it; if it is a rendered prompt, set source.templated=true"
@@ -208,13 +208,13 @@ class Encoder:
             warnings.append("have a prompt that begins with padding, which is left out")
             while text.startswith(pad):
                 text = text.removeprefix(pad)
-        if name := self._prompts.foreign_markup(text):
+        if name := self._prompts.markup.unknown_in(text):
             warnings.append(
                 f"have a whole prompt with markup that this tokenizer has no token for ({name!r}), "
                 "so that it is letters"
             )
         frame = self._prompts.template.frame
-        if frame and frame.after.strip() and not self._prompts.is_rendered(text):
+        if frame and frame.after.strip() and not self._prompts.markup.is_rendered(text):
             warnings.append(
                 "have a whole prompt without what the chat template writes behind a question "
                 f"({frame.after.strip()[:SHOWN]!r}); set source.templated=false if it is a question"

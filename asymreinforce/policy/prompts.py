@@ -20,13 +20,8 @@ from asymreinforce.config import ExperimentConfig
 from asymreinforce.config.task import TaskConfig
 from asymreinforce.errors import InputError
 from asymreinforce.plugins import is_plugin, load_function
-from asymreinforce.policy.chat_template import (
-    MARKUP,
-    ChatTemplate,
-    Frame,
-    Messages,
-    UnrenderableError,
-)
+from asymreinforce.policy.chat_template import ChatTemplate, Messages, UnrenderableError
+from asymreinforce.policy.markup import Markup
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -80,6 +75,7 @@ class PromptEncoder:
         self._special = special_names(tokenizer)
         self._beginning = _beginning(tokenizer)
         self.template = ChatTemplate(tokenizer, task)
+        self.markup = Markup(tokenizer, self.template, self._special)
 
     def encode(self, row: Mapping[str, Any]) -> list[int]:
         """Return a question's token ids; `row` has the columns of the prompts' contract.
@@ -106,12 +102,9 @@ class PromptEncoder:
         as the template begins it, any other text as the tokenizer begins every text.
         """
         tokens: list[int] = self._tokenizer.encode(text, add_special_tokens=False)
-        return _begun(tokens, self._chat_beginning if self.is_rendered(text) else self._beginning)
-
-    def is_rendered(self, text: str) -> bool:
-        """Tell whether a text holds what this tokenizer's template writes behind a question."""
-        frame = self.template.frame
-        return bool(frame and frame.after.strip() and frame.after.strip() in text)
+        return _begun(
+            tokens, self._chat_beginning if self.markup.is_rendered(text) else self._beginning
+        )
 
     def renders_twice(self, row: Mapping[str, Any]) -> bool:
         """Tell whether a text that is to be encoded as letters looks as if it had been rendered.
@@ -122,7 +115,7 @@ class PromptEncoder:
             return False
         template = self._task.template
         own = _own_template(template, row) if is_plugin(template) else row["question"]
-        return isinstance(own, str) and self.looks_rendered(own)
+        return isinstance(own, str) and self.markup.looks_rendered(own)
 
     @property
     def unused_settings(self) -> list[str]:
@@ -137,27 +130,6 @@ class PromptEncoder:
             given = [name for name in given if f"{{{name}}}" not in task.template]
             reason = "without a chat template prompts are task.template, which does not hold it"
         return [f"task.{name} is in no prompt: {reason}" for name in given]
-
-    def looks_rendered(self, text: str) -> bool:
-        """Tell whether a text holds special tokens' names or chat markup, of any model in use."""
-        return bool(self._special.search(text) or MARKUP.search(text) or self._ends_a_turn(text))
-
-    def foreign_markup(self, text: str) -> str | None:
-        """Return markup of a text that this tokenizer has no token for and its template not."""
-        frame = self.template.frame
-        written = f"{frame.before}{frame.after}" if frame else ""
-        known = self._tokenizer.get_added_vocab()
-        found = (match[0] for match in MARKUP.finditer(text) if not match[0].startswith("\n"))
-        return next((name for name in found if name not in known and name not in written), None)
-
-    def _ends_a_turn(self, text: str) -> bool:
-        """Tell whether a text holds what the template writes behind a question, if that is markup.
-
-        "Answer:" alone, which some templates write there, may stand in any question.
-        """
-        return self.is_rendered(text) and bool(
-            {*"<[|#"} & {*(self.template.frame or Frame("", "")).after}
-        )
 
     @functools.cached_property
     def _chat_beginning(self) -> list[int]:

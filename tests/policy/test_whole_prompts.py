@@ -78,6 +78,20 @@ def test_a_rendering_whose_begin_token_was_taken_off_gets_it_again() -> None:
     assert encoder(words).encode_whole(bare) == encoder(words).encode_whole(text)
 
 
+def test_a_rendering_by_other_settings_of_the_template_is_one_too() -> None:
+    kind = KINDS["ChatML, begun by the tokenizer"]
+    template = kind.template + "{{ '<think></think>' if not enable_thinking }}"
+    words = tokenizer(kind._replace(template=template))
+    ids = {}
+    for thinks in (True, False):
+        text = words.apply_chat_template(
+            chats(kind)[0], tokenize=False, add_generation_prompt=True, enable_thinking=thinks
+        )
+        ids[thinks] = encoder(words, chat_arguments={"enable_thinking": False}).encode_whole(text)
+        assert ids[thinks] == words.encode(text, add_special_tokens=False)
+    assert len(ids[False]) > len(ids[True])
+
+
 def test_an_end_token_that_is_the_begin_token_too_is_not_put_before_a_prompt() -> None:
     same = Kind("", (), "<|endoftext|>", "<|endoftext|>", False)
     words = tokenizer(same, appends_eos=True, chat=False)
@@ -131,13 +145,13 @@ def test_a_rendered_question_looks_like_one(name: str) -> None:
     other = toy_chat.tokenizer(chat=None)
     for chat in chats(kind):
         text = words.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
-        assert encoder(words).looks_rendered(text)
-        assert encoder(other).looks_rendered(text)  # another model's markup is known too
+        assert encoder(words).markup.looks_rendered(text)
+        assert encoder(other).markup.looks_rendered(text)  # another model's markup is known too
     for written in ([{"role": "user", "content": "1?"}], [{"type": "text", "text": "1?"}]):
-        assert encoder(words).looks_rendered(str(written))
-        assert encoder(words).looks_rendered(json.dumps(written, indent=1))
+        assert encoder(words).markup.looks_rendered(str(written))
+        assert encoder(words).markup.looks_rendered(json.dumps(written, indent=1))
     for plain in (QUESTION, "If a < b and |x| > 1, what is [x]?", "the assistant said: 3"):
-        assert not encoder(words).looks_rendered(plain)
+        assert not encoder(words).markup.looks_rendered(plain)
 
 
 def test_settings_that_are_in_no_prompt_are_named() -> None:
