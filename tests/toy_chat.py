@@ -45,12 +45,14 @@ def tokenizer(*, chat: str | None = CHAT, bos: str | None = None) -> Any:
     )
 
 
-def checkpoint(directory: Path, *, seed: int = 0, chat: str | None = CHAT) -> Path:
-    """Write a random-start Qwen2 of two layers with its tokenizer."""
+def checkpoint(
+    directory: Path, *, seed: int = 0, chat: str | None = CHAT, words: Any = None
+) -> Path:
+    """Write a random-start Qwen2 of two layers with its tokenizer, or with a given one."""
     import torch
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
-    words = tokenizer(chat=chat)
+    words = words or tokenizer(chat=chat)
     torch.manual_seed(seed)
     model = Qwen2ForCausalLM(
         Qwen2Config(

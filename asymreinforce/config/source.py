@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from asymreinforce.config.settings import Settings
 
 Format = Literal["jsonl", "parquet", "trl", "verl", "lm_eval"]
+Turns = Literal["first", "last"]
 
 
 class SourceColumns(Settings):
@@ -44,6 +45,9 @@ class SourceConfig(Settings):
         None, description="the question is the whole prompt, as the model saw it; null: by format"
     )
     ended: bool = Field(True, description="texts that do not say had ended by themselves")
+    turns: Turns | None = Field(
+        None, description="of a completion of several messages; null: such rows are refused"
+    )
     filter: str | None = Field(None, description="lm_eval: which filter's rows; null: the first")
     too_long: Literal["skip", "refuse"] = Field("skip", description="rows beyond the context")
     verdicts: Literal["imported", "graded"] | None = Field(

@@ -1,7 +1,8 @@
 """Between text and token ids: prompts are encoded once, completions decoded for people."""
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -10,6 +11,7 @@ from asymreinforce.engines.protocol import Completion
 from asymreinforce.errors import InputError
 from asymreinforce.policy.checkpoint import context_of
 from asymreinforce.policy.prompts import PromptEncoder
+from asymreinforce.progress import say
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -21,16 +23,21 @@ def encode_prompts(
     config: ExperimentConfig,
     *,
     checkpoint: Path,
+    warns: bool = True,
 ) -> list[list[int]]:
     """Tokenize prompts once, as `policy/prompts.py` renders them.
 
+    Says what looks wrong with them (`warn_of_odd`), unless the caller has said it of all shards.
     Raises `InputError` where one is too long for the context with `max_tokens` to come.
     """
     limit = min(config.policy.context, context_of(checkpoint) or config.policy.context)
     room = limit - max(config.sampling.max_tokens, config.evaluation.sampling.max_tokens)
     encoder = PromptEncoder(tokenizer, config.task)
     encoded = []
-    for row in questions.to_pylist():
+    rows = questions.to_pylist()
+    if warns:
+        warn_of_odd(rows, tokenizer, config)
+    for row in rows:
         tokens = encoder.encode(row)
         if not tokens or len(tokens) > room:
             raise InputError(
@@ -41,6 +48,29 @@ def encode_prompts(
             )
         encoded.append(tokens)
     return encoded
+
+
+def warn_of_odd(
+    rows: Iterable[Mapping[str, Any]],
+    tokenizer: "PreTrainedTokenizerBase",
+    config: ExperimentConfig,
+) -> None:
+    """Say how many questions look rendered already, and which settings reach no prompt.
+
+    `rows` have the columns of the prompts' contract.
+    """
+    encoder = PromptEncoder(tokenizer, config.task)
+    for line in encoder.unused_settings:
+        say(f"warning: {line}")
+    found, count = 0, 0
+    for row in rows:
+        count += 1
+        found += encoder.renders_twice(row)
+    if found:
+        say(
+            f"warning: {found} of {count} questions hold special tokens' names or chat markup, "
+            "which are letters in a prompt; if they are rendered already, give the questions alone"
+        )
 
 
 def texts(completions: list[Completion], tokenizer: "PreTrainedTokenizerBase") -> list[str]:

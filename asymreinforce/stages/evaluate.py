@@ -20,6 +20,7 @@ from asymreinforce.engines.protocol import Engine
 from asymreinforce.errors import InputError
 from asymreinforce.policy.checkpoint import load_tokenizer, require_unchanged
 from asymreinforce.policy.encoding import encode_prompts, texts
+from asymreinforce.policy.prompts import identity_of
 from asymreinforce.progress import Advance
 from asymreinforce.rewards.graders import identify
 from asymreinforce.rewards.pool import GraderPool
@@ -42,7 +43,7 @@ def evaluation_store(
         "split": split,
         "prompts": prompts.fingerprint([f"{split}.parquet"]),
         "first_prompts": limit,
-        "prompt": config.task.rendering,
+        "prompt": identity_of(config),
         "sampling": config.evaluation.sampling.model_dump(mode="json"),
         "engine": engine.identity(),
         "context": config.policy.context,

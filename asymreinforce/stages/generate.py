@@ -21,7 +21,8 @@ from asymreinforce.data.store import Store
 from asymreinforce.engines.protocol import Drawn, Engine, Job
 from asymreinforce.errors import InputError
 from asymreinforce.policy.checkpoint import fingerprint, load_tokenizer, require_unchanged
-from asymreinforce.policy.encoding import encode_prompts, texts
+from asymreinforce.policy.encoding import encode_prompts, texts, warn_of_odd
+from asymreinforce.policy.prompts import identity_of
 from asymreinforce.progress import bar, say
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def rollout_store(
         "contract": contracts.ROLLOUTS.label,
         "policy": fingerprint(checkpoint, safetensors_only=config.policy.safetensors_only),
         "prompts": prompts.fingerprint(["train.parquet"]),
-        "prompt": config.task.rendering,
+        "prompt": identity_of(config),
         "sampling": {key: sampling[key] for key in KEPT_SAMPLING},
         "engine": engine.identity(),
         "context": config.policy.context,
@@ -103,6 +104,10 @@ def generate(
                 named=str(store.identity["policy"]),
                 safetensors_only=config.policy.safetensors_only,
             )
+            tokenizer = load_tokenizer(
+                checkpoint, trust_remote_code=config.policy.trust_remote_code
+            )
+            warn_of_odd(_questions(prompts.path("train.parquet")), tokenizer, config)
             worker = functools.partial(
                 shard_maker,
                 config,
@@ -161,7 +166,9 @@ def shard_maker(
             for name in names:
                 _, chunk = place_of(name)
                 questions = _some(prompts, first=chunk * size, count=size)
-                encoded = encode_prompts(questions, tokenizer, config, checkpoint=checkpoint)
+                encoded = encode_prompts(
+                    questions, tokenizer, config, checkpoint=checkpoint, warns=False
+                )
                 parts[name] = Part(questions.column("prompt_id").to_pylist(), encoded)
                 yield Job(name, encoded, shard_seed(sampling.seed, name))
 
@@ -178,6 +185,13 @@ def shard_maker(
                     yield name, Made(rows, facts | {repeats.DIGEST: repeats.digest_of(rows)})
 
         yield make
+
+
+def _questions(path: Path) -> Iterator[dict[str, Any]]:
+    """Read all questions, a row group at a time."""
+    with pq.ParquetFile(path, page_checksum_verification=True, pre_buffer=False) as file:
+        for group in range(file.num_row_groups):
+            yield from file.read_row_group(group, use_threads=False).to_pylist()
 
 
 def _some(path: Path, *, first: int, count: int) -> pa.Table:

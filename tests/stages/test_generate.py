@@ -12,9 +12,10 @@ from asymreinforce.data.store import Store
 from asymreinforce.errors import ConfigError, InputError
 from asymreinforce.policy.checkpoint import load_tokenizer
 from asymreinforce.policy.encoding import encode_prompts
+from asymreinforce.policy.prompts import identity_of
 from asymreinforce.stages.generate import generate, shard_seed
 from asymreinforce.stages.init import make_prompts
-from tests import made
+from tests import made, toy_chat
 from tests.stages.forks import failpoints_that_differ
 
 
@@ -137,6 +138,27 @@ def test_what_determines_the_rows_names_the_directory(
     first = filled(made.config(tmp_path, policy=random_policy), random_policy)
     other = filled(made.config(tmp_path, policy=random_policy, **setting), random_policy)
     assert other.directory != first.directory
+
+
+def test_questions_that_look_rendered_are_counted_once_for_all_shards(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    policy = toy_chat.checkpoint(tmp_path / "policy")
+    config = made.config(tmp_path / "runs", policy=policy, policy__context=100)
+    rendered = "<|im_start|>user\n1?<|im_end|>\n<|im_start|>assistant\n"
+    prompts = with_questions(tmp_path / "prompts", ["1?", rendered, *["2?"] * 20, f"{rendered}3?"])
+    store = generated(config, policy, prompts)
+    assert len(store.planned) == 6
+    lines = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
+    assert len(lines) == 1
+    assert lines[0].startswith("warning: 2 of 23 questions hold special tokens' names or chat")
+
+
+def test_only_the_embedded_policys_prompts_are_of_no_version(tmp_path: Path) -> None:
+    embedded = made.config(tmp_path, policy="embedded")
+    assert identity_of(embedded) == embedded.task.rendering
+    other = made.config(tmp_path, policy="org/model")
+    assert identity_of(other) == {**other.task.rendering, "version": 2}
 
 
 def test_a_pinned_set_of_other_settings_names_them(tmp_path: Path, random_policy: Path) -> None:

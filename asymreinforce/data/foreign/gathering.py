@@ -18,7 +18,8 @@ from asymreinforce.errors import StorageError
 
 SCHEMA = """
 create table prompts (number integer primary key, id text unique, question text, gold text,
-                      level text, subject text, metadata text, tokens blob, place text);
+                      level text, subject text, metadata text, tokens blob, place text,
+                      rendered integer);
 create table rows (number integer primary key, prompt integer, policy text, source integer,
                    tokens blob, logps blob, finish text, text text, reward real, digest blob);
 create index by_prompt on rows (prompt, number);
@@ -27,7 +28,10 @@ create index by_source on rows (prompt, policy, source);
 
 
 class GatheredPrompt(NamedTuple):
-    """A prompt with its tokens; `gold_answer` is null while no row has said it."""
+    """A prompt with its tokens; `gold_answer` is null while no row has said it.
+
+    `is_rendered` says that the task's settings made the tokens of the question.
+    """
 
     prompt_id: str
     question: str
@@ -37,6 +41,7 @@ class GatheredPrompt(NamedTuple):
     metadata: str | None
     tokens: np.ndarray
     place: str
+    is_rendered: bool = True
 
 
 class GatheredRow(NamedTuple):
@@ -66,8 +71,8 @@ class Gathering:
     def prompt(self, number: int) -> GatheredPrompt:
         """Return a prompt by its number."""
         values = self._db.execute(
-            "select id, question, gold, level, subject, metadata, tokens, place from prompts "
-            "where number = ?",
+            "select id, question, gold, level, subject, metadata, tokens, place, rendered "
+            "from prompts where number = ?",
             (number,),
         ).fetchone()
         there = GatheredPrompt(*values)
@@ -76,9 +81,9 @@ class Gathering:
     def add_prompt(self, prompt: GatheredPrompt) -> int:
         """Add a prompt that is not there, and return its number."""
         cursor = self._db.execute(
-            "insert into prompts (id, question, gold, level, subject, metadata, tokens, place) "
-            "values (?, ?, ?, ?, ?, ?, ?, ?)",
-            (*prompt[:6], prompt.tokens.astype(np.int32).tobytes(), prompt.place),
+            "insert into prompts (id, question, gold, level, subject, metadata, tokens, place, "
+            "rendered) values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (*prompt[:6], prompt.tokens.astype(np.int32).tobytes(), *prompt[7:]),
         )
         return int(cursor.lastrowid or 0)
 

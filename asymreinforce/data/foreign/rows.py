@@ -11,10 +11,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from asymreinforce.config.source import Turns
 from asymreinforce.data.contracts import FinishReason
 from asymreinforce.data.foreign.columns import Columns
 from asymreinforce.data.foreign.problems import Problems
 from asymreinforce.data.foreign.records import Record
+from asymreinforce.data.foreign.turns import BadTurnsError, beside_text, completion_of
 
 Messages = tuple[tuple[str, str], ...]
 """A chat: (role, content) in order."""
@@ -57,13 +59,25 @@ class ForeignRow(NamedTuple):
     subject: str | None
     metadata: str | None
 
+    @property
+    def is_bare_question(self) -> bool:
+        """Whether the task's settings make the prompt out of the question; else it came whole."""
+        is_text = isinstance(self.question, str)
+        return is_text and not self.is_whole_prompt and self.prompt_token_ids is None
+
 
 class BadValueError(Exception):
     """A field that cannot be used; the text follows `n rows`."""
 
 
 def rows_of(
-    record: Record, columns: Columns, *, default_policy: str, problems: Problems, notes: Problems
+    record: Record,
+    columns: Columns,
+    *,
+    default_policy: str,
+    turns: Turns | None,
+    problems: Problems,
+    notes: Problems,
 ) -> Iterator[ForeignRow]:
     """Yield the rows of a record; what cannot be used goes to `problems`, what is left out to
     `notes`.
@@ -73,8 +87,9 @@ def rows_of(
     for number, one in enumerate(_completions(fields, record.place, notes)):
         place = record.place if number == 0 else f"{record.place} completion {number + 1}"
         try:
-            yield _row(one, place=place, whole=whole, default_policy=default_policy)
-        except BadValueError as error:
+            said = _one_turn(one, turns, place=place, notes=notes)
+            yield _row(said, place=place, whole=whole, default_policy=default_policy)
+        except (BadValueError, BadTurnsError) as error:
             problems.add(str(error), place)
 
 
@@ -115,11 +130,32 @@ def _flat(value: Any) -> Any:
     return value[0] if is_nested and not _is_chat(value[0]) else value
 
 
+def _one_turn(
+    fields: dict[str, Any], turns: Turns | None, *, place: str, notes: Problems
+) -> dict[str, Any]:
+    """Return the fields with a text in place of messages; what those hold beside it is noted."""
+    question: Any = fields.get("question")
+    messages = [m for m in question if isinstance(m, Mapping)] if _is_chat(question) else []
+    for kind in dict.fromkeys(kind for message in messages for kind in beside_text(message)):
+        notes.add(f"hold {kind} in a message of the prompt; it is left out", place)
+    if not _is_chat(fields.get("completion")):
+        return fields
+    turn = completion_of(fields["completion"], turns)
+    for kind in turn.left_out:
+        notes.add(f"hold {kind} in a completion's message; it is left out", place)
+    if turn.is_alone:
+        return fields | {"completion": turn.text}
+    if "completion_token_ids" in fields:
+        raise BadValueError("have token ids of several messages, of which source.turns takes one")
+    notes.add(f"hold several messages, of which the {turns} of the assistant is taken", place)
+    # a turn that another one follows had ended; how the row ended says nothing of it
+    ended = {} if turn.is_last else {"finish_reason": "stop"}
+    return fields | {"completion": turn.text} | ended
+
+
 def _row(fields: dict[str, Any], *, place: str, whole: bool, default_policy: str) -> ForeignRow:
     text: Any = fields.get("completion")
     token_ids = _numbers(fields.get("completion_token_ids"), "token ids", integer=True)
-    if _is_chat(text):
-        text = "".join(content for role, content in _chat(text) if role == "assistant")
     if not (isinstance(text, str) or text is None):
         raise BadValueError(f"have a completion of type {type(text).__name__}, not a text")
     if text is None and token_ids is None:

@@ -42,12 +42,14 @@ def _bring(config: ExperimentConfig, found: Stores, *, checkpoint: Path) -> None
     with gathering(config.directory / "rollouts") as gathered:
         gather(gathered, config, encoder, columns, notes)
         facts: dict[str, Any] = publish(gathered, config, found)
-    facts |= {"skipped": notes.counts, "round_trip_mismatches": encoder.mismatch.rows}
+    facts |= {"skipped": notes.counts, "warned": encoder.warnings.counts}
+    facts |= {"round_trip_mismatches": encoder.mismatch.rows}
     found.rollouts.record(
         provenance(
             source=str(config.source.path),
             columns=columns.line,
             notes=notes.lines,
+            warnings=encoder.warnings.lines,
             mismatch=encoder.mismatch.example,
         )
     )
@@ -63,6 +65,8 @@ def _tell(columns: Columns, notes: Problems, encoder: Encoder) -> None:
     say(f"import: {columns.line}")
     for line in notes.lines:
         say(f"import: {line}")
+    for line in [*encoder.warnings.lines, *encoder.unused_settings]:
+        say(f"warning: {line}")
     if encoder.mismatch.rows:
         say(
             f"warning: the tokens of {encoder.mismatch.rows} rows do not decode to their text; "

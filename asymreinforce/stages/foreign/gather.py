@@ -39,7 +39,12 @@ def gather(
                 continue
             policy = source.policy or _policy_of(record.path, source.format)
             for row in rows_of(
-                record, columns, default_policy=policy, problems=problems, notes=notes
+                record,
+                columns,
+                default_policy=policy,
+                turns=source.turns,
+                problems=problems,
+                notes=notes,
             ):
                 try:
                     _take_in(gathered, row, config, encoder, notes)
@@ -121,6 +126,7 @@ def _prompt_number(
                 row.metadata,
                 prompt_ids,
                 row.place,
+                is_rendered=row.is_bare_question,
             )
         )
     there = gathered.prompt(number)

@@ -7,10 +7,11 @@ from asymreinforce import tasks
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.config.task import Split
 from asymreinforce.data import contracts
-from asymreinforce.data.foreign.gathering import Gathering
+from asymreinforce.data.foreign.gathering import GatheredPrompt, Gathering
 from asymreinforce.data.rollouts import shard_name
 from asymreinforce.data.store import Store
 from asymreinforce.errors import InputError
+from asymreinforce.policy.prompts import with_tokens
 from asymreinforce.progress import bar, say
 from asymreinforce.stages.foreign.stores import GRADER, VERSION, Stores
 from asymreinforce.stages.foreign.tally import Groups, Tally
@@ -65,10 +66,7 @@ def _publish_prompts(
     store.plan([f"{split}.parquet" for split in splits])
     trained = {gathered.prompt(number).question for number in splits["train"]}
     for split, numbers in splits.items():
-        questions: list[Any] = [
-            tasks.Question(p.prompt_id, p.question, p.gold_answer or "", *p[3:6])
-            for p in map(gathered.prompt, numbers)
-        ]
+        questions = [_question(gathered.prompt(number), split) for number in numbers]
         if not questions:
             questions = tasks.questions(config.task, split)
             common = sum(question.question in trained for question in questions)
@@ -89,6 +87,20 @@ def _publish_prompts(
                 facts={"prompts": len(rows)},
             )
     store.close()
+
+
+def _question(prompt: GatheredPrompt, split: Split) -> tasks.Question:
+    """Return a prompt as a question; one that came whole is evaluated by the tokens it came in.
+
+    Rendered again, a whole prompt or a chat would become another prompt than those that train.
+    """
+    metadata = prompt.metadata
+    if split != "train" and not prompt.is_rendered:
+        metadata = with_tokens(metadata, prompt.tokens.tolist(), where=prompt.place)
+    gold = prompt.gold_answer or ""
+    return tasks.Question(
+        prompt.prompt_id, prompt.question, gold, prompt.level, prompt.subject, metadata
+    )
 
 
 def _publish_rollouts(store: Store, name: str, groups: Groups) -> None:

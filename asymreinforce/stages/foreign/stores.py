@@ -1,17 +1,24 @@
 """Where an import lies, named by what determines its bytes: file, mapping and tokenizer."""
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from asymreinforce import tasks
 from asymreinforce.config import ExperimentConfig
-from asymreinforce.data import contracts
+from asymreinforce.data import contracts, files
 from asymreinforce.data.foreign.records import fingerprint
 from asymreinforce.data.store import Store
+from asymreinforce.policy import model_config
 from asymreinforce.policy.checkpoint import tokenizer_fingerprint
 
 GRADER = "imported"
 VERSION = "1"
+ENCODING = 2
+"""Of how imported prompts and texts become tokens; raise it when the tokens of a row change."""
+
+
+SIZES = ("model_type", "vocab_size", "max_position_embeddings", "n_positions", "max_seq_len")
+"""Of a configuration: what bounds token ids and the length of rows."""
 
 
 class Stores(NamedTuple):
@@ -32,7 +39,8 @@ def stores(config: ExperimentConfig, *, checkpoint: Path) -> Stores:
     common = {
         "source": {"files": fingerprint(config.source), **settings},
         "tokenizer": tokenizer_fingerprint(checkpoint),
-        "prompt": config.task.rendering,
+        "model": _declared(checkpoint),
+        "prompt": {**config.task.rendering, "version": ENCODING},
         "context": config.policy.context,
     }
     task = None if holds_back else [config.task.identity, tasks.fingerprints(config.task)]
@@ -56,3 +64,12 @@ def stores(config: ExperimentConfig, *, checkpoint: Path) -> Stores:
         },
     )
     return Stores(prompts, rollouts, verdicts)
+
+
+def _declared(checkpoint: Path) -> dict[str, Any]:
+    """Return what a checkpoint's files say beside its tokenizer: its end tokens and its bounds."""
+    if not (path := checkpoint / "config.json").exists():
+        return {}
+    values = model_config.text_part(files.read_json(path))
+    sizes = {name: values[name] for name in SIZES if name in values}
+    return {"end_tokens": model_config.declared_end_tokens(checkpoint), **sizes}

@@ -25,6 +25,7 @@ class Imported(NamedTuple):
     groups_of_one: int
     held_back: int
     skipped: dict[str, int]
+    warned: dict[str, int]
     round_trip_mismatches: int
 
 
