@@ -16,7 +16,7 @@ from tests import made
 
 
 class ByItsOwnTokens(made.FakeEngine):
-    """Answers in the tokens of the checkpoint that is loaded, and keeps the prompts it was given."""
+    """Answers in the tokens of the checkpoint that is loaded, and keeps the prompts."""
 
     def __init__(self) -> None:
         self.prompts: dict[Path, list[list[int]]] = {}
