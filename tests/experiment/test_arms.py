@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from asymreinforce.data.arm_settings import publish_settings
 from asymreinforce.data.store import Store
-from asymreinforce.experiment.arms import Arm, overrides_of, survey
+from asymreinforce.experiment.arms import Arm, is_readable, overrides_of, survey
 from tests import made
 from tests.cli.commands import IN_PROCESS, tiny
 from tests.experiment.conftest import SWEEP
@@ -149,39 +150,58 @@ LOSSES = [
 
 
 @pytest.mark.parametrize("lose", LOSSES)
-def test_an_arm_that_lost_something_is_never_left_out_in_silence(
+def test_an_arm_that_lost_anything_is_passed_over_with_a_reason(
     lose: Callable[[Path], None], swept: Path
 ) -> None:
-    """Another sweep and `evaluate` name it and exit with 1; its own sweep mends it."""
-    before = summary(swept)
-    assert len(before) == 4
     arm = one_arm(swept)
     lose(arm)
     found = survey(swept / "cups")
-    assert [lost.directory for lost in found.passed_over] == [arm]
     assert len(found.arms) == 3
+    (lost,) = found.passed_over
+    assert (lost.directory, lost.was_complete, lost.is_at_work) == (arm, True, False)
+    assert (
+        "train" in lost.reason or "not a stage directory" in lost.reason or "a_key" in lost.reason
+    )
 
+
+@pytest.mark.parametrize("lose", [another_version_s_key, no_first_checkpoint])
+def test_commands_that_cannot_mend_an_arm_name_it_and_exit_with_1(
+    lose: Callable[[Path], None], swept: Path
+) -> None:
+    arm = one_arm(swept)
+    lose(arm)
     outcome = tiny("evaluate", swept)
     assert outcome.code == 1
     assert f"passed over: {arm}: " in outcome.err
     assert "the summary lacks 1 of its arms" in outcome.err
-
     outcome = tiny("sweep", swept, "baseline=-0.1", "seed=0,1", IN_PROCESS, "sweep.report=false")
     assert outcome.code == 1
     assert f"failed: arm {arm.name}: " in outcome.err
     assert len(summary(swept)) == 3
 
 
-@pytest.mark.parametrize("lose", [loss for loss in LOSSES if loss is not torn_plan])
+@pytest.mark.parametrize("lose", [another_version_s_key, no_last_checkpoint])
 def test_the_same_sweep_mends_an_arm_that_lost_something(
     lose: Callable[[Path], None], swept: Path
 ) -> None:
     before = summary(swept)
+    assert len(before) == 4
     lose(one_arm(swept))
     outcome = tiny("sweep", swept, *SWEEP, IN_PROCESS, "sweep.report=false")
     assert outcome.code == 0, outcome.err
     assert not survey(swept / "cups").passed_over
     assert summary(swept) == before
+
+
+def test_an_arm_whose_rounds_say_how_many_steps_it_has_is_read(tmp_path: Path) -> None:
+    rounds: dict[str, Any] = {"rounds": 4, "refresh_every": 2, "optim__steps": None}
+    config = made.config(tmp_path, policy="mu", **rounds)
+    optim = config.optim.model_dump(mode="json") | {"steps": config.steps}
+    assert optim["steps"] == 8
+    store = Store(tmp_path / "train", {"optim": optim})
+    store.plan([])
+    publish_settings(store, config)
+    assert is_readable(store)
 
 
 def test_an_arm_that_was_never_finished_is_named_by_other_commands(swept: Path) -> None:
