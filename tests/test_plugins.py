@@ -1,6 +1,8 @@
 """A plugin counts in every identity by its code, what it imports, and the data that it declares."""
 
 import itertools
+import json
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -336,3 +338,14 @@ def test_another_version_of_reasoning_gym_makes_other_prompts(
     assert "reasoning-gym" in tasks.fingerprints(config.task)
     monkeypatch.setattr(reasoning_gym_task.metadata, "version", lambda name: "9.9")
     assert prompt_store(config.task, tmp_path).hash != before
+
+
+def test_other_end_tokens_make_another_import(tmp_path: Path, random_policy: Path) -> None:
+    """A text that had ended gets an end token, and a model may declare other ones."""
+    rows = foreign.jsonl(tmp_path / "rows.jsonl", foreign.rows())
+    config = made.config(tmp_path / "runs", policy=random_policy, source__path=str(rows))
+    copy = Path(shutil.copytree(random_policy, tmp_path / "copy"))
+    before = stores(config, checkpoint=random_policy).rollouts.hash
+    assert stores(config, checkpoint=copy).rollouts.hash == before
+    (copy / "generation_config.json").write_text(json.dumps({"eos_token_id": [0, 7]}))
+    assert stores(config, checkpoint=copy).rollouts.hash != before

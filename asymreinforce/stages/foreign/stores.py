@@ -1,4 +1,4 @@
-"""Where an import lies, named by what determines its bytes: file, mapping and tokenizer."""
+"""Where an import lies, named by what determines its bytes: file, mapping, tokenizer, ends."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -9,9 +9,13 @@ from asymreinforce.data import contracts
 from asymreinforce.data.foreign.records import fingerprint
 from asymreinforce.data.store import Store
 from asymreinforce.policy.checkpoint import tokenizer_fingerprint
+from asymreinforce.policy.model_config import declared_end_tokens
 
 GRADER = "imported"
 VERSION = "1"
+READING = 2
+"""Version of how records become rows: raise it with every change after which a file that was read
+before gives other rows."""
 
 
 class Stores(NamedTuple):
@@ -31,7 +35,9 @@ def stores(config: ExperimentConfig, *, checkpoint: Path) -> Stores:
     holds_back = config.source.validation and config.source.held_out
     common = {
         "source": {"files": fingerprint(config.source), **settings},
+        "reading": READING,
         "tokenizer": tokenizer_fingerprint(checkpoint),
+        "end_tokens": declared_end_tokens(checkpoint),
         "prompt": config.task.rendering,
         "context": config.policy.context,
     }
