@@ -11,6 +11,9 @@ from typing import Any
 import pytest
 
 from asymreinforce import plugins, tasks
+from asymreinforce.config import ExperimentConfig
+from asymreinforce.data import repeats
+from asymreinforce.data.rollouts import ScoredRollouts
 from asymreinforce.data.store import Store
 from asymreinforce.engines.transformers_engine import TransformersEngine
 from asymreinforce.errors import ConfigError, InputError
@@ -20,6 +23,7 @@ from asymreinforce.stages.foreign.stores import stores
 from asymreinforce.stages.generate import generate, rollout_store
 from asymreinforce.stages.init import make_prompts, prompt_store
 from asymreinforce.stages.score import verdict_store
+from asymreinforce.stages.train import arm_store
 from tests import made
 from tests.foreign import files as foreign
 
@@ -275,30 +279,52 @@ def test_every_store_is_another_one_once_a_plugin_changed(
     assert name(config, random_policy, prompts).hash != before
 
 
+def drawn(here: Path, policy: Path, *, samples: int) -> Store:
+    """Draw so many samples of each prompt, as a process of its own would."""
+    for module in ("plugin", "plugin_helper"):
+        sys.modules.pop(module, None)
+    more = {"sampling__samples_per_prompt": samples}
+    config = made.config(here / "runs", policy=policy, **TEMPLATE, **more)
+    return generate(
+        config,
+        checkpoint=policy,
+        prompts=make_prompts(config.task, config.directory / "prompts"),
+        engine=made.FakeEngine(load_tokenizer(policy)),
+        parent=config.directory / "rollouts",
+    )
+
+
 def test_more_samples_under_an_edited_template_never_join_the_old_ones(
     here: Path, random_policy: Path
 ) -> None:
     write(here / "plugin.py", USES)
     write(here / "plugin_helper.py", "VALUE = 1\n")
-    few = made.config(here / "runs", policy=random_policy, **TEMPLATE)
-    prompts = make_prompts(few.task, few.directory / "prompts")
-    found = []
-    for value, samples in ((1, 4), (2, 8)):
-        write(here / "plugin_helper.py", f"VALUE = {value}\n")
-        for module in ("plugin", "plugin_helper"):  # each command is a process of its own
-            sys.modules.pop(module, None)
-        sampling = few.sampling.model_copy(update={"samples_per_prompt": samples})
-        found.append(
-            generate(
-                few.model_copy(update={"sampling": sampling}),
-                checkpoint=random_policy,
-                prompts=prompts,
-                engine=made.FakeEngine(load_tokenizer(random_policy)),
-                parent=few.directory / "rollouts",
-            )
-        )
-    assert found[0].directory != found[1].directory
-    assert [len(store.planned) for store in found] == [6, 12]
+    few = drawn(here, random_policy, samples=4)
+    write(here / "plugin_helper.py", "VALUE = 2\n")
+    more = drawn(here, random_policy, samples=8)
+    assert few.directory != more.directory
+    assert [len(store.planned) for store in (few, more)] == [6, 12]
+
+
+@pytest.mark.parametrize("has_digest", [True, False])
+def test_prompts_that_changed_unseen_are_refused_before_they_join_the_old_ones(
+    here: Path, random_policy: Path, has_digest: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The template reads a file that it does not declare; older receipts hold no digest."""
+    write(here / "plugin.py", "def render(row): return row['question'] + open('end.txt').read()\n")
+    write(here / "end.txt", " =")
+    with monkeypatch.context() as patch:
+        if not has_digest:
+            patch.setattr(repeats, "PROMPTS_DIGEST", "another_fact")
+        store = drawn(here, random_policy, samples=4)
+    before = made.stamps(store.directory)
+    write(here / "end.txt", " 1 =")
+    with pytest.raises(InputError, match="one prompt_id would stand for two prompts"):
+        drawn(here, random_policy, samples=8)
+    after = made.stamps(store.directory)
+    assert {name for name in after if after[name] != before.get(name)} == {"plan.json"}
+    write(here / "end.txt", " =")
+    assert drawn(here, random_policy, samples=8).is_complete()
 
 
 def test_a_task_s_own_settings_and_the_files_that_they_name_count(here: Path) -> None:
@@ -349,3 +375,30 @@ def test_other_end_tokens_make_another_import(tmp_path: Path, random_policy: Pat
     assert stores(config, checkpoint=copy).rollouts.hash == before
     (copy / "generation_config.json").write_text(json.dumps({"eos_token_id": [0, 7]}))
     assert stores(config, checkpoint=copy).rollouts.hash != before
+
+
+def test_a_grader_that_validates_an_arm_on_imported_rollouts_counts(
+    here: Path, random_policy: Path
+) -> None:
+    write(here / "plugin.py", USES)
+    write(here / "plugin_helper.py", "VALUE = 1\n")
+    rollouts, verdicts = made.scored_set(here / "set", prompts=16, samples=4)
+    scored = ScoredRollouts(rollouts, verdicts, samples=4)
+    settings = {**GRADER, "source__path": "rows.jsonl", "train__validation_prompts": 4}
+    config = made.config(here / "runs", policy=random_policy, **settings)
+    prompts = make_prompts(config.task, config.directory / "prompts")
+
+    def name(config: ExperimentConfig) -> str:
+        store = arm_store(
+            config, checkpoint=random_policy, scored=scored, parent=here, prompts=prompts
+        )
+        return store.hash
+
+    without = config.model_copy(
+        update={"train": config.train.model_copy(update={"validation_prompts": 0})}
+    )
+    before, unvalidated = name(config), name(without)
+    assert name(config) == before
+    write(here / "plugin_helper.py", "VALUE = 2\n")
+    assert name(config) != before
+    assert name(without) == unvalidated

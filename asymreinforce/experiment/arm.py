@@ -52,7 +52,11 @@ def arm_store(config: ExperimentConfig, found: inputs.Inputs) -> Store:
     from asymreinforce.stages import train
 
     return train.arm_store(
-        config, checkpoint=found.checkpoint, scored=found.scored, parent=arm_directory(config)
+        config,
+        checkpoint=found.checkpoint,
+        scored=found.scored,
+        parent=arm_directory(config),
+        prompts=found.prompts,
     )
 
 
