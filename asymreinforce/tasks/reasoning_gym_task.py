@@ -47,7 +47,7 @@ def fingerprints() -> dict[str, Any]:
         return {"reasoning-gym": metadata.version("reasoning-gym")}
     except metadata.PackageNotFoundError as error:
         raise InputError(
-            "task=reasoning_gym needs the library reasoning-gym; install asymreinforce[grade]"
+            "task=reasoning_gym needs the library reasoning-gym; run 'pip install reasoning-gym'"
         ) from error
 
 
