@@ -99,14 +99,20 @@ def collect_job(cfg: DictConfig) -> None:
 
 
 def evaluate_job(cfg: DictConfig) -> None:
-    """asymrl evaluate."""
-    from asymreinforce.experiment.evaluation import report_skipped, run_evaluation
+    """asymrl evaluate: an error at the end if the summary lacks an arm."""
+    from asymreinforce.errors import InputError
+    from asymreinforce.experiment.evaluation import report_passed_over, run_evaluation
     from asymreinforce.experiment.summary import summarise
     from cli.tables import print_summary
 
     config = config_of(cfg)
-    report_skipped(config)
+    passed_over = report_passed_over(config)
     print_summary(summarise(config, run_evaluation(config)))
+    if lacking := [arm for arm in passed_over if not arm.is_at_work]:
+        raise InputError(
+            f"{config.directory}: the summary lacks {len(lacking)} of its arms, which are named "
+            "above; train them again, or delete their directories"
+        )
 
 
 def _state(store: Store) -> str:

@@ -5,11 +5,14 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from asymreinforce import plugins
 from asymreinforce.config.settings import Settings
 from asymreinforce.plugins import is_plugin
 
 Split = Literal["train", "validation", "held_out"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "held_out")
+RENDERING = {"chat", "system", "instruction", "chat_arguments", "date", "template"}
+"""Settings that decide how a question becomes a prompt."""
 
 
 class SourceConfig(Settings):
@@ -149,21 +152,25 @@ class TaskConfig(Settings):
     def identity(self) -> dict[str, Any]:
         """The settings that decide which questions there are, beside the data's own contents."""
         kept = {"name", "kind", "family", "seed", *SPLITS, "params"}
+        if is_plugin(self.loader):  # it is given all settings, and nothing tells what it reads
+            kept = {*type(self).model_fields} - {"path", "rows", "grader"}
         if self.loader == "dataset":
             kept |= {"sources", "columns", "division", "answer_marker", "no_answers"}
             kept |= {"max_characters", "overlap"}
         values = self.model_dump(mode="json", include=kept, exclude_none=True)
         for source in values.get("sources", {}).values():
             source.pop("path", None)
-            source.pop("revision", None)
+            if self.loader == "dataset":  # its fingerprint holds the commit
+                source.pop("revision", None)
         return values
 
     @property
     def rendering(self) -> dict[str, Any]:
-        """The settings that decide how a question becomes a prompt, for identities."""
-        return self.model_dump(
-            include={"chat", "system", "instruction", "chat_arguments", "date", "template"}
-        )
+        """What decides how a question becomes a prompt, for identities."""
+        values = self.model_dump(include=RENDERING)
+        if is_plugin(self.template):
+            values["code"] = plugins.identity(self.template)
+        return values
 
     @model_validator(mode="after")
     def a_plain_template_holds_the_question(self) -> Self:

@@ -52,7 +52,11 @@ def arm_store(config: ExperimentConfig, found: inputs.Inputs) -> Store:
     from asymreinforce.stages import train
 
     return train.arm_store(
-        config, checkpoint=found.checkpoint, scored=found.scored, parent=arm_directory(config)
+        config,
+        checkpoint=found.checkpoint,
+        scored=found.scored,
+        parent=arm_directory(config),
+        prompts=found.prompts,
     )
 
 
@@ -76,10 +80,7 @@ def train_arm(config: ExperimentConfig) -> Store:
     found = inputs.find(config)
     store = arm_store(config, found)
     if store.is_done():
-        if not is_readable(store):
-            with store.held():
-                files.remove_leftovers(store.directory, below=False)
-                publish_settings(store, config)
+        mend_settings(config, store)
         say(f"train: complete, nothing to do ({store.directory})")
         return store
     with traceless(store), held(config, store):
@@ -89,6 +90,14 @@ def train_arm(config: ExperimentConfig) -> Store:
             _train(config, found, store)
         files.remove(store.directory / FAILURE)
     return store
+
+
+def mend_settings(config: ExperimentConfig, store: Store) -> None:
+    """Write the settings of a complete arm anew if they cannot be read: they are those at hand."""
+    if not is_readable(store):
+        with store.held():
+            files.remove_leftovers(store.directory, below=False)
+            publish_settings(store, config)
 
 
 def held(config: ExperimentConfig, store: Store) -> AbstractContextManager[None]:

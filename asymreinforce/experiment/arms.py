@@ -1,12 +1,12 @@
 """The arms of an experiment as they stand on disk, whoever trained them and from which command."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from asymreinforce.config import ExperimentConfig, parse
-from asymreinforce.data import files
+from asymreinforce.data import files, lease
 from asymreinforce.data.store import Store
 from asymreinforce.errors import AsymreinforceError, InputError
 
@@ -16,7 +16,10 @@ BESIDE_THE_ARM: dict[str, Any] = {
     "engine": {"workers": True},
 }
 """Parts of the configuration that do not determine an arm's weights, beside those of `train`."""
-IN_THE_IDENTITY = {"baseline", "baseline_reference", "seed", "optim"}
+IN_THE_IDENTITY: dict[str, Any] = {
+    **dict.fromkeys(("baseline", "baseline_reference", "seed", "optim", "reward", "train"), True),
+    "algorithm": {"name", "aggregation"},
+}
 """Parts that stand in an arm's identity under the same names."""
 
 
@@ -47,22 +50,68 @@ class Arm(NamedTuple):
         return int(self.store.facts["steps"])
 
 
-def arms_of(directory: Path) -> Iterator[Arm]:
-    """Yield the complete arms of an experiment directory, in order of name.
+class PassedOver(NamedTuple):
+    """An arm that no summary covers, and why."""
 
-    An arm that is incomplete, failed, or not readable is passed over: it has no last step. A
-    directory that was moved since holds its arms' inputs at the new place.
+    directory: Path
+    reason: str
+    is_at_work: bool = False
+    """Whether another process trains it now."""
+    was_complete: bool = False
+    """Whether it was trained to its end: then something was lost since."""
+
+
+class Survey(NamedTuple):
+    """Every arm of an experiment directory, in order of name."""
+
+    arms: list[Arm]
+    passed_over: list[PassedOver]
+
+
+def survey(directory: Path) -> Survey:
+    """Return the complete arms of an experiment directory, and all others with a reason.
+
+    A directory that was moved since holds its arms' inputs at the new place.
     """
     place = {"runs_dir": directory.parent, "name": directory.name}
-    for plan in sorted((directory / "train").glob("*/plan.json")):
-        config_path = plan.parent / "config.json"
-        if (plan.parent / "manifest.json").exists() and config_path.exists():
-            try:
-                store = Store.open(plan.parent)
-                if "steps" in store.facts:  # a damaged manifest has none
-                    yield Arm(store, _config_of(store, place))
-            except AsymreinforceError:
-                continue
+    found = [_read_arm(path, place) for path in sorted((directory / "train").glob("[!.]*/"))]
+    return Survey(
+        [arm for arm in found if isinstance(arm, Arm)],
+        [arm for arm in found if isinstance(arm, PassedOver)],
+    )
+
+
+def arms_of(directory: Path) -> list[Arm]:
+    """Return the complete arms of an experiment directory, in order of name."""
+    return survey(directory).arms
+
+
+def _read_arm(directory: Path, place: dict[str, Any]) -> Arm | PassedOver:
+    if working := lease.holder(directory):
+        at_work, reason = True, f"{working.line} works on it"
+    else:
+        at_work, reason = False, "it is not complete; train it again, or delete the directory"
+    if not (directory / "manifest.json").exists():
+        return PassedOver(directory, reason, at_work)
+    try:
+        store = Store.open(directory)
+        if "steps" not in store.facts:
+            raise InputError(f"{directory / 'manifest.json'}: damaged; train the arm again")
+        if lost := [name for name in store.planned if not _is_whole(store, name)]:
+            raise InputError(
+                f"{directory / lost[0]}: missing or damaged"
+                + (f", and {len(lost) - 1} more" if len(lost) > 1 else "")
+                + "; train the arm again"
+            )
+        return Arm(store, _config_of(store, place))
+    except AsymreinforceError as error:
+        return PassedOver(directory, reason if at_work else str(error), at_work, not at_work)
+
+
+def _is_whole(store: Store, name: str) -> bool:
+    """Tell whether a shard has its receipt and its size; none of its bytes are read."""
+    receipt = store.receipt(name)
+    return receipt is not None and files.size(store.directory / name) == receipt.bytes
 
 
 def is_readable(store: Store) -> bool:
@@ -82,6 +131,7 @@ def _config_of(store: Store, place: dict[str, Any]) -> ExperimentConfig:
         raise InputError(f"{path}: not a configuration; train the arm again")
     config = parse({**values, **place})
     found = _flatten(config.model_dump(mode="json", include=IN_THE_IDENTITY))
+    found["optim.steps"] = config.steps  # rounds may say how many there are
     made_with = _flatten(store.identity)
     differing = [key for key in found.keys() & made_with.keys() if found[key] != made_with[key]]
     if differing:

@@ -14,7 +14,7 @@ from asymreinforce.engines import open_engine
 from asymreinforce.engines.protocol import Engine
 from asymreinforce.errors import AsymreinforceError, EngineError, InputError
 from asymreinforce.experiment import inputs
-from asymreinforce.experiment.arms import Arm, arms_of
+from asymreinforce.experiment.arms import Arm, PassedOver, arms_of, survey
 from asymreinforce.experiment.children import free_cached_memory, work_in_slots
 from asymreinforce.experiment.refusal import traceless
 from asymreinforce.experiment.slots import Slot, slots_of
@@ -226,9 +226,9 @@ def evaluate_targets(targets: list[Target], *, engines: OpenEngines | None = Non
                 )
 
 
-def report_skipped(config: ExperimentConfig) -> None:
-    """Name the arms that are not complete, and therefore not evaluated."""
-    complete = {arm.name for arm in arms_of(config.directory)}
-    for plan_path in sorted((config.directory / "train").glob("*/plan.json")):
-        if plan_path.parent.name not in complete:
-            say(f"passed over: {plan_path.parent} is not complete, or damaged; train it again")
+def report_passed_over(config: ExperimentConfig) -> list[PassedOver]:
+    """Name the arms that are not evaluated, a line each with the reason; return them."""
+    passed_over = survey(config.directory).passed_over
+    for arm in passed_over:
+        say(f"passed over: {arm.directory}: {arm.reason}")
+    return passed_over

@@ -18,7 +18,15 @@ from asymreinforce.data.store import Store
 from asymreinforce.engines import open_engine
 from asymreinforce.engines.protocol import Engine
 from asymreinforce.experiment import inputs, refresh
-from asymreinforce.experiment.arm import FAILURE, ArmResult, arm_store, held, recorded, watched
+from asymreinforce.experiment.arm import (
+    FAILURE,
+    ArmResult,
+    arm_store,
+    held,
+    mend_settings,
+    recorded,
+    watched,
+)
 from asymreinforce.experiment.children import work_in_slots
 from asymreinforce.experiment.launch import launch
 from asymreinforce.experiment.refusal import traceless
@@ -128,6 +136,7 @@ def train_in_rounds(config: ExperimentConfig, *, engine: Engine) -> Store:
     found = inputs.find(config)
     store = arm_store(config, found)
     if store.is_done():
+        mend_settings(config, store)
         say(f"train: complete, nothing to do ({store.directory})")
         return store
     with contextlib.ExitStack() as stack:

@@ -15,8 +15,8 @@ from asymreinforce.config import ExperimentConfig
 from asymreinforce.data import files, lease
 from asymreinforce.errors import AsymreinforceError, ConfigError
 from asymreinforce.experiment import inputs
-from asymreinforce.experiment.arm import FAILURE, arm_store, arm_warnings
-from asymreinforce.experiment.evaluation import OpenEngines, run_evaluation
+from asymreinforce.experiment.arm import FAILURE, arm_store, arm_warnings, mend_settings
+from asymreinforce.experiment.evaluation import OpenEngines, report_passed_over, run_evaluation
 from asymreinforce.experiment.slots import Slot, slots_of
 from asymreinforce.experiment.summary import summarise
 from asymreinforce.progress import say, watch
@@ -101,6 +101,9 @@ def run_sweep(
     arm_of = {s.hash: (c, s) for c in planned.arms for s in [arm_store(c, inputs.find(c))]}
     stores = [store for _, store in arm_of.values()]
     waiting = [store for store in stores if not store.is_done()]
+    for config, store in arm_of.values():
+        if store not in waiting:
+            mend_settings(config, store)
     say(f"sweep: {len(stores)} arms, {len(stores) - len(waiting)} complete already")
     if waiting:
         for store in waiting:
@@ -114,6 +117,9 @@ def run_sweep(
     failed = [_failure_of(store.directory) for store in waiting if not store.is_complete()]
     if len(failed) == len(stores):
         return SweepResult(None, failed)
+    known = {arm.arm for arm in failed}
+    left_out = [a for a in report_passed_over(arms[0]) if a.directory.name not in known]
+    failed += [Failed(a.directory.name, a.reason, "") for a in left_out if a.was_complete]
     evaluated = run_evaluation(arms[0], engines=engines)
     return SweepResult(summarise(arms[0], evaluated), failed)
 

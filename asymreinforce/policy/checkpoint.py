@@ -25,7 +25,13 @@ TOKENIZER_FILES = (
     "merges.txt",
     "tokenizer.model",
     "added_tokens.json",
+    "chat_template.json",
+    "vocab.txt",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+    "tekken.json",
 )
+GENERATION = "generation_config.json"
 WEIGHT_SUFFIXES = (".safetensors", ".safetensors.index.json")
 PICKLED_SUFFIXES = (".bin", ".bin.index.json")
 
@@ -190,6 +196,7 @@ def end_tokens(checkpoint: Path, *, trust_remote_code: bool = False) -> tuple[in
 def fingerprint(checkpoint: Path, *, safetensors_only: bool = True, read: bool = False) -> str:
     """Name a checkpoint by the contents of its config, weights and tokenizer (16 hex digits).
 
+    End tokens that only `generation_config.json` declares count too: they end completions.
     They are read where a file changed since they last were, or this process has not if `read`.
     Raises `InputError` where there is none, or none but pickled weights and those are not allowed.
     """
@@ -197,9 +204,23 @@ def fingerprint(checkpoint: Path, *, safetensors_only: bool = True, read: bool =
 
     def compute() -> str:
         sums = [(path.name, files.sha256(path)) for path in found]
+        if further := _further_end_tokens(checkpoint):
+            sums.append(("end tokens", repr(further)))
         return hashlib.sha256(repr(sums).encode()).hexdigest()[:16]
 
-    return checksums.remembered("fingerprint", checkpoint, found, compute, read=read)
+    generation = checkpoint / GENERATION
+    of = [*found, *([generation] if generation.exists() else [])]
+    return checksums.remembered("fingerprint", checkpoint, of, compute, read=read)
+
+
+def _further_end_tokens(checkpoint: Path) -> list[int]:
+    """Return the end tokens that a checkpoint declares outside its `config.json`."""
+    try:
+        in_config = model_config.declared_end_tokens(checkpoint, names=("config.json",))
+        declared = model_config.declared_end_tokens(checkpoint)
+    except InputError:  # to name a checkpoint is not to load it: whoever does says what is broken
+        return []
+    return sorted({*declared} - {*in_config})
 
 
 def require_unchanged(checkpoint: Path, *, named: str, safetensors_only: bool = True) -> None:

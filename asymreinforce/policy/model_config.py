@@ -4,7 +4,7 @@ A multimodal checkpoint nests the settings of its language model (`text_config`)
 `get_text_config` finds them, and knows the defaults that a `config.json` leaves out.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -77,13 +77,15 @@ def of_checkpoint(checkpoint: Path) -> ModelConfig:
         ) from error
 
 
-def declared_end_tokens(checkpoint: Path) -> list[int]:
+def declared_end_tokens(
+    checkpoint: Path, *, names: Sequence[str] = ("generation_config.json", "config.json")
+) -> list[int]:
     """Return the end tokens that `generation_config.json` and then `config.json` name.
 
     A class's default is none of them: a Llama whose files name no token does not end by token 2.
     """
     found: list[Any] = []
-    for name in ("generation_config.json", "config.json"):
+    for name in names:
         if (checkpoint / name).exists():
             values: dict[str, Any] = files.read_json(checkpoint / name)
             for part in (values, text_part(values)):

@@ -9,16 +9,13 @@ the command is started in.
 """
 
 import functools
-import hashlib
 import importlib
-import importlib.machinery
 import json
-import sys
 from collections.abc import Callable
 from importlib import metadata as distributions
-from pathlib import Path
 from typing import Any, NamedTuple
 
+from asymreinforce import plugins
 from asymreinforce.errors import ConfigError
 from asymreinforce.plugins import is_plugin, load_function
 from asymreinforce.rewards import extraction
@@ -111,11 +108,10 @@ GRADERS = {
 def identify(name: str) -> GraderId:
     """Return a grader's name and version without importing what it imports.
 
-    A user's own is versioned by the contents of its file. Raises `ConfigError` where there is none.
+    A user's own is versioned by `plugins.identity`. Raises `ConfigError` where there is none.
     """
     if is_plugin(name):
-        source = _source_of(name)
-        return GraderId(name, hashlib.sha256(source.read_bytes()).hexdigest()[:12])
+        return GraderId(name, plugins.identity(name))
     grader = _built_in(name)
     libraries = (f"{dist}-{distributions.version(dist)}" for dist, _ in grader.libraries)
     return GraderId(name, "+".join([grader.version, *libraries]))
@@ -140,25 +136,6 @@ def _built_in(name: str) -> Grader:
             "and your own as module:function"
         )
     return GRADERS[name]
-
-
-def _source_of(name: str) -> Path:
-    """Find a module's file as an import would, without running it or its packages."""
-    module = name.partition(":")[0]
-    places: list[str] | None = [*sys.path, str(Path.cwd())]
-    spec = None
-    parts = module.split(".")
-    for count in range(1, len(parts) + 1):
-        spec = importlib.machinery.PathFinder.find_spec(".".join(parts[:count]), places)
-        if spec is None:
-            break
-        places = list(spec.submodule_search_locations or [])
-    if spec is None or spec.origin is None:
-        raise ConfigError(
-            f"task.grader={name}: there is no module {module}; it must lie on the Python path "
-            "or in the directory that the command is started in"
-        )
-    return Path(spec.origin)
 
 
 @functools.lru_cache(maxsize=16)

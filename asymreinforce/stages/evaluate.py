@@ -7,7 +7,7 @@ that differences between them are paired. A checkpoint's rows are one shard, nam
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 
@@ -18,7 +18,11 @@ from asymreinforce.data.provenance import provenance
 from asymreinforce.data.store import Store
 from asymreinforce.engines.protocol import Engine
 from asymreinforce.errors import InputError
-from asymreinforce.policy.checkpoint import load_tokenizer, require_unchanged
+from asymreinforce.policy.checkpoint import (
+    load_tokenizer,
+    require_unchanged,
+    tokenizer_fingerprint,
+)
 from asymreinforce.policy.encoding import encode_prompts, texts
 from asymreinforce.policy.prompts import identity_of
 from asymreinforce.progress import Advance
@@ -29,6 +33,13 @@ from asymreinforce.rewards.verdict import Row
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+
+class _Asked(NamedTuple):
+    """A tokenizer, and the questions in its tokens."""
+
+    tokenizer: "PreTrainedTokenizerBase"
+    prompts: list[list[int]]
 
 
 def evaluation_store(
@@ -75,9 +86,8 @@ def evaluate(
     if not missing:
         return
     questions = _questions(store, prompts)
-    first = next(iter(checkpoints.values()))
-    tokenizer = load_tokenizer(first, trust_remote_code=config.policy.trust_remote_code)
-    encoded = encode_prompts(questions, tokenizer, config, checkpoint=first)
+    # Arms of one policy share a tokenizer; those of several, each with its own, share this store.
+    asked: dict[str, _Asked] = {}
     seed = evaluation_seed(config.evaluation.sampling.seed, str(store.identity["split"]))
     with GraderPool(
         config.task.grader,
@@ -92,9 +102,11 @@ def evaluate(
             require_unchanged(
                 checkpoint, named=policy, safetensors_only=config.policy.safetensors_only
             )
+            if (key := tokenizer_fingerprint(checkpoint)) not in asked:
+                asked[key] = _asked(questions, config, checkpoint=checkpoint)
             engine.load(checkpoint)
-            drawn = engine.sample(encoded, config.evaluation.sampling, seed=seed)
-            rows = _graded(questions, drawn, tokenizer, pool)
+            drawn = engine.sample(asked[key].prompts, config.evaluation.sampling, seed=seed)
+            rows = _graded(questions, drawn, asked[key].tokenizer, pool)
             store.publish(
                 name,
                 lambda path, rows=rows: contracts.write(  # type: ignore[misc]
@@ -104,6 +116,11 @@ def evaluate(
             )
             advance(1)
     store.record(provenance(engine=config.engine.name, checkpoints=len(missing)))
+
+
+def _asked(questions: pa.Table, config: ExperimentConfig, *, checkpoint: Path) -> _Asked:
+    tokenizer = load_tokenizer(checkpoint, trust_remote_code=config.policy.trust_remote_code)
+    return _Asked(tokenizer, encode_prompts(questions, tokenizer, config, checkpoint=checkpoint))
 
 
 def _sums(rows: pa.Table, config: ExperimentConfig, name: str) -> dict[str, Any]:

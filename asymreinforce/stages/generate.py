@@ -80,7 +80,8 @@ def generate(
 
     A shard's rows are a function of (checkpoint, prompts, settings, seed, shard) on CPU, whoever of
     the `crew` makes it. Its workers get their engine from `start` (None: they share `engine`).
-    Raises `InputError` where there is no prompt or one does not fit the context, and `EngineError`
+    Raises `InputError` where there is no prompt, one does not fit the context, or one has other
+    tokens than in the shards that are there, and `EngineError`
     where an engine draws the completions of another block again.
     """
     store = rollout_store(
@@ -136,6 +137,7 @@ def _fill(store: Store, shards: Shards, sizes: dict[str, int], *, missing: list[
     done = total - sum(sizes[name] for name in missing)
     with bar("generate", total=total, unit="completions", done=done) as advance:
         for name, made in shards:
+            repeats.require_same_prompts(store, name, made.facts[repeats.PROMPTS_DIGEST])
             repeats.require_new(store, name, made.rows, made.facts[repeats.DIGEST])
             store.publish(
                 name,
@@ -181,8 +183,13 @@ def shard_maker(
                     part = parts.pop(name)
                     columns = _columns(part, groups, tokenizer, policy=policy, first_sample=first)
                     rows = contracts.table(contracts.ROLLOUTS, columns)
-                    facts = {"prompts": len(part.prompts), "rows": len(rows)}
-                    yield name, Made(rows, facts | {repeats.DIGEST: repeats.digest_of(rows)})
+                    facts = {
+                        "prompts": len(part.prompts),
+                        "rows": len(rows),
+                        repeats.DIGEST: repeats.digest_of(rows),
+                        repeats.PROMPTS_DIGEST: repeats.prompts_digest_of(rows),
+                    }
+                    yield name, Made(rows, facts)
 
         yield make
 

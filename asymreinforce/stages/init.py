@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from asymreinforce.config import EngineConfig
 
 CHECKPOINT = "checkpoint"
+EMBEDDED_RECIPE = 2
+"""Version of `policy/embedded.py` and of the questions that it draws: raise it with every change
+after which the same settings give other bytes."""
 WORKED_ACCURACY = 0.95
 """Below this, reinforcing the working teaches little (the embedded task's premise)."""
 
@@ -103,6 +106,7 @@ def policy_store(policy: PolicyConfig, parent: Path, *, threads: int) -> Store:
     """Return the store of the embedded policy, made or not."""
     identity = {
         "stage": "policy",
+        "recipe": EMBEDDED_RECIPE,
         "seed": policy.seed,
         "context": policy.context,
         "threads": threads,

@@ -52,7 +52,7 @@ def questions(config: TaskConfig, split: Split) -> list[Question]:
 
 
 def fingerprints(config: TaskConfig) -> dict[str, Any]:
-    """Return what pins a task's data beside its settings: fingerprints of files, hub commits.
+    """Return what pins a task's data beside its settings: files, hub commits, code, a version.
 
     Raises `InputError` where a source is not there to be fingerprinted.
     """
@@ -63,7 +63,11 @@ def fingerprints(config: TaskConfig) -> dict[str, Any]:
     if is_plugin(config.loader):
         from asymreinforce.tasks import own
 
-        return {"code": own.source_hash(config.loader)}
+        return own.fingerprints(config)
+    if config.loader == "reasoning_gym":
+        from asymreinforce.tasks import reasoning_gym_task
+
+        return reasoning_gym_task.fingerprints()
     return {}
 
 

@@ -12,6 +12,9 @@ from asymreinforce.tasks.laid import Laid
 from asymreinforce.tasks.question import Question
 
 MATH500_COLUMN = "in_math500"
+READING = 2
+"""Version of how rows become questions: raise it with every change after which the same data gives
+other questions."""
 
 
 class Read(NamedTuple):
@@ -34,7 +37,7 @@ def source_of(config: TaskConfig, name: str) -> SourceConfig:
 
 
 def fingerprints(config: TaskConfig) -> dict[str, Any]:
-    """Return what pins the rows of every source that is there."""
+    """Return what pins the questions of every source that is there, by name, and the reading's."""
     found = {name: source_of(config, name) for name in used_sources(config)}
     present = {n: sources.fingerprint(s) for n, s in found.items() if sources.is_present(s)}
     if not present:
@@ -42,7 +45,7 @@ def fingerprints(config: TaskConfig) -> dict[str, Any]:
             f"task {config.name}: nothing to read; set task.path=FILE (parquet, JSONL or CSV) or "
             "task.sources.train.hub=NAME"
         )
-    return present
+    return {**present, "reading": READING}
 
 
 def used_sources(config: TaskConfig) -> list[str]:

@@ -2,15 +2,17 @@
 
 The function is called as `questions(config, split)`, with the task's settings and the name of a
 split, and yields a `Question` or a dict of its fields for each: question and gold_answer, and where
-they are known prompt_id, level, subject and metadata.
+they are known prompt_id, level, subject and metadata. Prompts are made anew if its code changes, a
+setting of the task but `grader`, or a file that `task.path` names; a `fingerprint()` in the module
+names other data that it reads.
 """
 
 import hashlib
-import inspect
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from asymreinforce import plugins
 from asymreinforce.config.task import TaskConfig
 from asymreinforce.data import files
 from asymreinforce.errors import InputError
@@ -36,10 +38,26 @@ def questions(config: TaskConfig, split: str) -> Iterator[Question]:
         ) from error
 
 
-def source_hash(name: str) -> str | None:
-    """Name the code of a user's function by the contents of its module's file."""
-    path = inspect.getsourcefile(load_function(name))
-    return files.sha256(Path(path))[:16] if path else None
+def fingerprints(config: TaskConfig) -> dict[str, Any]:
+    """Return what pins the questions beside the settings: the code, and files that these name.
+
+    Raises `InputError` if such a file is not there, and `ConfigError` if the module is not.
+    """
+    sources = config.sources.model_dump()
+    named = {"path": config.path, **{name: source["path"] for name, source in sources.items()}}
+    sums = {name: _sums(path) for name, path in named.items() if path is not None}
+    code = {"code": plugins.identity(config.loader)}
+    return code | ({"files": sums} if sums else {})
+
+
+def _sums(path: Path) -> dict[str, str]:
+    """Return the checksums of a file, or of all files below a directory, by name."""
+    if path.is_file():
+        return {path.name: files.sha256(path)}
+    if not path.is_dir():
+        raise InputError(f"{path}: no such file or directory; task.path or a source names it")
+    below = sorted(found for found in path.rglob("*") if found.is_file())
+    return {str(found.relative_to(path)): files.sha256(found) for found in below}
 
 
 def _question(item: Any, config: TaskConfig) -> Question:

@@ -3,10 +3,11 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from importlib import metadata
 from typing import Any
 
 from asymreinforce.config.task import SPLITS, Split, TaskConfig
-from asymreinforce.errors import ConfigError
+from asymreinforce.errors import ConfigError, InputError
 from asymreinforce.tasks.question import Question
 
 
@@ -35,6 +36,19 @@ def questions(config: TaskConfig, split: str) -> Iterator[Question]:
                     default=str,
                 ),
             )
+
+
+def fingerprints() -> dict[str, Any]:
+    """Return the library's version: another one may draw other questions from the same seed.
+
+    Raises `InputError` if it is not installed.
+    """
+    try:
+        return {"reasoning-gym": metadata.version("reasoning-gym")}
+    except metadata.PackageNotFoundError as error:
+        raise InputError(
+            "task=reasoning_gym needs the library reasoning-gym; run 'pip install reasoning-gym'"
+        ) from error
 
 
 def _dataset(config: TaskConfig, family: str, *, size: int) -> Any:

@@ -123,6 +123,6 @@ def test_a_config_of_another_arm_is_not_taken_for_this_ones(
     path.write_text(re.sub(r'"baseline": [-0-9.e]+', '"baseline": 0.4', path.read_text(), count=1))
     outcome = tiny("evaluate", runs_dir)
     assert outcome.code == 1
-    assert "is not complete, or damaged" in outcome.err
+    assert "is of another arm (baseline)" in outcome.err
     assert tiny("train", runs_dir).code == 0  # which writes it anew
     assert '"baseline": 0.4' not in path.read_text()

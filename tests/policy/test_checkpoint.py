@@ -47,6 +47,29 @@ def test_one_changed_byte_changes_the_fingerprint(copy: Path, name: str) -> None
     assert fingerprint(copy) != before
 
 
+def test_end_tokens_that_generation_config_alone_declares_change_the_fingerprint(
+    copy: Path,
+) -> None:
+    before = fingerprint(copy)
+    path = copy / "generation_config.json"
+    (end,) = end_tokens(copy)
+    path.write_text(json.dumps({"eos_token_id": [end], "temperature": 0.5}))
+    assert fingerprint(copy) == before  # engines take end tokens from it, and nothing else
+    path.write_text(json.dumps({"eos_token_id": [end, 7]}))
+    assert end_tokens(copy) == (end, 7)
+    assert fingerprint(copy) != before
+    path.unlink()
+    assert fingerprint(copy) == before
+
+
+@pytest.mark.parametrize("name", ["vocab.txt", "spiece.model", "tekken.json", "chat_template.json"])
+def test_every_file_of_a_tokenizer_counts(copy: Path, name: str) -> None:
+    before = fingerprint(copy), tokenizer_fingerprint(copy)
+    (copy / name).write_text("{}")
+    assert fingerprint(copy) != before[0]
+    assert tokenizer_fingerprint(copy) != before[1]
+
+
 def test_a_touched_file_of_equal_contents_keeps_the_fingerprint(copy: Path) -> None:
     before = fingerprint(copy)
     os.utime(copy / "model.safetensors", ns=(1, 1))

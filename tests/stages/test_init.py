@@ -1,5 +1,7 @@
 """Init: prompts in three splits, and the embedded policy, equal bytes for equal settings."""
 
+import hashlib
+import json
 import shutil
 from pathlib import Path
 
@@ -11,7 +13,8 @@ from asymreinforce.data import contracts
 from asymreinforce.errors import ConfigError, InputError
 from asymreinforce.policy.checkpoint import load_model, load_tokenizer
 from asymreinforce.policy.embedded import END, learning_rate_factor
-from asymreinforce.stages.init import make_policy, make_prompts
+from asymreinforce.stages import init
+from asymreinforce.stages.init import EMBEDDED_RECIPE, make_policy, make_prompts, policy_store
 from asymreinforce.tasks import cups
 from tests import made
 
@@ -80,6 +83,31 @@ def test_the_embedded_policy_is_of_the_size_and_vocabulary_it_says(tmp_path: Pat
     ]
     for text in ("Ball under 3 Swaps: 4-3 5-4 3-1 3-2 =", "any äöü text\n\twith 42 things", END):
         assert tokenizer.decode(tokenizer.encode(text)) == text
+
+
+def test_this_version_of_the_recipe_makes_these_weights(tmp_path: Path) -> None:
+    """If this fails, the recipe changed: raise EMBEDDED_RECIPE, and write down what it makes now.
+
+    A directory under the old name would hold other bytes than those that are made anew.
+    """
+    config = made.config(tmp_path, policy="embedded", **TINY)
+    checkpoint = make_policy(config, tmp_path / "policy")
+    vocabulary = json.dumps(load_tokenizer(checkpoint).get_vocab(), sort_keys=True)
+    weights = load_model(checkpoint).state_dict()
+    names = ("lm_head.weight", "model.embed_tokens.weight", "model.layers.1.mlp.up_proj.weight")
+    assert (
+        EMBEDDED_RECIPE,
+        hashlib.sha256(vocabulary.encode()).hexdigest()[:16],
+        [round(float(weights[name].double().sum()), 2) for name in names],
+        sum(float(tensor.abs().double().sum()) for tensor in weights.values()),
+    ) == (2, "7082da085e48ad9c", [1.40, 1.63, -1.80], pytest.approx(4755.225, rel=1e-4))
+
+
+def test_another_recipe_is_another_policy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    policy = made.config(tmp_path, policy="embedded", **TINY).policy
+    before = policy_store(policy, tmp_path, threads=1).directory
+    monkeypatch.setattr(init, "EMBEDDED_RECIPE", EMBEDDED_RECIPE + 1)
+    assert policy_store(policy, tmp_path, threads=1).directory != before
 
 
 def test_warm_up_rises_for_50_steps_and_falls_to_a_tenth() -> None:

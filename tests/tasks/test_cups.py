@@ -1,5 +1,6 @@
 """The embedded world by hand, and its splits."""
 
+import hashlib
 import itertools
 import random
 
@@ -112,3 +113,16 @@ def test_the_world_s_own_answers_are_of_both_ways() -> None:
     for question in itertools.islice(draw("train", seed=0), 50):
         assert cups.way_of(question.worked_answer) == "worked"
         assert cups.way_of(question.direct_answer) == "direct"
+
+
+def test_the_questions_of_a_seed_stay_what_they_are() -> None:
+    """If this fails, the task changed: prompts of its old questions must get another name.
+
+    Add a version to what `tasks.fingerprints` says of cups, and raise EMBEDDED_RECIPE.
+    """
+    found = [
+        (q.prompt_id, q.question, q.gold_answer)
+        for split in ("train", "validation", "held_out")
+        for q in tasks.questions(config(seed=0), split)  # type: ignore[arg-type]
+    ]
+    assert hashlib.sha256(repr(found).encode()).hexdigest()[:16] == "9d086a1f6a3b020c"

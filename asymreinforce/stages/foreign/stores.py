@@ -1,4 +1,4 @@
-"""Where an import lies, named by what determines its bytes: file, mapping and tokenizer."""
+"""Where an import lies, named by what determines its bytes: file, mapping, tokenizer, ends."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +13,9 @@ from asymreinforce.policy.checkpoint import tokenizer_fingerprint
 
 GRADER = "imported"
 VERSION = "1"
+READING = 2
+"""Version of how records become rows: raise it with every change after which a file that was read
+before gives other rows."""
 ENCODING = 2
 """Of how imported prompts and texts become tokens; raise it when the tokens of a row change."""
 
@@ -38,6 +41,7 @@ def stores(config: ExperimentConfig, *, checkpoint: Path) -> Stores:
     holds_back = config.source.validation and config.source.held_out
     common = {
         "source": {"files": fingerprint(config.source), **settings},
+        "reading": READING,
         "tokenizer": tokenizer_fingerprint(checkpoint),
         "model": _declared(checkpoint),
         "prompt": {**config.task.rendering, "version": ENCODING},

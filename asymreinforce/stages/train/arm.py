@@ -20,6 +20,7 @@ from asymreinforce.policy.checkpoint import fingerprint
 from asymreinforce.policy.head import Scratch
 from asymreinforce.policy.ranks import ALONE, Ranks
 from asymreinforce.progress import bar, say
+from asymreinforce.rewards.graders import identify
 from asymreinforce.stages.train.run import Run, Validate
 from asymreinforce.stages.train.schedule import PASSING, Round, schedule_of
 from asymreinforce.stages.train.shared_store import SharedStore
@@ -30,10 +31,16 @@ REWARD_SCALE = ("correct", "incorrect", "correct_at", "no_answer", "truncated", 
 
 
 def arm_store(
-    config: ExperimentConfig, *, checkpoint: Path, scored: ScoredRollouts, parent: Path
+    config: ExperimentConfig,
+    *,
+    checkpoint: Path,
+    scored: ScoredRollouts,
+    parent: Path,
+    prompts: Store | None = None,
 ) -> Store:
     """Return the store of an arm: everything that determines its weights is its identity.
 
+    `prompts` hold what validation asks; of generated rollouts the identity covers them already.
     Raises `ConfigError` if the device or the precision is still left to the machine.
     """
     if "auto" in (config.train.device, config.train.precision):
@@ -56,9 +63,7 @@ def arm_store(
         "train": config.train.model_dump(
             mode="json", exclude=set(config.train.beside_the_identity)
         ),
-        "validation": config.evaluation.sampling.model_dump(mode="json")
-        if config.train.validation_prompts
-        else None,
+        "validation": _validation(config, prompts) if config.train.validation_prompts else None,
     }
     schedule = schedule_of(
         config,
@@ -68,6 +73,20 @@ def arm_store(
     if schedule.refresh_every:
         determined_by["refresh_every"] = schedule.refresh_every
     return Store(parent, determined_by, passing=PASSING)
+
+
+def _validation(config: ExperimentConfig, prompts: Store | None) -> dict[str, Any]:
+    """Return what decides the accuracy that chooses an arm's best checkpoint.
+
+    Rollouts from elsewhere know nothing of the prompts, the template and the grader of validation.
+    """
+    found: dict[str, Any] = config.evaluation.sampling.model_dump(mode="json")
+    if config.is_foreign and prompts:
+        found["prompts"] = prompts.fingerprint(["validation.parquet"])
+        found["prompt"] = config.task.rendering
+        found["grader"] = list(identify(config.task.grader))
+        found["limits"] = [config.reward.time_limit_s, config.reward.memory_limit_mb]
+    return found
 
 
 class Arm(NamedTuple):

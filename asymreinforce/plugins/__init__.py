@@ -1,0 +1,98 @@
+"""A user's own functions, named as `module:function` in the configuration.
+
+Tasks, templates and graders may be such functions. What they do decides bytes, so each counts in
+identities by `identity`: its code, and the data that it declares by a `fingerprint()`.
+"""
+
+import hashlib
+import importlib
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from asymreinforce.errors import ConfigError, InputError
+from asymreinforce.plugins import code
+from asymreinforce.progress import say
+
+FINGERPRINT = "fingerprint"
+"""A plugin's module may define a function of this name, which names the data that it reads."""
+_WARNED: set[str] = set()
+
+
+def is_plugin(name: str) -> bool:
+    """Tell whether a setting has the form `module:function`, and so names a user's own."""
+    module, _, function = name.partition(":")
+    return function.isidentifier() and all(part.isidentifier() for part in module.split("."))
+
+
+def load_function(name: str) -> Callable[..., Any]:
+    """Import the function that `module:function` names, from the path or the current directory.
+
+    Raises `ConfigError` where the name has another form, the module does not import or has no such
+    function.
+    """
+    if not is_plugin(name):
+        raise ConfigError(f"{name!r} is not of the form module:function, as in my_tasks:questions")
+    module_name, _, function_name = name.partition(":")
+    if (here := str(Path.cwd())) not in sys.path:
+        # console scripts do not look there, and it is where a user's module lies
+        sys.path.append(here)
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:  # a user's module may fail in any way while it is imported
+        raise ConfigError(
+            f"{name}: module {module_name} does not import ({type(error).__name__}: {error}); "
+            "it must be installed, or lie in the directory that the command runs in"
+        ) from error
+    function = getattr(module, function_name, None)
+    if not callable(function):
+        raise ConfigError(f"{name}: module {module_name} has no function {function_name}")
+    return function  # type: ignore[no-any-return]
+
+
+def identity(name: str) -> str:
+    """Name what decides a plugin's outcome, for every identity that it enters (16 hex digits).
+
+    It covers the bytes of the plugin's module and of each module that its import loads from outside
+    the installed packages, and what the module's `fingerprint()` returns, if it defines one. The
+    module is imported only then. Raises `ConfigError` if there is no such module, and `InputError`
+    if `fingerprint` fails or returns no JSON value.
+    """
+    module = name.partition(":")[0]
+    found = code.read(module)
+    if found is None:
+        raise ConfigError(
+            f"{name}: there is no module {module}; it must lie on the Python path or in the "
+            "directory that the command is started in"
+        )
+    parts: dict[str, Any] = {"code": found.sums}
+    if FINGERPRINT in found.names:
+        parts["data"] = _declared(module)
+    elif found.unfollowed and name not in _WARNED:
+        _WARNED.add(name)
+        say(
+            f"warning: {name}: {found.unfollowed[0]} may load code that no identity sees, so that "
+            "a change of it goes unnoticed; import by statements, or define fingerprint() in "
+            f"{module}"
+        )
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _declared(module: str) -> Any:
+    function = load_function(f"{module}:{FINGERPRINT}")
+    try:
+        value = function()
+        json.dumps(value, allow_nan=False)
+    except Exception as error:  # a user's function may fail in any way
+        raise InputError(
+            f"{module}:{FINGERPRINT} fails, or returns no JSON value "
+            f"({type(error).__name__}: {error})"
+        ) from error
+    if value is None:
+        raise InputError(
+            f"{module}:{FINGERPRINT} returns None, which names no data; return a text or a number "
+            "that changes with the data, such as a checksum"
+        )
+    return value
