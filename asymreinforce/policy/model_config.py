@@ -14,6 +14,7 @@ from asymreinforce.errors import InputError
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+GENERATION = "generation_config.json"
 TEXT_PARTS = ("text_config", "decoder", "generator")
 """Where `get_text_config` looks for a language model."""
 
@@ -83,7 +84,7 @@ def declared_end_tokens(checkpoint: Path) -> list[int]:
     A class's default is none of them: a Llama whose files name no token does not end by token 2.
     """
     found: list[Any] = []
-    for name in ("generation_config.json", "config.json"):
+    for name in (GENERATION, "config.json"):
         if (checkpoint / name).exists():
             values: dict[str, Any] = files.read_json(checkpoint / name)
             for part in (values, text_part(values)):
