@@ -15,7 +15,7 @@ from asymreinforce.engines.protocol import Completion, DrawnJobs, Job, one_by_on
 from asymreinforce.errors import EngineError
 from asymreinforce.policy import model_config
 from asymreinforce.policy.checkpoint import end_tokens, load_model
-from asymreinforce.policy.memory import uncompiled_without_gradient
+from asymreinforce.policy.memory import evaluating, uncompiled_without_gradient
 from asymreinforce.progress import say
 
 if TYPE_CHECKING:
@@ -61,16 +61,16 @@ class TransformersEngine:
         if self._model is None:
             raise EngineError("the engine has no checkpoint yet; call load first")
         model, threads = self._model, torch.get_num_threads()
-        was_training, own_generation_config = model.training, model.generation_config
+        own_generation_config = model.generation_config
         devices = [model.device] if model.device.type == "cuda" else []
         with (
             torch.random.fork_rng(devices=devices),
             torch.no_grad(),
             uncompiled_without_gradient(),
+            evaluating(model),
         ):
             torch.manual_seed(seed)
             torch.set_num_threads(self._config.threads)
-            model.eval()
             # A checkpoint may bring top-k or a repetition penalty of its own; mu has neither.
             model.generation_config = GenerationConfig()
             try:
@@ -80,7 +80,6 @@ class TransformersEngine:
             finally:
                 torch.set_num_threads(threads)
                 model.generation_config = own_generation_config
-                model.train(was_training)
 
     def _sample(
         self, prompts: Sequence[Sequence[int]], sampling: SamplingConfig

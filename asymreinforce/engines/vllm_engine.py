@@ -23,7 +23,7 @@ from asymreinforce.engines.request_seeds import request_seed
 from asymreinforce.engines.stream import Request, stream
 from asymreinforce.engines.vllm_worker import end_with, refresh_tied_head, reseed
 from asymreinforce.errors import AsymreinforceError, EngineError
-from asymreinforce.policy.checkpoint import context_of, end_tokens
+from asymreinforce.policy.checkpoint import context_of, end_tokens, require_whole_checkpoint
 
 
 class Features(NamedTuple):
@@ -88,8 +88,14 @@ class VllmEngine:
         return self._given
 
     def load(self, checkpoint: Path) -> None:
-        """Start vLLM on a checkpoint, or wake it up and reload its weights."""
-        self._end_tokens = end_tokens(checkpoint, trust_remote_code=self._policy.trust_remote_code)
+        """Start vLLM on a checkpoint, or wake it up and reload its weights.
+
+        Raises `InputError` if the checkpoint is not whole.
+        """
+        trusted = self._policy.trust_remote_code
+        # vLLM raises for some of what is missing or unknown, and passes over the rest in silence.
+        require_whole_checkpoint(checkpoint, trust_remote_code=trusted)
+        self._end_tokens = end_tokens(checkpoint, trust_remote_code=trusted)
         path = str(checkpoint.resolve())
         with self._redirected(f"vLLM cannot load {checkpoint}"):
             if self._llm is None:

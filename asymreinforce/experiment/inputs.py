@@ -5,6 +5,7 @@ directories: a set of inputs is a function of the configuration.
 """
 
 import contextlib
+import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -18,7 +19,7 @@ from asymreinforce.errors import ConfigError, InputError
 from asymreinforce.experiment import foreign
 from asymreinforce.experiment.crews import generators, scorers
 from asymreinforce.experiment.refusal import traceless
-from asymreinforce.policy.checkpoint import fingerprint
+from asymreinforce.policy.checkpoint import fingerprint, require_whole_checkpoint
 from asymreinforce.progress import say
 from asymreinforce.stages.generate import generate, rollout_store
 from asymreinforce.stages.init import (
@@ -48,20 +49,38 @@ def init(config: ExperimentConfig, *, made_before: bool = False) -> tuple[Path, 
     """Lay out prompts and behaviour policy; return the checkpoint and the store of prompts.
 
     `made_before`: prompts that are there serve where their data is not on this machine.
-    Raises `InputError` where there is no checkpoint at `policy.source`; no prompt is written then.
+    Raises `InputError` if there is no whole checkpoint at `policy.source`, and `ConfigError` if
+    training would refuse its architecture; no prompt is written then.
     """
     if config.is_foreign:
+        if Path(config.policy.source).exists():
+            require_policy(config, Path(config.policy.source))
         prompts = foreign.run_import(config).prompts
         return find_init(config)[0], prompts
     policy = policy_store(config.policy, config.directory / "policy", threads=config.train.threads)
     with traceless(policy):
         checkpoint = make_policy(config, config.directory / "policy")
         fingerprint(checkpoint, safetensors_only=config.policy.safetensors_only)
+        require_policy(config, checkpoint)
     parent = config.directory / "prompts"
     pinned = config.pins.prompts
     with traceless(prompt_store(config.task, parent, pinned=pinned, made_before=made_before)):
         prompts = make_prompts(config.task, parent, pinned=pinned, made_before=made_before)
     return checkpoint, prompts
+
+
+def require_policy(config: ExperimentConfig, checkpoint: Path) -> None:
+    """Raise for a checkpoint that is not whole, or that training refuses, before it is sampled.
+
+    Only headers and `config.json` are read. The embedded policy is one of those that train.
+    """
+    if config.policy.source == "embedded" or importlib.util.find_spec("transformers") is None:
+        return
+    from asymreinforce.policy.trainable import require_trainable_checkpoint
+
+    trusted = config.policy.trust_remote_code
+    require_whole_checkpoint(checkpoint, trust_remote_code=trusted)
+    require_trainable_checkpoint(checkpoint, config)
 
 
 def find_init(config: ExperimentConfig) -> tuple[Path, Store]:

@@ -1,12 +1,15 @@
 """What a sweep would take: prompts, completions, tokens, steps, memory, disk and GPU-hours.
 
-Arithmetic on the configuration alone: no network, no GPU, no file but a local `config.json`.
+Arithmetic on the configuration alone: no network, no GPU, no file but a local `config.json`, whose
+architecture is asked whether it can be trained.
 What the configuration does not say is None, and is shown as unknown. `gpus.py` says what a GPU does
 of it. An arm that is refreshed draws, after the round on the shared set, the whole groups that the
 steps of each later round read.
 """
 
+import importlib.util
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from asymreinforce.config import ExperimentConfig
@@ -147,13 +150,17 @@ class Plan(NamedTuple):
 
 
 def plan(arms: Sequence[ExperimentConfig]) -> Plan:
-    """Plan the arms of a sweep, the first of which speaks for what they share."""
+    """Plan the arms of a sweep, the first of which speaks for what they share.
+
+    Raises `ConfigError` if training would refuse a local checkpoint's architecture.
+    """
     config = arms[0]
     if config.is_foreign:
         raise ConfigError(
             "source.path is set: a plan is of rollouts that are to be generated; 'asymrl import' "
             "says what imported ones hold"
         )
+    _require_trainable(arms)
     prompts = prompts_of(config.task)
     train = prompts["train"]
     schedule = _schedule(config, train)
@@ -177,6 +184,17 @@ def plan(arms: Sequence[ExperimentConfig]) -> Plan:
         generation=generation(config, shape, parameters, completion) if parameters else None,
         training=training(config, shape, parameters) if parameters else None,
     )
+
+
+def _require_trainable(arms: Sequence[ExperimentConfig]) -> None:
+    """Ask of each policy and kind of adapter that `config.json` tells of whether it trains."""
+    distinct = {(arm.policy, arm.train.lora): arm for arm in arms}
+    for arm in distinct.values():
+        checkpoint = Path(arm.policy.source)
+        if (checkpoint / "config.json").exists() and importlib.util.find_spec("torch"):
+            from asymreinforce.policy.trainable import require_trainable_checkpoint
+
+            require_trainable_checkpoint(checkpoint, arm)
 
 
 def prompts_of(task: TaskConfig) -> dict[Split, int | None]:

@@ -11,6 +11,12 @@ from typing import TYPE_CHECKING, Any
 from asymreinforce.data import checksums, files
 from asymreinforce.errors import InputError
 from asymreinforce.policy import lora, model_config
+from asymreinforce.policy.whole import (
+    require_one_set,
+    require_tied,
+    require_whole,
+    require_whole_files,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -43,6 +49,8 @@ _END_TOKENS: dict[str, int] = {}
 def _readable_load_errors(checkpoint: Path | str, what: str) -> Iterator[None]:
     try:
         yield
+    except InputError:
+        raise
     except Exception as error:  # transformers and safetensors raise many kinds for a bad file
         message = str(error).strip().split("\n")[0][:300]
         raise InputError(
@@ -53,14 +61,16 @@ def _readable_load_errors(checkpoint: Path | str, what: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keep transformers' progress bars out of ours."""
+    """Keep transformers' progress bars out of ours, and its loading report, which `whole` reads."""
     from transformers.utils import logging
 
-    shown = logging.is_progress_bar_enabled()
+    shown, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()
+    logging.set_verbosity_error()
     try:
         yield
     finally:
+        logging.set_verbosity(verbosity)
         if shown:
             logging.enable_progress_bar()
 
@@ -73,21 +83,40 @@ def load_model(
     safetensors_only: bool = True,
     revision: str | None = None,
 ) -> "PreTrainedModel":
-    """Load a causal language model; raises `InputError` where it cannot be.
+    """Load a causal language model; raises `InputError` if it cannot be, or is not whole.
 
-    Pickled weights, which may hold code, are read only where `safetensors_only` is false.
+    Pickled weights, which may hold code, are read only if `safetensors_only` is false.
     """
     from transformers import AutoModelForCausalLM
 
+    require_one_set(checkpoint)
     with _readable_load_errors(checkpoint, "the model"), quiet():
-        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+        model: PreTrainedModel
+        model, report = AutoModelForCausalLM.from_pretrained(
             checkpoint,
             dtype=dtype or "auto",
             trust_remote_code=trust_remote_code,
             use_safetensors=True if safetensors_only else None,
             revision=revision,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # so that the report names them
         )
+    require_whole(checkpoint, report)
+    require_tied(checkpoint, model)
     return model
+
+
+def require_whole_checkpoint(checkpoint: Path, *, trust_remote_code: bool = False) -> None:
+    """Raise `InputError` if a checkpoint is not whole; reads its config and its files' headers.
+
+    For whoever leaves the loading to another library. Quantised weights, whose names only the
+    library that packed them knows, are left to it.
+    """
+    if "quantization_config" in files.read_json(checkpoint / "config.json"):
+        return
+    empty = _meta_model(checkpoint, trust_remote_code=trust_remote_code)
+    with _readable_load_errors(checkpoint, "the model"), quiet():
+        require_whole_files(checkpoint, empty)
 
 
 def hollow_model(
@@ -95,20 +124,30 @@ def hollow_model(
 ) -> "PreTrainedModel":
     """Make a checkpoint's model without its weights, whose memory is set aside and not touched.
 
-    A rank that is sent its share of the weights starts from it. Raises what `load_model` does.
+    A rank that is sent its share of the weights starts from it. Raises what `load_model` does, so
+    that no rank waits for one that refused.
     """
+    require_whole_checkpoint(Path(checkpoint), trust_remote_code=trust_remote_code)
+    model = _meta_model(checkpoint, dtype=dtype, trust_remote_code=trust_remote_code)
+    model = model.to_empty(device="cpu")
+    model.tie_weights()
+    return model.eval()
+
+
+def _meta_model(
+    checkpoint: Path | str, *, dtype: "torch.dtype | None" = None, trust_remote_code: bool
+) -> "PreTrainedModel":
+    """Make a checkpoint's model on the meta device, where weights have shapes alone."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    with _readable_load_errors(checkpoint, "the model"), quiet():
+    with _readable_load_errors(checkpoint, "the model"), quiet(), torch.device("meta"):
         config = AutoConfig.from_pretrained(checkpoint, trust_remote_code=trust_remote_code)
-        with torch.device("meta"):
-            model: PreTrainedModel = AutoModelForCausalLM.from_config(
-                config, dtype=dtype, trust_remote_code=trust_remote_code
-            )
-        model = model.to_empty(device="cpu")
-        model.tie_weights()
-    return model.eval()
+        more = {} if dtype is None else {"dtype": dtype}
+        model: PreTrainedModel = AutoModelForCausalLM.from_config(
+            config, trust_remote_code=trust_remote_code, **more
+        )
+    return model
 
 
 def load_tokenizer(
@@ -133,7 +172,7 @@ def save_model(
     tokenizer_from: Path,
     dtype: "torch.dtype | None" = None,
 ) -> None:
-    """Write weights and config, with the tokenizer's own files copied beside them.
+    """Write weights and config, and copy the tokenizer's files and `generation_config.json`.
 
     Weights are rounded to `dtype`, if one is given. Adapters are merged into the weights, and stand
     alone in `adapter/` as well, unrounded.
@@ -142,15 +181,30 @@ def save_model(
         weights = lora.merged(model) if lora.is_attached(model) else None
         if dtype is not None:
             weights = _rounded(weights or model.state_dict(), dtype)
-        model.save_pretrained(directory, state_dict=weights)
+        with _without_generation_config(model):
+            model.save_pretrained(directory, state_dict=weights)
         if lora.is_attached(model):
             lora.save(model, directory / lora.ADAPTER)
     if dtype is not None:
         _declare(directory / "config.json", dtype)
     code = [path.name for path in sorted(tokenizer_from.glob("*.py"))]
-    for name in (*TOKENIZER_FILES, *code):
+    (directory / model_config.GENERATION).unlink(missing_ok=True)  # an empty one
+    for name in (*TOKENIZER_FILES, model_config.GENERATION, *code):
         if (tokenizer_from / name).exists():
             shutil.copyfile(tokenizer_from / name, directory / name)
+
+
+@contextlib.contextmanager
+def _without_generation_config(model: "PreTrainedModel") -> Iterator[None]:
+    """Let a model be saved without its generation config: a save refuses what a load took."""
+    from transformers import GenerationConfig
+
+    own = model.generation_config
+    model.generation_config = GenerationConfig()
+    try:
+        yield
+    finally:
+        model.generation_config = own
 
 
 def _rounded(weights: "dict[str, torch.Tensor]", dtype: "torch.dtype") -> "dict[str, torch.Tensor]":

@@ -10,17 +10,15 @@ Shapes: T tokens of a row, C completion tokens of it laid end to end, B sequence
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from asymreinforce.errors import AsymreinforceError, ConfigError
 from asymreinforce.policy import attention
 from asymreinforce.policy.embedding import embedded
 from asymreinforce.policy.head import Head, Loss, Scores, Scratch, linear_loss, token_logps
 from asymreinforce.policy.memory import uncompiled_without_gradient
-from asymreinforce.policy.model_config import of_model, vocabulary_of
-from asymreinforce.policy.packing import Row, Sequences, on_device, pack
+from asymreinforce.policy.model_config import of_model
+from asymreinforce.policy.packing import Row, on_device
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -108,72 +106,3 @@ def sequence_sums(values_C: Tensor, row: Row) -> Tensor:
     """Sum a value of each completion token over its sequence, shape B, in the order of the row."""
     sums_B = values_C.new_zeros(len(row.members))
     return sums_B.index_add_(0, on_device(row.sequence_of_C, values_C.device), values_C)
-
-
-@torch.no_grad()
-def require_trainable(scorer: Scorer) -> None:
-    """Raise `ConfigError` for a model that packed training does not reproduce.
-
-    Some architectures scale or cap their logits behind the head, attend in a way of their own, or
-    drop activations: two short completions of one prompt must have the log-probabilities that the
-    model's own forward gives them.
-    """
-    model: Any = scorer.model
-    ids = np.arange(10) % vocabulary_of(model)
-    sequences = Sequences([ids[:4], ids[:4]], [ids[4:8], ids[6:9]])
-    try:
-        found_C = scorer.scores(next(pack(sequences, tokens=64))).logps_C
-    except AsymreinforceError:
-        raise
-    except Exception as error:  # whatever a model's own code or a kernel raises
-        reason = str(error).strip().split("\n")[0]
-        raise ConfigError(
-            f"{type(model).__name__} does not run in packed training, which uses transformers' "
-            f"attention interface ({type(error).__name__}: {reason}); use another model, or "
-            "train.attention=sdpa if it is the attention kernel that complains"
-        ) from error
-    was_training = model.training
-    model.eval()
-    half = scorer.precision in (torch.bfloat16, torch.float16)
-    with torch.autocast(model.device.type, torch.bfloat16, enabled=half):
-        expected_C = torch.cat([_own_logps(model, *pair) for pair in zip(*sequences, strict=True)])
-        plain = _has_plain_head(model, ids)
-    model.train(was_training)
-    tolerance = 0.1 if half else 1e-3
-    same = torch.allclose(found_C.float(), expected_C, rtol=tolerance, atol=tolerance)
-    if not (plain and same):
-        what = (
-            "attends in a way of its own or drops activations"
-            if plain
-            else "scales or caps its logits"
-        )
-        raise ConfigError(
-            f"{type(model).__name__} {what}, which packed training does not reproduce; "
-            "use another model"
-        )
-
-
-def _own_logps(model: Any, prompt: np.ndarray, completion: np.ndarray) -> Tensor:
-    """log pi of each completion token by the model's own forward, in fp32."""
-    ids_1T = torch.from_numpy(np.concatenate([prompt, completion]))[None].to(model.device)
-    logits_TV = model(input_ids=ids_1T, use_cache=False).logits[0, len(prompt) - 1 : -1]
-    targets_T1 = torch.from_numpy(completion)[:, None].to(model.device)
-    logps_T1: Tensor = logits_TV.float().log_softmax(-1).gather(1, targets_T1)
-    return logps_T1[:, 0]
-
-
-def _has_plain_head(model: Any, ids: np.ndarray) -> bool:
-    """Tell whether large logits come out of the model as they left the head."""
-    left: list[Tensor] = []
-
-    def enlarge(module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
-        left.append(output * (100 / output.abs().max()))
-        return left[0]
-
-    handle = model.get_output_embeddings().register_forward_hook(enlarge)
-    try:
-        ids_1T = torch.from_numpy(ids)[None].to(model.device)
-        came_out = model(input_ids=ids_1T, use_cache=False).logits
-    finally:
-        handle.remove()
-    return torch.allclose(came_out.float(), left[0].float(), rtol=1e-2)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from asymreinforce.errors import ConfigError
+from asymreinforce.policy.whole import require_same
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -24,7 +25,7 @@ ADAPTER = "adapter"
 def attach(model: "PreTrainedModel", config: "LoraConfig", *, seed: int) -> None:
     """Freeze a model's weights and put adapters into its linear layers, in fp32, A drawn by `seed`.
 
-    Raises `ConfigError` where it has none of the named ones.
+    Raises `ConfigError` if it has none of the named ones, or if the head is one of them.
     """
     import peft
     import torch
@@ -52,9 +53,36 @@ def attach(model: "PreTrainedModel", config: "LoraConfig", *, seed: int) -> None
             f"train.lora.target_modules={config.target_modules!r} fits no layer of "
             f"{type(model).__name__} ({reason}); 'all-linear' takes every linear layer"
         ) from None
+    _require_plain_head(model, config)
     for parameter in model.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.float()
+
+
+def _require_plain_head(model: "PreTrainedModel", config: "LoraConfig") -> None:
+    """Refuse an adapter on the head, or on an embedding whose weight is the head's.
+
+    The packed head multiplies by the weight itself: it would train nothing, or another model.
+    """
+    head = _layer(model.get_output_embeddings()).weight
+    is_tied = head is _layer(model.get_input_embeddings()).weight
+    adapted = [
+        name
+        for name, module in model.named_modules()
+        if hasattr(module, "lora_A") and getattr(_layer(module), "weight", None) is head
+    ]
+    if adapted:
+        tied = ", whose weight the embedding shares," if is_tied else ""
+        raise ConfigError(
+            f"train.lora.target_modules={config.target_modules!r} adapts the language-model head"
+            f"{tied} ({adapted[0]}), which training does not do; name layers of the body alone, or "
+            "'all-linear', which leaves the head out"
+        )
+
+
+def _layer(module: Any) -> Any:
+    """Return the layer that an adapter stands beside, or a layer without one itself."""
+    return getattr(module, "base_layer", module)
 
 
 def attach_like(plain: "PreTrainedModel", model: "PreTrainedModel") -> None:
@@ -105,10 +133,15 @@ def save(model: "PreTrainedModel", directory: Path) -> None:
 
 
 def restore(model: "PreTrainedModel", directory: Path) -> None:
-    """Put a saved adapter's weights into a model to which `attach` gave the same layers."""
+    """Put a saved adapter's weights into a model to which `attach` gave the same layers.
+
+    Raises `InputError` if they are not the weights of those layers, all of them and no others.
+    """
     import peft
     from safetensors.torch import load_file
 
     tensors = load_file(directory / "adapter_model.safetensors")
     own = {name.removeprefix("base_model.model."): tensor for name, tensor in tensors.items()}
+    wanted = peft.get_peft_model_state_dict(model, save_embedding_layers=False)
+    require_same(directory, own, wanted)
     peft.set_peft_model_state_dict(model, own)

@@ -1,7 +1,7 @@
 """What makes a step fit its device: shorter rows when memory runs out, recomputed activations."""
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -56,6 +56,32 @@ def halving(trainer: "Trainer", accumulate: Callable[[], Result]) -> Result:
             f"out of memory: rows of {halved} tokens from here on "
             f"(train.tokens_per_micro_batch={halved} starts so)"
         )
+
+
+def silence(model: "PreTrainedModel") -> None:
+    """Put a model that is to train into evaluation mode, so that dropout and routers draw nothing.
+
+    The policy is the function that was sampled. A layer that recomputes its activations stays in
+    training mode itself, by which transformers tells that it is to; the modules inside do not.
+    """
+    from transformers.modeling_layers import GradientCheckpointingLayer
+
+    model.eval()
+    for module in model.modules():
+        if isinstance(module, GradientCheckpointingLayer):
+            module.training = module.gradient_checkpointing
+
+
+@contextlib.contextmanager
+def evaluating(model: "PreTrainedModel") -> Iterator[None]:
+    """Put a model into evaluation mode, and each of its modules back into its own after."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, was_training in modes:
+            module.training = was_training
 
 
 def checkpoint_activations(model: "PreTrainedModel") -> None:

@@ -14,6 +14,7 @@ from asymreinforce.errors import InputError
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+GENERATION = "generation_config.json"
 TEXT_PARTS = ("text_config", "decoder", "generator")
 """Where `get_text_config` looks for a language model."""
 
@@ -78,7 +79,7 @@ def of_checkpoint(checkpoint: Path) -> ModelConfig:
 
 
 def declared_end_tokens(
-    checkpoint: Path, *, names: Sequence[str] = ("generation_config.json", "config.json")
+    checkpoint: Path, *, names: Sequence[str] = (GENERATION, "config.json")
 ) -> list[int]:
     """Return the end tokens that `generation_config.json` and then `config.json` name.
 

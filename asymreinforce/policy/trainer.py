@@ -19,7 +19,7 @@ from asymreinforce.policy.attention import Name, packed_attention
 from asymreinforce.policy.balance import Cost, share
 from asymreinforce.policy.head import Scratch
 from asymreinforce.policy.logps import Gradient, Scorer, sequence_sums
-from asymreinforce.policy.memory import halving
+from asymreinforce.policy.memory import halving, silence
 from asymreinforce.policy.packing import Row, Sequences, pack
 from asymreinforce.policy.ranks import ALONE, Ranks
 
@@ -65,7 +65,8 @@ class RatioTerms(NamedTuple):
 class Trainer:
     """A policy with its optimizer: AdamW, linear warm-up, clipped gradient, fp32 master weights.
 
-    `autocast` runs the model in bf16 over the fp32 weights. Parameters that want no gradient (as
+    The model is in evaluation mode from here on. `autocast` runs it in bf16 over the fp32 weights.
+    Parameters that want no gradient (as
     beside LoRA's) are left alone. Where `ranks` have a mesh, each holds its shard of weights,
     gradient and moments (`sharding.py`), computes its share of a step's rows, and reports the
     figures of the whole step; every rank must then make every call.
@@ -83,6 +84,7 @@ class Trainer:
         cpu_offload: bool = False,
         scratch: Scratch | None = None,
     ):
+        silence(model)
         self.model = model
         self.ranks = ranks
         self.device = torch.device(ranks.mesh.device_type) if ranks.mesh else model.device
@@ -134,6 +136,18 @@ class Trainer:
         self.schedule.step()
         return Step(loss, norm, float(lr), logps_B, int(np.isnan(logps_B).sum()))
 
+    def _unreached(self, batch: Sequences) -> list[str]:
+        for parameter in self.parameters:
+            parameter.grad = None
+        for row in self.rows(batch):
+            with packed_attention(self.model):
+                self._linear(row, torch.ones(len(batch.prompts)))
+        named = self.model.named_parameters()
+        names = [name for name, p in named if p.requires_grad and p.grad is None]
+        for parameter in self.parameters:
+            parameter.grad = None
+        return names
+
     def _accumulate(self, batch: Sequences, terms: Tensor | RatioTerms) -> Accumulated:
         """Add up the gradient over rows, from zero."""
         self._zero_gradient()
@@ -162,6 +176,13 @@ class Trainer:
         logps_B = np.full(count, np.nan)
         logps_B[used] = np.array(logps)[used]
         return Accumulated(float(loss), logps_B, norm)
+
+    def without_gradient(self, batch: Sequences) -> list[str]:
+        """Return the names of trained parameters that the gradient of a batch does not reach.
+
+        Memory is asked for as in a step, and raises as there.
+        """
+        return halving(self, lambda: self._unreached(batch))
 
     def rows(self, sequences: Sequences) -> Iterable[Row]:
         """Pack sequences; of several ranks each gets a share of equal cost and as many rows."""

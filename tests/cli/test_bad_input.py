@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import load_file, save_file
+from transformers import MptConfig, MptForCausalLM
 
 from asymreinforce.data import files
 from asymreinforce.data.contracts import PROMPTS, ROLLOUTS, VERDICTS
@@ -215,6 +217,44 @@ def test_a_checkpoint_that_does_not_load_is_refused(
     before = published(runs_dir)
     outcome = foreign("generate", runs_dir, broken)
     refused(outcome, str(broken), "does not load", "safetensors")
+    assert published(runs_dir) == before
+
+
+def test_a_checkpoint_without_a_layer_is_refused_before_anything_is_made(
+    runs_dir: Path, random_policy: Path, tmp_path: Path
+) -> None:
+    """transformers would draw the layer at random, and training end in 0."""
+    broken = Path(shutil.copytree(random_policy, tmp_path / "broken"))
+    weights = load_file(broken / "model.safetensors")
+    kept = {name: w for name, w in weights.items() if not name.startswith("model.layers.1.")}
+    save_file(kept, broken / "model.safetensors", metadata={"format": "pt"})
+    before = published(runs_dir)
+    for command in ("init", "generate", "sweep"):
+        outcome = foreign(command, runs_dir, broken)
+        refused(outcome, str(broken), "model.layers.1.input_layernorm.weight", "6 more missing")
+    assert published(runs_dir) == before
+
+
+@pytest.mark.parametrize("command", ["init", "plan", "sweep"])
+def test_adapters_that_would_never_train_are_refused_before_rollouts_are_made(
+    command: str, runs_dir: Path, random_policy: Path
+) -> None:
+    before = published(runs_dir)
+    settings = ("train.lora.rank=2", "train.lora.target_modules=[q_proj,lm_head]")
+    refused(foreign(command, runs_dir, random_policy, *settings), "(lm_head)", "all-linear")
+    assert published(runs_dir) == before
+
+
+@pytest.mark.parametrize("command", ["init", "plan"])
+def test_an_architecture_that_does_not_train_is_refused_before_rollouts_are_made(
+    command: str, runs_dir: Path, random_policy: Path, tmp_path: Path
+) -> None:
+    other = Path(shutil.copytree(random_policy, tmp_path / "other"))
+    sizes = {"vocab_size": 300, "d_model": 16, "n_layers": 2, "n_heads": 2}
+    model = MptForCausalLM(MptConfig(**sizes, max_seq_len=64))
+    model.save_pretrained(other)
+    before = published(runs_dir)
+    refused(foreign(command, runs_dir, other), "MptForCausalLM does not run in packed training")
     assert published(runs_dir) == before
 
 

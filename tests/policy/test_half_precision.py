@@ -21,8 +21,9 @@ from asymreinforce.algorithm.table import Ratio, objective_of
 from asymreinforce.config import AlgorithmConfig, LoraConfig, OptimConfig
 from asymreinforce.errors import ConfigError
 from asymreinforce.policy import attention, lora
-from asymreinforce.policy.logps import Scorer, require_trainable
+from asymreinforce.policy.logps import Scorer
 from asymreinforce.policy.memory import checkpoint_activations
+from asymreinforce.policy.trainable import require_trainable
 from asymreinforce.policy.trainer import RatioTerms, Trainer
 from tests.policy import flash_kernel, naive
 from tests.policy.test_logps import made

@@ -22,7 +22,8 @@ from transformers import (
 
 from asymreinforce.errors import ConfigError
 from asymreinforce.policy.checkpoint import load_model
-from asymreinforce.policy.logps import Scorer, require_trainable
+from asymreinforce.policy.logps import Scorer
+from asymreinforce.policy.trainable import require_trainable
 from tests.policy import naive
 
 SMALL: dict[str, Any] = {
@@ -109,7 +110,7 @@ def test_dropout_of_attention_is_refused() -> None:
 def test_dropout_elsewhere_is_refused() -> None:
     model = made(LlamaConfig, LlamaForCausalLM)
     model.model.layers[0].mlp.act_fn = torch.nn.Dropout(0.5)
-    with pytest.raises(ConfigError, match="attends in a way of its own"):
+    with pytest.raises(ConfigError, match="draws random numbers"):
         require_trainable(Scorer(model.train()))
 
 

@@ -25,12 +25,12 @@ from asymreinforce.policy.checkpoint import (
 )
 from asymreinforce.policy.decoding import decoding
 from asymreinforce.policy.head import Scratch
-from asymreinforce.policy.logps import require_trainable
 from asymreinforce.policy.memory import checkpoint_activations, compile_layers
 from asymreinforce.policy.model_config import vocabulary_of
 from asymreinforce.policy.ranks import ALONE, Ranks
 from asymreinforce.policy.slice import Slice, mean_of
 from asymreinforce.policy.state import Position, load_state, save_state
+from asymreinforce.policy.trainable import require_gradients, require_trainable
 from asymreinforce.policy.trainer import Step, Trainer
 from asymreinforce.stages.train import suspension
 from asymreinforce.stages.train.audit import audit_start
@@ -100,7 +100,7 @@ class Run:
         source = suspension.source(self._store, checkpoint=checkpoint, step=step)
         model = self._load(source.weights)
         self._trainer = Trainer(
-            (model if self._ranks.mesh else model.to(config.train.device)).train(),
+            model if self._ranks.mesh else model.to(config.train.device),
             config.optim,
             tokens_per_micro_batch=self._remembered_rows() or config.train.tokens_per_micro_batch,
             autocast=config.train.precision == "bfloat16",
@@ -112,6 +112,7 @@ class Run:
         self._rows_known = self.row_tokens
         with self._trainer.scoring():
             require_trainable(self._trainer.scorer)
+        require_gradients(self._trainer)
         if config.train.compile:
             compile_layers(self._trainer.model)
         self._slice = self._make_slice()

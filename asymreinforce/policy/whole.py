@@ -1,0 +1,183 @@
+"""Whether a checkpoint is whole: the weights of its model, all of them, no others, in their shapes.
+
+transformers draws at random what a checkpoint lacks and passes over what its model does not know.
+Its loading report says so, tied weights and what a class itself ignores left out; here a report
+becomes a refusal. The report of a checkpoint that another library loads is made of its headers.
+"""
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from asymreinforce.data import files
+from asymreinforce.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import PreTrainedModel
+
+SHOWN = 3
+"""Names that a refusal shows of each kind."""
+
+WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+"""One file, or an index of shards beside it, in the order in which transformers looks."""
+
+
+def require_whole(checkpoint: Path | str, report: Mapping[str, Any]) -> None:
+    """Raise `InputError` if a loading report names a weight that is missing, unknown or misshapen.
+
+    `report`: what `from_pretrained(output_loading_info=True)` returns beside the model.
+    """
+    mismatched = [
+        f"{name} {tuple(found)}, not {tuple(wanted)}"
+        for name, found, wanted in report["mismatched_keys"]
+    ]
+    faults = {
+        "missing": report["missing_keys"],
+        "unknown to the model": report["unexpected_keys"],
+        "of another shape": mismatched,
+        "not read": report["error_msgs"],
+    }
+    said = [f"{_some(names)} {fault}" for fault, names in faults.items() if names]
+    if said:
+        raise InputError(
+            f"{checkpoint}: its weights are not those of its config.json: {'; '.join(said)}; "
+            "restore weights and config of one model (a model that was compiled or wrapped is "
+            "saved under the names of the plain one)"
+        )
+
+
+def require_one_set(checkpoint: Path | str) -> None:
+    """Raise `InputError` if a checkpoint holds its weights in one file and in shards as well.
+
+    transformers reads the file, vLLM the shards.
+    """
+    name = WEIGHTS[0]
+    if all((Path(checkpoint) / one).exists() for one in (name, f"{name}.index.json")):
+        raise InputError(
+            f"{checkpoint}: holds weights twice, in {name} and in shards ({name}.index.json); "
+            "libraries differ in which they read, remove one of them"
+        )
+
+
+def require_tied(checkpoint: Path | str, model: "PreTrainedModel") -> None:
+    """Raise `InputError` if a loaded model has two weights where its config says that they are one.
+
+    transformers unties them without an error, vLLM drops one of them.
+    """
+    tied: dict[str, str] = model.get_expanded_tied_weights_keys(all_submodels=True)
+    apart = [
+        (name, other)
+        for name, other in tied.items()
+        if model.get_parameter(name) is not model.get_parameter(other)
+    ]
+    _refuse_apart(checkpoint, apart)
+
+
+def require_whole_files(checkpoint: Path, empty: "PreTrainedModel") -> None:
+    """Raise `InputError` if the files of a checkpoint do not hold the weights of its model.
+
+    `empty`: that model on the meta device. Only the headers of the files are read, and the tensors
+    of a pair that is tied but stored twice.
+    """
+    import torch
+
+    stored: dict[str, Tensor] = {}
+    origin: dict[str, Path] = {}
+    require_one_set(checkpoint)
+    for path in _weight_files(checkpoint):
+        found = _headers(path)
+        stored |= found
+        origin |= dict.fromkeys(found, path)
+    model_class: Any = type(empty)
+    _, report = model_class.from_pretrained(
+        None,
+        config=empty.config,
+        state_dict=dict(stored),
+        device_map={"": "meta"},
+        output_loading_info=True,
+        ignore_mismatched_sizes=True,
+    )
+    require_whole(checkpoint, report)
+    tied: dict[str, str] = empty.get_expanded_tied_weights_keys(all_submodels=True)
+    apart = [
+        pair
+        for pair in tied.items()
+        if set(pair) <= stored.keys()
+        and not torch.equal(*(_tensor(origin[name], name) for name in pair))
+    ]
+    _refuse_apart(checkpoint, apart)
+
+
+def require_same(
+    what: Path | str, found: Mapping[str, "Tensor"], wanted: Mapping[str, "Tensor"]
+) -> None:
+    """Raise `InputError` if tensors have other names or shapes than those they are to replace."""
+    common = found.keys() & wanted.keys()
+    require_whole(
+        what,
+        {
+            "missing_keys": wanted.keys() - found.keys(),
+            "unexpected_keys": found.keys() - wanted.keys(),
+            "mismatched_keys": [
+                (name, found[name].shape, wanted[name].shape)
+                for name in common
+                if found[name].shape != wanted[name].shape
+            ],
+            "error_msgs": [],
+        },
+    )
+
+
+def _refuse_apart(checkpoint: Path | str, apart: list[tuple[str, str]]) -> None:
+    if apart:
+        raise InputError(
+            f"{checkpoint}: its config.json ties {' to '.join(apart[0])}, but its weights hold two "
+            "different ones; set tie_word_embeddings=false in it, if both are meant, or drop one"
+        )
+
+
+def _some(names: Collection[str]) -> str:
+    shown = ", ".join(sorted(names)[:SHOWN])
+    more = len(names) - SHOWN
+    return f"{shown} and {more} more" if more > 0 else shown
+
+
+def _weight_files(checkpoint: Path) -> list[Path]:
+    """Return the files that transformers reads the weights of a checkpoint from."""
+    for name in WEIGHTS:
+        if (checkpoint / name).exists():
+            return [checkpoint / name]
+        if (index := checkpoint / f"{name}.index.json").exists():
+            shards: dict[str, str] = files.read_json(index)["weight_map"]
+            return [checkpoint / shard for shard in sorted(set(shards.values()))]
+    raise InputError(f"{checkpoint}: holds no weights ({', '.join(WEIGHTS)}, or an index of them)")
+
+
+def _headers(path: Path) -> dict[str, "Tensor"]:
+    """Return the tensors of a file on the meta device, by name; their types do not matter."""
+    import torch
+    from safetensors import safe_open
+
+    if path.suffix != ".safetensors":
+        pickled: dict[str, Tensor] = torch.load(
+            path, map_location="meta", weights_only=True, mmap=True
+        )
+        return pickled
+    with safe_open(path, "pt") as stored:
+        return {
+            name: torch.empty(stored.get_slice(name).get_shape(), device="meta")
+            for name in stored.keys()  # noqa: SIM118 - the file is no mapping
+        }
+
+
+def _tensor(path: Path, name: str) -> "Tensor":
+    import torch
+    from safetensors import safe_open
+
+    if path.suffix != ".safetensors":
+        pickled: Tensor = torch.load(path, weights_only=True, mmap=True)[name]
+        return pickled
+    with safe_open(path, "pt") as stored:
+        tensor: Tensor = stored.get_tensor(name)
+        return tensor
