@@ -1,10 +1,10 @@
 """Settings of rollouts that come from elsewhere: which file, and which of its columns is what."""
 
-from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from asymreinforce.config.paths import HomePath
 from asymreinforce.config.settings import Settings
 
 Format = Literal["jsonl", "parquet", "trl", "verl", "lm_eval"]
@@ -36,7 +36,7 @@ class SourceColumns(Settings):
 class SourceConfig(Settings):
     """Rollouts from elsewhere. With a `path`, every stage works on them and none is generated."""
 
-    path: Path | None = Field(None, description="a file, or a directory of files")
+    path: HomePath | None = Field(None, description="a file, or a directory of files")
     format: Format | None = Field(None, description="null: by the file's ending")
     columns: SourceColumns = SourceColumns()
     ignore: tuple[str, ...] = Field(

@@ -1,7 +1,7 @@
 """Rows of a JSON file as they stand there: an object a line, or one array of objects.
 
-Numbers keep their digits, texts stay texts, and an object that names a key twice is no row: which of
-the values was meant is not known.
+Numbers keep their digits, texts stay texts, and an object that names a key twice is no row: which
+of the values was meant is not known.
 """
 
 import gzip

@@ -36,8 +36,8 @@ class ParquetRow(NamedTuple):
 def rows(path: Path) -> Iterator[ParquetRow]:
     """Yield every row of a file in order.
 
-    Raises `pa.ArrowException`, `OSError` or `ValueError` if the file is damaged, repeats the name of
-    a column, or unpacks to hundreds of times its size.
+    Raises `pa.ArrowException`, `OSError` or `ValueError` if the file is damaged, repeats the name
+    of a column, or unpacks to hundreds of times its size.
     """
     number = 0
     with pq.ParquetFile(path) as file:
@@ -79,7 +79,8 @@ def _require_size(group: Any) -> None:
 def _rows_at_once(group: Any) -> int:
     """Return how many rows of a group hold `VALUES_AT_ONCE` values of its longest column."""
     longest = max((group.column(i).num_values for i in range(group.num_columns)), default=0)
-    return max(1, min(ROWS_AT_ONCE, VALUES_AT_ONCE * group.num_rows // max(1, longest)))
+    fitting: int = VALUES_AT_ONCE * group.num_rows // max(1, longest)
+    return max(1, min(ROWS_AT_ONCE, fitting))
 
 
 def _python_rows(batch: pa.RecordBatch) -> Iterator[tuple[dict[str, Any] | None, str]]:

@@ -1,8 +1,8 @@
 """Values from outside as texts, messages and JSON: exactly as they were written, or not at all.
 
-Every border asks here: rows of tasks, a user's functions, imports, gold answers and prompts. What is
-neither a text nor a number is refused, since Python's or JSON's spelling of it would be a text that
-nobody wrote.
+Every border asks here: rows of tasks, a user's functions, imports, gold answers and prompts. What
+is neither a text nor a number is refused, since Python's or JSON's spelling of it would be a text
+that nobody wrote.
 """
 
 import datetime
@@ -71,7 +71,7 @@ def number_text(value: Any) -> str | None:
     if isinstance(value, Decimal):
         return f"{value:f}" if value.is_finite() else None
     if isinstance(value, numbers.Rational):
-        if max(abs(value.numerator), value.denominator) >= LARGEST:
+        if not (-LARGEST < value.numerator < LARGEST and value.denominator < LARGEST):
             raise OddValueError(f"a number of more than {MOST_DIGITS:,} digits")
         return str(value)
     if not math.isfinite(value):
@@ -100,6 +100,26 @@ def messages_of(value: Any) -> tuple[Message, ...]:
     Raises `OddValueError`, naming the message, for one that lacks a role or a text.
     """
     return tuple(_message(item, number) for number, item in enumerate(value, start=1))
+
+
+def prompt_of(value: Any) -> tuple[Message, ...]:
+    """Return a chat in which the user has the last word: behind an answer nothing is asked.
+
+    Raises `OddValueError` for any other.
+    """
+    messages = messages_of(value)
+    if messages[-1].role != "user":
+        raise OddValueError(
+            f"a chat whose last message is of the {messages[-1].role}, not the user"
+        )
+    return messages
+
+
+def storable(text: str | None) -> str | None:
+    """Return a text that a file can hold; raise `OddValueError` for half a surrogate pair."""
+    if text is not None and any("\ud800" <= sign <= "\udfff" for sign in text):
+        raise OddValueError("a text that is no valid Unicode (half a surrogate pair)")
+    return text
 
 
 def json_text(value: Any) -> str:

@@ -4,6 +4,7 @@ A record may hold several completions (verl's `responses`, lm-evaluation-harness
 beside them that are as long hold a value for each.
 """
 
+import math
 import numbers
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
@@ -225,9 +226,13 @@ def _reward(value: Any) -> float | None:
         return None
     if not isinstance(value, numbers.Real | Decimal):
         raise BadValueError("have a reward that is no number")
-    if not -LARGEST_REWARD <= value <= LARGEST_REWARD:
+    try:
+        reward = float(value)
+    except OverflowError:  # a whole number of 400 digits
+        reward = math.inf
+    if abs(reward) > LARGEST_REWARD:
         raise BadValueError(f"have a reward beyond {LARGEST_REWARD:g} in size")
-    return float(value)
+    return reward
 
 
 def _finish_reason(value: Any) -> FinishReason | None:
