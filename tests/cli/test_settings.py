@@ -233,12 +233,13 @@ def test_a_process_ends_with_exit_code_1_and_one_message(tmp_path: Path) -> None
     ],
 )
 def test_a_value_that_hydra_cannot_read_is_shown_quoted(setting: str, advice: str) -> None:
-    outcome = asymrl("train", setting, "--cfg", "job")
+    task = ("task=file", "train.validation_prompts=0", "--cfg", "job")
+    outcome = asymrl("train", setting, *task)
     assert outcome.code == 1
     assert f"quote the value, once for Hydra and once for the shell: {advice}" in outcome.err
     (word,) = shlex.split(advice)
     key, _, value = setting.partition("=")
-    found: Any = composed(asymrl("train", word, "--cfg", "job"))
+    found: Any = composed(asymrl("train", word, *task))
     for name in key.split("."):
         found = found[name]
     assert found == value
