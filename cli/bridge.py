@@ -6,6 +6,8 @@ is `hydra.main` that runs the job.
 
 import functools
 import os
+import re
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,6 +19,14 @@ Job = Callable[[Any], Any]
 
 NOISE = ("full_key", "object_type", "Config search path", "provider=")
 """How lines of Hydra's messages begin that help nobody to mend a setting."""
+
+HOME = re.compile(r"""^([^=]+=['"]?)(~[\w.-]*)(?=/|['"]?$)""")
+"""A setting whose value begins with `~/` or `~user/`."""
+UNQUOTED = re.compile(r"token recognition|mismatched input|no viable alternative|extraneous input")
+"""What Hydra's parser says of a value with signs that mean something to it."""
+
+UNREAD = re.compile(r"LexerNoViableAltException: (\S*=[^\n]*)")
+"""The same of a sign that means nothing to it, such as `#`."""
 
 
 def conf_directory() -> Path:
@@ -39,6 +49,7 @@ def run_hydra(
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
+    overrides = [_at_home(word) for word in overrides]
     raised: list[BaseException] = []
 
     @functools.wraps(job)
@@ -66,15 +77,38 @@ def run_hydra(
         raise raised[0]
 
 
+def _at_home(word: str) -> str:
+    """Replace a home directory's `~` at the start of a value, which is a path then.
+
+    Hydra makes the directory of its logs below `runs_dir` before the settings are parsed.
+    """
+    try:
+        return HOME.sub(lambda match: f"{match[1]}{Path(match[2]).expanduser()}", word)
+    except RuntimeError as error:
+        raise ConfigError(f"{word}: {error}; write the path from / on") from None
+
+
 def _is_option(word: str) -> bool:
     return word.startswith("-") or not ("=" in word or word.startswith("~"))
+
+
+def quoted(override: str) -> str:
+    """Return an override as a shell takes it whose value Hydra takes as a text, as it is."""
+    key, _, value = override.partition("=")
+    value = value.replace('"', r"\"")
+    value += "\\" if value.endswith("\\") else ""
+    return shlex.quote(f'{key}="{value}"')
 
 
 def describe(error: Exception) -> str:
     """Say in one or two lines why a configuration cannot be composed."""
     where = getattr(error, "override", None) or getattr(error, "full_key", None)
+    if unread := UNREAD.match(f"{error}"):
+        where = unread[1]
     is_named = not where or str(where) in str(error).partition("\n")[0]
     text = f"{error}" if is_named else f"{where}: {error}"
     lines = [line.strip() for line in f"{text}\n{error.__cause__ or ''}".splitlines()]
     kept = [line for line in lines if line and not line.startswith(NOISE)]
+    if isinstance(where, str) and (unread or UNQUOTED.search(text)) and "=" in where:
+        kept.append(f"quote the value, once for Hydra and once for the shell: {quoted(where)}")
     return "\n  ".join(kept) + "\n  ('--cfg job' prints every setting; see 'asymrl COMMAND --help')"

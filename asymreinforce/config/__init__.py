@@ -11,6 +11,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from asymreinforce.config.paths import HomePath
 from asymreinforce.config.plan import PlanConfig
 from asymreinforce.config.policy import EmbeddedConfig, PolicyConfig, WarmUpConfig
 from asymreinforce.config.ray import RayConfig
@@ -85,7 +86,7 @@ class EngineConfig(Settings):
     """The inference engine."""
 
     name: Literal["vllm", "transformers"]
-    threads: int = Field(1, ge=1, description="CPU threads; part of a set's identity")
+    threads: int = Field(1, ge=1, le=1024, description="CPU threads; part of a set's identity")
     workers: int = Field(1, ge=1, description="engines that generate side by side, on Ray")
     max_sequences: int = Field(256, ge=1, description="sequences decoded at once")
     memory_gib: float = Field(1.0, gt=0, description="key/value cache on CPU, in GiB")
@@ -97,15 +98,17 @@ class EngineConfig(Settings):
 class RewardConfig(Settings):
     """The reward scale, applied to stored verdicts at train time, and limits of the grader."""
 
-    correct: float = 1.0
-    incorrect: float = -1.0
+    correct: float = Field(1.0, ge=-1e9, le=1e9)
+    incorrect: float = Field(-1.0, ge=-1e9, le=1e9)
     correct_at: float = Field(1.0, gt=0, le=1, description="lowest score that counts as correct")
     no_answer: Literal["incorrect", "exclude"] = "incorrect"
     truncated: Literal["incorrect", "exclude", "as_judged"] = "incorrect"
     unjudged: Literal["incorrect", "exclude"] = "exclude"
     time_limit_s: float = Field(5.0, gt=0, description="wall-clock seconds for one completion")
     memory_limit_mb: int = Field(1024, ge=64, description="address space a grader may add")
-    workers: int | None = Field(None, ge=1, description="grader processes; null for one a core")
+    workers: int | None = Field(
+        None, ge=1, le=4096, description="grader processes; null for one a core"
+    )
     max_error_rate: float = Field(
         0.02, ge=0, le=1, description="share of timeouts and errors above which scoring fails"
     )
@@ -144,16 +147,16 @@ class SweepConfig(Settings):
 class Pins(Settings):
     """Directories to use in place of the ones that the settings name; null for those."""
 
-    prompts: Path | None = None
-    rollouts: Path | None = None
-    verdicts: Path | None = None
+    prompts: HomePath | None = None
+    rollouts: HomePath | None = None
+    verdicts: HomePath | None = None
 
 
 class ExperimentConfig(RoundsConfig):
     """Everything about an experiment; one model for every command."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    runs_dir: Path = Path("runs")
+    runs_dir: HomePath = Path("runs")
     baseline: float = Field(description="delta-V: V(x) = reference(x) + baseline")
     baseline_reference: Reference = "group_mean"
     seed: int = Field(0, ge=0, description="seed of training: data order, and whatever it draws")
@@ -256,10 +259,21 @@ def parse(values: Mapping[str, Any]) -> ExperimentConfig:
     A setting that holds a password or a token is refused: settings are written down.
     """
     require_none(values, os.environ)
+    _require_storable(values)
     try:
         return ExperimentConfig.model_validate(values)
     except ValidationError as error:
         raise ConfigError(describe(error)) from None
+
+
+def _require_storable(values: Mapping[str, Any], prefix: str = "") -> None:
+    """Settings become file names and JSON: a NUL or a byte that is no UTF-8 fits neither."""
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            _require_storable(value, f"{prefix}{name}.")
+        for text in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(text, str) and any(s == "\0" or "\ud800" <= s <= "\udfff" for s in text):
+                raise ConfigError(f"{prefix}{name}: holds a NUL, or bytes that are no UTF-8")
 
 
 def describe(error: ValidationError) -> str:

@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from asymreinforce.config.paths import HomeText
 from asymreinforce.config.settings import Settings
 
 
@@ -36,7 +37,9 @@ class EmbeddedConfig(Settings):
 class PolicyConfig(Settings):
     """The behaviour policy mu, from which training starts as well."""
 
-    source: str = Field("embedded", description="'embedded', a checkpoint directory, or a hub id")
+    source: HomeText = Field(
+        "embedded", description="'embedded', a checkpoint directory, or a hub id"
+    )
     revision: str | None = None
     seed: int = Field(0, description="seed of the embedded policy's warm-up")
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"

@@ -1,10 +1,10 @@
 """Settings of rollouts that come from elsewhere: which file, and which of its columns is what."""
 
-from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from asymreinforce.config.paths import HomePath
 from asymreinforce.config.settings import Settings
 
 Format = Literal["jsonl", "parquet", "trl", "verl", "lm_eval"]
@@ -37,9 +37,12 @@ class SourceColumns(Settings):
 class SourceConfig(Settings):
     """Rollouts from elsewhere. With a `path`, every stage works on them and none is generated."""
 
-    path: Path | None = Field(None, description="a file, or a directory of files")
+    path: HomePath | None = Field(None, description="a file, or a directory of files")
     format: Format | None = Field(None, description="null: by the file's ending")
     columns: SourceColumns = SourceColumns()
+    ignore: tuple[str, ...] = Field(
+        (), description="fields that are not read, such as [logps] of another policy"
+    )
     policy: str | None = Field(None, description="writer of rows that name none; null: the file")
     templated: bool | None = Field(
         None, description="the question is the whole prompt, as the model saw it; null: by format"
@@ -56,6 +59,23 @@ class SourceConfig(Settings):
     validation: int = Field(0, ge=0, description="prompts held back; 0: the task's own")
     held_out: int = Field(0, ge=0, description="prompts held back; 0: the task's own")
     prompts_per_shard: int = Field(256, ge=1)
+
+    @field_validator("ignore", mode="before")
+    @classmethod
+    def one_field_is_a_list_of_one(cls, value: Any) -> Any:
+        """`source.ignore=logps` says the same as `source.ignore=[logps]`."""
+        return (value,) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def an_ignored_field_is_a_field_without_a_column(self) -> Self:
+        """A misspelt one would be read after all, and a named one is wanted."""
+        for name in self.ignore:
+            if name not in SourceColumns.model_fields:
+                fields = ", ".join(SourceColumns.model_fields)
+                raise ValueError(f"source.ignore: no field {name!r}; there are {fields}")
+            if name in self.columns.named():
+                raise ValueError(f"source.columns.{name} is set, and source.ignore leaves it out")
+        return self
 
     @model_validator(mode="after")
     def a_filter_is_of_lm_eval(self) -> Self:

@@ -1,11 +1,11 @@
 """The settings of a task: its questions, how they become prompts, and which grader judges."""
 
-from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from asymreinforce import plugins
+from asymreinforce.config.paths import HomePath
 from asymreinforce.config.settings import Settings
 from asymreinforce.plugins import is_plugin
 
@@ -25,7 +25,7 @@ class SourceConfig(Settings):
     subset: str | None = Field(None, description="the data set's configuration, such as main")
     revision: str | None = Field(None, description="commit, tag or branch; null for main")
     split: str = Field("train", description="the data set's own name of the split")
-    path: Path | None = Field(None, description="a local file or directory to read instead")
+    path: HomePath | None = Field(None, description="a local file or directory to read instead")
     where: dict[str, list[Any]] = Field(
         default_factory=dict, description="column -> values; rows with others are left out"
     )
@@ -95,7 +95,9 @@ class TaskConfig(Settings):
     held_out: int | None = Field(ge=0, description="prompts that are reported, and choose nothing")
     params: dict[str, Any] = Field(default_factory=dict, description="passed to the task")
 
-    path: Path | None = Field(None, description="a local copy of the data: a file or a directory")
+    path: HomePath | None = Field(
+        None, description="a local copy of the data: a file or a directory"
+    )
     sources: SourcesConfig = SourcesConfig()
     columns: ColumnsConfig = ColumnsConfig()
     division: Literal["7500/5000", "12000/500"] | None = Field(

@@ -44,8 +44,10 @@ class OptimConfig(Settings):
 class LoraConfig(Settings):
     """Low-rank adapters in place of all weights."""
 
-    rank: int | None = Field(None, ge=1, description="null trains all weights")
-    alpha: int | None = Field(None, ge=1, description="W + alpha/rank BA; null for 2 rank")
+    rank: int | None = Field(None, ge=1, le=4096, description="null trains all weights")
+    alpha: int | None = Field(
+        None, ge=1, le=1_000_000, description="W + alpha/rank BA; null for 2 rank"
+    )
     target_modules: str | tuple[str, ...] = Field(
         "all-linear", description="names of layers, such as [q_proj,v_proj]"
     )
@@ -68,7 +70,7 @@ class TrainConfig(Settings):
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="of the forward pass; `policy/devices.py` says what auto means"
     )
-    threads: int = Field(1, ge=1, description="CPU threads of one arm")
+    threads: int = Field(1, ge=1, le=1024, description="CPU threads of one arm")
     attention: Literal["auto", "varlen", "sdpa"] = "auto"
     tokens_per_micro_batch: int | None = Field(
         None, ge=1, description="most tokens of a packed row; null for 1,024 on CPU, 16,384 on CUDA"

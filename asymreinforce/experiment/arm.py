@@ -267,11 +267,14 @@ def _validator(config: ExperimentConfig, found: inputs.Inputs) -> Iterator["Vali
     from asymreinforce.engines.transformers_engine import TransformersEngine
     from asymreinforce.policy.checkpoint import end_tokens, load_tokenizer
     from asymreinforce.policy.encoding import encode_prompts, texts
+    from asymreinforce.rewards.golds import require_usable
     from asymreinforce.rewards.pool import GraderPool
     from asymreinforce.rewards.verdict import Row
 
-    questions = contracts.read(found.prompts.path("validation.parquet"), contracts.PROMPTS)
+    path = found.prompts.path("validation.parquet")
+    questions = contracts.read(path, contracts.PROMPTS)
     questions = questions.slice(0, config.train.validation_prompts)
+    require_usable(config.task.grader, [questions], where=path)
     trusted = config.policy.trust_remote_code
     tokenizer = load_tokenizer(found.checkpoint, trust_remote_code=trusted)
     encoded = encode_prompts(questions, tokenizer, config, checkpoint=found.checkpoint)

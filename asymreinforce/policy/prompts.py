@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.config.task import TaskConfig
+from asymreinforce.data.values import OddValueError, kind_of, messages_of
 from asymreinforce.errors import InputError
 from asymreinforce.plugins import is_plugin, load_function
 from asymreinforce.policy.chat_template import ChatTemplate, Messages, UnrenderableError
@@ -252,11 +253,11 @@ def _own_template(name: str, row: Mapping[str, Any]) -> str | Messages:
     if isinstance(found, str):
         return found
     try:
-        return [{"role": str(m["role"]), "content": str(m["content"])} for m in found]
-    except (TypeError, KeyError) as error:
+        return [message._asdict() for message in messages_of(list(found))]
+    except (TypeError, OddValueError) as error:
         raise InputError(
-            f"task.template={name} must return a text, or messages with role and content; it "
-            f"returned {type(found).__name__}"
+            f"task.template={name} must return a text, or messages with role and content; of "
+            f"prompt {row['prompt_id']} it returned {kind_of(found)} ({error})"
         ) from error
 
 

@@ -6,7 +6,10 @@ from asymreinforce.rewards.extraction import last_boxed, last_tag
 from asymreinforce.rewards.notation import canonical, words
 from asymreinforce.rewards.verdict import NO_ANSWER, Verdict
 
+LETTERS = "ABCDEFGHIJ"
 LETTER = "[A-J]"
+NUMBER = re.compile(r"[0-9]{1,3}(\.0+)?")
+"""Of a choice; a column with nulls turns 2 into 2.0."""
 ALONE = re.compile(rf"[\s*(\[⟦]*({LETTER})[\s*)\]⟧.:,]*")
 OPTION = re.compile(rf"\s*(?:\*\*)?\(?({LETTER})(?:\)|[.:])?(?:\*\*)?(?=$|\s|[^\w']|[^\x00-\x7f])")
 DECLARED = re.compile(
@@ -34,6 +37,27 @@ def choice(metadata: str | None, gold_answer: str, text: str) -> Verdict:
             return Verdict(float(found is not None and found == gold), found or place, "ok")
     found = letter_of(text)
     return NO_ANSWER if found is None else Verdict(float(found == gold), found, "ok")
+
+
+def numbered_choice(first: int, metadata: str | None, gold_answer: str, text: str) -> Verdict:
+    """Compare letters, the gold answer being the number of a choice: `first` is A."""
+    return choice(metadata, LETTERS[_number(gold_answer) - first], text)
+
+
+def is_number_of_a_choice(first: int, gold_answer: str) -> bool:
+    """Tell whether a gold answer is a number whose letter is A to J."""
+    return bool(NUMBER.fullmatch(gold_answer.strip())) and (
+        first <= _number(gold_answer) < first + len(LETTERS)
+    )
+
+
+def names_a_letter(gold_answer: str) -> bool:
+    """Tell whether a gold answer settles on a letter."""
+    return letter_of(gold_answer) is not None
+
+
+def _number(gold_answer: str) -> int:
+    return int(float(gold_answer))
 
 
 def letter_of(text: str) -> str | None:

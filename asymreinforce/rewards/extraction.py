@@ -8,6 +8,16 @@ OPENING_TAG, CLOSING_TAG = "<answer>", "</answer>"
 BOX_OR_BRACE = re.compile(r"\\\\?f?box(?:ed)?\s*\{|\\.|[{}]", re.DOTALL)
 
 
+def is_text(gold_answer: str) -> bool:
+    """Tell whether a gold answer says anything."""
+    return bool(gold_answer.strip())
+
+
+def is_one_line(gold_answer: str) -> bool:
+    """Tell whether a gold answer is one line, as a final answer is."""
+    return len(gold_answer.strip().splitlines()) == 1
+
+
 def after_last_answer(text: str) -> str | None:
     """Return what follows the last `Answer:`, stripped; None where there is none, or nothing."""
     _, found, rest = text.rpartition(ANSWER)

@@ -19,9 +19,14 @@ from asymreinforce import plugins
 from asymreinforce.errors import ConfigError
 from asymreinforce.plugins import is_plugin, load_function
 from asymreinforce.rewards import extraction
-from asymreinforce.rewards.choice import choice
+from asymreinforce.rewards.choice import (
+    choice,
+    is_number_of_a_choice,
+    names_a_letter,
+    numbered_choice,
+)
 from asymreinforce.rewards.inert import may_be_scored
-from asymreinforce.rewards.math_answers import gsm8k, math
+from asymreinforce.rewards.math_answers import gsm8k, holds_a_number, math
 from asymreinforce.rewards.verdict import NO_ANSWER, Verdict
 
 Grade = Callable[[str | None, str, str], Any]
@@ -37,6 +42,10 @@ class Grader(NamedTuple):
     """(distribution, module): the version is recorded; workers import the module beforehand."""
     warm_up: tuple[tuple[str, str], ...] = ()
     """(gold answer, text) graded before workers are forked, which inherit the parser's tables."""
+    can_use: Callable[[str], bool] = extraction.is_text
+    """Tells whether a completion can ever be right by a gold answer."""
+    needs: str = "a text (task.columns.answer, or source.columns.gold_answer, names its column)"
+    """What the gold answer must be, and which setting reads it otherwise."""
 
 
 class GraderId(NamedTuple):
@@ -79,11 +88,46 @@ def reasoning_gym(metadata: str | None, gold_answer: str, text: str) -> Verdict:
 GRADERS = {
     grader.name: grader
     for grader in (
-        Grader("final_answer", "1", final_answer),
+        Grader(
+            "final_answer",
+            "1",
+            final_answer,
+            can_use=extraction.is_one_line,
+            needs="one line; task.grader=exact compares several",
+        ),
         Grader("exact", "1", exact),
-        Grader("multiple_choice", "1", choice),
-        Grader("gsm8k", "1", gsm8k),
-        Grader("reasoning_gym", "1", reasoning_gym, (("reasoning-gym", "reasoning_gym"),)),
+        Grader(
+            "multiple_choice",
+            "1",
+            choice,
+            can_use=names_a_letter,
+            needs="a letter A to J; for the numbers of choices set "
+            "task.grader=multiple_choice_from_0 if 0 is A, multiple_choice_from_1 if 1 is A",
+        ),
+        *(
+            Grader(
+                f"multiple_choice_from_{first}",
+                "1",
+                functools.partial(numbered_choice, first),
+                can_use=functools.partial(is_number_of_a_choice, first),
+                needs=f"a number {first} to {first + 9}; task.grader=multiple_choice reads letters",
+            )
+            for first in (0, 1)
+        ),
+        Grader(
+            "gsm8k",
+            "1",
+            gsm8k,
+            can_use=holds_a_number,
+            needs="a number; task.grader=math or exact compares other answers",
+        ),
+        Grader(
+            "reasoning_gym",
+            "1",
+            reasoning_gym,
+            (("reasoning-gym", "reasoning_gym"),),
+            can_use=lambda gold: True,  # the family scores by its own entry
+        ),
         Grader(
             "math",
             "2",

@@ -60,6 +60,12 @@ def gsm8k(metadata: str | None, gold_answer: str, text: str) -> Verdict:
     return Verdict(float(gold is not None and same_number(gold, found)), found, "ok")
 
 
+def holds_a_number(gold_answer: str) -> bool:
+    """Tell whether a gold answer has a number that equals itself."""
+    found = final_number(gold_answer)
+    return found is not None and same_number(found, found)
+
+
 def final_number(text: str) -> str | None:
     """Return the number that a completion ends with, as it is written there."""
     marks = list(MARKS.finditer(text))

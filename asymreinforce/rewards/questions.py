@@ -77,6 +77,10 @@ class Questions:
             rows += len(keys)
         return rows
 
+    def tables(self) -> Iterator[pa.Table]:
+        """Yield ids, gold answers and metadata of all prompts, some at a time."""
+        yield from self._read()
+
     def golds(self, prompt_ids: pa.ChunkedArray) -> dict[str, Gold]:
         """Return the gold answers and metadata of some prompts.
 

@@ -26,6 +26,7 @@ from asymreinforce.policy.checkpoint import (
 from asymreinforce.policy.encoding import encode_prompts, texts
 from asymreinforce.policy.prompts import identity_of
 from asymreinforce.progress import Advance
+from asymreinforce.rewards.golds import require_usable
 from asymreinforce.rewards.graders import identify
 from asymreinforce.rewards.pool import GraderPool
 from asymreinforce.rewards.sums import facts_of, sums_of
@@ -142,7 +143,9 @@ def _questions(store: Store, prompts: Store) -> pa.Table:
     questions = contracts.read(path, contracts.PROMPTS)
     if not len(questions):
         raise InputError(f"{path}: holds no prompt")
-    return questions.slice(0, limit) if limit else questions
+    questions = questions.slice(0, limit) if limit else questions
+    require_usable(store.identity["grader"][0], [questions], where=path)
+    return questions
 
 
 def _graded(

@@ -28,6 +28,7 @@ from asymreinforce.data.store import Store
 from asymreinforce.errors import InputError
 from asymreinforce.progress import Advance, bar, say
 from asymreinforce.rewards.failures import EXAMPLES, require_few
+from asymreinforce.rewards.golds import require_usable
 from asymreinforce.rewards.graders import identify
 from asymreinforce.rewards.pool import GraderPool
 from asymreinforce.rewards.questions import KEY_COLUMNS, Questions
@@ -211,6 +212,7 @@ def judge(
         for chunk in dict.fromkeys(map(chunk_of, missing))
     }
     questions.check(chunks)
+    require_usable(store.identity["grader"]["name"], questions.tables(), where=prompts)
     total = sum(_rows(rollouts, name) for name in plan)
     done = total - sum(_rows(rollouts, name) for name in missing)
     workers = reward.workers or len(os.sched_getaffinity(0))

@@ -11,12 +11,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from asymreinforce.config.task import TaskConfig
+from asymreinforce.data import values
 from asymreinforce.errors import InputError
 from asymreinforce.rewards.extraction import last_boxed
 from asymreinforce.tasks.question import Question
 
 Row = Mapping[str, Any]
 BARE_BOX = re.compile(r"\\boxed\s+([^\s{}$.]+)")
+FLAGS = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
 VERL = {"data_source", "prompt", "reward_model"}
 
 
@@ -33,15 +35,21 @@ def question_of(row: Row, config: TaskConfig, *, split: str, where: str) -> Ques
     if is_verl(row):
         return _verl_question(row, config, where=where)
     columns = config.columns
-    text = _text(_pick(row, columns.question))
-    if text is None:
+    if not any(has_column(row, name) for name in columns.question):
         raise _no_column("question", columns.question, row, where)
+    value, metadata = _pick(row, columns.question), None
+    if values.is_messages(value):
+        messages = _messages(value, where=where)
+        text, metadata = messages[-1].content, _json({"messages": messages}, where=where)
+    else:
+        text = _text(row, columns.question, "question", where=where) or ""
     return Question(
-        _id(row, columns.id, text, name=config.name, split=split),
+        _id(row, columns.id, metadata or text, name=config.name, split=split, where=where),
         text,
         _answer(row, config, where=where),
-        level=_level(_pick(row, columns.level)),
-        subject=_text(_pick(row, columns.subject)),
+        level=_level(_text(row, columns.level, "level", where=where)),
+        subject=_text(row, columns.subject, "subject", where=where),
+        metadata=metadata,
     )
 
 
@@ -65,13 +73,35 @@ def _pick(row: Row, names: Sequence[str]) -> Any:
     return next((row_value(row, name) for name in names if has_column(row, name)), None)
 
 
-def _text(value: Any) -> str | None:
-    return None if value is None else str(value)
+def _text(row: Row, names: Sequence[str], what: str, *, where: str) -> str | None:
+    """Return the text of the first column that is there; a list of one is its item."""
+    try:
+        return values.storable(values.one_text_of(_pick(row, names)))
+    except values.OddValueError as error:
+        column = next(name for name in names if has_column(row, name))
+        raise InputError(
+            f"{where}: the {what} in the column {column} is {error}; name the column that holds a "
+            f"text, as in task.columns.{what}=NAME or task.columns.{what}=NAME.FIELD"
+        ) from error
 
 
-def _level(value: Any) -> str | None:
+def _messages(value: Any, *, where: str) -> list[values.Message]:
+    try:
+        return list(values.prompt_of(value))
+    except values.OddValueError as error:
+        raise InputError(f"{where}: a prompt is {error}") from error
+
+
+def _json(value: Mapping[str, Any], *, where: str) -> str:
+    chat = [message._asdict() for message in value["messages"]]
+    try:
+        return values.json_text({**value, "messages": chat})
+    except values.OddValueError as error:
+        raise InputError(f"{where}: a row holds {error}") from error
+
+
+def _level(text: str | None) -> str | None:
     """Write MATH's levels one way: the hub has 5 in one place and `Level 5` in another."""
-    text = _text(value)
     return f"Level {text}" if text is not None and text.isdigit() else text
 
 
@@ -79,11 +109,11 @@ def _answer(row: Row, config: TaskConfig, *, where: str) -> str:
     r"""Take the answer column, or the last `\boxed{}` of the solution where there is no such."""
     names = config.columns
     if any(has_column(row, name) for name in names.answer):
-        found = _scalar(_pick(row, names.answer), where=where)
+        found = _text(row, names.answer, "answer", where=where) or ""
         if config.answer_marker:
             found = found.rpartition(config.answer_marker)[2]
     elif any(has_column(row, name) for name in names.solution):
-        found = _boxed(_scalar(_pick(row, names.solution), where=where))
+        found = _boxed(_text(row, names.solution, "solution", where=where) or "")
     else:
         raise _no_column("answer", [*names.answer, *names.solution], row, where)
     found = found.strip()
@@ -98,20 +128,9 @@ def _boxed(solution: str) -> str:
     return str(bare[-1]) if bare else ""
 
 
-def _scalar(value: Any, *, where: str) -> str:
-    if isinstance(value, list) and len(value) == 1:
-        value = value[0]
-    if isinstance(value, list | dict):
-        raise InputError(
-            f"{where}: an answer is a {type(value).__name__}, not a text or number; name the "
-            "column that holds it, as in task.columns.answer=answers.final"
-        )
-    return "" if value is None else str(value)
-
-
-def _id(row: Row, names: Sequence[str], text: str, *, name: str, split: str) -> str:
+def _id(row: Row, names: Sequence[str], text: str, *, name: str, split: str, where: str) -> str:
     """Return a text id as it is, a number with its task and split, else a hash of the question."""
-    own = _text(_pick(row, names))
+    own = _text(row, names, "id", where=where)
     if not own:
         return f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
     return f"{name}-{split}-{own}" if own.isdigit() else own
@@ -121,23 +140,26 @@ def _verl_question(row: Row, config: TaskConfig, *, where: str) -> Question:
     reward: Any = row["reward_model"] or {}
     if not isinstance(reward, Mapping) or "ground_truth" not in reward:
         raise InputError(f"{where}: reward_model has no ground_truth, as verl's parquet has")
-    messages = [{"role": str(m["role"]), "content": str(m["content"])} for m in row["prompt"]]
-    users = [message["content"] for message in messages if message["role"] == "user"]
-    if not users:
-        raise InputError(f"{where}: a prompt has no message of the user")
-    extra = _known(row.get("extra_info") or {})
+    messages = _messages(row["prompt"], where=where)
+    extra = row.get("extra_info") or {}
+    if not isinstance(extra, Mapping):
+        raise InputError(f"{where}: extra_info is {values.kind_of(extra)}, not an object")
+    extra = _known(extra)
     kept = {"messages": messages, "data_source": row["data_source"], "extra_info": extra}
-    text, source = users[-1], str(row["data_source"])
-    own = extra.get("index")
-    digest = hashlib.sha256(json.dumps(messages, sort_keys=True).encode()).hexdigest()[:12]
-    split = extra.get("split")
+
+    def text(name: str) -> str | None:
+        return _text(row, [name], name, where=where)
+
+    source, own, split = text("data_source"), text("extra_info.index"), text("extra_info.split")
+    chat = json.dumps([message._asdict() for message in messages], sort_keys=True)
+    digest = hashlib.sha256(chat.encode()).hexdigest()[:12]
     return Question(
         f"{source}-{split}-{own}" if own is not None and split else f"{source}-{digest}",
-        text,
-        _scalar(reward["ground_truth"], where=where).strip(),
-        level=_level(extra.get("level")),
+        messages[-1].content,
+        (text("reward_model.ground_truth") or "").strip(),
+        level=_level(text("extra_info.level")),
         subject=source,
-        metadata=json.dumps(kept, sort_keys=True, default=str),
+        metadata=_json(kept, where=where),
     )
 
 
@@ -158,16 +180,38 @@ def keeps(where: Mapping[str, list[Any]], *, place: str) -> Callable[[Row], bool
 
     Values are compared as text, whatever their case: `false` in a CSV is False in parquet.
     """
-    wanted = {name: {str(value).lower() for value in values} for name, values in where.items()}
+    wanted = {name: {_comparable(value) for value in of_it} for name, of_it in where.items()}
 
     def test(row: Row) -> bool:
-        for name, values in wanted.items():
+        for name, of_it in wanted.items():
             if not has_column(row, name):
                 raise InputError(
                     f"{place}: no column {name}, which 'where' asks for; there are {', '.join(row)}"
                 )
-            if str(row_value(row, name)).lower() not in values:
+            if _comparable(row_value(row, name)) not in of_it:
                 return False
         return True
 
     return test
+
+
+def _comparable(value: Any) -> str | None:
+    """Return a value as the text that 'where' compares; None for null, and for what has no text."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    try:
+        text = values.text_of(value)
+    except values.OddValueError:
+        return None
+    return None if text is None else text.lower()
+
+
+def flag(row: Row, name: str, *, where: str) -> bool:
+    """Return whether a column says yes: a truth value, 0 or 1, or the text of either; null is no.
+
+    Raises `InputError` for any other value.
+    """
+    said = _comparable(row_value(row, name)) or "false"
+    if said not in FLAGS:
+        raise InputError(f"{where}: the column {name} says neither true nor false")
+    return FLAGS[said]

@@ -90,7 +90,8 @@ def _read(config: TaskConfig, name: str) -> Read:
         if not kept(row):
             left_out["where"] += 1
             continue
-        question = columns.question_of(row, config, split=source.split, where=place)
+        at = f"{place}: row {rows}"
+        question = columns.question_of(row, config, split=source.split, where=at)
         if not question.question.strip():
             left_out["no question"] += 1
         elif len(question.question) > (config.max_characters or len(question.question)):
@@ -103,7 +104,7 @@ def _read(config: TaskConfig, name: str) -> Read:
             if count > 1:
                 question = question._replace(prompt_id=f"{question.prompt_id}-{count}")
             questions.append(question)
-            marked.append(bool(row.get(MATH500_COLUMN)))
+            marked.append(columns.flag(row, MATH500_COLUMN, where=at))
     if not rows:
         raise InputError(f"{place}: holds no row")
     return Read(questions, marked, rows, dict(sorted(left_out.items())))

@@ -4,7 +4,7 @@ The function is called as `questions(config, split)`, with the task's settings a
 split, and yields a `Question` or a dict of its fields for each: question and gold_answer, and where
 they are known prompt_id, level, subject and metadata. Prompts are made anew if its code changes, a
 setting of the task but `grader`, or a file that `task.path` names; a `fingerprint()` in the module
-names other data that it reads.
+names other data that it reads. A question may be a list of chat messages.
 """
 
 import hashlib
@@ -14,10 +14,13 @@ from typing import Any
 
 from asymreinforce import plugins
 from asymreinforce.config.task import TaskConfig
-from asymreinforce.data import files
+from asymreinforce.data import files, values
 from asymreinforce.errors import InputError
 from asymreinforce.plugins import load_function
 from asymreinforce.tasks.question import Question
+
+REQUIRED = {"prompt_id", "question", "gold_answer"}
+TEXTS = REQUIRED | {"level", "subject"}
 
 
 def questions(config: TaskConfig, split: str) -> Iterator[Question]:
@@ -61,9 +64,30 @@ def _sums(path: Path) -> dict[str, str]:
 
 
 def _question(item: Any, config: TaskConfig) -> Question:
-    if isinstance(item, Question):
-        return item
-    if not isinstance(item, Mapping):
+    if not isinstance(item, Mapping | Question):
         raise TypeError(f"a question is a Question or a dict, not {type(item).__name__}")
-    digest = hashlib.sha256(str(item["question"]).encode()).hexdigest()[:12]
-    return Question(**{"prompt_id": f"{config.name}-{digest}", **item})
+    fields = item._asdict() if isinstance(item, Question) else dict(item)
+    asked, metadata = fields["question"], fields.get("metadata")
+    if values.is_messages(asked):
+        if isinstance(metadata, str):
+            raise TypeError("metadata beside a chat is a dict, to which the messages are added")
+        chat = [message._asdict() for message in values.prompt_of(asked)]
+        metadata = {**(metadata or {}), "messages": chat}
+        fields["question"] = chat[-1]["content"]
+    if not (metadata is None or isinstance(metadata, str)):
+        fields["metadata"] = values.json_text(metadata)
+    for name in fields.keys() & TEXTS:
+        fields[name] = _text(fields[name], name)
+    identified = fields["metadata"] if values.is_messages(asked) else fields["question"]
+    digest = hashlib.sha256(identified.encode(errors="replace")).hexdigest()[:12]
+    return Question(**{"prompt_id": f"{config.name}-{digest}", **fields})
+
+
+def _text(value: Any, name: str) -> str | None:
+    try:
+        text = values.storable(values.text_of(value))
+    except values.OddValueError as error:
+        raise TypeError(f"{name} is {error}") from None
+    if text is None and name in REQUIRED:
+        raise TypeError(f"{name} is null")
+    return text

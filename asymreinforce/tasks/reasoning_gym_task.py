@@ -7,6 +7,7 @@ from importlib import metadata
 from typing import Any
 
 from asymreinforce.config.task import SPLITS, Split, TaskConfig
+from asymreinforce.data.values import text_of
 from asymreinforce.errors import ConfigError, InputError
 from asymreinforce.tasks.question import Question
 
@@ -21,14 +22,14 @@ def questions(config: TaskConfig, split: str) -> Iterator[Question]:
     sizes = {split: getattr(config, split) for split in SPLITS}
     size = 4 * sum(sizes.values())
     for entry in _dataset(config, family, size=size):
-        text = str(entry["question"])
+        text = text_of(entry["question"]) or ""
         digest = hashlib.sha256(text.encode()).hexdigest()
         if text not in seen and _split_of(digest, sizes) == split:
             seen.add(text)
             yield Question(
                 f"{family}-{digest[:12]}",
                 text,
-                "" if entry["answer"] is None else str(entry["answer"]),
+                text_of(entry["answer"]) or "",
                 subject=family,
                 metadata=json.dumps(
                     {"family": family, "params": config.params, "entry": entry},

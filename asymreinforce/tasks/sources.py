@@ -1,32 +1,26 @@
 """Rows of a data set, from the hub or from a local copy, and the fingerprint that pins them.
 
-Local files are read by suffix (parquet, JSON or JSONL, CSV or TSV), always through `datasets`. A
-hub data set is read at one commit; with `HF_HUB_OFFLINE=1` it comes from the hub's cache or not
-at all, and the error says how to get a copy.
+Local files are read by suffix (parquet, JSON or JSONL, CSV or TSV), with their values as they stand
+there. A hub data set is read by `datasets` at one commit; with `HF_HUB_OFFLINE=1` it comes from the
+hub's cache or not at all, and the error says how to get a copy.
 """
 
 import csv
+import functools
 import re
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pyarrow as pa
 
 from asymreinforce.config.task import SourceConfig
-from asymreinforce.data import files
+from asymreinforce.data import files, json_rows, parquet_rows
 from asymreinforce.errors import ConfigError, InputError
 
-if TYPE_CHECKING:
-    from datasets import Dataset, Features
-
-BUILDERS: dict[str, tuple[str, dict[str, Any]]] = {
-    ".parquet": ("parquet", {}),
-    ".json": ("json", {}),
-    ".jsonl": ("json", {}),
-    ".ndjson": ("json", {}),
-    ".csv": ("csv", {"sep": ",", "keep_default_na": False}),
-    ".tsv": ("csv", {"sep": "\t", "keep_default_na": False}),
-}
+Row = dict[str, Any]
+LONGEST_FIELD = 1 << 27
+"""Characters of a value of a CSV file."""
 ROWS_AT_ONCE = 4096
 SHARD = re.compile(r"-\d+-of-\d+")
 
@@ -46,15 +40,12 @@ def fingerprint(source: SourceConfig) -> dict[str, Any]:
     return {"revision": resolved_revision(source)}
 
 
-def rows(source: SourceConfig) -> Iterator[dict[str, Any]]:
+def rows(source: SourceConfig) -> Iterator[Row]:
     """Yield a source's rows as plain dicts, those that `where` leaves out included.
 
     Raises `InputError` where it cannot be read, and `ConfigError` where `datasets` is missing.
     """
-    with tempfile.TemporaryDirectory(prefix="asymrl-") as cache:
-        dataset = _open(source, Path(cache))
-        for batch in dataset.with_format("arrow").iter(batch_size=ROWS_AT_ONCE):
-            yield from batch.to_pylist()
+    return _hub_rows(source) if source.path is None else _file_rows(local_files(source))
 
 
 def local_files(source: SourceConfig) -> list[Path]:
@@ -69,7 +60,7 @@ def local_files(source: SourceConfig) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise InputError(f"{path}: no such file or directory{_how_to_get(source)}")
-    readable = [p for p in sorted(path.rglob("*")) if p.suffix in BUILDERS and p.is_file()]
+    readable = [p for p in sorted(path.rglob("*")) if p.suffix in READERS and p.is_file()]
     wanted = {part for part in source.split.split("+") if part}
     found = [p for p in readable if wanted & set(_words(p.relative_to(path)))]
     if source.subset and any(source.subset in p.relative_to(path).parts for p in found):
@@ -111,59 +102,87 @@ def resolved_revision(source: SourceConfig) -> str:
     return str(found)
 
 
-def _open(source: SourceConfig, cache: Path) -> "Dataset":
+def _hub_rows(source: SourceConfig) -> Iterator[Row]:
     try:
         import datasets
     except ImportError as error:
         raise ConfigError(
-            f"task data needs the library 'datasets' ({error}); install asymreinforce[data]"
+            f"hub data sets need the library 'datasets' ({error}); install asymreinforce[data]"
         ) from error
     datasets.disable_progress_bars()
-    if source.path is not None:
-        return _open_files(local_files(source), cache)
     try:
-        dataset: Dataset = datasets.load_dataset(
+        dataset = datasets.load_dataset(
             source.hub, source.subset, revision=resolved_revision(source), split=source.split
         )
     except InputError:
         raise
-    except Exception as error:  # as above, and datasets' own
+    except Exception as error:  # requests, httpx and the hub's own kinds, and datasets' own
         raise _unreachable(source, error) from error
-    return dataset
+    for batch in dataset.with_format("arrow").iter(batch_size=ROWS_AT_ONCE):
+        yield from batch.to_pylist()
 
 
-def _open_files(paths: list[Path], cache: Path) -> "Dataset":
-    import datasets
-
+def _file_rows(paths: list[Path]) -> Iterator[Row]:
     suffixes = {path.suffix for path in paths}
-    if len(suffixes) > 1 or not suffixes <= set(BUILDERS):
+    kinds = {READERS[suffix][0] for suffix in suffixes & READERS.keys()}
+    if len(kinds) != 1 or not suffixes <= READERS.keys():
         raise InputError(
-            f"{paths[0]}: data files must be of one kind, one of {', '.join(BUILDERS)}; "
+            f"{paths[0]}: data files must be of one kind, one of {', '.join(READERS)}; "
             f"found {', '.join(sorted(suffixes))}"
         )
-    builder, options = BUILDERS[suffixes.pop()]
-    try:
-        if builder == "csv":
-            options = options | {"features": _all_text(paths[0], options["sep"])}
-        dataset: Dataset = datasets.load_dataset(
-            builder, data_files=list(map(str, paths)), split="train", cache_dir=cache, **options
-        )
-    except Exception as error:  # arrow, pandas and datasets each have their own
-        reason = str(error.__cause__ or error).strip().split("\n")[0][:300]
-        raise InputError(
-            f"{paths[0]}: not readable as {builder} ({reason}); every row must have the same "
-            "columns with values of one type"
-        ) from error
-    return dataset
+    kind, read = READERS[suffixes.pop()]
+    for path in paths:
+        try:
+            yield from read(path)
+        except (pa.ArrowException, csv.Error, OSError, ValueError) as error:
+            raise InputError(f"{path}: not readable as {kind} ({error})") from error
 
 
-def _all_text(path: Path, separator: str) -> "Features":
-    """Declare every column a text: pandas would turn the answer 007 into 7."""
-    from datasets import Features, Value
+def _parquet(path: Path) -> Iterator[Row]:
+    for number, values, problem in parquet_rows.rows(path):
+        yield _present(values, f"row {number}", problem)
 
+
+def _json(path: Path) -> Iterator[Row]:
+    """Yield the rows of a JSON file, each with the names of all: one that is absent is null."""
+    names: dict[str, None] = {}
+    for place, values, problem in json_rows.rows(path):
+        names |= dict.fromkeys(_present(values, place, problem))
+    for _, values, _ in json_rows.rows(path):
+        yield {name: (values or {}).get(name) for name in names}
+
+
+def _separated(path: Path, delimiter: str) -> Iterator[Row]:
+    """Yield the rows of a CSV or TSV; every value is a text, so that 007 stays 007."""
+    csv.field_size_limit(LONGEST_FIELD)
     with path.open(newline="", encoding="utf-8-sig") as stream:
-        names = next(csv.reader(stream, delimiter=separator), [])
-    return Features({name: Value("string") for name in names})
+        reader = csv.reader(stream, delimiter=delimiter, strict=True)
+        names = next(reader, [])
+        if len(set(names)) < len(names):
+            raise ValueError(f"the first line names a column twice: {', '.join(names)}")
+        for fields in reader:
+            if fields and len(fields) != len(names):
+                raise ValueError(
+                    f"line {reader.line_num} has {len(fields)} values for {len(names)} columns"
+                )
+            if fields:
+                yield dict(zip(names, fields, strict=True))
+
+
+def _present(values: Row | None, place: str, problem: str) -> Row:
+    if values is None:
+        raise ValueError(f"{place}: rows {problem}")
+    return values
+
+
+READERS: dict[str, tuple[str, Callable[[Path], Iterator[Row]]]] = {
+    ".parquet": ("parquet", _parquet),
+    ".json": ("json", _json),
+    ".jsonl": ("json", _json),
+    ".ndjson": ("json", _json),
+    ".csv": ("csv", functools.partial(_separated, delimiter=",")),
+    ".tsv": ("csv", functools.partial(_separated, delimiter="\t")),
+}
 
 
 def _words(path: Path) -> list[str]:

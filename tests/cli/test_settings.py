@@ -1,5 +1,6 @@
 """Settings: what Hydra composes, what the models refuse, what a message says."""
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -220,3 +221,32 @@ def test_a_process_ends_with_exit_code_1_and_one_message(tmp_path: Path) -> None
     assert (ran.returncode, ran.stdout) == (1, "")
     assert ran.stderr.startswith("error: the configuration is not valid:\n  optim.lr: ")
     assert len(ran.stderr.splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("setting", "advice"),
+    [
+        ("task.template=Q: {question}", "'task.template=\"Q: {question}\"'"),
+        (r"task.instruction=put it in \boxed{}", r"""'task.instruction="put it in \boxed{}"'"""),
+        ("task.answer_marker==", "'task.answer_marker=\"=\"'"),
+        ("task.answer_marker=####", "'task.answer_marker=\"####\"'"),
+    ],
+)
+def test_a_value_that_hydra_cannot_read_is_shown_quoted(setting: str, advice: str) -> None:
+    task = ("task=file", "train.validation_prompts=0", "--cfg", "job")
+    outcome = asymrl("train", setting, *task)
+    assert outcome.code == 1
+    assert f"quote the value, once for Hydra and once for the shell: {advice}" in outcome.err
+    (word,) = shlex.split(advice)
+    key, _, value = setting.partition("=")
+    found: Any = composed(asymrl("train", word, *task))
+    for name in key.split("."):
+        found = found[name]
+    assert found == value
+
+
+def test_a_home_directory_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    values = composed(asymrl("train", "runs_dir=~/x", "--cfg", "job"))
+    assert values["runs_dir"] == f"{tmp_path}/x"
+    assert parse({**values, "runs_dir": "~/y"}).runs_dir == tmp_path / "y"

@@ -260,9 +260,42 @@ BAD: dict[str, tuple[Callable[[list[Any]], None], str]] = {
         r"neither a gold answer nor rewards.*\n.*source\.columns\.gold_answer",
     ),
     "a reward that is no number": (lambda rows: rows[0].update(reward="yes"), "no number"),
-    "a reward that is not finite": (
-        lambda rows: rows[0].update(reward=float("nan")),
-        "a reward that is not finite",
+    "a reward beyond any scale": (
+        lambda rows: rows[0].update(reward=1e308),
+        r"1 rows have a reward beyond 1e\+09",
+    ),
+    "a reward of 400 digits": (
+        lambda rows: rows[0].update(reward=10**400),
+        r"1 rows have a reward beyond 1e\+09",
+    ),
+    "a log-probability of 400 digits": (
+        lambda rows: rows[0].update(completion_ids=[5], logprobs=[-(10**400)]),
+        "log-probabilities that are out of range",
+    ),
+    "a key that stands twice": (
+        lambda rows: rows.__setitem__(3, '{"question": "a", "question": "b", "completion": "c"}'),
+        r"1 rows are not valid JSON \(the key 'question' stands twice",
+    ),
+    "messages that are no objects": (
+        lambda rows: rows[0].update(question=[{"role": "user", "content": "a"}, "b"]),
+        r"a chat whose message 2 is a str, not an object \(a\.jsonl line 1\)",
+    ),
+    "a content part that is no text": (
+        lambda rows: rows[0].update(question=[{"type": "image_url", "image_url": "x"}]),
+        "a question that is a content with a part of type 'image_url'",
+    ),
+    "a gold answer that is a list": (
+        lambda rows: rows[0].update(gold_answer=["1", "2"]),
+        r"a gold_answer that is a list, not a text or a number \(a\.jsonl line 1\)",
+    ),
+    "a gold answer that is a truth value": (
+        lambda rows: rows[0].update(gold_answer=True),
+        "a gold_answer that is a truth value",
+    ),
+    "a policy that is a truth value": (lambda rows: rows[0].update(policy=True), "truth value"),
+    "lists of different lengths": (
+        lambda rows: rows[0].update(completion=["a", "b"], completion_ids=[[5], [6], [7]]),
+        "another number of completions than of lists of token ids",
     ),
     "an unknown finish reason": (
         lambda rows: rows[0].update(finish_reason="content_filter"),

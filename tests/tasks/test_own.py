@@ -81,3 +81,27 @@ def test_a_function_that_is_not_there_is_named(name: str, message: str) -> None:
 def test_a_template_with_a_colon_is_no_function() -> None:
     assert is_plugin("my.prompts:render")
     assert not any(map(is_plugin, ("Question: {question}", "{question}:answer", "a:b c", "cups")))
+
+
+def test_a_questions_messages_and_metadata_are_kept_and_odd_fields_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"odd_{tmp_path.name}"
+    (tmp_path / f"{name}.py").write_text(
+        "def questions(config, split):\n"
+        "    chat = [{'role': 'user', 'content': [{'type': 'text', 'text': '1?'}]}]\n"
+        "    yield {'question': chat, 'gold_answer': 5, 'metadata': {'x': float('nan')}}\n"
+        "    yield {'question': '2?', 'gold_answer': config.params['gold']}\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def laid(gold: object) -> list[tasks.Question]:
+        settings = {"params": {"gold": gold}, "train": 2, "validation": 0, "held_out": 0}
+        return tasks.lay_out(config(f"{name}:questions", **settings)).questions["train"]
+
+    first, second = laid("007")
+    assert (first.question, first.gold_answer, second.gold_answer) == ("1?", "5", "007")
+    assert first.metadata == '{"messages": [{"content": "1?", "role": "user"}], "x": null}'
+    for gold, words in ((None, "is null"), ([1, 2], "is a list"), (True, "is a truth value")):
+        with pytest.raises(InputError, match=f"after 2 questions of train: .*gold_answer {words}"):
+            laid(gold)

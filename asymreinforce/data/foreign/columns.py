@@ -69,6 +69,9 @@ LM_EVAL: Names = {
 }
 """samples_*.jsonl of lm-evaluation-harness (--log_samples)."""
 
+TRL_LOG, TRL_MARKS = frozenset({"prompt", "completion"}), frozenset({"advantage", "step"})
+"""Columns by which TRL's log of completions is told: all of the first, any of the second."""
+
 FORMATS: dict[str, Names] = {"trl": TRL, "verl": VERL, "lm_eval": LM_EVAL}
 WHOLE_PROMPTS = {
     "trl": frozenset({"prompt"}),
@@ -89,7 +92,9 @@ class Columns:
         self._names = {
             field: (self._given[field],) if field in self._given else names.get(field, ())
             for field in FIELDS
+            if field not in source.ignore
         }
+        self._may_be_trl = source.format is None
         self._whole = WHOLE_PROMPTS.get(source.format or "", frozenset())
         self._templated = source.templated
         self.used: Counter[tuple[str, str]] = Counter()
@@ -99,6 +104,8 @@ class Columns:
     def find(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return the fields that a record holds a value for."""
         found = {}
+        if self._may_be_trl:
+            _require_no_trl(values)
         if len(self._seen) < 1_000:
             self._seen |= dict.fromkeys(values)
         for field, names in self._names.items():
@@ -113,7 +120,7 @@ class Columns:
         """Tell whether the record's question is all that the model saw."""
         if self._templated is not None:
             return self._templated
-        names = self._names["question"]
+        names = self._names.get("question", ())
         name = next((name for name in names if look_up(values, name) is not None), "")
         return name in self._whole
 
@@ -131,7 +138,7 @@ class Columns:
                 raise InputError(f"{where}: no row has the column {name!r} ({field}); it has {has}")
         for needed in (("question", "prompt_token_ids"), ("completion", "completion_token_ids")):
             if not used & set(needed):
-                tried = [name for field in needed for name in self._names[field]]
+                tried = [name for field in needed for name in self._names.get(field, ())]
                 raise InputError(
                     f"{where}: no column for the {needed[0]} (tried {', '.join(tried)}); it has "
                     f"{has}; say which it is with source.columns.{needed[0]}=NAME"
@@ -143,11 +150,21 @@ class Columns:
         return ", ".join(f"{field}={name}" for field, name in sorted(self.used))
 
 
+def _require_no_trl(values: Mapping[str, Any]) -> None:
+    if values.keys() >= TRL_LOG and values.keys() & TRL_MARKS:
+        raise InputError(
+            "the rows have columns of TRL's logs of completions "
+            f"({', '.join(sorted(values.keys() & (TRL_LOG | TRL_MARKS)))}), whose prompt is the "
+            "whole prompt: set source.format=trl, or source.format=jsonl (or parquet) if it is a "
+            "bare question"
+        )
+
+
 def look_up(values: Any, name: str) -> Any:
     """Return a value by its name, or by a dotted path into dictionaries and lists; else None."""
     if isinstance(values, Mapping) and name in values:
         return values[name]
-    if isinstance(values, list) and name.isdigit() and int(name) < len(values):
+    if isinstance(values, list) and name.isdecimal() and int(name) < len(values):
         return values[int(name)]
     head, _, rest = name.partition(".")
     if not rest or not isinstance(values, Mapping | list):

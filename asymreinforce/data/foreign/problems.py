@@ -6,6 +6,8 @@ from asymreinforce.errors import InputError
 
 PLACES = 3
 """Rows that are named of each kind of problem."""
+KINDS = 20
+"""Kinds of problems that an error lists; a damaged file may have one for each row."""
 
 
 class Found(NamedTuple):
@@ -44,7 +46,9 @@ class Problems:
         return [found.line(kind) for kind, found in ordered]
 
     def refuse(self, where: str, *, rows: int, advice: str) -> None:
-        """Raise `InputError` with all that was found, if anything was."""
+        """Raise `InputError` with what was found most, if anything was."""
         if self._found:
-            lines = "\n  ".join(self.lines)
+            more = len(self._found) - KINDS
+            shown = [*self.lines[:KINDS], *([f"and {more} more kinds"] if more > 0 else [])]
+            lines = "\n  ".join(shown)
             raise InputError(f"{where}: of {rows} rows\n  {lines}\n  {advice}")

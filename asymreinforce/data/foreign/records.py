@@ -1,4 +1,4 @@
-"""Read foreign files record by record, in constant memory: JSON lines (plain or gzip) and parquet.
+"""Read foreign files record by record, in bounded memory: JSON (plain or gzip) and parquet.
 
 A directory is read file by file, in the order of its names, numbers in them as numbers. A line that
 is not JSON is counted and passed over, so that a message can name all of them.
@@ -6,10 +6,9 @@ is not JSON is counted and passed over, so that a message can name all of them.
 
 import contextlib
 import functools
-import gzip
 import hashlib
-import json
 import re
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,13 +17,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from asymreinforce.config.source import Format, SourceConfig
-from asymreinforce.data import files
+from asymreinforce.data import files, json_rows, parquet_rows
 from asymreinforce.data.foreign.problems import Problems
 from asymreinforce.errors import ConfigError, InputError
 
 LINES = (".jsonl", ".jsonl.gz", ".ndjson")
+ARRAYS = (".json",)
+"""Read if named: a directory of rollouts holds other JSON as well."""
 PARQUET = (".parquet",)
-ROWS_AT_ONCE = 256
 PREFIX = {"lm_eval": "samples_"}
 """A directory of lm-evaluation-harness holds results beside samples."""
 
@@ -50,14 +50,15 @@ def files_of(source: SourceConfig) -> list[Path]:
     if path.is_file():
         return [_readable(path, source.format)]
     prefix = PREFIX.get(source.format or "", "")
+    endings = (*LINES, *PARQUET, *(ARRAYS if prefix else ()))
     found = [
         p
         for p in sorted(path.rglob("*"), key=_natural)
-        if p.name.startswith(prefix) and p.name.endswith((*LINES, *PARQUET)) and p.is_file()
+        if p.name.startswith(prefix) and p.name.endswith(endings) and p.is_file()
     ]
     if not found:
         raise InputError(
-            f"{path}: holds no {prefix}*{' or *'.join((*LINES, *PARQUET))}; "
+            f"{path}: holds no {prefix}*{' or *'.join(endings)}; "
             "point source.path at the file or directory of your rollouts"
         )
     return [_readable(p, source.format) for p in found]
@@ -78,28 +79,30 @@ def fingerprint(source: SourceConfig) -> str:
 
 
 def count(paths: list[Path]) -> int:
-    """Count the rows of files without parsing them, for a progress bar."""
+    """Count the rows of files, for a progress bar; those of lines are not parsed."""
     total = 0
     for path in paths:
         with _readable_errors(path):
-            if path.name.endswith(PARQUET):
-                total += pq.read_metadata(path).num_rows
-            else:
-                with _opened(path) as stream:
-                    blocks = iter(lambda: stream.read(1 << 20), b"")
-                    total += sum(block.count(b"\n") for block in blocks)
+            is_parquet = path.name.endswith(PARQUET)
+            total += pq.read_metadata(path).num_rows if is_parquet else json_rows.count(path)
     return total
 
 
 def records(paths: list[Path], problems: Problems) -> Iterator[Record]:
-    """Yield every record of the files; lines that are not JSON objects go to `problems`."""
+    """Yield every record of the files; what is no object with names goes to `problems`."""
     for path in paths:
-        read = _parquet if path.name.endswith(PARQUET) else _lines
-        yield from read(path, problems)
+        with _readable_errors(path):
+            read = _parquet(path) if path.name.endswith(PARQUET) else json_rows.rows(path)
+            for place, values, problem in read:
+                if values is None:
+                    problems.add(problem, place)
+                else:
+                    yield Record(path, place, values)
 
 
 def _readable(path: Path, format_: Format | None) -> Path:
-    endings = {"jsonl": LINES, "parquet": PARQUET}.get(format_ or "", (*LINES, *PARQUET))
+    lines = (*LINES, *ARRAYS)
+    endings = {"jsonl": lines, "parquet": PARQUET}.get(format_ or "", (*lines, *PARQUET))
     if not path.name.endswith(endings):
         raise ConfigError(
             f"{path}: its ending says nothing that can be read as "
@@ -109,42 +112,16 @@ def _readable(path: Path, format_: Format | None) -> Path:
     return path
 
 
-def _lines(path: Path, problems: Problems) -> Iterator[Record]:
-    with _readable_errors(path), _opened(path) as stream:
-        for number, line in enumerate(stream, start=1):
-            if not line.strip():
-                continue
-            place = f"{path.name} line {number}"
-            try:
-                values = json.loads(line)
-            except (ValueError, RecursionError) as error:
-                reason = str(error).split(":")[0]
-                problems.add(f"are not valid JSON ({reason})", place)
-                continue
-            if isinstance(values, dict):
-                yield Record(path, place, values)
-            else:
-                problems.add("are JSON, but no object with named values", place)
-
-
-def _parquet(path: Path, problems: Problems) -> Iterator[Record]:
-    number = 0
-    with _readable_errors(path), pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(ROWS_AT_ONCE, use_threads=False):
-            for values in batch.to_pylist():
-                number += 1
-                yield Record(path, f"{path.name} row {number}", values)
-
-
-def _opened(path: Path) -> Any:
-    return gzip.open(path, "rb") if path.name.endswith(".gz") else path.open("rb")
+def _parquet(path: Path) -> Iterator[tuple[str, dict[str, Any] | None, str]]:
+    for number, values, problem in parquet_rows.rows(path):
+        yield f"{path.name} row {number}", values, problem
 
 
 @contextlib.contextmanager
 def _readable_errors(path: Path) -> Iterator[None]:
     try:
         yield
-    except (pa.ArrowException, OSError, EOFError) as error:
+    except (pa.ArrowException, OSError, EOFError, ValueError, zlib.error) as error:
         raise InputError(f"{path}: not readable ({error}); it may be truncated") from error
 
 

@@ -4,14 +4,16 @@ A record may hold several completions (verl's `responses`, lm-evaluation-harness
 beside them that are as long hold a value for each.
 """
 
-import json
 import math
+import numbers
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from asymreinforce.config.source import Turns
+from asymreinforce.data import values
 from asymreinforce.data.contracts import FinishReason
 from asymreinforce.data.foreign.columns import Columns
 from asymreinforce.data.foreign.problems import Problems
@@ -37,6 +39,9 @@ FINISH_REASONS: Mapping[Any, FinishReason] = {
 
 PER_COMPLETION = ("sample", "logps", "reward", "finish_reason")
 """Fields that may be lists beside several completions."""
+
+LARGEST_REWARD = 1e9
+"""Larger ones are sentinels or overflow, and their mean would be one as well."""
 
 
 class ForeignRow(NamedTuple):
@@ -84,7 +89,7 @@ def rows_of(
     """
     fields = columns.find(record.values)
     whole = columns.is_whole_prompt(record.values)
-    for number, one in enumerate(_completions(fields, record.place, notes)):
+    for number, one in enumerate(_completions(fields, record.place, problems, notes)):
         place = record.place if number == 0 else f"{record.place} completion {number + 1}"
         try:
             said = _one_turn(one, turns, place=place, notes=notes)
@@ -93,16 +98,25 @@ def rows_of(
             problems.add(str(error), place)
 
 
-def _completions(fields: dict[str, Any], place: str, notes: Problems) -> Iterator[dict[str, Any]]:
+def _completions(
+    fields: dict[str, Any], place: str, problems: Problems, notes: Problems
+) -> Iterator[dict[str, Any]]:
     """Yield the fields of each completion of a record."""
+    fields = _without_missing(fields, place, notes)
     texts: Any = _flat(fields.get("completion"))
     ids: Any = fields.get("completion_token_ids")
-    several_texts = isinstance(texts, list) and not _is_chat(texts)
+    several_texts = isinstance(texts, list) and not (_is_chat(texts) or values.is_parts(texts))
     several_ids = isinstance(ids, list) and bool(ids) and isinstance(ids[0], list)
     if not (several_texts or several_ids):
         yield fields | {"completion": texts}
         return
     count = len(texts) if several_texts else len(ids)
+    if not count:
+        notes.add("have an empty completion", place)
+        return
+    if several_texts and several_ids and len(texts) != len(ids):
+        problems.add("have another number of completions than of lists of token ids", place)
+        return
     given = {
         name: fields[name]
         for name in PER_COMPLETION
@@ -114,14 +128,18 @@ def _completions(fields: dict[str, Any], place: str, notes: Problems) -> Iterato
             notes.add(f"give one {name} for several completions; it is left out", place)
     for number in range(count):
         one = {k: v for k, v in fields.items() if count == 1 or k not in PER_COMPLETION}
-        one |= {name: values[number] for name, values in given.items()}
-        for name, value, several in (
-            ("completion", texts, several_texts),
-            ("completion_token_ids", ids, several_ids),
-        ):
-            if several:
-                one[name] = value[number] if number < len(value) else None
-        yield {name: value for name, value in one.items() if value is not None}
+        one |= {name: of_all[number] for name, of_all in given.items()}
+        one |= {"completion": texts[number]} if several_texts else {}
+        one |= {"completion_token_ids": ids[number]} if several_ids else {}
+        yield _without_missing(one, place, notes)
+
+
+def _without_missing(fields: dict[str, Any], place: str, notes: Problems) -> dict[str, Any]:
+    """Leave nulls out; a number that is not finite, by which pandas spells null, is counted."""
+    for name, value in fields.items():
+        if value is not None and values.is_missing(value):
+            notes.add(f"have a {name} that is not finite; it is read as null", place)
+    return {name: value for name, value in fields.items() if not values.is_missing(value)}
 
 
 def _flat(value: Any) -> Any:
@@ -156,30 +174,30 @@ def _one_turn(
 def _row(fields: dict[str, Any], *, place: str, whole: bool, default_policy: str) -> ForeignRow:
     text: Any = fields.get("completion")
     token_ids = _numbers(fields.get("completion_token_ids"), "token ids", integer=True)
+    if values.is_parts(text):
+        text = _text({"completion": text}, "completion")
     if not (isinstance(text, str) or text is None):
         raise BadValueError(f"have a completion of type {type(text).__name__}, not a text")
     if text is None and token_ids is None:
         raise BadValueError("have no completion")
     logps = _logps(fields.get("logps"), token_ids)
-    prompt_id = fields.get("prompt_id")
-    policy = fields.get("policy", default_policy)
     return ForeignRow(
         place=place,
-        prompt_id=None if prompt_id is None else _storable(str(prompt_id)),
+        prompt_id=_text(fields, "prompt_id"),
         question=_question(fields.get("question"), fields.get("prompt_token_ids")),
         is_whole_prompt=whole,
         prompt_token_ids=_numbers(fields.get("prompt_token_ids"), "prompt token ids", integer=True),
-        gold_answer=_optional_text(fields.get("gold_answer")),
-        policy=_storable(f"step-{policy}" if isinstance(policy, int) else str(policy)),
+        gold_answer=_text(fields, "gold_answer"),
+        policy=_policy(fields) or default_policy,
         source_sample=_sample(fields.get("sample")),
         text=None if text is None else _storable(text),
         token_ids=token_ids,
         logps=logps,
         reward=_reward(fields.get("reward")),
         finish_reason=_finish_reason(fields.get("finish_reason")),
-        level=_optional_text(fields.get("level")),
-        subject=_optional_text(fields.get("subject")),
-        metadata=_metadata(fields.get("metadata")),
+        level=_text(fields, "level"),
+        subject=_text(fields, "subject"),
+        metadata=_metadata(fields),
     )
 
 
@@ -188,25 +206,21 @@ def _question(value: Any, prompt_token_ids: Any) -> str | Messages | None:
         value = value[0]
     if _is_chat(value):
         return tuple((role, _storable(content)) for role, content in _chat(value))
-    if isinstance(value, str) and value:
-        return _storable(value)
-    if value in (None, "") and prompt_token_ids is not None:
-        return None
-    raise BadValueError("have no question" if value in (None, "") else "have an odd question")
+    text = _text({"question": value}, "question")
+    if not text and prompt_token_ids is None:
+        raise BadValueError("have no question")
+    return text or None
 
 
 def _is_chat(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and isinstance(value[0], dict)
+    return values.is_messages(value)
 
 
 def _chat(value: list[dict[str, Any]]) -> Messages:
-    messages = []
-    for message in value:
-        role, content = message.get("role"), message.get("content")
-        if not (isinstance(role, str) and isinstance(content, str)):
-            raise BadValueError("have a chat message without role and text")
-        messages.append((role, content))
-    return tuple(messages)
+    try:
+        return values.messages_of(value)
+    except values.OddValueError as error:
+        raise BadValueError(f"have {error}") from None
 
 
 def _numbers(value: Any, what: str, *, integer: bool) -> np.ndarray | None:
@@ -219,7 +233,10 @@ def _numbers(value: Any, what: str, *, integer: bool) -> np.ndarray | None:
         raise BadValueError(f"have {what} that are no list of numbers")
     if integer and value and not (min(value) >= 0 and max(value) < 2**31):
         raise BadValueError(f"have negative or impossible {what}")
-    return np.array(value, dtype=np.int32 if integer else np.float32)
+    try:
+        return np.array(value, dtype=np.int32 if integer else np.float32)
+    except OverflowError:
+        raise BadValueError(f"have {what} that are out of range") from None
 
 
 def _logps(value: Any, token_ids: np.ndarray | None) -> np.ndarray | None:
@@ -243,11 +260,15 @@ def _logps(value: Any, token_ids: np.ndarray | None) -> np.ndarray | None:
 def _reward(value: Any) -> float | None:
     if value is None:
         return None
-    if not isinstance(value, bool | int | float):
+    if not isinstance(value, numbers.Real | Decimal):
         raise BadValueError("have a reward that is no number")
-    if not math.isfinite(value):
-        raise BadValueError("have a reward that is not finite")
-    return float(value)
+    try:
+        reward = float(value)
+    except OverflowError:  # a whole number of 400 digits
+        reward = math.inf
+    if abs(reward) > LARGEST_REWARD:
+        raise BadValueError(f"have a reward beyond {LARGEST_REWARD:g} in size")
+    return reward
 
 
 def _finish_reason(value: Any) -> FinishReason | None:
@@ -266,19 +287,29 @@ def _sample(value: Any) -> int | None:
     return value
 
 
-def _optional_text(value: Any) -> str | None:
-    """Write numbers as text; a list of one (lm-evaluation-harness) is its item."""
-    if isinstance(value, list) and len(value) == 1:
-        value = value[0]
-    if isinstance(value, str | int | float) and not isinstance(value, bool):
-        return _storable(str(value))
-    return None if value is None else _storable(json.dumps(value, default=str))
+def _text(fields: Mapping[str, Any], name: str) -> str | None:
+    """Return a field as a text by the rule of `values`; a list of one is its item."""
+    try:
+        found = values.one_text_of(fields.get(name))
+    except values.OddValueError as error:
+        raise BadValueError(f"have a {name} that is {error}") from None
+    return None if found is None else _storable(found)
 
 
-def _metadata(value: Any) -> str | None:
+def _policy(fields: Mapping[str, Any]) -> str | None:
+    """Return the writer of a row; trainers number their steps."""
+    name = _text(fields, "policy")
+    return f"step-{name}" if name and isinstance(fields["policy"], int) else name
+
+
+def _metadata(fields: Mapping[str, Any]) -> str | None:
+    value = fields.get("metadata")
     if value is None or isinstance(value, str):
         return None if value is None else _storable(value)
-    return _storable(json.dumps(value, sort_keys=True, default=str))
+    try:
+        return values.json_text(value)
+    except values.OddValueError as error:
+        raise BadValueError(f"have a metadata that is {error}") from None
 
 
 def _storable(text: str) -> str:

@@ -38,6 +38,8 @@ def stores(config: ExperimentConfig, *, checkpoint: Path) -> Stores:
     Raises `InputError` where the task's own prompts are to evaluate, and are not on this machine.
     """
     settings = config.source.model_dump(mode="json", exclude={"path", "verdicts"})
+    if not config.source.ignore:  # a set that was imported before the setting existed is the same
+        del settings["ignore"]
     holds_back = config.source.validation and config.source.held_out
     common = {
         "source": {"files": fingerprint(config.source), **settings},
