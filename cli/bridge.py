@@ -4,17 +4,22 @@ Overrides, groups, `-m`, `--cfg job`, sweepers and launchers work as in any Hydr
 is `hydra.main` that runs the job.
 """
 
+import contextlib
 import functools
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from asymreinforce import terminal
 from asymreinforce.errors import ConfigError
 
 Job = Callable[[Any], Any]
 
+PRINTING = {"--cfg", "-c", "--info", "-i", "--hydra-help"}
+"""Options of Hydra's that print something of one configuration, where a sweep has many."""
 NOISE = ("full_key", "object_type", "Config search path", "provider=")
 """How lines of Hydra's messages begin that help nobody to mend a setting."""
 
@@ -56,14 +61,23 @@ def run_hydra(
     main = hydra.main(
         version_base="1.3", config_path=str(conf_directory()), config_name=config_name
     )
+    printed = io.StringIO()
     try:
-        main(job if elsewhere else kept)()
+        with contextlib.redirect_stdout(printed if only_prints(overrides) else sys.stdout):
+            main(job if elsewhere else kept)()
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise ConfigError(describe(error)) from error
     finally:
         sys.argv = arguments
+        if text := printed.getvalue().rstrip("\n"):
+            terminal.line(text, to_stderr=False)
     if raised:
         raise raised[0]
+
+
+def only_prints(overrides: Sequence[str]) -> bool:
+    """Tell whether options ask Hydra to print something, and to run nothing."""
+    return any(word.partition("=")[0] in PRINTING for word in overrides)
 
 
 def _is_option(word: str) -> bool:

@@ -15,9 +15,12 @@ LAYERS = (
         "config",
         "credentials",
         "errors",
+        "failures",
         "interruption",
         "plugins",
         "progress",
+        "terminal",
+        "untrusted",
     ),
     ("algorithm", "crew", "data"),
     ("engines", "rewards", "policy", "tasks", "bandit", "tracking"),
@@ -27,7 +30,7 @@ LAYERS = (
 )
 """From the bottom up; a module imports from its own layer and from those below."""
 
-ANALYSIS_READS = {"analysis", "data", "errors", "config"}
+ANALYSIS_READS = {"analysis", "data", "errors", "config", "untrusted"}
 BENCH_CONTRACTS = f"{PACKAGE}.bandit.contracts"
 """The schemas of the theory bench's files stand beside the bench; its readers may know them."""
 
