@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from asymreinforce import terminal
+from asymreinforce.credentials import of_environment, require_none
 from asymreinforce.errors import ConfigError
 
 Job = Callable[[Any], Any]
@@ -42,6 +43,7 @@ def run_hydra(
     import hydra
     from hydra.core.global_hydra import GlobalHydra
     from hydra.errors import HydraException
+    from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
     raised: list[BaseException] = []
@@ -54,6 +56,10 @@ def run_hydra(
         except Exception as error:
             raised.append(error)
 
+    # Before Hydra writes them down as they are, in multirun.yaml, and before it quotes one
+    settings = (word.partition("=") for word in overrides)
+    require_none({key.lstrip("+~"): value for key, _, value in settings}, os.environ)
+    OmegaConf.register_new_resolver("oc.env", of_environment, replace=True)
     GlobalHydra.instance().clear()
     # argparse takes one run of positional arguments only, and people put options anywhere
     arguments, sys.argv = sys.argv, ["asymrl", *sorted(overrides, key=_is_option)]
