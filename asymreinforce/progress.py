@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from asymreinforce import terminal
+
 Advance = Callable[[int], None]
 Tell = Callable[[dict[str, Any]], None]
 """Takes what another process is to show: {"say": line}, {"bar": settings}, {"advance": n},
@@ -56,7 +58,7 @@ def say(message: str) -> None:
     if _tell:
         _tell({"say": message})
         return
-    print(message, file=sys.stderr, flush=True)
+    terminal.line(message)
 
 
 @contextlib.contextmanager
@@ -112,7 +114,6 @@ class Shown(contextlib.ExitStack):
 
 @contextlib.contextmanager
 def _terminal_bar(description: str, *, total: int, unit: str, done: int) -> Iterator[Advance]:
-    from rich.console import Console
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -123,14 +124,14 @@ def _terminal_bar(description: str, *, total: int, unit: str, done: int) -> Iter
     )
 
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TaskProgressColumn(show_speed=True),
         MofNCompleteColumn(),
-        TextColumn(unit),
+        TextColumn(unit, markup=False),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    with Progress(*columns, console=terminal.console(to_stderr=True)) as progress:
         task = progress.add_task(description, total=total, completed=done)
         yield lambda count: progress.advance(task, count)
 

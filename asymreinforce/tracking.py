@@ -5,6 +5,7 @@ the figures, and the page. A run's id is the arm's identity, so that a resumed a
 """
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +13,16 @@ from asymreinforce.config import ExperimentConfig
 from asymreinforce.data import contracts, files
 from asymreinforce.data.store import hash_of
 from asymreinforce.errors import ConfigError
+from asymreinforce.progress import say
 
 if TYPE_CHECKING:
     import wandb
 
+SECONDS_TO_CONNECT = 20.0
+"""wandb itself waits for 90; WANDB_INIT_TIMEOUT, which it knows as well, says otherwise."""
 SUMMARY, FIGURES, PAGE = "summary.parquet", "figures", "report.html"
+_is_unreachable = False
+"""Whether wandb's server did not answer this process, which does not wait for it again."""
 
 
 @contextlib.contextmanager
@@ -63,7 +69,7 @@ def _logged(config: ExperimentConfig) -> dict[str, Any]:
     for path in sorted((config.directory / FIGURES).glob("*.png")):
         found[f"figures/{path.stem}"] = wandb.Image(str(path))
     if (path := config.directory / PAGE).exists():
-        found["report"] = wandb.Html(path.read_text(), inject=False)
+        found["report"] = wandb.Html(path.read_text(encoding="utf-8"), inject=False)
     return found
 
 
@@ -72,15 +78,37 @@ def _start(config: ExperimentConfig, *, id_: str, name: str, kind: str) -> "wand
         import wandb
     except ImportError:
         raise ConfigError("tracker=wandb needs wandb; install the extra 'track'") from None
-    return wandb.init(
-        project=config.tracker.project,
-        group=config.name,
-        job_type=kind,
-        name=name,
-        id=id_,
-        resume="allow",
-        mode=config.tracker.mode,
-        dir=str(files.make_directory(config.directory)),  # wandb makes its own folder in there
-        config=config.model_dump(mode="json"),
-        settings=wandb.Settings(console="off", silent=True),
+    options: dict[str, Any] = {
+        "project": config.tracker.project,
+        "group": config.name,
+        "job_type": kind,
+        "name": name,
+        "id": id_,
+        "resume": "allow",
+        "dir": str(files.make_directory(config.directory)),  # wandb makes its own folder in there
+        "config": config.model_dump(mode="json"),
+    }
+    quiet: dict[str, Any] = {"console": "off", "silent": True}
+    if config.tracker.mode == "online" and not _is_unreachable:
+        limit = os.environ.get("WANDB_INIT_TIMEOUT", str(SECONDS_TO_CONNECT))
+        settings = wandb.Settings(**quiet, init_timeout=float(limit))
+        try:
+            return wandb.init(**options, mode="online", settings=settings)
+        except wandb.errors.Error as error:
+            _warn_offline(config, error)
+            if wandb.run is None:
+                wandb.teardown()  # the run that failed keeps its id in use
+            else:
+                options["id"] = f"{id_}-offline"
+    return wandb.init(**options, mode="offline", settings=wandb.Settings(**quiet))
+
+
+def _warn_offline(config: ExperimentConfig, error: Exception) -> None:
+    """Say why runs go to files for the rest of this process, and how to upload them."""
+    global _is_unreachable
+    _is_unreachable = True
+    reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    say(
+        f"warning: wandb could not start a run online ({reason[:300]}); runs are tracked offline, "
+        f"and 'wandb sync {config.directory}/wandb/offline-*' uploads them"
     )

@@ -1,12 +1,13 @@
 """`asymrl bandit`: the theory bench on the command line."""
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
+
+from asymreinforce import terminal
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -55,7 +56,6 @@ def bandit_job(config: DictConfig) -> None:
     Raises `ConfigError` where a setting is wrong and `StorageError` where nothing can be written.
     """
     import torch
-    from rich.console import Console
 
     from asymreinforce.analysis.bandit_figures import publish_bench_figures
     from asymreinforce.analysis.report import write_report
@@ -71,7 +71,7 @@ def bandit_job(config: DictConfig) -> None:
     with _progress_bar(bench.experiment, total=chain_steps(bench)) as progress:
         result = run_bandit(bench, directory=directory, progress=progress)
     drawings = publish_bench_figures(result.directory, bench.experiment)
-    console = Console()
+    console = terminal.console()
     console.print(_summary(bench.experiment, result.chains))
     console.print(f"{len(result.chains)} chains  {result.directory}", soft_wrap=True)
     for drawing in drawings:
@@ -83,12 +83,11 @@ def bandit_job(config: DictConfig) -> None:
 
 @contextmanager
 def _progress_bar(words: str, *, total: int) -> "Iterator[Progress]":
-    from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn(words), BarColumn(), TextColumn("{task.percentage:.0f} %"))
     with Progress(
-        *columns, TimeRemainingColumn(), console=Console(file=sys.stderr), transient=True
+        *columns, TimeRemainingColumn(), console=terminal.console(to_stderr=True), transient=True
     ) as bar:
         task = bar.add_task(words, total=total)
         yield lambda steps: bar.advance(task, steps)

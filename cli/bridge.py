@@ -4,7 +4,9 @@ Overrides, groups, `-m`, `--cfg job`, sweepers and launchers work as in any Hydr
 is `hydra.main` that runs the job.
 """
 
+import contextlib
 import functools
+import io
 import os
 import re
 import shlex
@@ -13,10 +15,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from asymreinforce import terminal
+from asymreinforce.credentials import of_environment, require_none
 from asymreinforce.errors import ConfigError
 
 Job = Callable[[Any], Any]
 
+PRINTING = {"--cfg", "-c", "--info", "-i", "--hydra-help"}
+"""Options of Hydra's that print something of one configuration, where a sweep has many."""
 NOISE = ("full_key", "object_type", "Config search path", "provider=")
 """How lines of Hydra's messages begin that help nobody to mend a setting."""
 
@@ -47,6 +53,7 @@ def run_hydra(
     import hydra
     from hydra.core.global_hydra import GlobalHydra
     from hydra.errors import HydraException
+    from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
     overrides = [_at_home(word) for word in overrides]
@@ -60,6 +67,10 @@ def run_hydra(
         except Exception as error:
             raised.append(error)
 
+    # Before Hydra writes them down as they are, in multirun.yaml, and before it quotes one
+    settings = (word.partition("=") for word in overrides)
+    require_none({key.lstrip("+~"): value for key, _, value in settings}, os.environ)
+    OmegaConf.register_new_resolver("oc.env", of_environment, replace=True)
     GlobalHydra.instance().clear()
     # argparse takes one run of positional arguments only, and people put options anywhere
     arguments, sys.argv = sys.argv, ["asymrl", *sorted(overrides, key=_is_option)]
@@ -67,12 +78,16 @@ def run_hydra(
     main = hydra.main(
         version_base="1.3", config_path=str(conf_directory()), config_name=config_name
     )
+    printed = io.StringIO()
     try:
-        main(job if elsewhere else kept)()
+        with contextlib.redirect_stdout(printed if only_prints(overrides) else sys.stdout):
+            main(job if elsewhere else kept)()
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise ConfigError(describe(error)) from error
     finally:
         sys.argv = arguments
+        if text := printed.getvalue().rstrip("\n"):
+            terminal.line(text, to_stderr=False)
     if raised:
         raise raised[0]
 
@@ -86,6 +101,11 @@ def _at_home(word: str) -> str:
         return HOME.sub(lambda match: f"{match[1]}{Path(match[2]).expanduser()}", word)
     except RuntimeError as error:
         raise ConfigError(f"{word}: {error}; write the path from / on") from None
+
+
+def only_prints(overrides: Sequence[str]) -> bool:
+    """Tell whether options ask Hydra to print something, and to run nothing."""
+    return any(word.partition("=")[0] in PRINTING for word in overrides)
 
 
 def _is_option(word: str) -> bool:

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast, get_args
 
-from asymreinforce.analysis.untrusted import show, visible
+from asymreinforce import terminal
 from asymreinforce.config import Reference
 from asymreinforce.errors import ConfigError
+from asymreinforce.untrusted import show, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -64,8 +65,6 @@ def run_inspect(
     characters: int,
 ) -> None:
     """Print what is wanted of an experiment's rollouts; `InputError` where there are none."""
-    from rich.console import Console
-
     from asymreinforce.analysis.disagreements import disagreements
     from asymreinforce.experiment import inspection, stored
 
@@ -74,7 +73,7 @@ def run_inspect(
     view = inspection.View(baseline=baseline, reference=cast(Reference, reference))
     found_set = stored.find_set(directory, rollouts=rollouts, round_=round_, arm=arm)
     verdicts = stored.verdicts_of(found_set, grader)
-    console = Console(highlight=False)
+    console = terminal.console()
     if against is not None:
         other = stored.verdicts_of(found_set, against)
         if verdicts is None or other is None:

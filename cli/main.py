@@ -3,6 +3,7 @@
 Nothing heavy is imported here, so that `asymrl --help` answers at once.
 """
 
+import contextlib
 import os
 import re
 import signal
@@ -38,8 +39,6 @@ app = typer.Typer(
 )
 
 PAPER_SWEEP = {"baseline": "-0.5,-0.3,-0.2,-0.1,0,0.1,0.2,0.3", "seed": "0,1,2"}
-PRINTING = {"--cfg", "-c", "--info", "-i", "--hydra-help"}
-"""Options of Hydra's that print something of one configuration, where a sweep has many."""
 HYDRA = {"ignore_unknown_options": True, "allow_extra_args": True}
 Settings = Annotated[
     list[str] | None,
@@ -150,10 +149,11 @@ def sweep(settings: Settings = None) -> None:
     from asymreinforce.errors import ConfigError
     from asymreinforce.experiment.lots import run_lots
     from asymreinforce.experiment.sweep import run_sweep, training_slots
+    from cli.bridge import only_prints
     from cli.devices import trained_by
     from cli.launching import launch_by_hydra, launcher_of
 
-    if PRINTING & set(settings or []):
+    if only_prints(settings or []):
         _run("collect_job", settings)
         return
     overrides = with_default_sweep(settings or [])
@@ -192,9 +192,10 @@ def run_rounds(settings: Settings = None) -> None:
     all arms. One that was killed goes on where it stands.
     """
     from asymreinforce.experiment.rounds import run
+    from cli.bridge import only_prints
     from cli.devices import trained_here
 
-    if PRINTING & set(settings or []):
+    if only_prints(settings or []):
         _run("collect_job", settings)
         return
     arms = trained_here(_arms(settings or []))
@@ -209,10 +210,11 @@ def plan(settings: Settings = None) -> None:
 
     asymrl plan experiment=h200_qwen3b baseline=-0.1,0 plan.completion_tokens=600
     """
+    from cli.bridge import only_prints
     from cli.devices import planned
     from cli.plan import print_plan
 
-    if PRINTING & set(settings or []):
+    if only_prints(settings or []):
         _run("collect_job", settings)
         return
     print_plan(planned(_arms(with_default_sweep(settings or []))))
@@ -284,9 +286,10 @@ def env() -> None:
 
     asymrl env
     """
+    from asymreinforce import terminal
     from cli.environment import describe
 
-    typer.echo(describe())
+    terminal.line(describe(), to_stderr=False)
 
 
 def with_default_sweep(settings: list[str]) -> list[str]:
@@ -301,6 +304,7 @@ def with_default_sweep(settings: list[str]) -> list[str]:
 
 def _conclude(result: "SweepResult", config: "ExperimentConfig") -> None:
     """Print the summary and write the report; exit with 1 where an arm failed."""
+    from asymreinforce.progress import say
     from cli.reporting import report_sweep
     from cli.tables import print_summary
 
@@ -310,7 +314,7 @@ def _conclude(result: "SweepResult", config: "ExperimentConfig") -> None:
             report_sweep(config)
     for arm in result.failed:
         where = f" (log: {arm.log})" if arm.log else ""
-        typer.echo(f"failed: arm {arm.arm}: {arm.error}{where}", err=True)
+        say(f"failed: arm {arm.arm}: {arm.error}{where}")
     if result.failed:
         raise typer.Exit(1)
 
@@ -334,20 +338,23 @@ def _run(job: str, settings: list[str] | None) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line; an error that a user can mend is one message and exit code 1."""
-    from asymreinforce.errors import AsymreinforceError
+    """Run the command line; whatever goes wrong is one message, and exit code 1.
+
+    An error that a user can mend says how; any other names the log that has its traceback.
+    """
+    from asymreinforce import failures, terminal
     from asymreinforce.interruption import exit_code, handled
 
     # Read once, when torch is imported, here and in every process that is started from here. Two
     # threads a process under contention cost thirty times the CPU time; settings named `threads`
     # raise it where it pays.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    terminal.take_any_character()
     outcome: Any = None
     try:
         with handled():
             outcome = app(arguments, standalone_mode=False, prog_name="asymrl")
-    except AsymreinforceError as error:
-        _fail(f"error: {error}", 1)
+        terminal.flush()
     except typer.Exit as stop:
         outcome = stop.exit_code
     except typer.TyperException as error:
@@ -357,9 +364,8 @@ def main(arguments: list[str] | None = None) -> None:
         )
     except (KeyboardInterrupt, typer.Abort):
         outcome = 130
-    except OSError as error:
-        advice = "check that path, its permissions and the free space, or set runs_dir elsewhere"
-        _fail(f"error: {error}; {advice}", 1)
+    except Exception as error:
+        _fail(f"error: {failures.told(error)}", 1)
     if exit_code() or outcome == 130:  # typer makes an exit code of a KeyboardInterrupt
         if arguments is None:  # the process ends here, and a second Ctrl-C ends it at once
             signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -368,9 +374,12 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _fail(message: str, code: int) -> None:
-    sys.stdout.flush()
+    from asymreinforce import terminal
+
+    with contextlib.suppress(OSError):
+        terminal.flush()
     if message:
-        typer.echo(message, err=True)
+        terminal.line(message)
     sys.exit(code)
 
 

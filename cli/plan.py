@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from asymreinforce import terminal
+
 if TYPE_CHECKING:
     from asymreinforce.config import ExperimentConfig
     from asymreinforce.experiment.gpus import Training
@@ -20,13 +22,12 @@ UNKNOWN = "unknown"
 def print_plan(arms: "list[ExperimentConfig]") -> None:
     """Print the plan of a sweep's arms."""
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
     from asymreinforce.experiment.plan import plan
 
     made = plan(arms)
-    console = Console()
+    console = terminal.console()
     sections = {
         "what runs": resolved(made, arms),
         f"shared by the arms: {_count(made.sets, 'set')} of rollouts": shared(made),
@@ -45,7 +46,7 @@ def print_plan(arms: "list[ExperimentConfig]") -> None:
             table.add_row(*row)
         console.print(table)
     for line in warnings(made):
-        console.print(f"warning: {line}", soft_wrap=True, markup=False)
+        console.print(f"warning: {line}", soft_wrap=True)
     console.print(
         "nothing was made; 'asymrl sweep' with the same settings does it, and '--cfg job' prints "
         "every setting",

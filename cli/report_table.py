@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from asymreinforce.analysis.untrusted import visible
+from asymreinforce import terminal
+from asymreinforce.untrusted import visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,11 +21,9 @@ STYLES = {"improved": "green", "collapsed": "red", "stable": "yellow", "failed":
 
 def print_results(report: "Report", *, power: float | None = None) -> None:
     """Print a row a setting, against mu and another; coverage; and seeds for `power` points."""
-    from rich.console import Console
-
     from asymreinforce.analysis.results import RULE
 
-    console = Console(highlight=False)
+    console = terminal.console()
     console.print(results_table(report))
     against = report.results.against
     lines = [
@@ -107,12 +106,10 @@ def results_table(report: "Report") -> "Table":
 
 def print_pair(compared: "Pair") -> None:
     """Print a row a setting that both experiments have: the second minus the first."""
-    from rich.console import Console
-
     from asymreinforce.analysis.result_table import p_text
 
     first, second = (experiment.name for experiment in compared.experiments)
-    console = Console(highlight=False)
+    console = terminal.console()
     table = _table("accuracy, %, at the last step; the second minus the first, 95% interval")
     table.add_column("setting", overflow="fold", max_width=LONGEST_NAME, style="bold")
     for name in (first, second):

@@ -3,9 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
 from asymreinforce.errors import ConfigError
+from asymreinforce.progress import say
 
 if TYPE_CHECKING:
     from asymreinforce.config import ExperimentConfig
@@ -29,15 +28,17 @@ def run_report(
                 "--against and --power are of one experiment; leave them out with two"
             )
         compared = read_pair(directory, other)
+        page = write_comparison(compared)
         print_pair(compared)
-        _say(write_comparison(compared))
+        _say(page)
         return
     if holds_benches(directory):
         _say(write_report(directory))
         return
     found = read_report(directory, against=against)
+    page = write_report(directory, report=found)
     print_results(found, power=power)
-    _say(write_report(directory, report=found))
+    _say(page)
 
 
 def report_sweep(config: "ExperimentConfig") -> None:
@@ -50,4 +51,4 @@ def report_sweep(config: "ExperimentConfig") -> None:
 
 
 def _say(page: Path) -> None:
-    typer.echo(f"report: {page}", err=True)
+    say(f"report: {page}")

@@ -7,7 +7,8 @@ nothing is taken for markup.
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from asymreinforce.analysis.untrusted import show, visible
+from asymreinforce import terminal
+from asymreinforce.untrusted import show, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -32,14 +33,12 @@ def run_samples(
     directory: Path, wanted: Wanted, *, arm: str | None, step: int | None, split: str | None
 ) -> None:
     """Print the completions that are wanted; `InputError` where there is no such checkpoint."""
-    from rich.console import Console
-
     from asymreinforce.analysis.completions import choose, read_completions
     from asymreinforce.analysis.experiment import read_experiment
 
     experiment = read_experiment(directory)
     chosen = choose(experiment, arm=arm, step=step, split=split)
-    console = Console(highlight=False)
+    console = terminal.console()
     console.print(_heading(chosen), soft_wrap=True)
     shown = prompts = rows = 0
     for asked in read_completions(experiment, chosen):

@@ -5,7 +5,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from asymreinforce.analysis.untrusted import visible
+from asymreinforce import terminal
+from asymreinforce.untrusted import visible
 
 STYLES = {"improved": "green", "collapsed": "red", "stable": "yellow"}
 OWN_COLUMNS = {"baseline", "seed"}
@@ -14,7 +15,6 @@ OWN_COLUMNS = {"baseline", "seed"}
 def print_summary(summary: pa.Table) -> None:
     """Print a row an arm: where it ended on held-out prompts, against mu and its own peak."""
     from rich import box
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -42,10 +42,10 @@ def print_summary(summary: pa.Table) -> None:
             f"{100 * row['accuracy']:.1f} ±{100 * row['accuracy_se']:.1f}",
             f"{100 * row['peak_accuracy']:.1f}",
             *(in_full(row) if more else []),
-            f"[{style}]{row['verdict']}[/{style}]" if style else row["verdict"],
+            Text(row["verdict"], style=style),
         ]
         table.add_row(*cells, *([Text(visible(also))] if any(others) else []))
-    Console().print(table)
+    terminal.console().print(table)
 
 
 def in_full(row: dict[str, Any]) -> list[str]:

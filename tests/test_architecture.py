@@ -15,9 +15,12 @@ LAYERS = (
         "config",
         "credentials",
         "errors",
+        "failures",
         "interruption",
         "plugins",
         "progress",
+        "terminal",
+        "untrusted",
     ),
     ("algorithm", "crew", "data"),
     ("engines", "rewards", "policy", "tasks", "bandit", "tracking"),
@@ -27,7 +30,7 @@ LAYERS = (
 )
 """From the bottom up; a module imports from its own layer and from those below."""
 
-ANALYSIS_READS = {"analysis", "data", "errors", "config"}
+ANALYSIS_READS = {"analysis", "data", "errors", "config", "untrusted"}
 BENCH_CONTRACTS = f"{PACKAGE}.bandit.contracts"
 """The schemas of the theory bench's files stand beside the bench; its readers may know them."""
 
@@ -172,3 +175,17 @@ def test_only_the_store_and_its_files_rename() -> None:
         if isinstance(node, ast.Attribute) and node.attr in {"rename", "replace_file", "renames"}
     }
     assert renames == {"data/files.py"}
+
+
+def test_text_leaves_for_the_terminal_by_two_doors_alone() -> None:
+    """No other module prints, or makes a console (`terminal.py` says why)."""
+    found = {
+        f"{path.relative_to(ROOT)}: {ast.unparse(node.func)}"
+        for folder in (ROOT / PACKAGE, ROOT / "cli")
+        for path in folder.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func).split(".")[-1] in {"print", "echo", "secho", "Console"}
+        and not ast.unparse(node.func).endswith(("console.print", "console().print"))
+    }
+    assert found == {"asymreinforce/terminal.py: print"}

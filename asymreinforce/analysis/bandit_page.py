@@ -15,9 +15,9 @@ from asymreinforce.analysis.bandit_words import AGREES, BEYOND, DIFFERS, Finding
 from asymreinforce.analysis.canvas import Drawing
 from asymreinforce.analysis.figures import inline_svg
 from asymreinforce.analysis.html import fill
-from asymreinforce.analysis.untrusted import visible
 from asymreinforce.data.store import Store
 from asymreinforce.errors import InputError
+from asymreinforce.untrusted import visible
 
 MARKS = {AGREES: ("right", "✓"), DIFFERS: ("wrong", "≠"), BEYOND: ("beyond", "+")}
 """Class and sign of a verdict, which is also said in words."""

@@ -16,7 +16,7 @@ from asymreinforce.analysis.curve_panels import Curves, is_logarithmic
 from asymreinforce.analysis.figures import variable
 from asymreinforce.analysis.groups import Group, label
 from asymreinforce.analysis.records import Experiment
-from asymreinforce.analysis.untrusted import visible
+from asymreinforce.untrusted import visible
 
 DIGITS = 4
 MOST_POINTS = 100_000

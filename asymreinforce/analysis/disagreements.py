@@ -3,7 +3,7 @@
     disagreements(left, right) -> how often they said (this, that), and some rows of each
 
 Verdict tables go in, counts come out; nothing is read, graded or printed here. Extracted answers
-are untrusted text: pass them through `analysis/untrusted.py` wherever they are shown.
+are untrusted text: pass them through `untrusted.py` wherever they are shown.
 """
 
 from collections import Counter

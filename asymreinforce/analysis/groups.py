@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from asymreinforce.analysis.records import Arm, Experiment, Series
-from asymreinforce.analysis.untrusted import visible
+from asymreinforce.untrusted import visible
 
 SEEDS = frozenset({"seed", "policy.seed", "sampling.seed"})
 NAMED_APART = frozenset({"baseline", "baseline_reference", "algorithm", "algorithm.name"})

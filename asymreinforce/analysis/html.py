@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from asymreinforce.analysis.figures import theme
-from asymreinforce.analysis.untrusted import visible
+from asymreinforce.untrusted import visible
 
 HERE = Path(__file__).parent
 SCRIPTS = ("page.js", "curves.js")
@@ -34,10 +34,10 @@ def fill(template: str, **values: Any) -> str:
         lstrip_blocks=True,
         finalize=_show,
     )
-    script = "".join((HERE / name).read_text() for name in SCRIPTS)
+    script = "".join((HERE / name).read_text(encoding="utf-8") for name in SCRIPTS)
     page = environment.get_template(template).render(
         **values,
-        style=Markup((HERE / "page.css").read_text()),
+        style=Markup((HERE / "page.css").read_text(encoding="utf-8")),
         theme=Markup(THEME_GOES_HERE),
         script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),

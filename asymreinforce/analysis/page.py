@@ -22,7 +22,7 @@ from asymreinforce.analysis.result_table import SPLIT_MARK, result_table
 from asymreinforce.analysis.results import RULE, Results
 from asymreinforce.analysis.samples import Samples, Writer
 from asymreinforce.analysis.setting import setting
-from asymreinforce.analysis.untrusted import LONGEST
+from asymreinforce.untrusted import LONGEST
 
 if TYPE_CHECKING:
     from markupsafe import Markup

@@ -14,8 +14,8 @@ import pyarrow.compute as pc
 
 from asymreinforce.analysis.groups import Group, best
 from asymreinforce.analysis.records import Arm, Checkpoint, Experiment
-from asymreinforce.analysis.untrusted import LONGEST, Shown, show
 from asymreinforce.data import contracts
+from asymreinforce.untrusted import LONGEST, Shown, show
 
 MOST_PROMPTS = 20
 LONGEST_ANSWER = 200

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from asymreinforce.config.paths import HomePath
 from asymreinforce.config.plan import PlanConfig
@@ -54,16 +54,25 @@ __all__ = [
 ]
 
 Reference = Literal["group_mean", "leave_one_out", "dataset_mean", "zero"]
+LOWEST_TEMPERATURE = 0.01
 
 
 class SamplingConfig(Settings):
     """How completions are drawn from a frozen policy."""
 
     samples_per_prompt: int = Field(ge=1, description="G, the size of a group")
-    temperature: float = Field(1.0, ge=0)
+    temperature: float = Field(1.0, ge=0, le=100)
     top_p: float = Field(1.0, gt=0, le=1)
     max_tokens: int = Field(ge=1, description="longest completion, in tokens")
     seed: int = 0
+
+    @field_validator("temperature")
+    @classmethod
+    def a_temperature_is_not_almost_0(cls, value: float) -> float:
+        """vLLM takes 0.01 in place of anything between, and logits divided by less overflow."""
+        if 0 < value < LOWEST_TEMPERATURE:
+            raise ValueError(f"must be 0 (greedy), or at least {LOWEST_TEMPERATURE:g}")
+        return value
 
 
 class RolloutConfig(SamplingConfig):
@@ -105,7 +114,9 @@ class RewardConfig(Settings):
     truncated: Literal["incorrect", "exclude", "as_judged"] = "incorrect"
     unjudged: Literal["incorrect", "exclude"] = "exclude"
     time_limit_s: float = Field(5.0, gt=0, description="wall-clock seconds for one completion")
-    memory_limit_mb: int = Field(1024, ge=64, description="address space a grader may add")
+    memory_limit_mb: int = Field(
+        1024, ge=64, le=10_000_000, description="address space a grader may add"
+    )
     workers: int | None = Field(
         None, ge=1, le=4096, description="grader processes; null for one a core"
     )

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from asymreinforce.config.paths import HomeText
-from asymreinforce.config.settings import Settings
+from asymreinforce.config.settings import Beta, Settings
 
 
 class WarmUpConfig(Settings):
@@ -16,7 +16,7 @@ class WarmUpConfig(Settings):
     batch_size: int = Field(128, ge=1)
     lr: float = Field(3e-3, gt=0)
     lr_warmup_steps: int = Field(50, ge=0)
-    betas: tuple[float, float] = (0.9, 0.98)
+    betas: tuple[Beta, Beta] = (0.9, 0.98)
     weight_decay: float = Field(0.01, ge=0)
     worked_share: float = Field(0.2, ge=0, le=1, description="examples that show their working")
     early_worked_share: float = Field(0.5, ge=0, le=1, description="the same, at first")

@@ -1,9 +1,36 @@
 """What every part of the configuration is built on."""
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+LARGEST_INTEGER = 2**63 - 1
+"""Of the files' columns, and of the seeds of random generators."""
+LARGEST_FLOAT, SMALLEST_FLOAT = 3.4e38, 1.2e-38
+"""Of float32, in which models compute: beyond them a setting would become infinity, or 0."""
+
+Beta = Annotated[float, Field(ge=0, lt=1)]
+"""Decay of a moment of Adam's."""
 
 
 class Settings(BaseModel):
     """A frozen part of the configuration in which unknown keys are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*")
+    @classmethod
+    def numbers_fit_the_machine(cls, value: Any) -> Any:
+        """Integers fit 64 bits, and numbers are neither infinity nor 0 in float32."""
+        for number in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(number, int) and abs(number) > LARGEST_INTEGER:
+                raise ValueError(f"must lie between -2**63 and 2**63 (it is {number:.2e})")
+            if isinstance(number, float) and number and not _fits(abs(number)):
+                raise ValueError(
+                    f"must lie between {SMALLEST_FLOAT:g} and {LARGEST_FLOAT:g} in size, or be 0"
+                )
+        return value
+
+
+def _fits(size: float) -> bool:
+    return SMALLEST_FLOAT <= size <= LARGEST_FLOAT

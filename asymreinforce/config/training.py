@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from asymreinforce.config.settings import Settings
+from asymreinforce.config.settings import Beta, Settings
 
 
 class AlgorithmConfig(Settings):
@@ -31,7 +31,7 @@ class OptimConfig(Settings):
     """The optimizer: AdamW with linear warm-up to a constant learning rate."""
 
     lr: float = Field(gt=0)
-    betas: tuple[float, float] = (0.9, 0.95)
+    betas: tuple[Beta, Beta] = (0.9, 0.95)
     eps: float = Field(1e-8, gt=0)
     weight_decay: float = Field(0.0, ge=0)
     grad_clip: float = Field(1.0, gt=0, description="largest norm of the gradient")

@@ -7,7 +7,6 @@ their names written down.
 """
 
 import contextlib
-import errno
 import functools
 import hashlib
 import json
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from asymreinforce.errors import AsymreinforceError, InputError, StorageError
+from asymreinforce.failures import ADVICE, number_of
 
 TEMPORARY = ".tmp-"
 ABANDONED_S = 300.0
@@ -40,28 +40,15 @@ def failpoint(name: str) -> None:
 
 @contextlib.contextmanager
 def readable_os_errors(path: Path) -> Iterator[None]:
-    """Turn a failure of the file system into a `StorageError` that says where and how to mend it.
-
-    pyarrow raises `OSError` too, at times without an errno, and safetensors an error of its own, so
-    the message is searched as well.
-    """
+    """Turn a failure of the file system into a `StorageError`: where, and how to mend it."""
     try:
         yield
     except Exception as error:
-        text = str(error)
-        is_full = "No space left" in text
-        if not (is_full or isinstance(error, OSError)) or isinstance(error, AsymreinforceError):
+        number = number_of(error)
+        if isinstance(error, AsymreinforceError) or not (number or isinstance(error, OSError)):
             raise
-        number = error.errno if isinstance(error, OSError) else None
-        if is_full or number == errno.ENOSPC:
-            advice = "the disk is full; free some space and run the same command again"
-        elif number in (errno.EACCES, errno.EPERM, errno.EROFS) or "Permission" in text:
-            advice = "it cannot be written; change its permissions or set runs_dir=<another place>"
-        elif number in (errno.ENOTDIR, errno.EEXIST):
-            advice = "a file stands where a directory is needed; move it or set runs_dir"
-        else:
-            advice = f"{text}; nothing was published, so the same command can be run again"
-        raise StorageError(f"{path}: {advice}") from error
+        advice = f"{error}; nothing was published, so the same command can be run again"
+        raise StorageError(f"{path}: {ADVICE.get(number or 0, advice)}") from error
 
 
 def fsync(path: Path) -> None:
@@ -148,7 +135,7 @@ def _check(value: dict[str, Any]) -> str:
 def read_json(path: Path) -> Any:
     """Read a JSON file; an `InputError` names it where it is absent or damaged."""
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except (ValueError, RecursionError) as error:  # UnicodeDecodeError is a ValueError

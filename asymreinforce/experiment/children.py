@@ -22,12 +22,12 @@ import subprocess
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import ForkingPickler
 from typing import Any, NamedTuple
 
+from asymreinforce import failures
 from asymreinforce.experiment.slots import VISIBLE, Slot
 from asymreinforce.interruption import Interrupted
 
@@ -189,8 +189,8 @@ def _done(message: bytes) -> Outcome:
         return Outcome(work(piece), "")
     except Interrupted as stop:  # a signal that this process alone was sent
         sys.exit(stop.code)
-    except Exception:
-        return Outcome(None, traceback.format_exc())
+    except Exception as error:
+        return Outcome(None, failures.told(error))
 
 
 def _listen(

@@ -60,7 +60,7 @@ class Link:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
-                env={**credentials.without(os.environ), **ENVIRONMENT},
+                env={**credentials.for_graders(os.environ), **ENVIRONMENT},
             )
         try:
             self._await_import(grader)

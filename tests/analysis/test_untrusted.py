@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asymreinforce.analysis.report import write_report
-from asymreinforce.analysis.untrusted import Shown, show, visible
 from asymreinforce.data import contracts
+from asymreinforce.untrusted import Shown, show, visible
 
 from .made_up import MadeUpArm, make_experiment, make_training, sweep
 from .test_report import Elements

@@ -55,12 +55,13 @@ class Outcome(NamedTuple):
 
 
 def asymrl(*arguments: str) -> Outcome:
-    """Run a command; an error that is not turned into a message and an exit code is raised."""
+    """Run a command; an error that nobody foresaw, and that only a log tells, is raised."""
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
             main(list(arguments))
         except SystemExit as stop:
+            assert "unexpected" not in err.getvalue(), err.getvalue()
             return Outcome(int(stop.code or 0), out.getvalue(), err.getvalue())
     raise AssertionError("main ends by SystemExit")
 

@@ -34,11 +34,16 @@ def test_a_child_that_dies_frees_its_slot(slots: list[tuple[str, ...]]) -> None:
         assert first.value.devices == third.value.devices == ["5"]
 
 
-def test_an_exception_is_told_with_its_traceback_and_frees_the_slot() -> None:
+def test_an_exception_is_one_line_with_the_log_of_its_traceback_and_frees_the_slot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     outcomes = work_in_slots(slot_work.fail, ["one", "two"], slots=[ON_CPU])
     for outcome, reason in zip(outcomes, ("one", "two"), strict=True):
-        assert outcome.error.startswith("Traceback")
-        assert outcome.error.endswith(f"ValueError: {reason}\n")
+        words, _, log = outcome.error.rstrip(")").partition(" (log: ")
+        assert words == f"unexpected ValueError: {reason}"
+        assert Path(log).read_text().startswith("Traceback")
+        assert Path(log).read_text().endswith(f"ValueError: {reason}\n")
 
 
 def is_running(pid: int) -> bool:

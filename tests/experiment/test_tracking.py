@@ -115,3 +115,26 @@ def test_a_sweep_is_a_group_with_its_summary_figures_and_page_as_one_more_run(
 def test_without_a_tracker_a_report_is_sent_nowhere(tmp_path: Path) -> None:
     track_report(made.config(tmp_path, policy="embedded"))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("key", ["0" * 40, ""])
+def test_a_server_that_does_not_answer_is_waited_for_once_and_runs_go_to_files(
+    key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("wandb")
+    monkeypatch.setattr("asymreinforce.tracking._is_unreachable", False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("WANDB_API_KEY", key)
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("WANDB_INIT_TIMEOUT", "3")
+    config = made.config(tmp_path, policy="a", tracker__name="wandb", tracker__mode="online")
+    started = time.monotonic()
+    for arm in ("first", "second"):
+        with tracker(config, arm=arm) as log:
+            log({"step": 1, "loss": 0.5})
+    assert time.monotonic() - started < 30
+    warnings = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
+    assert len(warnings) == 1
+    assert "tracked offline" in warnings[0] and "wandb sync" in warnings[0]
+    logs = list((config.directory / "wandb").glob("offline-run-*/*.wandb"))
+    assert len(logs) == 2

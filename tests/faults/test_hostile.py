@@ -13,10 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from asymreinforce.analysis.report import read_pair, write_comparison
-from asymreinforce.analysis.untrusted import visible
 from asymreinforce.data import contracts
 from asymreinforce.errors import InputError
 from asymreinforce.policy.checkpoint import load_tokenizer
+from asymreinforce.untrusted import visible
 from tests import made
 from tests.analysis.made_up import MadeUpArm, make_experiment, sweep
 from tests.analysis.test_report import Elements

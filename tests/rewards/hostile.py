@@ -1,5 +1,6 @@
 """A grader for tests that does what the text tells it to, and is right about all other texts."""
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 KEPT: list[Any] = []
@@ -100,6 +102,20 @@ def do_environment(argument: str) -> Any:
 
     found = [name for name, value in os.environ.items() if argument in value]
     return Verdict(1.0, " ".join(sorted(found)), "ok")
+
+
+def do_ancestors(argument: str) -> Any:
+    """Answer with the ancestors whose environment can be read, and holds a text."""
+    from asymreinforce.rewards.verdict import Verdict
+
+    found, pid = [], os.getpid()
+    while pid > 1:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+        pid = int(stat.rpartition(")")[2].split()[1])
+        with contextlib.suppress(OSError):
+            if argument in Path(f"/proc/{pid}/environ").read_bytes().decode(errors="replace"):
+                found.append(str(pid))
+    return Verdict(1.0, " ".join(found), "ok")
 
 
 def do_need(argument: str) -> float:

@@ -125,6 +125,42 @@ def test_graders_see_no_credential_of_the_environment(monkeypatch: pytest.Monkey
     assert told == ["TOKENIZERS_PARALLELISM"]
 
 
+def test_graders_see_listed_variables_and_those_that_the_user_names(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("LANG", "SERVICE", "MY_DATA", "MY_KEYS"):
+        monkeypatch.setenv(name, "planted")
+    monkeypatch.setenv("ASYMRL_GRADER_ENVIRONMENT", "MY_DATA, MY_KEYS")
+    with pool(workers=1) as graders:
+        told = [v.extracted_answer for v in graders.grade(doing("environment plant"))]
+    assert told == ["LANG MY_DATA MY_KEYS"]
+
+
+ASKING = """
+import sys
+from asymreinforce.rewards.pool import GraderPool
+from asymreinforce.rewards.verdict import Row
+with GraderPool(sys.argv[1], workers=1, time_limit_s=5, memory_limit_mb=256) as graders:
+    (verdict,) = graders.grade([Row(None, "5", "ancestors planted-secret")])
+print(verdict.status, verdict.extracted_answer or "none")
+"""
+
+
+def test_graders_cannot_read_the_environment_of_the_processes_above_them() -> None:
+    """The kernel keeps it from another user namespace, if there may be any on this system."""
+    allowed = subprocess.run(["unshare", "-U", "true"], capture_output=True).returncode == 0
+    if not allowed:
+        pytest.skip("this system lets nobody make a user namespace")
+    done = subprocess.run(
+        [sys.executable, "-c", ASKING, GRADER],
+        env={**os.environ, "MY_TOKEN": "planted-secret"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == ["ok", "none"]
+
+
 def test_messages_say_what_happened() -> None:
     with pool(1, time_limit_s=0.5, memory_limit_mb=128) as graders:
         verdicts = list(graders.grade(doing("end 3", "eat", "hang", "crash", "return nan")))

@@ -41,7 +41,7 @@ def _filled(path: Path, block: str) -> str:
     """Return a page with what stands between its marks replaced."""
     if not path.is_file():
         raise InputError(f"{path}: no such page; write one with the lines {BEGIN!r} and {END!r}")
-    before, begin, rest = path.read_text().partition(BEGIN)
+    before, begin, rest = path.read_text(encoding="utf-8").partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise InputError(f"{path}: has no lines {BEGIN!r} and {END!r}")

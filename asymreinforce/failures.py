@@ -1,0 +1,106 @@
+"""How a failure is told: a line for whoever can mend it, a log for whoever must look for a defect.
+
+Commands (`cli/main.py`) and the processes that they start (`experiment/children.py`) tell whatever
+escapes from their work by `told`.
+"""
+
+import contextlib
+import errno
+import os
+import re
+import tempfile
+import traceback
+
+from asymreinforce.errors import AsymreinforceError
+
+LONGEST = 500
+EXTRAS = {
+    **dict.fromkeys(("torch", "transformers", "safetensors", "peft", "tokenizers"), "train"),
+    **dict.fromkeys(("datasets", "huggingface_hub"), "data"),
+    "wandb": "track",
+    "vllm": "cpu' or 'gpu",
+    "ray": "ray",
+}
+"""The extra of pyproject.toml that brings a package, if the base installation does not."""
+
+FULL = "free some space and run the same command again"
+ADVICE = {
+    errno.ENOSPC: f"the disk is full; {FULL}",
+    errno.EDQUOT: f"the quota of this disk is used up; {FULL}, or set runs_dir=<another place>",
+    errno.EFBIG: (
+        "a file would be larger than this system allows; raise the limit ('ulimit -f') or set "
+        "runs_dir=<another place>"
+    ),
+    **dict.fromkeys(
+        (errno.EACCES, errno.EPERM, errno.EROFS),
+        "it cannot be written; change its permissions or set runs_dir=<another place>",
+    ),
+    **dict.fromkeys(
+        (errno.ENOTDIR, errno.EEXIST),
+        "a file stands where a directory is needed; move it or set runs_dir",
+    ),
+    **dict.fromkeys(
+        (errno.EMFILE, errno.ENFILE),
+        "too many files are open; raise the limit ('ulimit -n') and run the same command again",
+    ),
+    errno.ENAMETOOLONG: "the path is too long; use a shorter name, or set runs_dir",
+}
+"""What to do about a failure of the file system; `number_of` finds which one it was."""
+OF_A_PATH = "check that path, its permissions and the free space, or set runs_dir elsewhere"
+WORDS = {"No space left": errno.ENOSPC, "Permission": errno.EACCES}
+"""Libraries raise errors of their own, at times with the system's words alone."""
+NUMBER = re.compile(r"\(os error (\d+)\)|\[?[Ee]rrno:? (\d+)")
+
+
+def number_of(error: BaseException) -> int | None:
+    """Return the system's number of an I/O error, None for any other.
+
+    pyarrow raises `OSError` too, at times without a number, and safetensors an error of its own, so
+    the message is searched as well.
+    """
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno
+    is_io = isinstance(error, OSError) or type(error).__name__ == "SafetensorError"
+    text = str(error)
+    if is_io and (found := NUMBER.search(text)):
+        return int(found[1] or found[2])
+    for words, number in WORDS.items():
+        if words in text and (is_io or number == errno.ENOSPC):
+            return number
+    return None
+
+
+def told(error: Exception) -> str:
+    """Return the line that tells a failure; the traceback of an unexpected one goes to a log."""
+    if isinstance(error, AsymreinforceError):
+        return str(error)
+    if package := _missing_package(error):
+        return f"{package} is not installed; install the extra '{EXTRAS[package]}' (README.md)"
+    advice = ADVICE.get(number_of(error) or 0)
+    if isinstance(error, OSError) and (advice or error.filename):
+        return f"{error}; {advice or OF_A_PATH}"
+    first = next(iter(str(error).strip().splitlines()), "")[:LONGEST]
+    words = f"{type(error).__name__}: {first}" if first else type(error).__name__
+    return f"unexpected {words} ({_logged(error)})"
+
+
+def _missing_package(error: BaseException | None) -> str | None:
+    """Return the package of an extra whose absence caused an error, if one did."""
+    while error:
+        if isinstance(error, ModuleNotFoundError):
+            package = (error.name or "").partition(".")[0]
+            if package in EXTRAS:
+                return package
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _logged(error: Exception) -> str:
+    """Write the traceback to a log that this user alone can read; say where it is."""
+    lines = "".join(traceback.format_exception(error))
+    with contextlib.suppress(OSError):
+        descriptor, path = tempfile.mkstemp(prefix="asymrl-", suffix=".log")
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(lines.encode(errors="backslashreplace"))
+        return f"log: {path}"
+    return "its log cannot be written; set TMPDIR to a directory that can be"
