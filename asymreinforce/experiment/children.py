@@ -16,6 +16,7 @@ import gc
 import json
 import multiprocessing.connection
 import os
+import pickle
 import queue
 import signal
 import subprocess
@@ -24,7 +25,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
-from multiprocessing.reduction import ForkingPickler
 from typing import Any, NamedTuple
 
 from asymreinforce import failures
@@ -184,8 +184,7 @@ def serve(descriptor: int) -> None:
 
 def _done(message: bytes) -> Outcome:
     try:
-        # as `Connection.recv` does it: the message is the parent's, by a pipe that no other has
-        work, piece = ForkingPickler.loads(message)
+        work, piece = pickle.loads(message)  # the parent's, by a pipe that no other has
         return Outcome(work(piece), "")
     except Interrupted as stop:  # a signal that this process alone was sent
         sys.exit(stop.code)
