@@ -57,10 +57,14 @@ Reference = Literal["group_mean", "leave_one_out", "dataset_mean", "zero"]
 LOWEST_TEMPERATURE = 0.01
 
 
+MOST_SAMPLES = 1_000_000
+"""Of a prompt: beyond any use, and few enough that a slip of the finger comes to an end."""
+
+
 class SamplingConfig(Settings):
     """How completions are drawn from a frozen policy."""
 
-    samples_per_prompt: int = Field(ge=1, description="G, the size of a group")
+    samples_per_prompt: int = Field(ge=1, le=MOST_SAMPLES, description="G, the size of a group")
     temperature: float = Field(1.0, ge=0, le=100)
     top_p: float = Field(1.0, gt=0, le=1)
     max_tokens: int = Field(ge=1, description="longest completion, in tokens")
@@ -78,8 +82,10 @@ class SamplingConfig(Settings):
 class RolloutConfig(SamplingConfig):
     """Sampling of the rollouts, and how they are cut into shards."""
 
-    samples_per_block: int = Field(ge=1, description="samples of a prompt that one shard holds")
-    prompts_per_shard: int = Field(ge=1)
+    samples_per_block: int = Field(
+        ge=1, le=MOST_SAMPLES, description="samples of a prompt that one shard holds"
+    )
+    prompts_per_shard: int = Field(ge=1, le=10_000_000)
 
 
 class EvaluationConfig(Settings):

@@ -156,6 +156,7 @@ WRONG = {
     "sampling.temperature=0.001": ("sampling.temperature", "0 (greedy), or at least 0.01"),
     "evaluation.sampling.temperature=1e30": ("evaluation.sampling.temperature", "100"),
     "reward.memory_limit_mb=9223372036854775807": ("reward.memory_limit_mb", "10000000"),
+    "sampling.samples_per_block=9000000000000": ("sampling.samples_per_block", "1000000"),
     "reward.correct=1e308": ("reward.correct", "3.4e+38"),
     "baseline=-1e39": ("baseline", "3.4e+38"),
     "baseline": ("baseline", "EQUAL"),
