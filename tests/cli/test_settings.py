@@ -157,7 +157,7 @@ WRONG = {
     "evaluation.sampling.temperature=1e30": ("evaluation.sampling.temperature", "100"),
     "reward.memory_limit_mb=9223372036854775807": ("reward.memory_limit_mb", "10000000"),
     "sampling.samples_per_block=9000000000000": ("sampling.samples_per_block", "1000000"),
-    "reward.correct=1e308": ("reward.correct", "3.4e+38"),
+    "reward.correct=1e308": ("reward.correct", "1000000000"),
     "baseline=-1e39": ("baseline", "3.4e+38"),
     "baseline": ("baseline", "EQUAL"),
     "sampling.max_tokens=[": ("sampling.max_tokens",),
