@@ -52,7 +52,8 @@ def test_tokens_in_the_environment_reach_no_file_and_no_output(
         asymrl("report", str(runs_dir / "cups")),
         asymrl("env"),
     ]
-    assert [outcome.code for outcome in outcomes][2:] == [0, 0, 0]
+    assert [outcome.code for outcome in outcomes][2:] == [1, 0, 0]
+    assert "the summary lacks 1 of its arms" in outcomes[2].err  # the one that left all numbers
     for text in (HF, WANDB):
         assert not any(text in outcome.out + outcome.err for outcome in outcomes)
         found = [p for p in runs_dir.rglob("*") if p.is_file() and text.encode() in p.read_bytes()]
