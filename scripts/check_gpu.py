@@ -24,7 +24,7 @@ from typing import Any
 sys.path.insert(1, str(Path(__file__).resolve().parents[1]))  # a checkout that is not installed
 
 import torch
-from gpu import figures, kernels, stages, steps
+from gpu import figures, kernels, stages, steps, ways
 from gpu.checks import Check, Place, verdict
 from measures import report, table
 
@@ -45,7 +45,7 @@ CHECKS = [
     Check("head", figures.head),
     *[
         Check(f"{shape}, {way}", functools.partial(figures.packed, shape, way), 150)
-        for shape in figures.QWEN
+        for shape in ways.QWEN
         for way in ("plain", "compiled", "checkpointed", "adapters")
     ],
     Check("prefix sharing, 0.5B", figures.sharing, 90),
@@ -54,7 +54,7 @@ CHECKS = [
     Check("0.5B, Liger", functools.partial(figures.packed, "0.5B", "Liger"), 90),
 ]
 IN_TOY = {check.name for check in CHECKS} - {
-    *(f"{shape}, {way}" for shape in ("1.5B", "3B") for way in figures.WAYS),
+    *(f"{shape}, {way}" for shape in ("1.5B", "3B") for way in ways.WAYS),
     *("0.5B, compiled", "0.5B, Liger"),  # a compiler's half minute; kernels that want CUDA
 }
 

@@ -6,22 +6,17 @@ included where a step is measured.
     MFU = useful operations / (median wall time x dense bf16 peak of the data sheet)
 
 where the useful operations are `workloads.gradient_flops`: 6 N T + 6 H V S + causal attention.
-Adapters need no gradient of the frozen weights, a third less; theirs is counted as that.
 """
 
 import functools
 import gc
 from collections.abc import Callable, Iterator
-from importlib.util import find_spec
 from typing import Any, NamedTuple
 
-import baselines
 import numpy as np
 import torch
-from bench_training_step import Prepared, with_optimizer
 from measures import Peak, in_turns, median
 from torch import Tensor
-from transformers import PreTrainedModel
 from workloads import (
     Optimizer,
     Shape,
@@ -33,48 +28,16 @@ from workloads import (
 )
 
 from asymreinforce.policy.head import Head, Scratch, linear_loss, token_logps
-from asymreinforce.policy.memory import checkpoint_activations, compile_layers
 from asymreinforce.policy.packing import Sequences
 from asymreinforce.policy.trainer import Trainer
 from gpu.checks import Finding, NotHereError, Place, gib, peak, reset_peak
+from gpu.ways import QWEN, RANK, REAL, TOY, WAYS, scale_of
 
-QWEN = {
-    "0.5B": Shape(896, 24, 4864, 14, 2),
-    "1.5B": Shape(1536, 28, 8960, 12, 2),
-    "3B": Shape(2048, 36, 11_008, 16, 2),
-}
-TOY = Shape(32, 2, 64, 2, 1)
 DATA_SHEET = {"H200": 989.4e12, "H100 PCIe": 756e12, "H100": 989.4e12, "A100": 312e12}
 """Dense bf16 operations a second by NVIDIA's data sheets, the first name that fits counting."""
 MFU_GOALS = {"0.5B": ">= 50%", "1.5B": ">= 55%", "3B": ">= 60%"}
-RANK = 32
-"""Of adapters."""
 WARM_UP = 2
 """Steps that are not measured: the first also compiles."""
-
-
-class Scale(NamedTuple):
-    """How much is measured."""
-
-    vocabulary: int
-    tokens: int
-    """Of a packed row."""
-    length: int
-    """Of each sequence, where all are equal."""
-    sequences: int
-    """Of the step with log-normal lengths."""
-    rows: int
-    """Sequences of a baseline's micro-batch."""
-    repeats: int
-
-
-REAL = Scale(151_936, 16_384, 2048, 32, 4, 5)
-SMALL = Scale(128, 256, 64, 8, 4, 2)
-
-
-def scale_of(place: Place) -> Scale:
-    """The scale of a place."""
-    return SMALL if place.is_toy else REAL
 
 
 def data_sheet_peak(place: Place) -> float | None:
@@ -96,96 +59,6 @@ def peaks(place: Place) -> Iterator[Finding]:
         other = torch.empty_like(one)
         (seconds,) = in_turns({"": lambda: other.copy_(one)}, repeats=5, device="cuda").values()
         yield Finding("copy, read and written", 2**33 / median(seconds) / 1e12, "TB/s")
-
-
-class Way(NamedTuple):
-    """A way to train a step: a model made fit, and what runs a step of it."""
-
-    prepare: Callable[[PreTrainedModel, Scale, Place], Prepared]
-    share: float = 1.0
-    """Of a full gradient's operations that are needed."""
-
-
-def _ours(model: PreTrainedModel, scale: Scale, place: Place) -> Prepared:
-    trainer = Trainer(
-        model,
-        Optimizer(),  # type: ignore[arg-type]
-        tokens_per_micro_batch=scale.tokens,
-        autocast=place.on_cuda,
-    )
-    return lambda work: lambda: trainer.step(*work)
-
-
-def _compiled(model: PreTrainedModel, scale: Scale, place: Place) -> Prepared:
-    prepared = _ours(model, scale, place)
-    compile_layers(model)
-    return prepared
-
-
-def _checkpointed(model: PreTrainedModel, scale: Scale, place: Place) -> Prepared:
-    checkpoint_activations(model)
-    return _ours(model, scale, place)
-
-
-def _adapted(model: PreTrainedModel, scale: Scale, place: Place) -> Prepared:
-    from asymreinforce.policy import lora
-
-    class Config:
-        rank, alpha, target_modules = RANK, 2 * RANK, "all-linear"
-
-    model.to(torch.bfloat16 if place.on_cuda else torch.float32)
-    lora.attach(model, Config(), seed=0)  # type: ignore[arg-type]
-    return _ours(model, scale, place)
-
-
-def _with_liger(model: PreTrainedModel, scale: Scale, place: Place) -> Prepared:
-    """Liger's layer kernels in place of the model's own; they stay for the rest of the process."""
-    if find_spec("liger_kernel") is None:
-        raise NotHereError("liger-kernel is not installed")
-    from liger_kernel.transformers import apply_liger_kernel_to_qwen2
-
-    apply_liger_kernel_to_qwen2(
-        model=model, cross_entropy=False, fused_linear_cross_entropy=False
-    )  # layers only: the head is ours
-    return _ours(model, scale, place)
-
-
-def _padding(gradient: Callable[..., None]) -> Callable[[PreTrainedModel, Scale, Place], Prepared]:
-    def prepare(model: PreTrainedModel, scale: Scale, place: Place) -> Prepared:
-        finished = with_optimizer(model)
-
-        def run(work: Workload) -> None:
-            with torch.autocast(place.device.type, torch.bfloat16, enabled=place.on_cuda):
-                gradient(model, *work, rows=scale.rows)
-
-        return lambda work: lambda: finished(lambda: run(work))
-
-    return prepare
-
-
-def _trl(model: PreTrainedModel, scale: Scale, place: Place) -> Prepared:
-    if not baselines.has_trl():
-        raise NotHereError(f"trl {baselines.TRL_VERSION} is not installed")
-    gradient_of = baselines.trl_rloo(model, rows=scale.rows)
-    finished = with_optimizer(model)
-
-    def of(work: Workload) -> Callable[[], None]:
-        gradient = gradient_of(*work)
-        return lambda: finished(gradient)
-
-    return of
-
-
-WAYS = {
-    "plain": Way(_ours),
-    "compiled": Way(_compiled),
-    "checkpointed": Way(_checkpointed),
-    "adapters": Way(_adapted, share=2 / 3),
-    "Liger": Way(_with_liger),
-    "TRL RLOO": Way(_trl),
-    "padded": Way(_padding(baselines.padded)),
-    "length-sorted": Way(_padding(baselines.length_sorted)),
-}
 
 
 class Measured(NamedTuple):
