@@ -1,6 +1,5 @@
 """A check: a function of a place, whose findings are held against bounds or set beside goals."""
 
-import math
 import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -114,8 +113,3 @@ def reset_peak(place: Place) -> int:
 def peak(place: Place) -> float | None:
     """Return the most bytes held since `reset_peak`; None on CPU."""
     return float(torch.cuda.max_memory_allocated()) if place.on_cuda else None
-
-
-def is_number(value: float | None) -> bool:
-    """Whether a figure was measured at all."""
-    return value is not None and math.isfinite(value)

@@ -1,6 +1,5 @@
 """The transformers engine against the scorer, and the command line on an experiment made on CPU."""
 
-import contextlib
 import os
 import shutil
 import subprocess
@@ -129,8 +128,6 @@ def _asymrl(command: str, directory: Path, *overrides: str) -> str:
     ]
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "COLUMNS": "200"}
-    with contextlib.suppress(KeyError):
-        environment.pop("TRITON_INTERPRET")
     done = subprocess.run(said, capture_output=True, text=True, check=False, env=environment)
     if done.returncode:
         logs = sorted(directory.rglob("arm-*.log"), key=lambda path: path.stat().st_mtime)
