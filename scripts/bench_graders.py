@@ -21,9 +21,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from asymreinforce.rewards import math_answers
-from asymreinforce.rewards.pool import GraderPool
-from asymreinforce.rewards.verdict import Row
+from asymreinforce.grading import math_answers
+from asymreinforce.grading.pool.pool import GraderPool
+from asymreinforce.grading.verdict import Row
 
 WORDS = ("so", "we", "let", "the", "sum", "over", "all", "terms", "be", "hence", "it", "follows")
 WRONG = 200

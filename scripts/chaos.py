@@ -114,7 +114,7 @@ ROWS = {
     ),
     "graders": Row(
         "a grader that hangs, eats memory, forks, writes files, dies, looks for tokens",
-        ("tests/rewards/test_pool.py", "tests/stages/test_score.py", "-k", "not killed_at"),
+        ("tests/grading/test_pool.py", "tests/stages/test_score.py", "-k", "not killed_at"),
     ),
     "workers": Row(
         "a Ray worker killed; a shard that kills every worker; two ranks killed in mid-step",

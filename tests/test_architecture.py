@@ -23,7 +23,7 @@ LAYERS = (
         "untrusted",
     ),
     ("algorithm", "crew", "data"),
-    ("engines", "rewards", "policy", "tasks", "bandit", "tracking"),
+    ("engines", "grading", "rewards", "policy", "tasks", "bandit", "tracking"),
     ("stages",),
     ("experiment",),
     ("cli",),

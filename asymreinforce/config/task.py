@@ -135,7 +135,7 @@ class TaskConfig(Settings):
     template: str = Field(
         "{question}", description="text of a prompt for models without a chat, or module:function"
     )
-    grader: str = Field(description="how completions are judged: a name in rewards/graders.py")
+    grader: str = Field(description="how completions are judged: a name in grading/graders.py")
 
     @field_validator("name", mode="before")
     @classmethod

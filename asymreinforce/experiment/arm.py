@@ -265,11 +265,11 @@ def _validator(config: ExperimentConfig, found: inputs.Inputs) -> Iterator["Vali
         yield None
         return
     from asymreinforce.engines.transformers_engine import TransformersEngine
+    from asymreinforce.grading.golds import require_usable
+    from asymreinforce.grading.pool.pool import GraderPool
+    from asymreinforce.grading.verdict import Row
     from asymreinforce.policy.checkpoint import end_tokens, load_tokenizer
     from asymreinforce.policy.encoding import encode_prompts, texts
-    from asymreinforce.rewards.golds import require_usable
-    from asymreinforce.rewards.pool import GraderPool
-    from asymreinforce.rewards.verdict import Row
 
     path = found.prompts.path("validation.parquet")
     questions = contracts.read(path, contracts.PROMPTS)

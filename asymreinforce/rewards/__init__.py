@@ -1,1 +1,1 @@
-"""Graders, the pool of killable processes that runs them, and the reward scale."""
+"""From stored verdicts to rewards, and counts over verdicts."""

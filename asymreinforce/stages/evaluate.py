@@ -18,6 +18,10 @@ from asymreinforce.data.provenance import provenance
 from asymreinforce.data.store import Store
 from asymreinforce.engines.protocol import Engine
 from asymreinforce.errors import InputError
+from asymreinforce.grading.golds import require_usable
+from asymreinforce.grading.graders import identify
+from asymreinforce.grading.pool.pool import GraderPool
+from asymreinforce.grading.verdict import Row
 from asymreinforce.policy.checkpoint import (
     load_tokenizer,
     require_unchanged,
@@ -26,11 +30,7 @@ from asymreinforce.policy.checkpoint import (
 from asymreinforce.policy.encoding import encode_prompts, texts
 from asymreinforce.policy.prompts import identity_of
 from asymreinforce.progress import Advance
-from asymreinforce.rewards.golds import require_usable
-from asymreinforce.rewards.graders import identify
-from asymreinforce.rewards.pool import GraderPool
 from asymreinforce.rewards.sums import facts_of, sums_of
-from asymreinforce.rewards.verdict import Row
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

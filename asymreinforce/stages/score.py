@@ -26,13 +26,12 @@ from asymreinforce.data.provenance import provenance
 from asymreinforce.data.rollouts import ScoredRollouts, first_shards, has_own_groups
 from asymreinforce.data.store import Store
 from asymreinforce.errors import InputError
-from asymreinforce.progress import Advance, bar, say
-from asymreinforce.rewards.failures import EXAMPLES, require_few
-from asymreinforce.rewards.golds import require_usable
-from asymreinforce.rewards.graders import identify
-from asymreinforce.rewards.pool import GraderPool
-from asymreinforce.rewards.questions import KEY_COLUMNS, Questions
-from asymreinforce.rewards.shards import (
+from asymreinforce.grading.failures import EXAMPLES, require_few
+from asymreinforce.grading.golds import require_usable
+from asymreinforce.grading.graders import identify
+from asymreinforce.grading.pool.pool import GraderPool
+from asymreinforce.grading.questions import KEY_COLUMNS, Questions
+from asymreinforce.grading.shards import (
     ROWS,
     chunk_of,
     made_of,
@@ -40,8 +39,9 @@ from asymreinforce.rewards.shards import (
     read_shard,
     shard_judge,
 )
-from asymreinforce.rewards.tally import ScoreFacts, Tally
-from asymreinforce.rewards.verdict import Verdict
+from asymreinforce.grading.verdict import Verdict
+from asymreinforce.progress import Advance, bar, say
+from asymreinforce.rewards.counts import ScoreFacts, Tally
 
 Progress = Callable[..., AbstractContextManager[Advance]]
 SCALE = {"correct_at", "no_answer", "truncated", "unjudged"}

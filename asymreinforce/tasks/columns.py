@@ -13,7 +13,7 @@ from typing import Any
 from asymreinforce.config.task import TaskConfig
 from asymreinforce.data import values
 from asymreinforce.errors import InputError
-from asymreinforce.rewards.extraction import last_boxed
+from asymreinforce.grading.extraction import last_boxed
 from asymreinforce.tasks.question import Question
 
 Row = Mapping[str, Any]

@@ -17,9 +17,9 @@ from asymreinforce.data import contracts
 from asymreinforce.data.store import Store
 from asymreinforce.experiment import foreign, inputs
 from asymreinforce.experiment.arm import train_arm
+from asymreinforce.grading.graders import GRADERS
 from asymreinforce.policy import embedded
 from asymreinforce.policy.checkpoint import quiet
-from asymreinforce.rewards.graders import GRADERS
 from asymreinforce.stages.foreign import facts_of
 from tests.foreign import files
 from tests.stages.training import metrics

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from asymreinforce.config import RewardConfig
 from asymreinforce.data import contracts
 from asymreinforce.errors import InputError
+from asymreinforce.rewards.counts import pass_at_k
 from asymreinforce.rewards.sums import Sums, seen_at_k, sums_of
-from asymreinforce.rewards.tally import pass_at_k
 
 REWARD = RewardConfig()
 

@@ -13,7 +13,7 @@ from asymreinforce.errors import AsymreinforceError, ConfigError, GraderError, I
 from asymreinforce.stages import score as stage
 from asymreinforce.stages.score import Scored
 from tests import killing
-from tests.rewards import hostile
+from tests.grading import hostile
 from tests.stages import made_up_rollouts
 from tests.stages.made_up_rollouts import MadeUp
 

@@ -15,12 +15,12 @@ from asymreinforce.data.rollouts import ScoredRollouts
 from asymreinforce.data.rows import Rows
 from asymreinforce.data.store import Store
 from asymreinforce.errors import ConfigError
+from asymreinforce.grading.graders import identify
 from asymreinforce.interruption import patient
 from asymreinforce.policy.checkpoint import fingerprint
 from asymreinforce.policy.head import Scratch
 from asymreinforce.policy.ranks import ALONE, Ranks
 from asymreinforce.progress import bar, say
-from asymreinforce.rewards.graders import identify
 from asymreinforce.stages.train.run import Run, Validate
 from asymreinforce.stages.train.schedule import PASSING, Round, schedule_of
 from asymreinforce.stages.train.shared_store import SharedStore

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from asymreinforce.errors import AsymreinforceError, ConfigError
-from asymreinforce.rewards.nursery import children_of
-from asymreinforce.rewards.pool import GraderPool
-from asymreinforce.rewards.verdict import Row, Verdict
-from tests.rewards import hostile
+from asymreinforce.grading.pool.fork_server import children_of
+from asymreinforce.grading.pool.pool import GraderPool
+from asymreinforce.grading.verdict import Row, Verdict
+from tests.grading import hostile
 
 GRADER = f"{hostile.__name__}:grade"
 GOOD = Row(None, "5", "5")
@@ -138,8 +138,8 @@ def test_graders_see_listed_variables_and_those_that_the_user_names(
 
 ASKING = """
 import sys
-from asymreinforce.rewards.pool import GraderPool
-from asymreinforce.rewards.verdict import Row
+from asymreinforce.grading.pool.pool import GraderPool
+from asymreinforce.grading.verdict import Row
 with GraderPool(sys.argv[1], workers=1, time_limit_s=5, memory_limit_mb=256) as graders:
     (verdict,) = graders.grade([Row(None, "5", "ancestors planted-secret")])
 print(verdict.status, verdict.extracted_answer or "none")
@@ -275,7 +275,8 @@ def test_a_nursery_that_is_killed_is_reported_and_takes_its_workers_along() -> N
         verdicts = graders.grade(doing("5", *["hang"] * 3))
         next(verdicts)
         (nursery,) = children_of(os.getpid()) & {
-            int(line.split(" ")[0]) for line in processes_that("asymreinforce.rewards.nursery")
+            int(line.split(" ")[0])
+            for line in processes_that("asymreinforce.grading.pool.fork_server")
         }
         workers = children_of(nursery)
         assert len(workers) == 2
@@ -288,8 +289,8 @@ def test_a_nursery_that_is_killed_is_reported_and_takes_its_workers_along() -> N
 PARENT = textwrap.dedent(
     """
     import sys
-    from asymreinforce.rewards.pool import GraderPool
-    from asymreinforce.rewards.verdict import Row
+    from asymreinforce.grading.pool.pool import GraderPool
+    from asymreinforce.grading.verdict import Row
     sys.path.append(sys.argv[1])
     with GraderPool(sys.argv[2], workers=2, time_limit_s=600, memory_limit_mb=256) as graders:
         for verdict in graders.grade(Row(None, "5", "fork_and_hang") for _ in range(64)):

@@ -11,15 +11,15 @@ from typing import NamedTuple
 
 from asymreinforce import credentials
 from asymreinforce.errors import AsymreinforceError, ConfigError
-from asymreinforce.rewards.nursery import Order
-from asymreinforce.rewards.wire import BEAT, Heartbeats
+from asymreinforce.grading.pool.fork_server import Order
+from asymreinforce.grading.pool.protocol import BEAT, Heartbeats
 
 IMPORT_LIMIT_S = 120.0
 END_LIMIT_S = 10.0
 LARGEST_MESSAGE = 65_536
 NURSERY = (
     "import sys, json; sys.path[:] = json.loads(sys.argv.pop(2)); "
-    "from asymreinforce.rewards.nursery import main; main()"
+    "from asymreinforce.grading.pool.fork_server import main; main()"
 )
 ENVIRONMENT = {
     # Libraries' thread pools would make the nursery unsafe to fork.

@@ -7,7 +7,7 @@ import re
 from fractions import Fraction
 from typing import NamedTuple
 
-from asymreinforce.rewards.arithmetic import NotANumber, value
+from asymreinforce.grading.math.arithmetic import NotANumber, value
 
 THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2}(?:(?:,\d{3})+|(?: \d{3})+)(?:\.\d+)?%?")
 DECIMAL_COMMA = re.compile(r"([-+]?\d+),(\d+)(%?)")

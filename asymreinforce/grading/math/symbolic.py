@@ -10,7 +10,7 @@ import functools
 import itertools
 from typing import Any
 
-from asymreinforce.rewards import numeric
+from asymreinforce.grading.math import numeric
 
 LONGEST, DEEPEST = 500, 50
 """Characters and open braces of an expression that is parsed, which takes some milliseconds a sign;

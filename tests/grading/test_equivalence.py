@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asymreinforce.rewards import structure
-from asymreinforce.rewards.arithmetic import NotANumber, TooLarge, value
-from asymreinforce.rewards.candidates import candidates
-from asymreinforce.rewards.equivalence import equivalent
-from asymreinforce.rewards.notation import canonical
-from asymreinforce.rewards.numerals import number
-from asymreinforce.rewards.units import without_unit
-from tests.rewards.answer_pairs import DIFFERENT, SAME
+from asymreinforce.grading.math import structure
+from asymreinforce.grading.math.arithmetic import NotANumber, TooLarge, value
+from asymreinforce.grading.math.candidates import candidates
+from asymreinforce.grading.math.equivalence import equivalent
+from asymreinforce.grading.math.notation import canonical
+from asymreinforce.grading.math.numerals import number
+from asymreinforce.grading.math.units import without_unit
+from tests.grading.answer_pairs import DIFFERENT, SAME
 
 logging.getLogger("math_verify").setLevel(logging.ERROR)
 ONE_WAY = {

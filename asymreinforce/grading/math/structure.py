@@ -8,7 +8,7 @@ import itertools
 import re
 from typing import NamedTuple
 
-from asymreinforce.rewards.notation import CLOSE, OPEN, squeezed
+from asymreinforce.grading.math.notation import CLOSE, OPEN, squeezed
 
 BRACKET = re.compile(rf"\\\\|\\[{{}}]|\\[lr]angle(?![A-Za-z])|[{{}}()\[\]{OPEN}{CLOSE}]")
 OPENING = {"{", "(", "[", r"\{", r"\langle", OPEN}

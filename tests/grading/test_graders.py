@@ -9,12 +9,12 @@ import pytest
 
 from asymreinforce.data import contracts
 from asymreinforce.errors import ConfigError
-from asymreinforce.rewards import extraction, math_answers, verdict
-from asymreinforce.rewards.candidates import candidates
-from asymreinforce.rewards.graders import GRADERS, identify
-from asymreinforce.rewards.inert import EVALUATED_FAMILIES, is_algebra, is_arithmetic, is_literal
-from asymreinforce.rewards.verdict import NO_ANSWER, Verdict, verdict_of
-from tests.rewards import hostile
+from asymreinforce.grading import extraction, math_answers, verdict
+from asymreinforce.grading.graders import GRADERS, identify
+from asymreinforce.grading.inert import EVALUATED_FAMILIES, is_algebra, is_arithmetic, is_literal
+from asymreinforce.grading.math.candidates import candidates
+from asymreinforce.grading.verdict import NO_ANSWER, Verdict, verdict_of
+from tests.grading import hostile
 
 
 def grade(grader: str, *, gold: str, text: str, metadata: str | None = None) -> Any:

@@ -2,7 +2,7 @@
 
 A grader is called as `grade(metadata, gold_answer, text)`, where `metadata` is the question's JSON
 or None, and returns a `Verdict`, a score, or None for no answer. It may hang, raise or eat memory:
-`rewards/pool.py` bounds it. Texts are untrusted and never evaluated.
+`grading/pool/pool.py` bounds it. Texts are untrusted and never evaluated.
 
 A user's own grader is named `module:function` and lies on the Python path or in the directory that
 the command is started in.
@@ -17,17 +17,17 @@ from typing import Any, NamedTuple
 
 from asymreinforce import plugins
 from asymreinforce.errors import ConfigError
-from asymreinforce.plugins import is_plugin, load_function
-from asymreinforce.rewards import extraction
-from asymreinforce.rewards.choice import (
+from asymreinforce.grading import extraction
+from asymreinforce.grading.choice import (
     choice,
     is_number_of_a_choice,
     names_a_letter,
     numbered_choice,
 )
-from asymreinforce.rewards.inert import may_be_scored
-from asymreinforce.rewards.math_answers import gsm8k, holds_a_number, math
-from asymreinforce.rewards.verdict import NO_ANSWER, Verdict
+from asymreinforce.grading.inert import may_be_scored
+from asymreinforce.grading.math_answers import gsm8k, holds_a_number, math
+from asymreinforce.grading.verdict import NO_ANSWER, Verdict
+from asymreinforce.plugins import is_plugin, load_function
 
 Grade = Callable[[str | None, str, str], Any]
 

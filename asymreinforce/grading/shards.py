@@ -11,10 +11,10 @@ from asymreinforce.config import RewardConfig
 from asymreinforce.crew import Made, Make, one_by_one
 from asymreinforce.data import contracts
 from asymreinforce.data.store import Store
-from asymreinforce.rewards.failures import failed, first_failures
-from asymreinforce.rewards.pool import GraderPool
-from asymreinforce.rewards.questions import KEY_COLUMNS, Gold, Questions
-from asymreinforce.rewards.verdict import Row, Verdict
+from asymreinforce.grading.failures import failed, first_failures
+from asymreinforce.grading.pool.pool import GraderPool
+from asymreinforce.grading.questions import KEY_COLUMNS, Gold, Questions
+from asymreinforce.grading.verdict import Row, Verdict
 
 ROWS = 256
 """Rows read at once, and between two movements of the progress bar."""

@@ -11,7 +11,7 @@ counts if the gold answer is one. Only one answer is ever compared: nobody wins 
 import re
 from typing import NamedTuple
 
-from asymreinforce.rewards.extraction import Box, boxes, last_tag
+from asymreinforce.grading.extraction import Box, boxes, last_tag
 
 FINAL = re.compile(r"(?:final answer is|final answer\s*(?:\*\*)?\s*:|####)", re.IGNORECASE)
 DECLARED = re.compile(

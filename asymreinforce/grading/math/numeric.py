@@ -10,7 +10,7 @@ import cmath
 import math
 from typing import NamedTuple
 
-from asymreinforce.rewards.arithmetic import Field, NotANumber, TooLarge, evaluate
+from asymreinforce.grading.math.arithmetic import Field, NotANumber, TooLarge, evaluate
 
 POINTS = (0.7310585786, 1.3719886811)
 TOLERANCE = 1e-5

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from asymreinforce.data.contracts import UNJUDGED
 from asymreinforce.errors import GraderError
-from asymreinforce.rewards.verdict import Verdict
+from asymreinforce.grading.verdict import Verdict
 
 EXAMPLES = 5
 """Messages of failed rows that are told and recorded."""

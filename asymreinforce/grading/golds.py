@@ -9,8 +9,8 @@ from pathlib import Path
 import pyarrow as pa
 
 from asymreinforce.errors import InputError
+from asymreinforce.grading.graders import GRADERS
 from asymreinforce.plugins import is_plugin
-from asymreinforce.rewards.graders import GRADERS
 
 SHOWN = 40
 """Characters of a gold answer that a message quotes."""

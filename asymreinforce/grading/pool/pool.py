@@ -21,9 +21,9 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 from asymreinforce.errors import AsymreinforceError
-from asymreinforce.rewards.link import Link
-from asymreinforce.rewards.verdict import Row, Verdict
-from asymreinforce.rewards.wire import OUT_OF_MEMORY, RETIRED, Beat, Frames, frame
+from asymreinforce.grading.pool.client import Link
+from asymreinforce.grading.pool.protocol import OUT_OF_MEMORY, RETIRED, Beat, Frames, frame
+from asymreinforce.grading.verdict import Row, Verdict
 
 SEND_LIMIT_S = 30.0
 """Time for a job to reach its worker and be begun: far more than a sound worker needs."""

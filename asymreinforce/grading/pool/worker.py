@@ -12,9 +12,16 @@ import threading
 import time
 from typing import NoReturn
 
-from asymreinforce.rewards.graders import Grade
-from asymreinforce.rewards.verdict import Verdict, failure, verdict_of
-from asymreinforce.rewards.wire import OUT_OF_MEMORY, RETIRED, Beat, Heartbeats, frame, read_frame
+from asymreinforce.grading.graders import Grade
+from asymreinforce.grading.pool.protocol import (
+    OUT_OF_MEMORY,
+    RETIRED,
+    Beat,
+    Heartbeats,
+    frame,
+    read_frame,
+)
+from asymreinforce.grading.verdict import Verdict, failure, verdict_of
 
 SECONDS_BETWEEN_REPORTS = 0.02
 KEPT_MEMORY_SHARE = 8

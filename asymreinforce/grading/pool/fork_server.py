@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from asymreinforce.errors import AsymreinforceError
-from asymreinforce.rewards.graders import Grade, load
-from asymreinforce.rewards.wire import Heartbeats
-from asymreinforce.rewards.worker import work
+from asymreinforce.grading.graders import Grade, load
+from asymreinforce.grading.pool.protocol import Heartbeats
+from asymreinforce.grading.pool.worker import work
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36

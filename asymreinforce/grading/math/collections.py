@@ -9,9 +9,9 @@ from collections import Counter
 from collections.abc import Callable
 from itertools import chain
 
-from asymreinforce.rewards import numeric, structure
-from asymreinforce.rewards.notation import squeezed
-from asymreinforce.rewards.structure import Bracketed, assignment, bracketed, elements, split
+from asymreinforce.grading.math import numeric, structure
+from asymreinforce.grading.math.notation import squeezed
+from asymreinforce.grading.math.structure import Bracketed, assignment, bracketed, elements, split
 
 Same = Callable[[str, str], bool]
 MOST_MEMBERS = 4_000

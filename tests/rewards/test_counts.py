@@ -4,7 +4,7 @@ import pyarrow as pa
 import pytest
 
 from asymreinforce.config import RewardConfig
-from asymreinforce.rewards.tally import Tally, pass_at_k
+from asymreinforce.rewards.counts import Tally, pass_at_k
 
 
 def verdicts(*rows: tuple[str, float | None, str, bool]) -> pa.Table:

@@ -2,9 +2,9 @@ r"""Answers in words: names, `no solution`, letters of choices; told from variab
 
 import re
 
-from asymreinforce.rewards import structure
-from asymreinforce.rewards.notation import CLOSE, OPEN, words
-from asymreinforce.rewards.units import without_unit
+from asymreinforce.grading.math import structure
+from asymreinforce.grading.math.notation import CLOSE, OPEN, words
+from asymreinforce.grading.math.units import without_unit
 
 LETTER = re.compile(rf"{OPEN}?\s*\(?\s*([A-J])\s*\)?\s*{CLOSE}?")
 OPTION = re.compile(rf"{OPEN}?\s*(?:\(([A-J])\)|([A-J])\s*[).:])\s*{CLOSE}?\s*\S.*", re.DOTALL)

@@ -10,14 +10,14 @@ or irrational numbers reach math-verify (`symbolic.py`). docs/graders.md says wh
 import functools
 import re
 
-from asymreinforce.rewards import numeric, structure, symbolic
-from asymreinforce.rewards.arithmetic import TooLarge
-from asymreinforce.rewards.members import Same, all_same, base, collections, matrices
-from asymreinforce.rewards.notation import CLOSE, LONGEST, OPEN, canonical, squeezed
-from asymreinforce.rewards.numerals import equal_values, number
-from asymreinforce.rewards.structure import assignment, peeled
-from asymreinforce.rewards.units import without_unit
-from asymreinforce.rewards.wording import LEAD, same_words
+from asymreinforce.grading.math import numeric, structure, symbolic
+from asymreinforce.grading.math.arithmetic import TooLarge
+from asymreinforce.grading.math.collections import Same, all_same, base, collections, matrices
+from asymreinforce.grading.math.notation import CLOSE, LONGEST, OPEN, canonical, squeezed
+from asymreinforce.grading.math.numerals import equal_values, number
+from asymreinforce.grading.math.structure import assignment, peeled
+from asymreinforce.grading.math.units import without_unit
+from asymreinforce.grading.math.wording import LEAD, same_words
 
 MOST_DEPTH = 6
 LONGEST_PARTED = 2_000

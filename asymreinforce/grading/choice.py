@@ -2,9 +2,9 @@
 
 import re
 
-from asymreinforce.rewards.extraction import last_boxed, last_tag
-from asymreinforce.rewards.notation import canonical, words
-from asymreinforce.rewards.verdict import NO_ANSWER, Verdict
+from asymreinforce.grading.extraction import last_boxed, last_tag
+from asymreinforce.grading.math.notation import canonical, words
+from asymreinforce.grading.verdict import NO_ANSWER, Verdict
 
 LETTERS = "ABCDEFGHIJ"
 LETTER = "[A-J]"

@@ -3,14 +3,14 @@ r"""The graders of mathematical questions: `math` by equivalence, `gsm8k` by the
 import functools
 import re
 
-from asymreinforce.rewards.arithmetic import TooLarge
-from asymreinforce.rewards.candidates import NUMBER, candidates, gold_of
-from asymreinforce.rewards.equivalence import equivalent
-from asymreinforce.rewards.extraction import last_boxed
-from asymreinforce.rewards.notation import canonical
-from asymreinforce.rewards.numerals import equal_values, number
-from asymreinforce.rewards.units import without_unit
-from asymreinforce.rewards.verdict import NO_ANSWER, Verdict
+from asymreinforce.grading.extraction import last_boxed
+from asymreinforce.grading.math.arithmetic import TooLarge
+from asymreinforce.grading.math.candidates import NUMBER, candidates, gold_of
+from asymreinforce.grading.math.equivalence import equivalent
+from asymreinforce.grading.math.notation import canonical
+from asymreinforce.grading.math.numerals import equal_values, number
+from asymreinforce.grading.math.units import without_unit
+from asymreinforce.grading.verdict import NO_ANSWER, Verdict
 
 MOST_REMEMBERED = 16_384
 LONGEST_REMEMBERED = 512

@@ -98,7 +98,7 @@ def do_fill(argument: str) -> float:
 
 def do_environment(argument: str) -> Any:
     """Answer with every value of the environment that holds a text."""
-    from asymreinforce.rewards.verdict import Verdict
+    from asymreinforce.grading.verdict import Verdict
 
     found = [name for name, value in os.environ.items() if argument in value]
     return Verdict(1.0, " ".join(sorted(found)), "ok")
@@ -106,7 +106,7 @@ def do_environment(argument: str) -> Any:
 
 def do_ancestors(argument: str) -> Any:
     """Answer with the ancestors whose environment can be read, and holds a text."""
-    from asymreinforce.rewards.verdict import Verdict
+    from asymreinforce.grading.verdict import Verdict
 
     found, pid = [], os.getpid()
     while pid > 1:
@@ -174,7 +174,7 @@ def do_scribble(argument: str) -> float:
 
 
 def do_pid(argument: str) -> Any:
-    from asymreinforce.rewards.verdict import Verdict
+    from asymreinforce.grading.verdict import Verdict
 
     modules = ",".join(m for m in ("torch", "vllm", "pyarrow", "pydantic") if m in sys.modules)
     return Verdict(1.0, f"{os.getpid()} {modules}", "ok")

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from asymreinforce.rewards.pool import GraderPool
-from asymreinforce.rewards.verdict import Row, Verdict
+from asymreinforce.grading.pool.pool import GraderPool
+from asymreinforce.grading.verdict import Row, Verdict
 
 DATA = os.environ.get("ASYMRL_TEST_DATA")
 pytestmark = pytest.mark.skipif(

@@ -6,8 +6,8 @@ import pyarrow as pa
 import pytest
 
 from asymreinforce.errors import InputError
-from asymreinforce.rewards.golds import require_usable
-from asymreinforce.rewards.graders import GRADERS
+from asymreinforce.grading.golds import require_usable
+from asymreinforce.grading.graders import GRADERS
 
 
 def asked(grader: str, *golds: str) -> None:

@@ -8,7 +8,7 @@ different answers.
 
 import re
 
-from asymreinforce.rewards.notation import CLOSE, OPEN
+from asymreinforce.grading.math.notation import CLOSE, OPEN
 
 NAMES = {
     "m": "m meter metre",

@@ -1,0 +1,1 @@
+"""Graders and their verdicts: is this completion right, and why not."""

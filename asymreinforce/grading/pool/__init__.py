@@ -1,0 +1,1 @@
+"""Grader processes that can be killed: the pool, its fork server, and the workers."""
