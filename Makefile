@@ -49,7 +49,7 @@ phase-diagrams: install ## Where the safe region ends, over learning rate, group
 	$(BIN)/asymrl sweep $(DIAGRAM) optim.lr=3e-5,1e-4,3e-4,1e-3
 	$(BIN)/asymrl sweep $(DIAGRAM) sampling.samples_per_prompt=2,4,16
 	$(BIN)/asymrl sweep $(DIAGRAM) policy.embedded.warm_up.worked_share=0.05,0.1,0.4
-	$(BIN)/python scripts/paper_figures.py
+	$(BIN)/python -m scripts.paper.draw
 
 refresh: install ## Sweep the baseline and how often mu is refreshed, 1 step included
 	$(BIN)/asymrl run experiment=refresh refresh_every=1 optim.steps=60 $(ARMS) sweep.report=false
@@ -98,7 +98,7 @@ chaos: install ## Kill, fill, damage and interrupt every stage; write the table 
 figures: results ## The counterpart of each figure of the paper, from nothing: runs/paper/index.html
 	for preset in section_5_1 policy_improvement phase_diagram stale_mu sampled_groups rival_updates; do \
 	    $(BIN)/asymrl bandit experiment=$$preset; done
-	$(BIN)/python scripts/paper_figures.py
+	$(BIN)/python -m scripts.paper.draw
 
 clean: ## Remove the environment and caches; runs/ stays
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache dist build

@@ -1,7 +1,7 @@
 """How a failure is told: a line for whoever can mend it, a log for whoever must look for a defect.
 
-Commands (`cli/main.py`) and the processes that they start (`experiment/children.py`) tell whatever
-escapes from their work by `told`.
+Commands (`cli/asymrl/main.py`) and the processes that they start (`experiment/children.py`) tell
+whatever escapes from their work by `told`.
 """
 
 import contextlib

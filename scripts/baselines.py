@@ -25,7 +25,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 
-from asymreinforce.policy.packing import Sequences
+from asymreinforce.update.packing import Sequences
 
 TRL_VERSION = "1.16.0"
 PAD, END = 0, 1

@@ -63,7 +63,7 @@ def main() -> None:
 
 def prepare(work: Path, *, steps: int) -> list[ExperimentConfig]:
     """Make policy, rollouts and verdicts by the commands; return an arm for each baseline."""
-    asymrl = (sys.executable, "-m", "cli.main")
+    asymrl = (sys.executable, "-m", "asymrl.main")
     where = f"runs_dir={work / 'runs'}"
     for command in ("init", "generate", "score", "train"):
         more = ("optim.steps=1", *TRAIN) if command == "train" else ()

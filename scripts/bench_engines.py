@@ -28,8 +28,8 @@ from asymreinforce.config import (
 )
 from asymreinforce.engines import Job, open_engine
 from asymreinforce.engines.vllm_engine import ON_CPU, VllmEngine
-from asymreinforce.policy.checkpoint import load_tokenizer
-from asymreinforce.policy.embedded import make_checkpoint
+from asymreinforce.model.checkpoint import load_tokenizer
+from asymreinforce.model.embedded import make_checkpoint
 from asymreinforce.tasks import questions
 from scripts.workloads import Shape, random_model
 

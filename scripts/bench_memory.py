@@ -98,7 +98,7 @@ def make_evaluations(directory: Path, rows: int) -> None:
 def generate_all(directory: Path) -> int:
     """Generate a set anew by the fake engine; return the number of rows."""
     from asymreinforce.config import parse
-    from asymreinforce.policy.checkpoint import load_tokenizer
+    from asymreinforce.model.checkpoint import load_tokenizer
     from asymreinforce.stages.generate import generate
     from tests import made
 

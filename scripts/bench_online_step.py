@@ -29,10 +29,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
 from workloads import Optimizer
 
 from asymreinforce.config import PolicyConfig
-from asymreinforce.policy.embedded import make_checkpoint
-from asymreinforce.policy.packing import Sequences
-from asymreinforce.policy.trainer import Trainer
+from asymreinforce.model.embedded import make_checkpoint
 from asymreinforce.tasks import cups
+from asymreinforce.update.packing import Sequences
+from asymreinforce.update.trainer import Trainer
 
 PROMPTS, SAMPLES, MAX_TOKENS = 16, 8, 16
 WARM_UP = {"steps": 150, "early_steps": 100, "lr_warmup_steps": 20}

@@ -25,13 +25,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from asymreinforce.config import ExperimentConfig, parse
 from asymreinforce.config.ray import RayConfig
-from asymreinforce.crew import Made, Make, Shards, Start
-from asymreinforce.crew.on_ray import OnRay, joined
 from asymreinforce.data.store import Store
 from asymreinforce.engines import open_engine
-from asymreinforce.experiment.crews import own_engine
 from asymreinforce.experiment.inputs import init
+from asymreinforce.experiment.shard_workers import own_engine
 from asymreinforce.stages.generate import generate
+from asymreinforce.workers import Made, Make, Shards, Start
+from asymreinforce.workers.on_ray import OnRay, joined
 
 ALLOWED_RATIO = 1.6
 SAMPLES, SHARD = 4, 400

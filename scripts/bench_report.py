@@ -20,13 +20,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from asymreinforce.analysis.report import write_report
 from asymreinforce.config import ExperimentConfig, Split
 from asymreinforce.data import contracts, files
 from asymreinforce.data.store import Store
 from asymreinforce.experiment.arms import Arm
 from asymreinforce.experiment.evaluation import Evaluated
 from asymreinforce.experiment.summary import summarise
+from asymreinforce.report.write import write_report
 from asymreinforce.rewards.sums import facts_of, sums_of
 
 STEPS = tuple(range(0, 301, 30))

@@ -40,7 +40,7 @@ from workloads import (
     workload,
 )
 
-from asymreinforce.policy.trainer import Trainer
+from asymreinforce.update.trainer import Trainer
 
 Step = Callable[[], Any]
 Prepared = Callable[[Workload], Step]

@@ -86,7 +86,7 @@ ROWS = {
     ),
     "engine": Row(
         "an engine that raises, is killed, or runs out of GPU memory (simulated) within a batch",
-        (f"{FAULTS}/test_machine.py", "tests/policy/test_trainer.py", "-k", "engine or memory"),
+        (f"{FAULTS}/test_machine.py", "tests/update/test_trainer.py", "-k", "engine or memory"),
     ),
     "signals": Row(
         "SIGTERM and Ctrl-C to every long command, workers included: one line, 143 or 130; the "
@@ -118,7 +118,7 @@ ROWS = {
     ),
     "workers": Row(
         "a Ray worker killed; a shard that kills every worker; two ranks killed in mid-step",
-        ("tests/crew/test_on_ray.py", "tests/experiment/test_launch.py"),
+        ("tests/workers/test_on_ray.py", "tests/experiment/test_launch.py"),
     ),
     "numbers": Row(
         "a loss that is not finite", ("tests/stages/test_train.py", "-k", "finite or last_good")
@@ -126,7 +126,7 @@ ROWS = {
     "hostile": Row(
         "hostile text on terminal, both pages, wandb, in parquet, imports and prompts",
         (
-            *("tests/analysis/test_untrusted.py", "tests/policy/test_prompts.py"),
+            *("tests/report/test_untrusted.py", "tests/model/test_prompts.py"),
             *(
                 "tests/cli/test_inspect.py",
                 "tests/cli/test_samples.py",

@@ -9,15 +9,15 @@ from collections.abc import Callable
 
 import numpy as np
 
-from asymreinforce.analysis.statistics.intervals import (
+from asymreinforce.report.statistics.intervals import (
     Interval,
     between_runs,
     bootstrap,
     crossed,
     of_a_share,
 )
-from asymreinforce.analysis.statistics.power import seeds_needed
-from asymreinforce.analysis.statistics.simulated import Simulated, World, simulate
+from asymreinforce.report.statistics.power import seeds_needed
+from scripts.paper.simulated import Simulated, World, simulate
 
 SWEEPS = 2000
 DRAWS = 500

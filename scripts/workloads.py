@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, Qwen2Config, Qwen2ForCausalLM
 
-from asymreinforce.policy.packing import Sequences
+from asymreinforce.update.packing import Sequences
 
 PROMPT_SHARE = 1 / 3
 

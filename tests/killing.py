@@ -17,7 +17,7 @@ FORKSERVER.set_forkserver_preload(
         "tests.made",
         "asymreinforce.stages.train",
         "asymreinforce.stages.generate",
-        "asymreinforce.policy.sharding",
+        "asymreinforce.update.sharding",
         "transformers.models.llama.modeling_llama",
         "transformers.models.qwen2.modeling_qwen2",
     ]

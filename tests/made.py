@@ -69,7 +69,7 @@ def random_policy(
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    from asymreinforce.policy import embedded
+    from asymreinforce.model import embedded
     from asymreinforce.tasks import cups
 
     texts = [q.text + q.worked_answer for q in itertools.islice(cups.draw("train", seed=0), 200)]

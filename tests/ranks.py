@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from asymreinforce.policy.ranks import joined
+from asymreinforce.update.ranks import joined
 from tests.killing import FORKSERVER
 
 SECONDS = 120

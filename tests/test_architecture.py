@@ -1,4 +1,4 @@
-"""Imports point downwards; only `cli` knows typer and Hydra; stages never import each other."""
+"""Imports point downwards; only `asymrl` knows typer and Hydra; stages never import each other."""
 
 import ast
 from collections.abc import Iterator
@@ -22,15 +22,17 @@ LAYERS = (
         "terminal",
         "untrusted",
     ),
-    ("algorithm", "crew", "data"),
-    ("engines", "grading", "rewards", "policy", "tasks", "bandit", "tracking"),
-    ("stages",),
+    ("algorithm", "workers", "data"),
+    ("bandit", "grading", "model", "rewards", "tasks", "tracking"),
+    ("engines", "update"),
+    ("stages", "imported"),
     ("experiment",),
-    ("cli",),
+    ("planning", "viewing"),
+    ("asymrl",),
 )
 """From the bottom up; a module imports from its own layer and from those below."""
 
-ANALYSIS_READS = {"analysis", "data", "errors", "config", "untrusted"}
+REPORT_READS = {"report", "data", "errors", "config", "untrusted"}
 BENCH_CONTRACTS = f"{PACKAGE}.bandit.contracts"
 """The schemas of the theory bench's files stand beside the bench; its readers may know them."""
 
@@ -80,7 +82,7 @@ def _of_file(path: Path) -> Iterator[Import]:
 
 
 def part_of(found: str) -> str:
-    """The part of the package that a module or file belongs to: `stages`, `cli`, `config`."""
+    """The part of the package that a module or file belongs to: `stages`, `asymrl`, `config`."""
     pieces = found.removesuffix(".py").replace("/", ".").split(".")
     return pieces[1] if pieces[0] == PACKAGE and len(pieces) > 1 else pieces[0]
 
@@ -97,23 +99,24 @@ def test_every_part_of_the_package_has_a_layer() -> None:
         for path in (ROOT / PACKAGE).iterdir()
         if path.suffix == ".py" or (path / "__init__.py").exists()
     }
-    assert parts - {"__init__", "analysis"} == set(RANK) - {"cli"}
+    assert parts - {"__init__", "report"} == set(RANK) - {"asymrl"}
 
 
-@pytest.mark.parametrize("part", [part for layer in LAYERS for part in layer if part != "cli"])
+@pytest.mark.parametrize("part", [part for layer in LAYERS for part in layer if part != "asymrl"])
 def test_imports_point_downwards(part: str) -> None:
     own = [found for found in OWN if part_of(found.where) == part]
     upwards = [
         f"{found.where} imports {found.module}"
         for found in own
         if RANK.get(part_of(found.module), len(LAYERS)) > RANK[part]
+        and not (part == "viewing" and part_of(found.module) == "report")
     ]
     assert upwards == []
 
 
 def test_nothing_in_the_library_imports_the_command_line_scripts_or_tests() -> None:
     roots = {found.module.split(".")[0] for found in LIBRARY}
-    assert roots & {"cli", "scripts", "tests"} == set()
+    assert roots & {"asymrl", "scripts", "tests"} == set()
 
 
 def test_stages_never_import_each_other() -> None:
@@ -134,24 +137,24 @@ def test_stages_never_import_each_other() -> None:
     assert crossing == []
 
 
-def test_analysis_reads_files_only() -> None:
+def test_the_report_reads_files_only() -> None:
     """Its modules know contracts and settings, and nothing that computes, samples or trains."""
     strangers = [
         f"{found.where} imports {found.module}"
         for found in OWN
-        if part_of(found.where) == "analysis"
-        and part_of(found.module) not in ANALYSIS_READS
+        if part_of(found.where) == "report"
+        and part_of(found.module) not in REPORT_READS
         and not found.module.startswith(VERDICTS_READ)
         and not (
-            found.where.startswith("analysis/bandit_") and found.module.startswith(BENCH_CONTRACTS)
+            found.where.startswith("report/bandit/") and found.module.startswith(BENCH_CONTRACTS)
         )
     ]
     assert strangers == []
 
 
-def test_only_the_command_line_imports_analysis() -> None:
-    outside = [found for found in OWN if part_of(found.where) != "analysis"]
-    assert [f.where for f in outside if part_of(f.module) == "analysis"] == []
+def test_only_the_command_line_and_what_looks_import_the_report() -> None:
+    outside = [found for found in OWN if part_of(found.where) not in {"report", "viewing"}]
+    assert [f.where for f in outside if part_of(f.module) == "report"] == []
 
 
 def test_only_the_command_line_knows_typer_and_hydra() -> None:
@@ -161,7 +164,7 @@ def test_only_the_command_line_knows_typer_and_hydra() -> None:
 
 
 def test_the_command_line_imports_nothing_heavy_before_it_is_asked_to() -> None:
-    """`cli/main.py` is what `asymrl --help` imports."""
+    """`cli/asymrl/main.py` is what `asymrl --help` imports."""
     eager = [found.module for found in CLI if found.path.name == "main.py" and not found.is_lazy]
     assert {module.split(".")[0] for module in eager} & {*HEAVY, *BORDER, PACKAGE} == {"typer"}
 

@@ -17,15 +17,15 @@ from asymreinforce.data.rollouts import ScoredRollouts
 from asymreinforce.data.store import Store
 from asymreinforce.engines.transformers_engine import TransformersEngine
 from asymreinforce.errors import ConfigError, InputError
-from asymreinforce.policy.checkpoint import load_tokenizer
+from asymreinforce.imported.stores import stores
+from asymreinforce.model.checkpoint import load_tokenizer
 from asymreinforce.stages.evaluate import evaluation_store
-from asymreinforce.stages.foreign.stores import stores
 from asymreinforce.stages.generate import generate, rollout_store
 from asymreinforce.stages.init import make_prompts, prompt_store
 from asymreinforce.stages.score import verdict_store
 from asymreinforce.stages.train import arm_store
 from tests import made
-from tests.foreign import files as foreign
+from tests.imported import files as foreign
 
 USES = """
 from plugin_helper import VALUE

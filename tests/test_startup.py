@@ -39,8 +39,8 @@ def cpu_seconds(*arguments: str) -> float:
 
 
 def test_help_takes_less_than_half_a_second() -> None:
-    run("-m", "cli.main", "--help")  # writes the byte code
-    times = [cpu_seconds("-m", "cli.main", "--help") for _ in range(RUNS)]
+    run("-m", "asymrl.main", "--help")  # writes the byte code
+    times = [cpu_seconds("-m", "asymrl.main", "--help") for _ in range(RUNS)]
     assert statistics.median(times) < 0.5, times
 
 
@@ -48,14 +48,14 @@ def test_help_takes_less_than_half_a_second() -> None:
 def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     program = (
         "import sys\n"
-        "from cli.main import main\n"
+        "from asymrl.main import main\n"
         f"try:\n    main({arguments!r})\n"
         "except SystemExit as stop:\n    assert not stop.code\n"
         "print('LOADED', *{name.split('.')[0] for name in sys.modules})\n"
     )
     *printed, loaded = run("-c", program).stdout.splitlines()
     assert any("asymrl" in line for line in printed)
-    assert {"typer", "cli"} <= set(loaded.split())
+    assert {"typer", "asymrl"} <= set(loaded.split())
     assert set(loaded.split()) & HEAVY == set()
 
 

@@ -3,7 +3,7 @@
     <directory>/<identity>/chains.parquet, traces.parquet, limits.parquet
 
 The contracts stand in `contracts.py`. The figures are drawn from the tables by
-`asymreinforce.analysis.bandit_figures`.
+`asymreinforce.report.bandit.figures`.
 """
 
 from functools import partial

@@ -68,7 +68,7 @@ class TrainConfig(Settings):
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="of the forward pass; `policy/devices.py` says what auto means"
+        "auto", description="of the forward pass; `model/devices.py` says what auto means"
     )
     threads: int = Field(1, ge=1, le=1024, description="CPU threads of one arm")
     attention: Literal["auto", "varlen", "sdpa"] = "auto"

@@ -2,7 +2,7 @@
 
 import torch
 
-from asymreinforce.policy.model_config import ModelConfig
+from asymreinforce.model.model_config import ModelConfig
 
 SHARE = 0.8
 """Of the free memory; the cache grows by a copy of a layer at a time, and leaves gaps behind."""

@@ -50,7 +50,7 @@ class Engine(Protocol):
     ) -> Drawn:
         """Draw `sampling.samples_per_prompt` completions of each prompt (`sampling.seed` unused).
 
-        Prompts leave room for `max_tokens` in the context, which `policy/encoding.py` sees to.
+        Prompts leave room for `max_tokens` in the context, which `engines/encoding.py` sees to.
         Raises `EngineError` where the library fails.
         """
 

@@ -13,10 +13,10 @@ from asymreinforce.engines.draws import Draw, DrawRecorder, Warper
 from asymreinforce.engines.failure import described
 from asymreinforce.engines.protocol import Completion, DrawnJobs, Job, one_by_one
 from asymreinforce.errors import EngineError
-from asymreinforce.policy import model_config
-from asymreinforce.policy.checkpoint import end_tokens, load_model
-from asymreinforce.policy.memory import evaluating, uncompiled_without_gradient
+from asymreinforce.model import model_config
+from asymreinforce.model.checkpoint import end_tokens, load_model
 from asymreinforce.progress import say
+from asymreinforce.update.layers import evaluating, uncompiled_without_gradient
 
 if TYPE_CHECKING:
     from transformers import GenerationConfig, PreTrainedModel

@@ -23,7 +23,7 @@ from asymreinforce.engines.request_seeds import request_seed
 from asymreinforce.engines.stream import Request, stream
 from asymreinforce.engines.vllm_worker import end_with, refresh_tied_head, reseed
 from asymreinforce.errors import AsymreinforceError, EngineError
-from asymreinforce.policy.checkpoint import context_of, end_tokens, require_whole_checkpoint
+from asymreinforce.model.checkpoint import context_of, end_tokens, require_whole_checkpoint
 
 
 class Features(NamedTuple):

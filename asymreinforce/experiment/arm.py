@@ -20,16 +20,16 @@ from asymreinforce.errors import (
 )
 from asymreinforce.experiment import inputs
 from asymreinforce.experiment.arms import is_readable
+from asymreinforce.experiment.cleanup import erase, traceless
 from asymreinforce.experiment.launch import launch
-from asymreinforce.experiment.refusal import erase, traceless
 from asymreinforce.progress import say
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from asymreinforce.policy.ranks import Ranks
     from asymreinforce.stages.train import Log, Validate
     from asymreinforce.stages.train.schedule import Round
+    from asymreinforce.update.ranks import Ranks
 
 FAILURE = "failure.json"
 
@@ -137,8 +137,8 @@ def _train(
     ranks: "Ranks | None" = None,
     round_: "Round | None" = None,
 ) -> None:
-    from asymreinforce.policy.ranks import ALONE
     from asymreinforce.stages.train import train
+    from asymreinforce.update.ranks import ALONE
 
     ranks = ranks or ALONE
     with contextlib.ExitStack() as stack:
@@ -264,12 +264,12 @@ def _validator(config: ExperimentConfig, found: inputs.Inputs) -> Iterator["Vali
     if not config.train.validation_prompts:
         yield None
         return
+    from asymreinforce.engines.encoding import encode_prompts, texts
     from asymreinforce.engines.transformers_engine import TransformersEngine
     from asymreinforce.grading.golds import require_usable
     from asymreinforce.grading.pool.pool import GraderPool
     from asymreinforce.grading.verdict import Row
-    from asymreinforce.policy.checkpoint import end_tokens, load_tokenizer
-    from asymreinforce.policy.encoding import encode_prompts, texts
+    from asymreinforce.model.checkpoint import end_tokens, load_tokenizer
 
     path = found.prompts.path("validation.parquet")
     questions = contracts.read(path, contracts.PROMPTS)

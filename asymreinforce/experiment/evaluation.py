@@ -16,9 +16,9 @@ from asymreinforce.errors import AsymreinforceError, EngineError, InputError
 from asymreinforce.experiment import inputs
 from asymreinforce.experiment.arms import Arm, PassedOver, arms_of, survey
 from asymreinforce.experiment.children import free_cached_memory, work_in_slots
-from asymreinforce.experiment.refusal import traceless
+from asymreinforce.experiment.cleanup import traceless
 from asymreinforce.experiment.slots import Slot, slots_of
-from asymreinforce.policy.checkpoint import fingerprint
+from asymreinforce.model.checkpoint import fingerprint
 from asymreinforce.progress import say, watch
 from asymreinforce.stages.evaluate import evaluate, evaluation_store, shard_of
 

@@ -16,10 +16,10 @@ from asymreinforce.data.store import Store
 from asymreinforce.engines import open_engine
 from asymreinforce.engines.protocol import Engine
 from asymreinforce.errors import ConfigError, InputError
-from asymreinforce.experiment import foreign
-from asymreinforce.experiment.crews import generators, scorers
-from asymreinforce.experiment.refusal import traceless
-from asymreinforce.policy.checkpoint import fingerprint, require_whole_checkpoint
+from asymreinforce.experiment import imported
+from asymreinforce.experiment.cleanup import traceless
+from asymreinforce.experiment.shard_workers import generators, scorers
+from asymreinforce.model.checkpoint import fingerprint, require_whole_checkpoint
 from asymreinforce.progress import say
 from asymreinforce.stages.generate import generate, rollout_store
 from asymreinforce.stages.init import (
@@ -55,7 +55,7 @@ def init(config: ExperimentConfig, *, made_before: bool = False) -> tuple[Path, 
     if config.is_foreign:
         if Path(config.policy.source).exists():
             require_policy(config, Path(config.policy.source))
-        prompts = foreign.run_import(config).prompts
+        prompts = imported.run_import(config).prompts
         return find_init(config)[0], prompts
     policy = policy_store(config.policy, config.directory / "policy", threads=config.train.threads)
     with traceless(policy):
@@ -76,7 +76,7 @@ def require_policy(config: ExperimentConfig, checkpoint: Path) -> None:
     """
     if config.policy.source == "embedded" or importlib.util.find_spec("transformers") is None:
         return
-    from asymreinforce.policy.trainable import require_trainable_checkpoint
+    from asymreinforce.update.trainable import require_trainable_checkpoint
 
     trusted = config.policy.trust_remote_code
     require_whole_checkpoint(checkpoint, trust_remote_code=trusted)
@@ -87,7 +87,7 @@ def find_init(config: ExperimentConfig) -> tuple[Path, Store]:
     """Return what `init` made; raise `InputError` where it did not run."""
     if config.is_foreign:
         checkpoint = find_policy(config)
-        return checkpoint, foreign.find_imported(config, checkpoint=checkpoint).prompts
+        return checkpoint, imported.find_imported(config, checkpoint=checkpoint).prompts
     prompts = prompt_store(
         config.task, config.directory / "prompts", pinned=config.pins.prompts, made_before=True
     )
@@ -134,7 +134,7 @@ def find_rollouts(config: ExperimentConfig) -> tuple[Path, Store, Store]:
     """Return checkpoint, prompts and rollouts; raise `InputError` where a stage did not run."""
     checkpoint, prompts = find_init(config)
     if config.is_foreign:
-        rollouts = foreign.find_imported(config, checkpoint=checkpoint).rollouts
+        rollouts = imported.find_imported(config, checkpoint=checkpoint).rollouts
         _require(rollouts, "rollouts", "import")
         return checkpoint, prompts, rollouts
     with open_engine(config.engine, config.policy, log=engine_log(config)) as engine:
@@ -171,8 +171,8 @@ def find(config: ExperimentConfig) -> Inputs:
     """Return what training reads; raise `InputError` that names the stage which did not run."""
     checkpoint, prompts, rollouts = find_rollouts(config)
     if config.is_foreign:
-        foreign.require_groups(config, rollouts)
-        foreign.require_log_probabilities(config, rollouts)
+        imported.require_groups(config, rollouts)
+        imported.require_log_probabilities(config, rollouts)
     verdicts = find_verdicts(config, checkpoint=checkpoint, prompts=prompts, rollouts=rollouts)
     samples = config.sampling.samples_per_prompt
     _require(verdicts, "verdicts", "score", shards=first_shards(rollouts, samples=samples))
@@ -183,8 +183,8 @@ def find_verdicts(
     config: ExperimentConfig, *, checkpoint: Path, prompts: Store, rollouts: Store
 ) -> Store:
     """Return the store of the verdicts that train: the grader's, or those that were imported."""
-    if config.is_foreign and foreign.trains_on_imported_verdicts(config, rollouts):
-        return foreign.find_imported(config, checkpoint=checkpoint).verdicts
+    if config.is_foreign and imported.trains_on_imported_verdicts(config, rollouts):
+        return imported.find_imported(config, checkpoint=checkpoint).verdicts
     return verdict_store(
         rollouts=rollouts,
         prompts=prompts.path("train.parquet"),
@@ -204,7 +204,7 @@ def prepare(config: ExperimentConfig, *, engine: Engine | None = None) -> Inputs
     if not config.is_foreign:
         run_generate(config, engine=engine)
         run_score(config)
-    elif not foreign.trains_on_imported_verdicts(config, find_rollouts(config)[2]):
+    elif not imported.trains_on_imported_verdicts(config, find_rollouts(config)[2]):
         run_score(config)
     return find(config)
 

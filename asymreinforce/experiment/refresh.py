@@ -20,9 +20,9 @@ from asymreinforce.data.store import Store
 from asymreinforce.engines import open_engine
 from asymreinforce.engines.protocol import Engine
 from asymreinforce.errors import InputError
-from asymreinforce.experiment.crews import generators, scorers
 from asymreinforce.experiment.inputs import Inputs
-from asymreinforce.policy.checkpoint import fingerprint
+from asymreinforce.experiment.shard_workers import generators, scorers
+from asymreinforce.model.checkpoint import fingerprint
 from asymreinforce.stages.generate import generate, rollout_store
 from asymreinforce.stages.score import score, verdict_store
 from asymreinforce.stages.train.schedule import Round, round_shard, schedule_of, weights_shard

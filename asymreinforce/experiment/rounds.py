@@ -28,8 +28,8 @@ from asymreinforce.experiment.arm import (
     watched,
 )
 from asymreinforce.experiment.children import work_in_slots
+from asymreinforce.experiment.cleanup import traceless
 from asymreinforce.experiment.launch import launch
-from asymreinforce.experiment.refusal import traceless
 from asymreinforce.experiment.slots import Slot
 from asymreinforce.experiment.sweep import SweepResult, run_sweep, training_slots
 from asymreinforce.interruption import as_worker, with_workers

@@ -31,7 +31,7 @@ def slots_of(
     needed: dict[str, int] = {}
     if train and any(trains_on_cuda(arm) for arm in arms):
         if not devices:
-            from asymreinforce.policy import cuda
+            from asymreinforce.model import cuda
 
             cuda.require_device()  # it knows why there is none
         needed["train.processes"] = max(arm.train.processes for arm in arms)

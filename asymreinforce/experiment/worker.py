@@ -43,7 +43,7 @@ def main(config_file: Path) -> None:
 
 def _train(config_file: Path, tell: Tell) -> None:
     from asymreinforce.experiment.arm import train_rank
-    from asymreinforce.policy.ranks import joined
+    from asymreinforce.update.ranks import joined
 
     config = parse(files.read_json(config_file))
     is_first = os.environ["RANK"] == "0"

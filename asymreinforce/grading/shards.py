@@ -8,13 +8,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from asymreinforce.config import RewardConfig
-from asymreinforce.crew import Made, Make, one_by_one
 from asymreinforce.data import contracts
 from asymreinforce.data.store import Store
 from asymreinforce.grading.failures import failed, first_failures
 from asymreinforce.grading.pool.pool import GraderPool
 from asymreinforce.grading.questions import KEY_COLUMNS, Gold, Questions
 from asymreinforce.grading.verdict import Row, Verdict
+from asymreinforce.workers import Made, Make, one_by_one
 
 ROWS = 256
 """Rows read at once, and between two movements of the progress bar."""

@@ -16,19 +16,19 @@ from asymreinforce.config.task import Split
 from asymreinforce.data import contracts
 from asymreinforce.data.provenance import provenance
 from asymreinforce.data.store import Store
+from asymreinforce.engines.encoding import encode_prompts, texts
 from asymreinforce.engines.protocol import Engine
 from asymreinforce.errors import InputError
 from asymreinforce.grading.golds import require_usable
 from asymreinforce.grading.graders import identify
 from asymreinforce.grading.pool.pool import GraderPool
 from asymreinforce.grading.verdict import Row
-from asymreinforce.policy.checkpoint import (
+from asymreinforce.model.checkpoint import (
     load_tokenizer,
     require_unchanged,
     tokenizer_fingerprint,
 )
-from asymreinforce.policy.encoding import encode_prompts, texts
-from asymreinforce.policy.prompts import identity_of
+from asymreinforce.model.prompts import identity_of
 from asymreinforce.progress import Advance
 from asymreinforce.rewards.sums import facts_of, sums_of
 

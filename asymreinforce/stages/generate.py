@@ -13,17 +13,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from asymreinforce.config import ExperimentConfig, RolloutConfig
-from asymreinforce.crew import Crew, Made, Make, Shards, alone
 from asymreinforce.data import contracts, repeats
 from asymreinforce.data.provenance import provenance
 from asymreinforce.data.rollouts import place_of, shard_name
 from asymreinforce.data.store import Store
+from asymreinforce.engines.encoding import encode_prompts, texts, warn_of_odd
 from asymreinforce.engines.protocol import Drawn, Engine, Job
 from asymreinforce.errors import InputError
-from asymreinforce.policy.checkpoint import fingerprint, load_tokenizer, require_unchanged
-from asymreinforce.policy.encoding import encode_prompts, texts, warn_of_odd
-from asymreinforce.policy.prompts import identity_of
+from asymreinforce.model.checkpoint import fingerprint, load_tokenizer, require_unchanged
+from asymreinforce.model.prompts import identity_of
 from asymreinforce.progress import bar, say
+from asymreinforce.workers import Crew, Made, Make, Shards, alone
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

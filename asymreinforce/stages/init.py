@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 CHECKPOINT = "checkpoint"
 EMBEDDED_RECIPE = 2
-"""Version of `policy/embedded.py` and of the questions that it draws: raise it with every change
+"""Version of `model/embedded.py` and of the questions that it draws: raise it with every change
 after which the same settings give other bytes."""
 WORKED_ACCURACY = 0.95
 """Below this, reinforcing the working teaches little (the embedded task's premise)."""
@@ -159,7 +159,7 @@ def _existing_checkpoint(policy: PolicyConfig) -> Path:
 def _warm_up(config: ExperimentConfig, store: Store) -> None:
     import torch
 
-    from asymreinforce.policy import embedded
+    from asymreinforce.model import embedded
 
     torch.set_num_threads(config.train.threads)
     steps = config.policy.embedded.warm_up.steps
@@ -187,7 +187,7 @@ def measure(
     """Let the policy answer validation questions with its working, and count the right ones."""
     from asymreinforce.config import SamplingConfig
     from asymreinforce.engines.transformers_engine import TransformersEngine
-    from asymreinforce.policy.checkpoint import load_tokenizer
+    from asymreinforce.model.checkpoint import load_tokenizer
     from asymreinforce.tasks import cups
 
     tokenizer = load_tokenizer(checkpoint)

@@ -20,7 +20,6 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from asymreinforce.config import RewardConfig
-from asymreinforce.crew import Crew, Shards
 from asymreinforce.data import contracts, files
 from asymreinforce.data.provenance import provenance
 from asymreinforce.data.rollouts import ScoredRollouts, first_shards, has_own_groups
@@ -42,6 +41,7 @@ from asymreinforce.grading.shards import (
 from asymreinforce.grading.verdict import Verdict
 from asymreinforce.progress import Advance, bar, say
 from asymreinforce.rewards.counts import ScoreFacts, Tally
+from asymreinforce.workers import Crew, Shards
 
 Progress = Callable[..., AbstractContextManager[Advance]]
 SCALE = {"correct_at", "no_answer", "truncated", "unjudged"}

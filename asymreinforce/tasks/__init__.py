@@ -7,8 +7,8 @@ from typing import Any
 from asymreinforce.config.task import SPLITS, Split, TaskConfig
 from asymreinforce.errors import ConfigError
 from asymreinforce.plugins import is_plugin
-from asymreinforce.tasks.laid import Laid
 from asymreinforce.tasks.question import Question
+from asymreinforce.tasks.task_data import Laid
 
 Questions = Callable[[TaskConfig, str], Iterator[Question]]
 
@@ -61,9 +61,9 @@ def fingerprints(config: TaskConfig) -> dict[str, Any]:
 
         return dataset.fingerprints(config)
     if is_plugin(config.loader):
-        from asymreinforce.tasks import own
+        from asymreinforce.tasks import user_task
 
-        return own.fingerprints(config)
+        return user_task.fingerprints(config)
     if config.loader == "reasoning_gym":
         from asymreinforce.tasks import reasoning_gym_task
 
@@ -84,9 +84,9 @@ def _made(config: TaskConfig, split: Split) -> list[Question]:
 
 def _generator(config: TaskConfig) -> Questions:
     if is_plugin(config.loader):
-        from asymreinforce.tasks import own
+        from asymreinforce.tasks import user_task
 
-        return own.questions
+        return user_task.questions
     if config.loader not in TASKS:
         raise ConfigError(
             f"task {config.loader} is unknown; there are {', '.join([*TASKS, DATASET])} "

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 from asymreinforce.config.task import SPLITS, SourceConfig, Split, TaskConfig
 from asymreinforce.errors import ConfigError, InputError
 from asymreinforce.tasks import columns, overlap, sources
-from asymreinforce.tasks.laid import Laid
 from asymreinforce.tasks.question import Question
+from asymreinforce.tasks.task_data import Laid
 
 MATH500_COLUMN = "in_math500"
 READING = 2

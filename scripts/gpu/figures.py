@@ -27,9 +27,9 @@ from workloads import (
     workload,
 )
 
-from asymreinforce.policy.head import Head, Scratch, linear_loss, token_logps
-from asymreinforce.policy.packing import Sequences
-from asymreinforce.policy.trainer import Trainer
+from asymreinforce.update.head import Head, Scratch, linear_loss, token_logps
+from asymreinforce.update.packing import Sequences
+from asymreinforce.update.trainer import Trainer
 from gpu.checks import Finding, NotHereError, Place, gib, peak, reset_peak
 from gpu.ways import QWEN, RANK, REAL, TOY, WAYS, scale_of
 
@@ -108,9 +108,9 @@ def packed(shape: str, way: str, place: Place) -> Iterator[Finding]:
 
 def _planned(shape: str, way: str, place: Place) -> float:
     """Bytes that `asymrl plan` counts."""
-    from asymreinforce.policy.head import most_logits
-    from asymreinforce.policy.shape import Shape as Counted
-    from asymreinforce.policy.training_memory import training_memory
+    from asymreinforce.planning.shape import Shape as Counted
+    from asymreinforce.planning.training_memory import training_memory
+    from asymreinforce.update.head import most_logits
 
     of = QWEN[shape]
     counted = Counted(

@@ -14,9 +14,9 @@ import torch
 from measures import clock, median
 from torch import Tensor
 
-from asymreinforce.policy import attention
-from asymreinforce.policy.head import Head, Scratch, linear_loss, token_logps
-from asymreinforce.policy.packing import Row, Sequences, pack
+from asymreinforce.update import attention
+from asymreinforce.update.head import Head, Scratch, linear_loss, token_logps
+from asymreinforce.update.packing import Row, Sequences, pack
 from gpu.checks import Finding, Place, distance, gib, needs_cuda, peak, reset_peak
 
 BF16_ATTENTION = 0.01

@@ -30,8 +30,8 @@ def engine(place: Place) -> Iterator[Finding]:
     """Log-probabilities of tokens as the engine drew them, against the packed scorer's."""
     from asymreinforce.config import EngineConfig, PolicyConfig, SamplingConfig
     from asymreinforce.engines.transformers_engine import TransformersEngine
-    from asymreinforce.policy.logps import Scorer
-    from asymreinforce.policy.packing import Sequences, pack
+    from asymreinforce.update.log_probs import Scorer
+    from asymreinforce.update.packing import Sequences, pack
 
     count, tokens, words = (8, 12, 300) if place.is_toy else (64, 256, 151_936)
     shape = Shape(64, 2, 96, 4, 2) if place.is_toy else Shape(896, 4, 4864, 14, 2)
@@ -120,7 +120,7 @@ def _asymrl(command: str, directory: Path, *overrides: str) -> str:
     said = [
         sys.executable,
         "-m",
-        "cli.main",
+        "asymrl.main",
         command,
         *SETTINGS,
         f"runs_dir={directory}",

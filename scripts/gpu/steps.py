@@ -21,9 +21,9 @@ from transformers import (
 from workloads import Optimizer
 
 from asymreinforce.algorithm.ratio import opmd_kimi
-from asymreinforce.policy.memory import checkpoint_activations, compile_layers
-from asymreinforce.policy.packing import Sequences
-from asymreinforce.policy.trainer import RatioTerms, Step, Trainer
+from asymreinforce.update.layers import checkpoint_activations, compile_layers
+from asymreinforce.update.packing import Sequences
+from asymreinforce.update.trainer import RatioTerms, Step, Trainer
 from gpu.checks import Finding, Place, distance, needs_cuda, peak, reset_peak
 
 FP32, BF16 = 1e-5, 0.02
@@ -58,12 +58,12 @@ def model_of(kind: str) -> Any:
 
 def adapted(model: Any) -> Any:
     """Round the weights to bf16, in which frozen ones are held, and add adapters that are not 0."""
-    from asymreinforce.policy import lora
+    from asymreinforce.model import adapters
 
     class Config:
         rank, alpha, target_modules = 8, 16, "all-linear"
 
-    lora.attach(model.to(torch.bfloat16).float(), Config(), seed=0)  # type: ignore[arg-type]
+    adapters.attach(model.to(torch.bfloat16).float(), Config(), seed=0)  # type: ignore[arg-type]
     generator = torch.Generator().manual_seed(0)
     for name, parameter in model.named_parameters():
         if "lora_B" in name:
@@ -197,7 +197,7 @@ def going_on(place: Place) -> Iterator[Finding]:
     What is loaded is what was saved, to the bit. On CUDA FlashAttention adds up gradients in no
     fixed order, so that the steps after it are held against how far two undisturbed runs part.
     """
-    from asymreinforce.policy.state import Position, load_state, save_state
+    from asymreinforce.update.state import Position, load_state, save_state
 
     batches = [(batch_of(seed), linear_terms()) for seed in range(4)]
     for half in (False, True):
@@ -280,7 +280,7 @@ def out_of_memory(place: Place) -> Iterator[Finding]:
 
 def one_rank(place: Place) -> Iterator[Finding]:
     """FSDP2 on one rank, NCCL on CUDA: shards in memory, and offloaded to the host."""
-    from asymreinforce.policy.ranks import joined
+    from asymreinforce.update.ranks import joined
 
     terms = linear_terms()
     wanted, _ = gradient_of(trainer_of(model_of("qwen3"), CPU, half=False), terms)

@@ -13,8 +13,8 @@ from bench_training_step import Prepared, with_optimizer
 from transformers import PreTrainedModel
 from workloads import Optimizer, Shape, Workload
 
-from asymreinforce.policy.memory import checkpoint_activations, compile_layers
-from asymreinforce.policy.trainer import Trainer
+from asymreinforce.update.layers import checkpoint_activations, compile_layers
+from asymreinforce.update.trainer import Trainer
 from gpu.checks import NotHereError, Place
 
 QWEN = {
@@ -81,13 +81,13 @@ def _checkpointed(model: PreTrainedModel, scale: Scale, place: Place) -> Prepare
 
 
 def _adapted(model: PreTrainedModel, scale: Scale, place: Place) -> Prepared:
-    from asymreinforce.policy import lora
+    from asymreinforce.model import adapters
 
     class Config:
         rank, alpha, target_modules = RANK, 2 * RANK, "all-linear"
 
     model.to(torch.bfloat16 if place.on_cuda else torch.float32)
-    lora.attach(model, Config(), seed=0)  # type: ignore[arg-type]
+    adapters.attach(model, Config(), seed=0)  # type: ignore[arg-type]
     return _ours(model, scale, place)
 
 

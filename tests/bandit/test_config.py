@@ -2,14 +2,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asymrl.bandit import hydra_overrides
+from asymrl.bridge import conf_directory
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from asymreinforce.bandit.config import BanditConfig, parse
 from asymreinforce.bandit.grid import batches
 from asymreinforce.errors import ConfigError
-from cli.bandit import hydra_overrides
-from cli.bridge import conf_directory
 
 PRESETS = sorted(path.stem for path in (conf_directory() / "bandit_experiment").glob("*.yaml"))
 

@@ -7,8 +7,7 @@ from asymreinforce.bandit.closed_form import limit, limit_at_mean, stable_arms
 from asymreinforce.bandit.dynamics import advance, ascend
 from asymreinforce.bandit.problem import Flow, total_variation
 from asymreinforce.bandit.stability import largest_stable_lr
-
-from .draws import ABOVE, BELOW, DRAWS, case
+from tests.bandit.draws import ABOVE, BELOW, DRAWS, case
 
 RESOLVED = 30.0
 """Where |a - tau| times the steps is less, an arm may still move: exp(-30) is far under 1e-6."""

@@ -3,10 +3,10 @@ from typing import Any
 
 import pytest
 
-from asymreinforce.analysis.bandit_figures import FIGURES, draw_bench, publish_bench_figures
 from asymreinforce.bandit.config import parse
 from asymreinforce.bandit.run import run_bandit
 from asymreinforce.errors import InputError
+from asymreinforce.report.bandit.figures import FIGURES, draw_bench, publish_bench_figures
 
 SHORT: dict[str, dict[str, Any]] = {
     "section_5_1": {"steps": 50, "baseline_reference": "behaviour_mean"},

@@ -3,6 +3,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from asymrl.bandit import bandit_job
 from omegaconf import OmegaConf
 
 from asymreinforce.bandit.config import BanditConfig, parse
@@ -11,7 +12,6 @@ from asymreinforce.bandit.problem import draw_rewards
 from asymreinforce.bandit.run import chain_steps, run_bandit
 from asymreinforce.data import contracts
 from asymreinforce.errors import ConfigError, InputError
-from cli.bandit import bandit_job
 
 SMALL: dict[str, Any] = {
     "arms": 30,

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow as pa
+from asymrl.main import main
 
 from asymreinforce.data import contracts, files
 from asymreinforce.data.checksums import SUMS
 from asymreinforce.data.contracts import Contract
 from asymreinforce.data.store import Store
-from cli.main import main
 
 EMBEDDED = (
     "policy.embedded.warm_up.questions=500",

@@ -6,8 +6,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from asymrl.main import app
 
-from cli.main import app
 from tests.cli.commands import asymrl
 
 CALLBACKS = {

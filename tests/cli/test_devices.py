@@ -7,8 +7,8 @@ import pytest
 
 from asymreinforce.data.rollouts import ScoredRollouts
 from asymreinforce.errors import ConfigError
-from asymreinforce.policy import devices
-from asymreinforce.policy.devices import Machine, resolved
+from asymreinforce.model import devices
+from asymreinforce.model.devices import Machine, resolved
 from asymreinforce.stages.train import arm_store
 from tests import made
 from tests.cli.commands import asymrl, published, refused, tiny
@@ -101,7 +101,7 @@ def test_a_plan_counts_with_its_own_gpu_and_asks_no_machine(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(devices, "this_machine", lambda: 1 / 0)
-    monkeypatch.setattr("cli.devices.this_machine", lambda: 1 / 0)
+    monkeypatch.setattr("asymrl.devices.this_machine", lambda: 1 / 0)
     preset = ("experiment=h200_qwen3b", "baseline=-0.1", "seed=0")
     explicit = asymrl("plan", *preset)
     assert explicit.code == 0 and asymrl("plan", *preset, *AUTO) == explicit

@@ -8,7 +8,7 @@ import pytest
 from asymreinforce.data import contracts
 from asymreinforce.data.store import Store
 from tests.cli.commands import IN_PROCESS, Outcome, asymrl, foreign, only, published, refused
-from tests.foreign import files
+from tests.imported import files
 
 Command = Callable[..., Outcome]
 HELD_BACK = ("source.validation=8", "source.held_out=12", "evaluation.train_prompts=4")

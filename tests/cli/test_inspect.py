@@ -13,10 +13,10 @@ import pytest
 
 from asymreinforce.data import contracts
 from asymreinforce.data.store import Store
-from asymreinforce.experiment.stored import find_set
+from asymreinforce.viewing.stored import find_set
 from tests import made
 from tests.cli.commands import asymrl, refused
-from tests.foreign import files
+from tests.imported import files
 
 HOSTILE = "\x1b[2J\x1b]0;owned\x07[red]not markup[/red]\u202e" + "x\n" * 40
 
@@ -105,7 +105,7 @@ def test_hostile_text_is_spelled_out_and_lines_fit_the_terminal(
 
 
 def test_a_long_text_is_cut_in_characters_and_in_lines() -> None:
-    from cli.inspection import _cut
+    from asymrl.inspection import _cut
 
     assert _cut("a" * 50, 10).plain == "aaaaaaaaaa … 40 bytes more"
     assert _cut("x\n" * 40, 1000).plain.count("\n") == 15

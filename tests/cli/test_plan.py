@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from asymrl.bridge import conf_directory
 
-from cli.bridge import conf_directory
 from tests.cli.commands import Outcome, asymrl, published, refused
 
 EXPERIMENTS = sorted(path.stem for path in (conf_directory() / "experiment").glob("*.yaml"))

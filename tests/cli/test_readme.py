@@ -11,12 +11,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from asymrl.main import app
 
 from asymreinforce.config import parse
-from cli.main import app
 from tests.cli.commands import EMBEDDED, IN_PROCESS, TINY, Outcome, asymrl
 from tests.cli.test_settings import composed
-from tests.foreign import files
+from tests.imported import files
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^```(?:sh|bash|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

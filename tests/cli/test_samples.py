@@ -9,8 +9,8 @@ import pytest
 
 from asymreinforce.data import contracts
 from tests import made
-from tests.analysis.made_up import MadeUpArm, make_experiment, sweep
 from tests.cli.commands import asymrl, refused
+from tests.report.made_up import MadeUpArm, make_experiment, sweep
 
 WIDTH = 80
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asymrl.bridge import conf_directory
+from asymrl.main import with_default_sweep
 from omegaconf import OmegaConf
 
 from asymreinforce.config import parse
-from cli.bridge import conf_directory
-from cli.main import with_default_sweep
 from tests.cli.commands import Outcome, asymrl, published, refused, tiny
 
 CONF = conf_directory()
@@ -232,7 +232,7 @@ def test_an_unknown_command_or_option_is_named() -> None:
 
 def test_a_process_ends_with_exit_code_1_and_one_message(tmp_path: Path) -> None:
     """The same through the operating system: what a shell sees."""
-    command = [sys.executable, "-m", "cli.main", "train", "optim.lr=-1", f"runs_dir={tmp_path}"]
+    command = [sys.executable, "-m", "asymrl.main", "train", "optim.lr=-1", f"runs_dir={tmp_path}"]
     root = Path(__file__).parents[2]
     ran = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     assert (ran.returncode, ran.stdout) == (1, "")

@@ -18,7 +18,7 @@ from tests.data.test_lease import another, said
 def start(command: str, runs_dir: Path, *settings: str) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         [
-            *(sys.executable, "-m", "cli.main", command, f"runs_dir={runs_dir}"),
+            *(sys.executable, "-m", "asymrl.main", command, f"runs_dir={runs_dir}"),
             *(*TINY, *EMBEDDED, *settings),
         ],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
@@ -101,7 +101,7 @@ def test_what_another_process_has_just_planned_is_not_removed_by_one_that_is_ref
 ) -> None:
     """The refused one saw no directory when it began."""
     from asymreinforce.errors import InputError
-    from asymreinforce.experiment.refusal import traceless
+    from asymreinforce.experiment.cleanup import traceless
 
     store = only(runs_dir / "cups" / "rollouts")
     other = type(store)(store.directory.parent, {"another": "identity"})

@@ -14,16 +14,16 @@ import pytest
 from asymreinforce import failures
 from asymreinforce.data import files
 from asymreinforce.errors import StorageError
-from tests.analysis.made_up import make_experiment, sweep
 from tests.cli.commands import TINY
+from tests.report.made_up import make_experiment, sweep
 
 ROOT = Path(__file__).parents[2]
-RUN = "from cli.main import main; main()"
+RUN = "from asymrl.main import main; main()"
 SPOILT = """
-import cli.environment
+import asymrl.environment
 def fail():
     {error}
-cli.environment.describe = fail
+asymrl.environment.describe = fail
 """
 WITHOUT = """
 import importlib.abc, sys

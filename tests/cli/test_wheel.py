@@ -7,8 +7,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-
-from cli.bridge import conf_directory
+from asymrl.bridge import conf_directory
 
 ROOT = Path(__file__).parents[2]
 BUILD = "build --wheel --quiet --offline --out-dir"
@@ -50,15 +49,15 @@ def test_a_wheel_holds_every_file_of_the_configuration(unpacked: Path) -> None:
     conf = conf_directory()
     expected = {str(path.relative_to(conf)) for path in conf.rglob("*.yaml")}
     assert len(expected) > 15
-    found = unpacked / "cli/conf"
+    found = unpacked / "asymrl/conf"
     assert {str(path.relative_to(found)) for path in found.rglob("*.yaml")} == expected
 
 
 def test_a_wheel_holds_every_module_and_template(unpacked: Path) -> None:
-    for package in ("asymreinforce", "cli"):
+    for package in (ROOT / "asymreinforce", ROOT / "cli" / "asymrl"):
         expected = {
-            str(path.relative_to(ROOT))
-            for path in (ROOT / package).rglob("*")
+            str(path.relative_to(package.parent))
+            for path in package.rglob("*")
             if path.is_file() and "__pycache__" not in path.parts and "conf" not in path.parts
         }
         found = {str(path.relative_to(unpacked)) for path in unpacked.rglob("*")}
@@ -68,7 +67,7 @@ def test_a_wheel_holds_every_module_and_template(unpacked: Path) -> None:
 
 def test_a_wheel_works_from_another_directory(unpacked: Path, tmp_path: Path) -> None:
     """Its own modules are imported, not those of this checkout."""
-    program = "import cli.main; print(cli.main.__file__); cli.main.main()"
+    program = "import asymrl.main; print(asymrl.main.__file__); asymrl.main.main()"
     ran = subprocess.run(
         [sys.executable, "-c", program, "train", "baseline=-0.25", "--cfg", "job"],
         cwd=tmp_path,
@@ -79,6 +78,6 @@ def test_a_wheel_works_from_another_directory(unpacked: Path, tmp_path: Path) ->
     )
     assert ran.returncode == 0, ran.stderr
     first, *rest = ran.stdout.splitlines()
-    assert first == str(unpacked / "cli/main.py")
+    assert first == str(unpacked / "asymrl/main.py")
     assert "baseline: -0.25" in rest
     assert list(tmp_path.iterdir()) == []

@@ -13,7 +13,7 @@ from asymreinforce.config import parse
 from asymreinforce.data import contracts, files
 from asymreinforce.data.store import Store
 from asymreinforce.errors import AsymreinforceError, InputError
-from asymreinforce.policy.checkpoint import load_model, load_tokenizer
+from asymreinforce.model.checkpoint import load_model, load_tokenizer
 from tests import made
 
 Damage = Callable[[bytes], bytes]

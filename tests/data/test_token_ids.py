@@ -17,8 +17,8 @@ from asymreinforce.data.rows import Rows
 from asymreinforce.data.store import Store
 from asymreinforce.data.token_ids import ShardTokens, Unread, largest_token
 from asymreinforce.errors import InputError
-from asymreinforce.policy.balance import Cost, share
-from asymreinforce.policy.packing import Sequences
+from asymreinforce.update.balance import Cost, share
+from asymreinforce.update.packing import Sequences
 
 PROMPTS, SAMPLES = 40, 4
 COST = Cost(token=3.0, scored=2.0, pair=0.1)

@@ -18,7 +18,7 @@ from asymreinforce.config.task import TaskConfig
 from asymreinforce.data import contracts, json_rows, parquet_rows
 from asymreinforce.data.values import OddValueError, WrittenFloat, json_text, text_of
 from asymreinforce.errors import InputError
-from tests.foreign import files
+from tests.imported import files
 
 PARTS = [{"type": "text", "text": "How "}, {"type": "text", "text": "many?"}]
 
@@ -114,13 +114,13 @@ def by_verl_task(value: Any, tmp_path: Path, policy: Path) -> list[str]:
 
 
 def by_function(value: Any, tmp_path: Path, policy: Path) -> list[str]:
-    from asymreinforce.tasks import own
+    from asymreinforce.tasks import user_task
 
     config = TaskConfig.model_validate(
         {"name": "x", "kind": "m:f", "grader": "exact", "train": 1, "validation": 0, "held_out": 0}
     )
     try:
-        return [own._question({"question": "1?", "gold_answer": value}, config).gold_answer]
+        return [user_task._question({"question": "1?", "gold_answer": value}, config).gold_answer]
     except TypeError as error:
         if "is null" in str(error):
             return []

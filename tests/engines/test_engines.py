@@ -14,7 +14,7 @@ import torch
 from asymreinforce.config import EngineConfig, PolicyConfig, SamplingConfig
 from asymreinforce.engines import Completion, Engine, open_engine
 from asymreinforce.errors import EngineError, InputError
-from asymreinforce.policy.checkpoint import end_tokens, load_model
+from asymreinforce.model.checkpoint import end_tokens, load_model
 from tests import made
 
 WIDTH = 64

@@ -20,8 +20,8 @@ from asymreinforce.engines.batch_memory import (
 from asymreinforce.engines.protocol import Completion
 from asymreinforce.engines.transformers_engine import TransformersEngine
 from asymreinforce.errors import EngineError
-from asymreinforce.policy.memory import checkpoint_activations
-from asymreinforce.policy.model_config import Decoder, ModelConfig
+from asymreinforce.model.model_config import Decoder, ModelConfig
+from asymreinforce.update.layers import checkpoint_activations
 
 END = 2
 PROMPTS = [[5, 6, 7], [8, 9, 10, 11, 12, 13, 14, 15, 16], [20], [30, 31, 32, 33]]

@@ -12,7 +12,7 @@ from asymreinforce.experiment import worker
 
 def die_in_step_3() -> None:
     """Between the backward pass and the optimizer, where every rank waits for every other."""
-    from asymreinforce.policy.trainer import Trainer
+    from asymreinforce.update.trainer import Trainer
 
     gradient_norm, calls = Trainer._gradient_norm, [0]
 

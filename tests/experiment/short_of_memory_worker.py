@@ -13,7 +13,7 @@ def run_short_of_memory() -> None:
     """In the middle of a step, where the other rank waits in a collective."""
     import torch
 
-    from asymreinforce.policy.trainer import Trainer
+    from asymreinforce.update.trainer import Trainer
 
     linear = Trainer._linear
 

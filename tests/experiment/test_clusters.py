@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from asymrl.bridge import conf_directory
 from hydra import compose, initialize_config_dir
 
 from asymreinforce.data.store import Store
-from cli.bridge import conf_directory
 from tests.cli.commands import EMBEDDED, TINY, Outcome, asymrl, tiny
 
 pytest.importorskip("submitit", reason="the extra 'slurm' is not installed")
@@ -48,7 +48,7 @@ def test_a_submitted_sweep_killed_and_resubmitted_gives_the_summary_of_one_in_th
     shutil.rmtree(arm.directory)
 
     settings = [f"runs_dir={runs_dir}", *TINY, *EMBEDDED, "baseline=0.1", "seed=1", SUBMITTED]
-    command = [sys.executable, "-m", "cli.main", "sweep", *settings]
+    command = [sys.executable, "-m", "asymrl.main", "sweep", *settings]
     root = Path(__file__).parents[2]
     process = subprocess.Popen(
         command, cwd=root, start_new_session=True, stderr=subprocess.DEVNULL, stdout=subprocess.PIPE
@@ -77,7 +77,7 @@ def test_a_job_that_ends_without_a_word_is_told_and_the_sweep_sums_up_the_rest(
     def lost(*arguments: object, **settings: object) -> None:
         raise RuntimeError("Job 7 (task: 0) has not produced any output (OUT_OF_MEMORY)")
 
-    monkeypatch.setattr("cli.launching.run_hydra", lost)
+    monkeypatch.setattr("asymrl.launching.run_hydra", lost)
     outcome = tiny("sweep", swept, "baseline=0.1,0.7", "seed=0", SUBMITTED)
     assert outcome.code == 1
     assert "Traceback" not in outcome.err

@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.experiment import inputs, rounds
 from asymreinforce.experiment.sweep import run_sweep
-from asymreinforce.policy.trainer import Trainer
+from asymreinforce.update.trainer import Trainer
 from tests.experiment.test_rounds import Engine, settings
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asymrl.bridge import conf_directory
 
 from asymreinforce import progress
 from asymreinforce.config import ExperimentConfig, TrainConfig
@@ -20,8 +21,7 @@ from asymreinforce.experiment import arm
 from asymreinforce.experiment import launch as launching
 from asymreinforce.experiment.arms import Arm, overrides_of
 from asymreinforce.experiment.launch import _error, follow, launch, torchrun
-from asymreinforce.policy.ranks import Ranks
-from cli.bridge import conf_directory
+from asymreinforce.update.ranks import Ranks
 from tests import made
 from tests.cli.commands import Outcome, asymrl, refused, tiny
 from tests.stages.training import metrics

@@ -19,9 +19,9 @@ from asymreinforce.engines.transformers_engine import TransformersEngine
 from asymreinforce.errors import ConfigError
 from asymreinforce.experiment import inputs, refresh, rounds
 from asymreinforce.experiment.arm import arm_store, train_arm
-from asymreinforce.experiment.plan import plan
 from asymreinforce.experiment.rounds import train_in_rounds
-from asymreinforce.policy.checkpoint import fingerprint, load_model, load_tokenizer
+from asymreinforce.model.checkpoint import fingerprint, load_model, load_tokenizer
+from asymreinforce.planning.plan import plan
 from asymreinforce.stages.train.schedule import Schedule
 from tests import made
 

@@ -10,7 +10,7 @@ import pytest
 
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.engines.protocol import Engine
-from asymreinforce.experiment import evaluation, lots, rounds, slots
+from asymreinforce.experiment import evaluation, rounds, side_by_side, slots
 from asymreinforce.experiment.children import Outcome
 from asymreinforce.experiment.evaluation import evaluation_slots
 from asymreinforce.experiment.slots import ON_CPU
@@ -29,7 +29,7 @@ def eight_devices(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     place.mkdir()
     monkeypatch.setattr(slots, "device_count", lambda: 8)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    monkeypatch.setattr(lots, "run_one", slot_work.train)
+    monkeypatch.setattr(side_by_side, "run_one", slot_work.train)
     monkeypatch.setattr(rounds, "_run_part", slot_work.rounds)
     monkeypatch.setattr(evaluation, "_evaluate_part", slot_work.evaluate)
     monkeypatch.setenv("PLACE_OF_TESTS", str(place))

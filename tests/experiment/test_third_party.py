@@ -13,8 +13,8 @@ import pytest
 from asymreinforce.config import EmbeddedConfig, ExperimentConfig, PolicyConfig, WarmUpConfig
 from asymreinforce.data import contracts
 from asymreinforce.engines.transformers_engine import TransformersEngine
-from asymreinforce.policy import embedded
-from asymreinforce.policy.checkpoint import fingerprint
+from asymreinforce.model import embedded
+from asymreinforce.model.checkpoint import fingerprint
 from asymreinforce.stages.evaluate import evaluate, evaluation_store, shard_of
 from asymreinforce.stages.init import make_prompts
 from tests import made

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from asymreinforce.data import contracts
-from asymreinforce.policy.checkpoint import load_tokenizer
+from asymreinforce.model.checkpoint import load_tokenizer
 from tests import toy_chat
 from tests.cli.commands import IN_PROCESS, Outcome, asymrl, only
 from tests.toy_chat import IM_END, IM_START

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from asymreinforce.analysis.report import write_report
 from asymreinforce.data import contracts
+from asymreinforce.report.write import write_report
 from asymreinforce.tracking import track_report, tracker
 from tests import made
-from tests.analysis.made_up import make_experiment, sweep
 from tests.cli.commands import Outcome, only, tiny
+from tests.report.made_up import make_experiment, sweep
 
 if TYPE_CHECKING:
     from wandb.proto.wandb_internal_pb2 import Record

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 from asymreinforce.data import files, lease
 from asymreinforce.data.store import Store
 from tests import made
-from tests.faults.spying import ROOT, asymrl
-from tests.foreign import files as foreign
+from tests.faults.spying import ROOT, run_asymrl
+from tests.imported import files as foreign
 
 SMALL = (
     *("engine=transformers", "policy.context=64", "policy.dtype=float32", "reward.workers=1"),
@@ -42,7 +42,9 @@ def command(name: str, *settings: str) -> Do:
     def do(work: Path) -> int:
         given = (f"runs_dir={work / 'runs'}", *SMALL)
         source = ("model=checkpoint", f"policy.source={work / 'policy'}")
-        return asymrl(name, *given, *(() if "embedded" in settings else source), *_own(settings))
+        return run_asymrl(
+            name, *given, *(() if "embedded" in settings else source), *_own(settings)
+        )
 
     return do
 
@@ -64,7 +66,7 @@ def imported(name: str, *settings: str) -> Do:
 
 
 def report(*names: str) -> Do:
-    return lambda work: asymrl("report", *(str(work / "runs" / name) for name in names))
+    return lambda work: run_asymrl("report", *(str(work / "runs" / name) for name in names))
 
 
 def report_of_two(work: Path) -> int:
@@ -77,7 +79,7 @@ def report_of_two(work: Path) -> int:
 
 def paper_figures(work: Path) -> int:
     """The figures of a sweep of one arm, and the docs pages that show them."""
-    from scripts.paper_figures import main
+    from scripts.paper.draw import main
 
     for name in ("paper-figures.md", "phase-diagrams.md"):
         if not (work / "docs" / name).exists():
@@ -88,7 +90,7 @@ def paper_figures(work: Path) -> int:
 
 def bandit(work: Path) -> int:
     small = ("arms=4", "steps=5", "baseline=-0.1,0", "seed=0")
-    return asymrl("bandit", f"runs_dir={work / 'runs'}", *small)
+    return run_asymrl("bandit", f"runs_dir={work / 'runs'}", *small)
 
 
 def interrupted(work: Path) -> int:
@@ -126,7 +128,7 @@ def without_a_readable_config(work: Path) -> int:
 
 
 def ways(work: Path) -> int:
-    from asymreinforce.experiment.ways import measure_ways
+    from scripts.paper.outcome import measure_ways
 
     return 0 if len(measure_ways(work / "runs" / "cups")) else 1
 

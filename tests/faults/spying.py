@@ -19,12 +19,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import asymrl
+from asymrl import bridge, launching
 from omegaconf import OmegaConf
 
 import asymreinforce
-import cli
 from asymreinforce.data import files
-from cli import bridge, launching
 
 ROOT = Path(__file__).parents[2]
 SHELLS = ("asymreinforce/data/", "asymreinforce/stages/train/shared_store.py")
@@ -53,7 +53,7 @@ At = Callable[[int, Point], None]
 
 def import_everything() -> None:
     """Import the package, so that a fork of this process imports next to nothing."""
-    for package in (asymreinforce, cli):
+    for package in (asymreinforce, asymrl):
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             if not module.name.endswith(NEVER_IMPORTED):
                 importlib.import_module(module.name)
@@ -105,7 +105,9 @@ def _site() -> str:
         path = frame.f_code.co_filename
         if path.startswith(str(ROOT)):
             relative = str(Path(path).relative_to(ROOT))
-            if relative.startswith(("asymreinforce/", "cli/")) and not relative.startswith(SHELLS):
+            if relative.startswith(("asymreinforce/", "cli/asymrl/")) and not relative.startswith(
+                SHELLS
+            ):
                 return f"{relative}:{frame.f_code.co_name}"
         frame = frame.f_back  # type: ignore[assignment]
     return "nobody"
@@ -162,9 +164,9 @@ def forked(function: Callable[[], int], *, output: Path, at: At | None = None) -
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def asymrl(*arguments: str) -> int:
+def run_asymrl(*arguments: str) -> int:
     """Run a command in this process; return its exit code."""
-    from cli.main import main
+    from asymrl.main import main
 
     try:
         main(list(arguments))

@@ -24,9 +24,9 @@ STAGES = ("init", "bandit", "import", "prepared", "generate", "over a dead lease
 PARTS = {"stages": STAGES, "experiments": tuple(name for name in SCENARIOS if name not in STAGES)}
 """Two processes visit a part each."""
 OF_STAGES = (
-    *("asymreinforce/bandit/", "asymreinforce/analysis/bandit", "asymreinforce/stages/init"),
+    *("asymreinforce/bandit/", "asymreinforce/report/bandit", "asymreinforce/stages/init"),
     *("asymreinforce/stages/generate", "asymreinforce/stages/score"),
-    "asymreinforce/stages/foreign/",
+    "asymreinforce/imported/",
 )
 
 

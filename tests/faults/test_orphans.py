@@ -34,7 +34,7 @@ def start(command: tuple[str, ...], runs: Path, mark: str) -> "subprocess.Popen[
     }
     return subprocess.Popen(
         [
-            *(sys.executable, "-m", "cli.main", name, f"runs_dir={runs}"),
+            *(sys.executable, "-m", "asymrl.main", name, f"runs_dir={runs}"),
             *(*TINY, *EMBEDDED, *settings),
         ],
         env={**os.environ, **environment},

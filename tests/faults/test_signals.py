@@ -105,7 +105,9 @@ def test_told_to_stop_a_command_stops_with_a_line_and_all_its_processes(
     if command in ("sweep", "run"):  # each arm in training left a checkpoint of where it stood
         arms = [path.parent for path in (runs_dir / "cups/train").glob("*/plan.json")]
         begun = [arm for arm in arms if not (arm / "manifest.json").exists()]
-        assert [len(list(arm.glob("suspended/*/state.json"))) for arm in begun] == [1] * len(begun)
+        assert [len(list(arm.glob("interrupted/*/state.json"))) for arm in begun] == [1] * len(
+            begun
+        )
     stores = [path.parent for path in runs_dir.rglob("plan.json")]
     assert [lease.holder(directory) for directory in stores] == [None] * len(stores)
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from asymreinforce.config import ExperimentConfig, SamplingConfig
 from asymreinforce.data import contracts
 from asymreinforce.engines.protocol import Completion
-from asymreinforce.policy import embedded
-from asymreinforce.policy.checkpoint import fingerprint, load_tokenizer
+from asymreinforce.model import embedded
+from asymreinforce.model.checkpoint import fingerprint, load_tokenizer
 from asymreinforce.stages.evaluate import evaluate, evaluation_store, shard_of
 from asymreinforce.stages.init import make_prompts
 from asymreinforce.tasks import cups

@@ -9,10 +9,10 @@ import pytest
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.data import contracts
 from asymreinforce.data.store import Store
+from asymreinforce.engines.encoding import encode_prompts
 from asymreinforce.errors import ConfigError, InputError
-from asymreinforce.policy.checkpoint import load_tokenizer
-from asymreinforce.policy.encoding import encode_prompts
-from asymreinforce.policy.prompts import identity_of
+from asymreinforce.model.checkpoint import load_tokenizer
+from asymreinforce.model.prompts import identity_of
 from asymreinforce.stages.generate import generate, shard_seed
 from asymreinforce.stages.init import make_prompts
 from tests import made, toy_chat

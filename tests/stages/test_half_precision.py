@@ -16,7 +16,7 @@ from asymreinforce.data.rollouts import ScoredRollouts
 from asymreinforce.data.store import Store
 from asymreinforce.errors import InputError
 from asymreinforce.interruption import Interrupted
-from asymreinforce.policy.checkpoint import load_model
+from asymreinforce.model.checkpoint import load_model
 from asymreinforce.stages.train import arm_store, train
 from tests import made
 from tests.stages.training import scored
@@ -126,8 +126,8 @@ def test_an_interrupted_arm_goes_on_from_the_masters_bit_for_bit(
 def test_a_state_without_masters_is_not_gone_on_from(
     tmp_path: Path, random_policy: Path, rollouts: ScoredRollouts
 ) -> None:
-    from asymreinforce.policy.state import load_state
-    from tests.policy import naive
+    from asymreinforce.update.state import load_state
+    from tests.update import naive
 
     store = trained(
         tmp_path, random_policy, rollouts, train__precision="float32", train__keep_state=True

@@ -11,8 +11,8 @@ from asymreinforce import tasks
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.data import contracts
 from asymreinforce.errors import ConfigError, InputError
-from asymreinforce.policy.checkpoint import load_model, load_tokenizer
-from asymreinforce.policy.embedded import END, learning_rate_factor
+from asymreinforce.model.checkpoint import load_model, load_tokenizer
+from asymreinforce.model.embedded import END, learning_rate_factor
 from asymreinforce.stages import init
 from asymreinforce.stages.init import EMBEDDED_RECIPE, make_policy, make_prompts, policy_store
 from asymreinforce.tasks import cups

@@ -63,7 +63,7 @@ def test_interrupted_between_two_checkpoints_it_goes_on_from_that_very_step(
             trained(runs, random_policy, rollouts, signalled(at, number=number), **given)
         assert stop.value.code == 128 + number
         (plan,) = runs.rglob("plan.json")
-        receipt = Store.open(plan.parent).receipt("suspended")
+        receipt = Store.open(plan.parent).receipt("interrupted")
         assert receipt and receipt.facts == {"after": 4 if at > 4 else 0, "step": at}
     steps: list[int] = []
     store = trained(runs, random_policy, rollouts, lambda row: steps.append(row["step"]), **given)
@@ -71,12 +71,12 @@ def test_interrupted_between_two_checkpoints_it_goes_on_from_that_very_step(
     assert comparable(store.directory) == comparable(whole.directory)
 
 
-def test_a_damaged_suspension_is_not_used(
+def test_a_damaged_interrupted_checkpoint_is_not_used(
     tmp_path: Path, random_policy: Path, rollouts: ScoredRollouts
 ) -> None:
     with pytest.raises(Interrupted):
         trained(tmp_path, random_policy, rollouts, signalled(1), train__checkpoint_every=4)
-    (weights,) = tmp_path.rglob("suspended/weights/model.safetensors")
+    (weights,) = tmp_path.rglob("interrupted/weights/model.safetensors")
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
     weights.write_bytes(content)
@@ -96,7 +96,7 @@ def test_at_a_checkpoint_nothing_more_is_written(
 ) -> None:
     with pytest.raises(Interrupted):
         trained(tmp_path, random_policy, rollouts, signalled(3), train__checkpoint_every=3)
-    assert list(tmp_path.rglob("step-000003")) and not list(tmp_path.rglob("suspended*"))
+    assert list(tmp_path.rglob("step-000003")) and not list(tmp_path.rglob("interrupted*"))
 
 
 def test_the_second_signal_has_the_system_s_own_effect() -> None:

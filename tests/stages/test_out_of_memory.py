@@ -9,8 +9,8 @@ import torch
 from asymreinforce.data.arm_settings import remembered_rows
 from asymreinforce.data.rollouts import ScoredRollouts
 from asymreinforce.errors import DeviceMemoryError
-from asymreinforce.policy.trainer import Trainer
 from asymreinforce.stages.train import arm_store, train
+from asymreinforce.update.trainer import Trainer
 from tests import made
 from tests.stages.training import scored
 

@@ -37,7 +37,7 @@ SETTINGS = [
 
 def start(command: str, directory: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-m", "cli.main", command, *SETTINGS],
+        [sys.executable, "-m", "asymrl.main", command, *SETTINGS],
         cwd=directory,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         stdout=subprocess.DEVNULL,

@@ -4,7 +4,6 @@ import pyarrow as pa
 import pytest
 
 from asymreinforce import progress
-from asymreinforce.analysis.disagreements import Pair, disagreements
 from asymreinforce.config import RewardConfig
 from asymreinforce.data import contracts, files
 from asymreinforce.data.rollouts import ScoredRollouts
@@ -12,6 +11,7 @@ from asymreinforce.data.store import Store
 from asymreinforce.errors import AsymreinforceError, ConfigError, GraderError, InputError
 from asymreinforce.stages import score as stage
 from asymreinforce.stages.score import Scored
+from asymreinforce.viewing.disagreements import Pair, disagreements
 from tests import killing
 from tests.grading import hostile
 from tests.stages import made_up_rollouts

@@ -12,12 +12,12 @@ from asymreinforce.data import contracts
 from asymreinforce.data.rollouts import ScoredRollouts
 from asymreinforce.data.store import Store
 from asymreinforce.errors import ConfigError, InputError, TrainingError
-from asymreinforce.policy.checkpoint import load_model
+from asymreinforce.model.checkpoint import load_model
 from asymreinforce.stages.train import warnings_on
 from tests import killing, made
-from tests.policy import naive
 from tests.stages.forks import failpoints_that_differ
 from tests.stages.training import falling, made_arm, metrics, run_arm, scored, warm
+from tests.update import naive
 
 FOUR_STEPS = {"optim__steps": 4}
 

@@ -9,10 +9,10 @@ from asymreinforce.config import ExperimentConfig
 from asymreinforce.data import contracts
 from asymreinforce.data.rollouts import ScoredRollouts
 from asymreinforce.data.store import Store
-from asymreinforce.policy.checkpoint import load_model
+from asymreinforce.model.checkpoint import load_model
 from asymreinforce.stages.train import Validate, arm_store, train
 from tests import made
-from tests.policy import naive
+from tests.update import naive
 
 PROMPTS, SAMPLES = 24, 4
 

@@ -9,7 +9,7 @@ import pytest
 from asymreinforce import tasks
 from asymreinforce.config import parse
 from asymreinforce.config.task import TaskConfig
-from asymreinforce.tasks.laid import Laid
+from asymreinforce.tasks.task_data import Laid
 from tests.cli.commands import asymrl
 from tests.cli.test_settings import composed
 

@@ -17,13 +17,13 @@ from asymreinforce.data.store import Store
 from asymreinforce.errors import ConfigError
 from asymreinforce.grading.graders import identify
 from asymreinforce.interruption import patient
-from asymreinforce.policy.checkpoint import fingerprint
-from asymreinforce.policy.head import Scratch
-from asymreinforce.policy.ranks import ALONE, Ranks
+from asymreinforce.model.checkpoint import fingerprint
 from asymreinforce.progress import bar, say
 from asymreinforce.stages.train.run import Run, Validate
 from asymreinforce.stages.train.schedule import PASSING, Round, schedule_of
 from asymreinforce.stages.train.shared_store import SharedStore
+from asymreinforce.update.head import Scratch
+from asymreinforce.update.ranks import ALONE, Ranks
 
 Log = Callable[[dict[str, Any]], None]
 
@@ -46,7 +46,7 @@ def arm_store(
     if "auto" in (config.train.device, config.train.precision):
         raise ConfigError(
             "train.device=auto and train.precision=auto name no arm; resolve them first "
-            "(policy/devices.py), or set cpu or cuda, float32 or bfloat16"
+            "(model/devices.py), or set cpu or cuda, float32 or bfloat16"
         )
     determined_by = {
         "stage": "train",

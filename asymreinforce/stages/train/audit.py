@@ -9,10 +9,10 @@ from asymreinforce.config import ExperimentConfig
 from asymreinforce.data import files
 from asymreinforce.data.rollouts import ScoredRollouts
 from asymreinforce.data.store import Store
-from asymreinforce.policy.audit import audit
-from asymreinforce.policy.packing import Sequences
-from asymreinforce.policy.trainer import Trainer
 from asymreinforce.progress import say
+from asymreinforce.update.audit import audit
+from asymreinforce.update.packing import Sequences
+from asymreinforce.update.trainer import Trainer
 
 NAME = "mismatch.json"
 """Beside the arm's shards; it determines nothing, so it has no receipt."""

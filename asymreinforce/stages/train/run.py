@@ -16,25 +16,18 @@ from asymreinforce.data.rows import Rows
 from asymreinforce.data.store import Store
 from asymreinforce.data.token_ids import largest_token
 from asymreinforce.errors import DeviceMemoryError, InputError, TrainingError
-from asymreinforce.policy import cuda, lora
-from asymreinforce.policy.checkpoint import (
+from asymreinforce.model import adapters, cuda
+from asymreinforce.model.checkpoint import (
     hollow_model,
     load_model,
     require_unchanged,
     save_model,
 )
-from asymreinforce.policy.decoding import decoding
-from asymreinforce.policy.head import Scratch
-from asymreinforce.policy.memory import checkpoint_activations, compile_layers
-from asymreinforce.policy.model_config import vocabulary_of
-from asymreinforce.policy.ranks import ALONE, Ranks
-from asymreinforce.policy.slice import Slice, mean_of
-from asymreinforce.policy.state import Position, load_state, save_state
-from asymreinforce.policy.trainable import require_gradients, require_trainable
-from asymreinforce.policy.trainer import Step, Trainer
-from asymreinforce.stages.train import suspension
+from asymreinforce.model.model_config import vocabulary_of
+from asymreinforce.stages.train import interrupted
 from asymreinforce.stages.train.audit import audit_start
 from asymreinforce.stages.train.collapse_watch import CollapseWatch
+from asymreinforce.stages.train.decoding import decoding
 from asymreinforce.stages.train.schedule import (
     Round,
     metrics_shard,
@@ -43,6 +36,13 @@ from asymreinforce.stages.train.schedule import (
     weights_shard,
 )
 from asymreinforce.stages.train.terms import Judged, Terms
+from asymreinforce.update.diagnostic_set import Slice, mean_of
+from asymreinforce.update.head import Scratch
+from asymreinforce.update.layers import checkpoint_activations, compile_layers
+from asymreinforce.update.ranks import ALONE, Ranks
+from asymreinforce.update.state import Position, load_state, save_state
+from asymreinforce.update.trainable import require_gradients, require_trainable
+from asymreinforce.update.trainer import Step, Trainer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -96,8 +96,8 @@ class Run:
         if checkpoint is None:
             checkpoint = int(self._ranks.decided(lambda: self.schedule.resumable(self._store)))
         after = checkpoint
-        step = int(self._ranks.decided(lambda: suspension.suspended_step(self._store, after=after)))
-        source = suspension.source(self._store, checkpoint=checkpoint, step=step)
+        step = int(self._ranks.decided(lambda: interrupted.saved_step(self._store, after=after)))
+        source = interrupted.source(self._store, checkpoint=checkpoint, step=step)
         model = self._load(source.weights)
         self._trainer = Trainer(
             model if self._ranks.mesh else model.to(config.train.device),
@@ -176,9 +176,9 @@ class Run:
             )
         )
         if has_adapters:
-            lora.attach(model, config.train.lora, seed=config.seed)
+            adapters.attach(model, config.train.lora, seed=config.seed)
             if weights and not is_sent:
-                lora.restore(model, weights / lora.ADAPTER)
+                adapters.restore(model, weights / adapters.ADAPTER)
         if config.train.activation_checkpointing:
             checkpoint_activations(model)
         return model
@@ -213,7 +213,7 @@ class Run:
         if self._position.step >= min(step, self.schedule.steps):
             return
         self._position = self._position._replace(step=step)
-        suspension.suspend(
+        interrupted.save(
             self._store,
             after=max(self.schedule.until(step), default=0),
             step=step,
@@ -325,7 +325,7 @@ class Run:
         self._publish_missing(weights_shard(step), self._write_weights)
         self._publish_missing(state_shard(step), self._write_state)
         self._pending = []
-        self._store.drop(suspension.SUSPENDED)
+        self._store.drop(interrupted.INTERRUPTED)
         kept = self.schedule.kept_at(step)
         for earlier in [s for s in self.schedule.checkpoints if s < step]:
             is_best = earlier == self._position.best_step

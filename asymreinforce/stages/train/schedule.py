@@ -142,7 +142,7 @@ def state_shard(step: int) -> str:
     return f"state/step-{step:06d}"
 
 
-PASSING = ("state", "suspended")
+PASSING = ("state", "interrupted")
 """Folders that a run needs to go on from, and a finished arm holds only if its plan says so."""
 
 

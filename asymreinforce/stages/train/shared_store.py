@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from asymreinforce.data.store import Store
-from asymreinforce.policy.ranks import Ranks
+from asymreinforce.update.ranks import Ranks
 
 
 class SharedStore(Store):

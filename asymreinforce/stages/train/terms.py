@@ -18,9 +18,9 @@ from asymreinforce.config import ExperimentConfig
 from asymreinforce.data.rollouts import ScoredRollouts
 from asymreinforce.data.rows import Rows
 from asymreinforce.errors import InputError
-from asymreinforce.policy.packing import Sequences
-from asymreinforce.policy.trainer import RatioTerms
 from asymreinforce.rewards.scale import rewards, rewards_of
+from asymreinforce.update.packing import Sequences
+from asymreinforce.update.trainer import RatioTerms
 
 
 class Judged(NamedTuple):

@@ -1,1 +1,0 @@
-"""Rollouts from elsewhere: files -> records -> rows, checked, and brought together by prompt."""

@@ -1,0 +1,80 @@
+"""Between text and token ids: prompts are encoded once, completions decoded for people."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from asymreinforce.config import ExperimentConfig
+from asymreinforce.engines.protocol import Completion
+from asymreinforce.errors import InputError
+from asymreinforce.model.checkpoint import context_of
+from asymreinforce.model.prompts import PromptEncoder
+from asymreinforce.progress import say
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+def encode_prompts(
+    questions: pa.Table,
+    tokenizer: "PreTrainedTokenizerBase",
+    config: ExperimentConfig,
+    *,
+    checkpoint: Path,
+    warns: bool = True,
+) -> list[list[int]]:
+    """Tokenize prompts once, as `model/prompts.py` renders them.
+
+    Says what looks wrong with them (`warn_of_odd`), unless the caller has said it of all shards.
+    Raises `InputError` where one is too long for the context with `max_tokens` to come.
+    """
+    limit = min(config.policy.context, context_of(checkpoint) or config.policy.context)
+    room = limit - max(config.sampling.max_tokens, config.evaluation.sampling.max_tokens)
+    encoder = PromptEncoder(tokenizer, config.task)
+    encoded = []
+    rows = questions.to_pylist()
+    if warns:
+        warn_of_odd(rows, tokenizer, config)
+    for row in rows:
+        tokens = encoder.encode(row)
+        if not tokens or len(tokens) > room:
+            raise InputError(
+                f"prompt {row['prompt_id']} has {len(tokens)} tokens; between 1 and {room} fit a "
+                f"context of {limit} with max_tokens to come; raise policy.context (if the "
+                "model allows), lower sampling.max_tokens, or leave long questions out by "
+                "task.max_characters"
+            )
+        encoded.append(tokens)
+    return encoded
+
+
+def warn_of_odd(
+    rows: Iterable[Mapping[str, Any]],
+    tokenizer: "PreTrainedTokenizerBase",
+    config: ExperimentConfig,
+) -> None:
+    """Say how many questions look rendered already, and which settings reach no prompt.
+
+    `rows` have the columns of the prompts' contract.
+    """
+    encoder = PromptEncoder(tokenizer, config.task)
+    for line in encoder.unused_settings:
+        say(f"warning: {line}")
+    found, count = 0, 0
+    for row in rows:
+        count += 1
+        found += encoder.renders_twice(row)
+    if found:
+        say(
+            f"warning: {found} of {count} questions hold special tokens' names or chat markup, "
+            "which are letters in a prompt; if they are rendered already, give the questions alone"
+        )
+
+
+def texts(completions: list[Completion], tokenizer: "PreTrainedTokenizerBase") -> list[str]:
+    """Decode completions for graders and people, the end-of-sequence token left out."""
+    tokens = [c.token_ids[:-1] if c.finish_reason == "stop" else c.token_ids for c in completions]
+    decoded: list[str] = tokenizer.batch_decode(tokens, skip_special_tokens=False)
+    return decoded

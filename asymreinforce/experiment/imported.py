@@ -1,0 +1,126 @@
+"""Rollouts from elsewhere as a sweep's inputs: imported once, found again by the same settings."""
+
+from pathlib import Path
+
+from asymreinforce.config import ExperimentConfig
+from asymreinforce.data.store import Store
+from asymreinforce.errors import ConfigError, InputError
+from asymreinforce.experiment.cleanup import traceless
+from asymreinforce.imported import Imported, Stores, facts_of, import_rollouts, stores
+from asymreinforce.model.checkpoint import fingerprint
+from asymreinforce.progress import say
+from asymreinforce.stages.init import make_policy, policy_store
+
+
+def run_import(config: ExperimentConfig) -> Stores:
+    """Make or find the policy, whose tokenizer is needed, and bring the rollouts in."""
+    if config.source.path is None:
+        raise ConfigError("asymrl import needs source.path=FILE, the rollouts to bring in")
+    policy = policy_store(config.policy, config.directory / "policy", threads=config.train.threads)
+    with traceless(policy):
+        checkpoint = make_policy(config, config.directory / "policy")
+        fingerprint(checkpoint)
+    planned = stores(config, checkpoint=checkpoint)
+    with traceless(*planned):
+        return import_rollouts(config, checkpoint=checkpoint)
+
+
+def find_imported(config: ExperimentConfig, *, checkpoint: Path) -> Stores:
+    """Return what `run_import` made; raise `InputError` where it did not run."""
+    found = stores(config, checkpoint=checkpoint)
+    if not (found.prompts.planned and found.rollouts.facts):
+        raise InputError(
+            f"no imported rollouts for these settings ({found.rollouts.directory}); "
+            "run 'asymrl import' with the same settings first"
+        )
+    return found
+
+
+def trains_on_imported_verdicts(config: ExperimentConfig, rollouts: Store) -> bool:
+    """Tell which verdicts train: those that came with the rollouts, or a grader's.
+
+    Raises `ConfigError` where imported ones are asked for and no row came with a reward.
+    """
+    rewarded, rows = rollouts.facts["rewarded"], rollouts.facts["rows"]
+    if config.source.verdicts == "imported" and not rewarded:
+        raise ConfigError(
+            "source.verdicts=imported, but no row came with a reward; name their column "
+            "(source.columns.reward=NAME), or use source.verdicts=graded and 'asymrl score'"
+        )
+    if config.source.verdicts is None:
+        return bool(rewarded == rows)
+    return config.source.verdicts == "imported"
+
+
+def describe(config: ExperimentConfig, found: Stores) -> list[str]:
+    """Say in a few lines what was imported and which verdicts will train."""
+    facts = facts_of(found.rollouts)
+    size = f"{facts.smallest_group}"
+    if facts.largest_group != facts.smallest_group:
+        size += f" to {facts.largest_group}"
+    return [
+        f"{facts.rows} rollouts of {facts.prompts} prompts ({size} of a prompt), "
+        f"{facts.truncated} cut off, {facts.held_back} of held-back prompts left out",
+        "policies: " + ", ".join(f"{name} {rows}" for name, rows in facts.policies.items()),
+        f"log-probabilities: {_of_all(facts.with_logps, facts)}; AsymRE needs none",
+        _verdicts_line(config, found, facts),
+        *_groups_line(facts),
+    ]
+
+
+def _verdicts_line(config: ExperimentConfig, found: Stores, facts: Imported) -> str:
+    if not facts.rewarded:
+        return "rewards: none; run 'asymrl score' with the same settings"
+    line = f"rewards: {_of_all(facts.rewarded, facts)}, mean {facts.mean_reward:.4f}"
+    if trains_on_imported_verdicts(config, found.rollouts):
+        return (
+            f"{line}; training takes them (correct from {config.reward.correct_at:g} on, "
+            "reward.correct_at); source.verdicts=graded and 'asymrl score' judge anew"
+        )
+    return f"{line}; training takes the grader's verdicts, run 'asymrl score' with these settings"
+
+
+def require_log_probabilities(config: ExperimentConfig, rollouts: Store) -> None:
+    """Raise `ConfigError` where the objective compares pi with mu, and mu's are not known."""
+    from asymreinforce.algorithm.table import objective_of
+
+    needs = objective_of(config.algorithm, baseline_reference=config.baseline_reference)
+    unknown = rollouts.facts["rows"] - rollouts.facts["with_logps"]
+    if needs.needs_behaviour_logps and unknown:
+        raise ConfigError(
+            f"algorithm={config.algorithm.name} needs the log-probabilities of the policy that "
+            f"wrote the rollouts, but {unknown} of {rollouts.facts['rows']} imported ones have "
+            "none; name their column (source.columns.logps=NAME), or use algorithm=asymre, which "
+            "needs none"
+        )
+
+
+def require_groups(config: ExperimentConfig, rollouts: Store) -> None:
+    """Raise `ConfigError` where the reference needs two samples and some prompts have one."""
+    alone = rollouts.facts["groups_of_one"]
+    if config.baseline_reference == "leave_one_out" and alone:
+        raise ConfigError(
+            f"baseline_reference=leave_one_out needs two rollouts of each prompt, but {alone} of "
+            f"{rollouts.facts['prompts']} prompts have one; use another baseline_reference"
+        )
+
+
+def _groups_line(facts: Imported) -> list[str]:
+    if not facts.groups_of_one:
+        return []
+    return [
+        f"warning: {facts.groups_of_one} of {facts.prompts} prompts have one rollout, which is its "
+        "own mean, so its advantage is -baseline; baseline_reference=dataset_mean or zero gives "
+        "it another"
+    ]
+
+
+def _of_all(count: int, facts: Imported) -> str:
+    return "none" if not count else f"{count} of {facts.rows} rollouts"
+
+
+def say_imported(config: ExperimentConfig, found: Stores) -> None:
+    """Print where the import lies and what it holds."""
+    say(f"rollouts: {found.rollouts.directory}")
+    for line in describe(config, found):
+        say(line)

@@ -1,0 +1,58 @@
+"""Who makes the shards of a stage, as the settings have it: this process, or workers on Ray."""
+
+import contextlib
+import functools
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict
+
+from asymreinforce.config import ExperimentConfig
+from asymreinforce.engines import open_engine
+from asymreinforce.engines.protocol import Engine
+from asymreinforce.workers import Crew, alone
+
+if TYPE_CHECKING:
+    from asymreinforce.stages.generate import StartEngine
+
+
+class Generators(TypedDict):
+    """Who generates, and how each of them comes by an engine (None: there is one)."""
+
+    crew: Crew
+    start: "StartEngine | None"
+
+
+def generators(config: ExperimentConfig) -> Generators:
+    """Return who makes rollouts: `engine.workers` on Ray, an engine each, or this process."""
+    if config.engine.workers == 1 and not config.ray.address:
+        return {"crew": alone, "start": None}
+    from asymreinforce.workers.on_ray import OnRay
+
+    crew = OnRay(
+        config.ray,
+        workers=config.engine.workers,
+        cpus=config.engine.threads,
+        gpus=config.ray.gpus_per_worker,
+        devices=config.engine.tensor_parallel_size,
+    )
+    logs = (config.directory / "logs").resolve()
+    return {"crew": crew, "start": functools.partial(own_engine, config, logs)}
+
+
+def scorers(config: ExperimentConfig) -> Crew | None:
+    """Return who scores: `ray.scorers` workers, a pool of graders each; None for one pool here."""
+    if not config.ray.scorers:
+        return None
+    from asymreinforce.workers.on_ray import OnRay
+
+    return OnRay(config.ray, workers=config.ray.scorers, cpus=config.reward.workers or 1)
+
+
+@contextlib.contextmanager
+def own_engine(config: ExperimentConfig, logs: Path) -> Iterator[Engine]:
+    """Start a worker's engine; what its library prints goes to a file of its own."""
+    log = logs / f"engine-{socket.gethostname()}-{os.getpid()}.log"
+    with open_engine(config.engine, config.policy, log=log) as engine:
+        yield engine

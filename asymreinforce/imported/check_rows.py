@@ -1,0 +1,180 @@
+"""Read, check and tokenise every row of a foreign file, and bring each prompt's together."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+
+from asymreinforce.config import ExperimentConfig
+from asymreinforce.errors import InputError
+from asymreinforce.imported.columns import Columns
+from asymreinforce.imported.group_by_prompt import GatheredPrompt, GatheredRow, Gathering
+from asymreinforce.imported.problems import Problems
+from asymreinforce.imported.records import Record, files_of, records
+from asymreinforce.imported.records import count as records_in
+from asymreinforce.imported.rows import BadValueError, ForeignRow, rows_of
+from asymreinforce.imported.tokens import Encoder
+from asymreinforce.progress import bar
+
+ADVICE = "mend the file, or name other columns (source.columns.FIELD=NAME); nothing was imported"
+
+
+def gather(
+    gathered: Gathering,
+    config: ExperimentConfig,
+    encoder: Encoder,
+    columns: Columns,
+    notes: Problems,
+) -> None:
+    """Read, check and tokenise every row; raise `InputError` with all that is wrong."""
+    source, problems, count = config.source, Problems(), 0
+    paths = files_of(source)
+    wanted_filter: list[str] = [source.filter] if source.filter else []
+    total = records_in(paths)
+    with bar("read", total=total, unit="rows") as advance:
+        for record in records(paths, problems):
+            count += 1
+            if source.format == "lm_eval" and _of_another_filter(record, wanted_filter):
+                notes.add("are of another filter of lm-evaluation-harness", record.place)
+                continue
+            policy = source.policy or _policy_of(record.path, source.format)
+            for row in rows_of(
+                record,
+                columns,
+                default_policy=policy,
+                turns=source.turns,
+                problems=problems,
+                notes=notes,
+            ):
+                try:
+                    _take_in(gathered, row, config, encoder, notes)
+                except BadValueError as error:
+                    problems.add(str(error), row.place)
+            advance(1)
+    where = str(source.path)
+    if source.filter and count and not columns.has_seen_rows:
+        raise InputError(
+            f"{where}: no row is of the filter {source.filter!r}; leave source.filter out"
+        )
+    if columns.has_seen_rows:
+        columns.require(where)
+    problems.refuse(where, rows=max(total, count), advice=ADVICE)
+    if not count:
+        raise InputError(f"{where}: holds no rows")
+    _require_golds(gathered, where)
+
+
+def _take_in(
+    gathered: Gathering,
+    row: ForeignRow,
+    config: ExperimentConfig,
+    encoder: Encoder,
+    notes: Problems,
+) -> None:
+    if encoder.exceeds(row):
+        _pass_over(row, config, encoder, notes)
+        return
+    question, prompt_ids = encoder.prompt(row)
+    completion = encoder.completion(row)
+    if not len(completion.token_ids):
+        notes.add("have an empty completion", row.place)
+        return
+    if len(prompt_ids) + len(completion.token_ids) > encoder.context:
+        _pass_over(row, config, encoder, notes)
+        return
+    prompt_id = row.prompt_id or _hash_of(prompt_ids)
+    number = _prompt_number(gathered, row, prompt_id, question, prompt_ids)
+    again = gathered.add_row(
+        number,
+        GatheredRow(
+            row.policy,
+            row.source_sample,
+            completion.token_ids,
+            row.logps,
+            completion.finish_reason,
+            completion.text,
+            row.reward,
+        ),
+    )
+    if again:
+        notes.add("repeat another row", row.place)
+    if again is False:
+        raise BadValueError("have the prompt, policy and sample of another row, and another text")
+
+
+def _pass_over(
+    row: ForeignRow, config: ExperimentConfig, encoder: Encoder, notes: Problems
+) -> None:
+    kind = f"are longer than the context of {encoder.context} tokens"
+    if config.source.too_long == "refuse":
+        raise BadValueError(kind)
+    notes.add(kind, row.place)
+
+
+def _prompt_number(
+    gathered: Gathering, row: ForeignRow, prompt_id: str, question: str, prompt_ids: np.ndarray
+) -> int:
+    number = gathered.prompt_number(prompt_id)
+    if number is None:
+        return gathered.add_prompt(
+            GatheredPrompt(
+                prompt_id,
+                question,
+                row.gold_answer,
+                row.level,
+                row.subject,
+                row.metadata,
+                prompt_ids,
+                row.place,
+                is_rendered=row.is_bare_question,
+            )
+        )
+    there = gathered.prompt(number)
+    if not np.array_equal(there.tokens, prompt_ids):
+        raise BadValueError("have the prompt id of another prompt")
+    if there.gold_answer is None and row.gold_answer is not None:
+        gathered.set_gold(number, row.gold_answer)
+    elif row.gold_answer not in (None, there.gold_answer):
+        raise BadValueError("have another gold answer than an earlier row of their prompt")
+    return number
+
+
+def _require_golds(gathered: Gathering, where: str) -> None:
+    """A prompt without a gold answer can only be used where its rows came with rewards."""
+    missing = Problems()
+    prompts = 0
+    for number, prompt_id in list(gathered.prompt_ids()):
+        prompts += 1
+        if gathered.prompt(number).gold_answer is None and any(
+            row.reward is None for row in gathered.rows(number)
+        ):
+            missing.add("are of a prompt with neither a gold answer nor rewards", prompt_id)
+    missing.refuse(
+        where,
+        rows=prompts,
+        advice="name the column with source.columns.gold_answer=NAME (or .reward)",
+    )
+    if not prompts:
+        raise InputError(
+            f"{where}: no row is left; every one was passed over, raise policy.context or look at "
+            "the file"
+        )
+
+
+def _hash_of(prompt_ids: np.ndarray) -> str:
+    return f"foreign-{hashlib.sha256(prompt_ids.astype(np.int32).tobytes()).hexdigest()[:16]}"
+
+
+def _policy_of(path: Path, format_: str | None) -> str:
+    """Name the writer by the file; lm-evaluation-harness puts a model's files into a directory."""
+    return path.parent.name if format_ == "lm_eval" else path.name.partition(".")[0]
+
+
+def _of_another_filter(record: Record, wanted: list[str]) -> bool:
+    """Tell whether a record is of another filter than the wanted one, which is the first met."""
+    name = record.values.get("filter")
+    if not isinstance(name, str):
+        return False
+    if not wanted:
+        wanted.append(name)
+    return name != wanted[0]

@@ -1,0 +1,163 @@
+"""Publish what was gathered: prompts by split, rollouts and verdicts by chunk of prompts."""
+
+import hashlib
+from typing import Any
+
+from asymreinforce import tasks
+from asymreinforce.config import ExperimentConfig
+from asymreinforce.config.task import Split
+from asymreinforce.data import contracts
+from asymreinforce.data.rollouts import shard_name
+from asymreinforce.data.store import Store
+from asymreinforce.errors import InputError
+from asymreinforce.imported.counts import Groups, Tally
+from asymreinforce.imported.group_by_prompt import GatheredPrompt, Gathering
+from asymreinforce.imported.stores import GRADER, VERSION, Stores
+from asymreinforce.model.prompts import with_tokens
+from asymreinforce.progress import bar, say
+
+
+def publish(gathered: Gathering, config: ExperimentConfig, found: Stores) -> dict[str, Any]:
+    """Publish every shard that is missing; return the counts of `Imported` that it knows."""
+    splits = _splits(gathered, config)
+    train, size = splits["train"], config.source.prompts_per_shard
+    chunks = [train[i : i + size] for i in range(0, len(train), size)]
+    names = {shard_name(block=0, chunk=c): chunk for c, chunk in enumerate(chunks)}
+    _publish_prompts(gathered, config, found.prompts, splits)
+    found.rollouts.plan(names)
+    missing = set(found.rollouts.missing())
+    tally = Tally()
+    with bar("import", total=len(train), unit="prompts") as advance:
+        for name, chunk in names.items():
+            groups = [(gathered.prompt(n), gathered.rows(n)) for n in chunk]
+            tally.add(groups)
+            if name in missing:
+                _publish_rollouts(found.rollouts, name, groups)
+            advance(len(chunk))
+    if tally.rewarded:
+        _publish_verdicts(gathered, found, names)
+    back = [number for split in ("validation", "held_out") for number in splits[split]]
+    return {**tally.facts(), "held_back": sum(len(gathered.rows(number)) for number in back)}
+
+
+def _splits(gathered: Gathering, config: ExperimentConfig) -> dict[Split, list[int]]:
+    """Hold prompts back by a hash of their ids; the others train, in the order of the file."""
+    source = config.source
+    prompts = list(gathered.prompt_ids())
+    back = source.validation + source.held_out
+    if back >= len(prompts):
+        raise InputError(
+            f"{source.path}: {len(prompts)} prompts leave none to train on where "
+            f"source.validation and source.held_out hold {back} back; lower them"
+        )
+    by_hash = sorted(prompts, key=lambda item: hashlib.sha256(item[1].encode()).digest())
+    held_out = {number for number, _ in by_hash[: source.held_out]}
+    validation = {number for number, _ in by_hash[source.held_out : back]}
+    return {
+        "train": [n for n, _ in prompts if n not in held_out and n not in validation],
+        "validation": [n for n, _ in by_hash if n in validation],
+        "held_out": [n for n, _ in by_hash if n in held_out],
+    }
+
+
+def _publish_prompts(
+    gathered: Gathering, config: ExperimentConfig, store: Store, splits: dict[Split, list[int]]
+) -> None:
+    store.plan([f"{split}.parquet" for split in splits])
+    trained = {gathered.prompt(number).question for number in splits["train"]}
+    for split, numbers in splits.items():
+        questions = [_question(gathered.prompt(number), split) for number in numbers]
+        if not questions:
+            questions = tasks.questions(config.task, split)
+            common = sum(question.question in trained for question in questions)
+            if common:
+                say(
+                    f"warning: {common} of {len(questions)} {split} questions of task "
+                    f"{config.task.name} are among the imported ones; hold imported prompts back "
+                    f"with source.{split}=N instead"
+                )
+        columns = {n: [getattr(q, n) for q in questions] for n in contracts.PROMPTS.schema.names}
+        rows = contracts.table(contracts.PROMPTS, columns)
+        if f"{split}.parquet" in store.missing():
+            store.publish(
+                f"{split}.parquet",
+                lambda path, rows=rows: contracts.write(  # type: ignore[misc]
+                    path, contracts.PROMPTS, rows, identity=store.hash
+                ),
+                facts={"prompts": len(rows)},
+            )
+    store.close()
+
+
+def _question(prompt: GatheredPrompt, split: Split) -> tasks.Question:
+    """Return a prompt as a question; one that came whole is evaluated by the tokens it came in.
+
+    Rendered again, a whole prompt or a chat would become another prompt than those that train.
+    """
+    metadata = prompt.metadata
+    if split != "train" and not prompt.is_rendered:
+        metadata = with_tokens(metadata, prompt.tokens.tolist(), where=prompt.place)
+    gold = prompt.gold_answer or ""
+    return tasks.Question(
+        prompt.prompt_id, prompt.question, gold, prompt.level, prompt.subject, metadata
+    )
+
+
+def _publish_rollouts(store: Store, name: str, groups: Groups) -> None:
+    rows = [(prompt, sample, row) for prompt, group in groups for sample, row in enumerate(group)]
+    table = contracts.table(
+        contracts.ROLLOUTS,
+        {
+            "prompt_id": [prompt.prompt_id for prompt, _, _ in rows],
+            "sample": [sample for _, sample, _ in rows],
+            "policy": [row.policy for _, _, row in rows],
+            "prompt_token_ids": [prompt.tokens for prompt, _, _ in rows],
+            "completion_token_ids": [row.tokens for _, _, row in rows],
+            "finish_reason": [row.finish_reason for _, _, row in rows],
+            "text": [row.text for _, _, row in rows],
+            "behaviour_logps": [row.logps for _, _, row in rows],
+            "source_sample": [row.source_sample for _, _, row in rows],
+        },
+    )
+    store.publish(
+        name,
+        lambda path: contracts.write(path, contracts.ROLLOUTS, table, identity=store.hash),
+        facts={"prompts": len(groups), "rows": len(rows)},
+    )
+
+
+def _publish_verdicts(gathered: Gathering, found: Stores, names: dict[str, list[int]]) -> None:
+    """Given rewards become scores; a row without one could not be judged."""
+    store = found.verdicts
+    store.plan(names)
+    for name, chunk in names.items():
+        judged = found.rollouts.receipt(name)
+        there = store.receipt(name)
+        assert judged is not None
+        if there and there.facts.get("rollouts_sha256") == judged.sha256 and store.is_valid(name):
+            continue
+        rows = [
+            (gathered.prompt(n).prompt_id, sample, row)
+            for n in chunk
+            for sample, row in enumerate(gathered.rows(n))
+        ]
+        table = contracts.table(
+            contracts.VERDICTS,
+            {
+                "prompt_id": [prompt_id for prompt_id, _, _ in rows],
+                "sample": [sample for _, sample, _ in rows],
+                "status": ["error" if row.reward is None else "ok" for _, _, row in rows],
+                "truncated": [row.finish_reason == "length" for _, _, row in rows],
+                "grader": [GRADER] * len(rows),
+                "grader_version": [VERSION] * len(rows),
+                "score": [row.reward for _, _, row in rows],
+            },
+        )
+        store.publish(
+            name,
+            lambda path, table=table: contracts.write(  # type: ignore[misc]
+                path, contracts.VERDICTS, table, identity=store.hash
+            ),
+            facts={"rows": len(rows), "rollouts_sha256": judged.sha256},
+        )
+    store.close()

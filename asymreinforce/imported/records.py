@@ -1,0 +1,136 @@
+"""Read foreign files record by record, in bounded memory: JSON (plain or gzip) and parquet.
+
+A directory is read file by file, in the order of its names, numbers in them as numbers. A line that
+is not JSON is counted and passed over, so that a message can name all of them.
+"""
+
+import contextlib
+import functools
+import hashlib
+import re
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from asymreinforce.config.source import Format, SourceConfig
+from asymreinforce.data import files, json_rows, parquet_rows
+from asymreinforce.errors import ConfigError, InputError
+from asymreinforce.imported.problems import Problems
+
+LINES = (".jsonl", ".jsonl.gz", ".ndjson")
+ARRAYS = (".json",)
+"""Read if named: a directory of rollouts holds other JSON as well."""
+PARQUET = (".parquet",)
+PREFIX = {"lm_eval": "samples_"}
+"""A directory of lm-evaluation-harness holds results beside samples."""
+
+
+class Record(NamedTuple):
+    """A row of a file as it is, and where it stands."""
+
+    path: Path
+    place: str
+    values: dict[str, Any]
+
+
+def files_of(source: SourceConfig) -> list[Path]:
+    """Return the files of a source in order; raises `InputError` where there are none.
+
+    Raises `ConfigError` where the ending of a file does not say how to read it.
+    """
+    path = source.path
+    if path is None:
+        raise ConfigError("source.path is not set; it names the file or directory of rollouts")
+    if not path.exists():
+        raise InputError(f"{path}: no such file or directory; set source.path to your rollouts")
+    if path.is_file():
+        return [_readable(path, source.format)]
+    prefix = PREFIX.get(source.format or "", "")
+    endings = (*LINES, *PARQUET, *(ARRAYS if prefix else ()))
+    found = [
+        p
+        for p in sorted(path.rglob("*"), key=_natural)
+        if p.name.startswith(prefix) and p.name.endswith(endings) and p.is_file()
+    ]
+    if not found:
+        raise InputError(
+            f"{path}: holds no {prefix}*{' or *'.join(endings)}; "
+            "point source.path at the file or directory of your rollouts"
+        )
+    return [_readable(p, source.format) for p in found]
+
+
+def fingerprint(source: SourceConfig) -> str:
+    """Name a source by the names and contents of its files, in order (16 hex digits).
+
+    A file's name may name the policy of its rows, and so may its directory's for lm_eval.
+    """
+    digest = hashlib.sha256()
+    for path in files_of(source):
+        stat = path.stat()
+        parent = path.parent.name if source.format == "lm_eval" else ""
+        digest.update(f"{parent}/{path.name}\n".encode())
+        digest.update(_sha256(path.resolve(), stat.st_size, stat.st_mtime_ns).encode())
+    return digest.hexdigest()[:16]
+
+
+def count(paths: list[Path]) -> int:
+    """Count the rows of files, for a progress bar; those of lines are not parsed."""
+    total = 0
+    for path in paths:
+        with _readable_errors(path):
+            is_parquet = path.name.endswith(PARQUET)
+            total += pq.read_metadata(path).num_rows if is_parquet else json_rows.count(path)
+    return total
+
+
+def records(paths: list[Path], problems: Problems) -> Iterator[Record]:
+    """Yield every record of the files; what is no object with names goes to `problems`."""
+    for path in paths:
+        with _readable_errors(path):
+            read = _parquet(path) if path.name.endswith(PARQUET) else json_rows.rows(path)
+            for place, values, problem in read:
+                if values is None:
+                    problems.add(problem, place)
+                else:
+                    yield Record(path, place, values)
+
+
+def _readable(path: Path, format_: Format | None) -> Path:
+    lines = (*LINES, *ARRAYS)
+    endings = {"jsonl": lines, "parquet": PARQUET}.get(format_ or "", (*lines, *PARQUET))
+    if not path.name.endswith(endings):
+        raise ConfigError(
+            f"{path}: its ending says nothing that can be read as "
+            f"{'source.format=' + format_ if format_ else 'rollouts'}; "
+            f"it should be one of {', '.join(endings)}"
+        )
+    return path
+
+
+def _parquet(path: Path) -> Iterator[tuple[str, dict[str, Any] | None, str]]:
+    for number, values, problem in parquet_rows.rows(path):
+        yield f"{path.name} row {number}", values, problem
+
+
+@contextlib.contextmanager
+def _readable_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (pa.ArrowException, OSError, EOFError, ValueError, zlib.error) as error:
+        raise InputError(f"{path}: not readable ({error}); it may be truncated") from error
+
+
+@functools.lru_cache(maxsize=4096)
+def _sha256(path: Path, size: int, modified: int) -> str:
+    return files.sha256(path)
+
+
+def _natural(path: Path) -> list[tuple[int, int | str]]:
+    """Order `2.jsonl` before `10.jsonl`."""
+    parts = re.split(r"(\d+)", str(path))
+    return [(0, int(part)) if part.isdigit() else (1, part) for part in parts]

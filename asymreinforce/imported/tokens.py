@@ -1,0 +1,251 @@
+"""Give foreign rows the tokens of a checkpoint: text is tokenised once, and must decode again.
+
+Token ids that came with a row are kept as they are. A whole prompt is a template's output, in which
+special tokens are special. Text that had ended gets the end-of-sequence token, which the policy is
+to learn, or the stop token whose name it ends with; special tokens' names elsewhere stay text.
+"""
+
+import functools
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from asymreinforce.config import ExperimentConfig
+from asymreinforce.data.contracts import FinishReason
+from asymreinforce.imported.problems import Problems
+from asymreinforce.imported.rows import BadValueError, ForeignRow, Messages
+from asymreinforce.model import model_config
+from asymreinforce.model.checkpoint import end_tokens, load_tokenizer
+from asymreinforce.model.prompts import PromptEncoder, PromptError, has_chat
+
+SHOWN = 60
+"""Characters of the example of a text that does not come back."""
+
+
+class Tokens(NamedTuple):
+    """A completion in tokens; `text` leaves the end-of-sequence token out."""
+
+    token_ids: np.ndarray
+    text: str
+    finish_reason: FinishReason
+
+
+class EncodedQuestion(NamedTuple):
+    """The tokens of a whole prompt, and what to warn of, in words that follow `n rows`."""
+
+    token_ids: np.ndarray
+    warnings: tuple[str, ...]
+
+
+class Mismatch(NamedTuple):
+    """Rows whose tokens do not decode to their text, with where the first parts from it."""
+
+    rows: int
+    example: str | None
+
+
+class _Stops:
+    """The tokens that end a completion, and their names at the end of a text."""
+
+    def __init__(self, tokenizer: Any, ends: tuple[int, ...], end_of_turn: str) -> None:
+        self.usual = ends[0]
+        special = {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
+        named = {tokenizer.convert_ids_to_tokens(end): end for end in ends if end in special}
+        # a checkpoint may not declare the token by which its chat template ends a turn
+        for end in special:
+            name = tokenizer.convert_ids_to_tokens(end)
+            if name and end_of_turn.strip().startswith(name):
+                named[name] = end
+        self.ids = frozenset({*ends, *named.values()})
+        self._named = dict(sorted(named.items(), key=lambda item: -len(item[0])))
+        self._names = [*self._named, *filter(None, [tokenizer.pad_token])]
+
+    def taken_off(self, text: str) -> tuple[str, int | None]:
+        """Return a text without the stop token's name that it ends with, and that token.
+
+        Of several the first ended it. White space and padding behind a stop token were not drawn.
+        """
+        end, rest = None, text
+        while name := next((n for n in self._names if rest.rstrip().endswith(n)), None):
+            rest = rest.rstrip().removesuffix(name)
+            if name in self._named:
+                text, end = rest, self._named[name]
+        return text, end
+
+
+class Encoder:
+    """Tokenises foreign rows with one checkpoint's tokenizer, and counts what does not fit."""
+
+    def __init__(self, checkpoint: Path, config: ExperimentConfig, *, notes: Problems) -> None:
+        self._tokenizer: Any = load_tokenizer(
+            checkpoint, trust_remote_code=config.policy.trust_remote_code
+        )
+        self._config, self._notes = config, notes
+        self._prompts = PromptEncoder(self._tokenizer, config.task)
+        # a chat that came with its messages was seen by its policy as it is
+        as_it_is = config.task.model_copy(update={"instruction": None, "system": None})
+        self._chats = PromptEncoder(self._tokenizer, as_it_is)
+        ends = end_tokens(checkpoint, trust_remote_code=config.policy.trust_remote_code)
+        self._stops = _Stops(self._tokenizer, ends, self._prompts.template.end_of_turn)
+        self.warnings = Problems()
+        self._has_rendered = False
+        declared = model_config.of_checkpoint(checkpoint)
+        self._vocabulary = declared.vocabulary or len(self._tokenizer)
+        self.context = min(config.policy.context, declared.context or config.policy.context)
+        self._longest_text = self.context * max(map(len, self._tokenizer.get_vocab()))
+        self.mismatch = Mismatch(0, None)
+        self._question = functools.lru_cache(maxsize=64)(self._encode_question)
+
+    @property
+    def unused_settings(self) -> list[str]:
+        """Say which settings should stand in the prompts that were rendered, and do not."""
+        return self._prompts.unused_settings if self._has_rendered else []
+
+    def exceeds(self, row: ForeignRow) -> bool:
+        """Tell, without tokenising it, that a text is longer than the context can be.
+
+        Ten megabytes on a line take minutes to tokenise.
+        """
+        texts = [
+            row.text if row.token_ids is None else None,
+            row.question if row.prompt_token_ids is None else None,
+        ]
+        return any(isinstance(t, str) and len(t) > self._longest_text for t in texts)
+
+    def prompt(self, row: ForeignRow) -> tuple[str, np.ndarray]:
+        """Return a row's question as text and the tokens of its whole prompt.
+
+        Raises `BadValueError` where the row's own token ids are none of the checkpoint's, or the
+        chat template does not render the question.
+        """
+        if row.prompt_token_ids is not None:
+            self._require_known(row.prompt_token_ids, "prompt token ids")
+            if not len(row.prompt_token_ids):
+                raise BadValueError("have an empty prompt")
+            text = self._text_of(row.question) or self._decode(row.prompt_token_ids)
+            return text, row.prompt_token_ids
+        assert row.question is not None
+        try:
+            encoded = self._question(row.question, row.is_whole_prompt)
+        except PromptError as error:
+            raise BadValueError(f"have a question that is no prompt: {error.reason}") from error
+        for kind in encoded.warnings:
+            self.warnings.add(kind, row.place)
+        return self._text_of(row.question), encoded.token_ids
+
+    def completion(self, row: ForeignRow) -> Tokens:
+        """Return a row's completion in tokens.
+
+        Raises `BadValueError` where its own token ids are none of the checkpoint's.
+        """
+        if row.token_ids is None:
+            return self._of_text(row)
+        self._require_known(row.token_ids, "token ids")
+        has_end = len(row.token_ids) > 0 and int(row.token_ids[-1]) in self._stops.ids
+        finish = row.finish_reason or ("stop" if has_end else "length")
+        if finish == "stop" and not has_end:
+            self._notes.add(
+                "had ended, but their token ids lack an end-of-sequence token", row.place
+            )
+        shown = row.token_ids[:-1] if has_end else row.token_ids
+        decoded = self._decode(shown)
+        if row.text is not None and decoded != row.text:
+            self._note_mismatch(row.place, row.text, decoded)
+        return Tokens(row.token_ids, decoded if row.text is None else row.text, finish)
+
+    def _of_text(self, row: ForeignRow) -> Tokens:
+        text, end = self._stops.taken_off(row.text or "")
+        ended = end is not None or self._config.source.ended
+        finish: FinishReason = row.finish_reason or ("stop" if ended else "length")
+        if end is not None and finish == "length":
+            self._notes.add("were cut off by their own word, and end with a stop token", row.place)
+            finish = "stop"
+        if self._prompts.markup.looks_rendered(text):
+            self.warnings.add(
+                "hold special tokens' names or chat markup inside their completion, which stay "
+                "letters",
+                row.place,
+            )
+        ids = self._tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
+        if (decoded := self._decode(ids)) != text:
+            self._note_mismatch(row.place, text, decoded)
+        if finish == "stop":
+            ids = [*ids, self._stops.usual if end is None else end]
+        return Tokens(np.array(ids, dtype=np.int32), text, finish)
+
+    def _encode_question(self, question: str | Messages, is_whole: bool) -> EncodedQuestion:
+        text = self._text_of(question)
+        if is_whole and isinstance(question, str):
+            return self._encode_whole(question)
+        row = {"prompt_id": "of the file", "question": text, "metadata": None}
+        encoder, warnings = self._prompts, []
+        self._has_rendered |= isinstance(question, str)
+        if not isinstance(question, str):
+            messages = [{"role": role, "content": content} for role, content in question]
+            row["metadata"] = json.dumps({"messages": messages})
+            encoder = self._chats
+            if messages[-1]["role"] == "assistant":
+                warnings.append("have a prompt that ends with the assistant's own message")
+            if len(messages) > 1 and not has_chat(self._tokenizer, self._config.task):
+                warnings.append(
+                    "have a prompt of several messages, of which the question alone is kept, since "
+                    "no chat template is used"
+                )
+        if encoder.markup.looks_rendered(text):
+            warnings.append(
+                "have a question that holds special tokens' names or chat markup, which are "
+                "letters in it; if it is a rendered prompt, set source.templated=true"
+            )
+        return EncodedQuestion(np.array(encoder.encode(row), dtype=np.int32), tuple(warnings))
+
+    def _encode_whole(self, text: str) -> EncodedQuestion:
+        """Encode what a template wrote elsewhere; padding before it is no part of it."""
+        warnings = []
+        pad, first = self._tokenizer.pad_token, self._tokenizer.bos_token
+        if pad and pad != first and text.startswith(pad):
+            warnings.append("have a prompt that begins with padding, which is left out")
+            while text.startswith(pad):
+                text = text.removeprefix(pad)
+        if name := self._prompts.markup.unknown_in(text):
+            warnings.append(
+                f"have a whole prompt with markup that this tokenizer has no token for ({name!r}), "
+                "so that it is letters"
+            )
+        frame = self._prompts.template.frame
+        if frame and frame.after.strip() and not self._prompts.markup.is_rendered(text):
+            warnings.append(
+                "have a whole prompt without what the chat template writes behind a question "
+                f"({frame.after.strip()[:SHOWN]!r}); set source.templated=false if it is a question"
+            )
+        ids = self._prompts.encode_whole(text)
+        return EncodedQuestion(np.array(ids, dtype=np.int32), tuple(warnings))
+
+    def _text_of(self, question: str | Messages | None) -> str:
+        """Return the text of a question; of a chat what was said last but by the assistant."""
+        if not isinstance(question, tuple):
+            return question or ""
+        said = [content for role, content in question if role != "assistant"]
+        return said[-1] if said else ""
+
+    def _decode(self, ids: Any) -> str:
+        decoded: str = self._tokenizer.decode(
+            ids, skip_special_tokens=False, clean_up_tokenization_spaces=False
+        )
+        return decoded
+
+    def _require_known(self, ids: np.ndarray, what: str) -> None:
+        if len(ids) and int(ids.max()) >= self._vocabulary:
+            raise BadValueError(f"have {what} outside the checkpoint's {self._vocabulary} tokens")
+
+    def _note_mismatch(self, place: str, text: str, decoded: str) -> None:
+        rows, example = self.mismatch
+        if example is None:
+            differ = (i for i, (a, b) in enumerate(zip(text, decoded, strict=False)) if a != b)
+            start = max(0, next(differ, min(len(text), len(decoded))) - SHOWN // 4)
+            example = (
+                f"{place}: {text[start : start + SHOWN]!r} became "
+                f"{decoded[start : start + SHOWN]!r}"
+            )
+        self.mismatch = Mismatch(rows + 1, example)

@@ -1,0 +1,1 @@
+"""The model: checkpoints, configurations, prompts, adapters, and the embedded policy."""

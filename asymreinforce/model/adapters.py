@@ -1,0 +1,147 @@
+"""Low-rank adapters (Hu et al. 2021, arXiv 2106.09685), by peft, inside a model that stays itself.
+
+    W' = W + (alpha / rank) B A        W frozen, A and B trained, B = 0 at the start
+
+A checkpoint holds the merged weights W' as any other, which every engine loads, and beside them the
+adapter alone in `adapter/`, from which training resumes and which vLLM takes as a LoRA.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from asymreinforce.errors import ConfigError
+from asymreinforce.model.whole import require_same
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from asymreinforce.config import LoraConfig
+
+ADAPTER = "adapter"
+
+
+def attach(model: "PreTrainedModel", config: "LoraConfig", *, seed: int) -> None:
+    """Freeze a model's weights and put adapters into its linear layers, in fp32, A drawn by `seed`.
+
+    Raises `ConfigError` if it has none of the named ones, or if the head is one of them.
+    """
+    import peft
+    import torch
+
+    assert config.rank is not None
+    settings = peft.LoraConfig(
+        r=config.rank,
+        lora_alpha=config.alpha if config.alpha is not None else 2 * config.rank,
+        target_modules=(
+            config.target_modules
+            if isinstance(config.target_modules, str)
+            else list(config.target_modules)
+        ),
+        task_type="CAUSAL_LM",
+    )
+    model.requires_grad_(False)
+    try:
+        devices = {p.device for p in model.parameters() if p.device.type == "cuda"}
+        with torch.random.fork_rng(devices=sorted(devices, key=str)):
+            torch.manual_seed(seed)
+            peft.inject_adapter_in_model(settings, model)
+    except ValueError as error:
+        reason = str(error).split(". ")[0]
+        raise ConfigError(
+            f"train.lora.target_modules={config.target_modules!r} fits no layer of "
+            f"{type(model).__name__} ({reason}); 'all-linear' takes every linear layer"
+        ) from None
+    _require_plain_head(model, config)
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
+
+
+def _require_plain_head(model: "PreTrainedModel", config: "LoraConfig") -> None:
+    """Refuse an adapter on the head, or on an embedding whose weight is the head's.
+
+    The packed head multiplies by the weight itself: it would train nothing, or another model.
+    """
+    head = _layer(model.get_output_embeddings()).weight
+    is_tied = head is _layer(model.get_input_embeddings()).weight
+    adapted = [
+        name
+        for name, module in model.named_modules()
+        if hasattr(module, "lora_A") and getattr(_layer(module), "weight", None) is head
+    ]
+    if adapted:
+        tied = ", whose weight the embedding shares," if is_tied else ""
+        raise ConfigError(
+            f"train.lora.target_modules={config.target_modules!r} adapts the language-model head"
+            f"{tied} ({adapted[0]}), which training does not do; name layers of the body alone, or "
+            "'all-linear', which leaves the head out"
+        )
+
+
+def _layer(module: Any) -> Any:
+    """Return the layer that an adapter stands beside, or a layer without one itself."""
+    return getattr(module, "base_layer", module)
+
+
+def attach_like(plain: "PreTrainedModel", model: "PreTrainedModel") -> None:
+    """Put adapters into a model where another of the same architecture has them."""
+    import peft
+
+    configs: Any = model.peft_config
+    peft.inject_adapter_in_model(configs["default"], plain)
+
+
+def is_attached(model: "PreTrainedModel") -> bool:
+    """Tell whether a model has adapters."""
+    return getattr(model, "peft_config", None) is not None
+
+
+def merged(model: "PreTrainedModel") -> dict[str, Tensor]:
+    """Return the weights that a model without adapters would need to compute the same.
+
+    The model's own stay as they are: W' - BA is not W in floating point.
+    """
+    adapted: dict[str, Any] = {
+        f"{name}.": module for name, module in model.named_modules() if hasattr(module, "lora_A")
+    }
+    found: dict[str, Tensor] = {}
+    for name, tensor in model.state_dict().items():
+        owner = next((prefix for prefix in adapted if name.startswith(prefix)), None)
+        if owner is None:
+            found[name] = tensor
+        elif name == f"{owner}base_layer.weight":
+            delta = adapted[owner].get_delta_weight("default")
+            found[f"{owner}weight"] = (tensor.float() + delta.float()).to(tensor.dtype)
+        elif name.startswith(f"{owner}base_layer."):
+            found[name.replace(f"{owner}base_layer.", owner)] = tensor
+    return found
+
+
+def save(model: "PreTrainedModel", directory: Path) -> None:
+    """Write the adapter in peft's own format."""
+    import peft
+    from safetensors.torch import save_file
+
+    directory.mkdir()
+    tensors = peft.get_peft_model_state_dict(model, save_embedding_layers=False)
+    prefixed = {f"base_model.model.{k}": v.contiguous() for k, v in tensors.items()}
+    save_file(prefixed, directory / "adapter_model.safetensors", metadata={"format": "pt"})
+    configs: Any = model.peft_config
+    configs["default"].save_pretrained(str(directory))
+
+
+def restore(model: "PreTrainedModel", directory: Path) -> None:
+    """Put a saved adapter's weights into a model to which `attach` gave the same layers.
+
+    Raises `InputError` if they are not the weights of those layers, all of them and no others.
+    """
+    import peft
+    from safetensors.torch import load_file
+
+    tensors = load_file(directory / "adapter_model.safetensors")
+    own = {name.removeprefix("base_model.model."): tensor for name, tensor in tensors.items()}
+    wanted = peft.get_peft_model_state_dict(model, save_embedding_layers=False)
+    require_same(directory, own, wanted)
+    peft.set_peft_model_state_dict(model, own)

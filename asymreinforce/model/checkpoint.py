@@ -1,0 +1,315 @@
+"""Checkpoints in the Hugging Face format: load, save, name by contents. Safetensors only."""
+
+import contextlib
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from asymreinforce.data import checksums, files
+from asymreinforce.errors import InputError
+from asymreinforce.model import adapters, model_config
+from asymreinforce.model.whole import (
+    require_one_set,
+    require_tied,
+    require_whole,
+    require_whole_files,
+)
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "chat_template.jinja",
+    "vocab.json",
+    "merges.txt",
+    "tokenizer.model",
+    "added_tokens.json",
+    "chat_template.json",
+    "vocab.txt",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+    "tekken.json",
+)
+GENERATION = "generation_config.json"
+WEIGHT_SUFFIXES = (".safetensors", ".safetensors.index.json")
+PICKLED_SUFFIXES = (".bin", ".bin.index.json")
+
+_END_TOKENS: dict[str, int] = {}
+"""By the tokenizer's files: the checkpoints of a sweep share them, and they load slowly."""
+
+
+@contextlib.contextmanager
+def _readable_load_errors(checkpoint: Path | str, what: str) -> Iterator[None]:
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:  # transformers and safetensors raise many kinds for a bad file
+        message = str(error).strip().split("\n")[0][:300]
+        raise InputError(
+            f"{checkpoint}: {what} does not load ({type(error).__name__}: {message}); "
+            "check that it is a whole Hugging Face checkpoint with safetensors weights"
+        ) from error
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep transformers' progress bars out of ours, and its loading report, which `whole` reads."""
+    from transformers.utils import logging
+
+    shown, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if shown:
+            logging.enable_progress_bar()
+
+
+def load_model(
+    checkpoint: Path | str,
+    *,
+    dtype: "torch.dtype | None" = None,
+    trust_remote_code: bool = False,
+    safetensors_only: bool = True,
+    revision: str | None = None,
+) -> "PreTrainedModel":
+    """Load a causal language model; raises `InputError` if it cannot be, or is not whole.
+
+    Pickled weights, which may hold code, are read only if `safetensors_only` is false.
+    """
+    from transformers import AutoModelForCausalLM
+
+    require_one_set(checkpoint)
+    with _readable_load_errors(checkpoint, "the model"), quiet():
+        model: PreTrainedModel
+        model, report = AutoModelForCausalLM.from_pretrained(
+            checkpoint,
+            dtype=dtype or "auto",
+            trust_remote_code=trust_remote_code,
+            use_safetensors=True if safetensors_only else None,
+            revision=revision,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # so that the report names them
+        )
+    require_whole(checkpoint, report)
+    require_tied(checkpoint, model)
+    return model
+
+
+def require_whole_checkpoint(checkpoint: Path, *, trust_remote_code: bool = False) -> None:
+    """Raise `InputError` if a checkpoint is not whole; reads its config and its files' headers.
+
+    For whoever leaves the loading to another library. Quantised weights, whose names only the
+    library that packed them knows, are left to it.
+    """
+    if "quantization_config" in files.read_json(checkpoint / "config.json"):
+        return
+    empty = _meta_model(checkpoint, trust_remote_code=trust_remote_code)
+    with _readable_load_errors(checkpoint, "the model"), quiet():
+        require_whole_files(checkpoint, empty)
+
+
+def hollow_model(
+    checkpoint: Path | str, *, dtype: "torch.dtype", trust_remote_code: bool = False
+) -> "PreTrainedModel":
+    """Make a checkpoint's model without its weights, whose memory is set aside and not touched.
+
+    A rank that is sent its share of the weights starts from it. Raises what `load_model` does, so
+    that no rank waits for one that refused.
+    """
+    require_whole_checkpoint(Path(checkpoint), trust_remote_code=trust_remote_code)
+    model = _meta_model(checkpoint, dtype=dtype, trust_remote_code=trust_remote_code)
+    model = model.to_empty(device="cpu")
+    model.tie_weights()
+    return model.eval()
+
+
+def _meta_model(
+    checkpoint: Path | str, *, dtype: "torch.dtype | None" = None, trust_remote_code: bool
+) -> "PreTrainedModel":
+    """Make a checkpoint's model on the meta device, where weights have shapes alone."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    with _readable_load_errors(checkpoint, "the model"), quiet(), torch.device("meta"):
+        config = AutoConfig.from_pretrained(checkpoint, trust_remote_code=trust_remote_code)
+        more = {} if dtype is None else {"dtype": dtype}
+        model: PreTrainedModel = AutoModelForCausalLM.from_config(
+            config, trust_remote_code=trust_remote_code, **more
+        )
+    return model
+
+
+def load_tokenizer(
+    checkpoint: Path | str, *, trust_remote_code: bool = False, revision: str | None = None
+) -> "PreTrainedTokenizerBase":
+    """Load a tokenizer; raises `InputError` where it cannot be or has no end-of-sequence token."""
+    from transformers import AutoTokenizer
+
+    with _readable_load_errors(checkpoint, "the tokenizer"):
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+            checkpoint, trust_remote_code=trust_remote_code, revision=revision
+        )
+    if tokenizer.eos_token_id is None:
+        raise InputError(f"{checkpoint}: its tokenizer has no end-of-sequence token")
+    return tokenizer
+
+
+def save_model(
+    model: "PreTrainedModel",
+    directory: Path,
+    *,
+    tokenizer_from: Path,
+    dtype: "torch.dtype | None" = None,
+) -> None:
+    """Write weights and config, and copy the tokenizer's files and `generation_config.json`.
+
+    Weights are rounded to `dtype`, if one is given. Adapters are merged into the weights, and stand
+    alone in `adapter/` as well, unrounded.
+    """
+    with quiet():
+        weights = adapters.merged(model) if adapters.is_attached(model) else None
+        if dtype is not None:
+            weights = _rounded(weights or model.state_dict(), dtype)
+        with _without_generation_config(model):
+            model.save_pretrained(directory, state_dict=weights)
+        if adapters.is_attached(model):
+            adapters.save(model, directory / adapters.ADAPTER)
+    if dtype is not None:
+        _declare(directory / "config.json", dtype)
+    code = [path.name for path in sorted(tokenizer_from.glob("*.py"))]
+    (directory / model_config.GENERATION).unlink(missing_ok=True)  # an empty one
+    for name in (*TOKENIZER_FILES, model_config.GENERATION, *code):
+        if (tokenizer_from / name).exists():
+            shutil.copyfile(tokenizer_from / name, directory / name)
+
+
+@contextlib.contextmanager
+def _without_generation_config(model: "PreTrainedModel") -> Iterator[None]:
+    """Let a model be saved without its generation config: a save refuses what a load took."""
+    from transformers import GenerationConfig
+
+    own = model.generation_config
+    model.generation_config = GenerationConfig()
+    try:
+        yield
+    finally:
+        model.generation_config = own
+
+
+def _rounded(weights: "dict[str, torch.Tensor]", dtype: "torch.dtype") -> "dict[str, torch.Tensor]":
+    """Round weights one after the other onto the host; tied ones stay one tensor."""
+    rounded: dict[tuple[int, torch.Size], torch.Tensor] = {}
+    found = {}
+    for name, tensor in weights.items():
+        key = (tensor.data_ptr(), tensor.shape)
+        if key not in rounded:
+            rounded[key] = tensor.to("cpu", dtype if tensor.is_floating_point() else tensor.dtype)
+        found[name] = rounded[key]
+    return found
+
+
+def _declare(config: Path, dtype: "torch.dtype") -> None:
+    """State the type that weights were rounded to, by which engines load them.
+
+    transformers writes the type of the model in memory.
+    """
+    declared: dict[str, Any] = files.read_json(config)
+    for part in (declared, *declared.values()):
+        if isinstance(part, dict) and "dtype" in part:
+            part["dtype"] = str(dtype).removeprefix("torch.")
+    config.write_text(json.dumps(declared, indent=2, sort_keys=True) + "\n")
+
+
+def context_of(checkpoint: Path) -> int | None:
+    """Return the model's own limit of positions, None where its config states none."""
+    return model_config.of_checkpoint(checkpoint).context
+
+
+def end_tokens(checkpoint: Path, *, trust_remote_code: bool = False) -> tuple[int, ...]:
+    """Return the token ids that end a completion: the tokenizer's, and those the model declares."""
+    key = tokenizer_fingerprint(checkpoint)
+    if key not in _END_TOKENS:
+        _END_TOKENS[key] = int(
+            load_tokenizer(checkpoint, trust_remote_code=trust_remote_code).eos_token_id
+        )
+    declared = model_config.declared_end_tokens(checkpoint)
+    return tuple(dict.fromkeys([_END_TOKENS[key], *declared]))
+
+
+def fingerprint(checkpoint: Path, *, safetensors_only: bool = True, read: bool = False) -> str:
+    """Name a checkpoint by the contents of its config, weights and tokenizer (16 hex digits).
+
+    End tokens that only `generation_config.json` declares count too: they end completions.
+    They are read where a file changed since they last were, or this process has not if `read`.
+    Raises `InputError` where there is none, or none but pickled weights and those are not allowed.
+    """
+    found = _fingerprinted_files(checkpoint, safetensors_only=safetensors_only)
+
+    def compute() -> str:
+        sums = [(path.name, files.sha256(path)) for path in found]
+        if further := _further_end_tokens(checkpoint):
+            sums.append(("end tokens", repr(further)))
+        return hashlib.sha256(repr(sums).encode()).hexdigest()[:16]
+
+    generation = checkpoint / GENERATION
+    of = [*found, *([generation] if generation.exists() else [])]
+    return checksums.remembered("fingerprint", checkpoint, of, compute, read=read)
+
+
+def _further_end_tokens(checkpoint: Path) -> list[int]:
+    """Return the end tokens that a checkpoint declares outside its `config.json`."""
+    try:
+        in_config = model_config.declared_end_tokens(checkpoint, names=("config.json",))
+        declared = model_config.declared_end_tokens(checkpoint)
+    except InputError:  # to name a checkpoint is not to load it: whoever does says what is broken
+        return []
+    return sorted({*declared} - {*in_config})
+
+
+def require_unchanged(checkpoint: Path, *, named: str, safetensors_only: bool = True) -> None:
+    """Read a checkpoint that is about to be loaded; an `InputError` if its name is another now.
+
+    An identity may name it by a fingerprint that was remembered, and a disk may lose bytes since.
+    """
+    if fingerprint(checkpoint, safetensors_only=safetensors_only, read=True) != named:
+        raise InputError(
+            f"{checkpoint}: damaged (its bytes are not those that it was named by, {named}); "
+            "restore it, or run the same command again: it makes anew what depends on it"
+        )
+
+
+def tokenizer_fingerprint(checkpoint: Path) -> str:
+    """Name a tokenizer by the contents of its files: vocabulary, merges, special tokens."""
+    digest = hashlib.sha256()
+    for name in TOKENIZER_FILES:
+        if (checkpoint / name).exists():
+            digest.update(f"{name} {files.sha256(checkpoint / name)}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def _fingerprinted_files(checkpoint: Path, *, safetensors_only: bool) -> list[Path]:
+    if not (checkpoint / "config.json").exists():
+        raise InputError(
+            f"{checkpoint}: no checkpoint there (it has no config.json); "
+            "run 'asymrl init', or set policy.source to a Hugging Face checkpoint"
+        )
+    names = sorted(path.name for path in checkpoint.iterdir())
+    weights = [name for name in names if name.endswith(WEIGHT_SUFFIXES)]
+    pickled = [name for name in names if name.endswith(PICKLED_SUFFIXES)]
+    if not weights and safetensors_only:
+        advice = "; policy.safetensors_only=false reads its pickled ones, which may run code"
+        raise InputError(f"{checkpoint}: holds no safetensors weights{advice if pickled else ''}")
+    others = [name for name in names if name in TOKENIZER_FILES or name.endswith(".py")]
+    kept = sorted([*(weights or pickled), *others])
+    return [checkpoint / name for name in ("config.json", *kept)]

@@ -1,0 +1,290 @@
+"""Questions as prompts: the model's own chat template, or a plain text where it has none.
+
+A *rendering* is text that the template wrote, in which special tokens are special. What a question
+brings stays text: a special token's name in it is shielded while the template is rendered, and
+encoded as the letters that it is.
+
+    question -> messages -> chat template -> text with shields -> token ids, no token twice
+    whole prompt: a rendering that came from elsewhere -> token ids, no token twice
+
+A begin-of-sequence token is added if none stands there, and nothing is ever added behind a prompt.
+"""
+
+import functools
+import json
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from asymreinforce.config import ExperimentConfig
+from asymreinforce.config.task import TaskConfig
+from asymreinforce.data.values import OddValueError, kind_of, messages_of
+from asymreinforce.errors import InputError
+from asymreinforce.model.chat_template import ChatTemplate, Messages, UnrenderableError
+from asymreinforce.model.markup import Markup
+from asymreinforce.plugins import is_plugin, load_function
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+VERSION = 2
+"""Of how questions and whole prompts become tokens; raise it when the tokens of one change."""
+TOKENS = "imported_prompt_token_ids"
+"""In a row's metadata: the tokens of an imported prompt that is held back for evaluation."""
+
+OPEN, CLOSE = "\ue000", "\ue001"
+"""Around the number of a shielded piece: private-use characters, shielded themselves in data."""
+SHIELDED = re.compile(f"{OPEN}(\\d+){CLOSE}")
+
+
+class Rendering(NamedTuple):
+    """A prompt's text; a plain one still lacks the tokens that the tokenizer begins with."""
+
+    text: str
+    is_chat: bool
+
+
+class Shields:
+    """The pieces of one prompt's data that must not be read as special tokens, by number."""
+
+    def __init__(self, names: re.Pattern[str]):
+        self._names = names
+        self.pieces: list[str] = []
+
+    def shield(self, text: str) -> str:
+        """Replace every special token's name in a text of data by a numbered mark."""
+        return self._names.sub(self._mark, text)
+
+    def _mark(self, match: re.Match[str]) -> str:
+        self.pieces.append(match[0])
+        return f"{OPEN}{len(self.pieces) - 1}{CLOSE}"
+
+
+class PromptError(InputError):
+    """A question that cannot become a prompt; `reason` says why without naming the row."""
+
+    def __init__(self, row: Mapping[str, Any], reason: str):
+        super().__init__(f"prompt {row['prompt_id']}: {reason}")
+        self.reason = reason
+
+
+class PromptEncoder:
+    """Encodes a task's questions for one tokenizer, whose special tokens it looks up once."""
+
+    def __init__(self, tokenizer: "PreTrainedTokenizerBase", task: TaskConfig):
+        self._tokenizer, self._task = tokenizer, task
+        self._special = special_names(tokenizer)
+        self._beginning = _beginning(tokenizer)
+        self.template = ChatTemplate(tokenizer, task)
+        self.markup = Markup(tokenizer, self.template, self._special)
+
+    def encode(self, row: Mapping[str, Any]) -> list[int]:
+        """Return a question's token ids; `row` has the columns of the prompts' contract.
+
+        Raises `PromptError`, which names the row, if the chat template refuses the messages or
+        leaves one out, and `InputError` if a user's template fails.
+        """
+        if (tokens_T := _metadata(row).get(TOKENS)) is not None:
+            return self._kept(tokens_T, row)
+        shields = Shields(self._special)
+        rendering = self._render(row, shields)
+        tokens: list[int] = []
+        for index, part in enumerate(SHIELDED.split(rendering.text)):
+            if index % 2:
+                tokens += _as_text(shields.pieces[int(part)], self._tokenizer, row)
+            elif part:
+                tokens += self._tokenizer.encode(part, add_special_tokens=False)
+        return tokens if rendering.is_chat else _begun(tokens, self._beginning)
+
+    def encode_whole(self, text: str) -> list[int]:
+        """Return the token ids of a whole prompt: what a template wrote, here or elsewhere.
+
+        Special tokens are special in it. A rendering of this tokenizer's own chat template begins
+        as the template begins it, any other text as the tokenizer begins every text.
+        """
+        tokens: list[int] = self._tokenizer.encode(text, add_special_tokens=False)
+        return _begun(
+            tokens, self._chat_beginning if self.markup.is_rendered(text) else self._beginning
+        )
+
+    def renders_twice(self, row: Mapping[str, Any]) -> bool:
+        """Tell whether a text that is to be encoded as letters looks as if it had been rendered.
+
+        It is the question, or what a user's template makes of it.
+        """
+        if TOKENS in _metadata(row):
+            return False
+        template = self._task.template
+        own = _own_template(template, row) if is_plugin(template) else row["question"]
+        return isinstance(own, str) and self.markup.looks_rendered(own)
+
+    @property
+    def unused_settings(self) -> list[str]:
+        """Say of each setting that should stand in prompts, and stands in none, why that is so."""
+        task = self._task
+        given = [name for name in ("system", "instruction") if getattr(task, name)]
+        if is_plugin(task.template):
+            reason = f"task.template={task.template} makes the whole prompt"
+        elif has_chat(self._tokenizer, task):
+            return []
+        else:
+            given = [name for name in given if f"{{{name}}}" not in task.template]
+            reason = "without a chat template prompts are task.template, which does not hold it"
+        return [f"task.{name} is in no prompt: {reason}" for name in given]
+
+    @functools.cached_property
+    def _chat_beginning(self) -> list[int]:
+        first, frame = self._tokenizer.bos_token, self.template.frame
+        begins = bool(first and frame and frame.before.startswith(str(first)))
+        return [int(self._tokenizer.bos_token_id)] if begins else []
+
+    def _kept(self, tokens_T: Any, row: Mapping[str, Any]) -> list[int]:
+        """Return tokens that an import kept; a file may hold anything under their name."""
+        known = range(len(self._tokenizer))
+        if not isinstance(tokens_T, list) or not all(
+            type(t) is int and t in known for t in tokens_T
+        ):
+            raise PromptError(row, f"{TOKENS} in its metadata are no tokens of this tokenizer")
+        return tokens_T
+
+    def _render(self, row: Mapping[str, Any], shields: Shields) -> Rendering:
+        task = self._task
+        if is_plugin(task.template):
+            own = _own_template(task.template, row)
+            if isinstance(own, str):
+                return Rendering(shields.shield(own), is_chat=False)
+            return Rendering(self._chat(own, row, shields), is_chat=True)
+        messages = _messages(row, task)
+        if has_chat(self._tokenizer, task):
+            return Rendering(self._chat(messages, row, shields), is_chat=True)
+        return Rendering(_plain(row, task, shields), is_chat=False)
+
+    def _chat(self, messages: Messages, row: Mapping[str, Any], shields: Shields) -> str:
+        if not self._tokenizer.chat_template:
+            raise InputError(
+                f"task.template={self._task.template} returns messages, but this model's tokenizer "
+                "has no chat template; return a text instead"
+            )
+        shielded = [{**m, "content": shields.shield(m["content"])} for m in messages]
+        try:
+            return self.template.render(shielded)
+        except UnrenderableError as error:
+            raise PromptError(row, str(error)) from error
+
+
+def identity_of(config: ExperimentConfig) -> dict[str, Any]:
+    """Return what decides how a question becomes a prompt, for identities.
+
+    The embedded policy's tokenizer has no chat template and adds no token, so that no version of
+    this module has changed its prompts.
+    """
+    version = {} if config.policy.source == "embedded" else {"version": VERSION}
+    return {**config.task.rendering, **version}
+
+
+def special_names(tokenizer: "PreTrainedTokenizerBase") -> re.Pattern[str]:
+    """Return a pattern of the names that a tokenizer would read as special tokens."""
+    names = {*tokenizer.all_special_tokens, OPEN, CLOSE}
+    names |= {str(t) for t in tokenizer.added_tokens_decoder.values() if t.special}
+    longest_first = sorted(filter(None, names), key=len, reverse=True)
+    return re.compile("|".join(map(re.escape, longest_first)))
+
+
+def has_chat(tokenizer: "PreTrainedTokenizerBase", task: TaskConfig) -> bool:
+    """Tell whether prompts of a task go through the tokenizer's chat template."""
+    return task.chat == "auto" and bool(tokenizer.chat_template)
+
+
+def _messages(row: Mapping[str, Any], task: TaskConfig) -> Messages:
+    """Return the chat that a row brings with it, or its question as the user's one message."""
+    messages: Messages = _metadata(row).get("messages") or [
+        {"role": "user", "content": row["question"]}
+    ]
+    if task.instruction:
+        last = messages[-1]
+        messages = [*messages[:-1], {**last, "content": f"{last['content']}\n{task.instruction}"}]
+    if task.system and messages[0]["role"] != "system":
+        messages = [{"role": "system", "content": task.system}, *messages]
+    return messages
+
+
+def _metadata(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a row brings beside its columns; other programs' metadata may be any text."""
+    try:
+        values = json.loads(row.get("metadata") or "{}")
+    except (ValueError, RecursionError):
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
+def with_tokens(metadata: str | None, token_ids: list[int], *, where: str) -> str:
+    """Return a row's metadata with the tokens that its prompt is, which no template renders.
+
+    Raises `InputError` if the metadata is a text of another program, to which nothing can be added.
+    """
+    values = _metadata({"metadata": metadata})
+    if metadata and not values and metadata.strip() != "{}":
+        raise InputError(
+            f"{where}: the metadata of a prompt that is held back is no JSON object, in which the "
+            "tokens of its prompt could be kept; leave the column out, or hold no prompt back"
+        )
+    return json.dumps({**values, TOKENS: token_ids}, sort_keys=True)
+
+
+def _plain(row: Mapping[str, Any], task: TaskConfig, shields: Shields) -> str:
+    values = {
+        "{question}": shields.shield(row["question"]),
+        "{instruction}": task.instruction or "",
+        "{system}": task.system or "",
+    }
+    # in one pass, so that a question that holds {instruction} keeps it
+    return re.sub("|".join(map(re.escape, values)), lambda match: values[match[0]], task.template)
+
+
+def _own_template(name: str, row: Mapping[str, Any]) -> str | Messages:
+    function = load_function(name)
+    try:
+        found = function(dict(row))
+    except Exception as error:  # a user's function may fail in any way
+        raise InputError(
+            f"task.template={name} fails on prompt {row['prompt_id']} "
+            f"({type(error).__name__}: {error})"
+        ) from error
+    if isinstance(found, str):
+        return found
+    try:
+        return [message._asdict() for message in messages_of(list(found))]
+    except (TypeError, OddValueError) as error:
+        raise InputError(
+            f"task.template={name} must return a text, or messages with role and content; of "
+            f"prompt {row['prompt_id']} it returned {kind_of(found)} ({error})"
+        ) from error
+
+
+def _as_text(piece: str, tokenizer: "PreTrainedTokenizerBase", row: Mapping[str, Any]) -> list[int]:
+    tokens: list[int] = tokenizer.encode(piece, add_special_tokens=False, split_special_tokens=True)
+    if {*tokens} & {*tokenizer.all_special_ids} - {tokenizer.unk_token_id}:
+        raise PromptError(
+            row,
+            f"holds {piece!r}, which this tokenizer cannot read as anything but its special "
+            "token; leave the prompt out",
+        )
+    return tokens
+
+
+def _begun(tokens: list[int], beginning: list[int]) -> list[int]:
+    """Return tokens that begin as a text should: the beginning is added if it does not stand."""
+    stands = not tokens or tokens[: len(beginning)] == beginning
+    return tokens if stands else [*beginning, *tokens]
+
+
+def _beginning(tokenizer: "PreTrainedTokenizerBase") -> list[int]:
+    """Return what the tokenizer puts before every text: its begin-of-sequence token, or nothing.
+
+    What it puts behind a text, an end-of-sequence token that may be the same, is not a beginning.
+    """
+    first = tokenizer.bos_token_id
+    bare: list[int] = tokenizer.encode("a", add_special_tokens=False)
+    added: list[int] = tokenizer.encode("a", add_special_tokens=True)
+    begins = first is not None and added[: 1 + len(bare)] == [first, *bare]
+    return [first] if begins else []

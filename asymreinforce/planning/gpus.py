@@ -1,0 +1,172 @@
+"""What generation and training take of a GPU: memory, and tokens a second.
+
+N parameters, L layers; in `Training` and `Generation` None is unknown.
+
+    training step     2 N FLOP a token forward, 2 N back through the layers and 2 N for the weights
+                      (Kaplan et al. 2020, Sec. 2.1): no weights under LoRA, layers twice where
+                      activations are computed again
+    training memory   `planning/training_memory.py`
+    validation        weights, gradients and moments stay; beside them weights in the precision of
+                      training, and keys and values of the sequences that `generate` decodes at once
+    generation step   reads all weights, and the keys and values of all running sequences, once
+                      (Pope et al. 2022): bytes / bandwidth, and a fixed time beside it
+"""
+
+from typing import NamedTuple
+
+from asymreinforce.config import ExperimentConfig
+from asymreinforce.planning.shape import Shape
+from asymreinforce.planning.training_memory import BF16, FP32, TrainingMemory, training_memory
+from asymreinforce.update.head import CPU_LOGITS, logits_within
+from asymreinforce.update.trainer import TOKENS
+
+GIB = 2**30
+DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+
+
+class Generation(NamedTuple):
+    """Drawing completions on one engine of `gpus` GPUs."""
+
+    gpus: int
+    weights: float
+    """Bytes on each GPU, as is the next."""
+    cache: float
+    running: float | None
+    """Sequences at half their length that run at once; None where not even the weights fit."""
+    tokens_per_s: float
+    """Of one GPU."""
+
+
+class Training(NamedTuple):
+    """Training one arm, on each GPU of it."""
+
+    trained: int
+    """Parameters that are trained: all, or those of the adapters."""
+    parts: TrainingMemory
+    """Bytes of a rank on its GPU."""
+    on_host: float
+    """Bytes of a rank's weights, gradients and moments that wait on the host."""
+    asleep: float
+    """Bytes that an engine keeps beside training, if rounds alternate between the two."""
+    validation: "Validation | None"
+    """None if nothing is validated, or the model's sizes are unknown."""
+    tokens_per_s: float
+
+    @property
+    def memory(self) -> float:
+        """Bytes of a GPU at most."""
+        return self.parts.total + self.asleep
+
+
+class Validation(NamedTuple):
+    """Drawing validation samples with the model in training, on the first rank's GPU."""
+
+    weights: float
+    """Bytes of the weights that decode, beside those that train."""
+    sequence: float
+    """Bytes of the keys and values of one sequence."""
+    running: int
+    """Sequences that are decoded at once; 0 if not one fits."""
+
+
+def generation(
+    config: ExperimentConfig, shape: Shape | None, parameters: int, completion: int
+) -> Generation:
+    """A GPU's memory beside the weights holds keys and values; both are read at every step."""
+    engine, settings = config.engine, config.plan
+    size = DTYPE_BYTES[config.policy.dtype]
+    weights = parameters * size / engine.tensor_parallel_size
+    cache = max(0.0, settings.gpu_memory_gib * GIB * engine.gpu_memory_share - weights)
+    token = (shape.cached_numbers if shape else 0) * size / engine.tensor_parallel_size
+    length = settings.prompt_tokens + completion / 2
+    running = min(float(engine.max_sequences), cache / (token * length) if token else cache)
+    read = weights + running * token * length
+    bandwidth = settings.gpu_tb_per_s * 1e12 * settings.generate_utilisation
+    step = read / bandwidth + settings.generate_step_ms / 1000
+    estimate = running / step / engine.tensor_parallel_size
+    return Generation(
+        gpus=engine.tensor_parallel_size,
+        weights=weights,
+        cache=cache,
+        running=running if cache else None,
+        tokens_per_s=settings.generate_tokens_per_s or estimate,
+    )
+
+
+def row_tokens(config: ExperimentConfig) -> int:
+    """Return the most tokens of a packed row, which stand in memory at once."""
+    return config.train.tokens_per_micro_batch or TOKENS[config.train.device]
+
+
+def training(config: ExperimentConfig, shape: Shape | None, parameters: int) -> Training:
+    """Add up what a rank holds, and estimate how fast it is."""
+    settings, train = config.plan, config.train
+    rank = train.lora.rank
+    trained = shape.adapter_parameters(rank) if shape and rank else parameters
+    parts, on_host = _parts(config, shape, parameters)
+    sleeps = config.refresh_every and config.engine.name == "vllm" and train.device == "cuda"
+    asleep = settings.engine_asleep_gib * GIB if sleeps else 0.0
+    passes = 2 + 2 * train.activation_checkpointing + 2 + 2 * (rank is None)
+    flops = settings.gpu_tflops * 1e12 * settings.train_utilisation
+    return Training(
+        trained=trained,
+        parts=parts,
+        on_host=on_host,
+        asleep=asleep,
+        validation=_validation(config, shape, parameters, parts.state + asleep),
+        tokens_per_s=settings.train_tokens_per_s or flops / (passes * parameters),
+    )
+
+
+def _parts(
+    config: ExperimentConfig, shape: Shape | None, parameters: int
+) -> tuple[TrainingMemory, float]:
+    """Return what a rank holds on its GPU and on its host; of an unknown model, its state alone."""
+    train, tokens = config.train, row_tokens(config)
+    ranks = train.processes * (train.nodes if train.sharding == "all" else 1)
+    if shape is None:
+        own = FP32 * parameters / ranks
+        state = TrainingMemory(own, own, 2 * own, 0, 0, 0, 0)
+        return (TrainingMemory(*[0.0] * 7), state.state) if train.cpu_offload else (state, 0.0)
+    is_cuda = train.device == "cuda"
+    parts = training_memory(
+        shape,
+        tokens=tokens,
+        workspace=logits_within(config.plan.gpu_memory_gib * GIB) if is_cuda else CPU_LOGITS,
+        half=train.precision == "bfloat16",
+        lora_rank=train.lora.rank,
+        recomputes=train.activation_checkpointing,
+        is_compiled=train.compile and is_cuda,
+        ranks=ranks,
+        is_sharded=train.is_sharded,
+        repeated=_repeated_keys(config, tokens),
+    )
+    if not train.cpu_offload:
+        return parts, 0.0
+    return parts._replace(weights=0.0, gradients=0.0, moments=0.0), parts.state
+
+
+def _repeated_keys(config: ExperimentConfig, tokens: int) -> float:
+    """Return how many keys of prompts completions repeat, for each token of a row of blocks."""
+    prompt = config.plan.prompt_tokens
+    completion = config.plan.completion_tokens or config.sampling.max_tokens
+    fit = max(1, (tokens - prompt) // completion)
+    samples = min(config.sampling.samples_per_prompt, fit)
+    return samples * prompt / (prompt + samples * completion) if samples > 1 else 0.0
+
+
+def _validation(
+    config: ExperimentConfig, shape: Shape | None, parameters: int, state: float
+) -> Validation | None:
+    """Count the sequences that fit a GPU beside what training keeps there."""
+    train, sampling = config.train, config.evaluation.sampling
+    if not train.validation_prompts or shape is None:
+        return None
+    item = DTYPE_BYTES[train.precision]
+    # the model itself decodes, unless it is in shards or of another precision
+    is_copied = train.is_sharded or (item == BF16 and not train.lora.rank)
+    weights = float(item * parameters) if is_copied else 0.0
+    sequence = item * shape.cached_numbers * (config.plan.prompt_tokens + sampling.max_tokens)
+    room = config.plan.gpu_memory_gib * GIB - state - weights
+    most = min(train.validation_prompts, config.engine.max_sequences)
+    return Validation(weights, sequence, int(max(0, min(most, room // sequence))))

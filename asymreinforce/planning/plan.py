@@ -1,0 +1,266 @@
+"""What a sweep would take: prompts, completions, tokens, steps, memory, disk and GPU-hours.
+
+Arithmetic on the configuration alone: no network, no GPU, no file but a local `config.json`, whose
+architecture is asked whether it can be trained.
+What the configuration does not say is None, and is shown as unknown. `gpus.py` says what a GPU does
+of it. An arm that is refreshed draws, after the round on the shared set, the whole groups that the
+steps of each later round read.
+"""
+
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from asymreinforce.config import ExperimentConfig
+from asymreinforce.config.task import Split, TaskConfig
+from asymreinforce.data.store import hash_of
+from asymreinforce.errors import ConfigError
+from asymreinforce.experiment.slots import at_once
+from asymreinforce.planning.gpus import (
+    DTYPE_BYTES,
+    Generation,
+    Training,
+    generation,
+    training,
+)
+from asymreinforce.planning.shape import shape_of
+from asymreinforce.planning.training_memory import FP32
+from asymreinforce.stages.train.schedule import Schedule, schedule_of
+
+ROW_BYTES = 12
+"""A completion token's on disk: its id, its log-probability, and its text, before compression."""
+
+
+class Plan(NamedTuple):
+    """What a sweep takes; None is unknown."""
+
+    config: ExperimentConfig
+    arms: int
+    sets: int
+    """Sets of rollouts that the arms need; one serves all arms that differ in training alone."""
+    prompts: dict[Split, int | None]
+    completions: int | None
+    """Of one set."""
+    rounds: int | None
+    """Of an arm; the first is on the shared set."""
+    refreshed: int | None
+    """Completions of all later rounds of all arms."""
+    completion_tokens: int
+    """Of one completion: the mean that was given, or the longest."""
+    steps: int | None
+    checkpoints: int | None
+    """Kept of one arm."""
+    evaluated: int | None
+    """Completions that evaluate all arms' checkpoints, and mu once."""
+    parameters: int | None
+    generation: Generation | None
+    training: Training | None
+
+    @property
+    def drawn(self) -> int | None:
+        """Completions of all sets and of all rounds."""
+        return _plus(_times(self.completions, self.sets), self.refreshed)
+
+    @property
+    def rollout_tokens(self) -> int | None:
+        """Completion tokens of a set."""
+        return None if self.completions is None else self.completions * self.completion_tokens
+
+    @property
+    def trained_tokens(self) -> int | None:
+        """Tokens of one arm's steps, those of the prompts counted with each completion."""
+        if self.steps is None:
+            return None
+        sequences = self.steps * self.config.optim.trajectories_per_step
+        return sequences * (self.config.plan.prompt_tokens + self.completion_tokens)
+
+    @property
+    def gpu_hours(self) -> dict[str, float | None]:
+        """GPU-hours by stage, all sets and arms together."""
+        generate, train = self.generation, self.training
+        speed = generate.tokens_per_s * 3600 if generate else None
+        drawn, evaluated = _times(self.drawn, self.completion_tokens), self.evaluated
+        return {
+            "generate": _over(drawn, speed),
+            "train": _over(
+                _times(self.trained_tokens, self.arms), train.tokens_per_s * 3600 if train else None
+            ),
+            "evaluate": _over(_times(evaluated, self.completion_tokens), speed),
+        }
+
+    @property
+    def arms_at_once(self) -> int:
+        """Arms that train at the same time on a machine of `plan.gpus`; 0 if one needs more."""
+        train = self.config.train
+        slots = at_once(self.config.plan.gpus, each=train.processes)
+        allowed = self.config.sweep.workers or slots
+        return min(slots, allowed, self.arms if train.nodes == 1 else 1)
+
+    @property
+    def training_hours(self) -> float | None:
+        """Hours by the clock until the last arm is trained, where as many run at once as can."""
+        ranks = self.config.train.processes * self.config.train.nodes
+        hours = _over(self.gpu_hours["train"], self.arms * ranks)
+        return hours * -(-self.arms // self.arms_at_once) if hours and self.arms_at_once else None
+
+    @property
+    def score_hours(self) -> float | None:
+        """Hours of `plan.cores` cores that judge every completion, evaluations included."""
+        plan = self.config.plan
+        judged = _plus(self.drawn, self.evaluated)
+        return _over(judged, plan.score_per_core_s * plan.cores * 3600)
+
+    @property
+    def rollout_bytes(self) -> int | None:
+        """Disk for all rollouts, at most."""
+        row = ROW_BYTES * self.completion_tokens + 4 * self.config.plan.prompt_tokens
+        return _times(self.drawn, row)
+
+    @property
+    def checkpoint_bytes(self) -> int | None:
+        """Disk for all arms' weights, in the precision of training.
+
+        A checkpoint beside adapters holds the merged weights, which any engine loads, and the
+        adapters in fp32.
+        """
+        train = self.config.train
+        if self.parameters is None or self.checkpoints is None or self.training is None:
+            return None
+        adapters = FP32 * self.training.trained if train.lora.rank else 0
+        each = DTYPE_BYTES[train.precision] * self.parameters + adapters
+        return self.arms * self.checkpoints * each
+
+    @property
+    def state_bytes(self) -> int | None:
+        """Disk for the rest of the full state of an arm at work: of its last and its best step."""
+        train = self.config.train
+        if self.training is None:
+            return None
+        # checkpoints in bf16 leave the fp32 weights to the state
+        masters = train.precision == "bfloat16" and not train.lora.rank
+        each = (2 * FP32 + FP32 * masters) * self.training.trained
+        return each * (2 if train.validation_prompts else 1)
+
+    @property
+    def arms_bytes(self) -> int | None:
+        """Disk for all arms at most: their weights, and states, of one arm if they are dropped."""
+        is_kept = self.config.train.keep_state
+        return _plus(self.checkpoint_bytes, _times(self.state_bytes, self.arms if is_kept else 1))
+
+
+def plan(arms: Sequence[ExperimentConfig]) -> Plan:
+    """Plan the arms of a sweep, the first of which speaks for what they share.
+
+    Raises `ConfigError` if training would refuse a local checkpoint's architecture.
+    """
+    config = arms[0]
+    if config.is_foreign:
+        raise ConfigError(
+            "source.path is set: a plan is of rollouts that are to be generated; 'asymrl import' "
+            "says what imported ones hold"
+        )
+    _require_trainable(arms)
+    prompts = prompts_of(config.task)
+    train = prompts["train"]
+    schedule = _schedule(config, train)
+    shape = shape_of(config.policy)
+    parameters = config.policy.parameters or (shape.parameters if shape else None)
+    completion = config.plan.completion_tokens or config.sampling.max_tokens
+    checkpoints = len(schedule.kept) if schedule else None
+    return Plan(
+        config=config,
+        arms=len(arms),
+        sets=len({_shared(arm) for arm in arms}),
+        prompts=prompts,
+        completions=_times(train, _samples(config)),
+        rounds=len(schedule.starts) if schedule else None,
+        refreshed=_refreshed(arms, train),
+        completion_tokens=min(completion, config.sampling.max_tokens),
+        steps=schedule.steps if schedule else None,
+        checkpoints=checkpoints,
+        evaluated=_evaluated(config, prompts, models=_plus(_times(checkpoints, len(arms)), 1)),
+        parameters=parameters,
+        generation=generation(config, shape, parameters, completion) if parameters else None,
+        training=training(config, shape, parameters) if parameters else None,
+    )
+
+
+def _require_trainable(arms: Sequence[ExperimentConfig]) -> None:
+    """Ask of each policy and kind of adapter that `config.json` tells of whether it trains."""
+    distinct = {(arm.policy, arm.train.lora): arm for arm in arms}
+    for arm in distinct.values():
+        checkpoint = Path(arm.policy.source)
+        if (checkpoint / "config.json").exists() and importlib.util.find_spec("torch"):
+            from asymreinforce.update.trainable import require_trainable_checkpoint
+
+            require_trainable_checkpoint(checkpoint, arm)
+
+
+def prompts_of(task: TaskConfig) -> dict[Split, int | None]:
+    """Return the prompts of each split, as far as settings and known sizes tell."""
+    known = dict(task.rows)
+    if task.division == "12000/500" and {"train", "held_out"} <= known.keys():
+        known |= {"train": known["train"] + known["held_out"] - 500, "held_out": 500}
+    kept_back = sum(getattr(task, s) or 0 for s in ("validation", "held_out") if s not in known)
+    rest = known["train"] - kept_back if "train" in known else None
+    return {
+        "train": rest if task.train is None else task.train,
+        "validation": known.get("validation") if task.validation is None else task.validation,
+        "held_out": known.get("held_out") if task.held_out is None else task.held_out,
+    }
+
+
+def _schedule(config: ExperimentConfig, prompts: int | None) -> Schedule | None:
+    if prompts is None and config.steps is None:
+        return None
+    return schedule_of(config, prompts=prompts or 0)
+
+
+def _refreshed(arms: Sequence[ExperimentConfig], prompts: int | None) -> int | None:
+    """Count what arms draw of their own: each later round's prompts, once each."""
+    total: int | None = 0
+    for arm in arms:
+        schedule = _schedule(arm, prompts)
+        if schedule is None:
+            return None
+        every = schedule.refresh_every or schedule.steps
+        for start in schedule.starts[1:]:
+            steps = min(every, schedule.steps - start)
+            read = steps * arm.prompts_per_step
+            own = read if prompts is None else min(read, prompts)
+            total = _plus(total, own * _samples(arm))
+    return total
+
+
+def _samples(config: ExperimentConfig) -> int:
+    """Completions that are drawn of a prompt: whole blocks."""
+    block = config.sampling.samples_per_block
+    return -(-config.sampling.samples_per_prompt // block) * block
+
+
+def _shared(arm: ExperimentConfig) -> str:
+    """Name what determines an arm's rollouts: arms of one name share them."""
+    parts = {"task", "policy", "sampling", "engine"}
+    return hash_of(arm.model_dump(mode="json", include=parts))
+
+
+def _evaluated(
+    config: ExperimentConfig, prompts: dict[Split, int | None], *, models: int | None
+) -> int | None:
+    there, settings = prompts[config.evaluation.split], config.evaluation
+    limit = there if settings.prompts is None else min(settings.prompts, there or settings.prompts)
+    each = _times(_plus(limit, settings.train_prompts), settings.sampling.samples_per_prompt)
+    return _times(each, models)
+
+
+def _times(left: int | None, right: int | None) -> int | None:
+    return None if left is None or right is None else left * right
+
+
+def _plus(left: int | None, right: int | None) -> int | None:
+    return None if left is None or right is None else left + right
+
+
+def _over(left: float | None, right: float | None) -> float | None:
+    return left / right if left is not None and right else None

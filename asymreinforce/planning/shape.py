@@ -1,0 +1,111 @@
+"""The sizes of a model as its `config.json` states them, and how many parameters they make."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from asymreinforce.config import EmbeddedConfig, PolicyConfig
+from asymreinforce.data import files
+from asymreinforce.model.model_config import text_part
+
+KNOWN_KINDS = {"llama", "mistral", "qwen2", "qwen3"}
+
+
+class Shape(NamedTuple):
+    """A decoder with grouped-query attention and a gated feed-forward layer."""
+
+    layers: int
+    width: int
+    intermediate: int
+    heads: int
+    kv_heads: int
+    head_width: int
+    vocabulary: int
+    tied: bool
+    """Whether the embedding serves as head as well."""
+    biases: bool = False
+    """On queries, keys and values (Qwen2)."""
+    head_norms: bool = False
+    """On queries and keys (Qwen3)."""
+
+    @property
+    def parameters(self) -> int:
+        """Their number: embedding, head, and a layer's projections, norms and biases."""
+        return self.embeddings + self.layers * self.layer + self.width
+
+    @property
+    def layer(self) -> int:
+        """Parameters of a decoder layer."""
+        query, key = self.heads * self.head_width, self.kv_heads * self.head_width
+        weights = self.width * (2 * query + 2 * key + 3 * self.intermediate) + 2 * self.width
+        return weights + (query + 2 * key) * self.biases + 2 * self.head_width * self.head_norms
+
+    @property
+    def embeddings(self) -> int:
+        """Parameters of embedding and head."""
+        return self.vocabulary * self.width * (1 if self.tied else 2)
+
+    def adapter_parameters(self, rank: int) -> int:
+        """Parameters of low-rank adapters on every linear layer: rank (in + out) each."""
+        query, key = self.heads * self.head_width, self.kv_heads * self.head_width
+        ends = [query, key, key, query, *3 * [self.intermediate]]
+        return self.layers * sum(rank * (self.width + end) for end in ends)
+
+    @property
+    def cached_numbers(self) -> int:
+        """Keys and values that a token leaves in the cache."""
+        return 2 * self.layers * self.kv_heads * self.head_width
+
+
+PUBLISHED = {
+    "meta-llama/Llama-3.1-8B-Instruct": Shape(32, 4096, 14336, 32, 8, 128, 128256, tied=False),
+    "meta-llama/Llama-3.2-3B-Instruct": Shape(28, 3072, 8192, 24, 8, 128, 128256, tied=True),
+    "Qwen/Qwen2.5-3B-Instruct": Shape(36, 2048, 11008, 16, 2, 128, 151936, tied=True, biases=True),
+    "Qwen/Qwen2.5-1.5B-Instruct": Shape(28, 1536, 8960, 12, 2, 128, 151936, tied=True, biases=True),
+    "Qwen/Qwen2.5-0.5B-Instruct": Shape(24, 896, 4864, 14, 2, 64, 151936, tied=True, biases=True),
+}
+"""Of the presets' models and one between them, from their `config.json`."""
+
+
+def shape_of(policy: PolicyConfig) -> Shape | None:
+    """Return a policy's sizes without a network: its own, a local config's, or published ones."""
+    if policy.source == "embedded":
+        return _embedded(policy.embedded)
+    local = Path(policy.source) / "config.json"
+    if local.exists():
+        return from_config(files.read_json(local))
+    return PUBLISHED.get(policy.source)
+
+
+def from_config(config: Mapping[str, Any]) -> Shape | None:
+    """Read a `config.json`; None for an architecture whose parameters are counted otherwise.
+
+    Of a multimodal model only the language model is counted.
+    """
+    tied = bool(config.get("tie_word_embeddings", False))
+    config = text_part(config)
+    kind = config.get("model_type")
+    if kind not in KNOWN_KINDS:
+        return None
+    heads, width = int(config["num_attention_heads"]), int(config["hidden_size"])
+    return Shape(
+        layers=int(config["num_hidden_layers"]),
+        width=width,
+        intermediate=int(config["intermediate_size"]),
+        heads=heads,
+        kv_heads=int(config.get("num_key_value_heads") or heads),
+        head_width=int(config.get("head_dim") or width // heads),
+        vocabulary=int(config["vocab_size"]),
+        tied=bool(config.get("tie_word_embeddings", tied)),
+        biases=kind == "qwen2" or bool(config.get("attention_bias")),
+        head_norms=kind == "qwen3",
+    )
+
+
+def _embedded(config: EmbeddedConfig) -> Shape:
+    heads = config.heads
+    width = config.width // heads
+    return Shape(
+        config.layers, config.width, config.intermediate, heads, heads, width,
+        config.vocabulary, tied=False,
+    )  # fmt: skip

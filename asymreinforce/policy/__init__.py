@@ -1,1 +1,0 @@
-"""The policy: checkpoints, log-probabilities, the optimizer step, and the embedded tiny one."""

@@ -1,0 +1,148 @@
+"""Panels in the report's style, with what every figure of the bench shares: V^mu and its colours.
+
+Blue and solid is V below the mean reward of mu, orange and dashed V above it, as in the report.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from asymreinforce.report.bandit.bench import Spread
+from asymreinforce.report.figures.colours import (
+    ABOVE_CRITICAL,
+    CATEGORIES,
+    DASH_DOTTED,
+    DASHED,
+    GRID,
+    INK,
+    MUTED,
+    NEGATIVE,
+    POSITIVE,
+    SOLID,
+    SURFACE,
+    ZERO,
+    Style,
+    on_ramp,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+PANEL_WIDTH, PANEL_HEIGHT = 4.3, 3.2
+LEFT, BOTTOM, TOP = 0.68, 0.62, 0.5
+"""Inches beside, below and above a panel's axes."""
+
+V_MU = r"$V^\mu$"
+V_0_MU = r"$V_{0,\mu}$"
+MU = r"$\mu$"
+
+CATEGORY_STYLES = tuple(
+    Style(colour, dashes, 1.8)
+    for colour, dashes in zip(CATEGORIES, (SOLID, DASHED, DASH_DOTTED), strict=True)
+)
+"""Blue, orange and green, told apart by their dashes too."""
+
+MARKS = "os^Dv"
+
+
+def panels(
+    titles: Sequence[str], *, columns: int, right: float = 0.25, width: float = PANEL_WIDTH
+) -> "tuple[Figure, list[Axes]]":
+    """Return a figure with a panel a title, `right` inches left free beside each for labels."""
+    from matplotlib.figure import Figure
+
+    rows = -(-len(titles) // columns)
+    size = (columns * (width + right), rows * PANEL_HEIGHT)
+    figure = Figure(figsize=size, facecolor=SURFACE.light)
+    axes = []
+    for index, title in enumerate(titles):
+        row, column = divmod(index, columns)
+        left = column * (width + right) + LEFT
+        bottom = (rows - 1 - row) * PANEL_HEIGHT + BOTTOM
+        box = (left, bottom, width - LEFT, PANEL_HEIGHT - BOTTOM - TOP)
+        place = (box[0] / size[0], box[1] / size[1], box[2] / size[0], box[3] / size[1])
+        axes.append(_styled(figure.add_axes(place), title))
+    return figure, axes
+
+
+def name_axes(axes: "Axes", x: str, y: str) -> None:
+    """Write the names of both axes."""
+    axes.set_xlabel(x, color=MUTED.light)
+    axes.set_ylabel(y, color=MUTED.light)
+
+
+def style_of_offset(offset: float, offsets: Sequence[float]) -> Style:
+    """Return the line of V - V^mu: its sign's ramp, darker the further from zero by rank."""
+    if offset == 0:
+        return Style(ZERO, DASH_DOTTED, 2.0)
+    ramp, dashes = (NEGATIVE, SOLID) if offset < 0 else (POSITIVE, DASHED)
+    same_sign = sorted({abs(other) for other in offsets if other * offset > 0})
+    return Style(on_ramp(ramp, same_sign.index(abs(offset)), len(same_sign)), dashes, 1.6)
+
+
+def signed(offset: float) -> str:
+    """Write V - V^mu with its sign, a true minus, and no needless digits."""
+    return "0" if offset == 0 else f"{offset:+.3g}".replace("-", "−")
+
+
+def mark_critical(axes: "Axes", *, words: str = f"V = {V_MU}") -> None:
+    """Draw the vertical line at 0, where V crosses its critical value, and shade what is above."""
+    axes.axvspan(0, axes.get_xlim()[1], color=ABOVE_CRITICAL.light, linewidth=0, zorder=-2)
+    axes.axvline(0, color=INK.light, linewidth=1.0, linestyle=(0, (2, 2)), zorder=1)
+    write_above(axes, 0, words, align="center")
+
+
+def write_above(axes: "Axes", x: float, words: str, *, align: str) -> None:
+    """Write words between a panel and its title, at a place on its x axis."""
+    axes.annotate(
+        words, (x, 1.0), xycoords=("data", "axes fraction"), xytext=(0, 3),
+        textcoords="offset points", ha=align, va="bottom", fontsize=8.5, color=MUTED.light,
+    )  # fmt: skip
+
+
+def draw_spread(axes: "Axes", spread: Spread, style: Style, *, label: str | None = None) -> None:
+    """Draw the median as a line, the band from 10 % to 90 % around it."""
+    colour = style.colour.light
+    axes.fill_between(spread.places, spread.low, spread.high, color=colour, alpha=0.15, linewidth=0)
+    axes.plot(
+        spread.places, spread.median, color=colour, linewidth=style.width, label=label,
+        linestyle=(0, style.dashes) if style.dashes else "-",
+    )  # fmt: skip
+
+
+def offset_scale(axes: "Axes", offsets: Sequence[float]) -> None:
+    """Make x a symmetric logarithm of V - V^mu, linear within the smallest offset, with ticks."""
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+    sizes = sorted({abs(offset) for offset in offsets if offset})
+    smallest, largest = (sizes[0], sizes[-1]) if sizes else (0.01, 0.1)
+    axes.set_xscale("symlog", linthresh=smallest, linscale=0.5)
+    axes.set_xlim(1.25 * min(*offsets, -smallest), 1.25 * max(*offsets, smallest))
+    powers = [
+        10.0**power for power in range(-6, 3) if smallest <= 1.01 * 10.0**power <= 2 * largest
+    ]
+    marks = [sign * mark for mark in powers or [smallest] for sign in (-1, 1)]
+    axes.xaxis.set_major_locator(FixedLocator([0.0, *marks]))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: signed(value)))
+
+
+def legend(axes: "Axes", *, place: str = "best") -> None:
+    """Write the legend, on a pale ground so that lines behind it do not disturb."""
+    axes.legend(
+        loc=place, fontsize=8.5, frameon=True, framealpha=0.85, edgecolor=GRID.light,
+        labelcolor=INK.light, handlelength=2.6,
+    )  # fmt: skip
+
+
+def _styled(axes: "Axes", title: str) -> "Axes":
+    axes.set_facecolor(SURFACE.light)
+    axes.set_title(title, loc="left", color=INK.light, fontsize=10, fontweight="bold", pad=17)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_color(MUTED.light)
+    axes.tick_params(colors=MUTED.light, labelcolor=MUTED.light, length=3)
+    axes.grid(axis="y", color=GRID.light, linewidth=0.7)
+    axes.set_axisbelow(True)
+    return axes

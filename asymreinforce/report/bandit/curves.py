@@ -1,0 +1,252 @@
+"""Chains against steps: reward (Fig. 1), entropy (Fig. 7) and policy improvement (Fig. 2)."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+from asymreinforce.report.bandit.axes import (
+    MU,
+    V_0_MU,
+    V_MU,
+    draw_spread,
+    legend,
+    mark_critical,
+    name_axes,
+    panels,
+    signed,
+    style_of_offset,
+)
+from asymreinforce.report.bandit.bench import Bench, Row, spread
+from asymreinforce.report.figures import canvas
+from asymreinforce.report.figures.canvas import Drawing, EndLabel
+from asymreinforce.report.figures.colours import MUTED, Style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Item = TypeVar("Item")
+
+LABEL_WIDTH = 1.15
+"""Inches beside a panel for labels such as `V^µ +0.005`."""
+
+MOST_BELOW, MOST_ABOVE = 7, 2
+"""Curves that are shown for V below V^mu, and above it, where they soon coincide."""
+
+MOST_VALUES = 9
+
+
+def reward_by_step(bench: Bench) -> Drawing:
+    """Fig. 1, left: expected reward against gradient step, for many V."""
+    return _by_step(
+        bench,
+        column="reward",
+        name="reward-by-step",
+        title="Expected reward against step (Fig. 1)",
+        unit="expected reward",
+    )
+
+
+def entropy_by_step(bench: Bench) -> Drawing:
+    """Fig. 7: entropy of the policy against gradient step, for many V."""
+    return _by_step(
+        bench,
+        column="entropy",
+        name="entropy-by-step",
+        title="Entropy against step (Fig. 7)",
+        unit="entropy, nats",
+    )
+
+
+def _by_step(bench: Bench, *, column: str, name: str, title: str, unit: str) -> Drawing:
+    bench = bench.of_first()
+    near = bench.only(seed=bench.near_seed).chains
+    draws = len(bench.values("seed"))
+    titles = [f"Rewards of seed {bench.near_seed}"]
+    titles += [f"Median of {draws} draws, band from 10 to 90 %"] if draws > 1 else []
+    figure, axes = panels(titles, columns=2, right=LABEL_WIDTH)
+    chosen = on_both_sides(near, below=MOST_BELOW, above=MOST_ABOVE)
+    _near_curves(axes[0], bench, chosen, column=column)
+    name_axes(axes[0], "gradient step", unit)
+    if draws > 1:
+        _bands(axes[1], bench, _spread_out(bench.values("baseline")), column=column)
+        is_gain = column == "reward"
+        name_axes(axes[1], "gradient step", f"{unit} − {V_MU}" if is_gain else unit)
+    return canvas.saved(
+        figure,
+        name=name,
+        title=title,
+        caption="Lines: the exact update at V = V^µ + the label, blue below V^µ, orange above. "
+        "Dots at the right end: the closed form of Theorem 4.2. "
+        + (
+            "Seed 43 is the draw nearest to the paper's, not proven to be it."
+            if _is_43(bench)
+            else ""
+        ),
+    )
+
+
+def _near_curves(axes: "Axes", bench: Bench, chains: Sequence[Row], *, column: str) -> None:
+    offsets = [chain["offset"] for chain in chains]
+    ends = []
+    for chain in chains:
+        style = style_of_offset(chain["offset"], offsets)
+        trace = bench.traces[chain["chain"]]
+        _line(axes, [m["step"] for m in trace], [m[column] for m in trace], style)
+        ends.append(
+            EndLabel(trace[-1][column], _label(chain["baseline"], chain), style.colour.light)
+        )
+        limit = chain[f"limit_{column}"]
+        if limit is not None:
+            _dot(axes, trace[-1]["step"], limit, style)
+    _step_scale(axes, max(bench.traces[c["chain"]][-1]["step"] for c in chains))
+    canvas.label_ends(axes, ends)
+
+
+def _bands(axes: "Axes", bench: Bench, baselines: Sequence[float], *, column: str) -> None:
+    """Draw a band a baseline; rewards less V^mu of the draw, which sets draws apart else."""
+    start = {c["chain"]: c["behaviour_reward"] * (column == "reward") for c in bench.chains}
+    ends, last = [], 1
+    offsets = [_offset(bench, baseline) for baseline in baselines]
+    for baseline, offset in zip(baselines, offsets, strict=True):
+        chains = bench.only(baseline=baseline).chains
+        moments = [moment for chain in chains for moment in bench.traces[chain["chain"]]]
+        found = spread(
+            moments, place=lambda m: m["step"], value=lambda m: m[column] - start[m["chain"]]
+        )
+        style = style_of_offset(offset, offsets)
+        draw_spread(axes, found, style)
+        ends.append(EndLabel(found.median[-1], _label(baseline, chains[0]), style.colour.light))
+        last = int(max(last, found.places[-1]))
+        limits = [c for c in chains if c[f"limit_{column}"] is not None]
+        if limits:
+            end = spread(
+                limits,
+                place=lambda c: 0.0,
+                value=lambda c: c[f"limit_{column}"] - start[c["chain"]],
+            )
+            _dot(axes, last, end.median[0], style)
+    _step_scale(axes, last)
+    canvas.label_ends(axes, ends)
+
+
+def improvement_by_iteration(bench: Bench) -> Drawing:
+    """Fig. 2: reward against policy-improvement iteration, and the end against V - V_{0,mu}."""
+    bench = bench.of_first()
+    near = sorted(bench.only(seed=bench.near_seed).chains, key=lambda chain: chain["value"])
+    figure, axes = panels(
+        [f"Rewards of seed {bench.near_seed}", "Every draw, after the last iteration"],
+        columns=2,
+        right=LABEL_WIDTH,
+    )
+    _iterations(axes[0], bench, evenly(near, MOST_VALUES))
+    _ends_by_critical(axes[1], bench)
+    return canvas.saved(
+        figure,
+        name="improvement-by-iteration",
+        title="Policy improvement (Fig. 2)",
+        caption="Left: lines after finitely many gradient steps an iteration, dotted: exact limits "
+        "iterated (Theorem 4.3), for V below the first V^µ. Right: a dot a draw and V; left of the "
+        "line Theorem 4.3 promises the best arm in the end. Dots off 1 there have not converged.",
+    )
+
+
+def _iterations(axes: "Axes", bench: Bench, chains: Sequence[Row]) -> None:
+    offsets = [chain["offset"] for chain in chains]
+    ends = []
+    for chain in chains:
+        style = style_of_offset(chain["offset"], offsets)
+        trace = bench.traces[chain["chain"]]
+        iterations = [moment["iteration"] for moment in trace]
+        _line(axes, iterations, [moment["reward"] for moment in trace], style)
+        exact = [moment["limit_reward"] for moment in trace]
+        if None not in exact:
+            axes.plot(iterations, exact, color=style.colour.light, linewidth=1.4, linestyle=":")
+        ends.append(EndLabel(trace[-1]["reward"], f"V = {chain['value']:.4g}", style.colour.light))
+    axes.set_xlim(0, max(bench.traces[chain["chain"]][-1]["iteration"] for chain in chains) or 1)
+    axes.set_ylim(axes.get_ylim())
+    name_axes(axes, f"iteration  ({MU} ← π after each)", "expected reward")
+    canvas.label_ends(axes, ends)
+
+
+def _ends_by_critical(axes: "Axes", bench: Bench) -> None:
+    below = [chain for chain in bench.chains if chain["offset"] < 0]
+    above = [chain for chain in bench.chains if chain["offset"] >= 0]
+    for chains, mark, sign, words in (
+        (below, "o", -1, f"V < {V_MU}"),
+        (above, "^", 1, f"V ≥ {V_MU}"),
+    ):
+        axes.plot(
+            [chain["value"] - chain["critical_value"] for chain in chains],
+            [chain["reward"] / chain["best_reward"] for chain in chains],
+            marker=mark, markersize=4, alpha=0.7, markeredgewidth=0, linestyle="none",
+            color=style_of_offset(sign, [sign]).colour.light, label=f"{words} of the first {MU}",
+        )  # fmt: skip
+    axes.set_xlim(axes.get_xlim())
+    mark_critical(axes, words=f"V = {V_0_MU}")
+    legend(axes, place="lower left")
+    name_axes(axes, f"V − {V_0_MU} of the draw", "reward ÷ best arm's reward")
+
+
+def on_both_sides(chains: Sequence[Row], *, below: int, above: int) -> list[Row]:
+    """Return at most so many chains with V below V^mu, that with V = V^mu, and so many above."""
+    ordered = sorted(chains, key=lambda chain: float(chain["offset"]))
+    return [
+        *evenly([chain for chain in ordered if chain["offset"] < 0], below),
+        *(chain for chain in ordered if chain["offset"] == 0),
+        *evenly([chain for chain in ordered if chain["offset"] > 0], above),
+    ]
+
+
+def _spread_out(values: Sequence[float]) -> list[float]:
+    """Return the first, the last and one between: more bands would hide each other."""
+    return sorted({values[0], values[len(values) // 4], values[-1]})
+
+
+def evenly(values: Sequence[Item], most: int) -> list[Item]:
+    """Return all values, or where they are too many an even choice with the first and last."""
+    if len(values) <= most:
+        return list(values)
+    return [values[round(i * (len(values) - 1) / max(1, most - 1))] for i in range(most)]
+
+
+def _label(baseline: float, chain: Row) -> str:
+    if chain["baseline_reference"] == "zero":
+        return f"V = {baseline:.4g}"
+    return V_MU if baseline == 0 else f"{V_MU} {signed(baseline)}"
+
+
+def _offset(bench: Bench, baseline: float) -> float:
+    """Return the median V - V^mu of a baseline: draws differ where V is constant."""
+    rows = bench.only(baseline=baseline).chains
+    return spread(rows, place=lambda c: 0.0, value=lambda c: c["offset"]).median[0]
+
+
+def _line(axes: "Axes", xs: Sequence[float], ys: Sequence[float], style: Style) -> None:
+    axes.plot(
+        xs, ys, color=style.colour.light, linewidth=style.width,
+        linestyle=(0, style.dashes) if style.dashes else "-",
+    )  # fmt: skip
+
+
+def _dot(axes: "Axes", x: float, y: float, style: Style) -> None:
+    axes.plot(
+        x, y, marker="o", markersize=5, color=style.colour.light, markeredgecolor="white",
+        clip_on=False, zorder=5,
+    )  # fmt: skip
+
+
+def _step_scale(axes: "Axes", last: int) -> None:
+    """Make x logarithmic in steps with 0 beside 1, and fix the limits so labels can be placed."""
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+    axes.set_xscale("symlog", linthresh=1, linscale=0.3)
+    axes.set_xlim(0, last)
+    powers = [10**power for power in range(len(str(last))) if 10**power <= last]
+    axes.xaxis.set_major_locator(FixedLocator([0, *powers]))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: canvas.number(value)))
+    axes.set_ylim(axes.get_ylim())
+    axes.tick_params(axis="x", labelcolor=MUTED.light)
+
+
+def _is_43(bench: Bench) -> bool:
+    return bench.near_seed == 43

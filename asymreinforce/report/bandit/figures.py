@@ -1,0 +1,51 @@
+"""The figures of a theory bench, by experiment: parquet tables in, SVG and PNG out."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from asymreinforce.report.bandit.bench import Bench, read_bench
+from asymreinforce.report.bandit.curves import (
+    entropy_by_step,
+    improvement_by_iteration,
+    reward_by_step,
+)
+from asymreinforce.report.bandit.maps import phase_diagram, stale_mu
+from asymreinforce.report.bandit.sweeps import limit_by_value, rival_updates, sampled_groups
+from asymreinforce.report.figures import canvas
+from asymreinforce.report.figures.canvas import Drawing
+from asymreinforce.report.figures.files import publish_figures
+
+FIGURES: dict[str, tuple[Callable[[Bench], Drawing], ...]] = {
+    "section_5_1": (reward_by_step, limit_by_value, entropy_by_step),
+    "policy_improvement": (improvement_by_iteration,),
+    "phase_diagram": (phase_diagram,),
+    "stale_mu": (stale_mu,),
+    "sampled_groups": (sampled_groups,),
+    "rival_updates": (rival_updates,),
+}
+
+RC = canvas.RC | {"text.parse_math": True}
+"""Labels here hold symbols, not settings."""
+
+
+def draw_bench(directory: Path, experiment: str) -> list[Drawing]:
+    """Draw the figures of a bench from its tables.
+
+    Raises `InputError` where a table is absent or damaged.
+    """
+    return draw(read_bench(directory), experiment)
+
+
+def draw(bench: Bench, experiment: str) -> list[Drawing]:
+    """Draw the figures of a bench that is read already."""
+    import matplotlib
+
+    with matplotlib.rc_context(RC):
+        return [figure(bench) for figure in FIGURES[experiment]]
+
+
+def publish_bench_figures(directory: Path, experiment: str) -> list[Drawing]:
+    """Draw the figures of a bench and publish them as `figures/<name>.svg` and `.png` beside it."""
+    drawings = draw_bench(directory, experiment)
+    publish_figures(drawings, directory / "figures")
+    return drawings

@@ -1,0 +1,91 @@
+"""Maps of the final reward over two settings: V - V^mu, and the steps between refreshes of mu."""
+
+from typing import TYPE_CHECKING
+
+from asymreinforce.report.bandit.axes import MU, V_MU, name_axes, panels, signed, write_above
+from asymreinforce.report.bandit.bench import Bench, Row, spread
+from asymreinforce.report.figures import canvas
+from asymreinforce.report.figures.canvas import Drawing
+from asymreinforce.report.figures.colours import ON_DARK_CELL, ON_LIGHT_CELL
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+WIDTH = 7.4
+DARK = 0.5
+"""Share of cividis below which pale numbers have the greater contrast, 4.3:1 at the least."""
+
+
+def phase_diagram(bench: Bench) -> Drawing:
+    """Final reward over (V - V^mu at the start, steps per iteration), V constant."""
+    iterations = bench.chains[0]["iterations"]
+    return _maps(
+        bench,
+        name="phase-diagram",
+        title=f"Reward after {iterations} iterations, V constant",
+        x=f"V − {V_MU} at the start",
+        y="gradient steps an iteration",
+        caption="V stays what it was at the start, so a µ that improves leaves it behind.",
+    )
+
+
+def stale_mu(bench: Bench) -> Drawing:
+    """Final reward over (V - V^mu, refresh interval of mu), V following V^mu."""
+    total = bench.chains[0]["steps"] * bench.chains[0]["iterations"]
+    return _maps(
+        bench,
+        name="stale-mu",
+        title=f"Reward after {canvas.number(total)} gradient steps, V follows {V_MU}",
+        x=f"V − {V_MU}, at every refresh",
+        y=f"refresh interval N of {MU}, steps",
+        caption="V moves with the mean reward of µ, as the group mean does; the last row never "
+        "refreshes µ.",
+    )
+
+
+def _maps(bench: Bench, *, name: str, title: str, x: str, y: str, caption: str) -> Drawing:
+    bench = bench.of_first("steps")
+    near, draws = bench.only(seed=bench.near_seed), len(bench.values("seed"))
+    titles = [f"{title}: seed {bench.near_seed}"]
+    titles += [f"The same: median of {draws} draws"] if draws > 1 else []
+    figure, axes = panels(titles, columns=1, width=WIDTH)
+    for axis, part in zip(axes, (near, bench), strict=False):
+        _map(axis, part)
+        name_axes(axis, x, y)
+    return canvas.saved(
+        figure,
+        name=name,
+        title=title.replace(V_MU, "V^µ"),
+        caption=f"Numbers and colours: final reward as a share of the best arm's. {caption}",
+    )
+
+
+def _map(axes: "Axes", bench: Bench) -> None:
+    baselines, steps = bench.values("baseline"), bench.values("steps")
+    share = {
+        count: spread(bench.only(steps=count).chains, place=lambda c: c["baseline"], value=_share)
+        for count in steps
+    }
+    grid = [share[count].median for count in steps]
+    low = min(map(min, grid))
+    axes.grid(False)
+    axes.imshow(grid, cmap="cividis", vmin=low, vmax=1.0, aspect="auto", origin="lower")
+    for row, values in enumerate(grid):
+        for column, value in enumerate(values):
+            is_dark = value - low < DARK * (1 - low)
+            axes.text(
+                column, row, f"{value:.3f}".removeprefix("0"), ha="center", va="center",
+                fontsize=8.5, color=(ON_DARK_CELL if is_dark else ON_LIGHT_CELL).light,
+            )  # fmt: skip
+    axes.set_xticks(range(len(baselines)), [signed(value) for value in baselines])
+    axes.set_yticks(range(len(steps)), [canvas.number(count) for count in steps])
+    below = sum(value < 0 for value in baselines)
+    if 0 < below < len(baselines):
+        for colour, dashes in ((ON_DARK_CELL, "-"), (ON_LIGHT_CELL, (0, (2, 2)))):
+            axes.axvline(below - 0.5, color=colour.light, linewidth=1.6, linestyle=dashes)
+        write_above(axes, below - 0.5, f"V < {V_MU}  ", align="right")
+        write_above(axes, below - 0.5, f"  V ≥ {V_MU}", align="left")
+
+
+def _share(chain: Row) -> float:
+    return float(chain["reward"] / chain["best_reward"])

@@ -1,0 +1,169 @@
+"""The page of the theory bench: a section for each preset that is found on disk."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from asymreinforce.data.store import Store
+from asymreinforce.errors import InputError
+from asymreinforce.report.bandit.bench import TABLES, Bench, read_bench
+from asymreinforce.report.bandit.figures import draw
+from asymreinforce.report.bandit.findings import findings
+from asymreinforce.report.bandit.setting import QUESTIONS, TITLES, setting
+from asymreinforce.report.bandit.table import near_table, what_it_shows
+from asymreinforce.report.bandit.words import AGREES, BEYOND, DIFFERS, Finding
+from asymreinforce.report.figures.canvas import Drawing
+from asymreinforce.report.figures.files import inline_svg
+from asymreinforce.report.page.arm_table import Table, setting_rows
+from asymreinforce.report.page.html import fill
+from asymreinforce.untrusted import visible
+
+MARKS = {AGREES: ("right", "✓"), DIFFERS: ("wrong", "≠"), BEYOND: ("beyond", "+")}
+"""Class and sign of a verdict, which is also said in words."""
+
+OF_THE_PAPER = ("section_5_1", "policy_improvement")
+SYMBOLS = (("V^µ", "V<sup>µ</sup>"), ("V₀,µ", "V<sub>0,µ</sub>"))
+PIXELS_PER_POINT = 4 / 3
+VIEW_BOX = re.compile(r'viewBox="0 0 ([\d.]+)')
+
+
+class Figure(NamedTuple):
+    """A drawing, its element, and the widths in pixels between which its text reads well."""
+
+    drawing: Drawing
+    svg: Any
+    least: int
+    most: int
+
+
+class Section(NamedTuple):
+    """What the page says of a preset."""
+
+    experiment: str
+    title: str
+    question: str
+    setting: str
+    findings: list[Finding]
+    figures: list[Figure]
+    table: Table
+    table_note: str
+    draw_note: str
+    settings: list[tuple[str, str]]
+    place: str
+
+
+def find_benches(directory: Path) -> dict[str, Store]:
+    """Return the newest finished bench of each preset in a directory, or up to two levels below.
+
+    Newest is what was run last, even where nothing was left to do: each run draws its figures
+    again. Benches of other versions of the tables are passed over. Raises `InputError` where a
+    plan is damaged.
+    """
+    labels = [contract.label for contract in TABLES.values()]
+    found: dict[str, tuple[tuple[float, str], Store]] = {}
+    for path in _table_paths(directory):
+        store = Store.open(path.parent)
+        manifest = path.with_name("manifest.json")
+        if store.identity.get("contracts") != labels or not manifest.exists():
+            continue
+        figures = path.with_name("figures")
+        times = [place.stat().st_mtime for place in (manifest, figures) if place.exists()]
+        age = (max(times), store.hash)
+        experiment = store.identity["settings"]["experiment"]
+        if experiment not in found or found[experiment][0] < age:
+            found[experiment] = (age, store)
+    return {name: found[name][1] for name in TITLES if name in found}
+
+
+def holds_benches(directory: Path) -> bool:
+    """Tell whether a directory holds theory benches, finished or not."""
+    return bool(_table_paths(directory))
+
+
+def render_benches(directory: Path) -> str:
+    """Return the page of the benches in a directory.
+
+    Raises `InputError` where none is finished, or where one that is has a damaged table.
+    """
+    benches = find_benches(directory)
+    if not benches:
+        raise InputError(
+            f"{directory}: holds no finished theory bench; run 'asymrl bandit' to the end first"
+        )
+    sections = [_section(store, directory) for store in benches.values()]
+    return fill(
+        "bandit.html.jinja",
+        sections=sections,
+        marks=MARKS,
+        typeset=typeset,
+        missing=[name for name in TITLES if name not in benches],
+    )
+
+
+def typeset(text: str) -> Any:
+    """Return escaped markup of a text in which V^µ and V₀,µ are set as such."""
+    from markupsafe import Markup, escape
+
+    markup = str(escape(visible(text)))
+    for plain, element in SYMBOLS:
+        markup = markup.replace(plain, element)
+    return Markup(markup)
+
+
+def _table_paths(directory: Path) -> list[Path]:
+    return [
+        path
+        for depth in ("", "*/", "*/*/")
+        for path in sorted(directory.glob(f"{depth}chains.parquet"))
+        if path.with_name("plan.json").exists()
+    ]
+
+
+def _section(store: Store, directory: Path) -> Section:
+    for name in TABLES:
+        store.path(name)  # raises where its bytes are not those that were published
+    settings: Mapping[str, Any] = store.identity["settings"]
+    experiment = settings["experiment"]
+    bench = read_bench(store.directory)
+    table = near_table(bench, experiment)
+    return Section(
+        experiment=experiment,
+        title=TITLES[experiment],
+        question=QUESTIONS[experiment],
+        setting=setting(settings),
+        findings=findings(bench, experiment),
+        figures=[framed(drawing) for drawing in draw(bench, experiment)],
+        table=table._replace(columns=tuple(map(typeset, table.columns))),
+        table_note=what_it_shows(bench, experiment),
+        draw_note=_draw_note(bench, settings),
+        settings=setting_rows(settings),
+        place=str(store.directory.relative_to(directory)),
+    )
+
+
+def framed(drawing: Drawing) -> Figure:
+    """Return a drawing as an element of a page, with the widths at which it reads well."""
+    from markupsafe import Markup
+
+    found = VIEW_BOX.search(drawing.svg.decode())
+    points = float(found.group(1)) if found else 0.0
+    # One pixel a point makes 9.5-pixel text, the least that is read without effort.
+    return Figure(
+        drawing, Markup(inline_svg(drawing)), round(points), round(points * PIXELS_PER_POINT)
+    )
+
+
+def _draw_note(bench: Bench, settings: Mapping[str, Any]) -> str:
+    first = bench.only(seed=bench.near_seed).chains[0]
+    facts = (
+        f"Seed {bench.near_seed}: V^µ = {first['behaviour_reward']:.5f}, V₀,µ = "
+        f"{first['critical_value']:.5f}, best arm {first['best_reward']:.4f}."
+    )
+    is_near = bench.near_seed == 43 and settings["arms"] == 100 and settings["rewards"] is None
+    if not is_near or settings["experiment"] not in OF_THE_PAPER:
+        return facts
+    return (
+        f"{facts} The paper has V^µ about 0.5405 and a best arm of 0.999: the draw is near to its "
+        "own, not proven to be it."
+    )

@@ -1,0 +1,235 @@
+"""How chains end against V: limits (Fig. 1), sampled group means, rival updates."""
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from asymreinforce.report.bandit.axes import (
+    CATEGORY_STYLES,
+    MARKS,
+    V_MU,
+    draw_spread,
+    legend,
+    mark_critical,
+    name_axes,
+    offset_scale,
+    panels,
+    style_of_offset,
+)
+from asymreinforce.report.bandit.bench import Bench, Row, Spread, spread
+from asymreinforce.report.figures import canvas
+from asymreinforce.report.figures.canvas import Drawing
+from asymreinforce.report.figures.colours import INK, MUTED, POSITIVE
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+OFFSET = f"V − {V_MU}"
+UPDATES = {
+    "asymre": "AsymRE",
+    "importance_weighted": "importance-weighted",
+    "clipped": "clipped (PPO)",
+}
+
+
+def limit_by_value(bench: Bench) -> Drawing:
+    """Fig. 1, right: reward and support of the limit against V, the drop at V^mu marked."""
+    bench = bench.of_first()
+    near = bench.only(seed=bench.near_seed)
+    smallest = min((abs(c["offset"]) for c in near.chains if c["offset"]), default=1e-3)
+    lowest, highest = (edge(c["offset"] for c in near.chains) for edge in (min, max))
+    shown = [
+        row
+        for row in bench.limits
+        if 1.2 * min(lowest, -smallest) <= row["offset"] <= 1.2 * max(highest, smallest)
+    ]
+    figure, axes = panels(["Reward of the limit", "Arms of the limit"], columns=2)
+    _limit_rewards(axes[0], near, shown)
+    _limit_supports(axes[1], near, shown)
+    for axis in axes:
+        offset_scale(axis, [chain["offset"] for chain in near.chains])
+        mark_critical(axis)
+        name_axes(axis, f"{OFFSET}  (symmetric log scale)", axis.get_ylabel())
+    legend(axes[0], place="lower right")
+    legend(axes[1], place="upper center")
+    return canvas.saved(
+        figure,
+        name="limit-by-value",
+        title="Reward and support of the limit against V (Fig. 1)",
+        caption="Lines: Theorem 4.2's closed form, for V > V^µ the arms that π may end on. "
+        f"Circles: chains of seed {bench.near_seed} after their last step, their support counted "
+        "by the closed form.",
+    )
+
+
+def _limit_rewards(axes: "Axes", near: Bench, limits: Sequence[Row]) -> None:
+    blue, orange = style_of_offset(-1, [-1]), style_of_offset(1, [1])
+    seeds = len({row["seed"] for row in limits})
+    if seeds > 1:
+        below = [row for row in limits if row["offset"] < 0]
+        found = spread(below, place=lambda r: r["offset"], value=lambda r: r["lowest_reward"])
+        axes.fill_between(
+            found.places, found.low, found.high, color=MUTED.light, alpha=0.18, linewidth=0,
+            label=f"{seeds} draws, 10 to 90 %",
+        )  # fmt: skip
+    own = [row for row in limits if row["seed"] == near.near_seed]
+    below, above = ([r for r in own if (r["offset"] > 0) == side] for side in (False, True))
+    axes.plot(
+        [r["offset"] for r in below], [r["highest_reward"] for r in below],
+        color=blue.colour.light, linewidth=1.8, label=f"closed form, seed {near.near_seed}",
+    )  # fmt: skip
+    axes.fill_between(
+        [r["offset"] for r in above], [r["lowest_reward"] for r in above],
+        [r["highest_reward"] for r in above], facecolor="none", edgecolor=orange.colour.light,
+        hatch="////", linewidth=0.6, step="mid", label="range of possible limits",
+    )  # fmt: skip
+    _circles(axes, near, column="reward")
+    lowest = min(row["lowest_reward"] for row in limits if row["offset"] <= 0)
+    axes.set_ylim(max(0.0, lowest - 0.3), axes.get_ylim()[1])
+    axes.set_ylabel("expected reward")
+
+
+def _limit_supports(axes: "Axes", near: Bench, limits: Sequence[Row]) -> None:
+    own = [row for row in limits if row["seed"] == near.near_seed]
+    for words, side, colour, line in (
+        ("in the limit", False, style_of_offset(-1, [-1]).colour.light, "-"),
+        ("possible limits", True, POSITIVE[0].light, (0, (5, 1.8))),
+    ):
+        part = [row for row in own if (row["offset"] > 0) == side]
+        axes.step(
+            [row["offset"] for row in part], [row["support"] for row in part],
+            color=colour, linewidth=1.8, linestyle=line, label=words, where="mid",
+        )  # fmt: skip
+    _circles(axes, near, column="limit_support")
+    _count_scale(axes, max(row["support"] for row in own))
+    axes.set_ylabel("number of arms")
+
+
+def _count_scale(axes: "Axes", largest: float) -> None:
+    """Make y a logarithm of a number of arms, with ticks at 1, 2, 5, 10, ..."""
+    axes.set_yscale("log")
+    marks = [count * 10**power for power in range(5) for count in (1, 2, 5)]
+    shown = [mark for mark in marks if mark <= 1.5 * largest]
+    axes.set_yticks(shown, [str(mark) for mark in shown])
+    axes.set_yticks([], minor=True)
+    axes.set_ylim(0.8, 1.6 * largest)
+
+
+def _circles(axes: "Axes", near: Bench, *, column: str) -> None:
+    rows = [chain for chain in near.chains if chain[column] is not None]
+    axes.plot(
+        [chain["offset"] for chain in rows], [chain[column] for chain in rows],
+        marker="o", linestyle="none", markersize=5, markerfacecolor="white",
+        markeredgecolor=INK.light, label="gradient ascent",
+    )  # fmt: skip
+
+
+def sampled_groups(bench: Bench) -> Drawing:
+    """Means of G sampled arms in place of V^mu: where the transition stands, and the noise."""
+    from matplotlib.ticker import MaxNLocator
+
+    bench = bench.of_first("group_size", "sampling_seed")
+    figure, axes = panels(
+        ["Final reward", "Effective number of arms at the end", "Noise of one update"], columns=3
+    )
+    for style, mark, size in zip(CATEGORY_STYLES, MARKS, bench.values("group_size"), strict=False):
+        part = bench.only(group_size=size)
+        for axis, value in zip(axes, (_reward, _effective_arms, _noise), strict=True):
+            found = spread(part.chains, place=lambda c: c["baseline"], value=value)
+            draw_spread(axis, found, style, label=f"G = {size}")
+            axis.plot(
+                found.places, found.median, mark, color=style.colour.light, markersize=4,
+            )  # fmt: skip
+        limits = [chain for chain in part.chains if chain["limit_reward"] is not None]
+        if limits:
+            exact = spread(limits, place=lambda c: c["baseline"], value=lambda c: c["limit_reward"])
+            axes[0].plot(
+                exact.places, exact.median, linestyle="none", marker="_", markersize=13,
+                color=style.colour.light, markeredgewidth=1.4,
+            )  # fmt: skip
+    axes[0].plot([], [], "_", color=MUTED.light, markersize=11, label="closed form")
+    for axis, unit in zip(
+        axes, ("expected reward", "exp(entropy)", "standard deviation"), strict=True
+    ):
+        axis.set_xlim(axis.get_xlim())
+        axis.xaxis.set_major_locator(MaxNLocator(5))
+        mark_critical(axis, words="critical")
+        name_axes(axis, "baseline  (V = group mean + baseline)", unit)
+        legend(axis)
+    _count_scale(axes[1], max(_effective_arms(chain) for chain in bench.chains))
+    axes[2].set_ylim(bottom=0)
+    return canvas.saved(
+        figure,
+        name="sampled-groups",
+        title="Group means of G sampled arms in place of V^µ",
+        caption="Median and 10 to 90 % over streams of sampled arms, 16 a step unless set "
+        "otherwise. Ticks: the closed form at V = V^µ + baseline·G/(G−1). The transition stands at "
+        "0 for every G, the noise (of the update divided by (G−1)/G) falls with G.",
+    )
+
+
+def rival_updates(bench: Bench) -> Drawing:
+    """Importance-weighted and clipped updates beside AsymRE, exact and sampled."""
+    bench = bench.of_first("update", "samples", "sampling_seed")
+    kinds = bench.values("samples")
+    names = ["Exact expectation" if n == 0 else f"{n} sampled arms a step" for n in kinds]
+    learning = learning_baseline(bench)
+    titles = [f"{name}, V = {V_MU} {_plus(learning)}" for name in names]
+    figure, axes = panels([*titles, *names], columns=len(kinds))
+    for axis, low, samples in zip(axes, axes[len(kinds) :], kinds, strict=False):
+        for update, style in zip(UPDATES, CATEGORY_STYLES, strict=True):
+            part = bench.only(update=update, samples=samples)
+            if part.chains:
+                label = UPDATES[update]
+                draw_spread(axis, _learning(part.only(baseline=learning)), style, label=label)
+                ends = spread(part.chains, place=lambda c: c["baseline"], value=_share)
+                draw_spread(low, ends, style, label=label)
+        name_axes(axis, "gradient step", "reward ÷ best arm's")
+        low.set_xlim(low.get_xlim())
+        mark_critical(low)
+        name_axes(low, f"{OFFSET} at the start  (V constant)", "final reward ÷ best arm's")
+        legend(axis, place="lower right")
+    for row in (axes[: len(kinds)], axes[len(kinds) :]):
+        bottom = min(axis.get_ylim()[0] for axis in row)
+        for axis in row:
+            axis.set_ylim(bottom, 1.01)
+    return canvas.saved(
+        figure,
+        name="rival-updates",
+        title="Importance-weighted and clipped updates beside AsymRE",
+        caption="Median and 10 to 90 % over draws, as a share of the best arm's reward. Above: "
+        "against gradient step at one V. Below: at the end against V.",
+    )
+
+
+def _learning(bench: Bench) -> Spread:
+    best = {chain["chain"]: chain["best_reward"] for chain in bench.chains}
+    moments = [moment for chain in best for moment in bench.traces[chain]]
+    return spread(
+        moments, place=lambda m: m["step"], value=lambda m: m["reward"] / best[m["chain"]]
+    )
+
+
+def learning_baseline(bench: Bench) -> float:
+    """Return the baseline nearest to -0.1, the paper's stable and fast choice."""
+    return float(min(bench.values("baseline"), key=lambda value: abs(value + 0.1)))
+
+
+def _plus(offset: float) -> str:
+    return "" if offset == 0 else f"{'+' if offset > 0 else '−'} {abs(offset):g}"
+
+
+def _reward(chain: Row) -> float:
+    return float(chain["reward"])
+
+
+def _share(chain: Row) -> float:
+    return float(chain["reward"] / chain["best_reward"])
+
+
+def _effective_arms(chain: Row) -> float:
+    return math.exp(chain["entropy"])
+
+
+def _noise(chain: Row) -> float:
+    return float(chain["noise"])

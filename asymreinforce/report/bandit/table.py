@@ -1,0 +1,107 @@
+"""The small table of a theory bench: how the chains of its first draw of rewards ended."""
+
+from collections.abc import Sequence
+from statistics import median
+from typing import Any
+
+from asymreinforce.report.bandit.axes import signed
+from asymreinforce.report.bandit.bench import Bench, Row
+from asymreinforce.report.bandit.sweeps import UPDATES
+from asymreinforce.report.page.arm_table import NOTHING, Cell, Table
+
+PIVOTS = {
+    "phase_diagram": {"steps an iteration": "steps"},
+    "stale_mu": {"refresh interval N": "steps"},
+    "rival_updates": {"sampled arms": "samples", "update": "update"},
+}
+"""Benches whose table has a row a setting and a column a baseline, final reward in each cell."""
+
+LISTED = {
+    "V − V^µ": "offset",
+    "V": "value",
+    "reward": "reward",
+    "of the limit": "limit_reward",
+    "exact limits, iterated": "iterated_limit",
+    "arms of the limit": "limit_support",
+    "TV to the limit": "total_variation",
+    "entropy, nats": "entropy",
+    "noise": "noise",
+}
+"""Columns of the other benches' tables; those of which no chain knows anything are left out."""
+
+SMALL = 1e-4
+"""Numbers below it are written with an exponent."""
+
+
+def near_table(bench: Bench, experiment: str) -> Table:
+    """Make the table of the first draw; streams of sampled arms are told by their median."""
+    near = bench.only(seed=bench.near_seed)
+    if experiment in PIVOTS:
+        return _pivot(near, PIVOTS[experiment])
+    return _listing(near)
+
+
+def what_it_shows(bench: Bench, experiment: str) -> str:
+    """Say what the table's cells are."""
+    draw = f"the rewards of seed {bench.near_seed}"
+    streams = len(bench.values("sampling_seed"))
+    medians = f", medians of {streams} streams of sampled arms" if streams > 1 else ""
+    if experiment in PIVOTS:
+        return f"Final reward on {draw}, a column a V{medians}."
+    return f"How chains ended on {draw}{medians}."
+
+
+def _pivot(near: Bench, settings: dict[str, str]) -> Table:
+    near = near.of_first(*settings.values(), "sampling_seed")
+    baselines = near.values("baseline")
+    rows = []
+    for values in sorted({tuple(c[name] for name in settings.values()) for c in near.chains}):
+        of_row = near.only(**dict(zip(settings.values(), values, strict=True)))
+        rewards = (of_row.only(baseline=baseline).chains for baseline in baselines)
+        rows.append((*map(_setting, values), *(_median(chains, "reward") for chains in rewards)))
+    return Table((*settings, *(_heading(near, baseline) for baseline in baselines)), tuple(rows))
+
+
+def _heading(bench: Bench, baseline: float) -> str:
+    if bench.chains[0]["baseline_reference"] == "zero":
+        return f"V = {baseline:g}"
+    return "V^µ" if baseline == 0 else f"V^µ {signed(baseline)}"
+
+
+def _listing(near: Bench) -> Table:
+    near = _with_iterated_limits(near.of_first("group_size", "sampling_seed"))
+    grouped = near.chains[0]["group_size"] is not None
+    known = {
+        title: name
+        for title, name in LISTED.items()
+        if any(chain[name] is not None for chain in near.chains)
+    }
+    rows = []
+    for size in near.values("group_size"):
+        for baseline in near.values("baseline"):
+            chains = near.only(group_size=size, baseline=baseline).chains
+            own = (_setting(size), _number(baseline)) if grouped else ()
+            rows.append((*own, *(_median(chains, name) for name in known.values())))
+    return Table((*(("G", "baseline") if grouped else ()), *known), tuple(rows))
+
+
+def _with_iterated_limits(bench: Bench) -> Bench:
+    """Add Theorem 4.3's reward after as many exact limits, which the last moment of a trace has."""
+    ends = ({"iterated_limit": bench.traces[c["chain"]][-1]["limit_reward"]} for c in bench.chains)
+    return bench._replace(chains=[c | end for c, end in zip(bench.chains, ends, strict=True)])
+
+
+def _median(chains: Sequence[Row], name: str) -> Cell:
+    values = [chain[name] for chain in chains if chain[name] is not None]
+    return _number(median(values)) if values else Cell(NOTHING, None)
+
+
+def _setting(value: Any) -> Cell:
+    return Cell(UPDATES.get(value, str(value)), value)
+
+
+def _number(value: float) -> Cell:
+    if value != 0 and abs(value) < SMALL:
+        return Cell(f"{value:.0e}".replace("-", "−"), value)
+    text = f"{value:.5f}".rstrip("0").rstrip(".")
+    return Cell("0" if text == "-0" else text.replace("-", "−"), value)

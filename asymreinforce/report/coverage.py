@@ -1,0 +1,233 @@
+"""Does a higher baseline trade coverage for accuracy? pass@k, distinct answers, entropy by setting.
+
+Accuracy is pass@1. A policy that always gives the same answer has pass@k = pass@1; one that finds
+other answers covers more prompts at k > 1. `rewards/sums.py` has the formulas. Curves are means
+over the seeds of a setting, up to the largest k that all evaluations allow.
+"""
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from asymreinforce.data import contracts
+from asymreinforce.data.store import Store
+from asymreinforce.report.evaluated import Ends, scale_of
+from asymreinforce.report.groups import Group, label
+from asymreinforce.report.records import Experiment
+from asymreinforce.report.rollout_sets import verdicts_of_behaviour
+from asymreinforce.rewards.scale import rewards_of
+from asymreinforce.rewards.sums import Sums, seen_at_k
+
+MOST_ROWS = 100_000
+"""Verdicts on rollouts after which no further chunk of prompts is read for pass@k of mu."""
+
+MORE_SAMPLES = 16
+
+
+class Line(NamedTuple):
+    """What the samples of one policy, or of a setting's, cover; curves start at k = 1."""
+
+    name: str
+    runs: int
+    pass_at_K: tuple[float, ...]
+    answers_at_K: tuple[float, ...]
+    """Distinct answers among k samples of a prompt; empty where they were not counted."""
+    completions_at_K: tuple[float, ...]
+    entropy: float | None
+    """Nats a completion."""
+
+    @property
+    def accuracy(self) -> float:
+        """pass@1, a share of 1."""
+        return self.pass_at_K[0]
+
+    @property
+    def covered(self) -> float:
+        """pass@k at the largest k, a share of 1."""
+        return self.pass_at_K[-1]
+
+
+class Setting(NamedTuple):
+    """A group of arms at the last step."""
+
+    of: Group
+    line: Line
+
+
+class Coverage(NamedTuple):
+    """Every evaluated setting against mu, at k = 1..`k`."""
+
+    k: int
+    behaviour: Line | None
+    settings: tuple[Setting, ...]
+    rollouts: Line | None
+    """mu on its own training rollouts: other prompts, and as many samples as a group has."""
+
+
+def coverage(
+    experiment: Experiment, groups: Sequence[Group], ends: Mapping[str, Ends]
+) -> Coverage | None:
+    """Gather the curves of mu and of each group; None where no evaluation is on disk."""
+    if not ends:
+        return None
+    of_mu = {id(of.behaviour): of.behaviour for of in ends.values() if of.behaviour}
+    every = [*(of.last for of in ends.values()), *of_mu.values()]
+    k = min(sums.k for sums in every)
+    settings = tuple(
+        Setting(of, _line(label(of, groups), own, k))
+        for of in groups
+        if (own := [ends[arm.id].last for arm in of.arms if arm.id in ends])
+    )
+    behaviour = _line("µ", list(of_mu.values()), k) if of_mu else None
+    return Coverage(k, behaviour, settings, _rollouts(experiment))
+
+
+def _line(name: str, sums: Sequence[Sums], k: int) -> Line:
+    entropies = [of.entropy for of in sums if of.entropy is not None]
+    return Line(
+        name,
+        len(sums),
+        _mean((of.pass_at_K for of in sums), k),
+        _mean((of.answers_at_K for of in sums), k),
+        _mean((of.completions_at_K for of in sums), k),
+        sum(entropies) / len(entropies) if len(entropies) == len(sums) else None,
+    )
+
+
+def _mean(curves: Iterable[tuple[float, ...]], k: int) -> tuple[float, ...]:
+    return tuple(float(value) for value in np.mean([curve[:k] for curve in curves], axis=0))
+
+
+def _rollouts(experiment: Experiment) -> Line | None:
+    """Return pass@k of mu on its training rollouts, where it is plain which those are."""
+    verdicts = verdicts_of_behaviour(experiment)
+    if verdicts is None or not experiment.arms:
+        return None
+    rows = _verdicts(verdicts)
+    if rows is None:
+        return None
+    kept_B = (given := rewards_of(rows, scale_of(experiment.arms[0].settings))).kept_B
+    prompt_B = rows.column("prompt_id").combine_chunks().dictionary_encode().indices.to_numpy()
+    kept_P = np.bincount(prompt_B[kept_B], minlength=1)
+    right_P = np.bincount(prompt_B[kept_B & given.correct_B], minlength=len(kept_P))
+    judged_P = kept_P > 0
+    if not judged_P.any():
+        return None
+    k = int(kept_P[judged_P].min())
+    curve = seen_at_k(kept_P[judged_P], right_P[judged_P], k).mean(0)
+    name = f"µ on {int(judged_P.sum()):,} training prompts"
+    return Line(name, 1, tuple(float(value) for value in curve), (), (), None)
+
+
+def _verdicts(store: Store) -> pa.Table | None:
+    """Read whole chunks of prompts, as many as are few enough rows."""
+    columns = ["prompt_id", "sample", "status", "score", "truncated"]
+    by_chunk: dict[str, list[str]] = {}
+    for name in store.planned:
+        if store.receipt(name):
+            by_chunk.setdefault(Path(name).stem.rsplit("-", 1)[-1], []).append(name)
+    tables: list[pa.Table] = []
+    for names in by_chunk.values():
+        tables += [
+            contracts.read(store.path(n), contracts.VERDICTS, columns=columns) for n in names
+        ]
+        if sum(map(len, tables)) >= MOST_ROWS:
+            break
+    rows = pa.concat_tables(tables) if tables else None
+    return rows if rows is not None and pc.count(rows.column("score")).as_py() else None
+
+
+def crossing(before_K: Sequence[float], after_K: Sequence[float]) -> int | None:
+    """Return the first k at which pass@k before is above that after, None where there is none.
+
+    Where it is above 1, the trained policy is the better one at few samples and covers fewer
+    problems at many.
+    """
+    pairs = enumerate(zip(before_K, after_K, strict=False), start=1)
+    return next((k for k, (before, after) in pairs if before > after), None)
+
+
+def coverage_findings(found: Coverage) -> list[str]:
+    """Say in sentences, made of the numbers, whether accuracy was bought with coverage."""
+    standing = [item for item in found.settings if not _has_collapsed(item.of)]
+    sentences = []
+    if found.k > 1 and found.behaviour:
+        sentences += _against_behaviour(found, found.behaviour, standing)
+    if found.k > 1:
+        sentences += _between_baselines(found, standing)
+    drawn = f"The evaluation drew {_count(found.k, 'sample')} of a prompt, so k ends at {found.k}"
+    if found.k < MORE_SAMPLES:
+        drawn += (
+            "; 'asymrl evaluate evaluation.sampling.samples_per_prompt="
+            f"{MORE_SAMPLES}' draws more from the same weights"
+        )
+    sentences.append(f"{drawn}.")
+    if (own := found.rollouts) and len(own.pass_at_K) > found.k:
+        sentences.append(
+            f"µ's own training rollouts reach further: pass@1 {_percent(own.accuracy)}, "
+            f"pass@{len(own.pass_at_K)} {_percent(own.covered)} ({own.name})."
+        )
+    return sentences
+
+
+def _has_collapsed(of: Group) -> bool:
+    """Tell whether any seed of a setting collapsed: its mean is then of no policy."""
+    return any(arm.fate == "collapsed" for arm in of.arms)
+
+
+def _against_behaviour(found: Coverage, mu: Line, standing: Sequence[Setting]) -> list[str]:
+    """Name the settings that ended with a higher accuracy than mu and a lower pass@k."""
+    risen = [item for item in standing if item.line.accuracy > mu.accuracy]
+    if not risen:
+        return []
+    bought = [item for item in risen if crossing(mu.pass_at_K, item.line.pass_at_K)]
+    head = f"Of {_count(len(risen), 'setting')} that ended above µ in accuracy without collapse, "
+    at = f"pass@{found.k} ({_percent(mu.covered)} for µ)"
+    if not bought:
+        return [f"{head}none covers fewer prompts than µ at any k up to {found.k}: {at} rose too."]
+    names = "; ".join(
+        f"{item.line.name} from k = {crossing(mu.pass_at_K, item.line.pass_at_K)}"
+        for item in bought[:8]
+    )
+    cover = "covers" if len(bought) == 1 else "cover"
+    return [f"{head}{len(bought)} {cover} fewer prompts than µ at some k ({names}); {at}."]
+
+
+def _between_baselines(found: Coverage, standing: Sequence[Setting]) -> list[str]:
+    """Count, over pairs of baselines of one family, what the higher one did to both."""
+    pairs = [
+        (low.line, high.line)
+        for low, high in itertools.combinations(standing, 2)
+        if low.of.baseline is not None
+        and high.of.baseline is not None
+        and low.of.family == high.of.family
+        and low.of.baseline < high.of.baseline
+    ]
+    if not pairs:
+        return []
+    traded = sum(h.accuracy > low.accuracy and h.covered < low.covered for low, h in pairs)
+    together = sum((h.accuracy - low.accuracy) * (h.covered - low.covered) > 0 for low, h in pairs)
+    fewer = sum(h.answers_at_K[-1] < low.answers_at_K[-1] for low, h in pairs)
+    answer = (
+        "a higher baseline trades coverage for accuracy"
+        if 2 * traded > len(pairs)
+        else "a higher baseline does not trade coverage for accuracy here"
+    )
+    return [
+        f"Among baselines that did not collapse, {answer}: of {_count(len(pairs), 'pair')} the "
+        f"higher one has more accuracy and less pass@{found.k} in {traded}, and moves both the "
+        f"same way in {together}; it gives fewer distinct answers of {found.k} in {fewer}."
+    ]
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}%"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,0 +1,118 @@
+"""How right an arm was on each prompt of an evaluation, and the intervals of one run from it.
+
+These speak of one trained policy on other prompts; nothing is said of another run. Seeds speak of
+that (`results.py`).
+
+Shapes: P prompts.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from asymreinforce.config import RewardConfig
+from asymreinforce.data import contracts
+from asymreinforce.data.store import Store
+from asymreinforce.report.records import Arm, Checkpoint, Experiment
+from asymreinforce.report.statistics.intervals import Interval, bootstrap, of_a_share
+from asymreinforce.rewards.sums import COLUMNS, Sums, read_sums, sums_of
+
+SEED = 0
+"""Draws the resamples, so that the same files give the same page."""
+
+RESAMPLES = 4_000
+
+
+class Ends(NamedTuple):
+    """The evaluations of an arm's last step and of the policy that it started from."""
+
+    last: Sums
+    behaviour: Sums | None
+
+    @property
+    def gain_P(self) -> np.ndarray | None:
+        """What each prompt gained, NaN where it was not judged; None on other prompts."""
+        if self.behaviour is None or self.behaviour.prompts != self.last.prompts:
+            return None
+        gain_P: np.ndarray = self.last.accuracy_P - self.behaviour.accuracy_P
+        return gain_P
+
+
+class RunIntervals(NamedTuple):
+    """Intervals over prompts of one run at its last step; shares of 1."""
+
+    accuracy: Interval
+    minus_behaviour: Interval | None
+
+
+def read_ends(experiment: Experiment) -> dict[str, Ends]:
+    """Return both ends by arm, for the arms whose last evaluation is on disk.
+
+    Each evaluation is read once, and from its receipt where that has its sums. Raises `InputError`
+    where one is damaged, or no completion of it could be judged.
+    """
+    read, split = _Reader(experiment.directory), experiment.split
+    found = {}
+    for arm in experiment.arms:
+        reported = sorted(c for c in arm.checkpoints if c.split == split)
+        if not reported:
+            continue
+        first, last = reported[0], reported[-1]
+        scale = scale_of(arm.settings)
+        if sums := read.sums(last, scale):
+            starts = first.step == 0 and last.step > 0
+            found[arm.id] = Ends(sums, read.sums(first, scale) if starts else None)
+    return found
+
+
+class _Reader:
+    """Reads evaluations of one experiment, each once, and opens each of their stores once."""
+
+    def __init__(self, directory: Path):
+        self._directory = directory
+        self._stores: dict[Path, Store | None] = {}
+        self._read: dict[tuple[Path, str], Sums] = {}
+
+    def sums(self, checkpoint: Checkpoint, scale: RewardConfig) -> Sums | None:
+        """Return the sums of a checkpoint's evaluation; None where it is not on disk."""
+        path = self._directory / checkpoint.evaluation
+        key = (path, scale.model_dump_json())
+        if key not in self._read:
+            if not path.is_file():
+                return None
+            self._read[key] = self._of(path, scale)
+        return self._read[key]
+
+    def _of(self, path: Path, scale: RewardConfig) -> Sums:
+        parent = path.parent
+        if parent not in self._stores:
+            is_stage = (parent / "plan.json").exists()
+            self._stores[parent] = Store.open(parent) if is_stage else None
+        if store := self._stores[parent]:
+            return read_sums(store, path.name, scale)
+        rows = contracts.read(path, contracts.EVALUATIONS, columns=COLUMNS)
+        return sums_of(rows, scale, where=str(path))
+
+
+def scale_of(settings: Mapping[str, object]) -> RewardConfig:
+    """Return the reward scale of an arm's flat settings, the default where it has none."""
+    own = {name: settings.get(f"reward.{name}") for name in RewardConfig.model_fields}
+    return RewardConfig.model_validate({k: v for k, v in own.items() if v is not None})
+
+
+def run_intervals(arms: tuple[Arm, ...], ends: Mapping[str, Ends]) -> dict[str, RunIntervals]:
+    """Return intervals by arm, for the arms whose ends were read."""
+    return {arm.id: _intervals(ends[arm.id]) for arm in arms if arm.id in ends}
+
+
+def _intervals(ends: Ends) -> RunIntervals:
+    judged_P = ends.last.kept_P > 0
+    samples = int(ends.last.kept_P.max())
+    accuracy = of_a_share(ends.last.accuracy_P[judged_P], samples=samples)
+    gain_P = ends.gain_P
+    known_P = None if gain_P is None else gain_P[~np.isnan(gain_P)]
+    if known_P is None or not len(known_P):
+        return RunIntervals(accuracy, None)
+    return RunIntervals(accuracy, bootstrap(known_P, seed=SEED, resamples=RESAMPLES))

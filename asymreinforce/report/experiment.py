@@ -1,0 +1,266 @@
+"""Read an experiment directory into plain records; whatever is absent is left out.
+
+Only an experiment without any trained arm cannot be reported. A file that is there but damaged is
+an error that names it: a report that leaves it out in silence would mislead.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence, Set
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from asymreinforce.data import contracts, files
+from asymreinforce.errors import InputError
+from asymreinforce.report.records import (
+    REPORTED_SPLITS,
+    Arm,
+    Checkpoint,
+    Experiment,
+    Failure,
+    Outcome,
+    Point,
+    Series,
+)
+
+METRICS = (
+    "slice_logp_correct",
+    "slice_logp_incorrect",
+    "logp_correct",
+    "logp_incorrect",
+    "token_entropy",
+    "kl",
+    "ess",
+)
+NOT_OF_THE_RESULT = ("name", "runs_dir", "tracker.", "sweep.")
+"""Settings, or prefixes of them, in which two arms may differ and still be the same arm."""
+_ABSENT = object()
+
+
+def read_experiment(directory: Path) -> Experiment:
+    """Read what is in `runs/<name>`: settings, metrics, curves, summary and failures of each arm.
+
+    Raises `InputError` where the directory is absent or holds no trained arm (it says which
+    command to run), and where a file in it is damaged or of another version.
+    """
+    if not directory.is_dir():
+        raise InputError(f"{directory}: no such experiment; {_how_to_make(directory)}")
+    started = {path.parent.name for path in (directory / "train").glob("*/*.json")}
+    curves = _rows(directory / "curves.parquet", contracts.CURVES)
+    summary = {row["arm"]: row for row in _rows(directory / "summary.parquet", contracts.SUMMARY)}
+    ids = sorted({*started, *summary, *(row["arm"] for row in curves)})
+    if not ids:
+        raise InputError(f"{directory}: no trained arm to report; {_how_to_make(directory)}")
+
+    checkpoints: dict[str, list[Checkpoint]] = {id_: [] for id_ in ids}
+    facts: dict[str, Mapping[str, Any]] = {}
+    for row in curves:
+        checkpoints[row["arm"]].append(_checkpoint(row))
+        facts[row["arm"]] = row
+    facts |= summary
+    settings = {id_: _settings(directory / "train" / id_ / "config.json") for id_ in ids}
+    known = [value for value in settings.values() if value]
+    shared = _shared(known)
+    told = {*shared, *_told_by_the_objective(known)}
+    metrics = _metrics(directory, ids)
+    arms = (
+        Arm(
+            id=id_,
+            **_identity(
+                facts.get(id_) or _planned(directory / "train" / id_ / "plan.json"), settings[id_]
+            ),
+            settings=settings[id_],
+            differing=_differing(settings[id_], told, facts.get(id_)),
+            outcome=_outcome(summary.get(id_), checkpoints[id_]),
+            checkpoints=tuple(sorted(checkpoints[id_])),
+            metrics=metrics[id_],
+            failure=_failure(directory / "train" / id_ / "failure.json"),
+        )
+        for id_ in ids
+    )
+    return Experiment(directory, directory.resolve().name, tuple(sorted(arms, key=_order)), shared)
+
+
+def flat(values: Mapping[str, Any], *, prefix: str = "") -> dict[str, Any]:
+    """Flatten nested settings: `{"optim": {"lr": 1}}` -> `{"optim.lr": 1}`."""
+    result: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping) and value:
+            result |= flat(value, prefix=f"{prefix}{key}.")
+        else:
+            result[f"{prefix}{key}"] = value
+    return result
+
+
+def _how_to_make(directory: Path) -> str:
+    place = "" if directory.parent == Path("runs") else f" runs_dir={directory.parent}"
+    return (
+        f"run 'asymrl sweep name={directory.name}{place}' first, "
+        f"or 'asymrl train name={directory.name}{place}' for a single arm"
+    )
+
+
+def _order(arm: Arm) -> tuple[Any, ...]:
+    baseline = arm.baseline if arm.uses_baseline and arm.baseline is not None else float("inf")
+    differing = str(sorted(arm.differing.items(), key=lambda item: item[0]))
+    return (not arm.uses_baseline, arm.algorithm, baseline, arm.policy_seed, arm.seed, differing)
+
+
+def _settings(path: Path) -> dict[str, Any]:
+    """Return an arm's resolved configuration, flat; empty where it has none."""
+    if not path.exists():
+        return {}
+    values = files.read_json(path)
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: not a JSON object; delete the arm and train it again")
+    return flat(values)
+
+
+def _planned(path: Path) -> dict[str, Any]:
+    """Return an arm's identity, flat, as its plan has it; empty where it failed before its plan."""
+    if not path.exists():
+        return {}
+    plan = files.read_json(path)
+    identity = plan.get("identity") if isinstance(plan, dict) else None
+    if not isinstance(identity, dict):
+        raise InputError(f"{path}: not a plan; delete the arm and train it again")
+    return flat(identity)
+
+
+def _rows(path: Path, contract: contracts.Contract) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = contracts.read(path, contract).to_pylist() if path.exists() else []
+    return rows
+
+
+def _shared(settings: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the settings that are the same in every arm."""
+    first, *others = list(settings) or [{}]
+    return {
+        key: value
+        for key, value in first.items()
+        if all(other.get(key, _ABSENT) == value for other in others)
+    }
+
+
+def _told_by_the_objective(settings: Sequence[Mapping[str, Any]]) -> set[str]:
+    """Return the options that an objective's preset brings along: its name says as much."""
+    of_name: dict[Any, list[Mapping[str, Any]]] = defaultdict(list)
+    for one in settings:
+        of_name[one.get("algorithm.name")].append(one)
+    shared = [set(_shared(own)) for own in of_name.values()]
+    always = set.intersection(*shared) if shared else set()
+    return {key for key in always if key.startswith("algorithm.") and key != "algorithm.name"}
+
+
+def _differing(
+    settings: Mapping[str, Any], told: Set[str], facts: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """Return an arm's settings that are not told elsewhere; the summary's word without any."""
+    if settings:
+        return {
+            key: value
+            for key, value in settings.items()
+            if key not in told and not key.startswith(NOT_OF_THE_RESULT)
+        }
+    text = facts.get("overrides") if facts else None
+    if not text:
+        return {}
+    try:
+        values = json.loads(text)
+    except ValueError:
+        raise InputError(
+            f"summary.parquet: overrides is not JSON ({text[:80]!r}); run 'asymrl sweep' again"
+        ) from None
+    return flat(values) if isinstance(values, dict) else {}
+
+
+def _identity(facts: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Name an arm by its row in a table (or its plan), and by its settings where that is silent."""
+
+    def first(*names: str, default: Any) -> Any:
+        found = (source[name] for source in (facts, settings) for name in names if name in source)
+        return next(found, default)
+
+    return {
+        "algorithm": str(first("algorithm", "algorithm.name", default="asymre")),
+        "baseline": first("baseline", default=None),
+        "baseline_reference": str(first("baseline_reference", default="group_mean")),
+        "seed": first("seed", default=0),
+        "policy_seed": first("policy_seed", "policy.seed", default=0),
+        "sampling_seed": first("sampling_seed", "sampling.seed", default=0),
+    }
+
+
+def _checkpoint(row: Mapping[str, Any]) -> Checkpoint:
+    return Checkpoint(**{name: row[name] for name in Checkpoint._fields})
+
+
+def _outcome(row: Mapping[str, Any] | None, checkpoints: list[Checkpoint]) -> Outcome | None:
+    """Return an arm's summary row, or what its checkpoints say where there is no summary yet."""
+    if row:
+        return Outcome(**{name: row[name] for name in Outcome._fields})
+    for split in REPORTED_SPLITS:
+        evaluated = sorted(point for point in checkpoints if point.split == split)
+        if evaluated:
+            return _outcome_of(evaluated)
+    return None
+
+
+def _outcome_of(evaluated: list[Checkpoint]) -> Outcome:
+    last, peak = evaluated[-1], max(evaluated, key=lambda point: point.accuracy)
+    shared = {name: getattr(last, name) for name in Checkpoint._fields if name in Outcome._fields}
+    unknown = dict.fromkeys(Outcome._fields)
+    behaviour = evaluated[0].accuracy if evaluated[0].step == 0 else None
+    found = {
+        "behaviour_accuracy": behaviour,
+        "peak_accuracy": peak.accuracy,
+        "peak_step": peak.step,
+    }
+    values: dict[str, Any] = {**unknown, **shared, **found}
+    return Outcome(**values)
+
+
+def _metrics(directory: Path, ids: Iterable[str]) -> dict[str, dict[str, Series]]:
+    """Read every arm's metrics: thousands of small files, one after the other.
+
+    Threads would only wait for each other: opening a file and looking at what it claims to be is
+    most of the work.
+    """
+    return {id_: _metrics_of(directory / "train" / id_ / "metrics") for id_ in ids}
+
+
+def _metrics_of(directory: Path) -> dict[str, Series]:
+    columns = ["step", "staleness", *METRICS]
+    tables = [
+        contracts.read(path, contracts.METRICS, columns=columns)
+        for path in sorted(directory.glob("step-*.parquet"))
+    ]
+    return _series(pa.concat_tables(tables).to_pylist()) if tables else {}
+
+
+def _series(rows: Iterable[Mapping[str, Any]]) -> dict[str, Series]:
+    """Turn rows into a series a metric; of a step that was run again the later row counts."""
+    by_step = {row["step"]: row for row in rows if not is_start_of_a_later_round(row)}
+    series = {
+        name: tuple(
+            Point(step, row[name]) for step, row in sorted(by_step.items()) if row[name] is not None
+        )
+        for name in METRICS
+    }
+    return {name: points for name, points in series.items() if points}
+
+
+def is_start_of_a_later_round(row: Mapping[str, Any]) -> bool:
+    """Tell whether a row sees a step's weights against themselves: mu has just become pi."""
+    return bool(row["step"] > 0 and row.get("staleness") == 0)
+
+
+def _failure(path: Path) -> Failure | None:
+    if not path.exists():
+        return None
+    value = files.read_json(path)
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: not a JSON object; delete it and run 'asymrl sweep' again")
+    return Failure(str(value.get("error", "no reason was recorded")), str(value.get("log", "")))

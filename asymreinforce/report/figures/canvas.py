@@ -1,0 +1,148 @@
+"""An empty figure in the report's style, labels at the ends of its lines, and its bytes as a file.
+
+Only matplotlib's figure objects are used, with the Agg and SVG writers: no global state of pyplot,
+no window, and the same bytes for the same data.
+"""
+
+import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from asymreinforce.report.figures.colours import GRID, INK, MUTED, SURFACE
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+RC: dict[str, Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "asymreinforce",
+    "text.parse_math": False,
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial"],
+    "font.size": 9.5,
+    "axes.unicode_minus": True,
+    "path.simplify": True,
+}
+"""`parse_math` is off because labels hold settings, in which a `$` is a `$`."""
+
+PNG_DPI = 160
+MOST_LABELS = 12
+LONGEST_LABEL = 26
+CHARACTER_WIDTH = 0.078
+"""Inches that a character of 9.5 points takes in DejaVu Sans, about."""
+
+LINE_HEIGHT = 0.165
+"""Inches from one line of such text to the next."""
+
+
+class Drawing(NamedTuple):
+    """A finished figure: its file's stem, its title, a sentence on how to read it, its files."""
+
+    name: str
+    title: str
+    caption: str
+    svg: bytes
+    png: bytes
+
+
+class EndLabel(NamedTuple):
+    """A label at the right end of a line, at height `y` in data coordinates."""
+
+    y: float
+    text: str
+    colour: str
+
+
+def blank(
+    *, width: float, height: float, labels: Sequence[str], title: str
+) -> "tuple[Figure, Axes]":
+    """Return a figure (inches) and its axes, with room on the right for the longest label."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), facecolor=SURFACE.light)
+    lines = [line for text in labels for line in shortened(text).splitlines()]
+    longest = max((len(line) for line in lines), default=0)
+    right = (0.22 + CHARACTER_WIDTH * longest) / width
+    axes = figure.add_axes((0.6 / width, 0.5 / height, 1 - 0.6 / width - right, 1 - 0.9 / height))
+    axes.set_facecolor(SURFACE.light)
+    axes.set_title(title, loc="left", color=INK.light, fontsize=10.5, fontweight="bold", pad=9)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_color(MUTED.light)
+    axes.tick_params(colors=MUTED.light, labelcolor=MUTED.light, length=3)
+    axes.grid(axis="y", color=GRID.light, linewidth=0.7)
+    axes.set_axisbelow(True)
+    return figure, axes
+
+
+def label_ends(axes: "Axes", labels: Sequence[EndLabel]) -> None:
+    """Write each label at its line's end, pushed apart where lines end close to each other."""
+    chosen = chosen_labels(labels)
+    to_axes = axes.transData + axes.transAxes.inverted()
+    x_right = axes.get_xlim()[1]
+    ends = [float(to_axes.transform((x_right, label.y))[1]) for label in chosen]
+    height = axes.get_window_extent().height / axes.figure.dpi
+    gap = LINE_HEIGHT * max((len(label.text.splitlines()) for label in chosen), default=1) / height
+    for label, end, place in zip(chosen, ends, spread(ends, gap=gap), strict=True):
+        axes.plot(
+            (1.005, 1.03), (end, place), transform=axes.transAxes, color=label.colour,
+            linewidth=0.8, clip_on=False,
+        )  # fmt: skip
+        axes.text(
+            1.038, place, shortened(label.text), transform=axes.transAxes, color=label.colour,
+            va="center", ha="left",
+        )  # fmt: skip
+
+
+def chosen_labels(labels: Sequence[EndLabel]) -> list[EndLabel]:
+    """Return all labels, or where they are too many an even choice with the first and the last."""
+    if len(labels) <= MOST_LABELS:
+        return list(labels)
+    last = len(labels) - 1
+    return [labels[round(i * last / (MOST_LABELS - 1))] for i in range(MOST_LABELS)]
+
+
+def spread(places: Sequence[float], *, gap: float) -> list[float]:
+    """Move places in [0, 1] apart until neighbours are `gap` from each other, order kept.
+
+    Where they do not all fit, they overflow the upper end evenly spaced.
+    """
+    order = sorted(range(len(places)), key=lambda i: places[i])
+    moved = [min(max(places[i], 0.0), 1.0) for i in order]
+    for i in range(1, len(moved)):
+        moved[i] = max(moved[i], moved[i - 1] + gap)
+    for i in range(len(moved) - 1, -1, -1):
+        ceiling = 1.0 if i == len(moved) - 1 else moved[i + 1] - gap
+        moved[i] = max(min(moved[i], ceiling), gap * i)
+    result = [0.0] * len(moved)
+    for i, place in zip(order, moved, strict=True):
+        result[i] = place
+    return result
+
+
+def number(value: float) -> str:
+    """Write a tick's number: thousands as k, a true minus."""
+    text = f"{value:g}" if abs(value) < 1000 else f"{value / 1000:g}k"
+    return text.replace("-", "−")
+
+
+def shortened(text: str) -> str:
+    """Cut a label that would leave no room for the figure."""
+    return text if len(text) <= LONGEST_LABEL else text[: LONGEST_LABEL - 1] + "…"
+
+
+def saved(
+    figure: "Figure", *, name: str, title: str, caption: str, is_inline: bool = False
+) -> Drawing:
+    """Write a figure as SVG and PNG, without a date and with ids that depend on its content.
+
+    One that stands inside a page alone, and in no file, has no PNG.
+    """
+    svg, png = io.BytesIO(), io.BytesIO()
+    nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    figure.savefig(svg, format="svg", metadata=nothing)
+    if not is_inline:
+        figure.savefig(png, format="png", dpi=PNG_DPI, metadata={"Software": None})
+    return Drawing(name, title, caption, svg.getvalue(), png.getvalue())

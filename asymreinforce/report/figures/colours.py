@@ -1,0 +1,135 @@
+"""Colours and line styles: blue and solid below a baseline of 0, orange and dashed above it.
+
+Blue against orange is told apart with every common colour blindness, and the line style says the
+same again. In the light theme lines darken away from zero, in the dark theme they brighten, so that
+each keeps a contrast of 3:1 or more with the surface. A figure is drawn in light colours; the page
+replaces each by a CSS variable that has both, for which `PALETTE` lists all there are.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from asymreinforce.report.groups import Group
+
+Rgb = tuple[float, float, float]
+
+
+class Colour(NamedTuple):
+    """The same role in the light and in the dark theme, as `#rrggbb`."""
+
+    light: str
+    dark: str
+
+
+class Style(NamedTuple):
+    """How the line of a group is drawn; `dashes` in matplotlib's and in SVG's notation."""
+
+    colour: Colour
+    dashes: tuple[float, ...]
+    width: float
+
+
+SURFACE = Colour("#ffffff", "#171c23")
+INK = Colour("#1b2430", "#e8ecf1")
+MUTED = Colour("#5c6773", "#a3adb8")
+GRID = Colour("#dde2e8", "#2f3741")
+BEHAVIOUR = Colour("#5b3a8c", "#c4a6f2")
+ABOVE_CRITICAL = Colour("#f6e3cf", "#3a2a1a")
+THEME = (SURFACE, INK, MUTED, GRID, BEHAVIOUR, ABOVE_CRITICAL)
+
+NEGATIVE = (Colour("#1c8dc4", "#2f9be0"), Colour("#08306b", "#b4d2ff"))
+POSITIVE = (Colour("#c77400", "#e08a00"), Colour("#7a1f00", "#ffc4a0"))
+ZERO = Colour("#68707b", "#98a2ae")
+WITHOUT_BASELINE = (
+    Colour("#0b7a53", "#43c596"),
+    Colour("#a3387d", "#ec88c6"),
+    Colour("#6b6b00", "#c9c34a"),
+)
+
+CATEGORIES = (
+    Colour("#1c6fb0", "#5aa9e6"),
+    Colour("#c75d00", "#f0933a"),
+    WITHOUT_BASELINE[0],
+)
+"""Blue, orange and green, for what has no order."""
+
+ON_DARK_CELL = Colour("#fefefe", "#fefefe")
+ON_LIGHT_CELL = Colour("#101114", "#101114")
+"""Numbers on a coloured map, whose cells are the same in both themes."""
+
+RAMP_STOPS = 60
+"""Steps of a ramp: even ranks of up to 7 colours fall on them, and none is seen between two."""
+
+WIDTHS = (1.0, 0.5, 1.7)
+SOLID: tuple[float, ...] = ()
+DASHED = (5.0, 1.8)
+DASH_DOTTED = (6.0, 1.6, 1.4, 1.6)
+DOTTED = (1.4, 1.6)
+
+
+def styles(groups: Iterable[Group]) -> list[Style]:
+    """Return a style a group: position in its sign's ramp by rank, nearest to zero first."""
+    listed = list(groups)
+    baselines = sorted({of.baseline for of in listed if of.baseline is not None})
+    negative = [value for value in reversed(baselines) if value < 0]
+    positive = [value for value in baselines if value > 0]
+    algorithms = list(dict.fromkeys(of.family for of in listed if of.baseline is None))
+    families = list(dict.fromkeys(of.family for of in listed if of.baseline is not None))
+    found = [_style(of, negative, positive, algorithms) for of in listed]
+    return [
+        style if of.baseline is None else _of_family(style, families.index(of.family))
+        for of, style in zip(listed, found, strict=True)
+    ]
+
+
+def _of_family(style: Style, rank: int) -> Style:
+    """Tell groups with the same baseline and other settings apart by the width of their lines."""
+    return style._replace(width=style.width * WIDTHS[rank % len(WIDTHS)])
+
+
+def _style(
+    of: Group, negative: list[float], positive: list[float], algorithms: Sequence[object]
+) -> Style:
+    if of.baseline is None:
+        rank = algorithms.index(of.family) % len(WITHOUT_BASELINE)
+        return Style(WITHOUT_BASELINE[rank], DOTTED, 2.0)
+    if of.baseline < 0:
+        return Style(on_ramp(NEGATIVE, negative.index(of.baseline), len(negative)), SOLID, 1.6)
+    if of.baseline > 0:
+        return Style(on_ramp(POSITIVE, positive.index(of.baseline), len(positive)), DASHED, 1.6)
+    return Style(ZERO, DASH_DOTTED, 2.0)
+
+
+def on_ramp(ramp: tuple[Colour, Colour], rank: int, count: int) -> Colour:
+    """Return the colour of a rank among `count`, 0 the nearest to zero, at the ramp's next stop."""
+    return _stop(ramp, round(RAMP_STOPS * rank / (count - 1)) if count > 1 else 0)
+
+
+def _stop(ramp: tuple[Colour, Colour], stop: int) -> Colour:
+    near, far = ramp
+    share = stop / RAMP_STOPS
+    return Colour(_mix(near.light, far.light, share), _mix(near.dark, far.dark, share))
+
+
+def _mix(near: str, far: str, share: float) -> str:
+    channels = (
+        round(int(near[i : i + 2], 16) * (1 - share) + int(far[i : i + 2], 16) * share)
+        for i in (1, 3, 5)
+    )
+    return "#" + "".join(f"{channel:02x}" for channel in channels)
+
+
+PALETTE = tuple(
+    dict.fromkeys(
+        [
+            *THEME,
+            *(_stop(ramp, stop) for ramp in (NEGATIVE, POSITIVE) for stop in range(RAMP_STOPS + 1)),
+            ZERO,
+            *WITHOUT_BASELINE,
+            *CATEGORIES,
+            ON_DARK_CELL,
+            ON_LIGHT_CELL,
+        ]
+    )
+)
+"""Every colour that a figure may hold, once."""

@@ -1,0 +1,77 @@
+"""pass@k against k, before training and after it in each setting."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from asymreinforce.report.coverage import Coverage, Line
+from asymreinforce.report.figures import canvas
+from asymreinforce.report.figures.canvas import Drawing, EndLabel
+from asymreinforce.report.figures.colours import BEHAVIOUR, DOTTED, MUTED, Colour, Style
+from asymreinforce.report.groups import Group
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+NAME = "coverage"
+TITLE = "Prompts covered by k samples"
+MOST_EVEN = 10
+"""Samples up to which k is drawn on an even axis; beyond, each doubling is as wide."""
+
+
+def coverage_figure(
+    found: Coverage | None, groups: Sequence[Group], styles: Sequence[Style], *, narrow: bool
+) -> Drawing | None:
+    """Draw the curves; None where every curve is a single point."""
+    own_K = found.rollouts.pass_at_K if found and found.rollouts else ()
+    if found is None or max(found.k, len(own_K)) < 2:
+        return None
+    width, height = (3.6, 3.2) if narrow else (5.2, 3.6)
+    of_group = {id(of): style for of, style in zip(groups, styles, strict=True)}
+    names = [item.line.name for item in found.settings]
+    figure, axes = canvas.blank(width=width, height=height, labels=[*names, "µ"], title="pass@k, %")
+    ends = []
+    for item in found.settings:
+        style = of_group[id(item.of)]
+        ends.append(_draw(axes, item.line, style.colour, dashes=style.dashes, width=style.width))
+    if found.behaviour:
+        ends.append(_draw(axes, found.behaviour, BEHAVIOUR, dashes=(), width=2.2))
+    if found.rollouts:
+        _draw(axes, found.rollouts, BEHAVIOUR, dashes=DOTTED, width=1.6)
+    last = max(found.k, len(own_K))
+    for end in ends if last > found.k else ():  # leads from where a line ends to its name
+        axes.plot((found.k, last), (end.y, end.y), color=end.colour, linewidth=0.6, alpha=0.35)
+    _scale(axes, last)
+    axes.set_xlabel("samples of a prompt, k", color=MUTED.light)
+    canvas.label_ends(axes, ends)
+    caption = (
+        "Prompts of which at least one of k samples is right, at the last step: means over "
+        "seeds, on evaluation prompts; the strong line is µ before training."
+    )
+    if found.rollouts:
+        caption += f" Dotted: {found.rollouts.name}, in its own rollouts."
+    return canvas.saved(figure, name=NAME, title=TITLE, caption=caption, is_inline=narrow)
+
+
+def _draw(
+    axes: "Axes", line: Line, colour: Colour, *, dashes: tuple[float, ...], width: float
+) -> EndLabel:
+    values = [100 * share for share in line.pass_at_K]
+    axes.plot(
+        range(1, len(values) + 1), values, color=colour.light, linewidth=width,
+        linestyle=(0, dashes) if dashes else "-", marker="o", markersize=3.5,
+    )  # fmt: skip
+    return EndLabel(values[-1], line.name, colour.light)
+
+
+def _scale(axes: "Axes", last: int) -> None:
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+    marks = list(range(1, last + 1))
+    if last > MOST_EVEN:
+        axes.set_xscale("log", base=2)
+        marks = [2**power for power in range(last.bit_length())]
+    axes.set_xlim(1 if last > MOST_EVEN else 0.95, last)
+    axes.set_ylim(0, 102)
+    axes.xaxis.set_major_locator(FixedLocator(marks))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

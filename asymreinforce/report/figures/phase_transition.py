@@ -1,0 +1,259 @@
+"""The picture of the phase transition: final accuracy against the baseline (Arnal et al., Sec. 5).
+
+Each seed is a dot, a line joins the means, mu's accuracy is a horizontal line, and the critical
+value of the baseline a vertical one: V below the mean reward of µ on its left, above on its right.
+"""
+
+import textwrap
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from asymreinforce.report.figures import canvas
+from asymreinforce.report.figures.canvas import Drawing, EndLabel
+from asymreinforce.report.figures.colours import (
+    ABOVE_CRITICAL,
+    BEHAVIOUR,
+    INK,
+    MUTED,
+    SURFACE,
+    Style,
+)
+from asymreinforce.report.groups import Family, Group, label, mean, signed, told_apart
+from asymreinforce.report.records import Experiment
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+MARKERS = "os^D"
+LINES: tuple[str | tuple[float, tuple[float, ...]], ...] = ("-", (0, (4, 2)), (0, (1, 1.5)), "-.")
+MOST_VALUES = 12
+NAMES_OF_V = {
+    "group_mean": "baseline δV  (V = group mean reward + δV)",
+    "leave_one_out": "baseline δV  (V = mean reward of the others + δV)",
+    "dataset_mean": "baseline δV  (V = data set mean reward + δV)",
+    "zero": "baseline V",
+}
+
+SHORT_NAMES_OF_V = {name: words.split("  ")[0] for name, words in NAMES_OF_V.items()}
+WIDE, NARROW = (5.2, 3.8), (3.6, 3.5)
+"""Inches."""
+
+TICK_ROOM = 0.08
+"""Inches between the labels of two ticks."""
+
+
+class Critical(NamedTuple):
+    """Where V crosses the mean reward of µ, on the axis of baselines, a label and words for it."""
+
+    value: float
+    label: str
+    words: str
+
+
+def phase_transition(
+    experiment: Experiment,
+    groups: Sequence[Group],
+    styles: Sequence[Style],
+    *,
+    narrow: bool = False,
+) -> Drawing | None:
+    """Draw final accuracy against baseline; None where no arm with a baseline was evaluated.
+
+    `narrow` is for a small screen: the same letters on a smaller sheet.
+    """
+    evaluated = [(of, style) for of, style in zip(groups, styles, strict=True) if of.accuracies]
+    swept = [(of, style) for of, style in evaluated if of.baseline is not None]
+    if not swept:
+        return None
+    level = [(of, style) for of, style in evaluated if of.baseline is None]
+    split = experiment.split.replace("_", "-")
+    title = f"Final {split} accuracy against baseline"
+    families = list(dict.fromkeys(of.family for of, _ in swept))
+    names = [_level_name(of, groups) for of, _ in level]
+    if len(families) > 1:
+        names += [_family_name(family, families) for family in families]
+    width, height = NARROW if narrow else WIDE
+    sheet_title = "Final accuracy, %" if narrow else f"{title}, %"
+    figure, axes = canvas.blank(width=width, height=height, labels=names, title=sheet_title)
+
+    criticals = critical_values(experiment, [of for of, _ in swept])
+    left, right = _limits(
+        [of.baseline for of, _ in swept if of.baseline is not None]
+        + [critical.value for critical in criticals]
+    )
+    _mark_critical(axes, criticals, right=right)
+    ends = _draw_families(axes, swept, families, width=right - left)
+    if len(swept) <= MOST_VALUES and len(families) == 1:
+        _write_means(axes, [of for of, _ in swept])
+    for of, style in level:
+        axes.axhline(
+            100 * mean(of.accuracies), color=style.colour.light, linewidth=style.width,
+            linestyle=(0, style.dashes),
+        )  # fmt: skip
+        ends.append(
+            EndLabel(100 * mean(of.accuracies), _level_name(of, groups), style.colour.light)
+        )
+    _mark_behaviour(axes, experiment)
+    axes.set_xlim(left, right)
+    _mark_baselines(axes, sorted({of.baseline for of, _ in swept if of.baseline is not None}))
+    reference_names = NAMES_OF_V if not narrow else SHORT_NAMES_OF_V
+    axes.set_ylim(0, 104)
+    references = {of.baseline_reference for of, _ in swept}
+    axes.set_xlabel(_name_of_baseline(references, reference_names), color=MUTED.light)
+    canvas.label_ends(axes, ends)
+    caption = (
+        "Each dot is the last checkpoint of one arm (one seed), the line joins the means over "
+        "seeds; "
+        + "; ".join(f"the dashed vertical line is at {critical.words}" for critical in criticals)
+        + "."
+    )
+    return canvas.saved(
+        figure, name="phase-transition", title=title, caption=caption, is_inline=narrow
+    )
+
+
+def _draw_families(
+    axes: "Axes",
+    swept: list[tuple[Group, Style]],
+    families: list[Family],
+    *,
+    width: float,
+) -> list[EndLabel]:
+    """Draw the dots and mean line of each family; return labels where there are several."""
+    members = defaultdict(list)
+    for of, style in swept:
+        members[of.family].append((of, style))
+    ends = []
+    for rank, family in enumerate(families):
+        means = [(of.baseline, 100 * mean(of.accuracies)) for of, _ in members[family]]
+        axes.plot(
+            *zip(*means, strict=True), color=INK.light, linewidth=1.4,
+            linestyle=LINES[rank % len(LINES)], zorder=3,
+        )  # fmt: skip
+        for of, style in members[family]:
+            x = [_beside(of.baseline or 0.0, i, len(of.accuracies), width)
+                 for i in range(len(of.accuracies))]  # fmt: skip
+            axes.scatter(
+                x, [100 * value for value in of.accuracies], s=30, zorder=4, alpha=0.85,
+                marker=MARKERS[rank % len(MARKERS)], color=style.colour.light, linewidths=0,
+            )  # fmt: skip
+        if len(families) > 1:
+            ends.append(EndLabel(means[-1][1], _family_name(family, families), INK.light))
+    return ends
+
+
+def _write_means(axes: "Axes", swept: list[Group]) -> None:
+    for of in swept:
+        high, low = 100 * max(of.accuracies), 100 * min(of.accuracies)
+        above = high < 92
+        axes.annotate(
+            f"{100 * mean(of.accuracies):.0f}", (of.baseline, high if above else low),
+            xytext=(0, 6 if above else -6), textcoords="offset points", ha="center",
+            va="bottom" if above else "top", color=INK.light, fontsize=9, fontweight="bold",
+            zorder=5, bbox={"facecolor": SURFACE.light, "alpha": 0.75, "linewidth": 0, "pad": 0.8},
+        )  # fmt: skip
+
+
+def critical_values(experiment: Experiment, groups: Sequence[Group]) -> list[Critical]:
+    """Return the critical value of each reference that the groups use.
+
+    The reference `zero` has V itself on its axis, which is critical at the mean reward of µ; that
+    is told from µ's accuracy on the reported split, and left out where the reward scale is
+    unknown.
+    """
+    found = []
+    for reference in dict.fromkeys(of.baseline_reference for of in groups):
+        if reference in ("group_mean", "leave_one_out"):
+            words = "the critical value 0, where V is the mean reward of µ on each prompt"
+            found.append(Critical(0.0, "critical: 0", words))
+        elif reference == "dataset_mean":
+            words = "0, where V is the mean reward of the data set, though not of each prompt"
+            found.append(Critical(0.0, "data set mean: 0", words))
+        elif (reward := _mean_reward(experiment)) is not None:
+            value = signed(reward)
+            words = f"V = {value}, the mean reward of µ by its accuracy here, not of each prompt"
+            found.append(Critical(reward, f"mean reward: {value}", words))
+    return found
+
+
+def _mean_reward(experiment: Experiment) -> float | None:
+    accuracy = experiment.behaviour_accuracy
+    correct = experiment.shared.get("reward.correct")
+    incorrect = experiment.shared.get("reward.incorrect")
+    if accuracy is None or correct is None or incorrect is None:
+        return None
+    return round(float(accuracy * correct + (1 - accuracy) * incorrect), 3)
+
+
+def _mark_baselines(axes: "Axes", baselines: list[float]) -> None:
+    """Put a tick at each baseline, where there are few enough, with labels that stand apart."""
+    if len(baselines) > MOST_VALUES:
+        return
+    left, right = axes.get_xlim()
+    inches = axes.get_window_extent().width / axes.figure.dpi / (right - left)
+    labels = [signed(baseline) for baseline in baselines]
+    widths = [canvas.CHARACTER_WIDTH * len(label) for label in labels]
+    places = [inches * (baseline - left) for baseline in baselines]
+    zero = next((rank for rank, baseline in enumerate(baselines) if not baseline), None)
+    shown: list[int] = [] if zero is None else [zero]
+    for rank in range(len(baselines)):
+        is_clear = all(
+            abs(places[rank] - places[other]) >= (widths[rank] + widths[other]) / 2 + TICK_ROOM
+            for other in shown
+        )
+        if is_clear:
+            shown.append(rank)
+    axes.set_xticks(baselines, [labels[i] if i in shown else "" for i in range(len(labels))])
+
+
+def _mark_critical(axes: "Axes", criticals: list[Critical], *, right: float) -> None:
+    if not criticals:
+        return
+    for value in dict.fromkeys(critical.value for critical in criticals):
+        axes.axvline(value, color=MUTED.light, linewidth=1.2, linestyle=(0, (4, 2)), zorder=2)
+    last = max(criticals, key=lambda critical: critical.value)
+    axes.axvspan(last.value, right, color=ABOVE_CRITICAL.light, linewidth=0, zorder=0)
+    axes.annotate(
+        last.label, (last.value, 1.0), xycoords=("data", "axes fraction"), xytext=(5, -3),
+        textcoords="offset points", ha="left", va="top", color=MUTED.light, fontsize=9,
+    )  # fmt: skip
+
+
+def _mark_behaviour(axes: "Axes", experiment: Experiment) -> None:
+    accuracy = experiment.behaviour_accuracy
+    if accuracy is None:
+        return
+    axes.axhline(100 * accuracy, color=BEHAVIOUR.light, linewidth=1.4)
+    of = "" if experiment.policies == 1 else f", mean of {experiment.policies}"
+    axes.annotate(
+        f"µ  {100 * accuracy:.1f}{of}", (0.0, 100 * accuracy),
+        xycoords=("axes fraction", "data"), xytext=(5, 3), textcoords="offset points",
+        ha="left", va="bottom", color=BEHAVIOUR.light, fontweight="bold",
+    )  # fmt: skip
+
+
+def _limits(values: list[float]) -> tuple[float, float]:
+    span = (max(values) - min(values)) or 0.2
+    return min(values) - 0.08 * span, max(values) + 0.08 * span
+
+
+def _beside(baseline: float, rank: int, count: int, width: float) -> float:
+    """Move the dots of several seeds apart, by at most a hundredth of the axis to each side."""
+    return baseline + width * 0.01 * (2 * rank / (count - 1) - 1 if count > 1 else 0.0)
+
+
+def _name_of_baseline(references: set[str], of_reference: Mapping[str, str]) -> str:
+    names = [of_reference.get(reference, "baseline") for reference in references]
+    return names[0] if len(names) == 1 else "baseline"
+
+
+def _level_name(of: Group, groups: Sequence[Group]) -> str:
+    """Name a group without a baseline beside its line, with its accuracy, in short lines."""
+    return textwrap.fill(f"{label(of, groups)} {100 * mean(of.accuracies):.1f}", width=10)
+
+
+def _family_name(family: Family, among: Sequence[Family]) -> str:
+    algorithm, reference, others = family
+    settings = ", ".join(told_apart(others, (of[-1] for of in among)))
+    return settings or f"{algorithm}, {reference.replace('_', ' ')}"

@@ -1,0 +1,98 @@
+"""What the experiment asked and what it found, in sentences made of its numbers."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from asymreinforce.report.groups import Group, best, label, mean
+from asymreinforce.report.records import Experiment
+
+REFERENCES = {
+    "group_mean": "the mean reward of a prompt's samples",
+    "leave_one_out": "the mean reward of a prompt's other samples",
+    "dataset_mean": "the mean reward of the data set",
+    "zero": "zero",
+}
+
+
+class Side(NamedTuple):
+    """The groups on one side of the critical value, and words for the side."""
+
+    words: str
+    groups: tuple[Group, ...]
+
+
+def question(experiment: Experiment, groups: Sequence[Group]) -> str:
+    """Say in one sentence what was asked."""
+    references = list(
+        dict.fromkeys(of.baseline_reference for of in groups if of.baseline is not None)
+    )
+    measured = f"{experiment.split.replace('_', '-')} accuracy"
+    if not references:
+        return f"What {measured} does a policy reach that learns from one frozen set of rollouts?"
+    shift = (
+        f"a baseline counted from {REFERENCES.get(references[0], references[0])}"
+        if len(references) == 1
+        else "the baseline, under each reference"
+    )
+    return (
+        "When a policy learns by off-policy REINFORCE from the rollouts of a frozen policy µ, "
+        f"what does {shift} do to its {measured}?"
+    )
+
+
+def findings(experiment: Experiment, groups: Sequence[Group]) -> list[str]:
+    """Say what came out: mu, the best baseline, and each side of the critical value."""
+    sentences = []
+    if (behaviour := experiment.behaviour_accuracy) is not None:
+        many = "" if experiment.policies == 1 else f", the mean of {experiment.policies} policies"
+        sentences.append(f"The behaviour policy µ answers {_percent(behaviour)} correctly{many}.")
+    if found := best(groups):
+        seeds = _count(len(found.accuracies), "seed")
+        name = label(found, groups)
+        which = f"baseline {name}" if found.baseline is not None else name
+        sentences.append(
+            f"Highest at the last step: {which}, {_percent(mean(found.accuracies))} "
+            f"on average over {seeds}."
+        )
+    sentences += [sentence for side in _sides(groups) if (sentence := _fate(side))]
+    return sentences
+
+
+def _sides(groups: Sequence[Group]) -> list[Side]:
+    """Part the groups at 0, where the reference makes 0 the critical value."""
+    offset = [of for of in groups if of.baseline is not None and of.baseline_reference != "zero"]
+    return [
+        Side("Below 0", tuple(of for of in offset if of.baseline is not None and of.baseline < 0)),
+        Side("At 0", tuple(of for of in offset if of.baseline == 0)),
+        Side("Above 0", tuple(of for of in offset if of.baseline is not None and of.baseline > 0)),
+    ]
+
+
+def _fate(side: Side) -> str | None:
+    """Count how arms ended on one side: "Above 0, of 10 arms: 9 collapsed, 1 failed."."""
+    arms = [arm for of in side.groups for arm in of.arms]
+    if not any(arm.outcome and arm.outcome.verdict for arm in arms):
+        return None
+    fates = Counter(arm.fate for arm in arms)
+    if len(fates) == 1:
+        every = "the arm" if len(arms) == 1 else f"all {len(arms)} arms"
+        return f"{side.words}, {every} {_did(arms[0].fate, len(arms))}."
+    counted = ", ".join(f"{count} {_did(fate, count)}" for fate, count in fates.most_common())
+    return f"{side.words}, of {_count(len(arms), 'arm')}: {counted}."
+
+
+def _did(fate: str, count: int) -> str:
+    if fate in ("improved", "collapsed", "failed"):
+        return fate
+    return (
+        f"{'was' if count == 1 else 'were'} {fate}" if fate != "no verdict yet" else f"with {fate}"
+    )
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}%"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

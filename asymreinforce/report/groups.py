@@ -1,0 +1,176 @@
+"""Arms that differ only in their seeds, and what a series is on average over them."""
+
+import functools
+import itertools
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from asymreinforce.report.records import Arm, Experiment, Series
+from asymreinforce.untrusted import visible
+
+SEEDS = frozenset({"seed", "policy.seed", "sampling.seed"})
+NAMED_APART = frozenset({"baseline", "baseline_reference", "algorithm", "algorithm.name"})
+LONGEST_LINE = 300
+"""Points that a drawn line has at most: a figure is about 500 pixels wide."""
+
+
+Others = tuple[tuple[str, str], ...]
+"""Further settings in which groups differ, by dotted name, as text."""
+
+Family = tuple[str, str, Others]
+"""Objective, reference and further settings."""
+
+
+class Group(NamedTuple):
+    """Arms that differ only in seeds: one line of a figure.
+
+    `baseline` is None where the algorithm has none; `others` are further settings in which the
+    groups of this experiment differ.
+    """
+
+    algorithm: str
+    baseline_reference: str
+    baseline: float | None
+    others: tuple[tuple[str, str], ...]
+    arms: tuple[Arm, ...]
+
+    @property
+    def family(self) -> Family:
+        """What groups have in common whose only difference is the baseline."""
+        return (self.algorithm, self.baseline_reference, self.others)
+
+    @property
+    def accuracies(self) -> tuple[float, ...]:
+        """Final accuracy, a share of 1, of each arm that was evaluated."""
+        return tuple(arm.outcome.accuracy for arm in self.arms if arm.outcome)
+
+
+class _Key(NamedTuple):
+    algorithm: str
+    baseline_reference: str
+    baseline: float | None
+    others: tuple[tuple[str, str], ...]
+
+
+class Band(NamedTuple):
+    """A series averaged over seeds, with the lowest and the highest at each step."""
+
+    steps: tuple[int, ...]
+    mean: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+
+def group(experiment: Experiment) -> tuple[Group, ...]:
+    """Gather the arms of an experiment into groups, baselines rising, other algorithms last."""
+    members: dict[_Key, list[Arm]] = defaultdict(list)
+    for arm in experiment.arms:
+        members[_key(arm)].append(arm)
+    return tuple(Group(**key._asdict(), arms=tuple(arms)) for key, arms in members.items())
+
+
+def label(of: Group, among: Iterable[Group]) -> str:
+    """Name a group as shortly as tells it from the others: "-0.1", or "positives only"."""
+    among = list(among)
+    groups = [other for other in among if other.baseline is not None]
+    parts = [] if of.baseline is None else [signed(of.baseline)]
+    if of.baseline is None or len({other.algorithm for other in groups}) > 1:
+        parts.insert(0, of.algorithm.replace("_", " "))
+    if of.baseline is not None and len({other.baseline_reference for other in groups}) > 1:
+        parts.append(of.baseline_reference.replace("_", " "))
+    return ", ".join([*parts, *told_apart(of.others, (other.others for other in among))])
+
+
+def told_apart(others: Others, among: Iterable[Others]) -> list[str]:
+    """Write the settings that tell a group from the others: ["lr=0.001", "N=25"].
+
+    A setting that another one implies, as each refresh interval may have steps of its own, says
+    nothing more and is left out.
+    """
+    keys = _telling(tuple(dict.fromkeys(among)))
+    return [_told(key, value) for key, value in others if key in keys]
+
+
+def _told(key: str, value: str) -> str:
+    """Write a setting by its own name; how often mu is refreshed is N, as in the paper."""
+    if key == "refresh_every":
+        return f"N={'never' if value == 'null' else value}"
+    return f"{key.split('.')[-1]}={value}"
+
+
+@functools.lru_cache(maxsize=64)
+def _telling(among: tuple[Others, ...]) -> frozenset[str]:
+    rows = [dict(others) for others in among]
+    kept = sorted({key for row in rows for key in row})
+    for key in list(kept):
+        if any(_implies(other, key, rows) for other in kept if other != key):
+            kept.remove(key)
+    return frozenset(kept)
+
+
+def _implies(telling: str, implied: str, rows: list[dict[str, str]]) -> bool:
+    pairs = {(row.get(telling), row.get(implied)) for row in rows}
+    return len(pairs) == len({value for value, _ in pairs})
+
+
+def signed(value: float) -> str:
+    """Write a baseline with its sign: "−0.1", "0", "+0.3"."""
+    return f"{value:+g}".replace("-", "−") if value else "0"
+
+
+def best(groups: Iterable[Group]) -> Group | None:
+    """Return the group with the highest mean final accuracy, None where nothing was evaluated."""
+    evaluated = [of for of in groups if of.accuracies]
+    return max(evaluated, key=lambda of: mean(of.accuracies), default=None)
+
+
+def mean(values: Iterable[float]) -> float:
+    """Return the arithmetic mean of at least one value."""
+    numbers = list(values)
+    return sum(numbers) / len(numbers)
+
+
+def band(series: Iterable[Series]) -> Band:
+    """Average series over arms, step by step, over the arms that have the step.
+
+    A long series is thinned to every n-th step; its last step always stays.
+    """
+    values: dict[int, list[float]] = defaultdict(list)
+    for point in itertools.chain.from_iterable(series):
+        values[point.step].append(point.value)
+    steps = _thinned(sorted(values))
+    return Band(
+        steps=steps,
+        mean=tuple(mean(values[step]) for step in steps),
+        low=tuple(min(values[step]) for step in steps),
+        high=tuple(max(values[step]) for step in steps),
+    )
+
+
+def _thinned(steps: list[int]) -> tuple[int, ...]:
+    stride = -(-len(steps) // LONGEST_LINE) or 1
+    return tuple(steps[(len(steps) - 1) % stride :: stride])
+
+
+def _key(arm: Arm) -> _Key:
+    others = tuple(
+        sorted((visible(key), _plain(value)) for key, value in _others(arm.differing).items())
+    )
+    if not arm.uses_baseline:
+        return _Key(arm.algorithm, "", None, others)
+    return _Key(arm.algorithm, arm.baseline_reference, arm.baseline, others)
+
+
+def _plain(value: Any) -> str:
+    """Write a setting as the command line takes it: null and true, not None and True."""
+    return visible(value if isinstance(value, str) else json.dumps(value, default=str))
+
+
+def _others(differing: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: value
+        for key, value in differing.items()
+        if key not in SEEDS and key not in NAMED_APART
+    }

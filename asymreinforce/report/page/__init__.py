@@ -1,0 +1,1 @@
+"""The report as one HTML file: what each part of the page shows."""

@@ -1,0 +1,176 @@
+"""The table of arms: a row an arm, each cell with the text to show and the value to sort by."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from asymreinforce.report.commands import Commands
+from asymreinforce.report.evaluated import RunIntervals
+from asymreinforce.report.groups import NAMED_APART, SEEDS, signed
+from asymreinforce.report.records import Arm, Experiment, Outcome
+from asymreinforce.report.statistics.intervals import Interval
+
+NOTHING = "—"
+WIDE = 0.2
+"""A share: in an interval as wide, tenths of a point say nothing."""
+
+VERDICT_MARKS = {"improved": "↑", "collapsed": "↓", "stable": "→", "failed": "×"}
+
+
+class Cell(NamedTuple):
+    """What a cell shows, what it is sorted by (None comes last), and its verdict if it is one.
+
+    `command` shows what is behind the number; `under` stands below it, in small.
+    """
+
+    text: str
+    value: float | str | None
+    verdict: str | None = None
+    command: str | None = None
+    under: str = ""
+
+
+class Table(NamedTuple):
+    """Column titles, and rows of as many cells."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+
+
+def arm_table(
+    experiment: Experiment, commands: Commands | None, intervals: Mapping[str, RunIntervals]
+) -> Table:
+    """Make the table: what tells the arms apart first, then the verdict, then the numbers.
+
+    `intervals` are over prompts, by arm; where an arm has none, its standard errors are shown.
+    """
+    arms = experiment.arms
+    keys = sorted({key for arm in arms for key in arm.differing} - SEEDS - NAMED_APART)
+    several_algorithms = len({arm.algorithm for arm in arms if arm.uses_baseline}) > 1
+    several_references = len({arm.baseline_reference for arm in arms if arm.uses_baseline}) > 1
+    counts = {arm.outcome.k for arm in arms if arm.outcome}
+    pass_at = f"pass@{next(iter(counts))}, %" if len(counts) == 1 else "pass@k, %"
+    rows = []
+    for arm in arms:
+        cells = {"baseline": _baseline(arm), "seed": _number(arm.seed, "d")}
+        if several_algorithms:
+            cells["algorithm"] = _text(arm.algorithm)
+        if several_references:
+            cells["reference"] = _text(arm.baseline_reference if arm.uses_baseline else NOTHING)
+        if experiment.policies > 1:
+            cells["policy seed"] = _number(arm.policy_seed, "d")
+        if len({other.sampling_seed for other in arms}) > 1:
+            cells["sampling seed"] = _number(arm.sampling_seed, "d")
+        cells |= {key: _text(_plain(arm.differing.get(key))) for key in keys}
+        cells["verdict"] = _verdict(arm)
+        if any(other.outcome and other.outcome.collapse_step for other in arms):
+            step = arm.outcome.collapse_step if arm.outcome else None
+            cells["collapsed at step"] = _number(step, "d")
+        cells |= _numbers(arm, pass_at, intervals.get(arm.id))
+        if commands:
+            cells |= _with_commands(arm, cells, commands, pass_at)
+        rows.append(cells)
+    return Table(tuple(rows[0]), tuple(tuple(cells.values()) for cells in rows))
+
+
+def bracketed(interval: Interval, *, sign: str = "") -> str:
+    """Write an interval of shares in points: "[52.1, 58.7]"; wide ones without decimals."""
+    decimals = 1 if interval.high - interval.low < WIDE else 0
+    ends = (f"{100 * end:{sign}.{decimals}f}" for end in (interval.low, interval.high))
+    return f"[{', '.join(ends)}]".replace("-", "−")
+
+
+def setting_rows(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return dotted settings with their values as JSON, in the order of their names."""
+    return [(key, _plain(settings[key])) for key in sorted(settings)]
+
+
+def _with_commands(
+    arm: Arm, cells: Mapping[str, Cell], commands: Commands, pass_at: str
+) -> dict[str, Cell]:
+    """Put behind each number the command that shows the completions that it was made of."""
+    if arm.outcome is None:
+        return {}
+    last = commands.samples(arm, step=arm.outcome.step)
+    peak = commands.samples(arm, step=arm.outcome.peak_step)
+    behind = dict.fromkeys(("accuracy, %", "minus µ", pass_at, "entropy"), last)
+    behind |= dict.fromkeys(("peak, %", "at step"), peak)
+    if rollouts := commands.rollouts(arm):
+        behind |= dict.fromkeys(("logp correct", "logp incorrect", "KL", "ESS"), rollouts)
+    return {
+        name: cells[name]._replace(command=command)
+        for name, command in behind.items()
+        if cells[name].value is not None
+    }
+
+
+def _numbers(arm: Arm, pass_at: str, intervals: RunIntervals | None) -> dict[str, Cell]:
+    outcome = arm.outcome
+    if outcome is None:
+        names = ("step", "accuracy, %", "minus µ", "peak, %", "at step", pass_at, "entropy",
+                 "logp correct", "logp incorrect", "KL", "ESS", "seconds")  # fmt: skip
+        return dict.fromkeys(names, Cell(NOTHING, None))
+    return {
+        "step": _number(outcome.step, "d"),
+        "accuracy, %": _accuracy(outcome, intervals),
+        "minus µ": _difference(outcome, intervals),
+        "peak, %": _number(100 * outcome.peak_accuracy, ".1f"),
+        "at step": _number(outcome.peak_step, "d"),
+        pass_at: _pass_at_k(outcome),
+        "entropy": _number(outcome.entropy, ".2f"),
+        "logp correct": _number(outcome.logp_correct, ".4g"),
+        "logp incorrect": _number(outcome.logp_incorrect, ".4g"),
+        "KL": _number(outcome.kl, ".3g"),
+        "ESS": _number(outcome.ess, ".3g"),
+        "seconds": _number(outcome.seconds, ".0f"),
+    }
+
+
+def _accuracy(outcome: Outcome, intervals: RunIntervals | None) -> Cell:
+    text = f"{100 * outcome.accuracy:.1f}"
+    if intervals:
+        return Cell(text, outcome.accuracy, under=bracketed(intervals.accuracy))
+    return Cell(f"{text} ± {100 * outcome.accuracy_se:.1f}", outcome.accuracy)
+
+
+def _difference(outcome: Outcome, intervals: RunIntervals | None) -> Cell:
+    if outcome.behaviour_accuracy is None:
+        return Cell(NOTHING, None)
+    points = 100 * (outcome.accuracy - outcome.behaviour_accuracy)
+    if intervals and intervals.minus_behaviour:
+        under = bracketed(intervals.minus_behaviour, sign="+")
+        return Cell(f"{points:+.1f}".replace("-", "−"), points, under=under)
+    paired = "" if outcome.difference_se is None else f" ± {100 * outcome.difference_se:.1f}"
+    return Cell(f"{points:+.1f}{paired}".replace("-", "−"), points)
+
+
+def _pass_at_k(outcome: Outcome) -> Cell:
+    if outcome.k < 2:
+        return Cell(NOTHING, None)
+    return _number(100 * outcome.pass_at_k, ".1f")
+
+
+def _baseline(arm: Arm) -> Cell:
+    if not arm.uses_baseline or arm.baseline is None:
+        return Cell(arm.algorithm.replace("_", " "), None)
+    return Cell(signed(arm.baseline), arm.baseline)
+
+
+def _verdict(arm: Arm) -> Cell:
+    verdict = arm.fate
+    mark = VERDICT_MARKS.get(verdict)
+    return Cell(f"{mark} {verdict}" if mark else verdict, verdict, verdict=verdict)
+
+
+def _number(value: float | None, form: str) -> Cell:
+    if value is None:
+        return Cell(NOTHING, None)
+    return Cell(format(value, form).replace("-", "−"), value)
+
+
+def _text(text: str) -> Cell:
+    return Cell(text, text)
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)

@@ -1,0 +1,116 @@
+"""The page that compares two experiments: settings that differ, twins with intervals, curves."""
+
+import shlex
+from collections.abc import Sequence
+from typing import Any
+
+from asymreinforce.report.commands import Commands
+from asymreinforce.report.figures.curve_panels import Curves
+from asymreinforce.report.figures.files import Drawn
+from asymreinforce.report.groups import Group
+from asymreinforce.report.page.arm_table import NOTHING, Cell, Table, setting_rows
+from asymreinforce.report.page.experiment import results_and_curves, sample_columns
+from asymreinforce.report.page.html import fill
+from asymreinforce.report.page.result_table import difference_cell, ended, p_text
+from asymreinforce.report.page.samples import Samples
+from asymreinforce.report.pair import Pair, Twin
+from asymreinforce.report.results import results
+from asymreinforce.report.setting import setting
+
+
+def render_comparison(
+    compared: Pair, drawings: Drawn, curves: Sequence[Curves], samples: Samples
+) -> str:
+    """Return the page. Everything that comes from files is escaped and made visible."""
+    first, second = compared.experiments
+    found = results(compared.merged, compared.groups)
+    directories = [str(experiment.directory) for experiment in compared.experiments]
+    return fill(
+        "compared.html.jinja",
+        compared=compared,
+        names=(first.name, second.name),
+        experiment=compared.merged,
+        setting=setting(compared.merged, compared.groups),
+        differences=[(item.key, *map(_plain, item[1:])) for item in compared.differences],
+        findings=_findings(compared),
+        table=twin_table(compared),
+        settings=setting_rows(compared.merged.shared),
+        report_command=shlex.join(["asymrl", "report", *directories]),
+        single_commands=[shlex.join(["asymrl", "report", place]) for place in directories],
+        **sample_columns(samples, {of.name: Commands(of) for of in compared.experiments}),
+        **results_and_curves(compared.merged, compared.groups, found, drawings, curves),
+    )
+
+
+def twin_table(compared: Pair) -> Table:
+    """Make the table: a row a group that both experiments have."""
+    first, second = (experiment.name for experiment in compared.experiments)
+    commands = [Commands(experiment) for experiment in compared.experiments]
+    columns = ("setting", f"{first}, %", f"{second}, %", "second minus first", "p", "ended")
+    rows = [
+        (
+            Cell(twin.name, twin.name if twin.first.baseline is None else twin.first.baseline),
+            _accuracy(twin.accuracies[0], twin.first, commands[0]),
+            _accuracy(twin.accuracies[1], twin.second, commands[1]),
+            difference_cell(twin.comparison),
+            Cell(p_text(_p(twin)), _p(twin)),
+            Cell(_fates(twin), _fates(twin)),
+        )
+        for twin in compared.twins
+    ]
+    return Table(columns, tuple(rows))
+
+
+def _findings(compared: Pair) -> list[str]:
+    """Say what came out, in sentences made of the table's numbers."""
+    first, second = (experiment.name for experiment in compared.experiments)
+    sentences = [
+        f"{len(compared.twins)} settings are in both experiments."
+        if compared.twins
+        else "No setting is in both experiments, so only their curves stand side by side."
+    ]
+    tested = [twin for twin in compared.twins if _p(twin) is not None]
+    sure = [twin for twin in tested if (_p(twin) or 0.0) <= 0.05]
+    if tested:
+        up = [t.name for t in sure if t.comparison and t.comparison.difference > 0]
+        down = [t.name for t in sure if t.comparison and t.comparison.difference < 0]
+        sentences += [
+            f"{second} ends {word} {first} at {', '.join(names)} (Holm-corrected p at most 0.05)."
+            for word, names in (("above", up), ("below", down))
+            if names
+        ]
+        if not sure:
+            sentences.append("At none of them is the difference beyond what seeds would give.")
+    if compared.twins and not compared.same_prompts:
+        sentences.append(
+            "They were evaluated on other prompts or in another way: the intervals are silent "
+            "about that difference."
+        )
+    return sentences
+
+
+def _p(twin: Twin) -> float | None:
+    return twin.comparison.p_holm if twin.comparison else None
+
+
+def _accuracy(value: float | None, of: Group, commands: Commands) -> Cell:
+    if value is None:
+        return Cell(NOTHING, None)
+    arm = min((arm for arm in of.arms if arm.outcome), key=lambda arm: arm.seed)
+    command = commands.samples(arm, step=arm.outcome.step) if arm.outcome else None
+    count = len(of.accuracies)
+    under = f"{count} seed{'s' if count > 1 else ''}"
+    return Cell(f"{100 * value:.1f}", value, command=command, under=under)
+
+
+def _fates(twin: Twin) -> str:
+    return " | ".join(ended(_counted(of)) for of in (twin.first, twin.second))
+
+
+def _counted(of: Group) -> list[tuple[str, int]]:
+    fates = [arm.fate for arm in of.arms]
+    return [(fate, fates.count(fate)) for fate in dict.fromkeys(fates)]
+
+
+def _plain(value: Any) -> str:
+    return setting_rows({"": value})[0][1]

@@ -1,0 +1,90 @@
+"""The curves as the data of a page, from which its script draws them at any width.
+
+    {"groups": [{name, colour, dashes, width, seeds}], "behaviour": 40.5,
+     "panels": [{name, unit, symlog, lines: [[group, steps, mean, low, high], ...]}]}
+
+`steps` is a place in the panel's `axes`, since arms share them; values are in the panel's unit.
+"""
+
+import json
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from asymreinforce.report.figures.colours import BEHAVIOUR, Style
+from asymreinforce.report.figures.curve_panels import Curves, is_logarithmic
+from asymreinforce.report.figures.files import variable
+from asymreinforce.report.groups import Group, label
+from asymreinforce.report.records import Experiment
+from asymreinforce.untrusted import visible
+
+DIGITS = 4
+MOST_POINTS = 100_000
+"""Of a page in all: where there are more, lines are thinned."""
+
+
+def curve_data(
+    experiment: Experiment,
+    groups: Sequence[Group],
+    styles: Sequence[Style],
+    curves: Sequence[Curves],
+) -> dict[str, Any]:
+    """Return the data of all panels, few enough points for a page of a few MB."""
+    points = sum(len(of.steps) for found in curves for of in found.bands)
+    stride = -(-points // MOST_POINTS) or 1
+    accuracy = experiment.behaviour_accuracy
+    return {
+        "groups": [
+            {
+                "name": visible(label(of, groups)),
+                "colour": variable(style.colour),
+                "dashes": dashes(style),
+                "width": style.width,
+                "seeds": len(of.arms),
+            }
+            for of, style in zip(groups, styles, strict=True)
+        ],
+        "behaviour": None if accuracy is None else _rounded(100 * accuracy),
+        "behaviourColour": variable(BEHAVIOUR),
+        "panels": [_panel(found, stride) for found in curves],
+    }
+
+
+def as_script(data: dict[str, Any]) -> str:
+    """Write data as JSON that can stand inside a script element: nothing in it ends that."""
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
+
+
+def dashes(style: Style) -> str:
+    """Write a style's dashes as SVG takes them."""
+    return " ".join(f"{style.width * length:g}" for length in style.dashes)
+
+
+def _panel(curves: Curves, stride: int) -> dict[str, Any]:
+    axes: dict[tuple[int, ...], int] = {}
+    lines = []
+    for group, of in enumerate(curves.bands):
+        if not of.steps:
+            continue
+        chosen = slice((len(of.steps) - 1) % stride, None, stride)
+        steps = axes.setdefault(of.steps[chosen], len(axes))
+        series: list[list[float | None]] = [
+            [_rounded(curves.panel.scale * value) for value in values[chosen]]
+            for values in (of.mean, of.low, of.high)
+        ]
+        lines.append([group, steps, *(series if of.low != of.high else series[:1])])
+    return {
+        "name": curves.panel.name,
+        "unit": curves.panel.unit,
+        "symlog": is_logarithmic(curves),
+        "axes": list(axes),
+        "lines": lines,
+    }
+
+
+def _rounded(value: float) -> float | None:
+    """Round to a few digits; what is not a number is a gap in the line."""
+    return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None

@@ -1,0 +1,177 @@
+"""The report of an experiment: what its page shows, from records to the template's words."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from asymreinforce.report.commands import Commands
+from asymreinforce.report.coverage import coverage_findings
+from asymreinforce.report.evaluated import run_intervals
+from asymreinforce.report.figures.canvas import Drawing
+from asymreinforce.report.figures.colours import Style, styles
+from asymreinforce.report.figures.coverage import NAME as COVERAGE
+from asymreinforce.report.figures.curve_panels import Curves
+from asymreinforce.report.figures.files import Drawn, inline_svg, variable
+from asymreinforce.report.findings import findings, question
+from asymreinforce.report.groups import Group, label, signed
+from asymreinforce.report.page.arm_table import arm_table, setting_rows
+from asymreinforce.report.page.coverage_table import coverage_table
+from asymreinforce.report.page.curve_data import as_script, curve_data, dashes
+from asymreinforce.report.page.html import fill
+from asymreinforce.report.page.result_table import SPLIT_MARK, result_table
+from asymreinforce.report.page.samples import Samples, Writer
+from asymreinforce.report.read import Report
+from asymreinforce.report.records import Arm, Experiment
+from asymreinforce.report.results import RULE, Results
+from asymreinforce.report.setting import setting
+from asymreinforce.untrusted import LONGEST
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+
+PHASE_TRANSITION = "phase-transition"
+ROLES = {"mu": "behaviour policy µ", "best": "best arm", "collapsed": "collapsed arm"}
+
+
+class Key(NamedTuple):
+    """An entry of the legend: a piece of a group's line, and its name; `group` is its place."""
+
+    group: int
+    name: str
+    colour: str
+    dashes: str
+    width: float
+
+
+class Column(NamedTuple):
+    """Who wrote a column of samples, in words, and the command that shows all of its samples."""
+
+    role: str
+    words: str
+    command: str
+
+
+class Inline(NamedTuple):
+    """A figure with the elements that show it on the page."""
+
+    drawing: Drawing
+    svg: "Markup"
+
+
+class FailedArm(NamedTuple):
+    """An arm that stopped, by name, with the end of its log."""
+
+    name: str
+    error: str
+    log: str
+
+
+def render(report: Report, *, drawings: Drawn, curves: Sequence[Curves], samples: Samples) -> str:
+    """Return the page. Everything that comes from files is escaped and made visible."""
+    experiment, groups, found = report.experiment, report.groups, report.results
+    commands = Commands(experiment)
+    return fill(
+        "page.html.jinja",
+        experiment=experiment,
+        question=question(experiment, groups),
+        setting=setting(experiment, groups),
+        findings=findings(experiment, groups),
+        **sample_columns(samples, {experiment.name: commands}),
+        covered=inline(drawings, COVERAGE),
+        coverage_findings=coverage_findings(report.coverage) if report.coverage else [],
+        coverage=coverage_table(report.coverage) if report.coverage else None,
+        settings=setting_rows(experiment.shared),
+        report_command=commands.report,
+        **results_and_curves(experiment, groups, found, drawings, curves),
+        table=arm_table(experiment, commands, run_intervals(experiment.arms, report.ends)),
+        results=result_table(found, commands),
+    )
+
+
+def results_and_curves(
+    experiment: Experiment,
+    groups: Sequence[Group],
+    found: Results,
+    drawings: Drawn,
+    curves: Sequence[Curves],
+) -> dict[str, Any]:
+    """Return the values of the parts that the page of one experiment and of two have in common."""
+    from markupsafe import Markup
+
+    of_groups = styles(groups)
+    return {
+        "transition": inline(drawings, PHASE_TRANSITION),
+        "found": found,
+        "rule": RULE,
+        "split_mark": SPLIT_MARK,
+        "is_split": any(row.is_split for row in found.rows),
+        "verdicts": {arm.fate for arm in experiment.arms},
+        "failures": [_failed(arm) for arm in experiment.arms if arm.failure],
+        "curves": curves,
+        "curve_data": Markup(as_script(curve_data(experiment, groups, of_groups, curves))),
+        "legend": _legend(groups, of_groups),
+    }
+
+
+def inline(drawings: Drawn, name: str) -> Inline | None:
+    """Return a figure for the page, with the variant for a small screen where there is one."""
+    from markupsafe import Markup
+
+    wide = next((d for d in drawings.wide if d.name == name), None)
+    narrow = next((d for d in drawings.narrow if d.name == name), None)
+    if wide is None:
+        return None
+    if narrow is None:
+        return Inline(wide, Markup(inline_svg(wide)))
+    both = inline_svg(wide, variant="at-large") + inline_svg(narrow, variant="at-small")
+    return Inline(wide, Markup(both))
+
+
+def sample_columns(samples: Samples, commands: Mapping[str, Commands]) -> dict[str, Any]:
+    """Return the values of the page's part on samples; `commands` are by experiment."""
+    return {
+        "samples": samples,
+        "writers": [
+            _column(writer, commands[writer.experiment], is_named=len(commands) > 1)
+            for writer in samples.writers
+        ],
+        "sample_commands": [
+            [
+                commands[w.experiment].samples(
+                    w.arm, step=w.checkpoint.step, prompt_id=prompt.prompt_id
+                )
+                for w in samples.writers
+            ]
+            for prompt in samples.prompts
+        ],
+        "longest": LONGEST,
+    }
+
+
+def _legend(groups: Sequence[Group], of_groups: Sequence[Style]) -> list[Key]:
+    return [
+        Key(rank, label(of, groups), variable(style.colour), dashes(style), style.width)
+        for rank, (of, style) in enumerate(zip(groups, of_groups, strict=True))
+        if any(arm.checkpoints or arm.metrics for arm in of.arms)
+    ]
+
+
+def _failed(arm: Arm) -> FailedArm:
+    error, log = arm.failure or ("", "")
+    return FailedArm(_name(arm), error[:LONGEST], log[-LONGEST:])
+
+
+def _column(writer: Writer, commands: Commands, *, is_named: bool) -> Column:
+    accuracy = f"accuracy {100 * writer.checkpoint.accuracy:.1f}%"
+    words = f"before training, {accuracy}"
+    if writer.role != "mu":
+        words = f"{_name(writer.arm)}, step {writer.checkpoint.step}, {accuracy}"
+    command = commands.samples(writer.arm, step=writer.checkpoint.step)
+    role = ROLES[writer.role]
+    return Column(f"{role} of {writer.experiment}" if is_named else role, words, command)
+
+
+def _name(arm: Arm) -> str:
+    if arm.uses_baseline and arm.baseline is not None:
+        return f"baseline {signed(arm.baseline)}, seed {arm.seed}"
+    return f"{arm.algorithm.replace('_', ' ')}, seed {arm.seed}"

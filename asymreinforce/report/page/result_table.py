@@ -1,0 +1,108 @@
+"""The table of results: a row a group of arms, with intervals and what varied under them."""
+
+from collections.abc import Sequence
+
+from asymreinforce.report.commands import Commands
+from asymreinforce.report.groups import Group
+from asymreinforce.report.page.arm_table import NOTHING, VERDICT_MARKS, Cell, Table, bracketed
+from asymreinforce.report.results import Result, Results
+from asymreinforce.report.statistics.comparison import Comparison
+
+SPLIT_MARK = "‡"
+
+
+def result_table(found: Results, commands: Commands | None) -> Table:
+    """Make the table; each number's command shows the lowest seed, the others are in their rows."""
+    rows = []
+    for row in found.rows:
+        command = _command(row.of, commands)
+        cells = {
+            "setting": Cell(row.name, _sort_value(row.of, row.name)),
+            "seeds": Cell(str(len(row.of.arms)), len(row.of.arms)),
+            "ended": _ended(row),
+            "accuracy, %": _mean(row, command),
+            "against µ": difference_cell(
+                row.against_behaviour, command=command, is_split=row.is_split
+            ),
+            "p": _p(row.against_behaviour),
+        }
+        if found.against is not None:
+            base = found.against
+            cells[f"against {base}"] = difference_cell(
+                row.against, command=command, is_split=row.is_split
+            )
+            cells[f"p, against {base}"] = _p(row.against)
+        rows.append(cells)
+    return Table(tuple(rows[0]), tuple(tuple(cells.values()) for cells in rows))
+
+
+def varied(comparison: Comparison) -> str:
+    """Say what differed under an interval: "3 seeds: data order"."""
+    if comparison.interval is None:
+        return "one run: no interval"
+    words = ", ".join(comparison.interval.varied) or "nothing"
+    return f"{comparison.pairs} seeds: {words}"
+
+
+def p_text(value: float | None) -> str:
+    """Write a corrected p-value."""
+    if value is None:
+        return NOTHING
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def points(value: float) -> str:
+    """Write a difference of shares in points, with its sign."""
+    return f"{100 * value:+.1f}".replace("-", "−")
+
+
+def ended(fates: Sequence[tuple[str, int]]) -> str:
+    """Count how arms ended: "2 ↑ 1 ↓"."""
+    return " ".join(f"{count} {VERDICT_MARKS.get(fate, fate)}" for fate, count in fates)
+
+
+def _command(of: Group, commands: Commands | None) -> str | None:
+    evaluated = [arm for arm in of.arms if arm.outcome]
+    if not commands or not evaluated:
+        return None
+    first = min(evaluated, key=lambda arm: (arm.policy_seed, arm.sampling_seed, arm.seed))
+    return commands.samples(first, step=first.outcome.step) if first.outcome else None
+
+
+def _sort_value(of: Group, name: str) -> float | str:
+    return name if of.baseline is None else of.baseline
+
+
+def _ended(row: Result) -> Cell:
+    if len(row.fates) == 1:
+        fate, count = row.fates[0]
+        mark = VERDICT_MARKS.get(fate, "")
+        return Cell(f"{mark} {fate}".strip(), f"{fate} {count}", verdict=fate)
+    return Cell(ended(row.fates), ended(row.fates))
+
+
+def _mean(row: Result, command: str | None) -> Cell:
+    if row.accuracy is None:
+        return Cell(NOTHING, None)
+    values = row.of.accuracies
+    span = f"{100 * min(values):.1f} to {100 * max(values):.1f}" if len(values) > 1 else ""
+    return Cell(f"{100 * row.accuracy:.1f}", row.accuracy, command=command, under=span)
+
+
+def difference_cell(
+    comparison: Comparison | None, *, command: str | None = None, is_split: bool = False
+) -> Cell:
+    """Show a difference with its interval, and below what varied under it."""
+    if comparison is None:
+        return Cell(NOTHING, None)
+    text = points(comparison.difference)
+    if comparison.interval:
+        text += f" {bracketed(comparison.interval, sign='+')}"
+    if is_split:
+        text += f" {SPLIT_MARK}"
+    return Cell(text, comparison.difference, command=command, under=varied(comparison))
+
+
+def _p(comparison: Comparison | None) -> Cell:
+    value = comparison.p_holm if comparison else None
+    return Cell(p_text(value), value)

@@ -1,0 +1,219 @@
+"""Completions of mu, of the best arm and of a collapsed one, side by side on the same prompts.
+
+Prompts are chosen by a hash of their id: nobody picked them, and every report of the same prompts
+shows the same ones. Of each prompt the first sample is shown.
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from asymreinforce.data import contracts
+from asymreinforce.report.groups import Group, best
+from asymreinforce.report.records import Arm, Checkpoint, Experiment
+from asymreinforce.untrusted import LONGEST, Shown, show
+
+MOST_PROMPTS = 20
+LONGEST_ANSWER = 200
+UNTRUSTED = ("question", "gold_answer", "text", "extracted_answer")
+# A character of UTF-8 takes at most 4 bytes; `show` wants to see that there is more.
+BYTES_READ = 4 * LONGEST + 8
+
+
+class Writer(NamedTuple):
+    """Whose completions a column of samples holds: an arm at a step; step 0 is mu."""
+
+    role: str
+    arm: Arm
+    checkpoint: Checkpoint
+    experiment: str
+    """The name of the experiment that the arm is of."""
+
+    path: Path
+    """Where the evaluation lies."""
+
+
+class Sample(NamedTuple):
+    """One completion as it is shown; `correct` is None where it could not be judged."""
+
+    text: Shown
+    answer: Shown | None
+    status: str
+    correct: bool | None
+    tokens: int
+
+
+class Prompt(NamedTuple):
+    """A prompt with a sample of each writer; None where a writer has none of it."""
+
+    prompt_id: str
+    question: Shown | None
+    gold_answer: Shown | None
+    samples: tuple[Sample | None, ...]
+
+
+class Samples(NamedTuple):
+    """At most twenty prompts, and the writers of their samples in the order of columns."""
+
+    writers: tuple[Writer, ...]
+    prompts: tuple[Prompt, ...]
+
+
+def read_samples(experiment: Experiment, groups: Sequence[Group]) -> Samples:
+    """Read the samples that the report shows; empty where no evaluation is on disk.
+
+    Raises `InputError` where an evaluation or the prompts are damaged.
+    """
+    return _read(choose_writers(experiment, groups), [experiment])
+
+
+def read_samples_of_two(
+    first: tuple[Experiment, Sequence[Group]], second: tuple[Experiment, Sequence[Group]]
+) -> Samples:
+    """Read samples of two experiments on the same prompts: mu, both best arms, a collapsed one.
+
+    Empty where they have no prompt in common; raises as `read_samples` does.
+    """
+    ours, theirs = choose_writers(*first), choose_writers(*second)
+    fallen = [writer for writer in (*ours, *theirs) if writer.role == "collapsed"]
+    lowest = sorted(fallen, key=lambda writer: writer.checkpoint.accuracy)[:1]
+    chosen = [
+        *(writer for writer in ours if writer.role != "collapsed"),
+        *(writer for writer in theirs if writer.role == "best"),
+        *lowest,
+    ]
+    return _read(chosen, [first[0], second[0]])
+
+
+def _read(chosen_writers: Sequence[Writer], experiments: Sequence[Experiment]) -> Samples:
+    writers = tuple(writer for writer in chosen_writers if writer.path.is_file())
+    if not writers:
+        return Samples((), ())
+    common = set.intersection(*(_prompt_ids(writer.path) for writer in writers))
+    chosen = sorted(common, key=lambda id_: hashlib.sha256(id_.encode()).digest())[:MOST_PROMPTS]
+    columns = [
+        _read_chosen(
+            writer.path,
+            chosen,
+            correct_at=float(writer.arm.settings.get("reward.correct_at", 1.0)),
+        )
+        for writer in writers
+    ]
+    questions: dict[str, tuple[Shown, Shown]] = {}
+    for experiment in experiments:
+        questions = _questions(experiment, chosen) | questions
+    unknown = (None, None)
+    prompts = []
+    for id_ in chosen:
+        question, gold_answer = questions.get(id_, unknown)
+        samples = tuple(found.get(id_) for found in columns)
+        prompts.append(Prompt(id_, question, gold_answer, samples))
+    return Samples(writers, tuple(prompts))
+
+
+def choose_writers(experiment: Experiment, groups: Sequence[Group]) -> list[Writer]:
+    """Choose mu, the lowest seed of the best group, and the lowest of the collapsed arms.
+
+    The best group is the one with the highest mean final accuracy; mu is the one that the best
+    arm started from.
+    """
+    found = best(groups)
+    if found is None:
+        return []
+    writers = []
+    evaluated = [arm for arm in found.arms if arm.outcome]
+    first = min(evaluated, key=lambda arm: (arm.policy_seed, arm.sampling_seed, arm.seed))
+    collapsed = [
+        arm for arm in experiment.arms if arm.outcome and arm.outcome.verdict == "collapsed"
+    ]
+    lowest = min(
+        collapsed, key=lambda arm: arm.outcome.accuracy if arm.outcome else 0, default=None
+    )
+
+    def writer(role: str, arm: Arm, checkpoint: Checkpoint) -> Writer:
+        path = experiment.directory / checkpoint.evaluation
+        return Writer(role, arm, checkpoint, experiment.name, path)
+
+    if mu := _at(experiment, first, step=0):
+        writers.append(writer("mu", first, mu))
+    if last := _last(experiment, first):
+        writers.append(writer("best", first, last))
+    if lowest and lowest.id != first.id and (last := _last(experiment, lowest)):
+        writers.append(writer("collapsed", lowest, last))
+    return writers
+
+
+def _at(experiment: Experiment, arm: Arm, *, step: int) -> Checkpoint | None:
+    reported = (c for c in arm.checkpoints if c.split == experiment.split and c.step == step)
+    return next(reported, None)
+
+
+def _last(experiment: Experiment, arm: Arm) -> Checkpoint | None:
+    steps = [c.step for c in arm.checkpoints if c.split == experiment.split]
+    return _at(experiment, arm, step=max(steps)) if steps and max(steps) > 0 else None
+
+
+def _prompt_ids(path: Path) -> set[str]:
+    rows = contracts.read(path, contracts.EVALUATIONS, columns=["prompt_id"])
+    return set(rows.column("prompt_id").unique().to_pylist())
+
+
+def _read_chosen(path: Path, chosen: Iterable[str], *, correct_at: float) -> dict[str, Sample]:
+    """Return the first sample of each chosen prompt."""
+    rows = _cut(_of_prompts(contracts.read(path, contracts.EVALUATIONS), chosen))
+    first: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        id_ = row["prompt_id"]
+        if id_ not in first or row["sample"] < first[id_]["sample"]:
+            first[id_] = row
+    return {id_: _sample(row, correct_at=correct_at) for id_, row in first.items()}
+
+
+def _sample(row: dict[str, Any], *, correct_at: float) -> Sample:
+    judged = row["status"] not in contracts.UNJUDGED
+    score = row["score"]
+    return Sample(
+        text=_shown(row, "text", LONGEST),
+        answer=_shown(row, "extracted_answer") if row["extracted_answer"] is not None else None,
+        status=row["status"],
+        correct=(score is not None and score >= correct_at) if judged else None,
+        tokens=row["tokens"],
+    )
+
+
+def _questions(experiment: Experiment, chosen: Sequence[str]) -> dict[str, tuple[Shown, Shown]]:
+    """Look the chosen prompts up in every prompt file of the experiment."""
+    found: dict[str, tuple[Shown, Shown]] = {}
+    for path in sorted((experiment.directory / "prompts").glob("*/*.parquet")):
+        if len(found) == len(chosen):
+            break
+        for row in _cut(_of_prompts(contracts.read(path, contracts.PROMPTS), chosen)):
+            found[row["prompt_id"]] = _shown(row, "question"), _shown(row, "gold_answer")
+    return found
+
+
+def _of_prompts(rows: pa.Table, chosen: Iterable[str]) -> pa.Table:
+    return rows.filter(pc.is_in(rows.column("prompt_id"), pa.array(list(chosen), pa.string())))
+
+
+def _cut(rows: pa.Table) -> list[dict[str, Any]]:
+    """Turn rows into dictionaries, untrusted text cut and left in bytes, its length beside it."""
+    for name in UNTRUSTED:
+        if name in rows.schema.names:
+            content = rows.column(name).cast(pa.binary())
+            place = rows.schema.get_field_index(name)
+            rows = rows.set_column(place, name, pc.binary_slice(content, 0, BYTES_READ))
+            rows = rows.append_column(f"{name}_bytes", pc.binary_length(content))
+    values: list[dict[str, Any]] = rows.to_pylist()
+    return values
+
+
+def _shown(row: dict[str, Any], name: str, longest: int | None = None) -> Shown:
+    content, length = row[name], row[f"{name}_bytes"]
+    limit = longest or (LONGEST if name == "question" else LONGEST_ANSWER)
+    shown = show(content, longest=limit)
+    return Shown(shown.text, shown.bytes_left_out + length - len(content))

@@ -1,0 +1,189 @@
+"""What came out for each group of arms, and how surely: the numbers of the page and the terminal.
+
+The rule is fixed before looking: accuracy of the last step on the reported split, never the best.
+Differences are paired over seeds, with a t interval between training runs, and p-values of one
+table are corrected together (Holm). `statistics/` has the formulas and their sources.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from asymreinforce.errors import InputError
+from asymreinforce.report.evaluated import Ends
+from asymreinforce.report.groups import Group, label, mean
+from asymreinforce.report.records import Experiment
+from asymreinforce.report.statistics.comparison import (
+    Comparison,
+    against_behaviour,
+    between_groups,
+    share_a_seed,
+)
+from asymreinforce.report.statistics.intervals import Interval, t_edge
+from asymreinforce.report.statistics.power import POWER, seeds_needed, smallest_difference
+
+RULE = (
+    "Fixed before looking: an arm's result is its accuracy at the last step, on prompts that chose "
+    "nothing, never at its best step."
+)
+DIFFERENCES = (0.01, 0.02, 0.05, 0.1)
+"""Differences, shares of 1, for which the number of seeds is told."""
+
+
+NO_ENDS: Mapping[str, Ends] = {}
+
+
+class Result(NamedTuple):
+    """A group of arms at the last step; accuracies are shares of 1."""
+
+    of: Group
+    name: str
+    accuracy: float | None
+    against_behaviour: Comparison | None
+    against: Comparison | None
+    """None for the group itself that the others are compared with, and where no seed is shared."""
+    fates: tuple[tuple[str, int], ...]
+
+    @property
+    def is_split(self) -> bool:
+        """Tell whether its seeds ended in two heaps, of which no interval speaks."""
+        ended = {fate for fate, _ in self.fates}
+        return "collapsed" in ended and len(ended & {"improved", "stable", "collapsed"}) > 1
+
+
+class Results(NamedTuple):
+    """Every group, in the order of the figures, and the one that they are compared with."""
+
+    rows: tuple[Result, ...]
+    against: str | None
+    power: str | None
+    """How many seeds a difference needs, in a sentence; None where no spread is known."""
+
+
+def results(
+    experiment: Experiment,
+    groups: Sequence[Group],
+    *,
+    against: str | None = None,
+    ends: Mapping[str, Ends] = NO_ENDS,
+) -> Results:
+    """Compare every group with mu, and with the group `against` that its name tells.
+
+    By default that is the group whose baseline is nearest to 0, which no outcome has chosen. `ends`
+    are the evaluations by arm: with them, and where policies or rollouts vary, intervals speak of
+    other prompts too. Raises `InputError` where no evaluated group has the name.
+    """
+    base = _find(groups, against) if against is not None else _nearest_to_zero(groups)
+    gains = {id_: gain_P for id_, of in ends.items() if (gain_P := of.gain_P) is not None}
+    right = {id_: of.last.accuracy_P for id_, of in ends.items()}
+    if len({of.last.prompts for of in ends.values()}) > 1:
+        right, gains = {}, {}  # not the same prompts: there is nothing to cross runs with
+    to_mu = {item.arm: item for item in against_behaviour(groups, gains=gains)}
+    to_base: dict[str, Comparison] = {}
+    if base:
+        others = [of for of in groups if of is base or share_a_seed(of, base)]
+        # names tell the groups apart among all, so the comparisons are renamed after them
+        names = [label(of, groups) for of in others if of is not base]
+        compared = between_groups(others, against=base, right=right)
+        to_base = {
+            name: item._replace(arm=name, against=label(base, groups))
+            for name, item in zip(names, compared, strict=True)
+        }
+    rows = tuple(
+        Result(
+            of=of,
+            name=(name := label(of, groups)),
+            accuracy=mean(of.accuracies) if of.accuracies else None,
+            against_behaviour=to_mu.get(name),
+            against=to_base.get(name),
+            fates=tuple(Counter(arm.fate for arm in of.arms).most_common()),
+        )
+        for of in groups
+    )
+    return Results(rows, label(base, groups) if base and len(rows) > 1 else None, _power(rows))
+
+
+def _find(groups: Sequence[Group], name: str) -> Group:
+    wanted = name.strip().replace("−", "-").lstrip("+")
+    evaluated = {label(of, groups): of for of in groups if of.accuracies}
+    for own, of in evaluated.items():
+        if own.replace("−", "-").lstrip("+") == wanted:
+            return of
+    known = ", ".join(list(evaluated)[:20]) or "none"
+    raise InputError(f"no evaluated arm is called {name!r}; compare with one of: {known}")
+
+
+def _nearest_to_zero(groups: Sequence[Group]) -> Group | None:
+    evaluated = [of for of in groups if of.accuracies]
+    swept = [of for of in evaluated if of.baseline is not None]
+    return min(swept, key=lambda of: abs(of.baseline or 0.0), default=next(iter(evaluated), None))
+
+
+def spread(interval: Interval) -> float:
+    """Return the standard deviation between the runs under a t interval.
+
+    Of an interval that crosses runs with prompts, the one that as wide an interval over runs alone
+    would have.
+    """
+    edge = t_edge(interval.level, interval.df)
+    return float((interval.high - interval.low) / 2 / edge * interval.replicates**0.5)
+
+
+def _power(rows: Sequence[Result]) -> str | None:
+    """Say how many seeds a difference needs, at the median spread of the differences that are."""
+    intervals = _intervals_of(rows)
+    deviations = sorted(spread(interval) for interval in intervals)
+    if not deviations or (deviation := deviations[len(deviations) // 2]) <= 0:
+        return None
+    needed = ", ".join(f"{_seeds(d, deviation)} for {100 * d:g}" for d in DIFFERENCES)
+    seeds = max(interval.replicates for interval in intervals)
+    least = smallest_difference(deviation=deviation, seeds=seeds)
+    return (
+        f"Seeds that a difference needs, in points, with power {POWER:g}: {needed}. These {seeds} "
+        f"find {100 * least:.1f} or more (a standard deviation of {100 * deviation:.1f} between "
+        "seeds, the median of these differences)."
+    )
+
+
+def _intervals_of(rows: Sequence[Result]) -> list[Interval]:
+    found = [row.against or row.against_behaviour for row in rows if not row.is_split]
+    return [item.interval for item in found if item and item.interval]
+
+
+class Needed(NamedTuple):
+    """How many seeds of a setting show a difference, by the spread that its own seeds have."""
+
+    name: str
+    seeds: int
+    deviation: float
+    """Standard deviation of the difference between seeds, a share of 1."""
+    needed: str
+
+
+def seeds_for(found: Results, *, points: float) -> list[Needed]:
+    """Say how many seeds of each setting a difference of `points` needs, with power 0.8.
+
+    The difference is the one of the table's last column, to mu where there is none. A setting whose
+    seeds ended in two heaps has no spread that says so. Raises `InputError` where no setting has
+    two seeds, or `points` is not above 0.
+    """
+    if points <= 0:
+        raise InputError("--power takes the points of a difference to be seen, above 0, such as 2")
+    rows = []
+    for row in found.rows:
+        compared = row.against or row.against_behaviour
+        if row.is_split or not compared or not compared.interval:
+            continue
+        deviation = spread(compared.interval)
+        needed = "2" if deviation <= 0 else _seeds(points / 100, deviation)
+        rows.append(Needed(row.name, compared.pairs, deviation, needed))
+    if not rows:
+        raise InputError("--power needs a setting with two seeds or more, to know their spread")
+    return rows
+
+
+def _seeds(difference: float, deviation: float) -> str:
+    try:
+        return str(seeds_needed(difference=difference, deviation=deviation))
+    except InputError:
+        return "over 10,000"

@@ -1,0 +1,40 @@
+"""The sets of rollouts in an experiment's directory, and which of them arms started from."""
+
+from pathlib import Path
+
+from asymreinforce.data.store import Store
+from asymreinforce.errors import InputError
+from asymreinforce.report.records import Experiment
+
+
+def rollout_sets(directory: Path) -> dict[str, int | None]:
+    """Return the sets of rollouts by name, each with the seed that it was sampled with."""
+    found: dict[str, int | None] = {}
+    for plan in sorted((directory / "rollouts").glob("*/plan.json")):
+        try:
+            sampling = Store.open(plan.parent).identity.get("sampling")
+        except InputError:
+            sampling = None
+        found[plan.parent.name] = sampling.get("seed") if isinstance(sampling, dict) else None
+    return found
+
+
+def verdicts_of_behaviour(experiment: Experiment) -> Store | None:
+    """Return the verdicts on the rollouts of mu; None where there is not exactly one such set.
+
+    Rollouts of later rounds were sampled with seeds of their own.
+    """
+    seeds = {arm.sampling_seed for arm in experiment.arms}
+    sets = rollout_sets(experiment.directory)
+    own = {name for name, seed in sets.items() if seed in seeds} or set(sets)
+    if len(own) != 1:
+        return None
+    found = []
+    for plan in sorted((experiment.directory / "verdicts").glob("*/plan.json")):
+        try:
+            store = Store.open(plan.parent)
+        except InputError:
+            continue
+        if store.identity.get("rollouts") in own:
+            found.append(store)
+    return found[0] if len(found) == 1 else None

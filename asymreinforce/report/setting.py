@@ -1,0 +1,143 @@
+"""The setting of an experiment in a dozen lines: what a reader must know before the numbers."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from asymreinforce.report.groups import Group, signed
+from asymreinforce.report.records import Experiment
+
+AGGREGATIONS = {
+    "sequence_sum": "sequence_sum: log π(y|x) is the sum over a completion's tokens",
+    "token_mean": "token_mean: all tokens of a step weigh the same",
+    "sequence_mean": "sequence_mean: each completion's mean over its tokens",
+}
+"""What a step averages over; two objectives differ by this alone."""
+
+REFERENCES = {
+    "group_mean": "V(x) = mean reward of the prompt's samples + baseline",
+    "leave_one_out": "V(x) = mean reward of the prompt's other samples + baseline",
+    "dataset_mean": "V(x) = mean reward of the data set + baseline",
+    "zero": "V(x) = baseline",
+}
+MOST_VALUES = 12
+
+
+class Fact(NamedTuple):
+    """A line of the setting."""
+
+    name: str
+    words: str
+
+
+def setting(experiment: Experiment, groups: Sequence[Group]) -> list[Fact]:
+    """Say what was run; a line whose settings are not on disk is left out."""
+    values = experiment.shared
+    lines: list[tuple[str, Callable[[Mapping[str, Any]], str]]] = [
+        ("Task", _task),
+        ("Behaviour policy µ", _policy),
+        ("Rollouts", _rollouts),
+        ("Rewards", _rewards),
+        ("Optimizer", _optimizer),
+        ("Evaluation", lambda known: _evaluation(known, experiment)),
+    ]
+    facts = [Fact("Arms", _arms(experiment, groups)), Fact("Objective", _objective(groups))]
+    facts.append(Fact("Token aggregation", _aggregation(experiment)))
+    facts.append(Fact("Baseline", _baselines(groups)))
+    facts += [Fact(name, words(values)) for name, words in lines]
+    return [fact for fact in facts if fact.words]
+
+
+def _arms(experiment: Experiment, groups: Sequence[Group]) -> str:
+    counts = {len(of.arms) for of in groups}
+    seeds = f"{counts.pop()}" if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
+    varied = [
+        name
+        for name, values in (
+            ("data order (seed)", {arm.seed for arm in experiment.arms}),
+            ("behaviour policy (policy.seed)", {arm.policy_seed for arm in experiment.arms}),
+            ("rollouts (sampling.seed)", {arm.sampling_seed for arm in experiment.arms}),
+        )
+        if len(values) > 1
+    ]
+    between = f"; between seeds varies: {', '.join(varied)}" if varied else ""
+    settings = "1 setting" if len(groups) == 1 else f"{len(groups)} settings"
+    return f"{len(experiment.arms)}: {settings}, seeds of each: {seeds}{between}"
+
+
+def _objective(groups: Sequence[Group]) -> str:
+    return ", ".join(dict.fromkeys(of.algorithm.replace("_", " ") for of in groups))
+
+
+def _aggregation(experiment: Experiment) -> str:
+    names = {str(arm.settings.get("algorithm.aggregation", "")) for arm in experiment.arms}
+    return "; ".join(AGGREGATIONS.get(name, name) for name in sorted(names - {""}))
+
+
+def _baselines(groups: Sequence[Group]) -> str:
+    swept = [of for of in groups if of.baseline is not None]
+    values = sorted({of.baseline for of in swept if of.baseline is not None})
+    if not values:
+        return ""
+    listed = ", ".join(signed(value) for value in values)
+    if len(values) > MOST_VALUES:
+        listed = f"{len(values)} values from {signed(values[0])} to {signed(values[-1])}"
+    references = dict.fromkeys(of.baseline_reference for of in swept)
+    words = "; ".join(REFERENCES.get(name, name) for name in references)
+    return f"{listed}; {words}"
+
+
+def _task(known: Mapping[str, Any]) -> str:
+    family = known.get("task.family")
+    name = f"{known['task.name']}: {family}" if family else known.get("task.name")
+    parts = [str(name)] if name else []
+    for split in ("train", "validation", "held_out"):
+        if (count := known.get(f"task.{split}")) is not None:
+            parts.append(f"{count:,} {split.replace('_', '-')} prompts")
+    return ", ".join(parts)
+
+
+def _policy(known: Mapping[str, Any]) -> str:
+    return str(known.get("policy.source", ""))
+
+
+def _rollouts(known: Mapping[str, Any]) -> str:
+    samples = known.get("sampling.samples_per_prompt")
+    return "" if samples is None else f"{samples} of each prompt, {_sampling(known, 'sampling')}"
+
+
+def _rewards(known: Mapping[str, Any]) -> str:
+    correct, incorrect = known.get("reward.correct"), known.get("reward.incorrect")
+    if correct is None or incorrect is None:
+        return ""
+    return f"{signed(correct)} correct, {signed(incorrect)} incorrect"
+
+
+def _optimizer(known: Mapping[str, Any]) -> str:
+    if known.get("optim.lr") is None:
+        return ""
+    parts = [f"AdamW, learning rate {known['optim.lr']:g}"]
+    if (trajectories := known.get("optim.trajectories_per_step")) is not None:
+        parts.append(f"{trajectories} trajectories a step")
+    if (steps := known.get("optim.steps")) is not None:
+        parts.append(f"{steps} steps")
+    return ", ".join(parts)
+
+
+def _evaluation(known: Mapping[str, Any], experiment: Experiment) -> str:
+    samples = known.get("evaluation.sampling.samples_per_prompt")
+    if samples is None:
+        return ""
+    split = experiment.split.replace("_", "-")
+    drawn = _sampling(known, "evaluation.sampling")
+    return f"{split} prompts, {samples} samples of each, {drawn}"
+
+
+def _sampling(known: Mapping[str, Any], prefix: str) -> str:
+    names = {"temperature": "temperature", "top_p": "top-p", "max_tokens": "at most"}
+    parts = [
+        f"{words} {known[f'{prefix}.{name}']}"
+        for name, words in names.items()
+        if f"{prefix}.{name}" in known
+    ]
+    text = ", ".join(parts)
+    return f"{text} tokens" if f"{prefix}.max_tokens" in known else text

@@ -1,0 +1,246 @@
+"""Arms against arms, and arms against mu: paired over seeds, corrected for how many were compared.
+
+The rule is fixed before looking: the accuracy of the **last** step on the reported split, never of
+the best one, which is chosen by the noise that it is to be judged against.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from asymreinforce.errors import InputError
+from asymreinforce.report.groups import Group, label
+from asymreinforce.report.records import Arm
+from asymreinforce.report.statistics.intervals import (
+    LEVEL,
+    Interval,
+    between_runs,
+    crossed,
+    p_of_interval,
+)
+
+DATA_ORDER = "data order"
+LATER_ROLLOUTS = "rollouts after the first refresh"
+"""What a training seed decides as well, where mu is refreshed."""
+
+
+class Seeds(NamedTuple):
+    """What two arms have in common that are a pair."""
+
+    policy: int
+    sampling: int
+    training: int
+
+
+class Comparison(NamedTuple):
+    """A difference of final accuracies, a share of 1, with what can be said of it."""
+
+    arm: str
+    against: str
+    interval: Interval | None
+    """None where a single pair leaves nothing to say about the next."""
+    difference: float
+    pairs: int
+    p: float | None
+    p_holm: float | None
+    """Corrected for all comparisons that were made together (Holm 1979)."""
+
+
+class Replicates(NamedTuple):
+    """Independent differences, one an outermost seed that varied, and what varied between them."""
+
+    values_N: np.ndarray
+    varied: tuple[str, ...]
+
+
+ByPrompt = Mapping[str, np.ndarray]
+"""A number for each evaluation prompt, by arm; NaN where it was not judged."""
+
+NOT_READ: ByPrompt = {}
+
+
+def between_groups(
+    groups: Sequence[Group], *, against: Group, right: ByPrompt = NOT_READ, level: float = LEVEL
+) -> list[Comparison]:
+    """Compare every other group with one, over the seeds that both have.
+
+    `right` holds each prompt's accuracy by arm, for intervals that speak of other prompts too.
+    Raises `InputError` where a group shares no seed with `against`.
+    """
+    found = []
+    for of in groups:
+        if of is against:
+            continue
+        shared = _differences(of, against)
+        if not shared:
+            raise InputError(
+                f"{label(of, groups)} and {label(against, groups)} have no seed in common; train "
+                "both with the same seed, policy.seed and sampling.seed"
+            )
+        prompts = _prompt_differences(of, against, right)
+        names = label(of, groups), label(against, groups)
+        later = _draws_later(of, against)
+        found.append(_compared(*names, shared, level, prompts=prompts, later=later))
+    return _corrected(found)
+
+
+def against_behaviour(
+    groups: Sequence[Group], *, gains: ByPrompt = NOT_READ, level: float = LEVEL
+) -> list[Comparison]:
+    """Compare every group with the behaviour policy that its arms started from.
+
+    `gains` holds what each prompt gained, by arm.
+    """
+    found = []
+    for of in groups:
+        values = {
+            _seeds(arm): arm.outcome.accuracy - arm.outcome.behaviour_accuracy
+            for arm in of.arms
+            if arm.outcome and arm.outcome.behaviour_accuracy is not None
+        }
+        prompts = {_seeds(arm): gains[arm.id] for arm in of.arms if arm.id in gains}
+        if values:
+            name, later = label(of, groups), _draws_later(of)
+            found.append(_compared(name, "µ", values, level, prompts=prompts, later=later))
+    return _corrected(found)
+
+
+def replicates(values: Mapping[Seeds, float]) -> Replicates:
+    """Average over what is nested, so that what is left varies independently.
+
+    Runs that start from one behaviour policy are alike: where policies vary, the mean of each
+    policy's runs is one replicate; else where rollouts vary, each set's; else each run's.
+    """
+    units = _units(values)
+    means = [np.mean([values[seeds] for seeds in own]) for own in units]
+    return Replicates(np.array(means), _varied(values))
+
+
+def _units(values: Collection[Seeds]) -> list[list[Seeds]]:
+    """Gather runs that share the outermost thing that varies."""
+    policies = {seeds.policy for seeds in values}
+    rollouts = {seeds.sampling for seeds in values}
+    unit = "policy" if len(policies) > 1 else "sampling" if len(rollouts) > 1 else "training"
+    members: dict[int, list[Seeds]] = defaultdict(list)
+    for seeds in sorted(values):
+        members[getattr(seeds, unit)].append(seeds)
+    return list(members.values())
+
+
+def _varied(values: Collection[Seeds]) -> tuple[str, ...]:
+    policies = {seeds.policy for seeds in values}
+    rollouts = {seeds.sampling for seeds in values}
+    return (
+        *(["behaviour policy"] if len(policies) > 1 else []),
+        *(["rollouts"] if len(policies) > 1 or len(rollouts) > 1 else []),
+        *([DATA_ORDER] if len({seeds.training for seeds in values}) > 1 else []),
+    )
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return p-values corrected for their number, step by step down (Holm 1979).
+
+    The i-th smallest of m is multiplied by m - i + 1, and is never below a smaller one's: rejecting
+    those at most alpha rejects a true hypothesis with probability at most alpha.
+    """
+    corrected = [0.0] * len(p_values)
+    highest = 0.0
+    for rank, index in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        corrected[index] = highest
+    return corrected
+
+
+def between_pairs(
+    pairs: Sequence[tuple[Group, Group]], *, names: Sequence[str], level: float = LEVEL
+) -> list[Comparison | None]:
+    """Compare the second of each pair with the first, over the seeds that both have.
+
+    None where they share no seed. All are corrected together.
+    """
+    shared = [_differences(second, first) for first, second in pairs]
+    found = [
+        _compared(name, name, values, level, prompts={}, later=_draws_later(*pair))
+        for name, values, pair in zip(names, shared, pairs, strict=True)
+        if values
+    ]
+    corrected = iter(_corrected(found))
+    return [next(corrected) if values else None for values in shared]
+
+
+def share_a_seed(one: Group, other: Group) -> bool:
+    """Tell whether two groups can be compared: each has an evaluated arm of the same seeds."""
+    return bool(_differences(one, other))
+
+
+def _differences(of: Group, base: Group) -> dict[Seeds, float]:
+    own, other = _accuracies(of), _accuracies(base)
+    return {seeds: own[seeds] - other[seeds] for seeds in own.keys() & other.keys()}
+
+
+def _accuracies(of: Group) -> dict[Seeds, float]:
+    return {_seeds(arm): arm.outcome.accuracy for arm in of.arms if arm.outcome}
+
+
+def _draws_later(*groups: Group) -> bool:
+    """Tell whether arms drew rollouts of their own after round 0."""
+    return any(arm.settings.get("refresh_every") for of in groups for arm in of.arms)
+
+
+def _seeds(arm: Arm) -> Seeds:
+    return Seeds(arm.policy_seed, arm.sampling_seed, arm.seed)
+
+
+def _prompt_differences(of: Group, base: Group, right: ByPrompt) -> dict[Seeds, np.ndarray]:
+    own, other = ({_seeds(arm): right[arm.id] for arm in g.arms if arm.id in right}
+                  for g in (of, base))  # fmt: skip
+    return {
+        seeds: own[seeds] - other[seeds]
+        for seeds in own.keys() & other.keys()
+        if len(own[seeds]) == len(other[seeds])
+    }
+
+
+def _compared(
+    arm: str, against: str, values: Mapping[Seeds, float], level: float,
+    *, prompts: Mapping[Seeds, np.ndarray], later: bool,
+) -> Comparison:  # fmt: skip
+    values_N, varied = replicates(values)
+    if later and DATA_ORDER in varied:
+        varied = (*varied, LATER_ROLLOUTS)
+    difference, pairs = float(values_N.mean()), len(values_N)
+    if pairs < 2:
+        return Comparison(arm, against, None, difference, pairs, None, None)
+    values_NP = _crossable(values, prompts)
+    if values_NP is None:
+        interval = between_runs(values_N, varied=varied, level=level)
+    else:
+        interval = crossed(values_NP, varied=varied, level=level)
+    return Comparison(arm, against, interval, difference, pairs, p_of_interval(interval), None)
+
+
+def _crossable(
+    values: Mapping[Seeds, float], prompts: Mapping[Seeds, np.ndarray]
+) -> np.ndarray | None:
+    """Return replicates by prompt   (N, P), where runs and prompts are to be crossed; else None.
+
+    Whoever varied the policy or the rollouts asks for more than these runs, and is told of other
+    prompts too. That takes every run's answers to the same prompts.
+    """
+    is_varied = len({(seeds.policy, seeds.sampling) for seeds in values}) > 1
+    if not is_varied or not values.keys() <= prompts.keys():
+        return None
+    if len({len(prompts[seeds]) for seeds in values}) > 1:
+        return None
+    rows = [np.mean([prompts[seeds] for seeds in own], axis=0) for own in _units(values)]
+    values_NP = np.stack(rows)
+    judged_NP: np.ndarray = values_NP[:, ~np.isnan(values_NP).any(0)]
+    return judged_NP if judged_NP.shape[1] > 1 else None
+
+
+def _corrected(found: Sequence[Comparison]) -> list[Comparison]:
+    tested = [item.p for item in found if item.p is not None]
+    corrected = iter(holm(tested))
+    return [item if item.p is None else item._replace(p_holm=next(corrected)) for item in found]

@@ -1,0 +1,54 @@
+"""The page of an experiment or of two, or of the theory benches in a directory, as files."""
+
+from pathlib import Path
+
+from asymreinforce.data import files
+from asymreinforce.report.bandit.page import holds_benches, render_benches
+from asymreinforce.report.figures.curve_panels import Curves, read_curves
+from asymreinforce.report.figures.files import draw_all, publish_figures
+from asymreinforce.report.groups import group
+from asymreinforce.report.page.comparison import render_comparison
+from asymreinforce.report.page.experiment import render
+from asymreinforce.report.page.samples import read_samples, read_samples_of_two
+from asymreinforce.report.pair import Pair
+from asymreinforce.report.read import Report, read_report
+
+
+def write_report(directory: Path, *, report: Report | None = None) -> Path:
+    """Write `report.html` into a directory; return the page.
+
+    An experiment directory gets `figures/*.{svg,png}` as well; a directory of theory benches, such
+    as `runs/bandit`, has those beside each bench. The same files give the same bytes. Raises
+    `InputError` where there is nothing to report or a file is damaged, and `StorageError` where the
+    directory cannot be written.
+    """
+    if report is None and holds_benches(directory):
+        page = render_benches(directory)
+    else:
+        page = _experiment(report or read_report(directory))
+    files.remove_leftovers(directory, below=False)
+    path = directory / "report.html"
+    files.publish_bytes(path, page.encode())
+    return path
+
+
+def write_comparison(compared: Pair) -> Path:
+    """Write the page that compares two experiments, into the directory of the first."""
+    first, second = compared.experiments
+    curves = read_curves(compared.merged, compared.groups)
+    drawings = draw_all(compared.merged, compared.groups, [])
+    samples = read_samples_of_two((first, group(first)), (second, group(second)))
+    files.remove_leftovers(first.directory, below=False)
+    path = first.directory / f"report-and-{second.directory.resolve().name}.html"
+    files.publish_bytes(path, render_comparison(compared, drawings, curves, samples).encode())
+    return path
+
+
+def _experiment(report: Report) -> str:
+    experiment, groups = report.experiment, report.groups
+    curves: list[Curves] = read_curves(experiment, groups)
+    drawings = draw_all(experiment, groups, curves, coverage=report.coverage)
+    samples = read_samples(experiment, groups)
+    page = render(report, drawings=drawings, curves=curves, samples=samples)
+    publish_figures(drawings.wide, experiment.directory / "figures")
+    return page

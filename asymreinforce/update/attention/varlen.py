@@ -1,0 +1,81 @@
+"""`torch.nn.attention.varlen`: all segments of a row in one FlashAttention call (CUDA)."""
+
+import functools
+import inspect
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from asymreinforce.update.attention.uncompiled import uncompiled
+from asymreinforce.update.packing import Row, on_device
+
+
+class VarlenPlan:
+    """One FlashAttention call: queries end to end, and each segment's keys behind its prefix's."""
+
+    def __init__(self, row: Row, device: torch.device):
+        segments = [segment for block in row.segments for segment in block]
+        own = np.array([s.end - s.start for s in segments])
+        seen = own + np.array([s.prefix.stop - s.prefix.start for s in segments])
+        self._longest = int(own.max()), int(seen.max())
+        self._bounds = _bounds(own, device), _bounds(seen, device)
+        self._keys: Tensor | None = None
+        if int(seen.sum()) > int(own.sum()):
+            ranges = [r for s in segments for r in (s.prefix, slice(s.start, s.end))]
+            index = np.concatenate([np.arange(r.start, r.stop) for r in ranges])
+            self._keys = on_device(torch.from_numpy(index), device)
+
+    def __call__(
+        self, query: Tensor, key: Tensor, value: Tensor, *, scale: float | None, window: int | None
+    ) -> Tensor:
+        """Attend; returns out_1THD in the values' precision.
+
+        Under autocast rotary embeddings leave queries and keys in fp32, and values are in half
+        precision. The kernel has no autocast rule and takes one half precision for all three.
+        """
+        query, key = query.to(value.dtype), key.to(value.dtype)
+        return self._attend(query, key, value, scale, window)
+
+    @uncompiled
+    def _attend(
+        self,
+        query_1HTD: Tensor,
+        key_1KTD: Tensor,
+        value_1KTD: Tensor,
+        scale: float | None,
+        window: int | None,
+    ) -> Tensor:
+        query_THD, key_TKD, value_TKD = (
+            x[0].transpose(0, 1) for x in (query_1HTD, key_1KTD, value_1KTD)
+        )
+        if self._keys is not None:
+            key_TKD = key_TKD.index_select(0, self._keys)
+            value_TKD = value_TKD.index_select(0, self._keys)
+        out_THD = _varlen()(
+            query_THD,
+            key_TKD,
+            value_TKD,
+            *self._bounds,
+            *self._longest,
+            scale=scale,
+            # FlashAttention aligns the causal order to the last key: a prefix is seen whole
+            window_size=(-1 if window is None else window - 1, 0),
+        )
+        return out_THD[None]
+
+
+def _bounds(lengths: np.ndarray, device: torch.device) -> Tensor:
+    bounds = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    return on_device(torch.from_numpy(bounds), device)
+
+
+@functools.cache
+def _varlen() -> Callable[..., Tensor]:
+    """Return `varlen_attn` for grouped heads: torch 2.11 takes them as they are, later ones ask."""
+    from torch.nn.attention.varlen import varlen_attn
+
+    if "enable_gqa" in inspect.signature(varlen_attn).parameters:
+        return functools.partial(varlen_attn, enable_gqa=True)  # type: ignore[return-value]
+    return varlen_attn  # type: ignore[return-value]

@@ -1,0 +1,84 @@
+"""Recompute the log-probabilities of stored rollouts with the model that is to train.
+
+Shapes: C completion tokens of all rollouts, V vocabulary.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from asymreinforce.algorithm import mismatch
+from asymreinforce.algorithm.mismatch import Evidence, Mismatch
+from asymreinforce.update.log_probs import Scorer
+from asymreinforce.update.packing import Sequences, pack
+
+EVIDENCE_VALUES = 50_000_000
+"""Logits that evidence is gathered from: so many tokens times the vocabulary."""
+
+
+class Audit(NamedTuple):
+    """The figures of an audit, and what tells causes apart."""
+
+    found: Mismatch
+    traces: Evidence
+
+
+@torch.no_grad()
+def audit(
+    scorer: Scorer,
+    sequences: Sequences,
+    behaviour_logps: Sequence[np.ndarray],
+    *,
+    tokens: int,
+) -> Audit:
+    """Compare log pi of each completion's tokens with `behaviour_logps`, the engine's.
+
+    `tokens` bounds a packed row. Evidence is gathered from the first rollouts alone: it costs a
+    pass over the vocabulary for each temperature that is tried.
+    """
+    logps, behaviour, numbers = [], [], []
+    for row in pack(sequences, tokens=tokens):
+        logps.append(scorer.scores(row).logps_C.float().cpu())
+        behaviour += [behaviour_logps[member] for member in row.members]
+        numbers.append(torch.tensor(row.members)[row.sequence_of_C])
+    found = mismatch.measure(
+        torch.cat(logps), torch.from_numpy(np.concatenate(behaviour)), torch.cat(numbers)
+    )
+    return Audit(found, _evidence(scorer, sequences, behaviour_logps))
+
+
+def _evidence(
+    scorer: Scorer, sequences: Sequences, behaviour_logps: Sequence[np.ndarray]
+) -> Evidence:
+    """Let the model say its logits of the first rollouts, as many as `EVIDENCE_VALUES` allow."""
+    model: Any = scorer.model
+    vocabulary = int(model.get_output_embeddings().weight.shape[0])
+    longest = max(len(x) + len(y) for x, y in zip(*sequences, strict=True))
+    count = max(1, EVIDENCE_VALUES // (vocabulary * longest))
+    first = sequences.take(range(min(count, len(sequences.prompts))))
+    return mismatch.evidence(
+        _logits(model, first),
+        torch.from_numpy(np.concatenate(first.completions).astype(np.int64)),
+        torch.from_numpy(np.concatenate(behaviour_logps[: len(first.prompts)])),
+    )
+
+
+def _logits(model: Any, sequences: Sequences) -> Tensor:
+    """Return the logits that predict each completion token, by the model's own forward, in fp32.
+
+    Padding stands on the right, where in causal order no token looks.
+    """
+    whole = [
+        torch.from_numpy(np.concatenate([prompt, completion]).astype(np.int64))
+        for prompt, completion in zip(*sequences, strict=True)
+    ]
+    ids_BT = torch.nn.utils.rnn.pad_sequence(whole, batch_first=True).to(model.device)
+    logits_BTV: Tensor = model(input_ids=ids_BT, use_cache=False).logits
+    parts = [
+        logits_TV[len(prompt) - 1 : len(prompt) + len(completion) - 1]
+        for logits_TV, prompt, completion in zip(logits_BTV, *sequences, strict=True)
+    ]
+    return torch.cat(parts).float().cpu()

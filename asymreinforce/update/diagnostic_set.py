@@ -1,0 +1,70 @@
+"""The fixed slice of rollouts on which every arm of a sweep is watched."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from asymreinforce.algorithm.diagnostics import importance_weights, kl_divergence
+from asymreinforce.update.log_probs import sequence_sums
+from asymreinforce.update.packing import Sequences
+from asymreinforce.update.trainer import Trainer
+
+
+class Measured(NamedTuple):
+    """Log-probabilities of the slice's completions, and the mean entropy of its tokens, in nats."""
+
+    logps_B: Tensor
+    token_entropy: float
+
+
+class Slice:
+    """Rollouts that are never resampled, with which of them are correct.
+
+    `is_from_policy`: drawn at temperature 1 and top-p 1, so that means over it estimate
+    expectations under mu.
+    """
+
+    def __init__(self, sequences: Sequences, *, correct_B: np.ndarray, is_from_policy: bool):
+        self._sequences = sequences
+        self._correct_B = torch.from_numpy(correct_B)
+        self._is_from_policy = is_from_policy
+
+    @torch.no_grad()
+    def measure(self, trainer: Trainer) -> Measured:
+        """Compute log pi(y|x) of each completion, and H of each position's next token."""
+        logps_B = torch.zeros(len(self._sequences.prompts), dtype=torch.float64)
+        entropy, count = 0.0, 0
+        with trainer.scoring():
+            for row in trainer.rows(self._sequences):
+                scores = trainer.scorer.scores(row, entropy=True)
+                assert scores.entropies_C is not None
+                logps_B[row.members] = sequence_sums(scores.logps_C, row).double().cpu()
+                entropy += float(scores.entropies_C.sum())
+                count += len(scores.logps_C)
+        *logps, entropy, count = trainer.ranks.sum(np.array([*logps_B, entropy, count]))
+        return Measured(torch.tensor(logps, dtype=torch.float64), float(entropy / count))
+
+    def metrics(self, measured: Measured, behaviour_logps_B: Tensor) -> dict[str, float | None]:
+        """Name the diagnostics; those that need samples of mu itself are null without them."""
+        logps_B = measured.logps_B
+        found: dict[str, float | None] = {
+            "token_entropy": measured.token_entropy,
+            "slice_logp_correct": mean_of(logps_B[self._correct_B]),
+            "slice_logp_incorrect": mean_of(logps_B[~self._correct_B]),
+        }
+        if self._is_from_policy:
+            weights = importance_weights(behaviour_logps_B, logps_B)
+            found |= {
+                "kl": kl_divergence(behaviour_logps_B, logps_B),
+                "ess": weights.effective_share,
+                "log_mean_weight": weights.log_mean,
+                "max_weight_share": weights.largest_share,
+            }
+        return found
+
+
+def mean_of(values: Tensor) -> float | None:
+    """Return the mean, None of nothing."""
+    return float(values.mean()) if len(values) else None

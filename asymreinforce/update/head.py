@@ -1,0 +1,254 @@
+"""The language-model head, in chunks of tokens: logits of all tokens never stand in memory at once.
+
+    log pi(y|h) = w_y . h - log sum_v exp(w_v . h)
+
+`linear_loss` is for objectives whose coefficients are known before the forward pass. With
+p = softmax(W h), the gradient of  L = -sum_t c_t log p_t[y_t]  is made while the logits are there:
+
+    dL/dh_t = c_t (sum_v p_tv w_v - w_{y_t})          dL/dw_v = sum_t c_t (p_tv - [v = y_t]) h_t
+
+Three matrix products (logits, dL/dh, dL/dW), where making the logits again to go backward takes
+four. `token_logps` is the recomputing head, for objectives whose coefficient depends on log pi.
+
+Shapes: C tokens, N tokens of a chunk, D the model's width, V vocabulary.
+"""
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from asymreinforce.update.softmax import target_differences, target_logps
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+CPU_LOGITS = 80_000_000
+"""Most logits that stand at once on CPU: 320 MB in fp32, or 512 tokens of 152 thousand words, from
+where on matrix products hardly get faster."""
+CUDA_SHARE = 1 / 32
+"""The share of a CUDA device's memory that logits may take: 4,000 tokens of 152 thousand words on
+80 GB. A chunk reads and writes all of dL/dW, so that fewer, larger ones cost less."""
+
+
+def most_logits(device: torch.device) -> int:
+    """Return how many fp32 logits may stand at once on a device."""
+    if device.type != "cuda":
+        return CPU_LOGITS
+    return logits_within(torch.cuda.get_device_properties(device).total_memory)
+
+
+def logits_within(device_bytes: float) -> int:
+    """Return how many fp32 logits may stand at once on a CUDA device of so many bytes."""
+    return int(device_bytes * CUDA_SHARE / 4)
+
+
+class Scratch:
+    """A buffer that outlives a call: fresh pages for every chunk would cost a third of a product.
+
+    What it lends is overwritten by the next call.
+    """
+
+    def __init__(self) -> None:
+        self._numbers = torch.empty(0)
+
+    def lend(self, rows: int, columns: int, like: Tensor) -> Tensor:
+        """Return an uninitialised matrix of the dtype and device of `like`."""
+        size, has = rows * columns, self._numbers
+        if has.numel() < size or (has.dtype, has.device) != (like.dtype, like.device):
+            has = self.free()  # the old one goes before the new one comes
+            self._numbers = has = like.new_empty(size)
+        return has[:size].view(rows, columns)
+
+    def free(self) -> Tensor:
+        """Give the memory back; return what is left, which is nothing."""
+        self._numbers = torch.empty(0)
+        return self._numbers
+
+
+class Head(NamedTuple):
+    """The weight and bias of a language-model head, and how many logits may stand at once."""
+
+    weight_VD: Tensor
+    bias_V: Tensor | None
+    scratch: Scratch
+    workspace: int | None = None
+    """Most logits at once; None for `most_logits` of the device."""
+
+    @classmethod
+    def of(cls, model: "PreTrainedModel", scratch: Scratch) -> "Head":
+        """Take the head of a Hugging Face causal language model."""
+        module: Any = model.get_output_embeddings()
+        return cls(module.weight, getattr(module, "bias", None), scratch)
+
+    def chunks(self, tokens: int) -> Iterator[slice]:
+        """Cut tokens into chunks of nearly equal size whose logits fit the workspace."""
+        workspace = self.workspace or most_logits(self.weight_VD.device)
+        most = max(1, workspace // len(self.weight_VD))
+        size = math.ceil(tokens / max(1, math.ceil(tokens / most)))
+        return (slice(at, min(at + size, tokens)) for at in range(0, tokens, max(1, size)))
+
+    def logits(self, hidden_CD: Tensor, weight_VD: Tensor) -> Iterator[tuple[slice, Tensor]]:
+        """Yield the logits of chunk after chunk, in fp32 at least, for the caller to overwrite.
+
+        `weight_VD` is the head's weight in the precision of the hidden states.
+        """
+        like = hidden_CD.new_empty(0, dtype=precision_of(hidden_CD))
+        for part in self.chunks(len(hidden_CD)):
+            hidden_ND = hidden_CD[part]
+            logits_NV = self.scratch.lend(len(hidden_ND), len(weight_VD), like)
+            _product(hidden_ND, weight_VD.T, out=logits_NV)
+            if self.bias_V is not None:
+                logits_NV += self.bias_V
+            yield part, logits_NV
+
+
+def precision_of(hidden_CD: Tensor) -> torch.dtype:
+    """The precision of logits and log-probabilities: fp32, or fp64 for hidden states in fp64."""
+    return torch.promote_types(hidden_CD.dtype, torch.float32)
+
+
+class Loss(NamedTuple):
+    """What `linear_loss` made."""
+
+    loss: Tensor
+    logps_C: Tensor
+    by_hidden_CD: Tensor
+    """dL/dh, to go backward from."""
+
+
+class Scores(NamedTuple):
+    """What the recomputing head says of each token."""
+
+    logps_C: Tensor
+    entropies_C: Tensor | None
+    """H_t = -sum_v p_tv log p_tv in nats, without gradient; None where it was not asked for."""
+
+
+@torch.no_grad()
+def linear_loss(head: Head, hidden_CD: Tensor, targets_C: Tensor, coefficients_C: Tensor) -> Loss:
+    """Make L = -sum_t c_t log p_t[y_t] and its gradient in one pass.
+
+    dL/dW and dL/db are added to `.grad` of the head's weight and bias at once, where those want
+    one, so that they never stand twice. Outside of autograd: go on by `hidden.backward(...)`.
+    """
+    gradient = _Gradient(head, hidden_CD, _grad_of(head.weight_VD), _grad_of(head.bias_V))
+    coefficients_C = coefficients_C.to(precision_of(hidden_CD))
+    logps_C = gradient.add_up(targets_C, coefficients_C)
+    return Loss(-(coefficients_C * logps_C).sum(), logps_C, gradient.by_hidden_CD)
+
+
+def token_logps(
+    head: Head, hidden_CD: Tensor, targets_C: Tensor, *, entropy: bool = False
+) -> Scores:
+    """Return log p_t[y_t] with gradient, by logits that the backward pass makes again.
+
+    `entropy` costs another pass over the logits.
+    """
+    logps_C, entropies_C = _TokenLogps.apply(  # type: ignore[no-untyped-call]
+        hidden_CD, head.weight_VD, head.bias_V, targets_C, head, entropy
+    )
+    return Scores(logps_C, entropies_C if entropy else None)
+
+
+class _TokenLogps(torch.autograd.Function):
+    """Keeps no logits between the passes."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        hidden_CD: Tensor,
+        weight_VD: Tensor,
+        bias_V: Tensor | None,
+        targets_C: Tensor,
+        head: Head,
+        entropy: bool,
+    ) -> tuple[Tensor, Tensor]:
+        precision = precision_of(hidden_CD)
+        logps_C, entropies_C = (torch.zeros_like(targets_C, dtype=precision) for _ in range(2))
+        for part, logits_NV in head.logits(hidden_CD, weight_VD.to(hidden_CD.dtype)):
+            logps_C[part], entropies_N = target_logps(logits_NV, targets_C[part], entropy=entropy)
+            if entropies_N is not None:
+                entropies_C[part] = entropies_N
+        ctx.head = head
+        ctx.save_for_backward(hidden_CD, targets_C)
+        ctx.mark_non_differentiable(entropies_C)
+        return logps_C, entropies_C
+
+    @staticmethod
+    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor | None, ...]:
+        hidden_CD, targets_C = ctx.saved_tensors
+        head: Head = ctx.head
+        gradient = _Gradient(
+            head,
+            hidden_CD,
+            torch.zeros_like(head.weight_VD) if ctx.needs_input_grad[1] else None,
+            torch.zeros_like(ctx.head.bias_V) if ctx.needs_input_grad[2] else None,
+        )
+        gradient.add_up(targets_C, -outer[0])
+        return gradient.by_hidden_CD, gradient.by_weight_VD, gradient.by_bias_V, None, None, None
+
+
+class _Gradient:
+    """Adds up dL/dh, and those of dL/dW and dL/db that have a place, chunk by chunk."""
+
+    def __init__(
+        self, head: Head, hidden_CD: Tensor, by_weight_VD: Tensor | None, by_bias_V: Tensor | None
+    ):
+        self.by_hidden_CD = torch.empty_like(hidden_CD)
+        self.by_weight_VD, self.by_bias_V = by_weight_VD, by_bias_V
+        self._head, self._hidden_CD = head, hidden_CD
+
+    def add_up(self, targets_C: Tensor, coefficients_C: Tensor) -> Tensor:
+        """Add the gradient of -sum_t c_t log p_t[y_t]; return log p_t[y_t]."""
+        weight_VD = self._head.weight_VD.to(self._hidden_CD.dtype)
+        logps_C = torch.empty_like(targets_C, dtype=precision_of(self._hidden_CD))
+        for part, logits_NV in self._head.logits(self._hidden_CD, weight_VD):
+            logps_C[part], difference_NV = target_differences(
+                logits_NV, targets_C[part], self._hidden_CD.dtype
+            )
+            self._add(part, difference_NV, weight_VD, coefficients_C[part])
+        return logps_C
+
+    def _add(
+        self, part: slice, difference_NV: Tensor, weight_VD: Tensor, coefficients_N: Tensor
+    ) -> None:
+        """Add a chunk's gradient from p - [v = y]; c multiplies N x D, never N x V."""
+        by_hidden_ND = torch.mm(difference_NV, weight_VD, out=self.by_hidden_CD[part])
+        by_hidden_ND *= coefficients_N[:, None]
+        scaled_ND = self._hidden_CD[part] * coefficients_N[:, None]
+        if self.by_weight_VD is not None:
+            _add_product(self.by_weight_VD, difference_NV.T, scaled_ND.to(difference_NV.dtype))
+        if self.by_bias_V is not None:
+            self.by_bias_V += coefficients_N.to(difference_NV.dtype) @ difference_NV
+
+
+def _grad_of(parameter: Tensor | None) -> Tensor | None:
+    """Return `.grad` of a parameter that wants a gradient, zeros where it had none yet."""
+    if parameter is None or not parameter.requires_grad:
+        return None
+    if parameter.grad is None:
+        parameter.grad = torch.zeros_like(parameter)
+    return parameter.grad
+
+
+def _product(left: Tensor, right: Tensor, *, out: Tensor) -> None:
+    """out = left @ right, in the precision of `out`: bf16 logits would be off by 0.4%."""
+    if left.dtype == out.dtype:
+        torch.mm(left, right, out=out)
+    elif left.is_cuda:
+        torch.mm(left, right, out_dtype=out.dtype, out=out)
+    else:
+        torch.mm(left.to(out.dtype), right.to(out.dtype), out=out)
+
+
+def _add_product(total_VD: Tensor, left_VN: Tensor, right_ND: Tensor) -> None:
+    """total += left @ right, in the precision of the total."""
+    if left_VN.dtype == total_VD.dtype:
+        total_VD.addmm_(left_VN, right_ND)
+    elif left_VN.is_cuda:
+        torch.addmm(total_VD, left_VN, right_ND, out_dtype=total_VD.dtype, out=total_VD)
+    else:
+        total_VD.addmm_(left_VN.to(total_VD.dtype), right_ND.to(total_VD.dtype))

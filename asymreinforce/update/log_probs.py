@@ -1,0 +1,108 @@
+"""Log-probabilities of completions under a Hugging Face causal language model, a row at a time.
+
+    log pi(y|x) = sum_t log pi(y_t | x, y_<t)      end-of-sequence included, prompt excluded
+
+The model's body computes a packed row; of its hidden states those that predict completion tokens
+go on to the head, and no others.
+
+Shapes: T tokens of a row, C completion tokens of it laid end to end, B sequences of it, D width.
+"""
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from asymreinforce.model.model_config import of_model
+from asymreinforce.update import attention
+from asymreinforce.update.embedding import embedded
+from asymreinforce.update.head import Head, Loss, Scores, Scratch, linear_loss, token_logps
+from asymreinforce.update.layers import uncompiled_without_gradient
+from asymreinforce.update.packing import Row, on_device
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+class Gradient(NamedTuple):
+    """A row's loss with the head's gradient made already; `finish` takes it through the body."""
+
+    hidden_CD: Tensor
+    made: Loss
+
+    def finish(self) -> None:
+        """Go backward from the hidden states; to be called inside `packed_attention`."""
+        self.hidden_CD.backward(self.made.by_hidden_CD)  # type: ignore[no-untyped-call]
+
+
+class Scorer(nn.Module):
+    """A model's body and head on packed rows.
+
+    `autocast` computes in bf16 over the weights as they are. `device` is where they will be, if
+    they are not there yet. Models that take turns can share their `scratch`. What is called twice
+    from outside, body and head, is one `forward`, so that a wrapper (sharding, compilation) sees
+    all of it.
+    """
+
+    def __init__(
+        self,
+        model: "PreTrainedModel",
+        *,
+        attention_name: attention.Name = "auto",
+        autocast: bool = False,
+        device: torch.device | None = None,
+        scratch: Scratch | None = None,
+    ):
+        super().__init__()
+        self.model = model
+        self.precision = torch.bfloat16 if autocast else model.dtype
+        self._autocast = autocast
+        self._scratch = scratch or Scratch()
+        decoder = of_model(model).decoder
+        self._way = attention.choose(
+            attention_name,
+            device or model.device,
+            self.precision,
+            head_width=decoder.head_width if decoder else None,
+        )
+
+    def forward(
+        self, row: Row, coefficients_C: Tensor | None = None, *, entropy: bool = False
+    ) -> Gradient | Scores:
+        """Score a row's completion tokens; with their coefficients, make the loss's gradient."""
+        device = self.model.device
+        plan, row = attention.plan(self._way, row, device), row.to(device)
+        with (
+            uncompiled_without_gradient(),
+            torch.autocast(device.type, torch.bfloat16, enabled=self._autocast),
+        ):
+            body: Any = self.model.base_model
+            hidden_TD: Tensor = body(
+                **embedded(self.model, row.input_ids_T),
+                position_ids=row.positions_T[None],
+                use_cache=False,
+                packing=plan,
+            ).last_hidden_state[0]
+        hidden_CD = hidden_TD.index_select(0, row.predictors_C).to(self.precision)
+        head = Head.of(self.model, self._scratch)
+        if coefficients_C is None:
+            return token_logps(head, hidden_CD, row.targets_C, entropy=entropy)
+        made = linear_loss(head, hidden_CD, row.targets_C, on_device(coefficients_C, device))
+        return Gradient(hidden_CD, made)
+
+    def free(self) -> None:
+        """Give back the memory of the head's logits; the next call takes it anew."""
+        self._scratch.free()
+
+    def scores(self, row: Row, *, entropy: bool = False) -> Scores:
+        """Return log pi of each completion token of a row, with gradient where that is on."""
+        with attention.packed_attention(self.model):
+            found = self(row, entropy=entropy)
+        assert isinstance(found, Scores)
+        return found
+
+
+def sequence_sums(values_C: Tensor, row: Row) -> Tensor:
+    """Sum a value of each completion token over its sequence, shape B, in the order of the row."""
+    sums_B = values_C.new_zeros(len(row.members))
+    return sums_B.index_add_(0, on_device(row.sequence_of_C, values_C.device), values_C)

@@ -1,0 +1,157 @@
+"""A model's parameters, gradients and optimizer state in shards over ranks: FSDP2.
+
+Each decoder layer is gathered when it computes; embedding, last norm and head are one group around
+the layers, gathered once a row. The gradient of a step is the sum over ranks of
+
+    (1/N) sum_i c_i grad log pi(y_i|x_i)          N: the sequences of the whole step
+
+so reductions add where FSDP would average. Head and embedding put their gradient straight into
+`.grad` of the gathered weight (`head.py`, `embedding.py`), which FSDP reduces after the backward
+pass. Where the model computes in bf16, layers are gathered in bf16 and reduced in fp32; the group
+around them stays in fp32, since the head's gradient is added up in it chunk by chunk.
+
+Moments are written shard by shard (`torch.distributed.checkpoint`, safetensors throughout) and can
+be read by any number of ranks.
+"""
+
+import contextlib
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.fsdp import (
+    CPUOffloadPolicy,
+    FSDPModule,
+    MixedPrecisionPolicy,
+    OffloadPolicy,
+    fully_shard,
+)
+from torch.distributed.tensor import DTensor, distribute_tensor
+
+from asymreinforce.model import adapters
+from asymreinforce.update.layers import decoder_layers
+from asymreinforce.update.ranks import Ranks
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from asymreinforce.update.log_probs import Scorer
+
+
+def shard(scorer: "Scorer", ranks: Ranks, *, half: bool, cpu_offload: bool) -> None:
+    """Leave each rank its shard of every parameter, layer by layer, on the ranks' devices.
+
+    What the first rank's model holds is sent to the others, a layer at a time, before it is cut up:
+    theirs may be hollow (`checkpoint.hollow_model`), and no more than a layer of it is ever filled.
+    `half`: layers compute in bf16. `cpu_offload`: shards, gradients and moments stay on the host.
+    """
+    mesh = ranks.mesh
+    assert mesh is not None
+    offload = CPUOffloadPolicy(mesh.device_type == "cuda") if cpu_offload else OffloadPolicy()
+    precision = MixedPrecisionPolicy(
+        param_dtype=torch.bfloat16 if half else None,
+        reduce_dtype=torch.float32 if half else None,
+        cast_forward_inputs=False,  # autocast, as on one device
+    )
+    for layer in decoder_layers(scorer.model):
+        _send(layer)
+        fully_shard(layer, mesh=mesh, mp_policy=precision, offload_policy=offload)
+    _send(scorer)
+    fully_shard(scorer, mesh=mesh, offload_policy=offload)
+    for module in _sharded(scorer):
+        module.set_gradient_divide_factor(1.0)
+        module.set_force_sum_reduction_for_comms(True)  # gloo cannot multiply before it adds
+
+
+@contextlib.contextmanager
+def around_layers(scorer: "Scorer") -> Iterator[None]:
+    """Let parts of the model be called from outside of the scorer, on every rank alike."""
+    assert isinstance(scorer, FSDPModule)
+    scorer.unshard()
+    try:
+        yield
+    finally:
+        scorer.reshard()
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """Gather a sharded tensor onto the host; every rank must call."""
+    return tensor.full_tensor().cpu() if isinstance(tensor, DTensor) else tensor
+
+
+def whole_model(
+    model: "PreTrainedModel", *, keep: bool, dtype: torch.dtype | None = None
+) -> "PreTrainedModel | None":
+    """Gather a sharded model onto the host, a parameter at a time; every rank must call.
+
+    Returns a plain model where `keep`, None elsewhere; rounded to `dtype` before it is sent.
+    """
+    gathered: dict[int, Tensor] = {}
+    weights: dict[str, Tensor] = {}
+    for name, value in model.state_dict(keep_vars=True).items():
+        if id(value) not in gathered:  # tied weights stay tied
+            own = dtype if dtype and value.is_floating_point() else value.dtype
+            found = whole(value.detach().to(own))
+            gathered[id(value)] = found if keep else found.new_empty(0)
+        weights[name] = gathered[id(value)]
+    if not keep:
+        return None
+    with torch.device("meta"):
+        plain: Any = type(model)(model.config)
+        if adapters.is_attached(model):
+            adapters.attach_like(plain, model)
+    plain.load_state_dict(weights, assign=True)
+    for name, buffer in model.named_buffers():  # those that no checkpoint holds
+        owner = plain.get_submodule(name.rpartition(".")[0])
+        setattr(owner, name.rpartition(".")[2], buffer.detach().cpu().clone())
+    plain.tie_weights()
+    found_model: PreTrainedModel = plain.train(model.training)
+    return found_model
+
+
+def like(value: Tensor, parameter: Tensor) -> Tensor:
+    """Put a tensor where a sharded parameter is: on its device, and in its shards."""
+    if isinstance(value, DTensor):
+        return value
+    assert isinstance(parameter, DTensor)
+    return distribute_tensor(
+        value.to(parameter.device), parameter.device_mesh, parameter.placements, src_data_rank=None
+    )
+
+
+def write_shards(directory: Path, tensors: dict[str, Tensor]) -> None:
+    """Let every rank write its shards into one directory, which all of them see."""
+    from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageWriter
+    from torch.distributed.checkpoint.state_dict_saver import save
+
+    writer = HuggingFaceStorageWriter(str(directory), save_distributed=True)
+    save(tensors, storage_writer=writer)
+
+
+def read_shards(directory: Path, tensors: dict[str, Tensor], ranks: Ranks) -> None:
+    """Fill tensors, whole or sharded in any way, with what was written by any number of ranks."""
+    from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader
+    from torch.distributed.checkpoint.state_dict_loader import load
+
+    reader = HuggingFaceStorageReader(str(directory))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "torch.distributed is disabled")  # as is meant, alone
+        load(tensors, storage_reader=reader, no_dist=ranks.mesh is None)
+
+
+@torch.no_grad()
+def _send(module: nn.Module) -> None:
+    """Give every rank the first one's parameters and buffers, but for those in shards already."""
+    tensors = {id(t): t for t in [*module.parameters(), *module.buffers()]}  # a tied one once
+    for tensor in tensors.values():
+        if not isinstance(tensor, DTensor):
+            # as bytes: every backend can send those, whatever the type
+            dist.broadcast(tensor.detach().contiguous().view(-1).view(torch.uint8), src=0)
+
+
+def _sharded(module: nn.Module) -> Iterator[FSDPModule]:
+    return (found for found in module.modules() if isinstance(found, FSDPModule))

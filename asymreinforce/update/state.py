@@ -1,0 +1,148 @@
+"""The full state of a training run, written without pickle: optimizer, random state, position.
+
+Where the optimizer's moments are sharded over ranks, each rank writes its own shards of them, below
+`moments/`, and of the master weights below `masters/`; whole or sharded, any number of ranks can
+read them.
+"""
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from asymreinforce.data import files
+from asymreinforce.errors import InputError
+from asymreinforce.update.trainer import Trainer
+
+TENSORS = "state.safetensors"
+MOMENTS = "moments"
+MASTERS = "masters"
+MOMENT_NAMES = ("exp_avg", "exp_avg_sq")
+POSITION = "state.json"
+
+
+class Position(NamedTuple):
+    """Where a run stands: steps done, and the best validation accuracy so far."""
+
+    step: int
+    best_step: int | None
+    best_accuracy: float | None
+
+
+def save_state(
+    directory: Path,
+    trainer: Trainer,
+    position: Position,
+    *,
+    more: dict[str, Tensor],
+    masters: bool = False,
+) -> None:
+    """Write the state that, with the weights of the same step, continues the run bit for bit.
+
+    `masters`: with the trained weights themselves, where the checkpoint holds rounded ones. Every
+    rank must call, with a directory that all of them see.
+    """
+    from safetensors.torch import save_file
+
+    tensors = {f"more.{name}": tensor.contiguous() for name, tensor in more.items()}
+    tensors["random"] = torch.get_rng_state()
+    moments: dict[str, Tensor] = {}
+    for name, parameter in _trained(trainer):
+        for key, value in trainer.optimizer.state[parameter].items():
+            is_shard = trainer.ranks.mesh and key in MOMENT_NAMES
+            (moments if is_shard else tensors)[f"optimizer.{key}.{name}"] = value.contiguous()
+    shards = {MOMENTS: moments}
+    if masters:
+        weights = {f"master.{name}": p.detach().contiguous() for name, p in _trained(trainer)}
+        shards[MASTERS] = weights if trainer.ranks.mesh else {}
+        tensors |= {} if trainer.ranks.mesh else weights
+    if trainer.ranks.is_first:
+        directory.mkdir()
+    trainer.ranks.wait()
+    for name, sharded in shards.items():
+        if sharded:
+            from asymreinforce.update.sharding import write_shards
+
+            write_shards(directory / name, sharded)
+    if not trainer.ranks.is_first:
+        return
+    save_file(tensors, directory / TENSORS)
+    schedule = {
+        key: value
+        for key, value in trainer.schedule.state_dict().items()
+        if key in ("last_epoch", "_step_count", "_last_lr")
+    }
+    text = json.dumps({**position._asdict(), "schedule": schedule}, indent=2, sort_keys=True)
+    (directory / POSITION).write_text(text + "\n")
+
+
+def load_state(
+    directory: Path, trainer: Trainer, *, masters: bool = False
+) -> tuple[Position, dict[str, Tensor]]:
+    """Put optimizer, schedule and random state back; return the position and what else was kept.
+
+    Whoever wrote it, one process or many; with `masters`, the trained weights as well. Raises
+    `InputError` where the state does not belong to this model.
+    """
+    from safetensors.torch import load_file
+
+    tensors = load_file(directory / TENSORS)
+    stored: dict[str, Any] = files.read_json(directory / POSITION)
+    # A function has no state of its own: None in its place leaves the trainer's as it is.
+    trainer.schedule.load_state_dict({**stored.pop("schedule"), "lr_lambdas": [None]})
+    try:
+        for name, parameter in _trained(trainer):
+            step = tensors[f"optimizer.step.{name}"].to(parameter.device)
+            trainer.optimizer.state[parameter] = {"step": step}
+        _load_moments(directory, trainer, tensors)
+        if masters:
+            _load_masters(directory, trainer, tensors)
+    except KeyError as error:
+        raise InputError(f"{directory}: is not the state of this model, it lacks {error}") from None
+    torch.set_rng_state(tensors["random"])
+    for group, lr in zip(
+        trainer.optimizer.param_groups, trainer.schedule.get_last_lr(), strict=True
+    ):
+        group["lr"] = lr
+    more = {
+        name.removeprefix("more."): tensor
+        for name, tensor in tensors.items()
+        if name.startswith("more.")
+    }
+    return Position(**stored), more
+
+
+def _trained(trainer: Trainer) -> list[tuple[str, torch.nn.Parameter]]:
+    return [(name, p) for name, p in trainer.model.named_parameters() if p.requires_grad]
+
+
+def _load_moments(directory: Path, trainer: Trainer, tensors: dict[str, Tensor]) -> None:
+    """Fill the optimizer's moments from shards, or from whole tensors; `KeyError` for an absent."""
+    parameters = dict(_trained(trainer))
+    if (directory / MOMENTS).exists():
+        from asymreinforce.update.sharding import read_shards
+
+        tensors = {
+            f"optimizer.{key}.{name}": torch.zeros_like(parameter)
+            for key in MOMENT_NAMES
+            for name, parameter in parameters.items()
+        }
+        read_shards(directory / MOMENTS, tensors, trainer.ranks)
+    for name, parameter in parameters.items():
+        for key in MOMENT_NAMES:
+            value = tensors[f"optimizer.{key}.{name}"]
+            trainer.optimizer.state[parameter][key] = trainer.placed(value, parameter)
+
+
+def _load_masters(directory: Path, trainer: Trainer, tensors: dict[str, Tensor]) -> None:
+    """Fill the trained weights in place, from shards or whole tensors; `KeyError` for an absent."""
+    parameters = {f"master.{name}": p.detach() for name, p in _trained(trainer)}
+    if (directory / MASTERS).exists():
+        from asymreinforce.update.sharding import read_shards
+
+        read_shards(directory / MASTERS, parameters, trainer.ranks)
+        return
+    for name, parameter in parameters.items():
+        parameter.copy_(trainer.placed(tensors[name], parameter))

@@ -1,0 +1,195 @@
+"""Whether packed training reproduces a model, and reaches every weight that it is to train.
+
+Some architectures scale or cap their logits behind the head, attend in a way of their own, or draw
+random numbers. `require_trainable` compares a model with its own forward, `require_gradients` goes
+backward once. `require_trainable_checkpoint` does both with a small model of a checkpoint's
+architecture, before rollouts are paid for.
+"""
+
+import importlib.util
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from asymreinforce.config import ExperimentConfig
+from asymreinforce.errors import AsymreinforceError, ConfigError
+from asymreinforce.model import adapters
+from asymreinforce.model.checkpoint import quiet
+from asymreinforce.model.model_config import of_model, vocabulary_of
+from asymreinforce.update.layers import checkpoint_activations, evaluating
+from asymreinforce.update.log_probs import Scorer
+from asymreinforce.update.packing import Sequences, pack
+from asymreinforce.update.trainer import Trainer
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+LONGEST = 256
+"""Tokens of the longer of two sequences that a model is compared with its own forward by."""
+SHORT = 64
+"""The same where no more than the architecture is asked: the layers of an 8B model in a few seconds
+of CPU."""
+FEWEST_EQUAL = {torch.float32: 1.0, torch.bfloat16: 0.99, torch.float16: 0.99}
+"""The share of tokens that must agree: in half precision a router may choose another expert."""
+EXPERT = re.compile(r"\bexperts\.\d+\.")
+"""In the name of a weight that only the tokens which are sent to it reach."""
+SMALL = {"vocab_size": 512, "intermediate_size": 128, "moe_intermediate_size": 128}
+"""The sizes of a small model, which nothing else in it depends on."""
+
+
+@torch.no_grad()
+def require_trainable(scorer: Scorer, *, longest: int = LONGEST) -> None:
+    """Raise `ConfigError` for a model that packed training does not reproduce.
+
+    Two completions of one prompt must have the log-probabilities that the model's own forward gives
+    them, in evaluation mode, and the same ones twice. The longer one has `longest` tokens.
+    """
+    model = scorer.model
+    sequences = _probe(model, longest)
+    (row,) = pack(sequences, tokens=2 * longest)
+    found_C, again_C = (_run(scorer, lambda: scorer.scores(row).logps_C.float()) for _ in range(2))
+    half = scorer.precision in (torch.bfloat16, torch.float16)
+    with evaluating(model), torch.autocast(model.device.type, torch.bfloat16, enabled=half):
+        expected_C = _run(scorer, lambda: _own_logps(model, sequences))
+        plain = _run(scorer, lambda: _has_plain_head(model, sequences.prompts[0]))
+    tolerance = 0.1 if half else 1e-3
+    fault = None
+    if not plain:
+        fault = "scales or caps its logits"
+    elif float((found_C - again_C).abs().mean()) > tolerance / 10:
+        fault = "draws random numbers (dropout, noise of a router)"
+    else:
+        equal_C = torch.isclose(found_C, expected_C, rtol=tolerance, atol=tolerance)
+        if float(equal_C.float().mean()) < FEWEST_EQUAL.get(scorer.precision, 1.0):
+            fault = "attends in a way of its own or drops activations"
+    if fault:
+        raise ConfigError(
+            f"{type(model).__name__} {fault}, which packed training does not reproduce; "
+            "use another model"
+        )
+
+
+def require_gradients(trainer: Trainer) -> None:
+    """Raise `ConfigError` if a parameter of the optimizer never gets a gradient.
+
+    It would stay as it is, or shrink by weight decay alone. Every rank must call.
+    """
+    absent = [
+        n for n in trainer.without_gradient(_probe(trainer.model, SHORT)) if not EXPERT.search(n)
+    ]
+    if absent:
+        shown = ", ".join(absent[:3]) + (f" and {len(absent) - 3} more" if absent[3:] else "")
+        raise ConfigError(
+            f"{type(trainer.model).__name__}: training on text never reaches {shown}; train "
+            "adapters beside them: train.lora.rank, with train.lora.target_modules that leave them "
+            "out"
+        )
+
+
+def require_trainable_checkpoint(checkpoint: Path, config: ExperimentConfig) -> None:
+    """Raise `ConfigError` if a checkpoint's architecture cannot be trained under the settings.
+
+    Reads its `config.json` alone: a small model of it stands for the weights, on CPU. Nothing is
+    raised if no small one can be made, or torch is not installed: training asks again.
+    """
+    needed = ["torch", "transformers", *(["peft"] if config.train.lora.rank else [])]
+    if any(importlib.util.find_spec(name) is None for name in needed):
+        return
+    with torch.random.fork_rng(devices=[]), quiet():
+        torch.manual_seed(0)
+        try:
+            model = small_model(checkpoint, trust_remote_code=config.policy.trust_remote_code)
+        except Exception:  # whatever a model's own code raises for sizes that are not its own
+            return
+        if config.train.lora.rank:
+            adapters.attach(model, config.train.lora, seed=0)
+        if config.train.activation_checkpointing:
+            checkpoint_activations(model)
+        trainer = Trainer(model, config.optim, attention="sdpa")
+        require_trainable(trainer.scorer, longest=SHORT)
+        require_gradients(trainer)
+
+
+def small_model(checkpoint: Path, *, trust_remote_code: bool) -> "PreTrainedModel":
+    """Make a model with each kind of layer of a checkpoint's, few tokens and random weights.
+
+    They are large enough for its logits to tell one token from another.
+    """
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    config = AutoConfig.from_pretrained(checkpoint, trust_remote_code=trust_remote_code)
+    text: Any = config.get_text_config(decoder=True)
+    layers = int(text.num_hidden_layers)
+    kinds = list(getattr(text, "layer_types", None) or [])[:layers]
+    kept = min(layers, max([2, *(kinds.index(kind) + 1 for kind in kinds)]))
+    for name, value in list(vars(text).items()):
+        if isinstance(value, list) and len(value) == layers:  # a setting of each layer
+            setattr(text, name, value[:kept])
+        if name.endswith("token_id"):
+            setattr(text, name, None)
+        if isinstance(value, int) and name in SMALL:
+            setattr(text, name, min(value, SMALL[name]))
+    text.num_hidden_layers = kept
+    model: PreTrainedModel = AutoModelForCausalLM.from_config(
+        config, dtype=torch.float32, trust_remote_code=trust_remote_code
+    )
+    for parameter in model.parameters():
+        if parameter.ndim > 1:
+            nn.init.normal_(parameter, std=1.5 * parameter.shape[-1] ** -0.5)
+    return model
+
+
+def _probe(model: "PreTrainedModel", longest: int) -> Sequences:
+    """Make two completions of one prompt, as long as the model's context allows."""
+    longest = min(longest, of_model(model).context or longest)
+    ids = np.arange(2 * longest) ** 2 % min(vocabulary_of(model), 997)
+    prompt, long, short = np.split(ids[: longest + longest // 2], [longest // 4, longest])
+    return Sequences([prompt, prompt], [long, short])
+
+
+def _run(scorer: Scorer, compute: Callable[[], Any]) -> Any:
+    """Call what runs a model's own code; a `ConfigError` for whatever it raises."""
+    try:
+        return compute()
+    except (AsymreinforceError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # a model's own code or a kernel raises many kinds
+        reason = str(error).strip().split("\n")[0]
+        raise ConfigError(
+            f"{type(scorer.model).__name__} does not run in packed training, which uses "
+            f"transformers' attention interface ({type(error).__name__}: {reason}); use another "
+            "model, or train.attention=sdpa if it is the attention kernel that complains"
+        ) from error
+
+
+def _own_logps(model: Any, sequences: Sequences) -> Tensor:
+    """log pi of each completion token by the model's own forward, in fp32."""
+    found = []
+    for prompt, completion in zip(*sequences, strict=True):
+        ids_1T = torch.from_numpy(np.concatenate([prompt, completion]))[None].to(model.device)
+        logits_TV = model(input_ids=ids_1T, use_cache=False).logits[0, len(prompt) - 1 : -1]
+        targets_T1 = torch.from_numpy(completion)[:, None].to(model.device)
+        found.append(logits_TV.float().log_softmax(-1).gather(1, targets_T1)[:, 0])
+    return torch.cat(found)
+
+
+def _has_plain_head(model: Any, ids: np.ndarray) -> bool:
+    """Tell whether large logits come out of the model as they left the head."""
+    left: list[Tensor] = []
+
+    def enlarge(module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
+        left.append(output * (100 / output.abs().max()))
+        return left[0]
+
+    handle = model.get_output_embeddings().register_forward_hook(enlarge)
+    try:
+        ids_1T = torch.from_numpy(ids)[None].to(model.device)
+        came_out = model(input_ids=ids_1T, use_cache=False).logits
+    finally:
+        handle.remove()
+    return torch.allclose(came_out.float(), left[0].float(), rtol=1e-2)

@@ -1,0 +1,293 @@
+"""One optimizer step of a policy: a batch and its coefficients in, the step's figures out.
+
+Free of files, arms and logging, so that a faster inside replaces it without touching the loop.
+
+Shapes: B sequences of the step, C completion tokens of a row.
+"""
+
+import contextlib
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from asymreinforce.errors import TrainingError
+from asymreinforce.update.attention import Name, packed_attention
+from asymreinforce.update.balance import Cost, share
+from asymreinforce.update.head import Scratch
+from asymreinforce.update.layers import silence
+from asymreinforce.update.log_probs import Gradient, Scorer, sequence_sums
+from asymreinforce.update.memory import Result, halving
+from asymreinforce.update.packing import Row, Sequences, pack
+from asymreinforce.update.ranks import ALONE, Ranks
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from asymreinforce.config import OptimConfig
+
+TOKENS = {"cpu": 1024, "cuda": 16_384}
+"""Tokens of a packed row by device: few on CPU, where the activations of a layer then stay in the
+cache; many on CUDA, where only large products fill the device."""
+
+
+class Step(NamedTuple):
+    """What an optimizer step did; `logps_B` is NaN for sequences that were skipped (A = 0)."""
+
+    loss: float
+    grad_norm: float
+    lr: float
+    logps_B: np.ndarray
+    skipped: int
+
+
+class Accumulated(NamedTuple):
+    """The figures of a step's gradient, before it is clipped; `logps_B` as in `Step`."""
+
+    loss: float
+    logps_B: np.ndarray
+    norm: Tensor
+
+
+class RatioTerms(NamedTuple):
+    """What a ratio objective needs of each sequence beside log pi."""
+
+    loss: Callable[..., Tensor]
+    """(logps_C, behaviour_logps_C, advantages_B, sequence_of_C, *, weights_B) -> sum over rows."""
+    advantages_B: Tensor
+    weights_B: Tensor
+    behaviour_logps: Sequence[np.ndarray]
+    """log mu of each completion token, sequence by sequence."""
+
+
+class Trainer:
+    """A policy with its optimizer: AdamW, linear warm-up, clipped gradient, fp32 master weights.
+
+    The model is in evaluation mode from here on. `autocast` runs it in bf16 over the fp32 weights.
+    Parameters that want no gradient (as
+    beside LoRA's) are left alone. Where `ranks` have a mesh, each holds its shard of weights,
+    gradient and moments (`sharding.py`), computes its share of a step's rows, and reports the
+    figures of the whole step; every rank must then make every call.
+    """
+
+    def __init__(
+        self,
+        model: "PreTrainedModel",
+        config: "OptimConfig",
+        *,
+        tokens_per_micro_batch: int | None = None,
+        autocast: bool = False,
+        attention: Name = "auto",
+        ranks: Ranks = ALONE,
+        cpu_offload: bool = False,
+        scratch: Scratch | None = None,
+    ):
+        silence(model)
+        self.model = model
+        self.ranks = ranks
+        self.device = torch.device(ranks.mesh.device_type) if ranks.mesh else model.device
+        self.scorer = Scorer(
+            model,
+            attention_name=attention,
+            autocast=autocast,
+            device=self.device,
+            scratch=scratch,
+        )
+        self._config = config
+        self.tokens_per_micro_batch = tokens_per_micro_batch or TOKENS[self.device.type]
+        if ranks.mesh:
+            from asymreinforce.update.sharding import shard
+
+            self._cost = Cost.of(model)
+            shard(self.scorer, ranks, half=autocast, cpu_offload=cpu_offload)
+        self.parameters = [p for p in model.parameters() if p.requires_grad]
+        """Those that train."""
+        self.optimizer = torch.optim.AdamW(
+            self.parameters,
+            lr=config.lr,
+            betas=config.betas,
+            eps=config.eps,
+            weight_decay=config.weight_decay,
+            fused=True,
+        )
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(
+            self.optimizer, lambda step: min(1.0, (step + 1) / max(1, config.warmup_steps))
+        )
+
+    def step(self, batch: Sequences, terms: Tensor | RatioTerms) -> Step:
+        """Take a step of gradient ascent, N counting all sequences of the batch.
+
+        With coefficients_B, on J = (1/N) sum_i c_i log pi(y_i|x_i)  (Eq. 1), where sequences with
+        c = 0 cost nothing; with the terms of a ratio objective, on its loss. On CUDA a step that
+        runs out of memory is taken again with half the tokens of a row, unless it is sharded.
+
+        Raises `TrainingError`, with the weights untouched, where the loss or the gradient is not
+        finite, or where a row of one sequence does not fit the memory.
+        """
+        loss, logps_B, total_norm = self._within_memory(lambda: self._accumulate(batch, terms))
+        norm = float(total_norm)
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            raise TrainingError(f"the loss is {loss} and the gradient's norm {norm}")
+        self._clip_gradient(total_norm)
+        lr = self.schedule.get_last_lr()[0]
+        self.optimizer.step()
+        self.schedule.step()
+        return Step(loss, norm, float(lr), logps_B, int(np.isnan(logps_B).sum()))
+
+    def _unreached(self, batch: Sequences) -> list[str]:
+        for parameter in self.parameters:
+            parameter.grad = None
+        for row in self.rows(batch):
+            with packed_attention(self.model):
+                self._linear(row, torch.ones(len(batch.prompts)))
+        named = self.model.named_parameters()
+        names = [name for name, p in named if p.requires_grad and p.grad is None]
+        for parameter in self.parameters:
+            parameter.grad = None
+        return names
+
+    def _accumulate(self, batch: Sequences, terms: Tensor | RatioTerms) -> Accumulated:
+        """Add up the gradient over rows, from zero."""
+        self._zero_gradient()
+        count = len(batch.prompts)
+        used = np.arange(count)
+        if isinstance(terms, Tensor):
+            used = np.flatnonzero(terms.numpy())
+        parts: list[tuple[list[int], Tensor, Tensor]] = []
+        for packed in self.rows(batch.take(used)):
+            row = packed._replace(members=used[packed.members].tolist())
+            with packed_attention(self.model):
+                part, logps_C = (
+                    self._linear(row, terms / count)
+                    if isinstance(terms, Tensor)
+                    else self._ratio(row, terms, count)
+                )
+            parts.append((row.members, part, sequence_sums(logps_C, row)))
+        self._fill_gradient()
+        norm = self._gradient_norm()
+        # A read waits for the device: none may come before all of the work is queued.
+        logps_B, loss = np.zeros(count), 0.0
+        for members, part, sums_B in parts:
+            loss += float(part)
+            logps_B[members] = sums_B.cpu().numpy()
+        *logps, loss = self.ranks.sum(np.array([*logps_B, loss]))
+        logps_B = np.full(count, np.nan)
+        logps_B[used] = np.array(logps)[used]
+        return Accumulated(float(loss), logps_B, norm)
+
+    def without_gradient(self, batch: Sequences) -> list[str]:
+        """Return the names of trained parameters that the gradient of a batch does not reach.
+
+        Memory is asked for as in a step, and raises as there.
+        """
+        return self._within_memory(lambda: self._unreached(batch))
+
+    def rows(self, sequences: Sequences) -> Iterable[Row]:
+        """Pack sequences; of several ranks each gets a share of equal cost and as many rows."""
+        tokens = self.tokens_per_micro_batch
+        if not self.ranks.mesh:
+            return pack(sequences, tokens=tokens)
+        number, count = self.ranks.number, self.ranks.count
+        return share(sequences, number=number, count=count, tokens=tokens, cost=self._cost)
+
+    def placed(self, value: Tensor, parameter: Tensor) -> Tensor:
+        """Put a tensor of a parameter's shape where the parameter is, and in its shards."""
+        if not self.ranks.mesh:
+            return value.to(parameter.device)
+        from asymreinforce.update.sharding import like
+
+        return like(value, parameter)
+
+    def whole_model(self, *, dtype: torch.dtype | None = None) -> "PreTrainedModel | None":
+        """Return the model that is trained; of several ranks the first gets a gathered copy.
+
+        `dtype`: that copy's, None for the type of the weights.
+        """
+        if not self.ranks.mesh:
+            return self.model
+        from asymreinforce.update.sharding import whole_model
+
+        return whole_model(self.model, keep=self.ranks.is_first, dtype=dtype)
+
+    @contextlib.contextmanager
+    def scoring(self) -> Iterator[None]:
+        """Hold what is to be called without going backward, on every rank alike."""
+        if not self.ranks.mesh:
+            yield
+            return
+        from asymreinforce.update.sharding import around_layers
+
+        with around_layers(self.scorer):
+            yield
+
+    def _within_memory(self, compute: Callable[[], Result]) -> Result:
+        """Compute, with shorter rows from here on if memory runs out."""
+
+        def with_rows_of(tokens: int) -> Result:
+            self.tokens_per_micro_batch = tokens
+            return compute()
+
+        tokens = self.tokens_per_micro_batch
+        return halving(with_rows_of, tokens=tokens, free=self.scorer.free, ranks=self.ranks)
+
+    def _linear(self, row: Row, coefficients_B: Tensor) -> tuple[Tensor, Tensor]:
+        """Add a row's gradient; return its loss and log pi of its completion tokens."""
+        gradient = self.scorer(row, coefficients_B[row.members][row.sequence_of_C])
+        assert isinstance(gradient, Gradient)
+        gradient.finish()
+        return gradient.made.loss, gradient.made.logps_C
+
+    def _ratio(self, row: Row, terms: RatioTerms, count: int) -> tuple[Tensor, Tensor]:
+        """Do the same for a ratio objective, through the head that makes its logits again."""
+        scores = self.scorer(row)
+        logps_C: Tensor = scores.logps_C
+        behaviour = [terms.behaviour_logps[member] for member in row.members]
+        behaviour_C = np.concatenate([np.zeros(0), *behaviour])  # an idle row has none
+        loss = terms.loss(
+            logps_C,
+            torch.from_numpy(behaviour_C).to(logps_C),
+            terms.advantages_B[row.members].to(logps_C),
+            row.sequence_of_C.to(logps_C.device),
+            weights_B=terms.weights_B[row.members].to(logps_C),
+        )
+        torch.autograd.backward(loss / count)
+        return loss.detach() / count, logps_C.detach()
+
+    def _gradient_norm(self) -> Tensor:
+        """Take the norm of all ranks' gradient, where the gradient is."""
+        norm: Any = torch.nn.utils.get_total_norm(
+            [p.grad for p in self.parameters if p.grad is not None]
+        )
+        return norm.full_tensor() if self.ranks.mesh else norm  # type: ignore[no-any-return]
+
+    def _clip_gradient(self, norm: Tensor) -> None:
+        """Scale the gradient of that norm to one of at most `grad_clip`."""
+        limit = self._config.grad_clip
+        if float(limit / (norm + 1e-6)) < 1:  # as torch has it; else a pass to multiply by 1
+            torch.nn.utils.clip_grads_with_norm_(self.parameters, limit, norm)
+
+    def _zero_gradient(self) -> None:
+        """Start every parameter's gradient anew.
+
+        On CUDA the first row's is taken as it is, which spares memory zeros and their sum with it.
+        """
+        for parameter in self.parameters:
+            if self.device.type == "cuda":
+                parameter.grad = None
+            elif parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+            else:
+                parameter.grad.zero_()
+
+    def _fill_gradient(self) -> None:
+        """Give zeros to every parameter that no row gave a gradient.
+
+        AdamW passes over a parameter without one: a first step in which all coefficients are zero
+        would not count, and a resumed run would differ from an uninterrupted one.
+        """
+        for parameter in self.parameters:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)

@@ -1,0 +1,1 @@
+"""What only looks: stored rollouts with their verdicts, and completions of a checkpoint."""

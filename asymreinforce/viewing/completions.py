@@ -1,0 +1,127 @@
+"""The graded completions of one evaluated checkpoint, prompt by prompt, for a terminal.
+
+Texts come from models and files: show them through `untrusted`.
+"""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import pyarrow.compute as pc
+
+from asymreinforce.data import contracts
+from asymreinforce.errors import InputError
+from asymreinforce.report.evaluated import scale_of
+from asymreinforce.report.groups import best, group
+from asymreinforce.report.records import Arm, Checkpoint, Experiment
+from asymreinforce.rewards.scale import rewards
+
+
+class Chosen(NamedTuple):
+    """An evaluated checkpoint of an arm."""
+
+    arm: Arm
+    checkpoint: Checkpoint
+
+
+class Completion(NamedTuple):
+    """A completion with its verdict: correct, incorrect, or why it was left out."""
+
+    sample: int
+    outcome: str
+    tokens: int
+    finish_reason: str
+    answer: str | None
+    text: str
+
+
+class Asked(NamedTuple):
+    """A prompt with all its completions; its question is None where its file is not there."""
+
+    prompt_id: str
+    question: str | None
+    gold_answer: str | None
+    completions: tuple[Completion, ...]
+
+
+def choose(
+    experiment: Experiment, *, arm: str | None, step: int | None, split: str | None
+) -> Chosen:
+    """Find a checkpoint: the arm by how its name begins, or the first of the best group.
+
+    Raises `InputError`, saying what there is, where it names none or several.
+    """
+    of = _arm(experiment, arm)
+    wanted = split or experiment.split
+    steps = {c.step: c for c in of.checkpoints if c.split == wanted}
+    if not steps:
+        raise InputError(
+            f"arm {of.id}: has no evaluation on the split {wanted}; run 'asymrl evaluate' first"
+        )
+    at = max(steps) if step is None else step
+    if at not in steps:
+        known = ", ".join(map(str, sorted(steps)))
+        raise InputError(f"arm {of.id}: step {at} was not evaluated; there are {known}")
+    if not (experiment.directory / steps[at].evaluation).is_file():
+        raise InputError(
+            f"{experiment.directory / steps[at].evaluation}: no such evaluation; "
+            "run 'asymrl evaluate' to make it again"
+        )
+    return Chosen(of, steps[at])
+
+
+def read_completions(experiment: Experiment, chosen: Chosen) -> Iterator[Asked]:
+    """Yield the prompts of an evaluation in the order of their file; a damaged one is an error."""
+    path = experiment.directory / chosen.checkpoint.evaluation
+    rows = contracts.read(path, contracts.EVALUATIONS)
+    scale = rewards(
+        score_B=rows.column("score").to_numpy(),
+        status_B=rows.column("status").to_numpy(zero_copy_only=False),
+        truncated_B=pc.equal(rows.column("finish_reason"), "length").to_numpy(),
+        config=scale_of(chosen.arm.settings),
+    )
+    questions = _questions(experiment)
+    members: dict[str, list[Completion]] = {}
+    judged = zip(rows.to_pylist(), scale.correct_B, scale.kept_B, strict=True)
+    for row, is_correct, is_kept in judged:
+        members.setdefault(row["prompt_id"], []).append(_completion(row, is_correct, is_kept))
+    for prompt_id, completions in members.items():
+        question, gold = questions.get(prompt_id, (None, None))
+        yield Asked(prompt_id, question, gold, tuple(sorted(completions)))
+
+
+def _completion(row: dict[str, Any], is_correct: bool, is_kept: bool) -> Completion:
+    outcome = "correct" if is_correct else "incorrect"
+    return Completion(
+        row["sample"], outcome if is_kept else f"left out ({row['status']})", row["tokens"],
+        row["finish_reason"], row["extracted_answer"], row["text"],
+    )  # fmt: skip
+
+
+def _arm(experiment: Experiment, prefix: str | None) -> Arm:
+    evaluated = [arm for arm in experiment.arms if arm.checkpoints]
+    if not evaluated:
+        raise InputError(
+            f"{experiment.directory}: no arm is evaluated yet; run 'asymrl evaluate' first"
+        )
+    if prefix is None:
+        found = best(group(experiment))
+        return (
+            next((arm for arm in found.arms if arm.outcome), evaluated[0])
+            if found
+            else evaluated[0]
+        )
+    matching = [arm for arm in evaluated if arm.id.startswith(prefix)]
+    if len(matching) == 1:
+        return matching[0]
+    known = ", ".join(arm.id for arm in (matching or evaluated)[:12])
+    how = f"{len(matching)} arms begin" if matching else "no evaluated arm begins"
+    raise InputError(f"{how} with {prefix!r}; name one of: {known}")
+
+
+def _questions(experiment: Experiment) -> dict[str, tuple[str, str]]:
+    found: dict[str, tuple[str, str]] = {}
+    for path in sorted((experiment.directory / "prompts").glob("*/*.parquet")):
+        rows = contracts.read(path, contracts.PROMPTS)
+        columns = (rows.column(n).to_pylist() for n in ("prompt_id", "question", "gold_answer"))
+        found |= {id_: (question, gold) for id_, question, gold in zip(*columns, strict=True)}
+    return found

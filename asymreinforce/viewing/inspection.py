@@ -1,0 +1,256 @@
+"""Look at stored rollouts: a prompt with its group, rewards, advantages, and what a grader said.
+
+Reads only. Of the texts those that are shown are read; counts read verdicts and keys, a chunk of
+prompts at a time.
+
+Shapes: B rollouts of a chunk.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from asymreinforce.config import Reference, RewardConfig
+from asymreinforce.data import contracts
+from asymreinforce.data.contracts import UNJUDGED
+from asymreinforce.data.store import Store
+from asymreinforce.errors import InputError
+from asymreinforce.rewards.scale import Rewards, rewards_of
+from asymreinforce.viewing.stored import StoredSet, all_verdicts
+
+UNSCORED: Any = ("not scored", None, None, None)
+KEYS = ["prompt_id", "sample", "policy", "finish_reason"]
+ORDER = [("prompt_id", "ascending"), ("sample", "ascending")]
+SCALE = ("correct_at", "no_answer", "truncated", "unjudged")
+
+
+class View(NamedTuple):
+    """How rewards and advantages are worked out."""
+
+    baseline: float = -0.1
+    reference: Reference = "group_mean"
+    correct: float = 1.0
+    incorrect: float = -1.0
+
+
+class Row(NamedTuple):
+    """A rollout as it is looked at; what needs a verdict is None without one."""
+
+    prompt_id: str
+    sample: int
+    policy: str
+    finish_reason: str
+    outcome: str
+    reward: float | None
+    advantage: float | None
+    """None as well where the row is left out of its group."""
+    answer: str | None
+
+
+class Group(NamedTuple):
+    """A prompt with all its rollouts; of those that match, the texts and lengths."""
+
+    prompt: dict[str, Any]
+    rows: list[Row]
+    matching: list[int]
+    """Places in `rows`."""
+    texts: dict[int, str]
+    tokens: dict[int, int]
+
+
+Match = Callable[[Row], bool]
+
+
+def groups(
+    stored: StoredSet, verdicts: Store | None, view: View, *, match: Match, limit: int
+) -> list[Group]:
+    """Return the first `limit` prompts of which a rollout matches, with their whole groups."""
+    found: list[Group] = []
+    for names, rows in _chunks(stored, verdicts, view):
+        by_prompt: dict[str, list[Row]] = defaultdict(list)
+        for row in rows:
+            by_prompt[row.prompt_id].append(row)
+        chosen = {
+            prompt_id: group for prompt_id, group in by_prompt.items() if any(map(match, group))
+        }
+        kept = dict(list(chosen.items())[: limit - len(found)])
+        if kept:
+            found += _with_texts(stored, names, kept, match)
+        if len(found) >= limit:
+            break
+    return found
+
+
+class Count(NamedTuple):
+    """Rollouts of some kind; shares are of those that were judged."""
+
+    rows: int = 0
+    prompts: int = 0
+    judged: int = 0
+    correct: int = 0
+    no_answer: int = 0
+    truncated: int = 0
+
+
+def counts(
+    stored: StoredSet, verdicts: Store | None, view: View, *, match: Match
+) -> dict[str, dict[str, Count]]:
+    """Count the matching rollouts by policy, level and subject; `all` holds the total."""
+    kinds = _kinds(stored.directory)
+    totals: dict[str, dict[str, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
+    for _, rows in _chunks(stored, verdicts, view):
+        seen: set[tuple[str, str, str]] = set()
+        for row in filter(match, rows):
+            level, subject = kinds.get(row.prompt_id, (None, None))
+            names = {"all": "all", "policy": row.policy, "level": level, "subject": subject}
+            for kind, name in names.items():
+                if name is None:
+                    continue
+                count = totals[kind][name]
+                if (kind, name, row.prompt_id) not in seen:
+                    seen.add((kind, name, row.prompt_id))
+                    count["prompts"] += 1
+                count["rows"] += 1
+                count["judged"] += row.outcome not in (*UNJUDGED, "not scored")
+                count["correct"] += row.outcome == "correct"
+                count["no_answer"] += row.outcome == "no_answer"
+                count["truncated"] += row.finish_reason == "length"
+    return {
+        kind: {name: Count(**by_name[name]) for name in sorted(by_name)}
+        for kind, by_name in totals.items()
+    }
+
+
+def _chunks(
+    stored: StoredSet, verdicts: Store | None, view: View
+) -> Iterator[tuple[list[str], list[Row]]]:
+    """Yield the shards of a chunk of prompts with their rollouts, in order of prompt and sample."""
+    names = [name for name in stored.rollouts.planned if stored.rollouts.receipt(name)]
+    scale = _scale(verdicts, view)
+    mean = _mean(verdicts, scale) if view.reference == "dataset_mean" and verdicts else None
+    for chunk in sorted({name.split("-p")[1] for name in names}):
+        own = [name for name in names if name.endswith(f"-p{chunk}")]
+        keys = _read(stored.rollouts, own, contracts.ROLLOUTS, KEYS)
+        judged = verdicts and [name for name in own if verdicts.receipt(name)]
+        table = _read(verdicts, judged, contracts.VERDICTS, None) if verdicts and judged else None
+        yield own, _rows(keys, table, scale, view, mean)
+
+
+def _rows(
+    keys: pa.Table, table: pa.Table | None, scale: RewardConfig, view: View, mean: float | None
+) -> list[Row]:
+    columns = (keys.column(name).to_pylist() for name in KEYS)
+    rows = [Row(*key, *UNSCORED) for key in zip(*columns, strict=True)]
+    if table is None:
+        return rows
+    rewards = rewards_of(table, scale)
+    advantage_B = _advantages(table, rewards, view, mean)
+    names = ("prompt_id", "sample", "status", "extracted_answer")
+    judged = zip(*(table.column(name).to_pylist() for name in names), strict=True)
+    places = {(row.prompt_id, row.sample): place for place, row in enumerate(rows)}
+    for number, (prompt_id, sample, status, answer) in enumerate(judged):
+        kept = bool(rewards.kept_B[number])
+        right = "correct" if rewards.correct_B[number] else "incorrect"
+        place = places[prompt_id, sample]
+        rows[place] = rows[place]._replace(
+            outcome=right if status == "ok" else status,
+            reward=float(rewards.reward_B[number]) if kept else None,
+            advantage=float(advantage_B[number]) if kept else None,
+            answer=answer,
+        )
+    return rows
+
+
+def _advantages(table: pa.Table, rewards: Rewards, view: View, mean: float | None) -> np.ndarray:
+    """A = r - V of the rows that are kept, by the code that trains; NaN of the others."""
+    import torch
+
+    from asymreinforce.algorithm.objective import advantages
+
+    ids = pc.unique(table.column("prompt_id"))
+    group_B = pc.index_in(table.column("prompt_id"), value_set=ids).to_numpy()
+    advantage_B = np.full(len(table), np.nan)
+    if rewards.kept_B.any():
+        advantage_B[rewards.kept_B] = advantages(
+            torch.from_numpy(rewards.reward_B[rewards.kept_B]),
+            torch.from_numpy(group_B[rewards.kept_B].astype(np.int64)),
+            baseline=view.baseline,
+            reference_name=view.reference,
+            mean=mean,
+        ).numpy()
+    return advantage_B
+
+
+def _scale(verdicts: Store | None, view: View) -> RewardConfig:
+    """Return the scale of the rewards: what counts as correct comes from the scored set."""
+    stored = dict(verdicts.facts.get("scale", {})) if verdicts else {}
+    kept = {name: stored[name] for name in SCALE if name in stored}
+    return RewardConfig(correct=view.correct, incorrect=view.incorrect, **kept)
+
+
+def _mean(verdicts: Store, scale: RewardConfig) -> float:
+    rewards = rewards_of(all_verdicts(verdicts), scale)
+    if not rewards.kept_B.any():
+        raise InputError(f"{verdicts.directory}: no rollout was judged, so there is no mean reward")
+    return float(rewards.reward_B[rewards.kept_B].mean())
+
+
+def _with_texts(
+    stored: StoredSet, names: list[str], chosen: dict[str, list[Row]], match: Match
+) -> list[Group]:
+    columns = ["prompt_id", "sample", "text", "completion_token_ids"]
+    table = _read(stored.rollouts, names, contracts.ROLLOUTS, columns)
+    wanted = pa.array(list(chosen), pa.string())
+    table = table.filter(pc.is_in(table.column("prompt_id"), value_set=wanted))
+    lengths = pc.list_value_length(table.column("completion_token_ids")).to_pylist()
+    keys = zip(*(table.column(name).to_pylist() for name in columns[:3]), lengths, strict=True)
+    found = {(prompt_id, sample): (text, length) for prompt_id, sample, text, length in keys}
+    prompts = _prompts(stored.directory, list(chosen))
+    result = []
+    for prompt_id, rows in chosen.items():
+        own = [found[prompt_id, row.sample] for row in rows]
+        matching = [place for place, row in enumerate(rows) if match(row)]
+        result.append(
+            Group(
+                prompts.get(prompt_id, {"prompt_id": prompt_id}),
+                rows,
+                matching,
+                {place: own[place][0] for place in matching},
+                {place: length for place, (_, length) in enumerate(own)},
+            )
+        )
+    return result
+
+
+def _prompts(directory: Path, wanted: list[str]) -> dict[str, dict[str, Any]]:
+    """Look prompts up in every prompt file of the experiment."""
+    found: dict[str, dict[str, Any]] = {}
+    for path in sorted((directory / "prompts").glob("*/train.parquet")):
+        rows = contracts.read(path, contracts.PROMPTS)
+        rows = rows.filter(pc.is_in(rows.column("prompt_id"), value_set=pa.array(wanted)))
+        found |= {row["prompt_id"]: row for row in rows.to_pylist()}
+    return found
+
+
+def _kinds(directory: Path) -> dict[str, tuple[str | None, str | None]]:
+    """Return the level and subject of the prompts that have one."""
+    columns = ["prompt_id", "level", "subject"]
+    found: dict[str, tuple[str | None, str | None]] = {}
+    for path in sorted((directory / "prompts").glob("*/train.parquet")):
+        rows = contracts.read(path, contracts.PROMPTS, columns=columns)
+        has_kind = pc.or_(*(pc.is_valid(rows.column(name)) for name in columns[1:]))
+        for row in rows.filter(has_kind).to_pylist():
+            found[row["prompt_id"]] = (row["level"], row["subject"])
+    return found
+
+
+def _read(
+    store: Store, names: list[str], contract: contracts.Contract, columns: list[str] | None
+) -> pa.Table:
+    tables = [contracts.read(store.path(name), contract, columns=columns) for name in names]
+    return pa.concat_tables(tables).sort_by(ORDER)

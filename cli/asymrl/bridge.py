@@ -1,0 +1,134 @@
+"""The bridge from typer to Hydra: typer owns the subcommand, Hydra everything behind it.
+
+Overrides, groups, `-m`, `--cfg job`, sweepers and launchers work as in any Hydra program, since it
+is `hydra.main` that runs the job.
+"""
+
+import contextlib
+import functools
+import io
+import os
+import re
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from asymreinforce import terminal
+from asymreinforce.credentials import of_environment, require_none
+from asymreinforce.errors import ConfigError
+
+Job = Callable[[Any], Any]
+
+PRINTING = {"--cfg", "-c", "--info", "-i", "--hydra-help"}
+"""Options of Hydra's that print something of one configuration, where a sweep has many."""
+NOISE = ("full_key", "object_type", "Config search path", "provider=")
+"""How lines of Hydra's messages begin that help nobody to mend a setting."""
+
+HOME = re.compile(r"""^([^=]+=['"]?)(~[\w.-]*)(?=/|['"]?$)""")
+"""A setting whose value begins with `~/` or `~user/`."""
+UNQUOTED = re.compile(r"token recognition|mismatched input|no viable alternative|extraneous input")
+"""What Hydra's parser says of a value with signs that mean something to it."""
+
+UNREAD = re.compile(r"LexerNoViableAltException: (\S*=[^\n]*)")
+"""The same of a sign that means nothing to it, such as `#`."""
+
+
+def conf_directory() -> Path:
+    """The shipped configuration: `conf/` of a checkout, or `asymrl/conf/` of an installed wheel."""
+    here = Path(__file__).resolve().parent
+    installed = here / "conf"
+    return installed if installed.is_dir() else here.parents[1] / "conf"
+
+
+def run_hydra(
+    job: Job, overrides: Sequence[str], *, config_name: str = "config", elsewhere: bool = False
+) -> None:
+    """Run a job on the composed configuration, or on several under `-m`.
+
+    What the job raises passes through, unless it runs `elsewhere` (in a launcher's processes).
+    Raises `ConfigError` where Hydra cannot compose a configuration.
+    """
+    import hydra
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    overrides = [_at_home(word) for word in overrides]
+    raised: list[BaseException] = []
+
+    @functools.wraps(job)
+    def kept(cfg: Any) -> None:
+        # Hydra would print a job's failure in its own words before it passes it on.
+        try:
+            job(cfg)
+        except Exception as error:
+            raised.append(error)
+
+    # Before Hydra writes them down as they are, in multirun.yaml, and before it quotes one
+    settings = (word.partition("=") for word in overrides)
+    require_none({key.lstrip("+~"): value for key, _, value in settings}, os.environ)
+    OmegaConf.register_new_resolver("oc.env", of_environment, replace=True)
+    GlobalHydra.instance().clear()
+    # argparse takes one run of positional arguments only, and people put options anywhere
+    arguments, sys.argv = sys.argv, ["asymrl", *sorted(overrides, key=_is_option)]
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    main = hydra.main(
+        version_base="1.3", config_path=str(conf_directory()), config_name=config_name
+    )
+    printed = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(printed if only_prints(overrides) else sys.stdout):
+            main(job if elsewhere else kept)()
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
+        raise ConfigError(describe(error)) from error
+    finally:
+        sys.argv = arguments
+        if text := printed.getvalue().rstrip("\n"):
+            terminal.line(text, to_stderr=False)
+    if raised:
+        raise raised[0]
+
+
+def _at_home(word: str) -> str:
+    """Replace a home directory's `~` at the start of a value, which is a path then.
+
+    Hydra makes the directory of its logs below `runs_dir` before the settings are parsed.
+    """
+    try:
+        return HOME.sub(lambda match: f"{match[1]}{Path(match[2]).expanduser()}", word)
+    except RuntimeError as error:
+        raise ConfigError(f"{word}: {error}; write the path from / on") from None
+
+
+def only_prints(overrides: Sequence[str]) -> bool:
+    """Tell whether options ask Hydra to print something, and to run nothing."""
+    return any(word.partition("=")[0] in PRINTING for word in overrides)
+
+
+def _is_option(word: str) -> bool:
+    return word.startswith("-") or not ("=" in word or word.startswith("~"))
+
+
+def quoted(override: str) -> str:
+    """Return an override as a shell takes it whose value Hydra takes as a text, as it is."""
+    key, _, value = override.partition("=")
+    value = value.replace('"', r"\"")
+    value += "\\" if value.endswith("\\") else ""
+    return shlex.quote(f'{key}="{value}"')
+
+
+def describe(error: Exception) -> str:
+    """Say in one or two lines why a configuration cannot be composed."""
+    where = getattr(error, "override", None) or getattr(error, "full_key", None)
+    if unread := UNREAD.match(f"{error}"):
+        where = unread[1]
+    is_named = not where or str(where) in str(error).partition("\n")[0]
+    text = f"{error}" if is_named else f"{where}: {error}"
+    lines = [line.strip() for line in f"{text}\n{error.__cause__ or ''}".splitlines()]
+    kept = [line for line in lines if line and not line.startswith(NOISE)]
+    if isinstance(where, str) and (unread or UNQUOTED.search(text)) and "=" in where:
+        kept.append(f"quote the value, once for Hydra and once for the shell: {quoted(where)}")
+    return "\n  ".join(kept) + "\n  ('--cfg job' prints every setting; see 'asymrl COMMAND --help')"

@@ -1,0 +1,40 @@
+"""For which machine `train.device=auto` and `train.precision=auto` are resolved."""
+
+from collections.abc import Sequence
+
+from asymreinforce.config import ExperimentConfig
+from asymreinforce.errors import ConfigError
+from asymreinforce.model.devices import (
+    depends_on_the_machine,
+    planned_gpu,
+    resolved,
+    this_machine,
+)
+
+LAUNCHERS_HERE = {"basic", "joblib", "slurm_here", "submitit_local"}
+"""Hydra's launchers whose jobs run on this machine."""
+
+
+def trained_by(launcher: str | None, arms: Sequence[ExperimentConfig]) -> list[ExperimentConfig]:
+    """Resolve arms that a launcher of Hydra's starts, or this command itself (None).
+
+    Raises `ConfigError` if the launcher may train them on other machines: the command names an
+    arm's directory here, before its job knows what its machine has.
+    """
+    if launcher not in {None, *LAUNCHERS_HERE} and any(depends_on_the_machine(arm) for arm in arms):
+        raise ConfigError(
+            f"hydra/launcher={launcher} trains on machines that may differ from this one, and "
+            "'auto' is decided by a machine; set train.device=cuda (or cpu) and "
+            "train.precision=bfloat16 (or float32)"
+        )
+    return trained_here(arms)
+
+
+def trained_here(arms: Sequence[ExperimentConfig]) -> list[ExperimentConfig]:
+    """Resolve arms that this machine trains."""
+    return [resolved(arm, this_machine) for arm in arms]
+
+
+def planned(arms: Sequence[ExperimentConfig]) -> list[ExperimentConfig]:
+    """Resolve arms for the GPU that a plan counts with."""
+    return [resolved(arm, planned_gpu) for arm in arms]

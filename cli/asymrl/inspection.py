@@ -1,0 +1,248 @@
+"""What `asymrl inspect` prints: groups of rollouts, counts, and where two graders disagree.
+
+Texts come from models and files: every character that does not show itself is spelled out, and
+nothing is taken for markup.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, cast, get_args
+
+from asymreinforce import terminal
+from asymreinforce.config import Reference
+from asymreinforce.errors import ConfigError
+from asymreinforce.untrusted import show, visible
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from asymreinforce.viewing.disagreements import Disagreements
+    from asymreinforce.viewing.inspection import Count, Group, Row, View
+    from asymreinforce.viewing.stored import StoredSet
+
+REFERENCES = get_args(Reference)
+LONGEST_NAME = 18
+LONGEST_ANSWER = 24
+MOST_LINES = 16
+STYLES = {"correct": "green", "incorrect": "red"}
+
+
+class Wanted(NamedTuple):
+    """Which rollouts are looked at; an empty choice is all."""
+
+    outcomes: frozenset[str] = frozenset()
+    prompt_ids: frozenset[str] = frozenset()
+    policy: str | None = None
+    truncated: bool = False
+
+    def matches(self, row: "Row") -> bool:
+        """Tell whether a rollout is wanted; being cut off is one more outcome."""
+        is_chosen = not (self.outcomes or self.truncated) or (
+            row.outcome in self.outcomes or (self.truncated and row.finish_reason == "length")
+        )
+        return (
+            is_chosen
+            and (not self.prompt_ids or row.prompt_id in self.prompt_ids)
+            and self.policy in (None, row.policy)
+        )
+
+
+def run_inspect(
+    directory: Path,
+    wanted: Wanted,
+    *,
+    baseline: float,
+    reference: str,
+    grader: str | None,
+    against: str | None,
+    rollouts: str | None,
+    round_: int | None,
+    arm: str | None,
+    counts_alone: bool,
+    limit: int,
+    characters: int,
+) -> None:
+    """Print what is wanted of an experiment's rollouts; `InputError` where there are none."""
+    from asymreinforce.viewing import inspection, stored
+    from asymreinforce.viewing.disagreements import disagreements
+
+    if reference not in REFERENCES:
+        raise ConfigError(f"--reference {reference} is unknown; there are {', '.join(REFERENCES)}")
+    view = inspection.View(baseline=baseline, reference=cast(Reference, reference))
+    found_set = stored.find_set(directory, rollouts=rollouts, round_=round_, arm=arm)
+    verdicts = stored.verdicts_of(found_set, grader)
+    console = terminal.console()
+    if against is not None:
+        other = stored.verdicts_of(found_set, against)
+        if verdicts is None or other is None:
+            raise ConfigError("--against needs two sets of verdicts; name one with --grader")
+        left, right = (stored.all_verdicts(store) for store in (verdicts, other))
+        print_disagreements(console, disagreements(left, right))
+        return
+    by = f"verdicts of {stored.grader_of(verdicts)}" if verdicts else "not scored yet"
+    console.print(_text(f"rollouts {found_set.rollouts.hash} · {by}", style="dim"), soft_wrap=True)
+    console.print(_text(_choice(found_set), style="dim"))
+    found = inspection.counts(found_set, verdicts, view, match=wanted.matches)
+    if not counts_alone:
+        groups = inspection.groups(found_set, verdicts, view, match=wanted.matches, limit=limit)
+        for group in groups:
+            print_group(console, group, view=view, characters=characters)
+    if found:
+        print_counts(console, found)
+    else:
+        console.print("no rollout matches")
+
+
+def _choice(found: "StoredSet") -> str:
+    """Say why it is this set, and how to see another."""
+    others = f"; {found.others} more, --rollouts or --round chooses" if found.others else ""
+    return found.chosen_as + others
+
+
+def print_group(console: "Console", group: "Group", *, view: "View", characters: int) -> None:
+    """Print a prompt, the table of its rollouts, and the texts of those that match."""
+    prompt = group.prompt
+    about = [prompt["prompt_id"], *(prompt.get(name) for name in ("level", "subject"))]
+    console.rule(_text(" · ".join(str(part) for part in about if part), style="bold"), align="left")
+    console.print(
+        _cut(prompt.get("question", "(its prompt is not in this experiment)"), characters)
+    )
+    if prompt.get("gold_answer"):
+        console.print(_text("gold answer: ", style="dim") + _cut(prompt["gold_answer"], 200))
+    console.print(_table(group, view))
+    for place in group.matching:
+        row = group.rows[place]
+        heading = f"sample {row.sample} · {row.policy} · {row.outcome}"
+        console.print(_text(heading, style=STYLES.get(row.outcome, "yellow")))
+        console.print(_cut(group.texts[place], characters), soft_wrap=False)
+        console.print()
+
+
+def _table(group: "Group", view: "View") -> "Table":
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for name in ("#", "tokens"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("end", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
+    for name in ("r", f"A at {view.baseline:g}"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("answer", no_wrap=True, overflow="ellipsis", max_width=LONGEST_ANSWER)
+    table.add_column("policy", no_wrap=True, overflow="ellipsis", max_width=LONGEST_NAME)
+    for place, row in enumerate(group.rows):
+        table.add_row(
+            str(row.sample),
+            str(group.tokens[place]),
+            "cut off" if row.finish_reason == "length" else row.finish_reason,
+            _text(row.outcome.replace("_", " "), style=STYLES.get(row.outcome, "yellow")),
+            _number(row.reward),
+            _number(row.advantage, decimals=3),
+            _one_line(row.answer),
+            _one_line(row.policy),
+            style="" if place in group.matching else "dim",
+        )
+    return table
+
+
+def print_counts(console: "Console", found: "Mapping[str, Mapping[str, Count]]") -> None:
+    """Print how many rollouts there are, by policy, level and subject."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("", no_wrap=True, overflow="ellipsis", max_width=32)
+    for name in ("prompts", "rollouts", "correct", "no answer", "cut off"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for kind in ("all", "policy", "level", "subject"):
+        names = found.get(kind, {})
+        if kind != "all" and names:
+            table.add_section()
+        for name, count in names.items():
+            table.add_row(
+                _one_line(name if kind == "all" else f"{kind} {name}"),
+                str(count.prompts),
+                str(count.rows),
+                _share(count.correct, count.judged),
+                _share(count.no_answer, count.judged),
+                _share(count.truncated, count.rows),
+            )
+    console.print(table)
+
+
+def print_disagreements(console: "Console", found: "Disagreements") -> None:
+    """Print how often two graders said what of the same rollouts, and some that differ."""
+    from rich import box
+    from rich.table import Table
+
+    agreement = "-" if found.agreement is None else f"{found.agreement:.2%}"
+    console.print(
+        _text(f"{found.rows} rollouts judged by both, {found.differing} differ; agree: {agreement}")
+    )
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for name in (found.left, found.right):
+        table.add_column(_one_line(name), no_wrap=True)
+    table.add_column("rollouts", justify="right", no_wrap=True)
+    for pair in found.pairs:
+        table.add_row(
+            pair.left.replace("_", " "),
+            pair.right.replace("_", " "),
+            str(pair.rows),
+            style="bold" if pair.left != pair.right else "dim",
+        )
+    console.print(table)
+    if not found.examples:
+        return
+    examples = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    examples.add_column("rollout", no_wrap=True, overflow="ellipsis", max_width=28)
+    for name in (found.left, found.right):
+        examples.add_column(_one_line(name), overflow="fold")
+    for row in found.examples:
+        examples.add_row(
+            _one_line(f"{row.prompt_id} {row.sample}"),
+            _said(row.left, row.left_answer),
+            _said(row.right, row.right_answer),
+        )
+    console.print(examples)
+
+
+def _said(outcome: str, answer: str | None) -> "Text":
+    text = outcome.replace("_", " ")
+    return _text(text if answer is None else f"{text}: ") + _cut(answer or "", 80)
+
+
+def _text(content: str, *, style: str = "") -> "Text":
+    from rich.text import Text
+
+    return Text(visible(content), style=style)
+
+
+def _one_line(content: str | None) -> "Text":
+    return _text("-" if content is None else " ".join(content[:200].split()))
+
+
+def _cut(content: Any, characters: int) -> "Text":
+    """Show so many characters of an untrusted text, of at most a screen's lines."""
+    from rich.text import Text
+
+    shown = show(str(content).encode(errors="surrogateescape"), longest=characters)
+    lines = shown.text.splitlines()
+    kept = "\n".join(lines[:MOST_LINES])
+    more = []
+    if len(lines) > MOST_LINES:
+        more.append(f"{len(lines) - MOST_LINES} lines")
+    if shown.bytes_left_out:
+        more.append(f"{shown.bytes_left_out} bytes")
+    text = Text(kept)
+    return text + Text(f" … {' and '.join(more)} more", style="dim") if more else text
+
+
+def _number(value: float | None, *, decimals: int = 2) -> str:
+    return "-" if value is None else f"{value:+.{decimals}f}"
+
+
+def _share(part: int, whole: int) -> str:
+    return "-" if not whole else f"{100 * part / whole:.1f}%"

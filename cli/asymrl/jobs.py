@@ -1,0 +1,119 @@
+"""The jobs that Hydra runs: a composed configuration in, a call of the library out.
+
+Module-level functions, because launchers send them to other processes by name. A `DictConfig`
+never leaves this file.
+"""
+
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from asymreinforce.config import ExperimentConfig, parse
+from asymreinforce.data.store import Store
+from asymreinforce.errors import ConfigError
+from asymreinforce.progress import say
+from asymrl.bridge import describe
+
+COLLECTED: list[ExperimentConfig] = []
+
+
+def config_of(cfg: DictConfig) -> ExperimentConfig:
+    """Parse a composed configuration; `auto` becomes what it means on this machine.
+
+    A `ConfigError` says what is wrong with it.
+    """
+    from asymreinforce.model.devices import resolved, this_machine
+
+    return resolved(_parsed(cfg), this_machine)
+
+
+def _parsed(cfg: DictConfig) -> ExperimentConfig:
+    try:
+        values: Any = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        raise ConfigError(describe(error)) from error
+    return parse(values)
+
+
+def init_job(cfg: DictConfig) -> None:
+    """asymrl init."""
+    from asymreinforce.experiment import inputs
+
+    checkpoint, prompts = inputs.init(config_of(cfg))
+    say(f"prompts: {prompts.directory}")
+    say(f"behaviour policy: {checkpoint}")
+
+
+def import_job(cfg: DictConfig) -> None:
+    """asymrl import."""
+    from asymreinforce.experiment import imported
+
+    config = config_of(cfg)
+    imported.say_imported(config, imported.run_import(config))
+
+
+def generate_job(cfg: DictConfig) -> None:
+    """asymrl generate."""
+    from asymreinforce.experiment import inputs
+
+    store = inputs.run_generate(config_of(cfg))
+    say(f"rollouts: {store.directory} ({_state(store)})")
+
+
+def score_job(cfg: DictConfig) -> None:
+    """asymrl score."""
+    from asymreinforce.experiment import inputs
+
+    store = inputs.run_score(config_of(cfg))
+    say(f"verdicts: {store.directory} ({_state(store)})")
+
+
+def train_job(cfg: DictConfig) -> None:
+    """asymrl train: what goes wrong is raised."""
+    from asymreinforce.experiment.arm import train_arm
+
+    store = train_arm(config_of(cfg))
+    best = store.facts["best_step"]
+    say(
+        f"arm: {store.directory} ({_state(store)}, {store.facts['steps']} steps"
+        + (f", best on validation at step {best})" if best else ")")
+    )
+
+
+def arm_job(cfg: DictConfig) -> None:
+    """One arm of a sweep: what goes wrong is recorded, and the others go on."""
+    from asymreinforce import interruption, progress
+    from asymreinforce.experiment.arm import run_arm
+
+    with progress.hushed():
+        interruption.as_worker(lambda: run_arm(config_of(cfg)))
+
+
+def collect_job(cfg: DictConfig) -> None:
+    """Take down an arm's configuration, which is all that the first pass of a sweep does.
+
+    Whoever collects says for which machine `auto` is resolved (`asymrl/devices.py`).
+    """
+    COLLECTED.append(_parsed(cfg))
+
+
+def evaluate_job(cfg: DictConfig) -> None:
+    """asymrl evaluate: an error at the end if the summary lacks an arm."""
+    from asymreinforce.errors import InputError
+    from asymreinforce.experiment.evaluation import report_passed_over, run_evaluation
+    from asymreinforce.experiment.summary import summarise
+    from asymrl.tables import print_summary
+
+    config = config_of(cfg)
+    passed_over = report_passed_over(config)
+    print_summary(summarise(config, run_evaluation(config)))
+    if lacking := [arm for arm in passed_over if not arm.is_at_work]:
+        raise InputError(
+            f"{config.directory}: the summary lacks {len(lacking)} of its arms, which are named "
+            "above; train them again, or delete their directories"
+        )
+
+
+def _state(store: Store) -> str:
+    return "complete" if store.is_complete() else "in part"

@@ -1,0 +1,42 @@
+"""Launch a sweep's arms: in the slots of this machine, or by a launcher of Hydra's."""
+
+from collections.abc import Sequence
+
+from asymreinforce.errors import AsymreinforceError, ConfigError
+from asymreinforce.progress import say
+from asymrl import jobs
+from asymrl.bridge import run_hydra
+
+
+def launch_by_hydra(overrides: Sequence[str]) -> None:
+    """Train the arms that the overrides expand to; return when the launcher does.
+
+    How an arm ended is written in its directory. A launcher raises where a job ended without that:
+    killed, out of memory, out of time. That is said, and costs the other arms nothing.
+    """
+    try:
+        run_hydra(jobs.arm_job, ["--multirun", *overrides], elsewhere=True)
+    except AsymreinforceError:
+        raise
+    except Exception as error:
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        say(
+            f"warning: the launcher gave up on a job ({type(error).__name__}: {reason[0][:300]}); "
+            "jobs that it started may still run: the same sweep again, once they are done, adds "
+            "what is missing"
+        )
+
+
+def launcher_of(overrides: Sequence[str]) -> str | None:
+    """Return the launcher of Hydra's that overrides name; None for the slots of this machine.
+
+    Raises `ConfigError` if a launcher is given settings and none is named.
+    """
+    chosen = [word.split("=", 1)[1] for word in overrides if word.startswith("hydra/launcher=")]
+    settings = [word for word in overrides if word.lstrip("+~").startswith("hydra.launcher.")]
+    if settings and not chosen:
+        raise ConfigError(
+            f"{settings[0]} sets a launcher of Hydra's, and none is named: add one, such as "
+            "hydra/launcher=slurm; on this machine sweep.workers=N limits the arms at once"
+        )
+    return chosen[-1] if chosen else None

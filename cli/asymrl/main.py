@@ -1,0 +1,387 @@
+"""`asymrl`: typer owns the subcommands, Hydra everything behind KEY=VALUE.
+
+Nothing heavy is imported here, so that `asymrl --help` answers at once.
+"""
+
+import contextlib
+import os
+import re
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from asymrl.inspect_command import inspect
+from asymrl.samples_command import samples
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from asymreinforce.config import ExperimentConfig
+    from asymreinforce.experiment.sweep import SweepResult
+
+app = typer.Typer(
+    name="asymrl",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help=(
+        "Off-policy REINFORCE on language models: one frozen policy, one set of rollouts, a swept "
+        "baseline (Arnal et al. 2025, arXiv 2506.20520).\n\n"
+        "Stages meet in parquet files below runs/<name>/; each can be killed and run again. "
+        "Every command works with no argument, in this order, on an embedded tiny policy:\n\n"
+        "  asymrl init && asymrl generate && asymrl score && asymrl train && asymrl evaluate\n\n"
+        "  asymrl sweep baseline=-0.3,-0.1,0,0.1 seed=0,1,2     does all of it, for many arms"
+    ),
+)
+
+PAPER_SWEEP = {"baseline": "-0.5,-0.3,-0.2,-0.1,0,0.1,0.2,0.3", "seed": "0,1,2"}
+HYDRA = {"ignore_unknown_options": True, "allow_extra_args": True}
+Settings = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[KEY=VALUE]...",
+        help="Settings and groups, as Hydra takes them; '--cfg job' prints all, with values.",
+        show_default=False,
+    ),
+]
+
+
+@app.command(context_settings=HYDRA)
+def init(settings: Settings = None) -> None:
+    """Lay out a task's prompts and make (or fetch) the behaviour policy.
+
+    asymrl init                                      the embedded task and policy, about a minute
+
+    asymrl init policy.seed=1                        another behaviour policy
+
+    asymrl init model=checkpoint policy.source=DIR   a Hugging Face checkpoint
+    """
+    _run("init_job", settings)
+
+
+@app.command("import", context_settings=HYDRA)
+def import_(settings: Settings = None) -> None:
+    """Bring in rollouts from elsewhere; score, train and sweep go on with the same settings.
+
+    asymrl import name=mine source.path=rollouts.jsonl task.grader=gsm8k policy.context=2048
+
+    asymrl import name=mine source.path=completions/ source.format=trl   also verl, lm_eval
+
+    asymrl import name=mine source.path=a.parquet source.columns.completion=answer_text
+
+    Several policies in one file, with or without log-probabilities, rewards or token ids.
+    """
+    _run("import_job", settings)
+
+
+@app.command(context_settings=HYDRA)
+def generate(settings: Settings = None) -> None:
+    """Sample rollouts of the frozen behaviour policy, with log-probabilities.
+
+    asymrl generate                                  8 samples of 4,800 prompts, by vLLM
+
+    asymrl generate sampling.samples_per_prompt=16   8 more of each; the others stay as they are
+
+    asymrl generate engine=transformers              where vLLM cannot be installed
+    """
+    _run("generate_job", settings)
+
+
+@app.command(context_settings=HYDRA)
+def score(settings: Settings = None) -> None:
+    """Judge the rollouts: a verdict each, in grader processes that can be killed.
+
+    asymrl score
+
+    asymrl score task.grader=math reward.time_limit_s=10
+    """
+    _run("score_job", settings)
+
+
+@app.command(context_settings=HYDRA)
+def train(settings: Settings = None) -> None:
+    """Train one arm: V(x) = reference(x) + baseline, A = r - V.
+
+    asymrl train baseline=-0.1                       just below the mean reward: stable
+
+    asymrl train baseline=0.1                        above it: collapses
+
+    asymrl train algorithm=positives_only            what a baseline is compared with
+
+    asymrl train train.processes=8                   on 8 GPUs of this node, by torchrun
+
+    asymrl train --cfg job                           print the configuration, train nothing
+    """
+    _run("train_job", settings)
+
+
+@app.command(context_settings=HYDRA)
+def evaluate(settings: Settings = None) -> None:
+    """Evaluate every checkpoint of every arm on held-out prompts, and sum up.
+
+    asymrl evaluate
+
+    asymrl evaluate evaluation.sampling.temperature=0.1 evaluation.sampling.top_p=0.95
+    """
+    _run("evaluate_job", settings)
+
+
+@app.command(context_settings=HYDRA)
+def sweep(settings: Settings = None) -> None:
+    """Train and evaluate many arms on the same rollouts; do first whatever is missing.
+
+    asymrl sweep                                     the paper's eight baselines, three seeds
+
+    asymrl sweep baseline=-0.2,0 seed=0,1            any keys, comma-separated
+
+    asymrl sweep 'algorithm=asymre,positives_only'   groups as well
+
+    asymrl sweep sweep.together=8 sweep.workers=1    eight arms side by side in one process
+
+    asymrl sweep hydra/launcher=slurm                arms as Slurm jobs; see docs/clusters.md
+
+    Arms that are complete are skipped; one that fails does not stop the others.
+    """
+    from asymreinforce.errors import ConfigError
+    from asymreinforce.experiment.side_by_side import run_lots
+    from asymreinforce.experiment.sweep import run_sweep, training_slots
+    from asymrl.bridge import only_prints
+    from asymrl.devices import trained_by
+    from asymrl.launching import launch_by_hydra, launcher_of
+
+    if only_prints(settings or []):
+        _run("collect_job", settings)
+        return
+    overrides = with_default_sweep(settings or [])
+    launcher = launcher_of(overrides)
+    arms = trained_by(launcher, _arms(overrides))
+    if any(arm.refresh_every for arm in arms):
+        raise ConfigError(
+            "refresh_every makes rollouts anew while it trains, and a sweep trains on one set; "
+            "'asymrl run' takes the same settings"
+        )
+
+    together = arms[0].sweep.together
+    is_here = together > 1 or launcher is None
+    slots = training_slots(arms) if is_here else []
+
+    def launch(waiting: "Sequence[ExperimentConfig]") -> None:
+        if is_here:
+            run_lots(waiting, size=together, slots=slots)
+        else:
+            launch_by_hydra(overrides)
+
+    _conclude(run_sweep(arms, launch=launch), arms[0])
+
+
+@app.command("run", context_settings=HYDRA)
+def run_rounds(settings: Settings = None) -> None:
+    """Train in rounds: generate from mu, score, train N steps, mu <- pi, and again.
+
+    asymrl run rounds=4 refresh_every=25 baseline=-0.1   100 steps, mu refreshed each 25
+
+    asymrl run refresh_every=25,100,null seed=0,1,2      N swept; null never refreshes
+
+    asymrl run rounds=60 refresh_every=1                 on-policy
+
+    Does first whatever is missing, evaluates, and sums up, as a sweep does; round 0 is shared by
+    all arms. One that was killed goes on where it stands.
+    """
+    from asymreinforce.experiment.rounds import run
+    from asymrl.bridge import only_prints
+    from asymrl.devices import trained_here
+
+    if only_prints(settings or []):
+        _run("collect_job", settings)
+        return
+    arms = trained_here(_arms(settings or []))
+    _conclude(run(arms), arms[0])
+
+
+@app.command(context_settings=HYDRA)
+def plan(settings: Settings = None) -> None:
+    """Print what a sweep would take, and do nothing: prompts, tokens, memory, disk, GPU-hours.
+
+    asymrl plan experiment=paper_qwen3b_math         needs no network and no GPU
+
+    asymrl plan experiment=h200_qwen3b baseline=-0.1,0 plan.completion_tokens=600
+    """
+    from asymrl.bridge import only_prints
+    from asymrl.devices import planned
+    from asymrl.plan import print_plan
+
+    if only_prints(settings or []):
+        _run("collect_job", settings)
+        return
+    print_plan(planned(_arms(with_default_sweep(settings or []))))
+
+
+@app.command(context_settings=HYDRA)
+def bandit(settings: Settings = None) -> None:
+    """Run the theory bench: the paper's tabular bandit, its limit and its phase transition.
+
+    asymrl bandit                                    Section 5.1: Figs. 1 and 7
+
+    asymrl bandit experiment=policy_improvement      40 iterations of 500 steps: Fig. 2
+
+    asymrl bandit experiment=phase_diagram           also stale_mu, sampled_groups, rival_updates
+
+    asymrl bandit baseline=-0.3,-0.1,0 baseline_reference=behaviour_mean seed=0,1,2 arms=50
+    """
+    from asymrl.bandit import bandit_job, hydra_overrides
+    from asymrl.bridge import run_hydra
+
+    run_hydra(bandit_job, hydra_overrides(settings or []), config_name="bandit")
+
+
+app.command()(inspect)
+
+
+@app.command()
+def report(
+    directory: Annotated[
+        Path, typer.Argument(help="An experiment directory.", show_default=True)
+    ] = Path("runs/cups"),
+    other: Annotated[
+        Path | None, typer.Argument(help="Another, to compare it with.", show_default=False)
+    ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            help="The setting that others are compared with, such as -0.1; else nearest 0."
+        ),
+    ] = None,
+    power: Annotated[
+        float | None,
+        typer.Option(help="How many seeds a difference of so many points needs, by setting."),
+    ] = None,
+) -> None:
+    """Print results with intervals, and write report.html and figures.
+
+    asymrl report
+
+    asymrl report runs/my-experiment --against -0.1
+
+    asymrl report --power 2                          how many seeds show a difference of 2 points
+
+    asymrl report runs/one runs/two                  two experiments, side by side
+
+    asymrl report runs/bandit                        the page of the theory bench
+    """
+    from asymrl.reporting import run_report
+
+    run_report(directory, other, against=against, power=power)
+
+
+app.command()(samples)
+
+
+@app.command()
+def env() -> None:
+    """Print versions, devices, cores, memory and disk, for bug reports.
+
+    asymrl env
+    """
+    from asymreinforce import terminal
+    from asymrl.environment import describe
+
+    terminal.line(describe(), to_stderr=False)
+
+
+def with_default_sweep(settings: list[str]) -> list[str]:
+    """Add the paper's sweep where the settings name neither a baseline nor a seed nor a sweep."""
+    keys = {setting.split("=", 1)[0].lstrip("+") for setting in settings}
+    values = [setting.split("=", 1)[1] for setting in settings if "=" in setting]
+    values = [re.sub(r"\[.*?\]|\{.*?\}", "", value) for value in values]  # a list is one value
+    if keys & set(PAPER_SWEEP) or any("," in value for value in values):
+        return settings
+    return [*settings, *(f"{key}={value}" for key, value in PAPER_SWEEP.items())]
+
+
+def _conclude(result: "SweepResult", config: "ExperimentConfig") -> None:
+    """Print the summary and write the report; exit with 1 where an arm failed."""
+    from asymreinforce.progress import say
+    from asymrl.reporting import report_sweep
+    from asymrl.tables import print_summary
+
+    if result.summary is not None:
+        print_summary(result.summary)
+        if config.sweep.report:
+            report_sweep(config)
+    for arm in result.failed:
+        where = f" (log: {arm.log})" if arm.log else ""
+        say(f"failed: arm {arm.arm}: {arm.error}{where}")
+    if result.failed:
+        raise typer.Exit(1)
+
+
+def _arms(overrides: list[str]) -> "list[ExperimentConfig]":
+    """Compose every arm of a sweep, and start none; `auto` stays what it is."""
+    from asymrl import jobs
+    from asymrl.bridge import run_hydra
+
+    own = [o for o in overrides if not o.startswith(("hydra/launcher", "hydra.launcher"))]
+    jobs.COLLECTED.clear()
+    run_hydra(jobs.collect_job, ["--multirun", "hydra/launcher=basic", *own])
+    return list(jobs.COLLECTED)
+
+
+def _run(job: str, settings: list[str] | None) -> None:
+    from asymrl import jobs
+    from asymrl.bridge import run_hydra
+
+    run_hydra(getattr(jobs, job), settings or [])
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; whatever goes wrong is one message, and exit code 1.
+
+    An error that a user can mend says how; any other names the log that has its traceback.
+    """
+    from asymreinforce import failures, terminal
+    from asymreinforce.interruption import exit_code, handled
+
+    # Read once, when torch is imported, here and in every process that is started from here. Two
+    # threads a process under contention cost thirty times the CPU time; settings named `threads`
+    # raise it where it pays.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    terminal.take_any_character()
+    outcome: Any = None
+    try:
+        with handled():
+            outcome = app(arguments, standalone_mode=False, prog_name="asymrl")
+        terminal.flush()
+    except typer.Exit as stop:
+        outcome = stop.exit_code
+    except typer.TyperException as error:
+        # a bare 'asymrl' has printed its help by now, and says nothing more
+        _fail(
+            f"error: {error} ('asymrl --help' lists commands and options)" if f"{error}" else "", 2
+        )
+    except (KeyboardInterrupt, typer.Abort):
+        outcome = 130
+    except Exception as error:
+        _fail(f"error: {failures.told(error)}", 1)
+    if exit_code() or outcome == 130:  # typer makes an exit code of a KeyboardInterrupt
+        if arguments is None:  # the process ends here, and a second Ctrl-C ends it at once
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+        _fail("interrupted; run the same command again to go on", exit_code() or 130)
+    sys.exit(outcome if isinstance(outcome, int) else 0)
+
+
+def _fail(message: str, code: int) -> None:
+    from asymreinforce import terminal
+
+    with contextlib.suppress(OSError):
+        terminal.flush()
+    if message:
+        terminal.line(message)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,262 @@
+"""`asymrl plan`: what a sweep would take, in a table."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from asymreinforce import terminal
+
+if TYPE_CHECKING:
+    from asymreinforce.config import ExperimentConfig
+    from asymreinforce.planning.gpus import Training
+    from asymreinforce.planning.plan import Plan
+
+Row = tuple[str, str, str]
+"""What, how much, and how it comes about."""
+
+GIB = 2**30
+MUCH_DISK = 200e9
+"""Bytes from where on a plan warns."""
+UNKNOWN = "unknown"
+
+
+def print_plan(arms: "list[ExperimentConfig]") -> None:
+    """Print the plan of a sweep's arms."""
+    from rich import box
+    from rich.table import Table
+
+    from asymreinforce.planning.plan import plan
+
+    made = plan(arms)
+    console = terminal.console()
+    sections = {
+        "what runs": resolved(made, arms),
+        f"shared by the arms: {_count(made.sets, 'set')} of rollouts": shared(made),
+        f"each of {_count(made.arms, 'arm')}": each_arm(made),
+        "memory of a GPU": memory(made),
+        "disk and time, all together": totals(made),
+    }
+    for title, rows in sections.items():
+        table = Table(
+            title=title, title_justify="left", box=box.SIMPLE_HEAD, show_header=False, expand=False
+        )
+        table.add_column(no_wrap=True, min_width=20)
+        table.add_column(justify="right", no_wrap=True)
+        table.add_column(style="dim", overflow="fold")
+        for row in rows:
+            table.add_row(*row)
+        console.print(table)
+    for line in warnings(made):
+        console.print(f"warning: {line}", soft_wrap=True)
+    console.print(
+        "nothing was made; 'asymrl sweep' with the same settings does it, and '--cfg job' prints "
+        "every setting",
+        soft_wrap=True,
+    )
+
+
+def resolved(made: "Plan", arms: "list[ExperimentConfig]") -> Iterator[Row]:
+    """The settings that matter most, and the values that the arms sweep over."""
+    config = made.config
+    revision = (config.policy.revision or "")[:12]
+    dtype = f"{config.policy.dtype} in generation"
+    yield "model", config.policy.source, f"{revision}, {dtype}" if revision else dtype
+    yield "parameters", _number(made.parameters), "" if made.parameters else "set policy.parameters"
+    division = f" {config.task.division}" if config.task.division else ""
+    yield "task", f"{config.task.name}{division}", f"graded by {config.task.grader}"
+    for name in ("baseline", "seed"):
+        values = sorted({getattr(arm, name) for arm in arms})
+        yield name, ", ".join(f"{value:g}" for value in values), ""
+    optim = config.optim
+    yield "optimizer", f"lr {optim.lr:g}", f"{optim.trajectories_per_step} trajectories a step"
+
+
+def shared(made: "Plan") -> Iterator[Row]:
+    """What is drawn and judged once."""
+    sampling = made.config.sampling
+    for split, count in made.prompts.items():
+        yield f"{split} prompts", _number(count), "" if count is not None else f"set task.{split}"
+    yield (
+        "samples a prompt",
+        str(sampling.samples_per_prompt),
+        (f"temperature {sampling.temperature:g}, top-p {sampling.top_p:g}"),
+    )
+    yield "completions", _number(made.completions), "drawn once and judged once"
+    length = "at most" if made.config.plan.completion_tokens is None else "in the mean"
+    yield (
+        "completion tokens",
+        _number(made.rollout_tokens),
+        f"{length} {made.completion_tokens} each",
+    )
+
+
+def each_arm(made: "Plan") -> Iterator[Row]:
+    """What one arm does."""
+    config = made.config
+    if made.rounds != 1:
+        own = made.refreshed // made.arms if made.refreshed is not None else None
+        yield "rounds", _number(made.rounds), f"mu becomes pi every {config.refresh_every} steps"
+        yield (
+            "completions of its own",
+            _number(own),
+            "of all rounds but the first",
+        )
+    yield "steps", _number(made.steps), f"{config.prompts_per_step} whole groups each"
+    yield "trained tokens", _number(made.trained_tokens), "prompts included"
+    yield (
+        "checkpoints kept",
+        _number(made.checkpoints),
+        f"every {config.train.checkpoint_every} steps",
+    )
+    settings = config.evaluation
+    limit = "all" if settings.prompts is None else f"{settings.prompts:,}"
+    more = f" and {settings.train_prompts} of train" if settings.train_prompts else ""
+    samples = f"{settings.sampling.samples_per_prompt} of each by each checkpoint"
+    yield "evaluated on", f"{limit} of {settings.split}{more}", samples
+
+
+def memory(made: "Plan") -> Iterator[Row]:
+    """What generation and training hold at once."""
+    generate, train = made.generation, made.training
+    if generate is None or train is None:
+        yield "unknown", "", "give policy.parameters, or a local checkpoint as policy.source"
+        return
+    yield (
+        "generation: weights",
+        _gib(generate.weights),
+        f"on each of {_count(generate.gpus, 'GPU')}",
+    )
+    running = (
+        f"{generate.running:.0f} sequences run at once" if generate.running else "none is left"
+    )
+    yield "generation: cache", _gib(generate.cache), running
+    yield from training_memory(made.config, train)
+
+
+def training_memory(config: "ExperimentConfig", train: "Training") -> Iterator[Row]:
+    """What training holds at once, part by part."""
+    from asymreinforce.planning.gpus import row_tokens
+
+    parts = train.parts
+    what = f"{train.trained:,} adapter weights are trained" if config.train.lora.rank else "in fp32"
+    if train.on_host:
+        yield "training: on the host", _gib(train.on_host), f"{what}, with gradients and AdamW"
+    else:
+        yield "training: weights", _gib(parts.weights), what
+        yield "training: optimizer", _gib(parts.gradients + parts.moments), "gradients and AdamW"
+    if parts.gathered:
+        yield "training: gathered", _gib(parts.gathered), "a layer; embedding and head"
+    if parts.autocast:
+        yield "training: autocast", _gib(parts.autocast), "copies of weights in bf16"
+    tokens = row_tokens(config)
+    yield "training: activations", _gib(parts.activations), f"at most, {tokens} tokens at once"
+    yield "training: head", _gib(parts.head), "logits of a chunk, and its weight"
+    if train.asleep:
+        yield "engine beside it", _gib(train.asleep), "asleep; plan.engine_asleep_gib, a guess"
+    limit = config.plan.gpu_memory_gib
+    yield "training", _gib(train.memory), f"of {limit:g} GiB; CUDA itself takes about 1"
+    if train.validation:
+        weights, sequence, running = train.validation
+        yield (
+            "validation",
+            _gib(parts.state + train.asleep + weights + running * sequence),
+            f"{_count(running, 'sequence')} at once beside the state of training",
+        )
+
+
+def totals(made: "Plan") -> Iterator[Row]:
+    """Disk and hours of everything."""
+    settings = made.config.plan
+    yield "rollouts on disk", _gib(made.rollout_bytes), "before compression"
+    merged = ", adapters merged in" if made.config.train.lora.rank else ""
+    weights = f"{made.config.train.precision} weights{merged}"
+    yield "checkpoints on disk", _gib(made.checkpoint_bytes), weights
+    yield "state on disk", _gib(made.state_bytes), "of each arm at work"
+    for stage, hours in made.gpu_hours.items():
+        yield f"{stage}", _hours(hours, "GPU-hours"), _speed(made, stage)
+    yield "arms at once", str(made.arms_at_once), _slots(made)
+    yield "train, by the clock", _hours(made.training_hours, "hours"), "of all arms"
+    yield (
+        "score",
+        _hours(made.score_hours, "hours"),
+        (f"{settings.cores} cores at {settings.score_per_core_s:g} completions a second"),
+    )
+
+
+def warnings(made: "Plan") -> Iterator[str]:
+    """What does not fit a GPU, by this arithmetic, and what takes much disk."""
+    limit = made.config.plan.gpu_memory_gib * GIB
+    train = made.training
+    if not made.arms_at_once:
+        yield f"no arm can run: {_slots(made)}; lower train.processes"
+    if made.generation and made.generation.running is None:
+        yield (
+            "the weights alone do not fit a GPU in generation; raise engine.tensor_parallel_size"
+        )
+    if train and train.parts.state > limit:
+        yield (
+            "weights, gradients and optimizer alone do not fit a GPU in training; share them out "
+            "by train.processes, or set train.cpu_offload=true or train.lora.rank"
+        )
+    elif train and train.memory > limit:
+        yield (
+            "training may not fit a GPU; set train.activation_checkpointing=true, or lower "
+            "train.tokens_per_micro_batch"
+        )
+    elif train and train.validation and not train.validation.running:
+        yield (
+            "validation may not fit a GPU beside the state of training; share that out by "
+            "train.processes, or set train.validation_prompts=0"
+        )
+    yield from disk_warnings(made)
+
+
+def disk_warnings(made: "Plan") -> Iterator[str]:
+    """What takes more than `MUCH_DISK`, and what makes it less."""
+    if (made.rollout_bytes or 0) > MUCH_DISK:
+        yield (
+            f"rollouts may take {_gb(made.rollout_bytes)} of disk; give their mean length as "
+            "plan.completion_tokens if you know it, or lower sampling.max_tokens, "
+            "sampling.samples_per_prompt or task.train"
+        )
+    if (made.arms_bytes or 0) > MUCH_DISK:
+        yield (
+            f"checkpoints may take {_gb(made.arms_bytes)} of disk; train.keep_checkpoints=1 keeps "
+            "the last and the best of each arm, and a larger train.checkpoint_every writes fewer"
+        )
+
+
+def _slots(made: "Plan") -> str:
+    each = _count(made.config.train.processes, "GPU")
+    return f"{each} each, of {made.config.plan.gpus} (plan.gpus)"
+
+
+def _speed(made: "Plan", stage: str) -> str:
+    part = made.training if stage == "train" else made.generation
+    if part is None:
+        return ""
+    name = "train" if stage == "train" else "generate"
+    given = getattr(made.config.plan, f"{name}_tokens_per_s")
+    source = f"plan.{name}_tokens_per_s" if given else f"estimated, {made.config.plan.gpu}"
+    return f"{part.tokens_per_s:,.0f} tokens/s a GPU ({source})"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def _number(value: int | None) -> str:
+    return UNKNOWN if value is None else f"{value:,}"
+
+
+def _gib(value: float | None) -> str:
+    if value is None:
+        return UNKNOWN
+    return f"{value / GIB:,.1f} GiB" if value >= GIB / 10 else f"{value / 2**20:,.1f} MiB"
+
+
+def _gb(value: float | None) -> str:
+    return UNKNOWN if value is None else f"{value / 1e9:,.0f} GB"
+
+
+def _hours(value: float | None, unit: str) -> str:
+    return UNKNOWN if value is None else f"{value:,.1f} {unit}" if value >= 0.1 else f"<0.1 {unit}"

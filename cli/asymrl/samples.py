@@ -1,0 +1,105 @@
+"""What `asymrl samples` prints: the completions of a checkpoint, with their verdicts.
+
+Texts come from models and files: every character that does not show itself is spelled out, and
+nothing is taken for markup.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from asymreinforce import terminal
+from asymreinforce.untrusted import show, visible
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+    from asymreinforce.viewing.completions import Asked, Chosen
+
+STYLES = {"correct": "green", "incorrect": "red"}
+LONGEST_ANSWER = 60
+
+
+class Wanted(NamedTuple):
+    """Which completions are shown; an empty choice is all."""
+
+    prompt_ids: frozenset[str]
+    outcomes: frozenset[str]
+    limit: int
+    characters: int
+
+
+def run_samples(
+    directory: Path, wanted: Wanted, *, arm: str | None, step: int | None, split: str | None
+) -> None:
+    """Print the completions that are wanted; `InputError` where there is no such checkpoint."""
+    from asymreinforce.report.experiment import read_experiment
+    from asymreinforce.viewing.completions import choose, read_completions
+
+    experiment = read_experiment(directory)
+    chosen = choose(experiment, arm=arm, step=step, split=split)
+    console = terminal.console()
+    console.print(_heading(chosen), soft_wrap=True)
+    shown = prompts = rows = 0
+    for asked in read_completions(experiment, chosen):
+        matching = _matching(asked, wanted)
+        prompts += bool(matching)
+        rows += len(matching)
+        if matching and shown < wanted.limit:
+            shown += 1
+            _print(console, asked, matching, characters=wanted.characters)
+    more = f"; {shown} of these prompts are shown, --limit shows more" if shown < prompts else ""
+    matched = f"{rows} completions of {prompts} prompts match{more}"
+    console.print(matched if rows else "no completion matches", soft_wrap=True)
+
+
+def _heading(chosen: "Chosen") -> "Text":
+    arm, checkpoint = chosen
+    baseline = f" baseline={arm.baseline:g}" if arm.uses_baseline else ""
+    accuracy = f"{100 * checkpoint.accuracy:.1f}%"
+    return _text(
+        f"{arm.algorithm}{baseline} seed={arm.seed} (arm {arm.id}), step {checkpoint.step}, "
+        f"{checkpoint.split.replace('_', '-')} accuracy {accuracy}",
+        style="bold",
+    )
+
+
+def _matching(asked: "Asked", wanted: Wanted) -> list[int]:
+    if wanted.prompt_ids and asked.prompt_id not in wanted.prompt_ids:
+        return []
+    return [
+        place
+        for place, completion in enumerate(asked.completions)
+        if not wanted.outcomes or completion.outcome in wanted.outcomes
+    ]
+
+
+def _print(console: "Console", asked: "Asked", matching: list[int], *, characters: int) -> None:
+    console.rule(_text(asked.prompt_id, style="bold"), align="left")
+    console.print(_cut(asked.question or "(its prompt is not in this experiment)", characters))
+    if asked.gold_answer is not None:
+        console.print(_text("gold answer: ", style="dim") + _cut(asked.gold_answer, LONGEST_ANSWER))
+    for place in matching:
+        found = asked.completions[place]
+        cut_off = ", cut off" if found.finish_reason == "length" else ""
+        heading = (
+            f"sample {found.sample} · {found.outcome} · {found.tokens} tokens{cut_off} · answer "
+        )
+        answer = _cut("none" if found.answer is None else found.answer, LONGEST_ANSWER)
+        console.print(_text(heading, style=STYLES.get(found.outcome, "yellow")) + answer)
+        console.print(_cut(found.text, characters))
+
+
+def _text(content: str, *, style: str = "") -> "Text":
+    from rich.text import Text
+
+    return Text(visible(content), style=style)
+
+
+def _cut(content: str, characters: int) -> "Text":
+    """Show so many characters of an untrusted text."""
+    from rich.text import Text
+
+    found = show(content.encode(errors="surrogateescape"), longest=characters)
+    more = f" … {found.bytes_left_out} bytes more" if found.bytes_left_out else ""
+    return Text(found.text) + Text(more, style="dim")

@@ -1,0 +1,89 @@
+"""The arms of a sweep that the paper's figures speak of, and their accuracy and entropy by step."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+from asymreinforce.report.groups import Group, mean
+from asymreinforce.report.records import Arm
+
+ASYMRE, REFERENCE = "asymre", "group_mean"
+"""The paper's objective in its form for language models, in which 0 is critical."""
+
+HALF = 0.5
+"""Share of its own peak under which an arm has fallen, as in the summary's verdict."""
+
+BySteps = Mapping[int, float]
+"""Step -> a value, in order of steps."""
+
+
+def swept(groups: Sequence[Group]) -> list[Group]:
+    """Return the groups of the paper's sweep: AsymRE on the group mean, baselines rising.
+
+    Where arms differ in more than baseline and seeds, those settings that most arms have.
+    """
+    own = [of for of in groups if of.algorithm == ASYMRE and of.baseline_reference == REFERENCE]
+    families = [of.others for of in own]
+    usual = max(
+        dict.fromkeys(families),
+        key=lambda others: sum(len(of.arms) for of in own if of.others == others),
+        default=(),
+    )
+    return sorted(
+        (of for of in own if of.others == usual), key=lambda of: float(of.baseline or 0.0)
+    )
+
+
+def at_baseline(groups: Sequence[Group], baseline: float) -> Group | None:
+    """Return the group of the sweep at a baseline, None where there is none."""
+    return next((of for of in swept(groups) if of.baseline == baseline), None)
+
+
+def of_algorithm(groups: Sequence[Group], name: str) -> Group | None:
+    """Return the first group of another objective, None where there is none."""
+    return next((of for of in groups if of.algorithm == name), None)
+
+
+def accuracies(arm: Arm, split: str) -> BySteps:
+    """Return an arm's accuracy on a split, a share of 1, by step."""
+    return {c.step: c.accuracy for c in sorted(arm.checkpoints) if c.split == split}
+
+
+def entropies(arm: Arm, split: str) -> BySteps:
+    """Return the entropy of an arm's completions on a split, nats a completion, by step."""
+    return {
+        c.step: c.entropy
+        for c in sorted(arm.checkpoints)
+        if c.split == split and c.entropy is not None
+    }
+
+
+def averaged(of: Group, series: Callable[[Arm], BySteps]) -> BySteps:
+    """Average a series over the seeds of a group, at the steps that all of them have."""
+    found = [values for arm in of.arms if (values := series(arm))]
+    if not found:
+        return {}
+    common = sorted(set.intersection(*(set(values) for values in found)))
+    return {step: mean(values[step] for values in found) for step in common}
+
+
+def standard_error(of: Group, split: str, step: int) -> float:
+    """Return the standard error over prompts of a group's mean accuracy at a step.
+
+    It takes seeds for independent; they share prompts and data, so a difference is told apart more
+    surely than it says.
+    """
+    errors = [
+        c.accuracy_se
+        for arm in of.arms
+        for c in arm.checkpoints
+        if (c.split, c.step) == (split, step)
+    ]
+    return math.sqrt(sum(error**2 for error in errors)) / len(errors) if errors else 0.0
+
+
+def step_of_fall(values: BySteps) -> int | None:
+    """Return the first step after an arm's peak with under half of it; None where it never fell."""
+    if not values:
+        return None
+    peak = max(values, key=lambda step: values[step])
+    return next((s for s in values if s > peak and values[s] < HALF * values[peak]), None)

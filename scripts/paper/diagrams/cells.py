@@ -1,0 +1,187 @@
+"""The cells of a phase diagram: arms that share a baseline and one more setting, seeds together.
+
+An experiment directory may hold several sweeps, over the learning rate and over the group size for
+instance. The diagram over one of them takes the arms whose other settings are the usual ones, those
+that most arms have; the arms of the default settings then belong to every diagram.
+"""
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from asymreinforce.report.ending import has_collapsed
+from asymreinforce.report.groups import NAMED_APART, SEEDS, mean
+from asymreinforce.report.records import Arm, Experiment
+
+ALGORITHM = "asymre"
+"""The objective whose baseline is swept; other objectives are no part of a diagram."""
+
+
+class Axis(NamedTuple):
+    """A setting that is swept beside the baseline; `key` is its dotted name."""
+
+    name: str
+    key: str
+    title: str
+    words: str
+    symbol: str
+    label: Callable[[Any], str]
+    command: str
+    along: frozenset[str] = frozenset()
+    """Settings that change with it, and leave an arm in the diagram."""
+    is_of_behaviour: bool = False
+    """Whether it makes another behaviour policy, whose accuracy then stands beside it."""
+
+
+class Cell(NamedTuple):
+    """The arms of one baseline and one value of the axis; accuracies are shares of 1, a seed each.
+
+    What counts as a collapse stands in `ending.py`.
+    """
+
+    baseline: float
+    accuracies: tuple[float, ...]
+    collapsed: int
+
+    @property
+    def accuracy(self) -> float:
+        """The mean over seeds."""
+        return mean(self.accuracies)
+
+
+class Edge(NamedTuple):
+    """Between which baselines the safe region ends.
+
+    `safe` is the largest baseline up to which no arm collapsed, None where the lowest did;
+    `unsafe` the lowest at which one did, None where none did.
+    """
+
+    safe: float | None
+    unsafe: float | None
+
+
+class Row(NamedTuple):
+    """The cells of one value of the axis, baselines rising."""
+
+    label: str
+    cells: tuple[Cell, ...]
+    behaviour_accuracy: float | None
+    behaviour_worked: float | None
+    """Share of mu's answers that were worked, where that is known."""
+    steps: tuple[int, ...]
+    """Training steps that its arms ended after, each once."""
+
+    @property
+    def edge(self) -> Edge:
+        """Where the safe region ends in this row."""
+        safe = None
+        for cell in self.cells:
+            if cell.collapsed:
+                return Edge(safe, cell.baseline)
+            safe = cell.baseline
+        return Edge(safe, None)
+
+    @property
+    def seeds(self) -> tuple[int, int]:
+        """The fewest and the most seeds of a cell."""
+        counts = [len(cell.accuracies) for cell in self.cells]
+        return min(counts), max(counts)
+
+
+class Diagram(NamedTuple):
+    """The rows of an axis, its values rising."""
+
+    axis: Axis
+    rows: tuple[Row, ...]
+    of: Experiment
+    """The experiment with the arms of the diagram alone, and the settings that those share."""
+
+    @property
+    def baselines(self) -> tuple[float, ...]:
+        """Every baseline that a cell has, rising."""
+        return tuple(sorted({cell.baseline for row in self.rows for cell in row.cells}))
+
+    @property
+    def arms(self) -> int:
+        """How many arms it shows."""
+        return sum(len(cell.accuracies) for row in self.rows for cell in row.cells)
+
+
+def diagram(
+    experiment: Experiment, axis: Axis, *, worked: Mapping[str, float] | None = None
+) -> Diagram | None:
+    """Gather the cells of an axis; None where its setting has fewer than two values.
+
+    `worked` tells, by arm, which share of its behaviour policy's answers were worked.
+    """
+    rows: dict[Any, list[Arm]] = defaultdict(list)
+    arms = [arm for arm in _usual(experiment, axis) if axis.key in arm.settings]
+    for arm in arms:
+        rows[arm.settings[axis.key]].append(arm)
+    if len(rows) < 2:
+        return None
+    return Diagram(
+        axis=axis,
+        rows=tuple(
+            _row(axis.label(value), rows[value], worked or {}) for value in sorted(rows, key=_rank)
+        ),
+        of=experiment._replace(arms=tuple(arms), shared=_shared(arms)),
+    )
+
+
+def _usual(experiment: Experiment, axis: Axis) -> list[Arm]:
+    """Return evaluated arms in which all but the axis, the baseline and seeds is as in most."""
+    arms = [
+        arm
+        for arm in experiment.arms
+        if arm.algorithm == ALGORITHM and arm.baseline is not None and arm.outcome
+    ]
+    free = {axis.key, "policy.source"} | axis.along | SEEDS | NAMED_APART
+    for key in sorted({key for arm in arms for key in arm.differing} - free):
+        values = Counter(repr(arm.settings.get(key)) for arm in arms)
+        usual, _ = values.most_common(1)[0]
+        arms = [arm for arm in arms if repr(arm.settings.get(key)) == usual]
+    return arms
+
+
+def _shared(arms: Sequence[Arm]) -> dict[str, Any]:
+    """Return the settings that are the same in every arm."""
+    first, *others = (arm.settings for arm in arms)
+    return {
+        key: value
+        for key, value in first.items()
+        if all(key in other and other[key] == value for other in others)
+    }
+
+
+def _row(label: str, arms: Sequence[Arm], worked: Mapping[str, float]) -> Row:
+    members: dict[float, list[Arm]] = defaultdict(list)
+    for arm in arms:
+        members[float(arm.baseline or 0.0)].append(arm)
+    cells = tuple(_cell(baseline, members[baseline]) for baseline in sorted(members))
+    outcomes = [arm.outcome for arm in arms if arm.outcome]
+    before = {
+        (arm.policy_seed, arm.sampling_seed): arm.outcome.behaviour_accuracy
+        for arm in arms
+        if arm.outcome and arm.outcome.behaviour_accuracy is not None
+    }
+    known = [worked[arm.id] for arm in arms if arm.id in worked]
+    return Row(
+        label=label,
+        cells=cells,
+        behaviour_accuracy=mean(before.values()) if before else None,
+        behaviour_worked=mean(known) if known else None,
+        steps=tuple(sorted({outcome.step for outcome in outcomes})),
+    )
+
+
+def _cell(baseline: float, arms: Sequence[Arm]) -> Cell:
+    outcomes = [arm.outcome for arm in arms if arm.outcome]
+    collapsed = sum(map(has_collapsed, outcomes))
+    return Cell(baseline, tuple(outcome.accuracy for outcome in outcomes), collapsed)
+
+
+def _rank(value: Any) -> float:
+    """Order the values of an axis; null, which is 'never' for an interval, comes last."""
+    return math.inf if value is None else float(value)

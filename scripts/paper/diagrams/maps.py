@@ -1,0 +1,119 @@
+"""A phase diagram drawn: accuracy as numbers and colours, × where arms collapsed, and the edge."""
+
+from typing import TYPE_CHECKING
+
+from asymreinforce.report.bandit.axes import name_axes, panels
+from asymreinforce.report.figures import canvas
+from asymreinforce.report.figures.canvas import Drawing
+from asymreinforce.report.figures.colours import INK, ON_DARK_CELL, ON_LIGHT_CELL
+from asymreinforce.report.groups import signed
+from scripts.paper.diagrams.cells import Cell, Diagram, Row
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+CELL_WIDTH, CELL_HEIGHT = 0.78, 0.54
+"""Inches of a cell at least, in which a number stands above a count."""
+
+LEAST_WIDTH = 4.4
+"""Inches of all cells together at least: a title stands above them."""
+
+ROW_LABEL = 0.09
+"""Inches that a character of a row's label takes."""
+
+DARK = 0.5
+"""Accuracy, as a share of the scale, below which cividis is dark and the numbers are pale."""
+
+
+def draw_diagram(diagram: Diagram) -> Drawing:
+    """Draw a diagram; colours run from 0 to 100% in every one, so that they can be compared."""
+    import matplotlib
+
+    with matplotlib.rc_context(canvas.RC):
+        return _drawn(diagram)
+
+
+def _drawn(diagram: Diagram) -> Drawing:
+    from matplotlib.figure import Figure
+
+    labels = [row_label(row, diagram) for row in diagram.rows]
+    left = 0.5 + ROW_LABEL * max(len(line) for text in labels for line in text.splitlines())
+    columns, rows = len(diagram.baselines), len(diagram.rows)
+    inside = max(LEAST_WIDTH, CELL_WIDTH * columns)
+    width, height = left + inside + 0.2, CELL_HEIGHT * rows + 1.0
+    title = f"{diagram.axis.title}: final accuracy, %"
+    figure, (axes,) = panels([title], columns=1, width=width, right=0)
+    assert isinstance(figure, Figure)
+    figure.set_size_inches(width, height)
+    axes.set_position((left / width, 0.6 / height, inside / width, CELL_HEIGHT * rows / height))
+    axes.set_title(
+        title, loc="left", x=-(left - 0.1) / inside, color=INK.light, fontsize=10.5,
+        fontweight="bold",
+    )  # fmt: skip
+    _cells(axes, diagram)
+    _edges(axes, diagram)
+    axes.set_xticks(range(columns), [signed(value) for value in diagram.baselines])
+    axes.set_yticks(range(rows), labels)
+    name_axes(axes, "baseline δV", diagram.axis.words)
+    return canvas.saved(
+        figure,
+        name=diagram.axis.name,
+        title=diagram.axis.title,
+        caption="Numbers and colours: accuracy at the last step, the mean over seeds. × counts the "
+        "seeds that collapsed. The line is the end of the safe region: left of it no arm of the "
+        "row collapsed.",
+    )
+
+
+def row_label(row: Row, diagram: Diagram) -> str:
+    """Name a row: its value, what mu is like where it makes another mu, its steps where they vary.
+
+    Of mu it tells the accuracy, and the share of worked answers where that is known.
+    """
+    parts = [row.label]
+    if diagram.axis.is_of_behaviour and row.behaviour_accuracy is not None:
+        parts.append(f"µ right {100 * row.behaviour_accuracy:.0f}%")
+    if diagram.axis.is_of_behaviour and row.behaviour_worked is not None:
+        parts.append(f"works {100 * row.behaviour_worked:.0f}%")
+    if len({other.steps for other in diagram.rows}) > 1:
+        parts.append(f"{' or '.join(map(str, row.steps))} steps")
+    return "\n".join(parts)
+
+
+def _cells(axes: "Axes", diagram: Diagram) -> None:
+    import numpy as np
+
+    place = {baseline: column for column, baseline in enumerate(diagram.baselines)}
+    grid = np.full((len(diagram.rows), len(place)), np.nan)
+    for y, row in enumerate(diagram.rows):
+        for cell in row.cells:
+            grid[y, place[cell.baseline]] = cell.accuracy
+            _write(axes, cell, place[cell.baseline], y)
+    axes.grid(False)
+    axes.imshow(grid, cmap="cividis", vmin=0.0, vmax=1.0, aspect="auto", origin="lower")
+
+
+def _write(axes: "Axes", cell: Cell, x: int, y: int) -> None:
+    colour = (ON_DARK_CELL if cell.accuracy < DARK else ON_LIGHT_CELL).light
+    lift = 0.17 if cell.collapsed else 0.0
+    axes.text(
+        x, y + lift, f"{100 * cell.accuracy:.0f}", ha="center", va="center", fontsize=10,
+        fontweight="bold", color=colour,
+    )  # fmt: skip
+    if cell.collapsed:
+        axes.text(
+            x, y - 0.24, f"× {cell.collapsed} of {len(cell.accuracies)}", ha="center", va="center",
+            fontsize=8.5, color=colour,
+        )  # fmt: skip
+
+
+def _edges(axes: "Axes", diagram: Diagram) -> None:
+    """Draw where the safe region of each row ends: pale and dark, to be seen on any cell."""
+    place = {baseline: column for column, baseline in enumerate(diagram.baselines)}
+    last = len(place) - 0.5
+    xs = [last if row.edge.unsafe is None else place[row.edge.unsafe] - 0.5 for row in diagram.rows]
+    for colour, dashes in ((ON_DARK_CELL, "-"), (ON_LIGHT_CELL, (0, (2, 2)))):
+        axes.stairs(
+            xs, [y - 0.5 for y in range(len(xs) + 1)], orientation="horizontal", baseline=None,
+            color=colour.light, linewidth=2.4, linestyle=dashes, clip_on=False, zorder=4,
+        )  # fmt: skip

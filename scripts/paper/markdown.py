@@ -1,0 +1,105 @@
+"""The same in Markdown, for pages that are kept under version control, in a marked block of each.
+
+What stands outside the marks is written by hand, and stays.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from asymreinforce.data import files
+from asymreinforce.errors import InputError
+from asymreinforce.report.bandit.page import MARKS
+from asymreinforce.report.bandit.words import Finding
+from asymreinforce.report.figures.canvas import Drawing
+from scripts.paper.diagrams.words import table
+from scripts.paper.sections import DiagramSection, Drawn, Section
+
+BEGIN, END = "<!-- made of data: begin -->", "<!-- made of data: end -->"
+FIGURE_PAGE, DIAGRAM_PAGE, FIGURES = "paper-figures.md", "phase-diagrams.md", "figures"
+
+
+def write_docs(drawn: Drawn, directory: Path) -> None:
+    """Fill the marked blocks of both pages, and write their figures as SVG beside them.
+
+    Raises `InputError` where a page, or the marks in it, are absent.
+    """
+    pages = {
+        directory / FIGURE_PAGE: "\n".join(map(_section, drawn.sections)),
+        directory / DIAGRAM_PAGE: "\n".join([*map(_diagram, drawn.diagrams), *_prediction(drawn)]),
+    }
+    filled = {path: _filled(path, block) for path, block in pages.items()}
+    place = files.make_directory(directory / FIGURES)
+    for written in (directory, place):
+        files.remove_leftovers(written, below=False)
+    for path, text in filled.items():
+        files.publish_bytes(path, text.encode())
+    for drawing in drawn.of_sections:
+        files.publish_bytes(place / f"{drawing.name}.svg", drawing.svg)
+
+
+def _filled(path: Path, block: str) -> str:
+    """Return a page with what stands between its marks replaced."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such page; write one with the lines {BEGIN!r} and {END!r}")
+    before, begin, rest = path.read_text(encoding="utf-8").partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise InputError(f"{path}: has no lines {BEGIN!r} and {END!r}")
+    return f"{before}{BEGIN}\n\n{block}\n{END}{after}"
+
+
+def _section(section: Section) -> str:
+    figure = section.figure
+    lines = [
+        f"## Fig. {figure.number}: {figure.title}",
+        "",
+        f"- The paper's setting: {figure.paper}",
+        f"- What the paper sees: {figure.says}",
+    ]
+    if not section.drawings:
+        return "\n".join([*lines, f"- Not made yet: `{figure.command}`", ""])
+    lines += [f"- Here: {section.ours}", f"- Command: `{figure.command}`", ""]
+    for drawing in section.drawings:
+        lines += [_image(drawing), ""]
+    return "\n".join([*lines, *_findings(section.findings), ""])
+
+
+def _diagram(section: DiagramSection) -> str:
+    titles, *rows = table(section.diagram)
+    return "\n".join(
+        [
+            f"## {section.diagram.axis.title}",
+            "",
+            f"    {section.diagram.axis.command}",
+            "",
+            f"{section.ours}",
+            "",
+            _image(section.drawing),
+            "",
+            _row(titles),
+            _row(["---"] * len(titles)),
+            *(_row(row) for row in rows),
+            "",
+            *(f"- {finding.text}" for finding in section.findings),
+            "",
+        ]
+    )
+
+
+def _prediction(drawn: Drawn) -> list[str]:
+    """Return the sentences on the prediction; its figure stands in a page of its own."""
+    found = [f"- {finding.text}" for finding in drawn.prediction.findings]
+    title = "## Theorem 4.2 on ways of answering ([prediction.md](prediction.md))"
+    return [title, "", *found, ""] if found else []
+
+
+def _image(drawing: Drawing) -> str:
+    return f"![{drawing.title}]({FIGURES}/{drawing.name}.svg)"
+
+
+def _findings(found: Sequence[Finding]) -> list[str]:
+    return [f"- {MARKS[finding.verdict][1]} {finding.verdict}: {finding.text}" for finding in found]
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"

@@ -1,0 +1,127 @@
+"""Prediction and outcome of a sweep: how often each arm ends up answering in each way.
+
+Reads an experiment directory and publishes `ways.parquet` (WAYS) in it.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from asymreinforce.algorithm.table import objective_of
+from asymreinforce.bandit.contracts import WAYS
+from asymreinforce.config import ExperimentConfig
+from asymreinforce.data import contracts, files
+from asymreinforce.errors import InputError
+from asymreinforce.experiment import inputs
+from asymreinforce.experiment.arms import Arm, arms_of
+from asymreinforce.rewards.scale import rewards, rewards_of
+from asymreinforce.tasks import cups
+from scripts.paper.answer_styles import Ways, measure, predicted
+
+WAYS_PARQUET = "ways.parquet"
+ALGORITHM = "asymre"
+"""The objective of Theorem 4.2; arms of others have no prediction and are passed over."""
+
+
+def measure_ways(directory: Path) -> pa.Table:
+    """Predict the shares of ways of every AsymRE arm, and count those of its last evaluation.
+
+    Raises `InputError` where the task's ways of answering are not known, or no arm was evaluated.
+    """
+    arms = {arm.name: arm for arm in arms_of(directory) if arm.config.algorithm.name == ALGORITHM}
+    for arm in arms.values():
+        if arm.config.task.name != "cups":
+            raise InputError(
+                f"{arm.store.directory}: ways of answering are known for task=cups, "
+                f"not for {arm.config.task.name}"
+            )
+    rows: list[dict[str, Any]] = []
+    for last in _last_evaluations(directory):
+        if last["arm"] in arms:
+            rows += _rows_of(arms[last["arm"]], last, directory / last["evaluation"])
+    if not rows:
+        raise InputError(f"{directory}: no evaluated arm of {ALGORITHM}; run 'asymrl sweep' first")
+    columns = {name: [row[name] for row in rows] for name in WAYS.schema.names}
+    table = contracts.table(WAYS, columns)
+    files.remove_leftovers(directory, below=False)
+    files.publish(
+        directory / WAYS_PARQUET, lambda path: contracts.write(path, WAYS, table, identity="")
+    )
+    return table
+
+
+def _last_evaluations(directory: Path) -> list[dict[str, Any]]:
+    """Return the row of CURVES of each arm's last step, on the split that is reported."""
+    curves = contracts.read(directory / "curves.parquet", contracts.CURVES).to_pylist()
+    last: dict[str, dict[str, Any]] = {}
+    for row in curves:
+        if row["split"] != "train" and row["step"] >= last.get(row["arm"], row)["step"]:
+            last[row["arm"]] = row
+    return sorted(last.values(), key=lambda row: (row["policy_seed"], row["baseline"], row["seed"]))
+
+
+def _rows_of(arm: Arm, last: dict[str, Any], evaluation: Path) -> list[dict[str, Any]]:
+    ways, behaviour_accuracy_W = _of_behaviour(arm.config)
+    limit_W = predicted(ways)
+    share_W, accuracy_W = _of_outcome(evaluation, arm.config)
+    return [
+        {name: last[name] for name in contracts.ARM_COLUMNS}
+        | {
+            "way": way,
+            "behaviour_share": float(ways.behaviour_W[w]),
+            "behaviour_accuracy": behaviour_accuracy_W[w],
+            "drift": float(ways.drift_W[w]),
+            "predicted_share": None if limit_W is None else float(limit_W[w]),
+            "share": share_W[w],
+            "accuracy": accuracy_W[w],
+        }
+        for w, way in enumerate(cups.WAYS)
+    ]
+
+
+def _of_behaviour(config: ExperimentConfig) -> tuple[Ways, list[float | None]]:
+    """Measure mu's shares, drifts and accuracies on the rollouts that the arm was trained on."""
+    table = pa.concat_tables(inputs.find(config).scored.texts())
+    scale = rewards_of(table, config.reward)
+    kept = np.flatnonzero(scale.kept_B)
+    way_B = _ways_of(table.column("text"))[kept]
+    group_B = table.column("prompt_id").combine_chunks().dictionary_encode().indices.to_numpy()
+    objective = objective_of(config.algorithm, baseline_reference=config.baseline_reference)
+    advantages_B = objective.advantages(
+        torch.from_numpy(scale.reward_B[kept]),
+        torch.from_numpy(group_B[kept]),
+        baseline=config.baseline,
+        reference_name=config.baseline_reference,
+        mean=float(scale.reward_B[kept].mean()),
+    )
+    ways = measure(torch.from_numpy(way_B), advantages_B, ways=len(cups.WAYS))
+    return ways, _accuracies(way_B, scale.correct_B[kept])
+
+
+def _of_outcome(path: Path, config: ExperimentConfig) -> tuple[list[float], list[float | None]]:
+    """Count the ways of an evaluation, and how often each was right."""
+    rows = contracts.read(path, contracts.EVALUATIONS)
+    scale = rewards(
+        score_B=rows.column("score").to_numpy(),
+        status_B=rows.column("status").to_numpy(zero_copy_only=False),
+        truncated_B=rows.column("finish_reason").to_numpy(zero_copy_only=False) == "length",
+        config=config.reward,
+    )
+    way_B = _ways_of(rows.column("text"))
+    count_W = np.bincount(way_B, minlength=len(cups.WAYS))
+    shares = [float(share) for share in count_W / len(way_B)]
+    return shares, _accuracies(way_B, scale.correct_B)
+
+
+def _ways_of(texts: pa.ChunkedArray) -> np.ndarray:
+    index = {way: w for w, way in enumerate(cups.WAYS)}
+    return np.array([index[cups.way_of(text)] for text in texts.to_pylist()], dtype=np.int64)
+
+
+def _accuracies(way_B: np.ndarray, correct_B: np.ndarray) -> list[float | None]:
+    found: Sequence[np.ndarray] = [correct_B[way_B == w] for w in range(len(cups.WAYS))]
+    return [float(own.mean()) if len(own) else None for own in found]

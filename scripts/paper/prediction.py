@@ -1,0 +1,52 @@
+"""Theorem 4.2 on ways of answering, held against a sweep: what it foretold and what came."""
+
+from collections.abc import Sequence
+from statistics import median
+
+from asymreinforce.report.bandit.words import BEYOND, Finding
+from scripts.paper.prediction_figures import Outcome
+
+FAR = 50.0
+"""Points between every predicted and every reached share, for the collapse to be another one."""
+
+FORGONE = ": the network's collapse is not the bandit's, whose best way stays (docs/prediction.md)."
+
+
+def prediction_findings(outcomes: Sequence[Outcome]) -> list[Finding]:
+    """Compare predicted and reached shares of worked answers, below 0 and from 0 on."""
+    below = [arm for arm in outcomes if arm.baseline < 0]
+    above = [arm for arm in outcomes if arm.baseline >= 0]
+    found = []
+    if misses := _misses(below):
+        found.append(
+            Finding(
+                BEYOND,
+                f"Below 0 the share of worked answers ends {100 * median(misses):.1f} points from "
+                f"what the theorem predicts of the rollouts, in the median of {len(misses)} arms; "
+                f"{100 * max(misses):.1f} at most.",
+            )
+        )
+    if misses := _misses(above):
+        reached = [100 * arm.worked for arm in above if arm.predicted_worked is not None]
+        predicted = [100 * p for arm in above if (p := arm.predicted_worked) is not None]
+        found.append(
+            Finding(
+                BEYOND,
+                f"At 0 and above, where it predicts {_range(predicted)}, {_range(reached)} of the "
+                "answers are worked in the end"
+                + (FORGONE if min(predicted) - max(reached) > FAR else "."),
+            )
+        )
+    return found
+
+
+def _misses(arms: Sequence[Outcome]) -> list[float]:
+    """Return the distances of shares, for arms of which the theorem says one."""
+    return [
+        abs(arm.worked - arm.predicted_worked) for arm in arms if arm.predicted_worked is not None
+    ]
+
+
+def _range(percents: Sequence[float]) -> str:
+    low, high = f"{min(percents):.0f}", f"{max(percents):.0f}"
+    return f"{low}%" if low == high else f"{low} to {high}%"

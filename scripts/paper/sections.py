@@ -1,0 +1,195 @@
+"""What a page says of each figure: its counterpart, made of the run directories that are there."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from asymreinforce.errors import InputError
+from asymreinforce.report.bandit import setting as bandit_setting
+from asymreinforce.report.bandit.bench import Bench, read_bench
+from asymreinforce.report.bandit.figures import RC as BENCH_RC
+from asymreinforce.report.bandit.page import find_benches
+from asymreinforce.report.bandit.words import Finding
+from asymreinforce.report.experiment import read_experiment
+from asymreinforce.report.figures.canvas import Drawing
+from asymreinforce.report.groups import Group, group
+from asymreinforce.report.records import Experiment
+from asymreinforce.report.setting import setting
+from scripts.paper.diagrams.axes import AXES, REFRESH
+from scripts.paper.diagrams.cells import Diagram, diagram
+from scripts.paper.diagrams.maps import draw_diagram
+from scripts.paper.diagrams.words import diagram_findings
+from scripts.paper.figures import FIGURES, OfBench, OfSweep, PaperFigure
+from scripts.paper.prediction import prediction_findings
+from scripts.paper.prediction_figures import (
+    Outcome,
+    behaviour_worked,
+    draw_ways,
+    read_outcomes,
+)
+
+WAYS = "ways.parquet"
+"""What `measure_ways` leaves in an experiment directory."""
+
+FACTS = ("Arms", "Task", "Behaviour policy µ", "Rollouts", "Optimizer", "Evaluation")
+"""Lines of an experiment's setting that stand beside the paper's."""
+
+
+class Runs(NamedTuple):
+    """What was found in the run directories; what is absent is None."""
+
+    sweep: Experiment | None
+    benches: Mapping[str, Bench]
+    bench_settings: Mapping[str, str]
+    refresh: Experiment | None
+    diagrams: Experiment | None
+    outcomes: Sequence[Outcome]
+    """What Theorem 4.2 predicted of each arm of the sweep, and what came."""
+    worked: Mapping[str, float]
+    """By arm of the diagrams, the share of mu's answers that were worked."""
+
+
+class Section(NamedTuple):
+    """A figure's counterpart: without drawings, its data is not there yet."""
+
+    figure: PaperFigure
+    ours: str
+    drawings: tuple[Drawing, ...]
+    findings: tuple[Finding, ...]
+
+
+class DiagramSection(NamedTuple):
+    """A phase diagram, which the paper has not."""
+
+    diagram: Diagram
+    ours: str
+    drawing: Drawing
+    findings: tuple[Finding, ...]
+
+
+class Prediction(NamedTuple):
+    """The prediction of Theorem 4.2 beside the outcome; without drawings, it was not measured."""
+
+    drawings: tuple[Drawing, ...]
+    findings: tuple[Finding, ...]
+
+
+class Drawn(NamedTuple):
+    """Everything that was drawn: once, for the page and for the docs."""
+
+    sections: tuple[Section, ...]
+    diagrams: tuple[DiagramSection, ...]
+    prediction: Prediction
+
+    @property
+    def of_sections(self) -> list[Drawing]:
+        """The counterparts of figures, and the phase diagrams."""
+        return [
+            *(drawing for section in self.sections for drawing in section.drawings),
+            *(section.drawing for section in self.diagrams),
+        ]
+
+    @property
+    def drawings(self) -> list[Drawing]:
+        """Every drawing, in the order of the page."""
+        return [*self.of_sections, *self.prediction.drawings]
+
+
+def read_runs(*, sweep: Path, bandit: Path, refresh: Path, diagrams: Path) -> Runs:
+    """Read the run directories that are there.
+
+    Raises `InputError` where a file in one of them is damaged.
+    """
+    stores = find_benches(bandit)
+    return Runs(
+        sweep=_experiment(sweep),
+        benches={name: read_bench(store.directory) for name, store in stores.items()},
+        bench_settings={
+            name: bandit_setting.setting(store.identity["settings"])
+            for name, store in stores.items()
+        },
+        refresh=_experiment(refresh),
+        diagrams=_experiment(diagrams),
+        outcomes=read_outcomes(path) if (path := sweep / WAYS).is_file() else (),
+        worked=behaviour_worked(path) if (path := diagrams / WAYS).is_file() else {},
+    )
+
+
+def draw(runs: Runs) -> Drawn:
+    """Draw the counterpart of each figure, in the paper's order, and each phase diagram.
+
+    Raises `InputError` where there is nothing to draw.
+    """
+    groups = group(runs.sweep) if runs.sweep else ()
+    drawn = Drawn(
+        tuple(_section(figure, runs, groups) for figure in FIGURES),
+        tuple(_diagrams(runs)),
+        _prediction(runs),
+    )
+    if not drawn.drawings:
+        raise InputError(
+            "no run to draw a figure from; 'make figures' runs what the figures are made of"
+        )
+    return drawn
+
+
+def _diagrams(runs: Runs) -> list[DiagramSection]:
+    found = []
+    for axis in AXES:
+        experiment = runs.refresh if axis is REFRESH else runs.diagrams
+        if experiment and (cells := diagram(experiment, axis, worked=runs.worked)):
+            ours = _setting(cells.of, group(cells.of))
+            drawing, words = draw_diagram(cells), tuple(diagram_findings(cells))
+            found.append(DiagramSection(cells, ours, drawing, words))
+    return found
+
+
+def _prediction(runs: Runs) -> Prediction:
+    if not runs.outcomes:
+        return Prediction((), ())
+    share, _ = draw_ways(runs.outcomes)
+    return Prediction((share,), tuple(prediction_findings(runs.outcomes)))
+
+
+def _section(figure: PaperFigure, runs: Runs, groups: Sequence[Group]) -> Section:
+    made_of = figure.made_of
+    if isinstance(made_of, OfSweep):
+        if runs.sweep is None:
+            return Section(figure, "", (), ())
+        drawn = made_of.draw(runs.sweep, groups)
+        found = made_of.findings(runs.sweep, groups)
+        return _named(Section(figure, _setting(runs.sweep, groups), tuple(drawn), tuple(found)))
+    if made_of.experiment not in runs.benches:
+        return Section(figure, "", (), ())
+    bench = runs.benches[made_of.experiment]
+    drawn, found = _of_bench(made_of, bench)
+    ours = runs.bench_settings[made_of.experiment]
+    return _named(Section(figure, ours, tuple(drawn), tuple(found)))
+
+
+def _of_bench(made_of: OfBench, bench: Bench) -> tuple[list[Drawing], list[Finding]]:
+    import matplotlib
+
+    with matplotlib.rc_context(BENCH_RC):
+        drawn = [draw(bench) for draw in made_of.draw]
+    return drawn, [finding for say in made_of.findings for finding in say(bench)]
+
+
+def _named(section: Section) -> Section:
+    """Name the drawings after the figure: `figure-1`, or `figure-1-1` and `figure-1-2`."""
+    name, count = section.figure.name, len(section.drawings)
+    names = [name] if count == 1 else [f"{name}-{i}" for i in range(1, count + 1)]
+    drawings = tuple(
+        drawing._replace(name=own) for drawing, own in zip(section.drawings, names, strict=True)
+    )
+    return section._replace(drawings=drawings)
+
+
+def _experiment(directory: Path) -> Experiment | None:
+    return read_experiment(directory) if (directory / "train").is_dir() else None
+
+
+def _setting(experiment: Experiment, groups: Sequence[Group]) -> str:
+    facts = {fact.name: fact.words for fact in setting(experiment, groups)}
+    told = [f"{name}: {facts[name]}" for name in FACTS if name in facts]
+    return "; ".join(told) + "."
