@@ -29,7 +29,7 @@ from asymreinforce.config import ExperimentConfig, parse
 from asymreinforce.data import files
 from asymreinforce.experiment import inputs
 from asymreinforce.progress import hushed
-from asymreinforce.stages.train import Arm, arm_store, train_together
+from asymreinforce.stages.train import Training, arm_store, train_side_by_side
 
 BASELINES = (-0.5, -0.3, -0.2, -0.1, 0.0, 0.1, 0.2, 0.3)
 SET = ("engine=transformers", "task.train=480", "sampling.prompts_per_shard=240")
@@ -132,10 +132,12 @@ def train(arms: Sequence[ExperimentConfig], parent: Path, turns: Turns, run: int
         found = inputs.find(arms[0])
         checkpoint, scored = found.checkpoint, found.scored
         trained = [
-            Arm(arm, arm_store(arm, checkpoint=checkpoint, scored=scored, parent=parent), log=log)
+            Training(
+                arm, arm_store(arm, checkpoint=checkpoint, scored=scored, parent=parent), log=log
+            )
             for arm in arms
         ]
-        failed = train_together(trained, checkpoint=checkpoint, scored=scored)
+        failed = train_side_by_side(trained, checkpoint=checkpoint, scored=scored)
         assert not failed, failed
     finally:
         turns.pass_on(run, is_last=True)

@@ -14,7 +14,7 @@ from typing import Any
 from asymreinforce.algorithm.collapse import State, collapse
 from asymreinforce.config import parse
 from asymreinforce.data import contracts, files
-from asymreinforce.stages.train.collapse_watch import rule_of
+from asymreinforce.stages.train.monitors import rule_of
 
 
 def main(directories: list[str]) -> None:

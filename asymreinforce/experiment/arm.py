@@ -137,7 +137,7 @@ def _train(
     ranks: "Ranks | None" = None,
     round_: "Round | None" = None,
 ) -> None:
-    from asymreinforce.stages.train import train
+    from asymreinforce.stages.train import Training, train
     from asymreinforce.update.ranks import ALONE
 
     ranks = ranks or ALONE
@@ -148,14 +148,10 @@ def _train(
         elif config.train.validation_prompts:
             validate = _the_first_rank_s
         train(
-            config,
+            Training(config, store, validate, log, round_),
             checkpoint=found.checkpoint,
             scored=found.scored,
-            store=store,
-            validate=validate,
-            log=log,
             ranks=ranks,
-            round_=round_,
         )
 
 
@@ -191,7 +187,7 @@ def run_lot(configs: Sequence[ExperimentConfig]) -> list[ArmResult]:
 
     Their inputs, seed and validation are the same (`lots.py`), so these are read and made once.
     """
-    from asymreinforce.stages.train import Arm, train_together
+    from asymreinforce.stages.train import Training, train_side_by_side
     from asymreinforce.tracking import tracker
 
     try:
@@ -202,7 +198,7 @@ def run_lot(configs: Sequence[ExperimentConfig]) -> list[ArmResult]:
             held, failed = _leases(stores, stack)
             validate = stack.enter_context(_validator(configs[0], found))
             arms = [
-                Arm(
+                Training(
                     configs[n],
                     stores[n],
                     validate,
@@ -210,7 +206,7 @@ def run_lot(configs: Sequence[ExperimentConfig]) -> list[ArmResult]:
                 )
                 for n in held
             ]
-            ended = train_together(arms, checkpoint=found.checkpoint, scored=found.scored)
+            ended = train_side_by_side(arms, checkpoint=found.checkpoint, scored=found.scored)
             failed |= {held[position]: error for position, error in ended.items()}
     except Exception as error:
         return [recorded(config, error) for config in configs]

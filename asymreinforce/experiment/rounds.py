@@ -131,7 +131,7 @@ def train_in_rounds(config: ExperimentConfig, *, engine: Engine) -> Store:
     The engine is asked in this process, and gives the device's memory back before a step is taken;
     every rank of a sharded arm leaves between rounds. Raises what goes wrong.
     """
-    from asymreinforce.stages.train import train
+    from asymreinforce.stages.train import Training, train
 
     found = inputs.find(config)
     store = arm_store(config, found)
@@ -151,13 +151,9 @@ def train_in_rounds(config: ExperimentConfig, *, engine: Engine) -> Store:
                 launch(config, store)
                 continue
             train(
-                config,
+                Training(config, store, validate, log, round_),
                 checkpoint=found.checkpoint,
                 scored=scored,
-                store=store,
-                validate=validate,
-                log=log,
-                round_=round_,
             )
     files.remove(store.directory / FAILURE)
     return store

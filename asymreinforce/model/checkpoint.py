@@ -119,7 +119,7 @@ def require_whole_checkpoint(checkpoint: Path, *, trust_remote_code: bool = Fals
         require_whole_files(checkpoint, empty)
 
 
-def hollow_model(
+def empty_model(
     checkpoint: Path | str, *, dtype: "torch.dtype", trust_remote_code: bool = False
 ) -> "PreTrainedModel":
     """Make a checkpoint's model without its weights, whose memory is set aside and not touched.

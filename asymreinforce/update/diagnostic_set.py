@@ -19,7 +19,7 @@ class Measured(NamedTuple):
     token_entropy: float
 
 
-class Slice:
+class DiagnosticSet:
     """Rollouts that are never resampled, with which of them are correct.
 
     `is_from_policy`: drawn at temperature 1 and top-p 1, so that means over it estimate

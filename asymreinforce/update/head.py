@@ -45,27 +45,27 @@ def logits_within(device_bytes: float) -> int:
     return int(device_bytes * CUDA_SHARE / 4)
 
 
-class Scratch:
-    """A buffer that outlives a call: fresh pages for every chunk would cost a third of a product.
+class LogitsBuffer:
+    """Memory that outlives a call: fresh pages for every chunk would cost a third of a product.
 
-    What it lends is overwritten by the next call.
+    The next call overwrites the matrix that the last one returned.
     """
 
     def __init__(self) -> None:
         self._numbers = torch.empty(0)
 
-    def lend(self, rows: int, columns: int, like: Tensor) -> Tensor:
+    def view(self, rows: int, columns: int, like: Tensor) -> Tensor:
         """Return an uninitialised matrix of the dtype and device of `like`."""
-        size, has = rows * columns, self._numbers
-        if has.numel() < size or (has.dtype, has.device) != (like.dtype, like.device):
-            has = self.free()  # the old one goes before the new one comes
-            self._numbers = has = like.new_empty(size)
-        return has[:size].view(rows, columns)
+        size, kept = rows * columns, self._numbers
+        if kept.numel() < size or (kept.dtype, kept.device) != (like.dtype, like.device):
+            del kept
+            self.free()  # the old memory goes before new memory is asked for
+            self._numbers = like.new_empty(size)
+        return self._numbers[:size].view(rows, columns)
 
-    def free(self) -> Tensor:
-        """Give the memory back; return what is left, which is nothing."""
+    def free(self) -> None:
+        """Free the buffer."""
         self._numbers = torch.empty(0)
-        return self._numbers
 
 
 class Head(NamedTuple):
@@ -73,15 +73,15 @@ class Head(NamedTuple):
 
     weight_VD: Tensor
     bias_V: Tensor | None
-    scratch: Scratch
+    buffer: LogitsBuffer
     workspace: int | None = None
     """Most logits at once; None for `most_logits` of the device."""
 
     @classmethod
-    def of(cls, model: "PreTrainedModel", scratch: Scratch) -> "Head":
+    def of(cls, model: "PreTrainedModel", buffer: LogitsBuffer) -> "Head":
         """Take the head of a Hugging Face causal language model."""
         module: Any = model.get_output_embeddings()
-        return cls(module.weight, getattr(module, "bias", None), scratch)
+        return cls(module.weight, getattr(module, "bias", None), buffer)
 
     def chunks(self, tokens: int) -> Iterator[slice]:
         """Cut tokens into chunks of nearly equal size whose logits fit the workspace."""
@@ -98,7 +98,7 @@ class Head(NamedTuple):
         like = hidden_CD.new_empty(0, dtype=precision_of(hidden_CD))
         for part in self.chunks(len(hidden_CD)):
             hidden_ND = hidden_CD[part]
-            logits_NV = self.scratch.lend(len(hidden_ND), len(weight_VD), like)
+            logits_NV = self.buffer.view(len(hidden_ND), len(weight_VD), like)
             _product(hidden_ND, weight_VD.T, out=logits_NV)
             if self.bias_V is not None:
                 logits_NV += self.bias_V

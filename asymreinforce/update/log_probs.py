@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from asymreinforce.model.model_config import of_model
 from asymreinforce.update import attention
 from asymreinforce.update.embedding import embedded
-from asymreinforce.update.head import Head, Loss, Scores, Scratch, linear_loss, token_logps
+from asymreinforce.update.head import Head, LogitsBuffer, Loss, Scores, linear_loss, token_logps
 from asymreinforce.update.layers import uncompiled_without_gradient
 from asymreinforce.update.packing import Row, on_device
 
@@ -39,7 +39,8 @@ class Scorer(nn.Module):
     """A model's body and head on packed rows.
 
     `autocast` computes in bf16 over the weights as they are. `device` is where they will be, if
-    they are not there yet. Models that take turns can share their `scratch`. What is called twice
+    they are not there yet. Models that take turns can share the
+    memory of their `logits`. What is called twice
     from outside, body and head, is one `forward`, so that a wrapper (sharding, compilation) sees
     all of it.
     """
@@ -51,13 +52,13 @@ class Scorer(nn.Module):
         attention_name: attention.Name = "auto",
         autocast: bool = False,
         device: torch.device | None = None,
-        scratch: Scratch | None = None,
+        logits: LogitsBuffer | None = None,
     ):
         super().__init__()
         self.model = model
         self.precision = torch.bfloat16 if autocast else model.dtype
         self._autocast = autocast
-        self._scratch = scratch or Scratch()
+        self._logits = logits or LogitsBuffer()
         decoder = of_model(model).decoder
         self._way = attention.choose(
             attention_name,
@@ -84,7 +85,7 @@ class Scorer(nn.Module):
                 packing=plan,
             ).last_hidden_state[0]
         hidden_CD = hidden_TD.index_select(0, row.predictors_C).to(self.precision)
-        head = Head.of(self.model, self._scratch)
+        head = Head.of(self.model, self._logits)
         if coefficients_C is None:
             return token_logps(head, hidden_CD, row.targets_C, entropy=entropy)
         made = linear_loss(head, hidden_CD, row.targets_C, on_device(coefficients_C, device))
@@ -92,7 +93,7 @@ class Scorer(nn.Module):
 
     def free(self) -> None:
         """Give back the memory of the head's logits; the next call takes it anew."""
-        self._scratch.free()
+        self._logits.free()
 
     def scores(self, row: Row, *, entropy: bool = False) -> Scores:
         """Return log pi of each completion token of a row, with gradient where that is on."""

@@ -1,7 +1,8 @@
 """A step that does not fit the memory of its device is taken again with shorter rows."""
 
+import functools
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 import torch
 
@@ -10,44 +11,69 @@ from asymreinforce.progress import say
 from asymreinforce.update.ranks import Ranks
 
 Result = TypeVar("Result")
+Arguments = ParamSpec("Arguments")
 
 FEWEST_TOKENS = 64
 """Rows are not halved below this: one sequence is longer by then."""
 
 
-def halving(
-    compute: Callable[[int], Result], *, tokens: int, free: Callable[[], None], ranks: Ranks
-) -> Result:
-    """Compute with rows of `tokens` tokens; if memory runs out, say so and try with half of them.
+class Packing(Protocol):
+    """What computes in packed rows."""
 
-    `free` gives memory back before the next try. Raises `DeviceMemoryError` if even short rows do
-    not fit. Of several ranks each raises it at once: the others may wait for it in a collective, so
-    only whoever started them can let all of them go back together (`experiment/launch.py`).
+    tokens_per_micro_batch: int
+    """The most tokens of a row."""
+    ranks: Ranks
+
+    def free(self) -> None:
+        """Give back the memory that outlives a call."""
+
+
+Packs = TypeVar("Packs", bound=Packing)
+
+
+def halving_rows(
+    method: Callable[Concatenate[Packs, Arguments], Result],
+) -> Callable[Concatenate[Packs, Arguments], Result]:
+    """Call a method; if memory runs out, halve the tokens of a row, say so, and call it again.
+
+    The shorter rows stay for later calls. Raises `DeviceMemoryError` if even short rows do not fit.
+    Of several ranks each raises it at once: the others may wait for it in a collective, so only
+    whoever started them can let all of them go back together (`experiment/launch.py`).
     """
-    while True:
-        try:
-            return compute(tokens)
-        except torch.OutOfMemoryError as error:
-            reason = str(error).split(".")[0]
-        # outside of the handler, whose traceback would keep the tensors of the failed step alive
-        free()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-        halved = tokens // 2
-        if halved < FEWEST_TOKENS:
-            raise DeviceMemoryError(
-                f"out of memory with rows of {tokens} tokens ({reason}); "
-                "set train.activation_checkpointing=true or use a larger device, and run the same "
-                "command again (on CUDA the arm goes on from its last checkpoint), or train "
-                "another arm with train.lora.rank or a smaller sampling.max_tokens"
-            )
-        if ranks.mesh:
-            raise DeviceMemoryError(
-                f"rank {ranks.number} is out of memory with rows of {tokens} tokens ({reason})",
-                rows=halved,
-            )
-        tokens = halved
-        say(
-            f"out of memory: rows of {halved} tokens from here on "
-            f"(train.tokens_per_micro_batch={halved} starts so)"
+
+    @functools.wraps(method)
+    def called(self: Packs, /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        while True:
+            try:
+                return method(self, *args, **kwargs)
+            except torch.OutOfMemoryError as error:
+                reason = str(error).split(".")[0]
+            # outside of the handler, whose traceback would keep the tensors of the failed step
+            self.free()
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+            self.tokens_per_micro_batch = halved(self.tokens_per_micro_batch, self.ranks, reason)
+
+    return called
+
+
+def halved(tokens: int, ranks: Ranks, reason: str) -> int:
+    """Return half of a row's tokens and say so; raise `DeviceMemoryError` if that cannot help."""
+    half = tokens // 2
+    if half < FEWEST_TOKENS:
+        raise DeviceMemoryError(
+            f"out of memory with rows of {tokens} tokens ({reason}); "
+            "set train.activation_checkpointing=true or use a larger device, and run the same "
+            "command again (on CUDA the arm goes on from its last checkpoint), or train "
+            "another arm with train.lora.rank or a smaller sampling.max_tokens"
         )
+    if ranks.mesh:
+        raise DeviceMemoryError(
+            f"rank {ranks.number} is out of memory with rows of {tokens} tokens ({reason})",
+            rows=half,
+        )
+    say(
+        f"out of memory: rows of {half} tokens from here on "
+        f"(train.tokens_per_micro_batch={half} starts so)"
+    )
+    return half

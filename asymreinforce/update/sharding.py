@@ -46,7 +46,7 @@ def shard(scorer: "Scorer", ranks: Ranks, *, half: bool, cpu_offload: bool) -> N
     """Leave each rank its shard of every parameter, layer by layer, on the ranks' devices.
 
     What the first rank's model holds is sent to the others, a layer at a time, before it is cut up:
-    theirs may be hollow (`checkpoint.hollow_model`), and no more than a layer of it is ever filled.
+    theirs may be hollow (`checkpoint.empty_model`), and no more than a layer of it is ever filled.
     `half`: layers compute in bf16. `cpu_offload`: shards, gradients and moments stay on the host.
     """
     mesh = ranks.mesh

@@ -17,10 +17,10 @@ from torch import Tensor
 from asymreinforce.errors import TrainingError
 from asymreinforce.update.attention import Name, packed_attention
 from asymreinforce.update.balance import Cost, share
-from asymreinforce.update.head import Scratch
+from asymreinforce.update.head import LogitsBuffer
 from asymreinforce.update.layers import silence
 from asymreinforce.update.log_probs import Gradient, Scorer, sequence_sums
-from asymreinforce.update.memory import Result, halving
+from asymreinforce.update.memory import halving_rows
 from asymreinforce.update.packing import Row, Sequences, pack
 from asymreinforce.update.ranks import ALONE, Ranks
 
@@ -34,7 +34,7 @@ TOKENS = {"cpu": 1024, "cuda": 16_384}
 cache; many on CUDA, where only large products fill the device."""
 
 
-class Step(NamedTuple):
+class Update(NamedTuple):
     """What an optimizer step did; `logps_B` is NaN for sequences that were skipped (A = 0)."""
 
     loss: float
@@ -45,14 +45,14 @@ class Step(NamedTuple):
 
 
 class Accumulated(NamedTuple):
-    """The figures of a step's gradient, before it is clipped; `logps_B` as in `Step`."""
+    """The figures of a step's gradient, before it is clipped; `logps_B` as in `Update`."""
 
     loss: float
     logps_B: np.ndarray
     norm: Tensor
 
 
-class RatioTerms(NamedTuple):
+class RatioInputs(NamedTuple):
     """What a ratio objective needs of each sequence beside log pi."""
 
     loss: Callable[..., Tensor]
@@ -67,10 +67,10 @@ class Trainer:
     """A policy with its optimizer: AdamW, linear warm-up, clipped gradient, fp32 master weights.
 
     The model is in evaluation mode from here on. `autocast` runs it in bf16 over the fp32 weights.
-    Parameters that want no gradient (as
-    beside LoRA's) are left alone. Where `ranks` have a mesh, each holds its shard of weights,
-    gradient and moments (`sharding.py`), computes its share of a step's rows, and reports the
-    figures of the whole step; every rank must then make every call.
+    Parameters that want no gradient (as beside LoRA's) are left alone. If `ranks` have a mesh, each
+    holds its shard of weights, gradient and moments (`sharding.py`), computes its share of a step's
+    rows, and reports the figures of the whole step; every rank must then make every call. Trainers
+    that take turns can share the memory of their `logits`.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class Trainer:
         attention: Name = "auto",
         ranks: Ranks = ALONE,
         cpu_offload: bool = False,
-        scratch: Scratch | None = None,
+        logits: LogitsBuffer | None = None,
     ):
         silence(model)
         self.model = model
@@ -94,10 +94,12 @@ class Trainer:
             attention_name=attention,
             autocast=autocast,
             device=self.device,
-            scratch=scratch,
+            logits=logits,
         )
         self._config = config
-        self.tokens_per_micro_batch = tokens_per_micro_batch or TOKENS[self.device.type]
+        self.asked_tokens = tokens_per_micro_batch or TOKENS[self.device.type]
+        self.tokens_per_micro_batch = self.asked_tokens
+        """The most tokens of a row: those asked for, or fewer once memory has run out."""
         if ranks.mesh:
             from asymreinforce.update.sharding import shard
 
@@ -117,17 +119,17 @@ class Trainer:
             self.optimizer, lambda step: min(1.0, (step + 1) / max(1, config.warmup_steps))
         )
 
-    def step(self, batch: Sequences, terms: Tensor | RatioTerms) -> Step:
+    def step(self, batch: Sequences, loss_inputs: Tensor | RatioInputs) -> Update:
         """Take a step of gradient ascent, N counting all sequences of the batch.
 
-        With coefficients_B, on J = (1/N) sum_i c_i log pi(y_i|x_i)  (Eq. 1), where sequences with
-        c = 0 cost nothing; with the terms of a ratio objective, on its loss. On CUDA a step that
+        With coefficients c_B, on J = (1/N) sum_i c_i log pi(y_i|x_i)  (Eq. 1), where sequences with
+        c = 0 cost nothing; with the inputs of a ratio objective, on its loss. On CUDA a step that
         runs out of memory is taken again with half the tokens of a row, unless it is sharded.
 
         Raises `TrainingError`, with the weights untouched, where the loss or the gradient is not
         finite, or where a row of one sequence does not fit the memory.
         """
-        loss, logps_B, total_norm = self._within_memory(lambda: self._accumulate(batch, terms))
+        loss, logps_B, total_norm = self._accumulate(batch, loss_inputs)
         norm = float(total_norm)
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise TrainingError(f"the loss is {loss} and the gradient's norm {norm}")
@@ -135,35 +137,28 @@ class Trainer:
         lr = self.schedule.get_last_lr()[0]
         self.optimizer.step()
         self.schedule.step()
-        return Step(loss, norm, float(lr), logps_B, int(np.isnan(logps_B).sum()))
+        return Update(loss, norm, float(lr), logps_B, int(np.isnan(logps_B).sum()))
 
-    def _unreached(self, batch: Sequences) -> list[str]:
-        for parameter in self.parameters:
-            parameter.grad = None
-        for row in self.rows(batch):
-            with packed_attention(self.model):
-                self._linear(row, torch.ones(len(batch.prompts)))
-        named = self.model.named_parameters()
-        names = [name for name, p in named if p.requires_grad and p.grad is None]
-        for parameter in self.parameters:
-            parameter.grad = None
-        return names
+    def free(self) -> None:
+        """Give back the memory that outlives a step: the head's logits."""
+        self.scorer.free()
 
-    def _accumulate(self, batch: Sequences, terms: Tensor | RatioTerms) -> Accumulated:
+    @halving_rows
+    def _accumulate(self, batch: Sequences, loss_inputs: Tensor | RatioInputs) -> Accumulated:
         """Add up the gradient over rows, from zero."""
         self._zero_gradient()
         count = len(batch.prompts)
         used = np.arange(count)
-        if isinstance(terms, Tensor):
-            used = np.flatnonzero(terms.numpy())
+        if isinstance(loss_inputs, Tensor):
+            used = np.flatnonzero(loss_inputs.numpy())
         parts: list[tuple[list[int], Tensor, Tensor]] = []
         for packed in self.rows(batch.take(used)):
             row = packed._replace(members=used[packed.members].tolist())
             with packed_attention(self.model):
                 part, logps_C = (
-                    self._linear(row, terms / count)
-                    if isinstance(terms, Tensor)
-                    else self._ratio(row, terms, count)
+                    self._linear(row, loss_inputs / count)  # c/N; the head multiplies by -log pi
+                    if isinstance(loss_inputs, Tensor)
+                    else self._ratio(row, loss_inputs, count)
                 )
             parts.append((row.members, part, sequence_sums(logps_C, row)))
         self._fill_gradient()
@@ -178,12 +173,22 @@ class Trainer:
         logps_B[used] = np.array(logps)[used]
         return Accumulated(float(loss), logps_B, norm)
 
+    @halving_rows
     def without_gradient(self, batch: Sequences) -> list[str]:
         """Return the names of trained parameters that the gradient of a batch does not reach.
 
         Memory is asked for as in a step, and raises as there.
         """
-        return self._within_memory(lambda: self._unreached(batch))
+        for parameter in self.parameters:
+            parameter.grad = None
+        for row in self.rows(batch):
+            with packed_attention(self.model):
+                self._linear(row, torch.ones(len(batch.prompts)))
+        named = self.model.named_parameters()
+        names = [name for name, p in named if p.requires_grad and p.grad is None]
+        for parameter in self.parameters:
+            parameter.grad = None
+        return names
 
     def rows(self, sequences: Sequences) -> Iterable[Row]:
         """Pack sequences; of several ranks each gets a share of equal cost and as many rows."""
@@ -223,16 +228,6 @@ class Trainer:
         with around_layers(self.scorer):
             yield
 
-    def _within_memory(self, compute: Callable[[], Result]) -> Result:
-        """Compute, with shorter rows from here on if memory runs out."""
-
-        def with_rows_of(tokens: int) -> Result:
-            self.tokens_per_micro_batch = tokens
-            return compute()
-
-        tokens = self.tokens_per_micro_batch
-        return halving(with_rows_of, tokens=tokens, free=self.scorer.free, ranks=self.ranks)
-
     def _linear(self, row: Row, coefficients_B: Tensor) -> tuple[Tensor, Tensor]:
         """Add a row's gradient; return its loss and log pi of its completion tokens."""
         gradient = self.scorer(row, coefficients_B[row.members][row.sequence_of_C])
@@ -240,18 +235,18 @@ class Trainer:
         gradient.finish()
         return gradient.made.loss, gradient.made.logps_C
 
-    def _ratio(self, row: Row, terms: RatioTerms, count: int) -> tuple[Tensor, Tensor]:
+    def _ratio(self, row: Row, inputs: RatioInputs, count: int) -> tuple[Tensor, Tensor]:
         """Do the same for a ratio objective, through the head that makes its logits again."""
         scores = self.scorer(row)
         logps_C: Tensor = scores.logps_C
-        behaviour = [terms.behaviour_logps[member] for member in row.members]
+        behaviour = [inputs.behaviour_logps[member] for member in row.members]
         behaviour_C = np.concatenate([np.zeros(0), *behaviour])  # an idle row has none
-        loss = terms.loss(
+        loss = inputs.loss(
             logps_C,
             torch.from_numpy(behaviour_C).to(logps_C),
-            terms.advantages_B[row.members].to(logps_C),
+            inputs.advantages_B[row.members].to(logps_C),
             row.sequence_of_C.to(logps_C.device),
-            weights_B=terms.weights_B[row.members].to(logps_C),
+            weights_B=inputs.weights_B[row.members].to(logps_C),
         )
         torch.autograd.backward(loss / count)
         return loss.detach() / count, logps_C.detach()

@@ -27,7 +27,7 @@ from workloads import (
     workload,
 )
 
-from asymreinforce.update.head import Head, Scratch, linear_loss, token_logps
+from asymreinforce.update.head import Head, LogitsBuffer, linear_loss, token_logps
 from asymreinforce.update.packing import Sequences
 from asymreinforce.update.trainer import Trainer
 from gpu.checks import Finding, NotHereError, Place, gib, peak, reset_peak
@@ -187,7 +187,7 @@ def head(place: Place) -> Iterator[Finding]:
     ways: dict[str, Callable[[], None]] = {}
     for name, way in (("linear", linear), ("recomputing", recomputing)):
         before = reset_peak(place)
-        ways[name] = functools.partial(way, Head(weight_VD, None, Scratch()))
+        ways[name] = functools.partial(way, Head(weight_VD, None, LogitsBuffer()))
         ways[name]()
         if place.on_cuda:
             yield Finding(f"{name}: memory", gib(float(peak(place) or 0) - before), "GiB")

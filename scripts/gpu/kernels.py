@@ -15,7 +15,7 @@ from measures import clock, median
 from torch import Tensor
 
 from asymreinforce.update import attention
-from asymreinforce.update.head import Head, Scratch, linear_loss, token_logps
+from asymreinforce.update.head import Head, LogitsBuffer, linear_loss, token_logps
 from asymreinforce.update.packing import Row, Sequences, pack
 from gpu.checks import Finding, Place, distance, gib, needs_cuda, peak, reset_peak
 
@@ -201,7 +201,7 @@ def _head(
     weight_VD = weight_VD.clone().requires_grad_()
     hidden_CD = hidden_CD.clone().requires_grad_()
     # in chunks of 100 tokens or so: their sums are added up
-    head = Head(weight_VD, None, Scratch(), 1 + len(targets_C) * len(weight_VD) // 6)
+    head = Head(weight_VD, None, LogitsBuffer(), 1 + len(targets_C) * len(weight_VD) // 6)
     if name == "linear":
         made = linear_loss(head, hidden_CD, targets_C, coefficients_C)
         return [made.logps_C, made.by_hidden_CD, weight_VD.grad]

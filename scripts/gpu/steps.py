@@ -23,7 +23,7 @@ from workloads import Optimizer
 from asymreinforce.algorithm.ratio import opmd_kimi
 from asymreinforce.update.layers import checkpoint_activations, compile_layers
 from asymreinforce.update.packing import Sequences
-from asymreinforce.update.trainer import RatioTerms, Step, Trainer
+from asymreinforce.update.trainer import RatioInputs, Trainer, Update
 from gpu.checks import Finding, Place, distance, needs_cuda, peak, reset_peak
 
 FP32, BF16 = 1e-5, 0.02
@@ -90,12 +90,12 @@ def linear_terms() -> Tensor:
     return terms_B
 
 
-def ratio_terms() -> RatioTerms:
+def ratio_inputs() -> RatioInputs:
     """An objective whose loss depends on log pi, and smoothly: rounding flips no clip."""
     completions = batch_of().completions
     count = len(completions)
     behaviour = [np.full(len(y), -6.2) for y in completions]
-    return RatioTerms(_ratio_loss, torch.linspace(-1, 1, count), torch.ones(count), behaviour)
+    return RatioInputs(_ratio_loss, torch.linspace(-1, 1, count), torch.ones(count), behaviour)
 
 
 def _ratio_loss(*given: Tensor, weights_B: Tensor) -> Tensor:
@@ -114,7 +114,7 @@ def trainer_of(model: Any, place: Place, *, half: bool, tokens: int = 300, **mor
     )
 
 
-def gradient_of(trainer: Trainer, terms: Tensor | RatioTerms) -> tuple[Tensor, Step]:
+def gradient_of(trainer: Trainer, terms: Tensor | RatioInputs) -> tuple[Tensor, Update]:
     """Take a step; return the gradient of what trains, on the host, and the step's figures."""
     done = trainer.step(batch_of(), terms)
     parts = [p.grad for p in trainer.parameters]
@@ -128,7 +128,7 @@ CPU = Place(torch.device("cpu"), is_toy=True)
 def steps(place: Place) -> Iterator[Finding]:
     """Gradients and log-probabilities of a step, by kind, objective, precision and options."""
     for kind in KINDS:
-        for name, terms in (("linear", linear_terms()), ("ratio", ratio_terms())):
+        for name, terms in (("linear", linear_terms()), ("ratio", ratio_inputs())):
             wanted, expected = gradient_of(trainer_of(model_of(kind), CPU, half=False), terms)
             for half, most in ((False, FP32), (True, BF16)):
                 trainer = trainer_of(model_of(kind), place, half=half)

@@ -322,12 +322,12 @@ def test_a_run_that_is_complete_does_nothing(trained: Trained) -> None:
 def test_one_that_stops_at_its_collapse_makes_no_more_rollouts(
     tmp_path: Path, random_policy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from asymreinforce.stages.train import collapse_watch
+    from asymreinforce.stages.train import monitors
 
     def collapsed_at_three(state: Any, row: Any, rule: Any) -> Any:
         return state._replace(step=3) if row["step"] == 3 else state
 
-    monkeypatch.setattr(collapse_watch, "observe", collapsed_at_three)
+    monkeypatch.setattr(monitors, "observe", collapsed_at_three)
     config = settings(tmp_path, random_policy, train__on_collapse="stop", train__checkpoint_every=1)
     store, engine = run(config)
     assert store.is_complete()

@@ -95,15 +95,15 @@ def bandit(work: Path) -> int:
 
 def interrupted(work: Path) -> int:
     """Training that gets SIGTERM in its first step: it ends with a checkpoint of that."""
-    from asymreinforce.stages.train.run import Run
+    from asymreinforce.stages.train import loop
 
-    take = Run.step
+    take = loop.take_step
 
-    def step(run: Run, number: int, rows: Any) -> dict[str, Any]:
+    def take_step(*given: Any) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
-        return take(run, number, rows)
+        take(*given)
 
-    Run.step = step
+    loop.take_step = take_step
     code = command("train", "train.checkpoint_every=2")(work)
     return 0 if code == 128 + signal.SIGTERM else code
 

@@ -17,7 +17,7 @@ from asymreinforce.engines.vllm_engine import VllmEngine
 from asymreinforce.errors import InputError
 from asymreinforce.model import adapters
 from asymreinforce.model.checkpoint import (
-    hollow_model,
+    empty_model,
     load_model,
     require_whole_checkpoint,
     save_model,
@@ -100,7 +100,7 @@ def twice(checkpoint: Path) -> None:
 LOADERS: dict[str, Callable[[Path], Any]] = {
     "the trainer": load_model,
     "the headers of its files": require_whole_checkpoint,
-    "a rank that is sent its weights": lambda path: hollow_model(path, dtype=torch.float32),
+    "a rank that is sent its weights": lambda path: empty_model(path, dtype=torch.float32),
     "engine=transformers": lambda path: TransformersEngine(
         EngineConfig(name="transformers"), PolicyConfig(source=str(path), context=64)
     ).load(path),

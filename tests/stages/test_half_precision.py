@@ -17,7 +17,7 @@ from asymreinforce.data.store import Store
 from asymreinforce.errors import InputError
 from asymreinforce.interruption import Interrupted
 from asymreinforce.model.checkpoint import load_model
-from asymreinforce.stages.train import arm_store, train
+from asymreinforce.stages.train import Training, arm_store, train
 from tests import made
 from tests.stages.training import scored
 
@@ -36,7 +36,7 @@ def trained(
     config = made.config(runs, policy=policy, **{**HALF, **settings})
     store = arm_store(config, checkpoint=policy, scored=rollouts, parent=config.directory / "train")
     with interruption.handled():
-        train(config, checkpoint=policy, scored=rollouts, store=store, log=log)
+        train(Training(config, store, log=log), checkpoint=policy, scored=rollouts)
     return store
 
 

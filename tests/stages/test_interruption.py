@@ -12,7 +12,7 @@ from asymreinforce import interruption
 from asymreinforce.data.rollouts import ScoredRollouts
 from asymreinforce.data.store import Store
 from asymreinforce.interruption import Interrupted
-from asymreinforce.stages.train import arm_store, train
+from asymreinforce.stages.train import Training, arm_store, train
 from tests import made
 from tests.stages.training import falling, scored
 
@@ -32,7 +32,7 @@ def trained(
     config = made.config(runs, policy=policy, **overrides)
     store = arm_store(config, checkpoint=policy, scored=rollouts, parent=config.directory / "train")
     with interruption.handled():
-        train(config, checkpoint=policy, scored=rollouts, store=store, validate=falling, log=log)
+        train(Training(config, store, falling, log), checkpoint=policy, scored=rollouts)
     return store
 
 

@@ -9,7 +9,7 @@ import torch
 from asymreinforce.data.arm_settings import remembered_rows
 from asymreinforce.data.rollouts import ScoredRollouts
 from asymreinforce.errors import DeviceMemoryError
-from asymreinforce.stages.train import arm_store, train
+from asymreinforce.stages.train import Training, arm_store, train
 from asymreinforce.update.trainer import Trainer
 from tests import made
 from tests.stages.training import scored
@@ -51,16 +51,16 @@ def test_rows_that_fitted_are_where_a_killed_run_goes_on_with(
     device = Device(100, monkeypatch)
     config = made.config(tmp_path, policy=random_policy, **ROWS)
     store = arm_store(config, checkpoint=random_policy, scored=rollouts, parent=tmp_path)
-    given: dict[str, Any] = {"checkpoint": random_policy, "scored": rollouts, "store": store}
+    given: dict[str, Any] = {"checkpoint": random_policy, "scored": rollouts}
 
     def stop(row: dict[str, Any]) -> None:
         if row["step"] == 3:
             raise StoppedError
 
     with pytest.raises(StoppedError):
-        train(config, log=stop, **given)
+        train(Training(config, store, log=stop), **given)
     assert device.refused == 2 and remembered_rows(store, config) == 75  # 300, 150, 75
-    train(config, **given)
+    train(Training(config, store), **given)
     assert store.is_complete() and device.refused == 2
 
 
@@ -74,4 +74,4 @@ def test_a_device_too_small_is_not_said_to_be_a_step_that_is_not_finite(
     config = made.config(tmp_path, policy=random_policy, **ROWS)
     store = arm_store(config, checkpoint=random_policy, scored=rollouts, parent=tmp_path)
     with pytest.raises(DeviceMemoryError, match=r"^out of memory with rows of 75 tokens"):
-        train(config, checkpoint=random_policy, scored=rollouts, store=store)
+        train(Training(config, store), checkpoint=random_policy, scored=rollouts)

@@ -61,7 +61,7 @@ class StoppedError(Exception):
 def test_a_resumed_arm_equals_an_uninterrupted_one_bit_for_bit(
     tmp_path: Path, random_policy: Path, rollouts: ScoredRollouts, stop_after: int
 ) -> None:
-    from asymreinforce.stages.train import arm_store, train
+    from asymreinforce.stages.train import Training, arm_store, train
 
     overrides = {"optim__warmup_steps": 5, "optim__weight_decay": 0.1}
     whole = arm(tmp_path / "whole", random_policy, rollouts, **overrides)
@@ -74,12 +74,12 @@ def test_a_resumed_arm_equals_an_uninterrupted_one_bit_for_bit(
         if len(done) == stop_after:
             raise StoppedError
 
-    settings: dict[str, Any] = {"checkpoint": random_policy, "scored": rollouts, "store": store}
+    settings: dict[str, Any] = {"checkpoint": random_policy, "scored": rollouts}
     with pytest.raises(StoppedError):
-        train(config, log=stop, **settings)
+        train(Training(config, store, log=stop), **settings)
     before = made.stamps(store.directory)
     kept = [name for name in before if name.startswith(("metrics", "checkpoints"))]
-    train(config, log=lambda row: done.append(row["step"]), **settings)
+    train(Training(config, store, log=lambda row: done.append(row["step"])), **settings)
     last = stop_after - stop_after % 2
     assert done == [*range(1, stop_after + 1), *range(last + 1, 7)]
     after = made.stamps(store.directory)

@@ -10,7 +10,7 @@ from asymreinforce.data import contracts
 from asymreinforce.data.rollouts import ScoredRollouts
 from asymreinforce.data.store import Store
 from asymreinforce.model.checkpoint import load_model
-from asymreinforce.stages.train import Validate, arm_store, train
+from asymreinforce.stages.train import Training, Validate, arm_store, train
 from tests import made
 from tests.update import naive
 
@@ -31,7 +31,7 @@ def run_arm(
 ) -> Store:
     """Train the arm that the settings name."""
     store = arm_store(config, checkpoint=policy, scored=rollouts, parent=config.directory / "train")
-    train(config, checkpoint=policy, scored=rollouts, store=store, validate=validate)
+    train(Training(config, store, validate), checkpoint=policy, scored=rollouts)
     return store
 
 

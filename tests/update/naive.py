@@ -14,7 +14,7 @@ from torch import Tensor
 from asymreinforce.config import OptimConfig
 from asymreinforce.model.checkpoint import load_model
 from asymreinforce.update.packing import Sequences
-from asymreinforce.update.trainer import RatioTerms, Trainer
+from asymreinforce.update.trainer import RatioInputs, Trainer
 
 UNCLIPPED = 1e12
 
@@ -87,7 +87,7 @@ def policy_gradient(model: Any, batch: Sequences, coefficients: list[float]) -> 
 
 
 def gradient_of_step(
-    model: Any, batch: Sequences, terms: Tensor | RatioTerms, **settings: Any
+    model: Any, batch: Sequences, terms: Tensor | RatioInputs, **settings: Any
 ) -> Tensor:
     """The gradient that a step of the real trainer left behind; the model's weights move."""
     before = {name: value.clone() for name, value in model.state_dict().items()}

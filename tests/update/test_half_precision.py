@@ -25,7 +25,7 @@ from asymreinforce.update import attention
 from asymreinforce.update.layers import checkpoint_activations
 from asymreinforce.update.log_probs import Scorer
 from asymreinforce.update.trainable import require_trainable
-from asymreinforce.update.trainer import RatioTerms, Trainer
+from asymreinforce.update.trainer import RatioInputs, Trainer
 from tests.update import flash_kernel, naive
 from tests.update.test_log_probs import made
 
@@ -69,7 +69,7 @@ KINDS: dict[str, Callable[[], Any]] = {
 }
 
 
-def step(model: Any, terms: Tensor | RatioTerms, *, autocast: bool) -> tuple[Any, Tensor]:
+def step(model: Any, terms: Tensor | RatioInputs, *, autocast: bool) -> tuple[Any, Tensor]:
     """Take a step on twelve sequences; return its figures and the gradient of what trains."""
     optim = OptimConfig(lr=1e-3, trajectories_per_step=1, grad_clip=naive.UNCLIPPED)
     trainer = Trainer(model.train(), optim, autocast=autocast, tokens_per_micro_batch=60)
@@ -78,20 +78,20 @@ def step(model: Any, terms: Tensor | RatioTerms, *, autocast: bool) -> tuple[Any
     return done, torch.cat([p.grad.flatten().float() for p in trainer.parameters])  # type: ignore[union-attr]
 
 
-def ratio_terms() -> RatioTerms:
+def ratio_inputs() -> RatioInputs:
     objective = objective_of(AlgorithmConfig(name="grpo"), baseline_reference="group_mean")
     assert isinstance(objective, Ratio)
     completions = naive.sequences(5, groups=4, samples=3, longest=30).completions
     behaviour = [torch.full((len(y),), -5.0).numpy() for y in completions]
-    return RatioTerms(objective.loss, torch.linspace(-1, 1, 12), torch.ones(12), behaviour)
+    return RatioInputs(objective.loss, torch.linspace(-1, 1, 12), torch.ones(12), behaviour)
 
 
 @pytest.mark.parametrize(
-    "terms", [torch.linspace(-1, 1, 12), ratio_terms()], ids=["linear", "ratio"]
+    "terms", [torch.linspace(-1, 1, 12), ratio_inputs()], ids=["linear", "ratio"]
 )
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_step_under_autocast_goes_through_the_kernel_and_is_within_its_rounding(
-    kind: str, terms: Tensor | RatioTerms, as_on_cuda: None
+    kind: str, terms: Tensor | RatioInputs, as_on_cuda: None
 ) -> None:
     in_half, found = step(KINDS[kind](), terms, autocast=True)
     exact, wanted = step(KINDS[kind]().float(), terms, autocast=False)

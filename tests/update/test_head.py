@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from asymreinforce.update.head import Head, Scratch, linear_loss, token_logps
+from asymreinforce.update.head import Head, LogitsBuffer, linear_loss, token_logps
 
 TOKENS, WIDTH, WORDS = 37, 8, 50
 
@@ -23,7 +23,7 @@ class Problem(NamedTuple):
     coefficients_C: Tensor
 
     def head(self, *, biased: bool, workspace: int) -> Head:
-        return Head(self.weight_VD, self.bias_V if biased else None, Scratch(), workspace)
+        return Head(self.weight_VD, self.bias_V if biased else None, LogitsBuffer(), workspace)
 
 
 def problem(dtype: torch.dtype = torch.float64) -> Problem:
@@ -115,7 +115,7 @@ def test_a_frozen_head_gets_no_gradient_and_hands_on_that_of_the_hidden_states()
 def test_logits_far_apart_neither_overflow_nor_lose_the_log_probability() -> None:
     weight_VD = torch.tensor([[1000.0], [-1000.0], [0.0]], requires_grad=True)
     hidden_CD = torch.ones(2, 1)
-    head = Head(weight_VD, None, Scratch(), 3)
+    head = Head(weight_VD, None, LogitsBuffer(), 3)
     made = linear_loss(head, hidden_CD, torch.tensor([0, 1]), torch.ones(2))
     assert made.logps_C.tolist() == [0.0, -2000.0]
     assert made.by_hidden_CD.tolist() == [[0.0], [2000.0]]
@@ -125,7 +125,7 @@ def test_in_bf16_the_softmax_is_taken_in_fp32_and_the_gradient_is_within_its_rou
     given = problem(torch.bfloat16)
     logps_C, _, gradients = expected(given, biased=False)
     master_VD = given.weight_VD.detach().float().requires_grad_()
-    head = Head(master_VD, None, Scratch(), 10 * WORDS)
+    head = Head(master_VD, None, LogitsBuffer(), 10 * WORDS)
     made = linear_loss(head, given.hidden_CD, given.targets_C, given.coefficients_C)
     assert made.logps_C.dtype == torch.float32
     assert master_VD.grad is not None
@@ -136,18 +136,18 @@ def test_in_bf16_the_softmax_is_taken_in_fp32_and_the_gradient_is_within_its_rou
 
 
 def test_chunks_of_nearly_equal_size_cover_all_tokens() -> None:
-    head = Head(torch.empty(10, 1), None, Scratch(), 40)
+    head = Head(torch.empty(10, 1), None, LogitsBuffer(), 40)
     sizes = [part.stop - part.start for part in head.chunks(9)]
     assert sizes == [3, 3, 3]
     assert list(head.chunks(0)) == []
 
 
-def test_the_scratch_lends_the_same_memory_again_and_grows() -> None:
-    scratch, like = Scratch(), torch.empty(0)
-    first = scratch.lend(4, 5, like)
-    assert scratch.lend(2, 3, like).data_ptr() == first.data_ptr()
-    assert scratch.lend(40, 5, like).shape == (40, 5)
-    assert scratch.lend(2, 3, like.double()).dtype == torch.float64
+def test_the_logits_buffer_gives_the_same_memory_again_and_grows() -> None:
+    buffer, like = LogitsBuffer(), torch.empty(0)
+    first = buffer.view(4, 5, like)
+    assert buffer.view(2, 3, like).data_ptr() == first.data_ptr()
+    assert buffer.view(40, 5, like).shape == (40, 5)
+    assert buffer.view(2, 3, like.double()).dtype == torch.float64
 
 
 def test_the_kernel_of_cuda_reads_and_writes_what_the_softmax_in_pytorch_does() -> None:

@@ -15,13 +15,13 @@ from asymreinforce.algorithm.table import objective_of
 from asymreinforce.config import AlgorithmConfig, LoraConfig, OptimConfig
 from asymreinforce.errors import TrainingError
 from asymreinforce.model import adapters
-from asymreinforce.model.checkpoint import hollow_model, load_model
-from asymreinforce.update.diagnostic_set import Slice
+from asymreinforce.model.checkpoint import empty_model, load_model
+from asymreinforce.update.diagnostic_set import DiagnosticSet
 from asymreinforce.update.layers import checkpoint_activations
 from asymreinforce.update.packing import Sequences
 from asymreinforce.update.ranks import ALONE, Ranks
 from asymreinforce.update.state import Position, load_state, save_state
-from asymreinforce.update.trainer import RatioTerms, Trainer
+from asymreinforce.update.trainer import RatioInputs, Trainer
 from tests.ranks import together
 from tests.update import naive
 
@@ -70,13 +70,13 @@ def linear_terms(coefficients_B: Tensor) -> Tensor:
     return coefficients_B
 
 
-def ratio_terms(coefficients_B: Tensor) -> RatioTerms:
+def ratio_inputs(coefficients_B: Tensor) -> RatioInputs:
     """AsymRE with a KL term, whose coefficients depend on log pi; log mu is made up."""
     objective = objective_of(
         AlgorithmConfig(name="asymre_reverse_kl"), baseline_reference="group_mean"
     )
     behaviour = [np.full(len(tokens), -6.0) for tokens in naive.sequences(0).completions]
-    return RatioTerms(objective.loss, coefficients_B, torch.ones(9), behaviour)
+    return RatioInputs(objective.loss, coefficients_B, torch.ones(9), behaviour)
 
 
 def flat(tensors: Any) -> Tensor:
@@ -136,7 +136,7 @@ def everything(ranks: Ranks, directory: Path) -> dict[str, Any]:
         "offloaded": compare(ranks, cpu_offload=True),
         "lora": compare(ranks, "qwen2", made="lora"),
         "recomputed": compare(ranks, "qwen2", made="recomputed"),
-        "ratio": compare(ranks, terms=ratio_terms),
+        "ratio": compare(ranks, terms=ratio_inputs),
         "bf16": compare(ranks, autocast=True),
         "zeros": zero_steps(ranks),
         "bad": bad_steps(ranks),
@@ -217,7 +217,7 @@ def test_all_ranks_refuse_a_step_that_is_not_finite_in_one(results: dict[str, An
 
 
 def diagnostics(found: Trainer) -> tuple[Tensor, float]:
-    watched = Slice(naive.sequences(3), correct_B=np.arange(9) < 4, is_from_policy=True)
+    watched = DiagnosticSet(naive.sequences(3), correct_B=np.arange(9) < 4, is_from_policy=True)
     measured = watched.measure(found)
     return measured.logps_B, measured.token_entropy
 
@@ -362,7 +362,7 @@ def filled(ranks: Ranks, checkpoint: Path) -> tuple[list[float], float]:
     expected = flat(whole.parameters()) if ranks.is_first else torch.zeros(1)
     del whole
     gc.collect()
-    own = load_model if ranks.is_first else hollow_model
+    own = load_model if ranks.is_first else empty_model
     Path("/proc/self/clear_refs").write_text("5")
     before = peak_mb()
     policy = own(checkpoint, dtype=torch.float32)

@@ -19,7 +19,7 @@ from asymreinforce.errors import TrainingError
 from asymreinforce.model.checkpoint import load_model
 from asymreinforce.update.layers import checkpoint_activations
 from asymreinforce.update.packing import Row, Sequences, pack
-from asymreinforce.update.trainer import RatioTerms
+from asymreinforce.update.trainer import RatioInputs
 from tests.update import naive
 
 GROUPS_B = torch.tensor([0, 0, 0, 1, 1, 1, 2, 2, 2])
@@ -221,7 +221,7 @@ def test_a_ratio_objective_s_gradient_equals_its_formula_over_sequences(
         for i, logp in enumerate(logps)
     ]
     expected = naive.gradient_of(torch.stack(parts).sum() / 9, model)
-    terms = RatioTerms(objective.loss, advantages_B, weights_B, behaviour)
+    terms = RatioInputs(objective.loss, advantages_B, weights_B, behaviour)
     assert_equal(naive.gradient_of_step(model, batch, terms, tokens=tokens), expected)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from asymreinforce.data.rollouts import ScoredRollouts
 from asymreinforce.data.store import Store
-from asymreinforce.stages.train import arm_store, train
+from asymreinforce.stages.train import Training, arm_store, train
 from tests import made
 from tests.stages.training import metrics, run_arm, scored
 
@@ -84,7 +84,7 @@ def test_a_resumed_arm_stops_at_the_same_step(
         tmp_path, policy=random_policy, train__on_collapse="stop", **CHECKPOINT_EACH_STEP
     )
     store = arm_store(config, checkpoint=random_policy, scored=rollouts, parent=tmp_path / "arm")
-    given: dict[str, Any] = {"checkpoint": random_policy, "scored": rollouts, "store": store}
+    given: dict[str, Any] = {"checkpoint": random_policy, "scored": rollouts}
     seen: list[int] = []
 
     def kill(row: dict[str, Any]) -> None:
@@ -92,8 +92,9 @@ def test_a_resumed_arm_stops_at_the_same_step(
             raise KilledError
 
     with pytest.raises(KilledError):
-        train(config, validate=collapsing, log=kill, **given)
-    train(config, validate=collapsing, log=lambda row: seen.append(row["step"]), **given)
+        train(Training(config, store, collapsing, kill), **given)
+    log = lambda row: seen.append(row["step"])  # noqa: E731
+    train(Training(config, store, collapsing, log), **given)
     assert seen == list(range(killed_at + 1, 4))
     assert store.is_complete()
     assert (store.facts["steps"], store.facts["collapse_step"]) == (3, 3)

@@ -1,8 +1,8 @@
-"""What a step's rows are to the objective: rewards, advantages, and what multiplies log pi.
+"""An arm's objective on its reward scale: verdicts -> rewards -> advantages -> loss inputs.
 
-    verdict -> reward r -> A = r - V -> coefficients c, or the terms of a ratio objective
+    r = reward of the stored verdict       A = r - V       c = w * A, or the inputs of a ratio loss
 
-Shapes: B sequences of the step that were judged.
+Shapes: B sequences of the step that have a reward.
 """
 
 import math
@@ -20,11 +20,11 @@ from asymreinforce.data.rows import Rows
 from asymreinforce.errors import InputError
 from asymreinforce.rewards.scale import rewards, rewards_of
 from asymreinforce.update.packing import Sequences
-from asymreinforce.update.trainer import RatioTerms
+from asymreinforce.update.trainer import RatioInputs
 
 
-class Judged(NamedTuple):
-    """The rows that have a reward; what could not be judged has left its group."""
+class RewardedRows(NamedTuple):
+    """The rows that have a reward; completions that were left out are in no group any more."""
 
     rows: Rows
     reward_B: Tensor
@@ -36,11 +36,11 @@ class Judged(NamedTuple):
         return Sequences(self.rows.prompts, self.rows.completions)
 
 
-class Terms:
-    """An arm's objective on its reward scale.
+class ArmObjective:
+    """What an arm maximises.
 
-    Raises `ConfigError` for an objective that is not there, `InputError` where the mean reward of
-    the set is needed and nothing was judged.
+    Raises `ConfigError` for an objective that is not there, `InputError` if the mean reward of the
+    set is needed and nothing was scored.
     """
 
     def __init__(self, config: ExperimentConfig, scored: ScoredRollouts):
@@ -55,7 +55,7 @@ class Terms:
         """Whether rows must bring log mu."""
         return self._objective.needs_behaviour_logps
 
-    def judged(self, rows: Rows) -> Judged:
+    def rewards(self, rows: Rows) -> RewardedRows:
         """Apply the reward scale to stored verdicts."""
         scale = rewards(
             score_B=rows.score_B,
@@ -64,34 +64,39 @@ class Terms:
             config=self._config.reward,
         )
         kept = np.flatnonzero(scale.kept_B)
-        return Judged(
+        return RewardedRows(
             rows.take(kept),
             torch.from_numpy(scale.reward_B[kept]),
             torch.from_numpy(scale.correct_B[kept]),
         )
 
-    def of(self, judged: Judged) -> Tensor | RatioTerms:
-        """Return c_B of a linear objective, or what a ratio objective needs beside log pi."""
-        rows, reward_B, correct_B = judged
-        if not len(reward_B):
-            return reward_B
-        advantages_B = self._objective.advantages(
-            reward_B,
-            torch.from_numpy(rows.group_B),
+    def advantages(self, rewarded: RewardedRows) -> Tensor:
+        """A = r - V,  V(x) = reference(x) + baseline  (Arnal et al. 2025, Eq. 4), shape B."""
+        if not len(rewarded.reward_B):
+            return rewarded.reward_B
+        return self._objective.advantages(
+            rewarded.reward_B,
+            torch.from_numpy(rewarded.rows.group_B),
             baseline=self._config.baseline,
             reference_name=self._config.baseline_reference,
             mean=self._mean,
         )
+
+    def loss_inputs(self, advantages_B: Tensor, rewarded: RewardedRows) -> Tensor | RatioInputs:
+        """Return c_B of a linear objective, or what a ratio objective needs beside log pi."""
+        rows = rewarded.rows
+        if not len(advantages_B):
+            return advantages_B
         lengths_B = torch.tensor([len(completion) for completion in rows.completions])
         weights_B = sequence_weights(lengths_B, self._config.algorithm.aggregation)
         if isinstance(self._objective, Linear):
-            return self._objective.coefficients(advantages_B, correct_B) * weights_B
+            return self._objective.coefficients(advantages_B, rewarded.correct_B) * weights_B
         assert rows.behaviour_logps is not None
-        return RatioTerms(self._objective.loss, advantages_B, weights_B, rows.behaviour_logps)
+        return RatioInputs(self._objective.loss, advantages_B, weights_B, rows.behaviour_logps)
 
 
 def reward_mean(config: ExperimentConfig, scored: ScoredRollouts) -> float | None:
-    """Return the mean reward of the judged rollouts in use, where the reference needs it."""
+    """Return the mean reward of the scored rollouts in use if the reference needs it."""
     if config.baseline_reference != "dataset_mean":
         return None
     total, count = 0.0, 0

@@ -7,7 +7,7 @@ import pytest
 
 from asymreinforce.data.rollouts import ScoredRollouts
 from asymreinforce.errors import ConfigError, TrainingError
-from asymreinforce.stages.train import Arm, arm_store, train_together
+from asymreinforce.stages.train import Training, arm_store, train_side_by_side
 from tests import made
 from tests.stages.training import run_arm, scored
 
@@ -20,10 +20,10 @@ def rollouts(tmp_path: Path) -> ScoredRollouts:
     return scored(tmp_path / "set")
 
 
-def arm(runs: Path, policy: Path, rollouts: ScoredRollouts, **settings: Any) -> Arm:
+def arm(runs: Path, policy: Path, rollouts: ScoredRollouts, **settings: Any) -> Training:
     config = made.config(runs, policy=policy, **settings)
     store = arm_store(config, checkpoint=policy, scored=rollouts, parent=config.directory / "train")
-    return Arm(config, store)
+    return Training(config, store)
 
 
 def test_each_of_four_arms_has_the_bytes_that_it_has_alone_and_each_chunk_is_read_once(
@@ -48,7 +48,7 @@ def test_each_of_four_arms_has_the_bytes_that_it_has_alone_and_each_chunk_is_rea
         for baseline in BASELINES
     ]
     monkeypatch.setattr(ScoredRollouts, "read", counted)
-    failed = train_together(arms, checkpoint=random_policy, scored=rollouts)
+    failed = train_side_by_side(arms, checkpoint=random_policy, scored=rollouts)
     assert failed == {}
     for one, expected in zip(arms, alone, strict=True):
         found = made.payload(one.store.directory)
@@ -66,7 +66,7 @@ def test_an_arm_that_goes_wrong_leaves_the_others_alone(
         arm(tmp_path, random_policy, rollouts, baseline=-0.1, optim__lr=1e30),
         arm(tmp_path, random_policy, rollouts, train__lora=NOWHERE),
     ]
-    failed = train_together(arms, checkpoint=random_policy, scored=rollouts)
+    failed = train_side_by_side(arms, checkpoint=random_policy, scored=rollouts)
     assert {number: type(error) for number, error in failed.items()} == {
         1: TrainingError,
         2: ConfigError,
@@ -80,7 +80,7 @@ def test_an_arm_that_stands_further_on_waits_for_the_others(
     ahead = arm(tmp_path, random_policy, rollouts, baseline=0.2)
     stopped = ahead._replace(log=stop_at(3))
     with pytest.raises(KeyboardInterrupt):
-        train_together([stopped], checkpoint=random_policy, scored=rollouts)
+        train_side_by_side([stopped], checkpoint=random_policy, scored=rollouts)
     seen: dict[float, list[int]] = {0.2: [], -0.1: []}
     arms = [
         ahead._replace(log=lambda row: seen[0.2].append(row["step"])),
@@ -88,7 +88,7 @@ def test_an_arm_that_stands_further_on_waits_for_the_others(
             log=lambda row: seen[-0.1].append(row["step"])
         ),
     ]
-    assert train_together(arms, checkpoint=random_policy, scored=rollouts) == {}
+    assert train_side_by_side(arms, checkpoint=random_policy, scored=rollouts) == {}
     assert seen == {0.2: [3, 4, 5, 6], -0.1: [1, 2, 3, 4, 5, 6]}
 
 

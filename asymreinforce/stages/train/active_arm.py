@@ -1,0 +1,189 @@
+"""An arm in memory: what it is to be trained with, and the objects that its steps call."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from asymreinforce.config import ExperimentConfig
+from asymreinforce.data.arm_settings import publish_settings, remembered_rows
+from asymreinforce.data.provenance import provenance
+from asymreinforce.data.rollouts import ScoredRollouts
+from asymreinforce.data.rows import Rows
+from asymreinforce.data.store import Store
+from asymreinforce.errors import DeviceMemoryError, TrainingError
+from asymreinforce.progress import say
+from asymreinforce.stages.train.audit import audit_start
+from asymreinforce.stages.train.checkpoints import Checkpoints
+from asymreinforce.stages.train.diagnostics import diagnostic_set, require_known_tokens
+from asymreinforce.stages.train.identity import warnings_on
+from asymreinforce.stages.train.monitors import Monitors, Validate
+from asymreinforce.stages.train.objective import ArmObjective, RewardedRows
+from asymreinforce.stages.train.policy import make_trainer
+from asymreinforce.stages.train.resume import where_to_resume
+from asymreinforce.stages.train.schedule import Round, Schedule, schedule_of
+from asymreinforce.stages.train.shared_store import SharedStore
+from asymreinforce.update.head import LogitsBuffer
+from asymreinforce.update.ranks import Ranks
+from asymreinforce.update.trainer import Trainer
+
+Log = Callable[[dict[str, Any]], None]
+
+
+class Training(NamedTuple):
+    """What an arm is trained with: its settings, where it goes, and who is told of its steps."""
+
+    config: ExperimentConfig
+    store: Store
+    validate: Validate | None = None
+    log: Log | None = None
+    round: Round | None = None
+    """The stretch of its steps to train now; None for all of them, on one set of rollouts."""
+
+
+class ActiveArm:
+    """An arm in memory, from the step that it goes on from."""
+
+    def __init__(
+        self,
+        training: Training,
+        *,
+        round_: Round,
+        prompts_per_step: int,
+        objective: ArmObjective,
+        trainer: Trainer,
+        monitors: Monitors,
+        checkpoints: Checkpoints,
+        started: float,
+    ):
+        self.training = training
+        self.round = round_
+        self.prompts_per_step = prompts_per_step
+        self.objective = objective
+        self.trainer = trainer
+        self.monitors = monitors
+        self.checkpoints = checkpoints
+        self.done = checkpoints.saved_step
+        """The steps that were taken before."""
+        self._started = started
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps of the whole arm."""
+        return self.checkpoints.schedule.steps
+
+    @property
+    def end(self) -> int:
+        """The last step to take now."""
+        return min(self.round.end, self.steps)
+
+    def rewards(self, rows: Rows) -> RewardedRows:
+        """Apply the reward scale to a step's verdicts; raise `InputError` for unknown tokens."""
+        require_known_tokens(self.trainer.model, rows, checkpoint=self.checkpoints.behaviour_policy)
+        return self.objective.rewards(rows)
+
+    def log(self, metrics: dict[str, Any]) -> None:
+        """Tell the tracker of a step, if there is one."""
+        if self.training.log:
+            self.training.log(metrics)
+
+    def explained(self, step: int, error: Exception) -> Exception:
+        """Return an error of a step, with the last good checkpoint if the step is not finite."""
+        if not isinstance(error, TrainingError) or isinstance(error, DeviceMemoryError):
+            return error
+        return TrainingError(
+            f"step {step} of {self.steps} is not finite: {error}; the last good checkpoint is "
+            f"{self.checkpoints.last_weights(before=step)}; lower optim.lr or optim.grad_clip, or "
+            "look at the rewards"
+        )
+
+    def finish_if_complete(self) -> None:
+        """Close the arm if its last step is taken, and say so if it collapsed."""
+        if self.end != self.steps:
+            return
+        self.checkpoints.finish()
+        collapse = self.monitors.collapse
+        if collapse.step is not None:
+            config = self.training.config
+            say(
+                f"train {config.algorithm.name} baseline={config.baseline:g} seed={config.seed}: "
+                f"collapsed at step {collapse.step}: {collapse.reason}"
+            )
+
+    def record(self) -> None:
+        """Write down on which device, from which step and how long this run of the arm worked."""
+        train = self.training.config.train
+        settings = train.model_dump(mode="json", include=set(train.beside_the_identity))
+        self.checkpoints.store.record(
+            provenance(
+                seconds=time.monotonic() - self._started,
+                from_step=self.done,
+                device=train.device,
+                ranks=self.trainer.ranks.count,
+                train=settings | {"tokens_per_micro_batch": self.trainer.tokens_per_micro_batch},
+            )
+        )
+
+
+def start(
+    training: Training, checkpoint: Path, scored: ScoredRollouts, ranks: Ranks, logits: LogitsBuffer
+) -> ActiveArm | None:
+    """Plan an arm and load it where it stands; return None if it is complete.
+
+    It goes on from where it was interrupted, else from its last full checkpoint, else from mu.
+    """
+    started, config = time.monotonic(), training.config
+    prompts_per_step = scored.prompts_per_step(config.optim.trajectories_per_step)
+    round_ = training.round or Round(
+        schedule_of(config, prompts=scored.prompts, prompts_per_step=prompts_per_step)
+    )
+    objective = ArmObjective(config, scored)
+    store = _planned(training, round_.schedule, ranks)
+    if ranks.decided(store.is_done):
+        say(f"train: complete, nothing to do ({store.directory})")
+        return None
+    for warning in warnings_on(config):
+        say(f"warning: {warning}")
+    if ranks.is_first:
+        publish_settings(store, config)
+    source = where_to_resume(store, round_, ranks)
+    trainer = make_trainer(
+        config,
+        checkpoint=checkpoint,
+        weights=source.weights,
+        policy=str(store.identity["policy"]),
+        tokens=int(ranks.decided(lambda: remembered_rows(store, config) or 0)),
+        ranks=ranks,
+        logits=logits,
+    )
+    watched = diagnostic_set(config, scored, objective, trainer.model, checkpoint=checkpoint)
+    monitors = Monitors(config, round_, trainer, watched=watched, validate=training.validate)
+    checkpoints = Checkpoints(config, store, round_, trainer, monitors, behaviour_policy=checkpoint)
+    if source.state:
+        checkpoints.restore(source)
+    else:
+        torch.manual_seed(config.seed)  # a fresh process has a random one, and it is saved
+        checkpoints.begin()
+        audit_start(config, trainer, scored, store)
+    return ActiveArm(
+        training,
+        round_=round_,
+        prompts_per_step=prompts_per_step,
+        objective=objective,
+        trainer=trainer,
+        monitors=monitors,
+        checkpoints=checkpoints,
+        started=started,
+    )
+
+
+def _planned(training: Training, schedule: Schedule, ranks: Ranks) -> Store:
+    """Return the arm's store, as all ranks share it, with its shards announced."""
+    store = SharedStore(training.store, ranks) if ranks.count > 1 else training.store
+    steps = schedule.steps
+    # a complete arm that ended early, at its collapse, has a shorter plan of its own
+    if not ranks.decided(lambda: store.facts.get("steps", steps) < steps):
+        store.plan(schedule.shards)
+    return store

@@ -1,0 +1,182 @@
+"""What is published of an arm in training: metrics, weights and full state at its checkpoints."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from asymreinforce.config import ExperimentConfig
+from asymreinforce.data import contracts
+from asymreinforce.data.arm_settings import remember_rows
+from asymreinforce.data.store import Store
+from asymreinforce.model.checkpoint import save_model
+from asymreinforce.stages.train import resume
+from asymreinforce.stages.train.monitors import Best, Metrics, Monitors
+from asymreinforce.stages.train.policy import has_masters, is_half
+from asymreinforce.stages.train.schedule import (
+    Round,
+    metrics_shard,
+    state_shard,
+    weights_shard,
+)
+from asymreinforce.update.state import Position, load_state, save_state
+from asymreinforce.update.trainer import Trainer
+
+
+class Checkpoints:
+    """Publishes an arm's checkpoints, and restores the arm from them.
+
+    Of several ranks every one must make every call: each writes its shards of the state.
+    """
+
+    def __init__(
+        self,
+        config: ExperimentConfig,
+        store: Store,
+        round_: Round,
+        trainer: Trainer,
+        monitors: Monitors,
+        *,
+        behaviour_policy: Path,
+    ):
+        self.store, self.schedule = store, round_.schedule
+        self.behaviour_policy = behaviour_policy
+        """The checkpoint that the arm started from, whose tokenizer is saved with its weights."""
+        self.saved_step = 0
+        self._config, self._round = config, round_
+        self._trainer, self._monitors = trainer, monitors
+        self._pending: list[Metrics] = []
+        """Metrics of steps that are not published yet."""
+        self._longest_row = trainer.asked_tokens
+
+    def begin(self) -> None:
+        """Start at mu."""
+        self._pending = [self._monitors.at_start()]
+        self._end_if_collapsed(0)
+
+    def restore(self, source: resume.Source) -> None:
+        """Put optimizer, random state and monitors back to a saved step."""
+        assert source.state is not None
+        position, more = load_state(source.state, self._trainer, masters=has_masters(self._config))
+        step = self.saved_step = source.step
+        self._pending = list(source.unpublished)
+        self._monitors.resume(
+            best=Best(position.best_step, position.best_accuracy),
+            behaviour_logps_B=more["behaviour_logps"],
+            seen=[*self._published(until=step), *source.unpublished],
+        )
+        if step == self._round.start:
+            started = self._monitors.at_start_of_round(step)
+            self._pending = [started] if started else self._pending
+        self._end_if_collapsed(step)
+
+    def save_if_due(self, step: int, metrics: Metrics) -> None:
+        """Publish a checkpoint if the schedule has one at this step, or the arm ends here."""
+        if self._trainer.tokens_per_micro_batch < self._longest_row:
+            self._longest_row = self._trainer.tokens_per_micro_batch
+            remember_rows(self.store, self._config, self._longest_row)
+        self._pending.append(metrics)
+        self._end_if_collapsed(step)
+        if step in self.schedule.checkpoints:
+            self._save(step)
+
+    def save_interrupted(self, step: int) -> None:
+        """Publish where the arm stands, unless it is at a checkpoint or has ended before."""
+        if self.saved_step >= min(step, self.schedule.steps):
+            return
+        after = max(self.schedule.until(step), default=0)
+        self.saved_step = step
+
+        def write(place: Path) -> None:
+            place.mkdir()
+            self._write_weights(place / resume.WEIGHTS)
+            self._write_state(place / resume.STATE)
+            self._write_metrics(place / resume.METRICS)
+
+        self.store.publish(resume.INTERRUPTED, write, facts={"after": after, "step": step})
+
+    def finish(self) -> None:
+        """Keep the best checkpoint, drop what retention does not keep, and close the arm.
+
+        The state of the last step is there until the arm is closed, to finish from once more, and
+        stays only if `train.keep_state` puts it into the plan.
+        """
+        best = self._monitors.best
+        steps = dict.fromkeys([self.schedule.steps, *([best.step] if best.step else [])])
+        shards = [*self.schedule.shards, *(weights_shard(step) for step in steps)]
+        if self._config.train.keep_state:
+            shards += [state_shard(step) for step in steps]
+        for step in self.schedule.checkpoints:
+            if weights_shard(step) not in shards:
+                self.store.drop(weights_shard(step))
+            if step not in steps:
+                self.store.drop(state_shard(step))
+        self.store.replan(dict.fromkeys(shards))
+        self.store.close(
+            {
+                "steps": self.schedule.steps,
+                "best_step": best.step,
+                "best_accuracy": best.accuracy,
+                "collapse_step": self._monitors.collapse.step,
+            }
+        )
+
+    def last_weights(self, *, before: int) -> Path:
+        """Return the latest weights that were published before a step, or mu's."""
+        last = max((s for s in self.schedule.kept_at(before - 1) if s < before), default=0)
+        return self.store.directory / weights_shard(last) if last else self.behaviour_policy
+
+    def _end_if_collapsed(self, step: int) -> None:
+        """Cut the schedule short if the policy collapsed and is not to go on."""
+        if self._monitors.ends_here:
+            self.schedule = self.schedule._replace(steps=step)
+
+    def _published(self, *, until: int) -> Iterator[dict[str, Any]]:
+        for checkpoint in self.schedule.until(until):
+            path = self.store.path(metrics_shard(checkpoint))
+            yield from contracts.read(path, contracts.METRICS).to_pylist()
+
+    def _save(self, step: int) -> None:
+        """Publish metrics, weights and full state, then drop the states that are not needed."""
+        self.saved_step = step
+        self._publish_missing(metrics_shard(step), self._write_metrics)
+        self._publish_missing(weights_shard(step), self._write_weights)
+        self._publish_missing(state_shard(step), self._write_state)
+        self._pending = []
+        self.store.drop(resume.INTERRUPTED)
+        kept = self.schedule.kept_at(step)
+        for earlier in [s for s in self.schedule.checkpoints if s < step]:
+            is_best = earlier == self._monitors.best.step
+            if not (is_best and self._config.train.keep_state):
+                self.store.drop(state_shard(earlier))
+            if not (is_best or earlier in kept):
+                self.store.drop(weights_shard(earlier))
+
+    def _publish_missing(self, name: str, write: Callable[[Path], None]) -> None:
+        if not self._trainer.ranks.decided(lambda: self.store.is_valid(name)):
+            self.store.publish(name, write)
+
+    def _write_metrics(self, path: Path) -> None:
+        names = contracts.METRICS.schema.names
+        columns = {name: [row.get(name) for row in self._pending] for name in names}
+        if self._trainer.ranks.is_first:
+            table = contracts.table(contracts.METRICS, columns)
+            contracts.write(path, contracts.METRICS, table, identity=self.store.hash)
+
+    def _write_weights(self, path: Path) -> None:
+        gathered_in = torch.bfloat16 if has_masters(self._config) else None
+        model = self._trainer.whole_model(dtype=gathered_in)
+        if model is not None:
+            saved_in = torch.bfloat16 if is_half(self._config) else None
+            save_model(model, path, tokenizer_from=self.behaviour_policy, dtype=saved_in)
+
+    def _write_state(self, path: Path) -> None:
+        best = self._monitors.best
+        save_state(
+            path,
+            self._trainer,
+            Position(self.saved_step, best.step, best.accuracy),
+            more={"behaviour_logps": self._monitors.behaviour_logps_B},
+            masters=has_masters(self._config),
+        )

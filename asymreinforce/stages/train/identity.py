@@ -1,0 +1,87 @@
+"""What an arm is: everything that determines its weights names its directory."""
+
+from pathlib import Path
+from typing import Any
+
+from asymreinforce.algorithm.table import identity
+from asymreinforce.config import ExperimentConfig
+from asymreinforce.data import contracts
+from asymreinforce.data.rollouts import ScoredRollouts
+from asymreinforce.data.store import Store
+from asymreinforce.errors import ConfigError
+from asymreinforce.grading.graders import identify
+from asymreinforce.model.checkpoint import fingerprint
+from asymreinforce.stages.train.schedule import PASSING, schedule_of
+
+REWARD_SCALE = ("correct", "incorrect", "correct_at", "no_answer", "truncated", "unjudged")
+
+
+def arm_store(
+    config: ExperimentConfig,
+    *,
+    checkpoint: Path,
+    scored: ScoredRollouts,
+    parent: Path,
+    prompts: Store | None = None,
+) -> Store:
+    """Return the store of an arm: everything that determines its weights is its identity.
+
+    `prompts` hold what validation asks; of generated rollouts the identity covers them already.
+    Raises `ConfigError` if the device or the precision is still left to the machine.
+    """
+    if "auto" in (config.train.device, config.train.precision):
+        raise ConfigError(
+            "train.device=auto and train.precision=auto name no arm; resolve them first "
+            "(model/devices.py), or set cpu or cuda, float32 or bfloat16"
+        )
+    determined_by = {
+        "stage": "train",
+        "contract": contracts.METRICS.label,
+        "policy": fingerprint(checkpoint, safetensors_only=config.policy.safetensors_only),
+        **scored.fingerprint(),
+        "samples_per_prompt": scored.samples,
+        "baseline": config.baseline,
+        "baseline_reference": config.baseline_reference,
+        "seed": config.seed,
+        "algorithm": identity(config.algorithm, baseline_reference=config.baseline_reference),
+        "reward": config.reward.model_dump(mode="json", include=set(REWARD_SCALE)),
+        "optim": config.optim.model_dump(mode="json") | {"steps": config.steps},
+        "train": config.train.model_dump(
+            mode="json", exclude=set(config.train.beside_the_identity)
+        ),
+        "validation": _validation(config, prompts) if config.train.validation_prompts else None,
+    }
+    schedule = schedule_of(
+        config,
+        prompts=scored.prompts,
+        prompts_per_step=scored.prompts_per_step(config.optim.trajectories_per_step),
+    )
+    if schedule.refresh_every:
+        determined_by["refresh_every"] = schedule.refresh_every
+    return Store(parent, determined_by, passing=PASSING)
+
+
+def _validation(config: ExperimentConfig, prompts: Store | None) -> dict[str, Any]:
+    """Return what decides the accuracy that chooses an arm's best checkpoint.
+
+    Rollouts from elsewhere know nothing of the prompts, the template and the grader of validation.
+    """
+    found: dict[str, Any] = config.evaluation.sampling.model_dump(mode="json")
+    if config.is_foreign and prompts:
+        found["prompts"] = prompts.fingerprint(["validation.parquet"])
+        found["prompt"] = config.task.rendering
+        found["grader"] = list(identify(config.task.grader))
+        found["limits"] = [config.reward.time_limit_s, config.reward.memory_limit_mb]
+    return found
+
+
+def warnings_on(config: ExperimentConfig) -> list[str]:
+    """Return what a user should know of settings that are allowed and seldom meant."""
+    if config.is_foreign:
+        return []
+    if config.sampling.samples_per_prompt == 1 and config.baseline_reference == "group_mean":
+        return [
+            "a group of one sample is its own mean, so every advantage is -baseline; raise "
+            "sampling.samples_per_prompt or use another baseline_reference"
+        ]
+    return []

@@ -1,0 +1,145 @@
+"""The loop of training: steps, and for each step the arms that take it.
+
+    verdicts --rewards--> r --advantages--> A = r - V --loss_inputs--> c --step--> weights
+
+`take_step` is one optimizer step of one arm, a line for each arrow.
+"""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from asymreinforce.data.rollouts import ScoredRollouts
+from asymreinforce.data.rows import Rows
+from asymreinforce.interruption import patient
+from asymreinforce.progress import bar
+from asymreinforce.stages.train.active_arm import ActiveArm, Training, start
+from asymreinforce.update.head import LogitsBuffer
+from asymreinforce.update.ranks import ALONE, Ranks
+
+Failures = dict[int, Exception]
+"""What went wrong, by the arm's number."""
+
+
+def train(
+    training: Training, *, checkpoint: Path, scored: ScoredRollouts, ranks: Ranks = ALONE
+) -> None:
+    """Train one arm into its store, or a round of it; a complete one is left alone.
+
+    Each of several `ranks` calls this with the same arguments, but for `validate` and `log`: only
+    those of the first rank are used.
+
+    Raises `ConfigError` for a device or an objective that is not there, `InputError` for rollouts
+    or weights that do not fit, `TrainingError` if a step is not finite: the last good checkpoint
+    stays, and the message names it.
+    """
+    failures = train_side_by_side([training], checkpoint=checkpoint, scored=scored, ranks=ranks)
+    for error in failures.values():
+        raise error
+
+
+def train_side_by_side(
+    trainings: Sequence[Training],
+    *,
+    checkpoint: Path,
+    scored: ScoredRollouts,
+    ranks: Ranks = ALONE,
+) -> Failures:
+    """Train arms of one seed: each step's rows are read once, and each arm takes its own step.
+
+    Every arm's bytes are those of training it alone. An arm that fails is left where it stands, and
+    the others go on; returns what went wrong by the arm's number. The arms share seed, rollouts and
+    the number of groups in a step.
+    """
+    if ranks.count > 1:
+        scored = scored.shared_out(checked=ranks.is_first)
+    arms: dict[int, ActiveArm] = {}
+    failures: Failures = {}
+    logits = LogitsBuffer()
+    for number, training in enumerate(trainings):
+        with _failing_alone(number, arms, failures):
+            if arm := start(training, checkpoint, scored, ranks, logits):
+                arms[number] = arm
+    try:
+        _take_steps(arms, scored, failures)
+    finally:
+        for arm in arms.values():
+            arm.record()
+    for arm in arms.values():
+        arm.finish_if_complete()
+    return failures
+
+
+def _take_steps(arms: dict[int, ActiveArm], scored: ScoredRollouts, failures: Failures) -> None:
+    """Take the steps that are left, one step of every arm after the other."""
+    if not arms:
+        return
+    with (
+        bar(
+            _label(arms),
+            total=sum(arm.steps for arm in arms.values()),
+            unit="steps",
+            done=sum(arm.done for arm in arms.values()),
+        ) as advance,
+        patient() as is_asked_to_stop,
+    ):
+        for step, batch in _batches(scored, arms):
+            for number, arm in list(arms.items()):
+                if arm.done < step <= arm.end:
+                    with _failing_alone(number, arms, failures, step=step):
+                        take_step(arm, step, batch)
+                    advance(1)
+            if is_asked_to_stop():
+                for arm in arms.values():
+                    arm.checkpoints.save_interrupted(step)
+                return
+            if all(step >= arm.end for arm in arms.values()):
+                return  # every arm has failed, or ended at its collapse
+
+
+def take_step(arm: ActiveArm, step: int, batch: Rows) -> None:
+    """Take one optimizer step of an arm on whole groups of rollouts, and publish what is due."""
+    rewarded = arm.rewards(batch)  # verdicts -> r; what could not be scored is dropped
+    advantages_B = arm.objective.advantages(rewarded)  # A = r - V
+    loss_inputs = arm.objective.loss_inputs(advantages_B, rewarded)
+    update = arm.trainer.step(rewarded.sequences, loss_inputs)
+    metrics = arm.monitors.after(step, update, rewarded)  # diagnostics, validation, collapse
+    arm.checkpoints.save_if_due(step, metrics)
+    arm.log(metrics)
+
+
+def _batches(scored: ScoredRollouts, arms: dict[int, ActiveArm]) -> Iterator[tuple[int, Rows]]:
+    """Yield each step that an arm has left, with the rows that all arms read."""
+    some = next(iter(arms.values()))
+    first = min(arm.done for arm in arms.values())
+    last = max(arm.end for arm in arms.values())
+    start_of_round = some.round.start
+    batches = scored.batches(
+        prompts=some.prompts_per_step,
+        # the prompts of a later round are in order already
+        seed=None if start_of_round else some.training.config.seed,
+        start=first - start_of_round,
+        with_logps=any(arm.objective.needs_behaviour_logps for arm in arms.values()),
+    )
+    return zip(range(first + 1, last + 1), batches, strict=False)
+
+
+@contextlib.contextmanager
+def _failing_alone(
+    number: int, arms: dict[int, ActiveArm], failures: Failures, *, step: int = 0
+) -> Iterator[None]:
+    """Take an arm that raises out of `arms`, and keep what it raised; the others go on."""
+    try:
+        yield
+    except Exception as error:
+        arm = arms.pop(number, None)
+        failures[number] = arm.explained(step, error) if arm else error
+        if arm:
+            arm.record()
+
+
+def _label(arms: dict[int, ActiveArm]) -> str:
+    configs = [arm.training.config for arm in arms.values()]
+    names = sorted({config.algorithm.name for config in configs})
+    baselines = ",".join(f"{config.baseline:g}" for config in configs)
+    return f"train {','.join(names)} baseline={baselines} seed={configs[0].seed}"

@@ -1,0 +1,148 @@
+"""What is seen of an arm while it trains: metrics, diagnostics, validation, and collapse."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from asymreinforce.algorithm.collapse import Rule, State, observe
+from asymreinforce.config import ExperimentConfig
+from asymreinforce.stages.train.decoding import decoding
+from asymreinforce.stages.train.objective import RewardedRows
+from asymreinforce.stages.train.schedule import Round
+from asymreinforce.update.diagnostic_set import DiagnosticSet, mean_of
+from asymreinforce.update.trainer import Trainer, Update
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+Validate = Callable[["PreTrainedModel", int], float]
+"""(model, step) -> accuracy on validation prompts; chooses the best checkpoint, nothing else."""
+
+Metrics = dict[str, Any]
+"""A row of METRICS (`data/contracts.py`)."""
+
+
+class Best(NamedTuple):
+    """The step of the highest validation accuracy so far; None before the first."""
+
+    step: int | None = None
+    accuracy: float | None = None
+
+
+class Monitors:
+    """Watches an arm; nothing here is published or changes the weights.
+
+    Every rank must make every call: the diagnostic set is measured by all of them.
+    """
+
+    def __init__(
+        self,
+        config: ExperimentConfig,
+        round_: Round,
+        trainer: Trainer,
+        *,
+        watched: DiagnosticSet,
+        validate: Validate | None,
+    ):
+        self._config, self._round, self._schedule = config, round_, round_.schedule
+        self._trainer, self._watched, self._validate = trainer, watched, validate
+        self._rule = rule_of(config)
+        self.best = Best()
+        self.collapse = State()
+        self.behaviour_logps_B: Tensor
+        """log mu(y|x) of the diagnostic set, by the training model at the start of the round."""
+
+    def at_start(self) -> Metrics:
+        """Return the metrics of step 0, where the policy is mu, so that KL(mu || pi) is 0."""
+        return self._seen(self._start_of_round(0) | self._validated(0))
+
+    def resume(
+        self, *, best: Best, behaviour_logps_B: Tensor, seen: Iterable[Mapping[str, Any]]
+    ) -> None:
+        """Go on from a saved step, with the metrics of all steps until it."""
+        self.best, self.behaviour_logps_B = best, behaviour_logps_B
+        for metrics in seen:
+            self.collapse = observe(self.collapse, metrics, self._rule)
+
+    def at_start_of_round(self, step: int) -> Metrics | None:
+        """Return metrics of a round's start, where mu is the policy as it stands: KL is 0 again.
+
+        None if nothing is diagnosed in the round, which then needs no log mu.
+        """
+        if not any(self._is_diagnosed(s) for s in range(step + 1, self._round.end + 1)):
+            return None
+        return self._seen(self._start_of_round(step))
+
+    def after(self, step: int, update: Update, rewarded: RewardedRows) -> Metrics:
+        """Return the metrics of a step: its figures, and diagnostics and validation if due."""
+        metrics = self._figures(step, update, rewarded)
+        if self._is_diagnosed(step):
+            measured = self._watched.measure(self._trainer)
+            metrics |= self._watched.metrics(measured, self.behaviour_logps_B)
+        if step in self._schedule.lasting:
+            metrics |= self._validated(step)
+        return self._seen(metrics)
+
+    @property
+    def ends_here(self) -> bool:
+        """Whether the policy collapsed and is not to go on; every rank must ask."""
+        if self._config.train.on_collapse != "stop":
+            return False
+        return bool(self._trainer.ranks.decided(lambda: self.collapse.step is not None))
+
+    def _seen(self, metrics: Metrics) -> Metrics:
+        self.collapse = observe(self.collapse, metrics, self._rule)
+        return metrics
+
+    def _figures(self, step: int, update: Update, rewarded: RewardedRows) -> Metrics:
+        logps_B = torch.from_numpy(update.logps_B)
+        computed_B, correct_B = ~logps_B.isnan(), rewarded.correct_B
+        return {
+            "step": step,
+            "staleness": step - self._round.start,
+            "sequences": len(correct_B),
+            "skipped_sequences": update.skipped,
+            "loss": update.loss,
+            "grad_norm": update.grad_norm,
+            "lr": update.lr,
+            "reward": mean_of(rewarded.reward_B),
+            "logp_correct": mean_of(logps_B[computed_B & correct_B]),
+            "logp_incorrect": mean_of(logps_B[computed_B & ~correct_B]),
+        }
+
+    def _start_of_round(self, step: int) -> Metrics:
+        """Measure log mu by the training model itself."""
+        measured = self._watched.measure(self._trainer)
+        self.behaviour_logps_B = measured.logps_B
+        metrics = {"step": step, "staleness": 0, "sequences": 0, "skipped_sequences": 0}
+        return metrics | self._watched.metrics(measured, measured.logps_B)
+
+    def _is_diagnosed(self, step: int) -> bool:
+        return step % self._config.train.diagnostics_every == 0 or step == self._schedule.steps
+
+    def _validated(self, step: int) -> Metrics:
+        """Validate, and remember the best step: the first of the highest accuracy."""
+        if self._validate is None:
+            return {}
+        accuracy = self._accuracy(self._validate, step)
+        if step and (self.best.accuracy is None or accuracy > self.best.accuracy):
+            self.best = Best(step, accuracy)
+        return {"validation_accuracy": accuracy}
+
+    def _accuracy(self, validate: Validate, step: int) -> float:
+        """Sample on the first rank, with a gathered model; the others wait for the number."""
+        with decoding(self._trainer) as model:
+            return self._trainer.ranks.decided(
+                lambda: validate(model, step) if model is not None else 0.0
+            )
+
+
+def rule_of(config: ExperimentConfig) -> Rule:
+    """Return the collapse rule on the accuracies and rewards that a configuration makes."""
+    return Rule(
+        validation_prompts=max(1, config.train.validation_prompts),
+        incorrect=config.reward.incorrect,
+        correct=config.reward.correct,
+    )
