@@ -10,7 +10,7 @@ from typing import Any
 from asymreinforce.config import ExperimentConfig, SamplingConfig, parse
 from asymreinforce.data import contracts
 from asymreinforce.data.checksums import SUMS
-from asymreinforce.data.rollouts import shard_name
+from asymreinforce.data.shard_names import shard_name
 from asymreinforce.data.store import Store
 from asymreinforce.engines.protocol import Completion, DrawnJobs, Job, one_by_one
 

@@ -75,5 +75,10 @@ def advantages(
 
 
 def loss(logps_B: Tensor, coefficients_B: Tensor, *, sequences: int) -> Tensor:
-    """-J = -(1/N) sum_i A_i log pi(y_i|x_i)   (Eq. 1), N counting the whole optimizer step."""
+    """-J = -(1/N) sum_i A_i log pi(y_i|x_i)   (Eq. 1), N counting the whole optimizer step.
+
+    Training makes this loss and its gradient without keeping any logits, by two lines: A/N in
+    `Trainer._accumulate` (`update/trainer.py`), and -log pi times that in `linear_loss`
+    (`update/head.py`). Tests hold a step's loss and gradient against this function.
+    """
     return -(coefficients_B * logps_B).sum() / sequences

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from asymreinforce.data import contracts
-from asymreinforce.data.rollouts import place_of
+from asymreinforce.data.shard_names import place_of
 from asymreinforce.data.store import Store
 from asymreinforce.errors import EngineError, InputError
 

@@ -11,7 +11,6 @@ Shapes: B sequences.
 
 import copy
 import itertools
-import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -23,6 +22,7 @@ import pyarrow.compute as pc
 from asymreinforce.data import contracts
 from asymreinforce.data.order import epoch_order
 from asymreinforce.data.rows import Rows, concatenate
+from asymreinforce.data.shard_names import first_shards, has_own_groups
 from asymreinforce.data.store import Store
 from asymreinforce.data.token_ids import unread
 from asymreinforce.errors import InputError
@@ -30,42 +30,6 @@ from asymreinforce.errors import InputError
 MOST_SHARDS = 8
 """Shards that are searched for rollouts with log-probabilities."""
 VERDICT_COLUMNS = ["prompt_id", "sample", "status", "score", "truncated"]
-
-
-def shard_name(*, block: int, chunk: int) -> str:
-    """Name the shard of one block of samples and one chunk of prompts."""
-    return f"rollouts-s{block:03d}-p{chunk:05d}.parquet"
-
-
-def place_of(shard: str) -> tuple[int, int]:
-    """Return the block of samples and the chunk of prompts of a shard's name."""
-    _, block, chunk = shard.removesuffix(".parquet").split("-")
-    return int(block.removeprefix("s")), int(chunk.removeprefix("p"))
-
-
-def has_own_groups(rollouts: Store) -> bool:
-    """Tell whether groups are of the sizes that they came in: rollouts from elsewhere."""
-    return "sampling" not in rollouts.identity
-
-
-def first_shards(rollouts: Store, *, samples: int) -> list[str]:
-    """Name the shards that hold the first `samples` samples of every prompt of a set.
-
-    Of rollouts from elsewhere all are used. Raises `InputError` where the set was never planned to
-    hold so many.
-    """
-    if has_own_groups(rollouts):
-        return list(rollouts.planned)
-    blocks = math.ceil(samples / int(rollouts.identity["sampling"]["samples_per_block"]))
-    chunks = sorted({name.split("-p")[1].split(".")[0] for name in rollouts.planned})
-    names = [shard_name(block=b, chunk=int(c)) for b in range(blocks) for c in chunks]
-    if absent := set(names) - set(rollouts.planned):
-        raise InputError(
-            f"{rollouts.directory}: holds fewer than {samples} samples of each prompt "
-            f"({len(absent)} shards more are needed); run 'asymrl generate' and 'asymrl score' "
-            f"with sampling.samples_per_prompt={samples}"
-        )
-    return names
 
 
 class Behaviour(NamedTuple):

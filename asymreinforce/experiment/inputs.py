@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from asymreinforce.config import ExperimentConfig
-from asymreinforce.data.rollouts import ScoredRollouts, first_shards
+from asymreinforce.data.rollouts import ScoredRollouts
+from asymreinforce.data.shard_names import first_shards
 from asymreinforce.data.store import Store
 from asymreinforce.engines import open_engine
 from asymreinforce.engines.protocol import Engine

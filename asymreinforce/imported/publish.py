@@ -7,7 +7,7 @@ from asymreinforce import tasks
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.config.task import Split
 from asymreinforce.data import contracts
-from asymreinforce.data.rollouts import shard_name
+from asymreinforce.data.shard_names import shard_name
 from asymreinforce.data.store import Store
 from asymreinforce.errors import InputError
 from asymreinforce.imported.counts import Groups, Tally

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from asymreinforce.config import ExperimentConfig, RolloutConfig
 from asymreinforce.data import contracts, repeats
 from asymreinforce.data.provenance import provenance
-from asymreinforce.data.rollouts import place_of, shard_name
+from asymreinforce.data.shard_names import place_of, shard_name
 from asymreinforce.data.store import Store
 from asymreinforce.engines.encoding import encode_prompts, texts, warn_of_odd
 from asymreinforce.engines.protocol import Drawn, Engine, Job

@@ -22,7 +22,8 @@ import pyarrow as pa
 from asymreinforce.config import RewardConfig
 from asymreinforce.data import contracts, files
 from asymreinforce.data.provenance import provenance
-from asymreinforce.data.rollouts import ScoredRollouts, first_shards, has_own_groups
+from asymreinforce.data.rollouts import ScoredRollouts
+from asymreinforce.data.shard_names import first_shards, has_own_groups
 from asymreinforce.data.store import Store
 from asymreinforce.errors import InputError
 from asymreinforce.grading.failures import EXAMPLES, require_few

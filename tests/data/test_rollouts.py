@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from asymreinforce.data import contracts
-from asymreinforce.data.rollouts import ScoredRollouts, first_shards, shard_name
+from asymreinforce.data.rollouts import ScoredRollouts
+from asymreinforce.data.shard_names import first_shards, shard_name
 from asymreinforce.errors import InputError
 from tests import made
 

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asymreinforce.data import contracts, token_ids
-from asymreinforce.data.rollouts import ScoredRollouts, shard_name
+from asymreinforce.data.rollouts import ScoredRollouts
 from asymreinforce.data.rows import Rows
+from asymreinforce.data.shard_names import shard_name
 from asymreinforce.data.store import Store
 from asymreinforce.data.token_ids import ShardTokens, Unread, largest_token
 from asymreinforce.errors import InputError

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from asymreinforce.data import contracts
-from asymreinforce.data.rollouts import shard_name
+from asymreinforce.data.shard_names import shard_name
 from asymreinforce.data.store import Store
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from asymreinforce.algorithm import objective
 from asymreinforce.config import OptimConfig
 from asymreinforce.model.checkpoint import load_model
 from asymreinforce.update.packing import Sequences
@@ -79,11 +80,16 @@ def gradient_of(loss: Tensor, model: Any) -> Tensor:
 
 
 def policy_gradient(model: Any, batch: Sequences, coefficients: list[float]) -> Tensor:
-    """Gradient of -(1/B) sum_i c_i log pi(y_i|x_i), every sequence on its own."""
-    total = torch.zeros((), dtype=torch.float64)
-    for prompt, completion, coefficient in zip(*batch, coefficients, strict=True):
-        total = total + coefficient * token_logps(model, prompt, completion).sum()
-    return gradient_of(-total / len(coefficients), model)
+    """Gradient of the paper's loss, as `algorithm/objective.py` states it, by autograd."""
+    return gradient_of(paper_loss(model, batch, coefficients), model)
+
+
+def paper_loss(model: Any, batch: Sequences, coefficients: list[float]) -> Tensor:
+    """-J = -(1/B) sum_i c_i log pi(y_i|x_i), every sequence on its own."""
+    logps_B = torch.stack([token_logps(model, *one).sum() for one in zip(*batch, strict=True)])
+    return objective.loss(
+        logps_B, torch.tensor(coefficients, dtype=torch.float64), sequences=len(coefficients)
+    )
 
 
 def gradient_of_step(
