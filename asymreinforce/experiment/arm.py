@@ -20,7 +20,7 @@ from asymreinforce.errors import (
 )
 from asymreinforce.experiment import inputs
 from asymreinforce.experiment.arms import is_readable
-from asymreinforce.experiment.cleanup import erase, traceless
+from asymreinforce.experiment.cleanup import remove_if_refused, remove_stage
 from asymreinforce.experiment.launch import launch
 from asymreinforce.progress import say
 
@@ -83,7 +83,7 @@ def train_arm(config: ExperimentConfig) -> Store:
         mend_settings(config, store)
         say(f"train: complete, nothing to do ({store.directory})")
         return store
-    with traceless(store), held(config, store):
+    with remove_if_refused(store), held(config, store):
         if config.train.is_sharded:
             launch(config, store)
         else:
@@ -218,7 +218,7 @@ def run_lot(configs: Sequence[ExperimentConfig]) -> list[ArmResult]:
             results.append(ArmResult(store.directory, "", None))
             continue
         if store in new and not isinstance(reason, TrainingError):
-            erase(store)
+            remove_stage(store)
         results.append(recorded(config, reason))
     return results
 

@@ -9,8 +9,8 @@ from asymreinforce.errors import AsymreinforceError, HeldError, StorageError, Tr
 
 
 @contextlib.contextmanager
-def traceless(*stores: Store) -> Iterator[None]:
-    """Remove the directories that this run planned where it was refused before its first shard.
+def remove_if_refused(*stores: Store) -> Iterator[None]:
+    """If this run is refused before its first shard, remove the directories that it planned.
 
     What was there before stays, and so does a training that went wrong by itself: its plan and its
     configuration say what was tried.
@@ -22,11 +22,11 @@ def traceless(*stores: Store) -> Iterator[None]:
         raise
     except AsymreinforceError:
         for store in new:
-            erase(store)
+            remove_stage(store)
         raise
 
 
-def erase(store: Store) -> None:
+def remove_stage(store: Store) -> None:
     """Remove a store that has a plan and no shard, and on which no other process works."""
     if not store.directory.exists():
         return

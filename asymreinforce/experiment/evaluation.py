@@ -16,7 +16,7 @@ from asymreinforce.errors import AsymreinforceError, EngineError, InputError
 from asymreinforce.experiment import inputs
 from asymreinforce.experiment.arms import Arm, PassedOver, arms_of, survey
 from asymreinforce.experiment.children import free_cached_memory, work_in_slots
-from asymreinforce.experiment.cleanup import traceless
+from asymreinforce.experiment.cleanup import remove_if_refused
 from asymreinforce.experiment.slots import Slot, slots_of
 from asymreinforce.model.checkpoint import fingerprint
 from asymreinforce.progress import say, watch
@@ -115,7 +115,7 @@ def run_evaluation(
         pending = {(s.directory, shard) for s, shard in wanted if s.receipt(shard) is None}
         return max(0, total - len(pending))
 
-    with traceless(*stores.values()), contextlib.ExitStack() as stack:
+    with remove_if_refused(*stores.values()), contextlib.ExitStack() as stack:
         for store in stores.values():
             stack.enter_context(store.held())
             store.plan(i.shard for i in planned if i.store.directory == store.directory)

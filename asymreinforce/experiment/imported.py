@@ -5,7 +5,7 @@ from pathlib import Path
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.data.store import Store
 from asymreinforce.errors import ConfigError, InputError
-from asymreinforce.experiment.cleanup import traceless
+from asymreinforce.experiment.cleanup import remove_if_refused
 from asymreinforce.imported import Imported, Stores, facts_of, import_rollouts, stores
 from asymreinforce.model.checkpoint import fingerprint
 from asymreinforce.progress import say
@@ -17,11 +17,11 @@ def run_import(config: ExperimentConfig) -> Stores:
     if config.source.path is None:
         raise ConfigError("asymrl import needs source.path=FILE, the rollouts to bring in")
     policy = policy_store(config.policy, config.directory / "policy", threads=config.train.threads)
-    with traceless(policy):
+    with remove_if_refused(policy):
         checkpoint = make_policy(config, config.directory / "policy")
         fingerprint(checkpoint)
     planned = stores(config, checkpoint=checkpoint)
-    with traceless(*planned):
+    with remove_if_refused(*planned):
         return import_rollouts(config, checkpoint=checkpoint)
 
 

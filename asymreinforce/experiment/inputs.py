@@ -18,7 +18,7 @@ from asymreinforce.engines import open_engine
 from asymreinforce.engines.protocol import Engine
 from asymreinforce.errors import ConfigError, InputError
 from asymreinforce.experiment import imported
-from asymreinforce.experiment.cleanup import traceless
+from asymreinforce.experiment.cleanup import remove_if_refused
 from asymreinforce.experiment.shard_workers import generators, scorers
 from asymreinforce.model.checkpoint import fingerprint, require_whole_checkpoint
 from asymreinforce.progress import say
@@ -59,13 +59,14 @@ def init(config: ExperimentConfig, *, made_before: bool = False) -> tuple[Path, 
         prompts = imported.run_import(config).prompts
         return find_init(config)[0], prompts
     policy = policy_store(config.policy, config.directory / "policy", threads=config.train.threads)
-    with traceless(policy):
+    with remove_if_refused(policy):
         checkpoint = make_policy(config, config.directory / "policy")
         fingerprint(checkpoint, safetensors_only=config.policy.safetensors_only)
         require_policy(config, checkpoint)
     parent = config.directory / "prompts"
     pinned = config.pins.prompts
-    with traceless(prompt_store(config.task, parent, pinned=pinned, made_before=made_before)):
+    store = prompt_store(config.task, parent, pinned=pinned, made_before=made_before)
+    with remove_if_refused(store):
         prompts = make_prompts(config.task, parent, pinned=pinned, made_before=made_before)
     return checkpoint, prompts
 
@@ -120,7 +121,7 @@ def run_generate(config: ExperimentConfig, *, engine: Engine | None = None) -> S
         store = rollout_store(
             config, checkpoint=checkpoint, prompts=prompts, engine=started, parent=parent
         )
-        with traceless(store):
+        with remove_if_refused(store):
             return generate(
                 config,
                 checkpoint=checkpoint,

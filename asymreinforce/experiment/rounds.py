@@ -28,7 +28,7 @@ from asymreinforce.experiment.arm import (
     watched,
 )
 from asymreinforce.experiment.children import work_in_slots
-from asymreinforce.experiment.cleanup import traceless
+from asymreinforce.experiment.cleanup import remove_if_refused
 from asymreinforce.experiment.launch import launch
 from asymreinforce.experiment.slots import Slot
 from asymreinforce.experiment.sweep import SweepResult, run_sweep, training_slots
@@ -140,7 +140,7 @@ def train_in_rounds(config: ExperimentConfig, *, engine: Engine) -> Store:
         say(f"train: complete, nothing to do ({store.directory})")
         return store
     with contextlib.ExitStack() as stack:
-        stack.enter_context(traceless(store))
+        stack.enter_context(remove_if_refused(store))
         stack.enter_context(held(config, store))
         if not config.train.is_sharded:
             validate, log = stack.enter_context(watched(config, found, store))

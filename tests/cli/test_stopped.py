@@ -101,11 +101,11 @@ def test_what_another_process_has_just_planned_is_not_removed_by_one_that_is_ref
 ) -> None:
     """The refused one saw no directory when it began."""
     from asymreinforce.errors import InputError
-    from asymreinforce.experiment.cleanup import traceless
+    from asymreinforce.experiment.cleanup import remove_if_refused
 
     store = only(runs_dir / "cups" / "rollouts")
     other = type(store)(store.directory.parent, {"another": "identity"})
-    with pytest.raises(InputError), traceless(other):
+    with pytest.raises(InputError), remove_if_refused(other):
         process = another(other.directory)
         assert said(process) == "held"
         other.plan(["a"])
