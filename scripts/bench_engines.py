@@ -27,7 +27,8 @@ from asymreinforce.config import (
     WarmUpConfig,
 )
 from asymreinforce.engines import Job, open_engine
-from asymreinforce.engines.vllm_engine import ON_CPU, VllmEngine
+from asymreinforce.engines.vllm_engine import VllmEngine
+from asymreinforce.engines.vllm_features import ON_CPU
 from asymreinforce.model.checkpoint import load_tokenizer
 from asymreinforce.model.embedded import make_checkpoint
 from asymreinforce.tasks import questions

@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from asymreinforce.config import EngineConfig, PolicyConfig, SamplingConfig
 from asymreinforce.data import files
@@ -21,40 +21,10 @@ from asymreinforce.engines.failure import described
 from asymreinforce.engines.protocol import Completion, Drawn, DrawnJobs, Job
 from asymreinforce.engines.request_seeds import request_seed
 from asymreinforce.engines.stream import Request, stream
+from asymreinforce.engines.vllm_features import ON_CPU, Features, features_of
 from asymreinforce.engines.vllm_worker import end_with, refresh_tied_head, reseed
 from asymreinforce.errors import AsymreinforceError, EngineError
 from asymreinforce.model.checkpoint import context_of, end_tokens, require_whole_checkpoint
-
-
-class Features(NamedTuple):
-    """What vLLM can do on a device, as far as it makes a difference here."""
-
-    seeds_requests: bool
-    """A request may have a seed; else torch's generator decides, in the order of the work."""
-    streams: bool
-    """Jobs overlap. Their completions depend on their seeds alone only if requests have seeds."""
-    caches_prefixes: bool
-    """A prompt is computed once for its completions."""
-    sleeps: bool
-    """The device's memory can be given back and taken again without a new start."""
-    own_process: bool
-    """vLLM works in a process of its own."""
-
-
-ON_CPU = Features(
-    seeds_requests=False, streams=False, caches_prefixes=False, sleeps=False, own_process=False
-)
-ON_GPU = Features(
-    seeds_requests=True, streams=True, caches_prefixes=True, sleeps=True, own_process=True
-)
-
-
-def features_of(platform: Any) -> Features:
-    """Return what vLLM can do on one of its platforms (`vllm.platforms`)."""
-    if platform.is_cpu():
-        return ON_CPU
-    sleeps = platform.is_sleep_mode_available() and platform.is_cumem_allocator_available()
-    return ON_GPU._replace(sleeps=sleeps)
 
 
 class VllmEngine:

@@ -15,7 +15,8 @@ import torch
 
 from asymreinforce.config import SamplingConfig
 from asymreinforce.engines import Job
-from asymreinforce.engines.vllm_engine import ON_CPU, ON_GPU, Features, VllmEngine, features_of
+from asymreinforce.engines.vllm_engine import VllmEngine
+from asymreinforce.engines.vllm_features import ON_CPU, ON_GPU, Features, features_of
 from asymreinforce.errors import EngineError
 from tests.engines.test_engines import largest_error_of, settings, spread_out
 
