@@ -362,7 +362,7 @@ def test_another_version_of_reasoning_gym_makes_other_prompts(
     config = made.config(tmp_path, policy="mu", task__name="chain_sum", task__kind="reasoning_gym")
     before = prompt_store(config.task, tmp_path).hash
     assert "reasoning-gym" in tasks.fingerprints(config.task)
-    monkeypatch.setattr(reasoning_gym_task.metadata, "version", lambda name: "9.9")
+    monkeypatch.setattr(reasoning_gym_task.metadata, "version", lambda name: "9.9")  # type: ignore[attr-defined]
     assert prompt_store(config.task, tmp_path).hash != before
 
 

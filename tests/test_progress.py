@@ -41,7 +41,7 @@ def test_slow_units_are_told_by_what_each_takes(
 ) -> None:
     clock = iter([0.0, seconds, seconds])
     monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.0)
-    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))  # type: ignore[attr-defined]
     with progress.bar("train", total=3, unit="arms") as advance:
         advance(1)
     line = capsys.readouterr().err.splitlines()[0]

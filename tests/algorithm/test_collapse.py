@@ -1,6 +1,7 @@
 """The rule of a collapse, case by case."""
 
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -139,7 +140,7 @@ def test_rollouts_of_a_policy_that_had_left_the_round_before_are_a_collapse_at_o
     far = {"log_mean_weight": -2.0, "slice_logp_correct": -6.0}
     start = {"step": 0, "staleness": 0, "log_mean_weight": 0.0, "slice_logp_correct": -1.0}
     refreshed = {"step": 100, "staleness": 0, "log_mean_weight": 0.0, "slice_logp_correct": -9.0}
-    rows = [start, drawn(1, 0.38), {"step": 100, "staleness": 100, **far}, refreshed]
+    rows: list[Any] = [start, drawn(1, 0.38), {"step": 100, "staleness": 100, **far}, refreshed]
     assert collapse([*rows, drawn(101, 0.05)], RULE).step == 101
     assert collapse([*rows, drawn(101, 0.9)], RULE) == collapse(rows, RULE)._replace(
         peak=0.9, departed_before=False

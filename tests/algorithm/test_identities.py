@@ -86,9 +86,9 @@ def test_the_gradient_is_affine_in_v() -> None:
 @pytest.mark.parametrize("baseline", [-0.1, 0.0])
 @pytest.mark.parametrize("aggregation", ["sequence_sum", "token_mean", "sequence_mean"])
 def test_at_mu_the_gradient_is_that_of_reinforce(
-    name: str, options: dict[str, float], baseline: float, aggregation: Any
+    name: str, options: dict[str, Any], baseline: float, aggregation: Any
 ) -> None:
-    how = {"at": AT_MU, "baseline": baseline, "aggregation": aggregation}
+    how: dict[str, Any] = {"at": AT_MU, "baseline": baseline, "aggregation": aggregation}
     assert_equal(gradient(name, **how, **options), gradient("asymre", **how))
 
 
@@ -119,7 +119,7 @@ def test_kimis_opmd_is_asymre_at_each_samples_own_log_ratio() -> None:
 
 
 def test_topr_is_sft_like_on_positives_and_importance_sampling_at_limit_1_on_negatives() -> None:
-    how = {"reference": "zero", "baseline": 0.2}
+    how: dict[str, Any] = {"reference": "zero", "baseline": 0.2}
     signs_B = BATCH.rewards_B - 0.2
     positives = BATCH._replace(rewards=signs_B.clamp_min(0).tolist())
     negatives = BATCH._replace(rewards=signs_B.clamp_max(0).tolist())
@@ -137,8 +137,8 @@ def test_topr_by_token_is_another_method_than_by_sequence() -> None:
 def test_of_completions_of_one_token_sequence_and_token_ratios_agree() -> None:
     short = BATCH._replace(completions=[completion[:1] for completion in BATCH.completions])
     for name, other in (("topr", "topr_token"), ("tis", "tis_token")):
-        how = {"of": short, "reference": "zero"}
-        options = {"weight_limit": 1.2} if name == "tis" else {}
+        how: dict[str, Any] = {"of": short, "reference": "zero"}
+        options: dict[str, Any] = {"weight_limit": 1.2} if name == "tis" else {}
         assert_equal(gradient(name, **how, **options), gradient(other, **how, **options))
 
 

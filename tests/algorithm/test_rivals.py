@@ -125,7 +125,8 @@ def test_weights_of_sequences_far_from_mu_neither_overflow_nor_make_nan() -> Non
     sequences = naive.batch(3)
     behaviour, table = naive.logits(1), naive.logits(1) + naive.logits(2, scale=900)
     table.requires_grad_()
-    for name, options in (("tis", {"weight_limit": 2.0}), ("topr", {}), ("cispo", {})):
+    cases: dict[str, dict[str, Any]] = {"tis": {"weight_limit": 2.0}, "topr": {}, "cispo": {}}
+    for name, options in cases.items():
         reference = "zero" if name == "topr" else "group_mean"
         value = computed.loss(
             table, behaviour, sequences, name=name, reference=reference, **options

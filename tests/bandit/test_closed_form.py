@@ -33,7 +33,7 @@ def random_bandit(seed: int, *, arms: int, ties: bool) -> tuple[Tensor, Tensor]:
     return logits.softmax(-1), rewards
 
 
-def limit_to_fifty_digits(mu: Tensor, rewards: Tensor, value: float) -> list[mpmath.mpf]:
+def limit_to_fifty_digits(mu: list[float], rewards: list[float], value: float) -> list[mpmath.mpf]:
     """Theorem 4.2 by bisection on tau, from the exact values of the given floats."""
     with mpmath.workdps(50):
         drift = [mpmath.mpf(m) * (mpmath.mpf(r) - value) for m, r in zip(mu, rewards, strict=True)]
@@ -46,7 +46,7 @@ def limit_to_fifty_digits(mu: Tensor, rewards: Tensor, value: float) -> list[mpm
         return [max(a - low, mpmath.mpf(0)) / gap for a in drift]
 
 
-def furthest(policy: Tensor, exact: list[mpmath.mpf]) -> float:
+def furthest(policy: list[float], exact: list[mpmath.mpf]) -> float:
     with mpmath.workdps(50):
         return float(max(abs(mpmath.mpf(p) - e) for p, e in zip(policy, exact, strict=True)))
 

@@ -59,7 +59,7 @@ def test_the_importance_weighted_update_does_not_depend_on_v() -> None:
                 logits,
                 [drift] * 50,
                 lr_C=torch.ones(1, dtype=torch.float64),
-                weight=lambda policy, moved=moved: importance_weighted(policy, moved),
+                weight=lambda policy, moved=moved: importance_weighted(policy, moved),  # type: ignore[misc]
             )
         )
     assert float((ends[0].softmax(-1) - ends[1].softmax(-1)).abs().max()) < 1e-14

@@ -2,6 +2,7 @@
 
 import itertools
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from asymreinforce.errors import InputError
 from tests import made
 
 
-def scored(tmp_path: Path, *, samples: int = 4, **settings: int) -> ScoredRollouts:
+def scored(tmp_path: Path, *, samples: int = 4, **settings: Any) -> ScoredRollouts:
     rollouts, verdicts = made.scored_set(tmp_path, prompts=20, samples=4, **settings)
     return ScoredRollouts(rollouts, verdicts, samples=samples)
 

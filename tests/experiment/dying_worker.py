@@ -22,7 +22,7 @@ def die_in_step_3() -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         return gradient_norm(trainer)
 
-    Trainer._gradient_norm = fatal  # type: ignore[method-assign]
+    Trainer._gradient_norm = fatal  # type: ignore[assignment, method-assign]
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ def run_short_of_memory() -> None:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")
         return linear(trainer, *arguments)
 
-    Trainer._linear = tight  # type: ignore[method-assign]
+    Trainer._linear = tight  # type: ignore[assignment, method-assign]
 
 
 if __name__ == "__main__":

@@ -323,7 +323,7 @@ def test_of_ranks_on_several_nodes_the_first_holds_the_lease(
     """On one node the command that started them does."""
     store = Store(tmp_path, {"an": "arm"})
     seen: list[bool] = []
-    monkeypatch.setattr(arm.inputs, "find", lambda _: None)
+    monkeypatch.setattr(arm.inputs, "find", lambda _: None)  # type: ignore[attr-defined]
     monkeypatch.setattr(arm, "arm_store", lambda *_: store)
     monkeypatch.setattr(
         arm, "_train", lambda *_, **__: seen.append(path_of(store.directory).exists())

@@ -191,7 +191,7 @@ def test_sums_in_a_receipt_are_those_of_the_rows_to_the_last_bit(tmp_path: Path)
     receipt = store.receipt("e.parquet")
     kept = stored(receipt.facts, REWARD) if receipt else None
     own = read_evaluation(store.path("e.parquet"), REWARD)
-    assert kept and all(np.array_equal(one, other) for one, other in zip(kept, own, strict=True))
+    assert kept and all(np.array_equal(one, other) for one, other in zip(kept, own, strict=True))  # type: ignore[arg-type]
     assert kept.accuracy_se == own.accuracy_se
     assert read_sums(store, "e.parquet", REWARD).right_P.tolist() == [1, 0]
 

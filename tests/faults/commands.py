@@ -103,7 +103,7 @@ def interrupted(work: Path) -> int:
         os.kill(os.getpid(), signal.SIGTERM)
         take(*given)
 
-    loop.take_step = take_step
+    loop.take_step = take_step  # type: ignore[assignment]
     code = command("train", "train.checkpoint_every=2")(work)
     return 0 if code == 128 + signal.SIGTERM else code
 

@@ -83,7 +83,7 @@ def compose_once(cache: Path) -> None:
             job(OmegaConf.create(values))
 
     cache.mkdir(parents=True)
-    bridge.run_hydra = launching.run_hydra = run_hydra
+    bridge.run_hydra = launching.run_hydra = run_hydra  # type: ignore[attr-defined]
 
 
 def spy(at: At) -> None:

@@ -38,7 +38,7 @@ def prepare_this_process() -> None:
 
     spying.import_everything()
     summary._seconds = lambda arm: 0.0
-    Figure.savefig = lambda self, to, **settings: to.write(b"<svg><g></g></svg>")
+    Figure.savefig = lambda self, to, **settings: to.write(b"<svg><g></g></svg>")  # type: ignore[method-assign]
 
 
 def visit(work: Path, policy: Path, part: str) -> None:

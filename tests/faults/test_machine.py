@@ -4,6 +4,7 @@ Each stage publishes half of what it has to, then meets the fault. It ends with 
 file half-written; once the fault is mended, the same command gives the payload of an untouched run.
 """
 
+import functools
 import os
 import shutil
 import signal
@@ -134,7 +135,7 @@ def states(work: Path, policy: Path, *, until: str) -> None:
     for name in ("prepared", "generate", "score", "train"):
         scenario = SCENARIOS[name]
         lay_out(work / "here", work / "states" / scenario.after if scenario.after else None, policy)
-        code = spying.forked(lambda s=scenario: s.do(work / "here"), output=work / "output")
+        code = spying.forked(lambda s=scenario: s.do(work / "here"), output=work / "output")  # type: ignore[misc]
         assert code == 0, (work / "output").read_text()
         lay_out(work / "states" / name, work / "here", policy)
         if name == until:
@@ -255,7 +256,7 @@ def engine_that_dies(work: Path, policy: Path, stage: str, end: str) -> None:
                 how()
             return sample(self, *arguments)
 
-        TransformersEngine._sample = failing  # type: ignore[method-assign]
+        TransformersEngine._sample = failing  # type: ignore[assignment, method-assign]
         return do(here)
 
     lay_out(here, work / "states" / after, policy)
@@ -306,7 +307,9 @@ def slowly(work: Path, policy: Path) -> None:
             os._exit(0 if watched(here / "runs" / "cups") else 1)
         for stage in ("generate", "score"):
             code = spying.forked(
-                lambda s=stage: command(s)(here), output=output, at=at if slow else None
+                functools.partial(command(stage), here),
+                output=output,
+                at=at if slow else None,
             )
             assert code == 0, output.read_text()
         if slow:

@@ -113,7 +113,7 @@ def test_rewards_become_verdicts_and_rows_without_one_are_left_out(
     given = [row | {"reward": reward} for row, reward in zip(values, rewards, strict=True)]
     found = files.bring(tmp_path / "runs", random_policy, files.jsonl(tmp_path / "a.jsonl", given))
     verdicts = files.read(found.verdicts, contracts.VERDICTS)
-    by_row = {row["sample"]: [] for row in verdicts}
+    by_row: dict[int, list[Any]] = {row["sample"]: [] for row in verdicts}
     for row in verdicts:
         by_row[row["sample"]].append((row["status"], row["score"]))
     assert by_row == {
@@ -123,7 +123,7 @@ def test_rewards_become_verdicts_and_rows_without_one_are_left_out(
     }
     assert {row["grader"] for row in verdicts} == {"imported"}
     facts = files.facts(found)
-    assert (facts.rewarded, facts.mean_reward) == (5, pytest.approx(1.25 / 5))
+    assert (facts.rewarded, facts.mean_reward) == (5, pytest.approx(1.25 / 5))  # type: ignore[comparison-overlap]
 
 
 def test_order_of_the_file_decides_nothing_but_the_order_of_prompts_and_samples(
@@ -238,7 +238,7 @@ BAD: dict[str, tuple[Callable[[list[Any]], None], str]] = {
         lambda rows: rows.__setitem__(3, [1, 2]),
         r"no object with named values \(a\.jsonl line 4\)",
     ),
-    "no completion": (
+    "no completion": (  # type: ignore[dict-item]
         lambda rows: [rows[i].pop("completion") for i in (1, 3, 4, 5, 7)],
         r"5 rows have no completion \(a\.jsonl line 2, a\.jsonl line 4, a\.jsonl line 5, \.\.\.\)",
     ),
@@ -247,7 +247,7 @@ BAD: dict[str, tuple[Callable[[list[Any]], None], str]] = {
         lambda rows: rows[0].update(completion=3),
         "1 rows have a completion of type int",
     ),
-    "another question under one id": (
+    "another question under one id": (  # type: ignore[dict-item]
         lambda rows: [row.update(prompt_id="same") for row in rows[:2]],
         r"1 rows have the prompt id of another prompt \(a\.jsonl line 2\)",
     ),
@@ -255,7 +255,7 @@ BAD: dict[str, tuple[Callable[[list[Any]], None], str]] = {
         lambda rows: rows[6].update(gold_answer="7"),
         "1 rows have another gold answer than an earlier row",
     ),
-    "no gold answer": (
+    "no gold answer": (  # type: ignore[dict-item]
         lambda rows: [row.pop("gold_answer") for row in rows],
         r"neither a gold answer nor rewards.*\n.*source\.columns\.gold_answer",
     ),

@@ -3,6 +3,7 @@
 import gzip
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,9 +14,8 @@ from tests.imported import files
 
 def test_an_empty_list_of_completions_is_counted(tmp_path: Path, random_policy: Path) -> None:
     rows = files.rows(prompts=2, policies=("mu",))
-    empty = [
-        rows[0] | {"completion": value, "sample": 90 + n} for n, value in enumerate([[], [[]]])
-    ]
+    values: list[Any] = [[], [[]]]
+    empty = [rows[0] | {"completion": v, "sample": 90 + n} for n, v in enumerate(values)]
     path = files.jsonl(tmp_path / "a.jsonl", [*rows, *empty])
     facts = files.facts(files.bring(tmp_path / "runs", random_policy, path))
     assert facts.rows == 2

@@ -111,7 +111,7 @@ def test_validation_decodes_in_the_precision_of_training_beside_its_state() -> N
     assert own and own.weights == 0  # the model in training itself
     adapters = trained(**half, train__lora__rank=16).validation
     assert adapters and adapters.weights == 0
-    room = (18 * N + 3.5 * found.sequence) / GIB
+    room = (18 * N + 3.5 * found.sequence) / GIB  # type: ignore[union-attr]
     tight = trained(**half, plan__gpu_memory_gib=room).validation
     assert tight and tight.running == 3
 

@@ -120,7 +120,7 @@ def test_a_layer_keeps_twice_of_what_was_assumed_before(name: str, way: str, wid
 def test_the_state_is_16_bytes_a_trained_parameter_and_the_weights_of_the_others() -> None:
     shape = SHAPES["qwen2.5-0.5b"]
     n, adapters = shape.parameters, shape.adapter_parameters(RANK)
-    common = {"tokens": 1000, "workspace": WORKSPACE}
+    common: dict[str, Any] = {"tokens": 1000, "workspace": WORKSPACE}
     full = training_memory(shape, half=True, **common)
     assert full[:3] == (4 * n, 4 * n, 8 * n)
     lora = training_memory(shape, half=True, lora_rank=RANK, **common)

@@ -229,3 +229,8 @@ def configuration(arm: MadeUpArm) -> dict[str, Any]:
             place = place[name]
         place[last] = value
     return config
+
+
+def empty(record: Any) -> Any:
+    """A record of a NamedTuple's type without a value: what a test does not read is None."""
+    return record(**dict.fromkeys(record._fields))

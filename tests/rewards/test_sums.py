@@ -1,6 +1,7 @@
 """pass@k and distinct@k against every subset of the samples; entropy; what is left out."""
 
 import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from asymreinforce.rewards.sums import Sums, seen_at_k, sums_of
 REWARD = RewardConfig()
 
 
-def evaluation(rows: list[tuple[str, str, float | None]], **columns: Any) -> pa.Table:
+def evaluation(rows: Sequence[tuple[str, str, float | None]], **columns: Any) -> pa.Table:
     """(prompt, answer, score) a sample; the text repeats the answer."""
     prompts = [prompt for prompt, _, _ in rows]
     made = {

@@ -49,12 +49,12 @@ def test_masters_are_decoded_from_in_bf16_and_come_back_bit_for_bit(
     assert out.logits.dtype == torch.bfloat16
     for layer in out.past_key_values.layers:
         assert layer.keys.dtype == layer.values.dtype == torch.bfloat16
-    assert [p.data_ptr() for p in trainer.model.parameters()] == masters
-    assert all(torch.equal(p, before[n]) for n, p in trainer.model.named_parameters())
+    assert [p.data_ptr() for p in trainer.model.parameters()] == masters  # type: ignore[union-attr]
+    assert all(torch.equal(p, before[n]) for n, p in trainer.model.named_parameters())  # type: ignore[union-attr]
     for each in (trainer, untouched):
         each.step(naive.sequences(1), torch.linspace(-1, 1, 9))
     expected = weights(untouched.model)
-    assert all(torch.equal(p, expected[n]) for n, p in trainer.model.named_parameters())
+    assert all(torch.equal(p, expected[n]) for n, p in trainer.model.named_parameters())  # type: ignore[union-attr]
 
 
 def test_masters_come_back_after_an_error_too(random_policy: Path) -> None:

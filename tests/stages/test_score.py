@@ -319,7 +319,7 @@ def shard_of_another_contract(made: MadeUp) -> None:
     content = made.prompts.read_bytes()
     made.rollouts.publish(
         made.rollouts.planned[5],
-        lambda path: path.write_bytes(content) and None,
+        lambda path: path.write_bytes(content) and None,  # type: ignore[arg-type]
         facts={"rows": 1, "prompts": 1},
     )
 

@@ -91,7 +91,11 @@ def test_a_column_that_is_not_there_is_named_with_those_that_are(tmp_path: Path)
 
 
 def test_rows_without_an_answer_are_left_out_and_counted(tmp_path: Path) -> None:
-    rows = [*ROWS, {"question": "proof?", "answer": "Proof"}, {"question": "none?", "answer": None}]
+    rows: list[dict[str, Any]] = [
+        *ROWS,
+        {"question": "proof?", "answer": "Proof"},
+        {"question": "none?", "answer": None},
+    ]
     laid = tasks.lay_out(config(jsonl(tmp_path / "a.jsonl", rows), no_answers=["proof"]))
     assert laid.facts["left_out"] == {"train": {"no answer": 2}}
     assert laid.lines == ["train: 2 of 12 rows left out (no answer)"]
@@ -186,7 +190,7 @@ def test_training_questions_that_are_evaluated_are_counted_or_dropped(
         "train": {"path": jsonl(tmp_path / "train.jsonl", train)},
         "held_out": {"path": jsonl(tmp_path / "test.jsonl", tested)},
     }
-    settings = {"sources": sources, "held_out": None}
+    settings: dict[str, Any] = {"sources": sources, "held_out": None}
     reported = tasks.lay_out(config(**settings, overlap={"action": "report"}))
     assert reported.facts["overlap"]["held_out"] == {"exact": 1, "near": 1}
     assert len(reported.questions["train"]) == 5

@@ -70,7 +70,7 @@ def reference(query: Tensor, key: Tensor, value: Tensor, seen_TT: Tensor) -> Ten
 def assert_attends(plan: attention.Plan, row: Row, window: int | None) -> None:
     given = tensors(len(row.input_ids_T))
     found = plan(*given, scale=WIDTH**-0.5, window=window)
-    wanted = reference(*given, sees(row, window))
+    wanted = reference(*given, sees(row, window))  # type: ignore[call-arg]
     torch.testing.assert_close(found, wanted, rtol=1e-12, atol=1e-12)
     outer = torch.randn_like(wanted)
     gradients = [torch.autograd.grad(out, given, outer) for out in (found, wanted)]
@@ -134,7 +134,7 @@ def test_sdpa_as_on_cuda_gives_long_segments_neither_a_mask_nor_grouped_heads(
 def test_varlen_on_cuda_equals_sdpa_in_fp64_to_bf16_rounding(name: str) -> None:
     row, device = row_of(ROWS[name]), torch.device("cuda")
     given = tensors(len(row.input_ids_T))
-    wanted = reference(*given, sees(row, None))
+    wanted = reference(*given, sees(row, None))  # type: ignore[call-arg]
     plan = attention.plan("varlen", row, device)
     found = plan(*(x.to(device, torch.bfloat16) for x in given), scale=WIDTH**-0.5, window=None)
     assert float((found.cpu().double() - wanted).norm() / wanted.norm()) < 0.02

@@ -65,7 +65,7 @@ def test_the_gradient_equals_a_padded_fp64_reference_to_2e_6_in_fp32_and_1e_12_i
     name: str, tokens: int
 ) -> None:
     config, architecture, more = ADMITTED[name]
-    model = made(config, architecture, **more).train()
+    model = made(config, architecture, **more).train()  # type: ignore[arg-type]
     exact = naive.exact(model)
     batch = naive.sequences(5, groups=4, samples=3, longest=30)
     coefficients_B = torch.linspace(-1, 1, 12, dtype=torch.float64)

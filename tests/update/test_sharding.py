@@ -76,7 +76,7 @@ def ratio_inputs(coefficients_B: Tensor) -> RatioInputs:
         AlgorithmConfig(name="asymre_reverse_kl"), baseline_reference="group_mean"
     )
     behaviour = [np.full(len(tokens), -6.0) for tokens in naive.sequences(0).completions]
-    return RatioInputs(objective.loss, coefficients_B, torch.ones(9), behaviour)
+    return RatioInputs(objective.loss, coefficients_B, torch.ones(9), behaviour)  # type: ignore[union-attr]
 
 
 def flat(tensors: Any) -> Tensor:

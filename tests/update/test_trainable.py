@@ -146,11 +146,11 @@ def weights(checkpoint: Path) -> dict[str, torch.Tensor]:
     return load_file(checkpoint / "model.safetensors")
 
 
-def trained(checkpoint: Path, directory: Path, adapters: LoraConfig | None) -> set[str]:
+def trained(checkpoint: Path, directory: Path, lora: LoraConfig | None) -> set[str]:
     """Train a checkpoint for two steps and save it; return the names of what trained."""
     model = load_model(checkpoint)
-    if adapters:
-        adapters.attach(model, adapters, seed=0)
+    if lora:
+        adapters.attach(model, lora, seed=0)
     trainer = naive.trainer(model, lr=0.05)
     require_trainable(trainer.scorer)
     require_gradients(trainer)

@@ -12,7 +12,7 @@ from scripts.paper.diagrams.axes import AXES, BEHAVIOUR, GROUP_SIZE, LEARNING_RA
 from scripts.paper.diagrams.cells import Axis, Cell, Diagram, Edge, diagram
 from scripts.paper.diagrams.maps import CELL_HEIGHT, draw_diagram, row_label
 from scripts.paper.diagrams.words import diagram_findings, end_of, table
-from tests.report.made_up import MadeUpArm, make_experiment
+from tests.report.made_up import MadeUpArm, empty, make_experiment
 
 LR, G = "optim.lr", "sampling.samples_per_prompt"
 USUAL = {LR: 1e-4, G: 8}
@@ -21,13 +21,13 @@ USUAL = {LR: 1e-4, G: 8}
 def arm(baseline: float, accuracy: float, *, seed: int = 0, **changes: Any) -> Arm:
     """Return an arm that ended so; one under 0.3 has collapsed."""
     settings = {**USUAL, **changes.pop("settings", {})}
-    outcome = Outcome(**dict.fromkeys(Outcome._fields))._replace(
+    outcome = empty(Outcome)._replace(
         step=changes.pop("step", 200), accuracy=accuracy,
         behaviour_accuracy=changes.pop("behaviour", 0.4),
         verdict=changes.pop("verdict", "collapsed" if accuracy < 0.3 else "improved"),
         collapse_step=changes.pop("collapse_step", None),
     )  # fmt: skip
-    made = Arm(**dict.fromkeys(Arm._fields))._replace(
+    made = empty(Arm)._replace(
         id=f"{baseline}-{seed}-{settings}", algorithm="asymre", baseline=baseline,
         baseline_reference="group_mean", seed=seed, policy_seed=0, sampling_seed=0,
         settings=settings, differing=settings, outcome=outcome, checkpoints=(), metrics={},

@@ -22,7 +22,7 @@ from scripts.paper.page import write_page
 from scripts.paper.prediction import prediction_findings
 from scripts.paper.prediction_figures import Outcome as WaysOutcome
 from scripts.paper.sections import Drawn, Runs, draw, read_runs
-from tests.report.made_up import MadeUpArm, make_experiment, sweep
+from tests.report.made_up import MadeUpArm, empty, make_experiment, sweep
 from tests.report.test_browser import CHROMIUM, DARK, ask
 
 ROOT = Path(__file__).parents[3]
@@ -203,12 +203,12 @@ def arm(baseline: float, seed: int, course: Course, **changes: Any) -> Arm:
     last = max(course)
     peak = max(course, key=lambda step: course[step])
     is_down = course[last] < 0.5 * course[peak]
-    outcome = Outcome(**dict.fromkeys(Outcome._fields))._replace(
+    outcome = empty(Outcome)._replace(
         step=last, accuracy=course[last], behaviour_accuracy=course[0], peak_step=peak,
         peak_accuracy=course[peak], verdict="collapsed" if is_down else "improved",
     )  # fmt: skip
     checkpoints = tuple(
-        Checkpoint(**dict.fromkeys(Checkpoint._fields))._replace(
+        empty(Checkpoint)._replace(
             split=split,
             step=step,
             accuracy=value,
@@ -219,7 +219,7 @@ def arm(baseline: float, seed: int, course: Course, **changes: Any) -> Arm:
         for split in ("held_out", "train")
         for step, value in course.items()
     )
-    return Arm(**dict.fromkeys(Arm._fields))._replace(
+    return empty(Arm)._replace(
         id=f"{baseline}-{seed}-{changes}", outcome=outcome, checkpoints=checkpoints, metrics={},
         **{**OF_THE_SWEEP, "baseline": baseline, "seed": seed, **changes},
     )  # fmt: skip
