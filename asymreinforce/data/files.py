@@ -14,6 +14,7 @@ import os
 import shutil
 import signal
 import socket
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,7 @@ def publish(path: Path, write: Callable[[Path], None]) -> None:
         try:
             failpoint(f"write {path.name}")
             write(temporary)
+            _share(temporary)
             failpoint(f"fsync {path.name}")
             _fsync_tree(temporary)
             if path.is_dir():
@@ -104,7 +106,15 @@ def publish_bytes(path: Path, content: bytes) -> None:
 
 def publish_json(path: Path, value: Any) -> None:
     """Publish a JSON file, keys sorted so that equal values are equal bytes."""
-    publish_bytes(path, (json.dumps(value, indent=2, sort_keys=True) + "\n").encode())
+    publish_bytes(path, json_bytes(value))
+
+
+def json_bytes(value: Any) -> bytes:
+    """Return a value as a JSON file; raises `ValueError` for a number that is not finite.
+
+    JSON has no NaN, and other programs read no file with one: whoever has one writes null.
+    """
+    return (json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n").encode()
 
 
 def publish_sealed(path: Path, value: dict[str, Any]) -> None:
@@ -231,6 +241,20 @@ def append_line(path: Path, line: str) -> None:
 
 def _write_bytes(path: Path, content: bytes) -> None:
     path.write_bytes(content)
+
+
+def _share(path: Path) -> None:
+    """Let whoever may read a directory read its files.
+
+    safetensors creates its files for their owner alone, whatever the umask.
+    """
+    if not path.is_dir():
+        return
+    readable = stat.S_IMODE(path.stat().st_mode) & 0o666
+    for file in path.rglob("*"):
+        if file.is_file() and stat.S_IMODE(file.stat().st_mode) != readable:
+            with contextlib.suppress(PermissionError):  # of a file system without such modes
+                file.chmod(readable)
 
 
 def _fsync_tree(path: Path) -> None:

@@ -138,6 +138,11 @@ def is_missing(value: Any) -> bool:
     return value is None or (_is_number(value) and number_text(value) is None)
 
 
+def finite(number: float | None) -> float | None:
+    """Return a number for a JSON file: itself, or None (null) if it is not finite."""
+    return number if number is not None and math.isfinite(number) else None
+
+
 def kind_of(value: Any) -> str:
     """Say what a value is, for a message."""
     names = {"dict": "an object", "list": "a list", "bool": "a truth value", "NoneType": "null"}

@@ -6,7 +6,6 @@ that differ in `refresh_every` see the same questions.
 """
 
 import hashlib
-import json
 import os
 from pathlib import Path
 
@@ -171,5 +170,4 @@ def _record(
         "policy": fingerprint(mu, safetensors_only=config.policy.safetensors_only),
         **scored.names,
     }
-    text = json.dumps(record, indent=2, sort_keys=True) + "\n"
-    store.publish(name, lambda path: files.publish_bytes(path, text.encode()))
+    store.publish(name, lambda path: files.publish_json(path, record))

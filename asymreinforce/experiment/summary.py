@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.data import contracts, files
+from asymreinforce.data.values import finite
 from asymreinforce.experiment.arms import Arm, overrides_of
 from asymreinforce.experiment.evaluation import Evaluated
 from asymreinforce.rewards.sums import Sums, read_sums, standard_error
@@ -152,11 +153,9 @@ def _last_metrics(arm: Arm) -> dict[str, float | None]:
     """The diagnostics of the fixed slice at the last step."""
     name = f"metrics/step-{arm.last_step:06d}.parquet"
     row = contracts.read(arm.store.path(name), contracts.METRICS).to_pylist()[-1]
+    names = {"logp_correct": "slice_logp_correct", "logp_incorrect": "slice_logp_incorrect"}
     return {
-        "logp_correct": row["slice_logp_correct"],
-        "logp_incorrect": row["slice_logp_incorrect"],
-        "kl": row["kl"],
-        "ess": row["ess"],
+        name: finite(row[column]) for name, column in (names | {"kl": "kl", "ess": "ess"}).items()
     }
 
 

@@ -24,6 +24,7 @@ import pyarrow.compute as pc
 from asymreinforce.config import RewardConfig
 from asymreinforce.data import contracts
 from asymreinforce.data.store import Store, hash_of
+from asymreinforce.data.values import finite
 from asymreinforce.errors import InputError
 from asymreinforce.rewards.scale import rewards
 
@@ -132,7 +133,7 @@ def sums_of(rows: pa.Table, reward: RewardConfig, *, where: str) -> Sums:
         pass_at_K=_floats(seen_at_k(kept_P[judged_P], right_P[judged_P], k).mean(0)),
         answers_at_K=answers_K,
         completions_at_K=completions_K,
-        entropy=None if logps.null_count else -float(np.mean(logps.to_numpy())),
+        entropy=None if logps.null_count else finite(-float(np.mean(logps.to_numpy()))),
         length=float(np.mean(rows.column("tokens").to_numpy())),
         truncated=float(truncated_B.mean()),
     )

@@ -5,7 +5,6 @@ Where the optimizer's moments are sharded over ranks, each rank writes its own s
 read them.
 """
 
-import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -74,8 +73,8 @@ def save_state(
         for key, value in trainer.schedule.state_dict().items()
         if key in ("last_epoch", "_step_count", "_last_lr")
     }
-    text = json.dumps({**position._asdict(), "schedule": schedule}, indent=2, sort_keys=True)
-    (directory / POSITION).write_text(text + "\n")
+    content = files.json_bytes({**position._asdict(), "schedule": schedule})
+    (directory / POSITION).write_bytes(content)
 
 
 def load_state(

@@ -2,6 +2,8 @@
 
 import itertools
 from collections.abc import Sequence
+import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asymreinforce.config import RewardConfig
-from asymreinforce.data import contracts
+from asymreinforce.data import contracts, files
 from asymreinforce.errors import InputError
 from asymreinforce.rewards.counts import pass_at_k
-from asymreinforce.rewards.sums import Sums, seen_at_k, sums_of
+from asymreinforce.rewards.sums import Sums, facts_of, seen_at_k, sums_of
 
 REWARD = RewardConfig()
 
@@ -67,6 +69,13 @@ def test_entropy_is_the_mean_surprise_of_a_completion() -> None:
     assert sums(evaluation(A)).entropy == pytest.approx((1 + 2 + 3 + 4) / 4)
     unknown = evaluation(A, logp=[None] * 4)
     assert sums(unknown).entropy is None
+
+
+@pytest.mark.parametrize("logp", [-math.inf, math.nan])
+def test_an_entropy_that_is_not_finite_is_unknown(logp: float, tmp_path: Path) -> None:
+    found = sums(evaluation(A, logp=[-1.0, logp, -3.0, -4.0]))
+    assert found.entropy is None
+    files.publish_json(tmp_path / "facts.json", facts_of(found, RewardConfig()))
 
 
 def test_what_was_not_judged_is_left_out_and_shortens_the_curves() -> None:

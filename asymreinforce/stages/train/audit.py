@@ -9,6 +9,7 @@ from asymreinforce.config import ExperimentConfig
 from asymreinforce.data import files
 from asymreinforce.data.rollouts import ScoredRollouts
 from asymreinforce.data.store import Store
+from asymreinforce.data.values import finite
 from asymreinforce.progress import say
 from asymreinforce.update.audit import audit
 from asymreinforce.update.packing import Sequences
@@ -40,7 +41,8 @@ def audit_start(
     if not trainer.ranks.is_first:
         return
     named = causes(found, traces)
-    report = {**found._asdict(), "causes": named}
+    figures = {name: finite(figure) for name, figure in found._asdict().items()}
+    report = {**figures, "causes": named}
     files.publish_json(store.directory / NAME, report)
     say(
         f"mismatch audit: |log pi - log mu| of {found.tokens} tokens of {found.rollouts} rollouts: "
