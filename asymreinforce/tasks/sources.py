@@ -1,13 +1,15 @@
 """Rows of a data set, from the hub or from a local copy, and the fingerprint that pins them.
 
-Local files are read by suffix (parquet, JSON or JSONL, CSV or TSV), with their values as they stand
-there. A hub data set is read by `datasets` at one commit; with `HF_HUB_OFFLINE=1` it comes from the
+Files are read by suffix (parquet, JSON or JSONL, CSV or TSV), with their values as they stand
+there. Those of a hub data set are fetched at one commit; with `HF_HUB_OFFLINE=1` they come from the
 hub's cache or not at all, and the error says how to get a copy.
 """
 
 import csv
 import functools
+import gzip
 import re
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,13 +18,15 @@ import pyarrow as pa
 
 from asymreinforce.config.task import SourceConfig
 from asymreinforce.data import files, json_rows, parquet_rows
-from asymreinforce.errors import ConfigError, InputError
+from asymreinforce.errors import InputError
+from asymreinforce.tasks import hub
 
 Row = dict[str, Any]
 LONGEST_FIELD = 1 << 27
 """Characters of a value of a CSV file."""
-ROWS_AT_ONCE = 4096
-SHARD = re.compile(r"-\d+-of-\d+")
+HUB_READING = 2
+"""Version of how the files of a hub data set become rows, beside that of local ones."""
+SHARD = re.compile(r"-(\d+)-of-(\d+)")
 
 
 def is_present(source: SourceConfig) -> bool:
@@ -37,7 +41,7 @@ def fingerprint(source: SourceConfig) -> dict[str, Any]:
     """
     if source.path is not None:
         return {"files": [files.sha256(path) for path in local_files(source)]}
-    return {"revision": resolved_revision(source)}
+    return {"revision": hub.resolved_revision(source), "reading": HUB_READING}
 
 
 def rows(source: SourceConfig) -> Iterator[Row]:
@@ -45,7 +49,7 @@ def rows(source: SourceConfig) -> Iterator[Row]:
 
     Raises `InputError` where it cannot be read, and `ConfigError` where `datasets` is missing.
     """
-    return _hub_rows(source) if source.path is None else _file_rows(local_files(source))
+    return _file_rows(_whole(hub.files(source)) if source.path is None else local_files(source))
 
 
 def local_files(source: SourceConfig) -> list[Path]:
@@ -59,8 +63,8 @@ def local_files(source: SourceConfig) -> list[Path]:
     if path.is_file():
         return [path]
     if not path.is_dir():
-        raise InputError(f"{path}: no such file or directory{_how_to_get(source)}")
-    readable = [p for p in sorted(path.rglob("*")) if p.suffix in READERS and p.is_file()]
+        raise InputError(f"{path}: no such file or directory{hub.how_to_get(source)}")
+    readable = [p for p in sorted(path.rglob("*")) if _suffix(p) in READERS and p.is_file()]
     wanted = {part for part in source.split.split("+") if part}
     found = [p for p in readable if wanted & set(_words(p.relative_to(path)))]
     if source.subset and any(source.subset in p.relative_to(path).parts for p in found):
@@ -76,54 +80,28 @@ def local_files(source: SourceConfig) -> list[Path]:
             f"{path}: the split {source.split} may be any of {', '.join(names)}; name the file, as "
             "in task.sources.train.path=FILE"
         )
-    return found
+    return _whole(found)
 
 
-def resolved_revision(source: SourceConfig) -> str:
-    """Return the commit that a revision stands for: as given, from the hub's cache, or asked for.
-
-    What the cache knows is not asked for again, so that a branch that moves does not move a run.
-    """
-    if source.revision and re.fullmatch(r"[0-9a-f]{40}", source.revision):
-        return source.revision
-    from huggingface_hub import HfApi
-    from huggingface_hub.constants import HF_HUB_CACHE
-
-    assert source.hub is not None
-    revision = source.revision or "main"
-    folder = f"datasets--{source.hub.replace('/', '--')}"
-    cached = Path(HF_HUB_CACHE) / folder / "refs" / revision
-    if cached.is_file():
-        return cached.read_text().strip()
-    try:
-        found = HfApi().dataset_info(source.hub, revision=revision).sha
-    except Exception as error:  # requests, httpx and the hub's own kinds, by version
-        raise _unreachable(source, error) from error
-    return str(found)
-
-
-def _hub_rows(source: SourceConfig) -> Iterator[Row]:
-    try:
-        import datasets
-    except ImportError as error:
-        raise ConfigError(
-            f"hub data sets need the library 'datasets' ({error}); install asymreinforce[data]"
-        ) from error
-    datasets.disable_progress_bars()
-    try:
-        dataset = datasets.load_dataset(
-            source.hub, source.subset, revision=resolved_revision(source), split=source.split
-        )
-    except InputError:
-        raise
-    except Exception as error:  # requests, httpx and the hub's own kinds, and datasets' own
-        raise _unreachable(source, error) from error
-    for batch in dataset.with_format("arrow").iter(batch_size=ROWS_AT_ONCE):
-        yield from batch.to_pylist()
+def _whole(paths: list[Path]) -> list[Path]:
+    """Return a split's files; raise `InputError` if their names say that one of them is absent."""
+    numbers: dict[tuple[Path, int], set[str]] = {}
+    for path in paths:
+        if match := SHARD.search(path.name):
+            series = path.with_name(SHARD.sub("", path.name)), int(match[2])
+            numbers.setdefault(series, set()).add(match[1])
+    for (path, total), there in numbers.items():
+        if len(there) < total:
+            raise InputError(
+                f"{path.parent}: holds {len(there)} of the {total} files of {path.name} "
+                f"(numbers {', '.join(sorted(there)[:8])}); bring the others, or name one file by "
+                "task.sources.train.path=FILE"
+            )
+    return paths
 
 
 def _file_rows(paths: list[Path]) -> Iterator[Row]:
-    suffixes = {path.suffix for path in paths}
+    suffixes = {_suffix(path) for path in paths}
     kinds = {READERS[suffix][0] for suffix in suffixes & READERS.keys()}
     if len(kinds) != 1 or not suffixes <= READERS.keys():
         raise InputError(
@@ -134,7 +112,7 @@ def _file_rows(paths: list[Path]) -> Iterator[Row]:
     for path in paths:
         try:
             yield from read(path)
-        except (pa.ArrowException, csv.Error, OSError, ValueError) as error:
+        except (pa.ArrowException, csv.Error, OSError, EOFError, zlib.error, ValueError) as error:
             raise InputError(f"{path}: not readable as {kind} ({error})") from error
 
 
@@ -155,7 +133,8 @@ def _json(path: Path) -> Iterator[Row]:
 def _separated(path: Path, delimiter: str) -> Iterator[Row]:
     """Yield the rows of a CSV or TSV; every value is a text, so that 007 stays 007."""
     csv.field_size_limit(LONGEST_FIELD)
-    with path.open(newline="", encoding="utf-8-sig") as stream:
+    opened = gzip.open if path.suffix == ".gz" else open
+    with opened(path, "rt", newline="", encoding="utf-8-sig") as stream:
         reader = csv.reader(stream, delimiter=delimiter, strict=True)
         names = next(reader, [])
         if len(set(names)) < len(names):
@@ -177,32 +156,22 @@ def _present(values: Row | None, place: str, problem: str) -> Row:
 
 READERS: dict[str, tuple[str, Callable[[Path], Iterator[Row]]]] = {
     ".parquet": ("parquet", _parquet),
-    ".json": ("json", _json),
-    ".jsonl": ("json", _json),
-    ".ndjson": ("json", _json),
-    ".csv": ("csv", functools.partial(_separated, delimiter=",")),
-    ".tsv": ("csv", functools.partial(_separated, delimiter="\t")),
+    **{
+        f"{suffix}{packed}": ("json", _json)
+        for suffix in (".json", ".jsonl", ".ndjson")
+        for packed in ("", ".gz")
+    },
+    **{
+        f"{suffix}{packed}": ("csv", functools.partial(_separated, delimiter=delimiter))
+        for suffix, delimiter in {".csv": ",", ".tsv": "\t"}.items()
+        for packed in ("", ".gz")
+    },
 }
+
+
+def _suffix(path: Path) -> str:
+    return "".join(path.suffixes[-2:]) if path.suffix == ".gz" else path.suffix
 
 
 def _words(path: Path) -> list[str]:
     return re.split(r"[^A-Za-z0-9]+", str(path.with_suffix("")))
-
-
-def _unreachable(source: SourceConfig, error: Exception) -> InputError:
-    reason = str(error).strip().split("\n")[0][:200] or type(error).__name__
-    return InputError(
-        f"hub data set {source.hub} cannot be fetched ({reason}){_how_to_get(source)}"
-    )
-
-
-def _how_to_get(source: SourceConfig) -> str:
-    if source.hub is None:
-        return ""
-    revision = f" --revision {source.revision}" if source.revision else ""
-    directory = source.hub.rpartition("/")[2]
-    return (
-        "; where there is a network, run\n"
-        f"    hf download {source.hub} --repo-type dataset{revision} --local-dir {directory}\n"
-        f"  bring the directory here, and set task.path={directory}"
-    )
