@@ -15,12 +15,18 @@ import pyarrow.parquet as pq
 ROWS_AT_ONCE = 256
 VALUES_AT_ONCE = 1 << 20
 """Values of a column that are decoded at once; one row may hold more."""
+LARGEST_ROW = 1 << 24
+"""Values of a column in one row: no completion has so many tokens."""
 BYTES_AT_ONCE = 1 << 26
 """Bytes that Python objects of some rows may take, at most, but for a single row."""
 LARGEST_CHUNK = 1 << 30
 LARGEST_RATIO = 500
 """A column of a row group that unpacks to more bytes, and to so many times its size, is no data:
 text shrinks to a twentieth. Its pages would be unpacked as a whole."""
+LARGEST_CROWD = 1 << 26
+MOST_A_BYTE = 64
+"""A column of a row group that holds more values, and so many in a byte of the file, is no data
+either: which row holds how many is not known before all of them are decoded."""
 
 NARROW: dict[pa.DataType, type] = {pa.float16(): np.float16, pa.float32(): np.float32}
 
@@ -37,7 +43,7 @@ def rows(path: Path) -> Iterator[ParquetRow]:
     """Yield every row of a file in order.
 
     Raises `pa.ArrowException`, `OSError` or `ValueError` if the file is damaged, repeats the name
-    of a column, or unpacks to hundreds of times its size.
+    of a column, or unpacks to hundreds of times its size. A row of too many values has a problem.
     """
     number = 0
     with pq.ParquetFile(path) as file:
@@ -74,6 +80,14 @@ def _require_size(group: Any) -> None:
                 f"the column {column.path_in_schema!r} unpacks from "
                 f"{column.total_compressed_size:,} bytes to {size >> 20:,} MiB"
             )
+        values = column.num_values
+        crowded = values > max(LARGEST_CROWD, MOST_A_BYTE * column.total_compressed_size)
+        if crowded or values > LARGEST_ROW * group.num_rows:
+            raise ValueError(
+                f"the column {column.path_in_schema!r} unpacks from "
+                f"{column.total_compressed_size:,} bytes to {values:,} values in "
+                f"{group.num_rows:,} rows"
+            )
 
 
 def _rows_at_once(group: Any) -> int:
@@ -87,11 +101,14 @@ def _python_rows(batch: pa.RecordBatch) -> Iterator[tuple[dict[str, Any] | None,
     # A text of the dictionary may stand in every row.
     size = max(1, BYTES_AT_ONCE // max(1, batch.nbytes))
     narrow = {f.name: NARROW[f.type] for f in batch.schema if f.type in NARROW}
+    fits = max(map(_values, batch.columns), default=0) <= LARGEST_ROW
     for start in range(0, len(batch), size):
         part = batch.slice(start, size)
         try:
-            values = part.to_pylist()
+            values = part.to_pylist() if fits else []
         except (pa.ArrowException, ValueError, OverflowError):
+            fits = False
+        if not fits:
             found = [_one_row(part.slice(i, 1)) for i in range(len(part))]
         else:
             found = [(row, "") for row in values]
@@ -99,10 +116,24 @@ def _python_rows(batch: pa.RecordBatch) -> Iterator[tuple[dict[str, Any] | None,
             yield row and _with_own_digits(row, narrow), problem
 
 
+def _values(column: pa.Array) -> int:
+    """Return how many numbers and texts a column of any nesting holds."""
+    if pa.types.is_struct(column.type):
+        return max([len(column), *map(_values, column.flatten())])
+    if pa.types.is_map(column.type):
+        first, end = column.offsets[0].as_py(), column.offsets[-1].as_py()
+        return max(len(column), _values(column.items.slice(first, end - first)))
+    if pa.types.is_nested(column.type):
+        return max(len(column), _values(column.flatten()))
+    return len(column)
+
+
 def _one_row(row: pa.RecordBatch) -> tuple[dict[str, Any] | None, str]:
-    """Return a row of a batch in which some value is out of Python's range, such as a date."""
+    """Return a row of a batch in which some value is out of Python's range, or is too large."""
     values = {}
     for name, column in zip(row.schema.names, row.columns, strict=True):
+        if (count := _values(column)) > LARGEST_ROW:
+            return None, f"have {count:,} values in the column {name!r}"
         try:
             values[name] = column[0].as_py()
         except (pa.ArrowException, ValueError, OverflowError) as error:

@@ -2,6 +2,8 @@
 
 import datetime
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
@@ -234,28 +236,80 @@ def test_a_text_that_says_false_marks_no_row(tmp_path: Path) -> None:
 def test_a_small_parquet_file_that_unpacks_to_gigabytes_is_read_in_bounded_memory(
     tmp_path: Path,
 ) -> None:
-    import subprocess
-    import sys
-
     path = tmp_path / "a.parquet"
     text, few = "b" * 4_000_000, [{"role": "user", "content": "c" * 2_000_000}]
     table = pa.table({"text": pa.array([text] * 300).dictionary_encode(), "chat": [few] * 300})
     pq.write_table(table, path, compression="zstd")
     assert path.stat().st_size < 10_000
+    said, mebibytes = read_apart(path)
+    assert said == "300 rows"
+    assert mebibytes < 700  # 1,800 MB as Python objects, and as much in arrow
+
+
+NESTED: dict[str, Any] = {
+    "a list": lambda offsets, values: pa.ListArray.from_arrays(offsets, values),
+    "lists in a list": lambda offsets, values: pa.ListArray.from_arrays(
+        offsets, pa.ListArray.from_arrays(np.arange(len(values) + 1, dtype=np.int32), values)
+    ),
+    "lists in an object": lambda offsets, values: pa.StructArray.from_arrays(
+        [pa.ListArray.from_arrays(offsets, values)], ["inner"]
+    ),
+    "an object of any keys": lambda offsets, values: pa.MapArray.from_arrays(
+        offsets, values, values
+    ),
+}
+
+
+@pytest.mark.parametrize(("kind", "rows"), [("a list", 1), *((kind, 500) for kind in NESTED)])
+def test_a_row_of_millions_of_values_from_a_small_file_is_refused_in_bounded_memory(
+    tmp_path: Path, kind: str, rows: int
+) -> None:
+    count = 1 << 25
+    path = tmp_path / "a.parquet"
+    offsets = pa.array([0, count, *range(count + 1, count + rows)], pa.int32())
+    values = pa.array(np.zeros(count + rows - 1, dtype=np.int8))
+    table = pa.table({"crowd": NESTED[kind](offsets, values)})
+    pq.write_table(table, path, compression="zstd")
+    assert path.stat().st_size < 100_000
+    said, mebibytes = read_apart(path)
+    problem = "unpacks from" if rows == 1 else f"have {count:,} values in the column 'crowd'"
+    assert problem in said
+    assert mebibytes < 1000  # 33 million pairs as Python objects take 4,000
+
+
+def test_a_column_of_billions_of_values_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    count = 1 << 27
+    offsets = pa.array([0, count, *range(count + 1, count + 500)], pa.int32())
+    crowd = pa.ListArray.from_arrays(offsets, pa.array(np.zeros(count + 499, dtype=np.int8)))
+    pq.write_table(pa.table({"crowd": crowd}), path, compression="zstd")
+    said, mebibytes = read_apart(path)
+    assert "the column 'crowd.list.element' unpacks from" in said
+    assert mebibytes < 100
+
+
+def read_apart(path: Path) -> tuple[str, int]:
+    """Read a file in a process of its own; return what it says, and the memory that it took."""
     script = (
         "import sys, pathlib; from asymreinforce.data import parquet_rows\n"
         "def peak(): return next(int(line.split()[1]) for line in open('/proc/self/status')"
         " if line.startswith('VmHWM'))\n"
         "before = peak()\n"
-        "rows = sum(1 for _ in parquet_rows.rows(pathlib.Path(sys.argv[1])))\n"
-        "print(rows, (peak() - before) // 1024)"
+        "try:\n"
+        "    rows, said = 0, ''\n"
+        "    for row in parquet_rows.rows(pathlib.Path(sys.argv[1])):\n"
+        "        rows, said = rows + 1, said or row.problem\n"
+        "    said = said or f'{rows} rows'\n"
+        "except ValueError as error:\n"
+        "    said = str(error)\n"
+        "print(said)\n"
+        "print((peak() - before) // 1024)"
     )
     done = subprocess.run(
         [sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=True
     )
-    rows, mebibytes = map(int, done.stdout.split())
-    assert rows == 300
-    assert mebibytes < 700  # 1,800 MB as Python objects, and as much in arrow
+    said, mebibytes = done.stdout.splitlines()
+    return said, int(mebibytes)
 
 
 def test_a_date_that_python_cannot_hold_is_the_problem_of_its_row(tmp_path: Path) -> None:
