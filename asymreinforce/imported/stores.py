@@ -16,7 +16,7 @@ VERSION = "1"
 READING = 2
 """Version of how records become rows: raise it with every change after which a file that was read
 before gives other rows."""
-ENCODING = 2
+ENCODING = 3
 """Of how imported prompts and texts become tokens; raise it when the tokens of a row change."""
 
 

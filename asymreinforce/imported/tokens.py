@@ -1,8 +1,10 @@
 """Give foreign rows the tokens of a checkpoint: text is tokenised once, and must decode again.
 
 Token ids that came with a row are kept as they are. A whole prompt is a template's output, in which
-special tokens are special. Text that had ended gets the end-of-sequence token, which the policy is
-to learn, or the stop token whose name it ends with; special tokens' names elsewhere stay text.
+special tokens are special. Text that had ended gets the token by which the policy ends a
+completion, which it is to learn: the one whose name the text ends with, or else the one that ends a
+turn of the chat template, and the end-of-sequence token if the prompt is no chat. Special tokens'
+names elsewhere stay text.
 """
 
 import functools
@@ -17,6 +19,7 @@ from asymreinforce.data.contracts import FinishReason
 from asymreinforce.imported.problems import Problems
 from asymreinforce.imported.rows import BadValueError, ForeignRow, Messages
 from asymreinforce.model import model_config
+from asymreinforce.model.chat_template import end_of_turn
 from asymreinforce.model.checkpoint import end_tokens, load_tokenizer
 from asymreinforce.model.prompts import PromptEncoder, PromptError, has_chat
 
@@ -49,16 +52,13 @@ class Mismatch(NamedTuple):
 class _Stops:
     """The tokens that end a completion, and their names at the end of a text."""
 
-    def __init__(self, tokenizer: Any, ends: tuple[int, ...], end_of_turn: str) -> None:
-        self.usual = ends[0]
+    def __init__(self, tokenizer: Any, ends: tuple[int, ...]) -> None:
+        self.of_text = ends[0]
+        turn = end_of_turn(tokenizer)
+        self.of_chat = ends[0] if turn is None else turn
         special = {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
         named = {tokenizer.convert_ids_to_tokens(end): end for end in ends if end in special}
-        # a checkpoint may not declare the token by which its chat template ends a turn
-        for end in special:
-            name = tokenizer.convert_ids_to_tokens(end)
-            if name and end_of_turn.strip().startswith(name):
-                named[name] = end
-        self.ids = frozenset({*ends, *named.values()})
+        self.ids = frozenset(ends)
         self._named = dict(sorted(named.items(), key=lambda item: -len(item[0])))
         self._names = [*self._named, *filter(None, [tokenizer.pad_token])]
 
@@ -88,7 +88,7 @@ class Encoder:
         as_it_is = config.task.model_copy(update={"instruction": None, "system": None})
         self._chats = PromptEncoder(self._tokenizer, as_it_is)
         ends = end_tokens(checkpoint, trust_remote_code=config.policy.trust_remote_code)
-        self._stops = _Stops(self._tokenizer, ends, self._prompts.template.end_of_turn)
+        self._stops = _Stops(self._tokenizer, ends)
         self.warnings = Problems()
         self._has_rendered = False
         declared = model_config.of_checkpoint(checkpoint)
@@ -172,8 +172,20 @@ class Encoder:
         if (decoded := self._decode(ids)) != text:
             self._note_mismatch(row.place, text, decoded)
         if finish == "stop":
-            ids = [*ids, self._stops.usual if end is None else end]
+            ids = [*ids, self._usual_end(row) if end is None else end]
         return Tokens(np.array(ids, dtype=np.int32), text, finish)
+
+    def _usual_end(self, row: ForeignRow) -> int:
+        """Return the token that ends a text: behind a rendered chat the one that ends a turn."""
+        whole = row.question if row.is_whole_prompt and isinstance(row.question, str) else None
+        if row.prompt_token_ids is not None:
+            whole = self._decode(row.prompt_token_ids)
+        is_chat = (
+            has_chat(self._tokenizer, self._config.task)
+            if whole is None
+            else self._prompts.markup.is_rendered(whole)
+        )
+        return self._stops.of_chat if is_chat else self._stops.of_text
 
     def _encode_question(self, question: str | Messages, is_whole: bool) -> EncodedQuestion:
         text = self._text_of(question)

@@ -11,11 +11,10 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from asymreinforce.config.task import TaskConfig
-
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+ANY_DATE = "2000-01-01"
 Message = Mapping[str, Any]
 Messages = list[dict[str, str]]
 Form = Callable[[Messages], list[dict[str, Any]]]
@@ -33,10 +32,12 @@ class Frame(NamedTuple):
 
 
 class ChatTemplate:
-    """Renders messages with one tokenizer's chat template and a task's settings."""
+    """Renders messages with one tokenizer's chat template, a date and arguments of its own."""
 
-    def __init__(self, tokenizer: "PreTrainedTokenizerBase", task: TaskConfig):
-        self._tokenizer, self._task = tokenizer, task
+    def __init__(
+        self, tokenizer: "PreTrainedTokenizerBase", *, date: str, arguments: Mapping[str, Any]
+    ):
+        self._tokenizer, self._date, self._arguments = tokenizer, date, arguments
         self._unread: dict[tuple[Form, tuple[str, ...]], str | None] = {}
 
     def render(self, messages: Messages) -> str:
@@ -71,9 +72,8 @@ class ChatTemplate:
         before, _, after = rendered.rpartition(_mark(0))
         return Frame(before, after)
 
-    @functools.cached_property
     def end_of_turn(self) -> str:
-        """What the template writes behind an assistant's message; empty if that is not known."""
+        """Return what stands behind an assistant's message; empty if that is not known."""
         if self.frame is None:
             return ""
         messages = [{"role": r, "content": _mark(i)} for i, r in enumerate(("user", "assistant"))]
@@ -91,8 +91,8 @@ class ChatTemplate:
             messages,
             tokenize=False,
             add_generation_prompt=begins_answer,
-            strftime_now=_fixed_date(self._task.date),
-            **self._task.chat_arguments,
+            strftime_now=_fixed_date(self._date),
+            **self._arguments,
         )
         return rendered
 
@@ -113,6 +113,19 @@ class ChatTemplate:
                 unread = roles[-1] if _spells_parts(rendered) else next(lost, None)
             self._unread[form, roles] = unread
         return self._unread[form, roles]
+
+
+def end_of_turn(tokenizer: "PreTrainedTokenizerBase") -> int | None:
+    """Return the special token by which a chat template ends an assistant's turn; None if by none.
+
+    It need not be the tokenizer's end-of-sequence token, nor be declared by the model's files.
+    """
+    template = ChatTemplate(tokenizer, date=ANY_DATE, arguments={})
+    behind = template.end_of_turn().lstrip()
+    special = {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
+    names = {str(tokenizer.convert_ids_to_tokens(token)): token for token in special}
+    stands = [name for name in names if name and behind.startswith(name)]
+    return int(names[max(stands, key=len)]) if stands else None
 
 
 def as_text(messages: Messages) -> list[dict[str, Any]]:

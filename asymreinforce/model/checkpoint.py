@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from asymreinforce.data import checksums, files
 from asymreinforce.errors import InputError
 from asymreinforce.model import adapters, model_config
+from asymreinforce.model.chat_template import end_of_turn
 from asymreinforce.model.whole import (
     require_one_set,
     require_tied,
@@ -41,7 +42,7 @@ GENERATION = "generation_config.json"
 WEIGHT_SUFFIXES = (".safetensors", ".safetensors.index.json")
 PICKLED_SUFFIXES = (".bin", ".bin.index.json")
 
-_END_TOKENS: dict[str, int] = {}
+_END_TOKENS: dict[str, tuple[int, ...]] = {}
 """By the tokenizer's files: the checkpoints of a sweep share them, and they load slowly."""
 
 
@@ -161,7 +162,10 @@ def load_tokenizer(
             checkpoint, trust_remote_code=trust_remote_code, revision=revision
         )
     if tokenizer.eos_token_id is None:
-        raise InputError(f"{checkpoint}: its tokenizer has no end-of-sequence token")
+        raise InputError(
+            f"{checkpoint}: its tokenizer has no end-of-sequence token; name the one that ends a "
+            "completion as eos_token in its tokenizer_config.json"
+        )
     return tokenizer
 
 
@@ -237,14 +241,19 @@ def context_of(checkpoint: Path) -> int | None:
 
 
 def end_tokens(checkpoint: Path, *, trust_remote_code: bool = False) -> tuple[int, ...]:
-    """Return the token ids that end a completion: the tokenizer's, and those the model declares."""
+    """Return the token ids that end a completion.
+
+    They are the tokenizer's, those that the model declares, and the one by which the chat template
+    ends an assistant's turn.
+    """
     key = tokenizer_fingerprint(checkpoint)
     if key not in _END_TOKENS:
-        _END_TOKENS[key] = int(
-            load_tokenizer(checkpoint, trust_remote_code=trust_remote_code).eos_token_id
-        )
+        tokenizer: Any = load_tokenizer(checkpoint, trust_remote_code=trust_remote_code)
+        turn = end_of_turn(tokenizer)
+        _END_TOKENS[key] = (int(tokenizer.eos_token_id), *([] if turn is None else [turn]))
+    first, *turn_ends = _END_TOKENS[key]
     declared = model_config.declared_end_tokens(checkpoint)
-    return tuple(dict.fromkeys([_END_TOKENS[key], *declared]))
+    return tuple(dict.fromkeys([first, *declared, *turn_ends]))
 
 
 def fingerprint(checkpoint: Path, *, safetensors_only: bool = True, read: bool = False) -> str:

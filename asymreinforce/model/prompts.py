@@ -27,8 +27,9 @@ from asymreinforce.plugins import is_plugin, load_function
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-VERSION = 2
-"""Of how questions and whole prompts become tokens; raise it when the tokens of one change."""
+VERSION = 3
+"""Of how questions and whole prompts become tokens, and of which tokens end a completion; raise it
+when one of them changes."""
 TOKENS = "imported_prompt_token_ids"
 """In a row's metadata: the tokens of an imported prompt that is held back for evaluation."""
 
@@ -75,7 +76,7 @@ class PromptEncoder:
         self._tokenizer, self._task = tokenizer, task
         self._special = special_names(tokenizer)
         self._beginning = _beginning(tokenizer)
-        self.template = ChatTemplate(tokenizer, task)
+        self.template = ChatTemplate(tokenizer, date=task.date, arguments=task.chat_arguments)
         self.markup = Markup(tokenizer, self.template, self._special)
 
     def encode(self, row: Mapping[str, Any]) -> list[int]:
@@ -175,8 +176,8 @@ class PromptEncoder:
 def identity_of(config: ExperimentConfig) -> dict[str, Any]:
     """Return what decides how a question becomes a prompt, for identities.
 
-    The embedded policy's tokenizer has no chat template and adds no token, so that no version of
-    this module has changed its prompts.
+    The embedded policy's tokenizer has no chat template and adds no token, so that no version has
+    changed its prompts or its end.
     """
     version = {} if config.policy.source == "embedded" else {"version": VERSION}
     return {**config.task.rendering, **version}

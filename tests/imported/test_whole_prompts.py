@@ -71,11 +71,14 @@ def test_a_chat_and_a_question_come_in_as_the_tokens_of_their_template(
     [
         ("headers", "3<|eot_id|>", ["3", "<|eot_id|>"]),
         ("headers", "3<|end_of_text|>", ["3", "<|end_of_text|>"]),
-        ("headers", "3", ["3", "<|end_of_text|>"]),
+        ("headers", "3", ["3", "<|eot_id|>"]),
+        ("content parts", "3", ["3", "<|end_of_turn|>"]),
+        ("INST", "3", ["3", "</s>"]),
+        ("ChatML", "3", ["3", "<|im_end|>"]),
         ("headers", "3<|eot_id|>\n", ["3", "<|eot_id|>"]),
         ("headers", "3<|eot_id|><|end_of_text|>", ["3", "<|eot_id|>"]),
         ("turns", "3<end_of_turn>\n<pad><pad>", ["3", "<end_of_turn>"]),
-        ("turns", "3<pad>", ["3", "<", "pad", ">", "<eos>"]),
+        ("turns", "3<pad>", ["3", "<", "pad", ">", "<end_of_turn>"]),
         ("ChatML", "3<|endoftext|>", ["3", "<|endoftext|>"]),
     ],
 )
@@ -98,6 +101,38 @@ def test_a_stop_tokens_name_at_the_end_of_a_text_is_that_token(
     assert read["finish_reason"] == "stop"
 
 
+@pytest.mark.parametrize(
+    ("prompt", "source", "end"),
+    [
+        (QUESTION, {}, "<|eot_id|>"),
+        (CHAT, {}, "<|eot_id|>"),
+        (None, {"format": "trl"}, "<|eot_id|>"),
+        (QUESTION, {"templated": True}, "<|end_of_text|>"),
+        (QUESTION, {"chat": "never"}, "<|end_of_text|>"),
+    ],
+)
+def test_a_text_gets_the_end_of_a_turn_behind_a_chat_and_of_a_sequence_behind_a_text(
+    tmp_path: Path, checkpoints: dict[str, Path], prompt: Any, source: dict[str, Any], end: str
+) -> None:
+    words = load_tokenizer(checkpoints["headers"])
+    whole = words.apply_chat_template(CHAT, tokenize=False, add_generation_prompt=True)
+    settings = {f"{'task' if n == 'chat' else 'source'}__{n}": v for n, v in source.items()}
+    found = bring(tmp_path, checkpoints["headers"], [row(prompt=prompt or whole)], **settings)
+    (read,) = files.rollouts(found)
+    assert words.convert_ids_to_tokens(read["completion_token_ids"][-1]) == end
+
+
+def test_a_text_beside_the_tokens_of_its_prompt_ends_as_that_prompt_says(
+    tmp_path: Path, checkpoints: dict[str, Path]
+) -> None:
+    words = load_tokenizer(checkpoints["headers"])
+    chat = words.apply_chat_template(CHAT, add_generation_prompt=True, return_dict=False)
+    for ids, end in ((chat, "<|eot_id|>"), (words.encode(QUESTION), "<|end_of_text|>")):
+        (read,) = files.rollouts(bring(tmp_path, checkpoints["headers"], [row(prompt_ids=ids)]))
+        assert read["prompt_token_ids"] == list(ids)
+        assert words.convert_ids_to_tokens(read["completion_token_ids"][-1]) == end
+
+
 def test_a_stop_token_inside_a_text_stays_letters_and_is_counted(
     tmp_path: Path, checkpoints: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -105,7 +140,7 @@ def test_a_stop_token_inside_a_text_stays_letters_and_is_counted(
     found = bring(tmp_path, checkpoints["headers"], [row(), row(completion=text)])
     words = load_tokenizer(checkpoints["headers"])
     read = files.rollouts(found)[1]
-    assert words.convert_tokens_to_ids("<|eot_id|>") not in read["completion_token_ids"]
+    assert words.convert_tokens_to_ids("<|eot_id|>") not in read["completion_token_ids"][:-1]
     assert read["text"] == text
     warning = "warning: 1 rows hold special tokens' names or chat markup inside their completion"
     assert warning in capsys.readouterr().err

@@ -8,6 +8,8 @@ import pytest
 
 from asymreinforce.config.task import TaskConfig
 from asymreinforce.errors import InputError
+from asymreinforce.model.chat_template import end_of_turn
+from asymreinforce.model.checkpoint import end_tokens
 from asymreinforce.model.prompts import PromptEncoder
 from tests import toy_chat
 from tests.chat_kinds import KINDS, Kind, tokenizer
@@ -68,6 +70,37 @@ def test_a_whole_prompt_begins_once_and_nothing_is_added_behind_it(
         plain = words.encode("Question: 1?\nAnswer:", add_special_tokens=False)
         for text in ("Question: 1?\nAnswer:", f"{kind.bos}Question: 1?\nAnswer:"):
             assert encoder(words).encode_whole(text) == [words.bos_token_id, *plain]
+
+
+@pytest.mark.parametrize(
+    ("name", "end"),
+    [
+        ("ChatML", "<|im_end|>"),
+        ("headers", "<|eot_id|>"),
+        ("INST", "</s>"),
+        ("turns", "<end_of_turn>"),
+        ("content parts", "<|end_of_turn|>"),
+    ],
+)
+def test_the_token_that_ends_a_turn_ends_completions_in_every_engine(
+    name: str, end: str, tmp_path: Path
+) -> None:
+    words = tokenizer(KINDS[name])
+    ends = end_tokens(toy_chat.checkpoint(tmp_path, words=words))
+    assert words.convert_ids_to_tokens(list(ends)) == list(dict.fromkeys([words.eos_token, end]))
+    assert end_of_turn(tokenizer(KINDS[name], chat=False)) is None
+
+
+@pytest.mark.parametrize(
+    ("behind", "end"), [("", None), ("\n### Next", None), (" <|endoftext|>\n", "<|endoftext|>")]
+)
+def test_a_turn_that_ends_by_no_special_token_has_no_end_of_its_own(
+    behind: str, end: str | None
+) -> None:
+    template = "{% for m in messages %}{{ m.role ~ ': ' ~ m.content ~ BEHIND }}{% endfor %}"
+    words = tokenizer(KINDS["ChatML"]._replace(template=template.replace("BEHIND", repr(behind))))
+    found = end_of_turn(words)
+    assert (None if found is None else words.convert_ids_to_tokens(found)) == end
 
 
 def test_a_rendering_whose_begin_token_was_taken_off_gets_it_again() -> None:

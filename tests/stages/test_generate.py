@@ -158,7 +158,7 @@ def test_only_the_embedded_policys_prompts_are_of_no_version(tmp_path: Path) -> 
     embedded = made.config(tmp_path, policy="embedded")
     assert identity_of(embedded) == embedded.task.rendering
     other = made.config(tmp_path, policy="org/model")
-    assert identity_of(other) == {**other.task.rendering, "version": 2}
+    assert identity_of(other) == {**other.task.rendering, "version": 3}
 
 
 def test_a_pinned_set_of_other_settings_names_them(tmp_path: Path, random_policy: Path) -> None:
