@@ -42,6 +42,8 @@ class ModelConfig(NamedTuple):
     context: int | None
     """The model's own limit of positions, in tokens."""
     decoder: Decoder | None
+    steady: int | None
+    """Tokens up to which a position is encoded alike in an input of any length; None for all."""
 
 
 def of_model(model: "PreTrainedModel") -> ModelConfig:
@@ -108,8 +110,30 @@ def _read(config: Any) -> ModelConfig:
     if isinstance(text, dict):  # of an architecture that transformers does not know
         text = PreTrainedConfig.from_dict(text)
     return ModelConfig(
-        _size(text, "vocab_size"), _size(text, "max_position_embeddings"), _decoder(text)
+        _size(text, "vocab_size"),
+        _size(text, "max_position_embeddings"),
+        _decoder(text),
+        _steady(text),
     )
+
+
+def _steady(text: Any) -> int | None:
+    """Read the length from which a rotary encoding changes with that of the whole input.
+
+    `dynamic` computes its frequencies anew there, and `longrope` takes others.
+    """
+    rope = getattr(text, "rope_parameters", None)
+    kinds = (
+        [rope, *rope.values()] if isinstance(rope, Mapping) else []
+    )  # one, or one a kind of layer
+    found = []
+    for kind in kinds:
+        name = str(kind.get("rope_type")) if isinstance(kind, Mapping) else ""
+        if name == "longrope":
+            found.append(kind.get("original_max_position_embeddings"))
+        if "dynamic" in name:
+            found.append(_size(text, "max_position_embeddings"))
+    return min((int(length) for length in found if length), default=None)
 
 
 def _decoder(text: Any) -> Decoder | None:

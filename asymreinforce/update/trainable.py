@@ -43,13 +43,17 @@ SMALL = {"vocab_size": 512, "intermediate_size": 128, "moe_intermediate_size": 1
 
 
 @torch.no_grad()
-def require_trainable(scorer: Scorer, *, longest: int = LONGEST) -> None:
+def require_trainable(
+    scorer: Scorer, *, context: int | None = None, longest: int = LONGEST
+) -> None:
     """Raise `ConfigError` for a model that packed training does not reproduce.
 
     Two completions of one prompt must have the log-probabilities that the model's own forward gives
-    them, in evaluation mode, and the same ones twice. The longer one has `longest` tokens.
+    them, in evaluation mode, and the same ones twice. The longer one has `longest` tokens; those of
+    a run have `context` tokens at most, or as many as the model can read.
     """
     model = scorer.model
+    _require_steady_positions(model, context)
     sequences = _probe(model, longest)
     (row,) = pack(sequences, tokens=2 * longest)
     found_C, again_C = (_run(scorer, lambda: scorer.scores(row).logps_C.float()) for _ in range(2))
@@ -71,6 +75,21 @@ def require_trainable(scorer: Scorer, *, longest: int = LONGEST) -> None:
         raise ConfigError(
             f"{type(model).__name__} {fault}, which packed training does not reproduce; "
             "use another model"
+        )
+
+
+def _require_steady_positions(model: "PreTrainedModel", context: int | None) -> None:
+    """Raise `ConfigError` if sequences may be so long that those of a row change each other.
+
+    A row is encoded by its longest sequence, as engines encode a completion by its context.
+    """
+    declared = of_model(model)
+    longest = min(filter(None, [context, declared.context]), default=None)
+    if declared.steady and (longest is None or longest > declared.steady):
+        raise ConfigError(
+            f"{type(model).__name__} encodes positions by the length of the whole input beyond "
+            f"{declared.steady} tokens (its rope_type), which packed training does not reproduce; "
+            f"set policy.context to {declared.steady} or less"
         )
 
 
@@ -111,7 +130,7 @@ def require_trainable_checkpoint(checkpoint: Path, config: ExperimentConfig) -> 
         if config.train.activation_checkpointing:
             checkpoint_activations(model)
         trainer = Trainer(model, config.optim, attention="sdpa")
-        require_trainable(trainer.scorer, longest=SHORT)
+        require_trainable(trainer.scorer, context=config.policy.context, longest=SHORT)
         require_gradients(trainer)
 
 
@@ -145,8 +164,9 @@ def small_model(checkpoint: Path, *, trust_remote_code: bool) -> "PreTrainedMode
 
 
 def _probe(model: "PreTrainedModel", longest: int) -> Sequences:
-    """Make two completions of one prompt, as long as the model's context allows."""
-    longest = min(longest, of_model(model).context or longest)
+    """Make two completions of one prompt, as long as training allows for this model."""
+    declared = of_model(model)
+    longest = min(longest, declared.context or longest, declared.steady or longest)
     ids = np.arange(2 * longest) ** 2 % min(vocabulary_of(model), 997)
     prompt, long, short = np.split(ids[: longest + longest // 2], [longest // 4, longest])
     return Sequences([prompt, prompt], [long, short])

@@ -60,7 +60,7 @@ def make_trainer(
         logits=logits,
     )
     with trainer.scoring():
-        require_trainable(trainer.scorer)
+        require_trainable(trainer.scorer, context=config.policy.context)
     require_gradients(trainer)
     if config.train.compile:
         compile_layers(trainer.model)
