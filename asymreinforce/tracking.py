@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 SECONDS_TO_CONNECT = 20.0
 """wandb itself waits for 90; WANDB_INIT_TIMEOUT, which it knows as well, says otherwise."""
+SECONDS_TO_FINISH = 60.0
+"""For what a run has not uploaded at its end; wandb itself waits for ever."""
 SUMMARY, FIGURES, PAGE = "summary.parquet", "figures", "report.html"
 _is_unreachable = False
 """Whether wandb's server did not answer this process, which does not wait for it again."""
@@ -32,13 +34,10 @@ def tracker(config: ExperimentConfig, *, arm: str) -> Iterator[Callable[[dict[st
         yield lambda metrics: None
         return
     name = f"{config.algorithm.name} baseline={config.baseline:g} seed={config.seed}"
-    run = _start(config, id_=arm, name=name, kind="arm")
-    try:
+    with _Run(config, id_=arm, name=name, kind="arm") as run:
         yield lambda metrics: run.log(
             {k: v for k, v in metrics.items() if v is not None}, step=metrics["step"]
         )
-    finally:
-        run.finish()
 
 
 def track_report(config: ExperimentConfig) -> None:
@@ -50,11 +49,36 @@ def track_report(config: ExperimentConfig) -> None:
         return
     directory = config.directory
     id_ = hash_of([str(directory.resolve()), "summary"])
-    run = _start(config, id_=id_, name=f"{config.name} summary", kind="summary")
-    try:
+    with _Run(config, id_=id_, name=f"{config.name} summary", kind="summary") as run:
         run.log(_logged(config))
-    finally:
-        run.finish()
+
+
+class _Run:
+    """A run of wandb that may be lost: what is tracked never stops what is being tracked."""
+
+    def __init__(self, config: ExperimentConfig, *, id_: str, name: str, kind: str):
+        self._config = config
+        self._run = _start(config, id_=id_, name=name, kind=kind)
+        self._is_lost = False
+
+    def __enter__(self) -> "_Run":
+        return self
+
+    def log(self, values: dict[str, Any], *, step: int | None = None) -> None:
+        """Log values; from the first failure on, nothing."""
+        if not self._is_lost:
+            self._try(lambda: self._run.log(values, step=step))
+
+    def __exit__(self, *of_body: object) -> None:
+        self._try(self._run.finish)
+
+    def _try(self, send: Callable[[], None]) -> None:
+        try:
+            send()
+        except Exception as error:  # of the network, of wandb's own process, of its protocol
+            if not self._is_lost:
+                _warn(self._config, "lost a run", error)
+            self._is_lost = True
 
 
 def _logged(config: ExperimentConfig) -> dict[str, Any]:
@@ -88,14 +112,19 @@ def _start(config: ExperimentConfig, *, id_: str, name: str, kind: str) -> "wand
         "dir": str(files.make_directory(config.directory)),  # wandb makes its own folder in there
         "config": config.model_dump(mode="json"),
     }
-    quiet: dict[str, Any] = {"console": "off", "silent": True}
+    quiet: dict[str, Any] = {
+        "console": "off",
+        "silent": True,
+        "finish_timeout": SECONDS_TO_FINISH,
+        "finish_timeout_raises": True,
+    }
     if config.tracker.mode == "online" and not _is_unreachable:
         limit = os.environ.get("WANDB_INIT_TIMEOUT", str(SECONDS_TO_CONNECT))
         settings = wandb.Settings(**quiet, init_timeout=float(limit))
         try:
             return wandb.init(**options, mode="online", settings=settings)
         except wandb.errors.Error as error:
-            _warn_offline(config, error)
+            _warn(config, "could not start a run online", error)
             if wandb.run is None:
                 wandb.teardown()  # the run that failed keeps its id in use
             else:
@@ -103,12 +132,12 @@ def _start(config: ExperimentConfig, *, id_: str, name: str, kind: str) -> "wand
     return wandb.init(**options, mode="offline", settings=wandb.Settings(**quiet))
 
 
-def _warn_offline(config: ExperimentConfig, error: Exception) -> None:
+def _warn(config: ExperimentConfig, what: str, error: Exception) -> None:
     """Say why runs go to files for the rest of this process, and how to upload them."""
     global _is_unreachable
     _is_unreachable = True
     reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
     say(
-        f"warning: wandb could not start a run online ({reason[:300]}); runs are tracked offline, "
-        f"and 'wandb sync {config.directory}/wandb/offline-*' uploads them"
+        f"warning: wandb {what} ({reason[:300]}); runs are tracked offline from here on, "
+        f"and 'wandb sync {config.directory}/wandb/*run-*' uploads what was not sent"
     )

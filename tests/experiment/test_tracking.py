@@ -1,13 +1,17 @@
 """Metrics are always in local files; wandb mirrors them where it is asked to."""
 
+import gzip
+import http.server
 import json
 import struct
+import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
+from asymreinforce import tracking
 from asymreinforce.data import contracts
 from asymreinforce.report.write import write_report
 from asymreinforce.tracking import track_report, tracker
@@ -121,7 +125,7 @@ def test_without_a_tracker_a_report_is_sent_nowhere(tmp_path: Path) -> None:
 def test_a_server_that_does_not_answer_is_waited_for_once_and_runs_go_to_files(
     key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pytest.importorskip("wandb")
+    pytest.importorskip("wandb").teardown()  # it reads the environment once
     monkeypatch.setattr("asymreinforce.tracking._is_unreachable", False)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("WANDB_API_KEY", key)
@@ -138,3 +142,84 @@ def test_a_server_that_does_not_answer_is_waited_for_once_and_runs_go_to_files(
     assert "tracked offline" in warnings[0] and "wandb sync" in warnings[0]
     logs = list((config.directory / "wandb").glob("offline-run-*/*.wandb"))
     assert len(logs) == 2
+
+
+class StandIn(http.server.BaseHTTPRequestHandler):
+    """As much of wandb's server as a run needs to start and to send what it logs."""
+
+    received: ClassVar[list[bytes]] = []
+
+    def log_message(self, *_: Any) -> None:
+        """Print nothing."""
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.received.append(
+            gzip.decompress(body) if self.headers.get("Content-Encoding") else body
+        )
+        project = {"id": "1", "name": "p", "entity": {"id": "1", "name": "e"}}
+        bucket = {"id": "1", "name": "r", "displayName": "r", "config": "{}", "project": project}
+        data = {"model": None, "entity": None, "upsertBucket": {"bucket": bucket, "inserted": True}}
+        content = json.dumps({"data": data} if self.path == "/graphql" else {}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+
+def test_a_server_that_is_lost_in_the_middle_of_a_run_costs_seconds_and_one_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wandb = pytest.importorskip("wandb")
+    wandb.teardown()  # it reads the environment once
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), StandIn)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setattr(tracking, "_is_unreachable", False)
+    monkeypatch.setattr(tracking, "SECONDS_TO_FINISH", 3.0)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+    monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{server.server_port}")
+    config = made.config(tmp_path, policy="a", tracker__name="wandb", tracker__mode="online")
+    with tracker(config, arm="first") as log:
+        log({"step": 1, "loss": 0.5})
+        assert any(b"UpsertBucket" in body for body in StandIn.received)
+        server.shutdown()
+        server.server_close()
+        for step in range(2, 5):
+            log({"step": step, "loss": 0.5})
+        lost = time.monotonic()
+    with tracker(config, arm="second") as log:
+        log({"step": 1, "loss": 0.5})
+    assert time.monotonic() - lost < 20
+    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: ")]
+    assert len(told) == 1 and "wandb lost a run (Timed out" in told[0] and "wandb sync" in told[0]
+    wandb.teardown()  # its process writes on after it gave up sending
+    (first,) = (config.directory / "wandb").glob("run-*/*.wandb")
+    assert b"loss" in first.read_bytes()
+    assert len(list((config.directory / "wandb").glob("offline-run-*/*.wandb"))) == 1
+
+
+def test_a_run_that_wandb_refuses_to_log_to_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its own process may be killed, as for memory."""
+    calls: list[str] = []
+
+    class Broken:
+        def log(self, values: Any, *, step: int) -> None:
+            calls.append(f"log {step}")
+            raise BrokenPipeError("the service is gone")
+
+        def finish(self) -> None:
+            calls.append("finish")
+            raise RuntimeError("the service is gone")
+
+    monkeypatch.setattr(tracking, "_start", lambda *_, **__: Broken())
+    config = made.config(tmp_path, policy="a", tracker__name="wandb", tracker__mode="online")
+    with tracker(config, arm="a") as log:
+        for step in range(3):
+            log({"step": step, "loss": 0.5})
+    assert calls == ["log 0", "finish"]
+    assert capsys.readouterr().err.count("warning: wandb lost a run (the service is gone)") == 1
+    with pytest.raises(KeyError, match="of the run"), tracker(config, arm="a"):
+        raise KeyError("of the run")
