@@ -9,7 +9,7 @@ import pyarrow as pa
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.engines.protocol import Completion
 from asymreinforce.errors import InputError
-from asymreinforce.model.checkpoint import context_of
+from asymreinforce.model import model_config
 from asymreinforce.model.prompts import PromptEncoder
 from asymreinforce.progress import say
 
@@ -28,9 +28,12 @@ def encode_prompts(
     """Tokenize prompts once, as `model/prompts.py` renders them.
 
     Says what looks wrong with them (`warn_of_odd`), unless the caller has said it of all shards.
-    Raises `InputError` where one is too long for the context with `max_tokens` to come.
+    Raises `InputError` where one is too long for the context with `max_tokens` to come, or holds a
+    token that the model does not know.
     """
-    limit = min(config.policy.context, context_of(checkpoint) or config.policy.context)
+    declared = model_config.of_checkpoint(checkpoint)
+    limit = min(config.policy.context, declared.context or config.policy.context)
+    known = declared.vocabulary or len(tokenizer)
     room = limit - max(config.sampling.max_tokens, config.evaluation.sampling.max_tokens)
     encoder = PromptEncoder(tokenizer, config.task)
     encoded = []
@@ -45,6 +48,12 @@ def encode_prompts(
                 f"context of {limit} with max_tokens to come; raise policy.context (if the "
                 "model allows), lower sampling.max_tokens, or leave long questions out by "
                 "task.max_characters"
+            )
+        if max(tokens) >= known:
+            raise InputError(
+                f"prompt {row['prompt_id']} has the token {max(tokens)}, and the model knows "
+                f"{known}: its tokenizer is another model's, or has tokens that were added since; "
+                "restore the tokenizer of this checkpoint"
             )
         encoded.append(tokens)
     return encoded

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from asymreinforce import tasks
 from asymreinforce.config import ExperimentConfig
-from asymreinforce.data import contracts, files
+from asymreinforce.data import contracts
 from asymreinforce.data.store import Store
 from asymreinforce.imported.records import fingerprint
 from asymreinforce.model import model_config
@@ -76,6 +76,6 @@ def _declared(checkpoint: Path) -> dict[str, Any]:
     """Return what a checkpoint's files say beside its tokenizer: its end tokens and its bounds."""
     if not (path := checkpoint / "config.json").exists():
         return {}
-    values = model_config.text_part(files.read_json(path))
+    values = model_config.text_part(model_config.read_object(path))
     sizes = {name: values[name] for name in SIZES if name in values}
     return {"end_tokens": model_config.declared_end_tokens(checkpoint), **sizes}

@@ -131,6 +131,7 @@ class Encoder:
             encoded = self._question(row.question, row.is_whole_prompt)
         except PromptError as error:
             raise BadValueError(f"have a question that is no prompt: {error.reason}") from error
+        self._require_known(encoded.token_ids, "tokens in their prompt")
         for kind in encoded.warnings:
             self.warnings.add(kind, row.place)
         return self._text_of(row.question), encoded.token_ids
@@ -169,6 +170,7 @@ class Encoder:
                 row.place,
             )
         ids = self._tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
+        self._require_known(np.array(ids), "tokens in their completion")
         if (decoded := self._decode(ids)) != text:
             self._note_mismatch(row.place, text, decoded)
         if finish == "stop":

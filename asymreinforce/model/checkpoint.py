@@ -14,6 +14,7 @@ from asymreinforce.model import adapters, model_config
 from asymreinforce.model.chat_template import end_of_turn
 from asymreinforce.model.whole import (
     require_one_set,
+    require_plain_numbers,
     require_tied,
     require_whole,
     require_whole_files,
@@ -53,7 +54,7 @@ def _readable_load_errors(checkpoint: Path | str, what: str) -> Iterator[None]:
     except InputError:
         raise
     except Exception as error:  # transformers and safetensors raise many kinds for a bad file
-        message = str(error).strip().split("\n")[0][:300]
+        message = " ".join(str(error).split())[:300]
         raise InputError(
             f"{checkpoint}: {what} does not load ({type(error).__name__}: {message}); "
             "check that it is a whole Hugging Face checkpoint with safetensors weights"
@@ -91,7 +92,9 @@ def load_model(
     from transformers import AutoModelForCausalLM
 
     require_one_set(checkpoint)
+    _require_no_adapters(Path(checkpoint))
     with _readable_load_errors(checkpoint, "the model"), quiet():
+        require_plain_numbers(checkpoint)
         model: PreTrainedModel
         model, report = AutoModelForCausalLM.from_pretrained(
             checkpoint,
@@ -113,10 +116,12 @@ def require_whole_checkpoint(checkpoint: Path, *, trust_remote_code: bool = Fals
     For whoever leaves the loading to another library. Quantised weights, whose names only the
     library that packed them knows, are left to it.
     """
-    if "quantization_config" in files.read_json(checkpoint / "config.json"):
+    _require_no_adapters(checkpoint)
+    if "quantization_config" in model_config.read_object(checkpoint / "config.json"):
         return
     empty = _meta_model(checkpoint, trust_remote_code=trust_remote_code)
     with _readable_load_errors(checkpoint, "the model"), quiet():
+        require_plain_numbers(checkpoint)
         require_whole_files(checkpoint, empty)
 
 
@@ -307,12 +312,23 @@ def tokenizer_fingerprint(checkpoint: Path) -> str:
     return digest.hexdigest()[:16]
 
 
+def _require_no_adapters(checkpoint: Path) -> None:
+    """Raise `InputError` for adapters: their base, which is loaded with them, has no name here."""
+    if (checkpoint / "adapter_config.json").exists():
+        raise InputError(
+            f"{checkpoint}: holds adapters (adapter_config.json), which transformers loads onto "
+            "the base that they name; merge them into it ('merge_and_unload' of peft), and save "
+            "the whole model, or remove the file if the weights beside it are whole"
+        )
+
+
 def _fingerprinted_files(checkpoint: Path, *, safetensors_only: bool) -> list[Path]:
     if not (checkpoint / "config.json").exists():
         raise InputError(
             f"{checkpoint}: no checkpoint there (it has no config.json); "
             "run 'asymrl init', or set policy.source to a Hugging Face checkpoint"
         )
+    _require_no_adapters(checkpoint)
     names = sorted(path.name for path in checkpoint.iterdir())
     weights = [name for name in names if name.endswith(WEIGHT_SUFFIXES)]
     pickled = [name for name in names if name.endswith(PICKLED_SUFFIXES)]

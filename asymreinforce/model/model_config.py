@@ -4,11 +4,11 @@ A multimodal checkpoint nests the settings of its language model (`text_config`)
 `get_text_config` finds them, and knows the defaults that a `config.json` leaves out.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from asymreinforce.data import files
 from asymreinforce.errors import InputError
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def of_checkpoint(checkpoint: Path) -> ModelConfig:
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
     path = checkpoint / "config.json"
-    values: dict[str, Any] = files.read_json(path)
+    values = read_object(path)
     config_class: Any = PreTrainedConfig
     if (kind := values.get("model_type")) in CONFIG_MAPPING:
         config_class = CONFIG_MAPPING[kind]
@@ -86,15 +86,40 @@ def declared_end_tokens(
     """Return the end tokens that `generation_config.json` and then `config.json` name.
 
     A class's default is none of them: a Llama whose files name no token does not end by token 2.
+    Raises `InputError` for what is no token id.
     """
-    found: list[Any] = []
+    found: list[int] = []
     for name in names:
         if (checkpoint / name).exists():
-            values: dict[str, Any] = files.read_json(checkpoint / name)
+            values = read_object(checkpoint / name)
             for part in (values, text_part(values)):
-                declared = part.get("eos_token_id")
-                found += declared if isinstance(declared, list) else [declared]
-    return list(dict.fromkeys(int(token) for token in found if token is not None))
+                found += _end_tokens(part.get("eos_token_id"), where=checkpoint / name)
+    return list(dict.fromkeys(found))
+
+
+def _end_tokens(declared: Any, *, where: Path) -> list[int]:
+    if declared is None:
+        return []
+    tokens = declared if isinstance(declared, list) else [declared]
+    if not all(type(token) is int and token >= 0 for token in tokens):
+        raise InputError(
+            f"{where}: eos_token_id is {str(declared)[:60]}, not a token id or a list of them; "
+            "mend it there"
+        )
+    return tokens
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """Read a JSON object of a checkpoint; raises `InputError` if there is none in the file."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:  # UnicodeDecodeError is a ValueError
+        raise InputError(
+            f"{path}: not readable as JSON ({error}); restore it from the checkpoint's source"
+        ) from error
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: holds no JSON object; restore it from the checkpoint's source")
+    return values
 
 
 def text_part(values: Mapping[str, Any]) -> Mapping[str, Any]:

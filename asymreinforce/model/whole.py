@@ -9,8 +9,8 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from asymreinforce.data import files
 from asymreinforce.errors import InputError
+from asymreinforce.policy import model_config
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 SHOWN = 3
 """Names that a refusal shows of each kind."""
+
+FLOATS = {"F64", "F32", "F16", "BF16"}
+"""The types of numbers that are weights as they stand."""
 
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 """One file, or an index of shards beside it, in the order in which transformers looks."""
@@ -58,6 +61,32 @@ def require_one_set(checkpoint: Path | str) -> None:
             f"{checkpoint}: holds weights twice, in {name} and in shards ({name}.index.json); "
             "libraries differ in which they read, remove one of them"
         )
+
+
+def require_plain_numbers(checkpoint: Path | str) -> None:
+    """Raise `InputError` if weights are stored in a type that needs a scale, and none is declared.
+
+    transformers would take the bare integers, or 8-bit floats, for the weights. Reads headers.
+    """
+    from safetensors import safe_open
+
+    directory = Path(checkpoint)
+    config = directory / "config.json"
+    if not config.exists() or model_config.read_object(config).get("quantization_config"):
+        return
+    for path in _weight_files(directory):
+        if path.suffix != ".safetensors":
+            continue
+        with safe_open(path, "pt") as stored:
+            types = {n: stored.get_slice(n).get_dtype() for n in stored.keys()}  # noqa: SIM118
+        # buffers, such as masks and positions, may be of any type
+        packed = [n for n, type_ in types.items() if type_ not in FLOATS and n.endswith(".weight")]
+        if packed:
+            raise InputError(
+                f"{path}: holds {_some(packed)} as {types[packed[0]]}, and config.json has no "
+                "quantization_config that says how they become numbers; restore it, or use the "
+                "model in bfloat16"
+            )
 
 
 def require_tied(checkpoint: Path | str, model: "PreTrainedModel") -> None:
@@ -149,9 +178,29 @@ def _weight_files(checkpoint: Path) -> list[Path]:
         if (checkpoint / name).exists():
             return [checkpoint / name]
         if (index := checkpoint / f"{name}.index.json").exists():
-            shards: dict[str, str] = files.read_json(index)["weight_map"]
-            return [checkpoint / shard for shard in sorted(set(shards.values()))]
+            return [checkpoint / shard for shard in _shards(index)]
     raise InputError(f"{checkpoint}: holds no weights ({', '.join(WEIGHTS)}, or an index of them)")
+
+
+def _shards(index: Path) -> list[str]:
+    """Return the names of the files that an index lists.
+
+    Raises `InputError` if it is no index, or names files outside its own directory.
+    """
+    listed = model_config.read_object(index).get("weight_map")
+    names = list(listed.values()) if isinstance(listed, dict) else []
+    if not names or not all(isinstance(name, str) and name == Path(name).name for name in names):
+        raise InputError(
+            f"{index}: lists no files of this directory under weight_map; restore it from the "
+            "checkpoint's source"
+        )
+    shards = sorted(set(names))
+    if absent := [name for name in shards if not (index.parent / name).exists()]:
+        raise InputError(
+            f"{index.parent}: lacks {_some(absent)}, which {index.name} lists; bring the rest of "
+            "the checkpoint"
+        )
+    return shards
 
 
 def _headers(path: Path) -> dict[str, "Tensor"]:

@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from asymreinforce.config import EmbeddedConfig, PolicyConfig
-from asymreinforce.data import files
-from asymreinforce.model.model_config import text_part
+from asymreinforce.model.model_config import read_object, text_part
 
 KNOWN_KINDS = {"llama", "mistral", "qwen2", "qwen3"}
 
@@ -73,7 +72,7 @@ def shape_of(policy: PolicyConfig) -> Shape | None:
         return _embedded(policy.embedded)
     local = Path(policy.source) / "config.json"
     if local.exists():
-        return from_config(files.read_json(local))
+        return from_config(read_object(local))
     return PUBLISHED.get(policy.source)
 
 

@@ -188,6 +188,27 @@ def test_a_whole_prompt_that_is_no_rendering_of_this_tokenizer_is_warned_of(
     assert len(lines) == 1 and lines[0].startswith("warning: 1 rows have a")
 
 
+def test_tokens_that_the_model_does_not_know_are_refused_at_every_border(tmp_path: Path) -> None:
+    """A tokenizer that got tokens of its own beside a model whose embedding was not enlarged."""
+    policy = toy_chat.checkpoint(tmp_path / "policy")
+    words = load_tokenizer(policy)
+    common = max(words.encode(QUESTION))
+    declared = json.loads((policy / "config.json").read_text())
+    (policy / "config.json").write_text(json.dumps(declared | {"vocab_size": common}))
+    message = rf"tokens in their prompt outside the checkpoint's {common} tokens"
+    with pytest.raises(InputError, match=message):
+        bring(tmp_path, policy, [row()])
+    whole = row(prompt_token_ids=[1, 2], completion=QUESTION)
+    with pytest.raises(InputError, match="tokens in their completion outside"):
+        bring(tmp_path, policy, [whole])
+    found = {"prompt_id": ["q"], "question": [QUESTION], "gold_answer": ["3"]}
+    nothing = {name: [None] for name in ("level", "subject", "metadata")}
+    questions = contracts.table(contracts.PROMPTS, found | nothing)
+    config = made.config(tmp_path / "runs", policy=policy, policy__context=120)
+    with pytest.raises(InputError, match=rf"prompt q has the token \d+, .* knows {common}: its"):
+        encode_prompts(questions, words, config, checkpoint=policy)
+
+
 def test_a_template_that_drops_questions_is_refused_with_count_and_places(tmp_path: Path) -> None:
     policy = toy_chat.checkpoint(tmp_path / "policy", chat="{{ '<|im_start|>always the same' }}")
     rows = [row(), row(prompt="And 3?")]

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
+from asymreinforce.config import PolicyConfig
 from asymreinforce.errors import InputError
 from asymreinforce.model import model_config
 from asymreinforce.model.checkpoint import context_of
 from asymreinforce.model.model_config import Decoder, declared_end_tokens, of_checkpoint, of_model
-from asymreinforce.planning.shape import from_config
+from asymreinforce.planning.shape import from_config, shape_of
 
 LLAMA_3 = {
     "model_type": "llama",
@@ -118,6 +119,31 @@ def test_end_tokens_are_those_that_the_files_name_and_no_default_of_a_class(
     unsaid = {name: value for name, value in LLAMA_3.items() if name != "eos_token_id"}
     checkpoint(path, unsaid, generation_config={})
     assert declared_end_tokens(path) == []
+
+
+@pytest.mark.parametrize("declared", ["<|im_end|>", -1, 1.5, True, [[1], 2], {"id": 1}, [None]])
+def test_an_end_token_that_is_no_token_id_is_refused_with_its_file(
+    tmp_path: Path, declared: Any
+) -> None:
+    ends = {"eos_token_id": declared}
+    path = checkpoint(tmp_path / "model", LLAMA_3, generation_config=ends)
+    with pytest.raises(
+        InputError, match=r"generation_config\.json: eos_token_id is .*, not a token"
+    ):
+        declared_end_tokens(path)
+
+
+@pytest.mark.parametrize("text", ["[1]", "{", "\xff", '"a"', "[" * 100_000])
+def test_a_file_of_a_checkpoint_that_holds_no_object_is_refused(tmp_path: Path, text: str) -> None:
+    path = checkpoint(tmp_path / "model", LLAMA_3)
+    (path / "config.json").write_text(text, encoding="latin-1")
+    for read in (
+        of_checkpoint,
+        declared_end_tokens,
+        lambda p: shape_of(PolicyConfig(source=str(p))),
+    ):
+        with pytest.raises(InputError, match=r"config\.json: .*restore it"):
+            read(path)
 
 
 def test_the_largest_of_layers_that_differ_is_counted(tmp_path: Path) -> None:

@@ -89,8 +89,52 @@ BROKEN: dict[str, tuple[Callable[[Path], None], str]] = {
         tied_by_config_alone,
         r"ties lm_head\.weight to model\.embed_tokens\.weight, but its weights hold two",
     ),
+    "integers in place of weights": (
+        lambda checkpoint: retyped(checkpoint, torch.int8),
+        r"holds lm_head\.weight, .* and 18 more as I8, and config\.json has no quantization_config",
+    ),
+    "8-bit floats without their scales": (
+        lambda checkpoint: retyped(checkpoint, torch.float8_e4m3fn),
+        r"as F8_E4M3, and config\.json has no quantization_config",
+    ),
+    "a shard that its index lists is absent": (
+        lambda checkpoint: without_a_shard(checkpoint),
+        r"lacks model-00001-of-\d+\.safetensors, which model\.safetensors\.index\.json lists",
+    ),
+    "an index that is none": (
+        lambda checkpoint: indexed(checkpoint, []),
+        r"index\.json: holds no JSON object",
+    ),
+    "an index of files elsewhere": (
+        lambda checkpoint: indexed(checkpoint, {"weight_map": {"a": "../other.safetensors"}}),
+        r"index\.json: lists no files of this directory",
+    ),
+    "adapters that another checkpoint is the base of": (
+        lambda checkpoint: with_adapters(checkpoint),
+        r"holds adapters \(adapter_config\.json\).*merge them",
+    ),
     "one file beside shards": (lambda checkpoint: twice(checkpoint), r"holds weights twice"),
 }
+
+
+def retyped(checkpoint: Path, dtype: torch.dtype) -> None:
+    edit_weights(checkpoint, lambda w: {name: tensor.to(dtype) for name, tensor in w.items()})
+
+
+def without_a_shard(checkpoint: Path) -> None:
+    in_shards(checkpoint)
+    next(checkpoint.glob("model-00001-*")).unlink()
+
+
+def indexed(checkpoint: Path, index: Any) -> None:
+    in_shards(checkpoint)
+    (checkpoint / "model.safetensors.index.json").write_text(json.dumps(index))
+
+
+def with_adapters(checkpoint: Path) -> None:
+    """transformers would load the base that their config names, and pass over these weights."""
+    base = {"peft_type": "LORA", "base_model_name_or_path": "elsewhere"}
+    (checkpoint / "adapter_config.json").write_text(json.dumps(base))
 
 
 def twice(checkpoint: Path) -> None:
@@ -124,7 +168,7 @@ def test_a_checkpoint_that_is_not_whole_is_refused_with_the_names_at_fault(
 ) -> None:
     break_it, message = BROKEN[kind]
     break_it(copy)
-    with pytest.raises(InputError, match=f"{re.escape(str(copy))}: .*{message}"):
+    with pytest.raises(InputError, match=f"{re.escape(str(copy))}.*{message}"):
         LOADERS[loader](copy)
 
 
@@ -153,6 +197,11 @@ WHOLE: dict[str, Callable[[Path], Any]] = {
     "a tied head": lambda checkpoint: tied(checkpoint, stored_twice=False),
     "a tied head, stored twice": lambda checkpoint: tied(checkpoint, stored_twice=True),
     "in shards": in_shards,
+    "in 64 bits": lambda checkpoint: retyped(checkpoint, torch.float64),
+    "a mask beside its weights": lambda checkpoint: edit_weights(
+        checkpoint,
+        lambda w: {**w, "model.layers.0.self_attn.rotary_emb.inv_freq": torch.ones(4).bool()},
+    ),
 }
 
 

@@ -1,8 +1,8 @@
 """pass@k and distinct@k against every subset of the samples; entropy; what is left out."""
 
 import itertools
-from collections.abc import Sequence
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
