@@ -107,6 +107,12 @@ def _read(config: TaskConfig, name: str) -> Read:
             marked.append(columns.flag(row, MATH500_COLUMN, where=at))
     if not rows:
         raise InputError(f"{place}: holds no row")
+    if not questions:
+        reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(left_out.items()))
+        raise InputError(
+            f"{place}: each of its {rows} rows is left out ({reasons}); look at task.columns, "
+            f"task.no_answers and task.sources.{name}.where"
+        )
     return Read(questions, marked, rows, dict(sorted(left_out.items())))
 
 

@@ -102,6 +102,21 @@ def test_rows_without_an_answer_are_left_out_and_counted(tmp_path: Path) -> None
     assert sum(len(part) for part in laid.questions.values()) == 10
 
 
+@pytest.mark.parametrize(
+    ("rows", "reason"),
+    [
+        ([{"question": "1?", "answer": None}] * 3, "no answer 3"),
+        ([{"question": " ", "answer": "1"}] * 2, "no question 2"),
+    ],
+)
+def test_a_file_all_of_whose_rows_are_left_out_is_refused_with_the_reasons(
+    tmp_path: Path, rows: list[dict[str, Any]], reason: str
+) -> None:
+    path = jsonl(tmp_path / "a.jsonl", rows)
+    with pytest.raises(InputError, match=rf"each of its {len(rows)} rows is left out \({reason}\)"):
+        tasks.lay_out(config(path, validation=None))
+
+
 def test_the_answer_stands_after_its_marker_or_in_the_last_box_of_the_solution(
     tmp_path: Path,
 ) -> None:
