@@ -13,7 +13,7 @@ from asymreinforce.model.checkpoint import tokenizer_fingerprint
 
 GRADER = "imported"
 VERSION = "1"
-READING = 2
+READING = 3
 """Version of how records become rows: raise it with every change after which a file that was read
 before gives other rows."""
 ENCODING = 3

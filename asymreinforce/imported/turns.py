@@ -55,8 +55,8 @@ class Turn(NamedTuple):
 def completion_of(messages: list[Any], turns: Turns | None) -> Turn:
     """Return the assistant's one turn, or the one of several that `turns` takes.
 
-    Raises `BadTurnsError` if there are several messages and no word of which to take, or no
-    message of the assistant with a text.
+    Raises `BadTurnsError` if there are several messages and no word of which to take, no message of
+    the assistant with a text, or an empty text beside what would be left out.
     """
     if not all(isinstance(m, Mapping) and isinstance(m.get("role"), str) for m in messages):
         raise BadTurnsError("have a chat message without role and text")
@@ -72,6 +72,8 @@ def completion_of(messages: list[Any], turns: Turns | None) -> Turn:
     place = said[0 if turns == "first" else -1]
     text, parts = _text(messages[place].get("content"))
     left_out = dict.fromkeys([*parts, *beside_text(messages[place])])
+    if left_out and not text.strip():
+        raise BadTurnsError(f"have a completion of {' and '.join(left_out)} alone, without a text")
     return Turn(text, is_alone, place == len(messages) - 1, tuple(left_out))
 
 

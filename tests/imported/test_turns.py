@@ -115,6 +115,27 @@ def test_messages_without_a_text_of_the_assistant_are_refused(
         bring(tmp_path, random_policy, [row(completion)])
 
 
+@pytest.mark.parametrize(
+    ("message", "kind"),
+    [
+        ({"content": "", "tool_calls": [{"name": "add"}]}, "tool calls"),
+        ({"content": "\n", "reasoning_content": "Hm."}, "reasoning"),
+        ({"content": "", "refusal": "No."}, "a refusal"),
+        (
+            {"content": [{"type": "text", "text": ""}, {"type": "tool_use", "name": "add"}]},
+            "tool calls",
+        ),
+    ],
+)
+def test_an_empty_text_beside_what_is_left_out_is_refused(
+    tmp_path: Path, random_policy: Path, message: dict[str, Any], kind: str
+) -> None:
+    """The policy would learn to say nothing, which it never did."""
+    rows = [row([ANSWER]), row([{"role": "assistant", **message}])]
+    with pytest.raises(InputError, match=rf"1 rows have a completion of {kind} alone, without a t"):
+        bring(tmp_path, random_policy, rows)
+
+
 def test_token_ids_of_several_messages_are_none_of_one(tmp_path: Path, random_policy: Path) -> None:
     rows = [row(SEVERAL["a tool between"], completion_ids=[5, 6, 7])]
     with pytest.raises(InputError, match="1 rows have token ids of several messages"):
