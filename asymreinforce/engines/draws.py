@@ -11,6 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
+from asymreinforce.engines.failure import finite
 from asymreinforce.engines.protocol import Completion
 
 Warper = Callable[[Tensor, Tensor], Tensor]
@@ -37,7 +38,9 @@ class Draw:
 
     def completion(self, ends: tuple[int, ...]) -> Completion:
         """Return it as the engine does."""
-        return Completion(self.tokens, self.logps, "stop" if self.has_ended(ends) else "length")
+        return Completion(
+            self.tokens, finite(self.logps), "stop" if self.has_ended(ends) else "length"
+        )
 
 
 class DrawRecorder:

@@ -1,8 +1,21 @@
 """What is said of an engine that failed while it worked."""
 
+import math
+
 from asymreinforce.errors import EngineError
 
 LONGEST_REASON = 300
+NOT_FINITE = (
+    "the engine gave a probability that is not a number: the checkpoint holds NaN or infinite "
+    "weights, or overflows in policy.dtype; restore it, or set policy.dtype=bfloat16 or float32"
+)
+
+
+def finite(logps: list[float]) -> list[float]:
+    """Return log-probabilities; raise `EngineError` if one of them is NaN or infinite."""
+    if not math.isfinite(sum(logps)):
+        raise EngineError(NOT_FINITE)
+    return logps
 
 
 def described(failure: str, error: Exception) -> EngineError:

@@ -10,7 +10,7 @@ from asymreinforce.config import EngineConfig, PolicyConfig, SamplingConfig
 from asymreinforce.engines.batch_memory import sequence_bytes, sequences_at_once
 from asymreinforce.engines.device_memory import return_unused_memory
 from asymreinforce.engines.draws import Draw, DrawRecorder, Warper
-from asymreinforce.engines.failure import described
+from asymreinforce.engines.failure import NOT_FINITE, described
 from asymreinforce.engines.protocol import Completion, DrawnJobs, Job, one_by_one
 from asymreinforce.errors import EngineError
 from asymreinforce.model import model_config
@@ -76,6 +76,8 @@ class TransformersEngine:
             try:
                 return self._sample(prompts, sampling)
             except RuntimeError as error:  # out of memory is one
+                if "probability tensor contains" in str(error):
+                    raise EngineError(NOT_FINITE) from error
                 raise described("the engine failed while it sampled", error) from error
             finally:
                 torch.set_num_threads(threads)

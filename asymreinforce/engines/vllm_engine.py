@@ -17,7 +17,7 @@ from asymreinforce.config import EngineConfig, PolicyConfig, SamplingConfig
 from asymreinforce.data import files
 from asymreinforce.data.contracts import FinishReason
 from asymreinforce.engines.device_memory import return_unused_memory
-from asymreinforce.engines.failure import described
+from asymreinforce.engines.failure import described, finite
 from asymreinforce.engines.protocol import Completion, Drawn, DrawnJobs, Job
 from asymreinforce.engines.request_seeds import request_seed
 from asymreinforce.engines.stream import Request, stream
@@ -198,7 +198,7 @@ class VllmEngine:
     def _completion(self, drawn: Any) -> Completion:
         tokens = list(drawn.token_ids)
         reason: FinishReason = "stop" if tokens[-1] in self._end_tokens else "length"
-        return Completion(tokens, list(drawn.logprobs.logprobs), reason)
+        return Completion(tokens, finite(list(drawn.logprobs.logprobs)), reason)
 
     def _start(self, path: str, context: int | None) -> Any:
         own_process = self._features.own_process or self._config.tensor_parallel_size > 1

@@ -42,7 +42,7 @@ class ModelConfig(NamedTuple):
     context: int | None
     """The model's own limit of positions, in tokens."""
     decoder: Decoder | None
-    steady: int | None
+    steady: int | None = None
     """Tokens up to which a position is encoded alike in an input of any length; None for all."""
 
 

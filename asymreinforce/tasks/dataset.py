@@ -25,6 +25,8 @@ class Read(NamedTuple):
     """Whether a row says of itself that it belongs to MATH-500; False where it does not say."""
     rows: int
     left_out: dict[str, int]
+    contradicted: int
+    """Rows that repeat the question of an earlier one with another gold answer."""
 
 
 def source_of(config: TaskConfig, name: str) -> SourceConfig:
@@ -71,6 +73,8 @@ def lay_out(config: TaskConfig) -> Laid:
         "rows": {name: found.rows for name, found in read.items()},
         "left_out": {name: found.left_out for name, found in read.items()},
     }
+    if contradicted := {name: n.contradicted for name, n in read.items() if n.contradicted}:
+        facts["contradicted"] = contradicted
     if config.overlap.action != "ignore":
         divided["train"], facts["overlap"] = _checked(config, divided)
     return Laid({split: _first(config, split, divided[split]) for split in SPLITS}, facts)
@@ -84,7 +88,8 @@ def _read(config: TaskConfig, name: str) -> Read:
     marked: list[bool] = []
     left_out: Counter[str] = Counter()
     ids: Counter[str] = Counter()
-    rows = 0
+    golds: dict[tuple[str, str | None], str] = {}
+    rows = contradicted = 0
     for row in sources.rows(source):
         rows += 1
         if not kept(row):
@@ -104,6 +109,8 @@ def _read(config: TaskConfig, name: str) -> Read:
             if count > 1:
                 question = question._replace(prompt_id=f"{question.prompt_id}-{count}")
             questions.append(question)
+            asked = question.question, question.metadata
+            contradicted += golds.setdefault(asked, question.gold_answer) != question.gold_answer
             marked.append(columns.flag(row, MATH500_COLUMN, where=at))
     if not rows:
         raise InputError(f"{place}: holds no row")
@@ -113,7 +120,7 @@ def _read(config: TaskConfig, name: str) -> Read:
             f"{place}: each of its {rows} rows is left out ({reasons}); look at task.columns, "
             f"task.no_answers and task.sources.{name}.where"
         )
-    return Read(questions, marked, rows, dict(sorted(left_out.items())))
+    return Read(questions, marked, rows, dict(sorted(left_out.items())), contradicted)
 
 
 def _math_500_held_out(config: TaskConfig, read: Mapping[Split, Read]) -> dict[str, list[Question]]:

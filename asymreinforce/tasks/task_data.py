@@ -19,6 +19,11 @@ class Laid(NamedTuple):
         for name, reasons in self.facts.get("left_out", {}).items():
             rows = self.facts["rows"][name]
             told += [f"{name}: {n} of {rows} rows left out ({why})" for why, n in reasons.items()]
+        for name, count in self.facts.get("contradicted", {}).items():
+            told.append(
+                f"warning: {name}: {count} rows repeat a question with another gold answer; one of "
+                "them marks right answers wrong"
+            )
         found = self.facts.get("overlap")
         if not found:
             return told

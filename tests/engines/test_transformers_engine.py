@@ -287,3 +287,14 @@ def test_tokens_behind_the_first_of_several_ends_are_left_out() -> None:
     assert drawn[0][0].token_ids == expected
     assert drawn[0][0].finish_reason == "stop"
     assert len(drawn[0][0].logps) == len(expected)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_a_model_that_gives_no_numbers_is_said_to(temperature: float) -> None:
+    """An engine that takes the first token for the likeliest would go on with it."""
+    model = llama()
+    with torch.no_grad():
+        model.lm_head.weight[0, 0] = torch.nan
+    engine = using(model)
+    with pytest.raises(EngineError, match=r"not a number: the checkpoint holds NaN .* restore it"):
+        engine.sample(PROMPTS, sampling(temperature=temperature), seed=0)

@@ -117,6 +117,15 @@ def test_a_file_all_of_whose_rows_are_left_out_is_refused_with_the_reasons(
         tasks.lay_out(config(path, validation=None))
 
 
+def test_a_question_that_comes_with_another_answer_again_is_warned_of(tmp_path: Path) -> None:
+    again = [{"question": "What is 0 + 0?", "answer": "1"}, ROWS[1]]
+    laid = tasks.lay_out(config(jsonl(tmp_path / "a.jsonl", [*ROWS, *again])))
+    assert laid.facts["contradicted"] == {"train": 1}
+    warning = "warning: train: 1 rows repeat a question with another gold answer"
+    assert [line for line in laid.lines if line.startswith(warning)]
+    assert "contradicted" not in tasks.lay_out(config(jsonl(tmp_path / "b.jsonl", ROWS))).facts
+
+
 def test_the_answer_stands_after_its_marker_or_in_the_last_box_of_the_solution(
     tmp_path: Path,
 ) -> None:
