@@ -96,6 +96,16 @@ class EvaluationConfig(Settings):
     sampling: SamplingConfig
     train_prompts: int = Field(0, ge=0, description="training prompts evaluated beside the split")
 
+    @model_validator(mode="after")
+    def training_prompts_are_evaluated_once(self) -> Self:
+        """Both settings would ask for the same prompts, each for a number of its own."""
+        if self.split == "train" and self.train_prompts:
+            raise ValueError(
+                "evaluation.split=train evaluates the training prompts already: set "
+                "evaluation.train_prompts=0, and evaluation.prompts for the first so many"
+            )
+        return self
+
 
 class EngineConfig(Settings):
     """The inference engine."""

@@ -1,8 +1,9 @@
 """What every part of the configuration is built on."""
 
-from typing import Annotated, Any
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 LARGEST_INTEGER = 2**63 - 1
 """Of the files' columns, and of the seeds of random generators."""
@@ -18,6 +19,15 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def a_truth_value_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """YAML reads `yes` and `on` as true, which Python would count as 1."""
+        taken = _types(cls.model_fields[str(info.field_name)].annotation)
+        if isinstance(value, bool) and taken & {int, float} and not taken & {bool, Any}:
+            raise ValueError("must be a number, not a truth value")
+        return value
+
     @field_validator("*")
     @classmethod
     def numbers_fit_the_machine(cls, value: Any) -> Any:
@@ -30,6 +40,15 @@ class Settings(BaseModel):
                     f"must lie between {SMALLEST_FLOAT:g} and {LARGEST_FLOAT:g} in size, or be 0"
                 )
         return value
+
+
+def _types(annotation: Any) -> set[Any]:
+    """Return the types that a field takes, without those inside lists and mappings."""
+    if get_origin(annotation) is Annotated:
+        return _types(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, UnionType):
+        return set().union(*map(_types, get_args(annotation)))
+    return {annotation}
 
 
 def _fits(size: float) -> bool:

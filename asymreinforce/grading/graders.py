@@ -173,6 +173,12 @@ def load(name: str) -> Grade:
     return load_function(name)
 
 
+def require_known(name: str) -> None:
+    """Raise `ConfigError` for a name that no grader has; a user's own is not looked at."""
+    if not is_plugin(name):
+        _built_in(name)
+
+
 def _built_in(name: str) -> Grader:
     if name not in GRADERS:
         raise ConfigError(

@@ -6,6 +6,7 @@ A checkpoint holds the merged weights W' as any other, which every engine loads,
 adapter alone in `adapter/`, from which training resumes and which vLLM takes as a LoRA.
 """
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +48,7 @@ def attach(model: "PreTrainedModel", config: "LoraConfig", *, seed: int) -> None
         with torch.random.fork_rng(devices=sorted(devices, key=str)):
             torch.manual_seed(seed)
             peft.inject_adapter_in_model(settings, model)
-    except ValueError as error:
+    except (ValueError, re.error) as error:  # a pattern may be none
         reason = str(error).split(". ")[0]
         raise ConfigError(
             f"train.lora.target_modules={config.target_modules!r} fits no layer of "

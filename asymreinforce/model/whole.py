@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from asymreinforce.errors import InputError
-from asymreinforce.policy import model_config
+from asymreinforce.model import model_config
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -48,7 +48,8 @@ def evaluation_store(
 ) -> Store:
     """Return the store of one way of evaluating; checkpoints are its shards."""
     grader = identify(config.task.grader)
-    limit = config.evaluation.prompts if split != "train" else config.evaluation.train_prompts
+    own = split == config.evaluation.split
+    limit = config.evaluation.prompts if own else config.evaluation.train_prompts
     identity = {
         "stage": "evaluations",
         "contract": contracts.EVALUATIONS.label,

@@ -22,6 +22,7 @@ from asymreinforce.engines.protocol import Drawn, Engine, Job
 from asymreinforce.errors import InputError
 from asymreinforce.model.checkpoint import fingerprint, load_tokenizer, require_unchanged
 from asymreinforce.model.prompts import identity_of
+from asymreinforce.grading.graders import require_known
 from asymreinforce.progress import bar, say
 from asymreinforce.workers import Crew, Made, Make, Shards, alone
 
@@ -84,6 +85,7 @@ def generate(
     tokens than in the shards that are there, and `EngineError`
     where an engine draws the completions of another block again.
     """
+    require_known(config.task.grader)  # before rollouts are paid for
     store = rollout_store(
         config, checkpoint=checkpoint, prompts=prompts, engine=engine, parent=parent
     )

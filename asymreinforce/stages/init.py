@@ -11,6 +11,7 @@ from asymreinforce.data import contracts
 from asymreinforce.data.provenance import provenance
 from asymreinforce.data.store import Store
 from asymreinforce.errors import ConfigError, InputError
+from asymreinforce.grading.graders import require_known
 from asymreinforce.progress import bar, say
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ def make_prompts(
 
     Says what was left out, and which training questions are evaluated as well.
     """
+    require_known(task.grader)  # before rollouts are paid for
     store = prompt_store(task, parent, pinned=pinned, made_before=made_before)
     names = {f"{split}.parquet": split for split in SPLITS}
     if not store.is_done(names):

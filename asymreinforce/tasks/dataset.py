@@ -176,6 +176,12 @@ def _carve(config: TaskConfig, pools: dict[str, list[Question]]) -> dict[Split, 
                 f"task {config.name}: no source for {split}; set task.{split}=N to keep N of the "
                 f"training questions back, or name a file by task.sources.{split}.path"
             )
+        if wanted > len(rest):
+            raise ConfigError(
+                f"task {config.name}: {len(rest)} questions are left to keep back, and "
+                f"task.{split}={wanted} asks for more; lower it, or name a file by "
+                f"task.sources.{split}.path"
+            )
         divided[split], rest = rest[:wanted], rest[wanted:]
     divided["train"] = rest
     return divided

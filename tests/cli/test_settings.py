@@ -159,6 +159,8 @@ WRONG = {
     "sampling.samples_per_block=9000000000000": ("sampling.samples_per_block", "1000000"),
     "reward.correct=1e308": ("reward.correct", "1000000000"),
     "baseline=-1e39": ("baseline", "3.4e+38"),
+    "evaluation.split=train": ("evaluation.train_prompts=0", "evaluates the training prompts"),
+    "sampling.samples_per_prompt=true": ("sampling.samples_per_prompt", "not a truth value"),
     "baseline": ("baseline", "EQUAL"),
     "sampling.max_tokens=[": ("sampling.max_tokens",),
     "baseline=-0.1,0": ("baseline=-0.1,0", "--multirun"),
@@ -218,7 +220,8 @@ def test_an_unknown_objective_is_refused_with_those_there_are(runs_dir: Path) ->
 
 def test_an_unknown_grader_is_refused_with_those_there_are(runs_dir: Path) -> None:
     before = published(runs_dir)
-    refused(tiny("score", runs_dir, "task.grader=oracle"), "oracle", "final_answer")
+    for command in ("init", "generate", "score"):
+        refused(tiny(command, runs_dir, "task.grader=oracle"), "oracle", "final_answer")
     assert published(runs_dir) == before
 
 

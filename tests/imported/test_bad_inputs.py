@@ -143,6 +143,24 @@ def test_a_bad_setting_is_refused_by_name(tmp_path: Path, random_policy: Path) -
             parse(settings(tmp_path, random_policy, name, value))
 
 
+def numbers(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """The dotted names of all settings that are a number, or none."""
+    for name in leaves(model, prefix):
+        inner: Any = model
+        for part in name.split("__"):
+            annotation = inner.model_fields[part].annotation
+            inner = annotation
+        if annotation in (int, float, int | None, float | None):
+            yield name
+
+
+@pytest.mark.parametrize("name", numbers(ExperimentConfig))
+def test_a_truth_value_is_no_number(name: str, tmp_path: Path, random_policy: Path) -> None:
+    """YAML reads `yes` and `on` as true, which Python counts as 1."""
+    with pytest.raises(ConfigError, match=rf"{name.replace('__', '[.]')}: .*not a truth value"):
+        parse(settings(tmp_path, random_policy, name, True))
+
+
 def settings(runs: Path, policy: Path, name: str, value: Any) -> dict[str, Any]:
     """The settings of a small experiment with one of them changed; dots are `__`."""
     given = made.values(runs, policy=policy)

@@ -60,3 +60,24 @@ def test_checkpoints_of_several_tokenizers_are_each_asked_in_their_own(
         assert asked == questions.column("question").to_pylist()
         rows = contracts.read(store.path(shard_of(name)), contracts.EVALUATIONS).to_pylist()
         assert {row["text"].split()[0] for row in rows} == {"Answer:"}
+
+
+def test_training_prompts_as_the_split_itself_are_the_first_so_many(
+    tmp_path: Path, random_policy: Path
+) -> None:
+    limits = {"evaluation__split": "train", "evaluation__prompts": 3}
+    config = made.config(tmp_path, policy=random_policy, **limits)
+    prompts = make_prompts(config.task, config.directory / "prompts")
+    engine = made.FakeEngine(load_tokenizer(random_policy))
+    stores = {
+        split: evaluation_store(
+            config, split=split, prompts=prompts, engine=engine, parent=tmp_path / "evaluations"
+        )
+        for split in ("train", "held_out")
+    }
+    assert stores["train"].identity["first_prompts"] == 3
+    beside = made.config(tmp_path, policy=random_policy, evaluation__train_prompts=2)
+    store = evaluation_store(
+        beside, split="train", prompts=prompts, engine=engine, parent=tmp_path / "evaluations"
+    )
+    assert store.identity["first_prompts"] == 2

@@ -162,6 +162,9 @@ def test_splits_without_a_source_are_kept_back_from_training(tmp_path: Path) -> 
     assert other.questions["held_out"] != laid.questions["held_out"]
     with pytest.raises(ConfigError, match=r"no source for held_out; set task\.held_out=N"):
         tasks.lay_out(config(path, held_out=None))
+    message = r"2 questions are left to keep back, and task\.validation=3 asks for more"
+    with pytest.raises(ConfigError, match=message):
+        tasks.lay_out(config(path, held_out=8, validation=3))
     with pytest.raises(ConfigError, match="has 5 questions for train, not 6"):
         tasks.lay_out(config(path, held_out=3, validation=2, train=6))
 

@@ -387,6 +387,14 @@ def test_a_config_tells_that_adapters_on_the_head_are_refused(tmp_path: Path) ->
         require_trainable_checkpoint(tmp_path, made.config(tmp_path, policy=tmp_path, **settings))
 
 
+@pytest.mark.parametrize("targets", ["([", ["nope"], "nothing_like_it"])
+def test_targets_that_fit_no_layer_are_refused(targets: Any, tmp_path: Path) -> None:
+    ACCEPTED["llama"].save_pretrained(tmp_path)
+    settings = {"train__lora": {"rank": 2, "target_modules": targets}}
+    with pytest.raises(ConfigError, match=r"fits no layer of LlamaForCausalLM \(.*'all-linear'"):
+        require_trainable_checkpoint(tmp_path, made.config(tmp_path, policy=tmp_path, **settings))
+
+
 def test_one_layer_of_each_kind_is_asked(tmp_path: Path) -> None:
     """The first layer of the second kind is the last but one of 12."""
     kinds = 10 * ["full_attention"] + 2 * ["sliding_attention"]
