@@ -20,9 +20,9 @@ from asymreinforce.data.store import Store
 from asymreinforce.engines.encoding import encode_prompts, texts, warn_of_odd
 from asymreinforce.engines.protocol import Drawn, Engine, Job
 from asymreinforce.errors import InputError
+from asymreinforce.grading.graders import require_known
 from asymreinforce.model.checkpoint import fingerprint, load_tokenizer, require_unchanged
 from asymreinforce.model.prompts import identity_of
-from asymreinforce.grading.graders import require_known
 from asymreinforce.progress import bar, say
 from asymreinforce.workers import Crew, Made, Make, Shards, alone
 
