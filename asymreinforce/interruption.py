@@ -4,18 +4,15 @@ Most stages are simply unwound: what is published stays, the shard in flight is 
 is `patient`: it ends the step that it is in and writes a checkpoint. After the first signal the
 second has the operating system's own effect, which is to stop at once.
 
-A command that trains arms in processes of its own waits for them (`with_workers`): a signal that it
-alone got is passed on by a file, which each of them looks for (`as_worker`).
+A command that trains arms in processes of its own waits for them, and passes a signal that it alone
+got on by the connection to each of them (`experiment/children.py`), whose task `as_worker` stops.
 """
 
 import contextlib
 import os
 import signal
-import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from types import FrameType
 
 from asymreinforce import progress
@@ -23,15 +20,14 @@ from asymreinforce import progress
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 NOTICE = b"\nstopping after this step, with a checkpoint; Ctrl-C again stops at once\n"
 
-WORKERS_LOOK_FOR = "ASYMRL_STOP_FILE"
 SECONDS_BETWEEN_LOOKS = 0.2
 SECONDS_OF_DOUBT = 1.0
 """A terminal and some schedulers signal workers too, at about the time of their parent."""
 
 _asked: int | None = None
 _patient = 0
-_stop_file: Path | None = None
-"""Where the workers of this process look."""
+_word_to_stop: threading.Event | None = None
+"""Set once the process that this one works for is asked to stop; None if it works for none."""
 _is_handling = False
 """Whether `handled` is at work here; what was asked before it began or after it ended is past."""
 
@@ -79,59 +75,41 @@ def patient() -> Iterator[Callable[[], bool]]:
         raise Interrupted(_asked)
 
 
-@contextlib.contextmanager
-def with_workers() -> Iterator[Callable[[], bool]]:
-    """Wait for processes that are started from here, when they are asked to stop as this one is.
-
-    Each ends its task where that is safe; the signal is raised here as `Interrupted` thereafter.
-    Yields what tells whether it has come.
-    """
-    global _stop_file
-    with (
-        tempfile.TemporaryDirectory(prefix="asymrl-") as folder,
-        patient() as is_asked_to_stop,
-    ):
-        _stop_file = Path(folder) / "stop"
-        os.environ[WORKERS_LOOK_FOR] = str(_stop_file)
-        try:
-            yield is_asked_to_stop
-        finally:
-            del os.environ[WORKERS_LOOK_FOR]
-            _stop_file = None
+def work_for_another(word_to_stop: threading.Event) -> None:
+    """Say that this process is a worker, whose tasks stop once the event is set."""
+    global _word_to_stop
+    _word_to_stop = word_to_stop
 
 
 def as_worker(task: Callable[[], object]) -> None:
-    """Do a task of a process that `with_workers` waits for; nothing where it is to stop.
+    """Do a task of a process that may be a worker; nothing if it was told to stop.
 
-    In the process of the command itself it is just done. A signal that the command did not get is
-    raised as `Interrupted`.
+    In any other process the task is just done. A signal that the worker alone got is raised as
+    `Interrupted`.
     """
-    place = os.environ.get(WORKERS_LOOK_FOR)
-    if _is_handling or place is None:
+    word = _word_to_stop
+    if _is_handling or word is None:
         with handled():
             task()
         return
-    stop = Path(place)
-    if stop.exists():
+    if word.is_set():
         return
     is_done = threading.Event()
-    threading.Thread(target=_look_for, args=(stop, is_done), daemon=True).start()
+    threading.Thread(target=_look_for, args=(word, is_done), daemon=True).start()
     try:
         with handled():
             task()
     except Interrupted:
-        if not stop.exists():
-            time.sleep(SECONDS_OF_DOUBT)
-        if stop.parent.exists() and not stop.exists():
+        if not word.wait(SECONDS_OF_DOUBT):
             raise
     finally:
         is_done.set()
 
 
-def _look_for(stop: Path, is_done: threading.Event) -> None:
-    """Signal this process once the file is there, unless that has been done from elsewhere."""
+def _look_for(word: threading.Event, is_done: threading.Event) -> None:
+    """Signal this process once it is told to stop, unless that has been done from elsewhere."""
     while not is_done.wait(SECONDS_BETWEEN_LOOKS):
-        if stop.exists():
+        if word.is_set():
             is_done.wait(SECONDS_OF_DOUBT)
             if _asked is None and _is_handling:
                 os.kill(os.getpid(), signal.SIGTERM)
@@ -143,8 +121,6 @@ def _stop(number: int, frame: FrameType | None) -> None:
     for each in SIGNALS:
         signal.signal(each, signal.SIG_DFL)
     _asked = number
-    if _stop_file:
-        _stop_file.touch()
     if not _patient:
         raise Interrupted(number)
     if not progress.is_hushed():

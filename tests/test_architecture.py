@@ -18,6 +18,7 @@ LAYERS = (
         "failures",
         "interruption",
         "plugins",
+        "processes",
         "progress",
         "terminal",
         "untrusted",

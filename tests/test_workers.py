@@ -4,12 +4,14 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from asymreinforce.interruption import Interrupted, as_worker, handled, patient, with_workers
+from asymreinforce import interruption
+from asymreinforce.interruption import Interrupted, as_worker, handled, patient
 
 PATIENCE_S = 30.0
 
@@ -34,12 +36,12 @@ import sys
 from pathlib import Path
 from asymreinforce.experiment.children import work_in_slots
 from asymreinforce.experiment.slots import ON_CPU
-from asymreinforce.interruption import Interrupted, handled, with_workers
+from asymreinforce.interruption import Interrupted, handled, patient
 from tests.test_workers import train
 
 with handled():
     try:
-        with with_workers() as is_asked_to_stop:
+        with patient() as is_asked_to_stop:
             arms = [(Path(sys.argv[1]), name) for name in "abc"]
             slots = [("0",), ("1",)] if sys.argv[2] == "cuda" else [ON_CPU] * 2
             work_in_slots(train, arms, slots=slots, is_asked_to_stop=is_asked_to_stop)
@@ -66,14 +68,14 @@ def test_workers_take_a_checkpoint_when_their_command_alone_is_told_to_stop(
 
 
 def test_a_task_in_the_process_of_its_command_is_just_done(tmp_path: Path) -> None:
-    with handled(), with_workers():
+    with handled():
         as_worker(lambda: (tmp_path / "done").touch())
     assert (tmp_path / "done").exists()
 
 
 def test_a_signal_to_a_worker_alone_is_not_taken_for_its_commands(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("ASYMRL_STOP_FILE", str(tmp_path / "stop"))
+    monkeypatch.setattr(interruption, "_word_to_stop", threading.Event())
     with pytest.raises(Interrupted):
         as_worker(lambda: os.kill(os.getpid(), signal.SIGTERM))

@@ -5,9 +5,10 @@ sees another's. A child on devices does one piece of work and ends, because only
 free their memory; on the CPU a child goes on to the next piece, since importing torch takes
 seconds. A piece of work whose child dies is lost, and the slot goes to the next one.
 
-Children are in sessions of their own: Ctrl-C reaches this process alone, which tells them by the
-file of `interruption.with_workers`, or kills them. Once the connection to this process breaks,
-because it was killed, say, they kill themselves.
+Children are in sessions of their own: Ctrl-C reaches this process alone, which tells them to stop
+by an empty message (`interruption.as_worker` stops), or kills them. Once the connection to this
+process breaks, because it was killed, say, they kill themselves; the kernel continues one that was
+stopped (SIGSTOP), so that it does.
 """
 
 import collections
@@ -29,15 +30,16 @@ from typing import Any, NamedTuple
 
 from asymreinforce import failures
 from asymreinforce.experiment.slots import VISIBLE, Slot
-from asymreinforce.interruption import Interrupted
+from asymreinforce.interruption import Interrupted, work_for_another
 
 CHILD = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "from asymreinforce.processes import continue_when_parent_dies; continue_when_parent_dies(); "
     "from asymreinforce.experiment.children import serve; serve(int(sys.argv[2]))"
 )
 SECONDS_TO_END = 30.0
 SECONDS_TO_DIE = 5.0
-SECONDS_BETWEEN_LOOKS = 1.0
+SECONDS_BETWEEN_LOOKS = 0.2
 """A child that died may leave processes that keep its connection open, so it is looked at too."""
 
 
@@ -77,6 +79,8 @@ def work_in_slots(
                 [child.connection for child in busy], timeout=SECONDS_BETWEEN_LOOKS
             )
             for child in list(busy):
+                if is_asked_to_stop():
+                    child.stop()
                 outcome = child.outcome()
                 if outcome:
                     outcomes[busy.pop(child)] = outcome
@@ -95,6 +99,7 @@ class Child:
     def __init__(self, slot: Slot):
         self._slot = slot
         self._process: subprocess.Popen[bytes] | None = None
+        self._is_told_to_stop = False
         self.connection: Connection
 
     def begin(self, work: Callable[[Any], Any], piece: Any) -> None:
@@ -103,6 +108,13 @@ class Child:
             self._start()
         with contextlib.suppress(OSError):  # it has died, which `outcome` will tell
             self.connection.send((work, piece))
+
+    def stop(self) -> None:
+        """Tell the process to stop its work where that is safe."""
+        if not self._is_told_to_stop:
+            self._is_told_to_stop = True
+            with contextlib.suppress(OSError):
+                self.connection.send_bytes(b"")
 
     def outcome(self) -> Outcome | None:
         """Return what came of the work, None while it is done; on devices the process has ended."""
@@ -173,8 +185,10 @@ def serve(descriptor: int) -> None:
     os.dup2(2, 1)  # what libraries print is no result of the command
     connection = Connection(descriptor)
     messages: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
-    is_busy = threading.Event()
-    threading.Thread(target=_listen, args=(connection, messages, is_busy), daemon=True).start()
+    is_busy, word_to_stop = threading.Event(), threading.Event()
+    work_for_another(word_to_stop)
+    listening = (connection, messages, is_busy, word_to_stop)
+    threading.Thread(target=_listen, args=listening, daemon=True).start()
     while (message := messages.get()) is not None:
         outcome = _done(message)
         is_busy.clear()
@@ -196,6 +210,7 @@ def _listen(
     connection: Connection,
     messages: "queue.SimpleQueue[bytes | None]",
     is_busy: threading.Event,
+    word_to_stop: threading.Event,
 ) -> None:
     while True:
         try:
@@ -205,5 +220,8 @@ def _listen(
                 os.killpg(0, signal.SIGKILL)
             messages.put(None)
             return
+        if not message:
+            word_to_stop.set()
+            continue
         is_busy.set()
         messages.put(message)

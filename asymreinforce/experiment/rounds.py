@@ -32,7 +32,7 @@ from asymreinforce.experiment.cleanup import remove_if_refused
 from asymreinforce.experiment.launch import launch
 from asymreinforce.experiment.slots import Slot
 from asymreinforce.experiment.sweep import SweepResult, run_sweep, training_slots
-from asymreinforce.interruption import as_worker, with_workers
+from asymreinforce.interruption import as_worker, patient
 from asymreinforce.progress import hushed, say
 from asymreinforce.stages.train.schedule import Round
 
@@ -99,8 +99,8 @@ def run_arms(arms: Sequence[ExperimentConfig], *, slots: Sequence[Slot]) -> None
     """Share arms out over slots, an engine in each; failures are recorded arm by arm."""
     count = len(slots)
     parts = [part for number in range(count) if (part := list(arms[number::count]))]
-    with with_workers() as is_asked_to_stop:
-        outcomes = work_in_slots(_run_part, parts, slots=slots)
+    with patient() as is_asked_to_stop:
+        outcomes = work_in_slots(_run_part, parts, slots=slots, is_asked_to_stop=is_asked_to_stop)
         if not is_asked_to_stop():
             for error in dict.fromkeys(outcome.error for outcome in outcomes if outcome.error):
                 say(f"warning: arms were not trained to their end: {error}")

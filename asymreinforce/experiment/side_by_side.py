@@ -11,7 +11,7 @@ from asymreinforce.config import ExperimentConfig
 from asymreinforce.experiment.arm import run_arm, run_lot
 from asymreinforce.experiment.children import work_in_slots
 from asymreinforce.experiment.slots import ON_CPU, Slot
-from asymreinforce.interruption import as_worker, with_workers
+from asymreinforce.interruption import as_worker, patient
 from asymreinforce.progress import hushed, say
 
 SHARED = {"task", "source", "policy", "sampling", "engine", "pins", "evaluation", "seed"}
@@ -41,7 +41,7 @@ def run_lots(arms: Sequence[ExperimentConfig], *, size: int, slots: Sequence[Slo
         for lot in lots:
             run_one(lot)
         return
-    with with_workers() as is_asked_to_stop:
+    with patient() as is_asked_to_stop:
         outcomes = work_in_slots(run_one, lots, slots=slots, is_asked_to_stop=is_asked_to_stop)
         if not is_asked_to_stop():
             for error in dict.fromkeys(outcome.error for outcome in outcomes if outcome.error):

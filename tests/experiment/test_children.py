@@ -84,10 +84,12 @@ work_in_slots(slot_work.wait_for_a_signal, [sys.argv[1]] * 2, slots=[("0",), ("1
 """
 
 
+@pytest.mark.parametrize("is_stopped", [False, True])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_children_end_with_the_command_however_it_ends(
-    number: signal.Signals, tmp_path: Path
+    number: signal.Signals, is_stopped: bool, tmp_path: Path
 ) -> None:
+    """Also if one of them is stopped, as by a debugger or a scheduler that suspends jobs."""
     command = [sys.executable, "-c", COMMAND, str(tmp_path)]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + PATIENCE_S
@@ -95,6 +97,8 @@ def test_children_end_with_the_command_however_it_ends(
         time.sleep(0.02)
     children = [int(path.name) for path in tmp_path.iterdir()]
     assert len(children) == 2
+    if is_stopped:
+        os.kill(children[0], signal.SIGSTOP)
     os.kill(process.pid, number)
     process.wait(PATIENCE_S)
     while any(map(is_running, children)) and time.monotonic() < deadline:

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from asymreinforce.errors import AsymreinforceError, ConfigError
-from asymreinforce.grading.pool.fork_server import children_of
 from asymreinforce.grading.pool.pool import GraderPool
 from asymreinforce.grading.verdict import Row, Verdict
+from asymreinforce.processes import children_of
 from tests.grading import hostile
 
 GRADER = f"{hostile.__name__}:grade"
@@ -140,6 +140,7 @@ ASKING = """
 import sys
 from asymreinforce.grading.pool.pool import GraderPool
 from asymreinforce.grading.verdict import Row
+from asymreinforce.processes import children_of
 with GraderPool(sys.argv[1], workers=1, time_limit_s=5, memory_limit_mb=256) as graders:
     (verdict,) = graders.grade([Row(None, "5", "ancestors planted-secret")])
 print(verdict.status, verdict.extracted_answer or "none")
@@ -299,8 +300,11 @@ PARENT = textwrap.dedent(
 )
 
 
+@pytest.mark.parametrize("is_stopped", [False, True])
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
-def test_workers_and_what_they_forked_end_with_their_parent(number: signal.Signals) -> None:
+def test_workers_and_what_they_forked_end_with_their_parent(
+    number: signal.Signals, is_stopped: bool
+) -> None:
     tests = str(Path(__file__).parents[2])
     parent = subprocess.Popen(
         [sys.executable, "-c", PARENT, tests, GRADER], stderr=subprocess.DEVNULL
@@ -308,6 +312,9 @@ def test_workers_and_what_they_forked_end_with_their_parent(number: signal.Signa
     wait_until(lambda: len(processes_that("sleep 600")) == 2)
     (nursery,) = children_of(parent.pid)
     workers = children_of(nursery)
+    if is_stopped:
+        for pid in (nursery, *workers):
+            os.kill(pid, signal.SIGSTOP)
     parent.send_signal(number)
     parent.wait(timeout=10)
     wait_until(lambda: not [pid for pid in (nursery, *workers) if is_alive(pid)])

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -91,6 +92,7 @@ class Link:
     def close(self) -> None:
         """End the nursery, which kills the workers and all they started, and wait for it."""
         self._control.close()
+        self._process.send_signal(signal.SIGCONT)  # a nursery that is stopped would not see that
         try:
             self._process.wait(timeout=END_LIMIT_S)
         except subprocess.TimeoutExpired:

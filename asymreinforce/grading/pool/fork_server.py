@@ -26,9 +26,14 @@ from asymreinforce.errors import AsymreinforceError
 from asymreinforce.grading.graders import Grade, load
 from asymreinforce.grading.pool.protocol import Heartbeats
 from asymreinforce.grading.pool.worker import work
+from asymreinforce.processes import (
+    PR_SET_CHILD_SUBREAPER,
+    PR_SET_PDEATHSIG,
+    children_of,
+    continue_when_parent_dies,
+    prctl,
+)
 
-PR_SET_PDEATHSIG = 1
-PR_SET_CHILD_SUBREAPER = 36
 CLONE_NEWUSER = 0x10000000
 SECONDS_BETWEEN_LOOKS = 1.0
 
@@ -146,24 +151,6 @@ class Nursery:
         return status
 
 
-def children_of(pid: int) -> set[int]:
-    """Return the processes whose parent is `pid`, ended but unreaped ones among them."""
-    found = set()
-    for entry in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):  # it ended while we looked
-            stat = (entry / "stat").read_bytes()
-            if int(stat.rpartition(b")")[2].split()[1]) == pid:
-                found.add(int(entry.name))
-    return found
-
-
-def prctl(option: int, value: int) -> None:
-    """Set an attribute of this process (man 2 prctl); raises `OSError`."""
-    library = ctypes.CDLL(None, use_errno=True)
-    if library.prctl(option, value, 0, 0, 0):
-        raise OSError(ctypes.get_errno(), "prctl")
-
-
 def hide_other_processes() -> bool:
     """Put this process in a user namespace of its own, if the system lets it; tell whether it did.
 
@@ -197,6 +184,7 @@ def main() -> None:
     try:
         prctl(PR_SET_CHILD_SUBREAPER, 1)
         hide_other_processes()
+        continue_when_parent_dies()  # after that, since a change of credentials clears it
         grade = load(order.grader)
     except AsymreinforceError as error:
         control.send(json.dumps(["failed", str(error)[:2000]]).encode())

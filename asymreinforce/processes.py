@@ -1,0 +1,37 @@
+"""Processes as Linux has them: attributes of this one, and who its relatives are."""
+
+import contextlib
+import ctypes
+import signal
+from pathlib import Path
+
+PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
+
+
+def prctl(option: int, value: int) -> None:
+    """Set an attribute of this process (man 2 prctl); raises `OSError`."""
+    library = ctypes.CDLL(None, use_errno=True)
+    if library.prctl(option, value, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "prctl")
+
+
+def continue_when_parent_dies() -> None:
+    """Have this process continued when its parent dies, if it is stopped (SIGSTOP) at that time.
+
+    A process that ends itself once its parent is gone cannot do so while it is stopped. The kernel
+    sends the signal at the end of the thread that started this process, which may be earlier; to a
+    process that runs it does nothing.
+    """
+    prctl(PR_SET_PDEATHSIG, signal.SIGCONT)
+
+
+def children_of(pid: int) -> set[int]:
+    """Return the processes whose parent is `pid`, ended but unreaped ones among them."""
+    found = set()
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it ended while we looked
+            stat = (entry / "stat").read_bytes()
+            if int(stat.rpartition(b")")[2].split()[1]) == pid:
+                found.add(int(entry.name))
+    return found
