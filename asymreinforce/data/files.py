@@ -26,6 +26,7 @@ TEMPORARY = ".tmp-"
 ABANDONED_S = 300.0
 """What another host left half-written and has not touched for so long, it never finishes."""
 _passed_failpoints = 0
+_guards: list[tuple[Path, Callable[[], None]]] = []
 
 
 def failpoint(name: str) -> None:
@@ -37,6 +38,26 @@ def failpoint(name: str) -> None:
             stream.write(f"{name}\n")
     if os.environ.get("ASYMRL_FAILPOINT") == str(_passed_failpoints):
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+@contextlib.contextmanager
+def guarded(directory: Path, check: Callable[[], None]) -> Iterator[None]:
+    """Call `check` before this process renames or removes anything in a directory.
+
+    It raises if this process may no longer change the directory.
+    """
+    guard = (directory.absolute(), check)
+    _guards.append(guard)
+    try:
+        yield
+    finally:
+        _guards.remove(guard)
+
+
+def _ask_guards(path: Path) -> None:
+    for directory, check in list(_guards):
+        if path.absolute().is_relative_to(directory):
+            check()
 
 
 @contextlib.contextmanager
@@ -77,7 +98,7 @@ def publish(path: Path, write: Callable[[Path], None]) -> None:
     """Let `write` fill a temporary file or directory, then rename it to `path`.
 
     A directory that stands at `path` already (an invalid one, or the caller would not write) is
-    removed first. Raises `StorageError` where the file system refuses.
+    removed first. Raises `StorageError` where the file system refuses, and what a guard raises.
     """
     temporary = temporary_of(path)
     with readable_os_errors(path):
@@ -87,15 +108,18 @@ def publish(path: Path, write: Callable[[Path], None]) -> None:
             _share(temporary)
             failpoint(f"fsync {path.name}")
             _fsync_tree(temporary)
+            _ask_guards(path)
             if path.is_dir():
                 shutil.rmtree(path)
             failpoint(f"rename {path.name}")
+            _ask_guards(path)
             temporary.rename(path)
             fsync(path.parent)
             failpoint(f"published {path.name}")
         except BaseException:
             with contextlib.suppress(OSError):
-                remove(temporary)
+                _remove(temporary)
+            _ask_guards(path)  # whoever took the directory over may have removed the temporary file
             raise
 
 
@@ -155,7 +179,12 @@ def read_json(path: Path) -> Any:
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a directory, if it is there."""
+    """Remove a file or a directory, if it is there; raises what a guard raises."""
+    _ask_guards(path)
+    _remove(path)
+
+
+def _remove(path: Path) -> None:
     if path.is_dir():
         shutil.rmtree(path, ignore_errors=True)
     else:

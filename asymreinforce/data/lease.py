@@ -9,10 +9,13 @@ holder touches it every so often, so that a host which vanished is told from one
 
 What a dead process of this host left is taken over at once (its number and start time say that it
 is dead), what another host left once it was not touched for `STALE_S`. Processes that the holder
-started share its lease.
+started share its lease. A holder that was stopped for longer, or could not reach its files, loses
+the lease to whoever takes it over. It is told before its next rename or removal, which it does not
+do.
 """
 
 import contextlib
+import functools
 import json
 import os
 import secrets
@@ -60,20 +63,27 @@ def path_of(directory: Path) -> Path:
 def held(directory: Path) -> Iterator[None]:
     """Hold the lease of a stage directory; raise `HeldError` where another process has it.
 
-    A process whose parent (or the parent's parent, ...) holds it works under that one.
+    A process whose parent (or the parent's parent, ...) holds it works under that one. If the lease
+    is lost meanwhile, what this process would publish or remove in the directory is a `HeldError`.
     """
     path = path_of(directory)
     is_new = not path.parent.exists()
     files.make_directory(path.parent)
     mine = _me()
-    if not _acquire(path, mine, directory):
+    owner = _acquire(path, mine, directory)
+    keep = _kept(path, mine, is_new=is_new) if owner == mine else contextlib.nullcontext()
+    with files.guarded(directory, functools.partial(_require_kept, directory, owner)), keep:
         yield
-        return
+
+
+@contextlib.contextmanager
+def _kept(path: Path, mine: Holder, *, is_new: bool) -> Iterator[None]:
+    """Touch this process's lease every so often, and remove it at the end."""
     for right in path.parent.glob(f"{path.name}.over-*"):
         files.remove(right)  # to a lease that is not there any more; who has it will see that
     files.remove_leftovers(path.parent, below=False)
     done = threading.Event()
-    threading.Thread(target=_keep, args=(path, done), daemon=True).start()
+    threading.Thread(target=_keep, args=(path, mine, done), daemon=True).start()
     try:
         yield
     finally:
@@ -101,19 +111,19 @@ def is_abandoned(directory: Path) -> bool:
     return found is not None and _is_dead(found, path_of(directory))
 
 
-def _acquire(path: Path, mine: Holder, directory: Path) -> bool:
-    """Create the lease, or take over a dead one; False where this process works under one."""
+def _acquire(path: Path, mine: Holder, directory: Path) -> Holder:
+    """Create the lease, or take over a dead one; return whose lease this process works under."""
     deadline = time.monotonic() + UNREADABLE_S
     while True:
         if _create(path, mine):
-            return True
+            return mine
         found = _read(path)
         if found is None:
             if path.exists() and time.monotonic() > deadline:
                 _take_over(path, None, mine)
             time.sleep(0.02)
         elif _is_mine(found):
-            return False
+            return found
         elif not _is_dead(found, path):
             raise HeldError(
                 f"{directory}: {found.line} works on it; wait until it has ended, or stop it, and "
@@ -123,7 +133,7 @@ def _acquire(path: Path, mine: Holder, directory: Path) -> bool:
             _take_over(path, found, mine)
         found = _read(path)
         if found is not None and found.nonce == mine.nonce:
-            return True
+            return mine
 
 
 def _create(path: Path, mine: Holder) -> bool:
@@ -166,8 +176,24 @@ def _read(path: Path) -> Holder | None:
         return None
 
 
-def _keep(path: Path, done: threading.Event) -> None:
+def _require_kept(directory: Path, owner: Holder) -> None:
+    """Raise `HeldError` if the lease is no longer the owner's; an unreachable file is no reason."""
+    path = path_of(directory)
+    found = _read(path)
+    if found == owner or (found is None and path.exists()):
+        return
+    who = f"{found.line} took it over" if found else "it was taken over"
+    raise HeldError(
+        f"{directory}: this process has lost its lease: {who} while this one was stopped or could "
+        f"not reach its files for over {STALE_S / 60:.0f} minutes; nothing more was written; wait "
+        "until the other has ended, and run the same command again"
+    )
+
+
+def _keep(path: Path, mine: Holder, done: threading.Event) -> None:
     while not done.wait(TOUCH_EVERY_S):
+        if _read(path) not in (mine, None):
+            return
         with contextlib.suppress(OSError):
             os.utime(path)
 

@@ -109,8 +109,8 @@ def train_rank(config: ExperimentConfig, ranks: "Ranks") -> None:
     """Train an arm, or the round that it is in, as one of its ranks; raise what goes wrong."""
     found = inputs.find(config)
     store = arm_store(config, found)
-    is_holder = ranks.is_first and config.train.nodes > 1  # on one node the command that started it
-    with store.held() if is_holder else contextlib.nullcontext():
+    # on one node, under the lease of the command that started the ranks
+    with store.held() if ranks.is_first else contextlib.nullcontext():
         ranks.wait()  # where another command has it, no rank begins
         _train_rank(config, ranks, found, store)
 

@@ -1,5 +1,6 @@
 """A stage directory's lease: who may fill it, and what the dead leave behind."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -122,6 +123,54 @@ def test_of_many_that_take_over_a_dead_lease_at_once_one_gets_it(tmp_path: Path)
         assert lines.count("held") == 1, lines
         assert sum(" works on it; wait" in line for line in lines) == 5
         assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("is_over", [False, True])
+@pytest.mark.parametrize("is_child", [False, True])
+def test_who_lost_the_lease_is_told_so_and_changes_nothing_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_child: bool, is_over: bool
+) -> None:
+    """Also a process that works under the lease of its parent, and after the other has ended."""
+    monkeypatch.setattr(lease, "TOUCH_EVERY_S", 0.05)
+    directory = tmp_path / "stage"
+    place = lease.path_of(directory)
+    with contextlib.ExitStack() as stack:
+        if is_child:
+            written(directory, pid=os.getppid(), start=lease._start(os.getppid()))
+        stack.enter_context(lease.held(directory))
+        files.publish_json(files.make_directory(directory) / "a.json", 1)
+        (directory / "tree").mkdir()
+        written(directory, host="node7", place="another", pid=99)
+        before = place.stat().st_mtime_ns
+        if is_over:
+            place.unlink()
+        for change in (
+            lambda: files.publish_json(directory / "a.json", 2),
+            lambda: files.publish(directory / "tree", lambda path: path.mkdir()),
+            lambda: files.remove(directory / "a.json"),
+            lambda: files.remove(directory),
+        ):
+            with pytest.raises(HeldError, match="has lost its lease"):
+                change()
+        assert sorted(path.name for path in directory.rglob("*")) == ["a.json", "tree"]
+        assert files.read_json(directory / "a.json") == 1
+        files.publish_json(tmp_path / "beside.json", 1)  # this is nobody's
+        time.sleep(0.2)
+    assert place.exists() == (not is_over)
+    assert is_over or place.stat().st_mtime_ns == before  # it was not kept alive
+
+
+def test_a_temporary_file_that_the_next_holder_removed_is_told_as_the_lost_lease(
+    tmp_path: Path,
+) -> None:
+    with lease.held(tmp_path / "stage"):
+        files.make_directory(tmp_path / "stage")
+
+        def write(temporary: Path) -> None:
+            written(tmp_path / "stage", host="node7", place="another", pid=99)
+
+        with pytest.raises(HeldError, match=r"process 99 on node7 .* took it over"):
+            files.publish(tmp_path / "stage" / "a", write)
 
 
 def hold(directory: Path) -> None:
