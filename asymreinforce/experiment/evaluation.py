@@ -216,14 +216,15 @@ def evaluate_targets(targets: list[Target], *, engines: OpenEngines | None = Non
                     engine=engine,
                     parent=target.config.directory / "evaluations",
                 )
-                evaluate(
-                    target.config,
-                    checkpoints=target.checkpoints,
-                    store=store,
-                    prompts=prompts,
-                    engine=engine,
-                    advance=lambda count: None,
-                )
+                with store.held():  # a child's is the command's, as long as that keeps it
+                    evaluate(
+                        target.config,
+                        checkpoints=target.checkpoints,
+                        store=store,
+                        prompts=prompts,
+                        engine=engine,
+                        advance=lambda count: None,
+                    )
 
 
 def report_passed_over(config: ExperimentConfig) -> list[PassedOver]:

@@ -26,7 +26,6 @@ SMALL = (
     *("evaluation.train_prompts=0", "evaluation.sampling.max_tokens=6", "optim.steps=2"),
     *("train.checkpoint_every=1", "train.diagnostics_every=1", "train.slice_prompts=2"),
     *("train.validation_prompts=0", "train.audit_rollouts=8", "sweep.workers=1"),
-    "hydra/launcher=basic",
 )
 EMBEDDED = (
     *("policy.embedded.warm_up.questions=40", "policy.embedded.warm_up.steps=1"),
@@ -152,7 +151,7 @@ def failing(work: Path) -> int:
         raise RuntimeError("planted")
 
     arm._train = fail
-    code = command("sweep", "baseline=-0.1", "seed=0")(work)
+    code = command("sweep", "hydra/launcher=basic", "baseline=-0.1", "seed=0")(work)
     for log in (work / "runs" / "cups" / "logs").glob("*"):
         log.unlink()
     return 0 if code == 1 else code

@@ -61,6 +61,21 @@ def import_everything() -> None:
         importlib.import_module(name)
 
 
+def prepare_this_process(work: Path) -> None:
+    """Import everything, and let commands write neither seconds nor figures.
+
+    Seconds are no payload, and what a figure looks like is another test's.
+    """
+    from matplotlib.figure import Figure
+
+    from asymreinforce.experiment import summary
+
+    import_everything()
+    compose_once(work / "composed")
+    summary._seconds = lambda arm: 0.0
+    Figure.savefig = lambda self, to, **settings: to.write(b"<svg><g></g></svg>")  # type: ignore[method-assign]
+
+
 def compose_once(cache: Path) -> None:
     """Compose each configuration once; what Hydra makes of the same words is the same.
 
@@ -140,7 +155,17 @@ def killed(number: int) -> At:
 
 
 def forked(function: Callable[[], int], *, output: Path, at: At | None = None) -> int:
-    """Run in a fork of this process; return its exit code, -9 where it was killed.
+    """Run in a fork of this process; return its exit code, -9 where it was killed."""
+    return ended(fork(function, output=output, at=at))
+
+
+def ended(child: int) -> int:
+    """Wait for a fork; return its exit code, -9 where it was killed."""
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def fork(function: Callable[[], int], *, output: Path, at: At | None = None) -> int:
+    """Start a function in a fork of this process; return the fork's number.
 
     What it prints goes to a file. fsync is for power cuts, and slow: SIGKILL loses nothing.
     """
@@ -161,7 +186,7 @@ def forked(function: Callable[[], int], *, output: Path, at: At | None = None) -
                 sys.stdout.flush()
                 sys.stderr.flush()
             os._exit(code)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return child
 
 
 def run_asymrl(*arguments: str) -> int:

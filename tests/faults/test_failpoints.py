@@ -30,22 +30,10 @@ OF_STAGES = (
 )
 
 
-def prepare_this_process() -> None:
-    """Import everything; seconds are no payload, and what a figure looks like is another test's."""
-    from matplotlib.figure import Figure
-
-    from asymreinforce.experiment import summary
-
-    spying.import_everything()
-    summary._seconds = lambda arm: 0.0
-    Figure.savefig = lambda self, to, **settings: to.write(b"<svg><g></g></svg>")  # type: ignore[method-assign]
-
-
 def visit(work: Path, policy: Path, part: str) -> None:
     """Run each scenario untouched, then killed at each failpoint that none before it passed."""
     os.environ["OMP_NUM_THREADS"] = "1"
-    prepare_this_process()
-    spying.compose_once(work / "composed")
+    spying.prepare_this_process(work)
     visited: set[Point] = set()
     here, output, log = work / "here", work / "output", work / "log"
     told = (work / "told").open("a", buffering=1)
