@@ -107,12 +107,18 @@ class Store:
         return True
 
     def plan(self, shards: Iterable[str]) -> None:
-        """Publish the identity and the shards to come, or add shards to a plan that is there."""
+        """Publish the identity and the shards to come, or add shards to a plan that is there.
+
+        If `shards` are all of it, their order is the plan's, so that what was made in parts has the
+        plan of what was made at once.
+        """
         files.make_directory(self.directory)
         files.remove_leftovers(self.directory)
         before = self.planned
-        after = (*before, *(name for name in shards if name not in before))
-        if after != before:
+        given = tuple(dict.fromkeys(shards))
+        first = given if set(before) <= set(given) else before
+        after = tuple(dict.fromkeys((*first, *given)))
+        if set(after) != set(before):
             self._publish_plan(after)
 
     def replan(self, shards: Iterable[str]) -> None:

@@ -94,6 +94,16 @@ def test_a_plan_can_grow_and_what_was_there_stays(store: Store) -> None:
     assert all(after[name] == before[name] for name in before if name.startswith(("a", "s", "c")))
 
 
+def test_a_plan_that_grew_is_the_plan_that_was_made_at_once(tmp_path: Path) -> None:
+    parts, whole = Store(tmp_path / "parts", IDENTITY), Store(tmp_path / "whole", IDENTITY)
+    parts.plan(["mu", "b"])
+    parts.plan(["c"])
+    assert parts.planned == ("mu", "b", "c")
+    for store in (parts, whole):
+        store.plan(["mu", "a", "b", "c"])
+    assert made.payload(parts.directory) == made.payload(whole.directory)
+
+
 def test_the_fingerprint_of_some_shards_does_not_change_when_more_are_added(store: Store) -> None:
     before = store.fingerprint(SHARDS)
     store.plan(["d.bin"])

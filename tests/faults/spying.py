@@ -68,12 +68,16 @@ def prepare_this_process(work: Path) -> None:
     """
     from matplotlib.figure import Figure
 
-    from asymreinforce.experiment import summary
-
     import_everything()
     compose_once(work / "composed")
-    summary._seconds = lambda arm: 0.0
+    write_no_seconds()
     Figure.savefig = lambda self, to, **settings: to.write(b"<svg><g></g></svg>")  # type: ignore[method-assign]
+
+
+def write_no_seconds() -> None:
+    from asymreinforce.experiment import summary
+
+    summary._seconds = lambda arm: 0.0
 
 
 def compose_once(cache: Path) -> None:

@@ -1,11 +1,13 @@
-"""In the middle of a stage: the disk full, permission lost, renames slow, the engine dead.
+"""In the middle of a stage: no space, permission lost, renames slow, the engine dead.
 
 Each stage publishes half of what it has to, then meets the fault. It ends with one message and no
 file half-written; once the fault is mended, the same command gives the payload of an untouched run.
 """
 
+import errno
 import functools
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -18,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from asymreinforce.data import contracts
+from asymreinforce.data import contracts, files
 from asymreinforce.data.store import Store
 from tests import killing, made
 from tests.faults import spying
@@ -30,8 +32,10 @@ STAGES = {
     "score": ("generate", "score"),
     "train": ("score", "train"),
     "evaluate": ("train", "evaluate"),
+    "sweep": ("score", "sweep, together"),
+    "report": ("evaluate", "report"),
 }
-WITH_GRADERS = ("score", "evaluate")
+WITH_GRADERS = ("score", "evaluate", "sweep")
 NOBODY = 65534
 Fault = Callable[[Path], None]
 
@@ -93,6 +97,27 @@ def allow(runs: Path) -> None:
         directory.chmod(0o755)
 
 
+def use_up_the_quota(runs: Path) -> None:
+    """Refuse every write from now on, as a file system does whose user is over a quota."""
+
+    def failpoint(name: str) -> None:
+        if name.startswith("write "):
+            raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+
+    files.failpoint = failpoint
+    failpoint("write ")
+
+
+def allow_small_files_alone(runs: Path) -> None:
+    """Let this process write no file much larger than what it has printed."""
+    most = os.fstat(2).st_size + 1_500
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
+
+
+def mended_by_the_end_of_the_process(runs: Path) -> None:
+    pass
+
+
 FAULTS: dict[str, tuple[Fault, Fault, tuple[str, ...]]] = {
     "the disk is full": (fill, make_room, ("the disk is full", "free some space")),
     "read-only": (
@@ -101,7 +126,18 @@ FAULTS: dict[str, tuple[Fault, Fault, tuple[str, ...]]] = {
         ("cannot be written", "set runs_dir"),
     ),
     "no permission": (forbid, allow, ("cannot be written", "set runs_dir")),
+    "quota": (
+        use_up_the_quota,
+        mended_by_the_end_of_the_process,
+        ("the quota of this disk is used up", "free some space"),
+    ),
+    "a file too large": (
+        allow_small_files_alone,
+        mended_by_the_end_of_the_process,
+        ("larger than this system allows", "raise the limit ('ulimit -f')"),
+    ),
 }
+ON_A_DISK_OF_ITS_OWN = ("the disk is full", "read-only")
 
 
 def unprivileged(do: Do) -> Do:
@@ -121,18 +157,18 @@ def unprivileged(do: Do) -> Do:
 
 
 def in_the_middle(points: list[Point]) -> int:
-    """The number of the write of the last shard but none: others are published by then."""
-    numbers = [
-        number
-        for number, point in enumerate(points, start=1)
-        if point.action == "write" and not point.file.endswith((".json", ".receipt"))
-    ]
-    return numbers[-1]
+    """The number of the write of the last shard, or of the last file if there is no shard.
+
+    Others are published by then.
+    """
+    writes = {n: p.file for n, p in enumerate(points, start=1) if p.action == "write"}
+    shards = [n for n, file in writes.items() if f"{file}.receipt" in writes.values()]
+    return max(shards or writes)
 
 
 def states(work: Path, policy: Path, *, until: str) -> None:
     """Make every state up to that one, by untouched runs."""
-    for name in ("prepared", "generate", "score", "train"):
+    for name in ("prepared", "generate", "score", "train", "evaluate"):
         scenario = SCENARIOS[name]
         lay_out(work / "here", work / "states" / scenario.after if scenario.after else None, policy)
         code = spying.forked(lambda s=scenario: s.do(work / "here"), output=work / "output")  # type: ignore[misc]
@@ -146,6 +182,7 @@ def broken(work: Path, policy: Path, stage: str, fault: str) -> None:
     """What a forked child does: run a stage untouched, then into a fault, then mended."""
     spying.import_everything()
     spying.compose_once(work / "composed")
+    spying.write_no_seconds()
     after, name = STAGES[stage]
     states(work, policy, until=after)
     cause, mend, words = FAULTS[fault]
@@ -156,7 +193,7 @@ def broken(work: Path, policy: Path, stage: str, fault: str) -> None:
     def begin() -> None:
         unmount(runs)
         lay_out(here, work / "states" / after, policy)
-        if fault != "no permission":
+        if fault in ON_A_DISK_OF_ITS_OWN:
             kept = here / "kept"
             runs.rename(kept)
             assert can_mount(runs)
@@ -180,9 +217,9 @@ def broken(work: Path, policy: Path, stage: str, fault: str) -> None:
         said = output.read_text()
         assert code == 1, said
         assert "Traceback" not in said, said
-        errors = [line for line in said.splitlines() if line.startswith("error: ")]
-        assert len(errors) == 1, said
-        assert all(word in said for word in words), said
+        errors = [line for line in said.splitlines() if line.startswith(("error: ", "failed: "))]
+        assert len(errors) == 1 or stage == "sweep", said  # there each arm may have a line
+        assert errors and all(word in line for line in errors for word in words), said
         before = {n: b for n, b in made.payload(runs).items() if n != "ballast"}
         shards = {name for name in before if name in expected and name.endswith(".parquet")}
         assert all(before[name] == expected[name] for name in shards)
@@ -207,9 +244,9 @@ def test_a_stage_that_meets_a_fault_half_way_says_so_and_goes_on_once_it_is_mend
             pytest.skip("graders are processes, and nobody but root may start Python here")
         for place in (tmp_path, *tmp_path.parents[:2]):
             place.chmod(0o755)  # nobody must get here, and pytest's directories are root's alone
-    elif not can_mount(tmp_path / "probe"):
-        pytest.skip("only root on Linux may mount a file system that is filled up or read-only")
-    else:
+    elif fault in ON_A_DISK_OF_ITS_OWN:
+        if not can_mount(tmp_path / "probe"):
+            pytest.skip("only root on Linux may mount a file system that is filled or read-only")
         unmount(tmp_path / "probe")
     (tmp_path / "work").mkdir()
     assert killing.run(broken, tmp_path / "work", random_policy, stage, fault) == 0

@@ -120,5 +120,5 @@ class Link:
 def _gone() -> AsymreinforceError:
     return AsymreinforceError(
         "the grader processes were ended from outside (was the machine out of memory?); "
-        "run 'asymrl score' again, it keeps what is finished"
+        "run the same command again, it keeps what is finished"
     )
