@@ -140,7 +140,6 @@ def kill(work: Path, policy: Path, name: str) -> None:
     first = count_files(here) + 1
     assert spying.forked(do, output=output) == 0, output.read_text()
     expected = made.payload(here)
-    seen = []
     for number in range(chosen.kills):
         shared = set(SHARED.iterdir())
         whom, code = "all", 0
@@ -153,7 +152,6 @@ def kill(work: Path, policy: Path, name: str) -> None:
             whom = hit(child, generator)
             code = spying.ended(child)
         case = f"{name}, kill {number + 1}, of {whom}"
-        seen.append(whom)
         said = output.read_text()
         assert code in ((0, 1) if whom == "one" else (-signal.SIGKILL,)), (case, code, said)
         assert "Traceback" not in said and "unexpected" not in said, (case, said)
@@ -165,7 +163,8 @@ def kill(work: Path, policy: Path, name: str) -> None:
         assert differing == set(), (case, said, output.read_text())
         assert wait_for_orphans() == [], case
         assert list(temporary.iterdir()) == [], case
-    (work / "seen").write_text(" ".join(seen))
+        with (work / "seen").open("a") as seen:
+            seen.write(f"{whom}\n")
 
 
 @pytest.mark.campaign
