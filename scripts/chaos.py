@@ -63,6 +63,11 @@ ROWS = {
         "8 seeded SIGKILLs each on real score, train, generate and evaluate, with vLLM",
         ("tests/stages/test_real_kills.py",),
     ),
+    "random kills": Row(
+        "40 seeded SIGKILLs on a parallel sweep (parent, one child, all), import, bandit and "
+        "report: the rerun's payload is equal, no process left, nothing in /dev/shm or TMPDIR",
+        (f"{FAULTS}/test_random_kills.py",),
+    ),
     "failpoints of stages": Row(
         "killed at each write, fsync and rename of init, import, generate, score, bandit; a write "
         "that no scenario passes fails the row",
@@ -75,13 +80,13 @@ ROWS = {
     "failpoints of the library": Row(
         "every failpoint of a store, generate, score, train and import, called directly",
         (
-            *("-k", "killed_at and not 5", "tests/data", "tests/foreign"),
+            *("-k", "killed_at and not 5", "tests/data", "tests/imported"),
             *(f"tests/stages/test_{name}.py" for name in ("generate", "score", "train")),
         ),
     ),
     "machine": Row(
-        "disk full, read-only, permission lost in the middle of each stage; slow renames; files in "
-        "the way; no device",
+        "disk full, quota used up (simulated), too large a file, read-only, permission lost in the "
+        "middle of each stage, a sweep and a report; slow renames; files in the way; no device",
         (f"{FAULTS}/test_machine.py", "tests/cli/test_bad_machine.py", "-k", "not engine"),
     ),
     "engine": Row(
@@ -97,16 +102,23 @@ ROWS = {
         ),
     ),
     "orphans": Row(
-        "the parent of a parallel sweep or run killed alone: no process left, nothing in /dev/shm, "
-        "the rerun completes",
+        "the parent of a parallel sweep or run killed alone, its children stopped or not: no "
+        "process left, nothing in /dev/shm, the rerun completes",
         (f"{FAULTS}/test_orphans.py", "tests/experiment/test_children.py"),
     ),
     "unforeseen": Row(
         "an error that nobody foresaw, a file larger than allowed, output to a full disk, a reader "
-        "that has gone, other encodings, a package that is not installed",
+        "that has gone (a pipe into `head -1`), other encodings, a package that is not installed",
         ("tests/cli/test_unforeseen.py",),
     ),
-    "lease": Row("two processes on one directory", ("tests/data/test_lease.py",)),
+    "lease": Row(
+        "two processes on one directory; a lease that is lost", ("tests/data/test_lease.py",)
+    ),
+    "two at once": Row(
+        "two sweeps of one experiment at once; a process stopped past its lease goes on while "
+        "another has taken over: it writes nothing more, and bytes are equal",
+        (f"{FAULTS}/test_two_at_once.py",),
+    ),
     "corruption": Row(
         "bytes flipped or cut in every file: parquet, plan, manifest, receipts, configurations, "
         "checkpoints, metrics, round records",
