@@ -39,13 +39,15 @@ def descendants() -> set[int]:
 
 
 def processes_that(mention: str) -> list[str]:
+    """Processes of this checkout, since the same test may run in another."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         try:
             line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            is_ours = (entry / "cwd").readlink() == Path.cwd()
         except OSError:
             continue
-        if mention in line:
+        if is_ours and mention in line:
             found.append(f"{entry.name} {line}")
     return found
 
@@ -309,14 +311,17 @@ def test_workers_and_what_they_forked_end_with_their_parent(
     parent = subprocess.Popen(
         [sys.executable, "-c", PARENT, tests, GRADER], stderr=subprocess.DEVNULL
     )
-    wait_until(lambda: len(processes_that("sleep 600")) == 2)
-    (nursery,) = children_of(parent.pid)
-    workers = children_of(nursery)
-    if is_stopped:
-        for pid in (nursery, *workers):
-            os.kill(pid, signal.SIGSTOP)
-    parent.send_signal(number)
-    parent.wait(timeout=10)
+    try:
+        wait_until(lambda: len(processes_that("sleep 600")) == 2)
+        (nursery,) = children_of(parent.pid)
+        workers = children_of(nursery)
+        if is_stopped:
+            for pid in (nursery, *workers):
+                os.kill(pid, signal.SIGSTOP)
+        parent.send_signal(number)
+        parent.wait(timeout=10)
+    finally:
+        parent.kill()  # it would start others for an hour, and fail the tests that look for them
     wait_until(lambda: not [pid for pid in (nursery, *workers) if is_alive(pid)])
     wait_until(lambda: not processes_that("sleep 600"))
     assert len(workers) == 2
