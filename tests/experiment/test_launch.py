@@ -13,10 +13,17 @@ from asymrl.bridge import conf_directory
 
 from asymreinforce import progress
 from asymreinforce.config import ExperimentConfig, TrainConfig
+from asymreinforce.data import lease
 from asymreinforce.data.arm_settings import publish_settings, remember_rows, remembered_rows
 from asymreinforce.data.lease import path_of
 from asymreinforce.data.store import Store
-from asymreinforce.errors import ConfigError, DeviceMemoryError, InputError, TrainingError
+from asymreinforce.errors import (
+    ConfigError,
+    DeviceMemoryError,
+    HeldError,
+    InputError,
+    TrainingError,
+)
 from asymreinforce.experiment import arm
 from asymreinforce.experiment import launch as launching
 from asymreinforce.experiment.arms import Arm, overrides_of
@@ -24,6 +31,7 @@ from asymreinforce.experiment.launch import _error, follow, launch, torchrun
 from asymreinforce.update.ranks import Ranks
 from tests import made
 from tests.cli.commands import Outcome, asymrl, refused, tiny
+from tests.data.test_lease import written
 from tests.stages.training import metrics
 
 
@@ -310,7 +318,7 @@ def metrics_steps(store: Store) -> list[int]:
 
 
 @pytest.mark.parametrize(
-    ("nodes", "number", "is_held"), [(2, 0, True), (2, 1, False), (1, 0, False)]
+    ("nodes", "number", "is_held"), [(2, 0, True), (2, 1, False), (1, 1, False)]
 )
 def test_of_ranks_on_several_nodes_the_first_holds_the_lease(
     tmp_path: Path,
@@ -320,7 +328,6 @@ def test_of_ranks_on_several_nodes_the_first_holds_the_lease(
     number: int,
     is_held: bool,
 ) -> None:
-    """On one node the command that started them does."""
     store = Store(tmp_path, {"an": "arm"})
     seen: list[bool] = []
     monkeypatch.setattr(arm.inputs, "find", lambda _: None)  # type: ignore[attr-defined]
@@ -333,3 +340,23 @@ def test_of_ranks_on_several_nodes_the_first_holds_the_lease(
     arm.train_rank(spread, Ranks(number=number))
     assert seen == [is_held]
     assert not path_of(store.directory).exists()
+
+
+def test_on_one_node_the_first_rank_works_under_the_lease_of_the_command_as_long_as_that_is_kept(
+    tmp_path: Path, config: ExperimentConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path, {"an": "arm"})
+    monkeypatch.setattr(arm.inputs, "find", lambda _: None)  # type: ignore[attr-defined]
+    monkeypatch.setattr(arm, "arm_store", lambda *_: store)
+
+    def train(*_: object, **__: object) -> None:
+        store.plan(["a"])
+        written(store.directory, host="node7", place="another", pid=99)
+        store.plan(["a", "b"])
+
+    monkeypatch.setattr(arm, "_train", train)
+    written(store.directory, pid=os.getppid(), start=lease._start(os.getppid()))
+    with pytest.raises(HeldError, match="process 99 on node7"):
+        arm.train_rank(config, Ranks(number=0))
+    assert store.planned == ("a",)
+    assert path_of(store.directory).exists()
