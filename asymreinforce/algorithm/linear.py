@@ -5,7 +5,12 @@
 Shapes: B sequences; A = r - V is `advantages_B`, `correct_B` says which of them are correct.
 """
 
-from torch import Tensor
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def asymre(advantages_B: Tensor, correct_B: Tensor) -> Tensor:

@@ -12,10 +12,13 @@ Shapes: B sequences, C completion tokens of them laid end to end; `sequence_of_C
 place in B of each token. All losses are to be minimised, and have shape B.
 """
 
-import math
+from __future__ import annotations
 
-import torch
-from torch import Tensor
+import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def sequence_sums(values_C: Tensor, sequence_of_C: Tensor, advantages_B: Tensor) -> Tensor:
@@ -42,7 +45,7 @@ def clipped(
     ratio_C = (logps_C - behaviour_logps_C).exp()
     advantages_C = advantages_B[sequence_of_C]
     kept_C = ratio_C.clamp(1 - clip_low, 1 + clip_high)
-    surrogate_C = torch.minimum(ratio_C * advantages_C, kept_C * advantages_C)
+    surrogate_C = (ratio_C * advantages_C).minimum(kept_C * advantages_C)
     return -sequence_sums(surrogate_C, sequence_of_C, advantages_B)
 
 
@@ -116,7 +119,7 @@ def topr(
     """
     logp_B = sequence_sums(logps_C, sequence_of_C, advantages_B)
     log_ratio_B = _log_ratio(logps_C, behaviour_logps_C, sequence_of_C, advantages_B)
-    weight_B = torch.where(advantages_B < 0, log_ratio_B.clamp(max=0).exp(), 1.0)
+    weight_B = log_ratio_B.clamp(max=0).exp().where(advantages_B < 0, 1.0)
     return -weight_B * advantages_B * logp_B
 
 
@@ -129,7 +132,7 @@ def topr_token(
     """
     log_ratio_C = (logps_C - behaviour_logps_C).detach()
     advantages_C = advantages_B[sequence_of_C]
-    weight_C = torch.where(advantages_C > 0, 1.0, log_ratio_C.clamp(max=0).exp())
+    weight_C = log_ratio_C.clamp(max=0).exp().where(advantages_C <= 0, 1.0)
     return -sequence_sums(weight_C * advantages_C * logps_C, sequence_of_C, advantages_B)
 
 

@@ -4,22 +4,24 @@ A *linear* objective knows the coefficient of each log pi(y|x) before the forwar
 whose coefficient is zero need no forward pass at all. A *ratio* objective needs log pi and log mu
 of every completion token to say its loss; with A = 0 a sequence may still have one.
 
-Shapes: B sequences, C completion tokens of them laid end to end.
+Shapes: B sequences, C completion tokens of them laid end to end. No torch is imported before it is
+used: reports read the table.
 """
+
+from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import ClassVar
-
-from torch import Tensor
+from typing import TYPE_CHECKING, ClassVar
 
 from asymreinforce.algorithm import linear as coefficients
-from asymreinforce.algorithm import objective as paper
 from asymreinforce.algorithm import ratio as losses
-from asymreinforce.algorithm.standardised import standardised
 from asymreinforce.config import AlgorithmConfig
 from asymreinforce.errors import ConfigError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 DAPO_CLIP_HIGH = 0.28
 """DAPO's (Yu et al. 2025, Sec. 4.1); the paper of CISPO does not print the value that it used."""
@@ -33,6 +35,8 @@ class Base:
     """Settings of `algorithm` that enter, with their defaults; any other one is an error."""
     reference: str | None = None
     """The only `baseline_reference` under which the objective is what its name says; None: any."""
+    has_baseline: bool = True
+    """Whether V(x) = reference(x) + baseline enters."""
     is_standardised: bool = False
     """A = (r - mean)/std - baseline, with the group's std, in place of A = r - V."""
 
@@ -46,6 +50,9 @@ class Base:
         mean: float | None = None,
     ) -> Tensor:
         """Return A of each sequence; the groups must be whole."""
+        from asymreinforce.algorithm import objective as paper
+        from asymreinforce.algorithm.standardised import standardised
+
         if self.is_standardised:
             return standardised(rewards_B, groups_B) - baseline
         return paper.advantages(
@@ -92,7 +99,7 @@ OBJECTIVES: dict[str, Objective] = {
     "asymre": Linear(coefficients=coefficients.asymre),
     "reinforce": Linear(coefficients=coefficients.reinforce, reference="zero"),
     "rloo": Linear(coefficients=coefficients.rloo, reference="leave_one_out"),
-    "positives_only": Linear(coefficients=coefficients.positives_only),
+    "positives_only": Linear(coefficients=coefficients.positives_only, has_baseline=False),
     "opmd_mean": Linear(
         coefficients=coefficients.opmd_mean, options={"tau": 1.0}, reference="group_mean"
     ),
@@ -116,6 +123,11 @@ OBJECTIVES: dict[str, Objective] = {
     "topr_token": Ratio(losses=losses.topr_token),
     "asymre_reverse_kl": Ratio(losses=losses.asymre_reverse_kl, options={"kl_coefficient": 0.1}),
 }
+
+
+def has_baseline(name: str) -> bool:
+    """Tell whether a baseline enters an objective; of a name that is not known, that it does."""
+    return name not in OBJECTIVES or OBJECTIVES[name].has_baseline
 
 
 def objective_of(config: AlgorithmConfig, *, baseline_reference: str) -> Objective:

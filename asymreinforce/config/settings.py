@@ -1,5 +1,6 @@
 """What every part of the configuration is built on."""
 
+from collections.abc import Mapping
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
@@ -49,6 +50,17 @@ def _types(annotation: Any) -> set[Any]:
     if get_origin(annotation) in (Union, UnionType):
         return set().union(*map(_types, get_args(annotation)))
     return {annotation}
+
+
+def flat(values: Mapping[str, Any], *, prefix: str = "") -> dict[str, Any]:
+    """Flatten nested settings: `{"optim": {"lr": 1}}` -> `{"optim.lr": 1}`."""
+    result: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping) and value:
+            result |= flat(value, prefix=f"{prefix}{key}.")
+        else:
+            result[f"{prefix}{key}"] = value
+    return result
 
 
 def _fits(size: float) -> bool:

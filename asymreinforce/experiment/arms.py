@@ -1,26 +1,14 @@
 """The arms of an experiment as they stand on disk, whoever trained them and from which command."""
 
-import json
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from asymreinforce.algorithm.table import identity
 from asymreinforce.config import ExperimentConfig, parse
-from asymreinforce.data import files, lease
+from asymreinforce.config.settings import flat
+from asymreinforce.data import determines, files, lease
 from asymreinforce.data.store import Store
 from asymreinforce.errors import AsymreinforceError, InputError
-
-BESIDE_THE_ARM: dict[str, Any] = {
-    **dict.fromkeys(("runs_dir", "name", "evaluation", "tracker", "sweep", "pins", "plan"), True),
-    "ray": True,
-    "engine": {"workers": True},
-}
-"""Parts of the configuration that do not determine an arm's weights, beside those of `train`."""
-IN_THE_IDENTITY: dict[str, Any] = {
-    **dict.fromkeys(("baseline", "baseline_reference", "seed", "optim", "reward", "train"), True),
-    "algorithm": {"name", "aggregation"},
-}
-"""Parts that stand in an arm's identity under the same names."""
 
 
 class Arm(NamedTuple):
@@ -75,10 +63,14 @@ def survey(directory: Path) -> Survey:
     """
     place = {"runs_dir": directory.parent, "name": directory.name}
     found = [_read_arm(path, place) for path in sorted((directory / "train").glob("[!.]*/"))]
-    return Survey(
-        [arm for arm in found if isinstance(arm, Arm)],
-        [arm for arm in found if isinstance(arm, PassedOver)],
-    )
+    arms: dict[str, Arm] = {}
+    passed_over = [arm for arm in found if isinstance(arm, PassedOver)]
+    for arm in (arm for arm in found if isinstance(arm, Arm)):
+        first = arms.setdefault(determines.same_arm(arm.store.identity), arm)
+        if first is not arm:
+            reason = f"is the same arm as {first.name}: no baseline enters its objective"
+            passed_over.append(PassedOver(arm.store.directory, reason))
+    return Survey(list(arms.values()), passed_over)
 
 
 def arms_of(directory: Path) -> list[Arm]:
@@ -130,54 +122,21 @@ def _config_of(store: Store, place: dict[str, Any]) -> ExperimentConfig:
     if not isinstance(values, dict):
         raise InputError(f"{path}: not a configuration; train the arm again")
     config = parse({**values, **place})
-    found = _flatten(config.model_dump(mode="json", include=IN_THE_IDENTITY))
-    found["optim.steps"] = config.steps  # rounds may say how many there are
-    made_with = _flatten(store.identity)
-    differing = [key for key in found.keys() & made_with.keys() if found[key] != made_with[key]]
+    settings = determines.determining(_flat(config), determines.ARM)
+    objective = identity(config.algorithm, baseline_reference=config.baseline_reference)
+    settings |= flat({"algorithm": objective})  # options have their objective's own defaults
+    settings["optim.steps"] = config.steps  # rounds may say how many there are
+    made_with = flat(store.identity)
+    differing = [k for k in settings.keys() & made_with.keys() if settings[k] != made_with[k]]
     if differing:
         raise InputError(f"{path}: is of another arm ({', '.join(differing)}); train it again")
     return config
 
 
 def overrides_of(arms: list[Arm]) -> dict[str, dict[str, Any]]:
-    """Return, for each arm, the settings in which the arms differ, as dotted keys.
-
-    Settings that no arm depends on, such as where it was launched from, do not count.
-    """
-    flat = {arm.name: _flatten(_determining(arm.config)) for arm in arms}
-    keys = sorted({key for values in flat.values() for key in values})
-    differing = [key for key in keys if _values(key, flat.values()) > 1]
-    by_objective: dict[str, list[dict[str, Any]]] = {}
-    for values in flat.values():
-        by_objective.setdefault(values["algorithm.name"], []).append(values)
-    # an option that an objective's preset brings along says no more than the objective's name
-    brought = {
-        key
-        for key in differing
-        if key.startswith("algorithm.")
-        and key != "algorithm.name"
-        and all(_values(key, own) == 1 for own in by_objective.values())
-    }
-    differing = [key for key in differing if key not in brought]
-    return {name: {key: values.get(key) for key in differing} for name, values in flat.items()}
+    """Return, for each arm, the settings in which the arms differ, as dotted keys."""
+    return determines.differing({arm.name: _flat(arm.config) for arm in arms})
 
 
-def _determining(config: ExperimentConfig) -> dict[str, Any]:
-    """The settings that an arm depends on; which of `train` do depends on its device."""
-    beside = dict.fromkeys(config.train.beside_the_identity, True)
-    return config.model_dump(mode="json", exclude={**BESIDE_THE_ARM, "train": beside})
-
-
-def _values(key: str, arms: Iterable[dict[str, Any]]) -> int:
-    """Count the values that a setting has over the arms that depend on it."""
-    return len({json.dumps(values[key]) for values in arms if key in values})
-
-
-def _flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, dict):
-            flat |= _flatten(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
+def _flat(config: ExperimentConfig) -> dict[str, Any]:
+    return flat(config.model_dump(mode="json"))

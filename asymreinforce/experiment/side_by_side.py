@@ -6,16 +6,16 @@ objective, reward scale, learning rate and the like.
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 from asymreinforce.config import ExperimentConfig
+from asymreinforce.data import determines
 from asymreinforce.experiment.arm import run_arm, run_lot
 from asymreinforce.experiment.children import work_in_slots
 from asymreinforce.experiment.slots import ON_CPU, Slot
 from asymreinforce.interruption import as_worker, patient
 from asymreinforce.progress import hushed, say
-
-SHARED = {"task", "source", "policy", "sampling", "engine", "pins", "evaluation", "seed"}
-TRAIN = {"device", "threads", "validation_prompts"}
+from asymreinforce.rewards.scale import counting
 
 
 def lots_of(arms: Sequence[ExperimentConfig], *, size: int) -> list[list[ExperimentConfig]]:
@@ -55,8 +55,9 @@ def run_one(lot: Sequence[ExperimentConfig]) -> None:
 
 
 def _key(arm: ExperimentConfig) -> str:
-    shared = arm.model_dump(mode="json", include=SHARED)
-    shared["train"] = arm.train.model_dump(mode="json", include=TRAIN)
-    shared["step"] = arm.optim.trajectories_per_step
-    shared["correct_at"] = arm.reward.correct_at  # what validation counts as correct
-    return json.dumps(shared, sort_keys=True)
+    train = arm.train
+    step: list[Any] = [arm.seed, arm.optim.trajectories_per_step, train.device, train.threads]
+    if train.validation_prompts:  # one validation serves them all
+        sampled = arm.model_dump(mode="json", include={"evaluation": {"sampling"}, "engine": True})
+        step += [train.validation_prompts, sampled, counting(arm.reward)]
+    return json.dumps([determines.key_of(arm, determines.VERDICTS), step], sort_keys=True)

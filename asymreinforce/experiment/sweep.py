@@ -4,7 +4,6 @@ Whoever expands the arms and launches them (Hydra's multirun, a cluster) is pass
 makes the shared inputs first, and builds the summary from what is on disk afterwards.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +11,7 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from asymreinforce.config import ExperimentConfig
-from asymreinforce.data import files, lease
+from asymreinforce.data import determines, files, lease
 from asymreinforce.errors import AsymreinforceError, ConfigError
 from asymreinforce.experiment import inputs
 from asymreinforce.experiment.arm import FAILURE, arm_store, arm_warnings, mend_settings
@@ -54,17 +53,20 @@ def plan(arms: Sequence[ExperimentConfig]) -> Plan:
     """
     if len({arm.directory for arm in arms}) > 1:
         raise ConfigError("the arms of one sweep share one experiment; sweep name in a shell loop")
-    distinct = {arm.model_dump_json(): arm for arm in arms}
-    sets = {_inputs_key(arm): arm for arm in distinct.values()}
+    distinct: dict[str, ExperimentConfig] = {}
+    for arm in arms:
+        distinct.setdefault(determines.key_of(arm, determines.ARM), arm)
+    sets = {determines.key_of(arm, determines.VERDICTS): arm for arm in distinct.values()}
     return Plan(list(sets.values()), list(distinct.values()))
 
 
-def _inputs_key(config: ExperimentConfig) -> str:
-    parts = {"task", "policy", "sampling", "engine", "pins", "reward"}
-    scale = {"correct", "incorrect", "correct_at", "no_answer", "truncated", "unjudged"}
-    chosen = config.model_dump(mode="json", include=parts)
-    chosen["reward"] = {k: v for k, v in chosen["reward"].items() if k not in scale}
-    return json.dumps(chosen, sort_keys=True)
+def _say_what_enters_no_arm(arms: Sequence[ExperimentConfig], planned: Plan) -> None:
+    """Name the settings that were swept over and set no arms apart."""
+    if len(planned.arms) < len(arms) and (names := determines.idle(arms)):
+        say(
+            f"sweep: {', '.join(names)} sets some of the {len(arms)} arms that were asked for "
+            f"apart in nothing that is trained; {len(planned.arms)} are left"
+        )
 
 
 def training_slots(arms: Sequence[ExperimentConfig], *, sample: bool = False) -> list[Slot]:
@@ -93,11 +95,12 @@ def run_sweep(
 ) -> SweepResult:
     """Make shared inputs, `launch` the arms that are not complete, evaluate, and sum up."""
     planned = plan(arms)
+    _say_what_enters_no_arm(arms, planned)
     for config in planned.inputs:
         inputs.prepare(config, engine=engines.of(config) if engines else None)
     for warning in dict.fromkeys(w for config in planned.arms for w in arm_warnings(config)):
         say(f"warning: {warning}")
-    # settings beside the identity may have been swept over: two of these are one arm
+    # inputs of other settings may be of the same bytes: two of these are one arm then
     arm_of = {s.hash: (c, s) for c in planned.arms for s in [arm_store(c, inputs.find(c))]}
     stores = [store for _, store in arm_of.values()]
     waiting = [store for store in stores if not store.is_done()]

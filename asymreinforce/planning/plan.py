@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.config.task import Split, TaskConfig
-from asymreinforce.data.store import hash_of
+from asymreinforce.data import determines
 from asymreinforce.errors import ConfigError
 from asymreinforce.experiment.slots import at_once
 from asymreinforce.planning.gpus import (
@@ -171,7 +171,7 @@ def plan(arms: Sequence[ExperimentConfig]) -> Plan:
     return Plan(
         config=config,
         arms=len(arms),
-        sets=len({_shared(arm) for arm in arms}),
+        sets=len({determines.key_of(arm, determines.ROLLOUTS) for arm in arms}),
         prompts=prompts,
         completions=_times(train, _samples(config)),
         rounds=len(schedule.starts) if schedule else None,
@@ -237,12 +237,6 @@ def _samples(config: ExperimentConfig) -> int:
     """Completions that are drawn of a prompt: whole blocks."""
     block = config.sampling.samples_per_block
     return -(-config.sampling.samples_per_prompt // block) * block
-
-
-def _shared(arm: ExperimentConfig) -> str:
-    """Name what determines an arm's rollouts: arms of one name share them."""
-    parts = {"task", "policy", "sampling", "engine"}
-    return hash_of(arm.model_dump(mode="json", include=parts))
 
 
 def _evaluated(

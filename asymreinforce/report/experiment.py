@@ -5,14 +5,14 @@ an error that names it: a report that leaves it out in silence would mislead.
 """
 
 import json
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from asymreinforce.data import contracts, files
+from asymreinforce.config.settings import flat
+from asymreinforce.data import contracts, determines, files
 from asymreinforce.errors import InputError
 from asymreinforce.report.records import (
     REPORTED_SPLITS,
@@ -34,8 +34,7 @@ METRICS = (
     "kl",
     "ess",
 )
-NOT_OF_THE_RESULT = ("name", "runs_dir", "tracker.", "sweep.")
-"""Settings, or prefixes of them, in which two arms may differ and still be the same arm."""
+Flat = Mapping[str, Any]
 _ABSENT = object()
 
 
@@ -60,19 +59,18 @@ def read_experiment(directory: Path) -> Experiment:
         checkpoints[row["arm"]].append(_checkpoint(row))
         facts[row["arm"]] = row
     facts |= summary
+    plans = {id_: _planned(directory / "train" / id_ / "plan.json") for id_ in ids}
     settings = {id_: _settings(directory / "train" / id_ / "config.json") for id_ in ids}
-    known = [value for value in settings.values() if value]
-    shared = _shared(known)
-    told = {*shared, *_told_by_the_objective(known)}
+    ids = _once(sorted(ids, key=lambda id_: (id_ not in summary, id_)), plans, settings)
+    known = {id_: settings[id_] for id_ in ids if settings[id_]}
+    differing = determines.differing(known)
     metrics = _metrics(directory, ids)
     arms = (
         Arm(
             id=id_,
-            **_identity(
-                facts.get(id_) or _planned(directory / "train" / id_ / "plan.json"), settings[id_]
-            ),
+            **_identity(facts.get(id_) or plans[id_], settings[id_]),
             settings=settings[id_],
-            differing=_differing(settings[id_], told, facts.get(id_)),
+            differing=differing[id_] if id_ in known else _overrides(facts.get(id_)),
             outcome=_outcome(summary.get(id_), checkpoints[id_]),
             checkpoints=tuple(sorted(checkpoints[id_])),
             metrics=metrics[id_],
@@ -80,18 +78,18 @@ def read_experiment(directory: Path) -> Experiment:
         )
         for id_ in ids
     )
-    return Experiment(directory, directory.resolve().name, tuple(sorted(arms, key=_order)), shared)
+    ordered = tuple(sorted(arms, key=_order))
+    return Experiment(directory, directory.resolve().name, ordered, _shared(known.values()))
 
 
-def flat(values: Mapping[str, Any], *, prefix: str = "") -> dict[str, Any]:
-    """Flatten nested settings: `{"optim": {"lr": 1}}` -> `{"optim.lr": 1}`."""
-    result: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping) and value:
-            result |= flat(value, prefix=f"{prefix}{key}.")
-        else:
-            result[f"{prefix}{key}"] = value
-    return result
+def _once(ids: Sequence[str], plans: Mapping[str, Flat], settings: Mapping[str, Flat]) -> list[str]:
+    """Leave out arms that differ from an earlier one in nothing that is trained."""
+    first: dict[str, str] = {}
+    for id_ in ids:
+        own = determines.determining(settings[id_], determines.ARM)
+        is_known = bool(plans[id_] and own)
+        first.setdefault(f"{determines.same_arm(plans[id_])} {own}" if is_known else id_, id_)
+    return sorted(first.values())
 
 
 def _how_to_make(directory: Path) -> str:
@@ -144,26 +142,8 @@ def _shared(settings: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _told_by_the_objective(settings: Sequence[Mapping[str, Any]]) -> set[str]:
-    """Return the options that an objective's preset brings along: its name says as much."""
-    of_name: dict[Any, list[Mapping[str, Any]]] = defaultdict(list)
-    for one in settings:
-        of_name[one.get("algorithm.name")].append(one)
-    shared = [set(_shared(own)) for own in of_name.values()]
-    always = set.intersection(*shared) if shared else set()
-    return {key for key in always if key.startswith("algorithm.") and key != "algorithm.name"}
-
-
-def _differing(
-    settings: Mapping[str, Any], told: Set[str], facts: Mapping[str, Any] | None
-) -> dict[str, Any]:
-    """Return an arm's settings that are not told elsewhere; the summary's word without any."""
-    if settings:
-        return {
-            key: value
-            for key, value in settings.items()
-            if key not in told and not key.startswith(NOT_OF_THE_RESULT)
-        }
+def _overrides(facts: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return what the summary says of an arm without settings."""
     text = facts.get("overrides") if facts else None
     if not text:
         return {}

@@ -10,8 +10,8 @@ wide as of runs that are not paired.
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from asymreinforce.data.determines import EVALUATION, determines
 from asymreinforce.errors import InputError
-from asymreinforce.report.experiment import NOT_OF_THE_RESULT
 from asymreinforce.report.groups import Group, group, label, mean
 from asymreinforce.report.records import Arm, Checkpoint, Experiment
 from asymreinforce.report.statistics.comparison import Comparison, between_pairs
@@ -112,7 +112,7 @@ def _differences(first: Experiment, second: Experiment) -> tuple[Difference, ...
     return tuple(
         Difference(key, one, other)
         for key, one, other in pairs
-        if one != other and not key.startswith(NOT_OF_THE_RESULT)
+        if one != other and determines(key, {**first.shared, **second.shared}) <= EVALUATION
     )
 
 

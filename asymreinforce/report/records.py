@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from asymreinforce.algorithm.table import has_baseline
+
 REPORTED_SPLITS = ("held_out", "validation")
 """Splits that a result may be reported on, the first that was evaluated."""
-
-ALGORITHMS_WITHOUT_BASELINE = frozenset({"positives_only"})
-"""Objectives in which no V(x) = reference(x) + baseline enters: there a baseline means nothing."""
 
 
 class Point(NamedTuple):
@@ -94,7 +93,7 @@ class Arm(NamedTuple):
     @property
     def uses_baseline(self) -> bool:
         """Tell whether the baseline enters this arm's objective."""
-        return self.algorithm not in ALGORITHMS_WITHOUT_BASELINE and self.baseline is not None
+        return has_baseline(self.algorithm) and self.baseline is not None
 
     @property
     def fate(self) -> str:

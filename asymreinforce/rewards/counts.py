@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from asymreinforce.config import RewardConfig
 from asymreinforce.data.contracts import STATUSES
-from asymreinforce.rewards.scale import rewards
+from asymreinforce.rewards.scale import cut_off, rewards_of
 
 
 class ScoreFacts(NamedTuple):
@@ -75,13 +75,7 @@ class Tally:
     def add(self, verdicts: pa.Table) -> None:
         """Take in all verdicts on some prompts (prompt_id, status, score, truncated)."""
         status_B = verdicts.column("status").to_numpy(zero_copy_only=False)
-        truncated_B = verdicts.column("truncated").to_numpy(zero_copy_only=False).astype(bool)
-        given = rewards(
-            score_B=verdicts.column("score").to_numpy(zero_copy_only=False),
-            status_B=status_B,
-            truncated_B=truncated_B,
-            config=self._scale,
-        )
+        given = rewards_of(verdicts, self._scale)
         ids = pc.unique(verdicts.column("prompt_id"))
         group_B = pc.index_in(verdicts.column("prompt_id"), value_set=ids).to_numpy()
         kept_P = np.bincount(group_B[given.kept_B], minlength=len(ids))
@@ -89,7 +83,7 @@ class Tally:
         self._groups.update(zip(kept_P.tolist(), correct_P.tolist(), strict=True))
         self._statuses.update(status_B.tolist())
         self._rows += len(verdicts)
-        self._truncated += int(truncated_B.sum())
+        self._truncated += int(cut_off(verdicts).sum())
 
     def facts(self, *, k: int) -> ScoreFacts:
         """Return the counts so far."""

@@ -1,12 +1,16 @@
 """The reward scale: from stored verdicts to rewards, at train time; no scale is baked in."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from asymreinforce.config import RewardConfig
 from asymreinforce.data.contracts import UNJUDGED
+
+COUNTING = ("correct_at", "no_answer", "truncated", "unjudged")
+"""Settings of the reward that decide what is correct and what is left out."""
 
 
 class Rewards(NamedTuple):
@@ -39,11 +43,26 @@ def rewards(
     return Rewards(reward_B, correct_B, ~left_out_B)
 
 
-def rewards_of(verdicts: pa.Table, config: RewardConfig) -> Rewards:
-    """Apply the scale to a table of verdicts (columns score, status, truncated)."""
+def rewards_of(rows: pa.Table, config: RewardConfig) -> Rewards:
+    """Apply the scale to rows of VERDICTS or EVALUATIONS."""
     return rewards(
-        score_B=verdicts.column("score").to_numpy(),
-        status_B=verdicts.column("status").to_numpy(zero_copy_only=False),
-        truncated_B=verdicts.column("truncated").to_numpy(zero_copy_only=False).astype(bool),
+        score_B=rows.column("score").to_numpy(zero_copy_only=False),
+        status_B=rows.column("status").to_numpy(zero_copy_only=False),
+        truncated_B=cut_off(rows),
         config=config,
     )
+
+
+def cut_off(rows: pa.Table) -> np.ndarray:
+    """Tell which completions ended at the longest length, by `truncated` or `finish_reason`."""
+    if "truncated" in rows.schema.names:
+        truncated = rows.column("truncated")
+    else:
+        truncated = pc.equal(rows.column("finish_reason"), "length")
+    truncated_B: np.ndarray = truncated.to_numpy(zero_copy_only=False).astype(bool)
+    return truncated_B
+
+
+def counting(config: RewardConfig) -> dict[str, Any]:
+    """Return the settings that decide what is correct and what is left out."""
+    return config.model_dump(mode="json", include=set(COUNTING))

@@ -19,14 +19,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from asymreinforce.config import RewardConfig
 from asymreinforce.data import contracts
 from asymreinforce.data.store import Store, hash_of
 from asymreinforce.data.values import finite
 from asymreinforce.errors import InputError
-from asymreinforce.rewards.scale import rewards
+from asymreinforce.rewards.scale import counting, cut_off, rewards_of
 
 VERSION = 1
 """Of the facts in a receipt: sums of another meaning are made again from the rows."""
@@ -36,8 +35,6 @@ COLUMNS = [
     "prompt_id", "sample", "tokens", "finish_reason", "text", "status", "logp", "score",
     "extracted_answer",
 ]  # fmt: skip
-SCALE = ("correct_at", "no_answer", "truncated", "unjudged")
-"""The settings of the reward that the sums depend on."""
 
 
 class Sums(NamedTuple):
@@ -105,13 +102,7 @@ def sums_of(rows: pa.Table, reward: RewardConfig, *, where: str) -> Sums:
 
     Raises `InputError` that names `where` if no completion was judged.
     """
-    truncated_B = pc.equal(rows.column("finish_reason"), "length").to_numpy()
-    scale = rewards(
-        score_B=rows.column("score").to_numpy(),
-        status_B=rows.column("status").to_numpy(zero_copy_only=False),
-        truncated_B=truncated_B,
-        config=reward,
-    )
+    scale = rewards_of(rows, reward)
     if not scale.kept_B.any():
         raise InputError(f"{where}: no completion could be judged; check the task's grader")
     encoded = rows.column("prompt_id").combine_chunks().dictionary_encode()
@@ -135,7 +126,7 @@ def sums_of(rows: pa.Table, reward: RewardConfig, *, where: str) -> Sums:
         completions_at_K=completions_K,
         entropy=None if logps.null_count else finite(-float(np.mean(logps.to_numpy()))),
         length=float(np.mean(rows.column("tokens").to_numpy())),
-        truncated=float(truncated_B.mean()),
+        truncated=float(cut_off(rows).mean()),
     )
 
 
@@ -153,7 +144,7 @@ def seen_at_k(count_P: np.ndarray, right_P: np.ndarray, k: int) -> np.ndarray:
 def facts_of(sums: Sums, reward: RewardConfig) -> dict[str, Any]:
     """Return sums as facts of a receipt: JSON from which `stored` makes the same sums again."""
     texts = {name: " ".join(map(str, getattr(sums, name))) for name in ("kept_P", "right_P")}
-    return {FACT: {**sums._asdict(), **texts, "scale": _scale(reward), "version": VERSION}}
+    return {FACT: {**sums._asdict(), **texts, "scale": counting(reward), "version": VERSION}}
 
 
 def stored(facts: Mapping[str, Any], reward: RewardConfig) -> Sums | None:
@@ -161,7 +152,7 @@ def stored(facts: Mapping[str, Any], reward: RewardConfig) -> Sums | None:
     found = facts.get(FACT)
     if not isinstance(found, dict) or found.get("version") != VERSION:
         return None
-    if found.get("scale") != _scale(reward):
+    if found.get("scale") != counting(reward):
         return None
     values = {name: found[name] for name in Sums._fields}
     for name in ("kept_P", "right_P"):
@@ -179,10 +170,6 @@ def read_sums(store: Store, shard: str, reward: RewardConfig) -> Sums:
     path = store.directory / shard
     rows = contracts.read(path, contracts.EVALUATIONS, columns=COLUMNS)
     return sums_of(rows, reward, where=str(path))
-
-
-def _scale(reward: RewardConfig) -> dict[str, Any]:
-    return reward.model_dump(mode="json", include=set(SCALE))
 
 
 def _distinct_at_k(

@@ -42,11 +42,10 @@ from asymreinforce.grading.shards import (
 from asymreinforce.grading.verdict import Verdict
 from asymreinforce.progress import Advance, bar, say
 from asymreinforce.rewards.counts import ScoreFacts, Tally
+from asymreinforce.rewards.scale import counting
 from asymreinforce.workers import Crew, Shards
 
 Progress = Callable[..., AbstractContextManager[Advance]]
-SCALE = {"correct_at", "no_answer", "truncated", "unjudged"}
-"""The settings of the reward that decide the counts."""
 
 
 class Scored(NamedTuple):
@@ -117,7 +116,7 @@ def score(
         require_few, limit=reward.max_error_rate, grader=grader, where=store.directory
     )
     k = samples or samples_of(rollouts)
-    scale = reward.model_dump(include=SCALE)
+    scale = counting(reward)
     shards = {*first_shards(rollouts, samples=k), *store.planned}
     # Chunk after chunk, so that the gold answers of a chunk are looked up once.
     shards_in_order = sorted(shards, key=lambda name: (chunk_of(name), name))

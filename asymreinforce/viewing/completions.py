@@ -6,14 +6,12 @@ Texts come from models and files: show them through `untrusted`.
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-import pyarrow.compute as pc
-
 from asymreinforce.data import contracts
 from asymreinforce.errors import InputError
 from asymreinforce.report.evaluated import scale_of
 from asymreinforce.report.groups import best, group
 from asymreinforce.report.records import Arm, Checkpoint, Experiment
-from asymreinforce.rewards.scale import rewards
+from asymreinforce.rewards.scale import rewards_of
 
 
 class Chosen(NamedTuple):
@@ -73,12 +71,7 @@ def read_completions(experiment: Experiment, chosen: Chosen) -> Iterator[Asked]:
     """Yield the prompts of an evaluation in the order of their file; a damaged one is an error."""
     path = experiment.directory / chosen.checkpoint.evaluation
     rows = contracts.read(path, contracts.EVALUATIONS)
-    scale = rewards(
-        score_B=rows.column("score").to_numpy(),
-        status_B=rows.column("status").to_numpy(zero_copy_only=False),
-        truncated_B=pc.equal(rows.column("finish_reason"), "length").to_numpy(),
-        config=scale_of(chosen.arm.settings),
-    )
+    scale = rewards_of(rows, scale_of(chosen.arm.settings))
     questions = _questions(experiment)
     members: dict[str, list[Completion]] = {}
     judged = zip(rows.to_pylist(), scale.correct_B, scale.kept_B, strict=True)

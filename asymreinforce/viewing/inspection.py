@@ -20,13 +20,12 @@ from asymreinforce.data import contracts
 from asymreinforce.data.contracts import UNJUDGED
 from asymreinforce.data.store import Store
 from asymreinforce.errors import InputError
-from asymreinforce.rewards.scale import Rewards, rewards_of
+from asymreinforce.rewards.scale import COUNTING, Rewards, rewards_of
 from asymreinforce.viewing.stored import StoredSet, all_verdicts
 
 UNSCORED: Any = ("not scored", None, None, None)
 KEYS = ["prompt_id", "sample", "policy", "finish_reason"]
 ORDER = [("prompt_id", "ascending"), ("sample", "ascending")]
-SCALE = ("correct_at", "no_answer", "truncated", "unjudged")
 
 
 class View(NamedTuple):
@@ -131,7 +130,7 @@ def _chunks(
 ) -> Iterator[tuple[list[str], list[Row]]]:
     """Yield the shards of a chunk of prompts with their rollouts, in order of prompt and sample."""
     names = [name for name in stored.rollouts.planned if stored.rollouts.receipt(name)]
-    scale = _scale(verdicts, view)
+    scale = scale_of(verdicts, view)
     mean = _mean(verdicts, scale) if view.reference == "dataset_mean" and verdicts else None
     for chunk in sorted({name.split("-p")[1] for name in names}):
         own = [name for name in names if name.endswith(f"-p{chunk}")]
@@ -186,10 +185,10 @@ def _advantages(table: pa.Table, rewards: Rewards, view: View, mean: float | Non
     return advantage_B
 
 
-def _scale(verdicts: Store | None, view: View) -> RewardConfig:
+def scale_of(verdicts: Store | None, view: View) -> RewardConfig:
     """Return the scale of the rewards: what counts as correct comes from the scored set."""
     stored = dict(verdicts.facts.get("scale", {})) if verdicts else {}
-    kept = {name: stored[name] for name in SCALE if name in stored}
+    kept = {name: stored[name] for name in COUNTING if name in stored}
     return RewardConfig(correct=view.correct, incorrect=view.incorrect, **kept)
 
 

@@ -1,0 +1,201 @@
+"""What each setting determines: prompts, rollouts, verdicts, an arm, its evaluation, or nothing.
+
+    prompts -> rollouts -> verdicts -> arm -> evaluation
+
+A setting stands in `TABLE` under the first of these that its value enters, and determines all that
+follow as well. Whether two arms are one, share their inputs, or are seeds of one setting, and in
+which settings arms differ, is asked here. Settings are flat: `{"optim.lr": 1e-4}`.
+"""
+
+import enum
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from asymreinforce.algorithm.table import has_baseline
+from asymreinforce.config import RANKS, SAME_GRADIENT, ExperimentConfig
+from asymreinforce.config.settings import flat
+from asymreinforce.config.training import KEPT
+
+Flat = Mapping[str, Any]
+
+
+class Product(enum.IntEnum):
+    """What a pipeline makes, in its order."""
+
+    PROMPTS = 1
+    ROLLOUTS = 2
+    VERDICTS = 3
+    ARM = 4
+    EVALUATION = 5
+    NOTHING = 6
+
+
+PROMPTS, ROLLOUTS, VERDICTS, ARM, EVALUATION, NOTHING = Product
+
+TABLE: dict[str, dict[Product, str]] = {
+    "": {ARM: "baseline baseline_reference seed rounds refresh_every", NOTHING: "name runs_dir"},
+    "task": {
+        PROMPTS: "name kind family seed train validation held_out params path sources columns "
+        "division answer_marker no_answers max_characters overlap",
+        ROLLOUTS: "chat system instruction chat_arguments date template",
+        VERDICTS: "grader",
+        NOTHING: "rows",
+    },
+    "source": {
+        PROMPTS: "path format columns ignore policy templated ended turns filter too_long "
+        "validation held_out prompts_per_shard",
+        VERDICTS: "verdicts",
+    },
+    "policy": {
+        ROLLOUTS: "source revision seed dtype context trust_remote_code safetensors_only embedded",
+        NOTHING: "parameters",
+    },
+    "engine": {
+        ROLLOUTS: "name threads max_sequences tensor_parallel_size",
+        NOTHING: "workers memory_gib gpu_memory_share eager",
+    },
+    "sampling": {
+        ROLLOUTS: "samples_per_prompt temperature top_p max_tokens seed samples_per_block "
+        "prompts_per_shard"
+    },
+    "evaluation": {EVALUATION: "split prompts sampling train_prompts"},
+    "reward": {
+        VERDICTS: "time_limit_s memory_limit_mb",
+        ARM: "correct incorrect correct_at no_answer truncated unjudged",
+        NOTHING: "workers max_error_rate",
+    },
+    "algorithm": {
+        ARM: "name aggregation clip_low clip_high weight_limit tau kl_coefficient",
+    },
+    "optim": {
+        ARM: "lr betas eps weight_decay grad_clip warmup_steps trajectories_per_step steps epochs"
+    },
+    "train": {
+        ARM: "device precision lora checkpoint_every diagnostics_every slice_prompts "
+        "validation_prompts on_collapse " + " ".join(SAME_GRADIENT),
+        NOTHING: " ".join(RANKS | KEPT),
+    },
+    "tracker": {NOTHING: "name mode project"},
+    "sweep": {NOTHING: "workers together report"},
+    "pins": {NOTHING: "prompts rollouts verdicts"},
+    "plan": {
+        NOTHING: "gpu gpus gpu_memory_gib gpu_tflops gpu_tb_per_s train_utilisation "
+        "generate_utilisation generate_step_ms engine_asleep_gib train_tokens_per_s "
+        "generate_tokens_per_s score_per_core_s cores prompt_tokens completion_tokens"
+    },
+    "ray": {NOTHING: "address gpus_per_worker scorers tries"},
+}
+"""Section -> what is determined -> its settings; a setting of several values is one of them."""
+
+NO_BASELINE = {"baseline": -0.1, "baseline_reference": "group_mean"}
+"""What the identity of an arm has whose objective takes none: what `conf/config.yaml` has, under
+which such arms were trained before."""
+
+FIRST: dict[str, Product] = {
+    f"{section}.{name}".lstrip("."): product
+    for section, products in TABLE.items()
+    for product, names in products.items()
+    for name in names.split()
+}
+
+
+def determines(setting: str, settings: Flat) -> Product:
+    """Return the first product that a setting determines, among the other settings of its arm.
+
+    A setting that is not in the table, as another version may have one, counts as the arm's.
+    """
+    field = setting if setting in FIRST else ".".join(setting.split(".")[:2])
+    product = FIRST.get(field, ARM)
+    section = field.partition(".")[0]
+    is_imported = settings.get("source.path") is not None
+    is_embedded = settings.get("policy.source") == "embedded"
+    if section == ("sampling" if is_imported else "source"):
+        return NOTHING
+    if is_imported and product == ROLLOUTS and (section == "engine" or field == "policy.dtype"):
+        return EVALUATION
+    if field == "engine.tensor_parallel_size" and settings.get("engine.name") == "transformers":
+        return NOTHING
+    if field in ("policy.seed", "policy.embedded") and not is_embedded:
+        return NOTHING
+    if field == "train.threads" and is_embedded:
+        return ROLLOUTS  # the embedded policy is made with as many
+    if field == "evaluation.sampling" and settings.get("train.validation_prompts"):
+        return ARM  # validation samples by it, and chooses the best checkpoint
+    if field in ("baseline", "baseline_reference"):
+        return ARM if has_baseline(settings.get("algorithm.name", "asymre")) else NOTHING
+    is_rounding = section == "train" and field.partition(".")[2] in SAME_GRADIENT
+    return NOTHING if is_rounding and settings.get("train.device") == "cuda" else product
+
+
+def determining(settings: Flat, product: Product) -> dict[str, Any]:
+    """Return the settings that a product depends on, those of what it is made of included."""
+    return {key: value for key, value in settings.items() if determines(key, settings) <= product}
+
+
+def key_of(config: ExperimentConfig, product: Product) -> str:
+    """Return a text that is equal for arms that share a product.
+
+    Pins determine nothing, but say where a product lies: arms with other ones share none.
+    """
+    settings = flat(config.model_dump(mode="json"))
+    pins = {key: value for key, value in settings.items() if key.startswith("pins.")}
+    return json.dumps(determining(settings, product) | pins, sort_keys=True)
+
+
+def idle(arms: Sequence[ExperimentConfig]) -> list[str]:
+    """Name the settings whose values differ, and that do not determine some of the arms."""
+    all_of = [flat(arm.model_dump(mode="json")) for arm in arms]
+    return [
+        key
+        for key in sorted({key for settings in all_of for key in settings})
+        if _values(key, all_of) > 1 and any(determines(key, own) > ARM for own in all_of)
+    ]
+
+
+def differing(arms: Mapping[str, Flat]) -> dict[str, dict[str, Any]]:
+    """Return, for each arm, those of the settings that determine it in which the arms differ.
+
+    A setting counts over the arms that depend on it. An option that an objective's preset brings
+    along says no more than the objective's name, and is left out.
+    """
+    own = {name: determining(settings, ARM) for name, settings in arms.items()}
+    by_objective: dict[Any, list[Flat]] = defaultdict(list)
+    for settings in own.values():
+        by_objective[settings.get("algorithm.name")].append(settings)
+    keys = {
+        key
+        for key in {key for settings in own.values() for key in settings}
+        if _values(key, own.values()) > 1
+        and not (
+            key.startswith("algorithm.")
+            and key != "algorithm.name"
+            and all(_values(key, group) <= 1 for group in by_objective.values())
+        )
+    }
+    return {
+        name: {key: settings[key] for key in sorted(keys & settings.keys())}
+        for name, settings in own.items()
+    }
+
+
+def _values(key: str, arms: Iterable[Flat]) -> int:
+    """Count the values that a setting has over the arms that have it."""
+    return len({json.dumps(arm[key], sort_keys=True) for arm in arms if key in arm})
+
+
+def entering(config: ExperimentConfig) -> ExperimentConfig:
+    """Return an arm's settings, with `NO_BASELINE` if no baseline enters its objective."""
+    return config if has_baseline(config.algorithm.name) else config.model_copy(update=NO_BASELINE)
+
+
+def same_arm(identity: Flat) -> str:
+    """Return a text that is equal for the identities of arms which differ in no bytes.
+
+    An arm that was trained before its baseline was known not to enter its objective has a twin.
+    """
+    values = flat(identity)
+    if not has_baseline(str(values.get("algorithm.name", values.get("algorithm")))):
+        values = {k: v for k, v in values.items() if not k.startswith("baseline")}
+    return json.dumps(values, sort_keys=True)
