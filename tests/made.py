@@ -133,9 +133,6 @@ class FakeEngine:
     def release(self) -> None:
         pass
 
-    def identity(self) -> dict[str, Any]:
-        return {"name": "fake"}
-
     def close(self) -> None:
         pass
 

@@ -15,7 +15,6 @@ from asymreinforce.config import ExperimentConfig
 from asymreinforce.data import repeats
 from asymreinforce.data.rollouts import ScoredRollouts
 from asymreinforce.data.store import Store
-from asymreinforce.engines.transformers_engine import TransformersEngine
 from asymreinforce.errors import ConfigError, InputError
 from asymreinforce.imported.stores import stores
 from asymreinforce.model.checkpoint import load_tokenizer
@@ -207,17 +206,11 @@ def _prompts(config: Any, policy: Path, prompts: Store) -> Store:
 
 
 def _rollouts(config: Any, policy: Path, prompts: Store) -> Store:
-    engine = TransformersEngine(config.engine, config.policy)
-    return rollout_store(
-        config, checkpoint=policy, prompts=prompts, engine=engine, parent=config.directory
-    )
+    return rollout_store(config, checkpoint=policy, prompts=prompts, parent=config.directory)
 
 
 def _evaluations(config: Any, policy: Path, prompts: Store) -> Store:
-    engine = TransformersEngine(config.engine, config.policy)
-    return evaluation_store(
-        config, split="held_out", prompts=prompts, engine=engine, parent=config.directory
-    )
+    return evaluation_store(config, split="held_out", prompts=prompts, parent=config.directory)
 
 
 def _verdicts(config: Any, policy: Path, prompts: Store) -> Store:

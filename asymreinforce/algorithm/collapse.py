@@ -34,6 +34,12 @@ EVIDENCE = ("validation_accuracy", "kl", "ess", "log_mean_weight", "slice_logp_c
 """What is remembered of the run at the step of its collapse, the latest value of each."""
 
 
+PEAK_SHARE = 0.5
+"""Of its own best accuracy: below it a policy fails, in training as in a finished arm's verdict."""
+STANDARD_ERRORS = 2.0
+"""Of a paired difference to mu, beyond which a finished arm improved or collapsed."""
+
+
 class Rule(NamedTuple):
     """The thresholds; nats are of whole completions."""
 
@@ -42,7 +48,7 @@ class Rule(NamedTuple):
     incorrect: float = -1.0
     correct: float = 1.0
     """The two rewards, between which a mean reward is an accuracy."""
-    peak_share: float = 0.5
+    peak_share: float = PEAK_SHARE
     standard_errors: float = 3.0
     log_mean_weight: float = -1.0
     fall_of_successes: float = 2.0

@@ -18,11 +18,11 @@ from asymreinforce.bandit.config import BanditConfig
 from asymreinforce.bandit.contracts import BANDIT_CHAINS, BANDIT_LIMITS, BANDIT_TRACES
 from asymreinforce.bandit.grid import Batch, batches
 from asymreinforce.bandit.stability import largest_stable_lr
-from asymreinforce.bandit.trajectory import Progress
 from asymreinforce.data import contracts
 from asymreinforce.data.contracts import Contract
 from asymreinforce.data.store import Store
 from asymreinforce.errors import ConfigError
+from asymreinforce.progress import Advance
 
 SHARDS: dict[str, Contract] = {
     "chains.parquet": BANDIT_CHAINS,
@@ -44,7 +44,7 @@ def chain_steps(config: BanditConfig) -> int:
 
 
 def run_bandit(
-    config: BanditConfig, *, directory: Path, progress: Progress = lambda steps: None
+    config: BanditConfig, *, directory: Path, progress: Advance = lambda steps: None
 ) -> BanditRun:
     """Run every chain of a configuration and publish its tables under `directory`.
 
@@ -92,7 +92,7 @@ def require_stable(batch: Batch, config: BanditConfig) -> None:
         )
 
 
-def _rows(plan: list[Batch], config: BanditConfig, *, progress: Progress) -> dict[str, pa.Table]:
+def _rows(plan: list[Batch], config: BanditConfig, *, progress: Advance) -> dict[str, pa.Table]:
     chains, traces, first_chain = [], [], 0
     with torch.no_grad():
         for batch in plan:

@@ -27,9 +27,7 @@ from asymreinforce.bandit.problem import (
 )
 from asymreinforce.bandit.sampler import Sampler
 from asymreinforce.bandit.updates import WEIGHTS, Setting, Update
-
-Progress = Callable[[int], None]
-"""Told the chain-steps taken since it was last told."""
+from asymreinforce.progress import Advance
 
 
 class Start(NamedTuple):
@@ -96,7 +94,7 @@ def freeze(logits_CA: Tensor, state: Start, *, batch: Batch, config: BanditConfi
     return Frozen(behaviour_CA, mean_C, flow_at_gap(behaviour_CA, state.rewards_CA, gap_C))
 
 
-def run(batch: Batch, config: BanditConfig, *, progress: Progress) -> Trajectory:
+def run(batch: Batch, config: BanditConfig, *, progress: Advance) -> Trajectory:
     """Take a batch through all its iterations."""
     state, sampler = start(batch, config), Sampler(batch) if batch.samples else None
     moments = recorded_steps(batch, config.records)

@@ -17,20 +17,22 @@ A completion's token ids and log-probabilities cannot be recomputed and are kept
 import functools
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from asymreinforce.data import token_ids
+from asymreinforce.data.statuses import STATUSES as STATUSES
+from asymreinforce.data.statuses import UNJUDGED as UNJUDGED
+from asymreinforce.data.statuses import Status as Status
 from asymreinforce.errors import InputError
 
+if TYPE_CHECKING:
+    from asymreinforce.data.store import Store
+
 FinishReason = Literal["stop", "length"]
-Status = Literal["ok", "no_answer", "timeout", "error"]
-STATUSES: tuple[Status, ...] = ("ok", "no_answer", "timeout", "error")
-UNJUDGED: tuple[Status, ...] = ("timeout", "error")
-"""Statuses that say nothing about the completion: the grader failed, not the answer."""
 
 ROW_GROUP = 8192
 """Rows that a reader of one row group holds, at most."""
@@ -280,6 +282,18 @@ def read(path: Path, contract: Contract, *, columns: list[str] | None = None) ->
         _require_label(path, contract, read_label(path))
         raise InputError(f"{path}: damaged parquet ({error}); run its stage again") from error
     return check(contract, rows.replace_schema_metadata(None), where=str(path), columns=columns)
+
+
+def publish(
+    store: "Store",
+    name: str,
+    contract: Contract,
+    rows: pa.Table,
+    *,
+    facts: Mapping[str, Any] | None = None,
+) -> None:
+    """Publish rows as a shard of a stage's store."""
+    store.publish(name, lambda path: write(path, contract, rows, identity=store.hash), facts=facts)
 
 
 def count(path: Path, contract: Contract) -> int:

@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from asymreinforce.config import EngineConfig, PolicyConfig
 from asymreinforce.engines.protocol import Completion, Engine, Job
@@ -32,4 +33,19 @@ def open_engine(engine: EngineConfig, policy: PolicyConfig, *, log: Path) -> Ite
         opened.close()
 
 
-__all__ = ["Completion", "Engine", "Job", "open_engine"]
+def engine_identity(engine: EngineConfig, policy: PolicyConfig) -> dict[str, Any]:
+    """Return the settings that determine the sampled bytes, for the identity of a set.
+
+    The batch size is one of them, since rounding depends on the shape of a batch.
+    """
+    ranks = {"tensor_parallel_size": engine.tensor_parallel_size} if engine.name == "vllm" else {}
+    return {
+        "name": engine.name,
+        "threads": engine.threads,
+        "max_sequences": engine.max_sequences,
+        "dtype": policy.dtype,
+        **ranks,
+    }
+
+
+__all__ = ["Completion", "Engine", "Job", "engine_identity", "open_engine"]

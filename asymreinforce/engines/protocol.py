@@ -2,7 +2,7 @@
 
 from collections.abc import Generator, Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from asymreinforce.config import SamplingConfig
 from asymreinforce.data.contracts import FinishReason
@@ -63,9 +63,6 @@ class Engine(Protocol):
 
     def release(self) -> None:
         """Give the device's memory back until the next `load`, for a trainer to use."""
-
-    def identity(self) -> dict[str, Any]:
-        """Return the settings that determine the sampled bytes, for the identity of a set."""
 
     def close(self) -> None:
         """Give back memory and threads."""

@@ -181,15 +181,6 @@ class TransformersEngine:
         self._model = None
         return_unused_memory()
 
-    def identity(self) -> dict[str, Any]:
-        """The batch size is part of it, since rounding depends on the shape of a batch."""
-        return {
-            "name": "transformers",
-            "threads": self._config.threads,
-            "max_sequences": self._config.max_sequences,
-            "dtype": self._policy.dtype,
-        }
-
     def close(self) -> None:
         """Drop the model."""
         self.release()

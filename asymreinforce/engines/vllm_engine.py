@@ -176,16 +176,6 @@ class VllmEngine:
             self._llm.sleep(level=2)
         self._sleeps = True
 
-    def identity(self) -> dict[str, Any]:
-        """What determines the draws on CPU: how sequences are batched, threads and dtype."""
-        return {
-            "name": "vllm",
-            "threads": self._config.threads,
-            "max_sequences": self._config.max_sequences,
-            "dtype": self._policy.dtype,
-            "tensor_parallel_size": self._config.tensor_parallel_size,
-        }
-
     def close(self) -> None:
         """Stop vLLM and free its cache."""
         if self._llm is None:

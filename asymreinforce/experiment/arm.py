@@ -15,6 +15,7 @@ from asymreinforce.data.store import Store
 from asymreinforce.errors import (
     AsymreinforceError,
     ConfigError,
+    GraderError,
     HeldError,
     StorageError,
     TrainingError,
@@ -261,12 +262,15 @@ def _validator(config: ExperimentConfig, found: inputs.Inputs) -> Iterator["Vali
     if not config.train.validation_prompts:
         yield None
         return
+    import numpy as np
+
     from asymreinforce.engines.encoding import encode_prompts, texts
     from asymreinforce.engines.transformers_engine import TransformersEngine
     from asymreinforce.grading.golds import require_usable
-    from asymreinforce.grading.pool.pool import GraderPool
+    from asymreinforce.grading.pool.settings import grader_pool
     from asymreinforce.grading.verdict import Row
     from asymreinforce.model.checkpoint import end_tokens, load_tokenizer
+    from asymreinforce.rewards.scale import rewards
 
     path = found.prompts.path("validation.parquet")
     questions = contracts.read(path, contracts.PROMPTS)
@@ -279,22 +283,26 @@ def _validator(config: ExperimentConfig, found: inputs.Inputs) -> Iterator["Vali
     engine = TransformersEngine(config.engine, config.policy)
     ends = end_tokens(found.checkpoint, trust_remote_code=trusted)
     golds, metadata = (questions.column(n).to_pylist() for n in ("gold_answer", "metadata"))
-    with GraderPool(
-        config.task.grader,
-        workers=1,
-        time_limit_s=config.reward.time_limit_s,
-        memory_limit_mb=config.reward.memory_limit_mb,
-    ) as pool:
+    with grader_pool(config.task.grader, config.reward, workers=1) as pool:
 
         def validate(model: "PreTrainedModel", step: int) -> float:
             engine.use(model, end_tokens=ends, with_logps=False)
             drawn = engine.sample(encoded, sampling, seed=sampling.seed)
             engine.release()  # the model goes when its trainer goes, and rollouts have the device
             decoded = texts([group[0] for group in drawn], tokenizer)
-            verdicts = pool.grade(
-                Row(m, g, t) for m, g, t in zip(metadata, golds, decoded, strict=True)
-            )
-            scores = [verdict.score or 0.0 for verdict in verdicts]
-            return sum(score >= config.reward.correct_at for score in scores) / len(scores)
+            asked = (Row(m, g, t) for m, g, t in zip(metadata, golds, decoded, strict=True))
+            verdicts = list(pool.grade(asked))
+            accuracy = rewards(
+                score_B=np.array([verdict.score for verdict in verdicts], dtype=float),
+                status_B=np.array([verdict.status for verdict in verdicts]),
+                truncated_B=np.array([row[0].finish_reason == "length" for row in drawn]),
+                config=config.reward,
+            ).accuracy
+            if accuracy is None:
+                raise GraderError(
+                    f"validation: none of {len(verdicts)} answers counts by the settings of "
+                    "reward (no_answer, truncated, unjudged); check the task's grader"
+                )
+            return accuracy
 
         yield validate

@@ -2,7 +2,6 @@
 
 import contextlib
 import itertools
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -77,19 +76,13 @@ def plan(config: ExperimentConfig) -> list[Evaluated]:
         shards = {
             step: shard_of(fingerprint(path, safetensors_only=only)) for step, path in steps.items()
         }
-        with open_engine(settings.engine, settings.policy, log=Path(os.devnull)) as engine:
-            for split in splits:
-                store = evaluation_store(
-                    settings,
-                    split=split,
-                    prompts=prompts,
-                    engine=engine,
-                    parent=config.directory / "evaluations",
-                )
-                found += [
-                    Evaluated(arm, split, step, store, shards[step], settings, path)
-                    for step, path in steps.items()
-                ]
+        for split in splits:
+            parent = config.directory / "evaluations"
+            store = evaluation_store(settings, split=split, prompts=prompts, parent=parent)
+            found += [
+                Evaluated(arm, split, step, store, shards[step], settings, path)
+                for step, path in steps.items()
+            ]
     return found
 
 
@@ -213,7 +206,6 @@ def evaluate_targets(targets: list[Target], *, engines: OpenEngines | None = Non
                     target.config,
                     split=target.split,
                     prompts=prompts,
-                    engine=engine,
                     parent=target.config.directory / "evaluations",
                 )
                 with store.held():  # a child's is the command's, as long as that keeps it

@@ -118,9 +118,7 @@ def run_generate(config: ExperimentConfig, *, engine: Engine | None = None) -> S
         else open_engine(config.engine, config.policy, log=engine_log(config))
     )
     with opened as started:
-        store = rollout_store(
-            config, checkpoint=checkpoint, prompts=prompts, engine=started, parent=parent
-        )
+        store = rollout_store(config, checkpoint=checkpoint, prompts=prompts, parent=parent)
         with remove_if_refused(store):
             return generate(
                 config,
@@ -139,14 +137,8 @@ def find_rollouts(config: ExperimentConfig) -> tuple[Path, Store, Store]:
         rollouts = imported.find_imported(config, checkpoint=checkpoint).rollouts
         _require(rollouts, "rollouts", "import")
         return checkpoint, prompts, rollouts
-    with open_engine(config.engine, config.policy, log=engine_log(config)) as engine:
-        rollouts = rollout_store(
-            config,
-            checkpoint=checkpoint,
-            prompts=prompts,
-            engine=engine,
-            parent=config.directory / "rollouts",
-        )
+    parent = config.directory / "rollouts"
+    rollouts = rollout_store(config, checkpoint=checkpoint, prompts=prompts, parent=parent)
     samples = config.sampling.samples_per_prompt
     _require(rollouts, "rollouts", "generate", shards=first_shards(rollouts, samples=samples))
     return checkpoint, prompts, rollouts

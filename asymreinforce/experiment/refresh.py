@@ -6,7 +6,6 @@ that differ in `refresh_every` see the same questions.
 """
 
 import hashlib
-import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,7 +15,6 @@ from asymreinforce.data import contracts, files
 from asymreinforce.data.order import prompts_from
 from asymreinforce.data.rollouts import ScoredRollouts
 from asymreinforce.data.store import Store
-from asymreinforce.engines import open_engine
 from asymreinforce.engines.protocol import Engine
 from asymreinforce.errors import InputError
 from asymreinforce.experiment.inputs import Inputs
@@ -78,14 +76,12 @@ def find(config: ExperimentConfig, found: Inputs, store: Store, round_: Round) -
         return found.scored
     settings = settings_of(config, round_)
     prompts = prompt_store(settings, found, round_)
-    with open_engine(config.engine, config.policy, log=Path(os.devnull)) as engine:
-        rollouts = rollout_store(
-            settings,
-            checkpoint=behaviour(found, store, round_),
-            prompts=prompts,
-            engine=engine,
-            parent=config.directory / "rollouts",
-        )
+    rollouts = rollout_store(
+        settings,
+        checkpoint=behaviour(found, store, round_),
+        prompts=prompts,
+        parent=config.directory / "rollouts",
+    )
     verdicts = verdict_store(
         rollouts=rollouts,
         prompts=prompts.path(PROMPTS),
@@ -147,11 +143,7 @@ def _lay(config: ExperimentConfig, found: Inputs, store: Store) -> None:
     rows = [sum(counts[:chunk]) + place for chunk, place in places]
     pool = contracts.read(found.prompts.path(PROMPTS), contracts.PROMPTS)
     taken = pool.take(pa.array(list(dict.fromkeys(rows))))
-    store.publish(
-        PROMPTS,
-        lambda path: contracts.write(path, contracts.PROMPTS, taken, identity=store.hash),
-        facts={"prompts": len(taken)},
-    )
+    contracts.publish(store, PROMPTS, contracts.PROMPTS, taken, facts={"prompts": len(taken)})
     store.close()
 
 

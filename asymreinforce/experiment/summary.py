@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from asymreinforce.algorithm.collapse import PEAK_SHARE, STANDARD_ERRORS
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.data import contracts, files
 from asymreinforce.data.values import finite
@@ -20,8 +21,6 @@ from asymreinforce.experiment.evaluation import Evaluated
 from asymreinforce.rewards.sums import Sums, read_sums, standard_error
 
 SUMMARY_PARQUET, SUMMARY_JSON, CURVES_PARQUET = "summary.parquet", "summary.json", "curves.parquet"
-STANDARD_ERRORS = 2.0
-PEAK_SHARE = 0.5
 
 
 def verdict(

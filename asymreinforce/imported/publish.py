@@ -78,14 +78,9 @@ def _publish_prompts(
                 )
         columns = {n: [getattr(q, n) for q in questions] for n in contracts.PROMPTS.schema.names}
         rows = contracts.table(contracts.PROMPTS, columns)
-        if f"{split}.parquet" in store.missing():
-            store.publish(
-                f"{split}.parquet",
-                lambda path, rows=rows: contracts.write(  # type: ignore[misc]
-                    path, contracts.PROMPTS, rows, identity=store.hash
-                ),
-                facts={"prompts": len(rows)},
-            )
+        name = f"{split}.parquet"
+        if name in store.missing():
+            contracts.publish(store, name, contracts.PROMPTS, rows, facts={"prompts": len(rows)})
     store.close()
 
 
@@ -119,11 +114,8 @@ def _publish_rollouts(store: Store, name: str, groups: Groups) -> None:
             "source_sample": [row.source_sample for _, _, row in rows],
         },
     )
-    store.publish(
-        name,
-        lambda path: contracts.write(path, contracts.ROLLOUTS, table, identity=store.hash),
-        facts={"prompts": len(groups), "rows": len(rows)},
-    )
+    facts = {"prompts": len(groups), "rows": len(rows)}
+    contracts.publish(store, name, contracts.ROLLOUTS, table, facts=facts)
 
 
 def _publish_verdicts(gathered: Gathering, found: Stores, names: dict[str, list[int]]) -> None:
@@ -153,11 +145,6 @@ def _publish_verdicts(gathered: Gathering, found: Stores, names: dict[str, list[
                 "score": [row.reward for _, _, row in rows],
             },
         )
-        store.publish(
-            name,
-            lambda path, table=table: contracts.write(  # type: ignore[misc]
-                path, contracts.VERDICTS, table, identity=store.hash
-            ),
-            facts={"rows": len(rows), "rollouts_sha256": judged.sha256},
-        )
+        facts = {"rows": len(rows), "rollouts_sha256": judged.sha256}
+        contracts.publish(store, name, contracts.VERDICTS, table, facts=facts)
     store.close()

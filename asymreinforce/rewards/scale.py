@@ -1,5 +1,6 @@
 """The reward scale: from stored verdicts to rewards, at train time; no scale is baked in."""
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -7,10 +8,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from asymreinforce.config import RewardConfig
-from asymreinforce.data.contracts import UNJUDGED
+from asymreinforce.data.contracts import STATUSES, UNJUDGED
 
 COUNTING = ("correct_at", "no_answer", "truncated", "unjudged")
 """Settings of the reward that decide what is correct and what is left out."""
+
+
+OUTCOMES = ("correct", "incorrect", *(status for status in STATUSES if status != "ok"))
+"""What a completion is called: what the scale says of it, or the status of one without a score."""
 
 
 class Rewards(NamedTuple):
@@ -19,6 +24,11 @@ class Rewards(NamedTuple):
     reward_B: np.ndarray
     correct_B: np.ndarray
     kept_B: np.ndarray
+
+    @property
+    def accuracy(self) -> float | None:
+        """The share of the kept rollouts that is correct; None if none is kept."""
+        return float(self.correct_B[self.kept_B].mean()) if self.kept_B.any() else None
 
 
 def rewards(
@@ -51,6 +61,14 @@ def rewards_of(rows: pa.Table, config: RewardConfig) -> Rewards:
         truncated_B=cut_off(rows),
         config=config,
     )
+
+
+def outcomes(status_B: Iterable[str], correct_B: Iterable[bool]) -> list[str]:
+    """Return which of `OUTCOMES` each completion is."""
+    return [
+        ("correct" if is_correct else "incorrect") if status == "ok" else status
+        for status, is_correct in zip(status_B, correct_B, strict=True)
+    ]
 
 
 def cut_off(rows: pa.Table) -> np.ndarray:

@@ -16,12 +16,14 @@ from asymreinforce.config.task import Split
 from asymreinforce.data import contracts
 from asymreinforce.data.provenance import provenance
 from asymreinforce.data.store import Store
+from asymreinforce.engines import engine_identity
 from asymreinforce.engines.encoding import encode_prompts, texts
 from asymreinforce.engines.protocol import Engine
 from asymreinforce.errors import InputError
 from asymreinforce.grading.golds import require_usable
 from asymreinforce.grading.graders import identify
 from asymreinforce.grading.pool.pool import GraderPool
+from asymreinforce.grading.pool.settings import grader_pool
 from asymreinforce.grading.verdict import Row
 from asymreinforce.model.checkpoint import (
     load_tokenizer,
@@ -44,7 +46,7 @@ class _Asked(NamedTuple):
 
 
 def evaluation_store(
-    config: ExperimentConfig, *, split: Split, prompts: Store, engine: Engine, parent: Path
+    config: ExperimentConfig, *, split: Split, prompts: Store, parent: Path
 ) -> Store:
     """Return the store of one way of evaluating; checkpoints are its shards."""
     grader = identify(config.task.grader)
@@ -58,7 +60,7 @@ def evaluation_store(
         "first_prompts": limit,
         "prompt": identity_of(config),
         "sampling": config.evaluation.sampling.model_dump(mode="json"),
-        "engine": engine.identity(),
+        "engine": engine_identity(config.engine, config.policy),
         "context": config.policy.context,
         "grader": [grader.name, grader.version],
         "limits": [config.reward.time_limit_s, config.reward.memory_limit_mb],
@@ -91,12 +93,7 @@ def evaluate(
     # Arms of one policy share a tokenizer; those of several, each with its own, share this store.
     asked: dict[str, _Asked] = {}
     seed = evaluation_seed(config.evaluation.sampling.seed, str(store.identity["split"]))
-    with GraderPool(
-        config.task.grader,
-        workers=1,
-        time_limit_s=config.reward.time_limit_s,
-        memory_limit_mb=config.reward.memory_limit_mb,
-    ) as pool:
+    with grader_pool(config.task.grader, config.reward, workers=1) as pool:
         for policy, checkpoint in checkpoints.items():
             name = shard_of(policy)
             if name not in missing:
@@ -109,13 +106,8 @@ def evaluate(
             engine.load(checkpoint)
             drawn = engine.sample(asked[key].prompts, config.evaluation.sampling, seed=seed)
             rows = _graded(questions, drawn, asked[key].tokenizer, pool)
-            store.publish(
-                name,
-                lambda path, rows=rows: contracts.write(  # type: ignore[misc]
-                    path, contracts.EVALUATIONS, rows, identity=store.hash
-                ),
-                facts={"policy": policy, "rows": len(rows), **_sums(rows, config, name)},
-            )
+            facts = {"policy": policy, "rows": len(rows), **_sums(rows, config, name)}
+            contracts.publish(store, name, contracts.EVALUATIONS, rows, facts=facts)
             advance(1)
     store.record(provenance(engine=config.engine.name, checkpoints=len(missing)))
 

@@ -17,6 +17,7 @@ from asymreinforce.data import contracts, repeats
 from asymreinforce.data.provenance import provenance
 from asymreinforce.data.shard_names import place_of, shard_name
 from asymreinforce.data.store import Store
+from asymreinforce.engines import engine_identity
 from asymreinforce.engines.encoding import encode_prompts, texts, warn_of_odd
 from asymreinforce.engines.protocol import Drawn, Engine, Job
 from asymreinforce.errors import InputError
@@ -50,7 +51,7 @@ class Part(NamedTuple):
 
 
 def rollout_store(
-    config: ExperimentConfig, *, checkpoint: Path, prompts: Store, engine: Engine, parent: Path
+    config: ExperimentConfig, *, checkpoint: Path, prompts: Store, parent: Path
 ) -> Store:
     """Return the store of the rollouts that the settings name, made or not."""
     sampling = config.sampling.model_dump()
@@ -61,7 +62,7 @@ def rollout_store(
         "prompts": prompts.fingerprint(["train.parquet"]),
         "prompt": identity_of(config),
         "sampling": {key: sampling[key] for key in KEPT_SAMPLING},
-        "engine": engine.identity(),
+        "engine": engine_identity(config.engine, config.policy),
         "context": config.policy.context,
     }
     return Store(parent, identity, pinned=config.pins.rollouts)
@@ -86,9 +87,7 @@ def generate(
     where an engine draws the completions of another block again.
     """
     require_known(config.task.grader)  # before rollouts are paid for
-    store = rollout_store(
-        config, checkpoint=checkpoint, prompts=prompts, engine=engine, parent=parent
-    )
+    store = rollout_store(config, checkpoint=checkpoint, prompts=prompts, parent=parent)
     questions = contracts.count(prompts.path("train.parquet"), contracts.PROMPTS)
     if not questions:
         raise InputError(f"{prompts.directory / 'train.parquet'}: holds no prompt")
@@ -141,13 +140,7 @@ def _fill(store: Store, shards: Shards, sizes: dict[str, int], *, missing: list[
         for name, made in shards:
             repeats.require_same_prompts(store, name, made.facts[repeats.PROMPTS_DIGEST])
             repeats.require_new(store, name, made.rows, made.facts[repeats.DIGEST])
-            store.publish(
-                name,
-                lambda path, rows=made.rows: contracts.write(  # type: ignore[misc]
-                    path, contracts.ROLLOUTS, rows, identity=store.hash
-                ),
-                facts=made.facts,
-            )
+            contracts.publish(store, name, contracts.ROLLOUTS, made.rows, facts=made.facts)
             advance(len(made.rows))
 
 

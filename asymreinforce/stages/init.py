@@ -91,13 +91,7 @@ def _lay_out(task: TaskConfig, store: Store, names: dict[str, Split]) -> None:
             contracts.PROMPTS,
             {field: [getattr(q, field) for q in found] for field in contracts.PROMPTS.schema.names},
         )
-        store.publish(
-            name,
-            lambda path, rows=rows: contracts.write(  # type: ignore[misc]
-                path, contracts.PROMPTS, rows, identity=store.hash
-            ),
-            facts={"prompts": len(rows)},
-        )
+        contracts.publish(store, name, contracts.PROMPTS, rows, facts={"prompts": len(rows)})
     for line in laid.lines:
         say(line)
     store.record(provenance())

@@ -29,7 +29,7 @@ from asymreinforce.errors import InputError
 from asymreinforce.grading.failures import EXAMPLES, require_few
 from asymreinforce.grading.golds import require_usable
 from asymreinforce.grading.graders import identify
-from asymreinforce.grading.pool.pool import GraderPool
+from asymreinforce.grading.pool.settings import grader_pool
 from asymreinforce.grading.questions import KEY_COLUMNS, Questions
 from asymreinforce.grading.shards import (
     ROWS,
@@ -271,12 +271,7 @@ def judged_here(
     advance: Advance,
 ) -> Shards:
     """Judge shards by one pool, to which rows stream across their borders; yield them in order."""
-    with GraderPool(
-        grader["name"],
-        workers=reward.workers or 1,
-        time_limit_s=reward.time_limit_s,
-        memory_limit_mb=reward.memory_limit_mb,
-    ) as pool:
+    with grader_pool(grader["name"], reward) as pool:
         rows = read_rows(names, rollouts=rollouts, questions=questions)
         with contextlib.closing(pool.grade(rows)) as verdicts:
             for name in names:
@@ -293,11 +288,8 @@ def publish(store: Store, name: str, rows: pa.Table, *, rollouts: Store) -> None
     judged = rollouts.receipt(name)
     if judged is None:
         raise InputError(f"{rollouts.directory / name}: vanished while it was judged")
-    store.publish(
-        name,
-        lambda path: contracts.write(path, contracts.VERDICTS, rows, identity=store.hash),
-        facts={"rows": len(rows), "rollouts_sha256": judged.sha256},
-    )
+    facts = {"rows": len(rows), "rollouts_sha256": judged.sha256}
+    contracts.publish(store, name, contracts.VERDICTS, rows, facts=facts)
 
 
 def _rows(rollouts: Store, name: str) -> int:

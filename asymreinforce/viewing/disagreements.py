@@ -7,25 +7,24 @@ are untrusted text: pass them through `untrusted.py` wherever they are shown.
 """
 
 from collections import Counter
-from collections.abc import Iterable
-from typing import Any, Literal, NamedTuple
+from typing import NamedTuple
 
 import pyarrow as pa
 
+from asymreinforce.config import RewardConfig
 from asymreinforce.data.contracts import STATUSES
 from asymreinforce.errors import InputError
+from asymreinforce.rewards.scale import OUTCOMES, outcomes, rewards_of
 
-Outcome = Literal["correct", "incorrect", "no_answer", "timeout", "error"]
-OUTCOMES: tuple[Outcome, ...] = ("correct", "incorrect", "no_answer", "timeout", "error")
 KEY = ["prompt_id", "sample"]
-COLUMNS = [*KEY, "status", "score", "extracted_answer"]
+DEFAULT = RewardConfig()
 
 
 class Pair(NamedTuple):
     """Rows of which one grader said `left` and the other `right`."""
 
-    left: Outcome
-    right: Outcome
+    left: str
+    right: str
     rows: int
 
 
@@ -34,8 +33,8 @@ class Example(NamedTuple):
 
     prompt_id: str
     sample: int
-    left: Outcome
-    right: Outcome
+    left: str
+    right: str
     left_answer: str | None
     right_answer: str | None
 
@@ -68,18 +67,17 @@ class Disagreements(NamedTuple):
 
 
 def disagreements(
-    left: pa.Table, right: pa.Table, *, correct_at: float = 1.0, examples: int = 3
+    left: pa.Table, right: pa.Table, reward: RewardConfig = DEFAULT, *, examples: int = 3
 ) -> Disagreements:
     """Pair two sets of verdicts by (prompt_id, sample) and count what they said of each row.
 
-    Tables are of the VERDICTS contract, in any order; a score of at least `correct_at` is correct.
+    Tables are of the VERDICTS contract, in any order; `reward` says which rows are correct.
     Of each pair of outcomes that differ `examples` rows are kept, first by prompt and sample.
     Raises `InputError` where a set repeats a row, or no row is in both.
     """
     names = (name_of(left), name_of(right))
     here, there = (
-        _by_key(table, correct_at=correct_at, name=name)
-        for table, name in zip((left, right), names, strict=True)
+        _by_key(table, reward, name=name) for table, name in zip((left, right), names, strict=True)
     )
     both = sorted(here.keys() & there.keys())
     if not both and (here or there):
@@ -87,7 +85,7 @@ def disagreements(
             f"{names[0]} and {names[1]}: no rollout has a verdict of both; "
             "point at two sets of verdicts on the same rollouts"
         )
-    counts: Counter[tuple[Outcome, Outcome]] = Counter()
+    counts: Counter[tuple[str, str]] = Counter()
     shown: list[Example] = []
     for key in both:
         (said, answer), (other, other_answer) = here[key], there[key]
@@ -113,25 +111,21 @@ def name_of(verdicts: pa.Table) -> str:
 
 
 def _by_key(
-    verdicts: pa.Table, *, correct_at: float, name: str
-) -> dict[tuple[str, int], tuple[Outcome, str | None]]:
-    columns: Iterable[list[Any]] = (verdicts.column(column).to_pylist() for column in COLUMNS)
+    verdicts: pa.Table, reward: RewardConfig, *, name: str
+) -> dict[tuple[str, int], tuple[str, str | None]]:
+    statuses = verdicts.column("status").to_pylist()
+    if unknown := sorted({*statuses} - {*STATUSES}):
+        raise InputError(f"a verdict has the status {unknown[0]!r}, none of {', '.join(STATUSES)}")
+    columns = (verdicts.column(column).to_pylist() for column in (*KEY, "extracted_answer"))
+    called = outcomes(statuses, rewards_of(verdicts, reward).correct_B)
     found = {
-        (prompt_id, sample): (_outcome(status, score, correct_at=correct_at), answer)
-        for prompt_id, sample, status, score, answer in zip(*columns, strict=True)
+        (prompt_id, sample): (outcome, answer)
+        for prompt_id, sample, answer, outcome in zip(*columns, called, strict=True)
     }
     if repeated := len(verdicts) - len(found):
         raise InputError(f"{name}: {repeated} verdicts repeat a (prompt_id, sample)")
     return found
 
 
-def _outcome(status: str, score: float | None, *, correct_at: float) -> Outcome:
-    if status not in STATUSES:
-        raise InputError(f"a verdict has the status {status!r}, none of {', '.join(STATUSES)}")
-    if status == "ok":
-        return "correct" if score is not None and score >= correct_at else "incorrect"
-    return status
-
-
-def _order(pair: tuple[Outcome, Outcome]) -> tuple[int, int]:
+def _order(pair: tuple[str, str]) -> tuple[int, int]:
     return OUTCOMES.index(pair[0]), OUTCOMES.index(pair[1])

@@ -20,7 +20,7 @@ from asymreinforce.data import contracts
 from asymreinforce.data.contracts import UNJUDGED
 from asymreinforce.data.store import Store
 from asymreinforce.errors import InputError
-from asymreinforce.rewards.scale import COUNTING, Rewards, rewards_of
+from asymreinforce.rewards.scale import COUNTING, Rewards, outcomes, rewards_of
 from asymreinforce.viewing.stored import StoredSet, all_verdicts
 
 UNSCORED: Any = ("not scored", None, None, None)
@@ -149,15 +149,15 @@ def _rows(
         return rows
     rewards = rewards_of(table, scale)
     advantage_B = _advantages(table, rewards, view, mean)
-    names = ("prompt_id", "sample", "status", "extracted_answer")
-    judged = zip(*(table.column(name).to_pylist() for name in names), strict=True)
+    names = ("prompt_id", "sample", "extracted_answer")
+    called = outcomes(table.column("status").to_pylist(), rewards.correct_B)
+    judged = zip(*(table.column(name).to_pylist() for name in names), called, strict=True)
     places = {(row.prompt_id, row.sample): place for place, row in enumerate(rows)}
-    for number, (prompt_id, sample, status, answer) in enumerate(judged):
+    for number, (prompt_id, sample, answer, outcome) in enumerate(judged):
         kept = bool(rewards.kept_B[number])
-        right = "correct" if rewards.correct_B[number] else "incorrect"
         place = places[prompt_id, sample]
         rows[place] = rows[place]._replace(
-            outcome=right if status == "ok" else status,
+            outcome=outcome,
             reward=float(rewards.reward_B[number]) if kept else None,
             advantage=float(advantage_B[number]) if kept else None,
             answer=answer,

@@ -1,19 +1,16 @@
 """`asymrl bandit`: the theory bench on the command line."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from asymreinforce import terminal
+from asymreinforce.progress import bar
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from rich.table import Table
-
-    from asymreinforce.bandit.trajectory import Progress
 
 MOST_ROWS = 24
 """Chains of the printed table; the parquet table has them all."""
@@ -68,8 +65,8 @@ def bandit_job(config: DictConfig) -> None:
     bench = parse(settings)
     # One thread: a step is five passes over an array that fits a core's cache.
     torch.set_num_threads(1)
-    with _progress_bar(bench.experiment, total=chain_steps(bench)) as progress:
-        result = run_bandit(bench, directory=directory, progress=progress)
+    with bar(bench.experiment, total=chain_steps(bench), unit="steps") as advance:
+        result = run_bandit(bench, directory=directory, progress=advance)
     drawings = publish_bench_figures(result.directory, bench.experiment)
     console = terminal.console()
     console.print(_summary(bench.experiment, result.chains))
@@ -79,18 +76,6 @@ def bandit_job(config: DictConfig) -> None:
     # A bench that was put elsewhere has a page of its own: a neighbour's directory is not ours.
     place = benches if directory.parent == benches else result.directory
     console.print(f"report: {write_report(place)}", soft_wrap=True)
-
-
-@contextmanager
-def _progress_bar(words: str, *, total: int) -> "Iterator[Progress]":
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn(words), BarColumn(), TextColumn("{task.percentage:.0f} %"))
-    with Progress(
-        *columns, TimeRemainingColumn(), console=terminal.console(to_stderr=True), transient=True
-    ) as bar:
-        task = bar.add_task(words, total=total)
-        yield lambda steps: bar.advance(task, steps)
 
 
 def _summary(experiment: str, chains: "pa.Table") -> "Table":

@@ -79,7 +79,8 @@ def run_inspect(
         if verdicts is None or other is None:
             raise ConfigError("--against needs two sets of verdicts; name one with --grader")
         left, right = (stored.all_verdicts(store) for store in (verdicts, other))
-        print_disagreements(console, disagreements(left, right))
+        reward = inspection.scale_of(verdicts, view)
+        print_disagreements(console, disagreements(left, right, reward))
         return
     by = f"verdicts of {stored.grader_of(verdicts)}" if verdicts else "not scored yet"
     console.print(_text(f"rollouts {found_set.rollouts.hash} · {by}", style="dim"), soft_wrap=True)

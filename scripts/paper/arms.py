@@ -3,13 +3,13 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 
+from asymreinforce.algorithm.collapse import PEAK_SHARE
 from asymreinforce.report.groups import Group, mean
 from asymreinforce.report.records import Arm
 
 ASYMRE, REFERENCE = "asymre", "group_mean"
 """The paper's objective in its form for language models, in which 0 is critical."""
 
-HALF = 0.5
 """Share of its own peak under which an arm has fallen, as in the summary's verdict."""
 
 BySteps = Mapping[int, float]
@@ -86,4 +86,4 @@ def step_of_fall(values: BySteps) -> int | None:
     if not values:
         return None
     peak = max(values, key=lambda step: values[step])
-    return next((s for s in values if s > peak and values[s] < HALF * values[peak]), None)
+    return next((s for s in values if s > peak and values[s] < PEAK_SHARE * values[peak]), None)

@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
+from asymreinforce.algorithm.collapse import STANDARD_ERRORS
 from asymreinforce.report.bandit.words import DIFFERS, Finding, listed, verdict
 from asymreinforce.report.ending import has_collapsed
 from asymreinforce.report.groups import Group, mean, signed
@@ -25,7 +26,6 @@ from scripts.paper.sweep_curves import PAIR, RIVAL
 
 Value = TypeVar("Value")
 
-STANDARD_ERRORS = 2.0
 """Of a difference of accuracies, under which it is called noise."""
 
 RISE = 0.5

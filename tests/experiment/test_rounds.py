@@ -35,9 +35,6 @@ class Engine(made.FakeEngine):
         super().__init__(load_tokenizer(Path(config.policy.source)))
         self._real = TransformersEngine(config.engine, config.policy)
 
-    def identity(self) -> dict[str, Any]:
-        return self._real.identity()
-
 
 def settings(place: Path, policy: Path, **overrides: Any) -> ExperimentConfig:
     given = {"refresh_every": 2, "reward__workers": 1, **overrides}

@@ -1,15 +1,19 @@
 """A sweep shares its inputs, skips what is complete, and goes on where an arm fails."""
 
 import json
+import shutil
 import time
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
+from asymreinforce import engines
+from asymreinforce.config import parse
 from asymreinforce.data import checksums, files
 from asymreinforce.data.store import Store
 from asymreinforce.errors import ConfigError
+from asymreinforce.experiment import evaluation, inputs
 from asymreinforce.experiment.sweep import plan
 from tests import made
 from tests.cli.commands import IN_PROCESS, Outcome, published, refused, tiny
@@ -266,3 +270,48 @@ def test_the_plan_names_inputs_and_arms_once(tmp_path: Path) -> None:
     assert len(planned.inputs) == 2  # a reward scale needs no other rollouts or verdicts
     with pytest.raises(ConfigError, match="share one experiment"):
         plan([one, arm(name="elsewhere")])  # type: ignore[list-item]
+
+
+def copied(store: Store, **identity: object) -> None:
+    """Copy an arm's directory as if it had been trained under another identity."""
+    other = Store(store.directory.parent, store.identity | identity)
+    shutil.copytree(store.directory, other.directory)
+    for path in other.directory.rglob("*"):
+        if path.name in ("plan.json", "manifest.json"):
+            new = {"hash": other.hash} | (
+                {"identity": other.identity} if "plan" in path.name else {}
+            )
+            files.publish_sealed(path, files.read_sealed(path) | new)
+        elif path.suffix == ".receipt":
+            files.publish_sealed(path, files.read_sealed(path) | {"identity": other.hash})
+
+
+def test_arms_that_differ_in_a_baseline_that_enters_nothing_are_trained_once(swept: Path) -> None:
+    both = ("algorithm=asymre,positives_only", "baseline=-0.1,0.1", "seed=0", IN_PROCESS)
+    outcome = tiny("sweep", swept, *both)
+    assert outcome.code == 0, outcome.err
+    assert "sweep: 3 arms, 2 complete already" in outcome.err
+    assert "sweep: baseline sets some of the 4 arms that were asked for apart" in outcome.err
+    assert [row["algorithm"] for row in summary(swept)].count("positives_only") == 1
+    outcome = tiny("train", swept, "algorithm=positives_only", "baseline=0.3", "seed=0")
+    assert "train: complete, nothing to do" in outcome.err
+    before = summary(swept)
+    stores = [Store.open(path.parent) for path in swept.glob("cups/train/*/plan.json")]
+    twin = next(arm for arm in stores if arm.identity["algorithm"]["name"] == "positives_only")
+    copied(twin, baseline=0.1)
+    outcome = tiny("sweep", swept, *both)
+    assert len(summary(swept)) == len(before), outcome.err
+
+
+def test_no_engine_is_opened_to_name_rollouts_and_evaluations(
+    swept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def open_engine(*settings: object, **log: object) -> None:
+        raise AssertionError("an engine was opened")
+
+    for module in (engines, inputs, evaluation):
+        monkeypatch.setattr(module, "open_engine", open_engine)
+    config = parse(json.loads(next(swept.glob("cups/train/*/config.json")).read_text()))
+    config = config.model_copy(update={"runs_dir": swept})
+    inputs.find(config)
+    assert evaluation.plan(config)

@@ -43,9 +43,7 @@ def our_answers(config: ExperimentConfig, policy: Path) -> list[dict[str, Any]]:
     """Evaluate with this package: its engine, prompts and grader."""
     prompts = make_prompts(config.task, config.directory / "prompts")
     engine = TransformersEngine(config.engine, config.policy)
-    store = evaluation_store(
-        config, split="held_out", prompts=prompts, engine=engine, parent=config.directory
-    )
+    store = evaluation_store(config, split="held_out", prompts=prompts, parent=config.directory)
     name = fingerprint(policy)
     evaluate(
         config,

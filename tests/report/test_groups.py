@@ -1,6 +1,11 @@
+from pathlib import Path
+from typing import Any
+
 import pytest
 
-from asymreinforce.report.experiment import flat
+from asymreinforce.config.settings import flat
+from asymreinforce.data import files
+from asymreinforce.report.experiment import read_experiment
 from asymreinforce.report.figures.canvas import EndLabel, chosen_labels, spread
 from asymreinforce.report.figures.colours import (
     DASHED,
@@ -12,9 +17,10 @@ from asymreinforce.report.figures.colours import (
     ZERO,
     styles,
 )
-from asymreinforce.report.groups import LONGEST_LINE, Group, band, signed
+from asymreinforce.report.groups import LONGEST_LINE, Group, band, group, signed
 from asymreinforce.report.page.arm_table import Cell
 from asymreinforce.report.records import Point
+from tests.report.made_up import MadeUpArm, make_experiment, sweep
 
 
 def group_at(baseline: float) -> Group:
@@ -84,3 +90,29 @@ def test_settings_are_flattened_to_dotted_names() -> None:
 def test_a_cell_sorts_by_its_number_and_not_by_its_text() -> None:
     cells = [Cell("−13.3 ± 2.0", -13.3), Cell("+9.9 ± 2.0", 9.9)]
     assert sorted(cells, key=lambda cell: cell.value or 0)[0].text == "−13.3 ± 2.0"
+
+
+def with_settings(directory: Path, arm: MadeUpArm, **settings: Any) -> None:
+    """Add sections to an arm's settings."""
+    path = directory / "train" / arm.id / "config.json"
+    files.publish_json(path, files.read_json(path) | settings)
+
+
+def test_where_seeds_were_trained_and_judged_makes_no_other_group(tmp_path: Path) -> None:
+    """Of 3 seeds one was trained by 8 processes, one was scored on Ray: one group of 3."""
+    arms = sweep([-0.1])
+    make_experiment(tmp_path, arms)
+    everywhere = {"device": "cuda", "precision": "bfloat16"}
+    with_settings(tmp_path, arms[0], train={**everywhere, "processes": 1}, ray={"scorers": 0})
+    with_settings(tmp_path, arms[1], train={**everywhere, "processes": 8}, ray={"scorers": 0})
+    with_settings(tmp_path, arms[2], train={**everywhere, "processes": 1}, ray={"scorers": 4})
+    (seeds,) = group(read_experiment(tmp_path))
+    assert len(seeds.arms) == 3
+
+
+def test_an_arm_without_baseline_that_was_trained_twice_is_reported_once(tmp_path: Path) -> None:
+    arms = [MadeUpArm(baseline, 0, algorithm="positives_only") for baseline in (-0.1, 0.1)]
+    arms.append(MadeUpArm(-0.1, 1, algorithm="positives_only"))
+    make_experiment(tmp_path, arms)
+    (seeds,) = group(read_experiment(tmp_path))
+    assert sorted(arm.seed for arm in seeds.arms) == [0, 1]

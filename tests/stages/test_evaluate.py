@@ -41,7 +41,7 @@ def test_checkpoints_of_several_tokenizers_are_each_asked_in_their_own(
     prompts = make_prompts(config.task, config.directory / "prompts")
     engine = ByItsOwnTokens()
     store = evaluation_store(
-        config, split="held_out", prompts=prompts, engine=engine, parent=tmp_path / "evaluations"
+        config, split="held_out", prompts=prompts, parent=tmp_path / "evaluations"
     )
     checkpoints = {fingerprint(path): path for path in (random_policy, other)}
     store.plan(map(shard_of, checkpoints))

@@ -1,6 +1,7 @@
 import pyarrow as pa
 import pytest
 
+from asymreinforce.config import RewardConfig
 from asymreinforce.data import contracts
 from asymreinforce.errors import InputError
 from asymreinforce.viewing.disagreements import Example, Pair, disagreements
@@ -81,7 +82,7 @@ def test_rows_of_one_set_alone_are_counted_apart() -> None:
 def test_partial_scores_count_as_correct_from_the_setting_on() -> None:
     half = verdicts("mine", ("a", 0, "ok", 0.5, "5"))
     assert disagreements(half, MATH.slice(4)).pairs == (Pair("incorrect", "correct", 1),)
-    assert disagreements(half, MATH.slice(4), correct_at=0.5).differing == 0
+    assert disagreements(half, MATH.slice(4), RewardConfig(correct_at=0.5)).differing == 0
 
 
 def test_sets_that_share_no_row_or_repeat_one_are_errors() -> None:

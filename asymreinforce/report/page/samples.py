@@ -12,9 +12,12 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from asymreinforce.config import RewardConfig
 from asymreinforce.data import contracts
+from asymreinforce.report.evaluated import scale_of
 from asymreinforce.report.groups import Group, best
 from asymreinforce.report.records import Arm, Checkpoint, Experiment
+from asymreinforce.rewards.scale import rewards_of
 from asymreinforce.untrusted import LONGEST, Shown, show
 
 MOST_PROMPTS = 20
@@ -38,7 +41,7 @@ class Writer(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """One completion as it is shown; `correct` is None where it could not be judged."""
+    """One completion as it is shown; `correct` is None if the reward scale leaves it out."""
 
     text: Shown
     answer: Shown | None
@@ -96,12 +99,7 @@ def _read(chosen_writers: Sequence[Writer], experiments: Sequence[Experiment]) -
     common = set.intersection(*(_prompt_ids(writer.path) for writer in writers))
     chosen = sorted(common, key=lambda id_: hashlib.sha256(id_.encode()).digest())[:MOST_PROMPTS]
     columns = [
-        _read_chosen(
-            writer.path,
-            chosen,
-            correct_at=float(writer.arm.settings.get("reward.correct_at", 1.0)),
-        )
-        for writer in writers
+        _read_chosen(writer.path, chosen, scale_of(writer.arm.settings)) for writer in writers
     ]
     questions: dict[str, tuple[Shown, Shown]] = {}
     for experiment in experiments:
@@ -162,25 +160,21 @@ def _prompt_ids(path: Path) -> set[str]:
     return set(rows.column("prompt_id").unique().to_pylist())
 
 
-def _read_chosen(path: Path, chosen: Iterable[str], *, correct_at: float) -> dict[str, Sample]:
+def _read_chosen(path: Path, chosen: Iterable[str], reward: RewardConfig) -> dict[str, Sample]:
     """Return the first sample of each chosen prompt."""
-    rows = _cut(_of_prompts(contracts.read(path, contracts.EVALUATIONS), chosen))
-    first: dict[str, dict[str, Any]] = {}
-    for row in rows:
-        id_ = row["prompt_id"]
-        if id_ not in first or row["sample"] < first[id_]["sample"]:
-            first[id_] = row
-    return {id_: _sample(row, correct_at=correct_at) for id_, row in first.items()}
+    rows = _of_prompts(contracts.read(path, contracts.EVALUATIONS), chosen)
+    given = rewards_of(rows, reward)
+    judged = zip(_cut(rows), given.correct_B, given.kept_B, strict=True)
+    in_order = sorted(judged, key=lambda row: row[0]["sample"], reverse=True)
+    return {row[0]["prompt_id"]: _sample(*row) for row in in_order}
 
 
-def _sample(row: dict[str, Any], *, correct_at: float) -> Sample:
-    judged = row["status"] not in contracts.UNJUDGED
-    score = row["score"]
+def _sample(row: dict[str, Any], is_correct: bool, is_kept: bool) -> Sample:
     return Sample(
         text=_shown(row, "text", LONGEST),
         answer=_shown(row, "extracted_answer") if row["extracted_answer"] is not None else None,
         status=row["status"],
-        correct=(score is not None and score >= correct_at) if judged else None,
+        correct=bool(is_correct) if is_kept else None,
         tokens=row["tokens"],
     )
 

@@ -1,0 +1,208 @@
+"""What each setting determines: the table is complete, and every identity agrees with it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from pydantic import BaseModel
+
+from asymreinforce.algorithm.table import OBJECTIVES, has_baseline
+from asymreinforce.config import ExperimentConfig
+from asymreinforce.config.settings import flat
+from asymreinforce.data.determines import (
+    ARM,
+    EVALUATION,
+    FIRST,
+    NOTHING,
+    PROMPTS,
+    ROLLOUTS,
+    VERDICTS,
+    Product,
+    determines,
+    differing,
+    key_of,
+)
+from asymreinforce.data.rollouts import ScoredRollouts
+from asymreinforce.experiment.side_by_side import lots_of
+from asymreinforce.experiment.sweep import plan as plan_sweep
+from asymreinforce.planning.plan import plan
+from asymreinforce.stages.train import arm_store
+from tests import made
+
+
+def fields() -> Iterator[str]:
+    """Every setting by its section; settings of several values as one."""
+    for name, field in ExperimentConfig.model_fields.items():
+        part = field.annotation
+        is_section = isinstance(part, type) and issubclass(part, BaseModel)
+        yield from (f"{name}.{inner}" for inner in part.model_fields) if is_section else [name]
+
+
+def test_every_setting_stands_in_the_table_once() -> None:
+    assert sorted(fields()) == sorted(FIRST)
+
+
+def test_settings_of_several_values_are_classified_as_one() -> None:
+    settings = flat(made.config(Path("runs"), policy="mu").model_dump(mode="json"))
+    assert determines("task.sources.train.hub", settings) is PROMPTS
+    assert determines("train.lora.rank", settings) is ARM
+    assert determines("a_key_of_another_version", settings) is ARM
+
+
+IMPORTED = {"source.path": "rollouts.jsonl"}
+CUDA = {"train.device": "cuda"}
+CONDITIONS: list[tuple[str, dict[str, Any], Product, Product]] = [
+    ("source.validation", IMPORTED, NOTHING, PROMPTS),
+    ("sampling.seed", IMPORTED, ROLLOUTS, NOTHING),
+    ("engine.max_sequences", IMPORTED, ROLLOUTS, EVALUATION),
+    ("policy.dtype", IMPORTED, ROLLOUTS, EVALUATION),
+    ("policy.context", IMPORTED, ROLLOUTS, ROLLOUTS),
+    ("engine.tensor_parallel_size", {"engine.name": "vllm"}, NOTHING, ROLLOUTS),
+    ("policy.seed", {"policy.source": "embedded"}, NOTHING, ROLLOUTS),
+    ("policy.embedded.width", {"policy.source": "embedded"}, NOTHING, ROLLOUTS),
+    ("train.threads", {"policy.source": "embedded"}, ARM, ROLLOUTS),
+    ("train.threads", CUDA, ARM, NOTHING),
+    ("train.compile", CUDA, ARM, NOTHING),
+    ("train.precision", CUDA, ARM, ARM),
+    ("evaluation.sampling.seed", {"train.validation_prompts": 8}, EVALUATION, ARM),
+    ("evaluation.prompts", {"train.validation_prompts": 8}, EVALUATION, EVALUATION),
+    ("baseline", {"algorithm.name": "positives_only"}, ARM, NOTHING),
+    ("baseline_reference", {"algorithm.name": "positives_only"}, ARM, NOTHING),
+]
+
+
+@pytest.mark.parametrize(("setting", "under", "without", "then"), CONDITIONS)
+def test_some_settings_determine_something_under_others_alone(
+    setting: str, under: dict[str, Any], without: Product, then: Product
+) -> None:
+    plain = flat(made.config(Path("runs"), policy="mu").model_dump(mode="json"))
+    assert (determines(setting, plain), determines(setting, plain | under)) == (without, then)
+
+
+def test_the_table_of_objectives_says_which_have_a_baseline() -> None:
+    assert [name for name in OBJECTIVES if not has_baseline(name)] == ["positives_only"]
+
+
+def another(value: Any, annotation: Any) -> Any:
+    """Another value of a setting's type."""
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, str):
+        choices = [choice for choice in get_args(annotation) if isinstance(choice, str)]
+        return next((choice for choice in choices if choice not in (value, "auto")), f"{value}x")
+    if isinstance(value, list):
+        return [number / 2 for number in value]
+    return (value or 0) + 2 if isinstance(value, int | None) else (value / 2 or 0.25)
+
+
+OTHERS = {
+    "algorithm.name": "positives_only",
+    "algorithm.clip_low": None,
+    "algorithm.clip_high": None,
+    "algorithm.weight_limit": None,
+    "algorithm.tau": None,
+    "algorithm.kl_coefficient": None,
+    "baseline_reference": "zero",
+    "optim.trajectories_per_step": 32,
+    "rounds": None,
+    "optim.lr": 2e-3,
+    "optim.betas": [0.8, 0.9],
+    "reward.correct_at": 0.5,
+    "train.rendezvous": "host:2",
+    "ray.address": "local",
+    "train.device": "cuda",
+    "train.precision": "bfloat16",
+    "train.attention": "sdpa",
+    "train.lora": {"rank": 4},
+}
+"""Values that `another` does not find, or that need other settings (None: left out)."""
+TRAINED = [
+    name
+    for name, product in FIRST.items()
+    if product in (ARM, EVALUATION, NOTHING)
+    and name.partition(".")[0] not in ("evaluation", "pins", "name", "runs_dir", "task", "source")
+]
+
+
+def test_an_arm_s_name_changes_with_the_settings_that_determine_it_and_with_no_other(
+    tmp_path: Path, random_policy: Path
+) -> None:
+    scored = ScoredRollouts(*made.scored_set(tmp_path, prompts=24, samples=4), samples=4)
+
+    def name_of(**settings: Any) -> str:
+        several_nodes = {"train__rendezvous": "host:1"}
+        config = made.config(tmp_path, policy=random_policy, **(several_nodes | settings))
+        given: dict[str, Any] = {"checkpoint": random_policy, "scored": scored}
+        return arm_store(config, parent=tmp_path, **given).hash
+
+    before, base = name_of(), made.config(tmp_path, policy=random_policy)
+    values = base.model_dump(mode="json")
+    settings = flat(values)
+    asked = 0
+    for name in TRAINED:
+        section, _, key = name.rpartition(".")
+        value = values[section][key] if section else values[key]
+        part: Any = type(getattr(base, section)) if section else ExperimentConfig
+        kind = part.model_fields[key].annotation
+        other = OTHERS[name] if name in OTHERS else another(value, kind)
+        if other is None:
+            continue
+        changed = name_of(**{name.replace(".", "__"): other}) != before
+        assert changed == (determines(name, settings) <= ARM), name
+        asked += 1
+    assert asked > 60
+
+
+Sets = tuple[int, int, int]
+SAME_INPUTS: list[tuple[dict[str, Any], Sets]] = [
+    ({"ray__scorers": 2}, (1, 1, 1)),
+    ({"engine__workers": 2}, (1, 1, 1)),
+    ({"engine__gpu_memory_share": 0.5}, (1, 1, 1)),
+    ({"reward__workers": 2}, (1, 1, 1)),
+    ({"reward__max_error_rate": 0.5}, (1, 1, 1)),
+    ({"task__rows": {"train": 5}}, (1, 1, 1)),
+    ({"baseline": 0.1}, (1, 1, 1)),
+    ({"reward__incorrect": 0.0}, (1, 1, 1)),
+    ({"reward__time_limit_s": 9.0}, (2, 1, 2)),
+    ({"task__grader": "gsm8k"}, (2, 1, 2)),
+    ({"sampling__seed": 1}, (2, 2, 2)),
+    ({"task__seed": 1}, (2, 2, 2)),
+]
+"""A setting in which two arms differ; sets of inputs, sets of rollouts, processes that train."""
+
+
+@pytest.mark.parametrize(("setting", "expected"), SAME_INPUTS)
+def test_all_who_ask_for_the_same_inputs_agree(setting: dict[str, Any], expected: Sets) -> None:
+    arms = [made.config(Path("runs"), policy="mu", **more) for more in ({}, setting)]
+    assert (len(plan_sweep(arms).inputs), plan(arms).sets, len(lots_of(arms, size=2))) == expected
+
+
+def test_rollouts_of_two_files_are_two_sets_of_inputs() -> None:
+    arms = [made.config(Path("runs"), policy="mu", source__path=path) for path in ("a.jsonl", "b")]
+    assert (len(plan_sweep(arms).inputs), len(lots_of(arms, size=2))) == (2, 2)
+
+
+def test_pins_name_other_inputs() -> None:
+    arms = [made.config(Path("runs"), policy="mu", **pin) for pin in ({}, {"pins__rollouts": "a"})]
+    assert key_of(arms[0], VERDICTS) != key_of(arms[1], VERDICTS)
+
+
+def test_arms_of_an_objective_without_baseline_are_one_arm_whatever_their_baseline() -> None:
+    arms = [
+        made.config(Path("runs"), policy="mu", algorithm__name=name, baseline=baseline)
+        for name in ("asymre", "positives_only")
+        for baseline in (-0.1, 0.1)
+    ]
+    planned = plan_sweep(arms).arms
+    assert [(arm.algorithm.name, arm.baseline) for arm in planned] == [
+        ("asymre", -0.1),
+        ("asymre", 0.1),
+        ("positives_only", -0.1),
+    ]
+    settings = {str(n): flat(arm.model_dump(mode="json")) for n, arm in enumerate(planned)}
+    assert differing(settings) == {
+        "0": {"algorithm.name": "asymre", "baseline": -0.1},
+        "1": {"algorithm.name": "asymre", "baseline": 0.1},
+        "2": {"algorithm.name": "positives_only"},
+    }
