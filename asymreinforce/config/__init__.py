@@ -128,7 +128,9 @@ class RewardConfig(Settings):
     correct_at: float = Field(1.0, gt=0, le=1, description="lowest score that counts as correct")
     no_answer: Literal["incorrect", "exclude"] = "incorrect"
     truncated: Literal["incorrect", "exclude", "as_judged"] = "incorrect"
-    unjudged: Literal["incorrect", "exclude"] = "exclude"
+    unjudged: Literal["incorrect", "exclude"] = Field(
+        "exclude", description="timeouts and errors: the grader failed, not the answer"
+    )
     time_limit_s: float = Field(5.0, gt=0, description="wall-clock seconds for one completion")
     memory_limit_mb: int = Field(
         1024, ge=64, le=10_000_000, description="address space a grader may add"

@@ -56,7 +56,9 @@ class ColumnsConfig(Settings):
 
     question: tuple[str, ...] = ("question", "problem")
     answer: tuple[str, ...] = ("answer",)
-    solution: tuple[str, ...] = ("solution",)
+    solution: tuple[str, ...] = Field(
+        ("solution",), description="without an answer: what its last \\boxed{} holds"
+    )
     level: tuple[str, ...] = ("level",)
     subject: tuple[str, ...] = ("subject", "type")
     id: tuple[str, ...] = ("id", "unique_id")

@@ -66,12 +66,16 @@ SAME_GRADIENT = frozenset(
 class TrainConfig(Settings):
     """What training does beside the update: device, checkpoints, diagnostics."""
 
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="auto: cuda if torch shows a device, else cpu"
+    )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="of the forward pass; `model/devices.py` says what auto means"
     )
     threads: int = Field(1, ge=1, le=1024, description="CPU threads of one arm")
-    attention: Literal["auto", "varlen", "sdpa"] = "auto"
+    attention: Literal["auto", "varlen", "sdpa"] = Field(
+        "auto", description="auto: varlen on CUDA in half precision, else sdpa"
+    )
     tokens_per_micro_batch: int | None = Field(
         None, ge=1, description="most tokens of a packed row; null for 1,024 on CPU, 16,384 on CUDA"
     )

@@ -36,7 +36,13 @@ UNREAD = re.compile(r"LexerNoViableAltException: (\S*=[^\n]*)")
 
 
 def conf_directory() -> Path:
-    """The shipped configuration: `conf/` of a checkout, or `asymrl/conf/` of an installed wheel."""
+    """The shipped configuration: `conf/` of a checkout, or `asymrl/conf/` of an installed wheel.
+
+    What its files build on, the defaults of all settings, is stored for Hydra to find.
+    """
+    from asymrl.defaults import store_defaults
+
+    store_defaults()
     here = Path(__file__).resolve().parent
     installed = here / "conf"
     return installed if installed.is_dir() else here.parents[1] / "conf"
@@ -57,6 +63,9 @@ def run_hydra(
     from omegaconf.errors import OmegaConfBaseException
 
     overrides = [_at_home(word) for word in overrides]
+    directory = conf_directory()
+    if config_name == "config":
+        overrides = [_without_plus(word) for word in overrides]
     raised: list[BaseException] = []
 
     @functools.wraps(job)
@@ -75,9 +84,7 @@ def run_hydra(
     # argparse takes one run of positional arguments only, and people put options anywhere
     arguments, sys.argv = sys.argv, ["asymrl", *sorted(overrides, key=_is_option)]
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    main = hydra.main(
-        version_base="1.3", config_path=str(conf_directory()), config_name=config_name
-    )
+    main = hydra.main(version_base="1.3", config_path=str(directory), config_name=config_name)
     printed = io.StringIO()
     try:
         with contextlib.redirect_stdout(printed if only_prints(overrides) else sys.stdout):
@@ -101,6 +108,14 @@ def _at_home(word: str) -> str:
         return HOME.sub(lambda match: f"{match[1]}{Path(match[2]).expanduser()}", word)
     except RuntimeError as error:
         raise ConfigError(f"{word}: {error}; write the path from / on") from None
+
+
+def _without_plus(word: str) -> str:
+    """Take `+KEY=VALUE` as `KEY=VALUE` if there is such a setting: Hydra adds new ones alone."""
+    from asymreinforce.config.settings import flat
+    from asymrl.defaults import stored
+
+    return word[1:] if word[:1] == "+" and word[1:].partition("=")[0] in flat(stored()) else word
 
 
 def only_prints(overrides: Sequence[str]) -> bool:

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 from asymrl.bridge import conf_directory
+from asymrl.defaults import defaults_of
 from asymrl.main import with_default_sweep
 from omegaconf import OmegaConf
 
-from asymreinforce.config import parse
+from asymreinforce.config import ExperimentConfig, parse
+from asymreinforce.config.settings import flat
 from tests.cli.commands import Outcome, asymrl, published, refused, tiny
 
 CONF = conf_directory()
@@ -75,6 +77,51 @@ def test_a_shard_of_an_experiment_for_gpus_keeps_an_engine_busy(name: str) -> No
     settings = parse(composed(asymrl("train", *given, "--cfg", "job")))
     completions = settings.sampling.samples_per_block * settings.sampling.prompts_per_shard
     assert completions >= 4 * settings.engine.max_sequences
+
+
+SAID_BY_NAME = {
+    "plan/h100": {"plan.gpu"},
+    "reward/plus_minus_one": {"reward.correct", "reward.incorrect"},
+    "tracker/none": {"tracker.name"},
+}
+"""Defaults that a file states all the same, since it is named after them."""
+CHOSEN = [file for file in GROUPS if file.split("/")[0] not in ("algorithm", "experiment")]
+
+
+def stated(file: str) -> dict[str, Any]:
+    """What a group's file says, as flat settings."""
+    group = file.split("/")[0]
+    values = read_yaml(CONF / f"{file}.yaml")
+    values.pop("defaults", None)
+    return flat(values, prefix=f"{ {'model': 'policy'}.get(group, group) }.")
+
+
+def test_what_no_file_states_is_the_models_default() -> None:
+    """The base of every configuration is made of the models, and all settings are in it."""
+    printed = flat(composed(asymrl("train", "--cfg", "job")))
+    base = flat(defaults_of(ExperimentConfig))
+    assert base.keys() - printed.keys() == {"task.kind"}  # tasks name their own
+    defaults = [pair for pair in read_yaml(CONF / "config.yaml")["defaults"] if pair != "settings"]
+    files = [f"{k}/{v}" for pair in defaults if isinstance(pair, dict) for k, v in pair.items()]
+    said = {"baseline", *flat(read_yaml(PRESET))}
+    for file in files:
+        if file in CHOSEN:
+            said |= stated(file).keys()
+    rest = {key: value for key, value in printed.items() if key not in said}
+    assert len(rest) > 150
+    assert rest == {key: base[key] for key in rest}
+
+
+@pytest.mark.parametrize("file", CHOSEN)
+def test_no_group_states_a_default_again(file: str) -> None:
+    base = flat(defaults_of(ExperimentConfig))
+    again = {key for key, value in stated(file).items() if key in base and base[key] == value}
+    assert again == SAID_BY_NAME.get(file, set()) | ({"policy.source"} & again)
+
+
+def test_a_setting_that_every_configuration_has_may_be_added_as_well() -> None:
+    values = composed(asymrl("train", "engine=transformers", "+engine.eager=false", "--cfg", "job"))
+    assert values["engine"]["eager"] is False
 
 
 def _is_number(value: object) -> bool:
