@@ -24,10 +24,12 @@ from asymreinforce.data.determines import (
     key_of,
 )
 from asymreinforce.data.rollouts import ScoredRollouts
+from asymreinforce.data.store import Store
+from asymreinforce.experiment.arm import arm_store
+from asymreinforce.experiment.inputs import Inputs
 from asymreinforce.experiment.side_by_side import lots_of
 from asymreinforce.experiment.sweep import plan as plan_sweep
 from asymreinforce.planning.plan import plan
-from asymreinforce.stages.train import arm_store
 from tests import made
 
 
@@ -115,28 +117,36 @@ OTHERS = {
     "train.precision": "bfloat16",
     "train.attention": "sdpa",
     "train.lora": {"rank": 4},
+    "evaluation.sampling": {"samples_per_prompt": 3, "max_tokens": 8},
 }
 """Values that `another` does not find, or that need other settings (None: left out)."""
 TRAINED = [
     name
     for name, product in FIRST.items()
     if product in (ARM, EVALUATION, NOTHING)
-    and name.partition(".")[0] not in ("evaluation", "pins", "name", "runs_dir", "task", "source")
+    and name.partition(".")[0] not in ("pins", "name", "runs_dir", "task", "source")
+]
+UNDER: list[dict[str, Any]] = [
+    {},
+    {"train__device": "cuda"},
+    {"train__validation_prompts": 5},
+    {"algorithm__name": "positives_only"},
 ]
 
 
+@pytest.mark.parametrize("under", UNDER)
 def test_an_arm_s_name_changes_with_the_settings_that_determine_it_and_with_no_other(
-    tmp_path: Path, random_policy: Path
+    under: dict[str, Any], tmp_path: Path, random_policy: Path
 ) -> None:
+    prompts = Store(tmp_path, {"stage": "prompts"})
     scored = ScoredRollouts(*made.scored_set(tmp_path, prompts=24, samples=4), samples=4)
 
     def name_of(**settings: Any) -> str:
-        several_nodes = {"train__rendezvous": "host:1"}
-        config = made.config(tmp_path, policy=random_policy, **(several_nodes | settings))
-        given: dict[str, Any] = {"checkpoint": random_policy, "scored": scored}
-        return arm_store(config, parent=tmp_path, **given).hash
+        given = {"train__rendezvous": "host:1"} | under | settings
+        config = made.config(tmp_path, policy=random_policy, **given)
+        return arm_store(config, Inputs(random_policy, prompts, scored)).hash
 
-    before, base = name_of(), made.config(tmp_path, policy=random_policy)
+    before, base = name_of(), made.config(tmp_path, policy=random_policy, **under)
     values = base.model_dump(mode="json")
     settings = flat(values)
     asked = 0
@@ -146,7 +156,7 @@ def test_an_arm_s_name_changes_with_the_settings_that_determine_it_and_with_no_o
         part: Any = type(getattr(base, section)) if section else ExperimentConfig
         kind = part.model_fields[key].annotation
         other = OTHERS[name] if name in OTHERS else another(value, kind)
-        if other is None:
+        if other is None or other == value:
             continue
         changed = name_of(**{name.replace(".", "__"): other}) != before
         assert changed == (determines(name, settings) <= ARM), name
