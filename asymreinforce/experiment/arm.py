@@ -298,11 +298,11 @@ def _validator(config: ExperimentConfig, found: inputs.Inputs) -> Iterator["Vali
                 truncated_B=np.array([row[0].finish_reason == "length" for row in drawn]),
                 config=config.reward,
             ).accuracy
-            if accuracy is None:
+            if accuracy is None and all(v.status in contracts.UNJUDGED for v in verdicts):
                 raise GraderError(
-                    f"validation: none of {len(verdicts)} answers counts by the settings of "
-                    "reward (no_answer, truncated, unjudged); check the task's grader"
+                    f"validation: the grader could judge none of {len(verdicts)} answers; check "
+                    "task.grader and reward.time_limit_s"
                 )
-            return accuracy
+            return accuracy or 0.0  # where all are left out, a collapsed policy gave no answer
 
         yield validate

@@ -192,10 +192,18 @@ def test_validation_chooses_by_the_same_rule(
     assert validated(tmp_path, random_policy, scale) == share(said)
 
 
-def test_validation_of_which_nothing_counts_is_no_accuracy_of_0(
+def test_validation_that_the_grader_cannot_judge_is_no_accuracy_of_0(
     tmp_path: Path, random_policy: Path, drawn: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failed = Verdict(None, None, "error")
     monkeypatch.setattr(Pool, "grade", lambda self, rows: [failed for _ in rows])
-    with pytest.raises(GraderError, match="none of 5 answers counts"):
+    with pytest.raises(GraderError, match="judge none of 5 answers"):
         validated(tmp_path, random_policy, {})
+
+
+def test_a_policy_that_gives_no_answer_any_more_is_validated_at_0(
+    tmp_path: Path, random_policy: Path, drawn: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    silent = Verdict(None, None, "no_answer")
+    monkeypatch.setattr(Pool, "grade", lambda self, rows: [silent for _ in rows])
+    assert validated(tmp_path, random_policy, {"no_answer": "exclude"}) == 0.0
