@@ -37,8 +37,10 @@ def fields() -> Iterator[str]:
     """Every setting by its section; settings of several values as one."""
     for name, field in ExperimentConfig.model_fields.items():
         part = field.annotation
-        is_section = isinstance(part, type) and issubclass(part, BaseModel)
-        yield from (f"{name}.{inner}" for inner in part.model_fields) if is_section else [name]
+        if isinstance(part, type) and issubclass(part, BaseModel):
+            yield from (f"{name}.{inner}" for inner in part.model_fields)
+        else:
+            yield name
 
 
 def test_every_setting_stands_in_the_table_once() -> None:
