@@ -11,7 +11,7 @@ from asymreinforce.config import RewardConfig
 from asymreinforce.data import contracts
 from asymreinforce.data.store import Store
 from asymreinforce.grading.failures import failed, first_failures
-from asymreinforce.grading.pool.pool import GraderPool
+from asymreinforce.grading.pool.settings import grader_pool
 from asymreinforce.grading.questions import KEY_COLUMNS, Gold, Questions
 from asymreinforce.grading.verdict import Row, Verdict
 from asymreinforce.workers import Made, Make, one_by_one
@@ -30,12 +30,7 @@ def shard_judge(
     rollouts and prompts belong together was checked before.
     """
     store, questions = Store.open(rollouts), Questions(prompts)
-    with GraderPool(
-        grader["name"],
-        workers=reward.workers or 1,
-        time_limit_s=reward.time_limit_s,
-        memory_limit_mb=reward.memory_limit_mb,
-    ) as pool:
+    with grader_pool(grader["name"], reward) as pool:
 
         def make(name: str) -> Made:
             rows = read_rows([name], rollouts=store, questions=questions)

@@ -1,12 +1,10 @@
 """What goes into a grader and what comes out. Light: worker processes import it."""
 
 import math
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-if TYPE_CHECKING:
-    from asymreinforce.data.contracts import Status
+from asymreinforce.data.statuses import STATUSES, Status
 
-STATUSES = ("ok", "no_answer", "timeout", "error")
 LONGEST_ANSWER = 1_000
 LONGEST_MESSAGE = 200
 
@@ -27,7 +25,7 @@ class Verdict(NamedTuple):
 
     score: float | None
     extracted_answer: str | None
-    status: "Status"
+    status: Status
     message: str | None = None
 
 
