@@ -69,3 +69,9 @@ def test_the_entry_point_is_main() -> None:
     )
     assert ran.returncode == 0
     assert "Usage: asymrl [OPTIONS] COMMAND" in ran.stdout
+
+
+def test_a_report_loads_no_torch() -> None:
+    """It asks the table of objectives which of them have a baseline."""
+    program = "import sys, asymreinforce.report.read; print('torch' in sys.modules)"
+    assert run("-c", program).stdout.strip() == "False"

@@ -32,15 +32,6 @@ if TYPE_CHECKING:
 
 StartEngine = Callable[[], AbstractContextManager[Engine]]
 """How a worker comes by its engine; pickled where workers are processes."""
-KEPT_SAMPLING = (
-    "temperature",
-    "top_p",
-    "max_tokens",
-    "seed",
-    "samples_per_block",
-    "prompts_per_shard",
-)
-"""All of sampling but the number of samples: more of them are more shards of the same set."""
 
 
 class Part(NamedTuple):
@@ -54,14 +45,15 @@ def rollout_store(
     config: ExperimentConfig, *, checkpoint: Path, prompts: Store, parent: Path
 ) -> Store:
     """Return the store of the rollouts that the settings name, made or not."""
-    sampling = config.sampling.model_dump()
+    # more samples of a prompt are more shards of the same set
+    sampling = config.sampling.model_dump(exclude={"samples_per_prompt"})
     identity = {
         "stage": "rollouts",
         "contract": contracts.ROLLOUTS.label,
         "policy": fingerprint(checkpoint, safetensors_only=config.policy.safetensors_only),
         "prompts": prompts.fingerprint(["train.parquet"]),
         "prompt": identity_of(config),
-        "sampling": {key: sampling[key] for key in KEPT_SAMPLING},
+        "sampling": sampling,
         "engine": engine_identity(config.engine, config.policy),
         "context": config.policy.context,
     }
