@@ -83,12 +83,12 @@ def read_experiment(directory: Path) -> Experiment:
 
 
 def _once(ids: Sequence[str], plans: Mapping[str, Flat], settings: Mapping[str, Flat]) -> list[str]:
-    """Leave out arms that differ from an earlier one in nothing that is trained."""
+    """Leave out arms that differ from an earlier one in a baseline that enters nothing."""
     first: dict[str, str] = {}
     for id_ in ids:
         own = determines.determining(settings[id_], determines.ARM)
-        is_known = bool(plans[id_] and own)
-        first.setdefault(f"{determines.same_arm(plans[id_])} {own}" if is_known else id_, id_)
+        may_have_twin = plans[id_] and own and "baseline" not in own
+        first.setdefault(f"{determines.same_arm(plans[id_])} {own}" if may_have_twin else id_, id_)
     return sorted(first.values())
 
 
