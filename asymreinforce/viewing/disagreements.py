@@ -17,7 +17,7 @@ from asymreinforce.errors import InputError
 from asymreinforce.rewards.scale import OUTCOMES, outcomes, rewards_of
 
 KEY = ["prompt_id", "sample"]
-DEFAULT = RewardConfig()
+AS_JUDGED = RewardConfig(truncated="as_judged")
 
 
 class Pair(NamedTuple):
@@ -67,11 +67,11 @@ class Disagreements(NamedTuple):
 
 
 def disagreements(
-    left: pa.Table, right: pa.Table, reward: RewardConfig = DEFAULT, *, examples: int = 3
+    left: pa.Table, right: pa.Table, reward: RewardConfig = AS_JUDGED, *, examples: int = 3
 ) -> Disagreements:
     """Pair two sets of verdicts by (prompt_id, sample) and count what they said of each row.
 
-    Tables are of the VERDICTS contract, in any order; `reward` says which rows are correct.
+    Tables are of the VERDICTS contract, in any order; `reward` says which rows are correct, without one the graders do.
     Of each pair of outcomes that differ `examples` rows are kept, first by prompt and sample.
     Raises `InputError` where a set repeats a row, or no row is in both.
     """

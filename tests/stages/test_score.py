@@ -108,7 +108,7 @@ def test_a_complete_set_is_a_no_op_that_says_so(
 ) -> None:
     first = score(made, tmp_path / "verdicts")
     before = stamps(first.store.directory)
-    monkeypatch.setattr(stage, "GraderPool", None)
+    monkeypatch.setattr(stage, "grader_pool", None)
     again = score(made, tmp_path / "verdicts")
     assert again.facts == first.facts
     assert stamps(again.store.directory) == before
@@ -119,7 +119,7 @@ def test_another_reward_scale_counts_anew_without_grading(
     made: MadeUp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = score(made, tmp_path / "verdicts")
-    monkeypatch.setattr(stage, "GraderPool", None)
+    monkeypatch.setattr(stage, "grader_pool", None)
     again = score(made, tmp_path / "verdicts", reward=RewardConfig(truncated="as_judged"))
     assert again.store.directory == first.store.directory
     assert again.facts.accuracy == (16 * 2 + 4) / 120
