@@ -71,7 +71,8 @@ def disagreements(
 ) -> Disagreements:
     """Pair two sets of verdicts by (prompt_id, sample) and count what they said of each row.
 
-    Tables are of the VERDICTS contract, in any order; `reward` says which rows are correct, without one the graders do.
+    Tables are of the VERDICTS contract, in any order. `reward` says which rows are correct; the
+    graders alone do if it is not given.
     Of each pair of outcomes that differ `examples` rows are kept, first by prompt and sample.
     Raises `InputError` where a set repeats a row, or no row is in both.
     """
