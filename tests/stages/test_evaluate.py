@@ -68,16 +68,15 @@ def test_training_prompts_as_the_split_itself_are_the_first_so_many(
     limits = {"evaluation__split": "train", "evaluation__prompts": 3}
     config = made.config(tmp_path, policy=random_policy, **limits)
     prompts = make_prompts(config.task, config.directory / "prompts")
-    engine = made.FakeEngine(load_tokenizer(random_policy))
     stores = {
         split: evaluation_store(
-            config, split=split, prompts=prompts, engine=engine, parent=tmp_path / "evaluations"
+            config, split=split, prompts=prompts, parent=tmp_path / "evaluations"
         )
         for split in ("train", "held_out")
     }
     assert stores["train"].identity["first_prompts"] == 3
     beside = made.config(tmp_path, policy=random_policy, evaluation__train_prompts=2)
     store = evaluation_store(
-        beside, split="train", prompts=prompts, engine=engine, parent=tmp_path / "evaluations"
+        beside, split="train", prompts=prompts, parent=tmp_path / "evaluations"
     )
     assert store.identity["first_prompts"] == 2
