@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.data import contracts, files
 from asymreinforce.data.arm_settings import publish_settings
-from asymreinforce.data.determines import entering
 from asymreinforce.data.store import Store
 from asymreinforce.errors import (
     AsymreinforceError,
@@ -54,7 +53,7 @@ def arm_store(config: ExperimentConfig, found: inputs.Inputs) -> Store:
     from asymreinforce.stages import train
 
     return train.arm_store(
-        entering(config),
+        config,
         checkpoint=found.checkpoint,
         scored=found.scored,
         parent=arm_directory(config),

@@ -6,14 +6,16 @@ from typing import Any
 from asymreinforce.algorithm.table import identity
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.data import contracts
+from asymreinforce.data.determines import entering
 from asymreinforce.data.rollouts import ScoredRollouts
 from asymreinforce.data.store import Store
 from asymreinforce.errors import ConfigError
 from asymreinforce.grading.graders import identify
 from asymreinforce.model.checkpoint import fingerprint
+from asymreinforce.rewards.scale import COUNTING
 from asymreinforce.stages.train.schedule import PASSING, schedule_of
 
-REWARD_SCALE = ("correct", "incorrect", "correct_at", "no_answer", "truncated", "unjudged")
+REWARD_SCALE = ("correct", "incorrect", *COUNTING)
 
 
 def arm_store(
@@ -29,6 +31,7 @@ def arm_store(
     `prompts` hold what validation asks; of generated rollouts the identity covers them already.
     Raises `ConfigError` if the device or the precision is still left to the machine.
     """
+    config = entering(config)
     if "auto" in (config.train.device, config.train.precision):
         raise ConfigError(
             "train.device=auto and train.precision=auto name no arm; resolve them first "
