@@ -281,7 +281,8 @@ def _validator(config: ExperimentConfig, found: inputs.Inputs) -> Iterator["Vali
     with GraderPool(
         config.task.grader,
         workers=1,
-        time_limit_s=config.reward.time_limit_s,
+        cpu_limit_s=config.reward.cpu_limit_s,
+        reasoning=config.reward.reasoning,
         memory_limit_mb=config.reward.memory_limit_mb,
     ) as pool:
 

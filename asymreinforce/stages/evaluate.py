@@ -61,7 +61,7 @@ def evaluation_store(
         "engine": engine.identity(),
         "context": config.policy.context,
         "grader": [grader.name, grader.version],
-        "limits": [config.reward.time_limit_s, config.reward.memory_limit_mb],
+        "limits": config.reward.limits,
     }
     return Store(parent, identity)
 
@@ -94,7 +94,8 @@ def evaluate(
     with GraderPool(
         config.task.grader,
         workers=1,
-        time_limit_s=config.reward.time_limit_s,
+        cpu_limit_s=config.reward.cpu_limit_s,
+        reasoning=config.reward.reasoning,
         memory_limit_mb=config.reward.memory_limit_mb,
     ) as pool:
         for policy, checkpoint in checkpoints.items():
