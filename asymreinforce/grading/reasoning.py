@@ -14,10 +14,11 @@ Reasoning = Literal["marked", "always", "ignored"]
 so a completion without its end has none. `ignored`: the whole text is read."""
 
 NAMES = "think|thinking|thoughts?|reason|reasoning|reflection|scratchpad|analysis"
-TAG = rf"(?:[a-z]+[:_])?(?:{NAMES})[>\]]"
+TAG = rf"(?:[a-z]+[:_])?(?:{NAMES})"
 # Each stands behind one of the signs in `MARK`: <think>, [THINK], <|begin_of_thought|>, ◁think▷.
 BEGINS = (
-    TAG,
+    f"{TAG}>",
+    r"think(?:ing)?\]",  # others in square brackets, such as [Analysis], are headings
     rf"\|(?:begin_of_|start_)?(?:{NAMES})\|>",
     "think▷",
     r"\|inner_prefix\|>",
@@ -26,7 +27,7 @@ BEGINS = (
     r"\|channel\|>\s*(?:analysis|commentary)",
 )
 ENDS = (
-    f"/{TAG}",
+    rf"/{TAG}[>\]]",
     rf"\|(?:/|end_of_|end_)(?:{NAMES})\|>",
     "/think▷",
     r"\|inner_suffix\|>",

@@ -35,7 +35,10 @@ def test_the_setting_says_what_is_read_of_a_block_without_an_end() -> None:
 @pytest.mark.parametrize("grader", ["math", "gsm8k", "multiple_choice"])
 @pytest.mark.parametrize(
     "part",
-    ["####", "#### 1.\n", "A: x\n", "answer is ", "1 (", "(1,", "1*", "√", "<think></think>", "选"],
+    [
+        *("####", "#### 1.\n", "A: x\n", "answer is ", "1 (", "(1,", "1*", "√", "<think></think>"),
+        *("选", "a^", "sqrt(", r"\begin{align}", "((", " "),
+    ],
 )
 def test_the_answer_of_a_hostile_text_is_found_in_time_linear_in_its_length(
     grader: str, part: str

@@ -34,8 +34,12 @@ NUMBER = re.compile(
     r"(?:\s*(?:\\times|\\cdot|[×*x])\s*10\s*\^\s*\{?[-−]?\d+\}?)?(?:\s*/\s*\d+(?!\d|\.\d))?"
     r"(?:(?::|\s+:\s+)\d+)?(?:\s*(?:\\?%|percent(?:age)?\b|pct\b))?"
 )
+ATOM = r"(?:sqrt|pi|(?<![A-Za-z\\])[A-Za-z](?![A-Za-z])|\d+(?:\.\d+)?|[√π()])"
+TERM = rf"(?:{ATOM}|\^-?)+"
+EXPRESSION = rf"(?<![\w\\])-?(?=\S{{0,40}}(?:\^|sqrt\(|[a-z]\()){TERM}(?: ?[-+*/=] ?{TERM})*"
+"""An expression that is written without LaTeX, such as 3*sqrt(2) or n(n+1)/2."""
 PLAIN_VALUE = re.compile(
-    rf"[(\[][^()\[\]\n]*[\d∞][^()\[\]\n]*,[^()\[\]\n]*[)\]]"  # a tuple or an interval
+    rf"{EXPRESSION}|[(\[][^()\[\]\n]*[\d∞][^()\[\]\n]*,[^()\[\]\n]*[)\]]"  # a tuple or an interval
     rf"|(?:{NUMBER.pattern}|-)?\s*(?:√\s*(?:\d+|\([^()\n]*\))|π)(?:\s*/\s*\d+)?|{NUMBER.pattern}"
     r"|-?\\[dt]?frac\s*\{[^{}]*\}\s*\{[^{}]*\}"
 )
@@ -53,10 +57,16 @@ MOST_SIDE_BY_SIDE = 64
 MOST_MARKS = 64
 OPEN_BOX = re.compile(r"\\f?box(?:ed)?\s*\{(?![^{}]*\})")
 EMPTY_BOX = re.compile(r"\\f?box(?:ed)?\s*\{\s*\}")
+ALIGNED = re.compile(
+    r"(?:(?:\$\$|\\\[)\s?)?\\begin\{((?:align|gather|eqnarray)(?:ed)?\*?)\}((?:[^\\]|\\(?!end|begin))*)"
+    r"\\end\{\1\}\s?(?:\$\$|\\\])?"
+)
+"""A derivation over several lines."""
 UNBRACED = re.compile(r"\\boxed\s*(-?\d+(?:[.,/]\d+)*|(?<=\s)[A-Za-z](?![A-Za-z]))")
 OPERATOR = re.compile(r"\s*[-+*/^=<>!]|\s*\\[a-z]")
 UNSPACED_WORDS = re.compile("[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7a3]{2}")
 """Of Japanese, Chinese and Korean: a sentence goes on behind its number without a space."""
+WORDED_REMARK = re.compile(r"\d \([A-Za-z]{2}[^()]*\)")
 EQUATION = re.compile(r"[A-Za-z](?:\([a-z]\))?\s*=")
 ENUMERATED = re.compile(r"\d+[.):]\s+\D")
 VALUE_SIGN = re.compile(r"[\d$€£¥=+*/^<>\\-]")
@@ -76,7 +86,7 @@ def candidates(text: str) -> Candidates | None:
     """Return the answer that a completion ends with; None if it gives none."""
     filled = _filled(text)
     if not filled:
-        text = EMPTY_BOX.sub(" ", text)
+        text = ALIGNED.sub(_last_line, EMPTY_BOX.sub(" ", text))
         return _unbraced(text) or _tagged(text) or _declared(text) or _unmarked(text)
     last = filled[-1]
     behind = text[last.end + 1 :]
@@ -107,8 +117,18 @@ def _unbraced(text: str) -> Candidates | None:
     return Candidates(found[-1], found[-1]) if found else None
 
 
+def _last_line(derivation: re.Match[str]) -> str:
+    """Return what a derivation arrives at, as a formula of its own."""
+    line = derivation[2].strip().removesuffix(r"\\").rpartition(r"\\")[2]
+    return f" ${line.rpartition('=')[2].replace('&', ' ').strip()}$ "
+
+
 def _content(text: str, box: Box) -> str:
-    return text[box.inside : box.end].strip()
+    """Return what stands in a box; of a sentence in it, what that declares."""
+    inside = text[box.inside : box.end].strip()
+    is_sentence = "\\" not in inside and len(WORD.findall(inside)) > 1
+    declared = _declared(inside) if is_sentence else None
+    return declared.answer if declared else inside
 
 
 def _run(text: str, found: list[Box]) -> str:
@@ -245,7 +265,7 @@ def is_bare(text: str) -> bool:
         return False
     if FORMULA.fullmatch(bare):
         return True
-    if UNSPACED_WORDS.search(bare):
+    if UNSPACED_WORDS.search(bare) or WORDED_REMARK.search(bare):
         return False
     inside = re.sub(r"\\(?:text\w*|mbox|mathrm)\s*\{[^{}]*\}|\\[a-zA-Z]+|\b(?:and|or)\b", " ", bare)
     said = WORD.findall(inside)
