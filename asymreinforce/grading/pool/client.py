@@ -103,7 +103,7 @@ class Client:
     def close(self) -> None:
         """End the fork server, which kills the workers and all they started, and wait for it."""
         self._control.close()
-        self._process.send_signal(signal.SIGCONT)  # a fork server that is stopped would not see that
+        self._process.send_signal(signal.SIGCONT)  # it may be stopped, and not see that
         try:
             self._process.wait(timeout=END_LIMIT_S)
         except subprocess.TimeoutExpired:
