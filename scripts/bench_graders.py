@@ -1,4 +1,4 @@
-"""How fast verdicts are: cached against plain math-verify, and a pool of processes against one.
+"""How fast verdicts are: beside other rules on the same rows, cached, and by a pool.
 
     python scripts/bench_graders.py                                # answers made up here
     ASYMRL_TEST_DATA=... python scripts/bench_graders.py           # golds of MATH, hostile rows
@@ -7,11 +7,17 @@ Samples are synthetic, since no public rollouts hold 64 samples a prompt: a prom
 drawn from U(0, 1), a wrong answer is one of 200 others of the data by Zipf's law (the k-th of a
 prompt's order with weight 1/k), and each stands in a box behind a few sentences. The share of
 answers that the same prompt gave before is printed: it is what the cache lives on. Times are CPU
-seconds in one process for the cache, wall-clock seconds for the pool.
+seconds in one process for rules and the cache, wall-clock seconds for the pool.
+
+Rules that judge the same rows, each pair of gold answer and answer once: plain math-verify;
+TRL's accuracy_reward, if trl is installed; and the last box compared as text, which is verl's rule
+for MATH in short (verl rewrites more spellings).
 """
 
 import argparse
 import datetime
+import functools
+import importlib.util
 import json
 import logging
 import os
@@ -22,6 +28,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from asymreinforce.grading import math_answers
+from asymreinforce.grading.extraction import last_boxed
+from asymreinforce.grading.graders import GRADERS
 from asymreinforce.grading.pool.pool import GraderPool
 from asymreinforce.grading.verdict import Row
 
@@ -41,6 +49,7 @@ HOSTILE = (
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--unrepeated", type=int, default=2_000, help="rows that rules judge")
     parser.add_argument("--prompts", type=int, default=60)
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--rows", type=int, default=8_000, help="rows that the pool judges")
@@ -50,6 +59,11 @@ def main() -> None:
     data = os.environ.get("ASYMRL_TEST_DATA")
     answers = _math_golds(Path(data)) if data else _made_up_golds()
     print(f"{datetime.date.today()}, {len(answers)} answers {'of MATH' if data else 'made up'}")
+    compare = functools.partial(_compare_rules, repeats=options.repeats)
+    compare("math", _unrepeated(answers, count=options.unrepeated), of="sampled rows")
+    if data:
+        compare("math", _written_otherwise(Path(data)), of="answers in other spellings")
+        compare("gsm8k", _gsm8k_rows(Path(data), options.unrepeated), of="solutions of GSM8K")
     print("samples  rows  repeated  plain math-verify  cached  ratio")
     for samples in (8, 64):
         rows = sample_rows(answers, prompts=options.prompts, samples=samples, seed=samples)
@@ -89,12 +103,73 @@ def plain(row: Row) -> bool:
     return bool(verify(parse(f"${row.gold_answer}$"), parse(row.text)))
 
 
+def trl_reward(row: Row) -> bool:
+    """Call TRL's accuracy_reward as its trainers do."""
+    from trl.rewards import accuracy_reward
+
+    return bool(accuracy_reward([[{"content": row.text}]], [f"${row.gold_answer}$"])[0])
+
+
+def last_box_as_text(row: Row) -> bool:
+    """Compare the last box with the gold answer, but for space and sizes of signs."""
+    texts = [last_boxed(row.text) or "", row.gold_answer]
+    for spelling in (" ", r"\!", r"\left", r"\right", r"\$", "$"):
+        texts = [text.replace(spelling, "") for text in texts]
+    one, other = (text.replace("dfrac", "frac").replace("tfrac", "frac") for text in texts)
+    return one == other
+
+
 def cpu_seconds(judge: Callable[[Row], object], rows: list[Row]) -> float:
     """Return the CPU time of judging rows one after another."""
     started = time.process_time()
     for row in rows:
         judge(row)
     return time.process_time() - started
+
+
+def _unrepeated(answers: list[str], *, count: int) -> list[Row]:
+    """Return sampled rows in which no pair of gold answer and answer stands twice."""
+    rows = sample_rows(answers, prompts=min(len(answers), count), samples=4, seed=0)
+    distinct = {(row.gold_answer, row.text.partition(r"\boxed")[2]): row for row in rows}
+    return random.Random(0).sample([*distinct.values()], min(count, len(distinct)))
+
+
+def _gsm8k_rows(data: Path, count: int) -> list[Row]:
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(data / "gsm8k_model_solutions.parquet")
+    pairs = zip(*(table.column(n).to_pylist() for n in ("gold_answer", "response")), strict=True)
+    return random.Random(0).sample([Row(None, gold, text) for gold, text in pairs], count)
+
+
+def _written_otherwise(data: Path) -> list[Row]:
+    """Return cases of other projects' tests, in which right answers are written in other ways."""
+    cases = [json.loads(line) for line in (data / "grader_cases.jsonl").read_text().splitlines()]
+    return [Row(None, c["gold"], c["prediction"]) for c in cases if c["kind"] == "math"]
+
+
+def _compare_rules(grader: str, rows: list[Row], *, of: str, repeats: int) -> None:
+    """Print the CPU time of each rule on the same rows."""
+    grade = GRADERS[grader].grade
+    rules: dict[str, Callable[[Row], object]] = {
+        "math-verify": plain,
+        grader: lambda row: grade(*row).score == 1.0,
+        "the last box as text": last_box_as_text,
+    }
+    if importlib.util.find_spec("trl"):
+        rules["TRL's accuracy_reward"] = trl_reward
+    times: dict[str, list[float]] = {name: [] for name in rules}
+    for rule in rules.values():
+        cpu_seconds(rule, rows[:20])  # imports and compiled patterns
+    for _ in range(repeats):
+        for name, rule in rules.items():
+            math_answers.remembered.cache_clear()
+            times[name].append(cpu_seconds(rule, rows))
+    print(f"{len(rows)} {of}, none twice: CPU seconds, and how often as fast as math-verify")
+    slow = statistics.median(times["math-verify"])
+    for name, seconds in times.items():
+        median = statistics.median(seconds)
+        print(f"  {name:22s} {median:7.2f} s {slow / median:7.1f}x")
 
 
 def _compare_cached(rows: list[Row], *, samples: int, repeats: int) -> None:
@@ -133,7 +208,7 @@ def _compare_pools(rows: list[Row], *, workers: int, repeats: int) -> None:
 
 
 def _pool_seconds(rows: list[Row], *, workers: int) -> float:
-    with GraderPool("math", workers=workers, time_limit_s=5.0, memory_limit_mb=1024) as pool:
+    with GraderPool("math", workers=workers, cpu_limit_s=5.0, memory_limit_mb=1024) as pool:
         started = time.monotonic()
         statuses = [verdict.status for verdict in pool.grade(rows)]
         seconds = time.monotonic() - started

@@ -131,7 +131,17 @@ class RewardConfig(Settings):
     unjudged: Literal["incorrect", "exclude"] = Field(
         "exclude", description="timeouts and errors: the grader failed, not the answer"
     )
-    time_limit_s: float = Field(5.0, gt=0, description="wall-clock seconds for one completion")
+    reasoning: Literal["marked", "always", "ignored"] = Field(
+        "marked",
+        description="marked: the answer stands behind the last block of reasoning, and a block "
+        "that never ends has none; always: the prompt begins a block; ignored: read the whole text",
+    )
+    cpu_limit_s: float = Field(
+        5.0,
+        gt=0,
+        le=1e6,
+        description="CPU seconds for one completion; 12 times as many of the wall clock",
+    )
     memory_limit_mb: int = Field(
         1024, ge=64, le=10_000_000, description="address space a grader may add"
     )
@@ -141,6 +151,12 @@ class RewardConfig(Settings):
     max_error_rate: float = Field(
         0.02, ge=0, le=1, description="share of timeouts and errors above which scoring fails"
     )
+
+    @property
+    def limits(self) -> list[float | str]:
+        """What decides verdicts beside the grader, for identities."""
+        reasoning = [self.reasoning] if self.reasoning != "marked" else []
+        return [self.cpu_limit_s, self.memory_limit_mb, *reasoning]
 
     @model_validator(mode="after")
     def correct_pays_more_than_incorrect(self) -> Self:

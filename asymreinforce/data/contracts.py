@@ -12,6 +12,8 @@
 
 Advantages are never stored: they are a function of (reward, group, baseline), made at train time.
 A completion's token ids and log-probabilities cannot be recomputed and are kept; text is untrusted.
+A prompt's metadata is JSON for graders and templates; several accepted answers stand in it
+(`data/gold_answers.py`).
 """
 
 import functools

@@ -62,7 +62,7 @@ TABLE: dict[str, dict[Product, str]] = {
     },
     "evaluation": {EVALUATION: "split prompts sampling train_prompts"},
     "reward": {
-        VERDICTS: "time_limit_s memory_limit_mb",
+        VERDICTS: "cpu_limit_s reasoning memory_limit_mb",
         ARM: "correct incorrect correct_at no_answer truncated unjudged",
         NOTHING: "workers max_error_rate",
     },

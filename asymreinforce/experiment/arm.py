@@ -300,7 +300,7 @@ def _validator(config: ExperimentConfig, found: inputs.Inputs) -> Iterator["Vali
             if accuracy is None and all(v.status in contracts.UNJUDGED for v in verdicts):
                 raise GraderError(
                     f"validation: the grader could judge none of {len(verdicts)} answers; check "
-                    "task.grader and reward.time_limit_s"
+                    "task.grader and reward.cpu_limit_s"
                 )
             return accuracy or 0.0  # where all are left out, a collapsed policy gave no answer
 

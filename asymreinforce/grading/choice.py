@@ -8,15 +8,18 @@ from asymreinforce.grading.verdict import NO_ANSWER, Verdict
 
 LETTERS = "ABCDEFGHIJ"
 LETTER = "[A-J]"
+APART = "(?<![A-Za-z0-9_'])"
+"""A letter behind a Chinese sign is no part of a word."""
 NUMBER = re.compile(r"[0-9]{1,3}(\.0+)?")
 """Of a choice; a column with nulls turns 2 into 2.0."""
-ALONE = re.compile(rf"[\s*(\[⟦]*({LETTER})[\s*)\]⟧.:,]*")
+ALONE = re.compile(rf"[\s*({{\[⟦]*({LETTER})[\s*)}}\]⟧.:,]*", re.IGNORECASE)
 OPTION = re.compile(rf"\s*(?:\*\*)?\(?({LETTER})(?:\)|[.:])?(?:\*\*)?(?=$|\s|[^\w']|[^\x00-\x7f])")
 DECLARED = re.compile(
-    rf"(?:answer|choice|option|réponse|respuesta|antwort|答案|选)[^\n]{{0,60}}?(?<![\w'])\(?\**({LETTER})(?=\**\)?(?:$|\s|[^\w'’]))",
+    rf"(?:answer|choice|option|réponse|respuesta|antwort|答案|选)[^\n]{{0,60}}?{APART}(?<!not )"
+    rf"\(?\**({LETTER})(?=\**\)?(?:$|\s|[^\w'’]))",
     re.IGNORECASE,
 )
-ANYWHERE = re.compile(rf"(?<![\w'])\(?({LETTER})\)?(?=$|[\s.,:;!?)*]|[^\x00-\x7f])")
+ANYWHERE = re.compile(rf"{APART}\(?({LETTER})\)?(?=$|[\s.,:;!?)*]|[^\x00-\x7f])")
 ARTICLE = re.compile(r"A(?= [a-z])|I(?='| [a-z])")
 """Words of a sentence that are no letter of a choice."""
 

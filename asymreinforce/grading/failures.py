@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from asymreinforce.data.contracts import UNJUDGED
 from asymreinforce.errors import GraderError
-from asymreinforce.grading.verdict import Verdict
+from asymreinforce.grading.verdict import LATE, Verdict
 
 EXAMPLES = 5
 """Messages of failed rows that are told and recorded."""
@@ -21,6 +21,11 @@ EXAMPLES = 5
 def failed(judged: Sequence[Verdict]) -> int:
     """Count the rows that could not be judged."""
     return sum(verdict.status in UNJUDGED for verdict in judged)
+
+
+def out_of_time(judged: Sequence[Verdict]) -> int:
+    """Count the answers that are wrong because they were not proven right in their CPU time."""
+    return sum(v.status == "ok" and (v.message or "").startswith(LATE) for v in judged)
 
 
 def first_failures(judged: Sequence[Verdict], keys: pa.Table) -> list[str]:
@@ -49,6 +54,6 @@ def require_few(
     raise GraderError(
         f"{where}: the grader {grader} could not judge {failures} of {rows} rows "
         f"({100 * failures / rows:.1f}%), more than reward.max_error_rate={limit:g}{said}\n"
-        "mend the grader, raise reward.time_limit_s or reward.memory_limit_mb, or accept it with a "
+        "mend the grader, raise reward.cpu_limit_s or reward.memory_limit_mb, or accept it with a "
         "higher reward.max_error_rate; the verdicts made so far are kept"
     )

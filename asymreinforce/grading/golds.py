@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from asymreinforce.data.gold_answers import accepted
 from asymreinforce.errors import InputError
 from asymreinforce.grading.graders import GRADERS
 from asymreinforce.plugins import is_plugin
 
+COLUMNS = ["prompt_id", "gold_answer", "metadata"]
 SHOWN = 40
 """Characters of a gold answer that a message quotes."""
 
@@ -25,11 +27,10 @@ def require_usable(grader: str, tables: Iterable[pa.Table], *, where: Path) -> N
         return
     can_use, prompts, unusable = GRADERS[grader].can_use, 0, list[tuple[str, str]]()
     for table in tables:
-        prompts += len(table)
-        pairs = zip(
-            *(table.column(n).to_pylist() for n in ("prompt_id", "gold_answer")), strict=True
-        )
-        unusable += [(prompt_id, gold) for prompt_id, gold in pairs if not can_use(gold)]
+        for row in table.select([n for n in COLUMNS if n in table.column_names]).to_pylist():
+            prompts += 1
+            golds = accepted(row.get("metadata"), row["gold_answer"])
+            unusable += [(row["prompt_id"], gold) for gold in golds if not can_use(gold)][:1]
     if unusable:
         prompt_id, gold = unusable[0]
         raise InputError(

@@ -2,7 +2,8 @@
 
 A grader is called as `grade(metadata, gold_answer, text)`, where `metadata` is the question's JSON
 or None, and returns a `Verdict`, a score, or None for no answer. It may hang, raise or eat memory:
-`grading/pool/pool.py` bounds it. Texts are untrusted and never evaluated.
+`grading/pool/pool.py` bounds it. Texts are untrusted and never evaluated. The built-in ones are
+given what a completion says after its reasoning, and accept any of several gold answers.
 
 A user's own grader is named `module:function` and lies on the Python path or in the directory that
 the command is started in.
@@ -16,6 +17,7 @@ from importlib import metadata as distributions
 from typing import Any, NamedTuple
 
 from asymreinforce import plugins
+from asymreinforce.data.gold_answers import accepted
 from asymreinforce.errors import ConfigError
 from asymreinforce.grading import extraction
 from asymreinforce.grading.choice import (
@@ -26,10 +28,11 @@ from asymreinforce.grading.choice import (
 )
 from asymreinforce.grading.inert import may_be_scored
 from asymreinforce.grading.math_answers import gsm8k, holds_a_number, math
+from asymreinforce.grading.reasoning import Reasoning, spoken
 from asymreinforce.grading.verdict import NO_ANSWER, Verdict
 from asymreinforce.plugins import is_plugin, load_function
 
-Grade = Callable[[str | None, str, str], Any]
+Grade = Callable[..., Any]
 
 
 class Grader(NamedTuple):
@@ -85,20 +88,38 @@ def reasoning_gym(metadata: str | None, gold_answer: str, text: str) -> Verdict:
     return Verdict(float(dataset.score_answer(answer if shown else None, entry)), answer, "ok")
 
 
+def of_spoken(compare: Grade) -> Grade:
+    """Return the grader that compares what is said after reasoning with each accepted answer."""
+
+    def grade(
+        metadata: str | None, gold_answer: str, text: str, reasoning: Reasoning = "marked"
+    ) -> Verdict:
+        said = spoken(text, reasoning)
+        if said is None:
+            return NO_ANSWER
+        verdicts = (compare(metadata, gold, said) for gold in accepted(metadata, gold_answer))
+        best: Verdict = next(verdicts)
+        for verdict in verdicts if best.score != 1.0 else ():
+            best = max(best, verdict, key=lambda verdict: verdict.score or 0.0)
+        return best
+
+    return grade
+
+
 GRADERS = {
-    grader.name: grader
+    grader.name: grader._replace(grade=of_spoken(grader.grade))
     for grader in (
         Grader(
             "final_answer",
-            "1",
+            "2",
             final_answer,
             can_use=extraction.is_one_line,
             needs="one line; task.grader=exact compares several",
         ),
-        Grader("exact", "1", exact),
+        Grader("exact", "2", exact),
         Grader(
             "multiple_choice",
-            "1",
+            "2",
             choice,
             can_use=names_a_letter,
             needs="a letter A to J; for the numbers of choices set "
@@ -107,7 +128,7 @@ GRADERS = {
         *(
             Grader(
                 f"multiple_choice_from_{first}",
-                "1",
+                "2",
                 functools.partial(numbered_choice, first),
                 can_use=functools.partial(is_number_of_a_choice, first),
                 needs=f"a number {first} to {first + 9}; task.grader=multiple_choice reads letters",
@@ -116,21 +137,21 @@ GRADERS = {
         ),
         Grader(
             "gsm8k",
-            "1",
+            "2",
             gsm8k,
             can_use=holds_a_number,
             needs="a number; task.grader=math or exact compares other answers",
         ),
         Grader(
             "reasoning_gym",
-            "1",
+            "2",
             reasoning_gym,
             (("reasoning-gym", "reasoning_gym"),),
             can_use=lambda gold: True,  # the family scores by its own entry
         ),
         Grader(
             "math",
-            "2",
+            "3",
             math,
             (
                 ("math-verify", "math_verify"),
@@ -161,15 +182,18 @@ def identify(name: str) -> GraderId:
     return GraderId(name, "+".join([grader.version, *libraries]))
 
 
-def load(name: str) -> Grade:
-    """Import a grader and what it needs, in the process that will call it or fork its callers."""
+def load(name: str, *, reasoning: Reasoning = "marked") -> Grade:
+    """Import a grader and what it needs, in the process that will call it or fork its callers.
+
+    A user's own is given whole texts, whatever `reasoning` says.
+    """
     if not is_plugin(name):
         grader = _built_in(name)
         for _, module in grader.libraries:
             importlib.import_module(module)
         for gold_answer, text in grader.warm_up:
             grader.grade(None, gold_answer, text)
-        return grader.grade
+        return functools.partial(grader.grade, reasoning=reasoning)
     return load_function(name)
 
 

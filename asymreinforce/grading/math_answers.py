@@ -5,7 +5,13 @@ import re
 
 from asymreinforce.grading.extraction import last_boxed
 from asymreinforce.grading.math.arithmetic import TooLarge
-from asymreinforce.grading.math.candidates import NUMBER, candidates, gold_of
+from asymreinforce.grading.math.candidates import (
+    LONGEST_DECLARED,
+    MOST_MARKS,
+    NUMBER,
+    candidates,
+    gold_of,
+)
 from asymreinforce.grading.math.equivalence import equivalent
 from asymreinforce.grading.math.notation import canonical
 from asymreinforce.grading.math.numerals import equal_values, number
@@ -20,16 +26,17 @@ LONGEST_REMEMBERED = 512
 def math(metadata: str | None, gold_answer: str, text: str) -> Verdict:
     r"""Compare the answer that a completion ends with, the last `\boxed{}` first, by equivalence.
 
-    Several boxes side by side are one answer where the gold answer is a list.
+    Several boxes side by side are one answer if the gold answer is a list.
     """
+    if text.strip() == gold_answer.strip() != "":
+        return Verdict(1.0, text.strip(), "ok")
     given = candidates(text)
     if given is None:
         return NO_ANSWER
-    right = is_right(gold_answer, given.answer)
-    if right or given.together == given.answer:
-        return Verdict(float(right), given.answer, "ok")
-    right = is_right(gold_answer, given.together)
-    return Verdict(float(right), given.together if right else given.answer, "ok")
+    for answer in dict.fromkeys((given.answer, given.together)):
+        if is_right(gold_answer, answer):
+            return Verdict(1.0, answer, "ok")
+    return Verdict(0.0, given.answer, "ok")
 
 
 def is_right(gold: str, answer: str) -> bool:
@@ -45,7 +52,16 @@ def remembered(gold: str, answer: str) -> bool:
     return equivalent(gold=gold_of(gold), answer=answer)
 
 
-MARKS = re.compile(r"####|^\s*(?:\*\*)?A(?:nswer)?(?:\*\*)?\s*:|(?:final )?answer is", re.I | re.M)
+MARKS = re.compile(
+    r"####(?=[\W_]{0,9}\d|[^\n]{0,99}\\box)|^\s*(?:\*\*)?A(?:nswer)?(?:\*\*)?\s*:"
+    r"|answer(?:\*\*)?\s*(?:is\b|:)",
+    re.I | re.M,
+)
+CALCULATION = re.compile(
+    rf"(?:{NUMBER.pattern}!?\s*(?:[-+*/×÷=x]|\\times|\\cdot|\\div)\s*)*{NUMBER.pattern}!?"
+)
+REMARK = re.compile(r"(?<=\d)([^()\n]{0,40}\s)\([^()\n]*\)")
+"""What stands in parentheses behind a number, such as how it came about."""
 
 
 def gsm8k(metadata: str | None, gold_answer: str, text: str) -> Verdict:
@@ -68,14 +84,20 @@ def holds_a_number(gold_answer: str) -> bool:
 
 def final_number(text: str) -> str | None:
     """Return the number that a completion ends with, as it is written there."""
-    marks = list(MARKS.finditer(text))
-    declared = text[marks[-1].end() :].strip() if marks else ""
-    for place in (last_boxed(text), declared.partition("\n")[0], text):
-        numbers: list[str] = NUMBER.findall(place) if place else []
-        if numbers:
-            first = place == declared.partition("\n")[0] and place is not text
-            return numbers[0 if first else -1].strip()
-    return None
+    boxed = last_boxed(text)
+    if boxed is not None and (found := _calculated(boxed)):
+        return found[-1]
+    for mark in reversed([*MARKS.finditer(text)][-MOST_MARKS:]):
+        line = text[mark.end() :][:LONGEST_DECLARED].strip().partition("\n")[0]
+        if found := _calculated(line):
+            return found[0]
+    numbers = NUMBER.findall(REMARK.sub(r"\1", text))
+    return numbers[-1].strip() if numbers else None
+
+
+def _calculated(text: str) -> list[str]:
+    """Return the numbers of a text; of a calculation what stands behind its last `=`."""
+    return [match[0].rpartition("=")[2].strip() for match in CALCULATION.finditer(text)]
 
 
 def same_number(gold: str, answer: str) -> bool:

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from asymreinforce.config import RewardConfig
 from asymreinforce.data import contracts
 from asymreinforce.data.store import Store
-from asymreinforce.grading.failures import failed, first_failures
+from asymreinforce.grading.failures import failed, first_failures, out_of_time
 from asymreinforce.grading.pool.settings import grader_pool
 from asymreinforce.grading.questions import KEY_COLUMNS, Gold, Questions
 from asymreinforce.grading.verdict import Row, Verdict
@@ -41,8 +41,12 @@ def shard_judge(
 
 
 def made_of(keys: pa.Table, judged: list[Verdict], *, grader: dict[str, str]) -> Made:
-    """Return a shard of verdicts, how many rows are unjudged, and why the first few are."""
-    facts = {"unjudged": failed(judged), "failures": first_failures(judged, keys)}
+    """Return a shard of verdicts, and counts of the rows that were not judged, or not in time."""
+    facts = {
+        "unjudged": failed(judged),
+        "failures": first_failures(judged, keys),
+        "out_of_time": out_of_time(judged),
+    }
     return Made(verdict_rows(keys, judged, grader=grader), facts)
 
 

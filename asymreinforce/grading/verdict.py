@@ -7,6 +7,8 @@ from asymreinforce.data.statuses import STATUSES, Status
 
 LONGEST_ANSWER = 1_000
 LONGEST_MESSAGE = 200
+LATE = "took more CPU time than"
+"""How the message of a row begins that was not judged in its time."""
 
 
 class Row(NamedTuple):
@@ -20,7 +22,8 @@ class Row(NamedTuple):
 class Verdict(NamedTuple):
     """What a grader says of a completion; `score` is null unless the status is ok.
 
-    `message` says why a row is `timeout` or `error`; it is told to people and not stored.
+    `message` says why a row is `timeout` or `error`, or that a built-in grader took more than its
+    CPU time (`LATE`); it is told to people and not stored.
     """
 
     score: float | None

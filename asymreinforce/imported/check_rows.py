@@ -133,7 +133,7 @@ def _prompt_number(
     if not np.array_equal(there.tokens, prompt_ids):
         raise BadValueError("have the prompt id of another prompt")
     if there.gold_answer is None and row.gold_answer is not None:
-        gathered.set_gold(number, row.gold_answer)
+        gathered.set_gold(number, row.gold_answer, metadata=row.metadata or there.metadata)
     elif row.gold_answer not in (None, there.gold_answer):
         raise BadValueError("have another gold answer than an earlier row of their prompt")
     return number

@@ -87,9 +87,12 @@ class Gathering:
         )
         return int(cursor.lastrowid or 0)
 
-    def set_gold(self, number: int, gold_answer: str) -> None:
-        """Give a prompt the gold answer that a later row knows."""
-        self._db.execute("update prompts set gold = ? where number = ?", (gold_answer, number))
+    def set_gold(self, number: int, gold_answer: str, *, metadata: str | None) -> None:
+        """Give a prompt the gold answer that a later row knows, and its metadata."""
+        self._db.execute(
+            "update prompts set gold = ?, metadata = ? where number = ?",
+            (gold_answer, metadata, number),
+        )
 
     def add_row(self, prompt: int, row: GatheredRow) -> bool | None:
         """Add a row; return None, or whether the row with its (policy, sample) is the same one."""

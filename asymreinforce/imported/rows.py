@@ -15,6 +15,7 @@ import numpy as np
 from asymreinforce.config.source import Turns
 from asymreinforce.data import values
 from asymreinforce.data.contracts import FinishReason
+from asymreinforce.data.gold_answers import KEY, texts_of
 from asymreinforce.imported.columns import Columns
 from asymreinforce.imported.problems import Problems
 from asymreinforce.imported.records import Record
@@ -181,13 +182,14 @@ def _row(fields: dict[str, Any], *, place: str, whole: bool, default_policy: str
     if text is None and token_ids is None:
         raise BadValueError("have no completion")
     logps = _logps(fields.get("logps"), token_ids)
+    golds = _gold_answers(fields)
     return ForeignRow(
         place=place,
         prompt_id=_text(fields, "prompt_id"),
         question=_question(fields.get("question"), fields.get("prompt_token_ids")),
         is_whole_prompt=whole,
         prompt_token_ids=_numbers(fields.get("prompt_token_ids"), "prompt token ids", integer=True),
-        gold_answer=_text(fields, "gold_answer"),
+        gold_answer=golds[0] if golds else None,
         policy=_policy(fields) or default_policy,
         source_sample=_sample(fields.get("sample")),
         text=None if text is None else _storable(text),
@@ -197,7 +199,7 @@ def _row(fields: dict[str, Any], *, place: str, whole: bool, default_policy: str
         finish_reason=_finish_reason(fields.get("finish_reason")),
         level=_text(fields, "level"),
         subject=_text(fields, "subject"),
-        metadata=_metadata(fields),
+        metadata=_metadata(fields, golds),
     )
 
 
@@ -302,8 +304,20 @@ def _policy(fields: Mapping[str, Any]) -> str | None:
     return f"step-{name}" if name and isinstance(fields["policy"], int) else name
 
 
-def _metadata(fields: Mapping[str, Any]) -> str | None:
+def _gold_answers(fields: Mapping[str, Any]) -> list[str]:
+    """Return the accepted answers of a row: its gold answer is a text, or a list of them."""
+    try:
+        return texts_of(fields.get("gold_answer"))
+    except values.OddValueError as error:
+        raise BadValueError(f"have a gold_answer that is {error}") from None
+
+
+def _metadata(fields: Mapping[str, Any], golds: list[str]) -> str | None:
     value = fields.get("metadata")
+    if len(golds) > 1:
+        if not isinstance(value, Mapping | None):
+            raise BadValueError("have several gold answers and a metadata that is no object")
+        value = {**(value or {}), KEY: golds}
     if value is None or isinstance(value, str):
         return None if value is None else _storable(value)
     try:

@@ -63,7 +63,7 @@ def evaluation_store(
         "engine": engine_identity(config.engine, config.policy),
         "context": config.policy.context,
         "grader": [grader.name, grader.version],
-        "limits": [config.reward.time_limit_s, config.reward.memory_limit_mb],
+        "limits": config.reward.limits,
     }
     return Store(parent, identity)
 

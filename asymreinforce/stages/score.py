@@ -76,8 +76,7 @@ def verdict_store(
         "rollouts": rollouts.hash,
         "prompts": files.sha256(prompts)[:16],
         "grader": identify(grader)._asdict(),
-        "time_limit_s": reward.time_limit_s,
-        "memory_limit_mb": reward.memory_limit_mb,
+        "limits": reward.limits,
     }
     return Store(parent, identity, pinned=pinned)
 
@@ -218,7 +217,7 @@ def judge(
     workers = reward.workers or len(os.sched_getaffinity(0))
     started = time.monotonic()
     failures: list[str] = []
-    unjudged = 0
+    unjudged = late = 0
     start = functools.partial(
         shard_judge,
         rollouts=rollouts.directory.resolve(),
@@ -247,16 +246,23 @@ def judge(
                 publish(store, name, made.rows, rollouts=rollouts)
                 advance(len(made.rows) if crew else 0)
                 unjudged += made.facts["unjudged"]
+                late += made.facts["out_of_time"]
                 # Once they are too many of all rows, the rest cannot mend it.
                 refuse(unjudged, rows=total, examples=failures)
     for failure in failures:
         say(f"score: {failure}")
+    if late:
+        say(
+            f"score: {late} answers were not proven right in {reward.cpu_limit_s:g} s of CPU time "
+            "and count as wrong (reward.cpu_limit_s)"
+        )
     store.record(
         provenance(
             workers=workers,
             seconds=round(time.monotonic() - started, 3),
             shards=len(missing),
             failures=failures,
+            out_of_time=late,
         )
     )
 

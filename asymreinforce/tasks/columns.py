@@ -12,6 +12,7 @@ from typing import Any
 
 from asymreinforce.config.task import TaskConfig
 from asymreinforce.data import values
+from asymreinforce.data.gold_answers import texts_of, with_accepted
 from asymreinforce.errors import InputError
 from asymreinforce.grading.extraction import last_boxed
 from asymreinforce.tasks.question import Question
@@ -37,19 +38,21 @@ def question_of(row: Row, config: TaskConfig, *, split: str, where: str) -> Ques
     columns = config.columns
     if not any(has_column(row, name) for name in columns.question):
         raise _no_column("question", columns.question, row, where)
-    value, metadata = _pick(row, columns.question), None
+    value, chat = _pick(row, columns.question), None
     if values.is_messages(value):
         messages = _messages(value, where=where)
-        text, metadata = messages[-1].content, _json({"messages": messages}, where=where)
+        text, chat = messages[-1].content, {"messages": messages}
     else:
         text = _text(row, columns.question, "question", where=where) or ""
+    identified = _json(chat, where=where) or text
+    golds = _answers(row, config, where=where)
     return Question(
-        _id(row, columns.id, metadata or text, name=config.name, split=split, where=where),
+        _id(row, columns.id, identified, name=config.name, split=split, where=where),
         text,
-        _answer(row, config, where=where),
+        golds[0] if golds else "",
         level=_level(_text(row, columns.level, "level", where=where)),
         subject=_text(row, columns.subject, "subject", where=where),
-        metadata=metadata,
+        metadata=_json(with_accepted(chat, golds), where=where),
     )
 
 
@@ -78,11 +81,25 @@ def _text(row: Row, names: Sequence[str], what: str, *, where: str) -> str | Non
     try:
         return values.storable(values.one_text_of(_pick(row, names)))
     except values.OddValueError as error:
-        column = next(name for name in names if has_column(row, name))
-        raise InputError(
-            f"{where}: the {what} in the column {column} is {error}; name the column that holds a "
-            f"text, as in task.columns.{what}=NAME or task.columns.{what}=NAME.FIELD"
-        ) from error
+        raise _odd_value(error, row, names, what, where) from error
+
+
+def _texts(row: Row, names: Sequence[str], what: str, *, where: str) -> list[str]:
+    """Return the texts of the first column that is there, which may hold a list of them."""
+    try:
+        return texts_of(_pick(row, names))
+    except values.OddValueError as error:
+        raise _odd_value(error, row, names, what, where) from error
+
+
+def _odd_value(
+    error: values.OddValueError, row: Row, names: Sequence[str], what: str, where: str
+) -> InputError:
+    column = next(name for name in names if has_column(row, name))
+    return InputError(
+        f"{where}: the {what} in the column {column} is {error}; name the column that holds a "
+        f"text, as in task.columns.{what}=NAME or task.columns.{what}=NAME.FIELD"
+    )
 
 
 def _messages(value: Any, *, where: str) -> list[values.Message]:
@@ -92,10 +109,12 @@ def _messages(value: Any, *, where: str) -> list[values.Message]:
         raise InputError(f"{where}: a prompt is {error}") from error
 
 
-def _json(value: Mapping[str, Any], *, where: str) -> str:
-    chat = [message._asdict() for message in value["messages"]]
+def _json(value: Mapping[str, Any] | None, *, where: str) -> str | None:
+    if value is None:
+        return None
+    chat = [message._asdict() for message in value.get("messages", ())]
     try:
-        return values.json_text({**value, "messages": chat})
+        return values.json_text({**value, "messages": chat} if chat else value)
     except values.OddValueError as error:
         raise InputError(f"{where}: a row holds {error}") from error
 
@@ -105,19 +124,28 @@ def _level(text: str | None) -> str | None:
     return f"Level {text}" if text is not None and text.isdigit() else text
 
 
-def _answer(row: Row, config: TaskConfig, *, where: str) -> str:
-    r"""Take the answer column, or the last `\boxed{}` of the solution where there is no such."""
+def _answers(row: Row, config: TaskConfig, *, where: str) -> list[str]:
+    r"""Take the answer column, or the last `\boxed{}` of the solution if there is no such column.
+
+    A list in the answer column holds answers of which any is right.
+    """
     names = config.columns
     if any(has_column(row, name) for name in names.answer):
-        found = _text(row, names.answer, "answer", where=where) or ""
+        golds = _texts(row, names.answer, "answer", where=where)
         if config.answer_marker:
-            found = found.rpartition(config.answer_marker)[2]
+            golds = [gold.rpartition(config.answer_marker)[2] for gold in golds]
     elif any(has_column(row, name) for name in names.solution):
-        found = _boxed(_text(row, names.solution, "solution", where=where) or "")
+        golds = [_boxed(_text(row, names.solution, "solution", where=where) or "")]
     else:
         raise _no_column("answer", [*names.answer, *names.solution], row, where)
-    found = found.strip()
-    return "" if found.lower() in {word.lower() for word in config.no_answers} else found
+    return _stated(golds, but_for=config.no_answers)
+
+
+def _stated(golds: Sequence[str], *, but_for: Sequence[str] = ()) -> list[str]:
+    """Return the answers that say something, each once."""
+    silent = {"", *(word.lower() for word in but_for)}
+    stripped = dict.fromkeys(gold.strip() for gold in golds)
+    return [gold for gold in stripped if gold.lower() not in silent]
 
 
 def _boxed(solution: str) -> str:
@@ -151,15 +179,16 @@ def _verl_question(row: Row, config: TaskConfig, *, where: str) -> Question:
         return _text(row, [name], name, where=where)
 
     source, own, split = text("data_source"), text("extra_info.index"), text("extra_info.split")
+    golds = _stated(_texts(row, ["reward_model.ground_truth"], "ground_truth", where=where))
     chat = json.dumps([message._asdict() for message in messages], sort_keys=True)
     digest = hashlib.sha256(chat.encode()).hexdigest()[:12]
     return Question(
         f"{source}-{split}-{own}" if own is not None and split else f"{source}-{digest}",
         messages[-1].content,
-        (text("reward_model.ground_truth") or "").strip(),
+        golds[0] if golds else "",
         level=_level(text("extra_info.level")),
         subject=source,
-        metadata=_json(kept, where=where),
+        metadata=_json(with_accepted(kept, golds), where=where),
     )
 
 

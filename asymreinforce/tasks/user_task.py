@@ -4,7 +4,8 @@ The function is called as `questions(config, split)`, with the task's settings a
 split, and yields a `Question` or a dict of its fields for each: question and gold_answer, and where
 they are known prompt_id, level, subject and metadata. Prompts are made anew if its code changes, a
 setting of the task but `grader`, or a file that `task.path` names; a `fingerprint()` in the module
-names other data that it reads. A question may be a list of chat messages.
+names other data that it reads. A question may be a list of chat messages, a gold answer a list of
+answers of which any is right.
 """
 
 import hashlib
@@ -15,6 +16,7 @@ from typing import Any
 from asymreinforce import plugins
 from asymreinforce.config.task import TaskConfig
 from asymreinforce.data import files, values
+from asymreinforce.data.gold_answers import texts_of, with_accepted
 from asymreinforce.errors import InputError
 from asymreinforce.plugins import load_function
 from asymreinforce.tasks.question import Question
@@ -74,6 +76,12 @@ def _question(item: Any, config: TaskConfig) -> Question:
         chat = [message._asdict() for message in values.prompt_of(asked)]
         metadata = {**(metadata or {}), "messages": chat}
         fields["question"] = chat[-1]["content"]
+    golds = _gold_answers(fields["gold_answer"])
+    fields["gold_answer"] = golds[0] if golds else None
+    if len(golds) > 1:
+        if isinstance(metadata, str):
+            raise TypeError("metadata beside several gold answers is a dict, to which they go")
+        metadata = with_accepted(metadata, golds)
     if not (metadata is None or isinstance(metadata, str)):
         fields["metadata"] = values.json_text(metadata)
     for name in fields.keys() & TEXTS:
@@ -81,6 +89,13 @@ def _question(item: Any, config: TaskConfig) -> Question:
     identified = fields["metadata"] if values.is_messages(asked) else fields["question"]
     digest = hashlib.sha256(identified.encode(errors="replace")).hexdigest()[:12]
     return Question(**{"prompt_id": f"{config.name}-{digest}", **fields})
+
+
+def _gold_answers(value: Any) -> list[str]:
+    try:
+        return texts_of(value)
+    except values.OddValueError as error:
+        raise TypeError(f"gold_answer is {error}") from None
 
 
 def _text(value: Any, name: str) -> str | None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from asymreinforce.data import contracts
+from asymreinforce.data.gold_answers import accepted
 from asymreinforce.errors import InputError
 from asymreinforce.report.evaluated import scale_of
 from asymreinforce.report.groups import best, group
@@ -115,6 +116,7 @@ def _questions(experiment: Experiment) -> dict[str, tuple[str, str]]:
     found: dict[str, tuple[str, str]] = {}
     for path in sorted((experiment.directory / "prompts").glob("*/*.parquet")):
         rows = contracts.read(path, contracts.PROMPTS)
-        columns = (rows.column(n).to_pylist() for n in ("prompt_id", "question", "gold_answer"))
-        found |= {id_: (question, gold) for id_, question, gold in zip(*columns, strict=True)}
+        for row in rows.select(["prompt_id", "question", "gold_answer", "metadata"]).to_pylist():
+            golds = " or ".join(accepted(row["metadata"], row["gold_answer"]))
+            found[row["prompt_id"]] = row["question"], golds
     return found

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast, get_args
 
 from asymreinforce import terminal
 from asymreinforce.config import Reference
+from asymreinforce.data.gold_answers import accepted
 from asymreinforce.errors import ConfigError
 from asymreinforce.untrusted import show, visible
 
@@ -111,7 +112,8 @@ def print_group(console: "Console", group: "Group", *, view: "View", characters:
         _cut(prompt.get("question", "(its prompt is not in this experiment)"), characters)
     )
     if prompt.get("gold_answer"):
-        console.print(_text("gold answer: ", style="dim") + _cut(prompt["gold_answer"], 200))
+        golds = " or ".join(accepted(prompt.get("metadata"), prompt["gold_answer"]))
+        console.print(_text("gold answer: ", style="dim") + _cut(golds, 200))
     console.print(_table(group, view))
     for place in group.matching:
         row = group.rows[place]

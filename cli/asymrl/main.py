@@ -97,7 +97,7 @@ def score(settings: Settings = None) -> None:
 
     asymrl score
 
-    asymrl score task.grader=math reward.time_limit_s=10
+    asymrl score task.grader=math reward.cpu_limit_s=10
     """
     _run("score_job", settings)
 

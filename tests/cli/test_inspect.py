@@ -31,6 +31,8 @@ def made_once(tmp_path_factory: pytest.TempPathFactory, random_policy: Path) -> 
         level, subject = ("easy" if number else "hard"), "[bold]cups"
         row |= {"reward": row["policy"] == "small", "level": level, "subject": subject}
         row["prompt_id"] = f"q{number}"
+        if number == 2:
+            row["gold_answer"] = [row["gold_answer"], "seven"]
     rows[-1] |= {"completion": HOSTILE[:40], "finish_reason": "length", "policy": HOSTILE}
     path = files.jsonl(work / "a.jsonl", rows)
     files.bring(work / "runs", random_policy, path)
@@ -67,6 +69,10 @@ def test_a_group_stands_with_rewards_and_advantages_at_the_given_baseline(made_o
     assert [row[3] for row in rows] == ["correct", "incorrect", "incorrect"]
     at_zero = table_rows(shown(made_once, "--prompt-id", "q1", "--reference", "zero"))
     assert [row[5] for row in at_zero] == ["+1.100", "-0.900", "-0.900"]
+
+
+def test_every_accepted_answer_is_shown(made_once: Path) -> None:
+    assert re.search(r"gold answer: \d or seven", shown(made_once, "--prompt-id", "q2"))
 
 
 def test_a_filter_chooses_texts_and_prompts_and_the_group_stays_whole(made_once: Path) -> None:

@@ -176,7 +176,7 @@ SAME_INPUTS: list[tuple[dict[str, Any], Sets]] = [
     ({"task__rows": {"train": 5}}, (1, 1, 1)),
     ({"baseline": 0.1}, (1, 1, 1)),
     ({"reward__incorrect": 0.0}, (1, 1, 1)),
-    ({"reward__time_limit_s": 9.0}, (2, 1, 2)),
+    ({"reward__cpu_limit_s": 9.0}, (2, 1, 2)),
     ({"task__grader": "gsm8k"}, (2, 1, 2)),
     ({"sampling__seed": 1}, (2, 2, 2)),
     ({"task__seed": 1}, (2, 2, 2)),

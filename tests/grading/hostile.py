@@ -38,6 +38,14 @@ def do_sleep(argument: str) -> float:
     return 1.0
 
 
+def do_burn(argument: str) -> float:
+    """Take so many seconds of CPU time."""
+    end = time.process_time() + float(argument)
+    while time.process_time() < end:
+        pass
+    return 1.0
+
+
 def do_hold_the_interpreter(argument: str) -> float:
     return float(len(str(9**9**9)))
 
@@ -64,7 +72,7 @@ def do_fork(argument: str) -> float:
                 os._exit(0)
             time.sleep(600)
             os._exit(0)
-    subprocess.Popen(["sleep", "600"])
+    subprocess.Popen(["sleep", argument or "600"])
     return 1.0
 
 

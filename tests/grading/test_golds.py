@@ -41,6 +41,13 @@ def test_a_gold_that_is_never_right_is_refused(grader: str, gold: str, needs: st
         asked(grader, gold)
 
 
+def test_every_one_of_several_golds_is_asked() -> None:
+    golds = ['{"gold_answers": ["4", "5"]}', '{"gold_answers": ["4", "a dozen"]}']
+    table = {"prompt_id": ["q0", "q1"], "gold_answer": ["4", "4"], "metadata": golds}
+    with pytest.raises(InputError, match=r"cannot use 1 of 2 .* 'a dozen' of prompt q1"):
+        require_usable("gsm8k", [pa.table(table)], where=Path("train.parquet"))
+
+
 def test_what_a_users_own_grader_can_use_is_not_known() -> None:
     asked("my_graders:grade", "", "0")
 

@@ -166,7 +166,7 @@ def test_guards_know_what_can_call_something() -> None:
 
 
 def test_grader_versions_name_what_decides_verdicts() -> None:
-    assert identify("final_answer") == ("final_answer", "1")
+    assert identify("final_answer") == ("final_answer", "2")
     assert "math-verify-" in identify("math").version
     assert "antlr4-python3-runtime-4.9.3" in identify("math").version
     own = f"{hostile.__name__}:grade"
@@ -212,6 +212,8 @@ def test_light_and_stored_statuses_are_the_same() -> None:
         (r"\\boxed{42}", "42"),
         (r"\boxed 42", "42"),
         (r"\boxed{41} Final Answer: The final answer is $42$. I hope it is correct.", "$42$"),
+        (r"\boxed{42} #### Remark 1", "42"),
+        (r"\boxed{42}, so the final answer is the sum of 40 and 2.", "42"),
         ("The answer is 42, not 41.", "42"),
         ("**Answer:** $x=42$", "$x=42$"),
         ("So 6 * 7 = 42.\n#### 42", "42"),

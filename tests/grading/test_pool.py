@@ -18,16 +18,29 @@ from tests.grading import hostile
 GRADER = f"{hostile.__name__}:grade"
 GOOD = Row(None, "5", "5")
 WRONG = Row(None, "5", "4")
+NAP = f"600.{os.getpid()}"
+"""Seconds that forked processes sleep, by which this run knows its own."""
 
 
-def pool(workers: int = 2, *, time_limit_s: float = 1.0, memory_limit_mb: int = 256) -> GraderPool:
+def pool(
+    workers: int = 2,
+    *,
+    cpu_limit_s: float = 1.0,
+    wall_limit_s: float = 2.0,
+    memory_limit_mb: int = 256,
+) -> GraderPool:
     return GraderPool(
-        GRADER, workers=workers, time_limit_s=time_limit_s, memory_limit_mb=memory_limit_mb
+        GRADER,
+        workers=workers,
+        cpu_limit_s=cpu_limit_s,
+        wall_limit_s=wall_limit_s,
+        memory_limit_mb=memory_limit_mb,
     )
 
 
 def doing(*actions: str) -> list[Row]:
-    return [Row(None, "5", action) for action in actions]
+    named = (f"{action} {NAP}" if action.startswith("fork") else action for action in actions)
+    return [Row(None, "5", action) for action in named]
 
 
 def descendants() -> set[int]:
@@ -57,7 +70,7 @@ def no_process_is_left_behind() -> Iterator[None]:
     before = descendants()
     yield
     assert descendants() <= before
-    assert not processes_that("sleep 600")
+    assert not processes_that(f"sleep {NAP}")
 
 
 @pytest.mark.parametrize(
@@ -101,7 +114,7 @@ def test_a_bad_row_costs_itself_and_nothing_else(action: str, status: str) -> No
 
 def test_many_bad_rows_in_a_row_are_told_apart() -> None:
     actions = ["end 3", "raise", "hang", "eat", "5", "crash", "fork", "keep 100"] * 3
-    with pool(time_limit_s=2.0) as graders:  # room for a loaded machine to hand out the memory
+    with pool(wall_limit_s=4.0) as graders:  # room for a loaded machine to hand out the memory
         statuses = [verdict.status for verdict in graders.grade(doing(*actions))]
     assert statuses == ["error", "error", "timeout", "error", "ok", "error", "ok", "ok"] * 3
 
@@ -143,7 +156,7 @@ import sys
 from asymreinforce.grading.pool.pool import GraderPool
 from asymreinforce.grading.verdict import Row
 from asymreinforce.processes import children_of
-with GraderPool(sys.argv[1], workers=1, time_limit_s=5, memory_limit_mb=256) as graders:
+with GraderPool(sys.argv[1], workers=1, cpu_limit_s=5, memory_limit_mb=256) as graders:
     (verdict,) = graders.grade([Row(None, "5", "ancestors planted-secret")])
 print(verdict.status, verdict.extracted_answer or "none")
 """
@@ -165,21 +178,41 @@ def test_graders_cannot_read_the_environment_of_the_processes_above_them() -> No
 
 
 def test_messages_say_what_happened() -> None:
-    with pool(1, time_limit_s=0.5, memory_limit_mb=128) as graders:
-        verdicts = list(graders.grade(doing("end 3", "eat", "hang", "crash", "return nan")))
+    rows = doing("end 3", "eat", "hang", "crash", "return nan", "hold_the_interpreter")
+    with pool(1, cpu_limit_s=0.4, wall_limit_s=3, memory_limit_mb=128) as graders:
+        verdicts = list(graders.grade(rows))
     assert [verdict.message for verdict in verdicts] == [
         "ended its process with code 3",
         "needed more than 128 MB",
-        "ran for more than 0.5 s",
+        "ran for more than 3 s",
         f"killed by signal {int(signal.SIGSEGV)}",
         "ValueError: the grader returned the score nan",
+        "took more CPU time than 0.4 s",
     ]
 
 
 def test_the_clock_is_a_rows_own_and_not_its_jobs() -> None:
-    with pool(1, time_limit_s=0.6) as graders:
-        verdicts = list(graders.grade(doing(*["sleep 0.2"] * 8)))
-    assert [verdict.status for verdict in verdicts] == ["ok"] * 8
+    with pool(1, cpu_limit_s=0.5, wall_limit_s=60) as graders:
+        verdicts = list(graders.grade(doing(*["burn 0.2"] * 4)))
+    with pool(1, wall_limit_s=1.2) as graders:
+        verdicts += graders.grade(doing(*["sleep 0.3"] * 6))
+    assert [verdict.status for verdict in verdicts] == ["ok"] * 10
+
+
+def test_a_rows_limit_is_of_cpu_time_so_that_no_load_changes_its_verdict() -> None:
+    with pool(1, cpu_limit_s=0.3, wall_limit_s=20) as graders:
+        verdicts = list(graders.grade(doing("sleep 1", "burn 0.1", "burn 30", "5")))
+    assert [verdict.status for verdict in verdicts] == ["ok", "ok", "timeout", "ok"]
+
+
+def test_an_answer_not_proven_equal_in_its_cpu_time_is_wrong_and_not_left_out() -> None:
+    long = "so we go on " * 300_000 + r"\boxed{5}"  # right, which takes longer to find out
+    rows = [Row(None, "5", "5"), Row(None, "5", long), Row(None, "5", "Answer: 5")]
+    with GraderPool("math", workers=1, cpu_limit_s=0.02, memory_limit_mb=1024) as graders:
+        verdicts = list(graders.grade(rows))
+    assert [verdict.score for verdict in verdicts] == [1.0, 0.0, 1.0]
+    assert verdicts[1].status == "ok"
+    assert verdicts[1].message == "took more CPU time than 0.02 s"
 
 
 def test_memory_that_earlier_rows_kept_is_not_charged_to_later_ones() -> None:
@@ -207,7 +240,7 @@ def test_rows_are_read_only_so_far_ahead_as_memory_is_bounded() -> None:
             read += 1
             yield GOOD
 
-    with pool(2, time_limit_s=5) as graders:
+    with pool(2) as graders:
         verdicts = graders.grade(rows())
         assert next(verdicts).status == "ok"
         assert 1_000 < read < 6_000
@@ -234,7 +267,7 @@ def test_an_error_in_the_rows_reaches_the_caller() -> None:
 
 def test_a_row_of_ten_megabytes_and_odd_characters_travels() -> None:
     text = "é\n\x00\u2028" * 2_500_000
-    with pool(1, time_limit_s=10) as graders:
+    with pool(1, wall_limit_s=20, cpu_limit_s=10) as graders:
         verdicts = list(graders.grade([Row(None, text, text), Row('{"a": 1}', "\x00", "\x00")]))
     assert [verdict.score for verdict in verdicts] == [1.0, 1.0]
 
@@ -268,22 +301,22 @@ def test_two_workers_start_in_less_than_a_second() -> None:
 def test_a_grader_that_is_not_there_is_a_config_error(grader: str, message: str) -> None:
     with (
         pytest.raises(ConfigError, match=message),
-        GraderPool(grader, workers=1, time_limit_s=1, memory_limit_mb=64),
+        GraderPool(grader, workers=1, cpu_limit_s=1, memory_limit_mb=64),
     ):
         pass
 
 
-def test_a_nursery_that_is_killed_is_reported_and_takes_its_workers_along() -> None:
+def test_a_fork_server_that_is_killed_is_reported_and_takes_its_workers_along() -> None:
     with pool() as graders:
         verdicts = graders.grade(doing("5", *["hang"] * 3))
         next(verdicts)
-        (nursery,) = children_of(os.getpid()) & {
+        (fork_server,) = children_of(os.getpid()) & {
             int(line.split(" ")[0])
             for line in processes_that("asymreinforce.grading.pool.fork_server")
         }
-        workers = children_of(nursery)
+        workers = children_of(fork_server)
         assert len(workers) == 2
-        os.kill(nursery, signal.SIGKILL)
+        os.kill(fork_server, signal.SIGKILL)
         with pytest.raises(AsymreinforceError, match="ended from outside"):
             list(verdicts)
     wait_until(lambda: not [pid for pid in workers if is_alive(pid)])
@@ -295,8 +328,8 @@ PARENT = textwrap.dedent(
     from asymreinforce.grading.pool.pool import GraderPool
     from asymreinforce.grading.verdict import Row
     sys.path.append(sys.argv[1])
-    with GraderPool(sys.argv[2], workers=2, time_limit_s=600, memory_limit_mb=256) as graders:
-        for verdict in graders.grade(Row(None, "5", "fork_and_hang") for _ in range(64)):
+    with GraderPool(sys.argv[2], workers=2, cpu_limit_s=600, memory_limit_mb=256) as graders:
+        for verdict in graders.grade([Row(None, "5", "fork_and_hang " + sys.argv[3])] * 64):
             pass
     """
 )
@@ -309,21 +342,21 @@ def test_workers_and_what_they_forked_end_with_their_parent(
 ) -> None:
     tests = str(Path(__file__).parents[2])
     parent = subprocess.Popen(
-        [sys.executable, "-c", PARENT, tests, GRADER], stderr=subprocess.DEVNULL
+        [sys.executable, "-c", PARENT, tests, GRADER, NAP], stderr=subprocess.DEVNULL
     )
     try:
-        wait_until(lambda: len(processes_that("sleep 600")) == 2)
-        (nursery,) = children_of(parent.pid)
-        workers = children_of(nursery)
+        wait_until(lambda: len(processes_that(f"sleep {NAP}")) == 2)
+        (fork_server,) = children_of(parent.pid)
+        workers = children_of(fork_server)
         if is_stopped:
-            for pid in (nursery, *workers):
+            for pid in (fork_server, *workers):
                 os.kill(pid, signal.SIGSTOP)
         parent.send_signal(number)
         parent.wait(timeout=10)
     finally:
         parent.kill()  # it would start others for an hour, and fail the tests that look for them
-    wait_until(lambda: not [pid for pid in (nursery, *workers) if is_alive(pid)])
-    wait_until(lambda: not processes_that("sleep 600"))
+    wait_until(lambda: not [pid for pid in (fork_server, *workers) if is_alive(pid)])
+    wait_until(lambda: not processes_that(f"sleep {NAP}"))
     assert len(workers) == 2
 
 

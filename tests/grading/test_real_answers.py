@@ -41,7 +41,7 @@ def columns(name: str, *wanted: str) -> list[list[Any]]:
 
 
 def judged(grader: str, rows: list[Row]) -> list[Verdict]:
-    with GraderPool(grader, workers=2, time_limit_s=20, memory_limit_mb=1024) as pool:
+    with GraderPool(grader, workers=2, cpu_limit_s=20, memory_limit_mb=1024) as pool:
         return list(pool.grade(rows))
 
 

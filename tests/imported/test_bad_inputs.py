@@ -26,7 +26,7 @@ ROWS, BYTES, SETTINGS = 300, 50, 150
 BAD_VALUES: dict[str, tuple[str, ...]] = {
     "question": ("NaN", "{}", "[]", "[[]]", "true", '""', '[{"role": 1}]', "[[1], {}]", "null"),
     "completion": ("NaN", "{}", "[]", "[[]]", "5", "1e999", "[{}]", '[{"role": "user"}]', '""'),
-    "gold_answer": ("{}", "[]", "[1, 2]", "true", "[[1]]", '[{"type": "image"}]'),
+    "gold_answer": ("{}", "[]", "[1, true]", "true", "[[1]]", '[{"type": "image"}]'),
     "policy": ("{}", "[1, 2]", "true", "NaN", "[null, 1]"),
     "sample": ("1.5", "1e400", "true", '"1"', f"1{'0' * 400}", "{}", f"-{'9' * 5_000}", "NaN"),
     "reward": ("NaN", "1e308", "-1e999", f"1{'0' * 400}", '"1"', "[]", "{}", "[0.5, 1]"),

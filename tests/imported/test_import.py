@@ -105,6 +105,19 @@ def test_token_ids_and_log_probabilities_are_kept_as_they_are(
     assert files.facts(found).with_logps == 2
 
 
+def test_several_gold_answers_of_a_prompt_are_kept_with_it(
+    tmp_path: Path, random_policy: Path
+) -> None:
+    values = [row | {"metadata": {"a": 1}} for row in files.rows(prompts=1)]
+    values[0]["gold_answer"] = None
+    for row in values[1:]:
+        row["gold_answer"] = ["1", 1.0]
+    found = files.bring(tmp_path / "runs", random_policy, files.jsonl(tmp_path / "a.jsonl", values))
+    (prompt,) = contracts.read(found.prompts.path("train.parquet"), contracts.PROMPTS).to_pylist()
+    assert prompt["gold_answer"] == "1"
+    assert prompt["metadata"] == '{"a": 1, "gold_answers": ["1", "1.0"]}'
+
+
 def test_rewards_become_verdicts_and_rows_without_one_are_left_out(
     tmp_path: Path, random_policy: Path
 ) -> None:
@@ -284,8 +297,8 @@ BAD: dict[str, tuple[Callable[[list[Any]], None], str]] = {
         lambda rows: rows[0].update(question=[{"type": "image_url", "image_url": "x"}]),
         "a question that is a content with a part of type 'image_url'",
     ),
-    "a gold answer that is a list": (
-        lambda rows: rows[0].update(gold_answer=["1", "2"]),
+    "a gold answer that is a list of lists": (
+        lambda rows: rows[0].update(gold_answer=["1", ["2"]]),
         r"a gold_answer that is a list, not a text or a number \(a\.jsonl line 1\)",
     ),
     "a gold answer that is a truth value": (

@@ -87,7 +87,7 @@ def test_every_rollout_gets_a_verdict_and_counts_agree_by_hand(
         "status": "ok",
         "truncated": True,
         "grader": "final_answer",
-        "grader_version": "1",
+        "grader_version": "2",
         "score": 1.0,
         "extracted_answer": "3",
     }
@@ -181,12 +181,12 @@ def test_bad_rows_are_counted_and_told_and_cost_no_others(
         samples=1,
         text=lambda prompt, sample: actions.get(prompt, str(prompt % 7)),
     )
-    reward = RewardConfig(time_limit_s=2, memory_limit_mb=128, workers=2, max_error_rate=0.2)
+    reward = RewardConfig(cpu_limit_s=0.5, memory_limit_mb=128, workers=2, max_error_rate=0.2)
     store, facts = score(made, tmp_path / "verdicts", grader=HOSTILE, reward=reward)
     assert (facts.ok, facts.timeout, facts.error, facts.left_out) == (20, 1, 3, 4)
     assert facts.accuracy == 18 / 20  # prompts 13 and 23 are cut off
     errors = capsys.readouterr().err
-    assert "p-0000003, sample 0: timeout (ran for more than 2 s)" in errors
+    assert "p-0000003, sample 0: timeout (ran for more than 6 s)" in errors
     assert "p-0000007, sample 0: error (needed more than 128 MB)" in errors
     rows = contracts.read(store.path("rollouts-s000-p00000.parquet"), contracts.VERDICTS)
     assert rows.column("status").to_pylist() == ["ok"] * 3 + ["timeout"] + ["ok"] * 3 + ["error"]
@@ -248,12 +248,12 @@ def test_verdicts_of_two_graders_stand_side_by_side(tmp_path: Path) -> None:
         tables.append(pa.concat_tables(shards))
     assert len([*(tmp_path / "verdicts").iterdir()]) == 2
     found = disagreements(*tables)
-    assert (found.left, found.right) == ("gsm8k 1", "final_answer 1")
+    assert (found.left, found.right) == ("gsm8k 2", "final_answer 2")
     assert found.pairs == (Pair("correct", "incorrect", 20),)
 
 
 def test_graders_and_limits_have_verdicts_of_their_own(made: MadeUp, tmp_path: Path) -> None:
-    rewards = (RewardConfig(workers=1), RewardConfig(time_limit_s=9), RewardConfig(correct=2.0))
+    rewards = (RewardConfig(workers=1), RewardConfig(cpu_limit_s=9), RewardConfig(correct=2.0))
     found = [score(made, tmp_path / "verdicts", reward=reward) for reward in rewards]
     found.append(score(made, tmp_path / "verdicts", grader="exact"))
     assert len({scored.store.directory for scored in found}) == 3

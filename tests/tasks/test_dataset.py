@@ -249,6 +249,27 @@ def test_verls_prompt_parquet_is_read_as_it_is(tmp_path: Path) -> None:
     assert kept["extra_info"] == {"split": "train", "index": 0, "answer": "long"}
 
 
+def test_a_list_of_answers_is_one_gold_answer_and_its_alternatives(tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = [
+        {"question": "1?", "answer": ["1/2", " 0.5 ", "1/2", None]},
+        {"question": "2?", "answer": ["7"]},
+        {"question": "3?", "answer": ["proof"]},
+    ]
+    path = tmp_path / "a.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = tasks.lay_out(config(path, held_out=0, no_answers=["proof"])).questions["train"]
+    assert {(q.question, q.gold_answer, q.metadata) for q in found} == {
+        ("1?", "1/2", '{"gold_answers": ["1/2", "0.5"]}'),
+        ("2?", "7", None),
+    }
+    verls = [verl_row(0) | {"reward_model": {"ground_truth": ["0", "zero"], "style": "rule"}}]
+    (first,) = tasks.lay_out(config(parquet(tmp_path / "b.parquet", verls), held_out=0)).questions[
+        "train"
+    ]
+    assert first.gold_answer == "0" and first.metadata
+    assert json.loads(first.metadata)["gold_answers"] == ["0", "zero"]
+
+
 def damaged(path: Path) -> Path:
     path.write_bytes(b"PAR1 no such thing")
     return path

@@ -102,6 +102,14 @@ def test_a_questions_messages_and_metadata_are_kept_and_odd_fields_refused(
     first, second = laid("007")
     assert (first.question, first.gold_answer, second.gold_answer) == ("1?", "5", "007")
     assert first.metadata == '{"messages": [{"content": "1?", "role": "user"}], "x": null}'
-    for gold, words in ((None, "is null"), ([1, 2], "is a list"), (True, "is a truth value")):
+    for gold, words in (
+        (None, "is null"),
+        ([], "is an empty list"),
+        ([1, [2]], "is a list"),
+        (True, "is a truth value"),
+    ):
         with pytest.raises(InputError, match=f"after 2 questions of train: .*gold_answer {words}"):
             laid(gold)
+    _, third = laid(["1/2", 0.5])
+    assert third.gold_answer == "1/2"
+    assert third.metadata == '{"gold_answers": ["1/2", "0.5"]}'

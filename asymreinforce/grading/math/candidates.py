@@ -1,29 +1,28 @@
 r"""What a completion gives as its answer to a mathematical question: pure text, one pass.
 
-    candidates(r"\boxed{7}, no: \boxed{42}") == Candidates("42", ...)
+    candidates(r"\boxed{7}, no: \boxed{42}") == Candidates("42", "42")
 
-The last `\boxed{}` counts, and a final answer that is declared after it; without a box what
-follows `Answer:`, `####` or `the answer is`; without that the last formula or number. Where several
-boxes or formulas stand side by side (`\boxed{1} and \boxed{2}`) they are one list as well, which
+The last `\boxed{}` counts; of the text behind it only a final answer in so many words, or a line of
+`####` with nothing but a value, since a model that corrects itself says it so. Without a box what
+is declared counts (`<answer>`, `####`, `the answer is`), without that the last formula or number.
+Boxes or formulas that stand side by side (`\boxed{1} and \boxed{2}`) are one list as well, which
 counts if the gold answer is one. Only one answer is ever compared: nobody wins by naming many.
 """
 
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from asymreinforce.grading.extraction import Box, boxes, last_tag
 
-FINAL = re.compile(r"(?:final answer is|final answer\s*(?:\*\*)?\s*:|####)", re.IGNORECASE)
+IS = r"(?:\s+(?:is|are|est|es|ist|é)\b|\s*[是为為はв:：=]|\s+(?=[$\\]))"
+FINAL = re.compile(rf"final answer\s*(?:\*\*)?{IS}|####", re.IGNORECASE)
 DECLARED = re.compile(
-    r"(?:answer|solution(?: set)?|result)(?:\*\*)?\s*(?:\*\*)?"
-    r"(?:\s+is\b|\s*[:=]|\s+(?=[$\\]))\s*(?:\*\*)?\s*:?",
+    r"(?:answers?|solutions?(?: set)?|results?|values|roots|réponse|respuesta|resposta|antwort"
+    rf"|ответ|答案|答え|故选)(?:\*\*)?\s*(?:\*\*)?{IS}\s*(?:\*\*)?\s*:?",
     re.IGNORECASE,
 )
-HOPE = re.compile(r"\.?\s*I hope (?:it|this|that) is correct.*", re.IGNORECASE | re.DOTALL)
-NEXT_LINE = re.compile(r"\n\s*\n|\n(?=\s*(?:#|Note\b|\*\*))|<\|")
-SENTENCE_END = re.compile(r"\.(?=\s+[A-Z<]|\s*$)|\n")
-STRANDED = re.compile(r"\$[ \t]*\n[^$\n]*\n[ \t]*\$|\\\([ \t]*\n[^\n]*\n[ \t]*\\\)")
-"""An inline formula whose signs stand on other lines than it does: not a formula, nor its text."""
+SENTENCE_END = re.compile(r"\.(?=\s+[A-Z<]|\s*$)|\n|。|，(?=[\u4e00-\u9fff])")
 FORMULA = re.compile(
     r"(?<!\\)\$\$(?P<dd>(?:[^$\\]|\\.|\$(?!\$))+)\$\$|\\\[(?P<b>(?:[^\\]|\\(?![\[\]]))+)\\\]"
     r"|(?<![\\\d$])\$(?P<d>(?:[^$\\\n]|\\[^\n])+)\$|\\\((?P<p>(?:[^\\\n]|\\(?![()]))+)\\\)",
@@ -32,31 +31,48 @@ FORMULA = re.compile(
 NUMBER = re.compile(
     r"(?<![A-Za-z\d_^{}\\])(?<![A-Za-z\d][.,])[-−–]?(?:\\?[$€£¥₹]\s*)?"
     r"(?:\d{1,3}(?:[, ]\d{3})+(?!\d)(?:\.\d+)?|\d+(?:[.,]\d+)?|\.\d+)"
-    r"(?:\s*(?:\\times|\\cdot|[×*x])\s*10\s*\^\s*\{?[-−]?\d+\}?)?(?:\s*/\s*\d+(?!\d|\.\d))?(?:\s*:\s*\d+)?(?:\s*(?:\\?%|percent(?:age)?\b|pct\b))?"
+    r"(?:\s*(?:\\times|\\cdot|[×*x])\s*10\s*\^\s*\{?[-−]?\d+\}?)?(?:\s*/\s*\d+(?!\d|\.\d))?"
+    r"(?:(?::|\s+:\s+)\d+)?(?:\s*(?:\\?%|percent(?:age)?\b|pct\b))?"
 )
-BARE_FRACTION = re.compile(r"-?\\[dt]?frac\s*\{[^{}]*\}\s*\{[^{}]*\}")
+ATOM = r"(?:sqrt|pi|(?<![A-Za-z\\])[A-Za-z](?![A-Za-z])|\d+(?:\.\d+)?|[√π()])"
+TERM = rf"(?:{ATOM}|\^-?)+"
+EXPRESSION = rf"(?<![\w\\])-?(?=\S{{0,40}}(?:\^|sqrt\(|[a-z]\()){TERM}(?: ?[-+*/=] ?{TERM})*"
+"""An expression that is written without LaTeX, such as 3*sqrt(2) or n(n+1)/2."""
+PLAIN_VALUE = re.compile(
+    rf"{EXPRESSION}|[(\[][^()\[\]\n]*[\d∞][^()\[\]\n]*,[^()\[\]\n]*[)\]]"  # a tuple or an interval
+    rf"|(?:{NUMBER.pattern}|-)?\s*(?:√\s*(?:\d+|\([^()\n]*\))|π)(?:\s*/\s*\d+)?|{NUMBER.pattern}"
+    r"|-?\\[dt]?frac\s*\{[^{}]*\}\s*\{[^{}]*\}"
+)
+"""A value in a text without formulas."""
 JOINT = re.compile(
     r"\s*(?:[,;.]|\s|\\(?:quad|qquad|text\s*\{[^{}]*\}|[,;]))*(?:,?\s*(?:and|or)\s*)?\s*"
 )
+JOINING = re.compile(r"\b(?:and|or)\b|[,;]")
 WORD = re.compile(r"(?<![\\A-Za-z])[^\W\d_][^\W\d_']+")
-PERCENT_AFTER = re.compile(r"\s*\$?\s*(\\?%|percent(?:age)?\b|pct\b)")
-LONGEST_GAP, MOST_GAP_WORDS = 60, 4
-LONGEST_BARE = 400
+LONGEST_BARE, LONGEST_GAP = 400, 60
 LONGEST_DECLARED = 2_000
 LONGEST_TEXT = 50_000
 """Characters at the end of a completion without a box that are searched for an answer."""
 MOST_SIDE_BY_SIDE = 64
 MOST_MARKS = 64
 OPEN_BOX = re.compile(r"\\f?box(?:ed)?\s*\{(?![^{}]*\})")
-UNBRACED = re.compile(r"\\boxed\s*(-?\d+(?:[.,/]\d+)*|(?<=\s)[A-Za-z](?![A-Za-z]))")
 EMPTY_BOX = re.compile(r"\\f?box(?:ed)?\s*\{\s*\}")
+ALIGNED = re.compile(
+    r"(?:(?:\$\$|\\\[)\s?)?\\begin\{((?:align|gather|eqnarray)(?:ed)?\*?)\}((?:[^\\]|\\(?!end|begin))*)"
+    r"\\end\{\1\}\s?(?:\$\$|\\\])?"
+)
+"""A derivation over several lines."""
+UNBRACED = re.compile(r"\\boxed\s*(-?\d+(?:[.,/]\d+)*|(?<=\s)[A-Za-z](?![A-Za-z]))")
 OPERATOR = re.compile(r"\s*[-+*/^=<>!]|\s*\\[a-z]")
+UNSPACED_WORDS = re.compile("[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7a3]{2}")
+"""Of Japanese, Chinese and Korean: a sentence goes on behind its number without a space."""
+WORDED_REMARK = re.compile(r"\d \([A-Za-z]{2}[^()]*\)")
+EQUATION = re.compile(r"[A-Za-z](?:\([a-z]\))?\s*=")
+ENUMERATED = re.compile(r"\d+[.):]\s+\D")
+VALUE_SIGN = re.compile(r"[\d$€£¥=+*/^<>\\-]")
 CONTRAST = {"not", "but", "because", "since", "so", "instead"}
-REFUSAL = re.compile(r"\b(?:know|sorry|cannot|can't|unable|unsure)\b", re.IGNORECASE)
-DIGITS = re.compile(r"[-+]?\d+(?:\.\d+)?")
-JOINING = re.compile(r"\b(?:and|or)\b|[,;]")
 MOST_WORDS = 3
-"""Words of a text without number or formula that may be an answer in words."""
+"""Words of a text that may be an answer: `no real roots`, `60 miles per hour`."""
 
 
 class Candidates(NamedTuple):
@@ -67,16 +83,17 @@ class Candidates(NamedTuple):
 
 
 def candidates(text: str) -> Candidates | None:
-    """Return the answer that a completion ends with; None where it gives none."""
-    found = _filled(text)
-    if not found:
+    """Return the answer that a completion ends with; None if it gives none."""
+    filled = _filled(text)
+    if not filled:
+        text = ALIGNED.sub(_last_line, EMPTY_BOX.sub(" ", text))
         return _unbraced(text) or _tagged(text) or _declared(text) or _unmarked(text)
-    last = found[-1]
-    declared = _final(text[last.end :])
-    if declared is not None:
-        return declared
-    answer = _content(text, last)
-    return Candidates(answer, _run(text, found)) if answer else None
+    last = filled[-1]
+    behind = text[last.end + 1 :]
+    for mark in reversed([*FINAL.finditer(behind)][-MOST_MARKS:]):
+        if _is_nothing_but_a_value(behind, mark):
+            return _in_sentence(behind[mark.end() :])
+    return Candidates(_content(text, last), _run(text, filled))
 
 
 def gold_of(text: str) -> str:
@@ -86,7 +103,7 @@ def gold_of(text: str) -> str:
         return _run(text, found)
     if opened := OPEN_BOX.search(text):
         return text[opened.end() :]  # a box that was cut off
-    declared = _final(text) if len(text) > LONGEST_BARE else None
+    declared = _declared(text) if len(text) > LONGEST_BARE else None
     return declared.together if declared else text
 
 
@@ -100,17 +117,26 @@ def _unbraced(text: str) -> Candidates | None:
     return Candidates(found[-1], found[-1]) if found else None
 
 
+def _last_line(derivation: re.Match[str]) -> str:
+    """Return what a derivation arrives at, as a formula of its own."""
+    line = derivation[2].strip().removesuffix(r"\\").rpartition(r"\\")[2]
+    return f" ${line.rpartition('=')[2].replace('&', ' ').strip()}$ "
+
+
 def _content(text: str, box: Box) -> str:
+    """Return what stands in a box; of a sentence in it, what that declares."""
     inside = text[box.inside : box.end].strip()
-    percent = PERCENT_AFTER.match(text, box.end + 1)
-    return f"{inside}%" if inside and percent else inside
+    is_sentence = "\\" not in inside and len(WORD.findall(inside)) > 1
+    declared = _declared(inside) if is_sentence else None
+    return declared.answer if declared else inside
 
 
 def _run(text: str, found: list[Box]) -> str:
     """Join the boxes that stand side by side at the end, equal neighbours once."""
     run = [found[-1]]
     for box in reversed(found[:-1]):
-        if len(run) > MOST_SIDE_BY_SIDE or not _joins(text[box.end + 1 : run[0].start]):
+        gap = text[box.end + 1 : run[0].start]
+        if len(run) > MOST_SIDE_BY_SIDE or not _joins(gap):
             break
         run.insert(0, box)
     contents = [_content(text, box) for box in run]
@@ -119,107 +145,128 @@ def _run(text: str, found: list[Box]) -> str:
 
 
 def _joins(gap: str) -> bool:
-    """Tell whether what stands between two boxes makes a list of them: `\\text{ and }`, a comma."""
+    """Tell whether two boxes with this between them are a list: in a sentence, joined by `and`."""
     if len(gap) > LONGEST_GAP:
         return False
-    said = [word.casefold() for word in WORD.findall(re.sub(r"\\[a-zA-Z]+", " ", gap))]
-    if not said:
+    said = {word.casefold() for word in WORD.findall(re.sub(r"\\[a-zA-Z]+", " ", gap))}
+    return not said or bool(
+        JOINING.search(gap) and not SENTENCE_END.search(gap) and not CONTRAST & said
+    )
+
+
+def _is_nothing_but_a_value(text: str, mark: re.Match[str]) -> bool:
+    """Tell whether a mark declares a value and says no more, so that it stands against a box."""
+    behind = text[mark.end() :][:LONGEST_DECLARED].lstrip(' *:"\n\t')
+    line = SENTENCE_END.split(behind, 1)[0].strip(" *")
+    if mark[0] == "####" and (WORD.search(line) or not _may_declare(text, mark)):
+        return False
+    return is_bare(line) or FORMULA.match(behind) is not None
+
+
+def _may_declare(text: str, mark: re.Match[str]) -> bool:
+    """Tell a `####` before an answer from that of a heading, such as `#### Verification`."""
+    if mark[0] != "####":
         return True
-    return len(said) <= MOST_GAP_WORDS and bool(JOINING.search(gap))
-
-
-def _final(text: str) -> Candidates | None:
-    """Return what is declared as the final answer, in so many words."""
-    marks = list(FINAL.finditer(text))
-    return _in_sentence(text[marks[-1].end() :]) if marks else None
+    line = text[mark.end() :].lstrip(" *").partition("\n")[0][:LONGEST_BARE]
+    if ENUMERATED.match(line) or not VALUE_SIGN.search(line):
+        return False
+    return is_bare(line) or NUMBER.match(line) is not None
 
 
 def _tagged(text: str) -> Candidates | None:
     inside = last_tag(text)
     if not inside:
         return None
-    return Candidates(inside, inside) if len(inside) <= LONGEST_BARE else _unmarked(inside)
+    whole = Candidates(inside, inside)
+    return whole if is_bare(inside) else _declared(inside) or _unmarked(inside) or whole
 
 
 def _declared(text: str) -> Candidates | None:
     """Return what follows the last `Answer:`, `####` or `the answer is` that has a value."""
     marks = [*FINAL.finditer(text), *DECLARED.finditer(text)][-MOST_MARKS:]
     for mark in sorted(marks, key=lambda mark: mark.end(), reverse=True):
-        if found := _in_sentence(text[mark.end() :]):
+        if _may_declare(text, mark) and (found := _in_sentence(text[mark.end() :])):
             return found
     return None
 
 
 def _in_sentence(text: str) -> Candidates | None:
-    """Return the formula or number that a declaration begins with, else the last of its sentence.
+    """Return the formulas or number that a declaration begins with, else the last of its sentence.
 
-    A declaration without either is an answer in words where it is short.
+    A declaration without either is an answer in words if it is short.
     """
-    text = EMPTY_BOX.sub(" ", text)
-    text = HOPE.sub("", NEXT_LINE.split(text.lstrip(' *:"\n\t'), 1)[0][:LONGEST_DECLARED])
+    text = text.lstrip(' *:"\n\t')[:LONGEST_DECLARED]
     if (display := FORMULA.match(text)) and (display["dd"] or display["b"]):
         return _side_by_side(text, [display])
-    sentence = SENTENCE_END.split(text, 1)[0].strip(" *:\"'`.")
-    whole = Candidates(sentence, sentence)
+    sentence = SENTENCE_END.split(text, 1)[0].strip(" *:\"'`").rstrip(".")
     if not sentence:
         return None
     if is_bare(sentence):
-        return whole
-    if formula := FORMULA.match(sentence):
-        return _side_by_side(sentence, [formula])
-    if (first := NUMBER.match(sentence)) and not OPERATOR.match(sentence, first.end()):
+        return Candidates(sentence, sentence)
+    if FORMULA.match(sentence):
+        return _first_formulas(sentence)
+    if (first := PLAIN_VALUE.match(sentence)) and not OPERATOR.match(sentence, first.end()):
         return Candidates(first[0].strip(), first[0].strip())
     return _unmarked(sentence)
 
 
 def _unmarked(text: str) -> Candidates | None:
     """Return the whole of a bare answer, else the last formula or number of a text."""
-    text = EMPTY_BOX.sub(" ", STRANDED.sub(" ", text))
     if is_bare(text):
-        bare = text.strip()
-        return Candidates(bare, bare)
-    formulas = list(FORMULA.finditer(text[-LONGEST_TEXT:]))
+        return Candidates(text.strip(), text.strip())
     text = text[-LONGEST_TEXT:]
-    numbers = list(NUMBER.finditer(text, formulas[-1].end() if formulas else 0))
-    if numbers:
-        return Candidates(numbers[-1][0].strip(), numbers[-1][0].strip())
+    formulas = list(FORMULA.finditer(text))
+    values = _values(text, formulas[-1].end() if formulas else 0)
+    if values:
+        return Candidates(values[-1], values[-1])
     if formulas:
         return _side_by_side(text, formulas)
-    if fractions := BARE_FRACTION.findall(text):
-        return Candidates(fractions[-1], fractions[-1])
     short = text.strip()
-    if (
-        len(short) <= LONGEST_BARE
-        and not REFUSAL.search(short)
-        and 0 < len(WORD.findall(short)) <= MOST_WORDS
-    ):
+    if len(short) <= LONGEST_BARE and WORD.search(short) and len(short.split()) <= MOST_WORDS:
         return Candidates(short, short)
     return None
 
 
-def _side_by_side(text: str, formulas: list[re.Match[str]]) -> Candidates:
+def _values(text: str, start: int) -> list[str]:
+    found = [match[0].strip() for match in PLAIN_VALUE.finditer(text, start)]
+    return [value for value in found if not WORD.search(value) or value[0] not in "(["]
+
+
+def _first_formulas(text: str) -> Candidates:
+    """Return the formulas that a declaration begins with: all of them are the answer."""
+    run: list[re.Match[str]] = []
+    for formula in FORMULA.finditer(text):
+        if run and not JOINT.fullmatch(text[run[-1].end() : formula.start()]):
+            break
+        run.append(formula)
+    together = ", ".join(_formula(formula) for formula in run[:MOST_SIDE_BY_SIDE])
+    return Candidates(together, together)
+
+
+def _side_by_side(text: str, formulas: Sequence[re.Match[str]]) -> Candidates:
     run = [formulas[-1]]
     for formula in reversed(formulas[:-1]):
         gap = text[formula.end() : run[0].start()]
         if len(run) > MOST_SIDE_BY_SIDE or not JOINT.fullmatch(gap):
             break
         run.insert(0, formula)
-    contents = [_formula(text, formula) for formula in run]
+    contents = [_formula(formula) for formula in run]
     return Candidates(contents[-1], ", ".join(contents))
 
 
-def _formula(text: str, formula: re.Match[str]) -> str:
-    content = next(part for part in formula.groups() if part is not None).strip()
-    return f"{content}%" if PERCENT_AFTER.match(text, formula.end()) else content
+def _formula(formula: re.Match[str]) -> str:
+    return next(part for part in formula.groups() if part is not None).strip()
 
 
 def is_bare(text: str) -> bool:
     r"""Tell whether a text is nothing but an answer: `x = 3`, `\frac{1}{2}`, `10 units`."""
     bare = text.strip().strip("*`")
     if not bare or len(bare) > LONGEST_BARE or ("\n" in bare and r"\begin" not in bare):
-        return DIGITS.fullmatch(bare) is not None
+        return False
     if FORMULA.fullmatch(bare):
         return True
+    if UNSPACED_WORDS.search(bare) or WORDED_REMARK.search(bare):
+        return False
     inside = re.sub(r"\\(?:text\w*|mbox|mathrm)\s*\{[^{}]*\}|\\[a-zA-Z]+|\b(?:and|or)\b", " ", bare)
     said = WORD.findall(inside)
     if not said:
@@ -230,4 +277,8 @@ def is_bare(text: str) -> bool:
         return False
     if not re.search(r"\d", bare):
         return len(said) == 1
+    if EQUATION.match(bare) and len(said) == 1:
+        return True
+    if len(said) == MOST_WORDS and len(NUMBER.findall(bare)) > 1:
+        return False
     return len(said) <= MOST_WORDS and bool(re.match(r"[-+\d\\$(.]", bare))

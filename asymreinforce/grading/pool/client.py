@@ -1,4 +1,4 @@
-"""The parent's end of a nursery: start it, tell it to spawn and kill, hear what ended."""
+"""The client of a fork server: starts it, has it fork and kill workers, learns which exited."""
 
 import contextlib
 import json
@@ -12,18 +12,19 @@ from typing import NamedTuple
 
 from asymreinforce import credentials
 from asymreinforce.errors import AsymreinforceError, ConfigError
-from asymreinforce.grading.pool.fork_server import Order
-from asymreinforce.grading.pool.protocol import BEAT, Heartbeats
+from asymreinforce.grading.pool.fork_server import Options
+from asymreinforce.grading.pool.protocol import HEARTBEAT, Heartbeats
+from asymreinforce.grading.reasoning import Reasoning
 
 IMPORT_LIMIT_S = 120.0
 END_LIMIT_S = 10.0
 LARGEST_MESSAGE = 65_536
-NURSERY = (
+SERVER = (
     "import sys, json; sys.path[:] = json.loads(sys.argv.pop(2)); "
     "from asymreinforce.grading.pool.fork_server import main; main()"
 )
 ENVIRONMENT = {
-    # Libraries' thread pools would make the nursery unsafe to fork.
+    # Libraries' thread pools would make the fork server unsafe to fork.
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     # Hashes of strings order sets, and with them, in sympy, some verdicts.
@@ -31,31 +32,41 @@ ENVIRONMENT = {
 }
 
 
-class Ended(NamedTuple):
+class Exited(NamedTuple):
     """A worker that is gone, with all it started; `code` is minus the signal that killed it."""
 
     slot: int
     code: int
 
 
-class Link:
-    """A running nursery. Raises `ConfigError` where it cannot import the grader."""
+class Client:
+    """A running fork server. Raises `ConfigError` if it cannot import the grader."""
 
-    def __init__(self, grader: str, *, workers: int, memory_limit_mb: int) -> None:
+    def __init__(
+        self,
+        grader: str,
+        *,
+        reasoning: Reasoning,
+        workers: int,
+        cpu_limit_s: float,
+        memory_limit_mb: int,
+    ) -> None:
         self._control, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with tempfile.TemporaryFile() as shared, far:
-            shared.truncate(workers * BEAT.size)
-            self.beats = Heartbeats(shared.fileno(), workers=workers)
-            order = Order(
+            shared.truncate(workers * HEARTBEAT.size)
+            self.heartbeats = Heartbeats(shared.fileno(), workers=workers)
+            options = Options(
                 grader=grader,
+                reasoning=reasoning,
                 workers=workers,
+                cpu_limit_s=cpu_limit_s,
                 memory_limit_mb=memory_limit_mb,
                 control=far.fileno(),
                 heartbeats=shared.fileno(),
                 parent=os.getpid(),
             )
             self._process = subprocess.Popen(
-                [sys.executable, "-c", NURSERY, json.dumps(order._asdict()), json.dumps(sys.path)],
+                [sys.executable, "-c", SERVER, json.dumps(options._asdict()), json.dumps(sys.path)],
                 pass_fds=(far.fileno(), shared.fileno()),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -70,29 +81,29 @@ class Link:
             raise
 
     def fileno(self) -> int:
-        """Let a selector wait for this link."""
+        """Let a selector wait for exits."""
         return self._control.fileno()
 
     def spawn(self, slot: int, stream: socket.socket) -> None:
         """Have a worker forked that reads its jobs from a stream."""
-        self._tell("spawn", slot, stream.fileno())
+        self._request("spawn", slot, stream.fileno())
 
     def kill(self, slot: int) -> None:
-        """Have a worker killed; its end is reported like any other."""
-        self._tell("kill", slot)
+        """Have a worker killed; its exit is reported like any other."""
+        self._request("kill", slot)
 
-    def hear(self) -> Ended:
-        """Return the next end of a worker; blocks until there is one."""
+    def next_exit(self) -> Exited:
+        """Return the next exit of a worker; blocks until there is one."""
         with contextlib.suppress(OSError):
             if message := self._control.recv(LARGEST_MESSAGE):
                 _, slot, status = json.loads(message)
-                return Ended(slot, os.waitstatus_to_exitcode(status))
+                return Exited(slot, os.waitstatus_to_exitcode(status))
         raise _gone()
 
     def close(self) -> None:
-        """End the nursery, which kills the workers and all they started, and wait for it."""
+        """End the fork server, which kills the workers and all they started, and wait for it."""
         self._control.close()
-        self._process.send_signal(signal.SIGCONT)  # a nursery that is stopped would not see that
+        self._process.send_signal(signal.SIGCONT)  # it may be stopped, and not see that
         try:
             self._process.wait(timeout=END_LIMIT_S)
         except subprocess.TimeoutExpired:
@@ -110,7 +121,7 @@ class Link:
         if state != "ready":
             raise ConfigError(f"task.grader={grader}: cannot be imported ({reason[0]})")
 
-    def _tell(self, action: str, slot: int, *descriptors: int) -> None:
+    def _request(self, action: str, slot: int, *descriptors: int) -> None:
         try:
             socket.send_fds(self._control, [json.dumps([action, slot]).encode()], descriptors)
         except OSError:

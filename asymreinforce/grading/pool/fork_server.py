@@ -1,4 +1,4 @@
-"""The nursery: a small process that imports a grader once, forks workers of it and kills them.
+"""The fork server: a small process that imports a grader once, forks workers and kills them.
 
 The parent may hold torch, vLLM and threads, from which forking is unsafe; this process is started
 afresh, has one thread and never judges a row. Workers fork from it in milliseconds, so replacing
@@ -7,8 +7,8 @@ kills everything when its parent is gone. Linux only (prctl, /proc).
 
 Control messages (JSON, one a datagram):
 
-    to it     ["spawn", slot] with a socket, ["kill", slot]; end of stream: kill all and end
-    from it   ["ready"] or ["failed", reason] once, then ["ended", slot, wait status]
+    requests  ["spawn", slot] with a socket, ["kill", slot]; end of stream: kill all and exit
+    replies   ["ready"] or ["failed", reason] once, then ["exited", slot, wait status]
 """
 
 import contextlib
@@ -26,6 +26,7 @@ from asymreinforce.errors import AsymreinforceError
 from asymreinforce.grading.graders import Grade, load
 from asymreinforce.grading.pool.protocol import Heartbeats
 from asymreinforce.grading.pool.worker import work
+from asymreinforce.grading.reasoning import Reasoning
 from asymreinforce.processes import (
     PR_SET_CHILD_SUBREAPER,
     PR_SET_PDEATHSIG,
@@ -38,23 +39,25 @@ CLONE_NEWUSER = 0x10000000
 SECONDS_BETWEEN_LOOKS = 1.0
 
 
-class Order(NamedTuple):
-    """What the parent asks of a nursery, on its command line as JSON."""
+class Options(NamedTuple):
+    """What the parent asks of a fork server, on its command line as JSON."""
 
     grader: str
+    reasoning: Reasoning
     workers: int
+    cpu_limit_s: float
     memory_limit_mb: int
     control: int
     heartbeats: int
     parent: int
 
 
-class Nursery:
-    """Forks a worker a slot, and clears away what ended together with all it started."""
+class ForkServer:
+    """Forks a worker a slot; reaps it with all it started."""
 
-    def __init__(self, order: Order, control: socket.socket, grade: Grade) -> None:
-        self._order, self._control, self._grade = order, control, grade
-        self._beats = Heartbeats(order.heartbeats, workers=order.workers)
+    def __init__(self, options: Options, control: socket.socket, grade: Grade) -> None:
+        self._options, self._control, self._grade = options, control, grade
+        self._heartbeats = Heartbeats(options.heartbeats, workers=options.workers)
         self._workers: dict[int, int] = {}
         self._wakeup, wake = socket.socketpair()
         for end in (self._wakeup, wake):
@@ -66,21 +69,21 @@ class Nursery:
     def run(self) -> None:
         """Serve until the parent hangs up or is gone."""
         try:
-            while os.getppid() == self._order.parent:
+            while os.getppid() == self._options.parent:
                 ready, _, _ = select.select(
                     [self._control, self._wakeup], [], [], SECONDS_BETWEEN_LOOKS
                 )
                 if self._wakeup in ready:
                     with contextlib.suppress(BlockingIOError):
                         self._wakeup.recv(4096)
-                self._report_the_ended()
-                if self._control in ready and not self._obey():
+                self._report_exits()
+                if self._control in ready and not self._handle_request():
                     return
         finally:
             for pid in [*self._workers]:
-                self._clear(pid)
+                self._reap(pid)
 
-    def _obey(self) -> bool:
+    def _handle_request(self) -> bool:
         message, descriptors, _, _ = socket.recv_fds(self._control, 4096, 1)
         if not message:
             return False
@@ -89,7 +92,7 @@ class Nursery:
             with socket.socket(fileno=descriptors[0]) as stream:
                 self._spawn(slot, stream)
         else:
-            for pid in [pid for pid, its_slot in self._workers.items() if its_slot == slot]:
+            for pid in [pid for pid, worker_slot in self._workers.items() if worker_slot == slot]:
                 os.kill(pid, signal.SIGKILL)
         return True
 
@@ -110,30 +113,31 @@ class Nursery:
                 end.close()
             work(
                 stream,
-                self._beats,
+                self._heartbeats,
                 slot=slot,
                 grade=self._grade,
-                memory_limit_mb=self._order.memory_limit_mb,
+                cpu_limit_s=self._options.cpu_limit_s,
+                memory_limit_mb=self._options.memory_limit_mb,
             )
         finally:
             os._exit(1)
 
-    def _report_the_ended(self) -> None:
+    def _report_exits(self) -> None:
         while True:
             try:
-                ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+                exited = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
             except ChildProcessError:
                 return
-            if ended is None:
+            if exited is None:
                 return
-            if ended.si_pid not in self._workers:
-                os.waitpid(ended.si_pid, 0)
+            if exited.si_pid not in self._workers:
+                os.waitpid(exited.si_pid, 0)
                 continue
-            slot = self._workers[ended.si_pid]
-            status = self._clear(ended.si_pid)
-            self._control.send(json.dumps(["ended", slot, status]).encode())
+            slot = self._workers[exited.si_pid]
+            status = self._reap(exited.si_pid)
+            self._control.send(json.dumps(["exited", slot, status]).encode())
 
-    def _clear(self, pid: int) -> int:
+    def _reap(self, pid: int) -> int:
         """Kill a worker with its group and all it left behind; return its wait status."""
         # The worker is not yet reaped, so that its group's number cannot be another's.
         for kill in (os.killpg, os.kill):
@@ -179,13 +183,13 @@ def _enter_namespace() -> bool:
 
 def main() -> None:
     """Import the grader, say so, and serve."""
-    order = Order(**json.loads(sys.argv[1]))
-    control = socket.socket(fileno=order.control)
+    options = Options(**json.loads(sys.argv[1]))
+    control = socket.socket(fileno=options.control)
     try:
         prctl(PR_SET_CHILD_SUBREAPER, 1)
         hide_other_processes()
         continue_when_parent_dies()  # after that, since a change of credentials clears it
-        grade = load(order.grader)
+        grade = load(options.grader, reasoning=options.reasoning)
     except AsymreinforceError as error:
         control.send(json.dumps(["failed", str(error)[:2000]]).encode())
     except BaseException as error:  # a user's module may raise anything, SystemExit too
@@ -193,5 +197,5 @@ def main() -> None:
         control.send(json.dumps(["failed", reason[:2000]]).encode())
     else:
         control.send(json.dumps(["ready"]).encode())
-        Nursery(order, control, grade).run()
+        ForkServer(options, control, grade).run()
     os._exit(0)

@@ -1,29 +1,36 @@
 """A pool of grader processes that can be killed: a bad row costs itself, not its neighbours.
 
-    with GraderPool("math", workers=2, time_limit_s=5.0, memory_limit_mb=1024) as pool:
+    with GraderPool("math", workers=2, cpu_limit_s=5.0, memory_limit_mb=1024) as pool:
         for verdict in pool.grade(rows):      # in the order of the rows, as they come
             ...
 
-Rows travel in jobs of many, but the clock is each row's own: a worker beats when it starts one. A
-row that overruns is a `timeout`. A row whose worker died, or met its memory limit, is tried once
-more, alone in a fresh worker, and is an `error` if that dies too: its verdict is its own, whatever
-was judged before it, and does not depend on the number of workers. The rest of a job is redone.
+Rows travel in jobs of many, but the clock is each row's own: a heartbeat names the row that a
+worker starts. Its limit is of CPU time, so that no verdict depends on the load of the machine. An
+answer that a built-in grader has not proven right by then is wrong; what a user's grader has not
+judged is a `timeout`, and so is a row that sleeps until a generous wall clock ends it. A row whose
+worker died, or met its memory limit, is tried once more, alone in a fresh worker, and is an `error`
+if that dies too: its verdict is its own, whatever was judged before it, and does not depend on the
+number of workers. The rest of a job is redone.
 """
 
 import collections
 import contextlib
 import itertools
 import selectors
+import signal
 import socket
 import time
 from collections.abc import Generator, Iterable, Iterator
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Self
 
 from asymreinforce.errors import AsymreinforceError
-from asymreinforce.grading.pool.client import Link
-from asymreinforce.grading.pool.protocol import OUT_OF_MEMORY, RETIRED, Beat, Frames, frame
-from asymreinforce.grading.verdict import Row, Verdict
+from asymreinforce.grading.pool.client import Client
+from asymreinforce.grading.pool.protocol import OUT_OF_MEMORY, RETIRED, Frames, Heartbeat, frame
+from asymreinforce.grading.pool.slots import Job, Slot
+from asymreinforce.grading.reasoning import Reasoning
+from asymreinforce.grading.verdict import LATE, Row, Verdict
+from asymreinforce.plugins import is_plugin
 
 SEND_LIMIT_S = 30.0
 """Time for a job to reach its worker and be begun: far more than a sound worker needs."""
@@ -31,41 +38,9 @@ UNDELIVERED_ROWS = 4_096
 """Rows judged or at work while an earlier one is still awaited: what bounds the memory."""
 JOB_ROWS, JOB_CHARACTERS, JOB_SECONDS = 512, 1 << 20, 0.05
 FIRST_JOB_ROWS = 16
-NOT_BEGUN = Beat(0.0, -1)
-
-
-class Job(NamedTuple):
-    """Rows that stand together; `first` is the place of the first among all rows."""
-
-    first: int
-    rows: list[Row]
-    alone: bool = False
-    """A single row that ended a worker before: it needs a fresh one."""
-
-
-class Slot:
-    """A worker's place: its stream, the job it is at, and how many of its rows are judged."""
-
-    def __init__(self, index: int) -> None:
-        self.index = index
-        self.stream: socket.socket | None = None
-        self.frames = Frames()
-        self.job: Job | None = None
-        self.judged = 0
-        self.fresh = True
-        self.sent_at = 0.0
-        self.killed_at: float | None = None
-        self.was_late = False
-
-    def close(self) -> None:
-        """Close the stream, if there is one."""
-        if self.stream is not None:
-            self.stream.close()
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether a job can be given to it."""
-        return self.job is None and self.killed_at is None
+NOT_BEGUN = Heartbeat(0.0, -1)
+WALL_CLOCK = 12.0
+"""Seconds of the wall clock that a row may take for each of its CPU seconds."""
 
 
 class GraderPool:
@@ -75,10 +50,18 @@ class GraderPool:
     """
 
     def __init__(
-        self, grader: str, *, workers: int, time_limit_s: float, memory_limit_mb: int
+        self,
+        grader: str,
+        *,
+        workers: int,
+        cpu_limit_s: float,
+        memory_limit_mb: int,
+        wall_limit_s: float | None = None,
+        reasoning: Reasoning = "marked",
     ) -> None:
-        self._grader, self._time_limit_s = grader, time_limit_s
-        self._memory_limit_mb = memory_limit_mb
+        self._grader, self._reasoning = grader, reasoning
+        self._cpu_limit_s, self._memory_limit_mb = cpu_limit_s, memory_limit_mb
+        self._wall_limit_s = wall_limit_s or WALL_CLOCK * cpu_limit_s
         self._slots = [Slot(index) for index in range(workers)]
         self._again: collections.deque[Job] = collections.deque()
         # Each comes of a worker's end, so a fresh worker for it is on its way.
@@ -89,12 +72,16 @@ class GraderPool:
     def __enter__(self) -> Self:
         """Start the processes and wait until the grader is imported."""
         with contextlib.ExitStack() as stack:
-            self._link = Link(
-                self._grader, workers=len(self._slots), memory_limit_mb=self._memory_limit_mb
+            self._client = Client(
+                self._grader,
+                reasoning=self._reasoning,
+                workers=len(self._slots),
+                cpu_limit_s=self._cpu_limit_s,
+                memory_limit_mb=self._memory_limit_mb,
             )
-            stack.callback(self._link.close)
+            stack.callback(self._client.close)
             self._selector = stack.enter_context(selectors.DefaultSelector())
-            self._selector.register(self._link, selectors.EVENT_READ, None)
+            self._selector.register(self._client, selectors.EVENT_READ, None)
             for slot in self._slots:
                 stack.callback(slot.close)
                 self._spawn(slot)
@@ -141,12 +128,12 @@ class GraderPool:
             slot.stream, slot.frames, slot.fresh = near, Frames(), True
             slot.killed_at, slot.was_late = None, False
             self._selector.register(near, selectors.EVENT_READ, slot)
-            self._link.spawn(slot.index, far)
+            self._client.spawn(slot.index, far)
 
     def _kill(self, slot: Slot, *, late: bool = False) -> None:
         if slot.killed_at is None:
             slot.killed_at, slot.was_late = time.monotonic(), late
-            self._link.kill(slot.index)
+            self._client.kill(slot.index)
 
     def _next_rows(self, source: Iterator[Row]) -> list[Row]:
         rows: list[Row] = []
@@ -168,7 +155,7 @@ class GraderPool:
 
     def _send(self, slot: Slot, job: Job) -> None:
         slot.job, slot.judged, slot.fresh, slot.sent_at = job, 0, False, time.monotonic()
-        self._link.beats.write(slot.index, NOT_BEGUN)
+        self._client.heartbeats.write(slot.index, NOT_BEGUN)
         assert slot.stream is not None
         try:
             slot.stream.sendall(frame(job.rows))
@@ -179,7 +166,7 @@ class GraderPool:
         """Wait until something happens, or a row is overdue, and deal with it."""
         for key, _ in self._selector.select(self._seconds_to_next_deadline()):
             if key.data is None:
-                self._hear_of_an_end()
+                self._handle_exit()
             elif key.fileobj is key.data.stream:
                 self._receive(key.data)
         now = time.monotonic()
@@ -189,16 +176,16 @@ class GraderPool:
 
     def _deadline(self, slot: Slot) -> float:
         """Return when the row at work is overdue, or must have begun."""
-        beat = self._link.beats.read(slot.index)
-        if beat == NOT_BEGUN:
+        heartbeat = self._client.heartbeats.read(slot.index)
+        if heartbeat == NOT_BEGUN:
             return slot.sent_at + SEND_LIMIT_S
-        return (beat.started or time.monotonic()) + self._time_limit_s
+        return (heartbeat.started or time.monotonic()) + self._wall_limit_s
 
     def _seconds_to_next_deadline(self) -> float:
         # A row that starts while we wait is not overdue before a whole limit from now.
         busy = [s for s in self._slots if s.job is not None and s.killed_at is None]
         soonest = min((self._deadline(slot) - time.monotonic() for slot in busy), default=1.0)
-        return max(0.0, min(soonest, self._time_limit_s)) + 1e-3
+        return max(0.0, min(soonest, self._wall_limit_s)) + 1e-3
 
     def _receive(self, slot: Slot) -> bool:
         """Take in what a worker has sent; tell whether there may be more."""
@@ -237,9 +224,9 @@ class GraderPool:
         fitting = int(rows * JOB_SECONDS / max(seconds, 1e-6))
         self._job_rows = max(1, min(fitting, 2 * self._job_rows, JOB_ROWS))
 
-    def _hear_of_an_end(self) -> None:
-        ended = self._link.hear()
-        slot = self._slots[ended.slot]
+    def _handle_exit(self) -> None:
+        exited = self._client.next_exit()
+        slot = self._slots[exited.slot]
         assert slot.stream is not None
         slot.stream.setblocking(False)
         while self._receive(slot):
@@ -248,25 +235,28 @@ class GraderPool:
             self._selector.unregister(slot.stream)
         slot.close()
         if slot.job is not None:
-            self._resolve(slot, slot.job, ended.code)
+            self._resolve(slot, slot.job, exited.code)
             slot.job = None
         self._spawn(slot)
 
     def _resolve(self, slot: Slot, job: Job, code: int) -> None:
         """Give the row that ended a worker its verdict or a second try, and the rest another."""
-        started, row = self._link.beats.read(slot.index)
+        started, row = self._client.heartbeats.read(slot.index)
         if code == RETIRED and not started and slot.judged:
             return self._redo(Job(job.first + slot.judged, job.rows[slot.judged :]))
         row = min(max(row, slot.judged), len(job.rows) - 1) if started else slot.judged
         # It may have gone on to another row between our look at the clock and its end.
         overdue = (
-            slot.was_late and started > 0 and (slot.killed_at or 0.0) - started > self._time_limit_s
+            slot.was_late and started > 0 and (slot.killed_at or 0.0) - started > self._wall_limit_s
         )
         before = Job(job.first + slot.judged, job.rows[slot.judged : row])
         culprit = Job(job.first + row, [job.rows[row]], alone=True)
         after = Job(job.first + row + 1, job.rows[row + 1 :])
+        if code == -signal.SIGPROF:
+            self._verdicts[culprit.first] = self._out_of_cpu_time()
+            return self._redo(before, after)
         if overdue or (job.alone and slot.was_late):
-            message = f"ran for more than {self._time_limit_s:g} s"
+            message = f"ran for more than {self._wall_limit_s:g} s"
             self._verdicts[culprit.first] = Verdict(None, None, "timeout", message)
             return self._redo(before, after)
         if job.alone:
@@ -274,6 +264,12 @@ class GraderPool:
             return None
         self._alone.append(culprit)
         return self._redo(before, after)
+
+    def _out_of_cpu_time(self) -> Verdict:
+        message = f"{LATE} {self._cpu_limit_s:g} s"
+        if is_plugin(self._grader):
+            return Verdict(None, None, "timeout", message)
+        return Verdict(0.0, None, "ok", message)
 
     def _redo(self, *jobs: Job) -> None:
         self._again.extendleft(job for job in reversed(jobs) if job.rows)

@@ -1,4 +1,4 @@
-"""How the pool and its processes talk: framed JSON over sockets, and a heartbeat in shared memory.
+"""How the pool talks to its processes: framed JSON over sockets, heartbeats in shared memory.
 
 JSON, never pickle: what comes back has passed through code that saw untrusted text.
 """
@@ -10,7 +10,7 @@ import struct
 from typing import Any, NamedTuple
 
 HEADER = struct.Struct("<I")
-BEAT = struct.Struct("dq")
+HEARTBEAT = struct.Struct("dq")
 LARGEST_FRAME = 1 << 28
 OUT_OF_MEMORY = 77
 """Exit code of a worker whose row met the memory limit."""
@@ -63,7 +63,7 @@ class Frames:
         return values
 
 
-class Beat(NamedTuple):
+class Heartbeat(NamedTuple):
     """When the row at work was started (monotonic seconds, 0 between rows), and its place."""
 
     started: float
@@ -71,18 +71,18 @@ class Beat(NamedTuple):
 
 
 class Heartbeats:
-    """One beat a worker, in a file that parent and workers map: readable while a worker hangs."""
+    """A heartbeat for each worker, in mapped memory: it can be read while a worker hangs."""
 
     def __init__(self, descriptor: int, *, workers: int) -> None:
-        self._memory = mmap.mmap(descriptor, workers * BEAT.size)
+        self._memory = mmap.mmap(descriptor, workers * HEARTBEAT.size)
 
-    def write(self, worker: int, beat: Beat) -> None:
-        """Say what a worker is at."""
+    def write(self, worker: int, heartbeat: Heartbeat) -> None:
+        """Say which row a worker is at."""
         # In this order: a reader between the two sees the earlier row as younger than it is.
-        offset = worker * BEAT.size
-        struct.pack_into("d", self._memory, offset, beat.started)
-        struct.pack_into("q", self._memory, offset + 8, beat.row)
+        offset = worker * HEARTBEAT.size
+        struct.pack_into("d", self._memory, offset, heartbeat.started)
+        struct.pack_into("q", self._memory, offset + 8, heartbeat.row)
 
-    def read(self, worker: int) -> Beat:
+    def read(self, worker: int) -> Heartbeat:
         """Return what a worker said last."""
-        return Beat(*BEAT.unpack_from(self._memory, worker * BEAT.size))
+        return Heartbeat(*HEARTBEAT.unpack_from(self._memory, worker * HEARTBEAT.size))

@@ -12,6 +12,7 @@ def grader_pool(grader: str, reward: RewardConfig, *, workers: int | None = None
     return GraderPool(
         grader,
         workers=workers or reward.workers or 1,
-        time_limit_s=reward.time_limit_s,
+        cpu_limit_s=reward.cpu_limit_s,
+        reasoning=reward.reasoning,
         memory_limit_mb=reward.memory_limit_mb,
     )

@@ -1,12 +1,15 @@
-"""The worker: judges rows one after another until it is told to stop, or killed.
+"""The worker process: judges rows one after another until its stream ends, or it is killed.
 
-It runs in a process of its own, forked by `nursery.py`, in a session of its own, under a limit on
-its address space and on the size of a file. Whatever a row leaves behind in the process (children,
-threads, memory) ends the process after that row, so that the next row starts from a clean one.
+It runs in a process of its own, forked by `fork_server.py`, in its own session, under a limit on
+its address space and on the size of a file. The kernel ends it by SIGPROF if a row takes more than
+`cpu_limit_s` seconds of its CPU time, whatever code runs then and however loaded the machine is.
+What a row leaves behind in the process (children, threads, memory) ends the process after that row,
+so that the next row starts from a clean one.
 """
 
 import os
 import resource
+import signal
 import socket
 import threading
 import time
@@ -16,7 +19,7 @@ from asymreinforce.grading.graders import Grade
 from asymreinforce.grading.pool.protocol import (
     OUT_OF_MEMORY,
     RETIRED,
-    Beat,
+    Heartbeat,
     Heartbeats,
     frame,
     read_frame,
@@ -42,7 +45,13 @@ def limit(megabytes: int) -> int:
 
 
 def work(
-    stream: socket.socket, beats: Heartbeats, *, slot: int, grade: Grade, memory_limit_mb: int
+    stream: socket.socket,
+    heartbeats: Heartbeats,
+    *,
+    slot: int,
+    grade: Grade,
+    cpu_limit_s: float,
+    memory_limit_mb: int,
 ) -> NoReturn:
     """Judge the jobs that come down the stream; never returns, and runs no exit handlers."""
     self_pid = os.getpid()
@@ -57,11 +66,13 @@ def work(
                 if now - reported > SECONDS_BETWEEN_REPORTS:
                     stream.sendall(frame(judged))
                     judged, reported = [], now
-                beats.write(slot, Beat(now, index))
+                heartbeats.write(slot, Heartbeat(now, index))
+                signal.setitimer(signal.ITIMER_PROF, cpu_limit_s)
                 judged.append(judge(grade, metadata, gold_answer, text))
+                signal.setitimer(signal.ITIMER_PROF, 0)
                 if os.getpid() != self_pid:
                     os._exit(0)  # a child of the grader that came back through its return
-                beats.write(slot, Beat(0.0, index))
+                heartbeats.write(slot, Heartbeat(0.0, index))
                 if _left_something(largest_kept):
                     stream.sendall(frame(judged))
                     os._exit(RETIRED)

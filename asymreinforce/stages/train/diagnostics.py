@@ -38,7 +38,7 @@ def diagnostic_set(
     if not len(rewarded.reward_B):
         raise InputError(
             f"none of the {len(rows.prompts)} rollouts of the diagnostic set was judged; see "
-            "the counts that 'asymrl score' prints, raise reward.time_limit_s or "
+            "the counts that 'asymrl score' prints, raise reward.cpu_limit_s or "
             "train.slice_prompts, or set reward.unjudged=incorrect"
         )
     return DiagnosticSet(

@@ -74,7 +74,7 @@ def _validation(config: ExperimentConfig, prompts: Store | None) -> dict[str, An
         found["prompts"] = prompts.fingerprint(["validation.parquet"])
         found["prompt"] = config.task.rendering
         found["grader"] = list(identify(config.task.grader))
-        found["limits"] = [config.reward.time_limit_s, config.reward.memory_limit_mb]
+        found["limits"] = config.reward.limits
     return found
 
 
