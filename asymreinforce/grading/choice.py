@@ -3,7 +3,8 @@
 import re
 
 from asymreinforce.grading.extraction import last_boxed, last_tag
-from asymreinforce.grading.math.notation import canonical, words
+from asymreinforce.grading.math.notation import canonical
+from asymreinforce.grading.math.notation import squeezed as words
 from asymreinforce.grading.verdict import NO_ANSWER, Verdict
 
 LETTERS = "ABCDEFGHIJ"

@@ -16,116 +16,85 @@ LONGEST = 20_000
 """Characters of an answer that are read; nothing that long is compared but as text."""
 
 SYMBOLS = {
-    **dict.fromkeys("−–—‒﹣", "-"),
-    **dict.fromkeys("×✕✖", r"\times "),
-    **dict.fromkeys("·⋅∙•", r"\cdot "),
-    **dict.fromkeys("÷⁄∕", "/"),
-    **dict.fromkeys("‘’′", "'"),
-    **dict.fromkeys("“”″", '"'),
-    **dict.fromkeys("⟨〈", r"\langle "),
-    **dict.fromkeys("⟩〉", r"\rangle "),
-    "√": r"\sqrt ",
-    "∞": r"\infty ",
-    "≤": r"\leq ",
-    "⩽": r"\leq ",
-    "≥": r"\geq ",
-    "⩾": r"\geq ",
-    "≠": r"\ne ",
-    "≈": r"\approx ",
-    "∪": r"\cup ",
-    "∩": r"\cap ",
-    "∈": r"\in ",
-    "∅": r"\emptyset ",
-    "∖": r"\setminus ",
-    "±": r"\pm ",
-    "∓": r"\mp ",
-    "°": r"^\circ ",
-    "ℝ": r"\mathbb{R}",
-    "π": r"\pi ",
-    "θ": r"\theta ",
-    "α": r"\alpha ",
-    "β": r"\beta ",
-    "γ": r"\gamma ",
-    "λ": r"\lambda ",
-    "ω": r"\omega ",
-    "φ": r"\phi ",
-    "∠": r"\angle ",
-    "、": ",",
-    "，": ",",
-    "；": ";",
-    "：": ":",
-    "。": ".",
-    "€": r"\$",
-    "£": r"\$",
-    "¥": r"\$",
-    "₹": r"\$",
-}
+    sign: written
+    for signs, written in (
+        ("−–—‒﹣", "-"), ("×✕✖", r"\times "), ("·⋅∙•", r"\cdot "), ("÷⁄∕", "/"), ("‘’′", "'"),
+        ("“”″", '"'), ("⟨", r"\langle "), ("⟩", r"\rangle "), ("≤⩽", r"\leq "), ("≥⩾", r"\geq "),
+        ("€£¥₹", r"\$"), ("△∆", r"\triangle "), ("或", " or "), ("和与", " and "), ("√", r"\sqrt "),
+        ("∞", r"\infty "), ("≠", r"\ne "), ("≈", r"\approx "), ("∪", r"\cup "), ("∩", r"\cap "),
+        ("∈", r"\in "), ("∅", r"\emptyset "), ("∖", r"\setminus "), ("±", r"\pm "), ("∓", r"\mp "),
+        ("°", r"^\circ "), ("℃", r"^\circ C"), ("ℝ", r"\mathbb{R}"), ("ℤ", r"\mathbb{Z}"),
+        ("∠", r"\angle "), ("⌊", r"\lfloor "), ("⌋", r"\rfloor "), ("⌈", r"\lceil "),
+        ("⌉", r"\rceil "), ("、，", ","), ("；", ";"), ("：", ":"), ("。", "."), ("µ", r"\mu "),
+    )
+    for sign in signs
+}  # fmt: skip
+for letter in map(chr, (*range(0x391, 0x3A2), *range(0x3A3, 0x3CA))):
+    described = unicodedata.name(letter)  # GREEK SMALL LETTER ALPHA
+    name = described.rpartition(" ")[2]
+    SYMBOLS[letter] = f"\\{name.lower() if 'SMALL' in described else name.title()} "
 SYMBOL_TABLE = str.maketrans(SYMBOLS)
 SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ", "0123456789+-n")
 SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
 RAISED = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ]+")
 LOWERED = re.compile("[₀₁₂₃₄₅₆₇₈₉]+")
+IDEOGRAMS = re.compile("[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af]+")
 
 SPACING = re.compile(
     r"(?<!\\)\\[,;:> ]|~"
     r"|\\(?:q?quad|thinspace|medspace|thickspace|enspace|space|newline|hfill)(?![A-Za-z])"
     r"|\\(?:hspace|vspace|phantom|hphantom)\*?\s*\{[^{}]*\}"
 )
-NO_SPACE = re.compile(r"\\!\s*|\\(?:displaystyle|textstyle|limits|nolimits|ensuremath)(?![A-Za-z])")
-SIZES = re.compile(r"\\(?:left|right|middle|[bB]igg?[lrm]?)(?![A-Za-z])\s*\.?")
+NOTHING = re.compile(
+    r"\\!\s*|\\(?:displaystyle|textstyle|limits|nolimits|ensuremath|bf|rm|it|sf|tt|bfseries)"
+    r"(?![A-Za-z])\s*|\\(?:left|right|middle|[bB]igg?[lrm]?)(?![A-Za-z])\s*\.?"
+    r"|(?<=\d)\s*\{\s*,\s*\}\s*(?=\d{3}(?!\d))"
+)
+"""Commands that say how something looks, and the comma of LaTeX that can only part thousands."""
 DELIMITERS = re.compile(r"(?<!\\)\\[()\[\]]|(?<!\\)\$|\*\*|`")
 COLOUR = re.compile(r"\\(?:text)?color\s*\{[^{}]*\}")
 TEXT = re.compile(
     r"\\(?:text(?:bf|it|rm|normal|sf|tt|up|sc)?|mbox|hbox|math(?:rm|bf|it|sf|tt|normal|bfit)|emph"
     r"|operatorname\*?|boldsymbol|bm|underline)\s*\{([^{}]*)\}"
 )
-FUNCTIONS = (
-    "arcsin|arccos|arctan|sinh|cosh|tanh|sin|cos|tan|sec|csc|cot|log|ln|exp|lim|det|gcd|max|min"
-)
+FUNCTIONS = "arcsin|arccos|arctan|sinh|cosh|tanh|sin|cos|tan|sec|csc|cot|log|ln|lg|exp|lim|det|gcd"
 FUNCTION = re.compile(rf"(?<![\\A-Za-z{OPEN}])(?:{FUNCTIONS}|sqrt|pi|infty)(?![A-Za-z])")
 FUNCTION_NAME = re.compile(rf"(?:{FUNCTIONS}|lcm|arg|Re|Im)")
 RENAMED = {
-    **dict.fromkeys(("dfrac", "tfrac", "cfrac"), r"\frac"),
-    **dict.fromkeys(("dbinom", "tbinom"), r"\binom"),
-    **dict.fromkeys(("le", "leqslant"), r"\leq"),
-    **dict.fromkeys(("ge", "geqslant"), r"\geq"),
-    **dict.fromkeys(("neq",), r"\ne"),
-    **dict.fromkeys(("lt",), "<"),
-    **dict.fromkeys(("gt",), ">"),
-    **dict.fromkeys(("varnothing",), r"\emptyset"),
-    **dict.fromkeys(("lbrace",), r"\{"),
-    **dict.fromkeys(("rbrace",), r"\}"),
-    **dict.fromkeys(("lbrack",), "["),
-    **dict.fromkeys(("rbrack",), "]"),
-    **dict.fromkeys(("lparen",), "("),
-    **dict.fromkeys(("rparen",), ")"),
-    **dict.fromkeys(("lvert", "rvert", "vert", "mid"), "|"),
-    **dict.fromkeys(("ast",), "*"),
-    **dict.fromkeys(("div",), "/"),
-    **dict.fromkeys(("degree", "degrees"), r"^\circ"),
-    **dict.fromkeys(("dots", "ldots", "cdots", "dotsc"), "..."),
-    **dict.fromkeys(("simeq", "thickapprox"), r"\approx"),
-    **dict.fromkeys(("colon",), ":"),
-    **dict.fromkeys(("varphi",), r"\phi"),
-    **dict.fromkeys(("to", "rightarrow"), r"\to"),
-    **dict.fromkeys(("R", "reals"), r"\mathbb{R}"),
-    **dict.fromkeys(("pounds", "euro", "texteuro", "yen"), r"\$"),
-    **dict.fromkeys(("textdollar", "dollar"), r"\$"),
-}
+    name: written
+    for names, written in (
+        ("dfrac tfrac cfrac", r"\frac"), ("dbinom tbinom", r"\binom"), ("le leqslant", r"\leq"),
+        ("ge geqslant", r"\geq"), ("neq", r"\ne"), ("lt", "<"), ("gt", ">"), ("lparen", "("),
+        ("rparen", ")"), ("lbrack", "["), ("rbrack", "]"), ("lbrace", r"\{"), ("rbrace", r"\}"),
+        ("lvert rvert vert mid", "|"), ("ast", "*"), ("div", "/"), ("degree degrees", r"^\circ"),
+        ("dots ldots cdots dotsc", "..."), ("simeq thickapprox", r"\approx"), ("colon", ":"),
+        ("varphi", r"\phi"), ("varepsilon", r"\epsilon"), ("varnothing", r"\emptyset"),
+        ("R reals", r"\mathbb{R}"), ("backslash smallsetminus", r"\setminus"),
+        ("pounds euro texteuro yen textdollar dollar", r"\$"),
+    )
+    for name in names.split()
+}  # fmt: skip
 COMMAND = re.compile(r"\\([A-Za-z]+)")
 DEGREES = re.compile(
-    rf"\^\s*\{{?\s*\\circ\s*\}}?|{OPEN}?\s*\bdegrees?\b(?!\s+(?:of|[CFK]\b))\s*{CLOSE}?"
+    rf"\s*(?:\^\s*\{{?\s*\\circ(?![A-Za-z])\s*\}}?|{OPEN}?\s*\bdegrees?\b(?!\s+(?:of|[CFK]\b))\s*{CLOSE}?)"
 )
 PERCENT = re.compile(rf"\\%|{OPEN}?\s*\b(?:percent(?:age)?|per cent|pct)\b\.?\s*{CLOSE}?", re.I)
 CURRENCY = re.compile(r"\\\$|\bUS\s*\\?\$|\b(?:USD|EUR|GBP|Rs\.?)(?=\s*\d)")
+INFIX = re.compile(r"\{([^{}]*)\\(over|choose)(?![A-Za-z])([^{}]*)\}")
 FRACTION_DIGITS = re.compile(
     r"\\frac\s*(?:(?P<a>\d)|(?P<A>\{[^{}]*\}))\s*(?:(?P<b>\d)|(?P<B>\{[^{}]*\}|[a-z](?![A-Za-z])))"
 )
-ROOT_DIGITS = re.compile(r"\\sqrt\s+(?=[\{\[(])|\\sqrt\s*(\d|[a-z](?![A-Za-z]))")
-ROOT_LITERAL = re.compile(r"\\sqrt\s+(\d+)")
-ROOT_PARENTHESIS = re.compile(r"\\sqrt\s*\(([^()]*)\)")
+ROOT = re.compile(
+    r"\\sqrt(?:\s+(\d+)|\s*\(([^()]*)\)|\s*(\d|[a-z](?![A-Za-z])))|\\sqrt\s+(?=[\[{(])"
+)
 DOUBLED = re.compile(r"\\\\(?=[A-Za-z{}%$])")
 WORDED_SIGN = re.compile(rf"{OPEN}\s*(,?\s*(?:and|or|,|;))\s*{CLOSE}")
+TURNED_OPENING = re.compile(r"(?:^|(?<=\\cup)|(?<=\\in))\s*\](?=[^\[\]]*,)")
+TURNED_CLOSING = re.compile(r"(,[^\[\](),]*)\[\s*(?=$|\\cup)")
+
+LONG_WORD = re.compile(r"(?<![\\A-Za-z])[^\W\d_]{3,}")
+HALF_OF_DAY = re.compile(r"(?<=\d)\s*([ap])\.?\s?m(?![a-z])\.?", re.IGNORECASE)
+LAST_STOP = re.compile(r"(?<=[A-Za-z])\.\s*$")
 
 
 def canonical(answer: str) -> str:
@@ -140,17 +109,19 @@ def canonical(answer: str) -> str:
     if DOUBLED.search(text) and (r"\begin" not in text or r"\\begin" in text):
         text = DOUBLED.sub(r"\\", text)
     text = re.sub(r"(?<=[\w)}\]])\*\*(?=[\w({-])", "^", text)
-    text = re.sub(r",\s*\\!\s*", ",", text)
-    text = " ".join(DELIMITERS.sub(" ", NO_SPACE.sub("", text)).split())
-    text = COLOUR.sub("", SIZES.sub("", text))
-    text = COMMAND.sub(_renamed, text)
+    text = " ".join(
+        DELIMITERS.sub(" ", NOTHING.sub("", re.sub(r",\s*\\!\s*", "{,}", text))).split()
+    )
+    text = COMMAND.sub(lambda name: RENAMED.get(name[1], name[0]), COLOUR.sub("", text))
     text = " ".join(SPACING.sub(" ", text).split())
-    text = texts(re.sub(r"\{\s*([,:])\s*\}", r"\1", text).replace(r"\"", ""))
+    text = texts(re.sub(r"\{\s*([,:])\s*\}", r"\1", NOTHING.sub("", text)).replace(r"\"", ""))
     text = re.sub(r"\\\{\s*\\\}", r"\\emptyset ", text)
+    text = re.sub(r"(?<=\d)\s*[xX]\s*(?=10\s*\^)", r"\\times ", text)
     text = re.sub(r"<=|=<", r"\\leq ", text).replace(">=", r"\geq ").replace("!=", r"\ne ")
-    text = CURRENCY.sub(" ", PERCENT.sub("%", DEGREES.sub(" ", text)))
+    text = CURRENCY.sub(" ", PERCENT.sub("%", DEGREES.sub("°", text)))
     text = FUNCTION.sub(r"\\\g<0>", re.sub(r"\binfinity\b", "infty", text))
     text = fractions_and_roots(text)
+    text = TURNED_CLOSING.sub(r"\1)", TURNED_OPENING.sub("(", text))
     return ends(re.sub(r"\s+", " ", text))
 
 
@@ -174,49 +145,49 @@ def symbols(text: str) -> str:
     text = RAISED.sub(lambda raised: f"^{{{raised[0].translate(SUPERSCRIPTS)}}}", text)
     text = LOWERED.sub(lambda lowered: f"_{{{lowered[0].translate(SUBSCRIPTS)}}}", text)
     text = "".join(_vulgar(character) for character in text.translate(SYMBOL_TABLE))
-    return unicodedata.normalize("NFKC", text).translate(SYMBOL_TABLE)
+    text = unicodedata.normalize("NFKC", text).translate(SYMBOL_TABLE)
+    return IDEOGRAMS.sub(r"\\text{\g<0>}", text)
 
 
 def texts(text: str) -> str:
     r"""Take text out of its command, the innermost first: `\text{ cm}` is ` ⟦ cm⟧`."""
     for _ in range(4):
-        text, found = TEXT.subn(_marked, text)
-        if not found:
+        text, count = TEXT.subn(_marked, text)
+        if not count:
             break
     return WORDED_SIGN.sub(r" \1 ", text)
 
 
 def fractions_and_roots(text: str) -> str:
-    r"""Give `\frac12` and `\sqrt3` their braces."""
-    if "\\sqrt" in text:
-        text = ROOT_LITERAL.sub(r"\\sqrt{\1}", ROOT_PARENTHESIS.sub(r"\\sqrt{\1}", text))
-        text = ROOT_DIGITS.sub(lambda m: rf"\sqrt{{{m[1]}}}" if m[1] else r"\sqrt", text)
-    return FRACTION_DIGITS.sub(_braced, text) if "\\frac" in text else text
+    r"""Give `\frac12` and `\sqrt3` their braces, `{5 \choose 2}` and `{1 \over 2}` commands."""
+    if r"\over" in text or r"\choose" in text:
+        names = {"over": "frac", "choose": "binom"}
+        text = INFIX.sub(
+            lambda m: rf"\{names[m[2]]}{{{m[1].strip()}}}{{{m[3].strip()}}}", f"{{{text}}}"
+        )
+    text = ROOT.sub(
+        lambda m: rf"\sqrt{{{m[1] or m[2] or m[3]}}}" if any(m.groups()) else r"\sqrt", text
+    )
+    return FRACTION_DIGITS.sub(_braced, text)
 
 
 def ends(text: str) -> str:
-    """Strip what a sentence leaves around an answer: space, stops, quotes, a lone colon."""
+    """Strip what a sentence leaves around an answer: space, quotes, stops behind it."""
     while True:
-        shorter = text.strip(' \t"').rstrip(".,;:?").removesuffix("\\").strip()
-        shorter = shorter[1:] if shorter[:1] in (":", ",", ";") else shorter
+        shorter = re.sub(r"(?<!\.)[.,;:?\\]$", "", text.strip())
+        if len(shorter) > 1 and shorter[0] == shorter[-1] == '"':
+            shorter = shorter[1:-1]
         if shorter == text:
             return text
         text = shorter
 
 
-def words(text: str) -> str:
-    """Return a canonical text as its words: no case, no marks of text, no punctuation."""
-    plain = re.sub(rf"[{OPEN}{CLOSE}{{}}\\\"'!?;_]", " ", re.sub(r"(?<!\d)\.|\.(?!\d)", "", text))
-    return " ".join(plain.casefold().split()).strip("() ")
-
-
 def squeezed(text: str) -> str:
-    """Drop space and marks of text, but no space between digits: `4 2` is not 42."""
-    return re.sub(r"(?<!\d)\s+|\s+(?!\d)", "", re.sub(rf"[{OPEN}{CLOSE}]+", "", text))
-
-
-def _renamed(command: re.Match[str]) -> str:
-    return RENAMED.get(command[1], command[0])
+    """Drop space and marks of text, but no space between digits; long words lose their case."""
+    bare = re.sub(rf"[{OPEN}{CLOSE}]+", " ", text)
+    bare = HALF_OF_DAY.sub(lambda half: f"{half[1].lower()}m", bare)
+    bare = re.sub(r"(?<!\d)\s+|\s+(?!\d)", "", bare)
+    return LONG_WORD.sub(lambda word: word[0].casefold(), bare)
 
 
 def _marked(command: re.Match[str]) -> str:
@@ -227,7 +198,7 @@ def _marked(command: re.Match[str]) -> str:
     is_variable = letters == 1 and not command[0].startswith((r"\text", r"\mbox", r"\hbox"))
     if not letters or is_variable or OPEN in content:
         return content
-    return f"{OPEN}{content}{CLOSE}"
+    return f"{OPEN}{LAST_STOP.sub('', content)}{CLOSE}"
 
 
 def _vulgar(character: str) -> str:

@@ -7,86 +7,97 @@ import re
 from fractions import Fraction
 from typing import NamedTuple
 
-from asymreinforce.grading.math.arithmetic import NotANumber, value
+from asymreinforce.grading.math import arithmetic
+from asymreinforce.grading.math.points import agree, as_fraction, constant
 
-THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2}(?:(?:,\d{3})+|(?: \d{3})+)(?:\.\d+)?%?")
-DECIMAL_COMMA = re.compile(r"([-+]?\d+),(\d+)(%?)")
+THOUSANDS = re.compile(r"([-+]?(?:\\\$)?[1-9]\d{0,2})((?:,\d{3})+|(?: \d{3})+)(?!\d)(?=\D|$)")
+DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+")
 REPEATING = re.compile(
-    r"([-+]?)(\d*)\.(\d*)\\(?:overline|bar|dot)\s*\{?(\d+)\}?|([-+]?)(\d*)\.(\d*)\((\d+)\)"
+    r"([-+]?)(\d*)\.(\d*)(?:\\(?:overline|bar|dot)\s*\{?(?P<line>\d+)\}?|\((?P<brackets>\d+)\))"
 )
-FEWEST_DECIMALS = 6
-"""Decimals from which on a number may be a rounding of the other."""
+DECIMAL = re.compile(
+    r"[-+]?(?P<digits>\d*\.(?P<places>\d+))"
+    r"(?P<scale>\s*(?:\\times|\\cdot|\*)\s*10\s*\^\s*\{?\s*(?P<ten>[-+]?\d+)\s*\}?|[eE](?P<e>[-+]?\d+))?"
+)
+FEWEST_PLACES, FEWEST_DIGITS = 6, 5
+"""Places after the point, and digits that are not leading zeros, from which on a decimal may be a
+rounding of the other value; in scientific notation the first place counts as well."""
 LONGEST_REPEATING = 200
 
 
 class Number(NamedTuple):
-    """A value, whether a percent sign follows it, and the decimals it was written with."""
+    """A value, whether it is a percentage, and the unit of its last place if it may be rounded."""
 
-    value: Fraction
+    value: arithmetic.Number
     is_percent: bool = False
-    decimals: int = 0
+    unit: Fraction | None = None
 
 
 def number(text: str, *, decimal_comma: bool = False) -> Number | None:
-    """Read a canonical text as one number; None where it is something else.
+    """Read a canonical text as one number; None if it is something else.
 
     `decimal_comma` reads `2,5` as 2.5. Raises `TooLarge`.
     """
     is_percent = text.endswith("%")
     bare = text.removesuffix("%").strip()
-    if not bare or not any(character.isdigit() for character in bare):
+    if (written := THOUSANDS.match(bare)) is not None:
+        bare = written[1] + re.sub("[, ]", "", written[2]) + bare[written.end() :]
+    elif decimal_comma and DECIMAL_COMMA.fullmatch(bare):
+        bare = bare.replace(",", ".")
+    if not bare or "," in bare or "%" in bare:
         return None
-    if THOUSANDS.fullmatch(bare):
-        bare = bare.replace(",", "").replace(" ", "")
-    elif decimal_comma and (found := DECIMAL_COMMA.fullmatch(bare)):
-        bare = f"{found[1]}.{found[2]}"
-    if "," in bare or "%" in bare:
-        return None
-    point = re.search(r"\.(\d+)$", bare)
-    decimals = len(point[1]) if point else 0
-    try:
-        found_value = _repeating(bare)
-        return Number(value(bare) if found_value is None else found_value, is_percent, decimals)
-    except NotANumber:
-        return None
+    repeating = _repeating(bare)
+    value = constant(bare) if repeating is None else repeating
+    return None if value is None else Number(value, is_percent, _last_place(bare))
 
 
 def equal_values(gold: Number, answer: Number) -> bool:
     """Compare two numbers; a percentage is taken as its number and as its share.
 
-    A number of six decimals or more may be a rounding of the other, or cut off.
+    A number of six places or more may be a rounding of the other, or cut off.
     """
     if gold.is_percent and answer.is_percent:
         gold, answer = gold._replace(is_percent=False), answer._replace(is_percent=False)
     return any(
-        here == there
-        or _rounds(here, there, gold.decimals)
-        or _rounds(there, here, answer.decimals)
-        for here in _readings(gold)
-        for there in _readings(answer)
+        agree(one, other) or _rounds(one, other, gold.unit) or _rounds(other, one, answer.unit)
+        for one in _readings(gold)
+        for other in _readings(answer)
     )
 
 
-def _readings(of: Number) -> tuple[Fraction, ...]:
-    return (of.value, of.value / 100) if of.is_percent else (of.value,)
+def _readings(number: Number) -> tuple[arithmetic.Number, ...]:
+    if not number.is_percent:
+        return (number.value,)
+    with arithmetic.precise():
+        return (number.value, number.value / 100)
 
 
-def _rounds(short: Fraction, exact: Fraction, decimals: int) -> bool:
-    if decimals < FEWEST_DECIMALS or abs(short) * 10**decimals < 10**4:
+def _rounds(short: arithmetic.Number, exact: arithmetic.Number, unit: Fraction | None) -> bool:
+    """Tell whether a decimal is the other value rounded to its last place, or cut off there."""
+    other = as_fraction(exact) if unit else None
+    if unit is None or other is None:
         return False
-    return bool(abs(short - exact) * 10**decimals < 1)
+    left_out = other - short if short > 0 else short - other
+    return bool(-unit / 2 <= left_out < unit)
+
+
+def _last_place(text: str) -> Fraction | None:
+    written = DECIMAL.fullmatch(text)
+    if written is None or len(written["digits"].lstrip("0.").replace(".", "")) < FEWEST_DIGITS:
+        return None
+    places, exponent = len(written["places"]), int(written["ten"] or written["e"] or 0)
+    if places + (written["scale"] is not None) < FEWEST_PLACES or abs(exponent) > 100:
+        return None
+    return Fraction(10) ** (exponent - places)
 
 
 def _repeating(text: str) -> Fraction | None:
     r"""Read `0.1\overline{6}` or `0.1(6)`: the digits repeat for ever."""
     found = REPEATING.fullmatch(text.replace(" ", ""))
-    if found is None:
+    if found is None or len(text) > LONGEST_REPEATING:
         return None
-    sign, whole, once, again = [part or "" for part in found.groups()[:4]]
-    if not again:
-        sign, whole, once, again = [part or "" for part in found.groups()[4:]]
-    if len(whole) + len(once) + len(again) > LONGEST_REPEATING:
-        raise NotANumber
+    sign, whole, once = found[1], found[2], found[3]
+    again = found["line"] or found["brackets"]
     start = Fraction(int(whole or 0)) + Fraction(int(once or 0), 10 ** len(once))
     rest = Fraction(int(again), (10 ** len(again) - 1) * 10 ** len(once))
     return -(start + rest) if sign == "-" else start + rest

@@ -2,67 +2,66 @@ r"""Answers in words: names, `no solution`, letters of choices; told from variab
 
 import re
 
-from asymreinforce.grading.math import structure
-from asymreinforce.grading.math.notation import CLOSE, OPEN, words
-from asymreinforce.grading.math.units import without_unit
+from asymreinforce.grading.math.notation import CLOSE, OPEN, squeezed
 
-LETTER = re.compile(rf"{OPEN}?\s*\(?\s*([A-J])\s*\)?\s*{CLOSE}?")
-OPTION = re.compile(rf"{OPEN}?\s*(?:\(([A-J])\)|([A-J])\s*[).:])\s*{CLOSE}?\s*\S.*", re.DOTALL)
-LONG_WORD = re.compile(rf"(?<![A-Za-z\\])[A-Za-z]{{4,}}|{OPEN}[^{CLOSE}]*[A-Za-z]{{2,}}")
 LEAD = re.compile(
     rf"^{OPEN}[^{CLOSE}]*(?:\b(?:is|are|about|approximately|equals)|[:=])\s*{CLOSE}\s*(?=\S)"
 )
 """Words that lead up to an answer in its box."""
-FORMAL = re.compile(r"[-+*/^=<>(),\\_]")
-"""Signs with which a text says more than its words."""
-NOTHING = "no value"
-SYNONYMS = {
+OPTION = re.compile(
+    rf"{OPEN}?\s*(?:\(\s*([A-J])\s*\)|([A-J])\s*[).:]|([A-J])(?=\s*{CLOSE}?$))\s*{CLOSE}?(?:\s+(.*))?",
+    re.DOTALL,
+)
+SENTENCE = re.compile(rf"{OPEN}[^{OPEN}{CLOSE}]*{CLOSE}")
+WORDS = re.compile(r"[^\W\d_]{2,}(?:[\s',.-]+[^\W\d_]+)*\.?")
+HYPHEN = re.compile(r"(?<=[^\W\d_]{2})-(?=[^\W\d_]{2})")
+NAME = re.compile(r"[A-Za-z]{1,3}")
+"""Letters that may be a product of variables as well."""
+MEANING = {
     **dict.fromkeys(
         (
-            "no solution", "no solutions", "no real solution", "no real solutions", "none",
-            "no such", "emptyset", "empty set", "the empty set", "there is no solution",
-            "there are no solutions", "no real roots", "no roots",
+            "nosolution", "nosolutions", "norealsolution", "norealsolutions", "none", "emptyset",
+            "theemptyset", "thereisnosolution", "therearenosolutions", "norealroots", "noroots",
         ),
-        NOTHING,
+        r"\emptyset",
     ),
-    **dict.fromkeys(("dne", "does not exist", "the limit does not exist"), "does not exist"),
-    **dict.fromkeys(
-        ("all real numbers", "all reals", "mathbb r", "all real", "real numbers"),
-        "all reals",
-    ),
-    **dict.fromkeys(("infinitely many", "infinitely many solutions"), "infinitely many"),
-    **dict.fromkeys(("infty", "+ infty", "+infty", "infinite"), "infty"),
+    **dict.fromkeys(("allrealnumbers", "allreals", "allreal", "realnumbers"), r"\mathbb{R}"),
+    **dict.fromkeys(("dne", "thelimitdoesnotexist"), "doesnotexist"),
+    "No": "no",
+    "infinitelymanysolutions": "infinitelymany",
+    **dict.fromkeys(("infinite", "infinity", "infty", r"+\infty"), r"\infty"),
 }  # fmt: skip
 
 
-def same_words(gold: str, answer: str) -> bool | None:
-    """Compare words: names, `no solution`, letters of choices. None where there are no words."""
-    said, other = words(gold), words(answer)
-    if said and said == other and not FORMAL.search(gold + answer):
-        return True
-    meant, other_meant = SYNONYMS.get(said, said), SYNONYMS.get(other, other)
-    if meant != said or other_meant != other:
-        if meant == other_meant:
-            return True
-        if {meant, other_meant} & {NOTHING, "does not exist"}:
-            return False
-    if letter := LETTER.fullmatch(gold):
-        chosen = LETTER.fullmatch(answer) or OPTION.fullmatch(answer)
-        if chosen:
-            return letter[1] == (chosen[1] or chosen[chosen.re.groups])
-    if (option := OPTION.fullmatch(gold)) and (letter := LETTER.fullmatch(answer)):
-        return letter[1] == (option[1] or option[2])
-    if is_prose(gold) or is_prose(answer):
-        return said == other if said else False
-    return None
+def meant(text: str) -> str:
+    r"""Return a canonical text without words that lead up to it, `no solution` as `\emptyset`."""
+    text = LEAD.sub("", text)
+    if SENTENCE.fullmatch(text) and any(character.isdigit() for character in text):
+        text = text[1:-1].strip()
+    return MEANING.get(squeezed(text).replace("{", "").replace("}", ""), text)
 
 
-def is_prose(text: str) -> bool:
-    """Tell whether words stand in a text that are no unit, relation or list of numbers."""
-    if not LONG_WORD.search(text) or structure.MATRIX.search(text):
-        return False
-    if r"\begin" in text or len(structure.split(text, structure.COMMA)) > 1:
-        return False
-    if structure.chain(text) is not None:
-        return False
-    return without_unit(text)[1] is None and without_unit(text)[0] == text
+def choice(gold: str, answer: str) -> bool | None:
+    """Compare letters of choices; a text behind a letter counts if the other has no letter."""
+    one, other = OPTION.fullmatch(gold), OPTION.fullmatch(answer)
+    if not one or not other:
+        return None
+    return (one[1] or one[2] or one[3]) == (other[1] or other[2] or other[3])
+
+
+def without_letter(text: str) -> str | None:
+    """Return what stands behind the letter of a choice, `42` in `(A) 42`; None if nothing does."""
+    option = OPTION.fullmatch(text)
+    return (option[4] or None) if option else None
+
+
+def words(text: str) -> str | None:
+    """Return a text that is letters alone as its words, without case and stops; None for others.
+
+    Up to three letters outside `\\text` are no words, since they may be a product.
+    """
+    bare = re.sub(rf"[{OPEN}{CLOSE}{{}}]", " ", text).strip()
+    is_marked = OPEN in text
+    if not WORDS.fullmatch(bare) or (NAME.fullmatch(bare) and not is_marked):
+        return None
+    return squeezed(HYPHEN.sub("", bare)).rstrip(".")

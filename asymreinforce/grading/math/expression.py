@@ -1,0 +1,259 @@
+r"""Arithmetic in canonical notation, evaluated with given values of letters.
+
+    evaluate(r"2 \frac{1}{2}", named) == Fraction(5, 2)        evaluate("2x", {"x": 3}.get) == 6
+
+Nothing is built: brackets are reduced from the inside as they close, so a text takes time linear in
+its length, however deep it is. What would grow beyond its bound raises `TooLarge` beforehand.
+"""
+
+import re
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+from asymreinforce.grading.math import notation
+from asymreinforce.grading.math.arithmetic import (
+    NotANumber,
+    Number,
+    binomial,
+    factorial,
+    function,
+    literal,
+    over,
+    plus,
+    power,
+    root,
+    times,
+)
+
+MOST_TOKENS = 10_000
+MOST_DEPTH = 60
+"""Powers of powers, and functions of functions that stand without brackets."""
+CLOSING = {"(": ")", "{": "}", "[": "]", r"\lfloor": r"\rfloor", r"\lceil": r"\rceil", "|": "|"}
+READ_AS = {r"\lfloor": "floor", r"\lceil": "ceil", "|": "abs"}
+FUNCTIONS = frozenset(notation.FUNCTIONS.split("|")) - {"lim", "det", "gcd"}
+GREEK = (
+    "alpha|beta|gamma|delta|epsilon|zeta|eta|theta|iota|kappa|lambda|mu|nu|xi|rho|sigma|tau|upsilon"
+    "|phi|chi|psi|omega|Gamma|Delta|Theta|Lambda|Xi|Pi|Sigma|Upsilon|Phi|Psi|Omega|ell|hbar|pi"
+)
+TOKEN = re.compile(
+    r"\s*(?:(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)"
+    rf"|(?P<name>(?:[A-Za-z]|\\(?:{GREEK})(?![A-Za-z])"
+    r"|\\(?:vec|hat|bar|tilde|overline|overrightarrow)\s*\{\s*[A-Za-z]+\s*\})"
+    r"(?:_(?:[A-Za-z\d]|\{[^{}]*\}))?'*)"
+    r"|(?P<command>\\[A-Za-z]+)|(?P<sign>[-+*/^_!°|(){}\[\]]))"
+)
+
+
+class Group(NamedTuple):
+    """What stood in brackets, reduced; `is_plain` if it was a number without a sign."""
+
+    opening: str
+    value: Any
+    is_plain: bool
+
+
+class Frame(NamedTuple):
+    """An open bracket and what stands in it so far; in a function's argument degrees are angles."""
+
+    opening: str
+    items: list[Any]
+    is_argument: bool
+
+
+def evaluate(text: str, named: Callable[[str], Number]) -> Number:
+    """Evaluate arithmetic; raises `NotANumber`, `TooLarge`, and what `named` raises."""
+    frames = [Frame("", [], is_argument=False)]
+    for token in _tokens(text):
+        frame = frames[-1]
+        opens = token in CLOSING and not (token == "|" == frame.opening and _ends_a_value(frame))
+        if opens:
+            of_function = bool(frame.items) and _is_function(frame.items[-1])
+            frames.append(Frame(token, [], of_function or frame.is_argument))
+        elif CLOSING.get(frame.opening) == token:
+            value = _Flat(frame, named).whole()
+            if frame.opening in READ_AS:
+                value = function(READ_AS[frame.opening], value)
+            frames.pop()
+            only = frame.items[0] if len(frame.items) == 1 else None
+            opening = "(" if frame.opening in READ_AS else frame.opening
+            is_plain = isinstance(only, str) and only.isdigit()
+            frames[-1].items.append(Group(opening, value, is_plain))
+        else:
+            frame.items.append(token)
+    if len(frames) > 1:
+        raise NotANumber
+    return _Flat(frames[0], named).whole()
+
+
+def _is_function(item: Any) -> bool:
+    return isinstance(item, str) and item[1:] in FUNCTIONS
+
+
+def _ends_a_value(frame: Frame) -> bool:
+    last = frame.items[-1] if frame.items else "+"
+    return isinstance(last, Group) or last[-1:].isalnum() or last[-1:] in ".!°}'"
+
+
+def _tokens(text: str) -> list[str]:
+    tokens: list[str] = []
+    position, end = 0, len(text.rstrip())
+    while position < end:
+        token = TOKEN.match(text, position)
+        if token is None or len(tokens) >= MOST_TOKENS:
+            raise NotANumber
+        # A space between two numbers is no product: `2 1/2` is a mixed number, `4 2` nothing.
+        if token["number"] and tokens and (tokens[-1][0].isdigit() or tokens[-1][0] == "."):
+            tokens.append("~")
+        tokens.append(token[0].strip())
+        position = token.end()
+    return tokens
+
+
+class _Flat:
+    """Arithmetic without brackets left; every value is checked for its size as it is made."""
+
+    def __init__(self, frame: Frame, named: Callable[[str], Number]) -> None:
+        self._items, self._named, self._at, self._depth = frame.items, named, 0, 0
+        self._in_argument = frame.is_argument
+
+    def whole(self) -> Any:
+        total = self._product()
+        while (sign := self._peek()) in ("+", "-"):
+            self._at += 1
+            term = self._product()
+            total = plus(total, term if sign == "+" else -term)
+        if self._at < len(self._items):
+            raise NotANumber
+        return total
+
+    def _peek(self) -> Any:
+        return self._items[self._at] if self._at < len(self._items) else ""
+
+    def _product(self) -> Any:
+        total = self._signed()
+        while (item := self._peek()) and item not in ("+", "-"):
+            if item in ("*", r"\times", r"\cdot"):
+                self._at += 1
+                total = times(total, self._signed())
+            elif item == "/":
+                self._at += 1
+                total = over(total, self._signed())
+            elif item == "~" and self._items[self._at - 2] == "^":
+                self._at += 1
+                total = times(total, self._power())
+            elif isinstance(item, Group) or item[0].isalpha() or item[0] == "\\":
+                total = times(total, self._power())
+            else:
+                raise NotANumber
+        return total
+
+    def _signed(self) -> Any:
+        sign = 1
+        while self._peek() in ("+", "-"):
+            sign = -sign if self._peek() == "-" else sign
+            self._at += 1
+        return sign * self._power()
+
+    def _power(self) -> Any:
+        base = self._mixed()
+        while (mark := self._peek()) in ("!", "°"):
+            self._at += 1
+            if mark == "!":
+                base = factorial(base)
+            elif self._in_argument:
+                base = times(base, over(self._named(r"\pi"), Fraction(180)))
+        if self._peek() != "^":
+            return base
+        self._at += 1
+        return power(base, self._nested(self._signed))
+
+    def _nested(self, read: Callable[[], Any]) -> Any:
+        self._depth += 1
+        if self._depth > MOST_DEPTH:
+            raise NotANumber
+        value = read()
+        self._depth -= 1
+        return value
+
+    def _mixed(self) -> Any:
+        r"""`2 \frac{1}{2}` and `2 1/2` are sums; so is nothing else that stands side by side."""
+        first = self._peek()
+        whole = self._atom()
+        if not isinstance(first, str) or not first.isdigit():
+            return whole
+        if self._peek() == r"\frac":
+            parts = self._items[self._at + 1 : self._at + 3]
+            is_mixed = all(isinstance(part, Group) and part.is_plain for part in parts)
+            part = self._atom()
+            is_mixed = is_mixed and 0 < part.real < 1
+            return plus(whole, part) if is_mixed else times(whole, part)
+        rest = self._items[self._at : self._at + 4]
+        if len(rest) == 4 and rest[0] == "~" and rest[2] == "/":
+            if not (isinstance(rest[1], str) and isinstance(rest[3], str)):
+                raise NotANumber
+            self._at += 4
+            return plus(whole, over(literal(rest[1]), literal(rest[3])))
+        return whole
+
+    def _atom(self) -> Any:
+        item = self._peek()
+        self._at += 1
+        if isinstance(item, Group):
+            return item.value
+        if item[:1].isdigit() or item[:1] == ".":
+            return literal(item)
+        if item == r"\frac":
+            above = self._argument("{")
+            return over(above, self._argument("{"))
+        if item == r"\binom":
+            above = self._argument("{")
+            return binomial(above, self._argument("{"))
+        if item == r"\sqrt":
+            following = self._peek()
+            is_given = isinstance(following, Group) and following.opening == "["
+            degree = self._argument("[") if is_given else Fraction(2)
+            return root(self._argument("{"), degree)
+        if _is_function(item):
+            return self._nested(lambda: self._function(item[1:]))
+        name = TOKEN.match(item)
+        if name is None or not name["name"]:
+            raise NotANumber
+        return self._named(re.sub(r"[{}\s]", "", item))
+
+    def _function(self, name: str) -> Any:
+        r"""Apply a function: `\log_2 8`, `\sin^2 x`, `\sin^{-1} x`, `\cos 2x`, `\ln(x)`."""
+        base = exponent = None
+        if self._peek() == "_":
+            self._at += 1
+            base = self._atom()
+        if self._peek() == "^":
+            self._at += 1
+            exponent = self._atom() if self._peek() != "-" else self._signed()
+        self._at += self._peek() == "~"
+        if isinstance(self._peek(), Group):
+            argument = self._atom()
+        else:
+            outside, self._in_argument = self._in_argument, True
+            argument = self._signed()
+            while (item := self._peek()) and self._continues(item):
+                argument = times(argument, self._power())
+            self._in_argument = outside
+        if exponent == -1:
+            return function(f"arc{name}", argument, base)
+        value = function(name, argument, base)
+        return value if exponent is None else power(value, exponent)
+
+    @staticmethod
+    def _continues(item: Any) -> bool:
+        """Tell whether an argument without brackets goes on: `\\sin 2x`, not `\\sin x \\cos y`."""
+        if isinstance(item, Group) or _is_function(item):
+            return False
+        return item[0].isalpha() or (item[0] == "\\" and item not in (r"\times", r"\cdot"))
+
+    def _argument(self, opening: str) -> Any:
+        item = self._peek()
+        if not isinstance(item, Group) or item.opening != opening:
+            raise NotANumber
+        self._at += 1
+        return item.value

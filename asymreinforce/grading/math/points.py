@@ -1,0 +1,133 @@
+r"""The value of an expression, at points if it varies: what decides most answers.
+
+    constant(r"\frac{3}{4}") == Fraction(3, 4)        same_at_points("x^2-4", "(x-2)(x+2)") is True
+
+Two expressions with different values at a point are different. If they agree in `AGREEING` digits
+at all points, and no value on the way could hide a difference (`arithmetic.py`), they are equal.
+"""
+
+import math
+import zlib
+from fractions import Fraction
+
+from asymreinforce.grading.math.arithmetic import (
+    AGREEING,
+    NotANumber,
+    Number,
+    TooLarge,
+    precise,
+)
+from asymreinforce.grading.math.expression import evaluate
+
+POINTS = (0.73, 1.37, -1.61, 0.19, -0.58)
+"""Where letters are evaluated: each has a value of its own, up to 1 above."""
+
+
+def constant(text: str) -> Number | None:
+    """Return the value of an expression without variables; None if it has none.
+
+    Raises `TooLarge` if the value would take too much to compute, or to tell from others.
+    """
+    return _at(text, None)
+
+
+def agree(one: Number, other: Number) -> bool:
+    """Tell whether two values are equal: fractions exactly, others in `AGREEING` digits."""
+    if isinstance(one, Fraction) and isinstance(other, Fraction):
+        return one == other
+    import mpmath
+
+    with precise():
+        one, other = mpmath.mpmathify(one), mpmath.mpmathify(other)
+        return bool(abs(one - other) <= max(abs(one), abs(other)) * mpmath.mpf(10) ** -AGREEING)
+
+
+def as_fraction(value: Number) -> Fraction | None:
+    """Return a real value as a fraction, right to `AGREEING` digits; None for a complex one."""
+
+    if isinstance(value, Fraction):
+        return value
+    with precise():
+        return None if value.imag else Fraction(int(value.real * 10**AGREEING), 10**AGREEING)
+
+
+def near(text: str, rounded: str) -> bool:
+    """Tell whether two texts are constants that differ by less than a hundredth."""
+    values = [constant(each) for each in (text, rounded)]
+    one, other = (None if value is None else as_fraction(value) for value in values)
+    return one is not None and other is not None and abs(one - other) * 100 < abs(one)
+
+
+def same_at_points(gold: str, answer: str) -> bool | None:
+    """Tell whether two expressions have equal values where they are real; None if one is unread.
+
+    A point at which neither is real counts only if there is no other: 1/sqrt(n) is sqrt(1/n).
+    """
+    unreal, is_read = list[bool](), False
+    for point in POINTS:
+        one, other = _tried(gold, point), _tried(answer, point)
+        if one is None or other is None:
+            continue
+        if one.imag == 0 or other.imag == 0:
+            if not agree(one, other):
+                return False
+            is_read = True
+        else:
+            unreal.append(agree(one, other))
+    return True if is_read else all(unreal) if unreal else None
+
+
+def ratio_sign(gold: tuple[str, ...], answer: tuple[str, ...]) -> int | None:
+    """Return the sign of the constant ratio of two differences, `x - 2` and `2 - x` being -1.
+
+    0 if the ratio is not constant, None if a term is unread.
+    """
+    ratio = None
+    for point in POINTS:
+        terms = [term for each in (*gold, *answer) if (term := _tried(each, point)) is not None]
+        if len(terms) < len(gold) + len(answer):
+            continue
+        if agree(terms[0], terms[1]) or agree(terms[2], terms[3]):
+            return 0
+        with precise():
+            here = (terms[0] - terms[1]) / (terms[2] - terms[3])
+        if ratio is not None and not agree(ratio, here):
+            return 0
+        ratio = here
+    return None if ratio is None else 0 if ratio.imag else int(math.copysign(1, ratio.real))
+
+
+def _tried(text: str, point: float) -> Number | None:
+    import mpmath
+
+    try:
+        value = _at(text, point)
+        with precise():
+            return None if value is None else mpmath.mpmathify(value)
+    except TooLarge:
+        return None
+
+
+def _at(text: str, point: float | None) -> Number | None:
+    """Evaluate where each letter has a value of its own; None if the text has no value there."""
+    import mpmath
+
+    constants = {r"\pi": mpmath.pi, "e": mpmath.e, "i": mpmath.j}
+
+    def named(name: str) -> Number:
+        if name in constants:
+            return +constants[name]
+        if point is None:
+            raise NotANumber
+        return mpmath.mpf(point) + mpmath.mpf(zlib.crc32(name.encode())) / 2**32
+
+    with precise():
+        try:
+            value = evaluate(text, named)
+        except (NotANumber, ArithmeticError, ValueError, TypeError):
+            return None
+        return (
+            value
+            if isinstance(value, Fraction)
+            else mpmath.chop(value, abs(value) * 10.0**-AGREEING)
+        )
