@@ -116,7 +116,7 @@ def _between(low: str, name: str, high: str, relations: tuple[str, ...]) -> Real
     is_size = name[:1] == "|" == name[-1:]
 
     def holds(place: Place) -> bool:
-        size: Place = abs(place) if is_size else place
+        size = max(place, -place) if is_size else place
         above = size > least or (size == least and relations[0] != "<")
         return above and (size < most or (size == most and relations[1] != "<"))
 
