@@ -92,7 +92,7 @@ WORDED_SIGN = re.compile(rf"{OPEN}\s*(,?\s*(?:and|or|,|;))\s*{CLOSE}")
 TURNED_OPENING = re.compile(r"(?:^|(?<=\\cup)|(?<=\\in))\s*\](?=[^\[\]]*,)")
 TURNED_CLOSING = re.compile(r"(,[^\[\](),]*)\[\s*(?=$|\\cup)")
 
-LONG_WORD = re.compile(r"(?<![\\A-Za-z])[^\W\d_]{3,}")
+LONG_WORD = re.compile(r"(?<![{\\A-Za-z])[^\W\d_]{3,}")
 HALF_OF_DAY = re.compile(r"(?<=\d)\s*([ap])\.?\s?m(?![a-z])\.?", re.IGNORECASE)
 LAST_STOP = re.compile(r"(?<=[A-Za-z])\.\s*$")
 

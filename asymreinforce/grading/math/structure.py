@@ -13,7 +13,7 @@ BRACKET = re.compile(rf"\\\\|\\[{{}}]|\\[lr]angle(?![A-Za-z])|[{{}}()\[\]{OPEN}{
 OPENING = {"{", "(", "[", r"\{", r"\langle", OPEN}
 PAIRS = {("(", ")"), ("[", "]"), ("[", ")"), ("(", "]"), (r"\{", r"\}"), ("{", "}")}
 ANGLES = (r"\langle", r"\rangle")
-COMMA = re.compile(r"[,;]|(?<![A-Za-z\\])(?:and|or)(?![a-z])")
+COMMA = re.compile(r"[,;]?\s*(?<![A-Za-z\\])(?:and|or)(?![a-z])|[,;]")
 STRONG = re.compile(r";|(?<![A-Za-z\\])(?:and|or)(?![a-z])")
 RELATION = re.compile(r"\\(?:approx|leq|geq|ne|in|equiv)(?![A-Za-z])|:?=|[<>]")
 MATRIX = re.compile(
@@ -123,7 +123,7 @@ def elements(text: str) -> list[str]:
     groups = [group.strip(" ,") for group in split(text, STRONG)]
     if len(groups) > 1 and all(len(split(group, COMMA)) > 1 for group in groups):
         return [f"({group})" for group in groups]
-    members = {squeezed(member): member for member in split(text, COMMA) if member}
+    members = {squeezed(member): member for member in split(text, COMMA)}
     return [signed for member in members.values() for signed in signs(member)]
 
 

@@ -40,11 +40,15 @@ EXPONENT = r"(?:\s*\^\s*(?:\{\s*-?\d+\s*\}|-?\d))?"
 SPELT = re.compile(
     rf"(?:[^\W\d_][.']?{EXPONENT}-?|[\s/*{OPEN}{CLOSE}]{EXPONENT}|\\(?:cdot|Omega|mu))+"
 )
+WORDS = rf"(?:{OPEN}[^{CLOSE}]*{CLOSE}|\\Omega){EXPONENT}"
 MARKED = re.compile(
     rf"(?P<head>[^{OPEN}]*?(?:[\d)}}%°\]]|\\pi))\s*(?:\\cdot\s*)?"
-    rf"(?P<unit>(?:(?:/|\\cdot|\*)?\s*(?:{OPEN}[^{CLOSE}]*{CLOSE}|\\Omega){EXPONENT}\s*)+)"
+    rf"(?P<unit>{WORDS}(?:\s*(?:/|\\cdot|\*)?\s*{WORDS})*)"
 )
-BARE = re.compile(rf"(?P<head>.*?[\d)}}%°])\s*(?P<unit>(?:[\s/]*[A-Za-z][A-Za-z.]*{EXPONENT})+)")
+BARE = re.compile(
+    rf"(?P<head>.*?[\d)}}%°])\s*(?P<unit>[A-Za-z][A-Za-z.]*{EXPONENT}"
+    rf"(?:(?:\s+|\s*/\s*)[A-Za-z][A-Za-z.]*{EXPONENT})*)"
+)
 MAGNITUDE = re.compile(
     rf"(?P<head>.*\d)\s*{OPEN}?\s*(?P<word>{'|'.join(MAGNITUDES)})(?![a-z])(?P<rest>.*)"
 )
