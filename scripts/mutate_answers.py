@@ -32,13 +32,11 @@ INSERTED = {
 }  # fmt: skip
 SIGN = re.compile(r"\\[A-Za-z]+|.", re.DOTALL)
 EXCHANGED = str.maketrans("+-()[]", "-+[]()")
-UNSEEN = re.compile(
-    r"[\s{}⟦⟧]|\\\$|(?:(?<=[(\[,;&\\])|^)=|(?<=\d)[, ](?=\d{3}(?!\d))"
-    r"|(?<=end\{|gin\{)[pbB](?=matrix)"
-)
+UNSEEN = re.compile(r"[{}⟦⟧]|\\\$|(?:(?<=[(\[,;&\\])|^)=|(?<=end\{|gin\{)[pbB](?=matrix)")
 AT_INFINITY = re.compile(r"[(\[](?=[-+]?\\infty)|(?<=\\infty)[)\]]")
 UNIT = re.compile(r"(?<=[\d)}\]°])\s*(?:⟦[a-z .'/-]+⟧(?:\^\{?\d\}?)?\s*)+", re.IGNORECASE)
 CHOICE = re.compile(r"[\s⟦(]*([A-J])[)⟧]*(?:[\s⟧].*|)")
+DECIMAL = re.compile(r"-?\d*\.\d{6,}")
 WORD = re.compile(r"[A-Za-z]{3,}")
 PARTS = re.compile(
     r"(\\cup|\\pm|\\\\|\\begin\{\w+\}|\\end\{\w+\}|\\leq|\\geq|\\in(?!f)|\\[{}]|[&,;<>])"
@@ -58,7 +56,7 @@ def mutants(gold: str, draw: random.Random) -> Iterator[tuple[str, str]]:
         yield "deletion", gold[: sign.start()] + gold[sign.end() :]
     for sign in signs:
         before, old, after = gold[: sign.start()], sign[0], gold[sign.end() :]
-        if old.isdigit():
+        if old.isascii() and old.isdigit():
             yield "digit changed", before + str((int(old) + draw.randint(1, 9)) % 10) + after
         elif old.isalpha():
             yield "letter changed", before + ("q" if old != "q" else "r") + after
@@ -69,7 +67,7 @@ def mutants(gold: str, draw: random.Random) -> Iterator[tuple[str, str]]:
 
 def rule(gold: str, mutant: str) -> str | None:
     """Name the rule by which two texts may be equal; None if there is none."""
-    texts = [canonical(text) for text in (gold, mutant)]
+    texts = [canonical(text).replace("⟦ million⟧", r"\cdot 10^6") for text in (gold, mutant)]
     if _equal(_seen(text) for text in texts):
         return "notation"
     if _equal(re.sub("[%°]", "", _seen(text)) for text in texts):
@@ -82,6 +80,8 @@ def rule(gold: str, mutant: str) -> str | None:
     bare = [re.sub("[%°]", "", UNIT.sub("", text)) for text in texts]
     if _equal(map(_seen, bare)):
         return "unit"
+    if all(map(DECIMAL.fullmatch, bare)) and abs(float(bare[0]) - float(bare[1])) < 1e-6:
+        return "rounding"
     if points.same_at_points(*bare):
         return "value"
     parts = [[part for part in PARTS.split(text) if part.strip()] for text in bare]
@@ -95,7 +95,8 @@ def _equal(texts: Iterable[str]) -> bool:
 
 
 def _seen(text: str) -> str:
-    return AT_INFINITY.sub("|", UNSEEN.sub("", text))
+    together = "".join(re.sub(r"(?<=\d)[, ](?=\d{3}(?!\d))", "", text).split())
+    return AT_INFINITY.sub("|", UNSEEN.sub("", together))
 
 
 def _same_part(gold: str, mutant: str) -> bool:
@@ -103,10 +104,11 @@ def _same_part(gold: str, mutant: str) -> bool:
     one, other = gold.strip(), mutant.strip()
     if _seen(one) == _seen(other):
         return True
-    for bracket, place in (("(", 0), ("[", 0), (")", -1), ("]", -1)):
-        if one[place] == other[place] == bracket and not _balanced(one):
-            rest = slice(1, None) if place == 0 else slice(None, -1)
-            return _same_part(one[rest], other[rest])
+    if not _balanced(one) and one and other:
+        if one[0] == other[0] and one[0] in "([":
+            return _same_part(one[1:], other[1:])
+        if one[-1] == other[-1] and one[-1] in ")]":
+            return _same_part(one[:-1], other[:-1])
     (name, _, value), (other_name, _, other_value) = one.rpartition("="), other.rpartition("=")
     if value != one or other_value != other:
         named = not name or _seen(name).strip("=:") in ("", _seen(other_name).strip("=:"))

@@ -18,8 +18,9 @@ def unexplained(golds: list[str]) -> list[tuple[str, str]]:
 
 def test_no_change_by_a_sign_of_a_made_up_gold_is_accepted_without_a_rule() -> None:
     kinds = ("numbers", "fractions", "tuples, lists and sets", "expressions", "matrices")
-    golds = sorted({gold for kind in kinds for gold, _ in SAME[kind]})
-    assert unexplained(random.Random(0).sample(golds, 40)) == []
+    read = (gold for kind in kinds for gold, _ in SAME[kind])
+    golds = sorted({gold for gold in read if r"\pm" not in gold and r"\langle" not in gold})
+    assert unexplained(random.Random(0).sample(golds, 50)) == []
 
 
 @pytest.mark.skipif(

@@ -50,15 +50,12 @@ def collections(gold: str, answer: str, same: Same) -> bool | None:
     may_differ = not in_order or "list" in (kind, other_kind)
     if len(mine) != len(yours) or not (kind == other_kind or may_differ):
         return False
-    names, other_names = ([_name(member) for member in side] for side in (mine, yours))
-    if all(names) and all(other_names):
+    if all(any(map(structure.chain, side)) for side in (mine, yours)):
         return _any_order(mine, yours, same)
-    mine, yours = _values(mine), _values(yours)
-    if all(names) or all(other_names):
-        # `x=1, x=2` are values of one name; `x=1, y=2` stand in order, which `1, 2` has for a gold.
-        shared = len(set(names if all(names) else other_names)) == 1
-        in_order = not shared and (all(names) or in_order)
-    return (all_same if in_order else _any_order)(mine, yours, same)
+    # `x=1, x=2` are values of one name; those of `x=1, y=2` stand in order, which `1, 2` says too.
+    names = [{pair[0] for pair in map(assignment, side) if pair} for side in (mine, yours)]
+    in_order = (in_order and len(names[0] | names[1]) != 1) or len(names[0]) > 1
+    return (all_same if in_order else _any_order)(_values(mine), _values(yours), same)
 
 
 def _opened(text: str) -> tuple[str, list[str]] | None:
@@ -73,11 +70,6 @@ def _opened(text: str) -> tuple[str, list[str]] | None:
         return ("set" if outer.opening == r"\{" else "list"), elements(outer.inner)
     members = split(outer.inner, structure.COMMA)
     return (outer.opening + outer.closing, members) if len(members) > 1 else None
-
-
-def _name(member: str) -> str:
-    pair = assignment(member)
-    return pair[0] if pair else ""
 
 
 def base(name: str) -> str:

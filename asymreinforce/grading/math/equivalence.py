@@ -139,7 +139,7 @@ def relations(gold: str, answer: str, same: Same) -> bool | None:
     one, other = structure.chain(gold), structure.chain(answer)
     mine, yours = assignment(gold), assignment(answer)
     if mine and yours:
-        if base(mine[0]) == base(yours[0]) or mine[0][:1] == yours[0][:1] == "(":
+        if base(mine[0]) == base(yours[0]):
             return same(mine[1], yours[1])
         if not structure.has_variable(mine[1]) and not structure.has_variable(yours[1]):
             return False

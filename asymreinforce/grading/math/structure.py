@@ -120,7 +120,7 @@ def peeled(text: str) -> str:
 
 def elements(text: str) -> list[str]:
     """Return the members of a list, each once; groups of them (`5,2; 7,2`) are tuples."""
-    groups = [group.strip(" ,") for group in split(text, STRONG)]
+    groups = [group.rstrip(" ,") for group in split(text, STRONG)]
     if len(groups) > 1 and all(len(split(group, COMMA)) > 1 for group in groups):
         return [f"({group})" for group in groups]
     members = {squeezed(member): member for member in split(text, COMMA)}
