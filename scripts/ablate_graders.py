@@ -49,7 +49,7 @@ def without(rule: str) -> Iterator[None]:
         "units": (units, "without_unit", lambda text, bare_letters=False: (text, None)),
         "meanings": (wording, "meant", lambda text: text),
         "rounding": (numerals, "_rounds", lambda *_: False),
-        "ratio of equations": (points, "ratio_sign", lambda *_: None),
+        "ratio of equations": (points, "ratio_sign", lambda *_: 0),
     }
     if rule in parts:
         with mock.patch.object(*parts[rule]):

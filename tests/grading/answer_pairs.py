@@ -55,6 +55,7 @@ SAME = {
         ("5", "2+3=5"), ("x=5", "5=x"), ("2x+3y=6", "3y=6-2x"),
         (r"\frac{x^2}{4}+\frac{y^2}{9}=1", "9x^2+4y^2=36"), (r"\frac12", r"\sin 30^\circ=\frac12"),
         ("f(x)=2x", "f(x)=x+x"),
+        ("x=y", "y=x"),
     ],
     "intervals and inequalities": [
         (r"\{x|x>2\}", r"(2,\infty)"), (r"x \ne 2", r"(-\infty,2)\cup(2,\infty)"),
@@ -136,6 +137,7 @@ DIFFERENT = {
         (r"\cos 1", r"\cos 1^\circ"), (r"\sqrt2", r"\sqrt2+10^{-30}"), ("1", r"1+10^{-60}\pi"),
         (r"\frac12", r"!\frac12"), (r"\frac12", r"\sqrt\frac12"), (r"\frac12", r".\frac{1}{2}"),
         ("1,2,3", r"1,2,3,\ldots"), ("42", "42-43"), ("42", r"42\ldots 43"), ("6", r"5\approx 6"),
+        ("1,2", r"\frac{6}{5}"),
     ],
     "fractions": [
         (r"\frac{3}{8}", r"\frac{8}{3}"), (r"2\frac12", "1"), ("2 1/2", "21/2"),
@@ -150,12 +152,17 @@ DIFFERENT = {
         (r"5 \text{ cm}", r".5 \text{ cm}"), ("(1,2)", r"(1,2) \text{ million}"),
         (r"x", r"x\text{ million}"), (r"132^\circ", r"132^\circx"),
         (r"60\text{ mph}", r"60\text{ km/h}"),
+        (r"125\text{ miles}", r"125^\circ"),
     ],
     "equations": [
         ("x=6", "y=6"), ("x=6", "x=5"), ("2x+z=1", "1"), ("y=3x-1", "y=3x+1"),
         ("x^2+y^2=9", "x^2+y^2=3"), ("f(x)=1", "g(x)=1"), ("y=3x-1", "x=3y-1"),
         ("x=5", "x=3,y=5"), ("2x+3y=6", "2x+3y=7"), ("xy=1", "x+y=1"), ("2x+y<3", "2x+y>3"),
         ("x^2-7=0", r"y=e^{-2t}(2\cos 3t-\frac{6}{\sqrt{31}}\sin 3t)"), ("x=2,y=3", "x=2,z=3"),
+        (r"\log x^2=2", r"\log e^3=3"), ("x=1,y=2", "7x=1,y=2"),
+        (r"x=2\pm\sqrt7", r"7x=2\pm\sqrt7"),
+        (r"\lim_{n \to \infty} 5/n=1/3", r"\lim_{n \to \infty} n^2/(2n^2+1)=1/2"),
+        ("(x,y)=(1,2)", "(x,y!)=(1,2)"),
     ],
     "intervals and inequalities": [
         ("[2,5)", "(2,5)"), ("[2,5]", "[2,6]"), ("x>1", "x<1"), (r"x \ge 1", "x>1"),

@@ -26,6 +26,8 @@ BASED = re.compile(
     rf"\s*_\s*\{{?\s*{OPEN}?\s*(\d+|[a-z]+)\s*{CLOSE}?\s*\}}?"
 )
 BASES = ("two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+POINTED = re.compile(r"[-+]?\d*\.\d+%?")
+"""A decimal with a point, beside which a comma before other than three digits is one too."""
 DIGITS = re.compile(r"[0-9A-Fa-f]+(?:\.[0-9A-Fa-f]+)?")
 PARAMETER = re.compile(
     rf"[,;]?\s*\(?(?:{OPEN}[^{CLOSE}]*{CLOSE})?\s*([a-z])\s*\\in\s*\\mathbb\s*\{{?[ZN]\}}?\)?$"
@@ -87,7 +89,8 @@ def numbers(gold: str, answer: str, same: Same) -> bool | None:
     other, other_unit = units.without_unit(answer, bare_letters=not re.search("[A-Za-z]", one))
     one, unit = units.without_unit(gold, bare_letters=other_unit is not None)
     commas = [text for text in (one, other) if "," in text]
-    value, other_value = (number(text, decimal_comma=len(commas) < 2) for text in (one, other))
+    has_comma = POINTED.fullmatch(one) or POINTED.fullmatch(other)
+    value, other_value = (number(text, decimal_comma=bool(has_comma)) for text in (one, other))
     agree = unit is None or other_unit is None or unit == other_unit or "unit" in (unit, other_unit)
     if value is not None and other_value is not None:
         return agree and equal_values(value, other_value)
@@ -156,14 +159,12 @@ def relations(gold: str, answer: str, same: Same) -> bool | None:
     return _same_relation(one, other)
 
 
-def _same_relation(gold: structure.Chain, answer: structure.Chain) -> bool | None:
+def _same_relation(gold: structure.Chain, answer: structure.Chain) -> bool:
     gold, answer = structure.rising(gold), structure.rising(answer)
     if len(gold.terms) != 2 or len(answer.terms) != 2 or gold.relations != answer.relations:
         return False
-    sign = points.ratio_sign((gold.terms[0], gold.terms[1]), (answer.terms[0], answer.terms[1]))
-    if sign is None:
-        return None
-    return sign != 0 and (sign > 0 or gold.relations[0] in ("=", r"\ne"))
+    sign = points.ratio_sign(gold.terms, answer.terms)
+    return sign > 0 or (sign < 0 and gold.relations[0] in ("=", r"\ne"))
 
 
 def _stated(answer: str) -> tuple[str, ...]:

@@ -77,12 +77,12 @@ def same_at_points(gold: str, answer: str) -> bool | None:
     return True if is_read else all(unreal) if unreal else None
 
 
-def ratio_sign(gold: tuple[str, ...], answer: tuple[str, ...]) -> int | None:
+def ratio_sign(gold: tuple[str, ...], answer: tuple[str, ...]) -> int:
     """Return the sign of the constant ratio of two differences, `x - 2` and `2 - x` being -1.
 
-    0 if the ratio is not constant, None if a term is unread.
+    0 if the ratio is not constant, a difference does not vary, or a term is unread.
     """
-    ratio = None
+    ratio = last = None
     for point in POINTS:
         terms = [term for each in (*gold, *answer) if (term := _tried(each, point)) is not None]
         if len(terms) < len(gold) + len(answer):
@@ -90,11 +90,12 @@ def ratio_sign(gold: tuple[str, ...], answer: tuple[str, ...]) -> int | None:
         if agree(terms[0], terms[1]) or agree(terms[2], terms[3]):
             return 0
         with precise():
-            here = (terms[0] - terms[1]) / (terms[2] - terms[3])
-        if ratio is not None and not agree(ratio, here):
+            difference = terms[0] - terms[1]
+            here = difference / (terms[2] - terms[3])
+        if ratio is not None and (not agree(ratio, here) or agree(last, difference)):
             return 0
-        ratio = here
-    return None if ratio is None else 0 if ratio.imag else int(math.copysign(1, ratio.real))
+        ratio, last = here, difference
+    return 0 if ratio is None or ratio.imag else int(math.copysign(1, ratio.real))
 
 
 def _tried(text: str, point: float) -> Number | None:
@@ -119,7 +120,8 @@ def _at(text: str, point: float | None) -> Number | None:
             return +constants[name]
         if point is None:
             raise NotANumber
-        return mpmath.mpf(point) + mpmath.mpf(zlib.crc32(name.encode())) / 2**32
+        share = mpmath.mpf(zlib.crc32(name.encode())) / 2**32
+        return point + share * (1 + mpmath.mpf(point) / 7)
 
     with precise():
         try:

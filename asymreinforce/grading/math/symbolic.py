@@ -9,7 +9,7 @@ import functools
 import itertools
 from typing import Any
 
-LONGEST, DEEPEST = 500, 50
+LONGEST, DEEPEST = 200, 50
 """Characters and open braces of an expression that is parsed, which takes some milliseconds a sign;
 what is longer or deeper equals its own text alone, or a number that `values.py` evaluates."""
 

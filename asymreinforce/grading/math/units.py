@@ -52,6 +52,7 @@ BARE = re.compile(
 MAGNITUDE = re.compile(
     rf"(?P<head>.*\d)\s*{OPEN}?\s*(?P<word>{'|'.join(MAGNITUDES)})(?![a-z])(?P<rest>.*)"
 )
+ANGLE = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)(?![a-z])")
 ORDINAL = re.compile(rf"(-?\d+)\s*\^?\s*\{{?\s*{OPEN}?\s*(?:st|nd|rd|th)\s*{CLOSE}?\s*\}}?")
 
 
@@ -64,6 +65,8 @@ def without_unit(text: str, *, bare_letters: bool = False) -> tuple[str, str | N
         return rf"{head} \cdot {MAGNITUDES[found['word']]}", known(rest)
     if len(text) > 300:
         return text, None
+    if text.endswith("°") and not ANGLE.search(text):
+        return text[:-1].strip(), "degree"
     for pattern in (MARKED, BARE):
         found = pattern.fullmatch(text)
         if found and _is_unit(
