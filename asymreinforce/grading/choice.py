@@ -3,8 +3,7 @@
 import re
 
 from asymreinforce.grading.extraction import last_boxed, last_tag
-from asymreinforce.grading.math.notation import canonical
-from asymreinforce.grading.math.notation import squeezed as words
+from asymreinforce.grading.math.equivalence import equivalent
 from asymreinforce.grading.verdict import NO_ANSWER, Verdict
 
 LETTERS = "ABCDEFGHIJ"
@@ -13,7 +12,7 @@ APART = "(?<![A-Za-z0-9_'])"
 """A letter behind a Chinese sign is no part of a word."""
 NUMBER = re.compile(r"[0-9]{1,3}(\.0+)?")
 """Of a choice; a column with nulls turns 2 into 2.0."""
-ALONE = re.compile(rf"[\s*({{\[⟦]*({LETTER})[\s*)}}\]⟧.:,]*", re.IGNORECASE)
+ALONE = re.compile(rf"[\s*({{\[]*({LETTER})[\s*)}}\].:,]*", re.IGNORECASE)
 OPTION = re.compile(rf"\s*(?:\*\*)?\(?({LETTER})(?:\)|[.:])?(?:\*\*)?(?=$|\s|[^\w']|[^\x00-\x7f])")
 DECLARED = re.compile(
     rf"(?:answer|choice|option|réponse|respuesta|antwort|答案|选)[^\n]{{0,60}}?{APART}(?<!not )"
@@ -21,6 +20,8 @@ DECLARED = re.compile(
     re.IGNORECASE,
 )
 ANYWHERE = re.compile(rf"{APART}\(?({LETTER})\)?(?=$|[\s.,:;!?)*]|[^\x00-\x7f])")
+COMMAND = re.compile(r"\\(?:[A-Za-z]+\*?|[\s,;:!()\[\]])|[{}$`]|\*\*")
+"""What LaTeX and Markdown put around an answer."""
 ARTICLE = re.compile(r"A(?= [a-z])|I(?='| [a-z])")
 """Words of a sentence that are no letter of a choice."""
 
@@ -66,13 +67,13 @@ def _number(gold_answer: str) -> int:
 
 def letter_of(text: str) -> str | None:
     """Return the letter that a text settles on; None where it names none."""
-    short = canonical(text) if len(text) < 200 else text
+    short = _without_commands(text) if len(text) < 200 else text
     if alone := ALONE.fullmatch(short):
         return alone[1].upper()
     declared = [m for m in DECLARED.finditer(text) if m[1].isupper()]
     if declared:
         return declared[-1][1]
-    first = OPTION.match(short.replace("⟦", "").replace("⟧", ""))
+    first = OPTION.match(short)
     if first and not ARTICLE.match(short.lstrip(" *(")):
         return first[1]
     found = [m for m in ANYWHERE.finditer(text) if not ARTICLE.match(text, m.start(1))]
@@ -80,6 +81,10 @@ def letter_of(text: str) -> str | None:
 
 
 def _says(gold: str, answer: str) -> bool:
-    option = OPTION.match(canonical(gold))
-    said = words(canonical(gold)[option.end() :]) if option else ""
-    return bool(said) and said == words(canonical(answer))
+    option = OPTION.match(_without_commands(gold))
+    said = _without_commands(gold)[option.end() :] if option else ""
+    return bool(said.strip()) and equivalent(said, answer)
+
+
+def _without_commands(text: str) -> str:
+    return COMMAND.sub(" ", text).strip()

@@ -3,19 +3,15 @@ r"""The graders of mathematical questions: `math` by equivalence, `gsm8k` by the
 import functools
 import re
 
-from asymreinforce.grading.extraction import last_boxed
-from asymreinforce.grading.math.arithmetic import TooLarge
-from asymreinforce.grading.math.candidates import (
+from asymreinforce.grading.candidates import (
     LONGEST_DECLARED,
     MOST_MARKS,
     NUMBER,
     candidates,
     gold_of,
 )
+from asymreinforce.grading.extraction import last_boxed
 from asymreinforce.grading.math.equivalence import equivalent
-from asymreinforce.grading.math.notation import canonical
-from asymreinforce.grading.math.numerals import equal_values, number
-from asymreinforce.grading.math.units import without_unit
 from asymreinforce.grading.verdict import NO_ANSWER, Verdict
 
 MOST_REMEMBERED = 16_384
@@ -60,6 +56,7 @@ MARKS = re.compile(
 CALCULATION = re.compile(
     rf"(?:{NUMBER.pattern}!?\s*(?:[-+*/×÷=x]|\\times|\\cdot|\\div)\s*)*{NUMBER.pattern}!?"
 )
+PERCENT = re.compile(r"\\?%|percent(?:age)?|pct")
 REMARK = re.compile(r"(?<=\d)([^()\n]{0,40}\s)\([^()\n]*\)")
 """What stands in parentheses behind a number, such as how it came about."""
 
@@ -102,11 +99,4 @@ def _calculated(text: str) -> list[str]:
 
 def same_number(gold: str, answer: str) -> bool:
     """Compare two written numbers by value; currency, separators and percent signs do not count."""
-    values = []
-    for text in (gold, answer):
-        bare, _ = without_unit(canonical(text).removesuffix("%"))
-        try:
-            values.append(number(bare.strip()))
-        except TooLarge:
-            return canonical(gold) == canonical(answer)
-    return None not in values and equal_values(*values)  # type: ignore[arg-type]
+    return equivalent(*(PERCENT.sub("", text) for text in (gold, answer)))

@@ -3,14 +3,15 @@
 import logging
 import time
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from asymreinforce.grading.candidates import candidates
 from asymreinforce.grading.math import structure
 from asymreinforce.grading.math.arithmetic import TooLarge
-from asymreinforce.grading.math.candidates import candidates
 from asymreinforce.grading.math.equivalence import equivalent
 from asymreinforce.grading.math.notation import canonical
 from asymreinforce.grading.math.numerals import number
@@ -199,3 +200,16 @@ def test_a_hostile_text_is_read_and_compared_in_time_linear_in_its_length(text: 
     for gold in ("1", "1,2"):
         assert not equivalent(gold=gold, answer=text)
     assert time.process_time() - started < 2.0
+
+
+def test_other_modules_know_of_the_mathematics_only_whether_two_answers_are_equivalent() -> None:
+    package = Path(__file__).parents[2] / "asymreinforce"
+    inside = package / "grading" / "math"
+    imports = {
+        line.strip()
+        for path in package.rglob("*.py")
+        if inside not in path.parents
+        for line in path.read_text().splitlines()
+        if "grading.math " in line or "grading.math." in line
+    }
+    assert imports == {"from asymreinforce.grading.math.equivalence import equivalent"}

@@ -10,9 +10,9 @@ import pytest
 from asymreinforce.data import contracts
 from asymreinforce.errors import ConfigError
 from asymreinforce.grading import extraction, math_answers
+from asymreinforce.grading.candidates import candidates
 from asymreinforce.grading.graders import GRADERS, identify
 from asymreinforce.grading.inert import EVALUATED_FAMILIES, is_algebra, is_arithmetic, is_literal
-from asymreinforce.grading.math.candidates import candidates
 from asymreinforce.grading.verdict import NO_ANSWER, Verdict, verdict_of
 from tests.grading import hostile
 
