@@ -36,6 +36,9 @@ UNSEEN = re.compile(r"[{}⟦⟧]|\\\$|(?:(?<=[(\[,;&\\])|^)=|(?<=end\{|gin\{)[pb
 AT_INFINITY = re.compile(r"[(\[](?=[-+]?\\infty)|(?<=\\infty)[)\]]")
 UNIT = re.compile(r"(?<=[\d)}\]°])\s*(?:⟦[a-z .'/-]+⟧(?:\^\{?\d\}?)?\s*)+", re.IGNORECASE)
 CHOICE = re.compile(r"[\s⟦(]*([A-J])[)⟧]*(?:[\s⟧].*|)")
+AROUND = re.compile(r"\\approx.*|⟦[^⟧]*:⟧|=(?=⟦)|\.$")
+"""What a value is said to be near to, words that lead up to it, a last stop."""
+ZERO = re.compile(r"[-x07]?(\\begin\{pmatrix\}[\\0& ]+\\end\{pmatrix\})[x07]?")
 DECIMAL = re.compile(r"-?\d*\.\d{6,}")
 WORD = re.compile(r"[A-Za-z]{3,}")
 PARTS = re.compile(
@@ -68,6 +71,7 @@ def mutants(gold: str, draw: random.Random) -> Iterator[tuple[str, str]]:
 def rule(gold: str, mutant: str) -> str | None:
     """Name the rule by which two texts may be equal; None if there is none."""
     texts = [canonical(text).replace("⟦ million⟧", r"\cdot 10^6") for text in (gold, mutant)]
+    texts = [AROUND.sub("", text).replace(" and ", ",").replace(",,", ",") for text in texts]
     if _equal(_seen(text) for text in texts):
         return "notation"
     if _equal(re.sub("[%°]", "", _seen(text)) for text in texts):
@@ -82,7 +86,7 @@ def rule(gold: str, mutant: str) -> str | None:
         return "unit"
     if all(map(DECIMAL.fullmatch, bare)) and abs(float(bare[0]) - float(bare[1])) < 1e-6:
         return "rounding"
-    if points.same_at_points(*bare):
+    if points.same_at_points(*bare) or (ZERO.fullmatch(bare[0]) and ZERO.fullmatch(bare[1])):
         return "value"
     parts = [[part for part in PARTS.split(text) if part.strip()] for text in bare]
     if len(parts[0]) == len(parts[1]) and all(map(_same_part, *parts)):
@@ -111,8 +115,9 @@ def _same_part(gold: str, mutant: str) -> bool:
             return _same_part(one[:-1], other[:-1])
     (name, _, value), (other_name, _, other_value) = one.rpartition("="), other.rpartition("=")
     if value != one or other_value != other:
-        named = not name or _seen(name).strip("=:") in ("", _seen(other_name).strip("=:"))
-        return named and _same_part(value, other_value)
+        names = [_seen(each).strip("=:") for each in (name, other_name)]
+        named = names[0] in ("", names[1]) or points.same_at_points(name, other_name)
+        return bool(named) and _same_part(value, other_value)
     return bool(points.same_at_points(one, other))
 
 

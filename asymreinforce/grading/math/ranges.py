@@ -111,7 +111,9 @@ def _inequality(text: str) -> RealSet | None:
 def _between(low: str, name: str, high: str, relations: tuple[str, ...]) -> RealSet | None:
     """Return the numbers, or those whose size is, between two ends."""
     least, most = _place(low), _place(high)
-    if least is None or most is None or least > most or (name and not is_name(name)):
+    if least is None or most is None or (name and not is_name(name)):
+        return None
+    if least > most or (least == most and "<" in relations):
         return None
     is_size = name[:1] == "|" == name[-1:]
 

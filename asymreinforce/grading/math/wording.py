@@ -14,7 +14,6 @@ OPTION = re.compile(
 )
 SENTENCE = re.compile(rf"{OPEN}[^{OPEN}{CLOSE}]*{CLOSE}")
 WORDS = re.compile(r"[^\W\d_]{2,}(?:[\s',.-]+[^\W\d_]+)*\.?")
-HYPHEN = re.compile(r"(?<=[^\W\d_]{2})-(?=[^\W\d_]{2})")
 NAME = re.compile(r"[A-Za-z]{1,3}")
 """Letters that may be a product of variables as well."""
 MEANING = {
@@ -64,4 +63,4 @@ def words(text: str) -> str | None:
     is_marked = OPEN in text
     if not WORDS.fullmatch(bare) or (NAME.fullmatch(bare) and not is_marked):
         return None
-    return squeezed(HYPHEN.sub("", bare)).rstrip(".")
+    return squeezed(bare).rstrip(".")
