@@ -157,6 +157,7 @@ GRADERS = {
                 ("math-verify", "math_verify"),
                 ("latex2sympy2_extended", "latex2sympy2_extended"),
                 ("sympy", "sympy"),
+                ("mpmath", "mpmath"),
                 # Its version changes verdicts, percentages among them.
                 ("antlr4-python3-runtime", "antlr4"),
             ),
