@@ -35,9 +35,11 @@ EXCHANGED = str.maketrans("+-()[]", "-+[]()")
 UNSEEN = re.compile(r"[{}⟦⟧]|\\\$|(?:(?<=[(\[,;&\\])|^)=|(?<=end\{|gin\{)[pbB](?=matrix)")
 AT_INFINITY = re.compile(r"[(\[](?=[-+]?\\infty)|(?<=\\infty)[)\]]")
 UNIT = re.compile(r"(?<=[\d)}\]°])\s*(?:⟦[a-z .'/-]+⟧(?:\^\{?\d\}?)?\s*)+", re.IGNORECASE)
-CHOICE = re.compile(r"[\s⟦(]*([A-J])[)⟧]*(?:[\s⟧].*|)")
-AROUND = re.compile(r"\\approx.*|⟦[^⟧]*:⟧|=(?=⟦)|\.$")
+CHOICE = re.compile(r"[\s⟦(]*([A-J])[)⟧:]*(?:[\s⟧].*|)")
+AROUND = re.compile(r"\\approx.*|⟦[^⟧]{2,}:⟧|=(?=⟦)|\.$")
 """What a value is said to be near to, words that lead up to it, a last stop."""
+BETWEEN = re.compile(r",?\s*⟦?\s*\band\b\s*⟦?,?|,,", re.IGNORECASE)
+BOTH = re.compile(r"-?\s*\\pm\s*-?")
 ZERO = re.compile(r"[-x07]?(\\begin\{pmatrix\}[\\0& ]+\\end\{pmatrix\})[x07]?")
 DECIMAL = re.compile(r"-?\d*\.\d{6,}")
 WORD = re.compile(r"[A-Za-z]{3,}")
@@ -71,7 +73,7 @@ def mutants(gold: str, draw: random.Random) -> Iterator[tuple[str, str]]:
 def rule(gold: str, mutant: str) -> str | None:
     """Name the rule by which two texts may be equal; None if there is none."""
     texts = [canonical(text).replace("⟦ million⟧", r"\cdot 10^6") for text in (gold, mutant)]
-    texts = [AROUND.sub("", text).replace(" and ", ",").replace(",,", ",") for text in texts]
+    texts = [AROUND.sub("", BETWEEN.sub(",", BOTH.sub(r"\\pm", text))) for text in texts]
     if _equal(_seen(text) for text in texts):
         return "notation"
     if _equal(re.sub("[%°]", "", _seen(text)) for text in texts):
