@@ -73,7 +73,7 @@ def mutants(gold: str, draw: random.Random) -> Iterator[tuple[str, str]]:
 def rule(gold: str, mutant: str) -> str | None:
     """Name the rule by which two texts may be equal; None if there is none."""
     texts = [canonical(text).replace("⟦ million⟧", r"\cdot 10^6") for text in (gold, mutant)]
-    texts = [AROUND.sub("", BETWEEN.sub(",", BOTH.sub(r"\\pm", text))) for text in texts]
+    texts = [BETWEEN.sub(",", BOTH.sub(r"\\pm", AROUND.sub("", text))) for text in texts]
     if _equal(_seen(text) for text in texts):
         return "notation"
     if _equal(re.sub("[%°]", "", _seen(text)) for text in texts):
