@@ -321,13 +321,11 @@ def _conclude(result: "SweepResult", config: "ExperimentConfig") -> None:
 
 def _arms(overrides: list[str]) -> "list[ExperimentConfig]":
     """Compose every arm of a sweep, and start none; `auto` stays what it is."""
-    from asymrl import jobs
-    from asymrl.bridge import run_hydra
+    from asymrl.compose import compose_arms
 
-    own = [o for o in overrides if not o.startswith(("hydra/launcher", "hydra.launcher"))]
-    jobs.COLLECTED.clear()
-    run_hydra(jobs.collect_job, ["--multirun", "hydra/launcher=basic", *own])
-    return list(jobs.COLLECTED)
+    return compose_arms(
+        [o for o in overrides if not o.startswith(("hydra/launcher", "hydra.launcher"))]
+    )
 
 
 def _run(job: str, settings: list[str] | None) -> None:

@@ -43,11 +43,19 @@ def run_report(
 
 
 def report_sweep(config: "ExperimentConfig") -> None:
-    """Write the page of a sweep, and send summary and figures to its tracker."""
-    from asymreinforce.report.write import write_report
+    """Write the page of a sweep, and send summary and figures to its tracker.
+
+    A page that is newer than all of its results stays: its figures take seconds to draw.
+    """
+    from asymreinforce.report.write import PAGE, is_current, write_report
     from asymreinforce.tracking import track_report
 
-    _say(write_report(config.directory))
+    if is_current(config.directory):
+        say(
+            f"report: {config.directory / PAGE} (no result is newer; 'asymrl report' draws it anew)"
+        )
+    else:
+        _say(write_report(config.directory))
     track_report(config)
 
 
