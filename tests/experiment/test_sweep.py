@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import asymrl
 import pyarrow.parquet as pq
 import pytest
 
@@ -14,7 +15,7 @@ from asymreinforce import engines
 from asymreinforce.config import parse
 from asymreinforce.data import checksums, files
 from asymreinforce.data.store import Store
-from asymreinforce.errors import ConfigError
+from asymreinforce.errors import AsymreinforceError, ConfigError
 from asymreinforce.experiment import evaluation, inputs
 from asymreinforce.experiment.sweep import plan
 from tests import made
@@ -237,6 +238,14 @@ def test_an_arm_that_fails_is_named_and_does_not_stop_the_others(swept: Path) ->
     rates = {json.loads(str(row["overrides"]))["optim.lr"] for row in summary(swept)}
     assert rates == {1e-4, 2e-4}
     assert "2e-4" in outcome.out or "0.0002" in outcome.out
+
+
+def test_from_python_a_sweep_says_at_its_end_which_arms_failed(swept: Path) -> None:
+    own = (f"runs_dir={swept}", *TINY, *EMBEDDED, "optim.lr=1e30", "seed=0")
+    with pytest.raises(AsymreinforceError, match="1 of 1 arms failed"):
+        asymrl.run_sweep(asymrl.load_arms(*own))
+    with pytest.raises(ConfigError, match="needs an arm"):
+        asymrl.run_sweep([])
 
 
 def test_an_arm_that_failed_is_tried_again_and_its_failure_forgotten(swept: Path) -> None:

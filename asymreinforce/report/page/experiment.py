@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 PHASE_TRANSITION = "phase-transition"
 ROLES = {
     "mu": "behaviour policy µ",
-    "best": "best setting, its lowest seed",
+    "best": "lowest seed of the best setting",
     "collapsed": "lowest collapsed arm",
 }
 
