@@ -240,6 +240,21 @@ def test_an_arm_that_fails_is_named_and_does_not_stop_the_others(swept: Path) ->
     assert "2e-4" in outcome.out or "0.0002" in outcome.out
 
 
+def test_from_python_stages_return_the_directories_of_their_results(swept: Path) -> None:
+    """They are complete, so that each finds what the sweep made."""
+    config = asymrl.load(f"runs_dir={swept}", *TINY, *EMBEDDED, "baseline=-0.1", "seed=1")
+    experiment = swept / "cups"
+    stages = {"init": "prompts", "generate": "rollouts", "score": "verdicts", "train": "train"}
+    for stage, folder in stages.items():
+        found = asymrl.run_stage(stage, config)  # type: ignore[arg-type]
+        assert found.parent == experiment / folder
+        assert Store.open(found).is_complete()
+    assert asymrl.run_stage("evaluate", config) == experiment
+    judged = asymrl.rollouts(config).merge(asymrl.verdicts(config), on=["prompt_id", "sample"])
+    assert len(judged) == 48 * 4
+    assert set(asymrl.summary(config)["seed"]) == {0, 1}
+
+
 def test_from_python_a_sweep_says_at_its_end_which_arms_failed(swept: Path) -> None:
     own = (f"runs_dir={swept}", *TINY, *EMBEDDED, "optim.lr=1e30", "seed=0")
     with pytest.raises(AsymreinforceError, match="1 of 1 arms failed"):
