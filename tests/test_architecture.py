@@ -38,12 +38,13 @@ BENCH_CONTRACTS = f"{PACKAGE}.bandit.contracts"
 """The schemas of the theory bench's files stand beside the bench; its readers may know them."""
 
 READ_BY_THE_REPORT = (
+    f"{PACKAGE}.algorithm.ending",
+    f"{PACKAGE}.algorithm.table",
     f"{PACKAGE}.rewards.scale",
     f"{PACKAGE}.rewards.sums",
-    f"{PACKAGE}.algorithm.table",
 )
-"""What makes a stored verdict correct, what is reported of an evaluation, and which objectives have
-a baseline, stand once each, and whoever reads them may ask."""
+"""How an arm ended, which objectives have a baseline, what makes a stored verdict correct, and what
+is reported of an evaluation, stand once each, and whoever reads them may ask."""
 
 BORDER = {"hydra", "hydra_plugins", "typer", "omegaconf"}
 """What only the command line knows."""

@@ -29,15 +29,11 @@ from collections.abc import Iterable, Mapping
 from functools import reduce
 from typing import NamedTuple
 
+from asymreinforce.algorithm.ending import FALL_ERRORS, PEAK_SHARE
+
 EVIDENCE = ("validation_accuracy", "kl", "ess", "log_mean_weight", "slice_logp_correct",
             "token_entropy")  # fmt: skip
 """What is remembered of the run at the step of its collapse, the latest value of each."""
-
-
-PEAK_SHARE = 0.5
-"""Of its own best accuracy: below it a policy fails, in training as in a finished arm's verdict."""
-STANDARD_ERRORS = 2.0
-"""Of a paired difference to mu, beyond which a finished arm improved or collapsed."""
 
 
 class Rule(NamedTuple):
@@ -49,7 +45,7 @@ class Rule(NamedTuple):
     correct: float = 1.0
     """The two rewards, between which a mean reward is an accuracy."""
     peak_share: float = PEAK_SHARE
-    standard_errors: float = 3.0
+    standard_errors: float = FALL_ERRORS
     log_mean_weight: float = -1.0
     fall_of_successes: float = 2.0
     failing_in_a_row: int = 2

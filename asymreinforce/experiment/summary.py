@@ -12,31 +12,16 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from asymreinforce.algorithm.collapse import PEAK_SHARE, STANDARD_ERRORS
+from asymreinforce.algorithm.ending import verdict
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.data import contracts, files
 from asymreinforce.data.values import finite
+from asymreinforce.errors import AsymreinforceError
 from asymreinforce.experiment.arms import Arm, overrides_of
 from asymreinforce.experiment.evaluation import Evaluated
 from asymreinforce.rewards.sums import Sums, read_sums, standard_error
 
 SUMMARY_PARQUET, SUMMARY_JSON, CURVES_PARQUET = "summary.parquet", "summary.json", "curves.parquet"
-
-
-def verdict(
-    *, accuracy: float, behaviour_accuracy: float, difference_se: float, peak_accuracy: float
-) -> str:
-    """`improved`, `collapsed` or `stable`, by a rule fixed before looking.
-
-    improved: above mu by two paired standard errors at the last step; collapsed: below mu by as
-    much, or under half of its own peak; else stable.
-    """
-    difference = accuracy - behaviour_accuracy
-    if difference > STANDARD_ERRORS * difference_se:
-        return "improved"
-    if difference < -STANDARD_ERRORS * difference_se or accuracy < PEAK_SHARE * peak_accuracy:
-        return "collapsed"
-    return "stable"
 
 
 def summarise(config: ExperimentConfig, evaluated: Sequence[Evaluated]) -> pa.Table:
@@ -169,4 +154,14 @@ def _table(contract: contracts.Contract, rows: list[dict[str, Any]]) -> pa.Table
 
 
 def _publish(path: Path, contract: contracts.Contract, rows: pa.Table) -> None:
-    files.publish(path, lambda target: contracts.write(target, contract, rows, identity=""))
+    """Write a table if it is not there already: a page that is newer than it tells the same."""
+    if not _holds(path, contract, rows):
+        files.publish(path, lambda target: contracts.write(target, contract, rows, identity=""))
+
+
+def _holds(path: Path, contract: contracts.Contract, rows: pa.Table) -> bool:
+    """Tell whether a file holds these rows; one that cannot be read does not."""
+    try:
+        return bool(contracts.read(path, contract).equals(rows))
+    except (AsymreinforceError, OSError):
+        return False

@@ -142,6 +142,15 @@ def _verdicts(store: Store) -> pa.Table | None:
     return rows if rows is not None and pc.count(rows.column("score")).as_py() else None
 
 
+def pass_at_words(counts: Iterable[int]) -> str:
+    """Name pass@k by the numbers of samples: "pass@8", or "pass@k, k from 2 to 8"."""
+    distinct = sorted({count for count in counts if count > 1})
+    if not distinct:
+        return "pass@k"
+    first, last = distinct[0], distinct[-1]
+    return f"pass@{first}" if first == last else f"pass@k, k from {first} to {last}"
+
+
 def crossing(before_K: Sequence[float], after_K: Sequence[float]) -> int | None:
     """Return the first k at which pass@k before is above that after, None where there is none.
 

@@ -1,6 +1,9 @@
-"""Whether an arm ended in a collapse: its verdict and the written rule, together."""
+"""How an arm ended: whether in a collapse, and how far under its own peak."""
 
-from asymreinforce.report.records import Outcome
+from collections.abc import Iterable
+
+from asymreinforce.algorithm.ending import fall_from_peak
+from asymreinforce.report.records import Arm, Outcome
 
 
 def has_collapsed(outcome: Outcome) -> bool:
@@ -11,3 +14,27 @@ def has_collapsed(outcome: Outcome) -> bool:
     """
     is_called = outcome.collapse_step is not None and outcome.verdict != "improved"
     return outcome.verdict == "collapsed" or is_called
+
+
+def fall_of(arm: Arm, *, split: str) -> float | None:
+    """Return by how much an arm that did not collapse ended below its own peak, a share of 1.
+
+    None if that is no more than chance gives, and of a collapse, whose verdict says as much.
+    """
+    outcome = arm.outcome
+    if outcome is None or has_collapsed(outcome):
+        return None
+    peak = next(
+        (c for c in arm.checkpoints if (c.split, c.step) == (split, outcome.peak_step)), None
+    )
+    return fall_from_peak(
+        accuracy=outcome.accuracy,
+        accuracy_se=outcome.accuracy_se,
+        peak_accuracy=outcome.peak_accuracy,
+        peak_se=peak.accuracy_se if peak else None,
+    )
+
+
+def count_fallen(arms: Iterable[Arm], *, split: str) -> int:
+    """Count the arms that ended under their own peak, without collapse."""
+    return sum(fall_of(arm, split=split) is not None for arm in arms)

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from asymreinforce.report.ending import count_fallen
 from asymreinforce.report.groups import Group, best, label, mean
 from asymreinforce.report.records import Experiment
 
@@ -49,14 +50,41 @@ def findings(experiment: Experiment, groups: Sequence[Group]) -> list[str]:
         sentences.append(f"The behaviour policy µ answers {_percent(behaviour)} correctly{many}.")
     if found := best(groups):
         seeds = _count(len(found.accuracies), "seed")
-        name = label(found, groups)
-        which = f"baseline {name}" if found.baseline is not None else name
         sentences.append(
-            f"Highest at the last step: {which}, {_percent(mean(found.accuracies))} "
+            f"Highest at the last step: {_name(found, groups)}, {_percent(mean(found.accuracies))} "
             f"on average over {seeds}."
         )
-    sentences += [sentence for side in _sides(groups) if (sentence := _fate(side))]
+    split = experiment.split
+    sentences += [sentence for side in _sides(groups) if (sentence := _fate(side, split=split))]
     return sentences
+
+
+def answer(experiment: Experiment, groups: Sequence[Group]) -> str | None:
+    """Say in one line what came out; None if no arm was evaluated."""
+    if (found := best(groups)) is None:
+        return None
+    line = f"{_name(found, groups)} ends highest, at {_percent(mean(found.accuracies))}"
+    line = line[0].upper() + line[1:]
+    if (behaviour := experiment.behaviour_accuracy) is not None:
+        line += f" (µ: {_percent(behaviour)})"
+    collapsed = [
+        f"{_every(len(fallen), len(arms))} {side.words[0].lower()}{side.words[1:]}"
+        for side in _sides(groups)
+        if (arms := [arm for of in side.groups for arm in of.arms])
+        and (fallen := [arm for arm in arms if arm.fate == "collapsed"])
+    ]
+    if collapsed:
+        return f"{line}; collapsed: {', '.join(collapsed)}."
+    return f"{line}; no arm collapsed."
+
+
+def _every(count: int, of: int) -> str:
+    return f"all {of}" if count == of else f"{count} of {of}"
+
+
+def _name(of: Group, groups: Sequence[Group]) -> str:
+    name = label(of, groups)
+    return f"baseline {name}" if of.baseline is not None else name
 
 
 def _sides(groups: Sequence[Group]) -> list[Side]:
@@ -69,17 +97,19 @@ def _sides(groups: Sequence[Group]) -> list[Side]:
     ]
 
 
-def _fate(side: Side) -> str | None:
+def _fate(side: Side, *, split: str) -> str | None:
     """Count how arms ended on one side: "Above 0, of 10 arms: 9 collapsed, 1 failed."."""
     arms = [arm for of in side.groups for arm in of.arms]
     if not any(arm.outcome and arm.outcome.verdict for arm in arms):
         return None
     fates = Counter(arm.fate for arm in arms)
+    fallen = count_fallen(arms, split=split)
+    but = f", but {_every(fallen, len(arms))} fell from their own peak" if fallen else ""
     if len(fates) == 1:
         every = "the arm" if len(arms) == 1 else f"all {len(arms)} arms"
-        return f"{side.words}, {every} {_did(arms[0].fate, len(arms))}."
+        return f"{side.words}, {every} {_did(arms[0].fate, len(arms))}{but}."
     counted = ", ".join(f"{count} {_did(fate, count)}" for fate, count in fates.most_common())
-    return f"{side.words}, of {_count(len(arms), 'arm')}: {counted}."
+    return f"{side.words}, of {_count(len(arms), 'arm')}: {counted}{but}."
 
 
 def _did(fate: str, count: int) -> str:

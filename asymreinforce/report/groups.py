@@ -15,6 +15,8 @@ NAMED_APART = frozenset({"baseline", "baseline_reference", "algorithm", "algorit
 LONGEST_LINE = 300
 """Points that a drawn line has at most: a figure is about 500 pixels wide."""
 
+WORDS_OF_NULL = {"refresh_every": "never", "optim.steps": "all", "train.lora.rank": "full"}
+"""What `null` of a setting means in a label; of others it is "none"."""
 
 Others = tuple[tuple[str, str], ...]
 """Further settings in which groups differ, by dotted name, as text."""
@@ -95,9 +97,8 @@ def told_apart(others: Others, among: Iterable[Others]) -> list[str]:
 
 def _told(key: str, value: str) -> str:
     """Write a setting by its own name; how often mu is refreshed is N, as in the paper."""
-    if key == "refresh_every":
-        return f"N={'never' if value == 'null' else value}"
-    return f"{key.split('.')[-1]}={value}"
+    name = "N" if key == "refresh_every" else key.split(".")[-1]
+    return f"{name}={WORDS_OF_NULL.get(key, 'none') if value == 'null' else value}"
 
 
 @functools.lru_cache(maxsize=64)

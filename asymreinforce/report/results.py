@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from asymreinforce.errors import InputError
+from asymreinforce.report.ending import count_fallen
 from asymreinforce.report.evaluated import Ends
 from asymreinforce.report.groups import Group, label, mean
 from asymreinforce.report.records import Experiment
@@ -43,6 +44,8 @@ class Result(NamedTuple):
     against: Comparison | None
     """None for the group itself that the others are compared with, and where no seed is shared."""
     fates: tuple[tuple[str, int], ...]
+    fallen: int
+    """How many of its arms fell from their own peak without a collapse."""
 
     @property
     def is_split(self) -> bool:
@@ -97,6 +100,7 @@ def results(
             against_behaviour=to_mu.get(name),
             against=to_base.get(name),
             fates=tuple(Counter(arm.fate for arm in of.arms).most_common()),
+            fallen=count_fallen(of.arms, split=experiment.split),
         )
         for of in groups
     )

@@ -61,7 +61,9 @@ def _arms(experiment: Experiment, groups: Sequence[Group]) -> str:
     ]
     between = f"; between seeds varies: {', '.join(varied)}" if varied else ""
     settings = "1 setting" if len(groups) == 1 else f"{len(groups)} settings"
-    return f"{len(experiment.arms)}: {settings}, seeds of each: {seeds}{between}"
+    count = len(experiment.arms)
+    arms = "1 arm" if count == 1 else f"{count} arms"
+    return f"{arms}: {settings}, seeds of each: {seeds}{between}"
 
 
 def _objective(groups: Sequence[Group]) -> str:

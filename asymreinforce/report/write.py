@@ -13,6 +13,8 @@ from asymreinforce.report.page.samples import read_samples, read_samples_of_two
 from asymreinforce.report.pair import Pair
 from asymreinforce.report.read import Report, read_report
 
+PAGE = "report.html"
+
 
 def write_report(directory: Path, *, report: Report | None = None) -> Path:
     """Write `report.html` into a directory; return the page.
@@ -27,9 +29,24 @@ def write_report(directory: Path, *, report: Report | None = None) -> Path:
     else:
         page = _experiment(report or read_report(directory))
     files.remove_leftovers(directory, below=False)
-    path = directory / "report.html"
+    path = directory / PAGE
     files.publish_bytes(path, page.encode())
     return path
+
+
+def is_current(directory: Path) -> bool:
+    """Tell whether an experiment's page is there, and newer than the results that it tells of.
+
+    Those are the summary, the curves and the failures of arms, none of which is written again as
+    long as nothing in it changes.
+    """
+    page = directory / PAGE
+    told = [directory / name for name in ("summary.parquet", "curves.parquet")]
+    if not all(path.is_file() for path in (page, *told)):
+        return False
+    made = page.stat().st_mtime_ns
+    failures = (directory / "train").glob("*/failure.json")
+    return all(path.stat().st_mtime_ns <= made for path in (*told, *failures))
 
 
 def write_comparison(compared: Pair) -> Path:

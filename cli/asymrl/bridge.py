@@ -62,10 +62,10 @@ def run_hydra(
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    overrides = [_at_home(word) for word in overrides]
+    overrides = [at_home(word) for word in overrides]
     directory = conf_directory()
     if config_name == "config":
-        overrides = [_without_plus(word) for word in overrides]
+        overrides = [without_plus(word) for word in overrides]
     raised: list[BaseException] = []
 
     @functools.wraps(job)
@@ -99,7 +99,7 @@ def run_hydra(
         raise raised[0]
 
 
-def _at_home(word: str) -> str:
+def at_home(word: str) -> str:
     """Replace a home directory's `~` at the start of a value, which is a path then.
 
     Hydra makes the directory of its logs below `runs_dir` before the settings are parsed.
@@ -110,7 +110,7 @@ def _at_home(word: str) -> str:
         raise ConfigError(f"{word}: {error}; write the path from / on") from None
 
 
-def _without_plus(word: str) -> str:
+def without_plus(word: str) -> str:
     """Take `+KEY=VALUE` as `KEY=VALUE` if there is such a setting: Hydra adds new ones alone."""
     from asymreinforce.config.settings import flat
     from asymrl.defaults import stored

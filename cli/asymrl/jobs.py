@@ -25,10 +25,14 @@ def config_of(cfg: DictConfig) -> ExperimentConfig:
     """
     from asymreinforce.model.devices import resolved, this_machine
 
-    return resolved(_parsed(cfg), this_machine)
+    return resolved(parsed(cfg), this_machine)
 
 
-def _parsed(cfg: DictConfig) -> ExperimentConfig:
+def parsed(cfg: DictConfig) -> ExperimentConfig:
+    """Parse a composed configuration; `auto` stays what it is.
+
+    Raises `ConfigError` if a value is missing, unknown or out of its range.
+    """
     try:
         values: Any = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
@@ -95,7 +99,7 @@ def collect_job(cfg: DictConfig) -> None:
 
     Whoever collects says for which machine `auto` is resolved (`asymrl/devices.py`).
     """
-    COLLECTED.append(_parsed(cfg))
+    COLLECTED.append(parsed(cfg))
 
 
 def evaluate_job(cfg: DictConfig) -> None:

@@ -1,11 +1,49 @@
 """Launch a sweep's arms: in the slots of this machine, or by a launcher of Hydra's."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
+from asymreinforce.config import ExperimentConfig
 from asymreinforce.errors import AsymreinforceError, ConfigError
 from asymreinforce.progress import say
-from asymrl import jobs
-from asymrl.bridge import run_hydra
+
+if TYPE_CHECKING:
+    from asymreinforce.experiment.sweep import SweepResult
+
+
+def sweep_arms(
+    arms: Sequence[ExperimentConfig],
+    *,
+    launcher: str | None = None,
+    overrides: Sequence[str] = (),
+) -> "SweepResult":
+    """Train and evaluate arms on one set of rollouts, and sum up; `auto` may still be in them.
+
+    A `launcher` of Hydra's composes its arms from the `overrides` again; without one, or with arms
+    that train side by side, they train in the slots of this machine. Raises `ConfigError` if arms
+    do not belong to one sweep.
+    """
+    from asymreinforce.experiment.side_by_side import run_lots
+    from asymreinforce.experiment.sweep import run_sweep, training_slots
+    from asymrl.devices import trained_by
+
+    arms = trained_by(launcher, arms)
+    if any(arm.refresh_every for arm in arms):
+        raise ConfigError(
+            "refresh_every makes rollouts anew while it trains, and a sweep trains on one set; "
+            "'asymrl run' takes the same settings"
+        )
+    together = arms[0].sweep.together
+    is_here = together > 1 or launcher is None
+    slots = training_slots(arms) if is_here else []
+
+    def launch(waiting: Sequence[ExperimentConfig]) -> None:
+        if is_here:
+            run_lots(waiting, size=together, slots=slots)
+        else:
+            launch_by_hydra(overrides)
+
+    return run_sweep(arms, launch=launch)
 
 
 def launch_by_hydra(overrides: Sequence[str]) -> None:
@@ -14,6 +52,9 @@ def launch_by_hydra(overrides: Sequence[str]) -> None:
     How an arm ended is written in its directory. A launcher raises where a job ended without that:
     killed, out of memory, out of time. That is said, and costs the other arms nothing.
     """
+    from asymrl import jobs
+    from asymrl.bridge import run_hydra
+
     try:
         run_hydra(jobs.arm_job, ["--multirun", *overrides], elsewhere=True)
     except AsymreinforceError:

@@ -17,8 +17,6 @@ from asymrl.inspect_command import inspect
 from asymrl.samples_command import samples
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from asymreinforce.config import ExperimentConfig
     from asymreinforce.experiment.sweep import SweepResult
 
@@ -146,36 +144,16 @@ def sweep(settings: Settings = None) -> None:
 
     Arms that are complete are skipped; one that fails does not stop the others.
     """
-    from asymreinforce.errors import ConfigError
-    from asymreinforce.experiment.side_by_side import run_lots
-    from asymreinforce.experiment.sweep import run_sweep, training_slots
     from asymrl.bridge import only_prints
-    from asymrl.devices import trained_by
-    from asymrl.launching import launch_by_hydra, launcher_of
+    from asymrl.launching import launcher_of, sweep_arms
 
     if only_prints(settings or []):
         _run("collect_job", settings)
         return
     overrides = with_default_sweep(settings or [])
     launcher = launcher_of(overrides)
-    arms = trained_by(launcher, _arms(overrides))
-    if any(arm.refresh_every for arm in arms):
-        raise ConfigError(
-            "refresh_every makes rollouts anew while it trains, and a sweep trains on one set; "
-            "'asymrl run' takes the same settings"
-        )
-
-    together = arms[0].sweep.together
-    is_here = together > 1 or launcher is None
-    slots = training_slots(arms) if is_here else []
-
-    def launch(waiting: "Sequence[ExperimentConfig]") -> None:
-        if is_here:
-            run_lots(waiting, size=together, slots=slots)
-        else:
-            launch_by_hydra(overrides)
-
-    _conclude(run_sweep(arms, launch=launch), arms[0])
+    arms = _arms(overrides)
+    _conclude(sweep_arms(arms, launcher=launcher, overrides=overrides), arms[0])
 
 
 @app.command("run", context_settings=HYDRA)
@@ -259,6 +237,15 @@ def report(
         float | None,
         typer.Option(help="How many seeds a difference of so many points needs, by setting."),
     ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print settings and arms as JSON and nothing else.")
+    ] = False,
+    as_csv: Annotated[
+        bool, typer.Option("--csv", help="Print a line a setting as CSV and nothing else.")
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", help="Print the page's path and nothing else.")
+    ] = False,
 ) -> None:
     """Print results with intervals, and write report.html and figures.
 
@@ -268,13 +255,17 @@ def report(
 
     asymrl report --power 2                          how many seeds show a difference of 2 points
 
+    asymrl report --csv > results.csv                a line a setting, as docs/python.md says
+
     asymrl report runs/one runs/two                  two experiments, side by side
 
     asymrl report runs/bandit                        the page of the theory bench
     """
-    from asymrl.reporting import run_report
+    from asymrl.reporting import Printed, run_report
 
-    run_report(directory, other, against=against, power=power)
+    asked = {Printed.JSON: as_json, Printed.CSV: as_csv, Printed.PATH: quiet}
+    printed = [form for form, is_asked in asked.items() if is_asked]
+    run_report(directory, other, against=against, power=power, printed=printed)
 
 
 app.command()(samples)
@@ -321,13 +312,11 @@ def _conclude(result: "SweepResult", config: "ExperimentConfig") -> None:
 
 def _arms(overrides: list[str]) -> "list[ExperimentConfig]":
     """Compose every arm of a sweep, and start none; `auto` stays what it is."""
-    from asymrl import jobs
-    from asymrl.bridge import run_hydra
+    from asymrl.compose import compose_arms
 
-    own = [o for o in overrides if not o.startswith(("hydra/launcher", "hydra.launcher"))]
-    jobs.COLLECTED.clear()
-    run_hydra(jobs.collect_job, ["--multirun", "hydra/launcher=basic", *own])
-    return list(jobs.COLLECTED)
+    return compose_arms(
+        [o for o in overrides if not o.startswith(("hydra/launcher", "hydra.launcher"))]
+    )
 
 
 def _run(job: str, settings: list[str] | None) -> None:

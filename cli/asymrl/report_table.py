@@ -32,6 +32,9 @@ def print_results(report: "Report", *, power: float | None = None) -> None:
         f"Every setting is compared with {against}; --against takes another." if against else None,
         report.results.power,
     ]
+    if fallen := [row for row in report.results.rows if row.fallen]:
+        counts = ", ".join(f"{row.name} ({row.fallen} of {len(row.of.arms)})" for row in fallen)
+        lines.append(f"Fell from their own peak by more than three standard errors: {counts}.")
     if any(row.is_split for row in report.results.rows):
         lines.append("‡ Some seeds collapsed and some did not: no interval holds there.")
     for line in filter(None, lines):

@@ -1,8 +1,11 @@
 """`asymrl report`, and the report that ends a sweep."""
 
+from collections.abc import Sequence
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from asymreinforce import terminal
 from asymreinforce.errors import ConfigError
 from asymreinforce.progress import say
 
@@ -10,44 +13,100 @@ if TYPE_CHECKING:
     from asymreinforce.config import ExperimentConfig
 
 
-def run_report(
-    directory: Path, other: Path | None, *, against: str | None, power: float | None
-) -> None:
-    """Print results and write the page, of one experiment or of two.
+class Printed(Enum):
+    """What a report prints on standard output in place of its tables."""
 
-    Raises `InputError` where there is nothing to report, no setting is called `against`, or `power`
-    points cannot be asked of it.
+    JSON = "--json"
+    CSV = "--csv"
+    PATH = "--quiet"
+
+
+def run_report(
+    directory: Path,
+    other: Path | None,
+    *,
+    against: str | None,
+    power: float | None,
+    printed: Sequence[Printed] = (),
+) -> None:
+    """Write the page of one experiment or of two, and print results, or what `printed` names.
+
+    Raises `InputError` if there is nothing to report, no setting is called `against`, or `power`
+    points cannot be asked of it; and `ConfigError` if options exclude each other.
     """
     from asymreinforce.report.bandit.page import holds_benches
-    from asymreinforce.report.read import read_pair, read_report
-    from asymreinforce.report.write import write_comparison, write_report
-    from asymrl.report_table import print_pair, print_results
 
+    if len(printed) > 1:
+        raise ConfigError(f"{' and '.join(p.value for p in printed)} exclude each other: take one")
+    instead = printed[0] if printed else None
     if other is not None:
-        if against is not None or power is not None:
-            raise ConfigError(
-                "--against and --power are of one experiment; leave them out with two"
-            )
-        compared = read_pair(directory, other)
-        page = write_comparison(compared)
-        print_pair(compared)
+        _of_one_only(instead, against=against, power=power)
+        page = _report_two(directory, other, is_quiet=instead is Printed.PATH)
+    elif holds_benches(directory):
+        from asymreinforce.report.write import write_report
+
+        _of_one_only(instead, against=against, power=power)
+        page = write_report(directory)
+    else:
+        page = _report_one(directory, against=against, power=power, instead=instead)
+    if instead is Printed.PATH:
+        terminal.line(str(page), to_stderr=False)
+    else:
         _say(page)
-        return
-    if holds_benches(directory):
-        _say(write_report(directory))
-        return
+
+
+def _of_one_only(instead: Printed | None, *, against: str | None, power: float | None) -> None:
+    """Refuse options that mean something for a single experiment alone."""
+    if against is not None or power is not None or instead in (Printed.JSON, Printed.CSV):
+        raise ConfigError(
+            "--against, --power, --json and --csv are of one experiment; leave them out with two, "
+            "and with the theory bench"
+        )
+
+
+def _report_two(directory: Path, other: Path, *, is_quiet: bool) -> Path:
+    from asymreinforce.report.read import read_pair
+    from asymreinforce.report.write import write_comparison
+    from asymrl.report_table import print_pair
+
+    compared = read_pair(directory, other)
+    page = write_comparison(compared)
+    if not is_quiet:
+        print_pair(compared)
+    return page
+
+
+def _report_one(
+    directory: Path, *, against: str | None, power: float | None, instead: Printed | None
+) -> Path:
+    from asymreinforce.report.export import as_csv, as_json
+    from asymreinforce.report.read import read_report
+    from asymreinforce.report.write import write_report
+    from asymrl.report_table import print_results
+
     found = read_report(directory, against=against)
     page = write_report(directory, report=found)
-    print_results(found, power=power)
-    _say(page)
+    if instead is None:
+        print_results(found, power=power)
+    elif instead is not Printed.PATH:
+        text = as_json(found) if instead is Printed.JSON else as_csv(found)
+        terminal.line(text, to_stderr=False)
+    return page
 
 
 def report_sweep(config: "ExperimentConfig") -> None:
-    """Write the page of a sweep, and send summary and figures to its tracker."""
-    from asymreinforce.report.write import write_report
+    """Write the page of a sweep, and send summary and figures to its tracker.
+
+    A page that is newer than all of its results stays: its figures take seconds to draw.
+    """
+    from asymreinforce.report.write import PAGE, is_current, write_report
     from asymreinforce.tracking import track_report
 
-    _say(write_report(config.directory))
+    if is_current(config.directory):
+        page = config.directory / PAGE
+        say(f"report: {page} (no result is newer; 'asymrl report' draws it anew)")
+    else:
+        _say(write_report(config.directory))
     track_report(config)
 
 

@@ -18,6 +18,8 @@ def print_summary(summary: pa.Table) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from asymreinforce.report.coverage import pass_at_words
+
     rows = summary.to_pylist()
     table = Table(
         title="held-out accuracy in %, at the last step (± standard error over prompts)",
@@ -27,7 +29,8 @@ def print_summary(summary: pa.Table) -> None:
     )
     others = [others_of(row) for row in rows]
     # what else the arms differ in takes the place of what can be read in the report
-    more = () if any(others) else ("at step", "pass@k", "KL")
+    pass_at = pass_at_words(row["k"] for row in rows)
+    more = () if any(others) else ("at step", pass_at, "KL")
     for name in ("baseline", "seed", "mu", "accuracy", "peak", *more):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)

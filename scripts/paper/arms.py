@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 
-from asymreinforce.algorithm.collapse import PEAK_SHARE
+from asymreinforce.algorithm.ending import PEAK_SHARE
 from asymreinforce.report.groups import Group, mean
 from asymreinforce.report.records import Arm
 

@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
-from asymreinforce.algorithm.collapse import STANDARD_ERRORS
+from asymreinforce.algorithm.ending import STANDARD_ERRORS
 from asymreinforce.report.bandit.words import DIFFERS, Finding, listed, verdict
 from asymreinforce.report.ending import has_collapsed
 from asymreinforce.report.groups import Group, mean, signed

@@ -11,7 +11,6 @@ from asymreinforce.config import RewardConfig
 from asymreinforce.data import contracts
 from asymreinforce.data.store import Store
 from asymreinforce.errors import InputError
-from asymreinforce.experiment.summary import verdict
 from asymreinforce.rewards.sums import Sums, facts_of, read_sums, standard_error, stored, sums_of
 
 REWARD = RewardConfig()
@@ -44,27 +43,6 @@ def row(prompt: str, sample: int, **values: Any) -> dict[str, Any]:
 
 
 WRONG = {"score": 0.0, "extracted_answer": "2"}
-
-
-@pytest.mark.parametrize(
-    ("accuracy", "se", "peak", "expected"),
-    [
-        (0.50, 0.04, 0.50, "improved"),  # 10 points above mu, se 4
-        (0.48, 0.04, 0.48, "stable"),  # 8 points above, which is two standard errors, not more
-        (0.33, 0.04, 0.45, "stable"),  # 7 points below
-        (0.31, 0.04, 0.45, "collapsed"),  # 9 points below
-        (0.40, 0.04, 0.81, "collapsed"),  # at mu, under half of its own peak
-        (0.40, 0.04, 0.80, "stable"),  # exactly half is not under half
-        (0.50, 0.01, 1.00, "improved"),
-        (0.45, 0.01, 0.95, "improved"),  # above mu comes first, whatever the peak
-        (0.40, 0.00, 0.40, "stable"),  # no difference and no spread
-    ],
-)
-def test_the_verdict_follows_the_rule(
-    accuracy: float, se: float, peak: float, expected: str
-) -> None:
-    found = verdict(accuracy=accuracy, behaviour_accuracy=0.4, difference_se=se, peak_accuracy=peak)
-    assert found == expected
 
 
 def test_the_standard_error_is_s_over_the_root_of_the_number_of_prompts() -> None:

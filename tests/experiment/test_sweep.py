@@ -1,10 +1,13 @@
 """A sweep shares its inputs, skips what is complete, and goes on where an arm fails."""
 
 import json
+import resource
 import shutil
-import time
+import subprocess
+import sys
 from pathlib import Path
 
+import asymrl
 import pyarrow.parquet as pq
 import pytest
 
@@ -12,11 +15,11 @@ from asymreinforce import engines
 from asymreinforce.config import parse
 from asymreinforce.data import checksums, files
 from asymreinforce.data.store import Store
-from asymreinforce.errors import ConfigError
+from asymreinforce.errors import AsymreinforceError, ConfigError
 from asymreinforce.experiment import evaluation, inputs
 from asymreinforce.experiment.sweep import plan
 from tests import made
-from tests.cli.commands import IN_PROCESS, Outcome, published, refused, tiny
+from tests.cli.commands import EMBEDDED, IN_PROCESS, TINY, Outcome, published, refused, tiny
 from tests.experiment.conftest import SWEEP
 
 ISSUE_COLUMNS = {
@@ -122,13 +125,31 @@ def test_the_curves_have_every_checkpoint_of_every_arm_and_mu(
 
 def test_the_same_sweep_again_does_nothing_twice(swept: Path) -> None:
     """In the slots of this machine, as users run it: no arm is launched at all."""
-    before, started = stable(swept), time.process_time()
+    before = published(swept)
     outcome = tiny("sweep", swept, *SWEEP)
-    seconds = time.process_time() - started
     assert outcome.code == 0, outcome.err
-    assert stable(swept) == before
+    after = published(swept)
+    changed = {Path(name).name for name in before.keys() | after.keys()
+               if before.get(name) != after.get(name)}  # fmt: skip
+    assert changed <= {"summary.json"}
     assert "4 arms, 4 complete already" in outcome.err
-    assert seconds < 15
+    assert "no result is newer" in outcome.err
+
+
+def test_a_sweep_with_nothing_to_do_answers_in_five_seconds(swept: Path) -> None:
+    """Of a processor: what else the machine does is not counted, though it slows caches down.
+
+    So the quickest of three tries counts; one of them is enough.
+    """
+    settings = (f"runs_dir={swept}", *TINY, *EMBEDDED, *SWEEP)
+    words = [sys.executable, "-m", "asymrl.main", "sweep", *settings]
+    seconds: list[float] = []
+    while len(seconds) < 3 and min(seconds, default=5.0) >= 5:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run(words, check=True, capture_output=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert min(seconds) < 5, seconds
 
 
 def test_a_sweep_with_nothing_to_do_reads_no_weights_and_no_rows(
@@ -215,6 +236,29 @@ def test_an_arm_that_fails_is_named_and_does_not_stop_the_others(swept: Path) ->
     rates = {json.loads(str(row["overrides"]))["optim.lr"] for row in summary(swept)}
     assert rates == {1e-4, 2e-4}
     assert "2e-4" in outcome.out or "0.0002" in outcome.out
+
+
+def test_from_python_stages_return_the_directories_of_their_results(swept: Path) -> None:
+    """They are complete, so that each finds what the sweep made."""
+    config = asymrl.load(f"runs_dir={swept}", *TINY, *EMBEDDED, "baseline=-0.1", "seed=1")
+    experiment = swept / "cups"
+    stages = {"init": "prompts", "generate": "rollouts", "score": "verdicts", "train": "train"}
+    for stage, folder in stages.items():
+        found = asymrl.run_stage(stage, config)  # type: ignore[arg-type]
+        assert found.parent == experiment / folder
+        assert Store.open(found).is_complete()
+    assert asymrl.run_stage("evaluate", config) == experiment
+    judged = asymrl.rollouts(config).merge(asymrl.verdicts(config), on=["prompt_id", "sample"])
+    assert len(judged) == 48 * 4
+    assert set(asymrl.summary(config)["seed"]) == {0, 1}
+
+
+def test_from_python_a_sweep_says_at_its_end_which_arms_failed(swept: Path) -> None:
+    own = (f"runs_dir={swept}", *TINY, *EMBEDDED, "optim.lr=1e30", "seed=0")
+    with pytest.raises(AsymreinforceError, match="1 of 1 arms failed"):
+        asymrl.run_sweep(asymrl.load_arms(*own))
+    with pytest.raises(ConfigError, match="needs an arm"):
+        asymrl.run_sweep([])
 
 
 def test_an_arm_that_failed_is_tried_again_and_its_failure_forgotten(swept: Path) -> None:

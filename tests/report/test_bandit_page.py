@@ -16,6 +16,7 @@ from asymreinforce.report.bandit.bench import Bench
 from asymreinforce.report.bandit.findings import findings
 from asymreinforce.report.bandit.page import find_benches
 from asymreinforce.report.bandit.words import AGREES, DIFFERS
+from asymreinforce.report.figures.canvas import CHARACTER_WIDTH
 from asymreinforce.report.figures.colours import PALETTE
 from asymreinforce.report.figures.files import COLOUR
 from asymreinforce.report.write import write_report
@@ -68,6 +69,24 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def page(root: Path) -> str:
     return write_report(root).read_text()
+
+
+@pytest.mark.parametrize(
+    "title",
+    [
+        "Expected reward against step (Fig. 1)",
+        "Entropy against step (Fig. 7)",
+        "Policy improvement (Fig. 2)",
+    ],
+)
+def test_the_labels_of_lines_are_whole_on_a_phone(page: str, title: str) -> None:
+    """The first panel and its labels fit the 336 pixels of a window of 390, a pixel a point."""
+    drawing = page.split(f'aria-label="{title}"')[1].split("</svg>")[0]
+    label = re.compile(r'text-anchor: start[^>]* x="([\d.]+)"[^>]*>([−+.\d]+)</text>')
+    labels = [(float(x), told) for x, told in label.findall(drawing)]
+    ends = [x + 72 * CHARACTER_WIDTH * len(told) for x, told in labels if x < 336]
+    assert len(ends) >= 4
+    assert max(ends) <= 336
 
 
 def test_the_page_has_a_section_a_preset_with_question_findings_figures_and_table(

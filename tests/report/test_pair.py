@@ -82,8 +82,9 @@ def test_samples_of_two_stand_side_by_side_and_hostile_text_stays_text(tmp_path:
     page = write_comparison(read_pair(tmp_path / "one", tmp_path / "two")).read_text()
     samples = page.split('<section id="samples">')[1].split("</section>")[0]
     assert samples.count('<article class="prompt">') == 20
-    roles = ("behaviour policy µ of one", "best arm of one", "best arm of two",
-             "collapsed arm of one")  # fmt: skip
+    roles = ("behaviour policy µ of one", "lowest seed of the best setting of one",
+             "lowest seed of the best setting of two",
+             "lowest collapsed arm of one")  # fmt: skip
     for role in roles:
         assert samples.count(f"<dt>{role}</dt>") == 1
         assert samples.count(f'<p class="role">{role}') == 20

@@ -1,4 +1,5 @@
 import json
+import os
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 
 from asymreinforce.data import contracts
 from asymreinforce.errors import InputError
-from asymreinforce.report.write import write_report
+from asymreinforce.report.write import is_current, write_report
 from tests.report.made_up import (
     BASELINES,
     SEEDS,
@@ -259,3 +260,82 @@ def test_curves_of_the_train_split_alone_do_not_pass_for_held_out(tmp_path: Path
     contracts.write(tmp_path / "curves.parquet", contracts.CURVES, train, identity="")
     write_report(tmp_path)
     assert {path.stem for path in (tmp_path / "figures").iterdir()} == {"train-accuracy"}
+
+
+def test_the_answer_stands_in_one_line_under_the_title_and_the_setting_is_folded(page: str) -> None:
+    header = page.split("<body>")[1].split("</header>")[0]
+    assert (
+        '<p class="lead">Baseline −0.3 ends highest, at 96.6% (µ: 40.5%); '
+        "collapsed: all 3 at 0, all 9 above 0.</p>"
+    ) in header
+    setting = page.split('<section id="setting">')[1].split("</section>")[0]
+    assert "<details>\n<summary>27 arms: 9 settings, seeds of each: 3" in setting
+    assert setting.index("<details>") < setting.index("<dl") < setting.index("</details>")
+
+
+def test_an_arm_that_fell_from_its_peak_is_not_simply_improved(tmp_path: Path) -> None:
+    make_experiment(tmp_path, sweep([-0.3, -0.1]))
+    path = tmp_path / "summary.parquet"
+    rows = contracts.read(path, contracts.SUMMARY).to_pylist()
+    for row in rows:  # standard errors are 1.8 points: 7.6 are three of their difference
+        row["peak_step"] = 270
+        row["peak_accuracy"] = row["accuracy"] + (0.08 if row["seed"] == 1 else 0.07)
+    columns = {name: [row[name] for row in rows] for name in rows[0]}
+    table = contracts.table(contracts.SUMMARY, columns)
+    contracts.write(path, contracts.SUMMARY, table, identity="")
+    page = page_of(tmp_path)
+    assert arms_table(page).count("fell by 8.0") == 2
+    assert arms_table(page).count("fell by") == 2
+    assert page.count("1 of 3 fell") == 2
+    assert "Below 0, all 6 arms improved, but 2 of 6 fell from their own peak." in page
+
+
+def test_a_collapse_is_no_fall_beside_itself(page: str) -> None:
+    assert "fell by" not in arms_table(page)
+
+
+def test_what_is_theory_and_which_k_is_meant_is_said(page: str) -> None:
+    assert "critical in theory" in page and "critical: 0" not in page
+    assert "Theorem 4.2" in page
+    panels = {panel["name"] for panel in data_of(page)["panels"]}
+    assert "pass-at-k" in panels
+    assert '<h4 id="title-pass-at-k">Held-out pass@2' in page
+    assert '<button type="button">pass@2, %</button>' in arms_table(page)
+
+
+def test_the_columns_of_samples_say_which_arm_they_are_of(page: str) -> None:
+    writers = page.split('<dl class="writers">')[1].split("</dl>")[0]
+    assert "<dt>lowest seed of the best setting</dt>" in writers
+    assert "<dt>lowest collapsed arm</dt>" in writers
+
+
+def test_settings_that_are_null_are_told_in_words(tmp_path: Path) -> None:
+    arms = [MadeUpArm(-0.3, s, overrides=(("optim.steps", n),)) for s in (0, 1) for n in (None, 9)]
+    legend = legend_of(page_of(make_experiment(tmp_path, arms)))
+    assert "−0.3, steps=all" in legend and "null" not in legend
+
+
+def test_the_table_of_aggregates_has_a_row_a_setting(page: str) -> None:
+    table = page.split('aria-label="Table of aggregates"')[1].split("</table>")[0]
+    assert table.count("<tr>") == 1 + 9
+    titles = re.findall(r'<button type="button">([^<]+)</button>', table)
+    assert titles == ["setting", "seeds", "median, %", "quartiles, %", "IQM, %", "P(above µ)",
+                      "P(above 0)"]  # fmt: skip
+    last = sorted(100 * MadeUpArm(-0.3, seed).accuracy(300) for seed in SEEDS)
+    assert f">{last[1]:.1f}<" in table
+
+
+def test_a_page_is_current_until_a_result_or_a_failure_is_newer(tmp_path: Path) -> None:
+    directory = make_experiment(tmp_path, sweep([-0.3]))
+    assert not is_current(directory)
+    written = write_report(directory).stat().st_mtime_ns
+    assert is_current(directory)
+    for path in (directory / "summary.parquet", directory / "train/failed/failure.json"):
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+        os.utime(path, ns=(written + 1, written + 1))
+        assert not is_current(directory)
+        os.utime(path, ns=(written, written))
+        assert is_current(directory)
+    (directory / "curves.parquet").unlink()
+    assert not is_current(directory)

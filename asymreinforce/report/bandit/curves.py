@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 
-LABEL_WIDTH = 1.15
-"""Inches beside a panel for labels such as `V^µ +0.005`."""
+PANEL_WIDTH, LABEL_WIDTH = 3.95, 0.7
+"""Inches of a panel and beside it, for labels such as `−0.005`: 335 pixels, as a phone has."""
 
 MOST_BELOW, MOST_ABOVE = 7, 2
 """Curves that are shown for V below V^mu, and above it, where they soon coincide."""
@@ -62,7 +62,7 @@ def _by_step(bench: Bench, *, column: str, name: str, title: str, unit: str) -> 
     draws = len(bench.values("seed"))
     titles = [f"Rewards of seed {bench.near_seed}"]
     titles += [f"Median of {draws} draws, band from 10 to 90 %"] if draws > 1 else []
-    figure, axes = panels(titles, columns=2, right=LABEL_WIDTH)
+    figure, axes = panels(titles, columns=2, width=PANEL_WIDTH, right=LABEL_WIDTH)
     chosen = on_both_sides(near, below=MOST_BELOW, above=MOST_ABOVE)
     _near_curves(axes[0], bench, chosen, column=column)
     name_axes(axes[0], "gradient step", unit)
@@ -74,7 +74,8 @@ def _by_step(bench: Bench, *, column: str, name: str, title: str, unit: str) -> 
         figure,
         name=name,
         title=title,
-        caption="Lines: the exact update at V = V^µ + the label, blue below V^µ, orange above. "
+        caption=f"Lines: the exact update at {_words_of_labels(bench)}, blue below V^µ, orange "
+        "above. "
         "Dots at the right end: the closed form of Theorem 4.2. "
         + (
             "Seed 43 is the draw nearest to the paper's, not proven to be it."
@@ -135,6 +136,7 @@ def improvement_by_iteration(bench: Bench) -> Drawing:
     figure, axes = panels(
         [f"Rewards of seed {bench.near_seed}", "Every draw, after the last iteration"],
         columns=2,
+        width=PANEL_WIDTH,
         right=LABEL_WIDTH,
     )
     _iterations(axes[0], bench, evenly(near, MOST_VALUES))
@@ -143,9 +145,10 @@ def improvement_by_iteration(bench: Bench) -> Drawing:
         figure,
         name="improvement-by-iteration",
         title="Policy improvement (Fig. 2)",
-        caption="Left: lines after finitely many gradient steps an iteration, dotted: exact limits "
-        "iterated (Theorem 4.3), for V below the first V^µ. Right: a dot a draw and V; left of the "
-        "line Theorem 4.3 promises the best arm in the end. Dots off 1 there have not converged.",
+        caption="Left: V = the label; lines after finitely many gradient steps an iteration, "
+        "dotted: exact limits iterated (Theorem 4.3), for V below the first V^µ. Right: a dot a "
+        "draw and V; left of the line Theorem 4.3 promises the best arm in the end. Dots off 1 "
+        "there have not converged.",
     )
 
 
@@ -160,7 +163,7 @@ def _iterations(axes: "Axes", bench: Bench, chains: Sequence[Row]) -> None:
         exact = [moment["limit_reward"] for moment in trace]
         if None not in exact:
             axes.plot(iterations, exact, color=style.colour.light, linewidth=1.4, linestyle=":")
-        ends.append(EndLabel(trace[-1]["reward"], f"V = {chain['value']:.4g}", style.colour.light))
+        ends.append(EndLabel(trace[-1]["reward"], f"{chain['value']:.4g}", style.colour.light))
     axes.set_xlim(0, max(bench.traces[chain["chain"]][-1]["iteration"] for chain in chains) or 1)
     axes.set_ylim(axes.get_ylim())
     name_axes(axes, f"iteration  ({MU} ← π after each)", "expected reward")
@@ -209,9 +212,12 @@ def evenly(values: Sequence[Item], most: int) -> list[Item]:
 
 
 def _label(baseline: float, chain: Row) -> str:
-    if chain["baseline_reference"] == "zero":
-        return f"V = {baseline:.4g}"
-    return V_MU if baseline == 0 else f"{V_MU} {signed(baseline)}"
+    return f"{baseline:.4g}" if chain["baseline_reference"] == "zero" else signed(baseline)
+
+
+def _words_of_labels(bench: Bench) -> str:
+    is_value = bench.chains[0]["baseline_reference"] == "zero"
+    return "V = the label" if is_value else "V = V^µ + the label"
 
 
 def _offset(bench: Bench, baseline: float) -> float:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from asymreinforce.report.coverage import pass_at_words
 from asymreinforce.report.figures import canvas
 from asymreinforce.report.figures.canvas import Drawing, EndLabel
 from asymreinforce.report.figures.colours import BEHAVIOUR, MUTED, Style
@@ -75,7 +76,7 @@ PANELS = (
         lambda arm, split: _accuracy(arm, "train"), scale=100,
     ),
     Panel(
-        "pass-at-k", "{Split} pass@k", "%",
+        "pass-at-k", "{Split} {pass_at}", "%",
         "Prompts of which at least one of k samples is correct.", _pass_at_k, scale=100,
     ),
     Panel(
@@ -127,10 +128,12 @@ def read_curves(experiment: Experiment, groups: Sequence[Group]) -> list[Curves]
     found = []
     split = experiment.split
     words = split.replace("_", "-")
+    counts = (c.k for arm in experiment.arms for c in arm.checkpoints if c.split == split)
+    pass_at = pass_at_words(counts)
     for panel in PANELS:
         bands = tuple(band(panel.series(arm, split) for arm in of.arms) for of in groups)
         if any(of.steps for of in bands):
-            title = panel.title.format(Split=words.capitalize(), split=words)
+            title = panel.title.format(Split=words.capitalize(), split=words, pass_at=pass_at)
             found.append(Curves(panel, title, bands))
     return found
 

@@ -43,6 +43,24 @@ TICK_ROOM = 0.08
 """Inches between the labels of two ticks."""
 
 
+DOT, NUMBER_HEIGHT = 4.0, 10.0
+"""Points from a dot's middle to its edge, and the height of a number beside it."""
+
+
+class Box(NamedTuple):
+    """A rectangle on the sheet, in points."""
+
+    left: float
+    right: float
+    bottom: float
+    top: float
+
+    def covers(self, other: "Box") -> bool:
+        """Tell whether the two overlap."""
+        beside = self.right <= other.left or other.right <= self.left
+        return not (beside or self.top <= other.bottom or other.top <= self.bottom)
+
+
 class Critical(NamedTuple):
     """Where V crosses the mean reward of µ, on the axis of baselines, a label and words for it."""
 
@@ -84,8 +102,6 @@ def phase_transition(
     )
     _mark_critical(axes, criticals, right=right)
     ends = _draw_families(axes, swept, families, width=right - left)
-    if len(swept) <= MOST_VALUES and len(families) == 1:
-        _write_means(axes, [of for of, _ in swept])
     for of, style in level:
         axes.axhline(
             100 * mean(of.accuracies), color=style.colour.light, linewidth=style.width,
@@ -99,6 +115,8 @@ def phase_transition(
     _mark_baselines(axes, sorted({of.baseline for of, _ in swept if of.baseline is not None}))
     reference_names = NAMES_OF_V if not narrow else SHORT_NAMES_OF_V
     axes.set_ylim(0, 104)
+    if len(swept) <= MOST_VALUES and len(families) == 1:
+        _write_means(axes, [of for of, _ in swept])
     references = {of.baseline_reference for of, _ in swept}
     axes.set_xlabel(_name_of_baseline(references, reference_names), color=MUTED.light)
     canvas.label_ends(axes, ends)
@@ -144,15 +162,36 @@ def _draw_families(
 
 
 def _write_means(axes: "Axes", swept: list[Group]) -> None:
-    for of in swept:
-        high, low = 100 * max(of.accuracies), 100 * min(of.accuracies)
-        above = high < 92
-        axes.annotate(
-            f"{100 * mean(of.accuracies):.0f}", (of.baseline, high if above else low),
-            xytext=(0, 6 if above else -6), textcoords="offset points", ha="center",
-            va="bottom" if above else "top", color=INK.light, fontsize=9, fontweight="bold",
-            zorder=5, bbox={"facecolor": SURFACE.light, "alpha": 0.75, "linewidth": 0, "pad": 0.8},
-        )  # fmt: skip
+    """Write each mean above its dots or below them, wherever it covers no dot and no number.
+
+    A number that has neither place is left out: the table of results has it.
+    """
+    places = [[_points(axes, of.baseline or 0.0, 100 * a) for a in of.accuracies] for of in swept]
+    taken = [Box(x - DOT, x + DOT, y - DOT, y + DOT) for dots in places for x, y in dots]
+    floor, ceiling = (_points(axes, 0.0, edge)[1] for edge in axes.get_ylim())
+    for of, dots in zip(swept, places, strict=True):
+        text = f"{100 * mean(of.accuracies):.0f}"
+        half = 72 * canvas.CHARACTER_WIDTH * len(text) / 2
+        x = _points(axes, of.baseline or 0.0, 0.0)[0]
+        for y, side in ((max(y for _, y in dots), 1), (min(y for _, y in dots), -1)):
+            low, high = sorted((y + side * DOT, y + side * (DOT + NUMBER_HEIGHT)))
+            box = Box(x - half, x + half, low, high)
+            if low < floor or high > ceiling or any(map(box.covers, taken)):
+                continue
+            taken.append(box)
+            axes.annotate(
+                text, (x, y + side * (DOT + 2)), xycoords="figure points", ha="center",
+                va="bottom" if side > 0 else "top", color=INK.light, fontsize=9,
+                fontweight="bold", zorder=5,
+                bbox={"facecolor": SURFACE.light, "alpha": 0.75, "linewidth": 0, "pad": 0.8},
+            )  # fmt: skip
+            break
+
+
+def _points(axes: "Axes", x: float, y: float) -> tuple[float, float]:
+    """Return where a value lies on the sheet, in points from its lower left corner."""
+    right, up = axes.transData.transform((x, y)) * 72 / axes.figure.dpi
+    return float(right), float(up)
 
 
 def critical_values(experiment: Experiment, groups: Sequence[Group]) -> list[Critical]:
@@ -165,8 +204,11 @@ def critical_values(experiment: Experiment, groups: Sequence[Group]) -> list[Cri
     found = []
     for reference in dict.fromkeys(of.baseline_reference for of in groups):
         if reference in ("group_mean", "leave_one_out"):
-            words = "the critical value 0, where V is the mean reward of µ on each prompt"
-            found.append(Critical(0.0, "critical: 0", words))
+            words = (
+                "0, which theory calls critical (Arnal et al. 2025, Theorem 4.2): there V is the "
+                "mean reward of µ on each prompt"
+            )
+            found.append(Critical(0.0, "critical in theory", words))
         elif reference == "dataset_mean":
             words = "0, where V is the mean reward of the data set, though not of each prompt"
             found.append(Critical(0.0, "data set mean: 0", words))

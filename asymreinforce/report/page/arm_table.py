@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from asymreinforce.report.commands import Commands
+from asymreinforce.report.coverage import pass_at_words
+from asymreinforce.report.ending import fall_of
 from asymreinforce.report.evaluated import RunIntervals
 from asymreinforce.report.groups import NAMED_APART, SEEDS, signed
 from asymreinforce.report.records import Arm, Experiment, Outcome
@@ -48,8 +50,7 @@ def arm_table(
     keys = sorted({key for arm in arms for key in arm.differing} - SEEDS - NAMED_APART)
     several_algorithms = len({arm.algorithm for arm in arms if arm.uses_baseline}) > 1
     several_references = len({arm.baseline_reference for arm in arms if arm.uses_baseline}) > 1
-    counts = {arm.outcome.k for arm in arms if arm.outcome}
-    pass_at = f"pass@{next(iter(counts))}, %" if len(counts) == 1 else "pass@k, %"
+    pass_at = f"{pass_at_words(arm.outcome.k for arm in arms if arm.outcome)}, %"
     rows = []
     for arm in arms:
         cells = {"baseline": _baseline(arm), "seed": _number(arm.seed, "d")}
@@ -62,7 +63,7 @@ def arm_table(
         if len({other.sampling_seed for other in arms}) > 1:
             cells["sampling seed"] = _number(arm.sampling_seed, "d")
         cells |= {key: _text(_plain(arm.differing.get(key))) for key in keys}
-        cells["verdict"] = _verdict(arm)
+        cells["verdict"] = _verdict(arm, split=experiment.split)
         if any(other.outcome and other.outcome.collapse_step for other in arms):
             step = arm.outcome.collapse_step if arm.outcome else None
             cells["collapsed at step"] = _number(step, "d")
@@ -94,7 +95,7 @@ def _with_commands(
     last = commands.samples(arm, step=arm.outcome.step)
     peak = commands.samples(arm, step=arm.outcome.peak_step)
     behind = dict.fromkeys(("accuracy, %", "minus µ", pass_at, "entropy"), last)
-    behind |= dict.fromkeys(("peak, %", "at step"), peak)
+    behind["peak, %"] = peak
     if rollouts := commands.rollouts(arm):
         behind |= dict.fromkeys(("logp correct", "logp incorrect", "KL", "ESS"), rollouts)
     return {
@@ -107,19 +108,18 @@ def _with_commands(
 def _numbers(arm: Arm, pass_at: str, intervals: RunIntervals | None) -> dict[str, Cell]:
     outcome = arm.outcome
     if outcome is None:
-        names = ("step", "accuracy, %", "minus µ", "peak, %", "at step", pass_at, "entropy",
+        names = ("step", "accuracy, %", "minus µ", "peak, %", pass_at, "entropy",
                  "logp correct", "logp incorrect", "KL", "ESS", "seconds")  # fmt: skip
         return dict.fromkeys(names, Cell(NOTHING, None))
     return {
         "step": _number(outcome.step, "d"),
         "accuracy, %": _accuracy(outcome, intervals),
         "minus µ": _difference(outcome, intervals),
-        "peak, %": _number(100 * outcome.peak_accuracy, ".1f"),
-        "at step": _number(outcome.peak_step, "d"),
-        pass_at: _pass_at_k(outcome),
+        "peak, %": _peak(outcome),
+        pass_at: _pass_at_k(outcome, names_k="k from" in pass_at),
         "entropy": _number(outcome.entropy, ".2f"),
-        "logp correct": _number(outcome.logp_correct, ".4g"),
-        "logp incorrect": _number(outcome.logp_incorrect, ".4g"),
+        "logp correct": _number(outcome.logp_correct, ".3g"),
+        "logp incorrect": _number(outcome.logp_incorrect, ".3g"),
         "KL": _number(outcome.kl, ".3g"),
         "ESS": _number(outcome.ess, ".3g"),
         "seconds": _number(outcome.seconds, ".0f"),
@@ -133,6 +133,11 @@ def _accuracy(outcome: Outcome, intervals: RunIntervals | None) -> Cell:
     return Cell(f"{text} ± {100 * outcome.accuracy_se:.1f}", outcome.accuracy)
 
 
+def _peak(outcome: Outcome) -> Cell:
+    cell = _number(100 * outcome.peak_accuracy, ".1f")
+    return cell._replace(under=f"at step {outcome.peak_step}")
+
+
 def _difference(outcome: Outcome, intervals: RunIntervals | None) -> Cell:
     if outcome.behaviour_accuracy is None:
         return Cell(NOTHING, None)
@@ -144,10 +149,11 @@ def _difference(outcome: Outcome, intervals: RunIntervals | None) -> Cell:
     return Cell(f"{points:+.1f}{paired}".replace("-", "−"), points)
 
 
-def _pass_at_k(outcome: Outcome) -> Cell:
+def _pass_at_k(outcome: Outcome, *, names_k: bool) -> Cell:
     if outcome.k < 2:
         return Cell(NOTHING, None)
-    return _number(100 * outcome.pass_at_k, ".1f")
+    cell = _number(100 * outcome.pass_at_k, ".1f")
+    return cell._replace(under=f"k = {outcome.k}") if names_k else cell
 
 
 def _baseline(arm: Arm) -> Cell:
@@ -156,10 +162,11 @@ def _baseline(arm: Arm) -> Cell:
     return Cell(signed(arm.baseline), arm.baseline)
 
 
-def _verdict(arm: Arm) -> Cell:
-    verdict = arm.fate
+def _verdict(arm: Arm, *, split: str) -> Cell:
+    verdict, fall = arm.fate, fall_of(arm, split=split)
     mark = VERDICT_MARKS.get(verdict)
-    return Cell(f"{mark} {verdict}" if mark else verdict, verdict, verdict=verdict)
+    under = "" if fall is None else f"fell by {100 * fall:.1f}"
+    return Cell(f"{mark} {verdict}" if mark else verdict, verdict, verdict=verdict, under=under)
 
 
 def _number(value: float | None, form: str) -> Cell:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from asymreinforce.report.aggregates import aggregate
 from asymreinforce.report.commands import Commands
 from asymreinforce.report.coverage import coverage_findings
 from asymreinforce.report.evaluated import run_intervals
@@ -11,8 +12,9 @@ from asymreinforce.report.figures.colours import Style, styles
 from asymreinforce.report.figures.coverage import NAME as COVERAGE
 from asymreinforce.report.figures.curve_panels import Curves
 from asymreinforce.report.figures.files import Drawn, inline_svg, variable
-from asymreinforce.report.findings import findings, question
+from asymreinforce.report.findings import answer, findings, question
 from asymreinforce.report.groups import Group, label, signed
+from asymreinforce.report.page.aggregate_table import aggregate_table
 from asymreinforce.report.page.arm_table import arm_table, setting_rows
 from asymreinforce.report.page.coverage_table import coverage_table
 from asymreinforce.report.page.curve_data import as_script, curve_data, dashes
@@ -30,7 +32,11 @@ if TYPE_CHECKING:
 
 
 PHASE_TRANSITION = "phase-transition"
-ROLES = {"mu": "behaviour policy µ", "best": "best arm", "collapsed": "collapsed arm"}
+ROLES = {
+    "mu": "behaviour policy µ",
+    "best": "lowest seed of the best setting",
+    "collapsed": "lowest collapsed arm",
+}
 
 
 class Key(NamedTuple):
@@ -75,6 +81,7 @@ def render(report: Report, *, drawings: Drawn, curves: Sequence[Curves], samples
         experiment=experiment,
         question=question(experiment, groups),
         setting=setting(experiment, groups),
+        answer=answer(experiment, groups),
         findings=findings(experiment, groups),
         **sample_columns(samples, {experiment.name: commands}),
         covered=inline(drawings, COVERAGE),
@@ -85,6 +92,7 @@ def render(report: Report, *, drawings: Drawn, curves: Sequence[Curves], samples
         **results_and_curves(experiment, groups, found, drawings, curves),
         table=arm_table(experiment, commands, run_intervals(experiment.arms, report.ends)),
         results=result_table(found, commands),
+        aggregates=aggregate_table(aggregate(found), against=found.against),
     )
 
 

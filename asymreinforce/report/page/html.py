@@ -13,7 +13,8 @@ from asymreinforce.report.figures.files import theme
 from asymreinforce.untrusted import visible
 
 HERE = Path(__file__).parent
-SCRIPTS = ("page.js", "curves.js")
+SCRIPTS = ("page.js", "scales.js", "lines.js", "pointer.js", "curves.js")
+"""In the order of the page: the last one draws at once, with what the others define."""
 THEME_GOES_HERE = "/* theme */"
 
 

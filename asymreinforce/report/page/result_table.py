@@ -74,11 +74,12 @@ def _sort_value(of: Group, name: str) -> float | str:
 
 
 def _ended(row: Result) -> Cell:
+    under = f"{row.fallen} of {len(row.of.arms)} fell" if row.fallen else ""
     if len(row.fates) == 1:
         fate, count = row.fates[0]
         mark = VERDICT_MARKS.get(fate, "")
-        return Cell(f"{mark} {fate}".strip(), f"{fate} {count}", verdict=fate)
-    return Cell(ended(row.fates), ended(row.fates))
+        return Cell(f"{mark} {fate}".strip(), f"{fate} {count}", verdict=fate, under=under)
+    return Cell(ended(row.fates), ended(row.fates), under=under)
 
 
 def _mean(row: Result, command: str | None) -> Cell:

@@ -12,10 +12,15 @@ learn from. A killed run continues from its last full checkpoint, bit for bit on
     checkpoints.py  what is published, and where a run continues from
 """
 
-from asymreinforce.stages.train.active_arm import Log, Training
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from asymreinforce.stages.train.identity import arm_store, warnings_on
-from asymreinforce.stages.train.loop import train, train_side_by_side
-from asymreinforce.stages.train.monitors import Validate
+
+if TYPE_CHECKING:
+    from asymreinforce.stages.train.active_arm import Log, Training
+    from asymreinforce.stages.train.loop import train, train_side_by_side
+    from asymreinforce.stages.train.monitors import Validate
 
 __all__ = [
     "Log",
@@ -26,3 +31,20 @@ __all__ = [
     "train_side_by_side",
     "warnings_on",
 ]
+MODULES = {
+    "Log": "active_arm",
+    "Training": "active_arm",
+    "Validate": "monitors",
+    "train": "loop",
+    "train_side_by_side": "loop",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what trains when it is asked for: it takes all of torch's compiler along.
+
+    To name an arm's directory, which is all that a sweep with nothing to do asks for, takes none.
+    """
+    if name not in MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{MODULES[name]}"), name)

@@ -1,0 +1,84 @@
+"""Each setting's runs at the last step without a t distribution, as readers of rliable know it."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from asymreinforce.report.groups import Group
+from asymreinforce.report.records import Arm
+from asymreinforce.report.results import Results
+from asymreinforce.report.statistics.aggregates import (
+    Aggregates,
+    Improvement,
+    Stratum,
+    aggregates,
+    probability_of_improvement,
+)
+
+SEED = 0
+"""Draws the resamples, so that the same files give the same page."""
+
+Policy = tuple[int, int]
+"""Seeds of a behaviour policy and of its rollouts: the stratum of an arm."""
+
+
+class Aggregated(NamedTuple):
+    """A setting's runs in the aggregate; accuracies are shares of 1."""
+
+    of: Group
+    name: str
+    accuracy: Aggregates
+    over_behaviour: Improvement | None
+    over_against: Improvement | None
+    """None for the setting itself that the others are compared with, and if no policy is shared."""
+
+
+def aggregate(found: Results) -> list[Aggregated]:
+    """Return the aggregates of every setting that was evaluated, in the order of the results."""
+    base = next((row.of for row in found.rows if row.name == found.against), None)
+    return [
+        Aggregated(
+            of=row.of,
+            name=row.name,
+            accuracy=aggregates(np.array(row.of.accuracies)),
+            over_behaviour=_over_behaviour(row.of),
+            over_against=None if base is None or row.of is base else _over(row.of, base),
+        )
+        for row in found.rows
+        if row.of.accuracies
+    ]
+
+
+def _over_behaviour(of: Group) -> Improvement | None:
+    """Compare runs with the policies that they started from, of which each is one value."""
+    strata = [
+        Stratum(_accuracies(arms), np.array(behaviour[:1]))
+        for arms in _by_policy(of).values()
+        if (behaviour := [a for arm in arms if (a := _behaviour_accuracy(arm)) is not None])
+    ]
+    return probability_of_improvement(strata, seed=SEED) if strata else None
+
+
+def _over(of: Group, base: Group) -> Improvement | None:
+    own, other = _by_policy(of), _by_policy(base)
+    shared = [policy for policy in own if policy in other]
+    strata = [Stratum(_accuracies(own[key]), _accuracies(other[key])) for key in shared]
+    return probability_of_improvement(strata, seed=SEED) if strata else None
+
+
+def _by_policy(of: Group) -> dict[Policy, list[Arm]]:
+    arms: dict[Policy, list[Arm]] = defaultdict(list)
+    for arm in of.arms:
+        if arm.outcome:
+            arms[arm.policy_seed, arm.sampling_seed].append(arm)
+    return arms
+
+
+def _behaviour_accuracy(arm: Arm) -> float | None:
+    return arm.outcome.behaviour_accuracy if arm.outcome else None
+
+
+def _accuracies(arms: Sequence[Arm]) -> np.ndarray:
+    return np.array([arm.outcome.accuracy for arm in arms if arm.outcome])

@@ -1,0 +1,225 @@
+"""A report's numbers as rows, for other programs: those of the page, unrounded, in its units.
+
+Accuracies are in percent and differences in points; what is not known is None.
+"""
+
+import csv
+import io
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from asymreinforce.report.aggregates import Aggregated, aggregate
+from asymreinforce.report.ending import fall_of
+from asymreinforce.report.evaluated import run_intervals
+from asymreinforce.report.findings import answer
+from asymreinforce.report.read import Report
+from asymreinforce.report.records import Arm
+from asymreinforce.report.results import Result
+from asymreinforce.report.statistics.aggregates import Improvement
+from asymreinforce.report.statistics.comparison import Comparison
+from asymreinforce.report.statistics.intervals import Interval
+
+SETTING_COLUMNS = {
+    "setting": "the name of the setting in figures and tables",
+    "algorithm": "its objective",
+    "baseline_reference": "what its baseline is counted from; empty without a baseline",
+    "baseline": "its baseline",
+    "other_settings": "further settings in which it differs from others, KEY=VALUE",
+    "seeds": "its arms",
+    "ended": "how many of them ended in which verdict",
+    "fell": "how many of them fell from their own peak without a collapse",
+    "is_split": "whether some collapsed and some did not: no interval holds then",
+    "accuracy": "mean accuracy at the last step, percent",
+    "accuracy_lowest": "of its seeds",
+    "accuracy_highest": "of its seeds",
+    "minus_mu": "accuracy minus that of the behaviour policy, points",
+    "minus_mu_low": "lower end of its 95% interval",
+    "minus_mu_high": "upper end of its 95% interval",
+    "minus_mu_p": "p, corrected for all settings (Holm)",
+    "against": "the setting that the next four columns compare with",
+    "minus_against": "accuracy minus that of `against`, paired over seeds, points",
+    "minus_against_low": "lower end of its 95% interval",
+    "minus_against_high": "upper end of its 95% interval",
+    "minus_against_p": "p, corrected for all settings (Holm)",
+    "varied": "what varied between the runs under the intervals",
+    "median": "of its seeds, percent",
+    "quartile_low": "25% quantile of its seeds, percent",
+    "quartile_high": "75% quantile of its seeds, percent",
+    "iqm": "interquartile mean of its seeds, percent",
+    "above_mu": "probability that a run of it ends above the behaviour policy",
+    "above_mu_low": "lower end of its 95% bootstrap interval",
+    "above_mu_high": "upper end of its 95% bootstrap interval",
+    "above_against": "probability that a run of it ends above one of `against`",
+    "above_against_low": "lower end of its 95% bootstrap interval",
+    "above_against_high": "upper end of its 95% bootstrap interval",
+}
+"""The columns of `asymrl report --csv` with their meanings, in order."""
+
+ARM_COLUMNS = {
+    "arm": "its identity, the name of its directory",
+    "algorithm": "its objective",
+    "baseline_reference": "what its baseline is counted from",
+    "baseline": "its baseline",
+    "seed": "of training",
+    "policy_seed": "of the behaviour policy",
+    "sampling_seed": "of the rollouts",
+    "verdict": "how it ended",
+    "fell_by": "points below its own peak, if it fell without a collapse",
+    "collapse_step": "the step at which the rule for collapse called it",
+    "step": "its last step",
+    "accuracy": "at the last step, percent",
+    "accuracy_low": "lower end of its 95% interval over prompts",
+    "accuracy_high": "upper end of its 95% interval over prompts",
+    "minus_mu": "accuracy minus that of the behaviour policy, points",
+    "minus_mu_low": "lower end of its 95% interval over prompts",
+    "minus_mu_high": "upper end of its 95% interval over prompts",
+    "peak": "its highest accuracy, percent",
+    "peak_step": "where it was",
+    "k": "samples of a prompt",
+    "pass_at_k": "prompts of which one of k samples is right, percent",
+    "entropy": "of completions, nats",
+    "logp_correct": "mean log-probability of the behaviour policy's correct completions, nats",
+    "logp_incorrect": "the same of its incorrect ones",
+    "kl": "KL(mu || pi), nats",
+    "ess": "effective sample size of the weights pi/mu",
+    "seconds": "of training",
+}
+"""The columns of an arm in `asymrl report --json` with their meanings, in order."""
+
+
+def setting_rows(report: Report) -> list[dict[str, Any]]:
+    """Return a row a setting, with `SETTING_COLUMNS`."""
+    aggregated = {item.name: item for item in aggregate(report.results)}
+    against = report.results.against
+    return [_setting(row, aggregated.get(row.name), against) for row in report.results.rows]
+
+
+def arm_rows(report: Report) -> list[dict[str, Any]]:
+    """Return a row an arm, with `ARM_COLUMNS`."""
+    intervals = run_intervals(report.experiment.arms, report.ends)
+    rows = []
+    for arm in report.experiment.arms:
+        own = intervals.get(arm.id)
+        known = {
+            **_percent_ends("accuracy", own.accuracy if own else None),
+            **_percent_ends("minus_mu", own.minus_behaviour if own else None),
+        }
+        rows.append(_in_order(ARM_COLUMNS, _arm(arm, split=report.experiment.split) | known))
+    return rows
+
+
+def as_json(report: Report) -> str:
+    """Return settings and arms with what was asked of them, as one JSON object."""
+    experiment = report.experiment
+    mu = experiment.behaviour_accuracy
+    told = {
+        "experiment": experiment.name,
+        "split": experiment.split,
+        "answer": answer(experiment, report.groups),
+        "behaviour_accuracy": None if mu is None else 100 * mu,
+        "settings": setting_rows(report),
+        "arms": arm_rows(report),
+    }
+    return json.dumps(told, ensure_ascii=False, allow_nan=False, indent=1)
+
+
+def as_csv(report: Report) -> str:
+    """Return a line a setting below a line of `SETTING_COLUMNS`; what is not known is empty."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(SETTING_COLUMNS), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(setting_rows(report))
+    return text.getvalue().rstrip("\n")
+
+
+def _setting(row: Result, found: Aggregated | None, against: str | None) -> dict[str, Any]:
+    of, values = row.of, [100 * value for value in row.of.accuracies]
+    intervals = [c.interval for c in (row.against_behaviour, row.against) if c and c.interval]
+    known: dict[str, Any] = {
+        "setting": row.name,
+        "algorithm": of.algorithm,
+        "baseline_reference": of.baseline_reference,
+        "baseline": of.baseline,
+        "other_settings": " ".join(f"{key}={value}" for key, value in of.others),
+        "seeds": len(of.arms),
+        "ended": ", ".join(f"{count} {fate}" for fate, count in row.fates),
+        "fell": row.fallen,
+        "is_split": row.is_split,
+        "accuracy": None if row.accuracy is None else 100 * row.accuracy,
+        "accuracy_lowest": min(values, default=None),
+        "accuracy_highest": max(values, default=None),
+        **_compared("minus_mu", row.against_behaviour),
+        "against": against,
+        **_compared("minus_against", row.against),
+        "varied": ", ".join(intervals[0].varied) if intervals else None,
+    }
+    if found:
+        accuracy = found.accuracy
+        known |= {
+            "median": 100 * accuracy.median,
+            "quartile_low": 100 * accuracy.low_quartile,
+            "quartile_high": 100 * accuracy.high_quartile,
+            "iqm": 100 * accuracy.interquartile_mean,
+            **_improved("above_mu", found.over_behaviour),
+            **_improved("above_against", found.over_against),
+        }
+    return _in_order(SETTING_COLUMNS, known)
+
+
+def _arm(arm: Arm, *, split: str) -> dict[str, Any]:
+    fall = fall_of(arm, split=split)
+    known: dict[str, Any] = {
+        "arm": arm.id,
+        "algorithm": arm.algorithm,
+        "baseline_reference": arm.baseline_reference,
+        "baseline": arm.baseline if arm.uses_baseline else None,
+        "seed": arm.seed,
+        "policy_seed": arm.policy_seed,
+        "sampling_seed": arm.sampling_seed,
+        "verdict": arm.fate,
+        "fell_by": None if fall is None else 100 * fall,
+    }
+    if outcome := arm.outcome:
+        same = ("step", "collapse_step", "peak_step", "k", "entropy", "logp_correct",
+                "logp_incorrect", "kl", "ess", "seconds")  # fmt: skip
+        mu = outcome.behaviour_accuracy
+        known |= {name: getattr(outcome, name) for name in same}
+        known |= {
+            "accuracy": 100 * outcome.accuracy,
+            "minus_mu": None if mu is None else 100 * (outcome.accuracy - mu),
+            "peak": 100 * outcome.peak_accuracy,
+            "pass_at_k": 100 * outcome.pass_at_k,
+        }
+    return known
+
+
+def _compared(name: str, comparison: Comparison | None) -> dict[str, Any]:
+    if comparison is None:
+        return {}
+    ends = _percent_ends(name, comparison.interval)
+    return {name: 100 * comparison.difference, f"{name}_p": comparison.p_holm, **ends}
+
+
+def _improved(name: str, found: Improvement | None) -> dict[str, Any]:
+    if found is None:
+        return {}
+    interval = found.interval
+    ends = {f"{name}_low": interval.low, f"{name}_high": interval.high} if interval else {}
+    return {name: found.probability, **ends}
+
+
+def _percent_ends(name: str, interval: Interval | None) -> dict[str, Any]:
+    if interval is None:
+        return {}
+    return {f"{name}_low": 100 * interval.low, f"{name}_high": 100 * interval.high}
+
+
+def _in_order(columns: Mapping[str, str], known: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a value a column, None for what is not known or no number."""
+    return {name: _finite(known.get(name)) for name in columns}
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,98 @@
+"""Aggregates over runs in the form of rliable (Agarwal et al. 2021, arXiv 2108.13264).
+
+They assume no distribution and a run that went astray moves them little:
+
+    median, quartiles     of the runs, between two of them by linear interpolation
+    IQM                   mean of the runs without the lowest and the highest floor(N/4)
+    P(X > Y)              1/(N K) sum_ij S(x_i, y_j),  S = 1 if x > y, 1/2 if x = y, else 0
+
+P is the probability of improvement, U/(N K) of Mann and Whitney's U. Where runs come in strata (a
+behaviour policy and its rollouts, as rliable's tasks), it is the mean over strata.
+
+Intervals are percentiles over stratified bootstrap resamples: the runs of each stratum and side are
+drawn anew. With three to five runs they are too narrow; t intervals hold there (`intervals.py`).
+
+Shapes: N runs of X, K runs of Y, R resamples.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from asymreinforce.errors import InputError
+from asymreinforce.report.statistics.intervals import LEVEL, Interval
+
+RESAMPLES = 2_000
+METHOD = "stratified bootstrap over runs"
+
+
+class Aggregates(NamedTuple):
+    """What the middle of some runs is, in the unit of the runs."""
+
+    median: float
+    low_quartile: float
+    high_quartile: float
+    interquartile_mean: float
+
+
+class Stratum(NamedTuple):
+    """Runs that are compared with each other: X against Y."""
+
+    x_N: np.ndarray
+    y_K: np.ndarray
+
+
+class Improvement(NamedTuple):
+    """The probability that a run of X ends above one of Y."""
+
+    probability: float
+    interval: Interval | None
+    """None if no stratum has two runs of either: nothing can be drawn anew."""
+
+
+def aggregates(values_N: np.ndarray) -> Aggregates:
+    """Return median, quartiles and interquartile mean of at least one run."""
+    if not len(values_N):
+        raise InputError("no run is evaluated: there is nothing to aggregate")
+    low, median, high = np.quantile(values_N, [0.25, 0.5, 0.75])
+    cut = len(values_N) // 4
+    middle = np.sort(values_N)[cut : len(values_N) - cut]
+    return Aggregates(float(median), float(low), float(high), float(middle.mean()))
+
+
+def probability_of_improvement(
+    strata: Sequence[Stratum], *, seed: int, level: float = LEVEL, resamples: int = RESAMPLES
+) -> Improvement:
+    """Return P(X > Y) with its bootstrap interval; `seed` draws the resamples.
+
+    Raises `InputError` if a stratum lacks a run of X or of Y.
+    """
+    if not strata or any(not len(values) for stratum in strata for values in stratum):
+        raise InputError("a probability of improvement needs a run of both in every stratum")
+    estimate = float(np.mean([_share_above(s.x_N[None], s.y_K[None])[0] for s in strata]))
+    if all(len(values) < 2 for stratum in strata for values in stratum):
+        return Improvement(estimate, None)
+    draw = np.random.default_rng(seed)
+    drawn_R = np.mean(
+        [_share_above(*(_resampled(v, draw, resamples) for v in stratum)) for stratum in strata],
+        axis=0,
+    )
+    low, high = np.quantile(drawn_R, [(1 - level) / 2, (1 + level) / 2])
+    runs = min(len(stratum.x_N) for stratum in strata)
+    interval = Interval(estimate, float(low), float(high), level, runs, math.inf, METHOD, ("runs",))
+    return Improvement(estimate, interval)
+
+
+def _resampled(values_N: np.ndarray, draw: np.random.Generator, resamples: int) -> np.ndarray:
+    """Draw as many runs with replacement, `resamples` times   (R, N)."""
+    drawn_RN: np.ndarray = values_N[draw.integers(len(values_N), size=(resamples, len(values_N)))]
+    return drawn_RN
+
+
+def _share_above(x_RN: np.ndarray, y_RK: np.ndarray) -> np.ndarray:
+    """Return the share of pairs in which x is above y, equal ones counted half   (R)."""
+    x_RN1, y_R1K = x_RN[:, :, None], y_RK[:, None, :]
+    share_R: np.ndarray = ((x_RN1 > y_R1K) + 0.5 * (x_RN1 == y_R1K)).mean((1, 2))
+    return share_R

@@ -1,0 +1,115 @@
+"""Configurations from overrides, as every command composes them; nothing is run.
+
+A sweep's arms differ in a few values. They are composed once and then only those values are set,
+since Hydra takes a tenth of a second for each composition.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from asymreinforce.config import ExperimentConfig
+from asymreinforce.credentials import of_environment, require_none
+from asymreinforce.errors import ConfigError
+from asymrl.bridge import at_home, conf_directory, describe, run_hydra, without_plus
+
+if TYPE_CHECKING:
+    from hydra.core.config_loader import ConfigLoader
+    from hydra.core.override_parser.types import Override
+
+
+def compose(overrides: Sequence[str]) -> ExperimentConfig:
+    """Compose one configuration; `auto` stays what it is.
+
+    Raises `ConfigError` if a setting is unknown or out of its range, or has several values.
+    """
+    arms = compose_arms(overrides)
+    if len(arms) != 1:
+        raise ConfigError(
+            f"{' '.join(overrides)}: these are {len(arms)} configurations, where one is asked for"
+        )
+    return arms[0]
+
+
+def compose_arms(overrides: Sequence[str]) -> list[ExperimentConfig]:
+    """Compose every arm that the overrides expand to, in Hydra's order; `auto` stays what it is.
+
+    Raises `ConfigError` if Hydra cannot compose them or a value is out of its range.
+    """
+    if any(word.startswith("-") or "hydra" in word for word in overrides):
+        return _collected(overrides)  # options and Hydra's own settings mean something to it alone
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    with _hydra(overrides) as loader:
+        parser = OverridesParser.create(config_loader=loader)
+        words = parser.parse_overrides([without_plus(at_home(word)) for word in overrides])
+        [jobs] = BasicSweeper.split_arguments(words, max_batch_size=None)
+        return list(_composed([parser.parse_overrides(job) for job in jobs], loader))
+
+
+def _collected(overrides: Sequence[str]) -> list[ExperimentConfig]:
+    """Let Hydra run a job for each arm that takes down its configuration."""
+    from asymrl import jobs
+
+    jobs.COLLECTED.clear()
+    run_hydra(jobs.collect_job, ["--multirun", "hydra/launcher=basic", *overrides])
+    return list(jobs.COLLECTED)
+
+
+@contextmanager
+def _hydra(overrides: Sequence[str]) -> "Iterator[ConfigLoader]":
+    """Open Hydra on the shipped configuration; what goes wrong inside is a `ConfigError`."""
+    from hydra import initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    settings = (word.partition("=") for word in overrides)
+    require_none({key.lstrip("+~"): value for key, _, value in settings}, os.environ)
+    OmegaConf.register_new_resolver("oc.env", of_environment, replace=True)
+    try:
+        with initialize_config_dir(str(conf_directory()), version_base="1.3"):
+            yield GlobalHydra.instance().config_loader()
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(describe(error)) from error
+
+
+def _composed(
+    jobs: "Sequence[list[Override]]", loader: "ConfigLoader"
+) -> Iterator[ExperimentConfig]:
+    """Compose each distinct choice of groups, and set the other values in what it gave.
+
+    All jobs of a sweep set the same keys, so that each sets anew what the one before it set.
+    """
+    from hydra import compose as compose_by_hydra
+    from omegaconf import OmegaConf
+
+    from asymrl.jobs import parsed
+
+    composed: dict[tuple[str | None, ...], Any] = {}
+    for job in jobs:
+        values = [word for word in job if _is_plain_value(word, job, loader)]
+        base = tuple(word.input_line for word in job if word not in values)
+        if base not in composed:
+            words = [word.input_line or "" for word in job]
+            composed[base] = compose_by_hydra(config_name="config", overrides=words)
+        for word in values:
+            OmegaConf.update(composed[base], word.key_or_group, word.value())
+        yield parsed(composed[base])
+
+
+def _is_plain_value(word: "Override", job: "Sequence[Override]", loader: "ConfigLoader") -> bool:
+    """Tell whether an override sets one value alone: no group, no part of another override's."""
+    key = word.key_or_group
+    overlaps = any(
+        f"{key}.".startswith(f"{other.key_or_group}.")
+        or f"{other.key_or_group}.".startswith(f"{key}.")
+        for other in job
+        if other is not word
+    )
+    is_change = not (word.is_add() or word.is_force_add() or word.is_delete())
+    is_value = is_change and word.package is None and not isinstance(word.value(), dict)
+    return is_value and not overlaps and not loader.get_group_options(key)
