@@ -53,12 +53,16 @@ def relayed(tell: Tell) -> Iterator[None]:
 
 def say(message: str) -> None:
     """Print one clear line to standard error."""
+    voice()(message)
+
+
+def voice() -> Callable[[str], None]:
+    """Return what prints a line now; it goes on doing so if this process is hushed later."""
     if _hushed:
-        return
-    if _tell:
-        _tell({"say": message})
-        return
-    terminal.line(message)
+        return lambda message: None
+    if tell := _tell:
+        return lambda message: tell({"say": message})
+    return terminal.line
 
 
 @contextlib.contextmanager

@@ -138,5 +138,20 @@ def overrides_of(arms: list[Arm]) -> dict[str, dict[str, Any]]:
     return determines.differing({arm.name: _flat(arm.config) for arm in arms})
 
 
+def name_arms(arms: list[Arm]) -> dict[str, str]:
+    """Name each arm for people: `baseline=-0.1 seed=0`, and what else the arms differ in."""
+    names, differing = {}, overrides_of(arms)
+    for arm in arms:
+        values = {"baseline": arm.config.baseline, "seed": arm.config.seed} | differing[arm.name]
+        names[arm.name] = " ".join(
+            f"{key.removesuffix('.name')}={_short(value)}" for key, value in values.items()
+        )
+    return names
+
+
+def _short(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
 def _flat(config: ExperimentConfig) -> dict[str, Any]:
     return flat(config.model_dump(mode="json"))

@@ -4,7 +4,7 @@ Whoever expands the arms and launches them (Hydra's multirun, a cluster) is pass
 makes the shared inputs first, and builds the summary from what is on disk afterwards.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,13 +12,16 @@ import pyarrow as pa
 
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.data import determines, files, lease
+from asymreinforce.data.store import Store
 from asymreinforce.errors import AsymreinforceError, ConfigError
 from asymreinforce.experiment import inputs
 from asymreinforce.experiment.arm import FAILURE, arm_store, arm_warnings, mend_settings
+from asymreinforce.experiment.arms import Arm, name_arms
 from asymreinforce.experiment.evaluation import OpenEngines, report_passed_over, run_evaluation
 from asymreinforce.experiment.slots import Slot, slots_of
 from asymreinforce.experiment.summary import summarise
-from asymreinforce.progress import say, watch
+from asymreinforce.experiment.watching import watched
+from asymreinforce.progress import say
 
 Launch = Callable[[Sequence[ExperimentConfig]], None]
 """Trains the arms that are waiting, and returns when all of them ended, one way or the other."""
@@ -111,11 +114,7 @@ def run_sweep(
     if waiting:
         for store in waiting:
             files.remove(store.directory / FAILURE)
-
-        def count() -> int:
-            return sum((store.directory / "manifest.json").exists() for store in stores)
-
-        with watch("train", total=len(stores), unit="arms", count=count):
+        with watched(_names(arm_of.values(), waiting), total=len(stores)):
             launch([config for config, store in arm_of.values() if store in waiting])
     failed = [_failure_of(store.directory) for store in waiting if not store.is_complete()]
     if len(failed) == len(stores):
@@ -125,6 +124,15 @@ def run_sweep(
     failed += [Failed(a.directory.name, a.reason, "") for a in left_out if a.was_complete]
     evaluated = run_evaluation(arms[0], engines=engines)
     return SweepResult(summarise(arms[0], evaluated), failed)
+
+
+def _names(
+    arms: Iterable[tuple[ExperimentConfig, Store]], waiting: Sequence[Store]
+) -> dict[Path, str]:
+    """Name the arms that are waiting by the settings in which the sweep's arms differ."""
+    of_all = [Arm(store, config) for config, store in arms]
+    names = name_arms(of_all)
+    return {arm.store.directory: names[arm.name] for arm in of_all if arm.store in waiting}
 
 
 def _failure_of(directory: Path) -> Failed:
