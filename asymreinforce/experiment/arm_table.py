@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 GAP = 2
-LONGEST_NAME = 32
-"""Columns of numbers take no room from a name up to here; a longer one is folded."""
+SHORTEST_NAME = 12
+UNKNOWN = "-"
 STYLES = {"running": "cyan", "done": "green", "failed": "red", "stopped": "yellow"}
 
 
@@ -24,15 +24,20 @@ class ArmLine(NamedTuple):
 
 
 def arm_table(lines: Sequence[ArmLine], *, width: int, with_state: bool = False) -> "Table":
-    """Return a line an arm; of the columns, from the left, those for which there is room."""
+    """Return a line an arm; of the columns that say something, those for which there is room.
+
+    Half of the width is kept for names; a longer one is folded.
+    """
     from rich.table import Table
     from rich.text import Text
 
     cells = [_cells(line, with_state=with_state) for line in lines]
     longest = max((len(line.name) for line in lines), default=0)
-    left = width - min(max(longest, len("arm")), LONGEST_NAME)
+    left = width - min(longest, max(SHORTEST_NAME, width // 2))
     shown = []
     for title in cells[0] if cells else ():
+        if all(row[title] == UNKNOWN for row in cells):
+            continue
         left -= GAP + max(len(title), *(len(row[title]) for row in cells))
         if left < 0:
             break
@@ -58,13 +63,13 @@ def _cells(line: ArmLine, *, with_state: bool) -> dict[str, str]:
     progress = line.progress
     first = {"state": line.state} if with_state else {}
     if progress is None:
-        return first | dict.fromkeys(("step", "left", "reward", "valid.", "KL", "tok/s"), "-")
+        return first | dict.fromkeys(("step", "left", "reward", "valid.", "KL", "tok/s"), UNKNOWN)
     is_running = line.state == "running"
     return first | {
         "step": f"{progress.step}/{progress.steps}",
-        "left": (duration(progress.seconds_left) if is_running else "") or "-",
-        "reward": number(progress.reward) or "-",
-        "valid.": share(progress.validation_accuracy) or "-",
-        "KL": number(progress.kl) or "-",
-        "tok/s": (whole(progress.tokens_per_second) if is_running else "") or "-",
+        "left": (duration(progress.seconds_left) if is_running else "") or UNKNOWN,
+        "reward": number(progress.reward) or UNKNOWN,
+        "valid.": share(progress.validation_accuracy) or UNKNOWN,
+        "KL": number(progress.kl) or UNKNOWN,
+        "tok/s": (whole(progress.tokens_per_second) if is_running else "") or UNKNOWN,
     }

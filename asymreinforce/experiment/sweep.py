@@ -12,10 +12,11 @@ import pyarrow as pa
 
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.data import determines, files, lease
+from asymreinforce.data.arm_settings import FAILURE, read_failure
 from asymreinforce.data.store import Store
 from asymreinforce.errors import AsymreinforceError, ConfigError
 from asymreinforce.experiment import inputs
-from asymreinforce.experiment.arm import FAILURE, arm_store, arm_warnings, mend_settings
+from asymreinforce.experiment.arm import arm_store, arm_warnings, mend_settings
 from asymreinforce.experiment.arms import Arm, name_arms
 from asymreinforce.experiment.evaluation import OpenEngines, report_passed_over, run_evaluation
 from asymreinforce.experiment.slots import Slot, slots_of
@@ -136,10 +137,8 @@ def _names(
 
 
 def _failure_of(directory: Path) -> Failed:
-    path = directory / FAILURE
-    if not path.exists():
-        if working := lease.holder(directory):
-            return Failed(directory.name, f"{working.line} works on it", "")
-        return Failed(directory.name, "did not finish; run the same sweep again to go on", "")
-    found = files.read_json(path)
-    return Failed(directory.name, str(found["error"]), str(found["log"]))
+    if failure := read_failure(directory):
+        return Failed(directory.name, failure.error, failure.log)
+    if working := lease.holder(directory):
+        return Failed(directory.name, f"{working.line} works on it", "")
+    return Failed(directory.name, "did not finish; run the same sweep again to go on", "")

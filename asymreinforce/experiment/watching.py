@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from asymreinforce import progress, terminal
 from asymreinforce.data.arm_progress import ArmProgress, duration, read_progress, words
+from asymreinforce.data.arm_settings import read_failure
 from asymreinforce.experiment.arm_table import ArmLine, arm_table
 
 if TYPE_CHECKING:
@@ -31,10 +32,12 @@ ROOM = 4
 
 
 class Seen(NamedTuple):
-    """The arms of a sweep as they stand: those in training, those complete since, and all."""
+    """The arms of a sweep as they stand, by name: in training, complete since, or failed."""
 
     running: dict[str, ArmProgress]
     ended: dict[str, ArmProgress | None]
+    failed: dict[str, str]
+    """Why, in a line."""
     before: int
     """Arms that were complete before."""
     total: int
@@ -91,13 +94,16 @@ def look(
     """Read where each arm stands; one that has told nothing new since is not in training yet."""
     running: dict[str, ArmProgress] = {}
     ended: dict[str, ArmProgress | None] = {}
+    failed: dict[str, str] = {}
     for directory, name in names.items():
         found = read_progress(directory)
         if (directory / "manifest.json").exists():
             ended[name] = found
+        elif failure := read_failure(directory):
+            failed[name] = failure.first_line
         elif found and found.state == "running" and found != told_before.get(directory):
             running[name] = found
-    return Seen(running, ended, total - len(names), total)
+    return Seen(running, ended, failed, total - len(names), total)
 
 
 @contextlib.contextmanager
@@ -119,6 +125,7 @@ class Lines:
         self._speak = speak
         self._told = time.monotonic()
         self._ended: set[str] = set()
+        self._failed: set[str] = set()
 
     def show(self, seen: Seen) -> None:
         """Tell of the arms that ended since, and of the others if it is time to."""
@@ -127,6 +134,9 @@ class Lines:
             found = seen.ended[name]
             of_all = f"train: {seen.before + len(self._ended)}/{seen.total} arms"
             self._speak(f"{of_all}; {name}: {words(found)}" if found else f"{of_all}; {name}")
+        for name in [name for name in seen.failed if name not in self._failed]:
+            self._failed.add(name)
+            self._speak(f"train: {name} failed: {seen.failed[name]}")
         if time.monotonic() - self._told < SECONDS_BETWEEN_LINES:
             return
         self._told = time.monotonic()
@@ -155,6 +165,7 @@ def drawn(seen: Seen, *, width: int, height: int) -> "Group":
 
     room = max(1, height - ROOM)
     lines = [ArmLine(name, "running", found) for name, found in seen.running.items()]
+    failed = f", {len(seen.failed)} failed" if seen.failed else ""
     more = f", {len(lines) - room} more in training" if len(lines) > room else ""
-    last = Text(f"train: {seen.done}/{seen.total} arms complete{more}", style="dim")
+    last = Text(f"train: {seen.done}/{seen.total} arms complete{failed}{more}", style="dim")
     return Group(arm_table(lines[:room], width=width), last) if lines else Group(last)

@@ -15,6 +15,7 @@ import typer
 
 from asymrl.inspect_command import inspect
 from asymrl.samples_command import samples
+from asymrl.status_command import status
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -238,6 +239,7 @@ def bandit(settings: Settings = None) -> None:
     run_hydra(bandit_job, hydra_overrides(settings or []), config_name="bandit")
 
 
+app.command()(status)
 app.command()(inspect)
 
 

@@ -193,7 +193,6 @@ def start(
         checkpoints=checkpoints,
         reporter=Reporter(
             store.directory,
-            name=label([config]),
             steps=checkpoints.schedule.steps,
             done=checkpoints.saved_step,
             is_first=ranks.is_first,

@@ -26,8 +26,8 @@ class Reporter:
     Of several ranks only the first one tells; of the others every method does nothing.
     """
 
-    def __init__(self, directory: Path, *, name: str, steps: int, done: int, is_first: bool):
-        self._directory, self._name, self._is_first = directory, name, is_first
+    def __init__(self, directory: Path, *, steps: int, done: int, is_first: bool):
+        self._directory, self._is_first = directory, is_first
         self._progress = ArmProgress(done, steps, "running", from_step=done)
         self._tokens = 0
         self._began = self._written = self._said = 0.0
@@ -62,7 +62,7 @@ class Reporter:
             self._write()
         if is_checkpoint or now - self._said >= SECONDS_BETWEEN_LINES:
             self._said = now
-            say(f"{self._name}: {words(self._progress)}")
+            say(f"train: {words(self._progress)}")
 
     def ended(self, state: State, reason: str = "") -> None:
         """Tell how the arm ended, or why it stopped where it stands."""
