@@ -23,6 +23,7 @@ from asymreinforce.experiment.slots import Slot, slots_of
 from asymreinforce.experiment.summary import summarise
 from asymreinforce.experiment.watching import watched
 from asymreinforce.progress import say
+from asymreinforce.tracking import require_tracker
 
 Launch = Callable[[Sequence[ExperimentConfig]], None]
 """Trains the arms that are waiting, and returns when all of them ended, one way or the other."""
@@ -99,6 +100,7 @@ def run_sweep(
 ) -> SweepResult:
     """Make shared inputs, `launch` the arms that are not complete, evaluate, and sum up."""
     planned = plan(arms)
+    require_tracker(arms[0])
     _say_what_enters_no_arm(arms, planned)
     for config in planned.inputs:
         inputs.prepare(config, engine=engines.of(config) if engines else None)
