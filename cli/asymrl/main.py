@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from asymrl.inspect_command import inspect
+from asymrl.push_command import push
 from asymrl.samples_command import samples
 from asymrl.status_command import status
 
@@ -280,6 +281,7 @@ def report(
 
 
 app.command()(samples)
+app.command()(push)
 
 
 @app.command()
