@@ -1,7 +1,10 @@
-"""How far an arm is while it trains: `progress.json` in its directory, for whoever looks.
+"""How far an arm is while it trains, in a small file among the experiment's logs.
 
-A sweep shows it of arms in other processes, and `asymrl status` after the fact. Like `config.json`
-it has no receipt and determines nothing, and it may be lost: `files.publish_passing`.
+    runs/<experiment>/train/<identity>/              the arm
+    runs/<experiment>/logs/progress-<identity>.json
+
+A sweep shows it of arms in other processes, and `asymrl status` after the fact. It lies outside the
+arm's directory, determines nothing, and may be lost: `files.publish_passing`.
 """
 
 import math
@@ -13,8 +16,6 @@ from typing import Any, Literal, NamedTuple
 
 from asymreinforce.data import files
 from asymreinforce.errors import InputError
-
-PROGRESS = "progress.json"
 
 State = Literal["running", "stopped", "failed", "done"]
 NUMBERS = ("loss", "reward", "validation_accuracy", "kl")
@@ -50,16 +51,21 @@ class ArmProgress(NamedTuple):
         return (self.host, self.process) == (platform.node(), os.getpid())
 
 
-def publish_progress(directory: Path, progress: ArmProgress) -> None:
-    """Write an arm's progress, stamped with this process and the time."""
+def progress_path(arm: Path) -> Path:
+    """Return where the progress of an arm's directory stands."""
+    return arm.parents[1] / "logs" / f"progress-{arm.name}.json"
+
+
+def publish_progress(arm: Path, progress: ArmProgress) -> None:
+    """Write the progress of an arm's directory, stamped with this process and the time."""
     stamped = progress._replace(written=time.time(), host=platform.node(), process=os.getpid())
-    files.publish_passing(directory / PROGRESS, stamped._asdict())
+    files.publish_passing(progress_path(arm), stamped._asdict())
 
 
-def read_progress(directory: Path) -> ArmProgress | None:
-    """Read an arm's progress; None if there is none, or it is not one of this version."""
+def read_progress(arm: Path) -> ArmProgress | None:
+    """Read the progress of an arm's directory; None if there is none of this version."""
     try:
-        values = files.read_json(directory / PROGRESS)
+        values = files.read_json(progress_path(arm))
         progress = ArmProgress(**values)
     except (InputError, OSError, TypeError):
         return None

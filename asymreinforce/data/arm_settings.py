@@ -1,9 +1,8 @@
 """What stands beside an arm's shards, of settings under which it may change and stay the same arm.
 
-    config.json    the settings of its latest run; provenance says which of them were other ones
-    rows.json      the tokens of a packed row that fit the memory, where longer ones did not
-    failure.json   why its latest run failed, and where the log is
-    progress.json  how far its latest run is (`arm_progress.py`)
+    config.json   the settings of its latest run; provenance says which of them were other ones
+    rows.json     the tokens of a packed row that fit the memory, where longer ones did not
+    failure.json  why its latest run failed, and where the log is
 
 None has a receipt: they determine nothing.
 """

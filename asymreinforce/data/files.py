@@ -149,6 +149,7 @@ def publish_passing(path: Path, value: Any) -> None:
     """
     temporary = temporary_of(path)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_text(json.dumps(value), encoding="utf-8")
         temporary.rename(path)
     except OSError:

@@ -1,7 +1,7 @@
 """Show how each arm of a sweep gets on while it trains, in whichever process.
 
 On a terminal a table is kept up to date; elsewhere a line tells of each arm once a minute, and of
-each one that ends. Both read what arms write in their directories (`data/arm_progress.py`).
+each one that ends. Both read the files in which arms tell of themselves (`data/arm_progress.py`).
 """
 
 import contextlib

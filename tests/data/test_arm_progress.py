@@ -7,9 +7,9 @@ import pytest
 
 from asymreinforce.data import files
 from asymreinforce.data.arm_progress import (
-    PROGRESS,
     ArmProgress,
     duration,
+    progress_path,
     publish_progress,
     read_progress,
     words,
@@ -17,11 +17,15 @@ from asymreinforce.data.arm_progress import (
 
 
 def test_progress_is_read_back_as_it_was_written_with_who_wrote_it(tmp_path: Path) -> None:
-    publish_progress(tmp_path, ArmProgress(3, 8, "running", reward=-0.5))
-    found = read_progress(tmp_path)
+    arm = tmp_path / "train" / "0123"
+    publish_progress(arm, ArmProgress(3, 8, "running", reward=-0.5))
+    found = read_progress(arm)
     assert found is not None and found.is_mine and found.written > 0
     assert (found.step, found.steps, found.state, found.reward) == (3, 8, "running", -0.5)
-    assert [path.name for path in tmp_path.iterdir()] == [PROGRESS]
+    # nothing in the arm's directory, nor beside it
+    assert [p for p in tmp_path.rglob("*") if p.is_file()] == [
+        tmp_path / "logs" / "progress-0123.json"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -32,19 +36,22 @@ def test_progress_is_read_back_as_it_was_written_with_who_wrote_it(tmp_path: Pat
      '{"step": 1, "steps": 2, "state": "done", "new": 1}'],
 )  # fmt: skip
 def test_a_file_that_does_not_hold_progress_tells_nothing(tmp_path: Path, content: str) -> None:
-    (tmp_path / PROGRESS).write_text(content)
-    assert read_progress(tmp_path) is None
+    arm = tmp_path / "train" / "0123"
+    publish_progress(arm, ArmProgress(3, 8, "running"))
+    progress_path(arm).write_text(content)
+    assert read_progress(arm) is None
 
 
 def test_a_directory_that_cannot_be_written_does_not_end_the_training(tmp_path: Path) -> None:
-    publish_progress(tmp_path / "gone", ArmProgress(1, 2, "running"))
-    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "logs").write_text("a file in place of the folder")
+    publish_progress(tmp_path / "train" / "0123", ArmProgress(1, 2, "running"))
+    assert [path.name for path in tmp_path.iterdir()] == ["logs"]
 
 
 def test_telling_is_no_failpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log = tmp_path / "failpoints"
     monkeypatch.setenv("ASYMRL_FAILPOINT_LOG", str(log))
-    publish_progress(tmp_path, ArmProgress(1, 2, "running"))
+    publish_progress(tmp_path / "train" / "0123", ArmProgress(1, 2, "running"))
     assert not log.exists()
     files.publish_json(tmp_path / "other.json", {})
     assert log.exists()
@@ -71,5 +78,6 @@ def test_durations_have_their_two_largest_units(seconds: float | None, expected:
 
 
 def test_progress_is_json_that_other_programs_read(tmp_path: Path) -> None:
-    publish_progress(tmp_path, ArmProgress(1, 2, "stopped", "why"))
-    assert json.loads((tmp_path / PROGRESS).read_text())["reason"] == "why"
+    arm = tmp_path / "train" / "0123"
+    publish_progress(arm, ArmProgress(1, 2, "stopped", "why"))
+    assert json.loads(progress_path(arm).read_text())["reason"] == "why"

@@ -32,16 +32,17 @@ def picture(what: Seen, *, width: int, height: int = 24) -> str:
 def test_an_arm_is_in_training_once_it_tells_so_and_ended_once_it_is_complete(
     tmp_path: Path,
 ) -> None:
-    names = {tmp_path / name: name for name in ("waits", "old", "runs", "done", "broken")}
+    train = tmp_path / "train"
+    names = {train / name: name for name in ("waits", "old", "runs", "done", "broken")}
     for directory in names:
-        directory.mkdir()
-    publish_progress(tmp_path / "old", RUNNING)  # by a process that was killed
+        directory.mkdir(parents=True)
+    publish_progress(train / "old", RUNNING)  # by a process that was killed
 
     before = {directory: read_progress(directory) for directory in names}
     for name in ("runs", "done", "broken"):
-        publish_progress(tmp_path / name, RUNNING)
-    (tmp_path / "done/manifest.json").write_text("{}")
-    (tmp_path / "broken/failure.json").write_text('{"error": "a reason\\nmore", "log": "x"}')
+        publish_progress(train / name, RUNNING)
+    (train / "done/manifest.json").write_text("{}")
+    (train / "broken/failure.json").write_text('{"error": "a reason\\nmore", "log": "x"}')
     found = look(names, before, total=7)
     assert set(found.running) == {"runs"}
     assert set(found.ended) == {"done"}
@@ -108,8 +109,8 @@ def test_a_low_terminal_shows_as_many_arms_as_it_has_lines() -> None:
 
 
 def test_a_sweep_says_what_it_trained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    directory = tmp_path / "arm"
-    directory.mkdir()
+    directory = tmp_path / "train" / "arm"
+    directory.mkdir(parents=True)
     with watched({directory: "seed=0"}, total=1), hushed():
         publish_progress(directory, RUNNING._replace(step=400, state="done", seconds_left=None))
         (directory / "manifest.json").write_text(json.dumps({}))

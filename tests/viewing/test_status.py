@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from asymreinforce.data import files
-from asymreinforce.data.arm_progress import ArmProgress, publish_progress
+from asymreinforce.data.arm_progress import ArmProgress, progress_path, publish_progress
 from asymreinforce.data.arm_settings import Failure, publish_failure, publish_settings
 from asymreinforce.data.store import Store
 from asymreinforce.viewing.status import read_status
@@ -31,7 +31,7 @@ def arm(runs_dir: Path, *, seed: int) -> Store:
 def told(store: Store, progress: ArmProgress, *, by: int | None = None) -> None:
     publish_progress(store.directory, progress)
     if by is not None:
-        path = store.directory / "progress.json"
+        path = progress_path(store.directory)
         files.publish_json(path, {**files.read_json(path), "process": by})
 
 
@@ -93,7 +93,7 @@ def test_an_arm_that_a_process_holds_is_running_and_names_the_process(experiment
 def test_settings_and_progress_that_cannot_be_read_leave_an_arm_its_state(experiment: Path) -> None:
     for path in experiment.glob("train/*/config.json"):
         path.write_text("{")
-    for path in experiment.glob("train/*/progress.json"):
+    for path in experiment.glob("logs/progress-*.json"):
         path.write_text("[]")
     found = read_status(experiment).arms
     assert sorted(arm.state for arm in found) == ["done", "done", "failed", "stopped", "stopped"]

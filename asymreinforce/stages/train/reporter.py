@@ -1,14 +1,16 @@
-"""How an arm gets on while it trains, told to its directory and to whoever watches the command."""
+"""How an arm gets on while it trains, told to a file and to whoever watches the command."""
 
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from asymreinforce.data import files
 from asymreinforce.data.arm_progress import (
     NUMBERS,
     ArmProgress,
     State,
+    progress_path,
     publish_progress,
     read_progress,
     words,
@@ -21,7 +23,7 @@ SECONDS_BETWEEN_LINES = 60.0
 
 
 class Reporter:
-    """Writes an arm's `progress.json`, and says its numbers at each checkpoint and each minute.
+    """Writes an arm's progress to a file, and says its numbers at each checkpoint and each minute.
 
     Of several ranks only the first one tells; of the others every method does nothing.
     """
@@ -37,7 +39,10 @@ class Reporter:
 
         Time left then counts the rollouts that lie between rounds.
         """
-        before = read_progress(self._directory) if self._is_first else None
+        before = None
+        if self._is_first:
+            before = read_progress(self._directory)
+            files.remove_leftovers(progress_path(self._directory).parent, below=False)
         since, from_step = time.time(), self._progress.step
         if before and before.is_mine and goes_on and before.step == self._progress.step:
             since, from_step = before.since, before.from_step
