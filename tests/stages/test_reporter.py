@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from asymreinforce.data import files
 from asymreinforce.data.arm_progress import (
     ArmProgress,
     progress_path,
