@@ -14,6 +14,7 @@ import pytest
 from asymreinforce.data import contracts
 from asymreinforce.report.write import write_report
 from asymreinforce.tracking import track_report, tracker, wandb_runs
+from asymreinforce.tracking.protocol import About
 from tests import made
 from tests.cli.commands import Outcome, only, tiny
 from tests.report.made_up import make_experiment, sweep
@@ -286,7 +287,7 @@ def test_wandb_s_own_variables_say_what_settings_leave_open(
         "WANDB_DIR": str(tmp_path / "elsewhere"),
     }.items():
         monkeypatch.setenv(name, value)
-    about = wandb_runs.About("0" * 16, "a run", "arm", {})
+    about = About("0" * 16, "a run", "arm", {})
     wandb_runs.open_run(made.config(tmp_path, policy="a", tracker__name="wandb"), about)
     tracked = {"name": "wandb", "project": "p", "mode": "offline", "entity": "e", "tags": ["t"]}
     wandb_runs.open_run(made.config(tmp_path, policy="a", tracker=tracked), about)

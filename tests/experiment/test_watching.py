@@ -52,7 +52,7 @@ def test_an_arm_is_in_training_once_it_tells_so_and_ended_once_it_is_complete(
 
 def test_in_a_pipe_a_line_tells_of_each_arm_once_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
     now, told = [0.0], list[str]()
-    monkeypatch.setattr(watching.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("asymreinforce.experiment.watching.time.monotonic", lambda: now[0])
     lines = Lines(told.append)
     for _ in range(5):
         now[0] += 25

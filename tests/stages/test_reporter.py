@@ -11,7 +11,6 @@ from asymreinforce.data.arm_progress import (
     publish_progress,
     read_progress,
 )
-from asymreinforce.stages.train import reporter
 from asymreinforce.stages.train.reporter import Reporter
 
 
@@ -52,7 +51,7 @@ def test_a_long_way_between_checkpoints_is_told_every_minute(
     arm: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [1000.0]
-    monkeypatch.setattr(reporter.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("asymreinforce.stages.train.reporter.time.monotonic", lambda: now[0])
     telling = an_arm(arm)
     telling.begin(goes_on=False)
     for number in range(1, 6):
