@@ -150,7 +150,9 @@ def name_arms(arms: list[Arm]) -> dict[str, str]:
 
 
 def _short(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:g}"
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _flat(config: ExperimentConfig) -> dict[str, Any]:

@@ -92,7 +92,7 @@ def run(arms: Sequence[ExperimentConfig]) -> SweepResult:
                 for config in waiting:
                     run_arm(config, engines)
 
-        return run_sweep(arms, launch=launch_arms, engines=engines)
+        return run_sweep(arms, launch=launch_arms, engines=engines, launch_speaks=len(arms) == 1)
 
 
 def run_arms(arms: Sequence[ExperimentConfig], *, slots: Sequence[Slot]) -> None:

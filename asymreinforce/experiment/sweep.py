@@ -4,6 +4,7 @@ Whoever expands the arms and launches them (Hydra's multirun, a cluster) is pass
 makes the shared inputs first, and builds the summary from what is on disk afterwards.
 """
 
+import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -96,9 +97,16 @@ def _are_complete(arms: Sequence[ExperimentConfig]) -> bool:
 
 
 def run_sweep(
-    arms: Sequence[ExperimentConfig], *, launch: Launch, engines: OpenEngines | None = None
+    arms: Sequence[ExperimentConfig],
+    *,
+    launch: Launch,
+    engines: OpenEngines | None = None,
+    launch_speaks: bool = False,
 ) -> SweepResult:
-    """Make shared inputs, `launch` the arms that are not complete, evaluate, and sum up."""
+    """Make shared inputs, `launch` the arms that are not complete, evaluate, and sum up.
+
+    Arms are shown while they train, unless `launch_speaks` of them itself.
+    """
     planned = plan(arms)
     require_tracker(arms[0])
     _say_what_enters_no_arm(arms, planned)
@@ -117,7 +125,9 @@ def run_sweep(
     if waiting:
         for store in waiting:
             files.remove(store.directory / FAILURE)
-        with watched(_names(arm_of.values(), waiting), total=len(stores)):
+        names = _names(arm_of.values(), waiting)
+        shown = watched(names, total=len(stores))
+        with contextlib.nullcontext() if launch_speaks else shown:
             launch([config for config, store in arm_of.values() if store in waiting])
     failed = [_failure_of(store.directory) for store in waiting if not store.is_complete()]
     if len(failed) == len(stores):

@@ -165,6 +165,8 @@ def _arm(place: Path, name: str) -> ArmStatus:
         return ArmStatus(place.name, name, "running", holder.line, progress, facts)
     if (place / "manifest.json").exists():
         state, reason, facts = "done", "", _facts(place)
+        if progress is None and isinstance(steps := facts.get("steps"), int):
+            progress = ArmProgress(steps, steps, "done")  # trained before progress was written
         if step := facts.get("collapse_step"):
             reason = f"collapsed at step {step}"
     elif failure := read_failure(place):

@@ -100,6 +100,13 @@ def test_settings_and_progress_that_cannot_be_read_leave_an_arm_its_state(experi
     assert all(arm.name == arm.arm for arm in found)
 
 
+def test_a_finished_arm_of_which_nothing_was_told_has_its_steps(experiment: Path) -> None:
+    for path in experiment.glob("logs/progress-*.json"):
+        path.unlink()
+    steps = [arm.progress and arm.progress.step for arm in read_status(experiment).arms]
+    assert steps == [8, 6, None, None, None]
+
+
 def test_stages_say_how_much_of_them_is_there(experiment: Path) -> None:
     rollouts = Store(experiment / "rollouts", {"stage": "rollouts"})
     rollouts.plan(["a.json", "b.json", "c.json"])
