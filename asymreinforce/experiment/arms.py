@@ -1,5 +1,6 @@
 """The arms of an experiment as they stand on disk, whoever trained them and from which command."""
 
+import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
