@@ -18,6 +18,8 @@ EXTRAS = {
     **dict.fromkeys(("torch", "transformers", "safetensors", "peft", "tokenizers"), "train"),
     **dict.fromkeys(("datasets", "huggingface_hub"), "data"),
     "wandb": "track",
+    "trackio": "trackio",
+    "tensorboard": "tensorboard",
     "vllm": "cpu' or 'gpu",
     "ray": "ray",
 }

@@ -18,6 +18,10 @@ Tell = Callable[[dict[str, Any]], None]
 """Takes what another process is to show: {"say": line}, {"bar": settings}, {"advance": n},
 {"end": true}."""
 SECONDS_BETWEEN_LINES = 20.0
+BESIDE_A_NAME = 40
+"""Characters that a bar and its numbers take; a narrower terminal shows count and time left."""
+BESIDE_A_SHORT_NAME = 24
+"""Characters that these two take."""
 
 
 _hushed = False
@@ -53,12 +57,16 @@ def relayed(tell: Tell) -> Iterator[None]:
 
 def say(message: str) -> None:
     """Print one clear line to standard error."""
+    voice()(message)
+
+
+def voice() -> Callable[[str], None]:
+    """Return what prints a line now; it goes on doing so if this process is hushed later."""
     if _hushed:
-        return
-    if _tell:
-        _tell({"say": message})
-        return
-    terminal.line(message)
+        return lambda message: None
+    if tell := _tell:
+        return lambda message: tell({"say": message})
+    return terminal.line
 
 
 @contextlib.contextmanager
@@ -123,15 +131,15 @@ def _terminal_bar(description: str, *, total: int, unit: str, done: int) -> Iter
         TimeRemainingColumn,
     )
 
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TaskProgressColumn(show_speed=True),
-        MofNCompleteColumn(),
-        TextColumn(unit, markup=False),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=terminal.console(to_stderr=True)) as progress:
+    console = terminal.console(to_stderr=True)
+    count, left = MofNCompleteColumn(), TimeRemainingColumn()
+    columns = [TextColumn("{task.description}", markup=False), count, left]
+    if console.width >= len(description) + len(unit) + BESIDE_A_NAME:
+        more = BarColumn(), TaskProgressColumn(show_speed=True)
+        columns[1:] = [*more, count, TextColumn(unit, markup=False), left]
+    else:
+        description = description[: max(5, console.width - BESIDE_A_SHORT_NAME)]
+    with Progress(*columns, console=console) as progress:
         task = progress.add_task(description, total=total, completed=done)
         yield lambda count: progress.advance(task, count)
 

@@ -29,6 +29,7 @@ LAYERS = (
     ("stages", "imported"),
     ("experiment",),
     ("planning", "viewing"),
+    ("hub",),
     ("asymrl",),
 )
 """From the bottom up; a module imports from its own layer and from those below."""

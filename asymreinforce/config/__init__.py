@@ -167,11 +167,17 @@ class RewardConfig(Settings):
 
 
 class TrackerConfig(Settings):
-    """Metrics always go to local files; wandb mirrors them where it is asked to."""
+    """Metrics always go to local files; a tracker mirrors them if it is asked to."""
 
-    name: Literal["none", "wandb"] = "none"
-    mode: Literal["online", "offline"] = "offline"
-    project: str = "asymreinforce"
+    name: Literal["none", "wandb", "trackio", "tensorboard"] = "none"
+    mode: Literal["online", "offline"] | None = Field(
+        None, description="of wandb; null for WANDB_MODE, else online"
+    )
+    project: str | None = Field(
+        None, description="null for WANDB_PROJECT with wandb, else 'asymreinforce'"
+    )
+    entity: str | None = Field(None, description="of wandb; null for WANDB_ENTITY, else your own")
+    tags: tuple[str, ...] = Field((), description="of wandb; none for WANDB_TAGS")
 
 
 class SweepConfig(Settings):

@@ -2,11 +2,13 @@
 
     config.json   the settings of its latest run; provenance says which of them were other ones
     rows.json     the tokens of a packed row that fit the memory, where longer ones did not
+    failure.json  why its latest run failed, and where the log is
 
-Neither has a receipt: they determine nothing.
+None has a receipt: they determine nothing.
 """
 
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from asymreinforce.config import RANKS, SAME_GRADIENT, ExperimentConfig
 from asymreinforce.data import files
@@ -17,12 +19,36 @@ from asymreinforce.progress import say
 
 CONFIG = "config.json"
 ROWS = "rows.json"
+FAILURE = "failure.json"
+
+
+class Failure(NamedTuple):
+    """What went wrong with an arm, and the log with its traceback."""
+
+    error: str
+    log: str
+
+    @property
+    def first_line(self) -> str:
+        """The error's first line."""
+        return next(iter(self.error.strip().splitlines()), "an error without a message")
+
+
+def publish_failure(directory: Path, failure: Failure) -> None:
+    """Write why an arm failed."""
+    files.publish_json(directory / FAILURE, failure._asdict())
+
+
+def read_failure(directory: Path) -> Failure | None:
+    """Read why an arm failed; None if it did not, or nothing readable says so."""
+    found = _read(directory / FAILURE)
+    return Failure(str(found["error"]), str(found.get("log", ""))) if "error" in found else None
 
 
 def publish_settings(store: Store, config: ExperimentConfig) -> None:
     """Write an arm's `config.json`; say and record what changed since the run before."""
     settings = config.model_dump(mode="json")
-    before = _read(store, CONFIG).get("train")
+    before = _read(store.directory / CONFIG).get("train")
     changed = {
         f"train.{key}": {"before": before[key], "now": settings["train"][key]}
         for key in sorted(config.train.beside_the_identity)
@@ -43,7 +69,7 @@ def remember_rows(store: Store, config: ExperimentConfig, tokens: int) -> None:
 
 def remembered_rows(store: Store, config: ExperimentConfig) -> int | None:
     """Return what `remember_rows` wrote; None if nothing was, or under other settings."""
-    found = _read(store, ROWS)
+    found = _read(store.directory / ROWS)
     tokens = found.get("tokens_per_micro_batch")
     if not isinstance(tokens, int) or found.get("under") != _deciding(config):
         return None
@@ -55,10 +81,10 @@ def _deciding(config: ExperimentConfig) -> dict[str, Any]:
     return config.train.model_dump(mode="json", include=set(RANKS | SAME_GRADIENT))
 
 
-def _read(store: Store, name: str) -> dict[str, Any]:
+def _read(path: Path) -> dict[str, Any]:
     """Read a file that may be absent or damaged: then it says nothing."""
     try:
-        found = files.read_json(store.directory / name)
+        found = files.read_json(path)
     except InputError:
         return {}
     return found if isinstance(found, dict) else {}

@@ -77,7 +77,7 @@ TABLE: dict[str, dict[Product, str]] = {
         "validation_prompts on_collapse " + " ".join(SAME_GRADIENT),
         NOTHING: " ".join(RANKS | KEPT),
     },
-    "tracker": {NOTHING: "name mode project"},
+    "tracker": {NOTHING: "name mode project entity tags"},
     "sweep": {NOTHING: "workers together report"},
     "pins": {NOTHING: "prompts rollouts verdicts"},
     "plan": {

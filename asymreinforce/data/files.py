@@ -141,6 +141,22 @@ def json_bytes(value: Any) -> bytes:
     return (json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n").encode()
 
 
+def publish_passing(path: Path, value: Any) -> None:
+    """Publish a small JSON file that may be lost: it is written anew soon, and determines nothing.
+
+    Readers see a whole file or none. It is not flushed to the disk and is no failpoint, and a file
+    system that refuses is no error: work does not end because nobody can be told of it.
+    """
+    temporary = temporary_of(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(json.dumps(value), encoding="utf-8")
+        temporary.rename(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            remove(temporary)
+
+
 def publish_sealed(path: Path, value: dict[str, Any]) -> None:
     """Publish a JSON object with its own checksum under `check`."""
     publish_json(path, {**value, "check": _check(value)})

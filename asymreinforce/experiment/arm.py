@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.data import contracts, files
-from asymreinforce.data.arm_settings import publish_settings
+from asymreinforce.data.arm_settings import FAILURE, Failure, publish_failure, publish_settings
 from asymreinforce.data.store import Store
 from asymreinforce.errors import (
     AsymreinforceError,
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from asymreinforce.stages.train import Log, Validate
     from asymreinforce.stages.train.schedule import Round
     from asymreinforce.update.ranks import Ranks
-
-FAILURE = "failure.json"
 
 
 class ArmResult(NamedTuple):
@@ -251,7 +249,7 @@ def recorded(config: ExperimentConfig, error: Exception) -> ArmResult:
     files.publish_bytes(log, lines.encode(errors="replace"))
     if directory != arm_directory(config) and not isinstance(error, HeldError):
         files.remove_leftovers(files.make_directory(directory), below=False)
-        files.publish_json(directory / FAILURE, {"error": text, "log": str(log)})
+        publish_failure(directory, Failure(text, str(log)))
     return ArmResult(directory, text, log)
 
 

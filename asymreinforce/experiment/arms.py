@@ -1,5 +1,6 @@
 """The arms of an experiment as they stand on disk, whoever trained them and from which command."""
 
+import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -136,6 +137,23 @@ def _config_of(store: Store, place: dict[str, Any]) -> ExperimentConfig:
 def overrides_of(arms: list[Arm]) -> dict[str, dict[str, Any]]:
     """Return, for each arm, the settings in which the arms differ, as dotted keys."""
     return determines.differing({arm.name: _flat(arm.config) for arm in arms})
+
+
+def name_arms(arms: list[Arm]) -> dict[str, str]:
+    """Name each arm for people: `baseline=-0.1 seed=0`, and what else the arms differ in."""
+    names, differing = {}, overrides_of(arms)
+    for arm in arms:
+        values = {"baseline": arm.config.baseline, "seed": arm.config.seed} | differing[arm.name]
+        names[arm.name] = " ".join(
+            f"{key.removesuffix('.name')}={_short(value)}" for key, value in values.items()
+        )
+    return names
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:g}"
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _flat(config: ExperimentConfig) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Iterator
 
 from asymreinforce.data import files
+from asymreinforce.data.arm_progress import progress_path
 from asymreinforce.data.store import Store
 from asymreinforce.errors import AsymreinforceError, HeldError, StorageError, TrainingError
 
@@ -39,3 +40,4 @@ def remove_stage(store: Store) -> None:
             pass  # a full disk has no room for a lease, and all the more is to be removed
         if not any(store.receipt(name) for name in store.planned):
             files.remove(store.directory)
+            files.remove(progress_path(store.directory))

@@ -14,12 +14,12 @@ from typing import Self
 
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.data import files
+from asymreinforce.data.arm_settings import FAILURE
 from asymreinforce.data.store import Store
 from asymreinforce.engines import open_engine
 from asymreinforce.engines.protocol import Engine
 from asymreinforce.experiment import inputs, refresh
 from asymreinforce.experiment.arm import (
-    FAILURE,
     ArmResult,
     arm_store,
     held,
@@ -92,7 +92,7 @@ def run(arms: Sequence[ExperimentConfig]) -> SweepResult:
                 for config in waiting:
                     run_arm(config, engines)
 
-        return run_sweep(arms, launch=launch_arms, engines=engines)
+        return run_sweep(arms, launch=launch_arms, engines=engines, launch_speaks=len(arms) == 1)
 
 
 def run_arms(arms: Sequence[ExperimentConfig], *, slots: Sequence[Slot]) -> None:

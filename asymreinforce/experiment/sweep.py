@@ -4,7 +4,8 @@ Whoever expands the arms and launches them (Hydra's multirun, a cluster) is pass
 makes the shared inputs first, and builds the summary from what is on disk afterwards.
 """
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,13 +13,18 @@ import pyarrow as pa
 
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.data import determines, files, lease
+from asymreinforce.data.arm_settings import FAILURE, read_failure
+from asymreinforce.data.store import Store
 from asymreinforce.errors import AsymreinforceError, ConfigError
 from asymreinforce.experiment import inputs
-from asymreinforce.experiment.arm import FAILURE, arm_store, arm_warnings, mend_settings
+from asymreinforce.experiment.arm import arm_store, arm_warnings, mend_settings
+from asymreinforce.experiment.arms import Arm, name_arms
 from asymreinforce.experiment.evaluation import OpenEngines, report_passed_over, run_evaluation
 from asymreinforce.experiment.slots import Slot, slots_of
 from asymreinforce.experiment.summary import summarise
-from asymreinforce.progress import say, watch
+from asymreinforce.experiment.watching import watched
+from asymreinforce.progress import say
+from asymreinforce.tracking import require_tracker
 
 Launch = Callable[[Sequence[ExperimentConfig]], None]
 """Trains the arms that are waiting, and returns when all of them ended, one way or the other."""
@@ -91,10 +97,18 @@ def _are_complete(arms: Sequence[ExperimentConfig]) -> bool:
 
 
 def run_sweep(
-    arms: Sequence[ExperimentConfig], *, launch: Launch, engines: OpenEngines | None = None
+    arms: Sequence[ExperimentConfig],
+    *,
+    launch: Launch,
+    engines: OpenEngines | None = None,
+    launch_speaks: bool = False,
 ) -> SweepResult:
-    """Make shared inputs, `launch` the arms that are not complete, evaluate, and sum up."""
+    """Make shared inputs, `launch` the arms that are not complete, evaluate, and sum up.
+
+    Arms are shown while they train, unless `launch_speaks` of them itself.
+    """
     planned = plan(arms)
+    require_tracker(arms[0])
     _say_what_enters_no_arm(arms, planned)
     for config in planned.inputs:
         inputs.prepare(config, engine=engines.of(config) if engines else None)
@@ -111,11 +125,9 @@ def run_sweep(
     if waiting:
         for store in waiting:
             files.remove(store.directory / FAILURE)
-
-        def count() -> int:
-            return sum((store.directory / "manifest.json").exists() for store in stores)
-
-        with watch("train", total=len(stores), unit="arms", count=count):
+        names = _names(arm_of.values(), waiting)
+        shown = watched(names, total=len(stores))
+        with contextlib.nullcontext() if launch_speaks else shown:
             launch([config for config, store in arm_of.values() if store in waiting])
     failed = [_failure_of(store.directory) for store in waiting if not store.is_complete()]
     if len(failed) == len(stores):
@@ -127,11 +139,18 @@ def run_sweep(
     return SweepResult(summarise(arms[0], evaluated), failed)
 
 
+def _names(
+    arms: Iterable[tuple[ExperimentConfig, Store]], waiting: Sequence[Store]
+) -> dict[Path, str]:
+    """Name the arms that are waiting by the settings in which the sweep's arms differ."""
+    of_all = [Arm(store, config) for config, store in arms]
+    names = name_arms(of_all)
+    return {arm.store.directory: names[arm.name] for arm in of_all if arm.store in waiting}
+
+
 def _failure_of(directory: Path) -> Failed:
-    path = directory / FAILURE
-    if not path.exists():
-        if working := lease.holder(directory):
-            return Failed(directory.name, f"{working.line} works on it", "")
-        return Failed(directory.name, "did not finish; run the same sweep again to go on", "")
-    found = files.read_json(path)
-    return Failed(directory.name, str(found["error"]), str(found["log"]))
+    if failure := read_failure(directory):
+        return Failed(directory.name, failure.error, failure.log)
+    if working := lease.holder(directory):
+        return Failed(directory.name, f"{working.line} works on it", "")
+    return Failed(directory.name, "did not finish; run the same sweep again to go on", "")

@@ -47,6 +47,7 @@ def _bring(config: ExperimentConfig, found: Stores, *, checkpoint: Path) -> None
     found.rollouts.record(
         provenance(
             source=str(config.source.path),
+            checkpoint=str(checkpoint.absolute()),
             columns=columns.line,
             notes=notes.lines,
             warnings=encoder.warnings.lines,

@@ -112,7 +112,13 @@ def generate(
             )
             sizes = {name: _size(name, sampling, questions=questions) for name in names}
             _fill(store, crew(worker, missing), sizes, missing=missing)
-            store.record(provenance(engine=config.engine.name, workers=config.engine.workers))
+            store.record(
+                provenance(
+                    engine=config.engine.name,
+                    workers=config.engine.workers,
+                    checkpoint=str(checkpoint.absolute()),
+                )
+            )
         if not store.missing():
             store.close()
     return store

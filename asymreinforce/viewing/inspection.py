@@ -60,6 +60,8 @@ class Group(NamedTuple):
     """Places in `rows`."""
     texts: dict[int, str]
     tokens: dict[int, int]
+    prompt_token_ids: list[list[int]]
+    """The different prompts that the rollouts followed: one, unless several policies wrote them."""
 
 
 Match = Callable[[Row], bool]
@@ -202,7 +204,7 @@ def _mean(verdicts: Store, scale: RewardConfig) -> float:
 def _with_texts(
     stored: StoredSet, names: list[str], chosen: dict[str, list[Row]], match: Match
 ) -> list[Group]:
-    columns = ["prompt_id", "sample", "text", "completion_token_ids"]
+    columns = ["prompt_id", "sample", "text", "completion_token_ids", "prompt_token_ids"]
     table = _read(stored.rollouts, names, contracts.ROLLOUTS, columns)
     wanted = pa.array(list(chosen), pa.string())
     table = table.filter(pc.is_in(table.column("prompt_id"), value_set=wanted))
@@ -210,6 +212,7 @@ def _with_texts(
     keys = zip(*(table.column(name).to_pylist() for name in columns[:3]), lengths, strict=True)
     found = {(prompt_id, sample): (text, length) for prompt_id, sample, text, length in keys}
     prompts = _prompts(stored.directory, list(chosen))
+    read = _prompt_token_ids(table)
     result = []
     for prompt_id, rows in chosen.items():
         own = [found[prompt_id, row.sample] for row in rows]
@@ -221,9 +224,20 @@ def _with_texts(
                 matching,
                 {place: own[place][0] for place in matching},
                 {place: length for place, (_, length) in enumerate(own)},
+                read[prompt_id],
             )
         )
     return result
+
+
+def _prompt_token_ids(table: pa.Table) -> dict[str, list[list[int]]]:
+    """Return the different token ids of each prompt, in the order of the rows."""
+    found: dict[str, list[list[int]]] = defaultdict(list)
+    columns = (table.column(name).to_pylist() for name in ("prompt_id", "prompt_token_ids"))
+    for prompt_id, token_ids in zip(*columns, strict=True):
+        if token_ids not in found[prompt_id]:
+            found[prompt_id].append(token_ids)
+    return found
 
 
 def _prompts(directory: Path, wanted: list[str]) -> dict[str, dict[str, Any]]:

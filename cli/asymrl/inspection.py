@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from asymreinforce.viewing.disagreements import Disagreements
     from asymreinforce.viewing.inspection import Count, Group, Row, View
+    from asymreinforce.viewing.rendered import Decode
     from asymreinforce.viewing.stored import StoredSet
 
 REFERENCES = get_args(Reference)
@@ -68,6 +69,7 @@ def run_inspect(
     """Print what is wanted of an experiment's rollouts; `InputError` where there are none."""
     from asymreinforce.viewing import inspection, stored
     from asymreinforce.viewing.disagreements import disagreements
+    from asymreinforce.viewing.rendered import decoder_of
 
     if reference not in REFERENCES:
         raise ConfigError(f"--reference {reference} is unknown; there are {', '.join(REFERENCES)}")
@@ -89,8 +91,9 @@ def run_inspect(
     found = inspection.counts(found_set, verdicts, view, match=wanted.matches)
     if not counts_alone:
         groups = inspection.groups(found_set, verdicts, view, match=wanted.matches, limit=limit)
+        decode = decoder_of(found_set) if groups else None
         for group in groups:
-            print_group(console, group, view=view, characters=characters)
+            print_group(console, group, view=view, characters=characters, decode=decode)
     if found:
         print_counts(console, found)
     else:
@@ -103,8 +106,15 @@ def _choice(found: "StoredSet") -> str:
     return found.chosen_as + others
 
 
-def print_group(console: "Console", group: "Group", *, view: "View", characters: int) -> None:
-    """Print a prompt, the table of its rollouts, and the texts of those that match."""
+def print_group(
+    console: "Console",
+    group: "Group",
+    *,
+    view: "View",
+    characters: int,
+    decode: "Decode | None",
+) -> None:
+    """Print a prompt, as the model saw it too, its rollouts, and the texts of those that match."""
     prompt = group.prompt
     about = [prompt["prompt_id"], *(prompt.get(name) for name in ("level", "subject"))]
     console.rule(_text(" · ".join(str(part) for part in about if part), style="bold"), align="left")
@@ -114,6 +124,7 @@ def print_group(console: "Console", group: "Group", *, view: "View", characters:
     if prompt.get("gold_answer"):
         golds = " or ".join(accepted(prompt.get("metadata"), prompt["gold_answer"]))
         console.print(_text("gold answer: ", style="dim") + _cut(golds, 200))
+    _print_rendered(console, group, characters=characters, decode=decode)
     console.print(_table(group, view))
     for place in group.matching:
         row = group.rows[place]
@@ -121,6 +132,27 @@ def print_group(console: "Console", group: "Group", *, view: "View", characters:
         console.print(_text(heading, style=STYLES.get(row.outcome, "yellow")))
         console.print(_cut(group.texts[place], characters), soft_wrap=False)
         console.print()
+
+
+def _print_rendered(
+    console: "Console", group: "Group", *, characters: int, decode: "Decode | None"
+) -> None:
+    """Print the prompt as the model saw it: its token ids decoded, special tokens spelled out."""
+    if not group.prompt_token_ids:
+        return
+    token_ids, *others = group.prompt_token_ids
+    about = f"{len(token_ids)} tokens" + (f"; {len(others)} other prompts" if others else "")
+    if decode is None:
+        console.print(_text(f"prompt: {about}; its tokenizer was not found", style="dim"))
+        return
+    text = decode(token_ids)
+    if text == group.prompt.get("question"):
+        console.print(
+            _text(f"prompt as the model saw it: the question alone ({about})", style="dim")
+        )
+        return
+    console.print(_text(f"prompt as the model saw it ({about}):", style="dim"))
+    console.print(_cut(text, characters))
 
 
 def _table(group: "Group", view: "View") -> "Table":

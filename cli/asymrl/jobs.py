@@ -107,11 +107,14 @@ def evaluate_job(cfg: DictConfig) -> None:
     from asymreinforce.errors import InputError
     from asymreinforce.experiment.evaluation import report_passed_over, run_evaluation
     from asymreinforce.experiment.summary import summarise
+    from asymreinforce.tracking import require_tracker, track_report
     from asymrl.tables import print_summary
 
     config = config_of(cfg)
     passed_over = report_passed_over(config)
+    require_tracker(config)
     print_summary(summarise(config, run_evaluation(config)))
+    track_report(config)
     if lacking := [arm for arm in passed_over if not arm.is_at_work]:
         raise InputError(
             f"{config.directory}: the summary lacks {len(lacking)} of its arms, which are named "

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from asymrl.inspect_command import inspect
+from asymrl.push_command import push
 from asymrl.samples_command import samples
+from asymrl.status_command import status
 
 if TYPE_CHECKING:
     from asymreinforce.config import ExperimentConfig
@@ -216,6 +218,7 @@ def bandit(settings: Settings = None) -> None:
     run_hydra(bandit_job, hydra_overrides(settings or []), config_name="bandit")
 
 
+app.command()(status)
 app.command()(inspect)
 
 
@@ -269,6 +272,7 @@ def report(
 
 
 app.command()(samples)
+app.command()(push)
 
 
 @app.command()

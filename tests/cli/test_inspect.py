@@ -202,3 +202,56 @@ def test_inspect_changes_nothing(made_once: Path) -> None:
     before = made.stamps(made_once)
     shown(made_once)
     assert made.stamps(made_once) == before
+
+
+def rendered(text: str) -> list[str]:
+    """The lines that follow the words about a rendered prompt, up to the table."""
+    lines = text.splitlines()
+    start = next(n for n, line in enumerate(lines) if "as the model saw it" in line)
+    end = next(n for n in range(start, len(lines)) if lines[n].lstrip().startswith("#"))
+    return [line for line in lines[start:end] if line.strip()]
+
+
+def test_the_prompt_stands_as_the_model_saw_it_with_its_special_tokens(
+    random_policy: Path, tmp_path: Path
+) -> None:
+    chat = Path(shutil.copytree(random_policy, tmp_path / "chat"))
+    settings = json.loads((chat / "tokenizer_config.json").read_text())
+    end = settings["eos_token"]
+    template = "{% for m in messages %}" + end + "{{ m.role }}: {{ m.content }}\n{% endfor %}"
+    settings["chat_template"] = template
+    (chat / "tokenizer_config.json").write_text(json.dumps(settings))
+    rows: list[dict[str, Any]] = files.rows(prompts=1)
+    for row in rows:
+        row["reward"] = True
+    runs = tmp_path / "runs"
+    files.bring(runs, chat, files.jsonl(tmp_path / "a.jsonl", rows))
+    first, *prompt = rendered(shown(runs / "small"))
+    assert re.fullmatch(r"prompt as the model saw it \(\d+ tokens\):", first)
+    assert prompt[0].startswith(f"{end}user: ")
+
+
+def test_a_tokenizer_that_is_not_there_or_another_one_decodes_nothing(
+    made_once: Path, random_policy: Path, tmp_path: Path
+) -> None:
+    experiment = Path(shutil.copytree(made_once, tmp_path / "small"))
+    assert "as the model saw it" in shown(experiment)
+    (record,) = experiment.glob("rollouts/*/provenance/*.json")
+    values = json.loads(record.read_text())
+    other = Path(shutil.copytree(random_policy, tmp_path / "other"))
+    tokenizer = json.loads((other / "tokenizer_config.json").read_text())
+    (other / "tokenizer_config.json").write_text(json.dumps(tokenizer | {"more": 1}))
+    for place in (tmp_path / "gone", other):
+        record.write_text(json.dumps(values | {"checkpoint": str(place)}))
+        text = shown(experiment)
+        assert "as the model saw it" not in text
+        assert "its tokenizer was not found" in text
+
+
+def test_a_rendered_prompt_is_shown_and_not_obeyed(random_policy: Path, tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = files.rows(prompts=1)
+    for row in rows:
+        row |= {"prompt": "what \x1b[2J[red]is", "reward": True}
+    files.bring(tmp_path / "runs", random_policy, files.jsonl(tmp_path / "a.jsonl", rows))
+    text = shown(tmp_path / "runs/small")
+    assert "\x1b" not in text

@@ -28,7 +28,7 @@ COMMANDS = {
     for command in app.registered_commands
     if command.callback
 }
-READING = ("report", "inspect", "samples")
+READING = ("report", "inspect", "samples", "status")
 
 
 def shown(text: str) -> list[str]:
@@ -65,6 +65,8 @@ def run(line: str, directory: Path) -> Outcome:
         is_named = any(not a.startswith("-") for a in arguments)
         default = [] if is_named or command == "env" else [str(directory / "runs/cups")]
         return asymrl(command, *default, *options)
+    if command == "push":
+        return asymrl(command, str(directory / arguments[0]), *arguments[1:])
     if command == "import":
         path = files.jsonl(directory / "rollouts.jsonl", files.rows(40, ("small", "large")))
         arguments = [word.replace("rollouts.jsonl", str(path)) for word in arguments]

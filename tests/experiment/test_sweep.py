@@ -19,6 +19,7 @@ from asymreinforce.errors import AsymreinforceError, ConfigError
 from asymreinforce.experiment import evaluation, inputs
 from asymreinforce.experiment.sweep import plan
 from tests import made
+from tests.cli import commands
 from tests.cli.commands import EMBEDDED, IN_PROCESS, TINY, Outcome, published, refused, tiny
 from tests.experiment.conftest import SWEEP
 
@@ -295,6 +296,16 @@ def test_groups_can_be_swept_as_well_as_settings(swept: Path) -> None:
     assert outcome.code == 0, outcome.err
     assert "1 complete already" in outcome.err
     assert {row["algorithm"] for row in summary(swept)} == {"asymre", "positives_only"}
+
+
+def test_the_status_of_a_finished_sweep_is_that_nothing_is_left(
+    first_sweep: tuple[Path, Outcome],
+) -> None:
+    shown = commands.asymrl("status", str(first_sweep[0] / "cups"))
+    assert shown.code == 0
+    assert "nothing runs: arms 4 done; evaluated and summed up" in " ".join(shown.out.split())
+    rows = [line.split() for line in shown.out.splitlines() if line.startswith("baseline=")]
+    assert next(row[:4] for row in rows) == ["baseline=-0.1", "seed=0", "done", "4/4"]
 
 
 def test_a_sweep_over_two_experiments_is_refused(tmp_path: Path) -> None:

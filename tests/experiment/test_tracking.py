@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
-from asymreinforce import tracking
 from asymreinforce.data import contracts
 from asymreinforce.report.write import write_report
-from asymreinforce.tracking import track_report, tracker
+from asymreinforce.tracking import track_report, tracker, wandb_runs
+from asymreinforce.tracking.protocol import About
 from tests import made
 from tests.cli.commands import Outcome, only, tiny
 from tests.report.made_up import make_experiment, sweep
@@ -24,7 +24,12 @@ if TYPE_CHECKING:
 
 
 def records_of(log: Path) -> "dict[str, Record]":
-    """The last record of each type in wandb's transaction log, by name of the type.
+    """The last record of each type in wandb's transaction log, by name of the type."""
+    return {str(record.WhichOneof("record_type")): record for record in all_records_of(log)}
+
+
+def all_records_of(log: Path) -> "list[Record]":
+    """Every record of wandb's transaction log.
 
     After seven bytes it is a log of LevelDB: blocks of 32 KiB of records, each with its checksum,
     its length and whether it is whole (1) or the first, middle or last part (2, 3, 4).
@@ -32,7 +37,7 @@ def records_of(log: Path) -> "dict[str, Record]":
     from wandb.proto.wandb_internal_pb2 import Record
 
     content, place, whole = log.read_bytes(), 7, b""
-    found: dict[str, Record] = {}
+    found: list[Record] = []
     while place + 7 <= len(content):
         left = 32768 - place % 32768
         if left < 7:
@@ -44,7 +49,7 @@ def records_of(log: Path) -> "dict[str, Record]":
         if part in (1, 4):
             record = Record()
             record.ParseFromString(whole)
-            found[str(record.WhichOneof("record_type"))] = record
+            found.append(record)
             whole = b""
     return found
 
@@ -102,10 +107,14 @@ def test_a_sweep_is_a_group_with_its_summary_figures_and_page_as_one_more_run(
     tracked = {"tracker__name": "wandb", "tracker__mode": "offline"}
     config = made.config(tmp_path / "runs", policy="embedded", **tracked)
     track_report(config)
-    (record,) = (directory / "wandb").rglob("*.wandb")
-    assert run_of(record) == ("small", "summary")
+    records = {log: run_of(log) for log in (directory / "wandb").rglob("*.wandb")}
+    assert sorted(records.values()) == [("small", "arm")] * 6 + [("small", "summary")]
+    (record,) = (log for log, run in records.items() if run == ("small", "summary"))
     found = record.read_bytes()
-    for words in (b"small summary", b"summary", b"figures/phase-transition", b"report"):
+    for words in (
+        *(b"small summary", b"summary", b"figures/phase-transition", b"report"),
+        b"accuracy_by_baseline",
+    ):
         assert words in found
     media = {path.name for path in record.parent.rglob("*.*") if "media" in path.parts}
     assert sum(name.endswith(".png") for name in media) == 12
@@ -126,7 +135,7 @@ def test_a_server_that_does_not_answer_is_waited_for_once_and_runs_go_to_files(
     key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("wandb").teardown()  # it reads the environment once
-    monkeypatch.setattr("asymreinforce.tracking._is_unreachable", False)
+    monkeypatch.setattr(wandb_runs, "_is_unreachable", False)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("WANDB_API_KEY", key)
     monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
@@ -174,8 +183,8 @@ def test_a_server_that_is_lost_in_the_middle_of_a_run_costs_seconds_and_one_warn
     wandb.teardown()  # it reads the environment once
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), StandIn)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setattr(tracking, "_is_unreachable", False)
-    monkeypatch.setattr(tracking, "SECONDS_TO_FINISH", 3.0)
+    monkeypatch.setattr(wandb_runs, "_is_unreachable", False)
+    monkeypatch.setattr(wandb_runs, "SECONDS_TO_FINISH", 3.0)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
     monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{server.server_port}")
@@ -214,7 +223,12 @@ def test_a_run_that_wandb_refuses_to_log_to_goes_on(
             calls.append("finish")
             raise RuntimeError("the service is gone")
 
-    monkeypatch.setattr(tracking, "_start", lambda *_, **__: Broken())
+    def opened(*_: Any) -> wandb_runs.WandbRun:
+        return wandb_runs.WandbRun(Broken(), place="here")
+
+    pytest.importorskip("wandb")
+    monkeypatch.setattr(wandb_runs, "_is_unreachable", False)
+    monkeypatch.setattr(wandb_runs, "open_run", opened)
     config = made.config(tmp_path, policy="a", tracker__name="wandb", tracker__mode="online")
     with tracker(config, arm="a") as log:
         for step in range(3):
@@ -223,3 +237,63 @@ def test_a_run_that_wandb_refuses_to_log_to_goes_on(
     assert capsys.readouterr().err.count("warning: wandb lost a run (the service is gone)") == 1
     with pytest.raises(KeyError, match="of the run"), tracker(config, arm="a"):
         raise KeyError("of the run")
+
+
+def values_of(log: Path, key: str) -> list[tuple[int, float]]:
+    """What a run's history holds of a key, by the checkpoint's step."""
+    found = []
+    for record in all_records_of(log):
+        items = {item.key or "/".join(item.nested_key): item for item in record.history.item}
+        if key in items:
+            step = json.loads(items["checkpoint"].value_json)
+            found.append((step, json.loads(items[key].value_json)))
+    return found
+
+
+def test_held_out_accuracy_goes_to_the_run_of_each_arm_once(
+    swept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("wandb").teardown()
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("HOME", str(swept))
+    outcome = tiny("evaluate", swept, "tracker=wandb")
+    assert outcome.code == 0, outcome.err
+    curves = contracts.read(swept / "cups/curves.parquet", contracts.CURVES).to_pylist()
+    for arm in {row["arm"] for row in curves}:
+        (log,) = (swept / "cups/wandb").glob(f"offline-run-*-{arm}/*.wandb")
+        assert run_of(log) == ("cups", "arm")
+        expected = [
+            (row["step"], row["accuracy"])
+            for row in sorted(curves, key=lambda row: row["step"])
+            if (row["arm"], row["split"]) == (arm, "held_out")
+        ]
+        assert len(expected) == 3
+        assert values_of(log, "held_out/accuracy") == expected
+    runs = len(list((swept / "cups/wandb").glob("offline-run-*")))
+    assert runs == 5  # and the summary's
+    assert tiny("evaluate", swept, "tracker=wandb").code == 0
+    assert len(list((swept / "cups/wandb").glob("offline-run-*"))) == runs + 1
+
+
+def test_wandb_s_own_variables_say_what_settings_leave_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wandb = pytest.importorskip("wandb")
+    started: list[dict[str, Any]] = []
+    monkeypatch.setattr(wandb, "init", lambda **options: started.append(options))
+    for name, value in {
+        "WANDB_PROJECT": "of-the-environment",
+        "WANDB_MODE": "disabled",
+        "WANDB_DIR": str(tmp_path / "elsewhere"),
+    }.items():
+        monkeypatch.setenv(name, value)
+    about = About("0" * 16, "a run", "arm", {})
+    wandb_runs.open_run(made.config(tmp_path, policy="a", tracker__name="wandb"), about)
+    tracked = {"name": "wandb", "project": "p", "mode": "offline", "entity": "e", "tags": ["t"]}
+    wandb_runs.open_run(made.config(tmp_path, policy="a", tracker=tracked), about)
+    names = ("project", "mode", "entity", "tags")
+    by_environment, by_settings = ([options[name] for name in names] for options in started)
+    # wandb itself reads WANDB_ENTITY and WANDB_TAGS if it is given none
+    assert by_environment == ["of-the-environment", "disabled", None, None]
+    assert by_settings == ["p", "offline", "e", ["t"]]
+    assert started[0]["dir"] == str(tmp_path / "elsewhere")

@@ -1,7 +1,7 @@
 """An arm in memory: what it is to be trained with, and the objects that its steps call."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,10 +22,12 @@ from asymreinforce.stages.train.identity import warnings_on
 from asymreinforce.stages.train.monitors import Monitors, Validate
 from asymreinforce.stages.train.objective import ArmObjective, RewardedRows
 from asymreinforce.stages.train.policy import make_trainer
+from asymreinforce.stages.train.reporter import Reporter
 from asymreinforce.stages.train.resume import where_to_resume
 from asymreinforce.stages.train.schedule import Round, Schedule, schedule_of
 from asymreinforce.stages.train.shared_store import SharedStore
 from asymreinforce.update.head import LogitsBuffer
+from asymreinforce.update.packing import Sequences
 from asymreinforce.update.ranks import Ranks
 from asymreinforce.update.trainer import Trainer
 
@@ -56,6 +58,7 @@ class ActiveArm:
         trainer: Trainer,
         monitors: Monitors,
         checkpoints: Checkpoints,
+        reporter: Reporter,
         started: float,
     ):
         self.training = training
@@ -65,6 +68,7 @@ class ActiveArm:
         self.trainer = trainer
         self.monitors = monitors
         self.checkpoints = checkpoints
+        self.reporter = reporter
         self.done = checkpoints.saved_step
         """The steps that were taken before."""
         self._started = started
@@ -84,10 +88,17 @@ class ActiveArm:
         require_known_tokens(self.trainer.model, rows, checkpoint=self.checkpoints.behaviour_policy)
         return self.objective.rewards(rows)
 
-    def log(self, metrics: dict[str, Any]) -> None:
-        """Tell the tracker of a step, if there is one."""
+    def log(self, step: int, metrics: dict[str, Any], sequences: Sequences) -> None:
+        """Tell of a step: the tracker if there is one, and whoever watches."""
         if self.training.log:
             self.training.log(metrics)
+        self.reporter.after(
+            step,
+            metrics,
+            steps=self.steps,
+            tokens=sum(map(len, sequences.prompts)) + sum(map(len, sequences.completions)),
+            is_checkpoint=step in self.checkpoints.schedule.checkpoints,
+        )
 
     def explained(self, step: int, error: Exception) -> Exception:
         """Return an error of a step, with the last good checkpoint if the step is not finite."""
@@ -104,13 +115,11 @@ class ActiveArm:
         if self.end != self.steps:
             return
         self.checkpoints.finish()
+        self.reporter.ended("done")
         collapse = self.monitors.collapse
         if collapse.step is not None:
-            config = self.training.config
-            say(
-                f"train {config.algorithm.name} baseline={config.baseline:g} seed={config.seed}: "
-                f"collapsed at step {collapse.step}: {collapse.reason}"
-            )
+            name = label([self.training.config])
+            say(f"{name}: collapsed at step {collapse.step}: {collapse.reason}")
 
     def record(self) -> None:
         """Write down on which device, from which step and how long this run of the arm worked."""
@@ -125,6 +134,13 @@ class ActiveArm:
                 train=settings | {"tokens_per_micro_batch": self.trainer.tokens_per_micro_batch},
             )
         )
+
+
+def label(configs: Sequence[ExperimentConfig]) -> str:
+    """Name the arms that a process trains, by objective, baseline and seed."""
+    names = sorted({config.algorithm.name for config in configs})
+    baselines = ",".join(f"{config.baseline:g}" for config in configs)
+    return f"train {','.join(names)} baseline={baselines} seed={configs[0].seed}"
 
 
 def start(
@@ -175,6 +191,12 @@ def start(
         trainer=trainer,
         monitors=monitors,
         checkpoints=checkpoints,
+        reporter=Reporter(
+            store.directory,
+            steps=checkpoints.schedule.steps,
+            done=checkpoints.saved_step,
+            is_first=ranks.is_first,
+        ),
         started=started,
     )
 

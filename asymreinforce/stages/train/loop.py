@@ -13,12 +13,14 @@ from asymreinforce.data.rollouts import ScoredRollouts
 from asymreinforce.data.rows import Rows
 from asymreinforce.interruption import patient
 from asymreinforce.progress import bar
-from asymreinforce.stages.train.active_arm import ActiveArm, Training, start
+from asymreinforce.stages.train.active_arm import ActiveArm, Training, label, start
 from asymreinforce.update.head import LogitsBuffer
 from asymreinforce.update.ranks import ALONE, Ranks
 
 Failures = dict[int, Exception]
 """What went wrong, by the arm's number."""
+
+INTERRUPTED = "it was interrupted; the same command goes on from there"
 
 
 def train(
@@ -76,13 +78,15 @@ def _take_steps(arms: dict[int, ActiveArm], scored: ScoredRollouts, failures: Fa
         return
     with (
         bar(
-            _label(arms),
+            label([arm.training.config for arm in arms.values()]),
             total=sum(arm.steps for arm in arms.values()),
             unit="steps",
             done=sum(arm.done for arm in arms.values()),
         ) as advance,
         patient() as is_asked_to_stop,
     ):
+        for arm in arms.values():
+            arm.reporter.begin(goes_on=arm.round.start > 0)
         for step, batch in _batches(scored, arms):
             for number, arm in list(arms.items()):
                 if arm.done < step <= arm.end:
@@ -92,6 +96,8 @@ def _take_steps(arms: dict[int, ActiveArm], scored: ScoredRollouts, failures: Fa
             if is_asked_to_stop():
                 for arm in arms.values():
                     arm.checkpoints.save_interrupted(step)
+                    if step < arm.steps:
+                        arm.reporter.ended("stopped", INTERRUPTED)
                 return
             if all(step >= arm.end for arm in arms.values()):
                 return  # every arm has failed, or ended at its collapse
@@ -105,7 +111,7 @@ def take_step(arm: ActiveArm, step: int, batch: Rows) -> None:
     update = arm.trainer.step(rewarded.sequences, loss_inputs)
     metrics = arm.monitors.after(step, update, rewarded)  # diagnostics, validation, collapse
     arm.checkpoints.save_if_due(step, metrics)
-    arm.log(metrics)
+    arm.log(step, metrics, rewarded.sequences)
 
 
 def _batches(scored: ScoredRollouts, arms: dict[int, ActiveArm]) -> Iterator[tuple[int, Rows]]:
@@ -136,10 +142,4 @@ def _failing_alone(
         failures[number] = arm.explained(step, error) if arm else error
         if arm:
             arm.record()
-
-
-def _label(arms: dict[int, ActiveArm]) -> str:
-    configs = [arm.training.config for arm in arms.values()]
-    names = sorted({config.algorithm.name for config in configs})
-    baselines = ",".join(f"{config.baseline:g}" for config in configs)
-    return f"train {','.join(names)} baseline={baselines} seed={configs[0].seed}"
+            arm.reporter.ended("failed", f"{failures[number]}" or type(error).__name__)

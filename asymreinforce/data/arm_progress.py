@@ -1,0 +1,129 @@
+"""How far an arm is while it trains, in a small file among the experiment's logs.
+
+    runs/<experiment>/train/<identity>/              the arm
+    runs/<experiment>/logs/progress-<identity>.json
+
+A sweep shows it of arms in other processes, and `asymrl status` after the fact. It lies outside the
+arm's directory, determines nothing, and may be lost: `files.publish_passing`.
+"""
+
+import math
+import os
+import platform
+import time
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from asymreinforce.data import files
+from asymreinforce.errors import InputError
+
+State = Literal["running", "stopped", "failed", "done"]
+NUMBERS = ("loss", "reward", "validation_accuracy", "kl")
+"""Columns of METRICS that are shown; each is the latest that is known."""
+
+
+class ArmProgress(NamedTuple):
+    """Where an arm stands; a number that is not known is None."""
+
+    step: int
+    steps: int
+    state: State
+    reason: str = ""
+    """Why it stopped or failed."""
+    loss: float | None = None
+    reward: float | None = None
+    validation_accuracy: float | None = None
+    kl: float | None = None
+    tokens_per_second: float | None = None
+    """Of prompts and completions, validation's time included."""
+    seconds_left: float | None = None
+    since: float = 0.0
+    """Seconds since the epoch at which this process began with the arm, at step `from_step`."""
+    from_step: int = 0
+    written: float = 0.0
+    """Seconds since the epoch."""
+    host: str = ""
+    process: int = 0
+
+    @property
+    def is_mine(self) -> bool:
+        """Whether this process wrote it."""
+        return (self.host, self.process) == (platform.node(), os.getpid())
+
+
+def progress_path(arm: Path) -> Path:
+    """Return where the progress of an arm's directory stands."""
+    return arm.parents[1] / "logs" / f"progress-{arm.name}.json"
+
+
+def publish_progress(arm: Path, progress: ArmProgress) -> None:
+    """Write the progress of an arm's directory, stamped with this process and the time."""
+    stamped = progress._replace(written=time.time(), host=platform.node(), process=os.getpid())
+    files.publish_passing(progress_path(arm), stamped._asdict())
+
+
+def read_progress(arm: Path) -> ArmProgress | None:
+    """Read the progress of an arm's directory; None if there is none of this version."""
+    try:
+        values = files.read_json(progress_path(arm))
+        progress = ArmProgress(**values)
+    except (InputError, OSError, TypeError):
+        return None
+    return progress if _is_sound(progress) else None
+
+
+def _is_sound(progress: ArmProgress) -> bool:
+    numbers: list[Any] = [v for k, v in progress._asdict().items() if k not in TEXTS]
+    return all(v is None or isinstance(v, int | float) for v in numbers) and all(
+        isinstance(getattr(progress, name), str) for name in TEXTS
+    )
+
+
+TEXTS = ("state", "reason", "host")
+
+
+def words(progress: ArmProgress) -> str:
+    """Say in a line where an arm stands: `step 120 of 400: reward 0.31, validation 45.2%`."""
+    numbers = {
+        "loss": number(progress.loss),
+        "reward": number(progress.reward),
+        "validation": share(progress.validation_accuracy),
+        "KL": number(progress.kl),
+    }
+    parts = [f"{name} {value}" for name, value in numbers.items() if value]
+    if pace := whole(progress.tokens_per_second):
+        parts.append(f"{pace} tokens/s")
+    if left := duration(progress.seconds_left):
+        parts.append(f"{left} left")
+    return f"step {progress.step} of {progress.steps}: {', '.join(parts)}".removesuffix(": ")
+
+
+def number(value: float | None) -> str:
+    """Return three significant digits; empty if there is no finite number."""
+    return "" if value is None or not math.isfinite(value) else f"{value:.3g}"
+
+
+def share(value: float | None) -> str:
+    """Return a share in per cent."""
+    return "" if value is None or not math.isfinite(value) else f"{100 * value:.1f}%"
+
+
+def whole(value: float | None) -> str:
+    """Return a whole number with separators of thousands."""
+    return "" if value is None or not math.isfinite(value) else f"{value:,.0f}"
+
+
+def duration(seconds: float | None) -> str:
+    """Return a time in its two largest units: `40 s`, `3 min`, `2 h 10 min`, `3 d 4 h`."""
+    if seconds is None or not math.isfinite(seconds):
+        return ""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 24:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    days, hours = divmod(hours, 24)
+    return f"{days} d {hours} h" if hours else f"{days} d"

@@ -1,0 +1,100 @@
+"""Read what a tracker is given of an evaluated experiment, and remember what it was given."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from asymreinforce.config import ExperimentConfig
+from asymreinforce.data import contracts, files
+from asymreinforce.data.arm_settings import CONFIG
+from asymreinforce.data.store import hash_of
+from asymreinforce.errors import InputError
+from asymreinforce.tracking.protocol import Point, Results
+
+SUMMARY, CURVES, FIGURES, PAGE = "summary.parquet", "curves.parquet", "figures", "report.html"
+NUMBERS = ("accuracy", "accuracy_se", "pass_at_k", "length", "entropy")
+"""Columns of CURVES that are logged of an evaluated checkpoint."""
+
+
+class EvaluatedArm(NamedTuple):
+    """An arm with the accuracies of its checkpoints, in the order of their steps."""
+
+    id: str
+    algorithm: str
+    baseline: float
+    seed: int
+    settings: dict[str, Any]
+    """Those that it was trained with; empty if they cannot be read."""
+    points: list[Point]
+
+
+def read_results(directory: Path) -> Results:
+    """Read what there is of an experiment's summary, figures and page."""
+    summary, page = directory / SUMMARY, directory / PAGE
+    return Results(
+        contracts.read(summary, contracts.SUMMARY) if summary.exists() else None,
+        sorted((directory / FIGURES).glob("*.png")),
+        page if page.exists() else None,
+    )
+
+
+def evaluated_arms(directory: Path) -> Iterator[EvaluatedArm]:
+    """Yield the arms of an experiment's curves."""
+    path = directory / CURVES
+    if not path.exists():
+        return
+    of_arm: dict[str, list[dict[str, Any]]] = {}
+    for row in contracts.read(path, contracts.CURVES).to_pylist():
+        of_arm.setdefault(row["arm"], []).append(row)
+    for arm, rows in of_arm.items():
+        steps: dict[int, dict[str, float]] = {}
+        for row in rows:
+            known = {f"{row['split']}/{n}": row[n] for n in NUMBERS if row[n] is not None}
+            steps.setdefault(row["step"], {}).update(known)
+        yield EvaluatedArm(
+            arm,
+            rows[0]["algorithm"],
+            rows[0]["baseline"],
+            rows[0]["seed"],
+            _settings(directory / "train" / arm / CONFIG),
+            [Point(step, steps[step]) for step in sorted(steps)],
+        )
+
+
+def _settings(path: Path) -> dict[str, Any]:
+    try:
+        found = files.read_json(path)
+    except InputError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+class Logged:
+    """Which evaluations a tracker was given, in a file beside the experiment's logs.
+
+    Trackers keep each point that they are given, so that a sweep with nothing to do would draw
+    every curve once more.
+    """
+
+    def __init__(self, config: ExperimentConfig):
+        key = hash_of(config.tracker.model_dump(mode="json"))
+        self._path = config.directory / "logs" / f"tracked-{config.tracker.name}-{key}.json"
+        try:
+            found = files.read_json(self._path)
+        except InputError:
+            found = {}
+        self._known: dict[str, str] = found if isinstance(found, dict) else {}
+
+    def holds(self, arm: EvaluatedArm) -> bool:
+        """Tell whether just these points of an arm were logged."""
+        return self._known.get(arm.id) == _hash(arm)
+
+    def add(self, arm: EvaluatedArm) -> None:
+        """Remember the points of an arm."""
+        self._known[arm.id] = _hash(arm)
+        files.make_directory(self._path.parent)
+        files.publish_json(self._path, self._known)
+
+
+def _hash(arm: EvaluatedArm) -> str:
+    return hash_of([[point.step, repr(sorted(point.numbers.items()))] for point in arm.points])

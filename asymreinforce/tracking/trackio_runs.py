@@ -1,0 +1,83 @@
+"""Runs of trackio, in its local database, or on a Space that TRACKIO_SPACE_ID names.
+
+A run is known by its name, so the name holds the arm's identity. A Space that is made for it is
+private.
+"""
+
+import contextlib
+import io
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+from asymreinforce.config import ExperimentConfig
+from asymreinforce.tracking.protocol import About, Point, Results
+
+PROJECT = "asymreinforce"
+
+
+class TrackioRun:
+    """A run of trackio."""
+
+    def __init__(self, run: Any):
+        self._run = run
+
+    def log(self, metrics: Mapping[str, float], *, step: int) -> None:
+        """Log the metrics of a training step."""
+        self._run.log(dict(metrics), step=step)
+
+    def log_evaluation(self, points: Sequence[Point]) -> None:
+        """Log accuracies at their steps."""
+        for point in points:
+            self._run.log(dict(point.numbers), step=point.step)
+
+    def log_results(self, results: Results) -> None:
+        """Log the summary as a table, and the figures; trackio shows no pages."""
+        import trackio
+
+        logged: dict[str, Any] = {}
+        if results.summary is not None:
+            names = results.summary.schema.names
+            columns = [results.summary.column(name).to_pylist() for name in names]
+            rows = [list(row) for row in zip(*columns, strict=True)]
+            logged["summary"] = trackio.Table(columns=names, data=rows)
+        for path in results.figures:
+            logged[f"figures/{path.stem}"] = trackio.Image(path, caption=path.stem)
+        self._run.log(logged)
+
+    def finish(self) -> None:
+        """Write what is left."""
+        from trackio import context_vars
+
+        with _silent():
+            self._run.finish()
+        if context_vars.current_run.get() is self._run:
+            context_vars.current_run.set(None)  # or it is finished, and told of, once more at exit
+
+    def lost(self, reason: str) -> str:
+        """Return the warning."""
+        return f"trackio lost a run ({reason}); the rest of it is in the local files alone"
+
+
+def open_run(config: ExperimentConfig, about: About) -> TrackioRun:
+    """Open a run, or go on in the one of the same name."""
+    import trackio
+
+    with _silent():
+        run = trackio.init(
+            project=config.tracker.project or PROJECT,
+            name=f"{about.name} {about.id[:8]}",
+            group=config.name,
+            config={**about.settings, "kind": about.kind},
+            resume="allow",
+            private=True,
+            embed=False,
+            auto_log_gpu=False,
+            auto_log_cpu=False,
+        )
+    return TrackioRun(run)
+
+
+def _silent() -> AbstractContextManager[object]:
+    """Keep back what trackio prints: standard output is for results of commands."""
+    return contextlib.redirect_stdout(io.StringIO())

@@ -1,0 +1,57 @@
+"""Prompts as the model saw them: their token ids decoded, special tokens and all."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from asymreinforce.data import files
+from asymreinforce.errors import InputError
+from asymreinforce.model.checkpoint import TOKENIZER_FILES, load_tokenizer, tokenizer_fingerprint
+from asymreinforce.viewing.stored import StoredSet
+
+Decode = Callable[[list[int]], str]
+
+
+def decoder_of(stored: StoredSet) -> Decode | None:
+    """Return what decodes a set's token ids; None if no tokenizer for them is on this machine.
+
+    It is the one of the checkpoint that the set was made with, which provenance names, or a copy
+    of it in the experiment. No code that comes with a checkpoint is run.
+    """
+    named = stored.rollouts.identity.get("tokenizer")  # of an import
+    for place in _places(stored):
+        if any((place / name).is_file() for name in TOKENIZER_FILES):
+            if named not in (None, tokenizer_fingerprint(place)):
+                continue
+            try:
+                return _decoder(place)
+            except InputError:
+                continue
+    return None
+
+
+def _decoder(place: Path) -> Decode:
+    if (place / "tokenizer.json").is_file():
+        from tokenizers import Tokenizer  # loads in milliseconds, transformers in seconds
+
+        try:
+            loaded = Tokenizer.from_file(str(place / "tokenizer.json"))
+        except Exception as error:  # tokenizers raises bare exceptions
+            raise InputError(f"{place / 'tokenizer.json'}: does not load ({error})") from error
+        return lambda token_ids: str(loaded.decode(token_ids, skip_special_tokens=False))
+    tokenizer = load_tokenizer(place)
+    return lambda token_ids: str(
+        tokenizer.decode(token_ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+    )
+
+
+def _places(stored: StoredSet) -> Iterator[Path]:
+    records = sorted((stored.rollouts.directory / "provenance").glob("*.json"), reverse=True)
+    for record in records:
+        try:
+            values = files.read_json(record)
+        except InputError:
+            continue
+        if isinstance(values, dict) and isinstance(values.get("checkpoint"), str):
+            yield Path(values["checkpoint"])
+    yield from sorted(stored.directory.glob("policy/*/checkpoint"))
+    yield from sorted(stored.directory.glob("train/*/checkpoints/step-??????"))

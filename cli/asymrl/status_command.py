@@ -1,0 +1,55 @@
+"""`asymrl status`: where an experiment stands. Nothing heavy is imported before it runs."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from asymreinforce.viewing.status import Status
+
+
+def status(
+    directory: Annotated[Path, typer.Argument(help="An experiment directory.")] = Path("runs/cups"),
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Say where an experiment stands, running or dead: its stages, and every arm; read only.
+
+    asymrl status                                        runs/cups
+
+    asymrl status runs/mine --json                       the same for programs
+    """
+    from asymreinforce import terminal
+    from asymreinforce.viewing import status as viewing
+
+    found = viewing.read_status(directory)
+    if as_json:
+        terminal.line(viewing.as_json(found), to_stderr=False)
+    else:
+        _print(found)
+
+
+def _print(found: "Status") -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from asymreinforce import terminal
+    from asymreinforce.experiment.arm_table import ArmLine, arm_table
+    from asymreinforce.untrusted import visible
+
+    console = terminal.console()
+    console.print(Text(visible(f"{found.directory}: {found.line}"), style="bold"))
+    stages = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=False)
+    for stage in found.stages:
+        stages.add_row(stage.stage, Text(visible(stage.words)))
+    if found.results:
+        stages.add_row("results", ", ".join(found.results))
+    console.print(stages)
+    if not found.arms:
+        return
+    console.print()
+    lines = [ArmLine(arm.name, arm.state, arm.progress) for arm in found.arms]
+    console.print(arm_table(lines, width=console.width, with_state=True))
+    for arm in found.arms:
+        if arm.reason:
+            console.print(Text(visible(f"{arm.name}: {arm.reason}"), style="dim"))
