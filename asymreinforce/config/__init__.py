@@ -11,6 +11,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from asymreinforce.config.left_open import filled
 from asymreinforce.config.paths import HomePath
 from asymreinforce.config.plan import PlanConfig
 from asymreinforce.config.policy import EmbeddedConfig, PolicyConfig, WarmUpConfig
@@ -55,6 +56,8 @@ __all__ = [
 
 Reference = Literal["group_mean", "leave_one_out", "dataset_mean", "zero"]
 LOWEST_TEMPERATURE = 0.01
+EMBEDDED_TASK, IMPORTED = "cups", "imported"
+"""The task whose questions are made for the embedded policy, and the one that has none."""
 
 
 MOST_SAMPLES = 1_000_000
@@ -67,7 +70,9 @@ class SamplingConfig(Settings):
     samples_per_prompt: int = Field(ge=1, le=MOST_SAMPLES, description="G, the size of a group")
     temperature: float = Field(1.0, ge=0, le=100)
     top_p: float = Field(1.0, gt=0, le=1)
-    max_tokens: int = Field(ge=1, description="longest completion, in tokens")
+    max_tokens: int = Field(
+        ge=1, description="longest completion, in tokens; null: as the task says"
+    )
     seed: int = 0
 
     @field_validator("temperature")
@@ -83,7 +88,10 @@ class RolloutConfig(SamplingConfig):
     """Sampling of the rollouts, and how they are cut into shards."""
 
     samples_per_block: int = Field(
-        ge=1, le=MOST_SAMPLES, description="samples of a prompt that one shard holds"
+        ge=1,
+        le=MOST_SAMPLES,
+        description="samples of a prompt that one shard holds, lowered to their largest common "
+        "divisor with samples_per_prompt",
     )
     prompts_per_shard: int = Field(ge=1, le=10_000_000)
 
@@ -92,7 +100,9 @@ class EvaluationConfig(Settings):
     """How checkpoints are evaluated; held-out prompts are reported, and choose nothing."""
 
     split: Split = "held_out"
-    prompts: int | None = Field(None, ge=1, description="the first so many; null for all")
+    prompts: int | None = Field(
+        None, ge=0, description="the first so many; null for all, 0 to evaluate nothing"
+    )
     sampling: SamplingConfig
     train_prompts: int = Field(0, ge=0, description="training prompts evaluated beside the split")
 
@@ -247,6 +257,61 @@ class ExperimentConfig(RoundsConfig):
         """Optimizer steps of an arm; None for as many as `optim.epochs` hold."""
         return self.steps_of_rounds or self.optim.steps
 
+    def questions_of(self, split: Split) -> Literal["rollouts", "task"] | None:
+        """Return where a split's questions come from; None if there are none."""
+        if split == "train":
+            return "rollouts" if self.is_foreign else "task"
+        if self.is_foreign and getattr(self.source, split):
+            return "rollouts"
+        return None if getattr(self.task, split) == 0 else "task"
+
+    @property
+    def evaluated_splits(self) -> tuple[Split, ...]:
+        """The splits on which checkpoints are evaluated, the reported one first; maybe none."""
+        split = self.evaluation.split
+        if self.evaluation.prompts == 0 or self.questions_of(split) is None:
+            return ()
+        return (split, "train") if self.evaluation.train_prompts else (split,)
+
+    @property
+    def graded_splits(self) -> tuple[Split, ...]:
+        """The splits whose gold answers are needed, for validation and for evaluation."""
+        validation: tuple[Split, ...] = ("validation",) if self.train.validation_prompts else ()
+        return tuple(dict.fromkeys(validation + self.evaluated_splits))
+
+    @model_validator(mode="before")
+    @classmethod
+    def settings_left_open_are_decided_by_others(cls, values: Any) -> Any:
+        """`config/left_open.py` says which, and by what."""
+        return filled(values) if isinstance(values, Mapping) else values
+
+    @model_validator(mode="after")
+    def there_are_questions(self) -> Self:
+        """`task=imported` has none of its own."""
+        if self.task.loader == IMPORTED and not self.is_foreign:
+            raise ValueError(
+                "no questions are given: name a task (task=file task.path=FILE "
+                "task.held_out=N, or task=gsm8k, math, ...), or rollouts that exist already "
+                "(source.path=FILE)"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def imported_rollouts_are_judged_on_their_own_questions(self) -> Self:
+        """The embedded questions say nothing of rollouts from elsewhere."""
+        if not (self.is_foreign and self.task.loader == EMBEDDED_TASK):
+            return self
+        embedded = [s for s in self.graded_splits if self.questions_of(s) == "task"]
+        if embedded:
+            raise ValueError(
+                f"the rollouts are imported, and the {' and '.join(embedded)} questions would be "
+                "the embedded task's. Hold imported questions back (source.held_out=N "
+                "source.validation=N), or name questions of your own (task=file "
+                "task.path=FILE task.held_out=N), or evaluate nothing "
+                "(evaluation.prompts=0 train.validation_prompts=0)"
+            )
+        return self
+
     @model_validator(mode="after")
     def rounds_are_the_steps(self) -> Self:
         """Their number and length say how many steps there are, and rollouts can be made anew."""
@@ -285,10 +350,11 @@ class ExperimentConfig(RoundsConfig):
     @model_validator(mode="after")
     def checkpoints_are_chosen_on_questions_kept_back(self) -> Self:
         """There must be validation questions where training is to choose by them."""
-        if self.train.validation_prompts and self.task.validation == 0:
+        if self.train.validation_prompts and self.questions_of("validation") is None:
+            kept = "source.validation" if self.is_foreign else "task.validation"
             raise ValueError(
-                f"train.validation_prompts={self.train.validation_prompts}, but task.validation=0: "
-                "set task.validation to keep training questions back, or "
+                f"train.validation_prompts={self.train.validation_prompts}, but {kept}=0: "
+                f"set {kept} to keep training questions back, or "
                 "train.validation_prompts=0 to choose no checkpoint"
             )
         return self

@@ -88,7 +88,7 @@ class TaskConfig(Settings):
 
     name: str = Field(description="of the task; for reasoning-gym the name of a family")
     kind: str | None = Field(
-        None, description="cups, reasoning_gym, dataset or module:function; null: as the name says"
+        None, description="cups, reasoning_gym, dataset, imported or module:function; null: as the name says"
     )
     family: str | None = Field(None, description="of reasoning-gym, where the name is another")
     seed: int = Field(0, description="draws and splits the questions")
@@ -137,6 +137,9 @@ class TaskConfig(Settings):
     template: str = Field(
         "{question}", description="text of a prompt for models without a chat, or module:function"
     )
+    completion_tokens: int = Field(
+        1024, ge=1, description="longest completion that it needs: sampling.max_tokens=null"
+    )
     grader: str = Field(description="how completions are judged: a name in grading/graders.py")
 
     @field_validator("name", mode="before")
@@ -157,7 +160,7 @@ class TaskConfig(Settings):
         """The settings that decide which questions there are, beside the data's own contents."""
         kept = {"name", "kind", "family", "seed", *SPLITS, "params"}
         if is_plugin(self.loader):  # it is given all settings, and nothing tells what it reads
-            kept = {*type(self).model_fields} - {"path", "rows", "grader"}
+            kept = {*type(self).model_fields} - {"path", "rows", "completion_tokens", "grader"}
         if self.loader == "dataset":
             kept |= {"sources", "columns", "division", "answer_marker", "no_answers"}
             kept |= {"max_characters", "overlap"}

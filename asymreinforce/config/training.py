@@ -93,7 +93,9 @@ class TrainConfig(Settings):
     )
     diagnostics_every: int = Field(10, ge=1, description="steps")
     slice_prompts: int = Field(64, ge=1, description="prompts of the fixed diagnostic slice")
-    validation_prompts: int = Field(0, ge=0, description="prompts that choose the best checkpoint")
+    validation_prompts: int = Field(
+        0, ge=0, description="prompts that choose the best checkpoint; null: those there are"
+    )
     audit_rollouts: int = Field(256, ge=0, description="rollouts of the mismatch audit; 0 for none")
     on_collapse: Literal["stop", "continue"] = Field(
         "continue", description="by the rule of algorithm/collapse.py; 'stop' ends the arm there"

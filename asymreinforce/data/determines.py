@@ -41,7 +41,7 @@ TABLE: dict[str, dict[Product, str]] = {
         "division answer_marker no_answers max_characters overlap",
         ROLLOUTS: "chat system instruction chat_arguments date template",
         VERDICTS: "grader",
-        NOTHING: "rows",
+        NOTHING: "rows completion_tokens",
     },
     "source": {
         PROMPTS: "path format columns ignore policy templated ended turns filter too_long "

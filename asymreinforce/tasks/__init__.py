@@ -27,7 +27,15 @@ def _reasoning_gym(config: TaskConfig, split: str) -> Iterator[Question]:
     return reasoning_gym_task.questions(config, split)
 
 
-TASKS: dict[str, Questions] = {"cups": _cups, "reasoning_gym": _reasoning_gym}
+def _none(config: TaskConfig, split: str) -> Iterator[Question]:
+    return iter(())
+
+
+TASKS: dict[str, Questions] = {
+    "cups": _cups,
+    "reasoning_gym": _reasoning_gym,
+    "imported": _none,  # the questions come with the rollouts
+}
 """Tasks that make their questions, as many as are asked for; data sets are read instead."""
 
 

@@ -18,6 +18,7 @@ from typing import Any
 from asymreinforce import terminal
 from asymreinforce.credentials import of_environment, require_none
 from asymreinforce.errors import ConfigError
+from asymrl.base import with_base
 
 Job = Callable[[Any], Any]
 
@@ -65,7 +66,7 @@ def run_hydra(
     overrides = [at_home(word) for word in overrides]
     directory = conf_directory()
     if config_name == "config":
-        overrides = [without_plus(word) for word in overrides]
+        overrides = with_base([without_plus(word) for word in overrides])
     raised: list[BaseException] = []
 
     @functools.wraps(job)

@@ -7,7 +7,7 @@ never leaves this file.
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from asymreinforce.config import ExperimentConfig, parse
 from asymreinforce.data.store import Store
@@ -16,6 +16,11 @@ from asymreinforce.progress import say
 from asymrl.bridge import describe
 
 COLLECTED: list[ExperimentConfig] = []
+POLICY = (
+    "policy.source: no model is named. Give the one to train, whose tokenizer reads imported "
+    "rollouts as well: policy.source=DIRECTORY or a hub id such as Qwen/Qwen2.5-0.5B-Instruct; "
+    "model=embedded is the tiny built-in one, which is made in a minute and can spell any text"
+)
 
 
 def config_of(cfg: DictConfig) -> ExperimentConfig:
@@ -35,6 +40,9 @@ def parsed(cfg: DictConfig) -> ExperimentConfig:
     """
     try:
         values: Any = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    except MissingMandatoryValue as error:
+        is_policy = error.full_key == "policy.source"
+        raise ConfigError(POLICY if is_policy else describe(error)) from error
     except OmegaConfBaseException as error:
         raise ConfigError(describe(error)) from error
     return parse(values)

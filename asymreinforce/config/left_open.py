@@ -1,0 +1,53 @@
+"""Settings that others decide: what a null becomes, before anything is checked.
+
+    sampling.max_tokens              task.completion_tokens, at most half of policy.context
+    evaluation.sampling.max_tokens   sampling.max_tokens
+    train.validation_prompts         the validation questions there are, at most MOST_VALIDATION
+    sampling.samples_per_block       lowered until whole blocks make exactly samples_per_prompt
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+MOST_VALIDATION = 100
+"""More choose a checkpoint hardly better, and cost as much as training."""
+
+
+def filled(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return raw settings in which what is left open has its value; the given ones stay as is.
+
+    What cannot be decided, because a setting that decides is wrong, is left to its own check.
+    """
+    result = {key: dict(v) if isinstance(v, Mapping) else v for key, v in values.items()}
+    parts = [result.get(name) for name in ("task", "policy", "source", "sampling", "train")]
+    task, policy, source, sampling, train = (p if isinstance(p, dict) else {} for p in parts)
+    if sampling.get("max_tokens", "given") is None:
+        sampling["max_tokens"] = _completion_tokens(task, policy)
+    evaluation = result.get("evaluation")
+    if isinstance(evaluation, dict) and isinstance(evaluation.get("sampling"), Mapping):
+        evaluation["sampling"] = dict(evaluation["sampling"])
+        if evaluation["sampling"].get("max_tokens", "given") is None:
+            evaluation["sampling"]["max_tokens"] = sampling.get("max_tokens")
+    if train.get("validation_prompts", "given") is None:
+        train["validation_prompts"] = _validation_prompts(task, source)
+    samples, block = sampling.get("samples_per_prompt"), sampling.get("samples_per_block")
+    if type(samples) is int and type(block) is int and samples > 0 and block > 0:
+        sampling["samples_per_block"] = math.gcd(samples, block)
+    return result
+
+
+def _completion_tokens(task: Mapping[str, Any], policy: Mapping[str, Any]) -> Any:
+    tokens, context = task.get("completion_tokens"), policy.get("context")
+    if type(tokens) is not int or type(context) is not int:
+        return tokens
+    return max(1, min(tokens, context // 2))
+
+
+def _validation_prompts(task: Mapping[str, Any], source: Mapping[str, Any]) -> int:
+    """Count the questions that are kept back, of the imported ones or the task's own."""
+    own = task.get("validation")
+    own = MOST_VALIDATION if own is None else own  # null: all there are
+    kept = source.get("validation") if source.get("path") is not None else 0
+    count = kept or own
+    return min(MOST_VALIDATION, count) if type(count) is int else 0
