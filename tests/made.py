@@ -49,6 +49,8 @@ def values(runs_dir: Path, *, policy: Path | str, **overrides: Any) -> dict[str,
             "slice_prompts": 4,
         },
     }
+    if overrides.get("source__path") and not overrides.get("source__held_out"):
+        settings["evaluation"]["prompts"] = 0  # the embedded questions do not judge them
     for key, value in overrides.items():
         part, names = settings, key.split("__")
         for name in names[:-1]:

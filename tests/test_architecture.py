@@ -43,9 +43,11 @@ READ_BY_THE_REPORT = (
     f"{PACKAGE}.algorithm.table",
     f"{PACKAGE}.rewards.scale",
     f"{PACKAGE}.rewards.sums",
+    f"{PACKAGE}.rewards.warnings",
 )
-"""How an arm ended, which objectives have a baseline, what makes a stored verdict correct, and what
-is reported of an evaluation, stand once each, and whoever reads them may ask."""
+"""How an arm ended, which objectives have a baseline, what makes a stored verdict correct, what is
+reported of an evaluation, and what a run is warned of, stand once each, and whoever reads them may
+ask."""
 
 BORDER = {"hydra", "hydra_plugins", "typer", "omegaconf"}
 """What only the command line knows."""

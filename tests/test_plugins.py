@@ -377,7 +377,8 @@ def test_a_grader_that_validates_an_arm_on_imported_rollouts_counts(
     write(here / "plugin_helper.py", "VALUE = 1\n")
     rollouts, verdicts = made.scored_set(here / "set", prompts=16, samples=4)
     scored = ScoredRollouts(rollouts, verdicts, samples=4)
-    settings = {**GRADER, "source__path": "rows.jsonl", "train__validation_prompts": 4}
+    imported = {"source__path": "rows.jsonl", "source__validation": 4}
+    settings = {**GRADER, **imported, "train__validation_prompts": 4}
     config = made.config(here / "runs", policy=random_policy, **settings)
     prompts = make_prompts(config.task, config.directory / "prompts")
 

@@ -11,7 +11,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from asymreinforce.config.left_open import filled
+from asymreinforce.config.left_open import MOST_SAMPLES, filled
 from asymreinforce.config.paths import HomePath
 from asymreinforce.config.plan import PlanConfig
 from asymreinforce.config.policy import EmbeddedConfig, PolicyConfig, WarmUpConfig
@@ -58,10 +58,6 @@ Reference = Literal["group_mean", "leave_one_out", "dataset_mean", "zero"]
 LOWEST_TEMPERATURE = 0.01
 EMBEDDED_TASK, IMPORTED = "cups", "imported"
 """The task whose questions are made for the embedded policy, and the one that has none."""
-
-
-MOST_SAMPLES = 1_000_000
-"""Of a prompt: beyond any use, and few enough that a slip of the finger comes to an end."""
 
 
 class SamplingConfig(Settings):
@@ -274,10 +270,19 @@ class ExperimentConfig(RoundsConfig):
         return (split, "train") if self.evaluation.train_prompts else (split,)
 
     @property
-    def graded_splits(self) -> tuple[Split, ...]:
-        """The splits whose gold answers are needed, for validation and for evaluation."""
-        validation: tuple[Split, ...] = ("validation",) if self.train.validation_prompts else ()
-        return tuple(dict.fromkeys(validation + self.evaluated_splits))
+    def graded_questions(self) -> dict[Split, int | None]:
+        """The splits that validation and evaluation grade, and how many of their questions.
+
+        None is all of them.
+        """
+        counts: dict[Split, int | None] = {}
+        if self.train.validation_prompts:
+            counts["validation"] = self.train.validation_prompts
+        for split in self.evaluated_splits:
+            is_own = split == self.evaluation.split
+            count = self.evaluation.prompts if is_own else self.evaluation.train_prompts
+            counts[split] = count and max(count, counts.get(split) or 0)
+        return counts
 
     @model_validator(mode="before")
     @classmethod
@@ -301,7 +306,7 @@ class ExperimentConfig(RoundsConfig):
         """The embedded questions say nothing of rollouts from elsewhere."""
         if not (self.is_foreign and self.task.loader == EMBEDDED_TASK):
             return self
-        embedded = [s for s in self.graded_splits if self.questions_of(s) == "task"]
+        embedded = [s for s in self.graded_questions if self.questions_of(s) == "task"]
         if embedded:
             raise ValueError(
                 f"the rollouts are imported, and the {' and '.join(embedded)} questions would be "

@@ -1,15 +1,17 @@
 """Settings that others decide: what a null becomes, before anything is checked.
 
-    sampling.max_tokens              task.completion_tokens, at most half of policy.context
-    evaluation.sampling.max_tokens   sampling.max_tokens
-    train.validation_prompts         the validation questions there are, at most MOST_VALIDATION
-    sampling.samples_per_block       lowered until whole blocks make exactly samples_per_prompt
+sampling.max_tokens              task.completion_tokens, at most half of policy.context
+evaluation.sampling.max_tokens   sampling.max_tokens
+train.validation_prompts         the validation questions there are, at most MOST_VALIDATION
+sampling.samples_per_block       lowered until whole blocks make exactly samples_per_prompt
 """
 
 import math
 from collections.abc import Mapping
 from typing import Any
 
+MOST_SAMPLES = 1_000_000
+"""Of a prompt: beyond any use, and few enough that a slip of the finger comes to an end."""
 MOST_VALIDATION = 100
 """More choose a checkpoint hardly better, and cost as much as training."""
 
@@ -32,7 +34,7 @@ def filled(values: Mapping[str, Any]) -> dict[str, Any]:
     if train.get("validation_prompts", "given") is None:
         train["validation_prompts"] = _validation_prompts(task, source)
     samples, block = sampling.get("samples_per_prompt"), sampling.get("samples_per_block")
-    if type(samples) is int and type(block) is int and samples > 0 and block > 0:
+    if all(type(n) is int and 0 < n <= MOST_SAMPLES for n in (samples, block)):
         sampling["samples_per_block"] = math.gcd(samples, block)
     return result
 

@@ -88,7 +88,8 @@ class TaskConfig(Settings):
 
     name: str = Field(description="of the task; for reasoning-gym the name of a family")
     kind: str | None = Field(
-        None, description="cups, reasoning_gym, dataset, imported or module:function; null: as the name says"
+        None,
+        description="cups, reasoning_gym, dataset, imported, module:function; null: by the name",
     )
     family: str | None = Field(None, description="of reasoning-gym, where the name is another")
     seed: int = Field(0, description="draws and splits the questions")

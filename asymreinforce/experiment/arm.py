@@ -60,10 +60,10 @@ def arm_store(config: ExperimentConfig, found: inputs.Inputs) -> Store:
 
 
 def arm_warnings(config: ExperimentConfig) -> list[str]:
-    """Return what a user should know of an arm's settings before it is trained."""
+    """Return what a user should know of an arm before it is trained; its inputs are there."""
     from asymreinforce.stages import train
 
-    return train.warnings_on(config)
+    return train.warnings_on(config, inputs.find(config).scored)
 
 
 def train_arm(config: ExperimentConfig) -> Store:
@@ -82,6 +82,7 @@ def train_arm(config: ExperimentConfig) -> Store:
         mend_settings(config, store)
         say(f"train: complete, nothing to do ({store.directory})")
         return store
+    inputs.require_gradable(config, found.prompts)
     with remove_if_refused(store), held(config, store):
         if config.train.is_sharded:
             launch(config, store)

@@ -11,7 +11,7 @@ from asymreinforce.config.task import Split
 from asymreinforce.data.store import Store
 from asymreinforce.engines import open_engine
 from asymreinforce.engines.protocol import Engine
-from asymreinforce.errors import AsymreinforceError, EngineError, InputError
+from asymreinforce.errors import AsymreinforceError, ConfigError, EngineError, InputError
 from asymreinforce.experiment import inputs
 from asymreinforce.experiment.arms import Arm, PassedOver, arms_of, survey
 from asymreinforce.experiment.children import free_cached_memory, work_in_slots
@@ -57,14 +57,24 @@ class Evaluated(NamedTuple):
     checkpoint: Path
 
 
+def why_not_evaluated(config: ExperimentConfig) -> str | None:
+    """Say why the settings evaluate nothing, and how they would; None if they do."""
+    if config.evaluated_splits:
+        return None
+    if config.evaluation.prompts == 0:
+        return "evaluation.prompts=0 (null: all questions of evaluation.split)"
+    section = "source" if config.is_foreign else "task"
+    return (
+        f"{section}.{config.evaluation.split}=0; {section}.{config.evaluation.split}=N holds "
+        "questions back, and needs their gold answers"
+    )
+
+
 def plan(config: ExperimentConfig) -> list[Evaluated]:
     """Name the evaluation of every checkpoint on disk, under the settings of `config`.
 
     How to evaluate comes from `config`; what an arm was trained on comes from the arm.
     """
-    splits: list[Split] = [config.evaluation.split]
-    if config.evaluation.train_prompts:
-        splits.append("train")
     found = []
     for arm in arms_of(config.directory):
         settings = arm.config.model_copy(
@@ -76,7 +86,7 @@ def plan(config: ExperimentConfig) -> list[Evaluated]:
         shards = {
             step: shard_of(fingerprint(path, safetensors_only=only)) for step, path in steps.items()
         }
-        for split in splits:
+        for split in settings.evaluated_splits:
             parent = config.directory / "evaluations"
             store = evaluation_store(settings, split=split, prompts=prompts, parent=parent)
             found += [
@@ -89,7 +99,12 @@ def plan(config: ExperimentConfig) -> list[Evaluated]:
 def run_evaluation(
     config: ExperimentConfig, *, engines: OpenEngines | None = None
 ) -> list[Evaluated]:
-    """Evaluate what is missing, in parallel processes where that pays; return what there is."""
+    """Evaluate what is missing, in parallel processes where that pays; return what there is.
+
+    Raises `ConfigError` if the settings name no question, and `InputError` if no arm is complete.
+    """
+    if reason := why_not_evaluated(config):
+        raise ConfigError(f"nothing to evaluate on: {reason}")
     planned = plan(config)
     if not planned:
         raise InputError(

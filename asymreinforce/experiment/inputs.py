@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from asymreinforce.config import ExperimentConfig
+from asymreinforce.config import ExperimentConfig, Split
+from asymreinforce.data import contracts
 from asymreinforce.data.rollouts import ScoredRollouts
 from asymreinforce.data.shard_names import first_shards
 from asymreinforce.data.store import Store
@@ -20,6 +21,7 @@ from asymreinforce.errors import ConfigError, InputError
 from asymreinforce.experiment import imported
 from asymreinforce.experiment.cleanup import remove_if_refused
 from asymreinforce.experiment.shard_workers import generators, scorers
+from asymreinforce.grading.golds import require_usable
 from asymreinforce.model.checkpoint import fingerprint, require_whole_checkpoint
 from asymreinforce.progress import say
 from asymreinforce.stages.generate import generate, rollout_store
@@ -195,12 +197,37 @@ def prepare(config: ExperimentConfig, *, engine: Engine | None = None) -> Inputs
     Rollouts come from the configured engine, or from one that runs already.
     """
     init(config, made_before=True)
+    require_gradable(config, find_init(config)[1])  # before rollouts are paid for
     if not config.is_foreign:
         run_generate(config, engine=engine)
         run_score(config)
     elif not imported.trains_on_imported_verdicts(config, find_rollouts(config)[2]):
         run_score(config)
     return find(config)
+
+
+UNGRADED: dict[Split, str] = {
+    "train": "evaluation.train_prompts=0 evaluates no training questions",
+    "validation": "train.validation_prompts=0 chooses no checkpoint",
+    "held_out": "evaluation.prompts=0 trains without evaluation",
+}
+"""How to go on without the questions of a split."""
+
+
+def require_gradable(config: ExperimentConfig, prompts: Store) -> None:
+    """Raise `InputError` if validation or evaluation could grade nothing, before anything trains.
+
+    That is a split without a question, or whose gold answers the grader cannot use.
+    """
+    for split, count in config.graded_questions.items():
+        path = prompts.path(f"{split}.parquet")
+        questions = contracts.read(path, contracts.PROMPTS).slice(0, count)
+        if not len(questions):
+            raise InputError(f"{path}: holds no prompt; {UNGRADED[split]}")
+        try:
+            require_usable(config.task.grader, [questions], where=path)
+        except InputError as error:
+            raise InputError(f"{error}; {UNGRADED[split]}") from None
 
 
 def _require(store: Store, what: str, stage: str, *, shards: Sequence[str] | None = None) -> None:

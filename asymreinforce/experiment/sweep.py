@@ -19,7 +19,12 @@ from asymreinforce.errors import AsymreinforceError, ConfigError
 from asymreinforce.experiment import inputs
 from asymreinforce.experiment.arm import arm_store, arm_warnings, mend_settings
 from asymreinforce.experiment.arms import Arm, name_arms
-from asymreinforce.experiment.evaluation import OpenEngines, report_passed_over, run_evaluation
+from asymreinforce.experiment.evaluation import (
+    OpenEngines,
+    report_passed_over,
+    run_evaluation,
+    why_not_evaluated,
+)
 from asymreinforce.experiment.slots import Slot, slots_of
 from asymreinforce.experiment.summary import summarise
 from asymreinforce.experiment.watching import watched
@@ -46,10 +51,15 @@ class Failed(NamedTuple):
 
 
 class SweepResult(NamedTuple):
-    """The summary of the arms that finished, and those that did not."""
+    """The summary of the arms that finished, and those that did not.
+
+    There is no summary if nothing is evaluated, or no arm finished.
+    """
 
     summary: pa.Table | None
     failed: list[Failed]
+    trained: int = 0
+    """The arms that finished and are not evaluated."""
 
 
 def plan(arms: Sequence[ExperimentConfig]) -> Plan:
@@ -135,6 +145,9 @@ def run_sweep(
     known = {arm.arm for arm in failed}
     left_out = [a for a in report_passed_over(arms[0]) if a.directory.name not in known]
     failed += [Failed(a.directory.name, a.reason, "") for a in left_out if a.was_complete]
+    if reason := why_not_evaluated(arms[0]):
+        say(f"not evaluated: {reason}")
+        return SweepResult(None, failed, trained=sum(store.is_complete() for store in stores))
     evaluated = run_evaluation(arms[0], engines=engines)
     return SweepResult(summarise(arms[0], evaluated), failed)
 

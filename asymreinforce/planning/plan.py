@@ -173,7 +173,7 @@ def plan(arms: Sequence[ExperimentConfig]) -> Plan:
         arms=len(arms),
         sets=len({determines.key_of(arm, determines.ROLLOUTS) for arm in arms}),
         prompts=prompts,
-        completions=_times(train, _samples(config)),
+        completions=_times(train, config.sampling.samples_per_prompt),
         rounds=len(schedule.starts) if schedule else None,
         refreshed=_refreshed(arms, train),
         completion_tokens=min(completion, config.sampling.max_tokens),
@@ -229,14 +229,8 @@ def _refreshed(arms: Sequence[ExperimentConfig], prompts: int | None) -> int | N
             steps = min(every, schedule.steps - start)
             read = steps * arm.prompts_per_step
             own = read if prompts is None else min(read, prompts)
-            total = _plus(total, own * _samples(arm))
+            total = _plus(total, own * arm.sampling.samples_per_prompt)
     return total
-
-
-def _samples(config: ExperimentConfig) -> int:
-    """Completions that are drawn of a prompt: whole blocks."""
-    block = config.sampling.samples_per_block
-    return -(-config.sampling.samples_per_prompt // block) * block
 
 
 def _evaluated(

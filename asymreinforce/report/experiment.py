@@ -24,6 +24,7 @@ from asymreinforce.report.records import (
     Point,
     Series,
 )
+from asymreinforce.rewards.warnings import FILE, RunFacts, facts_from
 
 METRICS = (
     "slice_logp_correct",
@@ -75,6 +76,7 @@ def read_experiment(directory: Path) -> Experiment:
             checkpoints=tuple(sorted(checkpoints[id_])),
             metrics=metrics[id_],
             failure=_failure(directory / "train" / id_ / "failure.json"),
+            facts=_facts(directory / "train" / id_ / FILE),
         )
         for id_ in ids
     )
@@ -235,6 +237,15 @@ def _series(rows: Iterable[Mapping[str, Any]]) -> dict[str, Series]:
 def is_start_of_a_later_round(row: Mapping[str, Any]) -> bool:
     """Tell whether a row sees a step's weights against themselves: mu has just become pi."""
     return bool(row["step"] > 0 and row.get("staleness") == 0)
+
+
+def _facts(path: Path) -> RunFacts | None:
+    if not path.exists():
+        return None
+    try:
+        return facts_from(files.read_json(path))
+    except (KeyError, TypeError):
+        return None  # of another version, and only warnings are made of it
 
 
 def _failure(path: Path) -> Failure | None:

@@ -1,10 +1,12 @@
 """What an experiment directory holds, as plain records: no file, no table, no figure."""
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from asymreinforce.algorithm.table import has_baseline
+from asymreinforce.rewards.warnings import RunFacts, warnings
 
 REPORTED_SPLITS = ("held_out", "validation")
 """Splits that a result may be reported on, the first that was evaluated."""
@@ -89,6 +91,8 @@ class Arm(NamedTuple):
     checkpoints: tuple[Checkpoint, ...]
     metrics: Mapping[str, Series]
     failure: Failure | None
+    facts: RunFacts | None = None
+    """Counts of its rollouts and steps; None if it was trained before they were kept."""
 
     @property
     def uses_baseline(self) -> bool:
@@ -129,6 +133,20 @@ class Experiment(NamedTuple):
         }
         values = [value for value in accuracy.values() if value is not None]
         return sum(values) / len(values) if values else None
+
+    @property
+    def warnings(self) -> list[str]:
+        """Why arms could learn little, a sentence each, with the number of arms if not all."""
+        counts = Counter(line for arm in self.arms if arm.facts for line in warnings(arm.facts))
+        return [
+            line if count == len(self.arms) else f"{count} of {len(self.arms)} arms: {line}"
+            for line, count in counts.items()
+        ]
+
+    @property
+    def is_evaluated(self) -> bool:
+        """Whether any arm has an accuracy."""
+        return any(arm.outcome for arm in self.arms)
 
     @property
     def policies(self) -> int:

@@ -9,7 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 NEUTRAL = "experiment=neutral"
-EMBEDDED = {"task": {"cups"}, "model": {"embedded"}, "policy.source": {"embedded"}, "source.path": {"null", ""}}
+EMBEDDED = {
+    "task": {"cups"},
+    "model": {"embedded"},
+    "policy.source": {"embedded"},
+    "source.path": {"null", ""},
+}
 """Settings that choose what is worked on, and their values that choose the embedded default."""
 NAMED_BY = ("source.path", "task.path", "task.sources.train.path", "task.sources.train.hub")
 UNFIT = re.compile(r"[^A-Za-z0-9._-]+")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.credentials import of_environment, require_none
 from asymreinforce.errors import ConfigError
+from asymrl.base import with_base
 from asymrl.bridge import at_home, conf_directory, describe, run_hydra, without_plus
 
 if TYPE_CHECKING:
@@ -44,7 +45,8 @@ def compose_arms(overrides: Sequence[str]) -> list[ExperimentConfig]:
 
     with _hydra(overrides) as loader:
         parser = OverridesParser.create(config_loader=loader)
-        words = parser.parse_overrides([without_plus(at_home(word)) for word in overrides])
+        given = with_base([without_plus(at_home(word)) for word in overrides])
+        words = parser.parse_overrides(given)
         [jobs] = BasicSweeper.split_arguments(words, max_batch_size=None)
         return list(_composed([parser.parse_overrides(job) for job in jobs], loader))
 

@@ -76,9 +76,15 @@ def generate_job(cfg: DictConfig) -> None:
 def score_job(cfg: DictConfig) -> None:
     """asymrl score."""
     from asymreinforce.experiment import inputs
+    from asymreinforce.rewards.warnings import of_verdicts, warnings
+    from asymreinforce.stages.score import facts_of
 
-    store = inputs.run_score(config_of(cfg))
+    config = config_of(cfg)
+    store = inputs.run_score(config)
     say(f"verdicts: {store.directory} ({_state(store)})")
+    counted = of_verdicts(facts_of(store), is_imported=config.is_foreign)
+    for line in warnings(counted):
+        say(f"warning: {line}")
 
 
 def train_job(cfg: DictConfig) -> None:

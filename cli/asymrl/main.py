@@ -298,15 +298,20 @@ def with_default_sweep(settings: list[str]) -> list[str]:
 
 
 def _conclude(result: "SweepResult", config: "ExperimentConfig") -> None:
-    """Print the summary and write the report; exit with 1 where an arm failed."""
+    """Print the summary and write the report; exit with 1 where an arm failed.
+
+    Arms that nothing evaluates are shown by what their training knows.
+    """
     from asymreinforce.progress import say
-    from asymrl.reporting import report_sweep
+    from asymrl.reporting import print_trained, report_sweep
     from asymrl.tables import print_summary
 
     if result.summary is not None:
         print_summary(result.summary)
-        if config.sweep.report:
-            report_sweep(config)
+    elif result.trained:
+        print_trained(config.directory)
+    if config.sweep.report and (result.summary is not None or result.trained):
+        report_sweep(config)
     for arm in result.failed:
         where = f" (log: {arm.log})" if arm.log else ""
         say(f"failed: arm {arm.arm}: {arm.error}{where}")

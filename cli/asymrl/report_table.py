@@ -37,6 +37,7 @@ def print_results(report: "Report", *, power: float | None = None) -> None:
         lines.append(f"Fell from their own peak by more than three standard errors: {counts}.")
     if any(row.is_split for row in report.results.rows):
         lines.append("‡ Some seeds collapsed and some did not: no interval holds there.")
+    lines += [f"warning: {sentence}" for sentence in report.experiment.warnings]
     for line in filter(None, lines):
         console.print(_text(line, style="dim"))
     if power is not None:

@@ -94,6 +94,14 @@ def _report_one(
     return page
 
 
+def print_trained(directory: Path) -> None:
+    """Print a row an arm of an experiment that nothing evaluates."""
+    from asymreinforce.report.experiment import read_experiment
+    from asymrl.tables import print_arms
+
+    print_arms(read_experiment(directory).arms)
+
+
 def report_sweep(config: "ExperimentConfig") -> None:
     """Write the page of a sweep, and send summary and figures to its tracker.
 

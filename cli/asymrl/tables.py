@@ -1,12 +1,16 @@
 """Tables for the terminal."""
 
 import json
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from asymreinforce import terminal
 from asymreinforce.untrusted import visible
+
+if TYPE_CHECKING:
+    from asymreinforce.report.records import Arm
 
 STYLES = {"improved": "green", "collapsed": "red", "stable": "yellow"}
 OWN_COLUMNS = {"baseline", "seed"}
@@ -48,6 +52,37 @@ def print_summary(summary: pa.Table) -> None:
             Text(row["verdict"], style=style),
         ]
         table.add_row(*cells, *([Text(visible(also))] if any(others) else []))
+    terminal.console().print(table)
+
+
+def print_arms(arms: "Sequence[Arm]") -> None:
+    """Print a row an arm that is trained and not evaluated: log-probabilities, from mu to the end.
+
+    They are means over the completions of the fixed diagnostic set, in nats.
+    """
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(
+        title="log-probability of rollouts, before and after training; accuracy is not evaluated",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        title_justify="left",
+    )
+    for name in ("baseline", "seed", "steps", "of correct ones", "of incorrect ones"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
+    for arm in arms:
+        series = [arm.metrics.get(f"slice_logp_{kind}", ()) for kind in ("correct", "incorrect")]
+        last = max((points[-1].step for points in arm.metrics.values()), default=0)
+        table.add_row(
+            "-" if arm.baseline is None else f"{arm.baseline:+g}" if arm.baseline else "0",
+            str(arm.seed),
+            str(last),
+            *(f"{p[0].value:.1f} to {p[-1].value:.1f}" if p else "-" for p in series),
+            Text(visible(arm.fate), style=STYLES.get(arm.fate, "")),
+        )
     terminal.console().print(table)
 
 

@@ -74,8 +74,8 @@ def tiny(command: str, runs_dir: Path, *settings: str) -> Outcome:
 def foreign(command: str, runs_dir: Path, policy: Path, *settings: str) -> Outcome:
     """Run a command on the tiny experiment with a checkpoint that `init` did not make."""
     source = ("model=checkpoint", f"policy.source={policy}", "policy.dtype=float32")
-    context = "policy.context=64"
-    return asymrl(command, f"runs_dir={runs_dir}", *TINY, *source, context, *settings)
+    chosen = ("task=cups", "optim=embedded", "name=cups", "policy.context=64")
+    return asymrl(command, f"runs_dir={runs_dir}", *TINY, *source, *chosen, *settings)
 
 
 def refused(outcome: Outcome, *words: str) -> str:

@@ -20,11 +20,15 @@ CONF = conf_directory()
 PRESET = CONF / "experiment/cups.yaml"
 """The default experiment; what it names goes over the groups' own values."""
 DATA_SETS = ("gsm8k", "math", "math500", "numina", "aime24", "file")
+OWN_MODEL = "policy.source=org/model"
 UNNAMED = {
-    "model/checkpoint": ("policy.source=org/model",),
-    "task/reasoning_gym": ("task.name=chain_sum",),
-    "task/function": ("task.kind=my_tasks:questions",),
-    **{f"task/{name}": ("train.validation_prompts=0",) for name in DATA_SETS},
+    "model/checkpoint": ("policy.source=org/model", "task=gsm8k"),
+    "experiment/neutral": ("policy.source=org/model", "task=gsm8k"),
+    "task/reasoning_gym": ("task.name=chain_sum", OWN_MODEL),
+    "task/function": ("task.kind=my_tasks:questions", OWN_MODEL),
+    "task/imported": ("source.path=rollouts.jsonl", OWN_MODEL),
+    "sampling/neutral": ("sampling.max_tokens=16",),
+    **{f"task/{name}": (OWN_MODEL,) for name in DATA_SETS},
     "sampling/paper": ("policy.context=4096",),
 }
 """Values for what a file leaves to the user (???), and what 2,048 tokens need."""
@@ -59,7 +63,7 @@ def test_every_file_of_every_group_composes_and_validates(file: str) -> None:
     part = dumped[package] if package else dumped
     preset = {} if group == "experiment" else read_yaml(PRESET).get(package, {})
     named = [k for k, v in own.items() if k not in {"defaults", *preset} and "${" not in str(v)]
-    named = [k for k in named if own[k] != "???"]
+    named = [k for k in named if own[k] not in ("???", None)]
     assert named
     for key in named:
         if not isinstance(own[key], dict | list):
@@ -188,7 +192,6 @@ WRONG = {
     "train.device=tpu": ("train.device", "cuda"),
     "name=../elsewhere": ("name", "pattern"),
     "policy.context=16": ("max_tokens (16)", "policy.context (16)"),
-    "task=reasoning_gym": ("task.name", "missing", "task.name=chain_sum"),
     "optim.betas=[1.5,0.9]": ("optim.betas.0", "less than 1"),
     "optim.betas=[0.9,1]": ("optim.betas.1", "less than 1"),
     "optim.betas=[-0.1,0.9]": ("optim.betas.0", "greater than or equal to 0"),
@@ -300,7 +303,7 @@ def test_a_process_ends_with_exit_code_1_and_one_message(tmp_path: Path) -> None
     ],
 )
 def test_a_value_that_hydra_cannot_read_is_shown_quoted(setting: str, advice: str) -> None:
-    task = ("task=file", "train.validation_prompts=0", "--cfg", "job")
+    task = ("task=file", OWN_MODEL, "--cfg", "job")
     outcome = asymrl("train", setting, *task)
     assert outcome.code == 1
     assert f"quote the value, once for Hydra and once for the shell: {advice}" in outcome.err

@@ -40,7 +40,7 @@ def command(name: str, *settings: str) -> Do:
 
     def do(work: Path) -> int:
         given = (f"runs_dir={work / 'runs'}", *SMALL)
-        source = ("model=checkpoint", f"policy.source={work / 'policy'}")
+        source = ("model=checkpoint", f"policy.source={work / 'policy'}", "task=cups", "name=cups")
         return run_asymrl(
             name, *given, *(() if "embedded" in settings else source), *_own(settings)
         )
@@ -58,7 +58,7 @@ def imported(name: str, *settings: str) -> Do:
     def do(work: Path) -> int:
         rows = [row | {"reward": 1} for row in foreign.rows(prompts=3, policies=("mu", "nu"))]
         path = foreign.jsonl(work / "foreign.jsonl", rows)
-        source = (f"source.path={path}", "source.prompts_per_shard=2")
+        source = (f"source.path={path}", "source.prompts_per_shard=2", "evaluation.prompts=0")
         return command(name, *source, *settings)(work)
 
     return do

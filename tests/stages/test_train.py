@@ -47,9 +47,9 @@ def test_killed_at_every_failpoint_the_rerun_gives_the_same_payload(
     overrides = {**FOUR_STEPS, "train__keep_checkpoints": 1, "train__slice_prompts": 2}
     given = (tmp_path / "set", random_policy, overrides)
     points, differing = failpoints_that_differ(tmp_path, made_arm, *given, warm=warm, every=every)
-    # plan, config, audit, 2 x (metrics, weights, state and their receipts), plan of the best,
+    # plan, config, run-facts, audit, 2 x (metrics, weights, state and their receipts), plan of the best,
     # provenance, manifest; four points each
-    assert len(points) == 4 * (3 + 2 * 3 * 2 + 1 + 1 + 1)
+    assert len(points) == 4 * (4 + 2 * 3 * 2 + 1 + 1 + 1)
     assert differing == []
 
 
@@ -408,7 +408,12 @@ def test_an_unknown_objective_is_refused_before_anything_is_written(
     [(1, "group_mean", 1), (1, "zero", 0), (2, "group_mean", 0)],
 )
 def test_a_group_of_one_sample_that_is_its_own_mean_is_warned_of(
-    tmp_path: Path, random_policy: Path, samples: int, reference: str, count: int
+    tmp_path: Path,
+    random_policy: Path,
+    rollouts: ScoredRollouts,
+    samples: int,
+    reference: str,
+    count: int,
 ) -> None:
     config = made.config(
         tmp_path,
@@ -416,4 +421,5 @@ def test_a_group_of_one_sample_that_is_its_own_mean_is_warned_of(
         sampling__samples_per_prompt=samples,
         baseline_reference=reference,
     )
-    assert len(warnings_on(config)) == count
+    said = warnings_on(config, rollouts)
+    assert len([line for line in said if "its own mean" in line]) == count

@@ -15,7 +15,8 @@ learn from. A killed run continues from its last full checkpoint, bit for bit on
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from asymreinforce.stages.train.identity import arm_store, warnings_on
+from asymreinforce.stages.train.identity import arm_store
+from asymreinforce.stages.train.warnings import warnings_on
 
 if TYPE_CHECKING:
     from asymreinforce.stages.train.active_arm import Log, Training

@@ -18,7 +18,6 @@ from asymreinforce.progress import say
 from asymreinforce.stages.train.audit import audit_start
 from asymreinforce.stages.train.checkpoints import Checkpoints
 from asymreinforce.stages.train.diagnostics import diagnostic_set, require_known_tokens
-from asymreinforce.stages.train.identity import warnings_on
 from asymreinforce.stages.train.monitors import Monitors, Validate
 from asymreinforce.stages.train.objective import ArmObjective, RewardedRows
 from asymreinforce.stages.train.policy import make_trainer
@@ -26,6 +25,7 @@ from asymreinforce.stages.train.reporter import Reporter
 from asymreinforce.stages.train.resume import where_to_resume
 from asymreinforce.stages.train.schedule import Round, Schedule, schedule_of
 from asymreinforce.stages.train.shared_store import SharedStore
+from asymreinforce.stages.train.warnings import publish_facts, warnings_on
 from asymreinforce.update.head import LogitsBuffer
 from asymreinforce.update.packing import Sequences
 from asymreinforce.update.ranks import Ranks
@@ -160,10 +160,11 @@ def start(
     if ranks.decided(store.is_done):
         say(f"train: complete, nothing to do ({store.directory})")
         return None
-    for warning in warnings_on(config):
+    for warning in warnings_on(config, scored):
         say(f"warning: {warning}")
     if ranks.is_first:
         publish_settings(store, config)
+        publish_facts(store, config, scored)
     source = where_to_resume(store, round_, ranks)
     trainer = make_trainer(
         config,

@@ -76,15 +76,3 @@ def _validation(config: ExperimentConfig, prompts: Store | None) -> dict[str, An
         found["grader"] = list(identify(config.task.grader))
         found["limits"] = config.reward.limits
     return found
-
-
-def warnings_on(config: ExperimentConfig) -> list[str]:
-    """Return what a user should know of settings that are allowed and seldom meant."""
-    if config.is_foreign:
-        return []
-    if config.sampling.samples_per_prompt == 1 and config.baseline_reference == "group_mean":
-        return [
-            "a group of one sample is its own mean, so every advantage is -baseline; raise "
-            "sampling.samples_per_prompt or use another baseline_reference"
-        ]
-    return []

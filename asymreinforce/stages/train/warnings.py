@@ -1,0 +1,59 @@
+"""What a user should know of an arm before it trains: of its settings, and of its rollouts."""
+
+from asymreinforce.config import ExperimentConfig, RewardConfig
+from asymreinforce.data import files
+from asymreinforce.data.rollouts import ScoredRollouts
+from asymreinforce.data.store import Store
+from asymreinforce.rewards.counts import ScoreFacts, Tally
+from asymreinforce.rewards.scale import counting
+from asymreinforce.rewards.warnings import FILE, RunFacts, of_verdicts, warnings
+from asymreinforce.stages.train.schedule import schedule_of
+
+
+def warnings_on(config: ExperimentConfig, scored: ScoredRollouts) -> list[str]:
+    """Return what is allowed and seldom meant, and why the run would teach little."""
+    return [*_of_settings(config), *warnings(run_facts(config, scored))]
+
+
+def run_facts(config: ExperimentConfig, scored: ScoredRollouts) -> RunFacts:
+    """Count what the rollouts of an arm hold, and its steps on them."""
+    counted = _counted(scored, config.reward)
+    prompts_per_step = scored.prompts_per_step(config.optim.trajectories_per_step)
+    schedule = schedule_of(config, prompts=scored.prompts, prompts_per_step=prompts_per_step)
+    return of_verdicts(counted, is_imported=config.is_foreign)._replace(
+        has_group_reference=config.baseline_reference in ("group_mean", "leave_one_out"),
+        prompts_per_step=prompts_per_step,
+        steps=schedule.steps,
+        checkpoint_every=config.train.checkpoint_every,
+    )
+
+
+def publish_facts(store: Store, config: ExperimentConfig, scored: ScoredRollouts) -> None:
+    """Write the counts beside an arm, for its page."""
+    files.publish_json(store.directory / FILE, run_facts(config, scored)._asdict())
+
+
+_COUNTS: dict[object, ScoreFacts] = {}
+"""By verdicts and reward scale: the arms of a process share them."""
+
+
+def _counted(scored: ScoredRollouts, reward: RewardConfig) -> ScoreFacts:
+    scale = counting(reward)
+    key = (*scored.fingerprint().values(), scored.samples, *scale.values())
+    if key not in _COUNTS:
+        tally = Tally(reward)
+        for verdicts in scored.verdict_columns():
+            tally.add(verdicts)
+        _COUNTS[key] = tally.facts(k=scored.samples or 1)
+    return _COUNTS[key]
+
+
+def _of_settings(config: ExperimentConfig) -> list[str]:
+    if config.is_foreign:
+        return []
+    if config.sampling.samples_per_prompt == 1 and config.baseline_reference == "group_mean":
+        return [
+            "a group of one sample is its own mean, so every advantage is -baseline; raise "
+            "sampling.samples_per_prompt or use another baseline_reference"
+        ]
+    return []
