@@ -58,7 +58,7 @@ def init(settings: Settings = None) -> None:
 
     asymrl init policy.seed=1                        another behaviour policy
 
-    asymrl init model=checkpoint policy.source=DIR   a Hugging Face checkpoint
+    asymrl init task=gsm8k policy.source=DIR         a task, and a Hugging Face checkpoint
     """
     _run("init_job", settings)
 
@@ -67,12 +67,13 @@ def init(settings: Settings = None) -> None:
 def import_(settings: Settings = None) -> None:
     """Bring in rollouts from elsewhere; score, train and sweep go on with the same settings.
 
-    asymrl import name=mine source.path=rollouts.jsonl task.grader=gsm8k policy.context=2048
+    asymrl import source.path=rollouts.jsonl policy.source=MODEL task.grader=gsm8k
 
-    asymrl import name=mine source.path=completions/ source.format=trl   also verl, lm_eval
+    asymrl import source.path=completions/ policy.source=MODEL source.format=trl   or verl, lm_eval
 
-    asymrl import name=mine source.path=a.parquet source.columns.completion=answer_text
+    asymrl import source.path=a.parquet policy.source=MODEL source.columns.completion=answer_text
 
+    MODEL is the policy to train, a directory or hub id, whose tokenizer reads the texts.
     Several policies in one file, with or without log-probabilities, rewards or token ids.
     """
     _run("import_job", settings)

@@ -65,7 +65,7 @@ def print_arms(arms: "Sequence[Arm]") -> None:
     from rich.text import Text
 
     table = Table(
-        title="log-probability of rollouts, before and after training; accuracy is not evaluated",
+        title="log-probability of the rollouts, before to after training; not evaluated",
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
         title_justify="left",

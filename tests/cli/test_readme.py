@@ -69,7 +69,14 @@ def run(line: str, directory: Path) -> Outcome:
         return asymrl(command, str(directory / arguments[0]), *arguments[1:])
     if command == "import":
         path = files.jsonl(directory / "rollouts.jsonl", files.rows(40, ("small", "large")))
-        arguments = [word.replace("rollouts.jsonl", str(path)) for word in arguments]
+        (policy,) = (directory / "runs/cups/policy").glob("*/checkpoint")
+        there = {"source.path=rollouts.jsonl": path, "policy.source=MODEL": policy}
+        arguments = [
+            f"{word.partition('=')[0]}={there[word]}" if word in there else word
+            for word in arguments
+        ]
+        own = [word for word in TINY if not word.startswith(("task.", "train.validation"))]
+        return asymrl(command, runs, *own, *arguments)
     if command == "bandit":
         return asymrl(command, *arguments, *BANDIT, runs)
     small = [*TINY, *(EMBEDDED if "model=" not in line else [])]

@@ -242,10 +242,9 @@ def test_an_arm_that_is_refreshed_draws_the_prompts_of_each_later_round() -> Non
     assert (unknown.rounds, unknown.refreshed) == (None, None)
 
 
-def test_a_block_that_is_begun_is_drawn_whole() -> None:
-    assert (
-        plan([config(sampling__samples_per_prompt=3, optim__trajectories_per_step=12)]).drawn == 96
-    )
+def test_no_more_is_drawn_than_is_asked_for() -> None:
+    odd = config(sampling__samples_per_prompt=3, optim__trajectories_per_step=12)
+    assert plan([odd]).drawn == 3 * 24
 
 
 def test_shards_gather_a_layer_and_the_ends_and_offloaded_ones_are_on_the_host() -> None:

@@ -152,7 +152,7 @@ def test_prompts_without_a_trained_arm_are_nothing_to_report(tmp_path: Path) -> 
 def test_arms_without_evaluations_are_reported_by_their_metrics(tmp_path: Path) -> None:
     make_experiment(tmp_path, sweep(seeds=[0]), evaluated=False, summarised=False)
     page = page_of(tmp_path)
-    assert "No arm is evaluated yet" in page
+    assert "Not evaluated: no arm has an accuracy" in page
     assert Elements(page).text.count("not evaluated") == 8
     assert {path.stem for path in (tmp_path / "figures").iterdir()} == {
         "token-entropy", "logp-correct", "logp-incorrect", "kl", "ess",

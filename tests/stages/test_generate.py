@@ -1,5 +1,6 @@
 """Generate: shards that are a function of the settings, filled where missing, never made twice."""
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -270,3 +271,19 @@ def test_a_truncated_prompt_file_is_refused(config: ExperimentConfig, random_pol
     path.write_bytes(path.read_bytes()[:50])
     with pytest.raises(InputError, match="damaged"):
         generated(config, random_policy, prompts)
+
+
+@pytest.mark.parametrize(("samples", "block"), [(4, 8), (6, 4), (3, 2), (8, 8)])
+def test_a_set_holds_exactly_the_samples_that_are_asked_for(
+    tmp_path: Path, random_policy: Path, samples: int, block: int
+) -> None:
+    config = made.config(
+        tmp_path / "runs",
+        policy=random_policy,
+        sampling__samples_per_prompt=samples,
+        sampling__samples_per_block=block,
+        optim__trajectories_per_step=24,
+    )
+    counts = Counter(row["prompt_id"] for row in rows(filled(config, random_policy)))
+    assert len(counts) == 24
+    assert set(counts.values()) == {samples}
