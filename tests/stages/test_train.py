@@ -47,8 +47,8 @@ def test_killed_at_every_failpoint_the_rerun_gives_the_same_payload(
     overrides = {**FOUR_STEPS, "train__keep_checkpoints": 1, "train__slice_prompts": 2}
     given = (tmp_path / "set", random_policy, overrides)
     points, differing = failpoints_that_differ(tmp_path, made_arm, *given, warm=warm, every=every)
-    # plan, config, run-facts, audit, 2 x (metrics, weights, state and their receipts), plan of the best,
-    # provenance, manifest; four points each
+    # plan, config, run-facts, audit, 2 x (metrics, weights, state and their receipts), plan of the
+    # best, provenance, manifest; four points each
     assert len(points) == 4 * (4 + 2 * 3 * 2 + 1 + 1 + 1)
     assert differing == []
 
