@@ -61,6 +61,11 @@ class SweepResult(NamedTuple):
     trained: int = 0
     """The arms that finished and are not evaluated."""
 
+    @property
+    def is_reportable(self) -> bool:
+        """Whether there is something to write a page of."""
+        return self.summary is not None or self.trained > 0
+
 
 def plan(arms: Sequence[ExperimentConfig]) -> Plan:
     """Name each set of inputs once, and each arm once.

@@ -92,7 +92,7 @@ def run_sweep(arms: "Sequence[ExperimentConfig]") -> Path:
 
     config = arms[0]
     result = sweep_arms(arms)
-    if result.summary is not None and config.sweep.report:
+    if result.is_reportable and config.sweep.report:
         report_sweep(config)
     if result.failed:
         lines = "\n".join(f"  arm {failed.arm}: {failed.error}" for failed in result.failed)

@@ -311,7 +311,7 @@ def _conclude(result: "SweepResult", config: "ExperimentConfig") -> None:
         print_summary(result.summary)
     elif result.trained:
         print_trained(config.directory)
-    if config.sweep.report and (result.summary is not None or result.trained):
+    if config.sweep.report and result.is_reportable:
         report_sweep(config)
     for arm in result.failed:
         where = f" (log: {arm.log})" if arm.log else ""
