@@ -34,7 +34,7 @@ def filled(values: Mapping[str, Any]) -> dict[str, Any]:
     if train.get("validation_prompts", "given") is None:
         train["validation_prompts"] = _validation_prompts(task, source)
     samples, block = sampling.get("samples_per_prompt"), sampling.get("samples_per_block")
-    if type(samples) is int and type(block) is int and 0 < samples and 0 < block <= MOST_SAMPLES:
+    if type(samples) is int and type(block) is int and samples > 0 < block <= MOST_SAMPLES:
         sampling["samples_per_block"] = math.gcd(samples, block)
     return result
 
