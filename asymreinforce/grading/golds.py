@@ -1,6 +1,6 @@
 """Gold answers that a grader cannot use: no completion would ever be right, and none would say why.
 
-Asked before anything is graded: by score, by evaluation, and by validation while an arm trains.
+Asked before anything is graded: before an arm trains, by score, by evaluation, and by validation.
 """
 
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from asymreinforce.data.gold_answers import accepted
 from asymreinforce.errors import InputError
-from asymreinforce.grading.graders import GRADERS
+from asymreinforce.grading.graders import GRADERS, require_known
 from asymreinforce.plugins import is_plugin
 
 COLUMNS = ["prompt_id", "gold_answer", "metadata"]
@@ -21,8 +21,9 @@ SHOWN = 40
 def require_usable(grader: str, tables: Iterable[pa.Table], *, where: Path) -> None:
     """Raise `InputError` if a built-in grader cannot use some gold answer of the PROMPTS tables.
 
-    What a user's own grader can use is not known.
+    What a user's own grader can use is not known. Raises `ConfigError` for an unknown grader.
     """
+    require_known(grader)
     if is_plugin(grader):
         return
     can_use, prompts, unusable = GRADERS[grader].can_use, 0, list[tuple[str, str]]()

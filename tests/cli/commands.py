@@ -75,7 +75,8 @@ def foreign(command: str, runs_dir: Path, policy: Path, *settings: str) -> Outco
     """Run a command on the tiny experiment with a checkpoint that `init` did not make."""
     source = ("model=checkpoint", f"policy.source={policy}", "policy.dtype=float32")
     chosen = ("task=cups", "optim=embedded", "name=cups", "policy.context=64")
-    return asymrl(command, f"runs_dir={runs_dir}", *TINY, *source, *chosen, *settings)
+    tokens = ("sampling.max_tokens=16", "evaluation.sampling.max_tokens=16")
+    return asymrl(command, f"runs_dir={runs_dir}", *TINY, *source, *chosen, *tokens, *settings)
 
 
 def refused(outcome: Outcome, *words: str) -> str:
