@@ -5,7 +5,6 @@ Nothing heavy is imported here, so that `asymrl --help` answers at once.
 
 import contextlib
 import os
-import re
 import signal
 import sys
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from asymrl.inspect_command import inspect
+from asymrl.new import new
 from asymrl.push_command import push
 from asymrl.samples_command import samples
 from asymrl.status_command import status
@@ -50,6 +50,9 @@ Settings = Annotated[
 ]
 
 
+app.command()(new)
+
+
 @app.command(context_settings=HYDRA)
 def init(settings: Settings = None) -> None:
     """Lay out a task's prompts and make (or fetch) the behaviour policy.
@@ -60,7 +63,7 @@ def init(settings: Settings = None) -> None:
 
     asymrl init model=checkpoint policy.source=DIR   a Hugging Face checkpoint
     """
-    _run("init_job", settings)
+    _run("init", settings)
 
 
 @app.command("import", context_settings=HYDRA)
@@ -75,7 +78,7 @@ def import_(settings: Settings = None) -> None:
 
     Several policies in one file, with or without log-probabilities, rewards or token ids.
     """
-    _run("import_job", settings)
+    _run("import", settings)
 
 
 @app.command(context_settings=HYDRA)
@@ -88,7 +91,7 @@ def generate(settings: Settings = None) -> None:
 
     asymrl generate engine=transformers              where vLLM cannot be installed
     """
-    _run("generate_job", settings)
+    _run("generate", settings)
 
 
 @app.command(context_settings=HYDRA)
@@ -99,7 +102,7 @@ def score(settings: Settings = None) -> None:
 
     asymrl score task.grader=math reward.cpu_limit_s=10
     """
-    _run("score_job", settings)
+    _run("score", settings)
 
 
 @app.command(context_settings=HYDRA)
@@ -116,7 +119,7 @@ def train(settings: Settings = None) -> None:
 
     asymrl train --cfg job                           print the configuration, train nothing
     """
-    _run("train_job", settings)
+    _run("train", settings)
 
 
 @app.command(context_settings=HYDRA)
@@ -127,7 +130,7 @@ def evaluate(settings: Settings = None) -> None:
 
     asymrl evaluate evaluation.sampling.temperature=0.1 evaluation.sampling.top_p=0.95
     """
-    _run("evaluate_job", settings)
+    _run("evaluate", settings)
 
 
 @app.command(context_settings=HYDRA)
@@ -146,16 +149,21 @@ def sweep(settings: Settings = None) -> None:
 
     Arms that are complete are skipped; one that fails does not stop the others.
     """
-    from asymrl.bridge import only_prints
     from asymrl.launching import launcher_of, sweep_arms
+    from asymrl.overrides import prepared
+    from asymrl.remembered import kept
+    from asymrl.words import only_prints
 
-    if only_prints(settings or []):
-        _run("collect_job", settings)
+    given = prepared("sweep", settings or [])
+    if only_prints(given.overrides):
+        _run("sweep", settings)
         return
-    overrides = with_default_sweep(settings or [])
+    overrides = with_default_sweep(given.overrides)
     launcher = launcher_of(overrides)
     arms = _arms(overrides)
-    _conclude(sweep_arms(arms, launcher=launcher, overrides=overrides), arms[0])
+    with kept(arms, given.asked):
+        result = sweep_arms(arms, launcher=launcher, overrides=overrides)
+    _conclude(result, arms[0])
 
 
 @app.command("run", context_settings=HYDRA)
@@ -171,15 +179,22 @@ def run_rounds(settings: Settings = None) -> None:
     Does first whatever is missing, evaluates, and sums up, as a sweep does; round 0 is shared by
     all arms. One that was killed goes on where it stands.
     """
-    from asymreinforce.experiment.rounds import run
-    from asymrl.bridge import only_prints
-    from asymrl.devices import trained_here
+    from asymrl.overrides import prepared
+    from asymrl.remembered import kept
+    from asymrl.words import only_prints
 
-    if only_prints(settings or []):
-        _run("collect_job", settings)
+    given = prepared("run", settings or [])
+    if only_prints(given.overrides):
+        _run("run", settings)
         return
-    arms = trained_here(_arms(settings or []))
-    _conclude(run(arms), arms[0])
+    arms = _arms(given.overrides)
+    with kept(arms, given.asked):
+        from asymreinforce.experiment.rounds import run
+        from asymrl.devices import trained_here
+
+        arms = trained_here(arms)
+        result = run(arms)
+    _conclude(result, arms[0])
 
 
 @app.command(context_settings=HYDRA)
@@ -190,14 +205,16 @@ def plan(settings: Settings = None) -> None:
 
     asymrl plan experiment=h200_qwen3b baseline=-0.1,0 plan.completion_tokens=600
     """
-    from asymrl.bridge import only_prints
     from asymrl.devices import planned
+    from asymrl.overrides import prepared
     from asymrl.plan import print_plan
+    from asymrl.words import only_prints
 
-    if only_prints(settings or []):
-        _run("collect_job", settings)
+    given = prepared("plan", settings or [])
+    if only_prints(given.overrides):
+        _run("plan", settings)
         return
-    print_plan(planned(_arms(with_default_sweep(settings or []))))
+    print_plan(planned(_arms(with_default_sweep(given.overrides))))
 
 
 @app.command(context_settings=HYDRA)
@@ -212,10 +229,13 @@ def bandit(settings: Settings = None) -> None:
 
     asymrl bandit baseline=-0.3,-0.1,0 baseline_reference=behaviour_mean seed=0,1,2 arms=50
     """
+    from asymrl.overrides import of_the_bench
+
+    words = of_the_bench(settings or [])  # before Hydra is imported
     from asymrl.bandit import bandit_job, hydra_overrides
     from asymrl.bridge import run_hydra
 
-    run_hydra(bandit_job, hydra_overrides(settings or []), config_name="bandit")
+    run_hydra(bandit_job, hydra_overrides(words), config_name="bandit")
 
 
 app.command()(status)
@@ -289,10 +309,9 @@ def env() -> None:
 
 def with_default_sweep(settings: list[str]) -> list[str]:
     """Add the paper's sweep where the settings name neither a baseline nor a seed nor a sweep."""
-    keys = {setting.split("=", 1)[0].lstrip("+") for setting in settings}
-    values = [setting.split("=", 1)[1] for setting in settings if "=" in setting]
-    values = [re.sub(r"\[.*?\]|\{.*?\}", "", value) for value in values]  # a list is one value
-    if keys & set(PAPER_SWEEP) or any("," in value for value in values):
+    from asymrl.words import key_of, several
+
+    if {*map(key_of, settings)} & set(PAPER_SWEEP) or any(len(several(w)) > 1 for w in settings):
         return settings
     return [*settings, *(f"{key}={value}" for key, value in PAPER_SWEEP.items())]
 
@@ -323,11 +342,22 @@ def _arms(overrides: list[str]) -> "list[ExperimentConfig]":
     )
 
 
-def _run(job: str, settings: list[str] | None) -> None:
+def _run(command: str, settings: list[str] | None) -> None:
+    """Run a command's job on the one configuration that its settings compose."""
+    from asymrl.overrides import prepared
+
+    given = prepared(command, settings or [])  # before Hydra is imported
     from asymrl import jobs
     from asymrl.bridge import run_hydra
+    from asymrl.remembered import kept
 
-    run_hydra(getattr(jobs, job), settings or [])
+    job = getattr(jobs, f"{command}_job", jobs.collect_job)
+
+    def remembering(cfg: Any) -> None:
+        with kept([jobs.parsed(cfg)], given.asked):
+            job(cfg)
+
+    run_hydra(remembering, given.overrides)
 
 
 def main(arguments: list[str] | None = None) -> None:
