@@ -58,14 +58,24 @@ def groups() -> dict[str, tuple[str, ...]]:
 @functools.cache
 def stated(group: str, name: str) -> frozenset[str]:
     """Return the settings that a file of a group gives a value, by their dotted keys."""
+    path = shipped() / group / f"{name}.yaml"
+    is_global = path.read_text(encoding="utf-8").startswith("# @package _global_")
+    return frozenset(_values_of(path, "" if is_global else f"{PACKAGES.get(group, group)}."))
+
+
+@functools.cache
+def base() -> dict[str, Any]:
+    """Return the settings that every configuration has unless it is told otherwise."""
+    return _values_of(shipped() / "config.yaml", "")
+
+
+def _values_of(path: Path, prefix: str) -> dict[str, Any]:
     import yaml
 
     from asymreinforce.config.settings import flat
 
-    text = (shipped() / group / f"{name}.yaml").read_text(encoding="utf-8")
-    is_global = text.startswith("# @package _global_")
-    values = {k: v for k, v in (yaml.safe_load(text) or {}).items() if k != "defaults"}
-    return frozenset(flat(values, prefix="" if is_global else f"{PACKAGES.get(group, group)}."))
+    values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    return flat({k: v for k, v in values.items() if k not in ("defaults", "hydra")}, prefix=prefix)
 
 
 def takes_several(key: str) -> bool:

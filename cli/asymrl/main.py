@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from asymrl.completion import complete
 from asymrl.inspect_command import inspect
 from asymrl.new import new
 from asymrl.push_command import push
 from asymrl.samples_command import samples
+from asymrl.settings_command import settings as settings_command
 from asymrl.status_command import status
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     name="asymrl",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     help=(
@@ -44,10 +46,34 @@ Settings = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[KEY=VALUE]...",
-        help="Settings and groups, as Hydra takes them; '--cfg job' prints all, with values.",
+        help=(
+            "Settings and groups, as Hydra takes them, and an experiment's FILE.yaml; "
+            "'--cfg job' prints all, with values."
+        ),
         show_default=False,
+        autocompletion=complete,
     ),
 ]
+
+
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        from asymreinforce import __version__, terminal
+
+        terminal.line(f"asymrl {__version__}", to_stderr=False)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=_print_version, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    """Take the options that stand before a command."""
 
 
 app.command()(new)
@@ -293,6 +319,7 @@ def report(
 
 app.command()(samples)
 app.command()(push)
+app.command("settings")(settings_command)
 
 
 @app.command()

@@ -23,7 +23,7 @@ policy.dtype: bfloat16           # of generation; float32 where a CPU generates
 policy.context: 2048             # longest prompt and completion together, in tokens
 engine: vllm                     # or transformers, where vLLM is not installed
 
-# The questions: JSONL, parquet, CSV or Arrow, such as a line {{"question": "2 + 3?", "answer": "5"}}
+# The questions: JSONL, parquet, CSV or Arrow; a line may be {{"question": "2 + 3?", "answer": "5"}}
 task: file
 task.name: {name}
 task.path: ???
@@ -64,9 +64,7 @@ def new(
     from asymreinforce import terminal
 
     write(file)
-    terminal.line(
-        f"{file}: fill in what says ???, then run 'asymrl sweep {file}'", to_stderr=False
-    )
+    terminal.line(f"{file}: fill in what says ???, then run 'asymrl sweep {file}'", to_stderr=False)
 
 
 def write(path: Path) -> None:

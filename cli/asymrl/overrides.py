@@ -49,7 +49,8 @@ def prepared(command: str, words: Sequence[str]) -> Prepared:
     for path in given.files:
         named = {key_of(word) for word in given.settings}
         settings = layered(experiment_file.words(path, given=named), settings)
-    settings = layered(remembered.words(settings), settings)
+    if not given.files:  # which say all of an experiment
+        settings = layered(remembered.words(settings), settings)
     is_change = CHANGE in given.options
     asked = remembered.asked(settings, given=given.settings, is_change=is_change)
     if takes_one or only_prints(given.options):
