@@ -7,7 +7,7 @@ from pydantic import Field, field_validator, model_validator
 from asymreinforce.config.paths import HomePath
 from asymreinforce.config.settings import Settings
 
-Format = Literal["jsonl", "parquet", "trl", "verl", "lm_eval"]
+Format = Literal["jsonl", "parquet", "csv", "arrow", "trl", "verl", "lm_eval"]
 Turns = Literal["first", "last"]
 
 

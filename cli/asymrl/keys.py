@@ -119,13 +119,17 @@ _PLAIN = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_,.-"
 
 def is_setting(key: str) -> bool:
     """Tell whether there is such a setting, or a section, or a mapping that may hold it."""
-    known = fields()
-    is_section = any(name.startswith(f"{key}.") for name in known)
-    parents = [key.rpartition(".")[0]] if "." in key else []
-    while parents and "." in parents[-1]:
-        parents.append(parents[-1].rpartition(".")[0])
-    is_item = any(name in known and dict in _containers(known[name].annotation) for name in parents)
-    return key in known or is_section or is_item
+    is_section = any(name.startswith(f"{key}.") for name in fields())
+    return key in fields() or is_section or is_in_mapping(key)
+
+
+def is_in_mapping(key: str) -> bool:
+    """Tell whether a setting is a mapping of names that a user chooses, or lies in one."""
+    parts = key.split(".")
+    names = [".".join(parts[: count + 1]) for count in range(len(parts))]
+    return any(
+        name in fields() and dict in _containers(fields()[name].annotation) for name in names
+    )
 
 
 def require_known_to_bandit(key: str) -> None:

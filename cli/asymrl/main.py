@@ -182,7 +182,7 @@ def sweep(settings: Settings = None) -> None:
 
     given = prepared("sweep", settings or [])
     if only_prints(given.overrides):
-        _run("sweep", settings)
+        _print(given.overrides)
         return
     overrides = with_default_sweep(given.overrides)
     launcher = launcher_of(overrides)
@@ -211,7 +211,7 @@ def run_rounds(settings: Settings = None) -> None:
 
     given = prepared("run", settings or [])
     if only_prints(given.overrides):
-        _run("run", settings)
+        _print(given.overrides)
         return
     arms = _arms(given.overrides)
     with kept(arms, given.asked):
@@ -238,7 +238,7 @@ def plan(settings: Settings = None) -> None:
 
     given = prepared("plan", settings or [])
     if only_prints(given.overrides):
-        _run("plan", settings)
+        _print(given.overrides)
         return
     print_plan(planned(_arms(with_default_sweep(given.overrides))))
 
@@ -378,13 +378,21 @@ def _run(command: str, settings: list[str] | None) -> None:
     from asymrl.bridge import run_hydra
     from asymrl.remembered import kept
 
-    job = getattr(jobs, f"{command}_job", jobs.collect_job)
+    job = getattr(jobs, f"{command}_job")
 
     def remembering(cfg: Any) -> None:
         with kept([jobs.parsed(cfg)], given.asked):
             job(cfg)
 
     run_hydra(remembering, given.overrides)
+
+
+def _print(overrides: list[str]) -> None:
+    """Let Hydra print what options ask for."""
+    from asymrl import jobs
+    from asymrl.bridge import run_hydra
+
+    run_hydra(jobs.collect_job, overrides)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -17,6 +17,7 @@ from asymrl.words import (
     layered,
     only_prints,
     require_one_value,
+    settable,
     several,
     sorted_out,
     value_of,
@@ -55,7 +56,8 @@ def prepared(command: str, words: Sequence[str]) -> Prepared:
     asked = remembered.asked(settings, given=given.settings, is_change=is_change)
     if takes_one or only_prints(given.options):
         settings = first_values(settings, is_told=command in (*SWEEPING, "train"))
-    return Prepared([*(word for word in given.options if word != CHANGE), *settings], asked)
+    options = [word for word in given.options if word != CHANGE]
+    return Prepared([*options, *map(settable, settings)], asked)
 
 
 def of_the_bench(words: Sequence[str]) -> list[str]:

@@ -110,7 +110,11 @@ def _no_option(word: str) -> str:
 def _stray(word: str, before: Sequence[str], after: Sequence[str]) -> str:
     """Say what may have been meant by a word that is no setting."""
     last = before[-1] if before else ""
-    if word.startswith("=") or after[:1] == ["="] or (last and not value_of(last)):
+    if (
+        word.startswith("=")
+        or (after[:1] and after[0].startswith("="))
+        or (last and not value_of(last))
+    ):
         return f"{word}: a setting is one word, KEY=VALUE, without spaces around '='"
     if NUMBER.fullmatch(word) and last:
         values = ",".join([value_of(last), *_numbers([word, *after])]).replace(",,", ",")
@@ -153,6 +157,11 @@ def several(word: str) -> list[str]:
             values.append(text[start:place])
             start = place + 1
     return [*values, text[start:]]
+
+
+def settable(word: str) -> str:
+    """Return a setting as Hydra takes it: what a mapping holds is new to it, and is added."""
+    return f"++{word.lstrip('+')}" if keys.is_in_mapping(key_of(word)) else word
 
 
 def quoted_text(text: str) -> str:
