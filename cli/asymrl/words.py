@@ -161,7 +161,8 @@ def several(word: str) -> list[str]:
 
 def settable(word: str) -> str:
     """Return a setting as Hydra takes it: what a mapping holds is new to it, and is added."""
-    return f"++{word.lstrip('+')}" if keys.is_in_mapping(key_of(word)) else word
+    is_new = "=" in word and not word.startswith("~") and keys.is_in_mapping(key_of(word))
+    return f"++{word.lstrip('+')}" if is_new else word
 
 
 def quoted_text(text: str) -> str:

@@ -222,7 +222,7 @@ def test_a_dotted_name_looks_into_dictionaries_and_lists() -> None:
 
 
 def test_a_csv_holds_what_json_lines_hold(tmp_path: Path, random_policy: Path) -> None:
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "question": QUESTION,
             "gold_answer": "05",
