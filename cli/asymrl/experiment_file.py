@@ -8,11 +8,13 @@
 A list, where a setting takes one value, is swept. Sections may be written as mappings as well.
 """
 
+import os
 import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
+from asymreinforce.credentials import require_none
 from asymreinforce.errors import ConfigError
 from asymrl import keys
 from asymrl.words import quoted_text
@@ -56,6 +58,7 @@ def words(path: str, *, given: Collection[str] = ()) -> list[str]:
         raise ConfigError(f"{path}: holds no lines KEY: VALUE")
     for key, value, line in _settings(root, "", path) if root is not None else ():
         where = f"{path}, line {line}: "
+        require_none({f"{where}{key}": value}, os.environ)
         keys.require_known(key, value, where=where)
         if key in found:
             raise ConfigError(f"{where}{key} stands there twice")

@@ -3,10 +3,12 @@
 A word that is none of them gets an answer here, before anything heavy is imported.
 """
 
+import os
 import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from asymreinforce.credentials import require_none
 from asymreinforce.errors import ConfigError
 from asymrl import keys
 
@@ -62,9 +64,16 @@ def value_of(word: str) -> str:
 
 
 def sorted_out(words: Sequence[str]) -> Words:
-    """Tell options, files and settings apart; raise `ConfigError` for a word that is none."""
+    """Tell options, files and settings apart.
+
+    Raises `ConfigError` for a word that is none of them, or that holds a credential.
+    """
     found = Words([], [], [])
     waiting = list(words)
+    for word in words:  # before a message repeats one
+        name, _, value = word.partition("=")
+        require_none({"a word of the command line": name}, os.environ)
+        require_none({name.lstrip("+~"): value}, os.environ)
     while waiting:
         word = waiting.pop(0)
         name = word.partition("=")[0]
