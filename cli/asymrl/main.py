@@ -7,7 +7,6 @@ import contextlib
 import os
 import signal
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,6 +15,7 @@ from asymrl.completion import complete
 from asymrl.inspect_command import inspect
 from asymrl.new import new
 from asymrl.push_command import push
+from asymrl.report_command import report
 from asymrl.samples_command import samples
 from asymrl.settings_command import settings as settings_command
 from asymrl.status_command import status
@@ -143,6 +143,8 @@ def train(settings: Settings = None) -> None:
 
     asymrl train train.processes=8                   on 8 GPUs of this node, by torchrun
 
+    asymrl train name=arithmetic baseline=-0.05      what it was made with is remembered
+
     asymrl train --cfg job                           print the configuration, train nothing
     """
     _run("train", settings)
@@ -172,6 +174,10 @@ def sweep(settings: Settings = None) -> None:
     asymrl sweep sweep.together=8 sweep.workers=1    eight arms side by side in one process
 
     asymrl sweep hydra/launcher=slurm                arms as Slurm jobs; see docs/clusters.md
+
+    asymrl sweep arithmetic.yaml                     an experiment's file, of 'asymrl new'
+
+    asymrl sweep name=arithmetic --change ...        other settings than it was made with
 
     Arms that are complete are skipped; one that fails does not stop the others.
     """
@@ -268,55 +274,7 @@ app.command()(status)
 app.command()(inspect)
 
 
-@app.command()
-def report(
-    directory: Annotated[
-        Path, typer.Argument(help="An experiment directory.", show_default=True)
-    ] = Path("runs/cups"),
-    other: Annotated[
-        Path | None, typer.Argument(help="Another, to compare it with.", show_default=False)
-    ] = None,
-    against: Annotated[
-        str | None,
-        typer.Option(
-            help="The setting that others are compared with, such as -0.1; else nearest 0."
-        ),
-    ] = None,
-    power: Annotated[
-        float | None,
-        typer.Option(help="How many seeds a difference of so many points needs, by setting."),
-    ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print settings and arms as JSON and nothing else.")
-    ] = False,
-    as_csv: Annotated[
-        bool, typer.Option("--csv", help="Print a line a setting as CSV and nothing else.")
-    ] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", help="Print the page's path and nothing else.")
-    ] = False,
-) -> None:
-    """Print results with intervals, and write report.html and figures.
-
-    asymrl report
-
-    asymrl report runs/my-experiment --against -0.1
-
-    asymrl report --power 2                          how many seeds show a difference of 2 points
-
-    asymrl report --csv > results.csv                a line a setting, as docs/python.md says
-
-    asymrl report runs/one runs/two                  two experiments, side by side
-
-    asymrl report runs/bandit                        the page of the theory bench
-    """
-    from asymrl.reporting import Printed, run_report
-
-    asked = {Printed.JSON: as_json, Printed.CSV: as_csv, Printed.PATH: quiet}
-    printed = [form for form, is_asked in asked.items() if is_asked]
-    run_report(directory, other, against=against, power=power, printed=printed)
-
-
+app.command()(report)
 app.command()(samples)
 app.command()(push)
 app.command("settings")(settings_command)
