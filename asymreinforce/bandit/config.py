@@ -12,10 +12,10 @@ from pydantic import (
     model_validator,
 )
 
-from asymreinforce.bandit.problem import Reference
-from asymreinforce.bandit.updates import Update
 from asymreinforce.errors import ConfigError
 
+Reference = Literal["zero", "initial_mean", "behaviour_mean", "group_mean"]
+Update = Literal["asymre", "importance_weighted", "clipped"]
 Experiment = Literal[
     "section_5_1",
     "policy_improvement",

@@ -3,8 +3,7 @@
 from itertools import product
 from typing import NamedTuple
 
-from asymreinforce.bandit.config import BanditConfig
-from asymreinforce.bandit.updates import Update
+from asymreinforce.bandit.config import BanditConfig, Update
 
 
 class Chain(NamedTuple):

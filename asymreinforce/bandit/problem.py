@@ -7,13 +7,13 @@
 Shapes: C chain, A arm.
 """
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-Reference = Literal["zero", "initial_mean", "behaviour_mean", "group_mean"]
+from asymreinforce.bandit.config import Reference
 
 
 class Flow(NamedTuple):

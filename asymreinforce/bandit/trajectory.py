@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from asymreinforce.bandit.config import BanditConfig
+from asymreinforce.bandit.config import BanditConfig, Update
 from asymreinforce.bandit.dynamics import advance, ascend
 from asymreinforce.bandit.grid import Batch
 from asymreinforce.bandit.problem import (
@@ -26,7 +26,7 @@ from asymreinforce.bandit.problem import (
     gap,
 )
 from asymreinforce.bandit.sampler import Sampler
-from asymreinforce.bandit.updates import WEIGHTS, Setting, Update
+from asymreinforce.bandit.updates import WEIGHTS, Setting
 from asymreinforce.progress import Advance
 
 

@@ -12,12 +12,12 @@ Shapes: C chain, A arm.
 """
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-Update = Literal["asymre", "importance_weighted", "clipped"]
+from asymreinforce.bandit.config import Update
 
 
 class Setting(NamedTuple):

@@ -64,12 +64,17 @@ class SamplingConfig(Settings):
     """How completions are drawn from a frozen policy."""
 
     samples_per_prompt: int = Field(ge=1, le=MOST_SAMPLES, description="G, the size of a group")
-    temperature: float = Field(1.0, ge=0, le=100)
-    top_p: float = Field(1.0, gt=0, le=1)
+    temperature: float = Field(1.0, ge=0, le=100, description="0 takes the likeliest token")
+    top_p: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="tokens are drawn from the likeliest of this probability together",
+    )
     max_tokens: int = Field(
         ge=1, description="longest completion, in tokens; null: as the task says"
     )
-    seed: int = 0
+    seed: int = Field(0, description="seed of the draws")
 
     @field_validator("temperature")
     @classmethod
@@ -89,13 +94,15 @@ class RolloutConfig(SamplingConfig):
         description="samples of a prompt that one shard holds, lowered to their largest common "
         "divisor with samples_per_prompt",
     )
-    prompts_per_shard: int = Field(ge=1, le=10_000_000)
+    prompts_per_shard: int = Field(
+        ge=1, le=10_000_000, description="prompts whose samples are written as one file"
+    )
 
 
 class EvaluationConfig(Settings):
     """How checkpoints are evaluated; held-out prompts are reported, and choose nothing."""
 
-    split: Split = "held_out"
+    split: Split = Field("held_out", description="questions that checkpoints are evaluated on")
     prompts: int | None = Field(
         None, ge=0, description="the first so many; null for all, 0 to evaluate nothing"
     )
@@ -116,24 +123,30 @@ class EvaluationConfig(Settings):
 class EngineConfig(Settings):
     """The inference engine."""
 
-    name: Literal["vllm", "transformers"]
+    name: Literal["vllm", "transformers"] = Field(description="library that generates")
     threads: int = Field(1, ge=1, le=1024, description="CPU threads; part of a set's identity")
     workers: int = Field(1, ge=1, description="engines that generate side by side, on Ray")
     max_sequences: int = Field(256, ge=1, description="sequences decoded at once")
     memory_gib: float = Field(1.0, gt=0, description="key/value cache on CPU, in GiB")
-    gpu_memory_share: float = Field(0.9, gt=0, le=1)
-    tensor_parallel_size: int = Field(1, ge=1)
-    eager: bool = True
+    gpu_memory_share: float = Field(
+        0.9, gt=0, le=1, description="share of a GPU's memory that vLLM takes"
+    )
+    tensor_parallel_size: int = Field(1, ge=1, description="GPUs that one engine is spread over")
+    eager: bool = Field(True, description="false: vLLM compiles, and captures CUDA graphs")
 
 
 class RewardConfig(Settings):
     """The reward scale, applied to stored verdicts at train time, and limits of the grader."""
 
-    correct: float = Field(1.0, ge=-1e9, le=1e9)
-    incorrect: float = Field(-1.0, ge=-1e9, le=1e9)
+    correct: float = Field(1.0, ge=-1e9, le=1e9, description="reward of a correct completion")
+    incorrect: float = Field(-1.0, ge=-1e9, le=1e9, description="reward of an incorrect completion")
     correct_at: float = Field(1.0, gt=0, le=1, description="lowest score that counts as correct")
-    no_answer: Literal["incorrect", "exclude"] = "incorrect"
-    truncated: Literal["incorrect", "exclude", "as_judged"] = "incorrect"
+    no_answer: Literal["incorrect", "exclude"] = Field(
+        "incorrect", description="how completions count that give no answer"
+    )
+    truncated: Literal["incorrect", "exclude", "as_judged"] = Field(
+        "incorrect", description="how completions count that were cut off at max_tokens"
+    )
     unjudged: Literal["incorrect", "exclude"] = Field(
         "exclude", description="timeouts and errors: the grader failed, not the answer"
     )
@@ -175,7 +188,9 @@ class RewardConfig(Settings):
 class TrackerConfig(Settings):
     """Metrics always go to local files; a tracker mirrors them if it is asked to."""
 
-    name: Literal["none", "wandb", "trackio", "tensorboard"] = "none"
+    name: Literal["none", "wandb", "trackio", "tensorboard"] = Field(
+        "none", description="service that mirrors the metrics"
+    )
     mode: Literal["online", "offline"] | None = Field(
         None, description="of wandb; null for WANDB_MODE, else online"
     )
@@ -198,24 +213,30 @@ class SweepConfig(Settings):
     together: int = Field(
         1, ge=1, description="arms of one seed that a process trains side by side, reading once"
     )
-    report: bool = True
+    report: bool = Field(True, description="write report.html and its figures at the end")
 
 
 class Pins(Settings):
     """Directories to use in place of the ones that the settings name; null for those."""
 
-    prompts: HomePath | None = None
-    rollouts: HomePath | None = None
-    verdicts: HomePath | None = None
+    prompts: HomePath | None = Field(None, description="a directory of prompts")
+    rollouts: HomePath | None = Field(None, description="a directory of rollouts")
+    verdicts: HomePath | None = Field(None, description="a directory of verdicts")
 
 
 class ExperimentConfig(RoundsConfig):
     """Everything about an experiment; one model for every command."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    runs_dir: HomePath = Path("runs")
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="of the experiment and its directory"
+    )
+    runs_dir: HomePath = Field(Path("runs"), description="where experiments' directories lie")
     baseline: float = Field(description="delta-V: V(x) = reference(x) + baseline")
-    baseline_reference: Reference = "group_mean"
+    baseline_reference: Reference = Field(
+        "group_mean",
+        description="of V(x): the mean reward of the group, of the group's other samples, "
+        "of all rollouts, or 0",
+    )
     seed: int = Field(0, ge=0, description="seed of training: data order, and whatever it draws")
     task: TaskConfig
     source: SourceConfig = SourceConfig()

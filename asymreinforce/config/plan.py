@@ -10,7 +10,7 @@ class PlanConfig(Settings):
 
     gpu: str = Field("H100 SXM 80 GB", description="what the figures named gpu_... are of")
     gpus: int = Field(8, ge=1, description="of the machine that trains the arms")
-    gpu_memory_gib: float = Field(80.0, gt=0)
+    gpu_memory_gib: float = Field(80.0, gt=0, description="memory of one GPU")
     gpu_tflops: float = Field(989.0, gt=0, description="dense bfloat16, of the data sheet")
     gpu_tb_per_s: float = Field(3.35, gt=0, description="memory bandwidth, of the data sheet")
     train_utilisation: float = Field(

@@ -7,7 +7,7 @@ from pydantic import Field, field_validator, model_validator
 from asymreinforce.config.paths import HomePath
 from asymreinforce.config.settings import Settings
 
-Format = Literal["jsonl", "parquet", "trl", "verl", "lm_eval"]
+Format = Literal["jsonl", "parquet", "csv", "arrow", "trl", "verl", "lm_eval"]
 Turns = Literal["first", "last"]
 
 
@@ -16,18 +16,22 @@ class SourceColumns(Settings):
 
     prompt_id: str | None = Field(None, description="null: a hash of the prompt")
     question: str | None = Field(None, description="text, or a list of chat messages")
-    prompt_token_ids: str | None = None
-    gold_answer: str | None = None
+    prompt_token_ids: str | None = Field(
+        None, description="ids of the whole prompt, of the policy's tokenizer"
+    )
+    gold_answer: str | None = Field(None, description="what a grader compares with")
     policy: str | None = Field(None, description="who wrote the row")
     sample: str | None = Field(None, description="the row's own number, kept as source_sample")
     completion: str | None = Field(None, description="text; a list of texts makes a row of each")
-    completion_token_ids: str | None = None
+    completion_token_ids: str | None = Field(
+        None, description="ids of the completion, of the policy's tokenizer"
+    )
     logps: str | None = Field(None, description="log-probabilities of the completion's tokens")
     reward: str | None = Field(None, description="becomes a verdict of the grader 'imported'")
     finish_reason: str | None = Field(None, description="or whether the completion was cut off")
-    level: str | None = None
-    subject: str | None = None
-    metadata: str | None = None
+    level: str | None = Field(None, description="of difficulty, for reports")
+    subject: str | None = Field(None, description="for reports")
+    metadata: str | None = Field(None, description="anything else, kept as JSON")
 
     def named(self) -> dict[str, str]:
         """Return the columns that were named, by field."""
@@ -58,7 +62,9 @@ class SourceConfig(Settings):
     )
     validation: int = Field(0, ge=0, description="prompts held back; 0: the task's own")
     held_out: int = Field(0, ge=0, description="prompts held back; 0: the task's own")
-    prompts_per_shard: int = Field(256, ge=1)
+    prompts_per_shard: int = Field(
+        256, ge=1, description="prompts whose rollouts are written as one file"
+    )
 
     @field_validator("ignore", mode="before")
     @classmethod

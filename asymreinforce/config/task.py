@@ -54,14 +54,16 @@ class ColumnsConfig(Settings):
     verl's prompt parquet needs none of them: it is recognised by its own columns.
     """
 
-    question: tuple[str, ...] = ("question", "problem")
-    answer: tuple[str, ...] = ("answer",)
+    question: tuple[str, ...] = Field(("question", "problem"), description="its text")
+    answer: tuple[str, ...] = Field(("answer",), description="the gold answer")
     solution: tuple[str, ...] = Field(
         ("solution",), description="without an answer: what its last \\boxed{} holds"
     )
-    level: tuple[str, ...] = ("level",)
-    subject: tuple[str, ...] = ("subject", "type")
-    id: tuple[str, ...] = ("id", "unique_id")
+    level: tuple[str, ...] = Field(("level",), description="of difficulty, for reports")
+    subject: tuple[str, ...] = Field(("subject", "type"), description="for reports")
+    id: tuple[str, ...] = Field(
+        ("id", "unique_id"), description="the question's own name, kept beside it"
+    )
 
     @field_validator("*", mode="before")
     @classmethod

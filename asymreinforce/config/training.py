@@ -14,7 +14,11 @@ class AlgorithmConfig(Settings):
     """
 
     name: str = Field("asymre", description="a name in algorithm/table.py")
-    aggregation: Literal["sequence_sum", "token_mean", "sequence_mean"] = "sequence_sum"
+    aggregation: Literal["sequence_sum", "token_mean", "sequence_mean"] = Field(
+        "sequence_sum",
+        description="of tokens' losses: summed over a completion, averaged over all "
+        "tokens of a step, or averaged over each completion",
+    )
     clip_low: float | None = Field(None, ge=0, le=1, description="ratios stay above 1 - clip_low")
     clip_high: float | None = Field(None, ge=0, description="ratios stay below 1 + clip_high")
     weight_limit: float | None = Field(None, gt=0, description="largest importance weight")
@@ -30,15 +34,19 @@ class AlgorithmConfig(Settings):
 class OptimConfig(Settings):
     """The optimizer: AdamW with linear warm-up to a constant learning rate."""
 
-    lr: float = Field(gt=0)
-    betas: tuple[Beta, Beta] = (0.9, 0.95)
-    eps: float = Field(1e-8, gt=0)
-    weight_decay: float = Field(0.0, ge=0)
+    lr: float = Field(gt=0, description="learning rate")
+    betas: tuple[Beta, Beta] = Field((0.9, 0.95), description="decays of AdamW's moments")
+    eps: float = Field(1e-8, gt=0, description="of AdamW")
+    weight_decay: float = Field(0.0, ge=0, description="of AdamW")
     grad_clip: float = Field(1.0, gt=0, description="largest norm of the gradient")
-    warmup_steps: int = Field(0, ge=0)
-    trajectories_per_step: int = Field(ge=1)
+    warmup_steps: int = Field(
+        0, ge=0, description="steps over which the learning rate rises to `lr`"
+    )
+    trajectories_per_step: int = Field(
+        ge=1, description="completions of an optimizer step, in whole groups"
+    )
     steps: int | None = Field(None, ge=1, description="null: as many as `epochs` hold")
-    epochs: int = Field(1, ge=1)
+    epochs: int = Field(1, ge=1, description="times that each rollout is trained on")
 
 
 class LoraConfig(Settings):

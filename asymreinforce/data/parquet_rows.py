@@ -56,7 +56,7 @@ def rows(path: Path) -> Iterator[ParquetRow]:
             _require_size(file.metadata.row_group(group))
             size = _rows_at_once(file.metadata.row_group(group))
             for batch in file.iter_batches(size, row_groups=[group], use_threads=False):
-                for values, problem in _python_rows(batch):
+                for values, problem in python_rows(batch):
                     number += 1
                     yield ParquetRow(number, values, problem)
 
@@ -97,7 +97,8 @@ def _rows_at_once(group: Any) -> int:
     return max(1, min(ROWS_AT_ONCE, fitting))
 
 
-def _python_rows(batch: pa.RecordBatch) -> Iterator[tuple[dict[str, Any] | None, str]]:
+def python_rows(batch: pa.RecordBatch) -> Iterator[tuple[dict[str, Any] | None, str]]:
+    """Yield the rows of a batch, few of them at a time, each with why Python cannot hold it."""
     # A text of the dictionary may stand in every row.
     size = max(1, BYTES_AT_ONCE // max(1, batch.nbytes))
     narrow = {f.name: NARROW[f.type] for f in batch.schema if f.type in NARROW}

@@ -1,10 +1,11 @@
-"""Read foreign files record by record, in bounded memory: JSON (plain or gzip) and parquet.
+"""Read foreign files record by record, in bounded memory: JSON, parquet, CSV and Arrow.
 
 A directory is read file by file, in the order of its names, numbers in them as numbers. A line that
 is not JSON is counted and passed over, so that a message can name all of them.
 """
 
 import contextlib
+import csv
 import functools
 import hashlib
 import re
@@ -17,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from asymreinforce.config.source import Format, SourceConfig
-from asymreinforce.data import files, json_rows, parquet_rows
+from asymreinforce.data import arrow_rows, files, json_rows, parquet_rows, separated_rows
 from asymreinforce.errors import ConfigError, InputError
 from asymreinforce.imported.problems import Problems
 
@@ -25,6 +26,8 @@ LINES = (".jsonl", ".jsonl.gz", ".ndjson")
 ARRAYS = (".json",)
 """Read if named: a directory of rollouts holds other JSON as well."""
 PARQUET = (".parquet",)
+CSV, ARROW = separated_rows.ENDINGS, arrow_rows.ENDINGS
+"""Read in a directory that holds no rollouts of the kinds above: tables of results are CSV too."""
 PREFIX = {"lm_eval": "samples_"}
 """A directory of lm-evaluation-harness holds results beside samples."""
 
@@ -35,6 +38,8 @@ class Record(NamedTuple):
     path: Path
     place: str
     values: dict[str, Any]
+    are_texts: bool = False
+    """Whether the file has texts alone, numbers and lists included."""
 
 
 def files_of(source: SourceConfig) -> list[Path]:
@@ -49,19 +54,33 @@ def files_of(source: SourceConfig) -> list[Path]:
         raise InputError(f"{path}: no such file or directory; set source.path to your rollouts")
     if path.is_file():
         return [_readable(path, source.format)]
+    if (saved := arrow_rows.saved_splits(path)) is not None:
+        return _one_split(path, saved)
     prefix = PREFIX.get(source.format or "", "")
     endings = (*LINES, *PARQUET, *(ARRAYS if prefix else ()))
-    found = [
+    there = [
         p
         for p in sorted(path.rglob("*"), key=_natural)
-        if p.name.startswith(prefix) and p.name.endswith(endings) and p.is_file()
+        if p.name.startswith(prefix) and p.is_file()
     ]
-    if not found:
-        raise InputError(
-            f"{path}: holds no {prefix}*{' or *'.join(endings)}; "
-            "point source.path at the file or directory of your rollouts"
+    for kinds in (endings, CSV, ARROW):
+        if found := [p for p in there if p.name.endswith(kinds)]:
+            return [_readable(p, source.format) for p in found]
+    raise InputError(
+        f"{path}: holds no {prefix}*{' or *'.join((*endings, *CSV, *ARROW))}; "
+        "point source.path at the file or directory of your rollouts"
+    )
+
+
+def _one_split(path: Path, saved: dict[str, list[Path]]) -> list[Path]:
+    """Return the files of a saved data set's only split; which of several is meant is not known."""
+    if len(saved) != 1:
+        raise ConfigError(
+            f"{path}: holds the splits {', '.join(saved)}; set source.path to one of them, such as "
+            f"{path / next(iter(saved), 'train')}"
         )
-    return [_readable(p, source.format) for p in found]
+    (found,) = saved.values()
+    return found
 
 
 def fingerprint(source: SourceConfig) -> str:
@@ -83,26 +102,35 @@ def count(paths: list[Path]) -> int:
     total = 0
     for path in paths:
         with _readable_errors(path):
-            is_parquet = path.name.endswith(PARQUET)
-            total += pq.read_metadata(path).num_rows if is_parquet else json_rows.count(path)
+            total += _count(path)
     return total
+
+
+def _count(path: Path) -> int:
+    if path.name.endswith(PARQUET):
+        return int(pq.read_metadata(path).num_rows)
+    if path.name.endswith(ARROW):
+        return arrow_rows.count(path)
+    if path.name.endswith(CSV):
+        return sum(1 for _ in separated_rows.rows(path))
+    return json_rows.count(path)
 
 
 def records(paths: list[Path], problems: Problems) -> Iterator[Record]:
     """Yield every record of the files; what is no object with names goes to `problems`."""
     for path in paths:
         with _readable_errors(path):
-            read = _parquet(path) if path.name.endswith(PARQUET) else json_rows.rows(path)
-            for place, values, problem in read:
+            for place, values, problem in _rows(path):
                 if values is None:
                     problems.add(problem, place)
                 else:
-                    yield Record(path, place, values)
+                    yield Record(path, place, values, path.name.endswith(CSV))
 
 
 def _readable(path: Path, format_: Format | None) -> Path:
     lines = (*LINES, *ARRAYS)
-    endings = {"jsonl": lines, "parquet": PARQUET}.get(format_ or "", (*lines, *PARQUET))
+    of_formats = {"jsonl": lines, "parquet": PARQUET, "csv": CSV, "arrow": ARROW}
+    endings = of_formats.get(format_ or "", (*lines, *PARQUET, *CSV, *ARROW))
     if not path.name.endswith(endings):
         raise ConfigError(
             f"{path}: its ending says nothing that can be read as "
@@ -112,16 +140,24 @@ def _readable(path: Path, format_: Format | None) -> Path:
     return path
 
 
-def _parquet(path: Path) -> Iterator[tuple[str, dict[str, Any] | None, str]]:
-    for number, values, problem in parquet_rows.rows(path):
-        yield f"{path.name} row {number}", values, problem
+def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any] | None, str]]:
+    """Yield place, values and problem of each row of a file."""
+    if path.name.endswith((*PARQUET, *ARROW)):
+        reader = parquet_rows if path.name.endswith(PARQUET) else arrow_rows
+        for number, values, problem in reader.rows(path):
+            yield f"{path.name} row {number}", values, problem
+    elif path.name.endswith(CSV):
+        for line, texts in separated_rows.rows(path):
+            yield f"{path.name} line {line}", dict(texts), ""
+    else:
+        yield from json_rows.rows(path)
 
 
 @contextlib.contextmanager
 def _readable_errors(path: Path) -> Iterator[None]:
     try:
         yield
-    except (pa.ArrowException, OSError, EOFError, ValueError, zlib.error) as error:
+    except (pa.ArrowException, csv.Error, OSError, EOFError, ValueError, zlib.error) as error:
         raise InputError(f"{path}: not readable ({error}); it may be truncated") from error
 
 

@@ -19,6 +19,7 @@ from asymreinforce.data.gold_answers import KEY, texts_of
 from asymreinforce.imported.columns import Columns
 from asymreinforce.imported.problems import Problems
 from asymreinforce.imported.records import Record
+from asymreinforce.imported.text_values import typed, without_empty
 from asymreinforce.imported.turns import BadTurnsError, beside_text, completion_of
 
 Messages = tuple[tuple[str, str], ...]
@@ -88,8 +89,11 @@ def rows_of(
     """Yield the rows of a record; what cannot be used goes to `problems`, what is left out to
     `notes`.
     """
-    fields = columns.find(record.values)
-    whole = columns.is_whole_prompt(record.values)
+    given = without_empty(record.values) if record.are_texts else record.values
+    fields = columns.find(given)
+    if record.are_texts:
+        fields = typed(fields)
+    whole = columns.is_whole_prompt(given)
     for number, one in enumerate(_completions(fields, record.place, problems, notes)):
         place = record.place if number == 0 else f"{record.place} completion {number + 1}"
         try:

@@ -1,13 +1,12 @@
 """Rows of a data set, from the hub or from a local copy, and the fingerprint that pins them.
 
-Files are read by suffix (parquet, JSON or JSONL, CSV or TSV), with their values as they stand
-there. Those of a hub data set are fetched at one commit; with `HF_HUB_OFFLINE=1` they come from the
-hub's cache or not at all, and the error says how to get a copy.
+Files are read by suffix (parquet, JSON or JSONL, CSV or TSV, Arrow), with their values as they
+stand there; a directory may be one that `save_to_disk` wrote. The files of a hub data set are
+fetched at one commit; with `HF_HUB_OFFLINE=1` they come from the hub's cache or not at all, and the
+error says how to get a copy.
 """
 
 import csv
-import functools
-import gzip
 import re
 import zlib
 from collections.abc import Callable, Iterator
@@ -17,13 +16,11 @@ from typing import Any
 import pyarrow as pa
 
 from asymreinforce.config.task import SourceConfig
-from asymreinforce.data import files, json_rows, parquet_rows
+from asymreinforce.data import arrow_rows, files, json_rows, parquet_rows, separated_rows
 from asymreinforce.errors import InputError
 from asymreinforce.tasks import hub
 
 Row = dict[str, Any]
-LONGEST_FIELD = 1 << 27
-"""Characters of a value of a CSV file."""
 HUB_READING = 2
 """Version of how the files of a hub data set become rows, beside that of local ones."""
 SHARD = re.compile(r"-(\d+)-of-(\d+)")
@@ -64,6 +61,8 @@ def local_files(source: SourceConfig) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise InputError(f"{path}: no such file or directory{hub.how_to_get(source)}")
+    if (saved := arrow_rows.saved_splits(path)) is not None:
+        return _saved(saved, source)
     readable = [p for p in sorted(path.rglob("*")) if _suffix(p) in READERS and p.is_file()]
     wanted = {part for part in source.split.split("+") if part}
     found = [p for p in readable if wanted & set(_words(p.relative_to(path)))]
@@ -81,6 +80,19 @@ def local_files(source: SourceConfig) -> list[Path]:
             "in task.sources.train.path=FILE"
         )
     return _whole(found)
+
+
+def _saved(saved: dict[str, list[Path]], source: SourceConfig) -> list[Path]:
+    """Return the files of a split of a saved data set; raise `InputError` if it has none."""
+    if arrow_rows.ALONE in saved:
+        return saved[arrow_rows.ALONE]
+    wanted = [name for name in source.split.split("+") if name]
+    if not wanted or set(wanted) - saved.keys():
+        raise InputError(
+            f"{source.path}: a saved data set without the split {source.split} (there are: "
+            f"{', '.join(saved)}); set task.sources.*.split"
+        )
+    return [path for name in wanted for path in saved[name]]
 
 
 def _whole(paths: list[Path]) -> list[Path]:
@@ -130,22 +142,14 @@ def _json(path: Path) -> Iterator[Row]:
         yield {name: (values or {}).get(name) for name in names}
 
 
-def _separated(path: Path, delimiter: str) -> Iterator[Row]:
-    """Yield the rows of a CSV or TSV; every value is a text, so that 007 stays 007."""
-    csv.field_size_limit(LONGEST_FIELD)
-    opened = gzip.open if path.suffix == ".gz" else open
-    with opened(path, "rt", newline="", encoding="utf-8-sig") as stream:
-        reader = csv.reader(stream, delimiter=delimiter, strict=True)
-        names = next(reader, [])
-        if len(set(names)) < len(names):
-            raise ValueError(f"the first line names a column twice: {', '.join(names)}")
-        for fields in reader:
-            if fields and len(fields) != len(names):
-                raise ValueError(
-                    f"line {reader.line_num} has {len(fields)} values for {len(names)} columns"
-                )
-            if fields:
-                yield dict(zip(names, fields, strict=True))
+def _separated(path: Path) -> Iterator[Row]:
+    for _, values in separated_rows.rows(path):
+        yield dict(values)
+
+
+def _arrow(path: Path) -> Iterator[Row]:
+    for number, values, problem in arrow_rows.rows(path):
+        yield _present(values, f"row {number}", problem)
 
 
 def _present(values: Row | None, place: str, problem: str) -> Row:
@@ -161,11 +165,8 @@ READERS: dict[str, tuple[str, Callable[[Path], Iterator[Row]]]] = {
         for suffix in (".json", ".jsonl", ".ndjson")
         for packed in ("", ".gz")
     },
-    **{
-        f"{suffix}{packed}": ("csv", functools.partial(_separated, delimiter=delimiter))
-        for suffix, delimiter in {".csv": ",", ".tsv": "\t"}.items()
-        for packed in ("", ".gz")
-    },
+    **dict.fromkeys(separated_rows.ENDINGS, ("csv", _separated)),
+    **dict.fromkeys(arrow_rows.ENDINGS, ("arrow", _arrow)),
 }
 
 

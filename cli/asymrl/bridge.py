@@ -19,11 +19,11 @@ from asymreinforce import terminal
 from asymreinforce.credentials import of_environment, require_none
 from asymreinforce.errors import ConfigError
 from asymrl.base import with_base
+from asymrl.keys import shipped
+from asymrl.words import only_prints, quoted_text
 
 Job = Callable[[Any], Any]
 
-PRINTING = {"--cfg", "-c", "--info", "-i", "--hydra-help"}
-"""Options of Hydra's that print something of one configuration, where a sweep has many."""
 NOISE = ("full_key", "object_type", "Config search path", "provider=")
 """How lines of Hydra's messages begin that help nobody to mend a setting."""
 
@@ -44,9 +44,7 @@ def conf_directory() -> Path:
     from asymrl.defaults import store_defaults
 
     store_defaults()
-    here = Path(__file__).resolve().parent
-    installed = here / "conf"
-    return installed if installed.is_dir() else here.parents[1] / "conf"
+    return shipped()
 
 
 def run_hydra(
@@ -119,11 +117,6 @@ def without_plus(word: str) -> str:
     return word[1:] if word[:1] == "+" and word[1:].partition("=")[0] in flat(stored()) else word
 
 
-def only_prints(overrides: Sequence[str]) -> bool:
-    """Tell whether options ask Hydra to print something, and to run nothing."""
-    return any(word.partition("=")[0] in PRINTING for word in overrides)
-
-
 def _is_option(word: str) -> bool:
     return word.startswith("-") or not ("=" in word or word.startswith("~"))
 
@@ -131,9 +124,7 @@ def _is_option(word: str) -> bool:
 def quoted(override: str) -> str:
     """Return an override as a shell takes it whose value Hydra takes as a text, as it is."""
     key, _, value = override.partition("=")
-    value = value.replace('"', r"\"")
-    value += "\\" if value.endswith("\\") else ""
-    return shlex.quote(f'{key}="{value}"')
+    return shlex.quote(f"{key}={quoted_text(value)}")
 
 
 def describe(error: Exception) -> str:

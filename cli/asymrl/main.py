@@ -5,17 +5,19 @@ Nothing heavy is imported here, so that `asymrl --help` answers at once.
 
 import contextlib
 import os
-import re
 import signal
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from asymrl.completion import complete
 from asymrl.inspect_command import inspect
+from asymrl.new import new
 from asymrl.push_command import push
+from asymrl.report_command import report
 from asymrl.samples_command import samples
+from asymrl.settings_command import settings as settings_command
 from asymrl.status_command import status
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     name="asymrl",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     help=(
@@ -44,10 +46,37 @@ Settings = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[KEY=VALUE]...",
-        help="Settings and groups, as Hydra takes them; '--cfg job' prints all, with values.",
+        help=(
+            "Settings and groups, as Hydra takes them, and an experiment's FILE.yaml; "
+            "'--cfg job' prints all, with values."
+        ),
         show_default=False,
+        autocompletion=complete,
     ),
 ]
+
+
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        from asymreinforce import __version__, terminal
+
+        terminal.line(f"asymrl {__version__}", to_stderr=False)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=_print_version, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    """Take the options that stand before a command."""
+
+
+app.command()(new)
 
 
 @app.command(context_settings=HYDRA)
@@ -60,7 +89,7 @@ def init(settings: Settings = None) -> None:
 
     asymrl init task=gsm8k policy.source=DIR         a task, and a Hugging Face checkpoint
     """
-    _run("init_job", settings)
+    _run("init", settings)
 
 
 @app.command("import", context_settings=HYDRA)
@@ -76,7 +105,7 @@ def import_(settings: Settings = None) -> None:
     MODEL is the policy to train, a directory or hub id, whose tokenizer reads the texts.
     Several policies in one file, with or without log-probabilities, rewards or token ids.
     """
-    _run("import_job", settings)
+    _run("import", settings)
 
 
 @app.command(context_settings=HYDRA)
@@ -89,7 +118,7 @@ def generate(settings: Settings = None) -> None:
 
     asymrl generate engine=transformers              where vLLM cannot be installed
     """
-    _run("generate_job", settings)
+    _run("generate", settings)
 
 
 @app.command(context_settings=HYDRA)
@@ -100,7 +129,7 @@ def score(settings: Settings = None) -> None:
 
     asymrl score task.grader=math reward.cpu_limit_s=10
     """
-    _run("score_job", settings)
+    _run("score", settings)
 
 
 @app.command(context_settings=HYDRA)
@@ -115,9 +144,11 @@ def train(settings: Settings = None) -> None:
 
     asymrl train train.processes=8                   on 8 GPUs of this node, by torchrun
 
+    asymrl train name=arithmetic baseline=-0.05      what it was made with is remembered
+
     asymrl train --cfg job                           print the configuration, train nothing
     """
-    _run("train_job", settings)
+    _run("train", settings)
 
 
 @app.command(context_settings=HYDRA)
@@ -128,7 +159,7 @@ def evaluate(settings: Settings = None) -> None:
 
     asymrl evaluate evaluation.sampling.temperature=0.1 evaluation.sampling.top_p=0.95
     """
-    _run("evaluate_job", settings)
+    _run("evaluate", settings)
 
 
 @app.command(context_settings=HYDRA)
@@ -145,18 +176,27 @@ def sweep(settings: Settings = None) -> None:
 
     asymrl sweep hydra/launcher=slurm                arms as Slurm jobs; see docs/clusters.md
 
+    asymrl sweep arithmetic.yaml                     an experiment's file, of 'asymrl new'
+
+    asymrl sweep name=arithmetic --change ...        other settings than it was made with
+
     Arms that are complete are skipped; one that fails does not stop the others.
     """
-    from asymrl.bridge import only_prints
     from asymrl.launching import launcher_of, sweep_arms
+    from asymrl.overrides import prepared
+    from asymrl.remembered import kept
+    from asymrl.words import only_prints
 
-    if only_prints(settings or []):
-        _run("collect_job", settings)
+    given = prepared("sweep", settings or [])
+    if only_prints(given.overrides):
+        _print(given.overrides)
         return
-    overrides = with_default_sweep(settings or [])
+    overrides = with_default_sweep(given.overrides)
     launcher = launcher_of(overrides)
     arms = _arms(overrides)
-    _conclude(sweep_arms(arms, launcher=launcher, overrides=overrides), arms[0])
+    with kept(arms, given.asked):
+        result = sweep_arms(arms, launcher=launcher, overrides=overrides)
+    _conclude(result, arms[0])
 
 
 @app.command("run", context_settings=HYDRA)
@@ -172,15 +212,22 @@ def run_rounds(settings: Settings = None) -> None:
     Does first whatever is missing, evaluates, and sums up, as a sweep does; round 0 is shared by
     all arms. One that was killed goes on where it stands.
     """
-    from asymreinforce.experiment.rounds import run
-    from asymrl.bridge import only_prints
-    from asymrl.devices import trained_here
+    from asymrl.overrides import prepared
+    from asymrl.remembered import kept
+    from asymrl.words import only_prints
 
-    if only_prints(settings or []):
-        _run("collect_job", settings)
+    given = prepared("run", settings or [])
+    if only_prints(given.overrides):
+        _print(given.overrides)
         return
-    arms = trained_here(_arms(settings or []))
-    _conclude(run(arms), arms[0])
+    arms = _arms(given.overrides)
+    with kept(arms, given.asked):
+        from asymreinforce.experiment.rounds import run
+        from asymrl.devices import trained_here
+
+        arms = trained_here(arms)
+        result = run(arms)
+    _conclude(result, arms[0])
 
 
 @app.command(context_settings=HYDRA)
@@ -191,14 +238,16 @@ def plan(settings: Settings = None) -> None:
 
     asymrl plan experiment=h200_qwen3b baseline=-0.1,0 plan.completion_tokens=600
     """
-    from asymrl.bridge import only_prints
     from asymrl.devices import planned
+    from asymrl.overrides import prepared
     from asymrl.plan import print_plan
+    from asymrl.words import only_prints
 
-    if only_prints(settings or []):
-        _run("collect_job", settings)
+    given = prepared("plan", settings or [])
+    if only_prints(given.overrides):
+        _print(given.overrides)
         return
-    print_plan(planned(_arms(with_default_sweep(settings or []))))
+    print_plan(planned(_arms(with_default_sweep(given.overrides))))
 
 
 @app.command(context_settings=HYDRA)
@@ -213,67 +262,23 @@ def bandit(settings: Settings = None) -> None:
 
     asymrl bandit baseline=-0.3,-0.1,0 baseline_reference=behaviour_mean seed=0,1,2 arms=50
     """
+    from asymrl.overrides import of_the_bench
+
+    words = of_the_bench(settings or [])  # before Hydra is imported
     from asymrl.bandit import bandit_job, hydra_overrides
     from asymrl.bridge import run_hydra
 
-    run_hydra(bandit_job, hydra_overrides(settings or []), config_name="bandit")
+    run_hydra(bandit_job, hydra_overrides(words), config_name="bandit")
 
 
 app.command()(status)
 app.command()(inspect)
 
 
-@app.command()
-def report(
-    directory: Annotated[
-        Path, typer.Argument(help="An experiment directory.", show_default=True)
-    ] = Path("runs/cups"),
-    other: Annotated[
-        Path | None, typer.Argument(help="Another, to compare it with.", show_default=False)
-    ] = None,
-    against: Annotated[
-        str | None,
-        typer.Option(
-            help="The setting that others are compared with, such as -0.1; else nearest 0."
-        ),
-    ] = None,
-    power: Annotated[
-        float | None,
-        typer.Option(help="How many seeds a difference of so many points needs, by setting."),
-    ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print settings and arms as JSON and nothing else.")
-    ] = False,
-    as_csv: Annotated[
-        bool, typer.Option("--csv", help="Print a line a setting as CSV and nothing else.")
-    ] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", help="Print the page's path and nothing else.")
-    ] = False,
-) -> None:
-    """Print results with intervals, and write report.html and figures.
-
-    asymrl report
-
-    asymrl report runs/my-experiment --against -0.1
-
-    asymrl report --power 2                          how many seeds show a difference of 2 points
-
-    asymrl report --csv > results.csv                a line a setting, as docs/python.md says
-
-    asymrl report runs/one runs/two                  two experiments, side by side
-
-    asymrl report runs/bandit                        the page of the theory bench
-    """
-    from asymrl.reporting import Printed, run_report
-
-    asked = {Printed.JSON: as_json, Printed.CSV: as_csv, Printed.PATH: quiet}
-    printed = [form for form, is_asked in asked.items() if is_asked]
-    run_report(directory, other, against=against, power=power, printed=printed)
-
-
+app.command()(report)
 app.command()(samples)
 app.command()(push)
+app.command("settings")(settings_command)
 
 
 @app.command()
@@ -290,10 +295,9 @@ def env() -> None:
 
 def with_default_sweep(settings: list[str]) -> list[str]:
     """Add the paper's sweep where the settings name neither a baseline nor a seed nor a sweep."""
-    keys = {setting.split("=", 1)[0].lstrip("+") for setting in settings}
-    values = [setting.split("=", 1)[1] for setting in settings if "=" in setting]
-    values = [re.sub(r"\[.*?\]|\{.*?\}", "", value) for value in values]  # a list is one value
-    if keys & set(PAPER_SWEEP) or any("," in value for value in values):
+    from asymrl.words import key_of, several
+
+    if {*map(key_of, settings)} & set(PAPER_SWEEP) or any(len(several(w)) > 1 for w in settings):
         return settings
     return [*settings, *(f"{key}={value}" for key, value in PAPER_SWEEP.items())]
 
@@ -329,11 +333,30 @@ def _arms(overrides: list[str]) -> "list[ExperimentConfig]":
     )
 
 
-def _run(job: str, settings: list[str] | None) -> None:
+def _run(command: str, settings: list[str] | None) -> None:
+    """Run a command's job on the one configuration that its settings compose."""
+    from asymrl.overrides import prepared
+
+    given = prepared(command, settings or [])  # before Hydra is imported
+    from asymrl import jobs
+    from asymrl.bridge import run_hydra
+    from asymrl.remembered import kept
+
+    job = getattr(jobs, f"{command}_job")
+
+    def remembering(cfg: Any) -> None:
+        with kept([jobs.parsed(cfg)], given.asked):
+            job(cfg)
+
+    run_hydra(remembering, given.overrides)
+
+
+def _print(overrides: list[str]) -> None:
+    """Let Hydra print what options ask for."""
     from asymrl import jobs
     from asymrl.bridge import run_hydra
 
-    run_hydra(getattr(jobs, job), settings or [])
+    run_hydra(jobs.collect_job, overrides)
 
 
 def main(arguments: list[str] | None = None) -> None:

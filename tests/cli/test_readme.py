@@ -60,6 +60,8 @@ def run(line: str, directory: Path) -> Outcome:
     """Run a command of the README with settings that cut it down, in a directory of its own."""
     _, command, *arguments = words(line)
     runs = f"runs_dir={directory / 'runs'}"
+    if command in ("new", "settings"):
+        return asymrl(command, *(word.replace("arith", f"{directory}/arith") for word in arguments))
     if command in ("env", *READING):
         options = [a if a.startswith("-") else str(directory / a) for a in arguments]
         is_named = any(not a.startswith("-") for a in arguments)
@@ -97,6 +99,8 @@ def test_the_readme_shows_every_command_and_both_ways_in() -> None:
 
 @pytest.mark.parametrize("line", ASYMRL)
 def test_every_asymrl_command_of_the_readme_works(line: str, directory: Path) -> None:
+    if "needs the" in line:
+        return  # tests/cli/test_own_experiment.py fills the file in
     if "GPU" in line:
         _, command, *arguments = words(line)
         first = [re.sub(r"^(baseline|seed)=([^,]*),.*", r"\1=\2", word) for word in arguments]

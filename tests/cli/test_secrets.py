@@ -92,6 +92,23 @@ def test_a_setting_is_searched_before_anything_is_written_down(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("word", ["{}", "--token={}", "--token {}", "seed=0 {}", "task={}"])
+def test_an_answer_to_a_slip_repeats_no_credential(word: str) -> None:
+    outcome = asymrl("train", *word.format(HF).split())
+    refused(outcome, "holds a password or a token")
+    assert HF not in outcome.out + outcome.err
+
+
+def test_an_error_of_an_experiments_file_repeats_no_credential(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a.yaml").write_text(f"seed: 0\ntask: {HF}\n")
+    outcome = asymrl("train", "a.yaml")
+    refused(outcome, "a.yaml, line 2: task: holds a password or a token")
+    assert HF not in outcome.out + outcome.err
+
+
 @pytest.mark.parametrize("command", ["init", "train", "sweep", "run", "plan", "bandit"])
 def test_a_setting_takes_no_unlisted_variable_of_the_environment(
     command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

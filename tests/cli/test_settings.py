@@ -172,9 +172,9 @@ def test_the_swept_number_is_called_baseline_and_defaults_to_just_below_the_mean
 
 
 WRONG = {
-    "optim.learning_rate=1": ("optim.learning_rate", "not in struct"),
-    "+optim.learning_rate=1": ("optim.learning_rate: no such setting", "--cfg job"),
-    "+lr=1": ("lr: no such setting", "--cfg job"),
+    "optim.learning_rate=1": ("optim.learning_rate: no such setting", "asymrl settings"),
+    "+optim.learning_rate=1": ("optim.learning_rate: no such setting", "asymrl settings"),
+    "+lr=1": ("lr: no such setting", "optim.lr"),
     "engine=llama": ("engine", "llama", "vllm"),
     "optim=nowhere": ("nowhere", "embedded", "paper"),
     "optim.lr=0": ("optim.lr", "greater than 0", "given: 0"),
@@ -211,9 +211,9 @@ WRONG = {
     "baseline=-1e39": ("baseline", "3.4e+38"),
     "evaluation.split=train": ("evaluation.train_prompts=0", "evaluates the training prompts"),
     "sampling.samples_per_prompt=true": ("sampling.samples_per_prompt", "not a truth value"),
-    "baseline": ("baseline", "EQUAL"),
+    "baseline": ("baseline", "baseline=VALUE"),
     "sampling.max_tokens=[": ("sampling.max_tokens",),
-    "baseline=-0.1,0": ("baseline=-0.1,0", "--multirun"),
+    "baseline=-0.1,0": ("asymrl sweep baseline=-0.1,0",),
 }
 
 

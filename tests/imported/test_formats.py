@@ -1,12 +1,13 @@
 """What TRL, verl and lm-evaluation-harness write comes in without a word about columns."""
 
+import csv
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from asymreinforce.data import contracts
-from asymreinforce.errors import InputError
+from asymreinforce.errors import ConfigError, InputError
 from asymreinforce.imported.columns import look_up
 from asymreinforce.model.checkpoint import load_tokenizer
 from tests.imported import files
@@ -218,3 +219,109 @@ def test_a_dotted_name_looks_into_dictionaries_and_lists() -> None:
     assert look_up(values, "a.b") == 2  # a column of that very name comes first
     assert look_up(values, "exact_match,strict") == 3
     assert look_up(values, "a.x.y") is look_up(values, "a.b.7.c") is None
+
+
+def test_a_csv_holds_what_json_lines_hold(tmp_path: Path, random_policy: Path) -> None:
+    rows: list[dict[str, Any]] = [
+        {
+            "question": QUESTION,
+            "gold_answer": "05",
+            "completion": ' Answer: 5, or\n"six"',
+            "completion_token_ids": None,
+            "reward": 0.25,
+            "sample": 3,
+            "policy": "small",
+            "metadata": "1.50",
+            "truncated": True,
+            "level": None,
+        },
+        {
+            "question": f"{QUESTION} ",
+            "gold_answer": "1e3",
+            "completion": "7.10",
+            "completion_token_ids": None,
+            "reward": 1,
+            "sample": 4,
+            "policy": "12",
+            "metadata": None,
+            "truncated": False,
+            "level": "2",
+        },
+    ]
+    path = tmp_path / "a.csv"
+    with path.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    both = [
+        files.bring(tmp_path / name, random_policy, source)
+        for name, source in (("1", path), ("2", files.jsonl(tmp_path / "a.jsonl", rows)))
+    ]
+    first, second = (files.rollouts(found) for found in both)
+    assert len(first) == 2
+    assert first == second
+    assert [row["finish_reason"] for row in first] == ["length", "stop"]
+    first, second = (files.read(found.verdicts, contracts.VERDICTS) for found in both)
+    assert [row["score"] for row in first] == [0.25, 1.0]
+    assert [row["score"] for row in second] == [0.25, 1.0]
+    assert gold_answers(both[0]) == {"05", "1e3"}
+
+
+def test_tokens_and_log_probabilities_of_a_csv_are_json(
+    tmp_path: Path, random_policy: Path
+) -> None:
+    lists = {"completion_ids": [40, 41], "logprobs": [-0.5, -0.25]}
+    rows = [{"question": QUESTION, "reward": 1, **lists}]
+    path = tmp_path / "a.tsv"
+    path.write_text(
+        f"question\treward\tcompletion_ids\tlogprobs\n{QUESTION}\t1\t[40, 41]\t[-0.5, -0.25]\n"
+    )
+    found = files.bring(tmp_path / "1", random_policy, path)
+    same = files.bring(tmp_path / "2", random_policy, files.jsonl(tmp_path / "a.jsonl", rows))
+    (row,), (other,) = files.rollouts(found), files.rollouts(same)
+    assert row["completion_token_ids"] == [40, 41]
+    assert row == other
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("question,completion,reward\nWhat?,1,good\n", "have a reward that is no number"),
+        ("question,completion\nWhat?\n", "line 2 has 1 values for 2 columns"),
+        ("question,question\na,b\n", "names a column twice"),
+        ('question,completion\n"What?,1\n', "not readable"),
+    ],
+)
+def test_a_csv_that_cannot_be_read_says_why(
+    text: str, words: str, tmp_path: Path, random_policy: Path
+) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(text)
+    with pytest.raises(InputError, match=words):
+        files.bring(tmp_path / "runs", random_policy, path)
+
+
+def test_an_empty_cell_of_a_csv_is_null_but_for_a_completion(
+    tmp_path: Path, random_policy: Path
+) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("prompt,question,completion,answer\nWhat?,,1,1\nWhat?,,,1\n")
+    rows = [{"prompt": "What?", "completion": text, "answer": 1} for text in ("1", "")]
+    found = files.bring(tmp_path / "1", random_policy, path)
+    same = files.bring(tmp_path / "2", random_policy, files.jsonl(tmp_path / "a.jsonl", rows))
+    assert files.rollouts(found) == files.rollouts(same)
+
+
+def test_rollouts_come_from_what_save_to_disk_wrote(tmp_path: Path, random_policy: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    rows = files.rows(prompts=4)
+    datasets.Dataset.from_list(rows).save_to_disk(tmp_path / "saved", num_shards=2)
+    found = files.bring(tmp_path / "1", random_policy, tmp_path / "saved")
+    plain = files.bring(tmp_path / "2", random_policy, files.jsonl(tmp_path / "a.jsonl", rows))
+    assert files.rollouts(found) == files.rollouts(plain)
+    both = datasets.DatasetDict({name: datasets.Dataset.from_list(rows) for name in ("a", "b")})
+    both.save_to_disk(tmp_path / "splits")
+    with pytest.raises(ConfigError, match=r"holds the splits a, b; set source\.path to one"):
+        files.bring(tmp_path / "3", random_policy, tmp_path / "splits")
+    one = files.bring(tmp_path / "4", random_policy, tmp_path / "splits/b")
+    assert files.rollouts(one) == files.rollouts(plain)

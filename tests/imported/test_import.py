@@ -454,8 +454,10 @@ def test_a_source_that_cannot_be_read_says_why(tmp_path: Path, random_policy: Pa
 def test_a_format_that_is_not_known_is_refused_with_those_there_are(
     tmp_path: Path, random_policy: Path
 ) -> None:
-    values = made.values(tmp_path, policy=random_policy, source__format="csv")
-    with pytest.raises(ConfigError, match=r"source\.format.*'jsonl', 'parquet', 'trl', 'verl'"):
+    values = made.values(tmp_path, policy=random_policy, source__format="xlsx")
+    with pytest.raises(
+        ConfigError, match=r"source\.format.*'parquet', 'csv', 'arrow', 'trl', 'verl'"
+    ):
         parse(values)
 
 

@@ -1,0 +1,102 @@
+"""Rows of Arrow files, and the files of a directory that `save_to_disk` of `datasets` wrote.
+
+The library itself is not needed: a data set is a directory of Arrow streams with a list of them.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from asymreinforce.data.parquet_rows import ParquetRow, python_rows
+from asymreinforce.errors import InputError
+
+ENDINGS = (".arrow",)
+STATE, SPLITS = "state.json", "dataset_dict.json"
+"""Files by which a saved data set is told, and several of them by the names of their splits."""
+ALONE = ""
+"""The split of a data set that was saved alone: like a file, it is whatever it is used for."""
+
+
+def rows(path: Path) -> Iterator[ParquetRow]:
+    """Yield every row of a file or stream in order.
+
+    Raises `pa.ArrowException`, `OSError` or `ValueError` if it is damaged or repeats the name of a
+    column.
+    """
+    number = 0
+    for batch in _batches(path):
+        batch.validate(full=True)
+        for values, problem in python_rows(batch):
+            number += 1
+            yield ParquetRow(number, values, problem)
+
+
+def count(path: Path) -> int:
+    """Return the rows of a file."""
+    return sum(batch.num_rows for batch in _batches(path))
+
+
+def _batches(path: Path) -> Iterator[pa.RecordBatch]:
+    with pa.memory_map(str(path)) as source:
+        try:
+            reader = pa.ipc.open_stream(source)
+        except pa.ArrowInvalid:
+            source.seek(0)
+            file = pa.ipc.open_file(source)
+            _require_names(file.schema)
+            yield from map(file.get_batch, range(file.num_record_batches))
+            return
+        _require_names(reader.schema)
+        yield from reader
+
+
+def _require_names(schema: pa.Schema) -> None:
+    if repeated := sorted({name for name in schema.names if schema.names.count(name) > 1}):
+        raise ValueError(f"the column {repeated[0]!r} stands twice")
+
+
+def saved_splits(directory: Path) -> dict[str, list[Path]] | None:
+    """Return the files of each split of a saved data set, in order; None if it is none.
+
+    One that was saved alone is the split `ALONE`. Raises `InputError` if files are not there.
+    """
+    if (directory / STATE).is_file():
+        return {ALONE: _files_of(directory)}
+    if not (directory / SPLITS).is_file():
+        return None
+    names = _read(directory / SPLITS).get("splits")
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise InputError(f"{directory / SPLITS}: names no splits; save the data set anew")
+    return {name: _files_of(directory / Path(name).name) for name in names}
+
+
+def _files_of(directory: Path) -> list[Path]:
+    state = _read(directory / STATE)
+    entries = state.get("_data_files")
+    names = [e.get("filename") if isinstance(e, dict) else None for e in entries or ()]
+    # the name alone: what a file of another's says is no path to follow
+    if not names or any(not isinstance(name, str) or Path(name).name != name for name in names):
+        raise InputError(f"{directory / STATE}: names no data files; save the data set anew")
+    if state.get("_indices_data_files"):
+        raise InputError(
+            f"{directory}: an old version of 'datasets' saved rows with a choice among them; save "
+            "the data set anew"
+        )
+    paths = [directory / str(name) for name in names]
+    if absent := [path.name for path in paths if not path.is_file()]:
+        raise InputError(
+            f"{directory}: {len(absent)} of its {len(paths)} files are not there ({absent[0]}); "
+            "bring all of the directory"
+        )
+    return paths
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); bring all of the directory") from None
+    return value if isinstance(value, dict) else {}

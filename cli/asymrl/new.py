@@ -1,0 +1,86 @@
+"""`asymrl new`: a file to fill in, which every other command takes."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+TEMPLATE = """\
+# An experiment. A line KEY: VALUE says here what KEY=VALUE says on the command line, which wins.
+#
+#   asymrl plan {file}                 what it would take; nothing is made
+#   asymrl sweep {file}                prompts, rollouts, verdicts, arms, report
+#   asymrl train name={name} baseline=-0.05      once made, the name alone goes on with it
+#
+# Fill in what says ???. 'asymrl settings' lists every setting with its meaning.
+
+name: {name}                     # results lie in runs/{name}/
+
+# The model: a directory with a checkpoint, or an id of the Hugging Face hub
+model: checkpoint
+policy.source: ???
+policy.dtype: bfloat16           # of generation; float32 where a CPU generates
+policy.context: 2048             # longest prompt and completion together, in tokens
+engine: vllm                     # or transformers, where vLLM is not installed
+
+# The questions: JSONL, parquet, CSV or Arrow; a line may be {{"question": "2 + 3?", "answer": "5"}}
+task: file
+task.name: {name}
+task.path: ???
+task.columns.question: question
+task.columns.answer: answer
+task.held_out: ???               # so many are kept back, and results are measured on them
+task.validation: 0               # so many more are kept back to choose the best checkpoint by
+train.validation_prompts: 0      # how many of those are used
+task.instruction: "Think step by step, and put your final answer within \\\\boxed{{}}."
+task.grader: math                # or exact, gsm8k, multiple_choice, module:function
+
+# Lengths and sizes
+sampling.max_tokens: 1024        # longest completion
+evaluation.sampling.max_tokens: 1024
+sampling.samples_per_prompt: 8   # completions of a question: a group
+sampling.samples_per_block: 8
+optim.trajectories_per_step: 64  # completions of a gradient step: whole groups
+optim.lr: 1e-6
+optim.epochs: 1                  # times that each question is trained on
+
+# What is swept: an arm for each combination
+baseline: [-0.3, -0.1, 0, 0.1]   # delta-V: V(x) = mean reward of the group + baseline
+seed: [0, 1, 2]
+"""
+
+
+def new(
+    file: Annotated[
+        Path, typer.Argument(help="The file to write, such as arithmetic.yaml.", show_default=False)
+    ],
+) -> None:
+    """Write an experiment's file to fill in: model, questions, grader, lengths.
+
+    asymrl new arithmetic.yaml
+
+    asymrl sweep arithmetic.yaml                     everything after that, with this file
+    """
+    from asymreinforce import terminal
+
+    write(file)
+    terminal.line(f"{file}: fill in what says ???, then run 'asymrl sweep {file}'", to_stderr=False)
+
+
+def write(path: Path) -> None:
+    """Write a commented file; raise `ConfigError` if one is there, or it does not end in .yaml."""
+    from asymreinforce.errors import ConfigError, StorageError
+    from asymrl.experiment_file import name_of
+    from asymrl.words import FILES
+
+    if path.suffix not in FILES:
+        raise ConfigError(f"{path}: an experiment's file ends in .yaml, such as {path.stem}.yaml")
+    try:
+        with path.open("x", encoding="utf-8") as stream:
+            stream.write(TEMPLATE.format(file=path, name=name_of(path)))
+    except FileExistsError:
+        raise ConfigError(
+            f"{path}: is there already, and is left as it is; delete it, or choose another name"
+        ) from None
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be written ({error.strerror})") from None

@@ -1,0 +1,188 @@
+"""What an experiment was made with stands in its directory, so that `name=` alone goes on with it.
+
+`runs/<name>/experiment.json` holds the words with which it was made, and the settings that they
+gave. It is part of no identity: stages are found by their settings, which it only says again.
+"""
+
+import contextlib
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from asymreinforce.config.paths import expanded
+from asymreinforce.errors import AsymreinforceError, ConfigError
+from asymrl.words import key_of, several, value_of
+
+if TYPE_CHECKING:
+    from asymreinforce.config import ExperimentConfig
+
+FILE = "experiment.json"
+PLACE = ("name", "runs_dir")
+ONE_ARMS = ("baseline", "seed")
+"""What tells arms apart: one that was trained by itself says nothing of the next."""
+CHOOSES = {"sampling.samples_per_prompt"}
+"""Determines how many rollouts of a set are there and used, and not what they are."""
+SHOWN = 5
+
+
+class Made(NamedTuple):
+    """What an experiment was made with."""
+
+    words: list[str]
+    settings: dict[str, Any]
+    """Flat, those left out in which its arms differed."""
+
+
+class Asked(NamedTuple):
+    """What a command says of the experiment it works on."""
+
+    words: list[str]
+    """Settings to be remembered, if the command makes the experiment."""
+    is_named: bool
+    """Whether it says which experiment is meant; the embedded one need not be named."""
+    is_change: bool
+    """Whether other settings than it was made with are wanted."""
+
+
+def words(settings: Sequence[str]) -> list[str]:
+    """Return the words with which the experiment that settings name was made; none if it is new."""
+    directory = _directory(settings)
+    made = read(directory) if directory else None
+    return made.words if made else []
+
+
+def asked(settings: Sequence[str], *, given: Sequence[str], is_change: bool) -> Asked:
+    """Return what a command says of its experiment, by all its settings and by those `given` to it.
+
+    What was given says nothing to the next command if it names the place, a launcher or one arm.
+    """
+    once = {key_of(w) for w in given if key_of(w) in ONE_ARMS and len(several(w)) == 1}
+    kept = [w for w in settings if key_of(w) not in {*PLACE, *once} and "hydra" not in key_of(w)]
+    return Asked(kept, any(key_of(word) == "name" for word in settings), is_change)
+
+
+def read(directory: Path) -> Made | None:
+    """Return what an experiment was made with; None if nothing was made or taken down."""
+    path = directory / FILE
+    if not path.is_file() or not is_made(directory):
+        return None
+    from asymreinforce.data import files
+
+    value = files.read_sealed(path)
+    return Made(list(value["words"]), dict(value["settings"]))
+
+
+def is_made(directory: Path) -> bool:
+    """Tell whether any stage of an experiment has begun."""
+    return any(directory.glob("*/*/plan.json"))
+
+
+@contextlib.contextmanager
+def kept(arms: "Sequence[ExperimentConfig]", wanted: Asked) -> Iterator[None]:
+    """Hold a command to what its experiment was made with, or take down what it is made with.
+
+    Raises `ConfigError` if the experiment is named and was made with other prompts, rollouts or
+    verdicts.
+    """
+    directories = {arm.directory for arm in arms}
+    if len(directories) != 1:
+        yield  # a sweep's own error says why arms are of one experiment
+        return
+    (directory,) = directories
+    made = read(directory)
+    if made and not wanted.is_change:
+        if wanted.is_named:
+            _require_same(arms, made, directory)
+        yield
+        return
+    is_new = not is_made(directory)
+    if is_new:  # at once: whoever is killed goes on by the name alone
+        _write(directory, wanted, arms)
+    try:
+        yield
+    except BaseException:
+        if is_new and not is_made(directory):
+            (directory / FILE).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                directory.rmdir()
+        raise
+    if not is_new:
+        _write(directory, wanted, arms)
+
+
+def _directory(settings: Sequence[str]) -> Path | None:
+    """Return the directory of the experiment that settings name; None if they name none."""
+    values = {key_of(word): value_of(word).strip("'\"") for word in settings}
+    name, runs_dir = values.get("name"), values.get("runs_dir", "runs")
+    if not name or "$" in name + runs_dir or "," in name:
+        return None
+    try:
+        return Path(expanded(runs_dir)) / name
+    except ValueError:
+        return None  # the setting's own error says what is wrong with it
+
+
+def _write(directory: Path, wanted: Asked, arms: "Sequence[ExperimentConfig]") -> None:
+    """Take down what an experiment is made with; a directory that cannot be written is no error.
+
+    The stage itself says why, if it has anything to write.
+    """
+    from asymreinforce.data import files
+
+    all_of = [_flat(arm) for arm in arms]
+    same = {
+        key: value
+        for key, value in all_of[0].items()
+        if key not in PLACE and all(own.get(key, value) == value for own in all_of)
+    }
+    with contextlib.suppress(AsymreinforceError):
+        files.make_directory(directory)
+        files.publish_sealed(directory / FILE, {"words": wanted.words, "settings": same})
+
+
+def _require_same(arms: "Sequence[ExperimentConfig]", made: Made, directory: Path) -> None:
+    """Raise `ConfigError` that names the settings by which other inputs would be made."""
+    from asymreinforce.data.determines import Product, determines
+
+    differing: dict[str, tuple[Any, Any]] = {}
+    for settings in map(_flat, arms):
+        for key, value in settings.items():
+            old = made.settings.get(key, value)
+            if key in CHOOSES or key in differing or _is_same(value, old):
+                continue
+            if min(determines(key, settings), determines(key, made.settings)) <= Product.VERDICTS:
+                differing[key] = (old, value)
+    if not differing:
+        return
+    lines = [
+        f"  {key}={_shown(new)}, and {directory} has {_shown(old)}"
+        for key, (old, new) in list(differing.items())[:SHOWN]
+    ]
+    more = [f"  and {len(differing) - SHOWN} more settings"] if len(differing) > SHOWN else []
+    raise ConfigError(
+        "\n".join([f"{directory} was made with other settings:", *lines, *more])
+        + f"\n  go on under another name=, or delete {directory} to begin anew; with --change the "
+        "new ones are taken from now on, and what was made stays beside it"
+    )
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    """Tell whether two values are equal, or paths of one file."""
+    is_text = isinstance(one, str) and isinstance(other, str)
+    return one == other or (is_text and "/" in one + other and _real(one) == _real(other))
+
+
+def _real(path: str) -> Path:
+    return Path(path).resolve()
+
+
+def _shown(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _flat(config: "ExperimentConfig") -> dict[str, Any]:
+    from asymreinforce.config.settings import flat
+
+    return flat(config.model_dump(mode="json"))

@@ -1,0 +1,207 @@
+"""The words behind a command: options of Hydra's, an experiment's file, KEY=VALUE.
+
+A word that is none of them gets an answer here, before anything heavy is imported.
+"""
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from asymreinforce.credentials import require_none
+from asymreinforce.errors import ConfigError
+from asymrl import keys
+
+CHANGE = "--change"
+VALUED = {
+    "--cfg": ("job", "hydra", "all"),
+    "-c": ("job", "hydra", "all"),
+    "--info": (),
+    "-i": (),
+    "--package": (),
+    "-p": (),
+    "--config-path": (),
+    "-cp": (),
+    "--config-name": (),
+    "-cn": (),
+    "--config-dir": (),
+    "-cd": (),
+    "--experimental-rerun": (),
+}
+"""Hydra's options that a value follows, and the values that they take if only some are right."""
+FLAGS = ("--multirun", "-m", "--run", "-r", "--resolve", "--hydra-help", CHANGE)
+PRINTING = {"--cfg", "-c", "--info", "-i", "--hydra-help"}
+"""Options of Hydra's that print something of one configuration, where a sweep has many."""
+FILES = (".yaml", ".yml")
+NUMBER = re.compile(r"[-+]?[\d.][\d.,eE+-]*")
+PAIRS = {"[": "]", "{": "}", "(": ")"}
+
+
+class Words(NamedTuple):
+    """What stands behind a command, by kind."""
+
+    options: list[str]
+    """Hydra's, each with its value."""
+    files: list[str]
+    """Files of an experiment."""
+    settings: list[str]
+    """KEY=VALUE, or ~KEY."""
+
+
+def only_prints(words: Iterable[str]) -> bool:
+    """Tell whether options ask Hydra to print something, and to run nothing."""
+    return any(word.partition("=")[0] in PRINTING for word in words)
+
+
+def key_of(word: str) -> str:
+    """Return the key of a setting, without what Hydra reads before it."""
+    return word.partition("=")[0].lstrip("+~")
+
+
+def value_of(word: str) -> str:
+    """Return the value of a setting as it is written; empty if it has none."""
+    return word.partition("=")[2]
+
+
+def sorted_out(words: Sequence[str]) -> Words:
+    """Tell options, files and settings apart.
+
+    Raises `ConfigError` for a word that is none of them, or that holds a credential.
+    """
+    found = Words([], [], [])
+    waiting = list(words)
+    for word in words:  # before a message repeats one
+        name, _, value = word.partition("=")
+        require_none({"a word of the command line": name}, os.environ)
+        require_none({name.lstrip("+~"): value}, os.environ)
+    while waiting:
+        word = waiting.pop(0)
+        name = word.partition("=")[0]
+        if word in FLAGS or (name in VALUED and "=" in word):
+            found.options.append(word)
+        elif name in VALUED:
+            found.options.extend([word, *_value_of_option(word, waiting)])
+        elif word.startswith("-") and not NUMBER.fullmatch(word):
+            raise ConfigError(_no_option(word))
+        elif name and ("=" in word or word.startswith("~")):
+            found.settings.append(word)
+        elif word.endswith(FILES):
+            found.files.append(word)
+        else:
+            raise ConfigError(_stray(word, found.settings, waiting))
+    if len(found.files) > 1:
+        raise ConfigError(f"{' '.join(found.files)}: a command takes one experiment's file")
+    return found
+
+
+def _value_of_option(option: str, waiting: list[str]) -> list[str]:
+    """Take the value of an option from the words behind it."""
+    choices = VALUED[option]
+    is_there = bool(waiting) and "=" not in waiting[0] and not waiting[0].startswith("-")
+    if choices and not (is_there and waiting[0] in choices):
+        raise ConfigError(f"{option} takes one of {', '.join(choices)}, as in {option} job")
+    return [waiting.pop(0)] if is_there else []
+
+
+def _no_option(word: str) -> str:
+    """Say what may have been meant by an option that there is not."""
+    name, _, value = word.lstrip("-").partition("=")
+    near = (
+        [name]
+        if keys.is_setting(name) or name in keys.groups()
+        else keys.nearest(name, [*keys.fields(), *keys.groups()])
+    )
+    if near:
+        return f"{word}: settings are written without dashes: {near[0]}={value or 'VALUE'}"
+    return f"{word}: no such option; settings are KEY=VALUE, and --help shows what there is"
+
+
+def _stray(word: str, before: Sequence[str], after: Sequence[str]) -> str:
+    """Say what may have been meant by a word that is no setting."""
+    last = before[-1] if before else ""
+    if (
+        word.startswith("=")
+        or (after[:1] and after[0].startswith("="))
+        or (last and not value_of(last))
+    ):
+        return f"{word}: a setting is one word, KEY=VALUE, without spaces around '='"
+    if NUMBER.fullmatch(word) and last:
+        values = ",".join([value_of(last), *_numbers([word, *after])]).replace(",,", ",")
+        return (
+            f"{word}: several values of a setting are joined by commas, without spaces: "
+            f"{key_of(last)}={values}"
+        )
+    if keys.is_setting(word) or word in keys.groups():
+        return f"{word}: give it a value, as in {word}=VALUE"
+    return (
+        f"{word}: is neither KEY=VALUE nor an experiment's file, whose name ends in .yaml; a value "
+        "with spaces is quoted, as in 'task.instruction=\"Answer with a number.\"'"
+    )
+
+
+def _numbers(words: Sequence[str]) -> list[str]:
+    """Return the words up to the first that is no number."""
+    end = next((i for i, word in enumerate(words) if not NUMBER.fullmatch(word)), len(words))
+    return [word.strip(",") for word in words[:end]]
+
+
+def several(word: str) -> list[str]:
+    """Return the values of a setting, between which commas stand outside brackets and quotes."""
+    values, open_, start = [], "", 0
+    text = value_of(word)
+    for place, sign in enumerate(text):
+        quote = open_[-1:] if open_[-1:] in ("'", '"') else ""
+        if quote:
+            # backslashes in an odd number escape the quote behind them
+            is_escaped = (place - len(text[:place].rstrip("\\"))) % 2 == 1
+            open_ = open_[:-1] if sign == quote and not is_escaped else open_
+        elif sign in "'\"":
+            # elsewhere a quote is an apostrophe
+            open_ += sign if text[start:place].strip(" [{(,:") == "" or open_ else ""
+        elif sign in PAIRS:
+            open_ += sign
+        elif open_ and sign == PAIRS[open_[-1]]:
+            open_ = open_[:-1]
+        elif sign == "," and not open_:
+            values.append(text[start:place])
+            start = place + 1
+    return [*values, text[start:]]
+
+
+def settable(word: str) -> str:
+    """Return a setting as Hydra takes it: what a mapping holds is new to it, and is added."""
+    is_new = "=" in word and not word.startswith("~") and keys.is_in_mapping(key_of(word))
+    return f"++{word.lstrip('+')}" if is_new else word
+
+
+def quoted_text(text: str) -> str:
+    """Return a text in Hydra's double quotes, as it is."""
+    text = re.sub(r'(\\*)"', lambda found: rf"{found[1] * 2}\"", text)
+    behind = text[len(text.rstrip("\\")) :]
+    return f'"{text}{behind}"'
+
+
+def require_one_value(command: str, settings: Sequence[str]) -> None:
+    """Raise `ConfigError` if a setting has several values, for a command that takes one."""
+    for word in settings:
+        values = several(word)
+        if len(values) > 1:
+            key = key_of(word)
+            advice = f"'asymrl sweep {word}' trains an arm for each"
+            if keys.takes_several(key):
+                advice = f"one list is {key}=[{','.join(values)}], quoted for the shell"
+            elif keys.takes_text(key):
+                advice = f"a text with commas is quoted twice: '{key}=\"{value_of(word)}\"'"
+            raise ConfigError(
+                f"{key} has {len(values)} values, and 'asymrl {command}' takes one; {advice}"
+            )
+
+
+def layered(below: Sequence[str], above: Sequence[str]) -> list[str]:
+    """Put settings over others, which lose what is set again, be it by a group that is chosen."""
+    set_again = {key_of(word) for word in above}
+    for word in above:
+        key, value = key_of(word), value_of(word)
+        if value in keys.groups().get(key, ()):
+            set_again |= keys.stated(key, value)
+    return [*(word for word in below if key_of(word) not in set_again), *above]
