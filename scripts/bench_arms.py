@@ -25,7 +25,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from measures import median, table
 
-from asymreinforce.config import ExperimentConfig, parse
+from asymreinforce.config import ExperimentConfig, parse_config
 from asymreinforce.data import files
 from asymreinforce.experiment import inputs
 from asymreinforce.progress import hushed
@@ -71,7 +71,7 @@ def prepare(work: Path, *, steps: int) -> list[ExperimentConfig]:
     (resolved,) = (work / "runs/cups/train").glob("*/config.json")
     values = files.read_json(resolved)
     values["optim"]["steps"] = steps
-    return [parse({**values, "baseline": baseline}) for baseline in BASELINES]
+    return [parse_config({**values, "baseline": baseline}) for baseline in BASELINES]
 
 
 def measure(arms: Sequence[ExperimentConfig], parent: Path) -> list[tuple[float, float]]:
@@ -129,7 +129,7 @@ def train(arms: Sequence[ExperimentConfig], parent: Path, turns: Turns, run: int
 
     turns.take(run)
     try:
-        found = inputs.find(arms[0])
+        found = inputs.find_inputs(arms[0])
         checkpoint, scored = found.checkpoint, found.scored
         trained = [
             Training(

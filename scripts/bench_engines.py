@@ -31,7 +31,7 @@ from asymreinforce.engines.vllm_engine import VllmEngine
 from asymreinforce.engines.vllm_features import ON_CPU
 from asymreinforce.model.checkpoint import load_tokenizer
 from asymreinforce.model.embedded import make_checkpoint
-from asymreinforce.tasks import questions
+from asymreinforce.tasks import split_questions
 from scripts.workloads import Shape, random_model
 
 REPEATS = 5
@@ -60,7 +60,9 @@ def main() -> None:
         brief_policy = policy.model_copy(update={"embedded": brief})
         make_checkpoint(checkpoint, brief_policy, advance=lambda steps: None)
         tokenizer = load_tokenizer(checkpoint)
-        prompts = [tokenizer.encode(question.question) for question in questions(task, "train")]
+        prompts = [
+            tokenizer.encode(question.question) for question in split_questions(task, "train")
+        ]
         print("| engine | start, s | reload, ms | completions/s, median | CPU s a call |")
         print("| --- | --- | --- | --- | --- |")
         for name in ("vllm", "transformers"):

@@ -97,7 +97,7 @@ def make_evaluations(directory: Path, rows: int) -> None:
 
 def generate_all(directory: Path) -> int:
     """Generate a set anew by the fake engine; return the number of rows."""
-    from asymreinforce.config import parse
+    from asymreinforce.config import parse_config
     from asymreinforce.model.checkpoint import load_tokenizer
     from asymreinforce.stages.generate import generate
     from tests import made
@@ -112,7 +112,7 @@ def generate_all(directory: Path) -> int:
         optim__trajectories_per_step=SAMPLES,
     )
     store = generate(
-        parse(settings),
+        parse_config(settings),
         checkpoint=policy,
         prompts=prompts,
         engine=made.FakeEngine(load_tokenizer(policy)),

@@ -114,7 +114,7 @@ def run_trl(model: Any, tokenizer: Any, *, steps: int) -> tuple[list[float], dic
     from datasets import Dataset
 
     trl = baselines.import_trl()
-    source = cups.draw("train", seed=0)
+    source = cups.draw_cups("train", seed=0)
     questions = [next(source) for _ in range(PROMPTS * (steps + 1))]
     answers = {question.text: question.direct_answer for question in questions}
 

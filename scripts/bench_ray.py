@@ -23,12 +23,12 @@ from typing import Any, NamedTuple
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from asymreinforce.config import ExperimentConfig, parse
+from asymreinforce.config import ExperimentConfig, parse_config
 from asymreinforce.config.ray import RayConfig
 from asymreinforce.data.store import Store
 from asymreinforce.engines import open_engine
-from asymreinforce.experiment.inputs import init
-from asymreinforce.experiment.shard_workers import own_engine
+from asymreinforce.experiment.inputs import run_init
+from asymreinforce.experiment.shard_workers import start_worker_engine
 from asymreinforce.stages.generate import generate
 from asymreinforce.workers import Made, Make, Shards, Start
 from asymreinforce.workers.on_ray import OnRay, joined
@@ -142,7 +142,7 @@ def run(
                 engine=engine,
                 parent=Path(folder),
                 crew=watched,
-                start=functools.partial(own_engine, config, Path(folder) / "logs"),
+                start=functools.partial(start_worker_engine, config, Path(folder) / "logs"),
             )
         sums = {name: store.path(name).read_bytes() for name in store.planned}
         digest = hashlib.sha256(b"".join(sums[name] for name in sorted(sums))).hexdigest()[:16]
@@ -174,7 +174,7 @@ def settings(folder: Path, *, engine: str, prompts: int) -> ExperimentConfig:
         "evaluation": {"sampling": {"samples_per_prompt": 1, "max_tokens": 16}},
         "optim": {"lr": 1e-4, "trajectories_per_step": 32},
     }
-    return parse(values)
+    return parse_config(values)
 
 
 def main() -> int:
@@ -186,7 +186,7 @@ def main() -> int:
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, joined(RayConfig(), cpus=2):
         config = settings(Path(folder), engine=chosen.engine, prompts=chosen.prompts)
-        checkpoint, prompts = init(config)
+        checkpoint, prompts = run_init(config)
         one_set: Callable[..., tuple[str, Rate | None]] = functools.partial(
             run, config, checkpoint, prompts
         )

@@ -23,9 +23,9 @@ import pyarrow as pa
 from asymreinforce.config import ExperimentConfig, Split
 from asymreinforce.data import contracts, files
 from asymreinforce.data.store import Store
-from asymreinforce.experiment.arms import Arm
-from asymreinforce.experiment.evaluation import Evaluated
-from asymreinforce.experiment.summary import summarise
+from asymreinforce.experiment.arms import TrainedArm
+from asymreinforce.experiment.evaluation import EvaluatedStep
+from asymreinforce.experiment.summary import write_summary
 from asymreinforce.report.write import write_report
 from asymreinforce.rewards.sums import facts_of, sums_of
 
@@ -44,7 +44,7 @@ class Size(NamedTuple):
     samples: int
 
 
-def make(directory: Path, size: Size) -> list[Evaluated]:
+def make(directory: Path, size: Size) -> list[EvaluatedStep]:
     """Write the experiment; return what is evaluated of it, as a sweep hands it to `summarise`."""
     base = configuration(directory)
     prompts = Store(directory / "prompts", {"stage": "prompts"})
@@ -72,7 +72,7 @@ def make(directory: Path, size: Size) -> list[Evaluated]:
 
 def _arm(
     config: ExperimentConfig, stores: dict[str, Store], ids: dict[str, list[str]], size: Size
-) -> Iterator[Evaluated]:
+) -> Iterator[EvaluatedStep]:
     """Publish an arm's metrics and the evaluations of its checkpoints."""
     store = Store(
         config.directory / "train",
@@ -87,7 +87,7 @@ def _arm(
         publish(store, name, contracts.METRICS, _metrics(config.baseline, steps))
     store.close({"steps": STEPS[-1]})
     store.record({"seconds": 20.0})
-    arm = Arm(store, config)
+    arm = TrainedArm(store, config)
     for split, evaluations in stores.items():
         named: Split = "train" if split == "train" else "held_out"
         for step in STEPS:  # the first arm's step 0 is mu, which all share
@@ -95,7 +95,7 @@ def _arm(
             if not evaluations.receipt(shard):
                 rows = _evaluation(config, step, ids[split], size.samples)
                 publish_evaluation(evaluations, shard, rows, config)
-            yield Evaluated(arm, named, step, evaluations, shard, config, Path())
+            yield EvaluatedStep(arm, named, step, evaluations, shard, config, Path())
 
 
 def publish(store: Store, name: str, contract: contracts.Contract, columns: dict[str, Any]) -> None:
@@ -223,7 +223,7 @@ def main() -> None:
             f"{size.settings} settings of {size.seeds} seeds, {len(STEPS)} checkpoints, "
             f"{size.prompts} prompts of {size.samples} samples; made in {made.seconds:.0f} s"
         )
-        summary = timed(lambda: summarise(evaluated[0].config, evaluated))
+        summary = timed(lambda: write_summary(evaluated[0].config, evaluated))
         page = timed(lambda: write_report(directory))
         megabytes = (directory / "report.html").stat().st_size / 1e6
     print("\n| step | s | CPU s |\n| --- | --- | --- |")
@@ -233,7 +233,7 @@ def main() -> None:
     print(f"\n{seconds:.1f} s in all, page {megabytes:.2f} MB")
 
 
-evaluated: list[Evaluated] = []
+evaluated: list[EvaluatedStep] = []
 
 if __name__ == "__main__":
     main()

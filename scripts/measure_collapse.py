@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from asymreinforce.algorithm.collapse import State, collapse
-from asymreinforce.config import parse
+from asymreinforce.config import parse_config
 from asymreinforce.data import contracts, files
 from asymreinforce.stages.train.monitors import rule_of
 
@@ -43,7 +43,7 @@ def state_of(directory: Path, arm: Mapping[str, Any], is_validated: bool) -> Sta
     ]
     if not is_validated:
         rows = [metrics | {"validation_accuracy": None} for metrics in rows]
-    config = parse(files.read_json(place / "config.json"))
+    config = parse_config(files.read_json(place / "config.json"))
     return collapse(rows, rule_of(config))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from asymreinforce.config import ExperimentConfig, SamplingConfig, parse
+from asymreinforce.config import ExperimentConfig, SamplingConfig, parse_config
 from asymreinforce.data import contracts
 from asymreinforce.data.checksums import SUMS
 from asymreinforce.data.shard_names import shard_name
@@ -61,7 +61,7 @@ def values(runs_dir: Path, *, policy: Path | str, **overrides: Any) -> dict[str,
 
 def config(runs_dir: Path, *, policy: Path | str, **overrides: Any) -> ExperimentConfig:
     """The same, parsed; `optim__lr=1.0` sets optim.lr."""
-    return parse(values(runs_dir, policy=policy, **overrides))
+    return parse_config(values(runs_dir, policy=policy, **overrides))
 
 
 def random_policy(
@@ -74,7 +74,9 @@ def random_policy(
     from asymreinforce.model import embedded
     from asymreinforce.tasks import cups
 
-    texts = [q.text + q.worked_answer for q in itertools.islice(cups.draw("train", seed=0), 200)]
+    texts = [
+        q.text + q.worked_answer for q in itertools.islice(cups.draw_cups("train", seed=0), 200)
+    ]
     tokenizer = embedded.train_tokenizer(texts, vocabulary=294)
     torch.manual_seed(seed)
     model = LlamaForCausalLM(

@@ -16,7 +16,7 @@ from asymreinforce.data import repeats
 from asymreinforce.data.rollouts import ScoredRollouts
 from asymreinforce.data.store import Store
 from asymreinforce.errors import ConfigError, InputError
-from asymreinforce.imported.stores import stores
+from asymreinforce.imported.stores import import_stores
 from asymreinforce.model.checkpoint import load_tokenizer
 from asymreinforce.stages.evaluate import evaluation_store
 from asymreinforce.stages.generate import generate, rollout_store
@@ -224,11 +224,11 @@ def _verdicts(config: Any, policy: Path, prompts: Store) -> Store:
 
 
 def _imported(config: Any, policy: Path, prompts: Store) -> Store:
-    return stores(config, checkpoint=policy).rollouts
+    return import_stores(config, checkpoint=policy).rollouts
 
 
 def _imported_prompts(config: Any, policy: Path, prompts: Store) -> Store:
-    return stores(config, checkpoint=policy).prompts
+    return import_stores(config, checkpoint=policy).prompts
 
 
 TASK = {"task__name": "mine", "task__kind": "plugin:questions"}
@@ -354,7 +354,7 @@ def test_another_version_of_reasoning_gym_makes_other_prompts(
 
     config = made.config(tmp_path, policy="mu", task__name="chain_sum", task__kind="reasoning_gym")
     before = prompt_store(config.task, tmp_path).hash
-    assert "reasoning-gym" in tasks.fingerprints(config.task)
+    assert "reasoning-gym" in tasks.task_fingerprints(config.task)
     monkeypatch.setattr(reasoning_gym_task.metadata, "version", lambda name: "9.9")  # type: ignore[attr-defined]
     assert prompt_store(config.task, tmp_path).hash != before
 
@@ -364,10 +364,10 @@ def test_other_end_tokens_make_another_import(tmp_path: Path, random_policy: Pat
     rows = foreign.jsonl(tmp_path / "rows.jsonl", foreign.rows())
     config = made.config(tmp_path / "runs", policy=random_policy, source__path=str(rows))
     copy = Path(shutil.copytree(random_policy, tmp_path / "copy"))
-    before = stores(config, checkpoint=random_policy).rollouts.hash
-    assert stores(config, checkpoint=copy).rollouts.hash == before
+    before = import_stores(config, checkpoint=random_policy).rollouts.hash
+    assert import_stores(config, checkpoint=copy).rollouts.hash == before
     (copy / "generation_config.json").write_text(json.dumps({"eos_token_id": [0, 7]}))
-    assert stores(config, checkpoint=copy).rollouts.hash != before
+    assert import_stores(config, checkpoint=copy).rollouts.hash != before
 
 
 def test_a_grader_that_validates_an_arm_on_imported_rollouts_counts(

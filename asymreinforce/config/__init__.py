@@ -50,8 +50,8 @@ __all__ = [
     "TaskConfig",
     "TrainConfig",
     "WarmUpConfig",
-    "describe",
-    "parse",
+    "describe_errors",
+    "parse_config",
 ]
 
 Reference = Literal["group_mean", "leave_one_out", "dataset_mean", "zero"]
@@ -396,7 +396,7 @@ class ExperimentConfig(RoundsConfig):
         return self
 
 
-def parse(values: Mapping[str, Any]) -> ExperimentConfig:
+def parse_config(values: Mapping[str, Any]) -> ExperimentConfig:
     """Parse a resolved configuration; a `ConfigError` names each setting that is wrong.
 
     A setting that holds a password or a token is refused: settings are written down.
@@ -406,7 +406,7 @@ def parse(values: Mapping[str, Any]) -> ExperimentConfig:
     try:
         return ExperimentConfig.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(describe(error)) from None
+        raise ConfigError(describe_errors(error)) from None
 
 
 def _require_storable(values: Mapping[str, Any], prefix: str = "") -> None:
@@ -419,7 +419,7 @@ def _require_storable(values: Mapping[str, Any], prefix: str = "") -> None:
                 raise ConfigError(f"{prefix}{name}: holds a NUL, or bytes that are no UTF-8")
 
 
-def describe(error: ValidationError) -> str:
+def describe_errors(error: ValidationError) -> str:
     """Say in a line a setting what pydantic found wrong with it."""
     lines = []
     for item in error.errors():

@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import AfterValidator
 
 
-def expanded(path: str) -> str:
+def expand_home(path: str) -> str:
     """Return a path with `~` or `~user` at its start replaced by that home directory.
 
     Raises `ValueError` if there is no such user: the path would become a directory named `~user`.
@@ -19,6 +19,6 @@ def expanded(path: str) -> str:
         raise ValueError(f"{error}; write the path from / on, or ./{path}") from None
 
 
-HomePath = Annotated[Path, AfterValidator(lambda path: Path(expanded(str(path))))]
-HomeText = Annotated[str, AfterValidator(expanded)]
+HomePath = Annotated[Path, AfterValidator(lambda path: Path(expand_home(str(path))))]
+HomeText = Annotated[str, AfterValidator(expand_home)]
 """A path, or a name that is no path."""

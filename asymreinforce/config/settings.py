@@ -24,7 +24,7 @@ class Settings(BaseModel):
     @classmethod
     def a_truth_value_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
         """YAML reads `yes` and `on` as true, which Python would count as 1."""
-        taken = _types(cls.model_fields[str(info.field_name)].annotation)
+        taken = _field_types(cls.model_fields[str(info.field_name)].annotation)
         if isinstance(value, bool) and taken & {int, float} and not taken & {bool, Any}:
             raise ValueError("must be a number, not a truth value")
         return value
@@ -36,32 +36,32 @@ class Settings(BaseModel):
         for number in value if isinstance(value, list | tuple) else [value]:
             if isinstance(number, int) and abs(number) > LARGEST_INTEGER:
                 raise ValueError(f"must lie between -2**63 and 2**63 (it is {number:.2e})")
-            if isinstance(number, float) and number and not _fits(abs(number)):
+            if isinstance(number, float) and number and not _fits_float32(abs(number)):
                 raise ValueError(
                     f"must lie between {SMALLEST_FLOAT:g} and {LARGEST_FLOAT:g} in size, or be 0"
                 )
         return value
 
 
-def _types(annotation: Any) -> set[Any]:
+def _field_types(annotation: Any) -> set[Any]:
     """Return the types that a field takes, without those inside lists and mappings."""
     if get_origin(annotation) is Annotated:
-        return _types(get_args(annotation)[0])
+        return _field_types(get_args(annotation)[0])
     if get_origin(annotation) in (Union, UnionType):
-        return set().union(*map(_types, get_args(annotation)))
+        return set().union(*map(_field_types, get_args(annotation)))
     return {annotation}
 
 
-def flat(values: Mapping[str, Any], *, prefix: str = "") -> dict[str, Any]:
+def flatten_settings(values: Mapping[str, Any], *, prefix: str = "") -> dict[str, Any]:
     """Flatten nested settings: `{"optim": {"lr": 1}}` -> `{"optim.lr": 1}`."""
     result: dict[str, Any] = {}
     for key, value in values.items():
         if isinstance(value, Mapping) and value:
-            result |= flat(value, prefix=f"{prefix}{key}.")
+            result |= flatten_settings(value, prefix=f"{prefix}{key}.")
         else:
             result[f"{prefix}{key}"] = value
     return result
 
 
-def _fits(size: float) -> bool:
+def _fits_float32(size: float) -> bool:
     return SMALLEST_FLOAT <= size <= LARGEST_FLOAT

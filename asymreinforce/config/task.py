@@ -15,7 +15,7 @@ RENDERING = {"chat", "system", "instruction", "chat_arguments", "date", "templat
 """Settings that decide how a question becomes a prompt."""
 
 
-class SourceConfig(Settings):
+class TaskSourceConfig(Settings):
     """Where the rows of one split come from: a hub data set, or local files in its place.
 
     A source with neither is absent, and its questions are kept back from the training rows.
@@ -39,13 +39,13 @@ class SourceConfig(Settings):
         return {k: v if isinstance(v, list | tuple) else [v] for k, v in value.items()}
 
 
-class SourcesConfig(Settings):
+class TaskSourcesConfig(Settings):
     """The sources of the splits; `marks` names the questions that `task.division` holds out."""
 
-    train: SourceConfig = SourceConfig()
-    validation: SourceConfig = SourceConfig()
-    held_out: SourceConfig = SourceConfig()
-    marks: SourceConfig = SourceConfig()
+    train: TaskSourceConfig = TaskSourceConfig()
+    validation: TaskSourceConfig = TaskSourceConfig()
+    held_out: TaskSourceConfig = TaskSourceConfig()
+    marks: TaskSourceConfig = TaskSourceConfig()
 
 
 class ColumnsConfig(Settings):
@@ -103,7 +103,7 @@ class TaskConfig(Settings):
     path: HomePath | None = Field(
         None, description="a local copy of the data: a file or a directory"
     )
-    sources: SourcesConfig = SourcesConfig()
+    sources: TaskSourcesConfig = TaskSourcesConfig()
     columns: ColumnsConfig = ColumnsConfig()
     division: Literal["7500/5000", "12000/500"] | None = Field(
         None, description="of MATH: as published, or with MATH-500 held out and all else trained on"

@@ -15,7 +15,7 @@ from typing import Any
 
 from asymreinforce.algorithm.table import has_baseline
 from asymreinforce.config import RANKS, SAME_GRADIENT, ExperimentConfig
-from asymreinforce.config.settings import flat
+from asymreinforce.config.settings import flatten_settings
 from asymreinforce.config.training import KEPT
 
 Flat = Mapping[str, Any]
@@ -139,14 +139,14 @@ def key_of(config: ExperimentConfig, product: Product) -> str:
 
     Pins determine nothing, but say where a product lies: arms with other ones share none.
     """
-    settings = flat(config.model_dump(mode="json"))
+    settings = flatten_settings(config.model_dump(mode="json"))
     pins = {key: value for key, value in settings.items() if key.startswith("pins.")}
     return json.dumps(determining(settings, product) | pins, sort_keys=True)
 
 
 def idle(arms: Sequence[ExperimentConfig]) -> list[str]:
     """Name the settings whose values differ, and that do not determine some of the arms."""
-    all_of = [flat(arm.model_dump(mode="json")) for arm in arms]
+    all_of = [flatten_settings(arm.model_dump(mode="json")) for arm in arms]
     return [
         key
         for key in sorted({key for settings in all_of for key in settings})
@@ -195,7 +195,7 @@ def same_arm(identity: Flat) -> str:
 
     An arm that was trained before its baseline was known not to enter its objective has a twin.
     """
-    values = flat(identity)
+    values = flatten_settings(identity)
     if not has_baseline(str(values.get("algorithm.name", values.get("algorithm")))):
         values = {k: v for k, v in values.items() if not k.startswith("baseline")}
     return json.dumps(values, sort_keys=True)

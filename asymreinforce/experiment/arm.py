@@ -22,7 +22,7 @@ from asymreinforce.errors import (
 from asymreinforce.experiment import inputs
 from asymreinforce.experiment.arms import is_readable
 from asymreinforce.experiment.cleanup import remove_if_refused, remove_stage
-from asymreinforce.experiment.launch import launch
+from asymreinforce.experiment.launch import launch_ranks
 from asymreinforce.progress import say
 
 if TYPE_CHECKING:
@@ -46,16 +46,16 @@ def arm_directory(config: ExperimentConfig) -> Path:
     return config.directory / "train"
 
 
-def arm_store(config: ExperimentConfig, found: inputs.Inputs) -> Store:
+def arm_store(config: ExperimentConfig, arm_inputs: inputs.Inputs) -> Store:
     """Return the store of an arm, trained or not."""
     from asymreinforce.stages import train
 
     return train.arm_store(
         config,
-        checkpoint=found.checkpoint,
-        scored=found.scored,
+        checkpoint=arm_inputs.checkpoint,
+        scored=arm_inputs.scored,
         parent=arm_directory(config),
-        prompts=found.prompts,
+        prompts=arm_inputs.prompts,
     )
 
 
@@ -63,7 +63,7 @@ def arm_warnings(config: ExperimentConfig) -> list[str]:
     """Return what a user should know of an arm before it is trained; its inputs are there."""
     from asymreinforce.stages import train
 
-    return train.warnings_on(config, inputs.find(config).scored)
+    return train.warnings_on(config, inputs.find_inputs(config).scored)
 
 
 def train_arm(config: ExperimentConfig) -> Store:
@@ -76,18 +76,18 @@ def train_arm(config: ExperimentConfig) -> Store:
             f"refresh_every={config.refresh_every} makes rollouts anew while it trains: run "
             "'asymrl run' with the same settings"
         )
-    found = inputs.find(config)
-    store = arm_store(config, found)
+    arm_inputs = inputs.find_inputs(config)
+    store = arm_store(config, arm_inputs)
     if store.is_done():
         mend_settings(config, store)
         say(f"train: complete, nothing to do ({store.directory})")
         return store
-    inputs.require_gradable(config, found.prompts)
-    with remove_if_refused(store), held(config, store):
+    inputs.require_gradable(config, arm_inputs.prompts)
+    with remove_if_refused(store), hold_arm_lease(config, store):
         if config.train.is_sharded:
-            launch(config, store)
+            launch_ranks(config, store)
         else:
-            _train(config, found, store)
+            _train_with_ranks(config, arm_inputs, store)
         files.remove(store.directory / FAILURE)
     return store
 
@@ -100,38 +100,40 @@ def mend_settings(config: ExperimentConfig, store: Store) -> None:
             publish_settings(store, config)
 
 
-def held(config: ExperimentConfig, store: Store) -> AbstractContextManager[None]:
+def hold_arm_lease(config: ExperimentConfig, store: Store) -> AbstractContextManager[None]:
     """Hold an arm's lease; where its ranks are on several nodes, the first of them does."""
     return contextlib.nullcontext() if config.train.nodes > 1 else store.held()
 
 
 def train_rank(config: ExperimentConfig, ranks: "Ranks") -> None:
     """Train an arm, or the round that it is in, as one of its ranks; raise what goes wrong."""
-    found = inputs.find(config)
-    store = arm_store(config, found)
+    arm_inputs = inputs.find_inputs(config)
+    store = arm_store(config, arm_inputs)
     # on one node, under the lease of the command that started the ranks
     with store.held() if ranks.is_first else contextlib.nullcontext():
         ranks.wait()  # where another command has it, no rank begins
-        _train_rank(config, ranks, found, store)
+        _train_rank(config, ranks, arm_inputs, store)
 
 
 def _train_rank(
-    config: ExperimentConfig, ranks: "Ranks", found: inputs.Inputs, store: Store
+    config: ExperimentConfig, ranks: "Ranks", arm_inputs: inputs.Inputs, store: Store
 ) -> None:
     from asymreinforce.experiment import refresh
 
     if not config.refresh_every:
-        _train(config, found, store, ranks=ranks)
+        _train_with_ranks(config, arm_inputs, store, ranks=ranks)
         return
-    done = int(ranks.decided(lambda: refresh.standing(config, found, store).at or 0))
-    round_ = refresh.round_at(config, found, done)
-    found = found._replace(scored=refresh.find(config, found, store, round_))
-    _train(config, found, store, ranks=ranks, round_=round_)
+    done = int(ranks.decided(lambda: refresh.current_round(config, arm_inputs, store).at or 0))
+    round_ = refresh.round_at(config, arm_inputs, done)
+    arm_inputs = arm_inputs._replace(
+        scored=refresh.find_round_rollouts(config, arm_inputs, store, round_)
+    )
+    _train_with_ranks(config, arm_inputs, store, ranks=ranks, round_=round_)
 
 
-def _train(
+def _train_with_ranks(
     config: ExperimentConfig,
-    found: inputs.Inputs,
+    arm_inputs: inputs.Inputs,
     store: Store,
     *,
     ranks: "Ranks | None" = None,
@@ -144,32 +146,32 @@ def _train(
     with contextlib.ExitStack() as stack:
         validate, log = None, None
         if ranks.is_first:
-            validate, log = stack.enter_context(watched(config, found, store))
+            validate, log = stack.enter_context(open_validator_and_log(config, arm_inputs, store))
         elif config.train.validation_prompts:
-            validate = _the_first_rank_s
+            validate = _only_the_first_rank_validates
         train(
             Training(config, store, validate, log, round_),
-            checkpoint=found.checkpoint,
-            scored=found.scored,
+            checkpoint=arm_inputs.checkpoint,
+            scored=arm_inputs.scored,
             ranks=ranks,
         )
 
 
 @contextlib.contextmanager
-def watched(
-    config: ExperimentConfig, found: inputs.Inputs, store: Store
+def open_validator_and_log(
+    config: ExperimentConfig, arm_inputs: inputs.Inputs, store: Store
 ) -> Iterator[tuple["Validate | None", "Log"]]:
     """Yield what validates an arm's checkpoints, and what is told of its steps."""
     from asymreinforce.tracking import tracker
 
     with (
         tracker(config, arm=store.hash) as log,
-        _validator(config, found) as validate,
+        _open_validator(config, arm_inputs) as validate,
     ):
         yield validate, log
 
 
-def _the_first_rank_s(model: "PreTrainedModel", step: int) -> float:
+def _only_the_first_rank_validates(model: "PreTrainedModel", step: int) -> float:
     raise AssertionError("only the first rank validates")
 
 
@@ -178,11 +180,11 @@ def run_arm(config: ExperimentConfig) -> ArmResult:
     try:
         store = train_arm(config)
     except Exception as error:
-        return recorded(config, error)
+        return record_failure(config, error)
     return ArmResult(store.directory, "", None)
 
 
-def run_lot(configs: Sequence[ExperimentConfig]) -> list[ArmResult]:
+def run_arms_side_by_side(configs: Sequence[ExperimentConfig]) -> list[ArmResult]:
     """Train arms of one lot side by side in this process, and say how each ended.
 
     Their inputs, seed and validation are the same (`lots.py`), so these are read and made once.
@@ -191,12 +193,12 @@ def run_lot(configs: Sequence[ExperimentConfig]) -> list[ArmResult]:
     from asymreinforce.tracking import tracker
 
     try:
-        found = inputs.find(configs[0])
-        stores = [arm_store(config, found) for config in configs]
-        new = [store for store in stores if not store.directory.exists()]
+        arm_inputs = inputs.find_inputs(configs[0])
+        stores = [arm_store(config, arm_inputs) for config in configs]
+        new_stores = [store for store in stores if not store.directory.exists()]
         with contextlib.ExitStack() as stack:
-            held, failed = _leases(stores, stack)
-            validate = stack.enter_context(_validator(configs[0], found))
+            held_positions, failed = _hold_free_leases(stores, stack)
+            validate = stack.enter_context(_open_validator(configs[0], arm_inputs))
             arms = [
                 Training(
                     configs[n],
@@ -204,12 +206,14 @@ def run_lot(configs: Sequence[ExperimentConfig]) -> list[ArmResult]:
                     validate,
                     stack.enter_context(tracker(configs[n], arm=stores[n].hash)),
                 )
-                for n in held
+                for n in held_positions
             ]
-            ended = train_side_by_side(arms, checkpoint=found.checkpoint, scored=found.scored)
-            failed |= {held[position]: error for position, error in ended.items()}
+            errors = train_side_by_side(
+                arms, checkpoint=arm_inputs.checkpoint, scored=arm_inputs.scored
+            )
+            failed |= {held_positions[position]: error for position, error in errors.items()}
     except Exception as error:
-        return [recorded(config, error) for config in configs]
+        return [record_failure(config, error) for config in configs]
     results = []
     for number, (config, store) in enumerate(zip(configs, stores, strict=True)):
         reason = failed.get(number)
@@ -217,32 +221,32 @@ def run_lot(configs: Sequence[ExperimentConfig]) -> list[ArmResult]:
             files.remove(store.directory / FAILURE)
             results.append(ArmResult(store.directory, "", None))
             continue
-        if store in new and not isinstance(reason, TrainingError):
+        if store in new_stores and not isinstance(reason, TrainingError):
             remove_stage(store)
-        results.append(recorded(config, reason))
+        results.append(record_failure(config, reason))
     return results
 
 
-def _leases(
+def _hold_free_leases(
     stores: Sequence[Store], stack: contextlib.ExitStack
 ) -> tuple[list[int], dict[int, Exception]]:
     """Hold every arm's lease that can be had; return their numbers, and why others cannot."""
-    held: list[int] = []
+    held_positions: list[int] = []
     refused: dict[int, Exception] = {}
     for number, store in enumerate(stores):
         try:
             stack.enter_context(store.held())
-            held.append(number)
+            held_positions.append(number)
         except StorageError as error:
             refused[number] = error
-    return held, refused
+    return held_positions, refused
 
 
-def recorded(config: ExperimentConfig, error: Exception) -> ArmResult:
+def record_failure(config: ExperimentConfig, error: Exception) -> ArmResult:
     """Write what went wrong to the arm's directory, with its traceback in a log."""
     directory = arm_directory(config)
     with contextlib.suppress(Exception):
-        directory = arm_store(config, inputs.find(config)).directory
+        directory = arm_store(config, inputs.find_inputs(config)).directory
     log = config.directory / "logs" / f"arm-{directory.name}.log"
     text = str(error) if isinstance(error, AsymreinforceError) else repr(error)
     files.remove_leftovers(files.make_directory(log.parent))
@@ -255,7 +259,9 @@ def recorded(config: ExperimentConfig, error: Exception) -> ArmResult:
 
 
 @contextlib.contextmanager
-def _validator(config: ExperimentConfig, found: inputs.Inputs) -> Iterator["Validate | None"]:
+def _open_validator(
+    config: ExperimentConfig, arm_inputs: inputs.Inputs
+) -> Iterator["Validate | None"]:
     """Yield what samples and grades the validation prompts with the model that is in training."""
     if not config.train.validation_prompts:
         yield None
@@ -270,30 +276,30 @@ def _validator(config: ExperimentConfig, found: inputs.Inputs) -> Iterator["Vali
     from asymreinforce.model.checkpoint import end_tokens, load_tokenizer
     from asymreinforce.rewards.scale import rewards
 
-    path = found.prompts.path("validation.parquet")
+    path = arm_inputs.prompts.path("validation.parquet")
     questions = contracts.read(path, contracts.PROMPTS)
     questions = questions.slice(0, config.train.validation_prompts)
     require_usable(config.task.grader, [questions], where=path)
-    trusted = config.policy.trust_remote_code
-    tokenizer = load_tokenizer(found.checkpoint, trust_remote_code=trusted)
-    encoded = encode_prompts(questions, tokenizer, config, checkpoint=found.checkpoint)
+    trust_remote_code = config.policy.trust_remote_code
+    tokenizer = load_tokenizer(arm_inputs.checkpoint, trust_remote_code=trust_remote_code)
+    encoded = encode_prompts(questions, tokenizer, config, checkpoint=arm_inputs.checkpoint)
     sampling = config.evaluation.sampling.model_copy(update={"samples_per_prompt": 1})
     engine = TransformersEngine(config.engine, config.policy)
-    ends = end_tokens(found.checkpoint, trust_remote_code=trusted)
+    ends = end_tokens(arm_inputs.checkpoint, trust_remote_code=trust_remote_code)
     golds, metadata = (questions.column(n).to_pylist() for n in ("gold_answer", "metadata"))
     with grader_pool(config.task.grader, config.reward, workers=1) as pool:
 
         def validate(model: "PreTrainedModel", step: int) -> float:
             engine.use(model, end_tokens=ends, with_logps=False)
-            drawn = engine.sample(encoded, sampling, seed=sampling.seed)
+            completions = engine.sample(encoded, sampling, seed=sampling.seed)
             engine.release()  # the model goes when its trainer goes, and rollouts have the device
-            decoded = texts([group[0] for group in drawn], tokenizer)
-            asked = (Row(m, g, t) for m, g, t in zip(metadata, golds, decoded, strict=True))
-            verdicts = list(pool.grade(asked))
+            decoded = texts([group[0] for group in completions], tokenizer)
+            rows = (Row(m, g, t) for m, g, t in zip(metadata, golds, decoded, strict=True))
+            verdicts = list(pool.grade(rows))
             accuracy = rewards(
                 score_B=np.array([verdict.score for verdict in verdicts], dtype=float),
                 status_B=np.array([verdict.status for verdict in verdicts]),
-                truncated_B=np.array([row[0].finish_reason == "length" for row in drawn]),
+                truncated_B=np.array([row[0].finish_reason == "length" for row in completions]),
                 config=config.reward,
             ).accuracy
             if accuracy is None and all(v.status in contracts.UNJUDGED for v in verdicts):

@@ -5,14 +5,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from asymreinforce.algorithm.table import identity
-from asymreinforce.config import ExperimentConfig, parse
-from asymreinforce.config.settings import flat
+from asymreinforce.config import ExperimentConfig, parse_config
+from asymreinforce.config.settings import flatten_settings
 from asymreinforce.data import determines, files, lease
 from asymreinforce.data.store import Store
 from asymreinforce.errors import AsymreinforceError, InputError
 
 
-class Arm(NamedTuple):
+class TrainedArm(NamedTuple):
     """A trained arm: its store, and the configuration that it was trained under."""
 
     store: Store
@@ -26,10 +26,10 @@ class Arm(NamedTuple):
     @property
     def checkpoints(self) -> dict[int, Path]:
         """Step -> checkpoint directory, for the weights that are there."""
-        found = sorted((self.store.directory / "checkpoints").glob("step-??????"))
+        directories = sorted((self.store.directory / "checkpoints").glob("step-??????"))
         return {
             int(path.name.removeprefix("step-")): path
-            for path in found
+            for path in directories
             if self.store.receipt(f"checkpoints/{path.name}")
         }
 
@@ -53,20 +53,20 @@ class PassedOver(NamedTuple):
 class Survey(NamedTuple):
     """Every arm of an experiment directory, in order of name."""
 
-    arms: list[Arm]
+    arms: list[TrainedArm]
     passed_over: list[PassedOver]
 
 
-def survey(directory: Path) -> Survey:
+def survey_arms(directory: Path) -> Survey:
     """Return the complete arms of an experiment directory, and all others with a reason.
 
     A directory that was moved since holds its arms' inputs at the new place.
     """
     place = {"runs_dir": directory.parent, "name": directory.name}
-    found = [_read_arm(path, place) for path in sorted((directory / "train").glob("[!.]*/"))]
-    arms: dict[str, Arm] = {}
-    passed_over = [arm for arm in found if isinstance(arm, PassedOver)]
-    for arm in (arm for arm in found if isinstance(arm, Arm)):
+    entries = [_read_arm(path, place) for path in sorted((directory / "train").glob("[!.]*/"))]
+    arms: dict[str, TrainedArm] = {}
+    passed_over = [arm for arm in entries if isinstance(arm, PassedOver)]
+    for arm in (arm for arm in entries if isinstance(arm, TrainedArm)):
         first = arms.setdefault(determines.same_arm(arm.store.identity), arm)
         if first is not arm:
             reason = f"is the same arm as {first.name}: no baseline enters its objective"
@@ -74,12 +74,12 @@ def survey(directory: Path) -> Survey:
     return Survey(list(arms.values()), passed_over)
 
 
-def arms_of(directory: Path) -> list[Arm]:
+def arms_of(directory: Path) -> list[TrainedArm]:
     """Return the complete arms of an experiment directory, in order of name."""
-    return survey(directory).arms
+    return survey_arms(directory).arms
 
 
-def _read_arm(directory: Path, place: dict[str, Any]) -> Arm | PassedOver:
+def _read_arm(directory: Path, place: dict[str, Any]) -> TrainedArm | PassedOver:
     if working := lease.holder(directory):
         at_work, reason = True, f"{working.line} works on it"
     else:
@@ -96,7 +96,7 @@ def _read_arm(directory: Path, place: dict[str, Any]) -> Arm | PassedOver:
                 + (f", and {len(lost) - 1} more" if len(lost) > 1 else "")
                 + "; train the arm again"
             )
-        return Arm(store, _config_of(store, place))
+        return TrainedArm(store, _config_of(store, place))
     except AsymreinforceError as error:
         return PassedOver(directory, reason if at_work else str(error), at_work, not at_work)
 
@@ -122,24 +122,26 @@ def _config_of(store: Store, place: dict[str, Any]) -> ExperimentConfig:
     values = files.read_json(path)
     if not isinstance(values, dict):
         raise InputError(f"{path}: not a configuration; train the arm again")
-    config = parse({**values, **place})
-    settings = determines.determining(_flat(config), determines.ARM)
+    config = parse_config({**values, **place})
+    settings = determines.determining(_flat_settings(config), determines.ARM)
     objective = identity(config.algorithm, baseline_reference=config.baseline_reference)
-    settings |= flat({"algorithm": objective})  # options have their objective's own defaults
+    settings |= flatten_settings(
+        {"algorithm": objective}
+    )  # options have their objective's own defaults
     settings["optim.steps"] = config.steps  # rounds may say how many there are
-    made_with = flat(store.identity)
+    made_with = flatten_settings(store.identity)
     differing = [k for k in settings.keys() & made_with.keys() if settings[k] != made_with[k]]
     if differing:
         raise InputError(f"{path}: is of another arm ({', '.join(differing)}); train it again")
     return config
 
 
-def overrides_of(arms: list[Arm]) -> dict[str, dict[str, Any]]:
+def overrides_of(arms: list[TrainedArm]) -> dict[str, dict[str, Any]]:
     """Return, for each arm, the settings in which the arms differ, as dotted keys."""
-    return determines.differing({arm.name: _flat(arm.config) for arm in arms})
+    return determines.differing({arm.name: _flat_settings(arm.config) for arm in arms})
 
 
-def name_arms(arms: list[Arm]) -> dict[str, str]:
+def name_arms(arms: list[TrainedArm]) -> dict[str, str]:
     """Name each arm for people: `baseline=-0.1 seed=0`, and what else the arms differ in."""
     names, differing = {}, overrides_of(arms)
     for arm in arms:
@@ -156,5 +158,5 @@ def _short(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _flat(config: ExperimentConfig) -> dict[str, Any]:
-    return flat(config.model_dump(mode="json"))
+def _flat_settings(config: ExperimentConfig) -> dict[str, Any]:
+    return flatten_settings(config.model_dump(mode="json"))

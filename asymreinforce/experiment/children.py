@@ -43,7 +43,7 @@ SECONDS_BETWEEN_LOOKS = 0.2
 """A child that died may leave processes that keep its connection open, so it is looked at too."""
 
 
-class Outcome(NamedTuple):
+class ChildOutcome(NamedTuple):
     """What a piece of work returned, or how it failed; `error` is empty if it did not."""
 
     value: Any
@@ -56,7 +56,7 @@ def work_in_slots(
     *,
     slots: Sequence[Slot],
     is_asked_to_stop: Callable[[], bool] = lambda: False,
-) -> list[Outcome]:
+) -> list[ChildOutcome]:
     """Call `work` on every piece, each in the child of a slot; return the outcomes in order.
 
     `work` is a function of a module, and what it takes and returns can be pickled. All children
@@ -64,7 +64,7 @@ def work_in_slots(
     """
     if any(slots):
         free_cached_memory()
-    outcomes = [Outcome(None, "was not begun")] * len(pieces)
+    outcomes = [ChildOutcome(None, "was not begun")] * len(pieces)
     waiting = collections.deque(enumerate(pieces))
     idle = [Child(slot) for slot in slots[: len(pieces)]]
     busy: dict[Child, int] = {}
@@ -116,19 +116,23 @@ class Child:
             with contextlib.suppress(OSError):
                 self.connection.send_bytes(b"")
 
-    def outcome(self) -> Outcome | None:
+    def outcome(self) -> ChildOutcome | None:
         """Return what came of the work, None while it is done; on devices the process has ended."""
         process = self._process
         assert process
         has_ended = process.poll() is not None  # before looking for what it may have sent
         try:
-            outcome: Outcome | None = self.connection.recv() if self.connection.poll() else None
+            outcome: ChildOutcome | None = (
+                self.connection.recv() if self.connection.poll() else None
+            )
         except (EOFError, OSError):
             outcome, has_ended = None, True
         if has_ended or (outcome and self._slot):
             self.end()
         if has_ended and outcome is None:
-            return Outcome(None, f"its process ended with {_named(process.returncode)}")
+            return ChildOutcome(
+                None, f"its process ended with {_describe_exit_code(process.returncode)}"
+            )
         return outcome
 
     def end(self) -> None:
@@ -167,7 +171,7 @@ class Child:
             )
 
 
-def _named(code: int) -> str:
+def _describe_exit_code(code: int) -> str:
     return f"signal {-code} ({signal.strsignal(-code)})" if code < 0 else f"exit code {code}"
 
 
@@ -188,25 +192,25 @@ def serve(descriptor: int) -> None:
     is_busy, word_to_stop = threading.Event(), threading.Event()
     work_for_another(word_to_stop)
     listening = (connection, messages, is_busy, word_to_stop)
-    threading.Thread(target=_listen, args=listening, daemon=True).start()
+    threading.Thread(target=_listen_to_parent, args=listening, daemon=True).start()
     while (message := messages.get()) is not None:
-        outcome = _done(message)
+        outcome = _run_piece(message)
         is_busy.clear()
         with contextlib.suppress(OSError):
             connection.send(outcome)
 
 
-def _done(message: bytes) -> Outcome:
+def _run_piece(message: bytes) -> ChildOutcome:
     try:
         work, piece = pickle.loads(message)  # the parent's, by a pipe that no other has
-        return Outcome(work(piece), "")
+        return ChildOutcome(work(piece), "")
     except Interrupted as stop:  # a signal that this process alone was sent
         sys.exit(stop.code)
     except Exception as error:
-        return Outcome(None, failures.told(error))
+        return ChildOutcome(None, failures.told(error))
 
 
-def _listen(
+def _listen_to_parent(
     connection: Connection,
     messages: "queue.SimpleQueue[bytes | None]",
     is_busy: threading.Event,

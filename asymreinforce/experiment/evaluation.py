@@ -13,7 +13,7 @@ from asymreinforce.engines import open_engine
 from asymreinforce.engines.protocol import Engine
 from asymreinforce.errors import AsymreinforceError, ConfigError, EngineError, InputError
 from asymreinforce.experiment import inputs
-from asymreinforce.experiment.arms import Arm, PassedOver, arms_of, survey
+from asymreinforce.experiment.arms import PassedOver, TrainedArm, arms_of, survey_arms
 from asymreinforce.experiment.children import free_cached_memory, work_in_slots
 from asymreinforce.experiment.cleanup import remove_if_refused
 from asymreinforce.experiment.slots import Slot, slots_of
@@ -36,7 +36,7 @@ class OpenEngines(Protocol):
         """Stop the engine, if one runs, and free its memory."""
 
 
-class Target(NamedTuple):
+class EvaluationTarget(NamedTuple):
     """Checkpoints to evaluate in one way: fingerprint -> directory."""
 
     config: ExperimentConfig
@@ -44,10 +44,10 @@ class Target(NamedTuple):
     checkpoints: dict[str, Path]
 
 
-class Evaluated(NamedTuple):
+class EvaluatedStep(NamedTuple):
     """Where the evaluation of an arm's step lies; step 0 is mu."""
 
-    arm: Arm
+    arm: TrainedArm
     split: Split
     step: int
     store: Store
@@ -70,12 +70,12 @@ def why_not_evaluated(config: ExperimentConfig) -> str | None:
     )
 
 
-def plan(config: ExperimentConfig) -> list[Evaluated]:
+def plan_evaluation(config: ExperimentConfig) -> list[EvaluatedStep]:
     """Name the evaluation of every checkpoint on disk, under the settings of `config`.
 
     How to evaluate comes from `config`; what an arm was trained on comes from the arm.
     """
-    found = []
+    evaluations = []
     for arm in arms_of(config.directory):
         settings = arm.config.model_copy(
             update={"evaluation": config.evaluation, "engine": config.engine}
@@ -89,28 +89,28 @@ def plan(config: ExperimentConfig) -> list[Evaluated]:
         for split in settings.evaluated_splits:
             parent = config.directory / "evaluations"
             store = evaluation_store(settings, split=split, prompts=prompts, parent=parent)
-            found += [
-                Evaluated(arm, split, step, store, shards[step], settings, path)
+            evaluations += [
+                EvaluatedStep(arm, split, step, store, shards[step], settings, path)
                 for step, path in steps.items()
             ]
-    return found
+    return evaluations
 
 
 def run_evaluation(
     config: ExperimentConfig, *, engines: OpenEngines | None = None
-) -> list[Evaluated]:
+) -> list[EvaluatedStep]:
     """Evaluate what is missing, in parallel processes where that pays; return what there is.
 
     Raises `ConfigError` if the settings name no question, and `InputError` if no arm is complete.
     """
     if reason := why_not_evaluated(config):
         raise ConfigError(f"nothing to evaluate on: {reason}")
-    planned = plan(config)
+    planned = plan_evaluation(config)
     if not planned:
         raise InputError(
             f"{config.directory / 'train'}: no complete arm to evaluate; run 'asymrl train' first"
         )
-    targets = list(_targets(planned))
+    targets = list(_missing_targets(planned))
     total = sum(len(target.checkpoints) for target in targets)
     stores = {item.store.directory: item.store for item in planned}
     if not total and not [store for store in stores.values() if not store.is_done()]:
@@ -134,9 +134,9 @@ def run_evaluation(
     return planned
 
 
-def _targets(planned: list[Evaluated]) -> Iterator[Target]:
+def _missing_targets(planned: list[EvaluatedStep]) -> Iterator[EvaluationTarget]:
     """Group the missing evaluations by store; a checkpoint that arms share is evaluated once."""
-    by_store: dict[Path, Target] = {}
+    by_store: dict[Path, EvaluationTarget] = {}
     missing: dict[Path, set[str]] = {}
     for item in planned:
         directory = item.store.directory
@@ -145,7 +145,7 @@ def _targets(planned: list[Evaluated]) -> Iterator[Target]:
             missing[directory] = set(item.store.missing(dict.fromkeys(shards)))
         if item.shard not in missing[directory]:
             continue
-        target = by_store.setdefault(directory, Target(item.config, item.split, {}))
+        target = by_store.setdefault(directory, EvaluationTarget(item.config, item.split, {}))
         target.checkpoints[item.shard.removesuffix(".parquet")] = item.checkpoint
     yield from by_store.values()
 
@@ -160,7 +160,9 @@ def evaluation_slots(config: ExperimentConfig, *, checkpoints: int) -> list[Slot
     return slots[: max(1, worth)]
 
 
-def _share_out(targets: list[Target], *, slots: list[Slot], engines: OpenEngines | None) -> None:
+def _share_out(
+    targets: list[EvaluationTarget], *, slots: list[Slot], engines: OpenEngines | None
+) -> None:
     if len(slots) <= 1:
         if not engines:
             free_cached_memory()
@@ -168,7 +170,7 @@ def _share_out(targets: list[Target], *, slots: list[Slot], engines: OpenEngines
         return
     if engines:
         engines.close()
-    for outcome in work_in_slots(_evaluate_part, _parts(targets, len(slots)), slots=slots):
+    for outcome in work_in_slots(_evaluate_part, _split_targets(targets, len(slots)), slots=slots):
         if outcome.error:
             raise EngineError(
                 f"a process that evaluates failed: {outcome.error}; run the same command again to "
@@ -178,9 +180,9 @@ def _share_out(targets: list[Target], *, slots: list[Slot], engines: OpenEngines
             raise outcome.value
 
 
-def _parts(targets: list[Target], count: int) -> list[list[Target]]:
+def _split_targets(targets: list[EvaluationTarget], count: int) -> list[list[EvaluationTarget]]:
     """Deal the checkpoints of all targets out in turn."""
-    parts: list[list[Target]] = [[] for _ in range(count)]
+    parts: list[list[EvaluationTarget]] = [[] for _ in range(count)]
     turn = itertools.count()
     for target in targets:
         shares: list[dict[str, Path]] = [{} for _ in range(count)]
@@ -191,7 +193,7 @@ def _parts(targets: list[Target], count: int) -> list[list[Target]]:
     return parts
 
 
-def _evaluate_part(targets: list[Target]) -> AsymreinforceError | None:
+def _evaluate_part(targets: list[EvaluationTarget]) -> AsymreinforceError | None:
     """Evaluate in a child; a failure that a user can mend comes back as a value."""
     try:
         evaluate_targets(targets)
@@ -200,9 +202,11 @@ def _evaluate_part(targets: list[Target]) -> AsymreinforceError | None:
     return None
 
 
-def evaluate_targets(targets: list[Target], *, engines: OpenEngines | None = None) -> None:
+def evaluate_targets(
+    targets: list[EvaluationTarget], *, engines: OpenEngines | None = None
+) -> None:
     """Evaluate in this process: one engine start for each architecture and context, at most."""
-    groups: dict[str, list[Target]] = {}
+    groups: dict[str, list[EvaluationTarget]] = {}
     for target in targets:
         if target.checkpoints:
             key = target.config.policy.model_dump_json(exclude={"seed"})
@@ -236,7 +240,7 @@ def evaluate_targets(targets: list[Target], *, engines: OpenEngines | None = Non
 
 def report_passed_over(config: ExperimentConfig) -> list[PassedOver]:
     """Name the arms that are not evaluated, a line each with the reason; return them."""
-    passed_over = survey(config.directory).passed_over
+    passed_over = survey_arms(config.directory).passed_over
     for arm in passed_over:
         say(f"passed over: {arm.directory}: {arm.reason}")
     return passed_over

@@ -6,7 +6,7 @@ from asymreinforce.config import ExperimentConfig
 from asymreinforce.data.store import Store
 from asymreinforce.errors import ConfigError, InputError
 from asymreinforce.experiment.cleanup import remove_if_refused
-from asymreinforce.imported import Imported, Stores, facts_of, import_rollouts, stores
+from asymreinforce.imported import Imported, Stores, facts_of, import_rollouts, import_stores
 from asymreinforce.model.checkpoint import fingerprint
 from asymreinforce.progress import say
 from asymreinforce.stages.init import make_policy, policy_store
@@ -20,20 +20,20 @@ def run_import(config: ExperimentConfig) -> Stores:
     with remove_if_refused(policy):
         checkpoint = make_policy(config, config.directory / "policy")
         fingerprint(checkpoint)
-    planned = stores(config, checkpoint=checkpoint)
+    planned = import_stores(config, checkpoint=checkpoint)
     with remove_if_refused(*planned):
         return import_rollouts(config, checkpoint=checkpoint)
 
 
 def find_imported(config: ExperimentConfig, *, checkpoint: Path) -> Stores:
     """Return what `run_import` made; raise `InputError` where it did not run."""
-    found = stores(config, checkpoint=checkpoint)
-    if not (found.prompts.planned and found.rollouts.facts):
+    import_paths = import_stores(config, checkpoint=checkpoint)
+    if not (import_paths.prompts.planned and import_paths.rollouts.facts):
         raise InputError(
-            f"no imported rollouts for these settings ({found.rollouts.directory}); "
+            f"no imported rollouts for these settings ({import_paths.rollouts.directory}); "
             "run 'asymrl import' with the same settings first"
         )
-    return found
+    return import_paths
 
 
 def trains_on_imported_verdicts(config: ExperimentConfig, rollouts: Store) -> bool:
@@ -52,9 +52,9 @@ def trains_on_imported_verdicts(config: ExperimentConfig, rollouts: Store) -> bo
     return config.source.verdicts == "imported"
 
 
-def describe(config: ExperimentConfig, found: Stores) -> list[str]:
+def describe_import(config: ExperimentConfig, stores: Stores) -> list[str]:
     """Say in a few lines what was imported and which verdicts will train."""
-    facts = facts_of(found.rollouts)
+    facts = facts_of(stores.rollouts)
     size = f"{facts.smallest_group}"
     if facts.largest_group != facts.smallest_group:
         size += f" to {facts.largest_group}"
@@ -63,16 +63,16 @@ def describe(config: ExperimentConfig, found: Stores) -> list[str]:
         f"{facts.truncated} cut off, {facts.held_back} of held-back prompts left out",
         "policies: " + ", ".join(f"{name} {rows}" for name, rows in facts.policies.items()),
         f"log-probabilities: {_of_all(facts.with_logps, facts)}; AsymRE needs none",
-        _verdicts_line(config, found, facts),
+        _verdicts_line(config, stores, facts),
         *_groups_line(facts),
     ]
 
 
-def _verdicts_line(config: ExperimentConfig, found: Stores, facts: Imported) -> str:
+def _verdicts_line(config: ExperimentConfig, stores: Stores, facts: Imported) -> str:
     if not facts.rewarded:
         return "rewards: none; run 'asymrl score' with the same settings"
     line = f"rewards: {_of_all(facts.rewarded, facts)}, mean {facts.mean_reward:.4f}"
-    if trains_on_imported_verdicts(config, found.rollouts):
+    if trains_on_imported_verdicts(config, stores.rollouts):
         return (
             f"{line}; training takes them (correct from {config.reward.correct_at:g} on, "
             "reward.correct_at); source.verdicts=graded and 'asymrl score' judge anew"
@@ -119,8 +119,8 @@ def _of_all(count: int, facts: Imported) -> str:
     return "none" if not count else f"{count} of {facts.rows} rollouts"
 
 
-def say_imported(config: ExperimentConfig, found: Stores) -> None:
+def say_imported(config: ExperimentConfig, stores: Stores) -> None:
     """Print where the import lies and what it holds."""
-    say(f"rollouts: {found.rollouts.directory}")
-    for line in describe(config, found):
+    say(f"rollouts: {stores.rollouts.directory}")
+    for line in describe_import(config, stores):
         say(line)

@@ -20,7 +20,7 @@ from asymreinforce.engines.protocol import Engine
 from asymreinforce.errors import ConfigError, InputError
 from asymreinforce.experiment import imported
 from asymreinforce.experiment.cleanup import remove_if_refused
-from asymreinforce.experiment.shard_workers import generators, scorers
+from asymreinforce.experiment.shard_workers import generation_workers, scoring_workers
 from asymreinforce.grading.golds import require_usable
 from asymreinforce.model.checkpoint import fingerprint, require_whole_checkpoint
 from asymreinforce.progress import say
@@ -48,7 +48,7 @@ def engine_log(config: ExperimentConfig) -> Path:
     return config.directory / "logs" / "engine.log"
 
 
-def init(config: ExperimentConfig, *, made_before: bool = False) -> tuple[Path, Store]:
+def run_init(config: ExperimentConfig, *, made_before: bool = False) -> tuple[Path, Store]:
     """Lay out prompts and behaviour policy; return the checkpoint and the store of prompts.
 
     `made_before`: prompts that are there serve where their data is not on this machine.
@@ -95,7 +95,7 @@ def find_init(config: ExperimentConfig) -> tuple[Path, Store]:
     prompts = prompt_store(
         config.task, config.directory / "prompts", pinned=config.pins.prompts, made_before=True
     )
-    _require(prompts, "prompts", "init")
+    _require_shards(prompts, "prompts", "init")
     return find_policy(config), prompts
 
 
@@ -104,7 +104,7 @@ def find_policy(config: ExperimentConfig) -> Path:
     if config.policy.source != "embedded":
         return make_policy(config, config.directory / "policy")
     policy = policy_store(config.policy, config.directory / "policy", threads=config.train.threads)
-    _require(policy, "behaviour policy", "import" if config.is_foreign else "init")
+    _require_shards(policy, "behaviour policy", "import" if config.is_foreign else "init")
     return policy.path(CHECKPOINT)
 
 
@@ -128,7 +128,7 @@ def run_generate(config: ExperimentConfig, *, engine: Engine | None = None) -> S
                 prompts=prompts,
                 engine=started,
                 parent=parent,
-                **generators(config),
+                **generation_workers(config),
             )
 
 
@@ -137,12 +137,14 @@ def find_rollouts(config: ExperimentConfig) -> tuple[Path, Store, Store]:
     checkpoint, prompts = find_init(config)
     if config.is_foreign:
         rollouts = imported.find_imported(config, checkpoint=checkpoint).rollouts
-        _require(rollouts, "rollouts", "import")
+        _require_shards(rollouts, "rollouts", "import")
         return checkpoint, prompts, rollouts
     parent = config.directory / "rollouts"
     rollouts = rollout_store(config, checkpoint=checkpoint, prompts=prompts, parent=parent)
     samples = config.sampling.samples_per_prompt
-    _require(rollouts, "rollouts", "generate", shards=first_shards(rollouts, samples=samples))
+    _require_shards(
+        rollouts, "rollouts", "generate", shards=first_shards(rollouts, samples=samples)
+    )
     return checkpoint, prompts, rollouts
 
 
@@ -157,13 +159,13 @@ def run_score(config: ExperimentConfig) -> Store:
         reward=config.reward,
         samples=None if config.is_foreign else config.sampling.samples_per_prompt,
         pinned=config.pins.verdicts,
-        crew=scorers(config),
+        crew=scoring_workers(config),
     )
     say(scored.facts.line)
     return scored.store
 
 
-def find(config: ExperimentConfig) -> Inputs:
+def find_inputs(config: ExperimentConfig) -> Inputs:
     """Return what training reads; raise `InputError` that names the stage which did not run."""
     checkpoint, prompts, rollouts = find_rollouts(config)
     if config.is_foreign:
@@ -171,7 +173,7 @@ def find(config: ExperimentConfig) -> Inputs:
         imported.require_log_probabilities(config, rollouts)
     verdicts = find_verdicts(config, checkpoint=checkpoint, prompts=prompts, rollouts=rollouts)
     samples = config.sampling.samples_per_prompt
-    _require(verdicts, "verdicts", "score", shards=first_shards(rollouts, samples=samples))
+    _require_shards(verdicts, "verdicts", "score", shards=first_shards(rollouts, samples=samples))
     return Inputs(checkpoint, prompts, ScoredRollouts(rollouts, verdicts, samples=samples))
 
 
@@ -191,19 +193,19 @@ def find_verdicts(
     )
 
 
-def prepare(config: ExperimentConfig, *, engine: Engine | None = None) -> Inputs:
+def prepare_inputs(config: ExperimentConfig, *, engine: Engine | None = None) -> Inputs:
     """Do whatever is missing of init, generate and score; what is there is left alone.
 
     Rollouts come from the configured engine, or from one that runs already.
     """
-    init(config, made_before=True)
+    run_init(config, made_before=True)
     require_gradable(config, find_init(config)[1])  # before rollouts are paid for
     if not config.is_foreign:
         run_generate(config, engine=engine)
         run_score(config)
     elif not imported.trains_on_imported_verdicts(config, find_rollouts(config)[2]):
         run_score(config)
-    return find(config)
+    return find_inputs(config)
 
 
 UNGRADED: dict[Split, str] = {
@@ -230,7 +232,9 @@ def require_gradable(config: ExperimentConfig, prompts: Store) -> None:
             raise InputError(f"{error}; {UNGRADED[split]}") from None
 
 
-def _require(store: Store, what: str, stage: str, *, shards: Sequence[str] | None = None) -> None:
+def _require_shards(
+    store: Store, what: str, stage: str, *, shards: Sequence[str] | None = None
+) -> None:
     """Ask that the given shards of a store are published, or all that are planned."""
     advice = f"run 'asymrl {stage}' with the same settings first"
     if not store.planned:

@@ -29,7 +29,7 @@ WORKER = "asymreinforce.experiment.worker"
 SECONDS_TO_STOP = 20.0
 
 
-def launch(config: ExperimentConfig, store: Store, *, worker: str = WORKER) -> None:
+def launch_ranks(config: ExperimentConfig, store: Store, *, worker: str = WORKER) -> None:
     """Train an arm by `train.processes` ranks on this node; return when all of them are done.
 
     On each of several nodes the same command is run, and they meet at `train.rendezvous`. Ranks
@@ -58,7 +58,7 @@ def _run_ranks(
 ) -> AsymreinforceError | None:
     """Start this node's ranks and wait for them; return what went wrong in one of them."""
     settings = str(store.directory / CONFIG)
-    command = [*torchrun(config.train, name=store.hash), "-m", worker, settings]
+    command = [*torchrun_command(config.train, name=store.hash), "-m", worker, settings]
     with log.open("ab") as stream:
         process = subprocess.Popen(
             command,
@@ -69,15 +69,19 @@ def _run_ranks(
         )
     try:
         assert process.stdout
-        failures = follow(process.stdout)
+        failures = follow_events(process.stdout)
         code = process.wait()
     except BaseException:
-        _stop(process)
+        _stop_ranks(process)
         raise
-    return _error(failures, code=code, ranks=config.train.processes, log=log) if code else None
+    return (
+        _error_to_raise(failures, code=code, ranks=config.train.processes, log=log)
+        if code
+        else None
+    )
 
 
-def torchrun(config: TrainConfig, *, name: str) -> list[str]:
+def torchrun_command(config: TrainConfig, *, name: str) -> list[str]:
     """Return the command that starts this node's ranks, up to the module that they run."""
     meeting = (
         ["--rdzv-backend=c10d", f"--rdzv-endpoint={config.rendezvous}", f"--rdzv-id={name}"]
@@ -90,12 +94,12 @@ def torchrun(config: TrainConfig, *, name: str) -> list[str]:
     ]
 
 
-def follow(lines: Iterable[bytes]) -> list[dict[str, Any]]:
+def follow_events(lines: Iterable[bytes]) -> list[dict[str, Any]]:
     """Show the events of ranks as they come; return those that tell of a failure, in order."""
     failures = []
     with Shown() as shown:
         for line in lines:
-            event = _event(line)
+            event = _parse_event(line)
             if "error" in event:
                 failures.append(event)
             else:
@@ -103,7 +107,7 @@ def follow(lines: Iterable[bytes]) -> list[dict[str, Any]]:
     return failures
 
 
-def _event(line: bytes) -> dict[str, Any]:
+def _parse_event(line: bytes) -> dict[str, Any]:
     try:
         event = json.loads(line)
     except ValueError:  # a library's own print, cut in by a process that is no rank
@@ -111,7 +115,7 @@ def _event(line: bytes) -> dict[str, Any]:
     return event if isinstance(event, dict) else {}
 
 
-def _error(
+def _error_to_raise(
     failures: list[dict[str, Any]], *, code: int, ranks: int, log: Path
 ) -> AsymreinforceError:
     """Return what to raise: what a user can mend before what came of it in other ranks."""
@@ -134,7 +138,7 @@ def _error(
     )
 
 
-def _stop(process: "subprocess.Popen[bytes]") -> None:
+def _stop_ranks(process: "subprocess.Popen[bytes]") -> None:
     """Let the ranks see the end of their input, and torchrun that they stopped."""
     assert process.stdin
     process.stdin.close()

@@ -18,7 +18,7 @@ from asymreinforce.data.store import Store
 from asymreinforce.engines.protocol import Engine
 from asymreinforce.errors import InputError
 from asymreinforce.experiment.inputs import Inputs
-from asymreinforce.experiment.shard_workers import generators, scorers
+from asymreinforce.experiment.shard_workers import generation_workers, scoring_workers
 from asymreinforce.model.checkpoint import fingerprint
 from asymreinforce.stages.generate import generate, rollout_store
 from asymreinforce.stages.score import score, verdict_store
@@ -27,33 +27,33 @@ from asymreinforce.stages.train.schedule import Round, round_shard, schedule_of,
 PROMPTS = "train.parquet"
 
 
-def standing(config: ExperimentConfig, found: Inputs, store: Store) -> Round:
+def current_round(config: ExperimentConfig, arm_inputs: Inputs, store: Store) -> Round:
     """Return the round that an arm is in, by what is on disk, and where in it."""
-    schedule = schedule_of(config, prompts=found.scored.prompts)
-    return round_at(config, found, schedule.resumable(store))
+    schedule = schedule_of(config, prompts=arm_inputs.scored.prompts)
+    return round_at(config, arm_inputs, schedule.resumable(store))
 
 
-def round_at(config: ExperimentConfig, found: Inputs, done: int) -> Round:
+def round_at(config: ExperimentConfig, arm_inputs: Inputs, done: int) -> Round:
     """Return the round that an arm is in once `done` steps are."""
-    schedule = schedule_of(config, prompts=found.scored.prompts)
+    schedule = schedule_of(config, prompts=arm_inputs.scored.prompts)
     return Round(schedule, schedule.start_of(done), at=done)
 
 
-def make(
-    config: ExperimentConfig, found: Inputs, store: Store, round_: Round, *, engine: Engine
+def make_round_rollouts(
+    config: ExperimentConfig, arm_inputs: Inputs, store: Store, round_: Round, *, engine: Engine
 ) -> ScoredRollouts:
     """Generate and score a round's rollouts, as far as they are missing; write down which."""
-    scored = found.scored
+    scored = arm_inputs.scored
     if round_.start:
-        settings = settings_of(config, round_)
-        prompts = lay_prompts(settings, found, round_)
+        settings = round_settings(config, round_)
+        prompts = write_round_prompts(settings, arm_inputs, round_)
         rollouts = generate(
             settings,
-            checkpoint=behaviour(found, store, round_),
+            checkpoint=behaviour_weights(arm_inputs, store, round_),
             prompts=prompts,
             engine=engine,
             parent=config.directory / "rollouts",
-            **generators(settings),
+            **generation_workers(settings),
         )
         verdicts = score(
             rollouts=rollouts,
@@ -62,23 +62,25 @@ def make(
             grader=config.task.grader,
             reward=config.reward,
             samples=config.sampling.samples_per_prompt,
-            crew=scorers(config),
+            crew=scoring_workers(config),
         ).store
         scored = ScoredRollouts(rollouts, verdicts, samples=config.sampling.samples_per_prompt)
     if round_.schedule.refresh_every:
-        _record(config, found, store, round_, scored)
+        _record_round(config, arm_inputs, store, round_, scored)
     return scored
 
 
-def find(config: ExperimentConfig, found: Inputs, store: Store, round_: Round) -> ScoredRollouts:
+def find_round_rollouts(
+    config: ExperimentConfig, arm_inputs: Inputs, store: Store, round_: Round
+) -> ScoredRollouts:
     """Return what `make` made; raise `InputError` where it did not."""
     if not round_.start:
-        return found.scored
-    settings = settings_of(config, round_)
-    prompts = prompt_store(settings, found, round_)
+        return arm_inputs.scored
+    settings = round_settings(config, round_)
+    prompts = round_prompt_store(settings, arm_inputs, round_)
     rollouts = rollout_store(
         settings,
-        checkpoint=behaviour(found, store, round_),
+        checkpoint=behaviour_weights(arm_inputs, store, round_),
         prompts=prompts,
         parent=config.directory / "rollouts",
     )
@@ -94,12 +96,12 @@ def find(config: ExperimentConfig, found: Inputs, store: Store, round_: Round) -
     return ScoredRollouts(rollouts, verdicts, samples=config.sampling.samples_per_prompt)
 
 
-def behaviour(found: Inputs, store: Store, round_: Round) -> Path:
+def behaviour_weights(arm_inputs: Inputs, store: Store, round_: Round) -> Path:
     """Return the weights that a round's rollouts come from."""
-    return store.path(weights_shard(round_.start)) if round_.start else found.checkpoint
+    return store.path(weights_shard(round_.start)) if round_.start else arm_inputs.checkpoint
 
 
-def settings_of(config: ExperimentConfig, round_: Round) -> ExperimentConfig:
+def round_settings(config: ExperimentConfig, round_: Round) -> ExperimentConfig:
     """Return the settings of a later round: a seed of its own, and no pinned inputs."""
     text = f"{config.sampling.seed}/{config.seed}/{round_.start}"
     seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:7])
@@ -107,12 +109,12 @@ def settings_of(config: ExperimentConfig, round_: Round) -> ExperimentConfig:
     return config.model_copy(update={"sampling": sampling, "pins": Pins()})
 
 
-def prompt_store(config: ExperimentConfig, found: Inputs, round_: Round) -> Store:
+def round_prompt_store(config: ExperimentConfig, arm_inputs: Inputs, round_: Round) -> Store:
     """Return the store of a round's prompts, made or not."""
     identity = {
         "stage": "round_prompts",
         "contract": contracts.PROMPTS.label,
-        "prompts": found.prompts.fingerprint([PROMPTS]),
+        "prompts": arm_inputs.prompts.fingerprint([PROMPTS]),
         "prompts_per_shard": config.sampling.prompts_per_shard,
         "seed": config.seed,
         "first": round_.start * config.prompts_per_step,
@@ -121,19 +123,19 @@ def prompt_store(config: ExperimentConfig, found: Inputs, round_: Round) -> Stor
     return Store(config.directory / "round_prompts", identity)
 
 
-def lay_prompts(config: ExperimentConfig, found: Inputs, round_: Round) -> Store:
+def write_round_prompts(config: ExperimentConfig, arm_inputs: Inputs, round_: Round) -> Store:
     """Write the prompts of a round, each once, in the order in which its steps read them."""
-    store = prompt_store(config, found, round_)
+    store = round_prompt_store(config, arm_inputs, round_)
     if store.is_done([PROMPTS]):
         return store
     with store.held():
         store.plan([PROMPTS])
-        _lay(config, found, store)
+        _publish_round_prompts(config, arm_inputs, store)
     return store
 
 
-def _lay(config: ExperimentConfig, found: Inputs, store: Store) -> None:
-    counts = [found.scored.prompts_in(chunk) for chunk in found.scored.chunks]
+def _publish_round_prompts(config: ExperimentConfig, arm_inputs: Inputs, store: Store) -> None:
+    counts = [arm_inputs.scored.prompts_in(chunk) for chunk in arm_inputs.scored.chunks]
     places = prompts_from(
         counts,
         seed=config.seed,
@@ -141,20 +143,26 @@ def _lay(config: ExperimentConfig, found: Inputs, store: Store) -> None:
         prompts=int(store.identity["count"]),
     )
     rows = [sum(counts[:chunk]) + place for chunk, place in places]
-    pool = contracts.read(found.prompts.path(PROMPTS), contracts.PROMPTS)
-    taken = pool.take(pa.array(list(dict.fromkeys(rows))))
-    contracts.publish(store, PROMPTS, contracts.PROMPTS, taken, facts={"prompts": len(taken)})
+    shared_prompts = contracts.read(arm_inputs.prompts.path(PROMPTS), contracts.PROMPTS)
+    round_prompts = shared_prompts.take(pa.array(list(dict.fromkeys(rows))))
+    contracts.publish(
+        store, PROMPTS, contracts.PROMPTS, round_prompts, facts={"prompts": len(round_prompts)}
+    )
     store.close()
 
 
-def _record(
-    config: ExperimentConfig, found: Inputs, store: Store, round_: Round, scored: ScoredRollouts
+def _record_round(
+    config: ExperimentConfig,
+    arm_inputs: Inputs,
+    store: Store,
+    round_: Round,
+    scored: ScoredRollouts,
 ) -> None:
     """Write down, among the arm's shards, what a round was trained on."""
     name = round_shard(round_.start)
     if store.is_valid(name):
         return
-    mu = behaviour(found, store, round_)
+    mu = behaviour_weights(arm_inputs, store, round_)
     record = {
         "round": round_.number,
         "start": round_.start,

@@ -22,14 +22,14 @@ from asymreinforce.experiment import inputs, refresh
 from asymreinforce.experiment.arm import (
     ArmResult,
     arm_store,
-    held,
+    hold_arm_lease,
     mend_settings,
-    recorded,
-    watched,
+    open_validator_and_log,
+    record_failure,
 )
 from asymreinforce.experiment.children import work_in_slots
 from asymreinforce.experiment.cleanup import remove_if_refused
-from asymreinforce.experiment.launch import launch
+from asymreinforce.experiment.launch import launch_ranks
 from asymreinforce.experiment.slots import Slot
 from asymreinforce.experiment.sweep import SweepResult, run_sweep, training_slots
 from asymreinforce.interruption import as_worker, patient
@@ -74,7 +74,7 @@ class Engines:
         self._stack.close()
 
 
-def run(arms: Sequence[ExperimentConfig]) -> SweepResult:
+def run_in_rounds(arms: Sequence[ExperimentConfig]) -> SweepResult:
     """Train arms in rounds, each from whatever of it is there; evaluate them, and sum up.
 
     Where one process does the work, one engine start serves rollouts and evaluation alike.
@@ -107,13 +107,13 @@ def run_arms(arms: Sequence[ExperimentConfig], *, slots: Sequence[Slot]) -> None
 
 
 def _run_part(arms: Sequence[ExperimentConfig]) -> None:
-    def task() -> None:
+    def train_each() -> None:
         with Engines() as engines:
             for config in arms:
                 run_arm(config, engines)
 
     with hushed():
-        as_worker(task)
+        as_worker(train_each)
 
 
 def run_arm(config: ExperimentConfig, engines: Engines) -> ArmResult:
@@ -121,7 +121,7 @@ def run_arm(config: ExperimentConfig, engines: Engines) -> ArmResult:
     try:
         store = train_in_rounds(config, engine=engines.of(config))
     except Exception as error:
-        return recorded(config, error)
+        return record_failure(config, error)
     return ArmResult(store.directory, "", None)
 
 
@@ -133,35 +133,37 @@ def train_in_rounds(config: ExperimentConfig, *, engine: Engine) -> Store:
     """
     from asymreinforce.stages.train import Training, train
 
-    found = inputs.find(config)
-    store = arm_store(config, found)
+    arm_inputs = inputs.find_inputs(config)
+    store = arm_store(config, arm_inputs)
     if store.is_done():
         mend_settings(config, store)
         say(f"train: complete, nothing to do ({store.directory})")
         return store
     with contextlib.ExitStack() as stack:
         stack.enter_context(remove_if_refused(store))
-        stack.enter_context(held(config, store))
+        stack.enter_context(hold_arm_lease(config, store))
         if not config.train.is_sharded:
-            validate, log = stack.enter_context(watched(config, found, store))
-        for round_ in _rounds(config, found, store):
-            scored = refresh.make(config, found, store, round_, engine=engine)
+            validate, log = stack.enter_context(open_validator_and_log(config, arm_inputs, store))
+        for round_ in _remaining_rounds(config, arm_inputs, store):
+            scored = refresh.make_round_rollouts(config, arm_inputs, store, round_, engine=engine)
             engine.release()  # the trainer needs the device's memory
             if config.train.is_sharded:
-                launch(config, store)
+                launch_ranks(config, store)
                 continue
             train(
                 Training(config, store, validate, log, round_),
-                checkpoint=found.checkpoint,
+                checkpoint=arm_inputs.checkpoint,
                 scored=scored,
             )
     files.remove(store.directory / FAILURE)
     return store
 
 
-def _rounds(config: ExperimentConfig, found: inputs.Inputs, store: Store) -> Iterator[Round]:
+def _remaining_rounds(
+    config: ExperimentConfig, arm_inputs: inputs.Inputs, store: Store
+) -> Iterator[Round]:
     """Yield the rounds that are left, the next one when the one before is trained."""
-    round_ = refresh.standing(config, found, store)
+    round_ = refresh.current_round(config, arm_inputs, store)
     rounds = len(round_.schedule.starts)
     while True:
         if rounds > 1:

@@ -24,7 +24,7 @@ class Generators(TypedDict):
     start: "StartEngine | None"
 
 
-def generators(config: ExperimentConfig) -> Generators:
+def generation_workers(config: ExperimentConfig) -> Generators:
     """Return who makes rollouts: `engine.workers` on Ray, an engine each, or this process."""
     if config.engine.workers == 1 and not config.ray.address:
         return {"crew": alone, "start": None}
@@ -38,10 +38,10 @@ def generators(config: ExperimentConfig) -> Generators:
         devices=config.engine.tensor_parallel_size,
     )
     logs = (config.directory / "logs").resolve()
-    return {"crew": crew, "start": functools.partial(own_engine, config, logs)}
+    return {"crew": crew, "start": functools.partial(start_worker_engine, config, logs)}
 
 
-def scorers(config: ExperimentConfig) -> Crew | None:
+def scoring_workers(config: ExperimentConfig) -> Crew | None:
     """Return who scores: `ray.scorers` workers, a pool of graders each; None for one pool here."""
     if not config.ray.scorers:
         return None
@@ -51,7 +51,7 @@ def scorers(config: ExperimentConfig) -> Crew | None:
 
 
 @contextlib.contextmanager
-def own_engine(config: ExperimentConfig, logs: Path) -> Iterator[Engine]:
+def start_worker_engine(config: ExperimentConfig, logs: Path) -> Iterator[Engine]:
     """Start a worker's engine; what its library prints goes to a file of its own."""
     log = logs / f"engine-{socket.gethostname()}-{os.getpid()}.log"
     with open_engine(config.engine, config.policy, log=log) as engine:

@@ -10,7 +10,7 @@ from typing import Any
 
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.data import determines
-from asymreinforce.experiment.arm import run_arm, run_lot
+from asymreinforce.experiment.arm import run_arm, run_arms_side_by_side
 from asymreinforce.experiment.children import work_in_slots
 from asymreinforce.experiment.slots import ON_CPU, Slot
 from asymreinforce.interruption import as_worker, patient
@@ -18,43 +18,53 @@ from asymreinforce.progress import hushed, say
 from asymreinforce.rewards.scale import counting
 
 
-def lots_of(arms: Sequence[ExperimentConfig], *, size: int) -> list[list[ExperimentConfig]]:
+def split_by_process(
+    arms: Sequence[ExperimentConfig], *, size: int
+) -> list[list[ExperimentConfig]]:
     """Cut arms into lots of at most `size`, in their order; a sharded arm is a lot of its own."""
-    lots: list[list[ExperimentConfig]] = []
-    open_lots: dict[str, list[ExperimentConfig]] = {}
+    arms_by_process: list[list[ExperimentConfig]] = []
+    unfilled: dict[str, list[ExperimentConfig]] = {}
     for arm in arms:
-        key = _key(arm)
-        lot = open_lots.get(key)
-        if arm.train.is_sharded or lot is None or len(lot) >= size:
-            lot = []
-            lots.append(lot)
+        key = _process_key(arm)
+        process_arms = unfilled.get(key)
+        if arm.train.is_sharded or process_arms is None or len(process_arms) >= size:
+            process_arms = []
+            arms_by_process.append(process_arms)
             if not arm.train.is_sharded:
-                open_lots[key] = lot
-        lot.append(arm)
-    return lots
+                unfilled[key] = process_arms
+        process_arms.append(arm)
+    return arms_by_process
 
 
-def run_lots(arms: Sequence[ExperimentConfig], *, size: int, slots: Sequence[Slot]) -> None:
+def run_in_processes(arms: Sequence[ExperimentConfig], *, size: int, slots: Sequence[Slot]) -> None:
     """Train lots, each in a process of a slot; each arm's failure is recorded in its directory."""
-    lots = lots_of(arms, size=size)
-    if slots[:1] == [ON_CPU] and 1 in (len(slots), len(lots)):
-        for lot in lots:
-            run_one(lot)
+    arms_by_process = split_by_process(arms, size=size)
+    if slots[:1] == [ON_CPU] and 1 in (len(slots), len(arms_by_process)):
+        for process_arms in arms_by_process:
+            run_process_arms(process_arms)
         return
     with patient() as is_asked_to_stop:
-        outcomes = work_in_slots(run_one, lots, slots=slots, is_asked_to_stop=is_asked_to_stop)
+        outcomes = work_in_slots(
+            run_process_arms, arms_by_process, slots=slots, is_asked_to_stop=is_asked_to_stop
+        )
         if not is_asked_to_stop():
             for error in dict.fromkeys(outcome.error for outcome in outcomes if outcome.error):
                 say(f"warning: an arm was not trained to its end: {error}")
 
 
-def run_one(lot: Sequence[ExperimentConfig]) -> None:
+def run_process_arms(process_arms: Sequence[ExperimentConfig]) -> None:
     """Train the arms of a lot in this process, which may be a child of the command's."""
     with hushed():
-        as_worker(lambda: run_lot(lot) if len(lot) > 1 else run_arm(lot[0]))
+        as_worker(
+            lambda: (
+                run_arms_side_by_side(process_arms)
+                if len(process_arms) > 1
+                else run_arm(process_arms[0])
+            )
+        )
 
 
-def _key(arm: ExperimentConfig) -> str:
+def _process_key(arm: ExperimentConfig) -> str:
     train = arm.train
     step: list[Any] = [arm.seed, arm.optim.trajectories_per_step, train.device, train.threads]
     if train.validation_prompts:  # one validation serves them all

@@ -40,7 +40,7 @@ def slots_of(
     if not needed:
         return [ON_CPU] * (workers or len(os.sched_getaffinity(0)))
     setting, each = max(needed.items(), key=lambda item: item[1])
-    slots = cut(devices, each=each, setting=setting)
+    slots = cut_slots(devices, each=each, setting=setting)
     if train and any(arm.train.nodes > 1 for arm in arms):
         workers = 1  # all arms meet the other nodes at one address
     return slots[:workers]
@@ -51,7 +51,7 @@ def trains_on_cuda(config: ExperimentConfig) -> bool:
     return config.train.device == "cuda"
 
 
-def cut(devices: Sequence[str], *, each: int, setting: str) -> list[Slot]:
+def cut_slots(devices: Sequence[str], *, each: int, setting: str) -> list[Slot]:
     """Cut devices into as many slots of `each` as there are; fewer than `each` are left over.
 
     Raises `ConfigError`, which names the `setting` that asks for `each`, if there is not one slot.

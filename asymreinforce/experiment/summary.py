@@ -12,51 +12,57 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from asymreinforce.algorithm.ending import verdict
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.data import contracts, files
 from asymreinforce.data.values import finite
 from asymreinforce.errors import AsymreinforceError
-from asymreinforce.experiment.arms import Arm, overrides_of
-from asymreinforce.experiment.evaluation import Evaluated
+from asymreinforce.experiment.arms import TrainedArm, overrides_of
+from asymreinforce.experiment.evaluation import EvaluatedStep
 from asymreinforce.rewards.sums import Sums, read_sums, standard_error
 
 SUMMARY_PARQUET, SUMMARY_JSON, CURVES_PARQUET = "summary.parquet", "summary.json", "curves.parquet"
 
 
-def summarise(config: ExperimentConfig, evaluated: Sequence[Evaluated]) -> pa.Table:
+def write_summary(config: ExperimentConfig, evaluated: Sequence[EvaluatedStep]) -> pa.Table:
     """Write `curves.parquet`, `summary.parquet` and `summary.json`; return the summary."""
-    read = _read(config, evaluated)
-    of_arm: dict[str, list[Evaluated]] = defaultdict(list)
+    measured = _read_evaluations(config, evaluated)
+    steps_of_arm: dict[str, list[EvaluatedStep]] = defaultdict(list)
     for item in evaluated:
-        of_arm[item.arm.name].append(item)
+        steps_of_arm[item.arm.name].append(item)
     arms = {item.arm.name: item.arm for item in evaluated}
     overrides = overrides_of(list(arms.values()))
     curves: list[dict[str, Any]] = []
     summary: list[dict[str, Any]] = []
     for name, arm in arms.items():
-        own = of_arm[name]
-        of_step = {(item.split, item.step): read[item.store.directory / item.shard] for item in own}
+        arm_steps = steps_of_arm[name]
+        measured_steps = {
+            (item.split, item.step): measured[item.store.directory / item.shard]
+            for item in arm_steps
+        }
         curves += [
-            _curve_row(config, item, of_step[item.split, item.step])
-            for item in sorted(own, key=lambda item: (item.split, item.step))
+            _curve_row(config, item, measured_steps[item.split, item.step])
+            for item in sorted(arm_steps, key=lambda item: (item.split, item.step))
         ]
         steps = {
-            step: found
-            for (split, step), found in of_step.items()
+            step: measured_step
+            for (split, step), measured_step in measured_steps.items()
             if split == config.evaluation.split
         }
         summary.append(_summary_row(arm, steps, json.dumps(overrides[name], sort_keys=True)))
     summary.sort(key=lambda row: (row["algorithm"], row["baseline"], row["seed"], row["arm"]))
-    table = _table(contracts.SUMMARY, summary)
+    table = _contract_table(contracts.SUMMARY, summary)
     files.remove_leftovers(config.directory, below=False)
-    _publish(config.directory / CURVES_PARQUET, contracts.CURVES, _table(contracts.CURVES, curves))
-    _publish(config.directory / SUMMARY_PARQUET, contracts.SUMMARY, table)
+    _publish_table(
+        config.directory / CURVES_PARQUET,
+        contracts.CURVES,
+        _contract_table(contracts.CURVES, curves),
+    )
+    _publish_table(config.directory / SUMMARY_PARQUET, contracts.SUMMARY, table)
     files.publish_json(config.directory / SUMMARY_JSON, summary)
     return table
 
 
-class Measured(NamedTuple):
+class MeasuredStep(NamedTuple):
     """An evaluation's accuracy by prompt, and its columns in CURVES and SUMMARY."""
 
     accuracy_P: np.ndarray
@@ -68,22 +74,24 @@ class Measured(NamedTuple):
         return float(self.columns["accuracy"])
 
 
-def _read(config: ExperimentConfig, evaluated: Sequence[Evaluated]) -> dict[Path, Measured]:
+def _read_evaluations(
+    config: ExperimentConfig, evaluated: Sequence[EvaluatedStep]
+) -> dict[Path, MeasuredStep]:
     """Read and measure each evaluation once: mu's is every arm's."""
     items = {item.store.directory / item.shard: item for item in evaluated}
     return {
-        path: _measured(read_sums(item.store, item.shard, config.reward))
+        path: _measure_step(read_sums(item.store, item.shard, config.reward))
         for path, item in items.items()
     }
 
 
-def _measured(found: Sums) -> Measured:
+def _measure_step(sums: Sums) -> MeasuredStep:
     names = ("accuracy", "accuracy_se", "k", "pass_at_k", "entropy", "distinct_answers")
-    columns = {name: getattr(found, name) for name in (*names, "length", "truncated")}
-    return Measured(found.accuracy_P, columns)
+    columns = {name: getattr(sums, name) for name in (*names, "length", "truncated")}
+    return MeasuredStep(sums.accuracy_P, columns)
 
 
-def _identity_columns(arm: Arm) -> dict[str, Any]:
+def _identity_columns(arm: TrainedArm) -> dict[str, Any]:
     return {
         "arm": arm.name,
         "algorithm": arm.config.algorithm.name,
@@ -95,18 +103,20 @@ def _identity_columns(arm: Arm) -> dict[str, Any]:
     }
 
 
-def _curve_row(config: ExperimentConfig, item: Evaluated, found: Measured) -> dict[str, Any]:
+def _curve_row(
+    config: ExperimentConfig, item: EvaluatedStep, measured: MeasuredStep
+) -> dict[str, Any]:
     path = item.store.directory / item.shard
     return _identity_columns(item.arm) | {
         "split": item.split,
         "step": item.step,
-        "prompts": len(found.accuracy_P),
-        **found.columns,
+        "prompts": len(measured.accuracy_P),
+        **measured.columns,
         "evaluation": str(path.relative_to(config.directory)),
     }
 
 
-def _summary_row(arm: Arm, steps: dict[int, Measured], overrides: str) -> dict[str, Any]:
+def _summary_row(arm: TrainedArm, steps: dict[int, MeasuredStep], overrides: str) -> dict[str, Any]:
     mu, last = steps[0], steps[arm.last_step]
     difference_P = last.accuracy_P - mu.accuracy_P
     after_start = [step for step in sorted(steps) if step]
@@ -129,11 +139,11 @@ def _summary_row(arm: Arm, steps: dict[int, Measured], overrides: str) -> dict[s
         ),
         **_last_metrics(arm),
         "collapse_step": arm.store.facts.get("collapse_step"),
-        "seconds": _seconds(arm),
+        "seconds": _training_seconds(arm),
     }
 
 
-def _last_metrics(arm: Arm) -> dict[str, float | None]:
+def _last_metrics(arm: TrainedArm) -> dict[str, float | None]:
     """The diagnostics of the fixed slice at the last step."""
     name = f"metrics/step-{arm.last_step:06d}.parquet"
     row = contracts.read(arm.store.path(name), contracts.METRICS).to_pylist()[-1]
@@ -143,17 +153,17 @@ def _last_metrics(arm: Arm) -> dict[str, float | None]:
     }
 
 
-def _seconds(arm: Arm) -> float:
+def _training_seconds(arm: TrainedArm) -> float:
     records = (arm.store.directory / "provenance").glob("*.json")
     return sum(float(files.read_json(path).get("seconds", 0.0)) for path in records)
 
 
-def _table(contract: contracts.Contract, rows: list[dict[str, Any]]) -> pa.Table:
+def _contract_table(contract: contracts.Contract, rows: list[dict[str, Any]]) -> pa.Table:
     names = contract.schema.names
     return contracts.table(contract, {name: [row.get(name) for row in rows] for name in names})
 
 
-def _publish(path: Path, contract: contracts.Contract, rows: pa.Table) -> None:
+def _publish_table(path: Path, contract: contracts.Contract, rows: pa.Table) -> None:
     """Write a table if it is not there already: a page that is newer than it tells the same."""
     if not _holds(path, contract, rows):
         files.publish(path, lambda target: contracts.write(target, contract, rows, identity=""))

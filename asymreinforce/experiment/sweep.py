@@ -18,7 +18,7 @@ from asymreinforce.data.store import Store
 from asymreinforce.errors import AsymreinforceError, ConfigError
 from asymreinforce.experiment import inputs
 from asymreinforce.experiment.arm import arm_store, arm_warnings, mend_settings
-from asymreinforce.experiment.arms import Arm, name_arms
+from asymreinforce.experiment.arms import TrainedArm, name_arms
 from asymreinforce.experiment.evaluation import (
     OpenEngines,
     report_passed_over,
@@ -26,7 +26,7 @@ from asymreinforce.experiment.evaluation import (
     why_not_evaluated,
 )
 from asymreinforce.experiment.slots import Slot, slots_of
-from asymreinforce.experiment.summary import summarise
+from asymreinforce.experiment.summary import write_summary
 from asymreinforce.experiment.watching import watched
 from asymreinforce.progress import say
 from asymreinforce.tracking import require_tracker
@@ -35,14 +35,14 @@ Launch = Callable[[Sequence[ExperimentConfig]], None]
 """Trains the arms that are waiting, and returns when all of them ended, one way or the other."""
 
 
-class Plan(NamedTuple):
+class SweepPlan(NamedTuple):
     """What a sweep has to do: configurations whose inputs differ, and arms by their identity."""
 
     inputs: list[ExperimentConfig]
     arms: list[ExperimentConfig]
 
 
-class Failed(NamedTuple):
+class UnfinishedArm(NamedTuple):
     """An arm that did not finish, what went wrong, and where its log is."""
 
     arm: str
@@ -57,7 +57,7 @@ class SweepResult(NamedTuple):
     """
 
     summary: pa.Table | None
-    failed: list[Failed]
+    failed: list[UnfinishedArm]
     trained: int = 0
     """The arms that finished and are not evaluated."""
 
@@ -67,7 +67,7 @@ class SweepResult(NamedTuple):
         return self.summary is not None or self.trained > 0
 
 
-def plan(arms: Sequence[ExperimentConfig]) -> Plan:
+def plan_sweep(arms: Sequence[ExperimentConfig]) -> SweepPlan:
     """Name each set of inputs once, and each arm once.
 
     Raises `ConfigError` where the arms belong to several experiment directories.
@@ -78,10 +78,10 @@ def plan(arms: Sequence[ExperimentConfig]) -> Plan:
     for arm in arms:
         distinct.setdefault(determines.key_of(arm, determines.ARM), arm)
     sets = {determines.key_of(arm, determines.VERDICTS): arm for arm in distinct.values()}
-    return Plan(list(sets.values()), list(distinct.values()))
+    return SweepPlan(list(sets.values()), list(distinct.values()))
 
 
-def _say_what_enters_no_arm(arms: Sequence[ExperimentConfig], planned: Plan) -> None:
+def _say_what_enters_no_arm(arms: Sequence[ExperimentConfig], planned: SweepPlan) -> None:
     """Name the settings that were swept over and set no arms apart."""
     if len(planned.arms) < len(arms) and (names := determines.idle(arms)):
         say(
@@ -106,7 +106,7 @@ def training_slots(arms: Sequence[ExperimentConfig], *, sample: bool = False) ->
 
 def _are_complete(arms: Sequence[ExperimentConfig]) -> bool:
     try:
-        return all(arm_store(config, inputs.find(config)).is_done() for config in arms)
+        return all(arm_store(config, inputs.find_inputs(config)).is_done() for config in arms)
     except AsymreinforceError:  # the inputs are not there
         return False
 
@@ -122,15 +122,15 @@ def run_sweep(
 
     Arms are shown while they train, unless `launch_speaks` of them itself.
     """
-    planned = plan(arms)
+    planned = plan_sweep(arms)
     require_tracker(arms[0])
     _say_what_enters_no_arm(arms, planned)
     for config in planned.inputs:
-        inputs.prepare(config, engine=engines.of(config) if engines else None)
+        inputs.prepare_inputs(config, engine=engines.of(config) if engines else None)
     for warning in dict.fromkeys(w for config in planned.arms for w in arm_warnings(config)):
         say(f"warning: {warning}")
     # inputs of other settings may be of the same bytes: two of these are one arm then
-    arm_of = {s.hash: (c, s) for c in planned.arms for s in [arm_store(c, inputs.find(c))]}
+    arm_of = {s.hash: (c, s) for c in planned.arms for s in [arm_store(c, inputs.find_inputs(c))]}
     stores = [store for _, store in arm_of.values()]
     waiting = [store for store in stores if not store.is_done()]
     for config, store in arm_of.values():
@@ -149,26 +149,26 @@ def run_sweep(
         return SweepResult(None, failed)
     known = {arm.arm for arm in failed}
     left_out = [a for a in report_passed_over(arms[0]) if a.directory.name not in known]
-    failed += [Failed(a.directory.name, a.reason, "") for a in left_out if a.was_complete]
+    failed += [UnfinishedArm(a.directory.name, a.reason, "") for a in left_out if a.was_complete]
     if reason := why_not_evaluated(arms[0]):
         say(f"not evaluated: {reason}")
         return SweepResult(None, failed, trained=sum(store.is_complete() for store in stores))
     evaluated = run_evaluation(arms[0], engines=engines)
-    return SweepResult(summarise(arms[0], evaluated), failed)
+    return SweepResult(write_summary(arms[0], evaluated), failed)
 
 
 def _names(
     arms: Iterable[tuple[ExperimentConfig, Store]], waiting: Sequence[Store]
 ) -> dict[Path, str]:
     """Name the arms that are waiting by the settings in which the sweep's arms differ."""
-    of_all = [Arm(store, config) for config, store in arms]
+    of_all = [TrainedArm(store, config) for config, store in arms]
     names = name_arms(of_all)
     return {arm.store.directory: names[arm.name] for arm in of_all if arm.store in waiting}
 
 
-def _failure_of(directory: Path) -> Failed:
+def _failure_of(directory: Path) -> UnfinishedArm:
     if failure := read_failure(directory):
-        return Failed(directory.name, failure.error, failure.log)
+        return UnfinishedArm(directory.name, failure.error, failure.log)
     if working := lease.holder(directory):
-        return Failed(directory.name, f"{working.line} works on it", "")
-    return Failed(directory.name, "did not finish; run the same sweep again to go on", "")
+        return UnfinishedArm(directory.name, f"{working.line} works on it", "")
+    return UnfinishedArm(directory.name, "did not finish; run the same sweep again to go on", "")

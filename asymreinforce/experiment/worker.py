@@ -11,7 +11,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from asymreinforce.config import parse
+from asymreinforce.config import parse_config
 from asymreinforce.data import files
 from asymreinforce.errors import DeviceMemoryError
 from asymreinforce.progress import Tell, hushed, relayed
@@ -22,10 +22,10 @@ LONGEST = 1000
 
 def main(config_file: Path) -> None:
     """Train as the rank that torchrun's environment says; exit with 1 where that fails."""
-    tell = _events()
+    tell = _keep_stdout_for_events()
     threading.Thread(target=_stop_with_the_parent, daemon=True).start()
     try:
-        _train(config_file, tell)
+        _train_as_rank(config_file, tell)
     except BaseException as error:
         traceback.print_exc()
         rows = error.rows if isinstance(error, DeviceMemoryError) else None
@@ -41,11 +41,11 @@ def main(config_file: Path) -> None:
         os._exit(1)
 
 
-def _train(config_file: Path, tell: Tell) -> None:
+def _train_as_rank(config_file: Path, tell: Tell) -> None:
     from asymreinforce.experiment.arm import train_rank
     from asymreinforce.update.ranks import joined
 
-    config = parse(files.read_json(config_file))
+    config = parse_config(files.read_json(config_file))
     is_first = os.environ["RANK"] == "0"
     with (
         relayed(tell) if is_first else hushed(),
@@ -54,7 +54,7 @@ def _train(config_file: Path, tell: Tell) -> None:
         train_rank(config, ranks)
 
 
-def _events() -> Tell:
+def _keep_stdout_for_events() -> Tell:
     """Keep standard output for events; what libraries print goes where errors go."""
     channel = os.dup(1)
     os.dup2(2, 1)

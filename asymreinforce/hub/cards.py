@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from asymreinforce.config.settings import flat
+from asymreinforce.config.settings import flatten_settings
 from asymreinforce.data import determines
-from asymreinforce.experiment.arms import Arm
+from asymreinforce.experiment.arms import TrainedArm
 from asymreinforce.untrusted import visible
 
 PAPER = "2506.20520"
@@ -40,13 +40,17 @@ COLUMNS = {
 """Columns of CURVES that a card shows, by their titles."""
 
 
-def model_card(arm: Arm, *, step: int, curves: Sequence[Mapping[str, Any]], title: str) -> str:
+def model_card(
+    arm: TrainedArm, *, step: int, curves: Sequence[Mapping[str, Any]], title: str
+) -> str:
     """Return the card of a checkpoint: results of mu and of the step, settings, citation.
 
     `curves` are the arm's rows of CURVES; without any the card says that nothing was evaluated.
     """
     config = arm.config
-    settings = determines.determining(flat(config.model_dump(mode="json")), determines.ARM)
+    settings = determines.determining(
+        flatten_settings(config.model_dump(mode="json")), determines.ARM
+    )
     base = _hub_name(config.policy.source)
     head = {
         "library_name": "transformers",

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from asymreinforce import credentials
 from asymreinforce.data import contracts
 from asymreinforce.errors import ConfigError, InputError
-from asymreinforce.experiment.arms import Arm, arms_of
+from asymreinforce.experiment.arms import TrainedArm, arms_of
 from asymreinforce.hub import cards
 from asymreinforce.hub.client import Hub, Kind, Upload
 from asymreinforce.hub.rows import write_rows
@@ -121,7 +121,7 @@ def _size(upload: Upload) -> int:
     return len(content) if isinstance(content, bytes) else content.stat().st_size
 
 
-def _arm(directory: Path, prefix: str | None) -> Arm:
+def _arm(directory: Path, prefix: str | None) -> TrainedArm:
     found = arms_of(directory)
     if not found:
         raise InputError(f"{directory}: no arm is complete; run 'asymrl sweep' or 'asymrl train'")
@@ -140,7 +140,7 @@ def _arm(directory: Path, prefix: str | None) -> Arm:
     )
 
 
-def _step(arm: Arm, step: int | None) -> int:
+def _step(arm: TrainedArm, step: int | None) -> int:
     at = step if step is not None else arm.store.facts.get("best_step") or arm.last_step
     if at not in arm.checkpoints:
         known = ", ".join(map(str, arm.checkpoints)) or "none"
@@ -148,7 +148,7 @@ def _step(arm: Arm, step: int | None) -> int:
     return int(at)
 
 
-def _curves(directory: Path, arm: Arm) -> list[dict[str, Any]]:
+def _curves(directory: Path, arm: TrainedArm) -> list[dict[str, Any]]:
     path = directory / CURVES
     if not path.exists():
         return []

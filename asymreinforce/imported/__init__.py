@@ -8,6 +8,6 @@ shard, so that a shard holds whole groups, of whatever sizes they come in.
 
 from asymreinforce.imported.counts import Imported, facts_of
 from asymreinforce.imported.stage import import_rollouts
-from asymreinforce.imported.stores import Stores, stores
+from asymreinforce.imported.stores import Stores, import_stores
 
-__all__ = ["Imported", "Stores", "facts_of", "import_rollouts", "stores"]
+__all__ = ["Imported", "Stores", "facts_of", "import_rollouts", "import_stores"]

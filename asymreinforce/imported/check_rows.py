@@ -8,10 +8,10 @@ import numpy as np
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.errors import InputError
 from asymreinforce.imported.columns import Columns
-from asymreinforce.imported.group_by_prompt import GatheredPrompt, GatheredRow, Gathering
+from asymreinforce.imported.group_by_prompt import ImportedPrompt, ImportedRow, PromptGroups
 from asymreinforce.imported.problems import Problems
-from asymreinforce.imported.records import Record, files_of, records
-from asymreinforce.imported.records import count as records_in
+from asymreinforce.imported.records import Record, files_of, read_records
+from asymreinforce.imported.records import count_rows as records_in
 from asymreinforce.imported.rows import BadValueError, ForeignRow, rows_of
 from asymreinforce.imported.tokens import Encoder
 from asymreinforce.progress import bar
@@ -19,8 +19,8 @@ from asymreinforce.progress import bar
 ADVICE = "mend the file, or name other columns (source.columns.FIELD=NAME); nothing was imported"
 
 
-def gather(
-    gathered: Gathering,
+def check_rows(
+    groups: PromptGroups,
     config: ExperimentConfig,
     encoder: Encoder,
     columns: Columns,
@@ -32,7 +32,7 @@ def gather(
     wanted_filter: list[str] = [source.filter] if source.filter else []
     total = records_in(paths)
     with bar("read", total=total, unit="rows") as advance:
-        for record in records(paths, problems):
+        for record in read_records(paths, problems):
             count += 1
             if source.format == "lm_eval" and _of_another_filter(record, wanted_filter):
                 notes.add("are of another filter of lm-evaluation-harness", record.place)
@@ -47,7 +47,7 @@ def gather(
                 notes=notes,
             ):
                 try:
-                    _take_in(gathered, row, config, encoder, notes)
+                    _take_in(groups, row, config, encoder, notes)
                 except BadValueError as error:
                     problems.add(str(error), row.place)
             advance(1)
@@ -58,20 +58,20 @@ def gather(
         )
     if columns.has_seen_rows:
         columns.require(where)
-    problems.refuse(where, rows=max(total, count), advice=ADVICE)
+    problems.raise_if_any(where, rows=max(total, count), advice=ADVICE)
     if not count:
         raise InputError(f"{where}: holds no rows")
-    _require_golds(gathered, where)
+    _require_golds(groups, where)
 
 
 def _take_in(
-    gathered: Gathering,
+    groups: PromptGroups,
     row: ForeignRow,
     config: ExperimentConfig,
     encoder: Encoder,
     notes: Problems,
 ) -> None:
-    if encoder.exceeds(row):
+    if encoder.is_too_long(row):
         _pass_over(row, config, encoder, notes)
         return
     question, prompt_ids = encoder.prompt(row)
@@ -83,10 +83,10 @@ def _take_in(
         _pass_over(row, config, encoder, notes)
         return
     prompt_id = row.prompt_id or _hash_of(prompt_ids)
-    number = _prompt_number(gathered, row, prompt_id, question, prompt_ids)
-    again = gathered.add_row(
+    number = _prompt_number(groups, row, prompt_id, question, prompt_ids)
+    is_same = groups.add_row(
         number,
-        GatheredRow(
+        ImportedRow(
             row.policy,
             row.source_sample,
             completion.token_ids,
@@ -96,9 +96,9 @@ def _take_in(
             row.reward,
         ),
     )
-    if again:
+    if is_same:
         notes.add("repeat another row", row.place)
-    if again is False:
+    if is_same is False:
         raise BadValueError("have the prompt, policy and sample of another row, and another text")
 
 
@@ -112,12 +112,12 @@ def _pass_over(
 
 
 def _prompt_number(
-    gathered: Gathering, row: ForeignRow, prompt_id: str, question: str, prompt_ids: np.ndarray
+    groups: PromptGroups, row: ForeignRow, prompt_id: str, question: str, prompt_ids: np.ndarray
 ) -> int:
-    number = gathered.prompt_number(prompt_id)
+    number = groups.prompt_number(prompt_id)
     if number is None:
-        return gathered.add_prompt(
-            GatheredPrompt(
+        return groups.add_prompt(
+            ImportedPrompt(
                 prompt_id,
                 question,
                 row.gold_answer,
@@ -129,27 +129,27 @@ def _prompt_number(
                 is_rendered=row.is_bare_question,
             )
         )
-    there = gathered.prompt(number)
-    if not np.array_equal(there.tokens, prompt_ids):
+    prompt = groups.prompt(number)
+    if not np.array_equal(prompt.tokens, prompt_ids):
         raise BadValueError("have the prompt id of another prompt")
-    if there.gold_answer is None and row.gold_answer is not None:
-        gathered.set_gold(number, row.gold_answer, metadata=row.metadata or there.metadata)
-    elif row.gold_answer not in (None, there.gold_answer):
+    if prompt.gold_answer is None and row.gold_answer is not None:
+        groups.set_gold(number, row.gold_answer, metadata=row.metadata or prompt.metadata)
+    elif row.gold_answer not in (None, prompt.gold_answer):
         raise BadValueError("have another gold answer than an earlier row of their prompt")
     return number
 
 
-def _require_golds(gathered: Gathering, where: str) -> None:
+def _require_golds(groups: PromptGroups, where: str) -> None:
     """A prompt without a gold answer can only be used where its rows came with rewards."""
     missing = Problems()
     prompts = 0
-    for number, prompt_id in list(gathered.prompt_ids()):
+    for number, prompt_id in list(groups.prompt_ids()):
         prompts += 1
-        if gathered.prompt(number).gold_answer is None and any(
-            row.reward is None for row in gathered.rows(number)
+        if groups.prompt(number).gold_answer is None and any(
+            row.reward is None for row in groups.rows(number)
         ):
             missing.add("are of a prompt with neither a gold answer nor rewards", prompt_id)
-    missing.refuse(
+    missing.raise_if_any(
         where,
         rows=prompts,
         advice="name the column with source.columns.gold_answer=NAME (or .reward)",

@@ -103,7 +103,7 @@ class Columns:
 
     def find(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return the fields that a record holds a value for."""
-        found = {}
+        fields = {}
         if self._may_be_trl:
             _require_no_trl(values)
         if len(self._seen) < 1_000:
@@ -111,10 +111,10 @@ class Columns:
         for field, names in self._names.items():
             for name in names:
                 if (value := look_up(values, name)) is not None:
-                    found[field] = value
+                    fields[field] = value
                     self.used[field, name] += 1
                     break
-        return found
+        return fields
 
     def is_whole_prompt(self, values: Mapping[str, Any]) -> bool:
         """Tell whether the record's question is all that the model saw."""

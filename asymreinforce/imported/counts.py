@@ -5,9 +5,9 @@ from collections import Counter
 from typing import Any, NamedTuple
 
 from asymreinforce.data.store import Store
-from asymreinforce.imported.group_by_prompt import GatheredPrompt, GatheredRow
+from asymreinforce.imported.group_by_prompt import ImportedPrompt, ImportedRow
 
-Groups = list[tuple[GatheredPrompt, list[GatheredRow]]]
+Groups = list[tuple[ImportedPrompt, list[ImportedRow]]]
 
 
 class Imported(NamedTuple):
@@ -34,7 +34,7 @@ def facts_of(store: Store) -> Imported:
     return Imported(**{name: store.facts[name] for name in Imported._fields})
 
 
-class Tally:
+class ImportCounts:
     """Counts over what is imported for training, a chunk at a time."""
 
     def __init__(self) -> None:

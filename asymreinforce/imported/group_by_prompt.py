@@ -27,7 +27,7 @@ create index by_source on rows (prompt, policy, source);
 """
 
 
-class GatheredPrompt(NamedTuple):
+class ImportedPrompt(NamedTuple):
     """A prompt with its tokens; `gold_answer` is null while no row has said it.
 
     `is_rendered` says that the task's settings made the tokens of the question.
@@ -44,7 +44,7 @@ class GatheredPrompt(NamedTuple):
     is_rendered: bool = True
 
 
-class GatheredRow(NamedTuple):
+class ImportedRow(NamedTuple):
     """A completion, tokenised and checked."""
 
     policy: str
@@ -56,7 +56,7 @@ class GatheredRow(NamedTuple):
     reward: float | None
 
 
-class Gathering:
+class PromptGroups:
     """Prompts in the order of their first row, and their rows in the order of the file."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
@@ -65,20 +65,20 @@ class Gathering:
 
     def prompt_number(self, prompt_id: str) -> int | None:
         """Return the number of a prompt that is there."""
-        found = self._db.execute("select number from prompts where id = ?", (prompt_id,)).fetchone()
-        return int(found[0]) if found else None
+        row = self._db.execute("select number from prompts where id = ?", (prompt_id,)).fetchone()
+        return int(row[0]) if row else None
 
-    def prompt(self, number: int) -> GatheredPrompt:
+    def prompt(self, number: int) -> ImportedPrompt:
         """Return a prompt by its number."""
         values = self._db.execute(
             "select id, question, gold, level, subject, metadata, tokens, place, rendered "
             "from prompts where number = ?",
             (number,),
         ).fetchone()
-        there = GatheredPrompt(*values)
-        return there._replace(tokens=np.frombuffer(values[6], np.int32))
+        prompt = ImportedPrompt(*values)
+        return prompt._replace(tokens=np.frombuffer(values[6], np.int32))
 
-    def add_prompt(self, prompt: GatheredPrompt) -> int:
+    def add_prompt(self, prompt: ImportedPrompt) -> int:
         """Add a prompt that is not there, and return its number."""
         cursor = self._db.execute(
             "insert into prompts (id, question, gold, level, subject, metadata, tokens, place, "
@@ -94,16 +94,16 @@ class Gathering:
             (gold_answer, metadata, number),
         )
 
-    def add_row(self, prompt: int, row: GatheredRow) -> bool | None:
+    def add_row(self, prompt: int, row: ImportedRow) -> bool | None:
         """Add a row; return None, or whether the row with its (policy, sample) is the same one."""
         content = repr((row.text, row.reward)).encode() + row.tokens.astype(np.int32).tobytes()
         digest = hashlib.sha256(content).digest()
-        there = self._db.execute(
+        earlier = self._db.execute(
             "select digest from rows where prompt = ? and policy = ? and source = ?",
             (prompt, row.policy, row.source_sample),
         ).fetchone()
-        if there:
-            return bool(there[0] == digest)
+        if earlier:
+            return bool(earlier[0] == digest)
         self._db.execute(
             "insert into rows (prompt, policy, source, tokens, logps, finish, text, reward, digest)"
             " values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -128,10 +128,10 @@ class Gathering:
             "(select 1 from rows where prompt = prompts.number) order by number"
         )
 
-    def rows(self, prompt: int) -> list[GatheredRow]:
+    def rows(self, prompt: int) -> list[ImportedRow]:
         """Return the rows of a prompt in the order of the file."""
         return [
-            GatheredRow(
+            ImportedRow(
                 policy,
                 source,
                 np.frombuffer(tokens, np.int32),
@@ -149,7 +149,7 @@ class Gathering:
 
 
 @contextlib.contextmanager
-def gathering(directory: Path) -> Iterator[Gathering]:
+def group_by_prompt(directory: Path) -> Iterator[PromptGroups]:
     """Yield an empty gathering in a temporary file below `directory`, removed after."""
     path = files.temporary_of(files.make_directory(directory) / "gathering.sqlite")
     files.remove(path)
@@ -158,7 +158,7 @@ def gathering(directory: Path) -> Iterator[Gathering]:
             # a temporary file needs no protection against a crash
             connection.execute("pragma journal_mode = off")
             connection.execute("pragma synchronous = off")
-            yield Gathering(connection)
+            yield PromptGroups(connection)
     except sqlite3.OperationalError as error:
         raise StorageError(f"{path}: {error}; free some space and run the same command") from error
     finally:

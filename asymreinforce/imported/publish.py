@@ -10,40 +10,45 @@ from asymreinforce.data import contracts
 from asymreinforce.data.shard_names import shard_name
 from asymreinforce.data.store import Store
 from asymreinforce.errors import InputError
-from asymreinforce.imported.counts import Groups, Tally
-from asymreinforce.imported.group_by_prompt import GatheredPrompt, Gathering
+from asymreinforce.imported.counts import Groups, ImportCounts
+from asymreinforce.imported.group_by_prompt import ImportedPrompt, PromptGroups
 from asymreinforce.imported.stores import GRADER, VERSION, Stores
 from asymreinforce.model.prompts import with_tokens
 from asymreinforce.progress import bar, say
 
 
-def publish(gathered: Gathering, config: ExperimentConfig, found: Stores) -> dict[str, Any]:
+def publish_import(
+    prompt_groups: PromptGroups, config: ExperimentConfig, stores: Stores
+) -> dict[str, Any]:
     """Publish every shard that is missing; return the counts of `Imported` that it knows."""
-    splits = _splits(gathered, config)
+    splits = _split_prompts(prompt_groups, config)
     train, size = splits["train"], config.source.prompts_per_shard
     chunks = [train[i : i + size] for i in range(0, len(train), size)]
     names = {shard_name(block=0, chunk=c): chunk for c, chunk in enumerate(chunks)}
-    _publish_prompts(gathered, config, found.prompts, splits)
-    found.rollouts.plan(names)
-    missing = set(found.rollouts.missing())
-    tally = Tally()
+    _publish_prompts(prompt_groups, config, stores.prompts, splits)
+    stores.rollouts.plan(names)
+    missing = set(stores.rollouts.missing())
+    counts = ImportCounts()
     with bar("import", total=len(train), unit="prompts") as advance:
         for name, chunk in names.items():
-            groups = [(gathered.prompt(n), gathered.rows(n)) for n in chunk]
-            tally.add(groups)
+            groups = [(prompt_groups.prompt(n), prompt_groups.rows(n)) for n in chunk]
+            counts.add(groups)
             if name in missing:
-                _publish_rollouts(found.rollouts, name, groups)
+                _publish_rollouts(stores.rollouts, name, groups)
             advance(len(chunk))
-    if tally.rewarded:
-        _publish_verdicts(gathered, found, names)
-    back = [number for split in ("validation", "held_out") for number in splits[split]]
-    return {**tally.facts(), "held_back": sum(len(gathered.rows(number)) for number in back)}
+    if counts.rewarded:
+        _publish_verdicts(prompt_groups, stores, names)
+    held_back = [number for split in ("validation", "held_out") for number in splits[split]]
+    return {
+        **counts.facts(),
+        "held_back": sum(len(prompt_groups.rows(number)) for number in held_back),
+    }
 
 
-def _splits(gathered: Gathering, config: ExperimentConfig) -> dict[Split, list[int]]:
+def _split_prompts(prompt_groups: PromptGroups, config: ExperimentConfig) -> dict[Split, list[int]]:
     """Hold prompts back by a hash of their ids; the others train, in the order of the file."""
     source = config.source
-    prompts = list(gathered.prompt_ids())
+    prompts = list(prompt_groups.prompt_ids())
     back = source.validation + source.held_out
     if back >= len(prompts):
         raise InputError(
@@ -61,14 +66,17 @@ def _splits(gathered: Gathering, config: ExperimentConfig) -> dict[Split, list[i
 
 
 def _publish_prompts(
-    gathered: Gathering, config: ExperimentConfig, store: Store, splits: dict[Split, list[int]]
+    prompt_groups: PromptGroups,
+    config: ExperimentConfig,
+    store: Store,
+    splits: dict[Split, list[int]],
 ) -> None:
     store.plan([f"{split}.parquet" for split in splits])
-    trained = {gathered.prompt(number).question for number in splits["train"]}
+    trained = {prompt_groups.prompt(number).question for number in splits["train"]}
     for split, numbers in splits.items():
-        questions = [_question(gathered.prompt(number), split) for number in numbers]
+        questions = [_prompt_question(prompt_groups.prompt(number), split) for number in numbers]
         if not questions:
-            questions = tasks.questions(config.task, split)
+            questions = tasks.split_questions(config.task, split)
             common = sum(question.question in trained for question in questions)
             if common:
                 say(
@@ -84,7 +92,7 @@ def _publish_prompts(
     store.close()
 
 
-def _question(prompt: GatheredPrompt, split: Split) -> tasks.Question:
+def _prompt_question(prompt: ImportedPrompt, split: Split) -> tasks.Question:
     """Return a prompt as a question; one that came whole is evaluated by the tokens it came in.
 
     Rendered again, a whole prompt or a chat would become another prompt than those that train.
@@ -118,20 +126,26 @@ def _publish_rollouts(store: Store, name: str, groups: Groups) -> None:
     contracts.publish(store, name, contracts.ROLLOUTS, table, facts=facts)
 
 
-def _publish_verdicts(gathered: Gathering, found: Stores, names: dict[str, list[int]]) -> None:
+def _publish_verdicts(
+    prompt_groups: PromptGroups, stores: Stores, names: dict[str, list[int]]
+) -> None:
     """Given rewards become scores; a row without one could not be judged."""
-    store = found.verdicts
+    store = stores.verdicts
     store.plan(names)
     for name, chunk in names.items():
-        judged = found.rollouts.receipt(name)
-        there = store.receipt(name)
-        assert judged is not None
-        if there and there.facts.get("rollouts_sha256") == judged.sha256 and store.is_valid(name):
+        rollouts_receipt = stores.rollouts.receipt(name)
+        receipt = store.receipt(name)
+        assert rollouts_receipt is not None
+        if (
+            receipt
+            and receipt.facts.get("rollouts_sha256") == rollouts_receipt.sha256
+            and store.is_valid(name)
+        ):
             continue
         rows = [
-            (gathered.prompt(n).prompt_id, sample, row)
+            (prompt_groups.prompt(n).prompt_id, sample, row)
             for n in chunk
-            for sample, row in enumerate(gathered.rows(n))
+            for sample, row in enumerate(prompt_groups.rows(n))
         ]
         table = contracts.table(
             contracts.VERDICTS,
@@ -145,6 +159,6 @@ def _publish_verdicts(gathered: Gathering, found: Stores, names: dict[str, list[
                 "score": [row.reward for _, _, row in rows],
             },
         )
-        facts = {"rows": len(rows), "rollouts_sha256": judged.sha256}
+        facts = {"rows": len(rows), "rollouts_sha256": rollouts_receipt.sha256}
         contracts.publish(store, name, contracts.VERDICTS, table, facts=facts)
     store.close()

@@ -53,19 +53,19 @@ def files_of(source: SourceConfig) -> list[Path]:
     if not path.exists():
         raise InputError(f"{path}: no such file or directory; set source.path to your rollouts")
     if path.is_file():
-        return [_readable(path, source.format)]
+        return [_require_known_ending(path, source.format)]
     if (saved := arrow_rows.saved_splits(path)) is not None:
         return _one_split(path, saved)
     prefix = PREFIX.get(source.format or "", "")
     endings = (*LINES, *PARQUET, *(ARRAYS if prefix else ()))
     there = [
         p
-        for p in sorted(path.rglob("*"), key=_natural)
+        for p in sorted(path.rglob("*"), key=_natural_order)
         if p.name.startswith(prefix) and p.is_file()
     ]
     for kinds in (endings, CSV, ARROW):
-        if found := [p for p in there if p.name.endswith(kinds)]:
-            return [_readable(p, source.format) for p in found]
+        if paths := [p for p in there if p.name.endswith(kinds)]:
+            return [_require_known_ending(p, source.format) for p in paths]
     raise InputError(
         f"{path}: holds no {prefix}*{' or *'.join((*endings, *CSV, *ARROW))}; "
         "point source.path at the file or directory of your rollouts"
@@ -83,7 +83,7 @@ def _one_split(path: Path, saved: dict[str, list[Path]]) -> list[Path]:
     return found
 
 
-def fingerprint(source: SourceConfig) -> str:
+def source_fingerprint(source: SourceConfig) -> str:
     """Name a source by the names and contents of its files, in order (16 hex digits).
 
     A file's name may name the policy of its rows, and so may its directory's for lm_eval.
@@ -93,11 +93,11 @@ def fingerprint(source: SourceConfig) -> str:
         stat = path.stat()
         parent = path.parent.name if source.format == "lm_eval" else ""
         digest.update(f"{parent}/{path.name}\n".encode())
-        digest.update(_sha256(path.resolve(), stat.st_size, stat.st_mtime_ns).encode())
+        digest.update(_remembered_sha256(path.resolve(), stat.st_size, stat.st_mtime_ns).encode())
     return digest.hexdigest()[:16]
 
 
-def count(paths: list[Path]) -> int:
+def count_rows(paths: list[Path]) -> int:
     """Count the rows of files, for a progress bar; those of lines are not parsed."""
     total = 0
     for path in paths:
@@ -116,7 +116,7 @@ def _count(path: Path) -> int:
     return json_rows.count(path)
 
 
-def records(paths: list[Path], problems: Problems) -> Iterator[Record]:
+def read_records(paths: list[Path], problems: Problems) -> Iterator[Record]:
     """Yield every record of the files; what is no object with names goes to `problems`."""
     for path in paths:
         with _readable_errors(path):
@@ -127,7 +127,7 @@ def records(paths: list[Path], problems: Problems) -> Iterator[Record]:
                     yield Record(path, place, values, path.name.endswith(CSV))
 
 
-def _readable(path: Path, format_: Format | None) -> Path:
+def _require_known_ending(path: Path, format_: Format | None) -> Path:
     lines = (*LINES, *ARRAYS)
     of_formats = {"jsonl": lines, "parquet": PARQUET, "csv": CSV, "arrow": ARROW}
     endings = of_formats.get(format_ or "", (*lines, *PARQUET, *CSV, *ARROW))
@@ -162,11 +162,11 @@ def _readable_errors(path: Path) -> Iterator[None]:
 
 
 @functools.lru_cache(maxsize=4096)
-def _sha256(path: Path, size: int, modified: int) -> str:
+def _remembered_sha256(path: Path, size: int, modified: int) -> str:
     return files.sha256(path)
 
 
-def _natural(path: Path) -> list[tuple[int, int | str]]:
+def _natural_order(path: Path) -> list[tuple[int, int | str]]:
     """Order `2.jsonl` before `10.jsonl`."""
     parts = re.split(r"(\d+)", str(path))
     return [(0, int(part)) if part.isdigit() else (1, part) for part in parts]

@@ -94,21 +94,23 @@ def rows_of(
     if record.are_texts:
         fields = typed(fields)
     whole = columns.is_whole_prompt(given)
-    for number, one in enumerate(_completions(fields, record.place, problems, notes)):
+    for number, completion_fields in enumerate(
+        _completion_fields(fields, record.place, problems, notes)
+    ):
         place = record.place if number == 0 else f"{record.place} completion {number + 1}"
         try:
-            said = _one_turn(one, turns, place=place, notes=notes)
-            yield _row(said, place=place, whole=whole, default_policy=default_policy)
+            turn_fields = _one_turn(completion_fields, turns, place=place, notes=notes)
+            yield _foreign_row(turn_fields, place=place, whole=whole, default_policy=default_policy)
         except (BadValueError, BadTurnsError) as error:
             problems.add(str(error), place)
 
 
-def _completions(
+def _completion_fields(
     fields: dict[str, Any], place: str, problems: Problems, notes: Problems
 ) -> Iterator[dict[str, Any]]:
     """Yield the fields of each completion of a record."""
     fields = _without_missing(fields, place, notes)
-    texts: Any = _flat(fields.get("completion"))
+    texts: Any = _without_extra_list(fields.get("completion"))
     ids: Any = fields.get("completion_token_ids")
     several_texts = isinstance(texts, list) and not (_is_chat(texts) or values.is_parts(texts))
     several_ids = isinstance(ids, list) and bool(ids) and isinstance(ids[0], list)
@@ -133,7 +135,7 @@ def _completions(
             notes.add(f"give one {name} for several completions; it is left out", place)
     for number in range(count):
         one = {k: v for k, v in fields.items() if count == 1 or k not in PER_COMPLETION}
-        one |= {name: of_all[number] for name, of_all in given.items()}
+        one |= {name: value_list[number] for name, value_list in given.items()}
         one |= {"completion": texts[number]} if several_texts else {}
         one |= {"completion_token_ids": ids[number]} if several_ids else {}
         yield _without_missing(one, place, notes)
@@ -147,7 +149,7 @@ def _without_missing(fields: dict[str, Any], place: str, notes: Problems) -> dic
     return {name: value for name, value in fields.items() if not values.is_missing(value)}
 
 
-def _flat(value: Any) -> Any:
+def _without_extra_list(value: Any) -> Any:
     """Take the extra list off `[[text, text]]`, lm-evaluation-harness' form of repeats."""
     is_nested = isinstance(value, list) and len(value) == 1 and isinstance(value[0], list)
     return value[0] if is_nested and not _is_chat(value[0]) else value
@@ -176,43 +178,47 @@ def _one_turn(
     return fields | {"completion": turn.text} | ended
 
 
-def _row(fields: dict[str, Any], *, place: str, whole: bool, default_policy: str) -> ForeignRow:
+def _foreign_row(
+    fields: dict[str, Any], *, place: str, whole: bool, default_policy: str
+) -> ForeignRow:
     text: Any = fields.get("completion")
-    token_ids = _numbers(fields.get("completion_token_ids"), "token ids", integer=True)
+    token_ids = _number_array(fields.get("completion_token_ids"), "token ids", integer=True)
     if values.is_parts(text):
-        text = _text({"completion": text}, "completion")
+        text = _field_text({"completion": text}, "completion")
     if not (isinstance(text, str) or text is None):
         raise BadValueError(f"have a completion of type {type(text).__name__}, not a text")
     if text is None and token_ids is None:
         raise BadValueError("have no completion")
-    logps = _logps(fields.get("logps"), token_ids)
-    golds = _gold_answers(fields)
+    logps = _read_logps(fields.get("logps"), token_ids)
+    golds = _read_gold_answers(fields)
     return ForeignRow(
         place=place,
-        prompt_id=_text(fields, "prompt_id"),
-        question=_question(fields.get("question"), fields.get("prompt_token_ids")),
+        prompt_id=_field_text(fields, "prompt_id"),
+        question=_read_question(fields.get("question"), fields.get("prompt_token_ids")),
         is_whole_prompt=whole,
-        prompt_token_ids=_numbers(fields.get("prompt_token_ids"), "prompt token ids", integer=True),
+        prompt_token_ids=_number_array(
+            fields.get("prompt_token_ids"), "prompt token ids", integer=True
+        ),
         gold_answer=golds[0] if golds else None,
-        policy=_policy(fields) or default_policy,
-        source_sample=_sample(fields.get("sample")),
-        text=None if text is None else _storable(text),
+        policy=_read_policy(fields) or default_policy,
+        source_sample=_read_sample(fields.get("sample")),
+        text=None if text is None else _storable_text(text),
         token_ids=token_ids,
         logps=logps,
-        reward=_reward(fields.get("reward")),
-        finish_reason=_finish_reason(fields.get("finish_reason")),
-        level=_text(fields, "level"),
-        subject=_text(fields, "subject"),
-        metadata=_metadata(fields, golds),
+        reward=_read_reward(fields.get("reward")),
+        finish_reason=_read_finish_reason(fields.get("finish_reason")),
+        level=_field_text(fields, "level"),
+        subject=_field_text(fields, "subject"),
+        metadata=_read_metadata(fields, golds),
     )
 
 
-def _question(value: Any, prompt_token_ids: Any) -> str | Messages | None:
+def _read_question(value: Any, prompt_token_ids: Any) -> str | Messages | None:
     if isinstance(value, list) and len(value) == 1 and isinstance(value[0], str):
         value = value[0]
     if _is_chat(value):
-        return tuple((role, _storable(content)) for role, content in _chat(value))
-    text = _text({"question": value}, "question")
+        return tuple((role, _storable_text(content)) for role, content in _chat_messages(value))
+    text = _field_text({"question": value}, "question")
     if not text and prompt_token_ids is None:
         raise BadValueError("have no question")
     return text or None
@@ -222,14 +228,14 @@ def _is_chat(value: Any) -> bool:
     return values.is_messages(value)
 
 
-def _chat(value: list[dict[str, Any]]) -> Messages:
+def _chat_messages(value: list[dict[str, Any]]) -> Messages:
     try:
         return values.messages_of(value)
     except values.OddValueError as error:
         raise BadValueError(f"have {error}") from None
 
 
-def _numbers(value: Any, what: str, *, integer: bool) -> np.ndarray | None:
+def _number_array(value: Any, what: str, *, integer: bool) -> np.ndarray | None:
     if value is None:
         return None
     kinds = int if integer else (int, float)
@@ -245,14 +251,14 @@ def _numbers(value: Any, what: str, *, integer: bool) -> np.ndarray | None:
         raise BadValueError(f"have {what} that are out of range") from None
 
 
-def _logps(value: Any, token_ids: np.ndarray | None) -> np.ndarray | None:
+def _read_logps(value: Any, token_ids: np.ndarray | None) -> np.ndarray | None:
     if value is None:
         return None
     if token_ids is None:
         raise BadValueError("have log-probabilities, but no token ids that they belong to")
     if isinstance(value, list) and any(item is None for item in value):
         raise BadValueError("have a log-probability that is null")
-    logps = _numbers(value, "log-probabilities", integer=False)
+    logps = _number_array(value, "log-probabilities", integer=False)
     assert logps is not None
     if len(logps) != len(token_ids):
         raise BadValueError("have another number of log-probabilities than of tokens")
@@ -263,7 +269,7 @@ def _logps(value: Any, token_ids: np.ndarray | None) -> np.ndarray | None:
     return logps
 
 
-def _reward(value: Any) -> float | None:
+def _read_reward(value: Any) -> float | None:
     if value is None:
         return None
     if not isinstance(value, numbers.Real | Decimal):
@@ -277,7 +283,7 @@ def _reward(value: Any) -> float | None:
     return reward
 
 
-def _finish_reason(value: Any) -> FinishReason | None:
+def _read_finish_reason(value: Any) -> FinishReason | None:
     if value is None:
         return None
     if not isinstance(value, str | bool) or value not in FINISH_REASONS:
@@ -285,7 +291,7 @@ def _finish_reason(value: Any) -> FinishReason | None:
     return FINISH_REASONS[value]
 
 
-def _sample(value: Any) -> int | None:
+def _read_sample(value: Any) -> int | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int) or abs(value) >= 2**63:
@@ -293,22 +299,22 @@ def _sample(value: Any) -> int | None:
     return value
 
 
-def _text(fields: Mapping[str, Any], name: str) -> str | None:
+def _field_text(fields: Mapping[str, Any], name: str) -> str | None:
     """Return a field as a text by the rule of `values`; a list of one is its item."""
     try:
-        found = values.one_text_of(fields.get(name))
+        text = values.one_text_of(fields.get(name))
     except values.OddValueError as error:
         raise BadValueError(f"have a {name} that is {error}") from None
-    return None if found is None else _storable(found)
+    return None if text is None else _storable_text(text)
 
 
-def _policy(fields: Mapping[str, Any]) -> str | None:
+def _read_policy(fields: Mapping[str, Any]) -> str | None:
     """Return the writer of a row; trainers number their steps."""
-    name = _text(fields, "policy")
+    name = _field_text(fields, "policy")
     return f"step-{name}" if name and isinstance(fields["policy"], int) else name
 
 
-def _gold_answers(fields: Mapping[str, Any]) -> list[str]:
+def _read_gold_answers(fields: Mapping[str, Any]) -> list[str]:
     """Return the accepted answers of a row: its gold answer is a text, or a list of them."""
     try:
         return texts_of(fields.get("gold_answer"))
@@ -316,20 +322,20 @@ def _gold_answers(fields: Mapping[str, Any]) -> list[str]:
         raise BadValueError(f"have a gold_answer that is {error}") from None
 
 
-def _metadata(fields: Mapping[str, Any], golds: list[str]) -> str | None:
+def _read_metadata(fields: Mapping[str, Any], golds: list[str]) -> str | None:
     value = fields.get("metadata")
     if len(golds) > 1:
         if not isinstance(value, Mapping | None):
             raise BadValueError("have several gold answers and a metadata that is no object")
         value = {**(value or {}), KEY: golds}
     if value is None or isinstance(value, str):
-        return None if value is None else _storable(value)
+        return None if value is None else _storable_text(value)
     try:
         return values.json_text(value)
     except values.OddValueError as error:
         raise BadValueError(f"have a metadata that is {error}") from None
 
 
-def _storable(text: str) -> str:
+def _storable_text(text: str) -> str:
     """Replace lone surrogates, which JSON can spell and parquet cannot hold."""
     return text.encode(errors="replace").decode()

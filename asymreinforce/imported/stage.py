@@ -7,12 +7,12 @@ from typing import Any
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.data import files
 from asymreinforce.data.provenance import provenance
-from asymreinforce.imported.check_rows import gather
+from asymreinforce.imported.check_rows import check_rows
 from asymreinforce.imported.columns import Columns
-from asymreinforce.imported.group_by_prompt import gathering
+from asymreinforce.imported.group_by_prompt import group_by_prompt
 from asymreinforce.imported.problems import Problems
-from asymreinforce.imported.publish import publish
-from asymreinforce.imported.stores import Stores, stores
+from asymreinforce.imported.publish import publish_import
+from asymreinforce.imported.stores import Stores, import_stores
 from asymreinforce.imported.tokens import Encoder
 from asymreinforce.progress import say
 
@@ -23,28 +23,28 @@ def import_rollouts(config: ExperimentConfig, *, checkpoint: Path) -> Stores:
     Raises `InputError` with counts and places for rows that cannot be used; nothing is published
     then. `ConfigError` where the file's ending or a setting does not say how to read it.
     """
-    found = stores(config, checkpoint=checkpoint)
+    stores = import_stores(config, checkpoint=checkpoint)
     files.remove_leftovers(files.make_directory(config.directory / "rollouts"))
-    if found.prompts.is_done() and found.rollouts.is_done() and _verdicts_done(found):
-        say(f"import: complete, nothing to do ({found.rollouts.directory})")
-        return found
+    if stores.prompts.is_done() and stores.rollouts.is_done() and _verdicts_done(stores):
+        say(f"import: complete, nothing to do ({stores.rollouts.directory})")
+        return stores
     with contextlib.ExitStack() as stack:
-        for store in found:
+        for store in stores:
             stack.enter_context(store.held())
-        _bring(config, found, checkpoint=checkpoint)
-    return found
+        _check_and_publish(config, stores, checkpoint=checkpoint)
+    return stores
 
 
-def _bring(config: ExperimentConfig, found: Stores, *, checkpoint: Path) -> None:
+def _check_and_publish(config: ExperimentConfig, stores: Stores, *, checkpoint: Path) -> None:
     notes = Problems()
     encoder = Encoder(checkpoint, config, notes=notes)
     columns = Columns(config.source)
-    with gathering(config.directory / "rollouts") as gathered:
-        gather(gathered, config, encoder, columns, notes)
-        facts: dict[str, Any] = publish(gathered, config, found)
+    with group_by_prompt(config.directory / "rollouts") as groups:
+        check_rows(groups, config, encoder, columns, notes)
+        facts: dict[str, Any] = publish_import(groups, config, stores)
     facts |= {"skipped": notes.counts, "warned": encoder.warnings.counts}
     facts |= {"round_trip_mismatches": encoder.mismatch.rows}
-    found.rollouts.record(
+    stores.rollouts.record(
         provenance(
             source=str(config.source.path),
             checkpoint=str(checkpoint.absolute()),
@@ -54,15 +54,15 @@ def _bring(config: ExperimentConfig, found: Stores, *, checkpoint: Path) -> None
             mismatch=encoder.mismatch.example,
         )
     )
-    found.rollouts.close(facts)
-    _tell(columns, notes, encoder)
+    stores.rollouts.close(facts)
+    _say_notes_and_warnings(columns, notes, encoder)
 
 
-def _verdicts_done(found: Stores) -> bool:
-    return not found.rollouts.facts["rewarded"] or found.verdicts.is_done()
+def _verdicts_done(stores: Stores) -> bool:
+    return not stores.rollouts.facts["rewarded"] or stores.verdicts.is_done()
 
 
-def _tell(columns: Columns, notes: Problems, encoder: Encoder) -> None:
+def _say_notes_and_warnings(columns: Columns, notes: Problems, encoder: Encoder) -> None:
     say(f"import: {columns.line}")
     for line in notes.lines:
         say(f"import: {line}")

@@ -7,7 +7,7 @@ from asymreinforce import tasks
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.data import contracts
 from asymreinforce.data.store import Store
-from asymreinforce.imported.records import fingerprint
+from asymreinforce.imported.records import source_fingerprint
 from asymreinforce.model import model_config
 from asymreinforce.model.checkpoint import tokenizer_fingerprint
 
@@ -32,7 +32,7 @@ class Stores(NamedTuple):
     verdicts: Store
 
 
-def stores(config: ExperimentConfig, *, checkpoint: Path) -> Stores:
+def import_stores(config: ExperimentConfig, *, checkpoint: Path) -> Stores:
     """Name the stores of an import. What determines their bytes: file, mapping and tokenizer.
 
     Raises `InputError` where the task's own prompts are to evaluate, and are not on this machine.
@@ -42,14 +42,14 @@ def stores(config: ExperimentConfig, *, checkpoint: Path) -> Stores:
         del settings["ignore"]
     holds_back = config.source.validation and config.source.held_out
     common = {
-        "source": {"files": fingerprint(config.source), **settings},
+        "source": {"files": source_fingerprint(config.source), **settings},
         "reading": READING,
         "tokenizer": tokenizer_fingerprint(checkpoint),
-        "model": _declared(checkpoint),
+        "model": _declared_limits(checkpoint),
         "prompt": {**config.task.rendering, "version": ENCODING},
         "context": config.policy.context,
     }
-    task = None if holds_back else [config.task.identity, tasks.fingerprints(config.task)]
+    task = None if holds_back else [config.task.identity, tasks.task_fingerprints(config.task)]
     prompts = Store(
         config.directory / "prompts",
         {"stage": "prompts", "contract": contracts.PROMPTS.label, **common, "task": task},
@@ -72,7 +72,7 @@ def stores(config: ExperimentConfig, *, checkpoint: Path) -> Stores:
     return Stores(prompts, rollouts, verdicts)
 
 
-def _declared(checkpoint: Path) -> dict[str, Any]:
+def _declared_limits(checkpoint: Path) -> dict[str, Any]:
     """Return what a checkpoint's files say beside its tokenizer: its end tokens and its bounds."""
     if not (path := checkpoint / "config.json").exists():
         return {}

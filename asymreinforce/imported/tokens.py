@@ -27,7 +27,7 @@ SHOWN = 60
 """Characters of the example of a text that does not come back."""
 
 
-class Tokens(NamedTuple):
+class EncodedCompletion(NamedTuple):
     """A completion in tokens; `text` leaves the end-of-sequence token out."""
 
     token_ids: np.ndarray
@@ -42,7 +42,7 @@ class EncodedQuestion(NamedTuple):
     warnings: tuple[str, ...]
 
 
-class Mismatch(NamedTuple):
+class TextMismatch(NamedTuple):
     """Rows whose tokens do not decode to their text, with where the first parts from it."""
 
     rows: int
@@ -95,7 +95,7 @@ class Encoder:
         self._vocabulary = declared.vocabulary or len(self._tokenizer)
         self.context = min(config.policy.context, declared.context or config.policy.context)
         self._longest_text = self.context * max(map(len, self._tokenizer.get_vocab()))
-        self.mismatch = Mismatch(0, None)
+        self.mismatch = TextMismatch(0, None)
         self._question = functools.lru_cache(maxsize=64)(self._encode_question)
 
     @property
@@ -103,7 +103,7 @@ class Encoder:
         """Say which settings should stand in the prompts that were rendered, and do not."""
         return self._prompts.unused_settings if self._has_rendered else []
 
-    def exceeds(self, row: ForeignRow) -> bool:
+    def is_too_long(self, row: ForeignRow) -> bool:
         """Tell, without tokenising it, that a text is longer than the context can be.
 
         Ten megabytes on a line take minutes to tokenise.
@@ -136,7 +136,7 @@ class Encoder:
             self.warnings.add(kind, row.place)
         return self._text_of(row.question), encoded.token_ids
 
-    def completion(self, row: ForeignRow) -> Tokens:
+    def completion(self, row: ForeignRow) -> EncodedCompletion:
         """Return a row's completion in tokens.
 
         Raises `BadValueError` where its own token ids are none of the checkpoint's.
@@ -154,9 +154,9 @@ class Encoder:
         decoded = self._decode(shown)
         if row.text is not None and decoded != row.text:
             self._note_mismatch(row.place, row.text, decoded)
-        return Tokens(row.token_ids, decoded if row.text is None else row.text, finish)
+        return EncodedCompletion(row.token_ids, decoded if row.text is None else row.text, finish)
 
-    def _of_text(self, row: ForeignRow) -> Tokens:
+    def _of_text(self, row: ForeignRow) -> EncodedCompletion:
         text, end = self._stops.taken_off(row.text or "")
         ended = end is not None or self._config.source.ended
         finish: FinishReason = row.finish_reason or ("stop" if ended else "length")
@@ -175,7 +175,7 @@ class Encoder:
             self._note_mismatch(row.place, text, decoded)
         if finish == "stop":
             ids = [*ids, self._usual_end(row) if end is None else end]
-        return Tokens(np.array(ids, dtype=np.int32), text, finish)
+        return EncodedCompletion(np.array(ids, dtype=np.int32), text, finish)
 
     def _usual_end(self, row: ForeignRow) -> int:
         """Return the token that ends a text: behind a rendered chat the one that ends a turn."""
@@ -262,4 +262,4 @@ class Encoder:
                 f"{place}: {text[start : start + SHOWN]!r} became "
                 f"{decoded[start : start + SHOWN]!r}"
             )
-        self.mismatch = Mismatch(rows + 1, example)
+        self.mismatch = TextMismatch(rows + 1, example)

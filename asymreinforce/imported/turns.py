@@ -66,11 +66,13 @@ def completion_of(messages: list[Any], turns: Turns | None) -> Turn:
             "have a completion of several messages, which no policy wrote as one text; "
             "source.turns=first or last takes the assistant's first or last"
         )
-    said = [index for index, message in enumerate(messages) if message["role"] == "assistant"]
-    if not said:
+    assistant_turns = [
+        index for index, message in enumerate(messages) if message["role"] == "assistant"
+    ]
+    if not assistant_turns:
         raise BadTurnsError("have a completion without a message of the assistant")
-    place = said[0 if turns == "first" else -1]
-    text, parts = _text(messages[place].get("content"))
+    place = assistant_turns[0 if turns == "first" else -1]
+    text, parts = _content_text(messages[place].get("content"))
     left_out = dict.fromkeys([*parts, *beside_text(messages[place])])
     if left_out and not text.strip():
         raise BadTurnsError(f"have a completion of {' and '.join(left_out)} alone, without a text")
@@ -83,7 +85,7 @@ def beside_text(message: Mapping[str, Any]) -> list[str]:
     return [LEFT_OUT.get(key, "another field") for key in fields]
 
 
-def _text(content: Any) -> tuple[str, list[str]]:
+def _content_text(content: Any) -> tuple[str, list[str]]:
     """Return a content's text, and what its parts hold beside it."""
     if isinstance(content, str):
         return content, []

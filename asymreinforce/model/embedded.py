@@ -140,7 +140,7 @@ def cross_entropy(
 def make_checkpoint(directory: Path, policy: PolicyConfig, *, advance: Advance) -> None:
     """Draw the questions, train tokenizer and model, and write an ordinary checkpoint."""
     config = policy.embedded
-    source = cups.draw("warm_up", seed=policy.seed)
+    source = cups.draw_cups("warm_up", seed=policy.seed)
     questions = [next(source) for _ in range(config.warm_up.questions)]
     texts = [q.text + q.direct_answer for q in questions] + [q.worked_answer for q in questions]
     tokenizer = train_tokenizer(texts, vocabulary=config.vocabulary)

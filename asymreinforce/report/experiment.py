@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from asymreinforce.config.settings import flat
+from asymreinforce.config.settings import flatten_settings
 from asymreinforce.data import contracts, determines, files
 from asymreinforce.errors import InputError
 from asymreinforce.report.records import (
@@ -115,7 +115,7 @@ def _settings(path: Path) -> dict[str, Any]:
     values = files.read_json(path)
     if not isinstance(values, dict):
         raise InputError(f"{path}: not a JSON object; delete the arm and train it again")
-    return flat(values)
+    return flatten_settings(values)
 
 
 def _planned(path: Path) -> dict[str, Any]:
@@ -126,7 +126,7 @@ def _planned(path: Path) -> dict[str, Any]:
     identity = plan.get("identity") if isinstance(plan, dict) else None
     if not isinstance(identity, dict):
         raise InputError(f"{path}: not a plan; delete the arm and train it again")
-    return flat(identity)
+    return flatten_settings(identity)
 
 
 def _rows(path: Path, contract: contracts.Contract) -> list[dict[str, Any]]:
@@ -155,7 +155,7 @@ def _overrides(facts: Mapping[str, Any] | None) -> dict[str, Any]:
         raise InputError(
             f"summary.parquet: overrides is not JSON ({text[:80]!r}); run 'asymrl sweep' again"
         ) from None
-    return flat(values) if isinstance(values, dict) else {}
+    return flatten_settings(values) if isinstance(values, dict) else {}
 
 
 def _identity(facts: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -46,7 +46,7 @@ def prompt_store(
         "task": task.identity,
     }
     try:
-        identity |= {"sources": sources} if (sources := tasks.fingerprints(task)) else {}
+        identity |= {"sources": sources} if (sources := tasks.task_fingerprints(task)) else {}
     except InputError:
         if not made_before:
             raise
@@ -84,7 +84,7 @@ def make_prompts(
 
 def _lay_out(task: TaskConfig, store: Store, names: dict[str, Split]) -> None:
     store.plan(names)
-    laid = tasks.lay_out(task)
+    laid = tasks.load_task_data(task)
     for name in store.missing():
         found = laid.questions[names[name]]
         rows = contracts.table(
@@ -187,7 +187,9 @@ def measure(
     from asymreinforce.tasks import cups
 
     tokenizer = load_tokenizer(checkpoint)
-    questions = list(itertools.islice(cups.draw("validation", seed=task.seed), task.validation))
+    questions = list(
+        itertools.islice(cups.draw_cups("validation", seed=task.seed), task.validation)
+    )
     prompts = [tokenizer.encode(question.text + " Steps:") for question in questions]
     sampler = TransformersEngine(engine, policy)
     sampler.load(checkpoint)

@@ -8,23 +8,23 @@ from asymreinforce.config.task import SPLITS, Split, TaskConfig
 from asymreinforce.errors import ConfigError
 from asymreinforce.plugins import is_plugin
 from asymreinforce.tasks.question import Question
-from asymreinforce.tasks.task_data import Laid
+from asymreinforce.tasks.task_data import TaskData
 
 Questions = Callable[[TaskConfig, str], Iterator[Question]]
 
 DATASET = "dataset"
 
 
-def _cups(config: TaskConfig, split: str) -> Iterator[Question]:
+def _cups_questions(config: TaskConfig, split: str) -> Iterator[Question]:
     from asymreinforce.tasks import cups
 
-    return cups.questions(config, split)
+    return cups.cups_questions(config, split)
 
 
 def _reasoning_gym(config: TaskConfig, split: str) -> Iterator[Question]:
     from asymreinforce.tasks import reasoning_gym_task
 
-    return reasoning_gym_task.questions(config, split)
+    return reasoning_gym_task.family_questions(config, split)
 
 
 def _none(config: TaskConfig, split: str) -> Iterator[Question]:
@@ -32,14 +32,14 @@ def _none(config: TaskConfig, split: str) -> Iterator[Question]:
 
 
 TASKS: dict[str, Questions] = {
-    "cups": _cups,
+    "cups": _cups_questions,
     "reasoning_gym": _reasoning_gym,
     "imported": _none,  # the questions come with the rollouts
 }
 """Tasks that make their questions, as many as are asked for; data sets are read instead."""
 
 
-def lay_out(config: TaskConfig) -> Laid:
+def load_task_data(config: TaskConfig) -> TaskData:
     """Return the questions of all splits, each in a random order that the task's seed fixes.
 
     Raises `ConfigError` where the task is unknown or has fewer questions than asked for, and
@@ -48,18 +48,18 @@ def lay_out(config: TaskConfig) -> Laid:
     if config.loader == DATASET:
         from asymreinforce.tasks import dataset
 
-        return dataset.lay_out(config)
-    return Laid({split: _made(config, split) for split in SPLITS}, {})
+        return dataset.read_task_data(config)
+    return TaskData({split: _take_questions(config, split) for split in SPLITS}, {})
 
 
-def questions(config: TaskConfig, split: Split) -> list[Question]:
+def split_questions(config: TaskConfig, split: Split) -> list[Question]:
     """Return one split's questions; `lay_out` reads a data set once for all of them."""
     if config.loader == DATASET:
-        return lay_out(config).questions[split]
-    return _made(config, split)
+        return load_task_data(config).questions[split]
+    return _take_questions(config, split)
 
 
-def fingerprints(config: TaskConfig) -> dict[str, Any]:
+def task_fingerprints(config: TaskConfig) -> dict[str, Any]:
     """Return what pins a task's data beside its settings: files, hub commits, code, a version.
 
     Raises `InputError` where a source is not there to be fingerprinted.
@@ -67,34 +67,34 @@ def fingerprints(config: TaskConfig) -> dict[str, Any]:
     if config.loader == DATASET:
         from asymreinforce.tasks import dataset
 
-        return dataset.fingerprints(config)
+        return dataset.dataset_fingerprints(config)
     if is_plugin(config.loader):
         from asymreinforce.tasks import user_task
 
-        return user_task.fingerprints(config)
+        return user_task.user_fingerprints(config)
     if config.loader == "reasoning_gym":
         from asymreinforce.tasks import reasoning_gym_task
 
-        return reasoning_gym_task.fingerprints()
+        return reasoning_gym_task.library_fingerprint()
     return {}
 
 
-def _made(config: TaskConfig, split: Split) -> list[Question]:
+def _take_questions(config: TaskConfig, split: Split) -> list[Question]:
     count = getattr(config, split)
-    found = list(itertools.islice(_generator(config)(config, split), count))
-    if count is not None and len(found) < count:
+    questions = list(itertools.islice(_question_source(config)(config, split), count))
+    if count is not None and len(questions) < count:
         raise ConfigError(
-            f"task {config.name} has {len(found)} questions for {split}, not {count}; "
+            f"task {config.name} has {len(questions)} questions for {split}, not {count}; "
             f"lower task.{split}"
         )
-    return found
+    return questions
 
 
-def _generator(config: TaskConfig) -> Questions:
+def _question_source(config: TaskConfig) -> Questions:
     if is_plugin(config.loader):
         from asymreinforce.tasks import user_task
 
-        return user_task.questions
+        return user_task.user_questions
     if config.loader not in TASKS:
         raise ConfigError(
             f"task {config.loader} is unknown; there are {', '.join([*TASKS, DATASET])} "
@@ -108,4 +108,12 @@ def _generator(config: TaskConfig) -> Questions:
     return TASKS[config.loader]
 
 
-__all__ = ["DATASET", "TASKS", "Laid", "Question", "lay_out", "fingerprints", "questions"]
+__all__ = [
+    "DATASET",
+    "TASKS",
+    "TaskData",
+    "Question",
+    "load_task_data",
+    "task_fingerprints",
+    "split_questions",
+]

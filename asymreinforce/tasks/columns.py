@@ -38,21 +38,21 @@ def question_of(row: Row, config: TaskConfig, *, split: str, where: str) -> Ques
     columns = config.columns
     if not any(has_column(row, name) for name in columns.question):
         raise _no_column("question", columns.question, row, where)
-    value, chat = _pick(row, columns.question), None
+    value, chat = _first_value(row, columns.question), None
     if values.is_messages(value):
-        messages = _messages(value, where=where)
+        messages = _chat_messages(value, where=where)
         text, chat = messages[-1].content, {"messages": messages}
     else:
-        text = _text(row, columns.question, "question", where=where) or ""
-    identified = _json(chat, where=where) or text
-    golds = _answers(row, config, where=where)
+        text = _column_text(row, columns.question, "question", where=where) or ""
+    id_text = _metadata_json(chat, where=where) or text
+    golds = _gold_answers(row, config, where=where)
     return Question(
-        _id(row, columns.id, identified, name=config.name, split=split, where=where),
+        _question_id(row, columns.id, id_text, name=config.name, split=split, where=where),
         text,
         golds[0] if golds else "",
-        level=_level(_text(row, columns.level, "level", where=where)),
-        subject=_text(row, columns.subject, "subject", where=where),
-        metadata=_json(with_accepted(chat, golds), where=where),
+        level=_normal_level(_column_text(row, columns.level, "level", where=where)),
+        subject=_column_text(row, columns.subject, "subject", where=where),
+        metadata=_metadata_json(with_accepted(chat, golds), where=where),
     )
 
 
@@ -72,22 +72,22 @@ def has_column(row: Row, name: str) -> bool:
     return not rest or not isinstance(row[head], Mapping) or has_column(row[head], rest)
 
 
-def _pick(row: Row, names: Sequence[str]) -> Any:
+def _first_value(row: Row, names: Sequence[str]) -> Any:
     return next((row_value(row, name) for name in names if has_column(row, name)), None)
 
 
-def _text(row: Row, names: Sequence[str], what: str, *, where: str) -> str | None:
+def _column_text(row: Row, names: Sequence[str], what: str, *, where: str) -> str | None:
     """Return the text of the first column that is there; a list of one is its item."""
     try:
-        return values.storable(values.one_text_of(_pick(row, names)))
+        return values.storable(values.one_text_of(_first_value(row, names)))
     except values.OddValueError as error:
         raise _odd_value(error, row, names, what, where) from error
 
 
-def _texts(row: Row, names: Sequence[str], what: str, *, where: str) -> list[str]:
+def _column_texts(row: Row, names: Sequence[str], what: str, *, where: str) -> list[str]:
     """Return the texts of the first column that is there, which may hold a list of them."""
     try:
-        return texts_of(_pick(row, names))
+        return texts_of(_first_value(row, names))
     except values.OddValueError as error:
         raise _odd_value(error, row, names, what, where) from error
 
@@ -102,14 +102,14 @@ def _odd_value(
     )
 
 
-def _messages(value: Any, *, where: str) -> list[values.Message]:
+def _chat_messages(value: Any, *, where: str) -> list[values.Message]:
     try:
         return list(values.prompt_of(value))
     except values.OddValueError as error:
         raise InputError(f"{where}: a prompt is {error}") from error
 
 
-def _json(value: Mapping[str, Any] | None, *, where: str) -> str | None:
+def _metadata_json(value: Mapping[str, Any] | None, *, where: str) -> str | None:
     if value is None:
         return None
     chat = [message._asdict() for message in value.get("messages", ())]
@@ -119,80 +119,88 @@ def _json(value: Mapping[str, Any] | None, *, where: str) -> str | None:
         raise InputError(f"{where}: a row holds {error}") from error
 
 
-def _level(text: str | None) -> str | None:
+def _normal_level(text: str | None) -> str | None:
     """Write MATH's levels one way: the hub has 5 in one place and `Level 5` in another."""
     return f"Level {text}" if text is not None and text.isdigit() else text
 
 
-def _answers(row: Row, config: TaskConfig, *, where: str) -> list[str]:
+def _gold_answers(row: Row, config: TaskConfig, *, where: str) -> list[str]:
     r"""Take the answer column, or the last `\boxed{}` of the solution if there is no such column.
 
     A list in the answer column holds answers of which any is right.
     """
     names = config.columns
     if any(has_column(row, name) for name in names.answer):
-        golds = _texts(row, names.answer, "answer", where=where)
+        golds = _column_texts(row, names.answer, "answer", where=where)
         if config.answer_marker:
             golds = [gold.rpartition(config.answer_marker)[2] for gold in golds]
     elif any(has_column(row, name) for name in names.solution):
-        golds = [_boxed(_text(row, names.solution, "solution", where=where) or "")]
+        golds = [_boxed_answer(_column_text(row, names.solution, "solution", where=where) or "")]
     else:
         raise _no_column("answer", [*names.answer, *names.solution], row, where)
-    return _stated(golds, but_for=config.no_answers)
+    return _stated_answers(golds, but_for=config.no_answers)
 
 
-def _stated(golds: Sequence[str], *, but_for: Sequence[str] = ()) -> list[str]:
+def _stated_answers(golds: Sequence[str], *, but_for: Sequence[str] = ()) -> list[str]:
     """Return the answers that say something, each once."""
     silent = {"", *(word.lower() for word in but_for)}
     stripped = dict.fromkeys(gold.strip() for gold in golds)
     return [gold for gold in stripped if gold.lower() not in silent]
 
 
-def _boxed(solution: str) -> str:
+def _boxed_answer(solution: str) -> str:
     r"""Return what is boxed last; two solutions of MATH write `\boxed 9`, without braces."""
-    if (found := last_boxed(solution)) is not None:
-        return found
+    if (answer := last_boxed(solution)) is not None:
+        return answer
     bare = BARE_BOX.findall(solution)
     return str(bare[-1]) if bare else ""
 
 
-def _id(row: Row, names: Sequence[str], text: str, *, name: str, split: str, where: str) -> str:
+def _question_id(
+    row: Row, names: Sequence[str], text: str, *, name: str, split: str, where: str
+) -> str:
     """Return a text id as it is, a number with its task and split, else a hash of the question."""
-    own = _text(row, names, "id", where=where)
-    if not own:
+    row_id = _column_text(row, names, "id", where=where)
+    if not row_id:
         return f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
-    return f"{name}-{split}-{own}" if own.isdigit() else own
+    return f"{name}-{split}-{row_id}" if row_id.isdigit() else row_id
 
 
 def _verl_question(row: Row, config: TaskConfig, *, where: str) -> Question:
     reward: Any = row["reward_model"] or {}
     if not isinstance(reward, Mapping) or "ground_truth" not in reward:
         raise InputError(f"{where}: reward_model has no ground_truth, as verl's parquet has")
-    messages = _messages(row["prompt"], where=where)
+    messages = _chat_messages(row["prompt"], where=where)
     extra = row.get("extra_info") or {}
     if not isinstance(extra, Mapping):
         raise InputError(f"{where}: extra_info is {values.kind_of(extra)}, not an object")
-    extra = _known(extra)
+    extra = _without_nulls(extra)
     kept = {"messages": messages, "data_source": row["data_source"], "extra_info": extra}
 
-    def text(name: str) -> str | None:
-        return _text(row, [name], name, where=where)
+    def text_at(name: str) -> str | None:
+        return _column_text(row, [name], name, where=where)
 
-    source, own, split = text("data_source"), text("extra_info.index"), text("extra_info.split")
-    golds = _stated(_texts(row, ["reward_model.ground_truth"], "ground_truth", where=where))
+    source, index, split = (
+        text_at("data_source"),
+        text_at("extra_info.index"),
+        text_at("extra_info.split"),
+    )
+    golds = _stated_answers(
+        _column_texts(row, ["reward_model.ground_truth"], "ground_truth", where=where)
+    )
     chat = json.dumps([message._asdict() for message in messages], sort_keys=True)
     digest = hashlib.sha256(chat.encode()).hexdigest()[:12]
     return Question(
-        f"{source}-{split}-{own}" if own is not None and split else f"{source}-{digest}",
+        f"{source}-{split}-{index}" if index is not None and split else f"{source}-{digest}",
         messages[-1].content,
         golds[0] if golds else "",
-        level=_level(text("extra_info.level")),
+        level=_normal_level(text_at("extra_info.level")),
         subject=source,
-        metadata=_json(with_accepted(kept, golds), where=where),
+        metadata=_metadata_json(with_accepted(kept, golds), where=where),
     )
 
 
-def _known(values: Mapping[str, Any]) -> dict[str, Any]:
+def _without_nulls(values: Mapping[str, Any]) -> dict[str, Any]:
     """Leave out nulls: parquet gives every row the keys of all."""
     return {key: value for key, value in values.items() if value is not None}
 
@@ -204,27 +212,29 @@ def _no_column(what: str, names: Sequence[str], row: Row, where: str) -> InputEr
     )
 
 
-def keeps(where: Mapping[str, list[Any]], *, place: str) -> Callable[[Row], bool]:
+def row_filter(where: Mapping[str, list[Any]], *, place: str) -> Callable[[Row], bool]:
     """Return the test that `where` makes of a row: each column holds one of its values.
 
     Values are compared as text, whatever their case: `false` in a CSV is False in parquet.
     """
-    wanted = {name: {_comparable(value) for value in of_it} for name, of_it in where.items()}
+    wanted = {
+        name: {_comparable_text(value) for value in accepted} for name, accepted in where.items()
+    }
 
     def test(row: Row) -> bool:
-        for name, of_it in wanted.items():
+        for name, accepted in wanted.items():
             if not has_column(row, name):
                 raise InputError(
                     f"{place}: no column {name}, which 'where' asks for; there are {', '.join(row)}"
                 )
-            if _comparable(row_value(row, name)) not in of_it:
+            if _comparable_text(row_value(row, name)) not in accepted:
                 return False
         return True
 
     return test
 
 
-def _comparable(value: Any) -> str | None:
+def _comparable_text(value: Any) -> str | None:
     """Return a value as the text that 'where' compares; None for null, and for what has no text."""
     if isinstance(value, bool):
         return str(value).lower()
@@ -235,12 +245,12 @@ def _comparable(value: Any) -> str | None:
     return None if text is None else text.lower()
 
 
-def flag(row: Row, name: str, *, where: str) -> bool:
+def read_flag(row: Row, name: str, *, where: str) -> bool:
     """Return whether a column says yes: a truth value, 0 or 1, or the text of either; null is no.
 
     Raises `InputError` for any other value.
     """
-    said = _comparable(row_value(row, name)) or "false"
-    if said not in FLAGS:
+    text = _comparable_text(row_value(row, name)) or "false"
+    if text not in FLAGS:
         raise InputError(f"{where}: the column {name} says neither true nor false")
-    return FLAGS[said]
+    return FLAGS[text]

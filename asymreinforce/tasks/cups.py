@@ -16,8 +16,8 @@ from typing import Literal, NamedTuple
 from asymreinforce.config.task import TaskConfig
 from asymreinforce.tasks.question import Question
 
-Way = Literal["worked", "direct", "other"]
-WAYS: tuple[Way, ...] = ("worked", "direct", "other")
+AnswerStyle = Literal["worked", "direct", "other"]
+ANSWER_STYLES: tuple[AnswerStyle, ...] = ("worked", "direct", "other")
 WORKED = re.compile(r" Steps:(?: \d)+ Answer: \d")
 DIRECT = re.compile(r" Answer: \d")
 
@@ -59,7 +59,7 @@ class Cups(NamedTuple):
         return f" Steps: {' '.join(map(str, steps))} Answer: {answer}"
 
 
-def way_of(completion: str) -> Way:
+def answer_style(completion: str) -> AnswerStyle:
     """Name the way of answering, right or wrong: at once, with working, or in neither form."""
     if WORKED.fullmatch(completion):
         return "worked"
@@ -76,7 +76,7 @@ def split_of(text: str) -> str:
     raise AssertionError("the shares of the splits sum to 100")
 
 
-def draw(split: str, *, seed: int) -> Iterator[Cups]:
+def draw_cups(split: str, *, seed: int) -> Iterator[Cups]:
     """Yield distinct questions of a split, for ever or until the world's 800,000 are used up."""
     generator = random.Random(f"cups-{split}-{seed}")
     seen: set[Cups] = set()
@@ -88,8 +88,8 @@ def draw(split: str, *, seed: int) -> Iterator[Cups]:
             yield question
 
 
-def questions(config: TaskConfig, split: str) -> Iterator[Question]:
+def cups_questions(config: TaskConfig, split: str) -> Iterator[Question]:
     """Yield the questions of a split with their gold answers; ids are hashes of the text."""
-    for question in draw(split, seed=config.seed):
+    for question in draw_cups(split, seed=config.seed):
         digest = hashlib.sha256(question.text.encode()).hexdigest()[:12]
         yield Question(f"cups-{digest}", question.text, str(question.positions[-1]))

@@ -5,11 +5,11 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from asymreinforce.config.task import SPLITS, SourceConfig, Split, TaskConfig
+from asymreinforce.config.task import SPLITS, Split, TaskConfig, TaskSourceConfig
 from asymreinforce.errors import ConfigError, InputError
 from asymreinforce.tasks import columns, overlap, sources
 from asymreinforce.tasks.question import Question
-from asymreinforce.tasks.task_data import Laid
+from asymreinforce.tasks.task_data import TaskData
 
 MATH500_COLUMN = "in_math500"
 READING = 2
@@ -17,7 +17,7 @@ READING = 2
 other questions."""
 
 
-class Read(NamedTuple):
+class ReadSource(NamedTuple):
     """The questions of a source, and how many rows were left out, by reason."""
 
     questions: list[Question]
@@ -29,19 +29,21 @@ class Read(NamedTuple):
     """Rows that repeat the question of an earlier one with another gold answer."""
 
 
-def source_of(config: TaskConfig, name: str) -> SourceConfig:
+def source_of(config: TaskConfig, name: str) -> TaskSourceConfig:
     """Return a source with `task.path` put in where it has no path of its own."""
-    source: SourceConfig = getattr(config.sources, name)
+    source: TaskSourceConfig = getattr(config.sources, name)
     inherits = source.hub is not None or name == "train"
     if source.path is None and config.path is not None and inherits:
         return source.model_copy(update={"path": config.path})
     return source
 
 
-def fingerprints(config: TaskConfig) -> dict[str, Any]:
+def dataset_fingerprints(config: TaskConfig) -> dict[str, Any]:
     """Return what pins the questions of every source that is there, by name, and the reading's."""
-    found = {name: source_of(config, name) for name in used_sources(config)}
-    present = {n: sources.fingerprint(s) for n, s in found.items() if sources.is_present(s)}
+    named_sources = {name: source_of(config, name) for name in used_sources(config)}
+    present = {
+        n: sources.source_fingerprint(s) for n, s in named_sources.items() if sources.is_present(s)
+    }
     if not present:
         raise ConfigError(
             f"task {config.name}: nothing to read; set task.path=FILE (parquet, JSONL or CSV) or "
@@ -55,48 +57,54 @@ def used_sources(config: TaskConfig) -> list[str]:
     return [*SPLITS, *(["marks"] if config.division == "12000/500" else [])]
 
 
-def lay_out(config: TaskConfig) -> Laid:
+def read_task_data(config: TaskConfig) -> TaskData:
     """Read every source, divide the questions, and check the training ones against the others.
 
     Raises `InputError` where a source cannot be read or lacks a column, `ConfigError` where more
     questions are asked for than there are.
     """
-    read = {
-        name: _read(config, name) for name in SPLITS if sources.is_present(source_of(config, name))
+    read_sources = {
+        name: _read_source(config, name)
+        for name in SPLITS
+        if sources.is_present(source_of(config, name))
     }
-    pools: dict[str, list[Question]] = {name: found.questions for name, found in read.items()}
+    pools: dict[str, list[Question]] = {
+        name: source.questions for name, source in read_sources.items()
+    }
     if config.division == "12000/500":
-        pools |= _math_500_held_out(config, read)
+        pools |= _math_500_held_out(config, read_sources)
     ordered = {name: _in_order(pool, seed=config.seed) for name, pool in pools.items()}
-    divided = _carve(config, ordered)
+    divided = _divide_pools(config, ordered)
     facts: dict[str, Any] = {
-        "rows": {name: found.rows for name, found in read.items()},
-        "left_out": {name: found.left_out for name, found in read.items()},
+        "rows": {name: source.rows for name, source in read_sources.items()},
+        "left_out": {name: source.left_out for name, source in read_sources.items()},
     }
-    if contradicted := {name: n.contradicted for name, n in read.items() if n.contradicted}:
+    if contradicted := {name: n.contradicted for name, n in read_sources.items() if n.contradicted}:
         facts["contradicted"] = contradicted
     if config.overlap.action != "ignore":
-        divided["train"], facts["overlap"] = _checked(config, divided)
-    return Laid({split: _first(config, split, divided[split]) for split in SPLITS}, facts)
+        divided["train"], facts["overlap"] = _drop_overlap(config, divided)
+    return TaskData(
+        {split: _first_questions(config, split, divided[split]) for split in SPLITS}, facts
+    )
 
 
-def _read(config: TaskConfig, name: str) -> Read:
+def _read_source(config: TaskConfig, name: str) -> ReadSource:
     source = source_of(config, name)
     place = str(source.path or source.hub)
-    kept = columns.keeps(source.where, place=place)
+    is_kept = columns.row_filter(source.where, place=place)
     questions: list[Question] = []
     marked: list[bool] = []
     left_out: Counter[str] = Counter()
     ids: Counter[str] = Counter()
     golds: dict[tuple[str, str | None], str] = {}
     rows = contradicted = 0
-    for row in sources.rows(source):
+    for row in sources.source_rows(source):
         rows += 1
-        if not kept(row):
+        if not is_kept(row):
             left_out["where"] += 1
             continue
-        at = f"{place}: row {rows}"
-        question = columns.question_of(row, config, split=source.split, where=at)
+        row_place = f"{place}: row {rows}"
+        question = columns.question_of(row, config, split=source.split, where=row_place)
         if not question.question.strip():
             left_out["no question"] += 1
         elif len(question.question) > (config.max_characters or len(question.question)):
@@ -109,9 +117,9 @@ def _read(config: TaskConfig, name: str) -> Read:
             if count > 1:
                 question = question._replace(prompt_id=f"{question.prompt_id}-{count}")
             questions.append(question)
-            asked = question.question, question.metadata
-            contradicted += golds.setdefault(asked, question.gold_answer) != question.gold_answer
-            marked.append(columns.flag(row, MATH500_COLUMN, where=at))
+            prompt = question.question, question.metadata
+            contradicted += golds.setdefault(prompt, question.gold_answer) != question.gold_answer
+            marked.append(columns.read_flag(row, MATH500_COLUMN, where=row_place))
     if not rows:
         raise InputError(f"{place}: holds no row")
     if not questions:
@@ -120,18 +128,20 @@ def _read(config: TaskConfig, name: str) -> Read:
             f"{place}: each of its {rows} rows is left out ({reasons}); look at task.columns, "
             f"task.no_answers and task.sources.{name}.where"
         )
-    return Read(questions, marked, rows, dict(sorted(left_out.items())), contradicted)
+    return ReadSource(questions, marked, rows, dict(sorted(left_out.items())), contradicted)
 
 
-def _math_500_held_out(config: TaskConfig, read: Mapping[Split, Read]) -> dict[str, list[Question]]:
+def _math_500_held_out(
+    config: TaskConfig, read_sources: Mapping[Split, ReadSource]
+) -> dict[str, list[Question]]:
     """Pool all of MATH, then part it: MATH-500 is held out, the rest is trained on.
 
     Rows say of themselves that they belong to MATH-500 (column in_math500), or else the questions
     of the source `marks` say it.
     """
-    if {"train", "held_out"} - read.keys():
+    if {"train", "held_out"} - read_sources.keys():
         raise ConfigError("task.division=12000/500 needs both files of MATH, train and held_out")
-    pool = [*_pairs(read["train"]), *_pairs(read["held_out"])]
+    pool = [*_marked_questions(read_sources["train"]), *_marked_questions(read_sources["held_out"])]
     if not any(mark for _, mark in pool):
         marks = source_of(config, "marks")
         if not sources.is_present(marks):
@@ -139,9 +149,15 @@ def _math_500_held_out(config: TaskConfig, read: Mapping[Split, Read]) -> dict[s
                 f"task {config.name}: no row is marked by a column {MATH500_COLUMN}, and "
                 "task.sources.marks names no copy of MATH-500 to tell them by"
             )
-        texts = {_normal(question.question) for question in _read(config, "marks").questions}
+        texts = {
+            _normal_text(question.question) for question in _read_source(config, "marks").questions
+        }
         # what MATH-500 holds is of the published test file, should train repeat a question
-        tested = {q.prompt_id for q in read["held_out"].questions if _normal(q.question) in texts}
+        tested = {
+            q.prompt_id
+            for q in read_sources["held_out"].questions
+            if _normal_text(q.question) in texts
+        }
         pool = [(question, question.prompt_id in tested) for question, _ in pool]
     return {
         "train": [question for question, mark in pool if not mark],
@@ -149,12 +165,12 @@ def _math_500_held_out(config: TaskConfig, read: Mapping[Split, Read]) -> dict[s
     }
 
 
-def _pairs(read: Read) -> Iterator[tuple[Question, bool]]:
-    return zip(read.questions, read.marked, strict=True)
+def _marked_questions(source: ReadSource) -> Iterator[tuple[Question, bool]]:
+    return zip(source.questions, source.marked, strict=True)
 
 
-def _normal(text: str) -> str:
-    return " ".join(overlap.words(text))
+def _normal_text(text: str) -> str:
+    return " ".join(overlap.normal_words(text))
 
 
 def _in_order(pool: list[Question], *, seed: int) -> list[Question]:
@@ -162,7 +178,9 @@ def _in_order(pool: list[Question], *, seed: int) -> list[Question]:
     return sorted(pool, key=lambda q: hashlib.sha256(f"{seed}/{q.prompt_id}".encode()).digest())
 
 
-def _carve(config: TaskConfig, pools: dict[str, list[Question]]) -> dict[Split, list[Question]]:
+def _divide_pools(
+    config: TaskConfig, pools: dict[str, list[Question]]
+) -> dict[Split, list[Question]]:
     """Give a split that has no source of its own so many of the training questions."""
     rest = pools.get("train", [])
     divided: dict[Split, list[Question]] = {}
@@ -187,7 +205,7 @@ def _carve(config: TaskConfig, pools: dict[str, list[Question]]) -> dict[Split, 
     return divided
 
 
-def _first(config: TaskConfig, split: Split, pool: list[Question]) -> list[Question]:
+def _first_questions(config: TaskConfig, split: Split, pool: list[Question]) -> list[Question]:
     wanted = getattr(config, split)
     if wanted is not None and len(pool) < wanted:
         raise ConfigError(
@@ -197,7 +215,7 @@ def _first(config: TaskConfig, split: Split, pool: list[Question]) -> list[Quest
     return pool[:wanted]
 
 
-def _checked(
+def _drop_overlap(
     config: TaskConfig, divided: dict[Split, list[Question]]
 ) -> tuple[list[Question], dict[str, Any]]:
     """Return the training questions, less those that are to be dropped, and what was found."""
@@ -209,16 +227,16 @@ def _checked(
     facts: dict[str, Any] = {"ngram": settings.ngram, "threshold": settings.threshold}
     dropped: set[int] = set()
     for split in ("validation", "held_out"):
-        others = _first(config, split, divided[split])
-        found = overlap.find(
+        others = _first_questions(config, split, divided[split])
+        matches = overlap.find_overlap(
             texts,
             [question.question for question in others],
             ngram=settings.ngram,
             threshold=settings.threshold,
         )
-        facts[split] = {"exact": len(found.exact), "near": len(found.near)}
-        dropped |= {*found.exact, *(found.near if settings.drop == "near" else [])}
-    facts["repeats_within_train"] = overlap.repeats(texts)
+        facts[split] = {"exact": len(matches.exact), "near": len(matches.near)}
+        dropped |= {*matches.exact, *(matches.near if settings.drop == "near" else [])}
+    facts["repeats_within_train"] = overlap.count_repeats(texts)
     if settings.action == "report":
         return divided["train"], {**facts, "dropped": 0}
     kept = [question for index, question in enumerate(train) if index not in dropped]

@@ -9,14 +9,14 @@ import re
 from pathlib import Path
 from typing import Any
 
-from asymreinforce.config.task import SourceConfig
+from asymreinforce.config.task import TaskSourceConfig
 from asymreinforce.errors import ConfigError, InputError
 
 LOCATING = {"name", "version", "data_dir", "data_files", "description", "features"}
 """Settings of a data set that say where its rows are, or of which types."""
 
 
-def files(source: SourceConfig) -> list[Path]:
+def hub_files(source: TaskSourceConfig) -> list[Path]:
     """Return the files of a hub data set's split at its commit, fetched where they are not yet.
 
     Without a network they come from the hub's cache. Raises `InputError` if they cannot be had, the
@@ -40,12 +40,12 @@ def files(source: SourceConfig) -> list[Path]:
     except _RefusedError:
         raise
     except Exception as error:  # requests, httpx and the hub's own kinds, and datasets' own
-        if (cached := _cached(source, revision)) is not None:
+        if (cached := _cached_files(source, revision)) is not None:
             return cached
-        raise unreachable(source, error) from error
+        raise unreachable_error(source, error) from error
 
 
-def resolved_revision(source: SourceConfig) -> str:
+def resolved_revision(source: TaskSourceConfig) -> str:
     """Return the commit that a revision stands for: as given, from the hub's cache, or asked for.
 
     What the cache knows is not asked for again, so that a branch that moves does not move a run.
@@ -62,19 +62,19 @@ def resolved_revision(source: SourceConfig) -> str:
     if cached.is_file():
         return cached.read_text().strip()
     try:
-        found = HfApi().dataset_info(source.hub, revision=revision).sha
+        commit = HfApi().dataset_info(source.hub, revision=revision).sha
     except Exception as error:  # requests, httpx and the hub's own kinds, by version
-        raise unreachable(source, error) from error
-    return str(found)
+        raise unreachable_error(source, error) from error
+    return str(commit)
 
 
-def unreachable(source: SourceConfig, error: Exception) -> InputError:
+def unreachable_error(source: TaskSourceConfig, error: Exception) -> InputError:
     """Return an error that says why a data set is not at hand, and how to bring a copy."""
     reason = str(error).strip().split("\n")[0][:200] or type(error).__name__
     return InputError(f"hub data set {source.hub} cannot be fetched ({reason}){how_to_get(source)}")
 
 
-def how_to_get(source: SourceConfig) -> str:
+def how_to_get(source: TaskSourceConfig) -> str:
     """Say how a copy of a hub data set comes to this machine; empty if the source is none."""
     if source.hub is None:
         return ""
@@ -95,7 +95,7 @@ class _NoSuchSplitError(_RefusedError):
     """What is at hand of the data set has no such split."""
 
 
-def _cached(source: SourceConfig, revision: str) -> list[Path] | None:
+def _cached_files(source: TaskSourceConfig, revision: str) -> list[Path] | None:
     """Return the files of a split that the hub's cache holds at a commit; None if it has none."""
     import datasets
     from huggingface_hub import snapshot_download
@@ -112,7 +112,7 @@ def _cached(source: SourceConfig, revision: str) -> list[Path] | None:
         return None  # the reason why nothing can be fetched is the one that helps
 
 
-def _files_of_split(source: SourceConfig, config: Any) -> list[str]:
+def _files_of_split(source: TaskSourceConfig, config: Any) -> list[str]:
     names = [name for name in source.split.split("+") if name]
     if absent := [name for name in names if name not in config.data_files]:
         raise _NoSuchSplitError(
@@ -124,18 +124,18 @@ def _files_of_split(source: SourceConfig, config: Any) -> list[str]:
     return [str(path) for name in names for path in config.data_files[name]]
 
 
-def _require_plain(source: SourceConfig, config: Any) -> None:
+def _require_plain(source: TaskSourceConfig, config: Any) -> None:
     """Refuse a data set whose card tells readers of separators, fields or names of columns."""
     plain = type(config)()
-    told = [
+    options = [
         field.name
         for field in dataclasses.fields(config)
         if field.name not in LOCATING
         and getattr(config, field.name) != getattr(plain, field.name)
         and (field.name, getattr(config, field.name)) != ("sep", "\t")
     ]
-    if told:
+    if options:
         raise _RefusedError(
-            f"hub data set {source.hub} is to be read with {', '.join(told)}, which is not done "
+            f"hub data set {source.hub} is to be read with {', '.join(options)}, which is not done "
             "here; read the hub's own conversion by task.sources.*.revision=refs/convert/parquet"
         )

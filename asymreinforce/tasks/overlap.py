@@ -24,35 +24,35 @@ class Overlap(NamedTuple):
     """Those that are near and not exact."""
 
 
-def words(text: str) -> list[str]:
+def normal_words(text: str) -> list[str]:
     """Normalise a text and cut it into words, numbers and single signs."""
     return WORD.findall(unicodedata.normalize("NFKC", text).casefold())
 
 
-def find(
+def find_overlap(
     train: Iterable[str], evaluation: Sequence[str], *, ngram: int, threshold: float
 ) -> Overlap:
     """Find the training texts that are equal or near to any evaluation text.
 
     Memory holds the evaluation texts alone; the training texts are read once.
     """
-    index = _Index([words(text) for text in evaluation], ngram=ngram, threshold=threshold)
+    index = _Index([normal_words(text) for text in evaluation], ngram=ngram, threshold=threshold)
     exact, near = [], []
     for position, text in enumerate(train):
-        found = words(text)
-        if " ".join(found) in index.texts:
+        words = normal_words(text)
+        if " ".join(words) in index.texts:
             exact.append(position)
-        elif index.has_near(found):
+        elif index.has_near(words):
             near.append(position)
     return Overlap(exact, near)
 
 
-def repeats(texts: Iterable[str]) -> int:
+def count_repeats(texts: Iterable[str]) -> int:
     """Count the texts that are equal, after normalisation, to one before them."""
     seen: set[str] = set()
     total = 0
     for text in texts:
-        seen.add(" ".join(words(text)))
+        seen.add(" ".join(normal_words(text)))
         total += 1
     return total - len(seen)
 
@@ -62,22 +62,23 @@ class _Index:
 
     def __init__(self, evaluation: list[list[str]], *, ngram: int, threshold: float):
         self._ngram, self._threshold = ngram, threshold
-        self.texts = {" ".join(found) for found in evaluation}
-        self._sets = [ngrams(found, ngram) for found in evaluation]
+        self.texts = {" ".join(words) for words in evaluation}
+        self._sets = [word_ngrams(words, ngram) for words in evaluation]
         self._counts = Counter(gram for grams in self._sets for gram in grams)
         self._by_gram: defaultdict[str, list[int]] = defaultdict(list)
         for number, grams in enumerate(self._sets):
-            for gram in self._prefix(grams):
+            for gram in self._rarest_ngrams(grams):
                 self._by_gram[gram].append(number)
 
-    def has_near(self, found: list[str]) -> bool:
-        grams = ngrams(found, self._ngram)
-        candidates = {n for gram in self._prefix(grams) for n in self._by_gram.get(gram, ())}
+    def has_near(self, words: list[str]) -> bool:
+        grams = word_ngrams(words, self._ngram)
+        candidates = {n for gram in self._rarest_ngrams(grams) for n in self._by_gram.get(gram, ())}
         return any(
-            similarity(grams, self._sets[number]) >= self._threshold for number in candidates
+            jaccard_similarity(grams, self._sets[number]) >= self._threshold
+            for number in candidates
         )
 
-    def _prefix(self, grams: set[str]) -> list[str]:
+    def _rarest_ngrams(self, grams: set[str]) -> list[str]:
         """The rarest n-grams, so many that a set similar enough must hold one of them."""
         # less a hair, since 0.7 * 10 is above 7 in floating point
         size = len(grams) - math.ceil(self._threshold * len(grams) - 1e-9) + 1
@@ -85,14 +86,14 @@ class _Index:
         return sorted(grams, key=lambda gram: (self._counts[gram], gram))[:size]
 
 
-def ngrams(found: list[str], size: int) -> set[str]:
+def word_ngrams(words: list[str], size: int) -> set[str]:
     """Return the n-grams of a list of words; a list that is shorter is one n-gram."""
-    if len(found) <= size:
-        return {" ".join(found)}
-    return {" ".join(found[start : start + size]) for start in range(len(found) - size + 1)}
+    if len(words) <= size:
+        return {" ".join(words)}
+    return {" ".join(words[start : start + size]) for start in range(len(words) - size + 1)}
 
 
-def similarity(left: set[str], right: set[str]) -> float:
+def jaccard_similarity(left: set[str], right: set[str]) -> float:
     """Jaccard: |A ∩ B| / |A ∪ B|."""
     shared = len(left & right)
     return shared / (len(left) + len(right) - shared)

@@ -12,7 +12,7 @@ from asymreinforce.errors import ConfigError, InputError
 from asymreinforce.tasks.question import Question
 
 
-def questions(config: TaskConfig, split: str) -> Iterator[Question]:
+def family_questions(config: TaskConfig, split: str) -> Iterator[Question]:
     """Yield distinct questions of a family; a question belongs to one split, by a hash of its text.
 
     `metadata` keeps the entry, which the family's `score_answer` needs.
@@ -21,7 +21,7 @@ def questions(config: TaskConfig, split: str) -> Iterator[Question]:
     seen: set[str] = set()
     sizes = {split: getattr(config, split) for split in SPLITS}
     size = 4 * sum(sizes.values())
-    for entry in _dataset(config, family, size=size):
+    for entry in _create_dataset(config, family, size=size):
         text = text_of(entry["question"]) or ""
         digest = hashlib.sha256(text.encode()).hexdigest()
         if text not in seen and _split_of(digest, sizes) == split:
@@ -39,7 +39,7 @@ def questions(config: TaskConfig, split: str) -> Iterator[Question]:
             )
 
 
-def fingerprints() -> dict[str, Any]:
+def library_fingerprint() -> dict[str, Any]:
     """Return the library's version: another one may draw other questions from the same seed.
 
     Raises `InputError` if it is not installed.
@@ -52,7 +52,7 @@ def fingerprints() -> dict[str, Any]:
         ) from error
 
 
-def _dataset(config: TaskConfig, family: str, *, size: int) -> Any:
+def _create_dataset(config: TaskConfig, family: str, *, size: int) -> Any:
     import reasoning_gym
 
     try:

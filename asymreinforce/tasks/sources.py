@@ -15,7 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from asymreinforce.config.task import SourceConfig
+from asymreinforce.config.task import TaskSourceConfig
 from asymreinforce.data import arrow_rows, files, json_rows, parquet_rows, separated_rows
 from asymreinforce.errors import InputError
 from asymreinforce.tasks import hub
@@ -26,12 +26,12 @@ HUB_READING = 2
 SHARD = re.compile(r"-(\d+)-of-(\d+)")
 
 
-def is_present(source: SourceConfig) -> bool:
+def is_present(source: TaskSourceConfig) -> bool:
     """Tell whether a source names anything to read."""
     return source.hub is not None or source.path is not None
 
 
-def fingerprint(source: SourceConfig) -> dict[str, Any]:
+def source_fingerprint(source: TaskSourceConfig) -> dict[str, Any]:
     """Return what pins a source's rows, beside its settings: contents of files, or a commit.
 
     Raises `InputError` where a file is not there, or the hub's commit cannot be found out.
@@ -41,15 +41,17 @@ def fingerprint(source: SourceConfig) -> dict[str, Any]:
     return {"revision": hub.resolved_revision(source), "reading": HUB_READING}
 
 
-def rows(source: SourceConfig) -> Iterator[Row]:
+def source_rows(source: TaskSourceConfig) -> Iterator[Row]:
     """Yield a source's rows as plain dicts, those that `where` leaves out included.
 
     Raises `InputError` where it cannot be read, and `ConfigError` where `datasets` is missing.
     """
-    return _file_rows(_whole(hub.files(source)) if source.path is None else local_files(source))
+    return _file_rows(
+        _require_all_files(hub.hub_files(source)) if source.path is None else local_files(source)
+    )
 
 
-def local_files(source: SourceConfig) -> list[Path]:
+def local_files(source: TaskSourceConfig) -> list[Path]:
     """Return the files of a local copy: the file itself, or those of a directory's split.
 
     In a directory the files are those whose names hold the split's name as a word, as in
@@ -63,26 +65,26 @@ def local_files(source: SourceConfig) -> list[Path]:
         raise InputError(f"{path}: no such file or directory{hub.how_to_get(source)}")
     if (saved := arrow_rows.saved_splits(path)) is not None:
         return _saved(saved, source)
-    readable = [p for p in sorted(path.rglob("*")) if _suffix(p) in READERS and p.is_file()]
+    readable = [p for p in sorted(path.rglob("*")) if _data_suffix(p) in READERS and p.is_file()]
     wanted = {part for part in source.split.split("+") if part}
-    found = [p for p in readable if wanted & set(_words(p.relative_to(path)))]
-    if source.subset and any(source.subset in p.relative_to(path).parts for p in found):
-        found = [p for p in found if source.subset in p.relative_to(path).parts]
-    if not found:
-        there = ", ".join(str(p.relative_to(path)) for p in readable[:8]) or "no data file at all"
+    paths = [p for p in readable if wanted & set(_path_words(p.relative_to(path)))]
+    if source.subset and any(source.subset in p.relative_to(path).parts for p in paths):
+        paths = [p for p in paths if source.subset in p.relative_to(path).parts]
+    if not paths:
+        others = ", ".join(str(p.relative_to(path)) for p in readable[:8]) or "no data file at all"
         raise InputError(
-            f"{path}: no file of the split {source.split} (there are: {there}); name the file, as "
+            f"{path}: no file of the split {source.split} (there are: {others}); name the file, as "
             "in task.sources.train.path=FILE task.sources.held_out.path=FILE"
         )
-    if len(names := sorted({SHARD.sub("", p.name) for p in found})) > 1:
+    if len(names := sorted({SHARD.sub("", p.name) for p in paths})) > 1:
         raise InputError(
             f"{path}: the split {source.split} may be any of {', '.join(names)}; name the file, as "
             "in task.sources.train.path=FILE"
         )
-    return _whole(found)
+    return _require_all_files(paths)
 
 
-def _saved(saved: dict[str, list[Path]], source: SourceConfig) -> list[Path]:
+def _saved(saved: dict[str, list[Path]], source: TaskSourceConfig) -> list[Path]:
     """Return the files of a split of a saved data set; raise `InputError` if it has none."""
     if arrow_rows.ALONE in saved:
         return saved[arrow_rows.ALONE]
@@ -95,25 +97,25 @@ def _saved(saved: dict[str, list[Path]], source: SourceConfig) -> list[Path]:
     return [path for name in wanted for path in saved[name]]
 
 
-def _whole(paths: list[Path]) -> list[Path]:
+def _require_all_files(paths: list[Path]) -> list[Path]:
     """Return a split's files; raise `InputError` if their names say that one of them is absent."""
     numbers: dict[tuple[Path, int], set[str]] = {}
     for path in paths:
         if match := SHARD.search(path.name):
             series = path.with_name(SHARD.sub("", path.name)), int(match[2])
             numbers.setdefault(series, set()).add(match[1])
-    for (path, total), there in numbers.items():
-        if len(there) < total:
+    for (path, total), shards in numbers.items():
+        if len(shards) < total:
             raise InputError(
-                f"{path.parent}: holds {len(there)} of the {total} files of {path.name} "
-                f"(numbers {', '.join(sorted(there)[:8])}); bring the others, or name one file by "
+                f"{path.parent}: holds {len(shards)} of the {total} files of {path.name} "
+                f"(numbers {', '.join(sorted(shards)[:8])}); bring the others, or name one file by "
                 "task.sources.train.path=FILE"
             )
     return paths
 
 
 def _file_rows(paths: list[Path]) -> Iterator[Row]:
-    suffixes = {_suffix(path) for path in paths}
+    suffixes = {_data_suffix(path) for path in paths}
     kinds = {READERS[suffix][0] for suffix in suffixes & READERS.keys()}
     if len(kinds) != 1 or not suffixes <= READERS.keys():
         raise InputError(
@@ -128,51 +130,51 @@ def _file_rows(paths: list[Path]) -> Iterator[Row]:
             raise InputError(f"{path}: not readable as {kind} ({error})") from error
 
 
-def _parquet(path: Path) -> Iterator[Row]:
+def _parquet_rows(path: Path) -> Iterator[Row]:
     for number, values, problem in parquet_rows.rows(path):
-        yield _present(values, f"row {number}", problem)
+        yield _require_values(values, f"row {number}", problem)
 
 
-def _json(path: Path) -> Iterator[Row]:
+def _json_rows(path: Path) -> Iterator[Row]:
     """Yield the rows of a JSON file, each with the names of all: one that is absent is null."""
     names: dict[str, None] = {}
     for place, values, problem in json_rows.rows(path):
-        names |= dict.fromkeys(_present(values, place, problem))
+        names |= dict.fromkeys(_require_values(values, place, problem))
     for _, values, _ in json_rows.rows(path):
         yield {name: (values or {}).get(name) for name in names}
 
 
-def _separated(path: Path) -> Iterator[Row]:
+def _separated_rows(path: Path) -> Iterator[Row]:
     for _, values in separated_rows.rows(path):
         yield dict(values)
 
 
 def _arrow(path: Path) -> Iterator[Row]:
     for number, values, problem in arrow_rows.rows(path):
-        yield _present(values, f"row {number}", problem)
+        yield _require_values(values, f"row {number}", problem)
 
 
-def _present(values: Row | None, place: str, problem: str) -> Row:
+def _require_values(values: Row | None, place: str, problem: str) -> Row:
     if values is None:
         raise ValueError(f"{place}: rows {problem}")
     return values
 
 
 READERS: dict[str, tuple[str, Callable[[Path], Iterator[Row]]]] = {
-    ".parquet": ("parquet", _parquet),
+    ".parquet": ("parquet", _parquet_rows),
     **{
-        f"{suffix}{packed}": ("json", _json)
+        f"{suffix}{packed}": ("json", _json_rows)
         for suffix in (".json", ".jsonl", ".ndjson")
         for packed in ("", ".gz")
     },
-    **dict.fromkeys(separated_rows.ENDINGS, ("csv", _separated)),
+    **dict.fromkeys(separated_rows.ENDINGS, ("csv", _separated_rows)),
     **dict.fromkeys(arrow_rows.ENDINGS, ("arrow", _arrow)),
 }
 
 
-def _suffix(path: Path) -> str:
+def _data_suffix(path: Path) -> str:
     return "".join(path.suffixes[-2:]) if path.suffix == ".gz" else path.suffix
 
 
-def _words(path: Path) -> list[str]:
+def _path_words(path: Path) -> list[str]:
     return re.split(r"[^A-Za-z0-9]+", str(path.with_suffix("")))

@@ -6,7 +6,7 @@ from asymreinforce.config.task import Split
 from asymreinforce.tasks.question import Question
 
 
-class Laid(NamedTuple):
+class TaskData(NamedTuple):
     """The questions of every split; `facts` are counts, kept with the prompts."""
 
     questions: dict[Split, list[Question]]
@@ -15,27 +15,27 @@ class Laid(NamedTuple):
     @property
     def lines(self) -> list[str]:
         """What a user is told: rows left out, and training questions met again elsewhere."""
-        told = []
+        notes = []
         for name, reasons in self.facts.get("left_out", {}).items():
             rows = self.facts["rows"][name]
-            told += [f"{name}: {n} of {rows} rows left out ({why})" for why, n in reasons.items()]
+            notes += [f"{name}: {n} of {rows} rows left out ({why})" for why, n in reasons.items()]
         for name, count in self.facts.get("contradicted", {}).items():
-            told.append(
+            notes.append(
                 f"warning: {name}: {count} rows repeat a question with another gold answer; one of "
                 "them marks right answers wrong"
             )
-        found = self.facts.get("overlap")
-        if not found:
-            return told
+        overlap = self.facts.get("overlap")
+        if not overlap:
+            return notes
         for split in ("validation", "held_out"):
             if self.questions[split]:
-                told.append(
-                    f"overlap: {found[split]['exact']} training questions are {split} questions "
-                    f"as well, and {found[split]['near']} nearly so "
-                    f"(Jaccard of word {found['ngram']}-grams >= {found['threshold']:g})"
+                notes.append(
+                    f"overlap: {overlap[split]['exact']} training questions are {split} questions "
+                    f"as well, and {overlap[split]['near']} nearly so "
+                    f"(Jaccard of word {overlap['ngram']}-grams >= {overlap['threshold']:g})"
                 )
-        if repeats := found["repeats_within_train"]:
-            told.append(f"overlap: {repeats} training questions repeat another one")
-        if found["dropped"]:
-            told.append(f"overlap: {found['dropped']} training questions dropped")
-        return told
+        if repeats := overlap["repeats_within_train"]:
+            notes.append(f"overlap: {repeats} training questions repeat another one")
+        if overlap["dropped"]:
+            notes.append(f"overlap: {overlap['dropped']} training questions dropped")
+        return notes

@@ -25,7 +25,7 @@ REQUIRED = {"prompt_id", "question", "gold_answer"}
 TEXTS = REQUIRED | {"level", "subject"}
 
 
-def questions(config: TaskConfig, split: str) -> Iterator[Question]:
+def user_questions(config: TaskConfig, split: str) -> Iterator[Question]:
     """Yield what the user's function yields, checked.
 
     Raises `InputError` where the function fails, or yields something that is not a question.
@@ -35,7 +35,7 @@ def questions(config: TaskConfig, split: str) -> Iterator[Question]:
     try:
         for item in function(config, split):
             number += 1
-            yield _question(item, config)
+            yield _checked_question(item, config)
     except Exception as error:  # a user's function may fail in any way
         raise InputError(
             f"task.kind={config.loader}: after {number} questions of {split}: "
@@ -43,37 +43,37 @@ def questions(config: TaskConfig, split: str) -> Iterator[Question]:
         ) from error
 
 
-def fingerprints(config: TaskConfig) -> dict[str, Any]:
+def user_fingerprints(config: TaskConfig) -> dict[str, Any]:
     """Return what pins the questions beside the settings: the code, and files that these name.
 
     Raises `InputError` if such a file is not there, and `ConfigError` if the module is not.
     """
     sources = config.sources.model_dump()
     named = {"path": config.path, **{name: source["path"] for name, source in sources.items()}}
-    sums = {name: _sums(path) for name, path in named.items() if path is not None}
+    sums = {name: _file_checksums(path) for name, path in named.items() if path is not None}
     code = {"code": plugins.identity(config.loader)}
     return code | ({"files": sums} if sums else {})
 
 
-def _sums(path: Path) -> dict[str, str]:
+def _file_checksums(path: Path) -> dict[str, str]:
     """Return the checksums of a file, or of all files below a directory, by name."""
     if path.is_file():
         return {path.name: files.sha256(path)}
     if not path.is_dir():
         raise InputError(f"{path}: no such file or directory; task.path or a source names it")
-    below = sorted(found for found in path.rglob("*") if found.is_file())
-    return {str(found.relative_to(path)): files.sha256(found) for found in below}
+    below = sorted(file for file in path.rglob("*") if file.is_file())
+    return {str(file.relative_to(path)): files.sha256(file) for file in below}
 
 
-def _question(item: Any, config: TaskConfig) -> Question:
+def _checked_question(item: Any, config: TaskConfig) -> Question:
     if not isinstance(item, Mapping | Question):
         raise TypeError(f"a question is a Question or a dict, not {type(item).__name__}")
     fields = item._asdict() if isinstance(item, Question) else dict(item)
-    asked, metadata = fields["question"], fields.get("metadata")
-    if values.is_messages(asked):
+    question, metadata = fields["question"], fields.get("metadata")
+    if values.is_messages(question):
         if isinstance(metadata, str):
             raise TypeError("metadata beside a chat is a dict, to which the messages are added")
-        chat = [message._asdict() for message in values.prompt_of(asked)]
+        chat = [message._asdict() for message in values.prompt_of(question)]
         metadata = {**(metadata or {}), "messages": chat}
         fields["question"] = chat[-1]["content"]
     golds = _gold_answers(fields["gold_answer"])
@@ -85,9 +85,9 @@ def _question(item: Any, config: TaskConfig) -> Question:
     if not (metadata is None or isinstance(metadata, str)):
         fields["metadata"] = values.json_text(metadata)
     for name in fields.keys() & TEXTS:
-        fields[name] = _text(fields[name], name)
-    identified = fields["metadata"] if values.is_messages(asked) else fields["question"]
-    digest = hashlib.sha256(identified.encode(errors="replace")).hexdigest()[:12]
+        fields[name] = _field_text(fields[name], name)
+    id_text = fields["metadata"] if values.is_messages(question) else fields["question"]
+    digest = hashlib.sha256(id_text.encode(errors="replace")).hexdigest()[:12]
     return Question(**{"prompt_id": f"{config.name}-{digest}", **fields})
 
 
@@ -98,7 +98,7 @@ def _gold_answers(value: Any) -> list[str]:
         raise TypeError(f"gold_answer is {error}") from None
 
 
-def _text(value: Any, name: str) -> str | None:
+def _field_text(value: Any, name: str) -> str | None:
     try:
         text = values.storable(values.text_of(value))
     except values.OddValueError as error:

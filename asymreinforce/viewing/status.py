@@ -8,14 +8,14 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from asymreinforce.config import parse
+from asymreinforce.config import parse_config
 from asymreinforce.data import files, lease
 from asymreinforce.data.arm_progress import ArmProgress, read_progress
 from asymreinforce.data.arm_settings import CONFIG, read_failure
 from asymreinforce.data.lease import Holder
 from asymreinforce.data.store import Store
 from asymreinforce.errors import AsymreinforceError, InputError
-from asymreinforce.experiment.arms import Arm, name_arms
+from asymreinforce.experiment.arms import TrainedArm, name_arms
 
 SHARED = {
     "prompts": "init",
@@ -148,10 +148,10 @@ def _arms(directory: Path) -> list[ArmStatus]:
     return sorted(arms, key=lambda arm: (arm.arm not in order, order.get(arm.arm, ()), arm.name))
 
 
-def _readable(place: Path) -> Arm | None:
+def _readable(place: Path) -> TrainedArm | None:
     """Return an arm with its settings, if both can be read."""
     try:
-        return Arm(Store.open(place), parse(files.read_json(place / CONFIG)))
+        return TrainedArm(Store.open(place), parse_config(files.read_json(place / CONFIG)))
     except (AsymreinforceError, TypeError, AttributeError):
         return None
 

@@ -60,7 +60,7 @@ def run_stage(stage: Stage, config: ExperimentConfig) -> Path:
     from asymreinforce.experiment import arm, imported, inputs
 
     if stage == "init":
-        return inputs.init(config)[1].directory
+        return inputs.run_init(config)[1].directory
     if stage == "import":
         imported.say_imported(config, imported.run_import(config))
         return config.directory
@@ -71,9 +71,9 @@ def run_stage(stage: Stage, config: ExperimentConfig) -> Path:
     if stage == "train":
         return arm.train_arm(config).directory
     from asymreinforce.experiment.evaluation import run_evaluation
-    from asymreinforce.experiment.summary import summarise
+    from asymreinforce.experiment.summary import write_summary
 
-    summarise(config, run_evaluation(config))
+    write_summary(config, run_evaluation(config))
     return config.directory
 
 

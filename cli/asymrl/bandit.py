@@ -35,10 +35,10 @@ def hydra_overrides(arguments: list[str]) -> list[str]:
     `experiment=stale_mu` chooses the preset; `seed=0,1,2` is a sweep within one process, so it
     becomes `seed=[0,1,2]` and not a multirun.
     """
-    return [_override(argument) for argument in arguments]
+    return [_hydra_override(argument) for argument in arguments]
 
 
-def _override(argument: str) -> str:
+def _hydra_override(argument: str) -> str:
     name, equals, value = argument.partition("=")
     if name == "experiment" and equals:
         return f"bandit_experiment={value}"
@@ -69,7 +69,7 @@ def bandit_job(config: DictConfig) -> None:
         result = run_bandit(bench, directory=directory, progress=advance)
     drawings = publish_bench_figures(result.directory, bench.experiment)
     console = terminal.console()
-    console.print(_summary(bench.experiment, result.chains))
+    console.print(_chains_table(bench.experiment, result.chains))
     console.print(f"{len(result.chains)} chains  {result.directory}", soft_wrap=True)
     for drawing in drawings:
         console.print(f"figures/{drawing.name}.svg, .png  {drawing.title}", soft_wrap=True)
@@ -78,7 +78,7 @@ def bandit_job(config: DictConfig) -> None:
     console.print(f"report: {write_report(place)}", soft_wrap=True)
 
 
-def _summary(experiment: str, chains: "pa.Table") -> "Table":
+def _chains_table(experiment: str, chains: "pa.Table") -> "Table":
     """Return the chains of the first draw as a table, without the columns that they share."""
     from rich.table import Table
 
@@ -100,13 +100,13 @@ def _summary(experiment: str, chains: "pa.Table") -> "Table":
     for heading in [*varied, *known]:
         table.add_column(heading, justify="right")
     for row in rows[:MOST_ROWS]:
-        table.add_row(*(_cell(row[name]) for name in [*varied, *known.values()]))
+        table.add_row(*(_cell_text(row[name]) for name in [*varied, *known.values()]))
     if len(rows) > MOST_ROWS:
         table.caption = f"the first {MOST_ROWS} of its {len(rows)} chains"
     return table
 
 
-def _cell(value: Any) -> str:
+def _cell_text(value: Any) -> str:
     if value is None:
         return "–"
     if not isinstance(value, float):

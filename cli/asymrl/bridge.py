@@ -68,7 +68,7 @@ def run_hydra(
     raised: list[BaseException] = []
 
     @functools.wraps(job)
-    def kept(cfg: Any) -> None:
+    def run_and_keep_error(cfg: Any) -> None:
         # Hydra would print a job's failure in its own words before it passes it on.
         try:
             job(cfg)
@@ -87,9 +87,9 @@ def run_hydra(
     printed = io.StringIO()
     try:
         with contextlib.redirect_stdout(printed if only_prints(overrides) else sys.stdout):
-            main(job if elsewhere else kept)()
+            main(job if elsewhere else run_and_keep_error)()
     except (HydraException, OmegaConfBaseException, ValueError) as error:
-        raise ConfigError(describe(error)) from error
+        raise ConfigError(describe_error(error)) from error
     finally:
         sys.argv = arguments
         if text := printed.getvalue().rstrip("\n"):
@@ -111,23 +111,27 @@ def at_home(word: str) -> str:
 
 def without_plus(word: str) -> str:
     """Take `+KEY=VALUE` as `KEY=VALUE` if there is such a setting: Hydra adds new ones alone."""
-    from asymreinforce.config.settings import flat
-    from asymrl.defaults import stored
+    from asymreinforce.config.settings import flatten_settings
+    from asymrl.defaults import stored_defaults
 
-    return word[1:] if word[:1] == "+" and word[1:].partition("=")[0] in flat(stored()) else word
+    return (
+        word[1:]
+        if word[:1] == "+" and word[1:].partition("=")[0] in flatten_settings(stored_defaults())
+        else word
+    )
 
 
 def _is_option(word: str) -> bool:
     return word.startswith("-") or not ("=" in word or word.startswith("~"))
 
 
-def quoted(override: str) -> str:
+def quote_override(override: str) -> str:
     """Return an override as a shell takes it whose value Hydra takes as a text, as it is."""
     key, _, value = override.partition("=")
     return shlex.quote(f"{key}={quoted_text(value)}")
 
 
-def describe(error: Exception) -> str:
+def describe_error(error: Exception) -> str:
     """Say in one or two lines why a configuration cannot be composed."""
     where = getattr(error, "override", None) or getattr(error, "full_key", None)
     if unread := UNREAD.match(f"{error}"):
@@ -137,5 +141,7 @@ def describe(error: Exception) -> str:
     lines = [line.strip() for line in f"{text}\n{error.__cause__ or ''}".splitlines()]
     kept = [line for line in lines if line and not line.startswith(NOISE)]
     if isinstance(where, str) and (unread or UNQUOTED.search(text)) and "=" in where:
-        kept.append(f"quote the value, once for Hydra and once for the shell: {quoted(where)}")
+        kept.append(
+            f"quote the value, once for Hydra and once for the shell: {quote_override(where)}"
+        )
     return "\n  ".join(kept) + "\n  ('--cfg job' prints every setting; see 'asymrl COMMAND --help')"

@@ -13,7 +13,7 @@ from asymreinforce.config import ExperimentConfig
 from asymreinforce.credentials import of_environment, require_none
 from asymreinforce.errors import ConfigError
 from asymrl.base import with_base
-from asymrl.bridge import at_home, conf_directory, describe, run_hydra, without_plus
+from asymrl.bridge import at_home, conf_directory, describe_error, run_hydra, without_plus
 
 if TYPE_CHECKING:
     from hydra.core.config_loader import ConfigLoader
@@ -76,7 +76,7 @@ def _hydra(overrides: Sequence[str]) -> "Iterator[ConfigLoader]":
         with initialize_config_dir(str(conf_directory()), version_base="1.3"):
             yield GlobalHydra.instance().config_loader()
     except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(describe(error)) from error
+        raise ConfigError(describe_error(error)) from error
 
 
 def _composed(

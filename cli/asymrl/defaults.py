@@ -20,10 +20,10 @@ ASKED_FOR = (("policy", "source"), ("task", "kind"))
 
 def store_defaults() -> None:
     """Store the defaults of all settings for Hydra to compose."""
-    ConfigStore.instance().store(name="settings", node=stored())
+    ConfigStore.instance().store(name="settings", node=stored_defaults())
 
 
-def stored() -> dict[str, Any]:
+def stored_defaults() -> dict[str, Any]:
     """Return the defaults that configurations are composed on."""
     values = defaults_of(ExperimentConfig)
     for section, name in ASKED_FOR:

@@ -35,6 +35,6 @@ def trained_here(arms: Sequence[ExperimentConfig]) -> list[ExperimentConfig]:
     return [resolved(arm, this_machine) for arm in arms]
 
 
-def planned(arms: Sequence[ExperimentConfig]) -> list[ExperimentConfig]:
+def resolved_for_plan(arms: Sequence[ExperimentConfig]) -> list[ExperimentConfig]:
     """Resolve arms for the GPU that a plan counts with."""
     return [resolved(arm, planned_gpu) for arm in arms]

@@ -9,7 +9,7 @@ from pathlib import Path
 from asymreinforce.data.provenance import git_revision, versions
 
 
-def describe() -> str:
+def describe_machine() -> str:
     """Return versions, cores, memory, disk, driver and devices, a line each."""
     disk = shutil.disk_usage(Path.cwd())
     lines = {
@@ -20,9 +20,9 @@ def describe() -> str:
         "cores": str(os.cpu_count()),
         "memory": f"{_memory_gib():.1f} GiB",
         "free disk": f"{disk.free / 2**30:.1f} of {disk.total / 2**30:.1f} GiB here",
-        "CUDA": _torch(),
-        "driver": _driver(),
-        "devices": _devices(),
+        "CUDA": _cuda_build(),
+        "driver": _driver_version(),
+        "devices": _device_names(),
     }
     width = max(map(len, lines))
     return "\n".join(f"{name:<{width}}  {value}" for name, value in lines.items())
@@ -32,7 +32,7 @@ def _memory_gib() -> float:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
 
 
-def _torch() -> str:
+def _cuda_build() -> str:
     """Return the CUDA build of torch and the driver that it needs."""
     try:
         from asymreinforce.model import cuda
@@ -41,24 +41,24 @@ def _torch() -> str:
     return cuda.build()
 
 
-def _driver() -> str:
+def _driver_version() -> str:
     """Return the version of NVIDIA's driver, as its own tool says it."""
     command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
     try:
-        found = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
+        completed = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
     except FileNotFoundError:
         return "none found (there is no nvidia-smi)"
     except (OSError, subprocess.SubprocessError) as error:
         return f"unknown ({error})"
-    return found.stdout.split("\n")[0].strip() or "unknown (nvidia-smi names no GPU)"
+    return completed.stdout.split("\n")[0].strip() or "unknown (nvidia-smi names no GPU)"
 
 
-def _devices() -> str:
+def _device_names() -> str:
     try:
         import torch
     except ImportError:
         return "torch is not installed"
     if not torch.cuda.is_available():
         return "cpu (no CUDA device)"
-    found = map(torch.cuda.get_device_properties, range(torch.cuda.device_count()))
-    return ", ".join(f"{device.name} {device.total_memory / 2**30:.0f} GiB" for device in found)
+    devices = map(torch.cuda.get_device_properties, range(torch.cuda.device_count()))
+    return ", ".join(f"{device.name} {device.total_memory / 2**30:.0f} GiB" for device in devices)

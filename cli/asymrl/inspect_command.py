@@ -56,7 +56,7 @@ def inspect(
 
     asymrl inspect runs/mine --grader math --against gsm8k
     """
-    from asymrl.inspection import Wanted, run_inspect
+    from asymrl.inspection import WantedRollouts, run_inspect
 
     outcomes = {
         "correct": correct,
@@ -65,7 +65,7 @@ def inspect(
         "timeout": unjudged,
         "error": unjudged,
     }
-    wanted = Wanted(
+    wanted = WantedRollouts(
         outcomes=frozenset(name for name, asked in outcomes.items() if asked),
         prompt_ids=frozenset(prompt_id or ()),
         policy=policy,

@@ -31,7 +31,7 @@ MOST_LINES = 16
 STYLES = {"correct": "green", "incorrect": "red"}
 
 
-class Wanted(NamedTuple):
+class WantedRollouts(NamedTuple):
     """Which rollouts are looked at; an empty choice is all."""
 
     outcomes: frozenset[str] = frozenset()
@@ -53,7 +53,7 @@ class Wanted(NamedTuple):
 
 def run_inspect(
     directory: Path,
-    wanted: Wanted,
+    wanted: WantedRollouts,
     *,
     baseline: float,
     reference: str,
@@ -74,11 +74,11 @@ def run_inspect(
     if reference not in REFERENCES:
         raise ConfigError(f"--reference {reference} is unknown; there are {', '.join(REFERENCES)}")
     view = inspection.View(baseline=baseline, reference=cast(Reference, reference))
-    found_set = stored.find_set(directory, rollouts=rollouts, round_=round_, arm=arm)
-    verdicts = stored.verdicts_of(found_set, grader)
+    rollout_set = stored.find_set(directory, rollouts=rollouts, round_=round_, arm=arm)
+    verdicts = stored.verdicts_of(rollout_set, grader)
     console = terminal.console()
     if against is not None:
-        other = stored.verdicts_of(found_set, against)
+        other = stored.verdicts_of(rollout_set, against)
         if verdicts is None or other is None:
             raise ConfigError("--against needs two sets of verdicts; name one with --grader")
         left, right = (stored.all_verdicts(store) for store in (verdicts, other))
@@ -86,24 +86,28 @@ def run_inspect(
         print_disagreements(console, disagreements(left, right, reward))
         return
     by = f"verdicts of {stored.grader_of(verdicts)}" if verdicts else "not scored yet"
-    console.print(_text(f"rollouts {found_set.rollouts.hash} · {by}", style="dim"), soft_wrap=True)
-    console.print(_text(_choice(found_set), style="dim"))
-    found = inspection.counts(found_set, verdicts, view, match=wanted.matches)
+    console.print(
+        _styled_text(f"rollouts {rollout_set.rollouts.hash} · {by}", style="dim"), soft_wrap=True
+    )
+    console.print(_styled_text(_describe_set(rollout_set), style="dim"))
+    counts = inspection.counts(rollout_set, verdicts, view, match=wanted.matches)
     if not counts_alone:
-        groups = inspection.groups(found_set, verdicts, view, match=wanted.matches, limit=limit)
-        decode = decoder_of(found_set) if groups else None
+        groups = inspection.groups(rollout_set, verdicts, view, match=wanted.matches, limit=limit)
+        decode = decoder_of(rollout_set) if groups else None
         for group in groups:
             print_group(console, group, view=view, characters=characters, decode=decode)
-    if found:
-        print_counts(console, found)
+    if counts:
+        print_counts(console, counts)
     else:
         console.print("no rollout matches")
 
 
-def _choice(found: "StoredSet") -> str:
+def _describe_set(rollout_set: "StoredSet") -> str:
     """Say why it is this set, and how to see another."""
-    others = f"; {found.others} more, --rollouts or --round chooses" if found.others else ""
-    return found.chosen_as + others
+    others = (
+        f"; {rollout_set.others} more, --rollouts or --round chooses" if rollout_set.others else ""
+    )
+    return rollout_set.chosen_as + others
 
 
 def print_group(
@@ -117,20 +121,22 @@ def print_group(
     """Print a prompt, as the model saw it too, its rollouts, and the texts of those that match."""
     prompt = group.prompt
     about = [prompt["prompt_id"], *(prompt.get(name) for name in ("level", "subject"))]
-    console.rule(_text(" · ".join(str(part) for part in about if part), style="bold"), align="left")
+    console.rule(
+        _styled_text(" · ".join(str(part) for part in about if part), style="bold"), align="left"
+    )
     console.print(
-        _cut(prompt.get("question", "(its prompt is not in this experiment)"), characters)
+        _cut_text(prompt.get("question", "(its prompt is not in this experiment)"), characters)
     )
     if prompt.get("gold_answer"):
         golds = " or ".join(accepted(prompt.get("metadata"), prompt["gold_answer"]))
-        console.print(_text("gold answer: ", style="dim") + _cut(golds, 200))
+        console.print(_styled_text("gold answer: ", style="dim") + _cut_text(golds, 200))
     _print_rendered(console, group, characters=characters, decode=decode)
-    console.print(_table(group, view))
+    console.print(_group_table(group, view))
     for place in group.matching:
         row = group.rows[place]
         heading = f"sample {row.sample} · {row.policy} · {row.outcome}"
-        console.print(_text(heading, style=STYLES.get(row.outcome, "yellow")))
-        console.print(_cut(group.texts[place], characters), soft_wrap=False)
+        console.print(_styled_text(heading, style=STYLES.get(row.outcome, "yellow")))
+        console.print(_cut_text(group.texts[place], characters), soft_wrap=False)
         console.print()
 
 
@@ -143,19 +149,19 @@ def _print_rendered(
     token_ids, *others = group.prompt_token_ids
     about = f"{len(token_ids)} tokens" + (f"; {len(others)} other prompts" if others else "")
     if decode is None:
-        console.print(_text(f"prompt: {about}; its tokenizer was not found", style="dim"))
+        console.print(_styled_text(f"prompt: {about}; its tokenizer was not found", style="dim"))
         return
     text = decode(token_ids)
     if text == group.prompt.get("question"):
         console.print(
-            _text(f"prompt as the model saw it: the question alone ({about})", style="dim")
+            _styled_text(f"prompt as the model saw it: the question alone ({about})", style="dim")
         )
         return
-    console.print(_text(f"prompt as the model saw it ({about}):", style="dim"))
-    console.print(_cut(text, characters))
+    console.print(_styled_text(f"prompt as the model saw it ({about}):", style="dim"))
+    console.print(_cut_text(text, characters))
 
 
-def _table(group: "Group", view: "View") -> "Table":
+def _group_table(group: "Group", view: "View") -> "Table":
     from rich import box
     from rich.table import Table
 
@@ -173,9 +179,9 @@ def _table(group: "Group", view: "View") -> "Table":
             str(row.sample),
             str(group.tokens[place]),
             "cut off" if row.finish_reason == "length" else row.finish_reason,
-            _text(row.outcome.replace("_", " "), style=STYLES.get(row.outcome, "yellow")),
-            _number(row.reward),
-            _number(row.advantage, decimals=3),
+            _styled_text(row.outcome.replace("_", " "), style=STYLES.get(row.outcome, "yellow")),
+            _signed_number(row.reward),
+            _signed_number(row.advantage, decimals=3),
             _one_line(row.answer),
             _one_line(row.policy),
             style="" if place in group.matching else "dim",
@@ -183,7 +189,7 @@ def _table(group: "Group", view: "View") -> "Table":
     return table
 
 
-def print_counts(console: "Console", found: "Mapping[str, Mapping[str, Count]]") -> None:
+def print_counts(console: "Console", counts: "Mapping[str, Mapping[str, Count]]") -> None:
     """Print how many rollouts there are, by policy, level and subject."""
     from rich import box
     from rich.table import Table
@@ -193,7 +199,7 @@ def print_counts(console: "Console", found: "Mapping[str, Mapping[str, Count]]")
     for name in ("prompts", "rollouts", "correct", "no answer", "cut off"):
         table.add_column(name, justify="right", no_wrap=True)
     for kind in ("all", "policy", "level", "subject"):
-        names = found.get(kind, {})
+        names = counts.get(kind, {})
         if kind != "all" and names:
             table.add_section()
         for name, count in names.items():
@@ -201,27 +207,29 @@ def print_counts(console: "Console", found: "Mapping[str, Mapping[str, Count]]")
                 _one_line(name if kind == "all" else f"{kind} {name}"),
                 str(count.prompts),
                 str(count.rows),
-                _share(count.correct, count.judged),
-                _share(count.no_answer, count.judged),
-                _share(count.truncated, count.rows),
+                _percent_text(count.correct, count.judged),
+                _percent_text(count.no_answer, count.judged),
+                _percent_text(count.truncated, count.rows),
             )
     console.print(table)
 
 
-def print_disagreements(console: "Console", found: "Disagreements") -> None:
+def print_disagreements(console: "Console", result: "Disagreements") -> None:
     """Print how often two graders said what of the same rollouts, and some that differ."""
     from rich import box
     from rich.table import Table
 
-    agreement = "-" if found.agreement is None else f"{found.agreement:.2%}"
+    agreement = "-" if result.agreement is None else f"{result.agreement:.2%}"
     console.print(
-        _text(f"{found.rows} rollouts judged by both, {found.differing} differ; agree: {agreement}")
+        _styled_text(
+            f"{result.rows} rollouts judged by both, {result.differing} differ; agree: {agreement}"
+        )
     )
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for name in (found.left, found.right):
+    for name in (result.left, result.right):
         table.add_column(_one_line(name), no_wrap=True)
     table.add_column("rollouts", justify="right", no_wrap=True)
-    for pair in found.pairs:
+    for pair in result.pairs:
         table.add_row(
             pair.left.replace("_", " "),
             pair.right.replace("_", " "),
@@ -229,37 +237,37 @@ def print_disagreements(console: "Console", found: "Disagreements") -> None:
             style="bold" if pair.left != pair.right else "dim",
         )
     console.print(table)
-    if not found.examples:
+    if not result.examples:
         return
     examples = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     examples.add_column("rollout", no_wrap=True, overflow="ellipsis", max_width=28)
-    for name in (found.left, found.right):
+    for name in (result.left, result.right):
         examples.add_column(_one_line(name), overflow="fold")
-    for row in found.examples:
+    for row in result.examples:
         examples.add_row(
             _one_line(f"{row.prompt_id} {row.sample}"),
-            _said(row.left, row.left_answer),
-            _said(row.right, row.right_answer),
+            _outcome_text(row.left, row.left_answer),
+            _outcome_text(row.right, row.right_answer),
         )
     console.print(examples)
 
 
-def _said(outcome: str, answer: str | None) -> "Text":
+def _outcome_text(outcome: str, answer: str | None) -> "Text":
     text = outcome.replace("_", " ")
-    return _text(text if answer is None else f"{text}: ") + _cut(answer or "", 80)
+    return _styled_text(text if answer is None else f"{text}: ") + _cut_text(answer or "", 80)
 
 
-def _text(content: str, *, style: str = "") -> "Text":
+def _styled_text(content: str, *, style: str = "") -> "Text":
     from rich.text import Text
 
     return Text(visible(content), style=style)
 
 
 def _one_line(content: str | None) -> "Text":
-    return _text("-" if content is None else " ".join(content[:200].split()))
+    return _styled_text("-" if content is None else " ".join(content[:200].split()))
 
 
-def _cut(content: Any, characters: int) -> "Text":
+def _cut_text(content: Any, characters: int) -> "Text":
     """Show so many characters of an untrusted text, of at most a screen's lines."""
     from rich.text import Text
 
@@ -275,9 +283,9 @@ def _cut(content: Any, characters: int) -> "Text":
     return text + Text(f" … {' and '.join(more)} more", style="dim") if more else text
 
 
-def _number(value: float | None, *, decimals: int = 2) -> str:
+def _signed_number(value: float | None, *, decimals: int = 2) -> str:
     return "-" if value is None else f"{value:+.{decimals}f}"
 
 
-def _share(part: int, whole: int) -> str:
+def _percent_text(part: int, whole: int) -> str:
     return "-" if not whole else f"{100 * part / whole:.1f}%"

@@ -9,11 +9,11 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from asymreinforce.config import ExperimentConfig, parse
+from asymreinforce.config import ExperimentConfig, parse_config
 from asymreinforce.data.store import Store
 from asymreinforce.errors import ConfigError
 from asymreinforce.progress import say
-from asymrl.bridge import describe
+from asymrl.bridge import describe_error
 
 COLLECTED: list[ExperimentConfig] = []
 POLICY = (
@@ -42,17 +42,17 @@ def parsed(cfg: DictConfig) -> ExperimentConfig:
         values: Any = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     except MissingMandatoryValue as error:
         is_policy = error.full_key == "policy.source"
-        raise ConfigError(POLICY if is_policy else describe(error)) from error
+        raise ConfigError(POLICY if is_policy else describe_error(error)) from error
     except OmegaConfBaseException as error:
-        raise ConfigError(describe(error)) from error
-    return parse(values)
+        raise ConfigError(describe_error(error)) from error
+    return parse_config(values)
 
 
 def init_job(cfg: DictConfig) -> None:
     """asymrl init."""
     from asymreinforce.experiment import inputs
 
-    checkpoint, prompts = inputs.init(config_of(cfg))
+    checkpoint, prompts = inputs.run_init(config_of(cfg))
     say(f"prompts: {prompts.directory}")
     say(f"behaviour policy: {checkpoint}")
 
@@ -70,7 +70,7 @@ def generate_job(cfg: DictConfig) -> None:
     from asymreinforce.experiment import inputs
 
     store = inputs.run_generate(config_of(cfg))
-    say(f"rollouts: {store.directory} ({_state(store)})")
+    say(f"rollouts: {store.directory} ({_store_state(store)})")
 
 
 def score_job(cfg: DictConfig) -> None:
@@ -81,7 +81,7 @@ def score_job(cfg: DictConfig) -> None:
 
     config = config_of(cfg)
     store = inputs.run_score(config)
-    say(f"verdicts: {store.directory} ({_state(store)})")
+    say(f"verdicts: {store.directory} ({_store_state(store)})")
     counted = of_verdicts(facts_of(store), is_imported=config.is_foreign)
     for line in warnings(counted):
         say(f"warning: {line}")
@@ -94,7 +94,7 @@ def train_job(cfg: DictConfig) -> None:
     store = train_arm(config_of(cfg))
     best = store.facts["best_step"]
     say(
-        f"arm: {store.directory} ({_state(store)}, {store.facts['steps']} steps"
+        f"arm: {store.directory} ({_store_state(store)}, {store.facts['steps']} steps"
         + (f", best on validation at step {best})" if best else ")")
     )
 
@@ -120,14 +120,14 @@ def evaluate_job(cfg: DictConfig) -> None:
     """asymrl evaluate: an error at the end if the summary lacks an arm."""
     from asymreinforce.errors import InputError
     from asymreinforce.experiment.evaluation import report_passed_over, run_evaluation
-    from asymreinforce.experiment.summary import summarise
+    from asymreinforce.experiment.summary import write_summary
     from asymreinforce.tracking import require_tracker, track_report
     from asymrl.tables import print_summary
 
     config = config_of(cfg)
     passed_over = report_passed_over(config)
     require_tracker(config)
-    print_summary(summarise(config, run_evaluation(config)))
+    print_summary(write_summary(config, run_evaluation(config)))
     track_report(config)
     if lacking := [arm for arm in passed_over if not arm.is_at_work]:
         raise InputError(
@@ -136,5 +136,5 @@ def evaluate_job(cfg: DictConfig) -> None:
         )
 
 
-def _state(store: Store) -> str:
+def _store_state(store: Store) -> str:
     return "complete" if store.is_complete() else "in part"

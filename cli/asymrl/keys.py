@@ -72,10 +72,12 @@ def base() -> dict[str, Any]:
 def _values_of(path: Path, prefix: str) -> dict[str, Any]:
     import yaml
 
-    from asymreinforce.config.settings import flat
+    from asymreinforce.config.settings import flatten_settings
 
     values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    return flat({k: v for k, v in values.items() if k not in ("defaults", "hydra")}, prefix=prefix)
+    return flatten_settings(
+        {k: v for k, v in values.items() if k not in ("defaults", "hydra")}, prefix=prefix
+    )
 
 
 def takes_several(key: str) -> bool:

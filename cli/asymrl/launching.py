@@ -23,7 +23,7 @@ def sweep_arms(
     that train side by side, they train in the slots of this machine. Raises `ConfigError` if arms
     do not belong to one sweep.
     """
-    from asymreinforce.experiment.side_by_side import run_lots
+    from asymreinforce.experiment.side_by_side import run_in_processes
     from asymreinforce.experiment.sweep import run_sweep, training_slots
     from asymrl.devices import trained_by
 
@@ -39,7 +39,7 @@ def sweep_arms(
 
     def launch(waiting: Sequence[ExperimentConfig]) -> None:
         if is_here:
-            run_lots(waiting, size=together, slots=slots)
+            run_in_processes(waiting, size=together, slots=slots)
         else:
             launch_by_hydra(overrides)
 

@@ -89,7 +89,7 @@ def init(settings: Settings = None) -> None:
 
     asymrl init task=gsm8k policy.source=DIR         a task, and a Hugging Face checkpoint
     """
-    _run("init", settings)
+    _run_job("init", settings)
 
 
 @app.command("import", context_settings=HYDRA)
@@ -105,7 +105,7 @@ def import_(settings: Settings = None) -> None:
     MODEL is the policy to train, a directory or hub id, whose tokenizer reads the texts.
     Several policies in one file, with or without log-probabilities, rewards or token ids.
     """
-    _run("import", settings)
+    _run_job("import", settings)
 
 
 @app.command(context_settings=HYDRA)
@@ -118,7 +118,7 @@ def generate(settings: Settings = None) -> None:
 
     asymrl generate engine=transformers              where vLLM cannot be installed
     """
-    _run("generate", settings)
+    _run_job("generate", settings)
 
 
 @app.command(context_settings=HYDRA)
@@ -129,7 +129,7 @@ def score(settings: Settings = None) -> None:
 
     asymrl score task.grader=math reward.cpu_limit_s=10
     """
-    _run("score", settings)
+    _run_job("score", settings)
 
 
 @app.command(context_settings=HYDRA)
@@ -148,7 +148,7 @@ def train(settings: Settings = None) -> None:
 
     asymrl train --cfg job                           print the configuration, train nothing
     """
-    _run("train", settings)
+    _run_job("train", settings)
 
 
 @app.command(context_settings=HYDRA)
@@ -159,7 +159,7 @@ def evaluate(settings: Settings = None) -> None:
 
     asymrl evaluate evaluation.sampling.temperature=0.1 evaluation.sampling.top_p=0.95
     """
-    _run("evaluate", settings)
+    _run_job("evaluate", settings)
 
 
 @app.command(context_settings=HYDRA)
@@ -193,10 +193,10 @@ def sweep(settings: Settings = None) -> None:
         return
     overrides = with_default_sweep(given.overrides)
     launcher = launcher_of(overrides)
-    arms = _arms(overrides)
+    arms = _compose_arms(overrides)
     with kept(arms, given.asked):
         result = sweep_arms(arms, launcher=launcher, overrides=overrides)
-    _conclude(result, arms[0])
+    _print_sweep_result(result, arms[0])
 
 
 @app.command("run", context_settings=HYDRA)
@@ -220,14 +220,14 @@ def run_rounds(settings: Settings = None) -> None:
     if only_prints(given.overrides):
         _print(given.overrides)
         return
-    arms = _arms(given.overrides)
+    arms = _compose_arms(given.overrides)
     with kept(arms, given.asked):
-        from asymreinforce.experiment.rounds import run
+        from asymreinforce.experiment.rounds import run_in_rounds
         from asymrl.devices import trained_here
 
         arms = trained_here(arms)
-        result = run(arms)
-    _conclude(result, arms[0])
+        result = run_in_rounds(arms)
+    _print_sweep_result(result, arms[0])
 
 
 @app.command(context_settings=HYDRA)
@@ -238,7 +238,7 @@ def plan(settings: Settings = None) -> None:
 
     asymrl plan experiment=h200_qwen3b baseline=-0.1,0 plan.completion_tokens=600
     """
-    from asymrl.devices import planned
+    from asymrl.devices import resolved_for_plan
     from asymrl.overrides import prepared
     from asymrl.plan import print_plan
     from asymrl.words import only_prints
@@ -247,7 +247,7 @@ def plan(settings: Settings = None) -> None:
     if only_prints(given.overrides):
         _print(given.overrides)
         return
-    print_plan(planned(_arms(with_default_sweep(given.overrides))))
+    print_plan(resolved_for_plan(_compose_arms(with_default_sweep(given.overrides))))
 
 
 @app.command(context_settings=HYDRA)
@@ -288,9 +288,9 @@ def env() -> None:
     asymrl env
     """
     from asymreinforce import terminal
-    from asymrl.environment import describe
+    from asymrl.environment import describe_machine
 
-    terminal.line(describe(), to_stderr=False)
+    terminal.line(describe_machine(), to_stderr=False)
 
 
 def with_default_sweep(settings: list[str]) -> list[str]:
@@ -302,7 +302,7 @@ def with_default_sweep(settings: list[str]) -> list[str]:
     return [*settings, *(f"{key}={value}" for key, value in PAPER_SWEEP.items())]
 
 
-def _conclude(result: "SweepResult", config: "ExperimentConfig") -> None:
+def _print_sweep_result(result: "SweepResult", config: "ExperimentConfig") -> None:
     """Print the summary and write the report; exit with 1 where an arm failed.
 
     Arms that nothing evaluates are shown by what their training knows.
@@ -324,7 +324,7 @@ def _conclude(result: "SweepResult", config: "ExperimentConfig") -> None:
         raise typer.Exit(1)
 
 
-def _arms(overrides: list[str]) -> "list[ExperimentConfig]":
+def _compose_arms(overrides: list[str]) -> "list[ExperimentConfig]":
     """Compose every arm of a sweep, and start none; `auto` stays what it is."""
     from asymrl.compose import compose_arms
 
@@ -333,7 +333,7 @@ def _arms(overrides: list[str]) -> "list[ExperimentConfig]":
     )
 
 
-def _run(command: str, settings: list[str] | None) -> None:
+def _run_job(command: str, settings: list[str] | None) -> None:
     """Run a command's job on the one configuration that its settings compose."""
     from asymrl.overrides import prepared
 
@@ -381,21 +381,21 @@ def main(arguments: list[str] | None = None) -> None:
         outcome = stop.exit_code
     except typer.TyperException as error:
         # a bare 'asymrl' has printed its help by now, and says nothing more
-        _fail(
+        _exit_with(
             f"error: {error} ('asymrl --help' lists commands and options)" if f"{error}" else "", 2
         )
     except (KeyboardInterrupt, typer.Abort):
         outcome = 130
     except Exception as error:
-        _fail(f"error: {failures.told(error)}", 1)
+        _exit_with(f"error: {failures.told(error)}", 1)
     if exit_code() or outcome == 130:  # typer makes an exit code of a KeyboardInterrupt
         if arguments is None:  # the process ends here, and a second Ctrl-C ends it at once
             signal.signal(signal.SIGINT, signal.SIG_DFL)
-        _fail("interrupted; run the same command again to go on", exit_code() or 130)
+        _exit_with("interrupted; run the same command again to go on", exit_code() or 130)
     sys.exit(outcome if isinstance(outcome, int) else 0)
 
 
-def _fail(message: str, code: int) -> None:
+def _exit_with(message: str, code: int) -> None:
     from asymreinforce import terminal
 
     with contextlib.suppress(OSError):

@@ -26,14 +26,16 @@ def print_plan(arms: "list[ExperimentConfig]") -> None:
 
     from asymreinforce.planning.plan import plan
 
-    made = plan(arms)
+    sweep_plan = plan(arms)
     console = terminal.console()
     sections = {
-        "what runs": resolved(made, arms),
-        f"shared by the arms: {_count(made.sets, 'set')} of rollouts": shared(made),
-        f"each of {_count(made.arms, 'arm')}": each_arm(made),
-        "memory of a GPU": memory(made),
-        "disk and time, all together": totals(made),
+        "what runs": settings_rows(sweep_plan, arms),
+        f"shared by the arms: {_count_text(sweep_plan.sets, 'set')} of rollouts": shared_rows(
+            sweep_plan
+        ),
+        f"each of {_count_text(sweep_plan.arms, 'arm')}": arm_rows(sweep_plan),
+        "memory of a GPU": memory_rows(sweep_plan),
+        "disk and time, all together": totals_rows(sweep_plan),
     }
     for title, rows in sections.items():
         table = Table(
@@ -45,7 +47,7 @@ def print_plan(arms: "list[ExperimentConfig]") -> None:
         for row in rows:
             table.add_row(*row)
         console.print(table)
-    for line in warnings(made):
+    for line in plan_warnings(sweep_plan):
         console.print(f"warning: {line}", soft_wrap=True)
     console.print(
         "nothing was made; 'asymrl sweep' with the same settings does it, and '--cfg job' prints "
@@ -54,13 +56,17 @@ def print_plan(arms: "list[ExperimentConfig]") -> None:
     )
 
 
-def resolved(made: "Plan", arms: "list[ExperimentConfig]") -> Iterator[Row]:
+def settings_rows(plan: "Plan", arms: "list[ExperimentConfig]") -> Iterator[Row]:
     """The settings that matter most, and the values that the arms sweep over."""
-    config = made.config
+    config = plan.config
     revision = (config.policy.revision or "")[:12]
     dtype = f"{config.policy.dtype} in generation"
     yield "model", config.policy.source, f"{revision}, {dtype}" if revision else dtype
-    yield "parameters", _number(made.parameters), "" if made.parameters else "set policy.parameters"
+    yield (
+        "parameters",
+        _number_text(plan.parameters),
+        "" if plan.parameters else "set policy.parameters",
+    )
     division = f" {config.task.division}" if config.task.division else ""
     yield "task", f"{config.task.name}{division}", f"graded by {config.task.grader}"
     for name in ("baseline", "seed"):
@@ -70,41 +76,49 @@ def resolved(made: "Plan", arms: "list[ExperimentConfig]") -> Iterator[Row]:
     yield "optimizer", f"lr {optim.lr:g}", f"{optim.trajectories_per_step} trajectories a step"
 
 
-def shared(made: "Plan") -> Iterator[Row]:
+def shared_rows(plan: "Plan") -> Iterator[Row]:
     """What is drawn and judged once."""
-    sampling = made.config.sampling
-    for split, count in made.prompts.items():
-        yield f"{split} prompts", _number(count), "" if count is not None else f"set task.{split}"
+    sampling = plan.config.sampling
+    for split, count in plan.prompts.items():
+        yield (
+            f"{split} prompts",
+            _number_text(count),
+            "" if count is not None else f"set task.{split}",
+        )
     yield (
         "samples a prompt",
         str(sampling.samples_per_prompt),
         (f"temperature {sampling.temperature:g}, top-p {sampling.top_p:g}"),
     )
-    yield "completions", _number(made.completions), "drawn once and judged once"
-    length = "at most" if made.config.plan.completion_tokens is None else "in the mean"
+    yield "completions", _number_text(plan.completions), "drawn once and judged once"
+    length = "at most" if plan.config.plan.completion_tokens is None else "in the mean"
     yield (
         "completion tokens",
-        _number(made.rollout_tokens),
-        f"{length} {made.completion_tokens} each",
+        _number_text(plan.rollout_tokens),
+        f"{length} {plan.completion_tokens} each",
     )
 
 
-def each_arm(made: "Plan") -> Iterator[Row]:
+def arm_rows(plan: "Plan") -> Iterator[Row]:
     """What one arm does."""
-    config = made.config
-    if made.rounds != 1:
-        own = made.refreshed // made.arms if made.refreshed is not None else None
-        yield "rounds", _number(made.rounds), f"mu becomes pi every {config.refresh_every} steps"
+    config = plan.config
+    if plan.rounds != 1:
+        completions_of_arm = plan.refreshed // plan.arms if plan.refreshed is not None else None
+        yield (
+            "rounds",
+            _number_text(plan.rounds),
+            f"mu becomes pi every {config.refresh_every} steps",
+        )
         yield (
             "completions of its own",
-            _number(own),
+            _number_text(completions_of_arm),
             "of all rounds but the first",
         )
-    yield "steps", _number(made.steps), f"{config.prompts_per_step} whole groups each"
-    yield "trained tokens", _number(made.trained_tokens), "prompts included"
+    yield "steps", _number_text(plan.steps), f"{config.prompts_per_step} whole groups each"
+    yield "trained tokens", _number_text(plan.trained_tokens), "prompts included"
     yield (
         "checkpoints kept",
-        _number(made.checkpoints),
+        _number_text(plan.checkpoints),
         f"every {config.train.checkpoint_every} steps",
     )
     settings = config.evaluation
@@ -114,25 +128,25 @@ def each_arm(made: "Plan") -> Iterator[Row]:
     yield "evaluated on", f"{limit} of {settings.split}{more}", samples
 
 
-def memory(made: "Plan") -> Iterator[Row]:
+def memory_rows(plan: "Plan") -> Iterator[Row]:
     """What generation and training hold at once."""
-    generate, train = made.generation, made.training
+    generate, train = plan.generation, plan.training
     if generate is None or train is None:
         yield "unknown", "", "give policy.parameters, or a local checkpoint as policy.source"
         return
     yield (
         "generation: weights",
         _gib(generate.weights),
-        f"on each of {_count(generate.gpus, 'GPU')}",
+        f"on each of {_count_text(generate.gpus, 'GPU')}",
     )
     running = (
         f"{generate.running:.0f} sequences run at once" if generate.running else "none is left"
     )
     yield "generation: cache", _gib(generate.cache), running
-    yield from training_memory(made.config, train)
+    yield from training_memory_rows(plan.config, train)
 
 
-def training_memory(config: "ExperimentConfig", train: "Training") -> Iterator[Row]:
+def training_memory_rows(config: "ExperimentConfig", train: "Training") -> Iterator[Row]:
     """What training holds at once, part by part."""
     from asymreinforce.planning.gpus import row_tokens
 
@@ -159,36 +173,36 @@ def training_memory(config: "ExperimentConfig", train: "Training") -> Iterator[R
         yield (
             "validation",
             _gib(parts.state + train.asleep + weights + running * sequence),
-            f"{_count(running, 'sequence')} at once beside the state of training",
+            f"{_count_text(running, 'sequence')} at once beside the state of training",
         )
 
 
-def totals(made: "Plan") -> Iterator[Row]:
+def totals_rows(plan: "Plan") -> Iterator[Row]:
     """Disk and hours of everything."""
-    settings = made.config.plan
-    yield "rollouts on disk", _gib(made.rollout_bytes), "before compression"
-    merged = ", adapters merged in" if made.config.train.lora.rank else ""
-    weights = f"{made.config.train.precision} weights{merged}"
-    yield "checkpoints on disk", _gib(made.checkpoint_bytes), weights
-    yield "state on disk", _gib(made.state_bytes), "of each arm at work"
-    for stage, hours in made.gpu_hours.items():
-        yield f"{stage}", _hours(hours, "GPU-hours"), _speed(made, stage)
-    yield "arms at once", str(made.arms_at_once), _slots(made)
-    yield "train, by the clock", _hours(made.training_hours, "hours"), "of all arms"
+    settings = plan.config.plan
+    yield "rollouts on disk", _gib(plan.rollout_bytes), "before compression"
+    merged = ", adapters merged in" if plan.config.train.lora.rank else ""
+    weights = f"{plan.config.train.precision} weights{merged}"
+    yield "checkpoints on disk", _gib(plan.checkpoint_bytes), weights
+    yield "state on disk", _gib(plan.state_bytes), "of each arm at work"
+    for stage, hours in plan.gpu_hours.items():
+        yield f"{stage}", _hours_text(hours, "GPU-hours"), _speed_text(plan, stage)
+    yield "arms at once", str(plan.arms_at_once), _slots_text(plan)
+    yield "train, by the clock", _hours_text(plan.training_hours, "hours"), "of all arms"
     yield (
         "score",
-        _hours(made.score_hours, "hours"),
+        _hours_text(plan.score_hours, "hours"),
         (f"{settings.cores} cores at {settings.score_per_core_s:g} completions a second"),
     )
 
 
-def warnings(made: "Plan") -> Iterator[str]:
+def plan_warnings(plan: "Plan") -> Iterator[str]:
     """What does not fit a GPU, by this arithmetic, and what takes much disk."""
-    limit = made.config.plan.gpu_memory_gib * GIB
-    train = made.training
-    if not made.arms_at_once:
-        yield f"no arm can run: {_slots(made)}; lower train.processes"
-    if made.generation and made.generation.running is None:
+    limit = plan.config.plan.gpu_memory_gib * GIB
+    train = plan.training
+    if not plan.arms_at_once:
+        yield f"no arm can run: {_slots_text(plan)}; lower train.processes"
+    if plan.generation and plan.generation.running is None:
         yield (
             "the weights alone do not fit a GPU in generation; raise engine.tensor_parallel_size"
         )
@@ -207,44 +221,44 @@ def warnings(made: "Plan") -> Iterator[str]:
             "validation may not fit a GPU beside the state of training; share that out by "
             "train.processes, or set train.validation_prompts=0"
         )
-    yield from disk_warnings(made)
+    yield from disk_warnings(plan)
 
 
-def disk_warnings(made: "Plan") -> Iterator[str]:
+def disk_warnings(plan: "Plan") -> Iterator[str]:
     """What takes more than `MUCH_DISK`, and what makes it less."""
-    if (made.rollout_bytes or 0) > MUCH_DISK:
+    if (plan.rollout_bytes or 0) > MUCH_DISK:
         yield (
-            f"rollouts may take {_gb(made.rollout_bytes)} of disk; give their mean length as "
+            f"rollouts may take {_gb(plan.rollout_bytes)} of disk; give their mean length as "
             "plan.completion_tokens if you know it, or lower sampling.max_tokens, "
             "sampling.samples_per_prompt or task.train"
         )
-    if (made.arms_bytes or 0) > MUCH_DISK:
+    if (plan.arms_bytes or 0) > MUCH_DISK:
         yield (
-            f"checkpoints may take {_gb(made.arms_bytes)} of disk; train.keep_checkpoints=1 keeps "
+            f"checkpoints may take {_gb(plan.arms_bytes)} of disk; train.keep_checkpoints=1 keeps "
             "the last and the best of each arm, and a larger train.checkpoint_every writes fewer"
         )
 
 
-def _slots(made: "Plan") -> str:
-    each = _count(made.config.train.processes, "GPU")
-    return f"{each} each, of {made.config.plan.gpus} (plan.gpus)"
+def _slots_text(plan: "Plan") -> str:
+    each = _count_text(plan.config.train.processes, "GPU")
+    return f"{each} each, of {plan.config.plan.gpus} (plan.gpus)"
 
 
-def _speed(made: "Plan", stage: str) -> str:
-    part = made.training if stage == "train" else made.generation
+def _speed_text(plan: "Plan", stage: str) -> str:
+    part = plan.training if stage == "train" else plan.generation
     if part is None:
         return ""
     name = "train" if stage == "train" else "generate"
-    given = getattr(made.config.plan, f"{name}_tokens_per_s")
-    source = f"plan.{name}_tokens_per_s" if given else f"estimated, {made.config.plan.gpu}"
+    given = getattr(plan.config.plan, f"{name}_tokens_per_s")
+    source = f"plan.{name}_tokens_per_s" if given else f"estimated, {plan.config.plan.gpu}"
     return f"{part.tokens_per_s:,.0f} tokens/s a GPU ({source})"
 
 
-def _count(number: int, what: str) -> str:
+def _count_text(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
-def _number(value: int | None) -> str:
+def _number_text(value: int | None) -> str:
     return UNKNOWN if value is None else f"{value:,}"
 
 
@@ -258,5 +272,5 @@ def _gb(value: float | None) -> str:
     return UNKNOWN if value is None else f"{value / 1e9:,.0f} GB"
 
 
-def _hours(value: float | None, unit: str) -> str:
+def _hours_text(value: float | None, unit: str) -> str:
     return UNKNOWN if value is None else f"{value:,.1f} {unit}" if value >= 0.1 else f"<0.1 {unit}"

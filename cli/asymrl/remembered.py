@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from asymreinforce.config.paths import expanded
+from asymreinforce.config.paths import expand_home
 from asymreinforce.errors import AsymreinforceError, ConfigError
 from asymrl.words import key_of, several, value_of
 
@@ -118,7 +118,7 @@ def _directory(settings: Sequence[str]) -> Path | None:
     if not name or "$" in name + runs_dir or "," in name:
         return None
     try:
-        return Path(expanded(runs_dir)) / name
+        return Path(expand_home(runs_dir)) / name
     except ValueError:
         return None  # the setting's own error says what is wrong with it
 
@@ -183,6 +183,6 @@ def _shown(value: Any) -> str:
 
 
 def _flat(config: "ExperimentConfig") -> dict[str, Any]:
-    from asymreinforce.config.settings import flat
+    from asymreinforce.config.settings import flatten_settings
 
-    return flat(config.model_dump(mode="json"))
+    return flatten_settings(config.model_dump(mode="json"))

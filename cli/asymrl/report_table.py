@@ -39,7 +39,7 @@ def print_results(report: "Report", *, power: float | None = None) -> None:
         lines.append("‡ Some seeds collapsed and some did not: no interval holds there.")
     lines += [f"warning: {sentence}" for sentence in report.experiment.warnings]
     for line in filter(None, lines):
-        console.print(_text(line, style="dim"))
+        console.print(_styled_text(line, style="dim"))
     if power is not None:
         console.print(_power_table(report, power))
     if report.coverage:
@@ -50,31 +50,33 @@ def _power_table(report: "Report", points: float) -> "Table":
     from asymreinforce.report.results import seeds_for
     from asymreinforce.report.statistics.power import POWER
 
-    table = _table(f"seeds for a difference of {points:g} points with power {POWER:g}")
+    table = _plain_table(f"seeds for a difference of {points:g} points with power {POWER:g}")
     table.add_column("setting", overflow="fold", max_width=LONGEST_NAME, style="bold")
     for name in ("has", "sd between seeds, points", "needs"):
         table.add_column(name, justify="right")
     for row in seeds_for(report.results, points=points):
         deviation = f"{100 * row.deviation:.1f}"
-        table.add_row(_text(row.name), str(row.seeds), deviation, row.needed)
+        table.add_row(_styled_text(row.name), str(row.seeds), deviation, row.needed)
     return table
 
 
-def _print_coverage(console: "Console", found: "Coverage") -> None:
+def _print_coverage(console: "Console", coverage: "Coverage") -> None:
     """Print what the samples of mu and of each setting cover, and what follows."""
     from asymreinforce.report.coverage import coverage_findings
     from asymreinforce.report.page.coverage_table import coverage_table
 
-    told = coverage_table(found)
-    table = _table(f"coverage at the last step: distinct among {found.k} samples of a prompt")
-    table.add_column(told.columns[0], overflow="fold", max_width=LONGEST_NAME, style="bold")
-    for name in told.columns[1:]:
+    shown_table = coverage_table(coverage)
+    table = _plain_table(
+        f"coverage at the last step: distinct among {coverage.k} samples of a prompt"
+    )
+    table.add_column(shown_table.columns[0], overflow="fold", max_width=LONGEST_NAME, style="bold")
+    for name in shown_table.columns[1:]:
         table.add_column(name, justify="right", overflow="fold")
-    for row in told.rows:
-        table.add_row(*(_text(cell.text) for cell in row))
+    for row in shown_table.rows:
+        table.add_row(*(_styled_text(cell.text) for cell in row))
     console.print(table)
-    for line in coverage_findings(found):
-        console.print(_text(line, style="dim"))
+    for line in coverage_findings(coverage):
+        console.print(_styled_text(line, style="dim"))
 
 
 def results_table(report: "Report") -> "Table":
@@ -85,26 +87,26 @@ def results_table(report: "Report") -> "Table":
 
     split = report.experiment.split.replace("_", "-")
     against = report.results.against
-    table = _table(f"{split} accuracy, %, at the last step; differences with 95% intervals")
+    table = _plain_table(f"{split} accuracy, %, at the last step; differences with 95% intervals")
     table.add_column("setting", overflow="fold", max_width=LONGEST_NAME, style="bold")
     for name in ("n", "mean", "against µ"):
         table.add_column(name, justify="right", no_wrap=True)
     if against is not None:
-        table.add_column(_text(f"against {against}"), justify="right", overflow="ellipsis")
+        table.add_column(_styled_text(f"against {against}"), justify="right", overflow="ellipsis")
         table.add_column("p", justify="right", no_wrap=True)
     table.add_column("ended", no_wrap=True)
     for row in report.results.rows:
         cells: list[str | Text] = [
-            _text(row.name),
+            _styled_text(row.name),
             str(len(row.of.arms)),
             "—" if row.accuracy is None else f"{100 * row.accuracy:.1f}",
-            _difference(row.against_behaviour),
+            _difference_text(row.against_behaviour),
         ]
         if against is not None:
             p = row.against.p_holm if row.against else None
-            cells += [_difference(row.against), p_text(p) if row.against else ""]
+            cells += [_difference_text(row.against), p_text(p) if row.against else ""]
         mark = f" {SPLIT_MARK}" if row.is_split else ""
-        table.add_row(*cells, _fates(row.fates) + _text(mark))
+        table.add_row(*cells, _fates_text(row.fates) + _styled_text(mark))
     return table
 
 
@@ -114,34 +116,36 @@ def print_pair(compared: "Pair") -> None:
 
     first, second = (experiment.name for experiment in compared.experiments)
     console = terminal.console()
-    table = _table("accuracy, %, at the last step; the second minus the first, 95% interval")
+    table = _plain_table("accuracy, %, at the last step; the second minus the first, 95% interval")
     table.add_column("setting", overflow="fold", max_width=LONGEST_NAME, style="bold")
     for name in (first, second):
-        table.add_column(_text(name), justify="right", overflow="ellipsis")
+        table.add_column(_styled_text(name), justify="right", overflow="ellipsis")
     table.add_column("difference", justify="right", no_wrap=True)
     table.add_column("p", justify="right", no_wrap=True)
     for twin in compared.twins:
         accuracies = ("—" if a is None else f"{100 * a:.1f}" for a in twin.accuracies)
         p = twin.comparison.p_holm if twin.comparison else None
-        table.add_row(_text(twin.name), *accuracies, _difference(twin.comparison), p_text(p))
+        table.add_row(
+            _styled_text(twin.name), *accuracies, _difference_text(twin.comparison), p_text(p)
+        )
     if compared.twins:
         console.print(table)
     else:
         console.print("no setting is in both experiments")
     for item in compared.differences:
-        console.print(_text(f"{item.key}: {item.first} | {item.second}", style="dim"))
+        console.print(_styled_text(f"{item.key}: {item.first} | {item.second}", style="dim"))
     if varied := _what_varied([twin.comparison for twin in compared.twins]):
-        console.print(_text(varied, style="dim"))
+        console.print(_styled_text(varied, style="dim"))
 
 
-def _table(title: str) -> "Table":
+def _plain_table(title: str) -> "Table":
     from rich import box
     from rich.table import Table
 
     return Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
 
 
-def _difference(comparison: "Comparison | None") -> str:
+def _difference_text(comparison: "Comparison | None") -> str:
     from asymreinforce.report.page.arm_table import bracketed
     from asymreinforce.report.page.result_table import points
 
@@ -155,11 +159,11 @@ def _what_varied(comparisons: "list[Comparison | None]") -> str | None:
     """Say what lay between the runs under the intervals, and what they are silent about."""
     from asymreinforce.report.statistics.intervals import PROMPTS as CROSSED
 
-    found = {item.interval.varied for item in comparisons if item and item.interval}
-    if not found:
+    varied_sets = {item.interval.varied for item in comparisons if item and item.interval}
+    if not varied_sets:
         return None
-    words = "; ".join(", ".join(varied) or "nothing" for varied in sorted(found))
-    is_crossed = any(CROSSED in varied for varied in found)
+    words = "; ".join(", ".join(varied) or "nothing" for varied in sorted(varied_sets))
+    is_crossed = any(CROSSED in varied for varied in varied_sets)
     how = "t over runs crossed with prompts" if is_crossed else "paired t over seeds"
     return (
         f"Intervals: {how}, between which varied: {words}. p is for the differences of one column "
@@ -167,7 +171,7 @@ def _what_varied(comparisons: "list[Comparison | None]") -> str | None:
     )
 
 
-def _fates(fates: tuple[tuple[str, int], ...]) -> "Text":
+def _fates_text(fates: tuple[tuple[str, int], ...]) -> "Text":
     from rich.text import Text
 
     from asymreinforce.report.page.arm_table import VERDICT_MARKS
@@ -181,7 +185,7 @@ def _fates(fates: tuple[tuple[str, int], ...]) -> "Text":
     return Text.assemble(*marks)
 
 
-def _text(content: str, *, style: str = "") -> "Text":
+def _styled_text(content: str, *, style: str = "") -> "Text":
     from rich.text import Text
 
     return Text(visible(content), style=style)

@@ -20,7 +20,7 @@ STYLES = {"correct": "green", "incorrect": "red"}
 LONGEST_ANSWER = 60
 
 
-class Wanted(NamedTuple):
+class WantedSamples(NamedTuple):
     """Which completions are shown; an empty choice is all."""
 
     prompt_ids: frozenset[str]
@@ -30,7 +30,7 @@ class Wanted(NamedTuple):
 
 
 def run_samples(
-    directory: Path, wanted: Wanted, *, arm: str | None, step: int | None, split: str | None
+    directory: Path, wanted: WantedSamples, *, arm: str | None, step: int | None, split: str | None
 ) -> None:
     """Print the completions that are wanted; `InputError` where there is no such checkpoint."""
     from asymreinforce.report.experiment import read_experiment
@@ -39,32 +39,32 @@ def run_samples(
     experiment = read_experiment(directory)
     chosen = choose(experiment, arm=arm, step=step, split=split)
     console = terminal.console()
-    console.print(_heading(chosen), soft_wrap=True)
+    console.print(_heading_text(chosen), soft_wrap=True)
     shown = prompts = rows = 0
     for asked in read_completions(experiment, chosen):
-        matching = _matching(asked, wanted)
+        matching = _matching_places(asked, wanted)
         prompts += bool(matching)
         rows += len(matching)
         if matching and shown < wanted.limit:
             shown += 1
-            _print(console, asked, matching, characters=wanted.characters)
+            _print_prompt(console, asked, matching, characters=wanted.characters)
     more = f"; {shown} of these prompts are shown, --limit shows more" if shown < prompts else ""
     matched = f"{rows} completions of {prompts} prompts match{more}"
     console.print(matched if rows else "no completion matches", soft_wrap=True)
 
 
-def _heading(chosen: "Chosen") -> "Text":
+def _heading_text(chosen: "Chosen") -> "Text":
     arm, checkpoint = chosen
     baseline = f" baseline={arm.baseline:g}" if arm.uses_baseline else ""
     accuracy = f"{100 * checkpoint.accuracy:.1f}%"
-    return _text(
+    return _styled_text(
         f"{arm.algorithm}{baseline} seed={arm.seed} (arm {arm.id}), step {checkpoint.step}, "
         f"{checkpoint.split.replace('_', '-')} accuracy {accuracy}",
         style="bold",
     )
 
 
-def _matching(asked: "Asked", wanted: Wanted) -> list[int]:
+def _matching_places(asked: "Asked", wanted: WantedSamples) -> list[int]:
     if wanted.prompt_ids and asked.prompt_id not in wanted.prompt_ids:
         return []
     return [
@@ -74,32 +74,35 @@ def _matching(asked: "Asked", wanted: Wanted) -> list[int]:
     ]
 
 
-def _print(console: "Console", asked: "Asked", matching: list[int], *, characters: int) -> None:
-    console.rule(_text(asked.prompt_id, style="bold"), align="left")
-    console.print(_cut(asked.question or "(its prompt is not in this experiment)", characters))
+def _print_prompt(
+    console: "Console", asked: "Asked", matching: list[int], *, characters: int
+) -> None:
+    console.rule(_styled_text(asked.prompt_id, style="bold"), align="left")
+    console.print(_cut_text(asked.question or "(its prompt is not in this experiment)", characters))
     if asked.gold_answer is not None:
-        console.print(_text("gold answer: ", style="dim") + _cut(asked.gold_answer, LONGEST_ANSWER))
-    for place in matching:
-        found = asked.completions[place]
-        cut_off = ", cut off" if found.finish_reason == "length" else ""
-        heading = (
-            f"sample {found.sample} · {found.outcome} · {found.tokens} tokens{cut_off} · answer "
+        console.print(
+            _styled_text("gold answer: ", style="dim")
+            + _cut_text(asked.gold_answer, LONGEST_ANSWER)
         )
-        answer = _cut("none" if found.answer is None else found.answer, LONGEST_ANSWER)
-        console.print(_text(heading, style=STYLES.get(found.outcome, "yellow")) + answer)
-        console.print(_cut(found.text, characters))
+    for place in matching:
+        row = asked.completions[place]
+        cut_off = ", cut off" if row.finish_reason == "length" else ""
+        heading = f"sample {row.sample} · {row.outcome} · {row.tokens} tokens{cut_off} · answer "
+        answer = _cut_text("none" if row.answer is None else row.answer, LONGEST_ANSWER)
+        console.print(_styled_text(heading, style=STYLES.get(row.outcome, "yellow")) + answer)
+        console.print(_cut_text(row.text, characters))
 
 
-def _text(content: str, *, style: str = "") -> "Text":
+def _styled_text(content: str, *, style: str = "") -> "Text":
     from rich.text import Text
 
     return Text(visible(content), style=style)
 
 
-def _cut(content: str, characters: int) -> "Text":
+def _cut_text(content: str, characters: int) -> "Text":
     """Show so many characters of an untrusted text."""
     from rich.text import Text
 
-    found = show(content.encode(errors="surrogateescape"), longest=characters)
-    more = f" … {found.bytes_left_out} bytes more" if found.bytes_left_out else ""
-    return Text(found.text) + Text(more, style="dim")
+    shown = show(content.encode(errors="surrogateescape"), longest=characters)
+    more = f" … {shown.bytes_left_out} bytes more" if shown.bytes_left_out else ""
+    return Text(shown.text) + Text(more, style="dim")

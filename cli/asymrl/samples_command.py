@@ -33,10 +33,10 @@ def samples(
 
     asymrl samples runs/mine --arm 0dd6e7 --prompt-id q1
     """
-    from asymrl.samples import Wanted, run_samples
+    from asymrl.samples import WantedSamples, run_samples
 
     outcomes = {
         name for name, is_asked in (("correct", correct), ("incorrect", incorrect)) if is_asked
     }
-    wanted = Wanted(frozenset(prompt_id or ()), frozenset(outcomes), limit, characters)
+    wanted = WantedSamples(frozenset(prompt_id or ()), frozenset(outcomes), limit, characters)
     run_samples(directory, wanted, arm=arm, step=step, split=split)

@@ -17,7 +17,7 @@ from asymreinforce.config import ExperimentConfig
 from asymreinforce.data import contracts, files
 from asymreinforce.errors import InputError
 from asymreinforce.experiment import inputs
-from asymreinforce.experiment.arms import Arm, arms_of
+from asymreinforce.experiment.arms import TrainedArm, arms_of
 from asymreinforce.rewards.scale import rewards, rewards_of
 from asymreinforce.tasks import cups
 from scripts.paper.answer_styles import Ways, measure, predicted
@@ -64,7 +64,7 @@ def _last_evaluations(directory: Path) -> list[dict[str, Any]]:
     return sorted(last.values(), key=lambda row: (row["policy_seed"], row["baseline"], row["seed"]))
 
 
-def _rows_of(arm: Arm, last: dict[str, Any], evaluation: Path) -> list[dict[str, Any]]:
+def _rows_of(arm: TrainedArm, last: dict[str, Any], evaluation: Path) -> list[dict[str, Any]]:
     ways, behaviour_accuracy_W = _of_behaviour(arm.config)
     limit_W = predicted(ways)
     share_W, accuracy_W = _of_outcome(evaluation, arm.config)
@@ -79,13 +79,13 @@ def _rows_of(arm: Arm, last: dict[str, Any], evaluation: Path) -> list[dict[str,
             "share": share_W[w],
             "accuracy": accuracy_W[w],
         }
-        for w, way in enumerate(cups.WAYS)
+        for w, way in enumerate(cups.ANSWER_STYLES)
     ]
 
 
 def _of_behaviour(config: ExperimentConfig) -> tuple[Ways, list[float | None]]:
     """Measure mu's shares, drifts and accuracies on the rollouts that the arm was trained on."""
-    table = pa.concat_tables(inputs.find(config).scored.texts())
+    table = pa.concat_tables(inputs.find_inputs(config).scored.texts())
     scale = rewards_of(table, config.reward)
     kept = np.flatnonzero(scale.kept_B)
     way_B = _ways_of(table.column("text"))[kept]
@@ -98,7 +98,7 @@ def _of_behaviour(config: ExperimentConfig) -> tuple[Ways, list[float | None]]:
         reference_name=config.baseline_reference,
         mean=float(scale.reward_B[kept].mean()),
     )
-    ways = measure(torch.from_numpy(way_B), advantages_B, ways=len(cups.WAYS))
+    ways = measure(torch.from_numpy(way_B), advantages_B, ways=len(cups.ANSWER_STYLES))
     return ways, _accuracies(way_B, scale.correct_B[kept])
 
 
@@ -112,16 +112,16 @@ def _of_outcome(path: Path, config: ExperimentConfig) -> tuple[list[float], list
         config=config.reward,
     )
     way_B = _ways_of(rows.column("text"))
-    count_W = np.bincount(way_B, minlength=len(cups.WAYS))
+    count_W = np.bincount(way_B, minlength=len(cups.ANSWER_STYLES))
     shares = [float(share) for share in count_W / len(way_B)]
     return shares, _accuracies(way_B, scale.correct_B)
 
 
 def _ways_of(texts: pa.ChunkedArray) -> np.ndarray:
-    index = {way: w for w, way in enumerate(cups.WAYS)}
-    return np.array([index[cups.way_of(text)] for text in texts.to_pylist()], dtype=np.int64)
+    index = {way: w for w, way in enumerate(cups.ANSWER_STYLES)}
+    return np.array([index[cups.answer_style(text)] for text in texts.to_pylist()], dtype=np.int64)
 
 
 def _accuracies(way_B: np.ndarray, correct_B: np.ndarray) -> list[float | None]:
-    found: Sequence[np.ndarray] = [correct_B[way_B == w] for w in range(len(cups.WAYS))]
+    found: Sequence[np.ndarray] = [correct_B[way_B == w] for w in range(len(cups.ANSWER_STYLES))]
     return [float(own.mean()) if len(own) else None for own in found]

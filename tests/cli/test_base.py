@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from asymrl.base import with_base
 
-from asymreinforce.config import ExperimentConfig, parse
+from asymreinforce.config import ExperimentConfig, parse_config
 from tests.cli.commands import asymrl, published, refused
 from tests.cli.test_settings import composed
 
@@ -14,7 +14,7 @@ MODEL = "policy.source=org/model"
 
 
 def settings(*given: str) -> ExperimentConfig:
-    return parse(composed(asymrl("train", *given, "--cfg", "job")))
+    return parse_config(composed(asymrl("train", *given, "--cfg", "job")))
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from asymrl.experiment_file import name_of, words
 from asymrl.new import TEMPLATE
 from asymrl.words import settable
 
-from asymreinforce.config import parse
+from asymreinforce.config import parse_config
 from tests.cli.commands import asymrl, published, refused
 from tests.cli.test_settings import composed
 
@@ -49,7 +49,7 @@ def test_what_new_writes_says_what_is_to_be_filled_in() -> None:
 
 def test_what_new_writes_composes_once_it_is_filled_in() -> None:
     asymrl("new", "my sums.yaml")
-    config = parse(composed(asymrl("train", "my sums.yaml", *FILLED, "--cfg", "job")))
+    config = parse_config(composed(asymrl("train", "my sums.yaml", *FILLED, "--cfg", "job")))
     assert config.name == "my-sums"
     assert config.task.loader == "dataset" and config.task.held_out == 10
     assert config.task.instruction and config.task.instruction.endswith(r"\boxed{}.")

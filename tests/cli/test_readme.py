@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from asymrl.main import app
 
-from asymreinforce.config import parse
+from asymreinforce.config import parse_config
 from tests.cli.commands import EMBEDDED, IN_PROCESS, TINY, Outcome, asymrl
 from tests.cli.test_settings import composed
 from tests.imported import files
@@ -104,7 +104,7 @@ def test_every_asymrl_command_of_the_readme_works(line: str, directory: Path) ->
     if "GPU" in line:
         _, command, *arguments = words(line)
         first = [re.sub(r"^(baseline|seed)=([^,]*),.*", r"\1=\2", word) for word in arguments]
-        parse(composed(asymrl(command, *first, "--cfg", "job")))
+        parse_config(composed(asymrl(command, *first, "--cfg", "job")))
         return
     outcome = run(line, directory)
     assert outcome.code == 0, outcome.err

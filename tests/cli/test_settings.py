@@ -12,8 +12,8 @@ from asymrl.defaults import defaults_of
 from asymrl.main import with_default_sweep
 from omegaconf import OmegaConf
 
-from asymreinforce.config import ExperimentConfig, parse
-from asymreinforce.config.settings import flat
+from asymreinforce.config import ExperimentConfig, parse_config
+from asymreinforce.config.settings import flatten_settings
 from tests.cli.commands import Outcome, asymrl, published, refused, tiny
 
 CONF = conf_directory()
@@ -53,7 +53,7 @@ def composed(outcome: Outcome) -> Any:
 def test_every_file_of_every_group_composes_and_validates(file: str) -> None:
     group, name = file.split("/")
     values = composed(asymrl("train", f"{group}={name}", *UNNAMED.get(file, ()), "--cfg", "job"))
-    parsed = parse(values)
+    parsed = parse_config(values)
     own = read_yaml(CONF / f"{file}.yaml")
     is_global = (CONF / f"{file}.yaml").read_text().startswith("# @package _global_")
     package = "" if is_global else {"model": "policy"}.get(group, group)
@@ -78,7 +78,7 @@ ON_GPU = ["h200_qwen3b", "paper_llama8b_math", "paper_qwen3b_math", "single_24gb
 def test_a_shard_of_an_experiment_for_gpus_keeps_an_engine_busy(name: str) -> None:
     """Of a shard that is decoded at once, few are at work when the longest ends: so on Ray."""
     given = [f"experiment={name}", *UNNAMED.get(f"experiment/{name}", ())]
-    settings = parse(composed(asymrl("train", *given, "--cfg", "job")))
+    settings = parse_config(composed(asymrl("train", *given, "--cfg", "job")))
     completions = settings.sampling.samples_per_block * settings.sampling.prompts_per_shard
     assert completions >= 4 * settings.engine.max_sequences
 
@@ -97,17 +97,17 @@ def stated(file: str) -> dict[str, Any]:
     group = file.split("/")[0]
     values = read_yaml(CONF / f"{file}.yaml")
     values.pop("defaults", None)
-    return flat(values, prefix=f"{ {'model': 'policy'}.get(group, group) }.")
+    return flatten_settings(values, prefix=f"{ {'model': 'policy'}.get(group, group) }.")
 
 
 def test_what_no_file_states_is_the_models_default() -> None:
     """The base of every configuration is made of the models, and all settings are in it."""
-    printed = flat(composed(asymrl("train", "--cfg", "job")))
-    base = flat(defaults_of(ExperimentConfig))
+    printed = flatten_settings(composed(asymrl("train", "--cfg", "job")))
+    base = flatten_settings(defaults_of(ExperimentConfig))
     assert base.keys() - printed.keys() == {"task.kind"}  # tasks name their own
     defaults = [pair for pair in read_yaml(CONF / "config.yaml")["defaults"] if pair != "settings"]
     files = [f"{k}/{v}" for pair in defaults if isinstance(pair, dict) for k, v in pair.items()]
-    said = {"baseline", *flat(read_yaml(PRESET))}
+    said = {"baseline", *flatten_settings(read_yaml(PRESET))}
     for file in files:
         if file in CHOSEN:
             said |= stated(file).keys()
@@ -118,7 +118,7 @@ def test_what_no_file_states_is_the_models_default() -> None:
 
 @pytest.mark.parametrize("file", CHOSEN)
 def test_no_group_states_a_default_again(file: str) -> None:
-    base = flat(defaults_of(ExperimentConfig))
+    base = flatten_settings(defaults_of(ExperimentConfig))
     again = {key for key, value in stated(file).items() if key in base and base[key] == value}
     assert again == SAID_BY_NAME.get(file, set()) | ({"policy.source"} & again)
 
@@ -163,7 +163,7 @@ def test_cfg_job_prints_the_configuration_and_does_nothing(command: str, tmp_pat
 
 
 def test_the_swept_number_is_called_baseline_and_defaults_to_just_below_the_mean() -> None:
-    values = parse(composed(asymrl("train", "--cfg", "job")))
+    values = parse_config(composed(asymrl("train", "--cfg", "job")))
     assert (values.baseline, values.baseline_reference, values.algorithm.name) == (
         -0.1,
         "group_mean",
@@ -319,4 +319,4 @@ def test_a_home_directory_is_expanded(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("HOME", str(tmp_path))
     values = composed(asymrl("train", "runs_dir=~/x", "--cfg", "job"))
     assert values["runs_dir"] == f"{tmp_path}/x"
-    assert parse({**values, "runs_dir": "~/y"}).runs_dir == tmp_path / "y"
+    assert parse_config({**values, "runs_dir": "~/y"}).runs_dir == tmp_path / "y"

@@ -9,7 +9,7 @@ from asymrl.defaults import defaults_of
 from asymrl.settings_command import DETERMINED, catalogue
 
 from asymreinforce.config import ExperimentConfig
-from asymreinforce.config.settings import flat
+from asymreinforce.config.settings import flatten_settings
 from asymreinforce.data.determines import Product, determines
 from tests.cli.commands import asymrl, refused
 from tests.test_startup import HEAVY
@@ -20,7 +20,7 @@ SETTINGS = {one.key: one for one in catalogue()}
 
 
 def test_every_setting_is_there_and_says_what_it_means() -> None:
-    assert SETTINGS.keys() == flat(defaults_of(ExperimentConfig)).keys()
+    assert SETTINGS.keys() == flatten_settings(defaults_of(ExperimentConfig)).keys()
     assert [key for key, one in SETTINGS.items() if not (one.meaning and one.values)] == []
 
 

@@ -12,7 +12,7 @@ from asymreinforce import tasks
 from asymreinforce.config.task import TaskConfig
 from asymreinforce.data import arrow_rows
 from asymreinforce.errors import InputError
-from asymreinforce.tasks.dataset import lay_out
+from asymreinforce.tasks.dataset import read_task_data
 
 datasets = pytest.importorskip("datasets")
 
@@ -33,7 +33,7 @@ def config(path: Path, **settings: Any) -> TaskConfig:
 
 
 def golds(config: TaskConfig) -> list[str]:
-    return sorted(question.gold_answer for question in lay_out(config).questions["train"])
+    return sorted(question.gold_answer for question in read_task_data(config).questions["train"])
 
 
 @pytest.mark.parametrize("is_stream", [True, False])
@@ -67,7 +67,7 @@ def test_questions_come_from_what_save_to_disk_wrote(tmp_path: Path) -> None:
     divided = datasets.DatasetDict({"train": whole.select([1, 3]), "test": whole.select([5])})
     divided.save_to_disk(tmp_path / "splits")
     held_out = {"held_out": {"path": tmp_path / "splits", "split": "test"}}
-    laid = lay_out(config(tmp_path / "splits", held_out=None, sources=held_out))
+    laid = read_task_data(config(tmp_path / "splits", held_out=None, sources=held_out))
     assert golds(config(tmp_path / "splits")) == ["001", "003"]
     assert [question.gold_answer for question in laid.questions["held_out"]] == ["005"]
     with pytest.raises(InputError, match=r"without the split dev \(there are: train, test\)"):
@@ -96,5 +96,5 @@ def test_a_state_that_points_elsewhere_is_refused(tmp_path: Path, name: Any) -> 
 def test_the_fingerprint_is_of_the_rows_and_not_of_the_place(tmp_path: Path) -> None:
     datasets.Dataset.from_list(ROWS).save_to_disk(tmp_path / "one")
     shutil.copytree(tmp_path / "one", tmp_path / "two")
-    one, two = (tasks.fingerprints(config(tmp_path / name)) for name in ("one", "two"))
+    one, two = (tasks.task_fingerprints(config(tmp_path / name)) for name in ("one", "two"))
     assert one == two

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from asymreinforce.config import parse
+from asymreinforce.config import parse_config
 from asymreinforce.data import contracts, files
 from asymreinforce.data.store import Store
 from asymreinforce.errors import AsymreinforceError, InputError
@@ -126,6 +126,6 @@ def test_a_damaged_configuration_is_parsed_or_named(
     files.publish_json(path, made.config(tmp_path, policy=random_policy).model_dump(mode="json"))
     path.write_bytes(damage(path.read_bytes()))
     try:
-        parse(files.read_json(path))
+        parse_config(files.read_json(path))
     except AsymreinforceError as error:
         assert str(error)

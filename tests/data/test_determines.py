@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from asymreinforce.algorithm.table import OBJECTIVES, has_baseline
 from asymreinforce.config import ExperimentConfig
-from asymreinforce.config.settings import flat
+from asymreinforce.config.settings import flatten_settings
 from asymreinforce.data.determines import (
     ARM,
     EVALUATION,
@@ -27,8 +27,8 @@ from asymreinforce.data.rollouts import ScoredRollouts
 from asymreinforce.data.store import Store
 from asymreinforce.experiment.arm import arm_store
 from asymreinforce.experiment.inputs import Inputs
-from asymreinforce.experiment.side_by_side import lots_of
-from asymreinforce.experiment.sweep import plan as plan_sweep
+from asymreinforce.experiment.side_by_side import split_by_process
+from asymreinforce.experiment.sweep import plan_sweep as plan_sweep
 from asymreinforce.planning.plan import plan
 from tests import made
 
@@ -48,7 +48,7 @@ def test_every_setting_stands_in_the_table_once() -> None:
 
 
 def test_settings_of_several_values_are_classified_as_one() -> None:
-    settings = flat(made.config(Path("runs"), policy="mu").model_dump(mode="json"))
+    settings = flatten_settings(made.config(Path("runs"), policy="mu").model_dump(mode="json"))
     assert determines("task.sources.train.hub", settings) is PROMPTS
     assert determines("train.lora.rank", settings) is ARM
     assert determines("a_key_of_another_version", settings) is ARM
@@ -80,7 +80,7 @@ CONDITIONS: list[tuple[str, dict[str, Any], Product, Product]] = [
 def test_some_settings_determine_something_under_others_alone(
     setting: str, under: dict[str, Any], without: Product, then: Product
 ) -> None:
-    plain = flat(made.config(Path("runs"), policy="mu").model_dump(mode="json"))
+    plain = flatten_settings(made.config(Path("runs"), policy="mu").model_dump(mode="json"))
     assert (determines(setting, plain), determines(setting, plain | under)) == (without, then)
 
 
@@ -154,7 +154,7 @@ def test_an_arm_s_name_changes_with_the_settings_that_determine_it_and_with_no_o
 
     before, base = name_of(), made.config(tmp_path, policy=random_policy, **under)
     values = base.model_dump(mode="json")
-    settings = flat(values)
+    settings = flatten_settings(values)
     asked = 0
     for name in TRAINED:
         section, _, key = name.rpartition(".")
@@ -191,12 +191,16 @@ SAME_INPUTS: list[tuple[dict[str, Any], Sets]] = [
 @pytest.mark.parametrize(("setting", "expected"), SAME_INPUTS)
 def test_all_who_ask_for_the_same_inputs_agree(setting: dict[str, Any], expected: Sets) -> None:
     arms = [made.config(Path("runs"), policy="mu", **more) for more in ({}, setting)]
-    assert (len(plan_sweep(arms).inputs), plan(arms).sets, len(lots_of(arms, size=2))) == expected
+    assert (
+        len(plan_sweep(arms).inputs),
+        plan(arms).sets,
+        len(split_by_process(arms, size=2)),
+    ) == expected
 
 
 def test_rollouts_of_two_files_are_two_sets_of_inputs() -> None:
     arms = [made.config(Path("runs"), policy="mu", source__path=path) for path in ("a.jsonl", "b")]
-    assert (len(plan_sweep(arms).inputs), len(lots_of(arms, size=2))) == (2, 2)
+    assert (len(plan_sweep(arms).inputs), len(split_by_process(arms, size=2))) == (2, 2)
 
 
 def test_pins_name_other_inputs() -> None:
@@ -216,7 +220,9 @@ def test_arms_of_an_objective_without_baseline_are_one_arm_whatever_their_baseli
         ("asymre", 0.1),
         ("positives_only", -0.1),
     ]
-    settings = {str(n): flat(arm.model_dump(mode="json")) for n, arm in enumerate(planned)}
+    settings = {
+        str(n): flatten_settings(arm.model_dump(mode="json")) for n, arm in enumerate(planned)
+    }
     assert differing(settings) == {
         "0": {"algorithm.name": "asymre", "baseline": -0.1},
         "1": {"algorithm.name": "asymre", "baseline": 0.1},

@@ -91,7 +91,7 @@ def task_golds(path: Path, **settings: Any) -> list[str]:
         | {"held_out": 0, "path": path}
         | settings
     )
-    return [question.gold_answer for question in tasks.lay_out(config).questions["train"]]
+    return [question.gold_answer for question in tasks.load_task_data(config).questions["train"]]
 
 
 def by_jsonl_task(value: Any, tmp_path: Path, policy: Path) -> list[str]:
@@ -122,7 +122,11 @@ def by_function(value: Any, tmp_path: Path, policy: Path) -> list[str]:
         {"name": "x", "kind": "m:f", "grader": "exact", "train": 1, "validation": 0, "held_out": 0}
     )
     try:
-        return [user_task._question({"question": "1?", "gold_answer": value}, config).gold_answer]
+        return [
+            user_task._checked_question(
+                {"question": "1?", "gold_answer": value}, config
+            ).gold_answer
+        ]
     except TypeError as error:
         if "is null" in str(error):
             return []
@@ -210,7 +214,7 @@ def test_a_question_of_messages_is_a_chat_and_its_last_message_the_question(tmp_
         {"name": "x", "kind": "dataset", "grader": "exact", "train": None, "validation": 0}
         | {"held_out": 0, "path": path}
     )
-    (question,) = tasks.lay_out(config).questions["train"]
+    (question,) = tasks.load_task_data(config).questions["train"]
     assert question.question == "How many?"
     assert json.loads(question.metadata or "")["messages"] == [
         {"role": "system", "content": "Be brief."},
@@ -221,16 +225,16 @@ def test_a_question_of_messages_is_a_chat_and_its_last_message_the_question(tmp_
     with pytest.raises(
         InputError, match="row 1: a prompt is a chat whose last message is of the a"
     ):
-        tasks.lay_out(config)
+        tasks.load_task_data(config)
 
 
 def test_a_text_that_says_false_marks_no_row(tmp_path: Path) -> None:
     from asymreinforce.tasks import columns
 
-    assert not columns.flag({"marked": "False"}, "marked", where="a.csv: row 1")
-    assert columns.flag({"marked": "1"}, "marked", where="a.csv: row 1")
+    assert not columns.read_flag({"marked": "False"}, "marked", where="a.csv: row 1")
+    assert columns.read_flag({"marked": "1"}, "marked", where="a.csv: row 1")
     with pytest.raises(InputError, match="row 1: the column marked says neither"):
-        columns.flag({"marked": "perhaps"}, "marked", where="a.csv: row 1")
+        columns.read_flag({"marked": "perhaps"}, "marked", where="a.csv: row 1")
 
 
 def test_a_small_parquet_file_that_unpacks_to_gigabytes_is_read_in_bounded_memory(

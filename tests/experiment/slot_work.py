@@ -72,7 +72,7 @@ def rounds(arms: Sequence[ExperimentConfig]) -> None:
     (Path(os.environ["PLACE_OF_TESTS"]) / f"{names}.json").write_text(json.dumps(seen))
 
 
-def evaluate(targets: "list[evaluation.Target]") -> object:
+def evaluate(targets: "list[evaluation.EvaluationTarget]") -> object:
     """Evaluate for good, and write down what the process was shown."""
     seen = look(0.0)
     (Path(os.environ["PLACE_OF_TESTS"]) / f"{os.getpid()}.json").write_text(json.dumps(seen))

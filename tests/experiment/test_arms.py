@@ -11,15 +11,15 @@ import pytest
 
 from asymreinforce.data.arm_settings import publish_settings
 from asymreinforce.data.store import Store
-from asymreinforce.experiment.arms import Arm, is_readable, overrides_of, survey
+from asymreinforce.experiment.arms import TrainedArm, is_readable, overrides_of, survey_arms
 from tests import made
 from tests.cli.commands import IN_PROCESS, tiny
 from tests.experiment.conftest import SWEEP
 
 
-def arms(directory: Path, *settings: dict[str, Any]) -> list[Arm]:
+def arms(directory: Path, *settings: dict[str, Any]) -> list[TrainedArm]:
     return [
-        Arm(Store(directory, {"arm": number}), made.config(directory, policy="mu", **chosen))
+        TrainedArm(Store(directory, {"arm": number}), made.config(directory, policy="mu", **chosen))
         for number, chosen in enumerate(settings)
     ]
 
@@ -155,7 +155,7 @@ def test_an_arm_that_lost_anything_is_passed_over_with_a_reason(
 ) -> None:
     arm = one_arm(swept)
     lose(arm)
-    found = survey(swept / "cups")
+    found = survey_arms(swept / "cups")
     assert len(found.arms) == 3
     (lost,) = found.passed_over
     assert (lost.directory, lost.was_complete, lost.is_at_work) == (arm, True, False)
@@ -189,7 +189,7 @@ def test_the_same_sweep_mends_an_arm_that_lost_something(
     lose(one_arm(swept))
     outcome = tiny("sweep", swept, *SWEEP, IN_PROCESS, "sweep.report=false")
     assert outcome.code == 0, outcome.err
-    assert not survey(swept / "cups").passed_over
+    assert not survey_arms(swept / "cups").passed_over
     assert summary(swept) == before
 
 

@@ -86,7 +86,7 @@ def awake(opened: Sequence[OnDevice]) -> list[bool]:
 def test_no_step_is_taken_beside_an_engine_that_is_awake_and_none_wakes_beside_a_trainer(
     config: ExperimentConfig, engines: list[OnDevice]
 ) -> None:
-    result = rounds.run([config, config.model_copy(update={"baseline": 0.1})])
+    result = rounds.run_in_rounds([config, config.model_copy(update={"baseline": 0.1})])
     assert result.failed == []
     assert result.summary is not None
     (engine,) = (engine for engine in engines if engine.loaded)
@@ -102,9 +102,9 @@ def test_ranks_start_when_the_engine_has_given_the_memory_back(
         seen.append(awake(engines))
         raise RuntimeError("seen")
 
-    monkeypatch.setattr(rounds, "launch", launch)
+    monkeypatch.setattr(rounds, "launch_ranks", launch)
     sharded = config.model_copy(update={"train": config.train.model_copy(update={"processes": 2})})
-    rounds.run([sharded])
+    rounds.run_in_rounds([sharded])
     assert seen == [[False]]
 
 
@@ -114,7 +114,7 @@ def test_processes_that_train_arms_start_when_the_engine_is_closed(
     seen: list[list[bool]] = []
     monkeypatch.setattr(rounds, "run_arms", lambda arms, slots: seen.append(awake(engines)))
     two = config.model_copy(update={"sweep": config.sweep.model_copy(update={"workers": 2})})
-    rounds.run([two, two.model_copy(update={"baseline": 0.1})])
+    rounds.run_in_rounds([two, two.model_copy(update={"baseline": 0.1})])
     assert seen == [[False]]
 
 

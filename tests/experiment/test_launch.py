@@ -26,8 +26,13 @@ from asymreinforce.errors import (
 )
 from asymreinforce.experiment import arm
 from asymreinforce.experiment import launch as launching
-from asymreinforce.experiment.arms import Arm, overrides_of
-from asymreinforce.experiment.launch import _error, follow, launch, torchrun
+from asymreinforce.experiment.arms import TrainedArm, overrides_of
+from asymreinforce.experiment.launch import (
+    _error_to_raise,
+    follow_events,
+    launch_ranks,
+    torchrun_command,
+)
 from asymreinforce.update.ranks import Ranks
 from tests import made
 from tests.cli.commands import Outcome, asymrl, refused, tiny
@@ -36,12 +41,14 @@ from tests.stages.training import metrics
 
 
 def test_one_node_s_ranks_meet_on_their_own_and_several_nodes_at_an_address() -> None:
-    alone = torchrun(TrainConfig(processes=8), name="arm")
+    alone = torchrun_command(TrainConfig(processes=8), name="arm")
     assert alone[1:] == [
         *("-m", "torch.distributed.run", "--standalone"),
         *("--nnodes=1", "--nproc-per-node=8", "--max-restarts=0"),
     ]
-    several = torchrun(TrainConfig(processes=8, nodes=2, rendezvous="node0:29500"), name="arm")
+    several = torchrun_command(
+        TrainConfig(processes=8, nodes=2, rendezvous="node0:29500"), name="arm"
+    )
     assert several[3:7] == [
         *("--rdzv-backend=c10d", "--rdzv-endpoint=node0:29500", "--rdzv-id=arm", "--nnodes=2"),
     ]
@@ -151,7 +158,7 @@ def test_every_preset_takes_the_settings_of_ranks(preset: str) -> None:
 def test_arms_that_differ_in_their_ranks_alone_do_not_differ(config: ExperimentConfig) -> None:
     other = config.model_copy(update={"train": config.train.model_copy(update={"processes": 8})})
     stores = [Store(Path("arms"), {"arm": name}) for name in "ab"]
-    arms = [Arm(store, each) for store, each in zip(stores, (config, other), strict=True)]
+    arms = [TrainedArm(store, each) for store, each in zip(stores, (config, other), strict=True)]
     assert overrides_of(arms) == {store.hash: {} for store in stores}
 
 
@@ -164,7 +171,7 @@ def test_what_the_first_rank_relays_is_shown_and_stray_prints_are_not(
 ) -> None:
     bar = {"description": "train", "total": 3, "unit": "steps", "done": 1}
     events = [{"say": "hello"}, b"NCCL version", {"bar": bar}, {"advance": 2}, {"end": True}]
-    assert follow(lines(*events, [1], {"say": "bye"})) == []
+    assert follow_events(lines(*events, [1], {"say": "bye"})) == []
     shown = capsys.readouterr().err.splitlines()
     assert shown[0] == "hello" and shown[-1] == "bye" and len(shown) == 3
     assert shown[1].startswith("train: 3/3 steps in ")
@@ -195,7 +202,7 @@ def failure(rank: int, kind: str, error: str) -> dict[str, Any]:
 def test_what_a_user_can_mend_is_raised_before_what_came_of_it(
     failures: list[dict[str, Any]], kind: type[Exception], words: str
 ) -> None:
-    error = _error(failures, code=1, ranks=4, log=Path("a.log"))
+    error = _error_to_raise(failures, code=1, ranks=4, log=Path("a.log"))
     assert type(error) is kind
     with pytest.raises(kind, match=words):
         raise error
@@ -215,7 +222,7 @@ def test_an_interrupted_parent_stops_its_ranks(
     two = config.model_copy(update={"train": config.train.model_copy(update={"processes": 2})})
     started = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
-        launch(two, Store(tmp_path, {"an": "arm"}), worker="tests.experiment.idle_worker")
+        launch_ranks(two, Store(tmp_path, {"an": "arm"}), worker="tests.experiment.idle_worker")
     assert time.monotonic() - started < 60
     for pid in pids:
         with pytest.raises(ProcessLookupError):
@@ -233,8 +240,8 @@ def test_two_ranks_killed_in_mid_step_and_one_that_goes_on_have_the_curve_of_one
     first_sweep: tuple[Path, Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     killed, whole = (Path(shutil.copytree(first_sweep[0], tmp_path / n)) for n in ("two", "one"))
-    dying = functools.partial(launch, worker="tests.experiment.dying_worker")
-    monkeypatch.setattr(arm, "launch", dying)
+    dying = functools.partial(launch_ranks, worker="tests.experiment.dying_worker")
+    monkeypatch.setattr(arm, "launch_ranks", dying)
     settings = ("seed=7", "train.checkpoint_every=2")
     refused(tiny("train", killed, *settings, "train.processes=2"), "a rank of 2 failed", "the log")
     half = arm_of(killed, 7)
@@ -257,8 +264,8 @@ def test_ranks_of_which_one_runs_out_of_memory_go_back_together_to_shorter_rows(
     first_sweep: tuple[Path, Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tight, whole = (Path(shutil.copytree(first_sweep[0], tmp_path / n)) for n in ("two", "one"))
-    short = functools.partial(launch, worker="tests.experiment.short_of_memory_worker")
-    monkeypatch.setattr(arm, "launch", short)
+    short = functools.partial(launch_ranks, worker="tests.experiment.short_of_memory_worker")
+    monkeypatch.setattr(arm, "launch_ranks", short)
     settings = ("seed=7", "train.checkpoint_every=2", "train.tokens_per_micro_batch=200")
     outcome = tiny("train", tight, *settings, "train.processes=2")
     assert outcome.code == 0, outcome.err
@@ -289,7 +296,7 @@ def test_ranks_that_cannot_be_started_again_together_say_how_to_go_on(
     monkeypatch.setattr(launching, "_run_ranks", lambda *_, **__: error)
     store = Store(tmp_path, {"an": "arm"})
     with pytest.raises(DeviceMemoryError, match=r"same command on every node.*rows of 512 tokens"):
-        launch(spread, store)
+        launch_ranks(spread, store)
     assert remembered_rows(store, spread) == 512
 
 
@@ -304,7 +311,7 @@ def test_ranks_for_which_no_rows_are_short_enough_are_not_started_again(
 
     monkeypatch.setattr(launching, "_run_ranks", fail)
     with pytest.raises(DeviceMemoryError, match="rows of 100 tokens"):
-        launch(config, Store(tmp_path, {"an": "arm"}))
+        launch_ranks(config, Store(tmp_path, {"an": "arm"}))
     assert starts == [1]
 
 
@@ -330,10 +337,10 @@ def test_of_ranks_on_several_nodes_the_first_holds_the_lease(
 ) -> None:
     store = Store(tmp_path, {"an": "arm"})
     seen: list[bool] = []
-    monkeypatch.setattr(arm.inputs, "find", lambda _: None)  # type: ignore[attr-defined]
+    monkeypatch.setattr(arm.inputs, "find_inputs", lambda _: None)  # type: ignore[attr-defined]
     monkeypatch.setattr(arm, "arm_store", lambda *_: store)
     monkeypatch.setattr(
-        arm, "_train", lambda *_, **__: seen.append(path_of(store.directory).exists())
+        arm, "_train_with_ranks", lambda *_, **__: seen.append(path_of(store.directory).exists())
     )
     settings = {"nodes": nodes, "rendezvous": "node0:29500"}
     spread = config.model_copy(update={"train": config.train.model_copy(update=settings)})
@@ -346,7 +353,7 @@ def test_on_one_node_the_first_rank_works_under_the_lease_of_the_command_as_long
     tmp_path: Path, config: ExperimentConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = Store(tmp_path, {"an": "arm"})
-    monkeypatch.setattr(arm.inputs, "find", lambda _: None)  # type: ignore[attr-defined]
+    monkeypatch.setattr(arm.inputs, "find_inputs", lambda _: None)  # type: ignore[attr-defined]
     monkeypatch.setattr(arm, "arm_store", lambda *_: store)
 
     def train(*_: object, **__: object) -> None:
@@ -354,7 +361,7 @@ def test_on_one_node_the_first_rank_works_under_the_lease_of_the_command_as_long
         written(store.directory, host="node7", place="another", pid=99)
         store.plan(["a", "b"])
 
-    monkeypatch.setattr(arm, "_train", train)
+    monkeypatch.setattr(arm, "_train_with_ranks", train)
     written(store.directory, pid=os.getppid(), start=lease._start(os.getppid()))
     with pytest.raises(HeldError, match="process 99 on node7"):
         arm.train_rank(config, Ranks(number=0))

@@ -44,7 +44,7 @@ def settings(place: Path, policy: Path, **overrides: Any) -> ExperimentConfig:
 def run(config: ExperimentConfig, engine: Engine | None = None) -> tuple[Store, Engine]:
     """Do all that is missing, and train."""
     engine = engine or Engine(config)
-    inputs.prepare(config, engine=engine)
+    inputs.prepare_inputs(config, engine=engine)
     return train_in_rounds(config, engine=engine), engine
 
 
@@ -116,13 +116,13 @@ def test_the_steps_of_every_round_read_the_prompts_that_one_set_would_have_given
     trained: Trained,
 ) -> None:
     config, store, _ = trained
-    found = inputs.find(config)
+    found = inputs.find_inputs(config)
     pool = list(found.scored.batches(prompts=4, seed=config.seed).__next__().prompt_id_B[::4])
     assert len(pool) == 4
     expected = found.scored.batches(prompts=4, seed=config.seed)
     for start in (0, 2, 4):
         round_ = refresh.round_at(config, found, start)
-        scored = refresh.find(config, found, store, round_)
+        scored = refresh.find_round_rollouts(config, found, store, round_)
         batches = scored.batches(prompts=4, seed=None if start else config.seed)
         for _ in range(2):
             assert list(next(batches).prompt_id_B) == list(next(expected).prompt_id_B)
@@ -168,8 +168,8 @@ def test_log_mu_of_a_rounds_slice_is_the_training_models_own_at_its_start(
 ) -> None:
     """Held against a plain forward pass of the weights that the round starts from."""
     config, store, _ = trained
-    found = inputs.find(config)
-    scored = refresh.find(config, found, store, refresh.round_at(config, found, 4))
+    found = inputs.find_inputs(config)
+    scored = refresh.find_round_rollouts(config, found, store, refresh.round_at(config, found, 4))
     rows = scored.read(scored.chunks[0])
     count = int(rows.group_starts[4])
     model = load_model(store.path("checkpoints/step-000004"))
@@ -208,7 +208,7 @@ def test_an_arm_that_never_refreshes_is_the_one_that_train_makes(
     plain = settings(tmp_path, random_policy, refresh_every=None)
     assert train_arm(plain).directory == ran.directory
     longer = settings(tmp_path, random_policy, refresh_every=STEPS)  # the first round is the last
-    assert arm_store(longer, inputs.find(longer)).directory == ran.directory
+    assert arm_store(longer, inputs.find_inputs(longer)).directory == ran.directory
 
 
 def test_the_optimizer_and_its_schedule_go_on_from_round_to_round(
@@ -378,7 +378,7 @@ def test_one_engine_serves_the_first_rollouts_every_round_and_the_evaluation(
     config = settings(tmp_path, random_policy, sweep__workers=1)
     arms = [config, config.model_copy(update={"baseline": 0.1})]
     monkeypatch.setattr(rounds, "open_engine", open_engine)
-    result = rounds.run(arms)
+    result = rounds.run_in_rounds(arms)
     assert result.failed == []
     assert result.summary is not None
     assert result.summary.column("step").to_pylist() == [STEPS, STEPS]
@@ -410,7 +410,7 @@ def test_an_arm_that_fails_in_a_later_round_is_named_and_the_others_go_on(
     config = settings(tmp_path, random_policy, sweep__workers=1)
     arms = [config, config.model_copy(update={"refresh_every": None})]
     monkeypatch.setattr(rounds, "open_engine", open_engine)
-    result = rounds.run(arms)
+    result = rounds.run_in_rounds(arms)
     assert [failed.error for failed in result.failed] == ["KilledError()"]
     assert result.summary is not None
     assert len(result.summary) == 1

@@ -11,7 +11,7 @@ import pytest
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.engines.protocol import Engine
 from asymreinforce.experiment import evaluation, rounds, side_by_side, slots
-from asymreinforce.experiment.children import Outcome
+from asymreinforce.experiment.children import ChildOutcome
 from asymreinforce.experiment.evaluation import evaluation_slots
 from asymreinforce.experiment.slots import ON_CPU
 from tests import made
@@ -29,7 +29,7 @@ def eight_devices(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     place.mkdir()
     monkeypatch.setattr(slots, "device_count", lambda: 8)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    monkeypatch.setattr(side_by_side, "run_one", slot_work.train)
+    monkeypatch.setattr(side_by_side, "run_process_arms", slot_work.train)
     monkeypatch.setattr(rounds, "_run_part", slot_work.rounds)
     monkeypatch.setattr(evaluation, "_evaluate_part", slot_work.evaluate)
     monkeypatch.setenv("PLACE_OF_TESTS", str(place))
@@ -157,10 +157,10 @@ def test_checkpoints_of_many_targets_are_dealt_out_evenly() -> None:
     config = made.config(Path("runs"), policy="owner/model")
     names = ("a", "b", "c"), ("d", "e", "f"), ("g",)
     targets = [
-        evaluation.Target(config, "held_out", {name: Path(name) for name in group})
+        evaluation.EvaluationTarget(config, "held_out", {name: Path(name) for name in group})
         for group in names
     ]
-    parts = evaluation._parts(targets, 4)
+    parts = evaluation._split_targets(targets, 4)
     found = [[name for target in part for name in target.checkpoints] for part in parts]
     assert found == [["a", "e"], ["b", "f"], ["c", "g"], ["d"]]
 
@@ -177,7 +177,7 @@ def test_the_engine_of_this_process_is_closed_before_others_take_its_devices(
         def close(self) -> None:
             self.is_closed = True
 
-    def work(*given: Any, **named: Any) -> list[Outcome]:
+    def work(*given: Any, **named: Any) -> list[ChildOutcome]:
         assert engines.is_closed
         return []
 

@@ -8,7 +8,7 @@ import pytest
 
 from asymreinforce.errors import ConfigError
 from asymreinforce.experiment import slots
-from asymreinforce.experiment.slots import ON_CPU, cut, shown_devices, slots_of
+from asymreinforce.experiment.slots import ON_CPU, cut_slots, shown_devices, slots_of
 from tests import made
 
 EIGHT = [str(number) for number in range(8)]
@@ -34,13 +34,13 @@ def shows(count: int, monkeypatch: pytest.MonkeyPatch, named: str | None = None)
 def test_devices_are_cut_into_as_many_slots_as_there_are(
     devices: int, each: int, expected: list[tuple[str, ...]]
 ) -> None:
-    assert cut(EIGHT[:devices], each=each, setting="train.processes") == expected
+    assert cut_slots(EIGHT[:devices], each=each, setting="train.processes") == expected
 
 
 @pytest.mark.parametrize(("devices", "fix"), [(4, "train.processes=4"), (0, "train.device=cpu")])
 def test_more_processes_than_devices_are_refused(devices: int, fix: str) -> None:
     with pytest.raises(ConfigError, match=f"processes=8 needs 8 CUDA.*shows {devices}; use {fix}"):
-        cut(EIGHT[:devices], each=8, setting="train.processes")
+        cut_slots(EIGHT[:devices], each=8, setting="train.processes")
 
 
 @pytest.mark.parametrize(

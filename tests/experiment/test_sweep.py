@@ -12,12 +12,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from asymreinforce import engines
-from asymreinforce.config import parse
+from asymreinforce.config import parse_config
 from asymreinforce.data import checksums, files
 from asymreinforce.data.store import Store
 from asymreinforce.errors import AsymreinforceError, ConfigError
 from asymreinforce.experiment import evaluation, inputs
-from asymreinforce.experiment.sweep import plan
+from asymreinforce.experiment.sweep import plan_sweep
 from tests import made
 from tests.cli import commands
 from tests.cli.commands import EMBEDDED, IN_PROCESS, TINY, Outcome, published, refused, tiny
@@ -320,11 +320,11 @@ def test_the_plan_names_inputs_and_arms_once(tmp_path: Path) -> None:
     one, two = arm(baseline=-0.1), arm(baseline=0.1)
     other_policy = arm(policy__seed=1)
     other_scale = arm(reward={"incorrect": 0.0})
-    planned = plan([one, two, one, other_policy, other_scale])  # type: ignore[list-item]
+    planned = plan_sweep([one, two, one, other_policy, other_scale])  # type: ignore[list-item]
     assert planned.arms == [one, two, other_policy, other_scale]
     assert len(planned.inputs) == 2  # a reward scale needs no other rollouts or verdicts
     with pytest.raises(ConfigError, match="share one experiment"):
-        plan([one, arm(name="elsewhere")])  # type: ignore[list-item]
+        plan_sweep([one, arm(name="elsewhere")])  # type: ignore[list-item]
 
 
 def copied(store: Store, **identity: object) -> None:
@@ -366,7 +366,7 @@ def test_no_engine_is_opened_to_name_rollouts_and_evaluations(
 
     for module in (engines, inputs, evaluation):
         monkeypatch.setattr(module, "open_engine", open_engine)
-    config = parse(json.loads(next(swept.glob("cups/train/*/config.json")).read_text()))
+    config = parse_config(json.loads(next(swept.glob("cups/train/*/config.json")).read_text()))
     config = config.model_copy(update={"runs_dir": swept})
-    inputs.find(config)
-    assert evaluation.plan(config)
+    inputs.find_inputs(config)
+    assert evaluation.plan_evaluation(config)

@@ -136,10 +136,10 @@ def ranks(work: Path) -> int:
     """Training by ranks, whose processes are not started: what is written before they are."""
     from asymreinforce.experiment import launch
 
-    launch.torchrun = lambda config, *, name: ["true"]
+    launch.torchrun_command = lambda config, *, name: ["true"]
     config = made.config(work / "runs", policy=work / "policy")
     store = Store(config.directory / "train", {"an": "arm"})
-    launch.launch(config, store)
+    launch.launch_ranks(config, store)
     return 0
 
 
@@ -150,7 +150,7 @@ def failing(work: Path) -> int:
     def fail(*arguments: object, **settings: object) -> None:
         raise RuntimeError("planted")
 
-    arm._train = fail
+    arm._train_with_ranks = fail
     code = command("sweep", "hydra/launcher=basic", "baseline=-0.1", "seed=0")(work)
     for log in (work / "runs" / "cups" / "logs").glob("*"):
         log.unlink()

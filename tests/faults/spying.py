@@ -77,7 +77,7 @@ def prepare_this_process(work: Path) -> None:
 def write_no_seconds() -> None:
     from asymreinforce.experiment import summary
 
-    summary._seconds = lambda arm: 0.0
+    summary._training_seconds = lambda arm: 0.0
 
 
 def compose_once(cache: Path) -> None:

@@ -22,7 +22,7 @@ POLICIES = ("small", "large", "people")
 
 def rows(prompts: int = 6, policies: tuple[str, ...] = POLICIES) -> list[dict[str, Any]]:
     """One row of each policy for each prompt, policy after policy: no group stands together."""
-    questions = list(itertools.islice(cups.draw("train", seed=0), prompts))
+    questions = list(itertools.islice(cups.draw_cups("train", seed=0), prompts))
     return [
         {
             "question": question.text,

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from asymreinforce.config import ExperimentConfig, parse
+from asymreinforce.config import ExperimentConfig, parse_config
 from asymreinforce.errors import AsymreinforceError, ConfigError
-from asymreinforce.imported.check_rows import gather
+from asymreinforce.imported.check_rows import check_rows
 from asymreinforce.imported.columns import Columns
-from asymreinforce.imported.group_by_prompt import gathering
+from asymreinforce.imported.group_by_prompt import group_by_prompt
 from asymreinforce.imported.problems import Problems
 from asymreinforce.imported.tokens import Encoder
 from tests import made
@@ -87,8 +87,8 @@ def counted(path: Path, directory: Path, policy: Path, encoder: Encoder) -> int:
     """Read a file as an import does; return how many rows were noted."""
     config = files.settings(directory, policy, path)
     notes = Problems()
-    with gathering(directory) as gathered:
-        gather(gathered, config, encoder, Columns(config.source), notes)
+    with group_by_prompt(directory) as gathered:
+        check_rows(gathered, config, encoder, Columns(config.source), notes)
     return sum(notes.counts.values())
 
 
@@ -140,7 +140,7 @@ def test_a_bad_setting_is_refused_by_name(tmp_path: Path, random_policy: Path) -
     for _ in range(SETTINGS):
         name, value = generator.choice(names), generator.choice(NO_SETTING)
         with pytest.raises(ConfigError, match=name.replace("__", r"\.")):
-            parse(settings(tmp_path, random_policy, name, value))
+            parse_config(settings(tmp_path, random_policy, name, value))
 
 
 def numbers(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
@@ -158,7 +158,7 @@ def numbers(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
 def test_a_truth_value_is_no_number(name: str, tmp_path: Path, random_policy: Path) -> None:
     """YAML reads `yes` and `on` as true, which Python counts as 1."""
     with pytest.raises(ConfigError, match=rf"{name.replace('__', '[.]')}: .*not a truth value"):
-        parse(settings(tmp_path, random_policy, name, True))
+        parse_config(settings(tmp_path, random_policy, name, True))
 
 
 def settings(runs: Path, policy: Path, name: str, value: Any) -> dict[str, Any]:
@@ -187,4 +187,4 @@ def test_a_setting_that_no_machine_can_follow_is_refused(
     name: str, value: Any, tmp_path: Path, random_policy: Path
 ) -> None:
     with pytest.raises(ConfigError, match=name.rpartition("__")[0].replace("__", r"\.") or name):
-        parse(settings(tmp_path, random_policy, name, value))
+        parse_config(settings(tmp_path, random_policy, name, value))

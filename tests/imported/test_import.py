@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from asymreinforce.config import parse
+from asymreinforce.config import parse_config
 from asymreinforce.data import contracts
 from asymreinforce.data.files import place
 from asymreinforce.errors import ConfigError, InputError
@@ -232,7 +232,7 @@ def test_evaluation_questions_of_the_task_that_were_imported_are_counted(
     from asymreinforce import tasks
 
     config = made.config(tmp_path / "runs", policy=random_policy)
-    held_out = tasks.questions(config.task, "held_out")[:5]
+    held_out = tasks.split_questions(config.task, "held_out")[:5]
     values = [
         {"question": q.question, "gold_answer": q.gold_answer, "completion": " Answer: 1"}
         for q in held_out
@@ -458,7 +458,7 @@ def test_a_format_that_is_not_known_is_refused_with_those_there_are(
     with pytest.raises(
         ConfigError, match=r"source\.format.*'parquet', 'csv', 'arrow', 'trl', 'verl'"
     ):
-        parse(values)
+        parse_config(values)
 
 
 def test_import_without_a_path_says_what_it_needs(tmp_path: Path, random_policy: Path) -> None:

@@ -47,7 +47,7 @@ def scored_rollouts(tmp_path: Path, policy: Path, **overrides: Any) -> ScoredRol
     uneven(tmp_path / "a.jsonl")
     settings = config(tmp_path, policy, **overrides)
     imported.run_import(settings)
-    return inputs.find(settings).scored
+    return inputs.find_inputs(settings).scored
 
 
 def test_an_epoch_holds_every_rollout_once_in_whole_groups(
@@ -172,7 +172,9 @@ def test_an_objective_of_ratios_says_that_log_probabilities_are_missing(
 def test_prompts_of_one_rollout_are_told_of_at_import(tmp_path: Path, random_policy: Path) -> None:
     scored_rollouts(tmp_path, random_policy)
     settings = config(tmp_path, random_policy)
-    lines = imported.describe(settings, imported.find_imported(settings, checkpoint=random_policy))
+    lines = imported.describe_import(
+        settings, imported.find_imported(settings, checkpoint=random_policy)
+    )
     assert lines[0].startswith("26 rollouts of 8 prompts (1 to 6 of a prompt)")
     assert "1 of 8 prompts have one rollout" in lines[-1]
 
@@ -187,7 +189,7 @@ def test_without_rewards_training_asks_for_score(tmp_path: Path, random_policy: 
     with pytest.raises(ConfigError, match="no row came with a reward"):
         train_arm(asked)
     inputs.run_score(settings)
-    assert inputs.find(settings).scored.prompts == 8
+    assert inputs.find_inputs(settings).scored.prompts == 8
     assert train_arm(settings).is_complete()
 
 
@@ -197,7 +199,7 @@ def test_graded_verdicts_train_where_they_are_asked_for(
     given = scored_rollouts(tmp_path, random_policy)
     settings = config(tmp_path, random_policy, source__verdicts="graded")
     inputs.run_score(settings)
-    graded = inputs.find(settings).scored
+    graded = inputs.find_inputs(settings).scored
     assert graded.fingerprint()["rollouts"] == given.fingerprint()["rollouts"]
     assert graded.fingerprint()["verdicts"] != given.fingerprint()["verdicts"]
 

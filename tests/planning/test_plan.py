@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from asymreinforce.config import ExperimentConfig, parse
+from asymreinforce.config import ExperimentConfig, parse_config
 from asymreinforce.config.task import TaskConfig
 from asymreinforce.planning.gpus import GIB, Training
 from asymreinforce.planning.plan import plan, prompts_of
@@ -273,7 +273,8 @@ def test_a_plan_of_the_toy_sweep_is_what_the_sweep_made(first_sweep: tuple[Path,
         for name in ("prompt", "completion")
     }
     configs = [
-        parse(json.loads(path.read_text())) for path in experiment.glob("train/*/config.json")
+        parse_config(json.loads(path.read_text()))
+        for path in experiment.glob("train/*/config.json")
     ]
     means = {f"{name}_tokens": max(1, round(mean)) for name, mean in lengths.items()}
     given = configs[0].plan.model_copy(update=means)

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from asymreinforce.config.settings import flat
+from asymreinforce.config.settings import flatten_settings
 from asymreinforce.data import files
 from asymreinforce.report.experiment import read_experiment
 from asymreinforce.report.figures.canvas import EndLabel, chosen_labels, spread
@@ -84,7 +84,7 @@ def test_a_baseline_is_written_with_its_sign() -> None:
 
 def test_settings_are_flattened_to_dotted_names() -> None:
     nested = {"a": {"b": 1, "c": {"d": [2]}}, "e": {}}
-    assert flat(nested) == {"a.b": 1, "a.c.d": [2], "e": {}}
+    assert flatten_settings(nested) == {"a.b": 1, "a.c.d": [2], "e": {}}
 
 
 def test_a_cell_sorts_by_its_number_and_not_by_its_text() -> None:

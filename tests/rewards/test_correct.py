@@ -170,7 +170,7 @@ def validated(tmp_path: Path, policy: Path, reward: dict[str, Any]) -> float:
         lambda path: contracts.write(path, contracts.PROMPTS, rows, identity=prompts.hash),
     )
     found: Any = Inputs(policy, prompts, None)  # type: ignore[arg-type]
-    with arms._validator(config, found) as validate:
+    with arms._open_validator(config, found) as validate:
         assert validate
         return validate(None, 1)  # type: ignore[arg-type]
 

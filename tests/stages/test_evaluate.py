@@ -36,7 +36,7 @@ def test_checkpoints_of_several_tokenizers_are_each_asked_in_their_own(
     tmp_path: Path, random_policy: Path, config: ExperimentConfig
 ) -> None:
     other = made.random_policy(tmp_path / "other", seed=1)
-    texts = [q.worked_answer for q in itertools.islice(cups.draw("train", seed=5), 50)]
+    texts = [q.worked_answer for q in itertools.islice(cups.draw_cups("train", seed=5), 50)]
     embedded.train_tokenizer(texts, vocabulary=270).save_pretrained(other)
     prompts = make_prompts(config.task, config.directory / "prompts")
     engine = ByItsOwnTokens()

@@ -31,7 +31,7 @@ def test_prompts_are_the_task_s_questions_split_by_split(config: ExperimentConfi
     assert store.is_complete()
     for split, count in (("train", 24), ("validation", 8), ("held_out", 12)):
         rows = contracts.read(store.path(f"{split}.parquet"), contracts.PROMPTS).to_pylist()
-        found = tasks.questions(config.task, split)  # type: ignore[arg-type]
+        found = tasks.split_questions(config.task, split)  # type: ignore[arg-type]
         assert rows == [question._asdict() for question in found] and len(rows) == count
 
 

@@ -54,7 +54,7 @@ def as_tsv(path: Path, rows: list[dict[str, Any]]) -> Path:
 
 
 def golds(config: TaskConfig) -> dict[str, str]:
-    laid = tasks.lay_out(config)
+    laid = tasks.load_task_data(config)
     return {q.question: q.gold_answer for part in laid.questions.values() for q in part}
 
 
@@ -74,7 +74,7 @@ def test_columns_are_named_and_dots_reach_into_structs(tmp_path: Path) -> None:
     ]
     names = {"question": "text", "answer": "gold.final", "level": "hard", "subject": ["x", "field"]}
     settings = config(jsonl(tmp_path / "a.jsonl", rows), columns=names, held_out=0)
-    found = sorted(tasks.lay_out(settings).questions["train"])
+    found = sorted(tasks.load_task_data(settings).questions["train"])
     assert [tuple(question[:5]) for question in found] == [
         ("sums-train-7", "1?", "1", "Level 5", "sums"),
         ("sums-train-8", "2?", "2", "Level 1", "more"),
@@ -84,10 +84,10 @@ def test_columns_are_named_and_dots_reach_into_structs(tmp_path: Path) -> None:
 def test_a_column_that_is_not_there_is_named_with_those_that_are(tmp_path: Path) -> None:
     path = jsonl(tmp_path / "a.jsonl", [{"text": "1?", "answer": "1"}])
     with pytest.raises(InputError, match=r"no question \(looked for the column question, problem;"):
-        tasks.lay_out(config(path))
+        tasks.load_task_data(config(path))
     settings = config(path, columns={"question": "text", "answer": "gold"})
     with pytest.raises(InputError, match=r"there are text, answer\).*task\.columns\.answer="):
-        tasks.lay_out(settings)
+        tasks.load_task_data(settings)
 
 
 def test_rows_without_an_answer_are_left_out_and_counted(tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_rows_without_an_answer_are_left_out_and_counted(tmp_path: Path) -> None
         {"question": "proof?", "answer": "Proof"},
         {"question": "none?", "answer": None},
     ]
-    laid = tasks.lay_out(config(jsonl(tmp_path / "a.jsonl", rows), no_answers=["proof"]))
+    laid = tasks.load_task_data(config(jsonl(tmp_path / "a.jsonl", rows), no_answers=["proof"]))
     assert laid.facts["left_out"] == {"train": {"no answer": 2}}
     assert laid.lines == ["train: 2 of 12 rows left out (no answer)"]
     assert sum(len(part) for part in laid.questions.values()) == 10
@@ -114,16 +114,18 @@ def test_a_file_all_of_whose_rows_are_left_out_is_refused_with_the_reasons(
 ) -> None:
     path = jsonl(tmp_path / "a.jsonl", rows)
     with pytest.raises(InputError, match=rf"each of its {len(rows)} rows is left out \({reason}\)"):
-        tasks.lay_out(config(path, validation=None))
+        tasks.load_task_data(config(path, validation=None))
 
 
 def test_a_question_that_comes_with_another_answer_again_is_warned_of(tmp_path: Path) -> None:
     again = [{"question": "What is 0 + 0?", "answer": "1"}, ROWS[1]]
-    laid = tasks.lay_out(config(jsonl(tmp_path / "a.jsonl", [*ROWS, *again])))
+    laid = tasks.load_task_data(config(jsonl(tmp_path / "a.jsonl", [*ROWS, *again])))
     assert laid.facts["contradicted"] == {"train": 1}
     warning = "warning: train: 1 rows repeat a question with another gold answer"
     assert [line for line in laid.lines if line.startswith(warning)]
-    assert "contradicted" not in tasks.lay_out(config(jsonl(tmp_path / "b.jsonl", ROWS))).facts
+    assert (
+        "contradicted" not in tasks.load_task_data(config(jsonl(tmp_path / "b.jsonl", ROWS))).facts
+    )
 
 
 def test_the_answer_stands_after_its_marker_or_in_the_last_box_of_the_solution(
@@ -144,29 +146,29 @@ def test_where_keeps_rows_by_the_values_of_a_column(tmp_path: Path) -> None:
     rows = [{**row, "valid": n % 2 == 0} for n, row in enumerate(ROWS)]
     for path in (jsonl(tmp_path / "a.jsonl", rows), as_csv(tmp_path / "a.csv", rows)):
         sources = {"train": {"where": {"valid": True}}}
-        laid = tasks.lay_out(config(path, sources=sources))
+        laid = tasks.load_task_data(config(path, sources=sources))
         assert laid.facts["left_out"] == {"train": {"where": 5}}
     with pytest.raises(InputError, match="no column kept, which 'where' asks for"):
-        tasks.lay_out(config(path, sources={"train": {"where": {"kept": [1]}}}))
+        tasks.load_task_data(config(path, sources={"train": {"where": {"kept": [1]}}}))
 
 
 def test_splits_without_a_source_are_kept_back_from_training(tmp_path: Path) -> None:
     path = jsonl(tmp_path / "a.jsonl", ROWS)
-    laid = tasks.lay_out(config(path, held_out=3, validation=2))
+    laid = tasks.load_task_data(config(path, held_out=3, validation=2))
     assert [len(laid.questions[s]) for s in ("train", "validation", "held_out")] == [5, 2, 3]
     assert len({q.question for part in laid.questions.values() for q in part}) == 10
-    fewer = tasks.lay_out(config(path, held_out=3, validation=2, train=1))
+    fewer = tasks.load_task_data(config(path, held_out=3, validation=2, train=1))
     assert fewer.questions["train"] == laid.questions["train"][:1]
     assert fewer.questions["held_out"] == laid.questions["held_out"]
-    other = tasks.lay_out(config(path, held_out=3, validation=2, seed=1))
+    other = tasks.load_task_data(config(path, held_out=3, validation=2, seed=1))
     assert other.questions["held_out"] != laid.questions["held_out"]
     with pytest.raises(ConfigError, match=r"no source for held_out; set task\.held_out=N"):
-        tasks.lay_out(config(path, held_out=None))
+        tasks.load_task_data(config(path, held_out=None))
     message = r"2 questions are left to keep back, and task\.validation=3 asks for more"
     with pytest.raises(ConfigError, match=message):
-        tasks.lay_out(config(path, held_out=8, validation=3))
+        tasks.load_task_data(config(path, held_out=8, validation=3))
     with pytest.raises(ConfigError, match="has 5 questions for train, not 6"):
-        tasks.lay_out(config(path, held_out=3, validation=2, train=6))
+        tasks.load_task_data(config(path, held_out=3, validation=2, train=6))
 
 
 def test_a_directory_is_read_as_the_hub_lays_it_out(tmp_path: Path) -> None:
@@ -176,7 +178,7 @@ def test_a_directory_is_read_as_the_hub_lays_it_out(tmp_path: Path) -> None:
     parquet(tmp_path / "socratic/train-00000-of-00001.parquet", [{"question": "no", "answer": "1"}])
     hub = {"hub": "owner/sums", "subset": "main"}
     sources = {"train": {**hub, "split": "train"}, "held_out": {**hub, "split": "test"}}
-    laid = tasks.lay_out(config(tmp_path, sources=sources, held_out=None))
+    laid = tasks.load_task_data(config(tmp_path, sources=sources, held_out=None))
     assert [len(laid.questions[split]) for split in ("train", "held_out")] == [8, 2]
     assert {q.question for q in laid.questions["held_out"]} == {r["question"] for r in ROWS[8:]}
 
@@ -185,15 +187,15 @@ def test_a_directory_that_could_mean_two_files_is_refused(tmp_path: Path) -> Non
     jsonl(tmp_path / "gsm8k_train.jsonl", ROWS)
     jsonl(tmp_path / "math_train.jsonl", ROWS)
     with pytest.raises(InputError, match=r"may be any of gsm8k_train\.jsonl, math_train\.jsonl"):
-        tasks.lay_out(config(tmp_path))
+        tasks.load_task_data(config(tmp_path))
     settings = config(tmp_path, sources={"train": {"split": "dev"}})
     with pytest.raises(InputError, match=r"no file of the split dev \(there are: gsm8k_train"):
-        tasks.lay_out(settings)
+        tasks.load_task_data(settings)
 
 
 def test_questions_that_are_equal_keep_their_own_ids(tmp_path: Path) -> None:
     path = jsonl(tmp_path / "a.jsonl", [*ROWS, ROWS[0]])
-    laid = tasks.lay_out(config(path, held_out=0, overlap={"action": "report"}))
+    laid = tasks.load_task_data(config(path, held_out=0, overlap={"action": "report"}))
     ids = [question.prompt_id for question in laid.questions["train"]]
     assert len(set(ids)) == 11 and sum(name.endswith("-2") for name in ids) == 1
     assert laid.facts["overlap"]["repeats_within_train"] == 1
@@ -218,11 +220,11 @@ def test_training_questions_that_are_evaluated_are_counted_or_dropped(
         "held_out": {"path": jsonl(tmp_path / "test.jsonl", tested)},
     }
     settings: dict[str, Any] = {"sources": sources, "held_out": None}
-    reported = tasks.lay_out(config(**settings, overlap={"action": "report"}))
+    reported = tasks.load_task_data(config(**settings, overlap={"action": "report"}))
     assert reported.facts["overlap"]["held_out"] == {"exact": 1, "near": 1}
     assert len(reported.questions["train"]) == 5
     assert any("1 training questions are held_out" in line for line in reported.lines)
-    dropped = tasks.lay_out(config(**settings, overlap={"action": "drop", "drop": drop}))
+    dropped = tasks.load_task_data(config(**settings, overlap={"action": "drop", "drop": drop}))
     assert len(dropped.questions["train"]) == left
     assert dropped.facts["overlap"]["dropped"] == 5 - left
 
@@ -239,7 +241,7 @@ def verl_row(index: int) -> dict[str, Any]:
 
 def test_verls_prompt_parquet_is_read_as_it_is(tmp_path: Path) -> None:
     path = parquet(tmp_path / "train.parquet", [verl_row(index) for index in range(3)])
-    found = sorted(tasks.lay_out(config(path, held_out=0)).questions["train"])
+    found = sorted(tasks.load_task_data(config(path, held_out=0)).questions["train"])
     first = found[0]
     assert [q.prompt_id for q in found] == [f"openai/gsm8k-train-{n}" for n in range(3)]
     assert (first.question, first.gold_answer) == ("What is 0? Answer after ####.", "0")
@@ -257,15 +259,15 @@ def test_a_list_of_answers_is_one_gold_answer_and_its_alternatives(tmp_path: Pat
     ]
     path = tmp_path / "a.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    found = tasks.lay_out(config(path, held_out=0, no_answers=["proof"])).questions["train"]
+    found = tasks.load_task_data(config(path, held_out=0, no_answers=["proof"])).questions["train"]
     assert {(q.question, q.gold_answer, q.metadata) for q in found} == {
         ("1?", "1/2", '{"gold_answers": ["1/2", "0.5"]}'),
         ("2?", "7", None),
     }
     verls = [verl_row(0) | {"reward_model": {"ground_truth": ["0", "zero"], "style": "rule"}}]
-    (first,) = tasks.lay_out(config(parquet(tmp_path / "b.parquet", verls), held_out=0)).questions[
-        "train"
-    ]
+    (first,) = tasks.load_task_data(
+        config(parquet(tmp_path / "b.parquet", verls), held_out=0)
+    ).questions["train"]
     assert first.gold_answer == "0" and first.metadata
     assert json.loads(first.metadata)["gold_answers"] == ["0", "zero"]
 
@@ -277,17 +279,17 @@ def damaged(path: Path) -> Path:
 
 def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"absent\.jsonl: no such file or directory"):
-        tasks.lay_out(config(tmp_path / "absent.jsonl"))
+        tasks.load_task_data(config(tmp_path / "absent.jsonl"))
     with pytest.raises(InputError, match=r"a\.parquet: not readable as parquet"):
-        tasks.lay_out(config(damaged(tmp_path / "a.parquet")))
+        tasks.load_task_data(config(damaged(tmp_path / "a.parquet")))
     (tmp_path / "a.jsonl").write_text('{"question": "1?"')
     with pytest.raises(InputError, match=r"a\.jsonl: not readable as json"):
-        tasks.lay_out(config(tmp_path / "a.jsonl"))
+        tasks.load_task_data(config(tmp_path / "a.jsonl"))
     (tmp_path / "a.docx").write_text("words")
     with pytest.raises(InputError, match=r"must be of one kind, one of \.parquet"):
-        tasks.lay_out(config(tmp_path / "a.docx"))
+        tasks.load_task_data(config(tmp_path / "a.docx"))
     with pytest.raises(ConfigError, match=r"nothing to read; set task\.path=FILE"):
-        tasks.fingerprints(config())
+        tasks.task_fingerprints(config())
 
 
 def test_without_a_network_the_message_says_how_to_get_a_copy(
@@ -296,7 +298,7 @@ def test_without_a_network_the_message_says_how_to_get_a_copy(
     commit = "0" * 40
     hub = {"hub": "owner/sums", "revision": commit}
     with pytest.raises(InputError) as refused:
-        tasks.lay_out(config(sources={"train": hub}))
+        tasks.load_task_data(config(sources={"train": hub}))
     for words in (
         "owner/sums cannot be fetched",
         f"hf download owner/sums --repo-type dataset --revision {commit} --local-dir sums",
@@ -312,17 +314,17 @@ def test_a_commit_is_pinned_and_a_branch_is_resolved_by_the_hubs_cache(
 
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     pinned = config(sources={"train": {"hub": "owner/sums", "revision": "a" * 40}})
-    assert tasks.fingerprints(pinned)["train"]["revision"] == "a" * 40
+    assert tasks.task_fingerprints(pinned)["train"]["revision"] == "a" * 40
     branch = config(sources={"train": {"hub": "owner/sums", "revision": "dev"}})
     with pytest.raises(InputError, match="owner/sums cannot be fetched"):
-        tasks.fingerprints(branch)
+        tasks.task_fingerprints(branch)
     ref = tmp_path / "datasets--owner--sums/refs/dev"
     ref.parent.mkdir(parents=True)
     ref.write_text("b" * 40)
-    assert tasks.fingerprints(branch)["train"]["revision"] == "b" * 40
+    assert tasks.task_fingerprints(branch)["train"]["revision"] == "b" * 40
 
 
 def test_the_fingerprint_follows_the_contents_and_not_the_place(tmp_path: Path) -> None:
-    first = tasks.fingerprints(config(jsonl(tmp_path / "a.jsonl", ROWS)))
-    assert tasks.fingerprints(config(jsonl(tmp_path / "other/b.jsonl", ROWS))) == first
-    assert tasks.fingerprints(config(jsonl(tmp_path / "a.jsonl", ROWS[1:]))) != first
+    first = tasks.task_fingerprints(config(jsonl(tmp_path / "a.jsonl", ROWS)))
+    assert tasks.task_fingerprints(config(jsonl(tmp_path / "other/b.jsonl", ROWS))) == first
+    assert tasks.task_fingerprints(config(jsonl(tmp_path / "a.jsonl", ROWS[1:]))) != first

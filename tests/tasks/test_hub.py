@@ -58,7 +58,7 @@ def config(**source: Any) -> TaskConfig:
 
 
 def golds(config: TaskConfig) -> dict[str, str]:
-    return {q.question: q.gold_answer for q in tasks.lay_out(config).questions["train"]}
+    return {q.question: q.gold_answer for q in tasks.load_task_data(config).questions["train"]}
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_the_card_says_which_files_belong_to_a_configuration_and_split(repositor
 def test_a_cache_that_holds_a_part_of_a_split_is_not_the_split(repository: Path) -> None:
     (repository / "train-00001-of-00003.jsonl").write_text(LINES[0])
     with pytest.raises(InputError, match=r"holds 1 of the 3 files of train\.jsonl"):
-        tasks.lay_out(config())
+        tasks.load_task_data(config())
 
 
 def test_a_data_set_that_is_to_be_read_in_another_way_is_refused(repository: Path) -> None:
@@ -107,7 +107,7 @@ def test_a_data_set_that_is_to_be_read_in_another_way_is_refused(repository: Pat
     )
     (repository / "train.csv").write_text("question;answer\n1?;1\n")
     with pytest.raises(InputError, match=r"is to be read with sep, which is not done here"):
-        tasks.lay_out(config())
+        tasks.load_task_data(config())
 
 
 def test_files_come_over_the_network_at_the_commit(
@@ -139,7 +139,7 @@ def test_files_come_over_the_network_at_the_commit(
         [REMOTE],
     ]
     with pytest.raises(InputError, match=r"no split test \(there are: train\)"):
-        tasks.lay_out(config(revision=COMMIT, split="test"))
+        tasks.load_task_data(config(revision=COMMIT, split="test"))
 
 
 def test_a_directory_that_lacks_a_numbered_file_is_refused(tmp_path: Path) -> None:
@@ -149,6 +149,6 @@ def test_a_directory_that_lacks_a_numbered_file_is_refused(tmp_path: Path) -> No
     with pytest.raises(
         InputError, match=r"2 of the 3 files of train\.jsonl \(numbers 00000, 00002"
     ):
-        tasks.lay_out(config(path=tmp_path))
+        tasks.load_task_data(config(path=tmp_path))
     named = config(path=tmp_path / "train-00000-of-00003.jsonl")
     assert golds(named) == {"0?": "1"}

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from asymreinforce import tasks
-from asymreinforce.config import parse
+from asymreinforce.config import parse_config
 from asymreinforce.config.task import TaskConfig
-from asymreinforce.tasks.task_data import Laid
+from asymreinforce.tasks.task_data import TaskData
 from tests.cli.commands import asymrl
 from tests.cli.test_settings import composed
 
@@ -29,15 +29,15 @@ def files(name: str) -> list[str]:
 
 def config(*settings: str) -> TaskConfig:
     outcome = asymrl("train", *settings, "train.validation_prompts=0", "--cfg", "job")
-    return parse(composed(outcome)).task
+    return parse_config(composed(outcome)).task
 
 
-def sizes(laid: Laid) -> dict[str, int]:
+def sizes(laid: TaskData) -> dict[str, int]:
     return {split: len(found) for split, found in laid.questions.items()}
 
 
 def test_gsm8k_holds_7473_and_1319_problems_that_share_none() -> None:
-    laid = tasks.lay_out(config("task=gsm8k", *files("gsm8k")))
+    laid = tasks.load_task_data(config("task=gsm8k", *files("gsm8k")))
     assert sizes(laid) == {"train": 7473, "validation": 0, "held_out": 1319}
     assert laid.facts["overlap"]["held_out"] == {"exact": 0, "near": 0}
     by_id = {q.prompt_id: q for q in laid.questions["held_out"]}
@@ -46,7 +46,7 @@ def test_gsm8k_holds_7473_and_1319_problems_that_share_none() -> None:
 
 
 def test_math_as_published_keeps_levels_and_subjects() -> None:
-    laid = tasks.lay_out(config("task=math", *files("math")))
+    laid = tasks.load_task_data(config("task=math", *files("math")))
     # two of the 7,500 training rows have no answer
     assert sizes(laid) == {"train": 7498, "validation": 0, "held_out": 5000}
     assert laid.facts["left_out"]["train"] == {"no answer": 2}
@@ -64,11 +64,11 @@ def test_math_as_published_keeps_levels_and_subjects() -> None:
 
 
 def test_math_with_math_500_held_out_by_the_column_that_says_so() -> None:
-    laid = tasks.lay_out(config("task=math", "task.division=12000/500", *files("math")))
+    laid = tasks.load_task_data(config("task=math", "task.division=12000/500", *files("math")))
     assert sizes(laid) == {"train": 11998, "validation": 0, "held_out": 500}
     levels = Counter(q.level for q in laid.questions["held_out"])
     assert levels["Level 5"] == 134 and sum(levels.values()) == 500
-    own = tasks.lay_out(config("task=math500", f"task.path={DATA}/math500.parquet"))
+    own = tasks.load_task_data(config("task=math500", f"task.path={DATA}/math500.parquet"))
     assert sizes(own) == {"train": 0, "validation": 0, "held_out": 500}
     assert {q.question for q in own.questions["held_out"]} == {
         q.question for q in laid.questions["held_out"]
@@ -83,7 +83,7 @@ def test_math_500_is_told_by_its_questions_where_no_column_tells(tmp_path: Path)
         columns = ["problem", "level", "subject", "solution"]  # what the hub's copy has
         pq.write_table(rows.select(columns), tmp_path / f"{split}-00000-of-00001.parquet")
     marks = f"task.sources.marks.path={DATA}/math500.parquet"
-    laid = tasks.lay_out(
+    laid = tasks.load_task_data(
         config("task=math", "task.division=12000/500", f"task.path={tmp_path}", marks)
     )
     assert sizes(laid) == {"train": 11998, "validation": 0, "held_out": 500}

@@ -40,7 +40,7 @@ def config(function: str, **settings: object) -> TaskConfig:
 
 
 def test_a_users_function_makes_the_questions(module: str) -> None:
-    laid = tasks.lay_out(config(f"{module}:questions"))
+    laid = tasks.load_task_data(config(f"{module}:questions"))
     assert [len(laid.questions[s]) for s in ("train", "validation", "held_out")] == [3, 1, 2]
     first = laid.questions["held_out"][0]
     assert (first.question, first.gold_answer, first.level) == ("held_out 0?", "0", "easy")
@@ -48,10 +48,10 @@ def test_a_users_function_makes_the_questions(module: str) -> None:
 
 
 def test_its_code_is_part_of_what_the_prompts_are_made_of(module: str, tmp_path: Path) -> None:
-    before = tasks.fingerprints(config(f"{module}:questions"))
+    before = tasks.task_fingerprints(config(f"{module}:questions"))
     path = tmp_path / f"{module}.py"
     path.write_text(f"{path.read_text()}\n# changed\n")
-    assert tasks.fingerprints(config(f"{module}:questions")) != before
+    assert tasks.task_fingerprints(config(f"{module}:questions")) != before
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_its_code_is_part_of_what_the_prompts_are_made_of(module: str, tmp_path:
 )
 def test_what_goes_wrong_in_it_is_said(module: str, function: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        tasks.lay_out(config(f"{module}:{function}"))
+        tasks.load_task_data(config(f"{module}:{function}"))
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_a_questions_messages_and_metadata_are_kept_and_odd_fields_refused(
 
     def laid(gold: object) -> list[tasks.Question]:
         settings = {"params": {"gold": gold}, "train": 2, "validation": 0, "held_out": 0}
-        return tasks.lay_out(config(f"{name}:questions", **settings)).questions["train"]
+        return tasks.load_task_data(config(f"{name}:questions", **settings)).questions["train"]
 
     first, second = laid("007")
     assert (first.question, first.gold_answer, second.gold_answer) == ("1?", "5", "007")

@@ -33,7 +33,7 @@ def draw(policy: Path, *, dtype: str = "float32", **sampling: float) -> Drawn:
         PolicyConfig(source=str(policy), dtype=dtype),  # type: ignore[arg-type]
     )
     tokenizer = load_tokenizer(policy)
-    questions = itertools.islice(cups.draw("train", seed=0), 48)
+    questions = itertools.islice(cups.draw_cups("train", seed=0), 48)
     prompts = [tokenizer.encode(question.text) for question in questions]
     engine.load(policy)
     settings = SamplingConfig(samples_per_prompt=4, max_tokens=16, **sampling)  # type: ignore[arg-type]

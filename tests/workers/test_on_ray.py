@@ -19,7 +19,7 @@ from asymreinforce.config.ray import RayConfig
 from asymreinforce.data.store import Store
 from asymreinforce.engines.protocol import Completion, Engine
 from asymreinforce.errors import ConfigError, EngineError, InputError
-from asymreinforce.experiment.shard_workers import generators, scorers
+from asymreinforce.experiment.shard_workers import generation_workers, scoring_workers
 from asymreinforce.model.checkpoint import load_tokenizer
 from asymreinforce.stages.generate import generate
 from asymreinforce.stages.init import make_prompts
@@ -170,11 +170,11 @@ def test_more_cores_than_a_machine_has_are_asked_for_in_vain() -> None:
 
 
 def test_one_worker_and_no_address_need_no_ray(config: ExperimentConfig) -> None:
-    assert generators(config)["crew"] is alone
-    assert scorers(config) is None
+    assert generation_workers(config)["crew"] is alone
+    assert scoring_workers(config) is None
     engine = config.engine.model_copy(update={"workers": 3, "threads": 2})
     three = config.model_copy(update={"engine": engine, "ray": RayConfig(scorers=5)})
-    crew = generators(three)["crew"]
+    crew = generation_workers(three)["crew"]
     assert isinstance(crew, OnRay)
     assert (crew.workers, crew.cpus, crew.gpus, crew.devices) == (3, 2, None, 1)
-    assert scorers(three) == OnRay(three.ray, workers=5, cpus=config.reward.workers or 1)
+    assert scoring_workers(three) == OnRay(three.ray, workers=5, cpus=config.reward.workers or 1)
