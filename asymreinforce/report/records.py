@@ -10,14 +10,14 @@ REPORTED_SPLITS = ("held_out", "validation")
 """Splits that a result may be reported on, the first that was evaluated."""
 
 
-class Point(NamedTuple):
+class SeriesPoint(NamedTuple):
     """A value at a training step."""
 
     step: int
     value: float
 
 
-Series = tuple[Point, ...]
+Series = tuple[SeriesPoint, ...]
 
 
 class Checkpoint(NamedTuple):
@@ -39,7 +39,7 @@ class Checkpoint(NamedTuple):
     evaluation: str
 
 
-class Outcome(NamedTuple):
+class ArmOutcome(NamedTuple):
     """How an arm ended: a row of the summary, or the last checkpoint where there is no summary.
 
     Accuracies are shares of 1; `difference_se` is the paired standard error of accuracy minus
@@ -66,14 +66,14 @@ class Outcome(NamedTuple):
     """The step at which the written rule called it collapsed, during training."""
 
 
-class Failure(NamedTuple):
+class ArmFailure(NamedTuple):
     """Why an arm stopped, and what it logged; both are untrusted text."""
 
     error: str
     log: str
 
 
-class Arm(NamedTuple):
+class ReportedArm(NamedTuple):
     """A trained arm; `differing` are the dotted settings in which it differs from other arms."""
 
     id: str
@@ -85,10 +85,10 @@ class Arm(NamedTuple):
     sampling_seed: int
     settings: Mapping[str, Any]
     differing: Mapping[str, Any]
-    outcome: Outcome | None
+    outcome: ArmOutcome | None
     checkpoints: tuple[Checkpoint, ...]
     metrics: Mapping[str, Series]
-    failure: Failure | None
+    failure: ArmFailure | None
 
     @property
     def uses_baseline(self) -> bool:
@@ -110,7 +110,7 @@ class Experiment(NamedTuple):
 
     directory: Path
     name: str
-    arms: tuple[Arm, ...]
+    arms: tuple[ReportedArm, ...]
     shared: Mapping[str, Any]
 
     @property

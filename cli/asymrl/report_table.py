@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from asymreinforce.report.coverage import Coverage
-    from asymreinforce.report.pair import Pair
     from asymreinforce.report.read import Report
     from asymreinforce.report.statistics.comparison import Comparison
 
@@ -141,13 +140,13 @@ def _table(title: str) -> "Table":
 
 
 def _difference(comparison: "Comparison | None") -> str:
-    from asymreinforce.report.page.arm_table import bracketed
-    from asymreinforce.report.page.result_table import points
+    from asymreinforce.report.page.arm_table import bracket_interval
+    from asymreinforce.report.page.result_table import points_text
 
     if comparison is None:
         return "—"
-    interval = f" {bracketed(comparison.interval)}" if comparison.interval else ""
-    return points(comparison.difference) + interval
+    interval = f" {bracket_interval(comparison.interval)}" if comparison.interval else ""
+    return points_text(comparison.difference) + interval
 
 
 def _what_varied(comparisons: "list[Comparison | None]") -> str | None:

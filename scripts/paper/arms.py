@@ -4,8 +4,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 
 from asymreinforce.algorithm.ending import PEAK_SHARE
-from asymreinforce.report.groups import Group, mean
-from asymreinforce.report.records import Arm
+from asymreinforce.report.groups import ArmGroup, mean
+from asymreinforce.report.records import ReportedArm
 
 ASYMRE, REFERENCE = "asymre", "group_mean"
 """The paper's objective in its form for language models, in which 0 is critical."""
@@ -16,7 +16,7 @@ BySteps = Mapping[int, float]
 """Step -> a value, in order of steps."""
 
 
-def swept(groups: Sequence[Group]) -> list[Group]:
+def swept_groups(groups: Sequence[ArmGroup]) -> list[ArmGroup]:
     """Return the groups of the paper's sweep: AsymRE on the group mean, baselines rising.
 
     Where arms differ in more than baseline and seeds, those settings that most arms have.
@@ -33,22 +33,22 @@ def swept(groups: Sequence[Group]) -> list[Group]:
     )
 
 
-def at_baseline(groups: Sequence[Group], baseline: float) -> Group | None:
+def at_baseline(groups: Sequence[ArmGroup], baseline: float) -> ArmGroup | None:
     """Return the group of the sweep at a baseline, None where there is none."""
-    return next((of for of in swept(groups) if of.baseline == baseline), None)
+    return next((of for of in swept_groups(groups) if of.baseline == baseline), None)
 
 
-def of_algorithm(groups: Sequence[Group], name: str) -> Group | None:
+def of_algorithm(groups: Sequence[ArmGroup], name: str) -> ArmGroup | None:
     """Return the first group of another objective, None where there is none."""
     return next((of for of in groups if of.algorithm == name), None)
 
 
-def accuracies(arm: Arm, split: str) -> BySteps:
+def accuracy_by_step(arm: ReportedArm, split: str) -> BySteps:
     """Return an arm's accuracy on a split, a share of 1, by step."""
     return {c.step: c.accuracy for c in sorted(arm.checkpoints) if c.split == split}
 
 
-def entropies(arm: Arm, split: str) -> BySteps:
+def entropy_by_step(arm: ReportedArm, split: str) -> BySteps:
     """Return the entropy of an arm's completions on a split, nats a completion, by step."""
     return {
         c.step: c.entropy
@@ -57,7 +57,7 @@ def entropies(arm: Arm, split: str) -> BySteps:
     }
 
 
-def averaged(of: Group, series: Callable[[Arm], BySteps]) -> BySteps:
+def average_series(of: ArmGroup, series: Callable[[ReportedArm], BySteps]) -> BySteps:
     """Average a series over the seeds of a group, at the steps that all of them have."""
     found = [values for arm in of.arms if (values := series(arm))]
     if not found:
@@ -66,7 +66,7 @@ def averaged(of: Group, series: Callable[[Arm], BySteps]) -> BySteps:
     return {step: mean(values[step] for values in found) for step in common}
 
 
-def standard_error(of: Group, split: str, step: int) -> float:
+def standard_error(of: ArmGroup, split: str, step: int) -> float:
     """Return the standard error over prompts of a group's mean accuracy at a step.
 
     It takes seeds for independent; they share prompts and data, so a difference is told apart more

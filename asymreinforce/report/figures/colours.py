@@ -9,7 +9,7 @@ replaces each by a CSS variable that has both, for which `PALETTE` lists all the
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from asymreinforce.report.groups import Group
+from asymreinforce.report.groups import ArmGroup
 
 Rgb = tuple[float, float, float]
 
@@ -67,7 +67,7 @@ DASH_DOTTED = (6.0, 1.6, 1.4, 1.6)
 DOTTED = (1.4, 1.6)
 
 
-def styles(groups: Iterable[Group]) -> list[Style]:
+def group_styles(groups: Iterable[ArmGroup]) -> list[Style]:
     """Return a style a group: position in its sign's ramp by rank, nearest to zero first."""
     listed = list(groups)
     baselines = sorted({of.baseline for of in listed if of.baseline is not None})
@@ -75,20 +75,20 @@ def styles(groups: Iterable[Group]) -> list[Style]:
     positive = [value for value in baselines if value > 0]
     algorithms = list(dict.fromkeys(of.family for of in listed if of.baseline is None))
     families = list(dict.fromkeys(of.family for of in listed if of.baseline is not None))
-    found = [_style(of, negative, positive, algorithms) for of in listed]
+    found = [_style_of_group(of, negative, positive, algorithms) for of in listed]
     return [
-        style if of.baseline is None else _of_family(style, families.index(of.family))
+        style if of.baseline is None else _with_family_width(style, families.index(of.family))
         for of, style in zip(listed, found, strict=True)
     ]
 
 
-def _of_family(style: Style, rank: int) -> Style:
+def _with_family_width(style: Style, rank: int) -> Style:
     """Tell groups with the same baseline and other settings apart by the width of their lines."""
     return style._replace(width=style.width * WIDTHS[rank % len(WIDTHS)])
 
 
-def _style(
-    of: Group, negative: list[float], positive: list[float], algorithms: Sequence[object]
+def _style_of_group(
+    of: ArmGroup, negative: list[float], positive: list[float], algorithms: Sequence[object]
 ) -> Style:
     if of.baseline is None:
         rank = algorithms.index(of.family) % len(WITHOUT_BASELINE)
@@ -102,16 +102,18 @@ def _style(
 
 def on_ramp(ramp: tuple[Colour, Colour], rank: int, count: int) -> Colour:
     """Return the colour of a rank among `count`, 0 the nearest to zero, at the ramp's next stop."""
-    return _stop(ramp, round(RAMP_STOPS * rank / (count - 1)) if count > 1 else 0)
+    return _ramp_colour(ramp, round(RAMP_STOPS * rank / (count - 1)) if count > 1 else 0)
 
 
-def _stop(ramp: tuple[Colour, Colour], stop: int) -> Colour:
+def _ramp_colour(ramp: tuple[Colour, Colour], stop: int) -> Colour:
     near, far = ramp
     share = stop / RAMP_STOPS
-    return Colour(_mix(near.light, far.light, share), _mix(near.dark, far.dark, share))
+    return Colour(
+        _mix_colours(near.light, far.light, share), _mix_colours(near.dark, far.dark, share)
+    )
 
 
-def _mix(near: str, far: str, share: float) -> str:
+def _mix_colours(near: str, far: str, share: float) -> str:
     channels = (
         round(int(near[i : i + 2], 16) * (1 - share) + int(far[i : i + 2], 16) * share)
         for i in (1, 3, 5)
@@ -123,7 +125,11 @@ PALETTE = tuple(
     dict.fromkeys(
         [
             *THEME,
-            *(_stop(ramp, stop) for ramp in (NEGATIVE, POSITIVE) for stop in range(RAMP_STOPS + 1)),
+            *(
+                _ramp_colour(ramp, stop)
+                for ramp in (NEGATIVE, POSITIVE)
+                for stop in range(RAMP_STOPS + 1)
+            ),
             ZERO,
             *WITHOUT_BASELINE,
             *CATEGORIES,

@@ -19,7 +19,7 @@ from asymreinforce.report.figures.colours import (
     SURFACE,
     Style,
 )
-from asymreinforce.report.groups import Family, Group, label, mean, signed, told_apart
+from asymreinforce.report.groups import ArmGroup, Family, group_label, mean, signed_text, told_apart
 from asymreinforce.report.records import Experiment
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ DOT, NUMBER_HEIGHT = 4.0, 10.0
 """Points from a dot's middle to its edge, and the height of a number beside it."""
 
 
-class Box(NamedTuple):
+class SheetBox(NamedTuple):
     """A rectangle on the sheet, in points."""
 
     left: float
@@ -55,7 +55,7 @@ class Box(NamedTuple):
     bottom: float
     top: float
 
-    def covers(self, other: "Box") -> bool:
+    def covers(self, other: "SheetBox") -> bool:
         """Tell whether the two overlap."""
         beside = self.right <= other.left or other.right <= self.left
         return not (beside or self.top <= other.bottom or other.top <= self.bottom)
@@ -71,7 +71,7 @@ class Critical(NamedTuple):
 
 def phase_transition(
     experiment: Experiment,
-    groups: Sequence[Group],
+    groups: Sequence[ArmGroup],
     styles: Sequence[Style],
     *,
     narrow: bool = False,
@@ -93,10 +93,10 @@ def phase_transition(
         names += [_family_name(family, families) for family in families]
     width, height = NARROW if narrow else WIDE
     sheet_title = "Final accuracy, %" if narrow else f"{title}, %"
-    figure, axes = canvas.blank(width=width, height=height, labels=names, title=sheet_title)
+    figure, axes = canvas.blank_figure(width=width, height=height, labels=names, title=sheet_title)
 
     criticals = critical_values(experiment, [of for of, _ in swept])
-    left, right = _limits(
+    left, right = _axis_limits(
         [of.baseline for of, _ in swept if of.baseline is not None]
         + [critical.value for critical in criticals]
     )
@@ -126,14 +126,14 @@ def phase_transition(
         + "; ".join(f"the dashed vertical line is at {critical.words}" for critical in criticals)
         + "."
     )
-    return canvas.saved(
+    return canvas.save_drawing(
         figure, name="phase-transition", title=title, caption=caption, is_inline=narrow
     )
 
 
 def _draw_families(
     axes: "Axes",
-    swept: list[tuple[Group, Style]],
+    swept: list[tuple[ArmGroup, Style]],
     families: list[Family],
     *,
     width: float,
@@ -150,7 +150,7 @@ def _draw_families(
             linestyle=LINES[rank % len(LINES)], zorder=3,
         )  # fmt: skip
         for of, style in members[family]:
-            x = [_beside(of.baseline or 0.0, i, len(of.accuracies), width)
+            x = [_move_apart(of.baseline or 0.0, i, len(of.accuracies), width)
                  for i in range(len(of.accuracies))]  # fmt: skip
             axes.scatter(
                 x, [100 * value for value in of.accuracies], s=30, zorder=4, alpha=0.85,
@@ -161,21 +161,23 @@ def _draw_families(
     return ends
 
 
-def _write_means(axes: "Axes", swept: list[Group]) -> None:
+def _write_means(axes: "Axes", swept: list[ArmGroup]) -> None:
     """Write each mean above its dots or below them, wherever it covers no dot and no number.
 
     A number that has neither place is left out: the table of results has it.
     """
-    places = [[_points(axes, of.baseline or 0.0, 100 * a) for a in of.accuracies] for of in swept]
-    taken = [Box(x - DOT, x + DOT, y - DOT, y + DOT) for dots in places for x, y in dots]
-    floor, ceiling = (_points(axes, 0.0, edge)[1] for edge in axes.get_ylim())
+    places = [
+        [_sheet_points(axes, of.baseline or 0.0, 100 * a) for a in of.accuracies] for of in swept
+    ]
+    taken = [SheetBox(x - DOT, x + DOT, y - DOT, y + DOT) for dots in places for x, y in dots]
+    floor, ceiling = (_sheet_points(axes, 0.0, edge)[1] for edge in axes.get_ylim())
     for of, dots in zip(swept, places, strict=True):
         text = f"{100 * mean(of.accuracies):.0f}"
         half = 72 * canvas.CHARACTER_WIDTH * len(text) / 2
-        x = _points(axes, of.baseline or 0.0, 0.0)[0]
+        x = _sheet_points(axes, of.baseline or 0.0, 0.0)[0]
         for y, side in ((max(y for _, y in dots), 1), (min(y for _, y in dots), -1)):
             low, high = sorted((y + side * DOT, y + side * (DOT + NUMBER_HEIGHT)))
-            box = Box(x - half, x + half, low, high)
+            box = SheetBox(x - half, x + half, low, high)
             if low < floor or high > ceiling or any(map(box.covers, taken)):
                 continue
             taken.append(box)
@@ -188,13 +190,13 @@ def _write_means(axes: "Axes", swept: list[Group]) -> None:
             break
 
 
-def _points(axes: "Axes", x: float, y: float) -> tuple[float, float]:
+def _sheet_points(axes: "Axes", x: float, y: float) -> tuple[float, float]:
     """Return where a value lies on the sheet, in points from its lower left corner."""
     right, up = axes.transData.transform((x, y)) * 72 / axes.figure.dpi
     return float(right), float(up)
 
 
-def critical_values(experiment: Experiment, groups: Sequence[Group]) -> list[Critical]:
+def critical_values(experiment: Experiment, groups: Sequence[ArmGroup]) -> list[Critical]:
     """Return the critical value of each reference that the groups use.
 
     The reference `zero` has V itself on its axis, which is critical at the mean reward of µ; that
@@ -213,7 +215,7 @@ def critical_values(experiment: Experiment, groups: Sequence[Group]) -> list[Cri
             words = "0, where V is the mean reward of the data set, though not of each prompt"
             found.append(Critical(0.0, "data set mean: 0", words))
         elif (reward := _mean_reward(experiment)) is not None:
-            value = signed(reward)
+            value = signed_text(reward)
             words = f"V = {value}, the mean reward of µ by its accuracy here, not of each prompt"
             found.append(Critical(reward, f"mean reward: {value}", words))
     return found
@@ -234,7 +236,7 @@ def _mark_baselines(axes: "Axes", baselines: list[float]) -> None:
         return
     left, right = axes.get_xlim()
     inches = axes.get_window_extent().width / axes.figure.dpi / (right - left)
-    labels = [signed(baseline) for baseline in baselines]
+    labels = [signed_text(baseline) for baseline in baselines]
     widths = [canvas.CHARACTER_WIDTH * len(label) for label in labels]
     places = [inches * (baseline - left) for baseline in baselines]
     zero = next((rank for rank, baseline in enumerate(baselines) if not baseline), None)
@@ -275,12 +277,12 @@ def _mark_behaviour(axes: "Axes", experiment: Experiment) -> None:
     )  # fmt: skip
 
 
-def _limits(values: list[float]) -> tuple[float, float]:
+def _axis_limits(values: list[float]) -> tuple[float, float]:
     span = (max(values) - min(values)) or 0.2
     return min(values) - 0.08 * span, max(values) + 0.08 * span
 
 
-def _beside(baseline: float, rank: int, count: int, width: float) -> float:
+def _move_apart(baseline: float, rank: int, count: int, width: float) -> float:
     """Move the dots of several seeds apart, by at most a hundredth of the axis to each side."""
     return baseline + width * 0.01 * (2 * rank / (count - 1) - 1 if count > 1 else 0.0)
 
@@ -290,9 +292,9 @@ def _name_of_baseline(references: set[str], of_reference: Mapping[str, str]) -> 
     return names[0] if len(names) == 1 else "baseline"
 
 
-def _level_name(of: Group, groups: Sequence[Group]) -> str:
+def _level_name(of: ArmGroup, groups: Sequence[ArmGroup]) -> str:
     """Name a group without a baseline beside its line, with its accuracy, in short lines."""
-    return textwrap.fill(f"{label(of, groups)} {100 * mean(of.accuracies):.1f}", width=10)
+    return textwrap.fill(f"{group_label(of, groups)} {100 * mean(of.accuracies):.1f}", width=10)
 
 
 def _family_name(family: Family, among: Sequence[Family]) -> str:
