@@ -35,12 +35,12 @@ class Commands:
 
         None where it cannot be told which set of several that is.
         """
-        found = [name for name, seed in self._rollout_sets.items() if seed == arm.sampling_seed]
-        if len(self._rollout_sets) > 1 and len(found) != 1:
+        names = [name for name, seed in self._rollout_sets.items() if seed == arm.sampling_seed]
+        if len(self._rollout_sets) > 1 and len(names) != 1:
             return None
         words = ["asymrl", "inspect", str(self._directory)]
         if len(self._rollout_sets) > 1:
-            words += ["--rollouts", found[0]]
+            words += ["--rollouts", names[0]]
         if arm.uses_baseline and arm.baseline is not None:
             words += ["--baseline", f"{arm.baseline:g}"]
             words += ["--reference", arm.baseline_reference]

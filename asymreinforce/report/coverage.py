@@ -55,7 +55,7 @@ class Line(NamedTuple):
 class GroupCoverage(NamedTuple):
     """A group of arms at the last step."""
 
-    of: ArmGroup
+    group: ArmGroup
     line: Line
 
 
@@ -75,26 +75,26 @@ def read_coverage(
     """Gather the curves of mu and of each group; None where no evaluation is on disk."""
     if not ends:
         return None
-    of_mu = {id(of.behaviour): of.behaviour for of in ends.values() if of.behaviour}
-    every = [*(of.last for of in ends.values()), *of_mu.values()]
+    of_mu = {id(end.behaviour): end.behaviour for end in ends.values() if end.behaviour}
+    every = [*(end.last for end in ends.values()), *of_mu.values()]
     k = min(sums.k for sums in every)
     settings = tuple(
-        GroupCoverage(of, _mean_line(group_label(of, groups), own, k))
-        for of in groups
-        if (own := [ends[arm.id].last for arm in of.arms if arm.id in ends])
+        GroupCoverage(group, _mean_line(group_label(group, groups), own, k))
+        for group in groups
+        if (own := [ends[arm.id].last for arm in group.arms if arm.id in ends])
     )
     behaviour = _mean_line("µ", list(of_mu.values()), k) if of_mu else None
     return Coverage(k, behaviour, settings, _rollout_line(experiment))
 
 
 def _mean_line(name: str, sums: Sequence[Sums], k: int) -> Line:
-    entropies = [of.entropy for of in sums if of.entropy is not None]
+    entropies = [run.entropy for run in sums if run.entropy is not None]
     return Line(
         name,
         len(sums),
-        _mean_curve((of.pass_at_K for of in sums), k),
-        _mean_curve((of.answers_at_K for of in sums), k),
-        _mean_curve((of.completions_at_K for of in sums), k),
+        _mean_curve((run.pass_at_K for run in sums), k),
+        _mean_curve((run.answers_at_K for run in sums), k),
+        _mean_curve((run.completions_at_K for run in sums), k),
         sum(entropies) / len(entropies) if len(entropies) == len(sums) else None,
     )
 
@@ -161,24 +161,23 @@ def first_crossing(before_K: Sequence[float], after_K: Sequence[float]) -> int |
     return next((k for k, (before, after) in pairs if before > after), None)
 
 
-def coverage_findings(found: Coverage) -> list[str]:
+def coverage_findings(coverage: Coverage) -> list[str]:
     """Say in sentences, made of the numbers, whether accuracy was bought with coverage."""
-    standing = [item for item in found.settings if not _has_collapsed(item.of)]
+    standing = [item for item in coverage.settings if not _has_collapsed(item.group)]
     sentences = []
-    if found.k > 1 and found.behaviour:
-        sentences += _against_behaviour(found, found.behaviour, standing)
-    if found.k > 1:
-        sentences += _between_baselines(found, standing)
-    drawn = (
-        f"The evaluation drew {_count_words(found.k, 'sample')} of a prompt, so k ends at {found.k}"
-    )
-    if found.k < MORE_SAMPLES:
+    if coverage.k > 1 and coverage.behaviour:
+        sentences += _against_behaviour(coverage, coverage.behaviour, standing)
+    if coverage.k > 1:
+        sentences += _between_baselines(coverage, standing)
+    samples = _count_words(coverage.k, "sample")
+    drawn = f"The evaluation drew {samples} of a prompt, so k ends at {coverage.k}"
+    if coverage.k < MORE_SAMPLES:
         drawn += (
             "; 'asymrl evaluate evaluation.sampling.samples_per_prompt="
             f"{MORE_SAMPLES}' draws more from the same weights"
         )
     sentences.append(f"{drawn}.")
-    if (own := found.rollouts) and len(own.pass_at_K) > found.k:
+    if (own := coverage.rollouts) and len(own.pass_at_K) > coverage.k:
         sentences.append(
             f"µ's own training rollouts reach further: pass@1 {_percent_text(own.accuracy)}, "
             f"pass@{len(own.pass_at_K)} {_percent_text(own.covered)} ({own.name})."
@@ -186,21 +185,26 @@ def coverage_findings(found: Coverage) -> list[str]:
     return sentences
 
 
-def _has_collapsed(of: ArmGroup) -> bool:
+def _has_collapsed(group: ArmGroup) -> bool:
     """Tell whether any seed of a setting collapsed: its mean is then of no policy."""
-    return any(arm.fate == "collapsed" for arm in of.arms)
+    return any(arm.fate == "collapsed" for arm in group.arms)
 
 
-def _against_behaviour(found: Coverage, mu: Line, standing: Sequence[GroupCoverage]) -> list[str]:
+def _against_behaviour(
+    coverage: Coverage, mu: Line, standing: Sequence[GroupCoverage]
+) -> list[str]:
     """Name the settings that ended with a higher accuracy than mu and a lower pass@k."""
     risen = [item for item in standing if item.line.accuracy > mu.accuracy]
     if not risen:
         return []
     bought = [item for item in risen if first_crossing(mu.pass_at_K, item.line.pass_at_K)]
-    head = f"Of {_count_words(len(risen), 'setting')} that ended above µ in accuracy without collapse, "
-    at = f"pass@{found.k} ({_percent_text(mu.covered)} for µ)"
+    settings = _count_words(len(risen), "setting")
+    head = f"Of {settings} that ended above µ in accuracy without collapse, "
+    at = f"pass@{coverage.k} ({_percent_text(mu.covered)} for µ)"
     if not bought:
-        return [f"{head}none covers fewer prompts than µ at any k up to {found.k}: {at} rose too."]
+        return [
+            f"{head}none covers fewer prompts than µ at any k up to {coverage.k}: {at} rose too."
+        ]
     names = "; ".join(
         f"{item.line.name} from k = {first_crossing(mu.pass_at_K, item.line.pass_at_K)}"
         for item in bought[:8]
@@ -209,15 +213,15 @@ def _against_behaviour(found: Coverage, mu: Line, standing: Sequence[GroupCovera
     return [f"{head}{len(bought)} {cover} fewer prompts than µ at some k ({names}); {at}."]
 
 
-def _between_baselines(found: Coverage, standing: Sequence[GroupCoverage]) -> list[str]:
+def _between_baselines(coverage: Coverage, standing: Sequence[GroupCoverage]) -> list[str]:
     """Count, over pairs of baselines of one family, what the higher one did to both."""
     pairs = [
         (low.line, high.line)
         for low, high in itertools.combinations(standing, 2)
-        if low.of.baseline is not None
-        and high.of.baseline is not None
-        and low.of.family == high.of.family
-        and low.of.baseline < high.of.baseline
+        if low.group.baseline is not None
+        and high.group.baseline is not None
+        and low.group.family == high.group.family
+        and low.group.baseline < high.group.baseline
     ]
     if not pairs:
         return []
@@ -230,9 +234,10 @@ def _between_baselines(found: Coverage, standing: Sequence[GroupCoverage]) -> li
         else "a higher baseline does not trade coverage for accuracy here"
     )
     return [
-        f"Among baselines that did not collapse, {answer}: of {_count_words(len(pairs), 'pair')} the "
-        f"higher one has more accuracy and less pass@{found.k} in {traded}, and moves both the "
-        f"same way in {together}; it gives fewer distinct answers of {found.k} in {fewer}."
+        f"Among baselines that did not collapse, {answer}: of {_count_words(len(pairs), 'pair')} "
+        "the "
+        f"higher one has more accuracy and less pass@{coverage.k} in {traded}, and moves both the "
+        f"same way in {together}; it gives fewer distinct answers of {coverage.k} in {fewer}."
     ]
 
 

@@ -54,7 +54,7 @@ def read_ends(experiment: Experiment) -> dict[str, ArmEnds]:
     where one is damaged, or no completion of it could be judged.
     """
     read, split = _Reader(experiment.directory), experiment.split
-    found = {}
+    ends = {}
     for arm in experiment.arms:
         reported = sorted(c for c in arm.checkpoints if c.split == split)
         if not reported:
@@ -63,8 +63,8 @@ def read_ends(experiment: Experiment) -> dict[str, ArmEnds]:
         scale = scale_of(arm.settings)
         if sums := read.sums(last, scale):
             starts = first.step == 0 and last.step > 0
-            found[arm.id] = ArmEnds(sums, read.sums(first, scale) if starts else None)
-    return found
+            ends[arm.id] = ArmEnds(sums, read.sums(first, scale) if starts else None)
+    return ends
 
 
 class _Reader:

@@ -166,8 +166,8 @@ def _arm_identity(facts: Mapping[str, Any], settings: Mapping[str, Any]) -> dict
     """Name an arm by its row in a table (or its plan), and by its settings where that is silent."""
 
     def first(*names: str, default: Any) -> Any:
-        found = (source[name] for source in (facts, settings) for name in names if name in source)
-        return next(found, default)
+        known = (source[name] for source in (facts, settings) for name in names if name in source)
+        return next(known, default)
 
     return {
         "algorithm": str(first("algorithm", "algorithm.name", default="asymre")),
@@ -201,12 +201,12 @@ def _outcome_of(evaluated: list[Checkpoint]) -> ArmOutcome:
     }
     unknown = dict.fromkeys(ArmOutcome._fields)
     behaviour = evaluated[0].accuracy if evaluated[0].step == 0 else None
-    found = {
+    derived = {
         "behaviour_accuracy": behaviour,
         "peak_accuracy": peak.accuracy,
         "peak_step": peak.step,
     }
-    values: dict[str, Any] = {**unknown, **shared, **found}
+    values: dict[str, Any] = {**unknown, **shared, **derived}
     return ArmOutcome(**values)
 
 

@@ -134,16 +134,16 @@ def as_csv(report: Report) -> str:
     return text.getvalue().rstrip("\n")
 
 
-def _setting_row(row: Result, found: Aggregated | None, against: str | None) -> dict[str, Any]:
-    of, values = row.of, [100 * value for value in row.of.accuracies]
+def _setting_row(row: Result, aggregated: Aggregated | None, against: str | None) -> dict[str, Any]:
+    group, values = row.group, [100 * value for value in row.group.accuracies]
     intervals = [c.interval for c in (row.against_behaviour, row.against) if c and c.interval]
     known: dict[str, Any] = {
         "setting": row.name,
-        "algorithm": of.algorithm,
-        "baseline_reference": of.baseline_reference,
-        "baseline": of.baseline,
-        "other_settings": " ".join(f"{key}={value}" for key, value in of.others),
-        "seeds": len(of.arms),
+        "algorithm": group.algorithm,
+        "baseline_reference": group.baseline_reference,
+        "baseline": group.baseline,
+        "other_settings": " ".join(f"{key}={value}" for key, value in group.others),
+        "seeds": len(group.arms),
         "ended": ", ".join(f"{count} {fate}" for fate, count in row.fates),
         "fell": row.fallen,
         "is_split": row.is_split,
@@ -155,15 +155,15 @@ def _setting_row(row: Result, found: Aggregated | None, against: str | None) -> 
         **_comparison_columns("minus_against", row.against),
         "varied": ", ".join(intervals[0].varied) if intervals else None,
     }
-    if found:
-        accuracy = found.accuracy
+    if aggregated:
+        accuracy = aggregated.accuracy
         known |= {
             "median": 100 * accuracy.median,
             "quartile_low": 100 * accuracy.low_quartile,
             "quartile_high": 100 * accuracy.high_quartile,
             "iqm": 100 * accuracy.interquartile_mean,
-            **_improvement_columns("above_mu", found.over_behaviour),
-            **_improvement_columns("above_against", found.over_against),
+            **_improvement_columns("above_mu", aggregated.over_behaviour),
+            **_improvement_columns("above_against", aggregated.over_against),
         }
     return _in_order(SETTING_COLUMNS, known)
 
@@ -202,12 +202,12 @@ def _comparison_columns(name: str, comparison: Comparison | None) -> dict[str, A
     return {name: 100 * comparison.difference, f"{name}_p": comparison.p_holm, **ends}
 
 
-def _improvement_columns(name: str, found: Improvement | None) -> dict[str, Any]:
-    if found is None:
+def _improvement_columns(name: str, improvement: Improvement | None) -> dict[str, Any]:
+    if improvement is None:
         return {}
-    interval = found.interval
+    interval = improvement.interval
     ends = {f"{name}_low": interval.low, f"{name}_high": interval.high} if interval else {}
-    return {name: found.probability, **ends}
+    return {name: improvement.probability, **ends}
 
 
 def _percent_ends(name: str, interval: Interval | None) -> dict[str, Any]:

@@ -26,7 +26,7 @@ class Side(NamedTuple):
 def question_sentence(experiment: Experiment, groups: Sequence[ArmGroup]) -> str:
     """Say in one sentence what was asked."""
     references = list(
-        dict.fromkeys(of.baseline_reference for of in groups if of.baseline is not None)
+        dict.fromkeys(group.baseline_reference for group in groups if group.baseline is not None)
     )
     measured = f"{experiment.split.replace('_', '-')} accuracy"
     if not references:
@@ -50,10 +50,11 @@ def finding_sentences(experiment: Experiment, groups: Sequence[ArmGroup]) -> lis
         sentences.append(
             f"The behaviour policy µ answers {_percent_text(behaviour)} correctly{many}."
         )
-    if found := best_group(groups):
-        seeds = _count_words(len(found.accuracies), "seed")
+    if best := best_group(groups):
+        seeds = _count_words(len(best.accuracies), "seed")
         sentences.append(
-            f"Highest at the last step: {_group_name(found, groups)}, {_percent_text(mean(found.accuracies))} "
+            f"Highest at the last step: {_group_name(best, groups)}, "
+            f"{_percent_text(mean(best.accuracies))} "
             f"on average over {seeds}."
         )
     split = experiment.split
@@ -67,16 +68,16 @@ def finding_sentences(experiment: Experiment, groups: Sequence[ArmGroup]) -> lis
 
 def answer_sentence(experiment: Experiment, groups: Sequence[ArmGroup]) -> str | None:
     """Say in one line what came out; None if no arm was evaluated."""
-    if (found := best_group(groups)) is None:
+    if (best := best_group(groups)) is None:
         return None
-    line = f"{_group_name(found, groups)} ends highest, at {_percent_text(mean(found.accuracies))}"
+    line = f"{_group_name(best, groups)} ends highest, at {_percent_text(mean(best.accuracies))}"
     line = line[0].upper() + line[1:]
     if (behaviour := experiment.behaviour_accuracy) is not None:
         line += f" (µ: {_percent_text(behaviour)})"
     collapsed = [
         f"{_share_words(len(fallen), len(arms))} {side.words[0].lower()}{side.words[1:]}"
         for side in _critical_sides(groups)
-        if (arms := [arm for of in side.groups for arm in of.arms])
+        if (arms := [arm for group in side.groups for arm in group.arms])
         and (fallen := [arm for arm in arms if arm.fate == "collapsed"])
     ]
     if collapsed:
@@ -84,28 +85,38 @@ def answer_sentence(experiment: Experiment, groups: Sequence[ArmGroup]) -> str |
     return f"{line}; no arm collapsed."
 
 
-def _share_words(count: int, of: int) -> str:
-    return f"all {of}" if count == of else f"{count} of {of}"
+def _share_words(count: int, total: int) -> str:
+    return f"all {total}" if count == total else f"{count} of {total}"
 
 
-def _group_name(of: ArmGroup, groups: Sequence[ArmGroup]) -> str:
-    name = group_label(of, groups)
-    return f"baseline {name}" if of.baseline is not None else name
+def _group_name(group: ArmGroup, groups: Sequence[ArmGroup]) -> str:
+    name = group_label(group, groups)
+    return f"baseline {name}" if group.baseline is not None else name
 
 
 def _critical_sides(groups: Sequence[ArmGroup]) -> list[Side]:
     """Part the groups at 0, where the reference makes 0 the critical value."""
-    offset = [of for of in groups if of.baseline is not None and of.baseline_reference != "zero"]
+    offset = [
+        group
+        for group in groups
+        if group.baseline is not None and group.baseline_reference != "zero"
+    ]
     return [
-        Side("Below 0", tuple(of for of in offset if of.baseline is not None and of.baseline < 0)),
-        Side("At 0", tuple(of for of in offset if of.baseline == 0)),
-        Side("Above 0", tuple(of for of in offset if of.baseline is not None and of.baseline > 0)),
+        Side(
+            "Below 0",
+            tuple(group for group in offset if group.baseline is not None and group.baseline < 0),
+        ),
+        Side("At 0", tuple(group for group in offset if group.baseline == 0)),
+        Side(
+            "Above 0",
+            tuple(group for group in offset if group.baseline is not None and group.baseline > 0),
+        ),
     ]
 
 
 def _side_sentence(side: Side, *, split: str) -> str | None:
     """Count how arms ended on one side: "Above 0, of 10 arms: 9 collapsed, 1 failed."."""
-    arms = [arm for of in side.groups for arm in of.arms]
+    arms = [arm for group in side.groups for arm in group.arms]
     if not any(arm.outcome and arm.outcome.verdict for arm in arms):
         return None
     fates = Counter(arm.fate for arm in arms)

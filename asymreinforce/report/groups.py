@@ -73,16 +73,16 @@ def group_arms(experiment: Experiment) -> tuple[ArmGroup, ...]:
     return tuple(ArmGroup(**key._asdict(), arms=tuple(arms)) for key, arms in members.items())
 
 
-def group_label(of: ArmGroup, among: Iterable[ArmGroup]) -> str:
+def group_label(group: ArmGroup, among: Iterable[ArmGroup]) -> str:
     """Name a group as shortly as tells it from the others: "-0.1", or "positives only"."""
     among = list(among)
     groups = [other for other in among if other.baseline is not None]
-    parts = [] if of.baseline is None else [signed_text(of.baseline)]
-    if of.baseline is None or len({other.algorithm for other in groups}) > 1:
-        parts.insert(0, of.algorithm.replace("_", " "))
-    if of.baseline is not None and len({other.baseline_reference for other in groups}) > 1:
-        parts.append(of.baseline_reference.replace("_", " "))
-    return ", ".join([*parts, *told_apart(of.others, (other.others for other in among))])
+    parts = [] if group.baseline is None else [signed_text(group.baseline)]
+    if group.baseline is None or len({other.algorithm for other in groups}) > 1:
+        parts.insert(0, group.algorithm.replace("_", " "))
+    if group.baseline is not None and len({other.baseline_reference for other in groups}) > 1:
+        parts.append(group.baseline_reference.replace("_", " "))
+    return ", ".join([*parts, *told_apart(group.others, (other.others for other in among))])
 
 
 def told_apart(others: Others, among: Iterable[Others]) -> list[str]:
@@ -123,8 +123,8 @@ def signed_text(value: float) -> str:
 
 def best_group(groups: Iterable[ArmGroup]) -> ArmGroup | None:
     """Return the group with the highest mean final accuracy, None where nothing was evaluated."""
-    evaluated = [of for of in groups if of.accuracies]
-    return max(evaluated, key=lambda of: mean(of.accuracies), default=None)
+    evaluated = [group for group in groups if group.accuracies]
+    return max(evaluated, key=lambda group: mean(group.accuracies), default=None)
 
 
 def mean(values: Iterable[float]) -> float:

@@ -61,43 +61,44 @@ def pair_experiments(first: Experiment, second: Experiment) -> ExperimentPair:
         first, second = first._replace(name=names[0]), second._replace(name=names[1])
     merged = _merge_experiments(first, second)
     ours, theirs = group_arms(first), group_arms(second)
-    by_key = {_group_key(of): of for of in theirs}
-    both = [(of, by_key[_group_key(of)]) for of in ours if _group_key(of) in by_key]
-    matched = {_group_key(of) for of, _ in both}
-    comparisons = between_pairs(both, names=[group_label(of, ours) for of, _ in both])
+    by_key = {_group_key(group): group for group in theirs}
+    both = [(group, by_key[_group_key(group)]) for group in ours if _group_key(group) in by_key]
+    matched = {_group_key(group) for group, _ in both}
+    comparisons = between_pairs(both, names=[group_label(group, ours) for group, _ in both])
     twins = tuple(
         Twin(
-            group_label(of, ours),
-            of,
+            group_label(group, ours),
+            group,
             other,
-            (_mean_accuracy(of), _mean_accuracy(other)),
+            (_mean_accuracy(group), _mean_accuracy(other)),
             comparison,
         )
-        for (of, other), comparison in zip(both, comparisons, strict=True)
+        for (group, other), comparison in zip(both, comparisons, strict=True)
     )
     alone = (
-        tuple(group_label(of, ours) for of in ours if _group_key(of) not in matched),
-        tuple(group_label(of, theirs) for of in theirs if _group_key(of) not in matched),
+        tuple(group_label(group, ours) for group in ours if _group_key(group) not in matched),
+        tuple(group_label(group, theirs) for group in theirs if _group_key(group) not in matched),
     )
     return ExperimentPair(
-        (first, second), merged, group_arms(merged), _setting_differences(first, second), twins, alone,
+        (first, second), merged, group_arms(merged), _setting_differences(first, second),
+        twins, alone,
         _evaluation_names(first) == _evaluation_names(second) != set(),
     )  # fmt: skip
 
 
 def _merge_experiments(first: Experiment, second: Experiment) -> Experiment:
     """Return one experiment of all arms; evaluations are found from either directory."""
-    arms = [_move_arm(arm, of) for of in (first, second) for arm in of.arms]
+    arms = [_move_arm(arm, experiment) for experiment in (first, second) for arm in experiment.arms]
     shared = {k: v for k, v in first.shared.items() if second.shared.get(k, _ABSENT) == v}
     name = f"{first.name} and {second.name}"
     return Experiment(first.directory, name, tuple(arms), shared)
 
 
-def _move_arm(arm: ReportedArm, of: Experiment) -> ReportedArm:
+def _move_arm(arm: ReportedArm, experiment: Experiment) -> ReportedArm:
     return arm._replace(
-        differing={**arm.differing, "experiment": of.name},
+        differing={**arm.differing, "experiment": experiment.name},
         checkpoints=tuple(
-            _with_absolute_path(checkpoint, of.directory) for checkpoint in arm.checkpoints
+            _with_absolute_path(checkpoint, experiment.directory) for checkpoint in arm.checkpoints
         ),
     )
 
@@ -106,12 +107,12 @@ def _with_absolute_path(checkpoint: Checkpoint, directory: Path) -> Checkpoint:
     return checkpoint._replace(evaluation=str(directory.resolve() / checkpoint.evaluation))
 
 
-def _group_key(of: ArmGroup) -> tuple[Any, ...]:
-    return of.algorithm, of.baseline_reference, of.baseline, of.others
+def _group_key(group: ArmGroup) -> tuple[Any, ...]:
+    return group.algorithm, group.baseline_reference, group.baseline, group.others
 
 
-def _mean_accuracy(of: ArmGroup) -> float | None:
-    return mean(of.accuracies) if of.accuracies else None
+def _mean_accuracy(group: ArmGroup) -> float | None:
+    return mean(group.accuracies) if group.accuracies else None
 
 
 def _setting_differences(first: Experiment, second: Experiment) -> tuple[Difference, ...]:

@@ -35,8 +35,8 @@ def read_report(directory: Path, *, against: str | None = None) -> Report:
     experiment = read_experiment(directory)
     groups = group_arms(experiment)
     ends = read_ends(experiment)
-    found = compare_groups(experiment, groups, against=against, ends=ends)
-    return Report(experiment, groups, found, ends, read_coverage(experiment, groups, ends))
+    results = compare_groups(experiment, groups, against=against, ends=ends)
+    return Report(experiment, groups, results, ends, read_coverage(experiment, groups, ends))
 
 
 def read_pair(first: Path, second: Path) -> ExperimentPair:

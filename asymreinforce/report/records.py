@@ -116,8 +116,8 @@ class Experiment(NamedTuple):
     @property
     def split(self) -> str:
         """The split that results are reported on."""
-        found = {checkpoint.split for arm in self.arms for checkpoint in arm.checkpoints}
-        return next((split for split in REPORTED_SPLITS if split in found), REPORTED_SPLITS[0])
+        splits = {checkpoint.split for arm in self.arms for checkpoint in arm.checkpoints}
+        return next((split for split in REPORTED_SPLITS if split in splits), REPORTED_SPLITS[0])
 
     @property
     def behaviour_accuracy(self) -> float | None:

@@ -37,7 +37,7 @@ NO_ENDS: Mapping[str, ArmEnds] = {}
 class Result(NamedTuple):
     """A group of arms at the last step; accuracies are shares of 1."""
 
-    of: ArmGroup
+    group: ArmGroup
     name: str
     accuracy: float | None
     against_behaviour: Comparison | None
@@ -77,16 +77,16 @@ def compare_groups(
     other prompts too. Raises `InputError` where no evaluated group has the name.
     """
     base = _find_group(groups, against) if against is not None else _nearest_to_zero(groups)
-    gains = {id_: gain_P for id_, of in ends.items() if (gain_P := of.gain_P) is not None}
-    right = {id_: of.last.accuracy_P for id_, of in ends.items()}
-    if len({of.last.prompts for of in ends.values()}) > 1:
+    gains = {id_: gain_P for id_, end in ends.items() if (gain_P := end.gain_P) is not None}
+    right = {id_: end.last.accuracy_P for id_, end in ends.items()}
+    if len({end.last.prompts for end in ends.values()}) > 1:
         right, gains = {}, {}  # not the same prompts: there is nothing to cross runs with
     to_mu = {item.arm: item for item in against_behaviour(groups, gains=gains)}
     to_base: dict[str, Comparison] = {}
     if base:
-        others = [of for of in groups if of is base or share_a_seed(of, base)]
+        others = [group for group in groups if group is base or share_a_seed(group, base)]
         # names tell the groups apart among all, so the comparisons are renamed after them
-        names = [group_label(of, groups) for of in others if of is not base]
+        names = [group_label(group, groups) for group in others if group is not base]
         compared = between_groups(others, against=base, right=right)
         to_base = {
             name: item._replace(arm=name, against=group_label(base, groups))
@@ -94,15 +94,15 @@ def compare_groups(
         }
     rows = tuple(
         Result(
-            of=of,
-            name=(name := group_label(of, groups)),
-            accuracy=mean(of.accuracies) if of.accuracies else None,
+            group=group,
+            name=(name := group_label(group, groups)),
+            accuracy=mean(group.accuracies) if group.accuracies else None,
             against_behaviour=to_mu.get(name),
             against=to_base.get(name),
-            fates=tuple(Counter(arm.fate for arm in of.arms).most_common()),
-            fallen=count_fallen(of.arms, split=experiment.split),
+            fates=tuple(Counter(arm.fate for arm in group.arms).most_common()),
+            fallen=count_fallen(group.arms, split=experiment.split),
         )
-        for of in groups
+        for group in groups
     )
     return GroupResults(
         rows, group_label(base, groups) if base and len(rows) > 1 else None, _power_sentence(rows)
@@ -111,18 +111,20 @@ def compare_groups(
 
 def _find_group(groups: Sequence[ArmGroup], name: str) -> ArmGroup:
     wanted = name.strip().replace("−", "-").lstrip("+")
-    evaluated = {group_label(of, groups): of for of in groups if of.accuracies}
-    for own, of in evaluated.items():
+    evaluated = {group_label(group, groups): group for group in groups if group.accuracies}
+    for own, group in evaluated.items():
         if own.replace("−", "-").lstrip("+") == wanted:
-            return of
+            return group
     known = ", ".join(list(evaluated)[:20]) or "none"
     raise InputError(f"no evaluated arm is called {name!r}; compare with one of: {known}")
 
 
 def _nearest_to_zero(groups: Sequence[ArmGroup]) -> ArmGroup | None:
-    evaluated = [of for of in groups if of.accuracies]
-    swept = [of for of in evaluated if of.baseline is not None]
-    return min(swept, key=lambda of: abs(of.baseline or 0.0), default=next(iter(evaluated), None))
+    evaluated = [group for group in groups if group.accuracies]
+    swept = [group for group in evaluated if group.baseline is not None]
+    return min(
+        swept, key=lambda group: abs(group.baseline or 0.0), default=next(iter(evaluated), None)
+    )
 
 
 def seed_deviation(interval: Interval) -> float:
@@ -152,8 +154,8 @@ def _power_sentence(rows: Sequence[Result]) -> str | None:
 
 
 def _intervals_of(rows: Sequence[Result]) -> list[Interval]:
-    found = [row.against or row.against_behaviour for row in rows if not row.is_split]
-    return [item.interval for item in found if item and item.interval]
+    comparisons = [row.against or row.against_behaviour for row in rows if not row.is_split]
+    return [item.interval for item in comparisons if item and item.interval]
 
 
 class Needed(NamedTuple):
@@ -166,7 +168,7 @@ class Needed(NamedTuple):
     needed: str
 
 
-def seeds_for(found: GroupResults, *, points: float) -> list[Needed]:
+def seeds_for(results: GroupResults, *, points: float) -> list[Needed]:
     """Say how many seeds of each setting a difference of `points` needs, with power 0.8.
 
     The difference is the one of the table's last column, to mu where there is none. A setting whose
@@ -176,7 +178,7 @@ def seeds_for(found: GroupResults, *, points: float) -> list[Needed]:
     if points <= 0:
         raise InputError("--power takes the points of a difference to be seen, above 0, such as 2")
     rows = []
-    for row in found.rows:
+    for row in results.rows:
         compared = row.against or row.against_behaviour
         if row.is_split or not compared or not compared.interval:
             continue

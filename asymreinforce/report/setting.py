@@ -51,7 +51,7 @@ def describe_experiment(experiment: Experiment, groups: Sequence[ArmGroup]) -> l
 
 
 def _arm_words(experiment: Experiment, groups: Sequence[ArmGroup]) -> str:
-    counts = {len(of.arms) for of in groups}
+    counts = {len(group.arms) for group in groups}
     seeds = f"{counts.pop()}" if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
     varied = [
         name
@@ -70,7 +70,7 @@ def _arm_words(experiment: Experiment, groups: Sequence[ArmGroup]) -> str:
 
 
 def _objective_words(groups: Sequence[ArmGroup]) -> str:
-    return ", ".join(dict.fromkeys(of.algorithm.replace("_", " ") for of in groups))
+    return ", ".join(dict.fromkeys(group.algorithm.replace("_", " ") for group in groups))
 
 
 def _aggregation_words(experiment: Experiment) -> str:
@@ -79,14 +79,14 @@ def _aggregation_words(experiment: Experiment) -> str:
 
 
 def _baseline_words(groups: Sequence[ArmGroup]) -> str:
-    swept = [of for of in groups if of.baseline is not None]
-    values = sorted({of.baseline for of in swept if of.baseline is not None})
+    swept = [group for group in groups if group.baseline is not None]
+    values = sorted({group.baseline for group in swept if group.baseline is not None})
     if not values:
         return ""
     listed = ", ".join(signed_text(value) for value in values)
     if len(values) > MOST_VALUES:
         listed = f"{len(values)} values from {signed_text(values[0])} to {signed_text(values[-1])}"
-    references = dict.fromkeys(of.baseline_reference for of in swept)
+    references = dict.fromkeys(group.baseline_reference for group in swept)
     words = "; ".join(REFERENCES.get(name, name) for name in references)
     return f"{listed}; {words}"
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from asymreinforce.report.coverage import Coverage
+    from asymreinforce.report.pair import ExperimentPair
     from asymreinforce.report.read import Report
     from asymreinforce.report.statistics.comparison import Comparison
 
@@ -32,7 +33,7 @@ def print_results(report: "Report", *, power: float | None = None) -> None:
         report.results.power,
     ]
     if fallen := [row for row in report.results.rows if row.fallen]:
-        counts = ", ".join(f"{row.name} ({row.fallen} of {len(row.of.arms)})" for row in fallen)
+        counts = ", ".join(f"{row.name} ({row.fallen} of {len(row.group.arms)})" for row in fallen)
         lines.append(f"Fell from their own peak by more than three standard errors: {counts}.")
     if any(row.is_split for row in report.results.rows):
         lines.append("‡ Some seeds collapsed and some did not: no interval holds there.")
@@ -94,7 +95,7 @@ def results_table(report: "Report") -> "Table":
     for row in report.results.rows:
         cells: list[str | Text] = [
             _text(row.name),
-            str(len(row.of.arms)),
+            str(len(row.group.arms)),
             "—" if row.accuracy is None else f"{100 * row.accuracy:.1f}",
             _difference(row.against_behaviour),
         ]
@@ -106,7 +107,7 @@ def results_table(report: "Report") -> "Table":
     return table
 
 
-def print_pair(compared: "Pair") -> None:
+def print_pair(compared: "ExperimentPair") -> None:
     """Print a row a setting that both experiments have: the second minus the first."""
     from asymreinforce.report.page.result_table import p_text
 

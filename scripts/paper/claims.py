@@ -45,10 +45,10 @@ def held_out_accuracy(experiment: Experiment, groups: Sequence[ArmGroup]) -> lis
 def every_seed(experiment: Experiment, groups: Sequence[ArmGroup]) -> list[Finding]:
     """Fig. 5, left: all seeds at 0 collapse, none at -0.1 does."""
     below, critical = (at_baseline(groups, baseline) for baseline in PAIR)
-    found = []
+    findings = []
     if critical and (arms := _evaluated_arms(critical)):
         collapsed = _count_collapsed(arms)
-        found.append(
+        findings.append(
             Finding(
                 paper_verdict(collapsed == len(arms)),
                 f"At 0 the paper's 7 runs all collapse; here {collapsed} of {len(arms)} do.",
@@ -57,7 +57,7 @@ def every_seed(experiment: Experiment, groups: Sequence[ArmGroup]) -> list[Findi
     if below and (arms := _evaluated_arms(below)):
         collapsed = _count_collapsed(arms)
         ends = [arm.outcome.accuracy for arm in arms if arm.outcome]
-        found.append(
+        findings.append(
             Finding(
                 paper_verdict(collapsed == 0),
                 f"At {signed_text(PAIR[0])} the paper's 7 runs are stable; here {collapsed} of "
@@ -65,7 +65,7 @@ def every_seed(experiment: Experiment, groups: Sequence[ArmGroup]) -> list[Findi
                 f"{_percent_text(max(ends))}.",
             )
         )
-    return found
+    return findings
 
 
 def against_rival(experiment: Experiment, groups: Sequence[ArmGroup]) -> list[Finding]:
@@ -84,7 +84,7 @@ def entropy(experiment: Experiment, groups: Sequence[ArmGroup]) -> list[Finding]
     first = min(step for step in _common_steps(means) if step)
     early = [values[first] for values in means.values()]
     before = mean(values[min(values)] for values in means.values())
-    found = [
+    findings = [
         Finding(
             paper_verdict(_is_rising([-value for value in early], slack=0.0)),
             "In the paper entropy falls faster for larger baselines; here it goes, within "
@@ -101,41 +101,41 @@ def entropy(experiment: Experiment, groups: Sequence[ArmGroup]) -> list[Finding]
         text = _list_by_baseline(
             rising, lambda v: f"from {min(v.values()):.2f} to {_last_value(v):.2f}"
         )
-        found.append(
+        findings.append(
             Finding(
                 DIFFERS,
                 f"It does not go on falling: by the last step it has risen again, {text}.",
             )
         )
-    return found
+    return findings
 
 
 def _course_findings(groups: Sequence[ArmGroup], split: str) -> list[Finding]:
     """Hold the course of accuracy against the paper's: stable below 0, a collapse from 0 on."""
     own = swept_groups(groups)
-    below = [of for of in own if (of.baseline or 0.0) < 0]
-    above = [of for of in own if (of.baseline or 0.0) >= 0]
-    found = []
-    if arms := [arm for of in below for arm in _evaluated_arms(of)]:
+    below = [group for group in own if (group.baseline or 0.0) < 0]
+    above = [group for group in own if (group.baseline or 0.0) >= 0]
+    findings = []
+    if arms := [arm for group in below for arm in _evaluated_arms(group)]:
         collapsed = _count_collapsed(arms)
-        found.append(
+        findings.append(
             Finding(
                 paper_verdict(collapsed == 0),
                 f"Below 0 training is stable in the paper; here {collapsed} of {len(arms)} arms "
                 "collapsed.",
             )
         )
-    found += _speed_findings(below, split)
-    if arms := [arm for of in above for arm in _evaluated_arms(of)]:
+    findings += _speed_findings(below, split)
+    if arms := [arm for group in above for arm in _evaluated_arms(group)]:
         collapsed = _count_collapsed(arms)
-        found.append(
+        findings.append(
             Finding(
                 paper_verdict(collapsed == len(arms)),
                 f"At 0 and above accuracy collapses in the paper; here {collapsed} of {len(arms)} "
                 "arms collapsed.",
             )
         )
-    return [*found, *_order_of_falls(above, split)]
+    return [*findings, *_order_of_falls(above, split)]
 
 
 def _speed_findings(below: Sequence[ArmGroup], split: str) -> list[Finding]:
@@ -146,12 +146,16 @@ def _speed_findings(below: Sequence[ArmGroup], split: str) -> list[Finding]:
         return []
     first = steps[0]
     early = [values[first] for values in means.values()]
-    noise = STANDARD_ERRORS * math.sqrt(2) * max(standard_error(of, split, first) for of in below)
+    noise = (
+        STANDARD_ERRORS * math.sqrt(2) * max(standard_error(group, split, first) for group in below)
+    )
     return [
         Finding(
             paper_verdict(_is_rising(early, slack=noise)),
-            f"Below 0 the paper's accuracy rises faster towards 0; here {_split_words(split)} accuracy "
-            f"after {first} steps is {_list_by_baseline(means, lambda values: _percent_text(values[first]))}; "
+            f"Below 0 the paper's accuracy rises faster towards 0; here {_split_words(split)} "
+            "accuracy "
+            f"after {first} steps is "
+            f"{_list_by_baseline(means, lambda values: _percent_text(values[first]))}; "
             f"differences under {100 * noise:.1f} points are noise"
             + (", so no order is to be seen." if max(early) - min(early) <= noise else "."),
         )
@@ -161,12 +165,12 @@ def _speed_findings(below: Sequence[ArmGroup], split: str) -> list[Finding]:
 def _order_of_falls(above: Sequence[ArmGroup], split: str) -> list[Finding]:
     """Compare when arms fall below half of their peak: the paper's fall earlier the larger V."""
     falls = {
-        float(of.baseline or 0.0): [
+        float(group.baseline or 0.0): [
             step
-            for arm in of.arms
+            for arm in group.arms
             if (step := step_of_fall(accuracy_by_step(arm, split))) is not None
         ]
-        for of in above
+        for group in above
     }
     means = {baseline: mean(steps) for baseline, steps in falls.items() if steps}
     if len(means) < 2:
@@ -186,9 +190,9 @@ def _order_of_falls(above: Sequence[ArmGroup], split: str) -> list[Finding]:
 def _highest_findings(groups: Sequence[ArmGroup]) -> list[Finding]:
     """Tell which baseline below 0 ends highest: the nearest to 0, which the paper has fastest?"""
     ends = {
-        float(of.baseline or 0.0): mean(of.accuracies)
-        for of in swept_groups(groups)
-        if of.accuracies and (of.baseline or 0.0) < 0
+        float(group.baseline or 0.0): mean(group.accuracies)
+        for group in swept_groups(groups)
+        if group.accuracies and (group.baseline or 0.0) < 0
     }
     if len(ends) < 2:
         return []
@@ -214,7 +218,8 @@ def _ends_higher(own: ArmGroup, rival: ArmGroup) -> Finding:
     )
     return Finding(
         paper_verdict(compared.difference > 0),
-        f"AsymRE at {signed_text(PAIR[0])} ends higher than GRPO in the paper; here the difference is "
+        f"AsymRE at {signed_text(PAIR[0])} ends higher than GRPO in the paper; here the difference "
+        "is "
         f"{_points_text(compared.difference)} points ({_percent_text(mean(mine))} and "
         f"{_percent_text(mean(other))}; {compared.pairs} paired seeds{between}).",
     )
@@ -224,8 +229,8 @@ def _of_shared_seeds(*groups: ArmGroup) -> list[list[float]]:
     """Return the accuracies of each group on the seeds that all have: what a difference is of."""
     by_seeds = [
         {(arm.policy_seed, arm.sampling_seed, arm.seed): arm.outcome.accuracy
-         for arm in of.arms if arm.outcome}
-        for of in groups
+         for arm in group.arms if arm.outcome}
+        for group in groups
     ]  # fmt: skip
     shared = set.intersection(*map(set, by_seeds))
     return [[values[seeds] for seeds in sorted(shared)] for values in by_seeds]
@@ -233,7 +238,7 @@ def _of_shared_seeds(*groups: ArmGroup) -> list[list[float]]:
 
 def _is_faster(own: ArmGroup, rival: ArmGroup, split: str) -> list[Finding]:
     mine, other = (
-        average_series(of, lambda arm: accuracy_by_step(arm, split)) for of in (own, rival)
+        average_series(group, lambda arm: accuracy_by_step(arm, split)) for group in (own, rival)
     )
     steps = [step for step in mine if step and step in other]
     if not steps:
@@ -242,14 +247,15 @@ def _is_faster(own: ArmGroup, rival: ArmGroup, split: str) -> list[Finding]:
     return [
         Finding(
             paper_verdict(mine[first] > other[first]),
-            f"It is also faster in the paper; here it is at {_percent_text(mine[first])} after {first} "
+            f"It is also faster in the paper; here it is at {_percent_text(mine[first])} after "
+            f"{first} "
             f"steps, GRPO at {_percent_text(other[first])}.",
         )
     ]
 
 
-def _evaluated_arms(of: ArmGroup) -> list[ReportedArm]:
-    return [arm for arm in of.arms if arm.outcome]
+def _evaluated_arms(group: ArmGroup) -> list[ReportedArm]:
+    return [arm for arm in group.arms if arm.outcome]
 
 
 def _count_collapsed(arms: Sequence[ReportedArm]) -> int:
@@ -266,8 +272,8 @@ def _mean_series(
     groups: Sequence[ArmGroup], series: Callable[[ReportedArm], BySteps]
 ) -> dict[float, BySteps]:
     """Return the mean series of each baseline that has one."""
-    found = {float(of.baseline or 0.0): average_series(of, series) for of in groups}
-    return {baseline: values for baseline, values in found.items() if len(values) > 1}
+    means = {float(group.baseline or 0.0): average_series(group, series) for group in groups}
+    return {baseline: values for baseline, values in means.items() if len(values) > 1}
 
 
 def _common_steps(means: dict[float, BySteps]) -> list[int]:

@@ -90,17 +90,19 @@ def _diagram_text(section: DiagramSection) -> str:
 
 def _prediction_lines(drawn: Drawn) -> list[str]:
     """Return the sentences on the prediction; its figure stands in a page of its own."""
-    found = [f"- {finding.text}" for finding in drawn.prediction.findings]
+    sentences = [f"- {finding.text}" for finding in drawn.prediction.findings]
     title = "## Theorem 4.2 on ways of answering ([prediction.md](prediction.md))"
-    return [title, "", *found, ""] if found else []
+    return [title, "", *sentences, ""] if sentences else []
 
 
 def _image_link(drawing: Drawing) -> str:
     return f"![{drawing.title}]({FIGURES}/{drawing.name}.svg)"
 
 
-def _finding_lines(found: Sequence[Finding]) -> list[str]:
-    return [f"- {MARKS[finding.verdict][1]} {finding.verdict}: {finding.text}" for finding in found]
+def _finding_lines(findings: Sequence[Finding]) -> list[str]:
+    return [
+        f"- {MARKS[finding.verdict][1]} {finding.verdict}: {finding.text}" for finding in findings
+    ]
 
 
 def _table_row(cells: Sequence[str]) -> str:

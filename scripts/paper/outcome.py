@@ -123,5 +123,5 @@ def _ways_of(texts: pa.ChunkedArray) -> np.ndarray:
 
 
 def _accuracy_by_way(way_B: np.ndarray, correct_B: np.ndarray) -> list[float | None]:
-    found: Sequence[np.ndarray] = [correct_B[way_B == w] for w in range(len(cups.WAYS))]
-    return [float(own.mean()) if len(own) else None for own in found]
+    correct_by_way: Sequence[np.ndarray] = [correct_B[way_B == w] for w in range(len(cups.WAYS))]
+    return [float(own.mean()) if len(own) else None for own in correct_by_way]

@@ -35,7 +35,8 @@ def outcome_table(name: str, outcomes: list[WayOutcome]) -> str:
         own = [arm for arm in outcomes if arm.baseline == baseline]
         cells = (
             f"{baseline:+g}", percent_text(own[0].predicted_worked),
-            " ".join(percent_text(arm.worked) for arm in own), percent_text(own[0].predicted_accuracy),
+            " ".join(percent_text(arm.worked) for arm in own),
+            percent_text(own[0].predicted_accuracy),
             " ".join(percent_text(arm.accuracy) for arm in own),
         )  # fmt: skip
         lines.append(f"| {' | '.join(cells)} |")

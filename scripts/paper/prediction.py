@@ -16,9 +16,9 @@ def prediction_findings(outcomes: Sequence[WayOutcome]) -> list[Finding]:
     """Compare predicted and reached shares of worked answers, below 0 and from 0 on."""
     below = [arm for arm in outcomes if arm.baseline < 0]
     above = [arm for arm in outcomes if arm.baseline >= 0]
-    found = []
+    findings = []
     if misses := _share_misses(below):
-        found.append(
+        findings.append(
             Finding(
                 BEYOND,
                 f"Below 0 the share of worked answers ends {100 * median(misses):.1f} points from "
@@ -29,15 +29,16 @@ def prediction_findings(outcomes: Sequence[WayOutcome]) -> list[Finding]:
     if misses := _share_misses(above):
         reached = [100 * arm.worked for arm in above if arm.predicted_worked is not None]
         predicted = [100 * p for arm in above if (p := arm.predicted_worked) is not None]
-        found.append(
+        findings.append(
             Finding(
                 BEYOND,
-                f"At 0 and above, where it predicts {_range_text(predicted)}, {_range_text(reached)} of the "
+                f"At 0 and above, where it predicts {_range_text(predicted)}, "
+                f"{_range_text(reached)} of the "
                 "answers are worked in the end"
                 + (FORGONE if min(predicted) - max(reached) > FAR else "."),
             )
         )
-    return found
+    return findings
 
 
 def _share_misses(arms: Sequence[WayOutcome]) -> list[float]:

@@ -134,14 +134,14 @@ def draw_everything(runs: Runs) -> Drawn:
 
 
 def _draw_diagrams(runs: Runs) -> list[DiagramSection]:
-    found = []
+    sections = []
     for axis in AXES:
         experiment = runs.refresh if axis is REFRESH else runs.diagrams
         if experiment and (cells := gather_diagram(experiment, axis, worked=runs.worked)):
-            ours = _setting_words(cells.of, group_arms(cells.of))
+            ours = _setting_words(cells.experiment, group_arms(cells.experiment))
             drawing, words = draw_diagram(cells), tuple(diagram_findings(cells))
-            found.append(DiagramSection(cells, ours, drawing, words))
-    return found
+            sections.append(DiagramSection(cells, ours, drawing, words))
+    return sections
 
 
 def _draw_prediction(runs: Runs) -> Prediction:
@@ -157,16 +157,16 @@ def _make_section(figure: PaperFigure, runs: Runs, groups: Sequence[ArmGroup]) -
         if runs.sweep is None:
             return Section(figure, "", (), ())
         drawn = made_of.draw(runs.sweep, groups)
-        found = made_of.findings(runs.sweep, groups)
+        findings = made_of.findings(runs.sweep, groups)
         return _name_drawings(
-            Section(figure, _setting_words(runs.sweep, groups), tuple(drawn), tuple(found))
+            Section(figure, _setting_words(runs.sweep, groups), tuple(drawn), tuple(findings))
         )
     if made_of.experiment not in runs.benches:
         return Section(figure, "", (), ())
     bench = runs.benches[made_of.experiment]
-    drawn, found = _of_bench(made_of, bench)
+    drawn, findings = _of_bench(made_of, bench)
     ours = runs.bench_settings[made_of.experiment]
-    return _name_drawings(Section(figure, ours, tuple(drawn), tuple(found)))
+    return _name_drawings(Section(figure, ours, tuple(drawn), tuple(findings)))
 
 
 def _of_bench(made_of: OfBench, bench: Bench) -> tuple[list[Drawing], list[Finding]]:

@@ -38,7 +38,7 @@ def entropy(experiment: Experiment, groups: Sequence[ArmGroup]) -> list[Drawing]
 
     What collapses may go far above all else, so the baselines below 0 are drawn once more alone.
     """
-    below = [of for of in swept_groups(groups) if (of.baseline or 0.0) < 0]
+    below = [group for group in swept_groups(groups) if (group.baseline or 0.0) < 0]
     alone = _draw_panel(experiment, below, "entropy") if below != swept_groups(groups) else []
     return [
         *_draw_panel(experiment, swept_groups(groups), "entropy"),
@@ -62,8 +62,8 @@ def every_seed(experiment: Experiment, groups: Sequence[ArmGroup]) -> list[Drawi
     """Fig. 5, left: a line a seed at 0 and at -0.1."""
     import matplotlib
 
-    pair = [found for baseline in PAIR if (found := at_baseline(groups, baseline))]
-    if not any(of.accuracies for of in pair):
+    pair = [group for baseline in PAIR if (group := at_baseline(groups, baseline))]
+    if not any(group.accuracies for group in pair):
         return []
     with matplotlib.rc_context(canvas.RC):
         return [
@@ -74,7 +74,7 @@ def every_seed(experiment: Experiment, groups: Sequence[ArmGroup]) -> list[Drawi
 def _draw_panel(experiment: Experiment, groups: Sequence[ArmGroup], name: str) -> list[Drawing]:
     import matplotlib
 
-    curves = [found for found in read_curves(experiment, groups) if found.panel.name == name]
+    curves = [panel for panel in read_curves(experiment, groups) if panel.panel.name == name]
     with matplotlib.rc_context(canvas.RC):
         drawn = curve_panels(experiment, groups, group_styles(groups), curves)
     return [drawing._replace(caption=CAPTIONS[name]) for drawing in drawn]
@@ -87,23 +87,25 @@ def _draw_seeds(
     among: Sequence[ArmGroup],
 ) -> Drawing:
     title = f"{experiment.split.replace('_', '-').capitalize()} accuracy of each seed"
-    names = [f"{signed_text(of.baseline or 0.0)} ({len(of.arms)} seeds)" for of in pair]
+    names = [f"{signed_text(group.baseline or 0.0)} ({len(group.arms)} seeds)" for group in pair]
     figure, axes = canvas.blank_figure(
         width=WIDTH, height=HEIGHT, labels=names, title=f"{title}, %"
     )
     ends, last = [], 1
-    for of, name in zip(pair, names, strict=True):
-        style = looks[list(among).index(of)]
-        found = [points for arm in of.arms if (points := accuracy_by_step(arm, experiment.split))]
-        for points in found:
+    for group, name in zip(pair, names, strict=True):
+        style = looks[list(among).index(group)]
+        courses = [
+            points for arm in group.arms if (points := accuracy_by_step(arm, experiment.split))
+        ]
+        for points in courses:
             last = max(last, *points)
             axes.plot(
                 list(points), [100 * value for value in points.values()], linewidth=1.2,
                 color=style.colour.light, linestyle=(0, style.dashes) if style.dashes else "-",
                 alpha=0.85,
             )  # fmt: skip
-        if found:
-            end = mean(list(points.values())[-1] for points in found)
+        if courses:
+            end = mean(list(points.values())[-1] for points in courses)
             ends.append(EndLabel(100 * end, name, style.colour.light))
     if experiment.behaviour_accuracy is not None:
         axes.axhline(100 * experiment.behaviour_accuracy, color=BEHAVIOUR.light, linewidth=1.1)

@@ -112,15 +112,15 @@ def _draw_bands(axes: "Axes", bench: Bench, baselines: Sequence[float], *, colum
     for baseline, offset in zip(baselines, offsets, strict=True):
         chains = bench.only(baseline=baseline).chains
         moments = [moment for chain in chains for moment in bench.traces[chain["chain"]]]
-        found = spread_by_place(
+        band = spread_by_place(
             moments, place=lambda m: m["step"], value=lambda m: m[column] - start[m["chain"]]
         )
         style = style_of_offset(offset, offsets)
-        draw_spread(axes, found, style)
+        draw_spread(axes, band, style)
         ends.append(
-            EndLabel(found.median[-1], _baseline_label(baseline, chains[0]), style.colour.light)
+            EndLabel(band.median[-1], _baseline_label(baseline, chains[0]), style.colour.light)
         )
-        last = int(max(last, found.places[-1]))
+        last = int(max(last, band.places[-1]))
         limits = [c for c in chains if c[f"limit_{column}"] is not None]
         if limits:
             end = spread_by_place(

@@ -36,27 +36,28 @@ def _phase_diagram(bench: Bench) -> list[Finding]:
     rows = {steps: bench.only(steps=steps).chains for steps in bench.values("steps")}
     longest = max(rows)
     below, above = below_critical(rows[longest]), [c for c in rows[longest] if c["offset"] > 0]
-    found = []
+    findings = []
     if below and above:
         top = max(below, key=reward_share)
-        found.append(
+        findings.append(
             Finding(
                 BEYOND,
-                f"With {longest:,} steps an iteration reward ends at {reward_share(top):.3f} of the best "
+                f"With {longest:,} steps an iteration reward ends at {reward_share(top):.3f} of "
+                "the best "
                 f"arm's at V − V^µ = {signed_offset(top['offset'])}, the best below V^µ, and at "
                 f"{range_text(map(reward_share, above))} above it.",
             )
         )
     flattest = min(rows, key=lambda steps: width_of(map(reward_share, rows[steps])))
     if width_of(map(reward_share, rows[flattest])) < FLAT:
-        found.append(
+        findings.append(
             Finding(
                 BEYOND,
                 f"With {flattest:,} steps an iteration the transition is all but gone: every V "
                 f"ends at {range_text(map(reward_share, rows[flattest]))}.",
             )
         )
-    return found
+    return findings
 
 
 def _stale_mu(bench: Bench) -> list[Finding]:
@@ -71,7 +72,8 @@ def _stale_mu(bench: Bench) -> list[Finding]:
     top = max(bench.chains, key=reward_share)
     highest = Finding(
         BEYOND,
-        f"Highest: {reward_share(top):.3f} of the best arm's reward at V − V^µ = {signed_offset(top['offset'])} "
+        f"Highest: {reward_share(top):.3f} of the best arm's reward at V − V^µ = "
+        f"{signed_offset(top['offset'])} "
         f"with N = {top['steps']:,}.",
     )
     if frozen["offset"] <= 0:
@@ -79,7 +81,8 @@ def _stale_mu(bench: Bench) -> list[Finding]:
     return [
         Finding(
             BEYOND,
-            f"The collapse onto the first winner ({reward_share(frozen):.3f} of the best arm's reward) "
+            f"The collapse onto the first winner ({reward_share(frozen):.3f} of the best arm's "
+            "reward) "
             f"begins at V − V^µ = {_list_starts(starts)}.",
         ),
         highest,
@@ -109,11 +112,11 @@ def _sampled_groups(bench: Bench) -> list[Finding]:
     low = [c for c in bench.chains if c["baseline"] < 0]
     high = [c for c in bench.chains if c["baseline"] >= 0]
     sizes = join_words(bench.values("group_size"))
-    found = []
+    findings = []
     if low and high:
         kept = sum(c["top_probability"] <= SINGLE for c in low)
         single = sum(c["top_probability"] > SINGLE for c in high)
-        found.append(
+        findings.append(
             Finding(
                 paper_verdict(kept == len(low) and single == len(high)),
                 f"The critical value of the group mean is 0 for G = {sizes}: {count_of(kept, low)} "
@@ -125,20 +128,21 @@ def _sampled_groups(bench: Bench) -> list[Finding]:
         median(c["noise"] or 0.0 for c in bench.only(group_size=size, baseline=nearest).chains)
         for size in bench.values("group_size")
     ]
-    found.append(
+    findings.append(
         Finding(
             BEYOND,
-            f"The noise of an update depends on G: {join_words(f'{noise:.3f}' for noise in noises)} "
+            "The noise of an update depends on G: "
+            f"{join_words(f'{noise:.3f}' for noise in noises)} "
             f"for G = {sizes}, at baseline {signed_offset(nearest)}.",
         )
     )
-    return found
+    return findings
 
 
 def _rival_updates(bench: Bench) -> list[Finding]:
     bench = bench.of_first("update", "samples", "sampling_seed")
     baseline = learning_baseline(bench)
-    found = []
+    findings = []
     for samples in bench.values("samples"):
         part = bench.only(samples=samples, baseline=baseline)
         ends = {
@@ -150,15 +154,16 @@ def _rival_updates(bench: Bench) -> list[Finding]:
             best = max(ends, key=lambda name: ends[name])
             how = "in expectation" if samples == 0 else f"from {samples} sampled arms a step"
             numbers = join_words(f"{name} {share:.3f}" for name, share in ends.items())
-            found.append(
+            findings.append(
                 Finding(
                     paper_verdict(best == UPDATES["asymre"]),
                     f"The paper's language models end highest with AsymRE at −0.1; here, {how} "
-                    f"at V − V^µ = {signed_offset(baseline)}, {best} does: {numbers} of the best arm's "
+                    f"at V − V^µ = {signed_offset(baseline)}, {best} does: {numbers} of the best "
+                    "arm's "
                     "reward (medians over draws).",
                 )
             )
-    return found
+    return findings
 
 
 FINDINGS: dict[str, Callable[[Bench], list[Finding]]] = {

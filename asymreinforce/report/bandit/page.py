@@ -61,7 +61,7 @@ def find_benches(directory: Path) -> dict[str, Store]:
     plan is damaged.
     """
     labels = [contract.label for contract in TABLES.values()]
-    found: dict[str, tuple[tuple[float, str], Store]] = {}
+    newest: dict[str, tuple[tuple[float, str], Store]] = {}
     for path in _table_paths(directory):
         store = Store.open(path.parent)
         manifest = path.with_name("manifest.json")
@@ -71,9 +71,9 @@ def find_benches(directory: Path) -> dict[str, Store]:
         times = [place.stat().st_mtime for place in (manifest, figures) if place.exists()]
         age = (max(times), store.hash)
         experiment = store.identity["settings"]["experiment"]
-        if experiment not in found or found[experiment][0] < age:
-            found[experiment] = (age, store)
-    return {name: found[name][1] for name in TITLES if name in found}
+        if experiment not in newest or newest[experiment][0] < age:
+            newest[experiment] = (age, store)
+    return {name: newest[name][1] for name in TITLES if name in newest}
 
 
 def holds_benches(directory: Path) -> bool:
@@ -146,8 +146,8 @@ def frame_drawing(drawing: Drawing) -> Figure:
     """Return a drawing as an element of a page, with the widths at which it reads well."""
     from markupsafe import Markup
 
-    found = VIEW_BOX.search(drawing.svg.decode())
-    points = float(found.group(1)) if found else 0.0
+    view_box = VIEW_BOX.search(drawing.svg.decode())
+    points = float(view_box.group(1)) if view_box else 0.0
     # One pixel a point makes 9.5-pixel text, the least that is read without effort.
     return Figure(
         drawing, Markup(inline_svg(drawing)), round(points), round(points * PIXELS_PER_POINT)

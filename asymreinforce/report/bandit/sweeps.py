@@ -67,11 +67,11 @@ def _limit_rewards(axes: "Axes", near: Bench, limits: Sequence[Row]) -> None:
     seeds = len({row["seed"] for row in limits})
     if seeds > 1:
         below = [row for row in limits if row["offset"] < 0]
-        found = spread_by_place(
+        draws = spread_by_place(
             below, place=lambda r: r["offset"], value=lambda r: r["lowest_reward"]
         )
         axes.fill_between(
-            found.places, found.low, found.high, color=MUTED.light, alpha=0.18, linewidth=0,
+            draws.places, draws.low, draws.high, color=MUTED.light, alpha=0.18, linewidth=0,
             label=f"{seeds} draws, 10 to 90 %",
         )  # fmt: skip
     own = [row for row in limits if row["seed"] == near.near_seed]
@@ -137,10 +137,10 @@ def sampled_groups(bench: Bench) -> Drawing:
     for style, mark, size in zip(CATEGORY_STYLES, MARKS, bench.values("group_size"), strict=False):
         part = bench.only(group_size=size)
         for axis, value in zip(axes, (_reward, _effective_arms, _update_noise), strict=True):
-            found = spread_by_place(part.chains, place=lambda c: c["baseline"], value=value)
-            draw_spread(axis, found, style, label=f"G = {size}")
+            curve = spread_by_place(part.chains, place=lambda c: c["baseline"], value=value)
+            draw_spread(axis, curve, style, label=f"G = {size}")
             axis.plot(
-                found.places, found.median, mark, color=style.colour.light, markersize=4,
+                curve.places, curve.median, mark, color=style.colour.light, markersize=4,
             )  # fmt: skip
         limits = [chain for chain in part.chains if chain["limit_reward"] is not None]
         if limits:

@@ -43,20 +43,20 @@ def limit_findings(bench: Bench) -> list[Finding]:
         return []
     below, above = below_critical(bench.chains), [c for c in bench.chains if c["offset"] > 0]
     near = _near_chains(bench)
-    found = []
+    findings = []
     if below:
-        found.append(_closed_form_finding(below))
+        findings.append(_closed_form_finding(below))
     if below_critical(near):
-        found += _support_findings(below_critical(near))
+        findings += _support_findings(below_critical(near))
     if above:
         single = sum(chain["top_probability"] > SINGLE for chain in above)
-        found.append(
+        findings.append(
             Finding(
                 paper_verdict(single == len(above)),
                 f"Above V^µ a single arm is left in {count_of(single, above)}.",
             )
         )
-    return found
+    return findings
 
 
 def entropy_findings(bench: Bench) -> list[Finding]:
@@ -85,30 +85,32 @@ def _closed_form_finding(below: Sequence[Row]) -> Finding:
     return Finding(
         paper_verdict(arrived == len(below)),
         f"Theorem 4.2's closed form is met within a total variation of {CONVERGED:g} by "
-        f"{count_of(arrived, below)} with V < V^µ; the furthest is at {power_text(max(distances))}.",
+        f"{count_of(arrived, below)} with V < V^µ; the furthest is at "
+        f"{power_text(max(distances))}.",
     )
 
 
 def _support_findings(below: Sequence[Row]) -> list[Finding]:
     supports = [chain["limit_support"] for chain in below]
     first, last = below[0], below[-1]
-    found = [
+    findings = [
         Finding(
             paper_verdict(supports == sorted(supports, reverse=True)),
             f"The limit's support shrinks towards V^µ: {count_arms(supports[0])} at V − V^µ = "
-            f"{signed_offset(first['offset'])}, {count_arms(supports[-1])} at {signed_offset(last['offset'])}.",
+            f"{signed_offset(first['offset'])}, {count_arms(supports[-1])} at "
+            f"{signed_offset(last['offset'])}.",
         )
     ]
     single = [chain["offset"] for chain in below if chain["limit_support"] == 1]
     if single:
-        found.append(
+        findings.append(
             Finding(
                 DIFFERS,
                 "The support does not drop to a single arm at V^µ only: the limit is one arm "
                 f"from V − V^µ = {signed_offset(single[0])} on.",
             )
         )
-    return found
+    return findings
 
 
 def _entropy_finding(bench: Bench, near: Sequence[Row]) -> Finding:
@@ -141,7 +143,8 @@ def _early_peak_findings(bench: Bench, near: Sequence[Row]) -> list[Finding]:
             DIFFERS,
             f"Reward does not rise all the way to V^µ: it is highest, {top['reward']:.3f}, at "
             f"V − V^µ = {signed_offset(top['offset'])} and {last['reward']:.3f} at "
-            f"{signed_offset(last['offset'])}{paper}. It peaks early in {early} of {len(draws)} draws.",
+            f"{signed_offset(last['offset'])}{paper}. It peaks early in {early} of {len(draws)} "
+            "draws.",
         )
     ]
 
@@ -149,14 +152,14 @@ def _early_peak_findings(bench: Bench, near: Sequence[Row]) -> list[Finding]:
 def policy_improvement(bench: Bench) -> list[Finding]:
     """Hold Fig. 2 and Theorem 4.3 against the chains."""
     bench = bench.of_first()
-    found = []
+    findings = []
     near = _near_chains(bench)
     stable = [c["reward"] for c in near if c["value"] <= 0.5]
     late = [c for c in near if c["value"] > 0.52 and c["offset"] < 0]
     if stable and late and near[0]["baseline_reference"] == "zero":
         highest = max(chain["reward"] for chain in late)
         names = " and ".join(f"{chain['value']:.4g}" for chain in late)
-        found.append(
+        findings.append(
             Finding(
                 paper_verdict(highest < min(stable)),
                 f"V = {names} end at {highest:.3f} or less, every V ≤ 0.5 at {min(stable):.3f} "
@@ -166,23 +169,23 @@ def policy_improvement(bench: Bench) -> list[Finding]:
     below = below_critical(bench.chains)
     if below:
         kept = sum(_never_falls(bench, chain) for chain in below)
-        found.append(
+        findings.append(
             Finding(
                 paper_verdict(kept == len(below)),
                 f"Theorem 4.3: in {count_of(kept, below)} with V < V^µ reward never falls from one "
                 "iteration to the next.",
             )
         )
-    return [*found, *_around_critical(bench, below)]
+    return [*findings, *_around_critical(bench, below)]
 
 
 def _around_critical(bench: Bench, below: Sequence[Row]) -> list[Finding]:
     """Hold chains on either side of V_{0,mu} against what Theorem 4.3 says of the end."""
-    found = []
+    findings = []
     good = [chain for chain in below if chain["value"] < chain["critical_value"]]
     if good:
         shares = sorted(map(reward_share, good))
-        found.append(
+        findings.append(
             Finding(
                 AGREES if shares[0] > 1 - CLEAR else BEYOND,
                 f"For V < V₀,µ Theorem 4.3 promises the best arm without saying when: here those "
@@ -195,7 +198,7 @@ def _around_critical(bench: Bench, below: Sequence[Row]) -> list[Finding]:
     passing = [c for c in between if c["reward"] > ends[c["chain"]] + CLEAR]
     if passing:
         example = passing[0]
-        found.append(
+        findings.append(
             Finding(
                 DIFFERS,
                 f"Finite steps soften V₀,µ: {len(passing)} of {len(between)} chains between V₀,µ "
@@ -204,7 +207,7 @@ def _around_critical(bench: Bench, below: Sequence[Row]) -> list[Finding]:
                 f"{ends[example['chain']]:.3f}.",
             )
         )
-    return found
+    return findings
 
 
 def _near_chains(bench: Bench) -> list[Row]:

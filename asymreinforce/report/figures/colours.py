@@ -70,15 +70,15 @@ DOTTED = (1.4, 1.6)
 def group_styles(groups: Iterable[ArmGroup]) -> list[Style]:
     """Return a style a group: position in its sign's ramp by rank, nearest to zero first."""
     listed = list(groups)
-    baselines = sorted({of.baseline for of in listed if of.baseline is not None})
+    baselines = sorted({group.baseline for group in listed if group.baseline is not None})
     negative = [value for value in reversed(baselines) if value < 0]
     positive = [value for value in baselines if value > 0]
-    algorithms = list(dict.fromkeys(of.family for of in listed if of.baseline is None))
-    families = list(dict.fromkeys(of.family for of in listed if of.baseline is not None))
-    found = [_style_of_group(of, negative, positive, algorithms) for of in listed]
+    algorithms = list(dict.fromkeys(group.family for group in listed if group.baseline is None))
+    families = list(dict.fromkeys(group.family for group in listed if group.baseline is not None))
+    own_styles = [_style_of_group(group, negative, positive, algorithms) for group in listed]
     return [
-        style if of.baseline is None else _with_family_width(style, families.index(of.family))
-        for of, style in zip(listed, found, strict=True)
+        style if group.baseline is None else _with_family_width(style, families.index(group.family))
+        for group, style in zip(listed, own_styles, strict=True)
     ]
 
 
@@ -88,15 +88,15 @@ def _with_family_width(style: Style, rank: int) -> Style:
 
 
 def _style_of_group(
-    of: ArmGroup, negative: list[float], positive: list[float], algorithms: Sequence[object]
+    group: ArmGroup, negative: list[float], positive: list[float], algorithms: Sequence[object]
 ) -> Style:
-    if of.baseline is None:
-        rank = algorithms.index(of.family) % len(WITHOUT_BASELINE)
+    if group.baseline is None:
+        rank = algorithms.index(group.family) % len(WITHOUT_BASELINE)
         return Style(WITHOUT_BASELINE[rank], DOTTED, 2.0)
-    if of.baseline < 0:
-        return Style(on_ramp(NEGATIVE, negative.index(of.baseline), len(negative)), SOLID, 1.6)
-    if of.baseline > 0:
-        return Style(on_ramp(POSITIVE, positive.index(of.baseline), len(positive)), DASHED, 1.6)
+    if group.baseline < 0:
+        return Style(on_ramp(NEGATIVE, negative.index(group.baseline), len(negative)), SOLID, 1.6)
+    if group.baseline > 0:
+        return Style(on_ramp(POSITIVE, positive.index(group.baseline), len(positive)), DASHED, 1.6)
     return Style(ZERO, DASH_DOTTED, 2.0)
 
 

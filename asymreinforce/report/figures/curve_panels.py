@@ -48,8 +48,8 @@ def _metric_reader(*names: str) -> Callable[[ReportedArm, str], Series]:
 
 
 def _sampled_entropy(arm: ReportedArm, split: str) -> Series:
-    found = (c for c in arm.checkpoints if c.split == split and c.entropy is not None)
-    return tuple(SeriesPoint(c.step, c.entropy) for c in found if c.entropy is not None)
+    sampled = (c for c in arm.checkpoints if c.split == split and c.entropy is not None)
+    return tuple(SeriesPoint(c.step, c.entropy) for c in sampled if c.entropy is not None)
 
 
 def _pass_at_k(arm: ReportedArm, split: str) -> Series:
@@ -127,17 +127,17 @@ class Curves(NamedTuple):
 
 def read_curves(experiment: Experiment, groups: Sequence[ArmGroup]) -> list[Curves]:
     """Average each panel's series over seeds; panels for which no arm has one are left out."""
-    found = []
+    curves = []
     split = experiment.split
     words = split.replace("_", "-")
     counts = (c.k for arm in experiment.arms for c in arm.checkpoints if c.split == split)
     pass_at = pass_at_words(counts)
     for panel in PANELS:
-        bands = tuple(mean_band(panel.series(arm, split) for arm in of.arms) for of in groups)
-        if any(of.steps for of in bands):
+        bands = tuple(mean_band(panel.series(arm, split) for arm in group.arms) for group in groups)
+        if any(band.steps for band in bands):
             title = panel.title.format(Split=words.capitalize(), split=words, pass_at=pass_at)
-            found.append(Curves(panel, title, bands))
-    return found
+            curves.append(Curves(panel, title, bands))
+    return curves
 
 
 def curve_panels(
@@ -147,12 +147,12 @@ def curve_panels(
     curves: Sequence[Curves],
 ) -> list[Drawing]:
     """Draw each panel."""
-    return [_draw_panel(found, experiment, groups, styles) for found in curves]
+    return [_draw_panel(panel, experiment, groups, styles) for panel in curves]
 
 
 def is_logarithmic(curves: Curves) -> bool:
     """Tell whether a panel is drawn on a symmetric logarithmic axis."""
-    values = (v for of in curves.bands for v in (*of.low, *of.high))
+    values = (v for band in curves.bands for v in (*band.low, *band.high))
     return curves.panel.may_be_logarithmic and max(map(abs, values)) > WIDE_RANGE
 
 
@@ -160,17 +160,17 @@ def _draw_panel(
     curves: Curves, experiment: Experiment, groups: Sequence[ArmGroup], styles: Sequence[Style]
 ) -> Drawing:
     panel = curves.panel
-    names = [group_label(of, groups) for of in groups]
+    names = [group_label(group, groups) for group in groups]
     title = f"{curves.title}, {panel.unit}" if panel.unit else curves.title
     figure, axes = canvas.blank_figure(width=WIDTH, height=HEIGHT, labels=names, title=title)
     ends = []
     with_bands = len(groups) <= MOST_BANDS
-    for of, style, name, found in zip(groups, styles, names, curves.bands, strict=True):
-        if found.steps:
-            if with_bands or len(found.steps) == 1:
-                has_band = with_bands and len(of.arms) > 1
-                _draw_band(axes, found, style, has_band=has_band, scale=panel.scale)
-            ends.append(EndLabel(panel.scale * found.mean[-1], name, style.colour.light))
+    for group, style, name, band in zip(groups, styles, names, curves.bands, strict=True):
+        if band.steps:
+            if with_bands or len(band.steps) == 1:
+                has_band = with_bands and len(group.arms) > 1
+                _draw_band(axes, band, style, has_band=has_band, scale=panel.scale)
+            ends.append(EndLabel(panel.scale * band.mean[-1], name, style.colour.light))
     if not with_bands:
         _draw_lines(axes, list(zip(curves.bands, styles, strict=True)), scale=panel.scale)
     if panel.name == "accuracy" and experiment.behaviour_accuracy is not None:
@@ -181,16 +181,16 @@ def _draw_panel(
     return canvas.save_drawing(figure, name=panel.name, title=curves.title, caption=panel.caption)
 
 
-def _draw_band(axes: "Axes", found: Band, style: Style, *, has_band: bool, scale: float) -> None:
+def _draw_band(axes: "Axes", band: Band, style: Style, *, has_band: bool, scale: float) -> None:
     colour = style.colour.light
     if has_band:
-        low = [scale * value for value in found.low]
-        high = [scale * value for value in found.high]
-        axes.fill_between(found.steps, low, high, color=colour, alpha=0.14, linewidth=0)
+        low = [scale * value for value in band.low]
+        high = [scale * value for value in band.high]
+        axes.fill_between(band.steps, low, high, color=colour, alpha=0.14, linewidth=0)
     line = (0, style.dashes) if style.dashes else "-"
     axes.plot(
-        found.steps, [scale * value for value in found.mean], color=colour,
-        linewidth=style.width, linestyle=line, marker="o" if len(found.steps) == 1 else None,
+        band.steps, [scale * value for value in band.mean], color=colour,
+        linewidth=style.width, linestyle=line, marker="o" if len(band.steps) == 1 else None,
     )  # fmt: skip
 
 
@@ -198,11 +198,11 @@ def _draw_lines(axes: "Axes", lines: Sequence[tuple[Band, Style]], *, scale: flo
     """Draw the means of many groups at once: matplotlib's cost is by the artist, not the point."""
     from matplotlib.collections import LineCollection
 
-    drawn = [(found, style) for found, style in lines if len(found.steps) > 1]
+    drawn = [(band, style) for band, style in lines if len(band.steps) > 1]
     axes.add_collection(
         LineCollection(
-            [[(step, scale * value) for step, value in zip(found.steps, found.mean, strict=True)]
-             for found, _ in drawn],
+            [[(step, scale * value) for step, value in zip(band.steps, band.mean, strict=True)]
+             for band, _ in drawn],
             colors=[style.colour.light for _, style in drawn],
             linewidths=[style.width for _, style in drawn],
             linestyles=[(0, style.dashes) if style.dashes else "-" for _, style in drawn],
@@ -213,8 +213,8 @@ def _draw_lines(axes: "Axes", lines: Sequence[tuple[Band, Style]], *, scale: flo
 
 def _scale_axes(axes: "Axes", curves: Curves) -> None:
     """Fix the limits, so that labels can be placed; accuracies always run from 0 to 100."""
-    bands = [found for found in curves.bands if found.steps]
-    last = max(found.steps[-1] for found in bands)
+    bands = [band for band in curves.bands if band.steps]
+    last = max(band.steps[-1] for band in bands)
     axes.set_xlim(0, last or 1)
     if curves.panel.unit == "%":
         axes.set_ylim(0, 102)
@@ -228,8 +228,8 @@ def _make_logarithmic(axes: "Axes", bands: Sequence[Band]) -> None:
     """Make the axis symmetric logarithmic, no longer than its values, with ticks as numbers."""
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-    low = min(value for found in bands for value in found.low)
-    high = max(value for found in bands for value in found.high)
+    low = min(value for band in bands for value in band.low)
+    high = max(value for band in bands for value in band.high)
     axes.set_yscale("symlog", linthresh=LINEAR_UP_TO)
     axes.set_ylim(1.3 * min(low, 0.0), 1.3 * max(high, 0.0))
     powers = range(len(f"{max(abs(low), abs(high)):.0f}"))

@@ -73,9 +73,9 @@ def inline_svg(drawing: Drawing, *, variant: str = "") -> str:
     """
     text = PROLOGUE.sub("", drawing.svg.decode())
     text = NAMESPACE.sub("", text)
-    text = ID.sub(lambda found: f"{found.group(1)}{drawing.name}{variant}-", text)
+    text = ID.sub(lambda match: f"{match.group(1)}{drawing.name}{variant}-", text)
     text = text.replace("xlink:href", "href")
-    text = COLOUR.sub(lambda found: VARIABLES.get(found.group(), found.group()), text)
+    text = COLOUR.sub(lambda match: VARIABLES.get(match.group(), match.group()), text)
     opening, rest = text.split(">", 1)
     opening = re.sub(r' (width|height)="[^"]*"', "", opening)
     opening += f' class="{variant}"' if variant else ""

@@ -16,10 +16,10 @@ def aggregate_table(rows: Sequence[Aggregated], *, against: str | None) -> Table
 
 
 def _row_cells(row: Aggregated, against: str | None) -> dict[str, Cell]:
-    runs, accuracy = len(row.of.accuracies), row.accuracy
+    runs, accuracy = len(row.group.accuracies), row.accuracy
     quartiles = f"[{100 * accuracy.low_quartile:.1f}, {100 * accuracy.high_quartile:.1f}]"
     cells = {
-        "setting": Cell(row.name, row.name if row.of.baseline is None else row.of.baseline),
+        "setting": Cell(row.name, row.name if row.group.baseline is None else row.group.baseline),
         "seeds": Cell(str(runs), runs),
         "median, %": Cell(f"{100 * accuracy.median:.1f}", accuracy.median),
         "quartiles, %": Cell(quartiles, accuracy.high_quartile - accuracy.low_quartile),
@@ -31,10 +31,10 @@ def _row_cells(row: Aggregated, against: str | None) -> dict[str, Cell]:
     return cells
 
 
-def _probability_cell(found: Improvement | None) -> Cell:
-    if found is None:
+def _probability_cell(improvement: Improvement | None) -> Cell:
+    if improvement is None:
         return Cell(NOTHING, None)
-    text = f"{found.probability:.2f}"
-    if found.interval:
-        text += f" [{found.interval.low:.2f}, {found.interval.high:.2f}]"
-    return Cell(text, found.probability)
+    text = f"{improvement.probability:.2f}"
+    if improvement.interval:
+        text += f" [{improvement.interval.low:.2f}, {improvement.interval.high:.2f}]"
+    return Cell(text, improvement.probability)

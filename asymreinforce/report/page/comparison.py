@@ -23,7 +23,7 @@ def render_comparison(
 ) -> str:
     """Return the page. Everything that comes from files is escaped and made visible."""
     first, second = compared.experiments
-    found = compare_groups(compared.merged, compared.groups)
+    results = compare_groups(compared.merged, compared.groups)
     directories = [str(experiment.directory) for experiment in compared.experiments]
     return fill_template(
         "compared.html.jinja",
@@ -37,8 +37,8 @@ def render_comparison(
         settings=setting_rows(compared.merged.shared),
         report_command=shlex.join(["asymrl", "report", *directories]),
         single_commands=[shlex.join(["asymrl", "report", place]) for place in directories],
-        **sample_columns(samples, {of.name: Commands(of) for of in compared.experiments}),
-        **results_and_curves(compared.merged, compared.groups, found, drawings, curves),
+        **sample_columns(samples, {each.name: Commands(each) for each in compared.experiments}),
+        **results_and_curves(compared.merged, compared.groups, results, drawings, curves),
     )
 
 
@@ -93,22 +93,22 @@ def _corrected_p(twin: Twin) -> float | None:
     return twin.comparison.p_holm if twin.comparison else None
 
 
-def _accuracy_cell(value: float | None, of: ArmGroup, commands: Commands) -> Cell:
+def _accuracy_cell(value: float | None, group: ArmGroup, commands: Commands) -> Cell:
     if value is None:
         return Cell(NOTHING, None)
-    arm = min((arm for arm in of.arms if arm.outcome), key=lambda arm: arm.seed)
+    arm = min((arm for arm in group.arms if arm.outcome), key=lambda arm: arm.seed)
     command = commands.samples(arm, step=arm.outcome.step) if arm.outcome else None
-    count = len(of.accuracies)
+    count = len(group.accuracies)
     under = f"{count} seed{'s' if count > 1 else ''}"
     return Cell(f"{100 * value:.1f}", value, command=command, under=under)
 
 
 def _fate_text(twin: Twin) -> str:
-    return " | ".join(fate_counts(_count_fates(of)) for of in (twin.first, twin.second))
+    return " | ".join(fate_counts(_count_fates(group)) for group in (twin.first, twin.second))
 
 
-def _count_fates(of: ArmGroup) -> list[tuple[str, int]]:
-    fates = [arm.fate for arm in of.arms]
+def _count_fates(group: ArmGroup) -> list[tuple[str, int]]:
+    fates = [arm.fate for arm in group.arms]
     return [(fate, fates.count(fate)) for fate in dict.fromkeys(fates)]
 
 

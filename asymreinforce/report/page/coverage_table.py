@@ -4,12 +4,12 @@ from asymreinforce.report.coverage import Coverage, Line
 from asymreinforce.report.page.arm_table import NOTHING, Cell, Table
 
 
-def coverage_table(found: Coverage) -> Table:
+def coverage_table(coverage: Coverage) -> Table:
     """Make the table: pass@1 and pass@k, what is distinct among k samples, and entropy."""
-    behaviour = [(found.behaviour, None)] if found.behaviour else []
-    lines = [*behaviour, *((item.line, item.of.baseline) for item in found.settings)]
-    rows = [tuple(_line_cells(line, baseline, found.k).values()) for line, baseline in lines]
-    return Table(tuple(_line_cells(lines[0][0], None, found.k)), tuple(rows))
+    behaviour = [(coverage.behaviour, None)] if coverage.behaviour else []
+    lines = [*behaviour, *((item.line, item.group.baseline) for item in coverage.settings)]
+    rows = [tuple(_line_cells(line, baseline, coverage.k).values()) for line, baseline in lines]
+    return Table(tuple(_line_cells(lines[0][0], None, coverage.k)), tuple(rows))
 
 
 def _line_cells(line: Line, baseline: float | None, k: int) -> dict[str, Cell]:

@@ -30,23 +30,23 @@ def curve_data(
     curves: Sequence[Curves],
 ) -> dict[str, Any]:
     """Return the data of all panels, few enough points for a page of a few MB."""
-    points = sum(len(of.steps) for found in curves for of in found.bands)
+    points = sum(len(band.steps) for panel in curves for band in panel.bands)
     stride = -(-points // MOST_POINTS) or 1
     accuracy = experiment.behaviour_accuracy
     return {
         "groups": [
             {
-                "name": visible(group_label(of, groups)),
+                "name": visible(group_label(group, groups)),
                 "colour": css_variable(style.colour),
                 "dashes": svg_dashes(style),
                 "width": style.width,
-                "seeds": len(of.arms),
+                "seeds": len(group.arms),
             }
-            for of, style in zip(groups, styles, strict=True)
+            for group, style in zip(groups, styles, strict=True)
         ],
         "behaviour": None if accuracy is None else _round_value(100 * accuracy),
         "behaviourColour": css_variable(BEHAVIOUR),
-        "panels": [_panel_data(found, stride) for found in curves],
+        "panels": [_panel_data(panel, stride) for panel in curves],
     }
 
 
@@ -66,16 +66,16 @@ def svg_dashes(style: Style) -> str:
 def _panel_data(curves: Curves, stride: int) -> dict[str, Any]:
     axes: dict[tuple[int, ...], int] = {}
     lines = []
-    for group, of in enumerate(curves.bands):
-        if not of.steps:
+    for place, band in enumerate(curves.bands):
+        if not band.steps:
             continue
-        chosen = slice((len(of.steps) - 1) % stride, None, stride)
-        steps = axes.setdefault(of.steps[chosen], len(axes))
+        chosen = slice((len(band.steps) - 1) % stride, None, stride)
+        steps = axes.setdefault(band.steps[chosen], len(axes))
         series: list[list[float | None]] = [
             [_round_value(curves.panel.scale * value) for value in values[chosen]]
-            for values in (of.mean, of.low, of.high)
+            for values in (band.mean, band.low, band.high)
         ]
-        lines.append([group, steps, *(series if of.low != of.high else series[:1])])
+        lines.append([place, steps, *(series if band.low != band.high else series[:1])])
     return {
         "name": curves.panel.name,
         "unit": curves.panel.unit,

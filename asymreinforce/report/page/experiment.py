@@ -76,7 +76,7 @@ def render_experiment(
     report: Report, *, drawings: Drawn, curves: Sequence[Curves], samples: Samples
 ) -> str:
     """Return the page. Everything that comes from files is escaped and made visible."""
-    experiment, groups, found = report.experiment, report.groups, report.results
+    experiment, groups, results = report.experiment, report.groups, report.results
     commands = Commands(experiment)
     return fill_template(
         "page.html.jinja",
@@ -91,17 +91,17 @@ def render_experiment(
         coverage=coverage_table(report.coverage) if report.coverage else None,
         settings=setting_rows(experiment.shared),
         report_command=commands.report,
-        **results_and_curves(experiment, groups, found, drawings, curves),
+        **results_and_curves(experiment, groups, results, drawings, curves),
         table=arm_table(experiment, commands, run_intervals(experiment.arms, report.ends)),
-        results=result_table(found, commands),
-        aggregates=aggregate_table(aggregate_groups(found), against=found.against),
+        results=result_table(results, commands),
+        aggregates=aggregate_table(aggregate_groups(results), against=results.against),
     )
 
 
 def results_and_curves(
     experiment: Experiment,
     groups: Sequence[ArmGroup],
-    found: GroupResults,
+    results: GroupResults,
     drawings: Drawn,
     curves: Sequence[Curves],
 ) -> dict[str, Any]:
@@ -111,10 +111,10 @@ def results_and_curves(
     of_groups = group_styles(groups)
     return {
         "transition": inline_figure(drawings, PHASE_TRANSITION),
-        "found": found,
+        "found": results,
         "rule": RULE,
         "split_mark": SPLIT_MARK,
-        "is_split": any(row.is_split for row in found.rows),
+        "is_split": any(row.is_split for row in results.rows),
         "verdicts": {arm.fate for arm in experiment.arms},
         "failures": [_failed_arm(arm) for arm in experiment.arms if arm.failure],
         "curves": curves,
@@ -162,13 +162,13 @@ def _legend_keys(groups: Sequence[ArmGroup], of_groups: Sequence[Style]) -> list
     return [
         Key(
             rank,
-            group_label(of, groups),
+            group_label(group, groups),
             css_variable(style.colour),
             svg_dashes(style),
             style.width,
         )
-        for rank, (of, style) in enumerate(zip(groups, of_groups, strict=True))
-        if any(arm.checkpoints or arm.metrics for arm in of.arms)
+        for rank, (group, style) in enumerate(zip(groups, of_groups, strict=True))
+        if any(arm.checkpoints or arm.metrics for arm in group.arms)
     ]
 
 

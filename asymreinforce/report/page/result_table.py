@@ -17,14 +17,14 @@ from asymreinforce.report.statistics.comparison import Comparison
 SPLIT_MARK = "‡"
 
 
-def result_table(found: GroupResults, commands: Commands | None) -> Table:
+def result_table(results: GroupResults, commands: Commands | None) -> Table:
     """Make the table; each number's command shows the lowest seed, the others are in their rows."""
     rows = []
-    for row in found.rows:
-        command = _samples_command(row.of, commands)
+    for row in results.rows:
+        command = _samples_command(row.group, commands)
         cells = {
-            "setting": Cell(row.name, _sort_value(row.of, row.name)),
-            "seeds": Cell(str(len(row.of.arms)), len(row.of.arms)),
+            "setting": Cell(row.name, _sort_value(row.group, row.name)),
+            "seeds": Cell(str(len(row.group.arms)), len(row.group.arms)),
             "ended": _fate_cell(row),
             "accuracy, %": _mean_cell(row, command),
             "against µ": difference_cell(
@@ -32,8 +32,8 @@ def result_table(found: GroupResults, commands: Commands | None) -> Table:
             ),
             "p": _p_cell(row.against_behaviour),
         }
-        if found.against is not None:
-            base = found.against
+        if results.against is not None:
+            base = results.against
             cells[f"against {base}"] = difference_cell(
                 row.against, command=command, is_split=row.is_split
             )
@@ -67,20 +67,20 @@ def fate_counts(fates: Sequence[tuple[str, int]]) -> str:
     return " ".join(f"{count} {VERDICT_MARKS.get(fate, fate)}" for fate, count in fates)
 
 
-def _samples_command(of: ArmGroup, commands: Commands | None) -> str | None:
-    evaluated = [arm for arm in of.arms if arm.outcome]
+def _samples_command(group: ArmGroup, commands: Commands | None) -> str | None:
+    evaluated = [arm for arm in group.arms if arm.outcome]
     if not commands or not evaluated:
         return None
     first = min(evaluated, key=lambda arm: (arm.policy_seed, arm.sampling_seed, arm.seed))
     return commands.samples(first, step=first.outcome.step) if first.outcome else None
 
 
-def _sort_value(of: ArmGroup, name: str) -> float | str:
-    return name if of.baseline is None else of.baseline
+def _sort_value(group: ArmGroup, name: str) -> float | str:
+    return name if group.baseline is None else group.baseline
 
 
 def _fate_cell(row: Result) -> Cell:
-    under = f"{row.fallen} of {len(row.of.arms)} fell" if row.fallen else ""
+    under = f"{row.fallen} of {len(row.group.arms)} fell" if row.fallen else ""
     if len(row.fates) == 1:
         fate, count = row.fates[0]
         mark = VERDICT_MARKS.get(fate, "")
@@ -91,7 +91,7 @@ def _fate_cell(row: Result) -> Cell:
 def _mean_cell(row: Result, command: str | None) -> Cell:
     if row.accuracy is None:
         return Cell(NOTHING, None)
-    values = row.of.accuracies
+    values = row.group.accuracies
     span = f"{100 * min(values):.1f} to {100 * max(values):.1f}" if len(values) > 1 else ""
     return Cell(f"{100 * row.accuracy:.1f}", row.accuracy, command=command, under=span)
 

@@ -108,7 +108,7 @@ def _read_prompts(chosen_writers: Sequence[Writer], experiments: Sequence[Experi
     prompts = []
     for id_ in chosen:
         question, gold_answer = questions.get(id_, unknown)
-        samples = tuple(found.get(id_) for found in columns)
+        samples = tuple(by_prompt.get(id_) for by_prompt in columns)
         prompts.append(Prompt(id_, question, gold_answer, samples))
     return Samples(writers, tuple(prompts))
 
@@ -119,11 +119,11 @@ def choose_writers(experiment: Experiment, groups: Sequence[ArmGroup]) -> list[W
     The best group is the one with the highest mean final accuracy; mu is the one that the best
     arm started from.
     """
-    found = best_group(groups)
-    if found is None:
+    best = best_group(groups)
+    if best is None:
         return []
     writers = []
-    evaluated = [arm for arm in found.arms if arm.outcome]
+    evaluated = [arm for arm in best.arms if arm.outcome]
     first = min(evaluated, key=lambda arm: (arm.policy_seed, arm.sampling_seed, arm.seed))
     collapsed = [
         arm for arm in experiment.arms if arm.outcome and arm.outcome.verdict == "collapsed"
@@ -185,13 +185,16 @@ def _read_questions(
     experiment: Experiment, chosen: Sequence[str]
 ) -> dict[str, tuple[Shown, Shown]]:
     """Look the chosen prompts up in every prompt file of the experiment."""
-    found: dict[str, tuple[Shown, Shown]] = {}
+    questions: dict[str, tuple[Shown, Shown]] = {}
     for path in sorted((experiment.directory / "prompts").glob("*/*.parquet")):
-        if len(found) == len(chosen):
+        if len(questions) == len(chosen):
             break
         for row in _cut_rows(_of_prompts(contracts.read(path, contracts.PROMPTS), chosen)):
-            found[row["prompt_id"]] = _shown_text(row, "question"), _shown_text(row, "gold_answer")
-    return found
+            questions[row["prompt_id"]] = (
+                _shown_text(row, "question"),
+                _shown_text(row, "gold_answer"),
+            )
+    return questions
 
 
 def _of_prompts(rows: pa.Table, chosen: Iterable[str]) -> pa.Table:

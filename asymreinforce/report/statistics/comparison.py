@@ -73,21 +73,22 @@ def between_groups(
     `right` holds each prompt's accuracy by arm, for intervals that speak of other prompts too.
     Raises `InputError` where a group shares no seed with `against`.
     """
-    found = []
-    for of in groups:
-        if of is against:
+    comparisons = []
+    for group in groups:
+        if group is against:
             continue
-        shared = _seed_differences(of, against)
+        shared = _seed_differences(group, against)
         if not shared:
             raise InputError(
-                f"{group_label(of, groups)} and {group_label(against, groups)} have no seed in common; train "
+                f"{group_label(group, groups)} and {group_label(against, groups)} have no seed in "
+                "common; train "
                 "both with the same seed, policy.seed and sampling.seed"
             )
-        prompts = _prompt_differences(of, against, right)
-        names = group_label(of, groups), group_label(against, groups)
-        later = _draws_later(of, against)
-        found.append(_compare_pairs(*names, shared, level, prompts=prompts, later=later))
-    return _correct_together(found)
+        prompts = _prompt_differences(group, against, right)
+        names = group_label(group, groups), group_label(against, groups)
+        later = _draws_later(group, against)
+        comparisons.append(_compare_pairs(*names, shared, level, prompts=prompts, later=later))
+    return _correct_together(comparisons)
 
 
 def against_behaviour(
@@ -97,18 +98,20 @@ def against_behaviour(
 
     `gains` holds what each prompt gained, by arm.
     """
-    found = []
-    for of in groups:
+    comparisons = []
+    for group in groups:
         values = {
             _seeds_of(arm): arm.outcome.accuracy - arm.outcome.behaviour_accuracy
-            for arm in of.arms
+            for arm in group.arms
             if arm.outcome and arm.outcome.behaviour_accuracy is not None
         }
-        prompts = {_seeds_of(arm): gains[arm.id] for arm in of.arms if arm.id in gains}
+        prompts = {_seeds_of(arm): gains[arm.id] for arm in group.arms if arm.id in gains}
         if values:
-            name, later = group_label(of, groups), _draws_later(of)
-            found.append(_compare_pairs(name, "µ", values, level, prompts=prompts, later=later))
-    return _correct_together(found)
+            name, later = group_label(group, groups), _draws_later(group)
+            comparisons.append(
+                _compare_pairs(name, "µ", values, level, prompts=prompts, later=later)
+            )
+    return _correct_together(comparisons)
 
 
 def independent_replicates(values: Mapping[Seeds, float]) -> Replicates:
@@ -165,12 +168,12 @@ def between_pairs(
     None where they share no seed. All are corrected together.
     """
     shared = [_seed_differences(second, first) for first, second in pairs]
-    found = [
+    comparisons = [
         _compare_pairs(name, name, values, level, prompts={}, later=_draws_later(*pair))
         for name, values, pair in zip(names, shared, pairs, strict=True)
         if values
     ]
-    corrected = iter(_correct_together(found))
+    corrected = iter(_correct_together(comparisons))
     return [next(corrected) if values else None for values in shared]
 
 
@@ -179,27 +182,29 @@ def share_a_seed(one: ArmGroup, other: ArmGroup) -> bool:
     return bool(_seed_differences(one, other))
 
 
-def _seed_differences(of: ArmGroup, base: ArmGroup) -> dict[Seeds, float]:
-    own, other = _accuracy_by_seeds(of), _accuracy_by_seeds(base)
+def _seed_differences(group: ArmGroup, base: ArmGroup) -> dict[Seeds, float]:
+    own, other = _accuracy_by_seeds(group), _accuracy_by_seeds(base)
     return {seeds: own[seeds] - other[seeds] for seeds in own.keys() & other.keys()}
 
 
-def _accuracy_by_seeds(of: ArmGroup) -> dict[Seeds, float]:
-    return {_seeds_of(arm): arm.outcome.accuracy for arm in of.arms if arm.outcome}
+def _accuracy_by_seeds(group: ArmGroup) -> dict[Seeds, float]:
+    return {_seeds_of(arm): arm.outcome.accuracy for arm in group.arms if arm.outcome}
 
 
 def _draws_later(*groups: ArmGroup) -> bool:
     """Tell whether arms drew rollouts of their own after round 0."""
-    return any(arm.settings.get("refresh_every") for of in groups for arm in of.arms)
+    return any(arm.settings.get("refresh_every") for group in groups for arm in group.arms)
 
 
 def _seeds_of(arm: ReportedArm) -> Seeds:
     return Seeds(arm.policy_seed, arm.sampling_seed, arm.seed)
 
 
-def _prompt_differences(of: ArmGroup, base: ArmGroup, right: ByPrompt) -> dict[Seeds, np.ndarray]:
+def _prompt_differences(
+    group: ArmGroup, base: ArmGroup, right: ByPrompt
+) -> dict[Seeds, np.ndarray]:
     own, other = ({_seeds_of(arm): right[arm.id] for arm in g.arms if arm.id in right}
-                  for g in (of, base))  # fmt: skip
+                  for g in (group, base))  # fmt: skip
     return {
         seeds: own[seeds] - other[seeds]
         for seeds in own.keys() & other.keys()
@@ -244,7 +249,9 @@ def _crossable_values(
     return judged_NP if judged_NP.shape[1] > 1 else None
 
 
-def _correct_together(found: Sequence[Comparison]) -> list[Comparison]:
-    tested = [item.p for item in found if item.p is not None]
+def _correct_together(comparisons: Sequence[Comparison]) -> list[Comparison]:
+    tested = [item.p for item in comparisons if item.p is not None]
     corrected = iter(holm_corrected(tested))
-    return [item if item.p is None else item._replace(p_holm=next(corrected)) for item in found]
+    return [
+        item if item.p is None else item._replace(p_holm=next(corrected)) for item in comparisons
+    ]

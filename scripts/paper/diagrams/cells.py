@@ -94,7 +94,7 @@ class Diagram(NamedTuple):
 
     axis: Axis
     rows: tuple[Row, ...]
-    of: Experiment
+    experiment: Experiment
     """The experiment with the arms of the diagram alone, and the settings that those share."""
 
     @property
@@ -127,7 +127,7 @@ def gather_diagram(
             _make_row(axis.label(value), rows[value], worked or {})
             for value in sorted(rows, key=_axis_rank)
         ),
-        of=experiment._replace(arms=tuple(arms), shared=_shared_settings(arms)),
+        experiment=experiment._replace(arms=tuple(arms), shared=_shared_settings(arms)),
     )
 
 

@@ -14,14 +14,14 @@ def diagram_findings(diagram: Diagram) -> list[Finding]:
     edges: dict[Edge, list[Row]] = defaultdict(list)
     for row in diagram.rows:
         edges[row.edge].append(row)
-    found = [
+    findings = [
         Finding(BEYOND, f"{_row_words(rows, diagram)}: {_end_words(edge, rows)}.")
         for edge, rows in edges.items()
     ]
     if len(edges) == 1:
-        found.append(Finding(BEYOND, "The end of the safe region does not move on this grid."))
+        findings.append(Finding(BEYOND, "The end of the safe region does not move on this grid."))
     return [
-        *found,
+        *findings,
         Finding(BEYOND, _best_sentence(diagram)),
         Finding(BEYOND, _seeds_sentence(diagram)),
     ]

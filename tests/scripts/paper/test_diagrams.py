@@ -55,8 +55,8 @@ def test_cells_hold_the_seeds_of_a_baseline_and_a_value_in_order() -> None:
     assert found.rows[1].cells == (Cell(-0.1, (0.8, 0.9), 0), Cell(0.0, (0.1, 0.7), 1))
     assert found.rows[1].cells[0].accuracy == pytest.approx(0.85)
     assert found.baselines == (-0.1, 0.0, 0.1)
-    assert found.arms == len(found.of.arms) == 8
-    assert found.of.shared == {G: 8}
+    assert found.arms == len(found.experiment.arms) == 8
+    assert found.experiment.shared == {G: 8}
     assert found.rows[1].seeds == (2, 2)
 
 
