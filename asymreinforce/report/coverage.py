@@ -163,12 +163,12 @@ def first_crossing(before_K: Sequence[float], after_K: Sequence[float]) -> int |
 
 def coverage_findings(coverage: Coverage) -> list[str]:
     """Say in sentences, made of the numbers, whether accuracy was bought with coverage."""
-    standing = [item for item in coverage.settings if not _has_collapsed(item.group)]
+    uncollapsed = [item for item in coverage.settings if not _has_collapsed(item.group)]
     sentences = []
     if coverage.k > 1 and coverage.behaviour:
-        sentences += _against_behaviour(coverage, coverage.behaviour, standing)
+        sentences += _against_behaviour(coverage, coverage.behaviour, uncollapsed)
     if coverage.k > 1:
-        sentences += _between_baselines(coverage, standing)
+        sentences += _between_baselines(coverage, uncollapsed)
     samples = _count_words(coverage.k, "sample")
     drawn = f"The evaluation drew {samples} of a prompt, so k ends at {coverage.k}"
     if coverage.k < MORE_SAMPLES:
@@ -191,10 +191,10 @@ def _has_collapsed(group: ArmGroup) -> bool:
 
 
 def _against_behaviour(
-    coverage: Coverage, mu: Line, standing: Sequence[GroupCoverage]
+    coverage: Coverage, mu: Line, uncollapsed: Sequence[GroupCoverage]
 ) -> list[str]:
     """Name the settings that ended with a higher accuracy than mu and a lower pass@k."""
-    risen = [item for item in standing if item.line.accuracy > mu.accuracy]
+    risen = [item for item in uncollapsed if item.line.accuracy > mu.accuracy]
     if not risen:
         return []
     bought = [item for item in risen if first_crossing(mu.pass_at_K, item.line.pass_at_K)]
@@ -213,11 +213,11 @@ def _against_behaviour(
     return [f"{head}{len(bought)} {cover} fewer prompts than µ at some k ({names}); {at}."]
 
 
-def _between_baselines(coverage: Coverage, standing: Sequence[GroupCoverage]) -> list[str]:
+def _between_baselines(coverage: Coverage, uncollapsed: Sequence[GroupCoverage]) -> list[str]:
     """Count, over pairs of baselines of one family, what the higher one did to both."""
     pairs = [
         (low.line, high.line)
-        for low, high in itertools.combinations(standing, 2)
+        for low, high in itertools.combinations(uncollapsed, 2)
         if low.group.baseline is not None
         and high.group.baseline is not None
         and low.group.family == high.group.family

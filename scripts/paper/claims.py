@@ -209,7 +209,7 @@ def _highest_findings(groups: Sequence[ArmGroup]) -> list[Finding]:
 
 def _ends_higher(own: ArmGroup, rival: ArmGroup) -> Finding:
     (compared,) = between_groups([own, rival], against=rival)
-    mine, other = _of_shared_seeds(own, rival)
+    asymre, grpo = _of_shared_seeds(own, rival)
     interval = compared.interval
     between = (
         f", 95% interval {_points_text(interval.low)} to {_points_text(interval.high)}"
@@ -220,8 +220,8 @@ def _ends_higher(own: ArmGroup, rival: ArmGroup) -> Finding:
         paper_verdict(compared.difference > 0),
         f"AsymRE at {signed_text(PAIR[0])} ends higher than GRPO in the paper; here the difference "
         "is "
-        f"{_points_text(compared.difference)} points ({_percent_text(mean(mine))} and "
-        f"{_percent_text(mean(other))}; {compared.pairs} paired seeds{between}).",
+        f"{_points_text(compared.difference)} points ({_percent_text(mean(asymre))} and "
+        f"{_percent_text(mean(grpo))}; {compared.pairs} paired seeds{between}).",
     )
 
 
@@ -237,19 +237,19 @@ def _of_shared_seeds(*groups: ArmGroup) -> list[list[float]]:
 
 
 def _is_faster(own: ArmGroup, rival: ArmGroup, split: str) -> list[Finding]:
-    mine, other = (
+    asymre, grpo = (
         average_series(group, lambda arm: accuracy_by_step(arm, split)) for group in (own, rival)
     )
-    steps = [step for step in mine if step and step in other]
+    steps = [step for step in asymre if step and step in grpo]
     if not steps:
         return []
     first = steps[0]
     return [
         Finding(
-            paper_verdict(mine[first] > other[first]),
-            f"It is also faster in the paper; here it is at {_percent_text(mine[first])} after "
+            paper_verdict(asymre[first] > grpo[first]),
+            f"It is also faster in the paper; here it is at {_percent_text(asymre[first])} after "
             f"{first} "
-            f"steps, GRPO at {_percent_text(other[first])}.",
+            f"steps, GRPO at {_percent_text(grpo[first])}.",
         )
     ]
 
