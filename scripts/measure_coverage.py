@@ -17,7 +17,7 @@ from asymreinforce.report.statistics.intervals import (
     of_a_share,
 )
 from asymreinforce.report.statistics.power import seeds_needed
-from scripts.paper.simulated import Simulated, World, simulate
+from scripts.paper.simulated import Simulated, World, simulate_sweeps
 
 SWEEPS = 2000
 DRAWS = 500
@@ -40,7 +40,7 @@ def main() -> None:
     print("| seeds | chance of collapse | coverage in % |\n| --- | --- | --- |")
     for runs in (3, 7):
         for chance in (0.1, 0.3, 0.5):
-            found = simulate(World(runs, collapse=chance), sweeps=SWEEPS, seed=1)
+            found = simulate_sweeps(World(runs, collapse=chance), sweeps=SWEEPS, seed=1)
             print(f"| {runs} | {chance:g} | {by_runs(found, found.on_these_prompts_W):.1f} |")
     print("\n## One policy, over prompts: coverage in %, 400 prompts of 2 samples\n")
     print(
@@ -57,7 +57,7 @@ def main() -> None:
 
 
 def line(world: World, label: str) -> str:
-    found = simulate(world, sweeps=SWEEPS, seed=0)
+    found = simulate_sweeps(world, sweeps=SWEEPS, seed=0)
     everywhere_W = np.full(SWEEPS, found.on_all_prompts)
     over_both = covered(lambda d_NP: crossed(d_NP, varied=()), found.differences_WNP, everywhere_W)
     cells = (

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from asymreinforce.algorithm.ending import verdict
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.data import contracts, files
 from asymreinforce.data.values import finite

@@ -6,14 +6,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from asymreinforce.report.groups import Group
-from asymreinforce.report.records import Arm
-from asymreinforce.report.results import Results
+from asymreinforce.report.groups import ArmGroup
+from asymreinforce.report.records import ReportedArm
+from asymreinforce.report.results import GroupResults
 from asymreinforce.report.statistics.aggregates import (
     Aggregates,
     Improvement,
     Stratum,
-    aggregates,
+    aggregate_runs,
     probability_of_improvement,
 )
 
@@ -27,7 +27,7 @@ Policy = tuple[int, int]
 class Aggregated(NamedTuple):
     """A setting's runs in the aggregate; accuracies are shares of 1."""
 
-    of: Group
+    group: ArmGroup
     name: str
     accuracy: Aggregates
     over_behaviour: Improvement | None
@@ -35,50 +35,52 @@ class Aggregated(NamedTuple):
     """None for the setting itself that the others are compared with, and if no policy is shared."""
 
 
-def aggregate(found: Results) -> list[Aggregated]:
+def aggregate_groups(results: GroupResults) -> list[Aggregated]:
     """Return the aggregates of every setting that was evaluated, in the order of the results."""
-    base = next((row.of for row in found.rows if row.name == found.against), None)
+    base = next((row.group for row in results.rows if row.name == results.against), None)
     return [
         Aggregated(
-            of=row.of,
+            group=row.group,
             name=row.name,
-            accuracy=aggregates(np.array(row.of.accuracies)),
-            over_behaviour=_over_behaviour(row.of),
-            over_against=None if base is None or row.of is base else _over(row.of, base),
+            accuracy=aggregate_runs(np.array(row.group.accuracies)),
+            over_behaviour=_improvement_over_behaviour(row.group),
+            over_against=None
+            if base is None or row.group is base
+            else _improvement_over(row.group, base),
         )
-        for row in found.rows
-        if row.of.accuracies
+        for row in results.rows
+        if row.group.accuracies
     ]
 
 
-def _over_behaviour(of: Group) -> Improvement | None:
+def _improvement_over_behaviour(group: ArmGroup) -> Improvement | None:
     """Compare runs with the policies that they started from, of which each is one value."""
     strata = [
-        Stratum(_accuracies(arms), np.array(behaviour[:1]))
-        for arms in _by_policy(of).values()
+        Stratum(_final_accuracies(arms), np.array(behaviour[:1]))
+        for arms in _arms_by_policy(group).values()
         if (behaviour := [a for arm in arms if (a := _behaviour_accuracy(arm)) is not None])
     ]
     return probability_of_improvement(strata, seed=SEED) if strata else None
 
 
-def _over(of: Group, base: Group) -> Improvement | None:
-    own, other = _by_policy(of), _by_policy(base)
+def _improvement_over(group: ArmGroup, base: ArmGroup) -> Improvement | None:
+    own, other = _arms_by_policy(group), _arms_by_policy(base)
     shared = [policy for policy in own if policy in other]
-    strata = [Stratum(_accuracies(own[key]), _accuracies(other[key])) for key in shared]
+    strata = [Stratum(_final_accuracies(own[key]), _final_accuracies(other[key])) for key in shared]
     return probability_of_improvement(strata, seed=SEED) if strata else None
 
 
-def _by_policy(of: Group) -> dict[Policy, list[Arm]]:
-    arms: dict[Policy, list[Arm]] = defaultdict(list)
-    for arm in of.arms:
+def _arms_by_policy(group: ArmGroup) -> dict[Policy, list[ReportedArm]]:
+    arms: dict[Policy, list[ReportedArm]] = defaultdict(list)
+    for arm in group.arms:
         if arm.outcome:
             arms[arm.policy_seed, arm.sampling_seed].append(arm)
     return arms
 
 
-def _behaviour_accuracy(arm: Arm) -> float | None:
+def _behaviour_accuracy(arm: ReportedArm) -> float | None:
     return arm.outcome.behaviour_accuracy if arm.outcome else None
 
 
-def _accuracies(arms: Sequence[Arm]) -> np.ndarray:
+def _final_accuracies(arms: Sequence[ReportedArm]) -> np.ndarray:
     return np.array([arm.outcome.accuracy for arm in arms if arm.outcome])

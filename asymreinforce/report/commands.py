@@ -7,7 +7,7 @@ A reader pastes them into a shell, so every part is quoted; what does not print 
 import shlex
 from collections.abc import Iterable
 
-from asymreinforce.report.records import Arm, Experiment
+from asymreinforce.report.records import Experiment, ReportedArm
 from asymreinforce.report.rollout_sets import rollout_sets
 
 SHORTEST = 6
@@ -19,10 +19,10 @@ class Commands:
     def __init__(self, experiment: Experiment):
         self._directory = experiment.directory
         self._split = experiment.split
-        self._short = shortened([arm.id for arm in experiment.arms])
+        self._short = shorten_ids([arm.id for arm in experiment.arms])
         self._rollout_sets = rollout_sets(experiment.directory)
 
-    def samples(self, arm: Arm, *, step: int, prompt_id: str | None = None) -> str:
+    def samples(self, arm: ReportedArm, *, step: int, prompt_id: str | None = None) -> str:
         """Show the graded completions of an arm's evaluation at a step; step 0 is mu."""
         words = ["asymrl", "samples", str(self._directory), "--arm", self._short[arm.id]]
         words += ["--step", str(step)]
@@ -30,17 +30,17 @@ class Commands:
             words += ["--split", self._split]
         return shlex.join([*words, *(["--prompt-id", prompt_id] if prompt_id is not None else [])])
 
-    def rollouts(self, arm: Arm) -> str | None:
+    def rollouts(self, arm: ReportedArm) -> str | None:
         """Show the rollouts that an arm learned from, with its rewards and advantages.
 
         None where it cannot be told which set of several that is.
         """
-        found = [name for name, seed in self._rollout_sets.items() if seed == arm.sampling_seed]
-        if len(self._rollout_sets) > 1 and len(found) != 1:
+        names = [name for name, seed in self._rollout_sets.items() if seed == arm.sampling_seed]
+        if len(self._rollout_sets) > 1 and len(names) != 1:
             return None
         words = ["asymrl", "inspect", str(self._directory)]
         if len(self._rollout_sets) > 1:
-            words += ["--rollouts", found[0]]
+            words += ["--rollouts", names[0]]
         if arm.uses_baseline and arm.baseline is not None:
             words += ["--baseline", f"{arm.baseline:g}"]
             words += ["--reference", arm.baseline_reference]
@@ -52,7 +52,7 @@ class Commands:
         return shlex.join(["asymrl", "report", str(self._directory)])
 
 
-def shortened(names: Iterable[str]) -> dict[str, str]:
+def shorten_ids(names: Iterable[str]) -> dict[str, str]:
     """Cut names to one length at which they still differ."""
     listed = list(names)
     longest = max((len(name) for name in listed), default=SHORTEST)

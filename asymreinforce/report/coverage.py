@@ -16,8 +16,8 @@ import pyarrow.compute as pc
 
 from asymreinforce.data import contracts
 from asymreinforce.data.store import Store
-from asymreinforce.report.evaluated import Ends, scale_of
-from asymreinforce.report.groups import Group, label
+from asymreinforce.report.evaluated import ArmEnds, scale_of
+from asymreinforce.report.groups import ArmGroup, group_label
 from asymreinforce.report.records import Experiment
 from asymreinforce.report.rollout_sets import verdicts_of_behaviour
 from asymreinforce.rewards.scale import rewards_of
@@ -52,10 +52,10 @@ class Line(NamedTuple):
         return self.pass_at_K[-1]
 
 
-class Setting(NamedTuple):
+class GroupCoverage(NamedTuple):
     """A group of arms at the last step."""
 
-    of: Group
+    group: ArmGroup
     line: Line
 
 
@@ -64,51 +64,51 @@ class Coverage(NamedTuple):
 
     k: int
     behaviour: Line | None
-    settings: tuple[Setting, ...]
+    settings: tuple[GroupCoverage, ...]
     rollouts: Line | None
     """mu on its own training rollouts: other prompts, and as many samples as a group has."""
 
 
-def coverage(
-    experiment: Experiment, groups: Sequence[Group], ends: Mapping[str, Ends]
+def read_coverage(
+    experiment: Experiment, groups: Sequence[ArmGroup], ends: Mapping[str, ArmEnds]
 ) -> Coverage | None:
     """Gather the curves of mu and of each group; None where no evaluation is on disk."""
     if not ends:
         return None
-    of_mu = {id(of.behaviour): of.behaviour for of in ends.values() if of.behaviour}
-    every = [*(of.last for of in ends.values()), *of_mu.values()]
+    of_mu = {id(end.behaviour): end.behaviour for end in ends.values() if end.behaviour}
+    every = [*(end.last for end in ends.values()), *of_mu.values()]
     k = min(sums.k for sums in every)
     settings = tuple(
-        Setting(of, _line(label(of, groups), own, k))
-        for of in groups
-        if (own := [ends[arm.id].last for arm in of.arms if arm.id in ends])
+        GroupCoverage(group, _mean_line(group_label(group, groups), own, k))
+        for group in groups
+        if (own := [ends[arm.id].last for arm in group.arms if arm.id in ends])
     )
-    behaviour = _line("µ", list(of_mu.values()), k) if of_mu else None
-    return Coverage(k, behaviour, settings, _rollouts(experiment))
+    behaviour = _mean_line("µ", list(of_mu.values()), k) if of_mu else None
+    return Coverage(k, behaviour, settings, _rollout_line(experiment))
 
 
-def _line(name: str, sums: Sequence[Sums], k: int) -> Line:
-    entropies = [of.entropy for of in sums if of.entropy is not None]
+def _mean_line(name: str, sums: Sequence[Sums], k: int) -> Line:
+    entropies = [run.entropy for run in sums if run.entropy is not None]
     return Line(
         name,
         len(sums),
-        _mean((of.pass_at_K for of in sums), k),
-        _mean((of.answers_at_K for of in sums), k),
-        _mean((of.completions_at_K for of in sums), k),
+        _mean_curve((run.pass_at_K for run in sums), k),
+        _mean_curve((run.answers_at_K for run in sums), k),
+        _mean_curve((run.completions_at_K for run in sums), k),
         sum(entropies) / len(entropies) if len(entropies) == len(sums) else None,
     )
 
 
-def _mean(curves: Iterable[tuple[float, ...]], k: int) -> tuple[float, ...]:
+def _mean_curve(curves: Iterable[tuple[float, ...]], k: int) -> tuple[float, ...]:
     return tuple(float(value) for value in np.mean([curve[:k] for curve in curves], axis=0))
 
 
-def _rollouts(experiment: Experiment) -> Line | None:
+def _rollout_line(experiment: Experiment) -> Line | None:
     """Return pass@k of mu on its training rollouts, where it is plain which those are."""
     verdicts = verdicts_of_behaviour(experiment)
     if verdicts is None or not experiment.arms:
         return None
-    rows = _verdicts(verdicts)
+    rows = _read_verdicts(verdicts)
     if rows is None:
         return None
     kept_B = (given := rewards_of(rows, scale_of(experiment.arms[0].settings))).kept_B
@@ -124,7 +124,7 @@ def _rollouts(experiment: Experiment) -> Line | None:
     return Line(name, 1, tuple(float(value) for value in curve), (), (), None)
 
 
-def _verdicts(store: Store) -> pa.Table | None:
+def _read_verdicts(store: Store) -> pa.Table | None:
     """Read whole chunks of prompts, as many as are few enough rows."""
     columns = ["prompt_id", "sample", "status", "score", "truncated"]
     by_chunk: dict[str, list[str]] = {}
@@ -151,7 +151,7 @@ def pass_at_words(counts: Iterable[int]) -> str:
     return f"pass@{first}" if first == last else f"pass@k, k from {first} to {last}"
 
 
-def crossing(before_K: Sequence[float], after_K: Sequence[float]) -> int | None:
+def first_crossing(before_K: Sequence[float], after_K: Sequence[float]) -> int | None:
     """Return the first k at which pass@k before is above that after, None where there is none.
 
     Where it is above 1, the trained policy is the better one at few samples and covers fewer
@@ -161,61 +161,67 @@ def crossing(before_K: Sequence[float], after_K: Sequence[float]) -> int | None:
     return next((k for k, (before, after) in pairs if before > after), None)
 
 
-def coverage_findings(found: Coverage) -> list[str]:
+def coverage_findings(coverage: Coverage) -> list[str]:
     """Say in sentences, made of the numbers, whether accuracy was bought with coverage."""
-    standing = [item for item in found.settings if not _has_collapsed(item.of)]
+    uncollapsed = [item for item in coverage.settings if not _has_collapsed(item.group)]
     sentences = []
-    if found.k > 1 and found.behaviour:
-        sentences += _against_behaviour(found, found.behaviour, standing)
-    if found.k > 1:
-        sentences += _between_baselines(found, standing)
-    drawn = f"The evaluation drew {_count(found.k, 'sample')} of a prompt, so k ends at {found.k}"
-    if found.k < MORE_SAMPLES:
+    if coverage.k > 1 and coverage.behaviour:
+        sentences += _against_behaviour(coverage, coverage.behaviour, uncollapsed)
+    if coverage.k > 1:
+        sentences += _between_baselines(coverage, uncollapsed)
+    samples = _count_words(coverage.k, "sample")
+    drawn = f"The evaluation drew {samples} of a prompt, so k ends at {coverage.k}"
+    if coverage.k < MORE_SAMPLES:
         drawn += (
             "; 'asymrl evaluate evaluation.sampling.samples_per_prompt="
             f"{MORE_SAMPLES}' draws more from the same weights"
         )
     sentences.append(f"{drawn}.")
-    if (own := found.rollouts) and len(own.pass_at_K) > found.k:
+    if (own := coverage.rollouts) and len(own.pass_at_K) > coverage.k:
         sentences.append(
-            f"µ's own training rollouts reach further: pass@1 {_percent(own.accuracy)}, "
-            f"pass@{len(own.pass_at_K)} {_percent(own.covered)} ({own.name})."
+            f"µ's own training rollouts reach further: pass@1 {_percent_text(own.accuracy)}, "
+            f"pass@{len(own.pass_at_K)} {_percent_text(own.covered)} ({own.name})."
         )
     return sentences
 
 
-def _has_collapsed(of: Group) -> bool:
+def _has_collapsed(group: ArmGroup) -> bool:
     """Tell whether any seed of a setting collapsed: its mean is then of no policy."""
-    return any(arm.fate == "collapsed" for arm in of.arms)
+    return any(arm.fate == "collapsed" for arm in group.arms)
 
 
-def _against_behaviour(found: Coverage, mu: Line, standing: Sequence[Setting]) -> list[str]:
+def _against_behaviour(
+    coverage: Coverage, mu: Line, uncollapsed: Sequence[GroupCoverage]
+) -> list[str]:
     """Name the settings that ended with a higher accuracy than mu and a lower pass@k."""
-    risen = [item for item in standing if item.line.accuracy > mu.accuracy]
+    risen = [item for item in uncollapsed if item.line.accuracy > mu.accuracy]
     if not risen:
         return []
-    bought = [item for item in risen if crossing(mu.pass_at_K, item.line.pass_at_K)]
-    head = f"Of {_count(len(risen), 'setting')} that ended above µ in accuracy without collapse, "
-    at = f"pass@{found.k} ({_percent(mu.covered)} for µ)"
+    bought = [item for item in risen if first_crossing(mu.pass_at_K, item.line.pass_at_K)]
+    settings = _count_words(len(risen), "setting")
+    head = f"Of {settings} that ended above µ in accuracy without collapse, "
+    at = f"pass@{coverage.k} ({_percent_text(mu.covered)} for µ)"
     if not bought:
-        return [f"{head}none covers fewer prompts than µ at any k up to {found.k}: {at} rose too."]
+        return [
+            f"{head}none covers fewer prompts than µ at any k up to {coverage.k}: {at} rose too."
+        ]
     names = "; ".join(
-        f"{item.line.name} from k = {crossing(mu.pass_at_K, item.line.pass_at_K)}"
+        f"{item.line.name} from k = {first_crossing(mu.pass_at_K, item.line.pass_at_K)}"
         for item in bought[:8]
     )
     cover = "covers" if len(bought) == 1 else "cover"
     return [f"{head}{len(bought)} {cover} fewer prompts than µ at some k ({names}); {at}."]
 
 
-def _between_baselines(found: Coverage, standing: Sequence[Setting]) -> list[str]:
+def _between_baselines(coverage: Coverage, uncollapsed: Sequence[GroupCoverage]) -> list[str]:
     """Count, over pairs of baselines of one family, what the higher one did to both."""
     pairs = [
         (low.line, high.line)
-        for low, high in itertools.combinations(standing, 2)
-        if low.of.baseline is not None
-        and high.of.baseline is not None
-        and low.of.family == high.of.family
-        and low.of.baseline < high.of.baseline
+        for low, high in itertools.combinations(uncollapsed, 2)
+        if low.group.baseline is not None
+        and high.group.baseline is not None
+        and low.group.family == high.group.family
+        and low.group.baseline < high.group.baseline
     ]
     if not pairs:
         return []
@@ -228,15 +234,16 @@ def _between_baselines(found: Coverage, standing: Sequence[Setting]) -> list[str
         else "a higher baseline does not trade coverage for accuracy here"
     )
     return [
-        f"Among baselines that did not collapse, {answer}: of {_count(len(pairs), 'pair')} the "
-        f"higher one has more accuracy and less pass@{found.k} in {traded}, and moves both the "
-        f"same way in {together}; it gives fewer distinct answers of {found.k} in {fewer}."
+        f"Among baselines that did not collapse, {answer}: of {_count_words(len(pairs), 'pair')} "
+        "the "
+        f"higher one has more accuracy and less pass@{coverage.k} in {traded}, and moves both the "
+        f"same way in {together}; it gives fewer distinct answers of {coverage.k} in {fewer}."
     ]
 
 
-def _percent(share: float) -> str:
+def _percent_text(share: float) -> str:
     return f"{100 * share:.1f}%"
 
 
-def _count(number: int, noun: str) -> str:
+def _count_words(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 
 from asymreinforce.algorithm.ending import fall_from_peak
-from asymreinforce.report.records import Arm, Outcome
+from asymreinforce.report.records import ArmOutcome, ReportedArm
 
 
-def has_collapsed(outcome: Outcome) -> bool:
+def has_collapsed(outcome: ArmOutcome) -> bool:
     """Tell whether an arm's verdict is a collapse, or the rule saw one that it never got over.
 
     The rule of docs/collapse.md sees a collapse while it happens; an arm that ends above mu all the
@@ -16,7 +16,7 @@ def has_collapsed(outcome: Outcome) -> bool:
     return outcome.verdict == "collapsed" or is_called
 
 
-def fall_of(arm: Arm, *, split: str) -> float | None:
+def fall_of(arm: ReportedArm, *, split: str) -> float | None:
     """Return by how much an arm that did not collapse ended below its own peak, a share of 1.
 
     None if that is no more than chance gives, and of a collapse, whose verdict says as much.
@@ -35,6 +35,6 @@ def fall_of(arm: Arm, *, split: str) -> float | None:
     )
 
 
-def count_fallen(arms: Iterable[Arm], *, split: str) -> int:
+def count_fallen(arms: Iterable[ReportedArm], *, split: str) -> int:
     """Count the arms that ended under their own peak, without collapse."""
     return sum(fall_of(arm, split=split) is not None for arm in arms)

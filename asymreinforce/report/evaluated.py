@@ -15,7 +15,7 @@ import numpy as np
 from asymreinforce.config import RewardConfig
 from asymreinforce.data import contracts
 from asymreinforce.data.store import Store
-from asymreinforce.report.records import Arm, Checkpoint, Experiment
+from asymreinforce.report.records import Checkpoint, Experiment, ReportedArm
 from asymreinforce.report.statistics.intervals import Interval, bootstrap, of_a_share
 from asymreinforce.rewards.sums import COLUMNS, Sums, read_sums, sums_of
 
@@ -25,7 +25,7 @@ SEED = 0
 RESAMPLES = 4_000
 
 
-class Ends(NamedTuple):
+class ArmEnds(NamedTuple):
     """The evaluations of an arm's last step and of the policy that it started from."""
 
     last: Sums
@@ -47,14 +47,14 @@ class RunIntervals(NamedTuple):
     minus_behaviour: Interval | None
 
 
-def read_ends(experiment: Experiment) -> dict[str, Ends]:
+def read_ends(experiment: Experiment) -> dict[str, ArmEnds]:
     """Return both ends by arm, for the arms whose last evaluation is on disk.
 
     Each evaluation is read once, and from its receipt where that has its sums. Raises `InputError`
     where one is damaged, or no completion of it could be judged.
     """
     read, split = _Reader(experiment.directory), experiment.split
-    found = {}
+    ends = {}
     for arm in experiment.arms:
         reported = sorted(c for c in arm.checkpoints if c.split == split)
         if not reported:
@@ -63,8 +63,8 @@ def read_ends(experiment: Experiment) -> dict[str, Ends]:
         scale = scale_of(arm.settings)
         if sums := read.sums(last, scale):
             starts = first.step == 0 and last.step > 0
-            found[arm.id] = Ends(sums, read.sums(first, scale) if starts else None)
-    return found
+            ends[arm.id] = ArmEnds(sums, read.sums(first, scale) if starts else None)
+    return ends
 
 
 class _Reader:
@@ -102,12 +102,14 @@ def scale_of(settings: Mapping[str, object]) -> RewardConfig:
     return RewardConfig.model_validate({k: v for k, v in own.items() if v is not None})
 
 
-def run_intervals(arms: tuple[Arm, ...], ends: Mapping[str, Ends]) -> dict[str, RunIntervals]:
+def run_intervals(
+    arms: tuple[ReportedArm, ...], ends: Mapping[str, ArmEnds]
+) -> dict[str, RunIntervals]:
     """Return intervals by arm, for the arms whose ends were read."""
-    return {arm.id: _intervals(ends[arm.id]) for arm in arms if arm.id in ends}
+    return {arm.id: _intervals_of_run(ends[arm.id]) for arm in arms if arm.id in ends}
 
 
-def _intervals(ends: Ends) -> RunIntervals:
+def _intervals_of_run(ends: ArmEnds) -> RunIntervals:
     judged_P = ends.last.kept_P > 0
     samples = int(ends.last.kept_P.max())
     accuracy = of_a_share(ends.last.accuracy_P[judged_P], samples=samples)

@@ -16,13 +16,13 @@ from asymreinforce.data import contracts, determines, files
 from asymreinforce.errors import InputError
 from asymreinforce.report.records import (
     REPORTED_SPLITS,
-    Arm,
+    ArmFailure,
+    ArmOutcome,
     Checkpoint,
     Experiment,
-    Failure,
-    Outcome,
-    Point,
+    ReportedArm,
     Series,
+    SeriesPoint,
 )
 from asymreinforce.rewards.warnings import FILE, RunFacts, facts_from
 
@@ -48,8 +48,10 @@ def read_experiment(directory: Path) -> Experiment:
     if not directory.is_dir():
         raise InputError(f"{directory}: no such experiment; {_how_to_make(directory)}")
     started = {path.parent.name for path in (directory / "train").glob("*/*.json")}
-    curves = _rows(directory / "curves.parquet", contracts.CURVES)
-    summary = {row["arm"]: row for row in _rows(directory / "summary.parquet", contracts.SUMMARY)}
+    curves = _read_rows(directory / "curves.parquet", contracts.CURVES)
+    summary = {
+        row["arm"]: row for row in _read_rows(directory / "summary.parquet", contracts.SUMMARY)
+    }
     ids = sorted({*started, *summary, *(row["arm"] for row in curves)})
     if not ids:
         raise InputError(f"{directory}: no trained arm to report; {_how_to_make(directory)}")
@@ -57,34 +59,38 @@ def read_experiment(directory: Path) -> Experiment:
     checkpoints: dict[str, list[Checkpoint]] = {id_: [] for id_ in ids}
     facts: dict[str, Mapping[str, Any]] = {}
     for row in curves:
-        checkpoints[row["arm"]].append(_checkpoint(row))
+        checkpoints[row["arm"]].append(_to_checkpoint(row))
         facts[row["arm"]] = row
     facts |= summary
-    plans = {id_: _planned(directory / "train" / id_ / "plan.json") for id_ in ids}
-    settings = {id_: _settings(directory / "train" / id_ / "config.json") for id_ in ids}
-    ids = _once(sorted(ids, key=lambda id_: (id_ not in summary, id_)), plans, settings)
+    plans = {id_: _read_identity(directory / "train" / id_ / "plan.json") for id_ in ids}
+    settings = {id_: _read_settings(directory / "train" / id_ / "config.json") for id_ in ids}
+    ids = _leave_out_twins(sorted(ids, key=lambda id_: (id_ not in summary, id_)), plans, settings)
     known = {id_: settings[id_] for id_ in ids if settings[id_]}
     differing = determines.differing(known)
-    metrics = _metrics(directory, ids)
+    metrics = _read_metrics(directory, ids)
     arms = (
-        Arm(
+        ReportedArm(
             id=id_,
-            **_identity(facts.get(id_) or plans[id_], settings[id_]),
+            **_arm_identity(facts.get(id_) or plans[id_], settings[id_]),
             settings=settings[id_],
-            differing=differing[id_] if id_ in known else _overrides(facts.get(id_)),
-            outcome=_outcome(summary.get(id_), checkpoints[id_]),
+            differing=differing[id_] if id_ in known else _read_overrides(facts.get(id_)),
+            outcome=_arm_outcome(summary.get(id_), checkpoints[id_]),
             checkpoints=tuple(sorted(checkpoints[id_])),
             metrics=metrics[id_],
-            failure=_failure(directory / "train" / id_ / "failure.json"),
-            facts=_facts(directory / "train" / id_ / FILE),
+            failure=_read_failure(directory / "train" / id_ / "failure.json"),
+            facts=_read_facts(directory / "train" / id_ / FILE),
         )
         for id_ in ids
     )
-    ordered = tuple(sorted(arms, key=_order))
-    return Experiment(directory, directory.resolve().name, ordered, _shared(known.values()))
+    ordered = tuple(sorted(arms, key=_sort_key))
+    return Experiment(
+        directory, directory.resolve().name, ordered, _shared_settings(known.values())
+    )
 
 
-def _once(ids: Sequence[str], plans: Mapping[str, Flat], settings: Mapping[str, Flat]) -> list[str]:
+def _leave_out_twins(
+    ids: Sequence[str], plans: Mapping[str, Flat], settings: Mapping[str, Flat]
+) -> list[str]:
     """Leave out arms that differ from an earlier one in a baseline that enters nothing."""
     first: dict[str, str] = {}
     for id_ in ids:
@@ -102,13 +108,13 @@ def _how_to_make(directory: Path) -> str:
     )
 
 
-def _order(arm: Arm) -> tuple[Any, ...]:
+def _sort_key(arm: ReportedArm) -> tuple[Any, ...]:
     baseline = arm.baseline if arm.uses_baseline and arm.baseline is not None else float("inf")
     differing = str(sorted(arm.differing.items(), key=lambda item: item[0]))
     return (not arm.uses_baseline, arm.algorithm, baseline, arm.policy_seed, arm.seed, differing)
 
 
-def _settings(path: Path) -> dict[str, Any]:
+def _read_settings(path: Path) -> dict[str, Any]:
     """Return an arm's resolved configuration, flat; empty where it has none."""
     if not path.exists():
         return {}
@@ -118,7 +124,7 @@ def _settings(path: Path) -> dict[str, Any]:
     return flatten_settings(values)
 
 
-def _planned(path: Path) -> dict[str, Any]:
+def _read_identity(path: Path) -> dict[str, Any]:
     """Return an arm's identity, flat, as its plan has it; empty where it failed before its plan."""
     if not path.exists():
         return {}
@@ -129,12 +135,12 @@ def _planned(path: Path) -> dict[str, Any]:
     return flatten_settings(identity)
 
 
-def _rows(path: Path, contract: contracts.Contract) -> list[dict[str, Any]]:
+def _read_rows(path: Path, contract: contracts.Contract) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = contracts.read(path, contract).to_pylist() if path.exists() else []
     return rows
 
 
-def _shared(settings: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+def _shared_settings(settings: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """Return the settings that are the same in every arm."""
     first, *others = list(settings) or [{}]
     return {
@@ -144,7 +150,7 @@ def _shared(settings: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _overrides(facts: Mapping[str, Any] | None) -> dict[str, Any]:
+def _read_overrides(facts: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return what the summary says of an arm without settings."""
     text = facts.get("overrides") if facts else None
     if not text:
@@ -158,12 +164,12 @@ def _overrides(facts: Mapping[str, Any] | None) -> dict[str, Any]:
     return flatten_settings(values) if isinstance(values, dict) else {}
 
 
-def _identity(facts: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+def _arm_identity(facts: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
     """Name an arm by its row in a table (or its plan), and by its settings where that is silent."""
 
     def first(*names: str, default: Any) -> Any:
-        found = (source[name] for source in (facts, settings) for name in names if name in source)
-        return next(found, default)
+        known = (source[name] for source in (facts, settings) for name in names if name in source)
+        return next(known, default)
 
     return {
         "algorithm": str(first("algorithm", "algorithm.name", default="asymre")),
@@ -175,14 +181,14 @@ def _identity(facts: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str
     }
 
 
-def _checkpoint(row: Mapping[str, Any]) -> Checkpoint:
+def _to_checkpoint(row: Mapping[str, Any]) -> Checkpoint:
     return Checkpoint(**{name: row[name] for name in Checkpoint._fields})
 
 
-def _outcome(row: Mapping[str, Any] | None, checkpoints: list[Checkpoint]) -> Outcome | None:
+def _arm_outcome(row: Mapping[str, Any] | None, checkpoints: list[Checkpoint]) -> ArmOutcome | None:
     """Return an arm's summary row, or what its checkpoints say where there is no summary yet."""
     if row:
-        return Outcome(**{name: row[name] for name in Outcome._fields})
+        return ArmOutcome(**{name: row[name] for name in ArmOutcome._fields})
     for split in REPORTED_SPLITS:
         evaluated = sorted(point for point in checkpoints if point.split == split)
         if evaluated:
@@ -190,44 +196,48 @@ def _outcome(row: Mapping[str, Any] | None, checkpoints: list[Checkpoint]) -> Ou
     return None
 
 
-def _outcome_of(evaluated: list[Checkpoint]) -> Outcome:
+def _outcome_of(evaluated: list[Checkpoint]) -> ArmOutcome:
     last, peak = evaluated[-1], max(evaluated, key=lambda point: point.accuracy)
-    shared = {name: getattr(last, name) for name in Checkpoint._fields if name in Outcome._fields}
-    unknown = dict.fromkeys(Outcome._fields)
+    shared = {
+        name: getattr(last, name) for name in Checkpoint._fields if name in ArmOutcome._fields
+    }
+    unknown = dict.fromkeys(ArmOutcome._fields)
     behaviour = evaluated[0].accuracy if evaluated[0].step == 0 else None
-    found = {
+    derived = {
         "behaviour_accuracy": behaviour,
         "peak_accuracy": peak.accuracy,
         "peak_step": peak.step,
     }
-    values: dict[str, Any] = {**unknown, **shared, **found}
-    return Outcome(**values)
+    values: dict[str, Any] = {**unknown, **shared, **derived}
+    return ArmOutcome(**values)
 
 
-def _metrics(directory: Path, ids: Iterable[str]) -> dict[str, dict[str, Series]]:
+def _read_metrics(directory: Path, ids: Iterable[str]) -> dict[str, dict[str, Series]]:
     """Read every arm's metrics: thousands of small files, one after the other.
 
     Threads would only wait for each other: opening a file and looking at what it claims to be is
     most of the work.
     """
-    return {id_: _metrics_of(directory / "train" / id_ / "metrics") for id_ in ids}
+    return {id_: _read_metrics_of_arm(directory / "train" / id_ / "metrics") for id_ in ids}
 
 
-def _metrics_of(directory: Path) -> dict[str, Series]:
+def _read_metrics_of_arm(directory: Path) -> dict[str, Series]:
     columns = ["step", "staleness", *METRICS]
     tables = [
         contracts.read(path, contracts.METRICS, columns=columns)
         for path in sorted(directory.glob("step-*.parquet"))
     ]
-    return _series(pa.concat_tables(tables).to_pylist()) if tables else {}
+    return _metric_series(pa.concat_tables(tables).to_pylist()) if tables else {}
 
 
-def _series(rows: Iterable[Mapping[str, Any]]) -> dict[str, Series]:
+def _metric_series(rows: Iterable[Mapping[str, Any]]) -> dict[str, Series]:
     """Turn rows into a series a metric; of a step that was run again the later row counts."""
     by_step = {row["step"]: row for row in rows if not is_start_of_a_later_round(row)}
     series = {
         name: tuple(
-            Point(step, row[name]) for step, row in sorted(by_step.items()) if row[name] is not None
+            SeriesPoint(step, row[name])
+            for step, row in sorted(by_step.items())
+            if row[name] is not None
         )
         for name in METRICS
     }
@@ -239,7 +249,7 @@ def is_start_of_a_later_round(row: Mapping[str, Any]) -> bool:
     return bool(row["step"] > 0 and row.get("staleness") == 0)
 
 
-def _facts(path: Path) -> RunFacts | None:
+def _read_facts(path: Path) -> RunFacts | None:
     if not path.exists():
         return None
     try:
@@ -248,10 +258,10 @@ def _facts(path: Path) -> RunFacts | None:
         return None  # of another version, and only warnings are made of it
 
 
-def _failure(path: Path) -> Failure | None:
+def _read_failure(path: Path) -> ArmFailure | None:
     if not path.exists():
         return None
     value = files.read_json(path)
     if not isinstance(value, dict):
         raise InputError(f"{path}: not a JSON object; delete it and run 'asymrl sweep' again")
-    return Failure(str(value.get("error", "no reason was recorded")), str(value.get("log", "")))
+    return ArmFailure(str(value.get("error", "no reason was recorded")), str(value.get("log", "")))

@@ -10,12 +10,12 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from asymreinforce.report.aggregates import Aggregated, aggregate
+from asymreinforce.report.aggregates import Aggregated, aggregate_groups
 from asymreinforce.report.ending import fall_of
 from asymreinforce.report.evaluated import run_intervals
-from asymreinforce.report.findings import answer
+from asymreinforce.report.findings import answer_sentence
 from asymreinforce.report.read import Report
-from asymreinforce.report.records import Arm
+from asymreinforce.report.records import ReportedArm
 from asymreinforce.report.results import Result
 from asymreinforce.report.statistics.aggregates import Improvement
 from asymreinforce.report.statistics.comparison import Comparison
@@ -91,9 +91,9 @@ ARM_COLUMNS = {
 
 def setting_rows(report: Report) -> list[dict[str, Any]]:
     """Return a row a setting, with `SETTING_COLUMNS`."""
-    aggregated = {item.name: item for item in aggregate(report.results)}
+    aggregated = {item.name: item for item in aggregate_groups(report.results)}
     against = report.results.against
-    return [_setting(row, aggregated.get(row.name), against) for row in report.results.rows]
+    return [_setting_row(row, aggregated.get(row.name), against) for row in report.results.rows]
 
 
 def arm_rows(report: Report) -> list[dict[str, Any]]:
@@ -106,7 +106,7 @@ def arm_rows(report: Report) -> list[dict[str, Any]]:
             **_percent_ends("accuracy", own.accuracy if own else None),
             **_percent_ends("minus_mu", own.minus_behaviour if own else None),
         }
-        rows.append(_in_order(ARM_COLUMNS, _arm(arm, split=report.experiment.split) | known))
+        rows.append(_in_order(ARM_COLUMNS, _arm_row(arm, split=report.experiment.split) | known))
     return rows
 
 
@@ -117,7 +117,7 @@ def as_json(report: Report) -> str:
     told = {
         "experiment": experiment.name,
         "split": experiment.split,
-        "answer": answer(experiment, report.groups),
+        "answer": answer_sentence(experiment, report.groups),
         "behaviour_accuracy": None if mu is None else 100 * mu,
         "settings": setting_rows(report),
         "arms": arm_rows(report),
@@ -134,41 +134,41 @@ def as_csv(report: Report) -> str:
     return text.getvalue().rstrip("\n")
 
 
-def _setting(row: Result, found: Aggregated | None, against: str | None) -> dict[str, Any]:
-    of, values = row.of, [100 * value for value in row.of.accuracies]
+def _setting_row(row: Result, aggregated: Aggregated | None, against: str | None) -> dict[str, Any]:
+    group, values = row.group, [100 * value for value in row.group.accuracies]
     intervals = [c.interval for c in (row.against_behaviour, row.against) if c and c.interval]
     known: dict[str, Any] = {
         "setting": row.name,
-        "algorithm": of.algorithm,
-        "baseline_reference": of.baseline_reference,
-        "baseline": of.baseline,
-        "other_settings": " ".join(f"{key}={value}" for key, value in of.others),
-        "seeds": len(of.arms),
+        "algorithm": group.algorithm,
+        "baseline_reference": group.baseline_reference,
+        "baseline": group.baseline,
+        "other_settings": " ".join(f"{key}={value}" for key, value in group.others),
+        "seeds": len(group.arms),
         "ended": ", ".join(f"{count} {fate}" for fate, count in row.fates),
         "fell": row.fallen,
         "is_split": row.is_split,
         "accuracy": None if row.accuracy is None else 100 * row.accuracy,
         "accuracy_lowest": min(values, default=None),
         "accuracy_highest": max(values, default=None),
-        **_compared("minus_mu", row.against_behaviour),
+        **_comparison_columns("minus_mu", row.against_behaviour),
         "against": against,
-        **_compared("minus_against", row.against),
+        **_comparison_columns("minus_against", row.against),
         "varied": ", ".join(intervals[0].varied) if intervals else None,
     }
-    if found:
-        accuracy = found.accuracy
+    if aggregated:
+        accuracy = aggregated.accuracy
         known |= {
             "median": 100 * accuracy.median,
             "quartile_low": 100 * accuracy.low_quartile,
             "quartile_high": 100 * accuracy.high_quartile,
             "iqm": 100 * accuracy.interquartile_mean,
-            **_improved("above_mu", found.over_behaviour),
-            **_improved("above_against", found.over_against),
+            **_improvement_columns("above_mu", aggregated.over_behaviour),
+            **_improvement_columns("above_against", aggregated.over_against),
         }
     return _in_order(SETTING_COLUMNS, known)
 
 
-def _arm(arm: Arm, *, split: str) -> dict[str, Any]:
+def _arm_row(arm: ReportedArm, *, split: str) -> dict[str, Any]:
     fall = fall_of(arm, split=split)
     known: dict[str, Any] = {
         "arm": arm.id,
@@ -195,19 +195,19 @@ def _arm(arm: Arm, *, split: str) -> dict[str, Any]:
     return known
 
 
-def _compared(name: str, comparison: Comparison | None) -> dict[str, Any]:
+def _comparison_columns(name: str, comparison: Comparison | None) -> dict[str, Any]:
     if comparison is None:
         return {}
     ends = _percent_ends(name, comparison.interval)
     return {name: 100 * comparison.difference, f"{name}_p": comparison.p_holm, **ends}
 
 
-def _improved(name: str, found: Improvement | None) -> dict[str, Any]:
-    if found is None:
+def _improvement_columns(name: str, improvement: Improvement | None) -> dict[str, Any]:
+    if improvement is None:
         return {}
-    interval = found.interval
+    interval = improvement.interval
     ends = {f"{name}_low": interval.low, f"{name}_high": interval.high} if interval else {}
-    return {name: found.probability, **ends}
+    return {name: improvement.probability, **ends}
 
 
 def _percent_ends(name: str, interval: Interval | None) -> dict[str, Any]:
@@ -218,8 +218,8 @@ def _percent_ends(name: str, interval: Interval | None) -> dict[str, Any]:
 
 def _in_order(columns: Mapping[str, str], known: Mapping[str, Any]) -> dict[str, Any]:
     """Return a value a column, None for what is not known or no number."""
-    return {name: _finite(known.get(name)) for name in columns}
+    return {name: _finite_or_none(known.get(name)) for name in columns}
 
 
-def _finite(value: Any) -> Any:
+def _finite_or_none(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value

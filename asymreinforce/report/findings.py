@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from asymreinforce.report.ending import count_fallen
-from asymreinforce.report.groups import Group, best, label, mean
+from asymreinforce.report.groups import ArmGroup, best_group, group_label, mean
 from asymreinforce.report.records import Experiment
 
 REFERENCES = {
@@ -20,13 +20,13 @@ class Side(NamedTuple):
     """The groups on one side of the critical value, and words for the side."""
 
     words: str
-    groups: tuple[Group, ...]
+    groups: tuple[ArmGroup, ...]
 
 
-def question(experiment: Experiment, groups: Sequence[Group]) -> str:
+def question_sentence(experiment: Experiment, groups: Sequence[ArmGroup]) -> str:
     """Say in one sentence what was asked."""
     references = list(
-        dict.fromkeys(of.baseline_reference for of in groups if of.baseline is not None)
+        dict.fromkeys(group.baseline_reference for group in groups if group.baseline is not None)
     )
     measured = f"{experiment.split.replace('_', '-')} accuracy"
     if not references:
@@ -42,35 +42,42 @@ def question(experiment: Experiment, groups: Sequence[Group]) -> str:
     )
 
 
-def findings(experiment: Experiment, groups: Sequence[Group]) -> list[str]:
+def finding_sentences(experiment: Experiment, groups: Sequence[ArmGroup]) -> list[str]:
     """Say what came out: mu, the best baseline, and each side of the critical value."""
     sentences = []
     if (behaviour := experiment.behaviour_accuracy) is not None:
         many = "" if experiment.policies == 1 else f", the mean of {experiment.policies} policies"
-        sentences.append(f"The behaviour policy µ answers {_percent(behaviour)} correctly{many}.")
-    if found := best(groups):
-        seeds = _count(len(found.accuracies), "seed")
         sentences.append(
-            f"Highest at the last step: {_name(found, groups)}, {_percent(mean(found.accuracies))} "
+            f"The behaviour policy µ answers {_percent_text(behaviour)} correctly{many}."
+        )
+    if best := best_group(groups):
+        seeds = _count_words(len(best.accuracies), "seed")
+        sentences.append(
+            f"Highest at the last step: {_group_name(best, groups)}, "
+            f"{_percent_text(mean(best.accuracies))} "
             f"on average over {seeds}."
         )
     split = experiment.split
-    sentences += [sentence for side in _sides(groups) if (sentence := _fate(side, split=split))]
+    sentences += [
+        sentence
+        for side in _critical_sides(groups)
+        if (sentence := _side_sentence(side, split=split))
+    ]
     return sentences
 
 
-def answer(experiment: Experiment, groups: Sequence[Group]) -> str | None:
+def answer_sentence(experiment: Experiment, groups: Sequence[ArmGroup]) -> str | None:
     """Say in one line what came out; None if no arm was evaluated."""
-    if (found := best(groups)) is None:
+    if (best := best_group(groups)) is None:
         return None
-    line = f"{_name(found, groups)} ends highest, at {_percent(mean(found.accuracies))}"
+    line = f"{_group_name(best, groups)} ends highest, at {_percent_text(mean(best.accuracies))}"
     line = line[0].upper() + line[1:]
     if (behaviour := experiment.behaviour_accuracy) is not None:
-        line += f" (µ: {_percent(behaviour)})"
+        line += f" (µ: {_percent_text(behaviour)})"
     collapsed = [
-        f"{_every(len(fallen), len(arms))} {side.words[0].lower()}{side.words[1:]}"
-        for side in _sides(groups)
-        if (arms := [arm for of in side.groups for arm in of.arms])
+        f"{_share_words(len(fallen), len(arms))} {side.words[0].lower()}{side.words[1:]}"
+        for side in _critical_sides(groups)
+        if (arms := [arm for group in side.groups for arm in group.arms])
         and (fallen := [arm for arm in arms if arm.fate == "collapsed"])
     ]
     if collapsed:
@@ -78,41 +85,53 @@ def answer(experiment: Experiment, groups: Sequence[Group]) -> str | None:
     return f"{line}; no arm collapsed."
 
 
-def _every(count: int, of: int) -> str:
-    return f"all {of}" if count == of else f"{count} of {of}"
+def _share_words(count: int, total: int) -> str:
+    return f"all {total}" if count == total else f"{count} of {total}"
 
 
-def _name(of: Group, groups: Sequence[Group]) -> str:
-    name = label(of, groups)
-    return f"baseline {name}" if of.baseline is not None else name
+def _group_name(group: ArmGroup, groups: Sequence[ArmGroup]) -> str:
+    name = group_label(group, groups)
+    return f"baseline {name}" if group.baseline is not None else name
 
 
-def _sides(groups: Sequence[Group]) -> list[Side]:
+def _critical_sides(groups: Sequence[ArmGroup]) -> list[Side]:
     """Part the groups at 0, where the reference makes 0 the critical value."""
-    offset = [of for of in groups if of.baseline is not None and of.baseline_reference != "zero"]
+    offset = [
+        group
+        for group in groups
+        if group.baseline is not None and group.baseline_reference != "zero"
+    ]
     return [
-        Side("Below 0", tuple(of for of in offset if of.baseline is not None and of.baseline < 0)),
-        Side("At 0", tuple(of for of in offset if of.baseline == 0)),
-        Side("Above 0", tuple(of for of in offset if of.baseline is not None and of.baseline > 0)),
+        Side(
+            "Below 0",
+            tuple(group for group in offset if group.baseline is not None and group.baseline < 0),
+        ),
+        Side("At 0", tuple(group for group in offset if group.baseline == 0)),
+        Side(
+            "Above 0",
+            tuple(group for group in offset if group.baseline is not None and group.baseline > 0),
+        ),
     ]
 
 
-def _fate(side: Side, *, split: str) -> str | None:
+def _side_sentence(side: Side, *, split: str) -> str | None:
     """Count how arms ended on one side: "Above 0, of 10 arms: 9 collapsed, 1 failed."."""
-    arms = [arm for of in side.groups for arm in of.arms]
+    arms = [arm for group in side.groups for arm in group.arms]
     if not any(arm.outcome and arm.outcome.verdict for arm in arms):
         return None
     fates = Counter(arm.fate for arm in arms)
     fallen = count_fallen(arms, split=split)
-    but = f", but {_every(fallen, len(arms))} fell from their own peak" if fallen else ""
+    but = f", but {_share_words(fallen, len(arms))} fell from their own peak" if fallen else ""
     if len(fates) == 1:
         every = "the arm" if len(arms) == 1 else f"all {len(arms)} arms"
-        return f"{side.words}, {every} {_did(arms[0].fate, len(arms))}{but}."
-    counted = ", ".join(f"{count} {_did(fate, count)}" for fate, count in fates.most_common())
-    return f"{side.words}, of {_count(len(arms), 'arm')}: {counted}{but}."
+        return f"{side.words}, {every} {_fate_words(arms[0].fate, len(arms))}{but}."
+    counted = ", ".join(
+        f"{count} {_fate_words(fate, count)}" for fate, count in fates.most_common()
+    )
+    return f"{side.words}, of {_count_words(len(arms), 'arm')}: {counted}{but}."
 
 
-def _did(fate: str, count: int) -> str:
+def _fate_words(fate: str, count: int) -> str:
     if fate in ("improved", "collapsed", "failed"):
         return fate
     return (
@@ -120,9 +139,9 @@ def _did(fate: str, count: int) -> str:
     )
 
 
-def _percent(share: float) -> str:
+def _percent_text(share: float) -> str:
     return f"{100 * share:.1f}%"
 
 
-def _count(number: int, noun: str) -> str:
+def _count_words(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

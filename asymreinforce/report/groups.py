@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from asymreinforce.report.records import Arm, Experiment, Series
+from asymreinforce.report.records import Experiment, ReportedArm, Series
 from asymreinforce.untrusted import visible
 
 SEEDS = frozenset({"seed", "policy.seed", "sampling.seed"})
@@ -25,7 +25,7 @@ Family = tuple[str, str, Others]
 """Objective, reference and further settings."""
 
 
-class Group(NamedTuple):
+class ArmGroup(NamedTuple):
     """Arms that differ only in seeds: one line of a figure.
 
     `baseline` is None where the algorithm has none; `others` are further settings in which the
@@ -36,7 +36,7 @@ class Group(NamedTuple):
     baseline_reference: str
     baseline: float | None
     others: tuple[tuple[str, str], ...]
-    arms: tuple[Arm, ...]
+    arms: tuple[ReportedArm, ...]
 
     @property
     def family(self) -> Family:
@@ -65,24 +65,24 @@ class Band(NamedTuple):
     high: tuple[float, ...]
 
 
-def group(experiment: Experiment) -> tuple[Group, ...]:
+def group_arms(experiment: Experiment) -> tuple[ArmGroup, ...]:
     """Gather the arms of an experiment into groups, baselines rising, other algorithms last."""
-    members: dict[_Key, list[Arm]] = defaultdict(list)
+    members: dict[_Key, list[ReportedArm]] = defaultdict(list)
     for arm in experiment.arms:
-        members[_key(arm)].append(arm)
-    return tuple(Group(**key._asdict(), arms=tuple(arms)) for key, arms in members.items())
+        members[_group_key(arm)].append(arm)
+    return tuple(ArmGroup(**key._asdict(), arms=tuple(arms)) for key, arms in members.items())
 
 
-def label(of: Group, among: Iterable[Group]) -> str:
+def group_label(group: ArmGroup, among: Iterable[ArmGroup]) -> str:
     """Name a group as shortly as tells it from the others: "-0.1", or "positives only"."""
     among = list(among)
     groups = [other for other in among if other.baseline is not None]
-    parts = [] if of.baseline is None else [signed(of.baseline)]
-    if of.baseline is None or len({other.algorithm for other in groups}) > 1:
-        parts.insert(0, of.algorithm.replace("_", " "))
-    if of.baseline is not None and len({other.baseline_reference for other in groups}) > 1:
-        parts.append(of.baseline_reference.replace("_", " "))
-    return ", ".join([*parts, *told_apart(of.others, (other.others for other in among))])
+    parts = [] if group.baseline is None else [signed_text(group.baseline)]
+    if group.baseline is None or len({other.algorithm for other in groups}) > 1:
+        parts.insert(0, group.algorithm.replace("_", " "))
+    if group.baseline is not None and len({other.baseline_reference for other in groups}) > 1:
+        parts.append(group.baseline_reference.replace("_", " "))
+    return ", ".join([*parts, *told_apart(group.others, (other.others for other in among))])
 
 
 def told_apart(others: Others, among: Iterable[Others]) -> list[str]:
@@ -91,18 +91,18 @@ def told_apart(others: Others, among: Iterable[Others]) -> list[str]:
     A setting that another one implies, as each refresh interval may have steps of its own, says
     nothing more and is left out.
     """
-    keys = _telling(tuple(dict.fromkeys(among)))
-    return [_told(key, value) for key, value in others if key in keys]
+    keys = _telling_keys(tuple(dict.fromkeys(among)))
+    return [_setting_label(key, value) for key, value in others if key in keys]
 
 
-def _told(key: str, value: str) -> str:
+def _setting_label(key: str, value: str) -> str:
     """Write a setting by its own name; how often mu is refreshed is N, as in the paper."""
     name = "N" if key == "refresh_every" else key.split(".")[-1]
     return f"{name}={WORDS_OF_NULL.get(key, 'none') if value == 'null' else value}"
 
 
 @functools.lru_cache(maxsize=64)
-def _telling(among: tuple[Others, ...]) -> frozenset[str]:
+def _telling_keys(among: tuple[Others, ...]) -> frozenset[str]:
     rows = [dict(others) for others in among]
     kept = sorted({key for row in rows for key in row})
     for key in list(kept):
@@ -116,15 +116,15 @@ def _implies(telling: str, implied: str, rows: list[dict[str, str]]) -> bool:
     return len(pairs) == len({value for value, _ in pairs})
 
 
-def signed(value: float) -> str:
+def signed_text(value: float) -> str:
     """Write a baseline with its sign: "−0.1", "0", "+0.3"."""
     return f"{value:+g}".replace("-", "−") if value else "0"
 
 
-def best(groups: Iterable[Group]) -> Group | None:
+def best_group(groups: Iterable[ArmGroup]) -> ArmGroup | None:
     """Return the group with the highest mean final accuracy, None where nothing was evaluated."""
-    evaluated = [of for of in groups if of.accuracies]
-    return max(evaluated, key=lambda of: mean(of.accuracies), default=None)
+    evaluated = [group for group in groups if group.accuracies]
+    return max(evaluated, key=lambda group: mean(group.accuracies), default=None)
 
 
 def mean(values: Iterable[float]) -> float:
@@ -133,7 +133,7 @@ def mean(values: Iterable[float]) -> float:
     return sum(numbers) / len(numbers)
 
 
-def band(series: Iterable[Series]) -> Band:
+def mean_band(series: Iterable[Series]) -> Band:
     """Average series over arms, step by step, over the arms that have the step.
 
     A long series is thinned to every n-th step; its last step always stays.
@@ -141,7 +141,7 @@ def band(series: Iterable[Series]) -> Band:
     values: dict[int, list[float]] = defaultdict(list)
     for point in itertools.chain.from_iterable(series):
         values[point.step].append(point.value)
-    steps = _thinned(sorted(values))
+    steps = _thin_steps(sorted(values))
     return Band(
         steps=steps,
         mean=tuple(mean(values[step]) for step in steps),
@@ -150,26 +150,29 @@ def band(series: Iterable[Series]) -> Band:
     )
 
 
-def _thinned(steps: list[int]) -> tuple[int, ...]:
+def _thin_steps(steps: list[int]) -> tuple[int, ...]:
     stride = -(-len(steps) // LONGEST_LINE) or 1
     return tuple(steps[(len(steps) - 1) % stride :: stride])
 
 
-def _key(arm: Arm) -> _Key:
+def _group_key(arm: ReportedArm) -> _Key:
     others = tuple(
-        sorted((visible(key), _plain(value)) for key, value in _others(arm.differing).items())
+        sorted(
+            (visible(key), _setting_text(value))
+            for key, value in _further_settings(arm.differing).items()
+        )
     )
     if not arm.uses_baseline:
         return _Key(arm.algorithm, "", None, others)
     return _Key(arm.algorithm, arm.baseline_reference, arm.baseline, others)
 
 
-def _plain(value: Any) -> str:
+def _setting_text(value: Any) -> str:
     """Write a setting as the command line takes it: null and true, not None and True."""
     return visible(value if isinstance(value, str) else json.dumps(value, default=str))
 
 
-def _others(differing: Mapping[str, Any]) -> dict[str, Any]:
+def _further_settings(differing: Mapping[str, Any]) -> dict[str, Any]:
     return {
         key: value
         for key, value in differing.items()

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 from asymreinforce.data.determines import EVALUATION, determines
 from asymreinforce.errors import InputError
-from asymreinforce.report.groups import Group, group, label, mean
-from asymreinforce.report.records import Arm, Checkpoint, Experiment
+from asymreinforce.report.groups import ArmGroup, group_arms, group_label, mean
+from asymreinforce.report.records import Checkpoint, Experiment, ReportedArm
 from asymreinforce.report.statistics.comparison import Comparison, between_pairs
 
 _ABSENT = "—"
@@ -31,19 +31,19 @@ class Twin(NamedTuple):
     """The same group in both experiments; accuracies are shares of 1, None where not evaluated."""
 
     name: str
-    first: Group
-    second: Group
+    first: ArmGroup
+    second: ArmGroup
     accuracies: tuple[float | None, float | None]
     comparison: Comparison | None
     """The second minus the first; None where they share no seed."""
 
 
-class Pair(NamedTuple):
+class ExperimentPair(NamedTuple):
     """Two experiments, merged, with the groups that both have."""
 
     experiments: tuple[Experiment, Experiment]
     merged: Experiment
-    groups: tuple[Group, ...]
+    groups: tuple[ArmGroup, ...]
     differences: tuple[Difference, ...]
     twins: tuple[Twin, ...]
     alone: tuple[tuple[str, ...], tuple[str, ...]]
@@ -52,63 +52,72 @@ class Pair(NamedTuple):
     """Whether they were evaluated in the same way on the same prompts, as far as files tell."""
 
 
-def pair(first: Experiment, second: Experiment) -> Pair:
+def pair_experiments(first: Experiment, second: Experiment) -> ExperimentPair:
     """Put two experiments side by side; raises `InputError` where they are one directory."""
     if first.directory.resolve() == second.directory.resolve():
         raise InputError(f"{first.directory}: is compared with itself; name two experiments")
     if first.name == second.name:
         names = (str(first.directory), str(second.directory))
         first, second = first._replace(name=names[0]), second._replace(name=names[1])
-    merged = _merged(first, second)
-    ours, theirs = group(first), group(second)
-    by_key = {_key(of): of for of in theirs}
-    both = [(of, by_key[_key(of)]) for of in ours if _key(of) in by_key]
-    matched = {_key(of) for of, _ in both}
-    comparisons = between_pairs(both, names=[label(of, ours) for of, _ in both])
+    merged = _merge_experiments(first, second)
+    ours, theirs = group_arms(first), group_arms(second)
+    by_key = {_group_key(group): group for group in theirs}
+    both = [(group, by_key[_group_key(group)]) for group in ours if _group_key(group) in by_key]
+    matched = {_group_key(group) for group, _ in both}
+    comparisons = between_pairs(both, names=[group_label(group, ours) for group, _ in both])
     twins = tuple(
-        Twin(label(of, ours), of, other, (_mean(of), _mean(other)), comparison)
-        for (of, other), comparison in zip(both, comparisons, strict=True)
+        Twin(
+            group_label(group, ours),
+            group,
+            other,
+            (_mean_accuracy(group), _mean_accuracy(other)),
+            comparison,
+        )
+        for (group, other), comparison in zip(both, comparisons, strict=True)
     )
     alone = (
-        tuple(label(of, ours) for of in ours if _key(of) not in matched),
-        tuple(label(of, theirs) for of in theirs if _key(of) not in matched),
+        tuple(group_label(group, ours) for group in ours if _group_key(group) not in matched),
+        tuple(group_label(group, theirs) for group in theirs if _group_key(group) not in matched),
     )
-    return Pair(
-        (first, second), merged, group(merged), _differences(first, second), twins, alone,
-        _evaluations(first) == _evaluations(second) != set(),
+    return ExperimentPair(
+        (first, second), merged, group_arms(merged), _setting_differences(first, second),
+        twins, alone,
+        _evaluation_names(first) == _evaluation_names(second) != set(),
     )  # fmt: skip
 
 
-def _merged(first: Experiment, second: Experiment) -> Experiment:
+def _merge_experiments(first: Experiment, second: Experiment) -> Experiment:
     """Return one experiment of all arms; evaluations are found from either directory."""
-    arms = [_moved(arm, of) for of in (first, second) for arm in of.arms]
+    arms = [_move_arm(arm, experiment) for experiment in (first, second) for arm in experiment.arms]
     shared = {k: v for k, v in first.shared.items() if second.shared.get(k, _ABSENT) == v}
     name = f"{first.name} and {second.name}"
     return Experiment(first.directory, name, tuple(arms), shared)
 
 
-def _moved(arm: Arm, of: Experiment) -> Arm:
+def _move_arm(arm: ReportedArm, experiment: Experiment) -> ReportedArm:
     return arm._replace(
-        differing={**arm.differing, "experiment": of.name},
-        checkpoints=tuple(_found(checkpoint, of.directory) for checkpoint in arm.checkpoints),
+        differing={**arm.differing, "experiment": experiment.name},
+        checkpoints=tuple(
+            _with_absolute_path(checkpoint, experiment.directory) for checkpoint in arm.checkpoints
+        ),
     )
 
 
-def _found(checkpoint: Checkpoint, directory: Path) -> Checkpoint:
+def _with_absolute_path(checkpoint: Checkpoint, directory: Path) -> Checkpoint:
     return checkpoint._replace(evaluation=str(directory.resolve() / checkpoint.evaluation))
 
 
-def _key(of: Group) -> tuple[Any, ...]:
-    return of.algorithm, of.baseline_reference, of.baseline, of.others
+def _group_key(group: ArmGroup) -> tuple[Any, ...]:
+    return group.algorithm, group.baseline_reference, group.baseline, group.others
 
 
-def _mean(of: Group) -> float | None:
-    return mean(of.accuracies) if of.accuracies else None
+def _mean_accuracy(group: ArmGroup) -> float | None:
+    return mean(group.accuracies) if group.accuracies else None
 
 
-def _differences(first: Experiment, second: Experiment) -> tuple[Difference, ...]:
+def _setting_differences(first: Experiment, second: Experiment) -> tuple[Difference, ...]:
     keys = sorted({*first.shared, *second.shared})
-    pairs = ((key, _value(first, key), _value(second, key)) for key in keys)
+    pairs = ((key, _shared_value(first, key), _shared_value(second, key)) for key in keys)
     return tuple(
         Difference(key, one, other)
         for key, one, other in pairs
@@ -116,14 +125,14 @@ def _differences(first: Experiment, second: Experiment) -> tuple[Difference, ...
     )
 
 
-def _value(experiment: Experiment, key: str) -> Any:
+def _shared_value(experiment: Experiment, key: str) -> Any:
     if key in experiment.shared:
         return experiment.shared[key]
     varies = any(key in arm.settings for arm in experiment.arms)
     return "differs between arms" if varies else _ABSENT
 
 
-def _evaluations(experiment: Experiment) -> set[str]:
+def _evaluation_names(experiment: Experiment) -> set[str]:
     """Name the ways of evaluating: a directory's name is a hash of prompts and settings."""
     split = experiment.split
     return {

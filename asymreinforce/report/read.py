@@ -4,22 +4,22 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from asymreinforce.report.coverage import Coverage, coverage
-from asymreinforce.report.evaluated import Ends, read_ends
+from asymreinforce.report.coverage import Coverage, read_coverage
+from asymreinforce.report.evaluated import ArmEnds, read_ends
 from asymreinforce.report.experiment import read_experiment
-from asymreinforce.report.groups import Group, group
-from asymreinforce.report.pair import Pair, pair
+from asymreinforce.report.groups import ArmGroup, group_arms
+from asymreinforce.report.pair import ExperimentPair, pair_experiments
 from asymreinforce.report.records import Experiment
-from asymreinforce.report.results import Results, results
+from asymreinforce.report.results import GroupResults, compare_groups
 
 
 class Report(NamedTuple):
     """An experiment as it is reported, read once for the terminal and for the page."""
 
     experiment: Experiment
-    groups: Sequence[Group]
-    results: Results
-    ends: Mapping[str, Ends]
+    groups: Sequence[ArmGroup]
+    results: GroupResults
+    ends: Mapping[str, ArmEnds]
     """The evaluations that the results are made of, by arm."""
 
     coverage: Coverage | None
@@ -33,12 +33,12 @@ def read_report(directory: Path, *, against: str | None = None) -> Report:
     name.
     """
     experiment = read_experiment(directory)
-    groups = group(experiment)
+    groups = group_arms(experiment)
     ends = read_ends(experiment)
-    found = results(experiment, groups, against=against, ends=ends)
-    return Report(experiment, groups, found, ends, coverage(experiment, groups, ends))
+    results = compare_groups(experiment, groups, against=against, ends=ends)
+    return Report(experiment, groups, results, ends, read_coverage(experiment, groups, ends))
 
 
-def read_pair(first: Path, second: Path) -> Pair:
+def read_pair(first: Path, second: Path) -> ExperimentPair:
     """Read two experiments to compare; raises as `read_report` does."""
-    return pair(read_experiment(first), read_experiment(second))
+    return pair_experiments(read_experiment(first), read_experiment(second))

@@ -12,14 +12,14 @@ REPORTED_SPLITS = ("held_out", "validation")
 """Splits that a result may be reported on, the first that was evaluated."""
 
 
-class Point(NamedTuple):
+class SeriesPoint(NamedTuple):
     """A value at a training step."""
 
     step: int
     value: float
 
 
-Series = tuple[Point, ...]
+Series = tuple[SeriesPoint, ...]
 
 
 class Checkpoint(NamedTuple):
@@ -41,7 +41,7 @@ class Checkpoint(NamedTuple):
     evaluation: str
 
 
-class Outcome(NamedTuple):
+class ArmOutcome(NamedTuple):
     """How an arm ended: a row of the summary, or the last checkpoint where there is no summary.
 
     Accuracies are shares of 1; `difference_se` is the paired standard error of accuracy minus
@@ -68,14 +68,14 @@ class Outcome(NamedTuple):
     """The step at which the written rule called it collapsed, during training."""
 
 
-class Failure(NamedTuple):
+class ArmFailure(NamedTuple):
     """Why an arm stopped, and what it logged; both are untrusted text."""
 
     error: str
     log: str
 
 
-class Arm(NamedTuple):
+class ReportedArm(NamedTuple):
     """A trained arm; `differing` are the dotted settings in which it differs from other arms."""
 
     id: str
@@ -87,10 +87,10 @@ class Arm(NamedTuple):
     sampling_seed: int
     settings: Mapping[str, Any]
     differing: Mapping[str, Any]
-    outcome: Outcome | None
+    outcome: ArmOutcome | None
     checkpoints: tuple[Checkpoint, ...]
     metrics: Mapping[str, Series]
-    failure: Failure | None
+    failure: ArmFailure | None
     facts: RunFacts | None = None
     """Counts of its rollouts and steps; None if it was trained before they were kept."""
 
@@ -114,14 +114,14 @@ class Experiment(NamedTuple):
 
     directory: Path
     name: str
-    arms: tuple[Arm, ...]
+    arms: tuple[ReportedArm, ...]
     shared: Mapping[str, Any]
 
     @property
     def split(self) -> str:
         """The split that results are reported on."""
-        found = {checkpoint.split for arm in self.arms for checkpoint in arm.checkpoints}
-        return next((split for split in REPORTED_SPLITS if split in found), REPORTED_SPLITS[0])
+        splits = {checkpoint.split for arm in self.arms for checkpoint in arm.checkpoints}
+        return next((split for split in REPORTED_SPLITS if split in splits), REPORTED_SPLITS[0])
 
     @property
     def behaviour_accuracy(self) -> float | None:

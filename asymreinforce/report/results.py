@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from asymreinforce.errors import InputError
 from asymreinforce.report.ending import count_fallen
-from asymreinforce.report.evaluated import Ends
-from asymreinforce.report.groups import Group, label, mean
+from asymreinforce.report.evaluated import ArmEnds
+from asymreinforce.report.groups import ArmGroup, group_label, mean
 from asymreinforce.report.records import Experiment
 from asymreinforce.report.statistics.comparison import (
     Comparison,
@@ -31,13 +31,13 @@ DIFFERENCES = (0.01, 0.02, 0.05, 0.1)
 """Differences, shares of 1, for which the number of seeds is told."""
 
 
-NO_ENDS: Mapping[str, Ends] = {}
+NO_ENDS: Mapping[str, ArmEnds] = {}
 
 
 class Result(NamedTuple):
     """A group of arms at the last step; accuracies are shares of 1."""
 
-    of: Group
+    group: ArmGroup
     name: str
     accuracy: float | None
     against_behaviour: Comparison | None
@@ -54,7 +54,7 @@ class Result(NamedTuple):
         return "collapsed" in ended and len(ended & {"improved", "stable", "collapsed"}) > 1
 
 
-class Results(NamedTuple):
+class GroupResults(NamedTuple):
     """Every group, in the order of the figures, and the one that they are compared with."""
 
     rows: tuple[Result, ...]
@@ -63,67 +63,71 @@ class Results(NamedTuple):
     """How many seeds a difference needs, in a sentence; None where no spread is known."""
 
 
-def results(
+def compare_groups(
     experiment: Experiment,
-    groups: Sequence[Group],
+    groups: Sequence[ArmGroup],
     *,
     against: str | None = None,
-    ends: Mapping[str, Ends] = NO_ENDS,
-) -> Results:
+    ends: Mapping[str, ArmEnds] = NO_ENDS,
+) -> GroupResults:
     """Compare every group with mu, and with the group `against` that its name tells.
 
     By default that is the group whose baseline is nearest to 0, which no outcome has chosen. `ends`
     are the evaluations by arm: with them, and where policies or rollouts vary, intervals speak of
     other prompts too. Raises `InputError` where no evaluated group has the name.
     """
-    base = _find(groups, against) if against is not None else _nearest_to_zero(groups)
-    gains = {id_: gain_P for id_, of in ends.items() if (gain_P := of.gain_P) is not None}
-    right = {id_: of.last.accuracy_P for id_, of in ends.items()}
-    if len({of.last.prompts for of in ends.values()}) > 1:
+    base = _find_group(groups, against) if against is not None else _nearest_to_zero(groups)
+    gains = {id_: gain_P for id_, end in ends.items() if (gain_P := end.gain_P) is not None}
+    right = {id_: end.last.accuracy_P for id_, end in ends.items()}
+    if len({end.last.prompts for end in ends.values()}) > 1:
         right, gains = {}, {}  # not the same prompts: there is nothing to cross runs with
     to_mu = {item.arm: item for item in against_behaviour(groups, gains=gains)}
     to_base: dict[str, Comparison] = {}
     if base:
-        others = [of for of in groups if of is base or share_a_seed(of, base)]
+        others = [group for group in groups if group is base or share_a_seed(group, base)]
         # names tell the groups apart among all, so the comparisons are renamed after them
-        names = [label(of, groups) for of in others if of is not base]
+        names = [group_label(group, groups) for group in others if group is not base]
         compared = between_groups(others, against=base, right=right)
         to_base = {
-            name: item._replace(arm=name, against=label(base, groups))
+            name: item._replace(arm=name, against=group_label(base, groups))
             for name, item in zip(names, compared, strict=True)
         }
     rows = tuple(
         Result(
-            of=of,
-            name=(name := label(of, groups)),
-            accuracy=mean(of.accuracies) if of.accuracies else None,
+            group=group,
+            name=(name := group_label(group, groups)),
+            accuracy=mean(group.accuracies) if group.accuracies else None,
             against_behaviour=to_mu.get(name),
             against=to_base.get(name),
-            fates=tuple(Counter(arm.fate for arm in of.arms).most_common()),
-            fallen=count_fallen(of.arms, split=experiment.split),
+            fates=tuple(Counter(arm.fate for arm in group.arms).most_common()),
+            fallen=count_fallen(group.arms, split=experiment.split),
         )
-        for of in groups
+        for group in groups
     )
-    return Results(rows, label(base, groups) if base and len(rows) > 1 else None, _power(rows))
+    return GroupResults(
+        rows, group_label(base, groups) if base and len(rows) > 1 else None, _power_sentence(rows)
+    )
 
 
-def _find(groups: Sequence[Group], name: str) -> Group:
+def _find_group(groups: Sequence[ArmGroup], name: str) -> ArmGroup:
     wanted = name.strip().replace("−", "-").lstrip("+")
-    evaluated = {label(of, groups): of for of in groups if of.accuracies}
-    for own, of in evaluated.items():
+    evaluated = {group_label(group, groups): group for group in groups if group.accuracies}
+    for own, group in evaluated.items():
         if own.replace("−", "-").lstrip("+") == wanted:
-            return of
+            return group
     known = ", ".join(list(evaluated)[:20]) or "none"
     raise InputError(f"no evaluated arm is called {name!r}; compare with one of: {known}")
 
 
-def _nearest_to_zero(groups: Sequence[Group]) -> Group | None:
-    evaluated = [of for of in groups if of.accuracies]
-    swept = [of for of in evaluated if of.baseline is not None]
-    return min(swept, key=lambda of: abs(of.baseline or 0.0), default=next(iter(evaluated), None))
+def _nearest_to_zero(groups: Sequence[ArmGroup]) -> ArmGroup | None:
+    evaluated = [group for group in groups if group.accuracies]
+    swept = [group for group in evaluated if group.baseline is not None]
+    return min(
+        swept, key=lambda group: abs(group.baseline or 0.0), default=next(iter(evaluated), None)
+    )
 
 
-def spread(interval: Interval) -> float:
+def seed_deviation(interval: Interval) -> float:
     """Return the standard deviation between the runs under a t interval.
 
     Of an interval that crosses runs with prompts, the one that as wide an interval over runs alone
@@ -133,13 +137,13 @@ def spread(interval: Interval) -> float:
     return float((interval.high - interval.low) / 2 / edge * interval.replicates**0.5)
 
 
-def _power(rows: Sequence[Result]) -> str | None:
+def _power_sentence(rows: Sequence[Result]) -> str | None:
     """Say how many seeds a difference needs, at the median spread of the differences that are."""
     intervals = _intervals_of(rows)
-    deviations = sorted(spread(interval) for interval in intervals)
+    deviations = sorted(seed_deviation(interval) for interval in intervals)
     if not deviations or (deviation := deviations[len(deviations) // 2]) <= 0:
         return None
-    needed = ", ".join(f"{_seeds(d, deviation)} for {100 * d:g}" for d in DIFFERENCES)
+    needed = ", ".join(f"{_seeds_text(d, deviation)} for {100 * d:g}" for d in DIFFERENCES)
     seeds = max(interval.replicates for interval in intervals)
     least = smallest_difference(deviation=deviation, seeds=seeds)
     return (
@@ -150,8 +154,8 @@ def _power(rows: Sequence[Result]) -> str | None:
 
 
 def _intervals_of(rows: Sequence[Result]) -> list[Interval]:
-    found = [row.against or row.against_behaviour for row in rows if not row.is_split]
-    return [item.interval for item in found if item and item.interval]
+    comparisons = [row.against or row.against_behaviour for row in rows if not row.is_split]
+    return [item.interval for item in comparisons if item and item.interval]
 
 
 class Needed(NamedTuple):
@@ -164,7 +168,7 @@ class Needed(NamedTuple):
     needed: str
 
 
-def seeds_for(found: Results, *, points: float) -> list[Needed]:
+def seeds_for(results: GroupResults, *, points: float) -> list[Needed]:
     """Say how many seeds of each setting a difference of `points` needs, with power 0.8.
 
     The difference is the one of the table's last column, to mu where there is none. A setting whose
@@ -174,19 +178,19 @@ def seeds_for(found: Results, *, points: float) -> list[Needed]:
     if points <= 0:
         raise InputError("--power takes the points of a difference to be seen, above 0, such as 2")
     rows = []
-    for row in found.rows:
+    for row in results.rows:
         compared = row.against or row.against_behaviour
         if row.is_split or not compared or not compared.interval:
             continue
-        deviation = spread(compared.interval)
-        needed = "2" if deviation <= 0 else _seeds(points / 100, deviation)
+        deviation = seed_deviation(compared.interval)
+        needed = "2" if deviation <= 0 else _seeds_text(points / 100, deviation)
         rows.append(Needed(row.name, compared.pairs, deviation, needed))
     if not rows:
         raise InputError("--power needs a setting with two seeds or more, to know their spread")
     return rows
 
 
-def _seeds(difference: float, deviation: float) -> str:
+def _seeds_text(difference: float, deviation: float) -> str:
     try:
         return str(seeds_needed(difference=difference, deviation=deviation))
     except InputError:

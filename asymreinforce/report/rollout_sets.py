@@ -9,14 +9,14 @@ from asymreinforce.report.records import Experiment
 
 def rollout_sets(directory: Path) -> dict[str, int | None]:
     """Return the sets of rollouts by name, each with the seed that it was sampled with."""
-    found: dict[str, int | None] = {}
+    seeds: dict[str, int | None] = {}
     for plan in sorted((directory / "rollouts").glob("*/plan.json")):
         try:
             sampling = Store.open(plan.parent).identity.get("sampling")
         except InputError:
             sampling = None
-        found[plan.parent.name] = sampling.get("seed") if isinstance(sampling, dict) else None
-    return found
+        seeds[plan.parent.name] = sampling.get("seed") if isinstance(sampling, dict) else None
+    return seeds
 
 
 def verdicts_of_behaviour(experiment: Experiment) -> Store | None:
@@ -29,12 +29,12 @@ def verdicts_of_behaviour(experiment: Experiment) -> Store | None:
     own = {name for name, seed in sets.items() if seed in seeds} or set(sets)
     if len(own) != 1:
         return None
-    found = []
+    stores = []
     for plan in sorted((experiment.directory / "verdicts").glob("*/plan.json")):
         try:
             store = Store.open(plan.parent)
         except InputError:
             continue
         if store.identity.get("rollouts") in own:
-            found.append(store)
-    return found[0] if len(found) == 1 else None
+            stores.append(store)
+    return stores[0] if len(stores) == 1 else None

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from asymreinforce.report.groups import Group, signed
+from asymreinforce.report.groups import ArmGroup, signed_text
 from asymreinforce.report.records import Experiment
 
 AGGREGATIONS = {
@@ -29,26 +29,29 @@ class Fact(NamedTuple):
     words: str
 
 
-def setting(experiment: Experiment, groups: Sequence[Group]) -> list[Fact]:
+def describe_experiment(experiment: Experiment, groups: Sequence[ArmGroup]) -> list[Fact]:
     """Say what was run; a line whose settings are not on disk is left out."""
     values = experiment.shared
     lines: list[tuple[str, Callable[[Mapping[str, Any]], str]]] = [
-        ("Task", _task),
-        ("Behaviour policy µ", _policy),
-        ("Rollouts", _rollouts),
-        ("Rewards", _rewards),
-        ("Optimizer", _optimizer),
-        ("Evaluation", lambda known: _evaluation(known, experiment)),
+        ("Task", _task_words),
+        ("Behaviour policy µ", _policy_words),
+        ("Rollouts", _rollout_words),
+        ("Rewards", _reward_words),
+        ("Optimizer", _optimizer_words),
+        ("Evaluation", lambda known: _evaluation_words(known, experiment)),
     ]
-    facts = [Fact("Arms", _arms(experiment, groups)), Fact("Objective", _objective(groups))]
-    facts.append(Fact("Token aggregation", _aggregation(experiment)))
-    facts.append(Fact("Baseline", _baselines(groups)))
+    facts = [
+        Fact("Arms", _arm_words(experiment, groups)),
+        Fact("Objective", _objective_words(groups)),
+    ]
+    facts.append(Fact("Token aggregation", _aggregation_words(experiment)))
+    facts.append(Fact("Baseline", _baseline_words(groups)))
     facts += [Fact(name, words(values)) for name, words in lines]
     return [fact for fact in facts if fact.words]
 
 
-def _arms(experiment: Experiment, groups: Sequence[Group]) -> str:
-    counts = {len(of.arms) for of in groups}
+def _arm_words(experiment: Experiment, groups: Sequence[ArmGroup]) -> str:
+    counts = {len(group.arms) for group in groups}
     seeds = f"{counts.pop()}" if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
     varied = [
         name
@@ -66,29 +69,29 @@ def _arms(experiment: Experiment, groups: Sequence[Group]) -> str:
     return f"{arms}: {settings}, seeds of each: {seeds}{between}"
 
 
-def _objective(groups: Sequence[Group]) -> str:
-    return ", ".join(dict.fromkeys(of.algorithm.replace("_", " ") for of in groups))
+def _objective_words(groups: Sequence[ArmGroup]) -> str:
+    return ", ".join(dict.fromkeys(group.algorithm.replace("_", " ") for group in groups))
 
 
-def _aggregation(experiment: Experiment) -> str:
+def _aggregation_words(experiment: Experiment) -> str:
     names = {str(arm.settings.get("algorithm.aggregation", "")) for arm in experiment.arms}
     return "; ".join(AGGREGATIONS.get(name, name) for name in sorted(names - {""}))
 
 
-def _baselines(groups: Sequence[Group]) -> str:
-    swept = [of for of in groups if of.baseline is not None]
-    values = sorted({of.baseline for of in swept if of.baseline is not None})
+def _baseline_words(groups: Sequence[ArmGroup]) -> str:
+    swept = [group for group in groups if group.baseline is not None]
+    values = sorted({group.baseline for group in swept if group.baseline is not None})
     if not values:
         return ""
-    listed = ", ".join(signed(value) for value in values)
+    listed = ", ".join(signed_text(value) for value in values)
     if len(values) > MOST_VALUES:
-        listed = f"{len(values)} values from {signed(values[0])} to {signed(values[-1])}"
-    references = dict.fromkeys(of.baseline_reference for of in swept)
+        listed = f"{len(values)} values from {signed_text(values[0])} to {signed_text(values[-1])}"
+    references = dict.fromkeys(group.baseline_reference for group in swept)
     words = "; ".join(REFERENCES.get(name, name) for name in references)
     return f"{listed}; {words}"
 
 
-def _task(known: Mapping[str, Any]) -> str:
+def _task_words(known: Mapping[str, Any]) -> str:
     family = known.get("task.family")
     name = f"{known['task.name']}: {family}" if family else known.get("task.name")
     parts = [str(name)] if name else []
@@ -98,23 +101,25 @@ def _task(known: Mapping[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def _policy(known: Mapping[str, Any]) -> str:
+def _policy_words(known: Mapping[str, Any]) -> str:
     return str(known.get("policy.source", ""))
 
 
-def _rollouts(known: Mapping[str, Any]) -> str:
+def _rollout_words(known: Mapping[str, Any]) -> str:
     samples = known.get("sampling.samples_per_prompt")
-    return "" if samples is None else f"{samples} of each prompt, {_sampling(known, 'sampling')}"
+    return (
+        "" if samples is None else f"{samples} of each prompt, {_sampling_words(known, 'sampling')}"
+    )
 
 
-def _rewards(known: Mapping[str, Any]) -> str:
+def _reward_words(known: Mapping[str, Any]) -> str:
     correct, incorrect = known.get("reward.correct"), known.get("reward.incorrect")
     if correct is None or incorrect is None:
         return ""
-    return f"{signed(correct)} correct, {signed(incorrect)} incorrect"
+    return f"{signed_text(correct)} correct, {signed_text(incorrect)} incorrect"
 
 
-def _optimizer(known: Mapping[str, Any]) -> str:
+def _optimizer_words(known: Mapping[str, Any]) -> str:
     if known.get("optim.lr") is None:
         return ""
     parts = [f"AdamW, learning rate {known['optim.lr']:g}"]
@@ -125,16 +130,16 @@ def _optimizer(known: Mapping[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def _evaluation(known: Mapping[str, Any], experiment: Experiment) -> str:
+def _evaluation_words(known: Mapping[str, Any], experiment: Experiment) -> str:
     samples = known.get("evaluation.sampling.samples_per_prompt")
     if samples is None:
         return ""
     split = experiment.split.replace("_", "-")
-    drawn = _sampling(known, "evaluation.sampling")
+    drawn = _sampling_words(known, "evaluation.sampling")
     return f"{split} prompts, {samples} samples of each, {drawn}"
 
 
-def _sampling(known: Mapping[str, Any], prefix: str) -> str:
+def _sampling_words(known: Mapping[str, Any], prefix: str) -> str:
     names = {"temperature": "temperature", "top_p": "top-p", "max_tokens": "at most"}
     parts = [
         f"{words} {known[f'{prefix}.{name}']}"

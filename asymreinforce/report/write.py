@@ -6,11 +6,11 @@ from asymreinforce.data import files
 from asymreinforce.report.bandit.page import holds_benches, render_benches
 from asymreinforce.report.figures.curve_panels import Curves, read_curves
 from asymreinforce.report.figures.files import draw_all, publish_figures
-from asymreinforce.report.groups import group
+from asymreinforce.report.groups import group_arms
 from asymreinforce.report.page.comparison import render_comparison
-from asymreinforce.report.page.experiment import render
+from asymreinforce.report.page.experiment import render_experiment
 from asymreinforce.report.page.samples import read_samples, read_samples_of_two
-from asymreinforce.report.pair import Pair
+from asymreinforce.report.pair import ExperimentPair
 from asymreinforce.report.read import Report, read_report
 
 PAGE = "report.html"
@@ -27,7 +27,7 @@ def write_report(directory: Path, *, report: Report | None = None) -> Path:
     if report is None and holds_benches(directory):
         page = render_benches(directory)
     else:
-        page = _experiment(report or read_report(directory))
+        page = _experiment_page(report or read_report(directory))
     files.remove_leftovers(directory, below=False)
     path = directory / PAGE
     files.publish_bytes(path, page.encode())
@@ -49,23 +49,23 @@ def is_current(directory: Path) -> bool:
     return all(path.stat().st_mtime_ns <= made for path in (*told, *failures))
 
 
-def write_comparison(compared: Pair) -> Path:
+def write_comparison(compared: ExperimentPair) -> Path:
     """Write the page that compares two experiments, into the directory of the first."""
     first, second = compared.experiments
     curves = read_curves(compared.merged, compared.groups)
     drawings = draw_all(compared.merged, compared.groups, [])
-    samples = read_samples_of_two((first, group(first)), (second, group(second)))
+    samples = read_samples_of_two((first, group_arms(first)), (second, group_arms(second)))
     files.remove_leftovers(first.directory, below=False)
     path = first.directory / f"report-and-{second.directory.resolve().name}.html"
     files.publish_bytes(path, render_comparison(compared, drawings, curves, samples).encode())
     return path
 
 
-def _experiment(report: Report) -> str:
+def _experiment_page(report: Report) -> str:
     experiment, groups = report.experiment, report.groups
     curves: list[Curves] = read_curves(experiment, groups)
     drawings = draw_all(experiment, groups, curves, coverage=report.coverage)
     samples = read_samples(experiment, groups)
-    page = render(report, drawings=drawings, curves=curves, samples=samples)
+    page = render_experiment(report, drawings=drawings, curves=curves, samples=samples)
     publish_figures(drawings.wide, experiment.directory / "figures")
     return page

@@ -10,15 +10,15 @@ from asymreinforce.data import contracts
 from asymreinforce.data.gold_answers import accepted
 from asymreinforce.errors import InputError
 from asymreinforce.report.evaluated import scale_of
-from asymreinforce.report.groups import best, group
-from asymreinforce.report.records import Arm, Checkpoint, Experiment
+from asymreinforce.report.groups import best_group, group_arms
+from asymreinforce.report.records import Checkpoint, Experiment, ReportedArm
 from asymreinforce.rewards.scale import rewards_of
 
 
 class Chosen(NamedTuple):
     """An evaluated checkpoint of an arm."""
 
-    arm: Arm
+    arm: ReportedArm
     checkpoint: Checkpoint
 
 
@@ -91,14 +91,14 @@ def _completion(row: dict[str, Any], is_correct: bool, is_kept: bool) -> Complet
     )  # fmt: skip
 
 
-def _arm(experiment: Experiment, prefix: str | None) -> Arm:
+def _arm(experiment: Experiment, prefix: str | None) -> ReportedArm:
     evaluated = [arm for arm in experiment.arms if arm.checkpoints]
     if not evaluated:
         raise InputError(
             f"{experiment.directory}: no arm is evaluated yet; run 'asymrl evaluate' first"
         )
     if prefix is None:
-        found = best(group(experiment))
+        found = best_group(group_arms(experiment))
         return (
             next((arm for arm in found.arms if arm.outcome), evaluated[0])
             if found

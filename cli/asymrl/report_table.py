@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from asymreinforce.report.coverage import Coverage
-    from asymreinforce.report.pair import Pair
+    from asymreinforce.report.pair import ExperimentPair
     from asymreinforce.report.read import Report
     from asymreinforce.report.statistics.comparison import Comparison
 
@@ -33,7 +33,7 @@ def print_results(report: "Report", *, power: float | None = None) -> None:
         report.results.power,
     ]
     if fallen := [row for row in report.results.rows if row.fallen]:
-        counts = ", ".join(f"{row.name} ({row.fallen} of {len(row.of.arms)})" for row in fallen)
+        counts = ", ".join(f"{row.name} ({row.fallen} of {len(row.group.arms)})" for row in fallen)
         lines.append(f"Fell from their own peak by more than three standard errors: {counts}.")
     if any(row.is_split for row in report.results.rows):
         lines.append("‡ Some seeds collapsed and some did not: no interval holds there.")
@@ -98,7 +98,7 @@ def results_table(report: "Report") -> "Table":
     for row in report.results.rows:
         cells: list[str | Text] = [
             _styled_text(row.name),
-            str(len(row.of.arms)),
+            str(len(row.group.arms)),
             "—" if row.accuracy is None else f"{100 * row.accuracy:.1f}",
             _difference_text(row.against_behaviour),
         ]
@@ -110,7 +110,7 @@ def results_table(report: "Report") -> "Table":
     return table
 
 
-def print_pair(compared: "Pair") -> None:
+def print_pair(compared: "ExperimentPair") -> None:
     """Print a row a setting that both experiments have: the second minus the first."""
     from asymreinforce.report.page.result_table import p_text
 
@@ -146,13 +146,13 @@ def _plain_table(title: str) -> "Table":
 
 
 def _difference_text(comparison: "Comparison | None") -> str:
-    from asymreinforce.report.page.arm_table import bracketed
-    from asymreinforce.report.page.result_table import points
+    from asymreinforce.report.page.arm_table import bracket_interval
+    from asymreinforce.report.page.result_table import points_text
 
     if comparison is None:
         return "—"
-    interval = f" {bracketed(comparison.interval)}" if comparison.interval else ""
-    return points(comparison.difference) + interval
+    interval = f" {bracket_interval(comparison.interval)}" if comparison.interval else ""
+    return points_text(comparison.difference) + interval
 
 
 def _what_varied(comparisons: "list[Comparison | None]") -> str | None:

@@ -10,7 +10,7 @@ from asymreinforce import terminal
 from asymreinforce.untrusted import visible
 
 if TYPE_CHECKING:
-    from asymreinforce.report.records import Arm
+    from asymreinforce.report.records import ReportedArm
 
 STYLES = {"improved": "green", "collapsed": "red", "stable": "yellow"}
 OWN_COLUMNS = {"baseline", "seed"}
@@ -55,7 +55,7 @@ def print_summary(summary: pa.Table) -> None:
     terminal.console().print(table)
 
 
-def print_arms(arms: "Sequence[Arm]") -> None:
+def print_arms(arms: "Sequence[ReportedArm]") -> None:
     """Print a row an arm that is trained and not evaluated: log-probabilities, from mu to the end.
 
     They are means over the completions of the fixed diagnostic set, in nats.

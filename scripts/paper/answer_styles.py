@@ -29,7 +29,7 @@ class Ways(NamedTuple):
     drift_W: Tensor
 
 
-def measure(way_B: Tensor, advantages_B: Tensor, *, ways: int) -> Ways:
+def measure_drift(way_B: Tensor, advantages_B: Tensor, *, ways: int) -> Ways:
     """Return mu(w) and a(w) from samples of mu and their advantages."""
     zeros_W = torch.zeros(ways, dtype=torch.float64)
     counts_W = zeros_W.index_add(0, way_B, torch.ones_like(advantages_B, dtype=torch.float64))
@@ -37,7 +37,7 @@ def measure(way_B: Tensor, advantages_B: Tensor, *, ways: int) -> Ways:
     return Ways(counts_W / len(way_B), sums_W / len(way_B))
 
 
-def predicted(ways: Ways) -> Tensor | None:
+def predicted_shares(ways: Ways) -> Tensor | None:
     """Return the limit's share of each way (W,), for a policy that starts as mu.
 
         d > 0:  (a(w) - tau)_+ / d

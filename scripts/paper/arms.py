@@ -4,8 +4,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 
 from asymreinforce.algorithm.ending import PEAK_SHARE
-from asymreinforce.report.groups import Group, mean
-from asymreinforce.report.records import Arm
+from asymreinforce.report.groups import ArmGroup, mean
+from asymreinforce.report.records import ReportedArm
 
 ASYMRE, REFERENCE = "asymre", "group_mean"
 """The paper's objective in its form for language models, in which 0 is critical."""
@@ -16,39 +16,44 @@ BySteps = Mapping[int, float]
 """Step -> a value, in order of steps."""
 
 
-def swept(groups: Sequence[Group]) -> list[Group]:
+def swept_groups(groups: Sequence[ArmGroup]) -> list[ArmGroup]:
     """Return the groups of the paper's sweep: AsymRE on the group mean, baselines rising.
 
     Where arms differ in more than baseline and seeds, those settings that most arms have.
     """
-    own = [of for of in groups if of.algorithm == ASYMRE and of.baseline_reference == REFERENCE]
-    families = [of.others for of in own]
+    own = [
+        group
+        for group in groups
+        if group.algorithm == ASYMRE and group.baseline_reference == REFERENCE
+    ]
+    families = [group.others for group in own]
     usual = max(
         dict.fromkeys(families),
-        key=lambda others: sum(len(of.arms) for of in own if of.others == others),
+        key=lambda others: sum(len(group.arms) for group in own if group.others == others),
         default=(),
     )
     return sorted(
-        (of for of in own if of.others == usual), key=lambda of: float(of.baseline or 0.0)
+        (group for group in own if group.others == usual),
+        key=lambda group: float(group.baseline or 0.0),
     )
 
 
-def at_baseline(groups: Sequence[Group], baseline: float) -> Group | None:
+def at_baseline(groups: Sequence[ArmGroup], baseline: float) -> ArmGroup | None:
     """Return the group of the sweep at a baseline, None where there is none."""
-    return next((of for of in swept(groups) if of.baseline == baseline), None)
+    return next((group for group in swept_groups(groups) if group.baseline == baseline), None)
 
 
-def of_algorithm(groups: Sequence[Group], name: str) -> Group | None:
+def of_algorithm(groups: Sequence[ArmGroup], name: str) -> ArmGroup | None:
     """Return the first group of another objective, None where there is none."""
-    return next((of for of in groups if of.algorithm == name), None)
+    return next((group for group in groups if group.algorithm == name), None)
 
 
-def accuracies(arm: Arm, split: str) -> BySteps:
+def accuracy_by_step(arm: ReportedArm, split: str) -> BySteps:
     """Return an arm's accuracy on a split, a share of 1, by step."""
     return {c.step: c.accuracy for c in sorted(arm.checkpoints) if c.split == split}
 
 
-def entropies(arm: Arm, split: str) -> BySteps:
+def entropy_by_step(arm: ReportedArm, split: str) -> BySteps:
     """Return the entropy of an arm's completions on a split, nats a completion, by step."""
     return {
         c.step: c.entropy
@@ -57,16 +62,16 @@ def entropies(arm: Arm, split: str) -> BySteps:
     }
 
 
-def averaged(of: Group, series: Callable[[Arm], BySteps]) -> BySteps:
+def average_series(group: ArmGroup, series: Callable[[ReportedArm], BySteps]) -> BySteps:
     """Average a series over the seeds of a group, at the steps that all of them have."""
-    found = [values for arm in of.arms if (values := series(arm))]
-    if not found:
+    series_of_arms = [values for arm in group.arms if (values := series(arm))]
+    if not series_of_arms:
         return {}
-    common = sorted(set.intersection(*(set(values) for values in found)))
-    return {step: mean(values[step] for values in found) for step in common}
+    common = sorted(set.intersection(*(set(values) for values in series_of_arms)))
+    return {step: mean(values[step] for values in series_of_arms) for step in common}
 
 
-def standard_error(of: Group, split: str, step: int) -> float:
+def standard_error(group: ArmGroup, split: str, step: int) -> float:
     """Return the standard error over prompts of a group's mean accuracy at a step.
 
     It takes seeds for independent; they share prompts and data, so a difference is told apart more
@@ -74,7 +79,7 @@ def standard_error(of: Group, split: str, step: int) -> float:
     """
     errors = [
         c.accuracy_se
-        for arm in of.arms
+        for arm in group.arms
         for c in arm.checkpoints
         if (c.split, c.step) == (split, step)
     ]

@@ -6,21 +6,21 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from asymreinforce.algorithm.ending import STANDARD_ERRORS
-from asymreinforce.report.bandit.words import DIFFERS, Finding, listed, verdict
+from asymreinforce.report.bandit.words import DIFFERS, Finding, join_words, paper_verdict
 from asymreinforce.report.ending import has_collapsed
-from asymreinforce.report.groups import Group, mean, signed
-from asymreinforce.report.records import Arm, Experiment
+from asymreinforce.report.groups import ArmGroup, mean, signed_text
+from asymreinforce.report.records import Experiment, ReportedArm
 from asymreinforce.report.statistics.comparison import between_groups, share_a_seed
 from scripts.paper.arms import (
     BySteps,
-    accuracies,
+    accuracy_by_step,
     at_baseline,
-    averaged,
-    entropies,
+    average_series,
+    entropy_by_step,
     of_algorithm,
     standard_error,
     step_of_fall,
-    swept,
+    swept_groups,
 )
 from scripts.paper.sweep_curves import PAIR, RIVAL
 
@@ -32,43 +32,43 @@ RISE = 0.5
 """Nats that an entropy must rise from its lowest to its last step before it is said to rise."""
 
 
-def train_accuracy(experiment: Experiment, groups: Sequence[Group]) -> list[Finding]:
+def train_accuracy(experiment: Experiment, groups: Sequence[ArmGroup]) -> list[Finding]:
     """Fig. 3: below 0 stable and faster towards 0; at 0 and above a collapse, earlier above."""
-    return _course(groups, "train")
+    return _course_findings(groups, "train")
 
 
-def held_out_accuracy(experiment: Experiment, groups: Sequence[Group]) -> list[Finding]:
+def held_out_accuracy(experiment: Experiment, groups: Sequence[ArmGroup]) -> list[Finding]:
     """Fig. 4: the same of held-out prompts, and which baseline ends highest."""
-    return [*_course(groups, experiment.split), *_highest(groups)]
+    return [*_course_findings(groups, experiment.split), *_highest_findings(groups)]
 
 
-def every_seed(experiment: Experiment, groups: Sequence[Group]) -> list[Finding]:
+def every_seed(experiment: Experiment, groups: Sequence[ArmGroup]) -> list[Finding]:
     """Fig. 5, left: all seeds at 0 collapse, none at -0.1 does."""
     below, critical = (at_baseline(groups, baseline) for baseline in PAIR)
-    found = []
-    if critical and (arms := _evaluated(critical)):
-        collapsed = _collapsed(arms)
-        found.append(
+    findings = []
+    if critical and (arms := _evaluated_arms(critical)):
+        collapsed = _count_collapsed(arms)
+        findings.append(
             Finding(
-                verdict(collapsed == len(arms)),
+                paper_verdict(collapsed == len(arms)),
                 f"At 0 the paper's 7 runs all collapse; here {collapsed} of {len(arms)} do.",
             )
         )
-    if below and (arms := _evaluated(below)):
-        collapsed = _collapsed(arms)
+    if below and (arms := _evaluated_arms(below)):
+        collapsed = _count_collapsed(arms)
         ends = [arm.outcome.accuracy for arm in arms if arm.outcome]
-        found.append(
+        findings.append(
             Finding(
-                verdict(collapsed == 0),
-                f"At {signed(PAIR[0])} the paper's 7 runs are stable; here {collapsed} of "
-                f"{len(arms)} collapse, and they end at {_percent(min(ends))} to "
-                f"{_percent(max(ends))}.",
+                paper_verdict(collapsed == 0),
+                f"At {signed_text(PAIR[0])} the paper's 7 runs are stable; here {collapsed} of "
+                f"{len(arms)} collapse, and they end at {_percent_text(min(ends))} to "
+                f"{_percent_text(max(ends))}.",
             )
         )
-    return found
+    return findings
 
 
-def against_rival(experiment: Experiment, groups: Sequence[Group]) -> list[Finding]:
+def against_rival(experiment: Experiment, groups: Sequence[ArmGroup]) -> list[Finding]:
     """Fig. 5, right: AsymRE at -0.1 is faster than GRPO, and ends higher."""
     own, rival = at_baseline(groups, PAIR[0]), of_algorithm(groups, RIVAL)
     if not own or not rival or not share_a_seed(own, rival):
@@ -76,91 +76,101 @@ def against_rival(experiment: Experiment, groups: Sequence[Group]) -> list[Findi
     return [_ends_higher(own, rival), *_is_faster(own, rival, experiment.split)]
 
 
-def entropy(experiment: Experiment, groups: Sequence[Group]) -> list[Finding]:
+def entropy(experiment: Experiment, groups: Sequence[ArmGroup]) -> list[Finding]:
     """Fig. 8: entropy falls, faster for larger baselines."""
-    means = _means(swept(groups), lambda arm: entropies(arm, experiment.split))
-    if len(means) < 2 or len(_common(means)) < 2:
+    means = _mean_series(swept_groups(groups), lambda arm: entropy_by_step(arm, experiment.split))
+    if len(means) < 2 or len(_common_steps(means)) < 2:
         return []
-    first = min(step for step in _common(means) if step)
+    first = min(step for step in _common_steps(means) if step)
     early = [values[first] for values in means.values()]
     before = mean(values[min(values)] for values in means.values())
-    found = [
+    findings = [
         Finding(
-            verdict(_is_rising([-value for value in early], slack=0.0)),
+            paper_verdict(_is_rising([-value for value in early], slack=0.0)),
             "In the paper entropy falls faster for larger baselines; here it goes, within "
             f"{first} steps, from {before:.2f} nats a completion to "
-            f"{_listed(means, lambda values: f'{values[first]:.2f}')}.",
+            f"{_list_by_baseline(means, lambda values: f'{values[first]:.2f}')}.",
         )
     ]
     rising = {
-        b: values for b, values in means.items() if _last(values) > min(values.values()) + RISE
+        b: values
+        for b, values in means.items()
+        if _last_value(values) > min(values.values()) + RISE
     }
     if rising:
-        text = _listed(rising, lambda v: f"from {min(v.values()):.2f} to {_last(v):.2f}")
-        found.append(
+        text = _list_by_baseline(
+            rising, lambda v: f"from {min(v.values()):.2f} to {_last_value(v):.2f}"
+        )
+        findings.append(
             Finding(
                 DIFFERS,
                 f"It does not go on falling: by the last step it has risen again, {text}.",
             )
         )
-    return found
+    return findings
 
 
-def _course(groups: Sequence[Group], split: str) -> list[Finding]:
+def _course_findings(groups: Sequence[ArmGroup], split: str) -> list[Finding]:
     """Hold the course of accuracy against the paper's: stable below 0, a collapse from 0 on."""
-    own = swept(groups)
-    below = [of for of in own if (of.baseline or 0.0) < 0]
-    above = [of for of in own if (of.baseline or 0.0) >= 0]
-    found = []
-    if arms := [arm for of in below for arm in _evaluated(of)]:
-        collapsed = _collapsed(arms)
-        found.append(
+    own = swept_groups(groups)
+    below = [group for group in own if (group.baseline or 0.0) < 0]
+    above = [group for group in own if (group.baseline or 0.0) >= 0]
+    findings = []
+    if arms := [arm for group in below for arm in _evaluated_arms(group)]:
+        collapsed = _count_collapsed(arms)
+        findings.append(
             Finding(
-                verdict(collapsed == 0),
+                paper_verdict(collapsed == 0),
                 f"Below 0 training is stable in the paper; here {collapsed} of {len(arms)} arms "
                 "collapsed.",
             )
         )
-    found += _speed(below, split)
-    if arms := [arm for of in above for arm in _evaluated(of)]:
-        collapsed = _collapsed(arms)
-        found.append(
+    findings += _speed_findings(below, split)
+    if arms := [arm for group in above for arm in _evaluated_arms(group)]:
+        collapsed = _count_collapsed(arms)
+        findings.append(
             Finding(
-                verdict(collapsed == len(arms)),
+                paper_verdict(collapsed == len(arms)),
                 f"At 0 and above accuracy collapses in the paper; here {collapsed} of {len(arms)} "
                 "arms collapsed.",
             )
         )
-    return [*found, *_order_of_falls(above, split)]
+    return [*findings, *_order_of_falls(above, split)]
 
 
-def _speed(below: Sequence[Group], split: str) -> list[Finding]:
+def _speed_findings(below: Sequence[ArmGroup], split: str) -> list[Finding]:
     """Compare accuracies at the first checkpoint: the paper's rise faster towards 0."""
-    means = _means(below, lambda arm: accuracies(arm, split))
-    steps = [step for step in _common(means) if step]
+    means = _mean_series(below, lambda arm: accuracy_by_step(arm, split))
+    steps = [step for step in _common_steps(means) if step]
     if len(means) < 2 or not steps:
         return []
     first = steps[0]
     early = [values[first] for values in means.values()]
-    noise = STANDARD_ERRORS * math.sqrt(2) * max(standard_error(of, split, first) for of in below)
+    noise = (
+        STANDARD_ERRORS * math.sqrt(2) * max(standard_error(group, split, first) for group in below)
+    )
     return [
         Finding(
-            verdict(_is_rising(early, slack=noise)),
-            f"Below 0 the paper's accuracy rises faster towards 0; here {_words(split)} accuracy "
-            f"after {first} steps is {_listed(means, lambda values: _percent(values[first]))}; "
+            paper_verdict(_is_rising(early, slack=noise)),
+            f"Below 0 the paper's accuracy rises faster towards 0; here {_split_words(split)} "
+            "accuracy "
+            f"after {first} steps is "
+            f"{_list_by_baseline(means, lambda values: _percent_text(values[first]))}; "
             f"differences under {100 * noise:.1f} points are noise"
             + (", so no order is to be seen." if max(early) - min(early) <= noise else "."),
         )
     ]
 
 
-def _order_of_falls(above: Sequence[Group], split: str) -> list[Finding]:
+def _order_of_falls(above: Sequence[ArmGroup], split: str) -> list[Finding]:
     """Compare when arms fall below half of their peak: the paper's fall earlier the larger V."""
     falls = {
-        float(of.baseline or 0.0): [
-            step for arm in of.arms if (step := step_of_fall(accuracies(arm, split))) is not None
+        float(group.baseline or 0.0): [
+            step
+            for arm in group.arms
+            if (step := step_of_fall(accuracy_by_step(arm, split))) is not None
         ]
-        for of in above
+        for group in above
     }
     means = {baseline: mean(steps) for baseline, steps in falls.items() if steps}
     if len(means) < 2:
@@ -169,80 +179,86 @@ def _order_of_falls(above: Sequence[Group], split: str) -> list[Finding]:
     is_earlier = order == sorted(order, reverse=True) and order[0] > order[-1]
     return [
         Finding(
-            verdict(is_earlier),
+            paper_verdict(is_earlier),
             "The paper's collapse comes earlier for larger baselines; here "
-            f"{_words(split)} accuracy first falls under half of its peak at step "
-            f"{_listed(means, lambda step: f'{step:.0f}')}, on average over seeds.",
+            f"{_split_words(split)} accuracy first falls under half of its peak at step "
+            f"{_list_by_baseline(means, lambda step: f'{step:.0f}')}, on average over seeds.",
         )
     ]
 
 
-def _highest(groups: Sequence[Group]) -> list[Finding]:
+def _highest_findings(groups: Sequence[ArmGroup]) -> list[Finding]:
     """Tell which baseline below 0 ends highest: the nearest to 0, which the paper has fastest?"""
     ends = {
-        float(of.baseline or 0.0): mean(of.accuracies)
-        for of in swept(groups)
-        if of.accuracies and (of.baseline or 0.0) < 0
+        float(group.baseline or 0.0): mean(group.accuracies)
+        for group in swept_groups(groups)
+        if group.accuracies and (group.baseline or 0.0) < 0
     }
     if len(ends) < 2:
         return []
     top = max(ends, key=lambda baseline: ends[baseline])
     return [
         Finding(
-            verdict(top == max(ends)),
-            f"Of the baselines below 0, {signed(top)} ends highest"
-            + ("" if top == max(ends) else f", and not {signed(max(ends))}, the nearest to 0")
-            + f": {_listed(ends, _percent)} at the last step.",
+            paper_verdict(top == max(ends)),
+            f"Of the baselines below 0, {signed_text(top)} ends highest"
+            + ("" if top == max(ends) else f", and not {signed_text(max(ends))}, the nearest to 0")
+            + f": {_list_by_baseline(ends, _percent_text)} at the last step.",
         )
     ]
 
 
-def _ends_higher(own: Group, rival: Group) -> Finding:
+def _ends_higher(own: ArmGroup, rival: ArmGroup) -> Finding:
     (compared,) = between_groups([own, rival], against=rival)
-    mine, other = _of_shared_seeds(own, rival)
+    asymre, grpo = _of_shared_seeds(own, rival)
     interval = compared.interval
     between = (
-        f", 95% interval {_points(interval.low)} to {_points(interval.high)}" if interval else ""
+        f", 95% interval {_points_text(interval.low)} to {_points_text(interval.high)}"
+        if interval
+        else ""
     )
     return Finding(
-        verdict(compared.difference > 0),
-        f"AsymRE at {signed(PAIR[0])} ends higher than GRPO in the paper; here the difference is "
-        f"{_points(compared.difference)} points ({_percent(mean(mine))} and "
-        f"{_percent(mean(other))}; {compared.pairs} paired seeds{between}).",
+        paper_verdict(compared.difference > 0),
+        f"AsymRE at {signed_text(PAIR[0])} ends higher than GRPO in the paper; here the difference "
+        "is "
+        f"{_points_text(compared.difference)} points ({_percent_text(mean(asymre))} and "
+        f"{_percent_text(mean(grpo))}; {compared.pairs} paired seeds{between}).",
     )
 
 
-def _of_shared_seeds(*groups: Group) -> list[list[float]]:
+def _of_shared_seeds(*groups: ArmGroup) -> list[list[float]]:
     """Return the accuracies of each group on the seeds that all have: what a difference is of."""
     by_seeds = [
         {(arm.policy_seed, arm.sampling_seed, arm.seed): arm.outcome.accuracy
-         for arm in of.arms if arm.outcome}
-        for of in groups
+         for arm in group.arms if arm.outcome}
+        for group in groups
     ]  # fmt: skip
     shared = set.intersection(*map(set, by_seeds))
     return [[values[seeds] for seeds in sorted(shared)] for values in by_seeds]
 
 
-def _is_faster(own: Group, rival: Group, split: str) -> list[Finding]:
-    mine, other = (averaged(of, lambda arm: accuracies(arm, split)) for of in (own, rival))
-    steps = [step for step in mine if step and step in other]
+def _is_faster(own: ArmGroup, rival: ArmGroup, split: str) -> list[Finding]:
+    asymre, grpo = (
+        average_series(group, lambda arm: accuracy_by_step(arm, split)) for group in (own, rival)
+    )
+    steps = [step for step in asymre if step and step in grpo]
     if not steps:
         return []
     first = steps[0]
     return [
         Finding(
-            verdict(mine[first] > other[first]),
-            f"It is also faster in the paper; here it is at {_percent(mine[first])} after {first} "
-            f"steps, GRPO at {_percent(other[first])}.",
+            paper_verdict(asymre[first] > grpo[first]),
+            f"It is also faster in the paper; here it is at {_percent_text(asymre[first])} after "
+            f"{first} "
+            f"steps, GRPO at {_percent_text(grpo[first])}.",
         )
     ]
 
 
-def _evaluated(of: Group) -> list[Arm]:
-    return [arm for arm in of.arms if arm.outcome]
+def _evaluated_arms(group: ArmGroup) -> list[ReportedArm]:
+    return [arm for arm in group.arms if arm.outcome]
 
 
-def _collapsed(arms: Sequence[Arm]) -> int:
+def _count_collapsed(arms: Sequence[ReportedArm]) -> int:
     return sum(has_collapsed(arm.outcome) for arm in arms if arm.outcome)
 
 
@@ -252,33 +268,37 @@ def _is_rising(values: Sequence[float], *, slack: float) -> bool:
     return values[-1] - values[0] > slack and all(later - own >= -slack for own, later in pairs)
 
 
-def _means(groups: Sequence[Group], series: Callable[[Arm], BySteps]) -> dict[float, BySteps]:
+def _mean_series(
+    groups: Sequence[ArmGroup], series: Callable[[ReportedArm], BySteps]
+) -> dict[float, BySteps]:
     """Return the mean series of each baseline that has one."""
-    found = {float(of.baseline or 0.0): averaged(of, series) for of in groups}
-    return {baseline: values for baseline, values in found.items() if len(values) > 1}
+    means = {float(group.baseline or 0.0): average_series(group, series) for group in groups}
+    return {baseline: values for baseline, values in means.items() if len(values) > 1}
 
 
-def _common(means: dict[float, BySteps]) -> list[int]:
+def _common_steps(means: dict[float, BySteps]) -> list[int]:
     """Return the steps that every series has."""
     return sorted(set.intersection(*(set(values) for values in means.values()))) if means else []
 
 
-def _last(values: BySteps) -> float:
+def _last_value(values: BySteps) -> float:
     return values[max(values)]
 
 
-def _listed(values: Mapping[float, Value], words: Callable[[Value], str]) -> str:
+def _list_by_baseline(values: Mapping[float, Value], words: Callable[[Value], str]) -> str:
     """Write a value a baseline: '1.2 at −0.1 and 0.9 at 0'."""
-    return listed(f"{words(value)} at {signed(baseline)}" for baseline, value in values.items())
+    return join_words(
+        f"{words(value)} at {signed_text(baseline)}" for baseline, value in values.items()
+    )
 
 
-def _words(split: str) -> str:
+def _split_words(split: str) -> str:
     return split.replace("_", "-")
 
 
-def _percent(share: float) -> str:
+def _percent_text(share: float) -> str:
     return f"{100 * share:.1f}%"
 
 
-def _points(share: float) -> str:
+def _points_text(share: float) -> str:
     return f"{100 * share:+.1f}".replace("-", "−")

@@ -14,7 +14,7 @@ from pathlib import Path
 from asymreinforce.errors import AsymreinforceError
 from scripts.paper.markdown import write_docs
 from scripts.paper.page import write_page
-from scripts.paper.sections import WAYS, draw, read_runs
+from scripts.paper.sections import WAYS, draw_everything, read_runs
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
             refresh=options.refresh or options.runs / "refresh",
             diagrams=diagrams,
         )
-        drawn = draw(runs)
+        drawn = draw_everything(runs)
         print(f"figures: {write_page(drawn, options.out or options.runs / 'paper')}")
         if options.docs:
             write_docs(drawn, options.docs)

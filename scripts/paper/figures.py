@@ -16,7 +16,7 @@ from asymreinforce.report.bandit.curves import (
 from asymreinforce.report.bandit.sweeps import limit_by_value
 from asymreinforce.report.bandit.words import Finding
 from asymreinforce.report.figures.canvas import Drawing
-from asymreinforce.report.groups import Group
+from asymreinforce.report.groups import ArmGroup
 from asymreinforce.report.records import Experiment
 from scripts.paper import claims, sweep_curves
 
@@ -42,8 +42,8 @@ class OfBench(NamedTuple):
 class OfSweep(NamedTuple):
     """A figure about a sweep over baselines on a language model."""
 
-    draw: Callable[[Experiment, Sequence[Group]], list[Drawing]]
-    findings: Callable[[Experiment, Sequence[Group]], list[Finding]]
+    draw: Callable[[Experiment, Sequence[ArmGroup]], list[Drawing]]
+    findings: Callable[[Experiment, Sequence[ArmGroup]], list[Finding]]
 
 
 class PaperFigure(NamedTuple):
@@ -67,7 +67,7 @@ FIGURES = (
         "asymrl bandit",
         OfBench(
             "section_5_1", (reward_by_step, limit_by_value),
-            (theorems.limits, theorems.peak),
+            (theorems.limit_findings, theorems.peak_findings),
         ),
     ),
     PaperFigure(
@@ -114,7 +114,7 @@ FIGURES = (
         BANDIT,
         "Entropy falls faster for larger V.",
         "asymrl bandit",
-        OfBench("section_5_1", (entropy_by_step,), (theorems.entropy,)),
+        OfBench("section_5_1", (entropy_by_step,), (theorems.entropy_findings,)),
     ),
     PaperFigure(
         "8", "figure-8", "Entropy of the language model over training, a line a baseline",

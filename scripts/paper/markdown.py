@@ -11,7 +11,7 @@ from asymreinforce.errors import InputError
 from asymreinforce.report.bandit.page import MARKS
 from asymreinforce.report.bandit.words import Finding
 from asymreinforce.report.figures.canvas import Drawing
-from scripts.paper.diagrams.words import table
+from scripts.paper.diagrams.words import diagram_table
 from scripts.paper.sections import DiagramSection, Drawn, Section
 
 BEGIN, END = "<!-- made of data: begin -->", "<!-- made of data: end -->"
@@ -24,10 +24,12 @@ def write_docs(drawn: Drawn, directory: Path) -> None:
     Raises `InputError` where a page, or the marks in it, are absent.
     """
     pages = {
-        directory / FIGURE_PAGE: "\n".join(map(_section, drawn.sections)),
-        directory / DIAGRAM_PAGE: "\n".join([*map(_diagram, drawn.diagrams), *_prediction(drawn)]),
+        directory / FIGURE_PAGE: "\n".join(map(_section_text, drawn.sections)),
+        directory / DIAGRAM_PAGE: "\n".join(
+            [*map(_diagram_text, drawn.diagrams), *_prediction_lines(drawn)]
+        ),
     }
-    filled = {path: _filled(path, block) for path, block in pages.items()}
+    filled = {path: _fill_block(path, block) for path, block in pages.items()}
     place = files.make_directory(directory / FIGURES)
     for written in (directory, place):
         files.remove_leftovers(written, below=False)
@@ -37,7 +39,7 @@ def write_docs(drawn: Drawn, directory: Path) -> None:
         files.publish_bytes(place / f"{drawing.name}.svg", drawing.svg)
 
 
-def _filled(path: Path, block: str) -> str:
+def _fill_block(path: Path, block: str) -> str:
     """Return a page with what stands between its marks replaced."""
     if not path.is_file():
         raise InputError(f"{path}: no such page; write one with the lines {BEGIN!r} and {END!r}")
@@ -48,7 +50,7 @@ def _filled(path: Path, block: str) -> str:
     return f"{before}{BEGIN}\n\n{block}\n{END}{after}"
 
 
-def _section(section: Section) -> str:
+def _section_text(section: Section) -> str:
     figure = section.figure
     lines = [
         f"## Fig. {figure.number}: {figure.title}",
@@ -60,12 +62,12 @@ def _section(section: Section) -> str:
         return "\n".join([*lines, f"- Not made yet: `{figure.command}`", ""])
     lines += [f"- Here: {section.ours}", f"- Command: `{figure.command}`", ""]
     for drawing in section.drawings:
-        lines += [_image(drawing), ""]
-    return "\n".join([*lines, *_findings(section.findings), ""])
+        lines += [_image_link(drawing), ""]
+    return "\n".join([*lines, *_finding_lines(section.findings), ""])
 
 
-def _diagram(section: DiagramSection) -> str:
-    titles, *rows = table(section.diagram)
+def _diagram_text(section: DiagramSection) -> str:
+    titles, *rows = diagram_table(section.diagram)
     return "\n".join(
         [
             f"## {section.diagram.axis.title}",
@@ -74,11 +76,11 @@ def _diagram(section: DiagramSection) -> str:
             "",
             f"{section.ours}",
             "",
-            _image(section.drawing),
+            _image_link(section.drawing),
             "",
-            _row(titles),
-            _row(["---"] * len(titles)),
-            *(_row(row) for row in rows),
+            _table_row(titles),
+            _table_row(["---"] * len(titles)),
+            *(_table_row(row) for row in rows),
             "",
             *(f"- {finding.text}" for finding in section.findings),
             "",
@@ -86,20 +88,22 @@ def _diagram(section: DiagramSection) -> str:
     )
 
 
-def _prediction(drawn: Drawn) -> list[str]:
+def _prediction_lines(drawn: Drawn) -> list[str]:
     """Return the sentences on the prediction; its figure stands in a page of its own."""
-    found = [f"- {finding.text}" for finding in drawn.prediction.findings]
+    sentences = [f"- {finding.text}" for finding in drawn.prediction.findings]
     title = "## Theorem 4.2 on ways of answering ([prediction.md](prediction.md))"
-    return [title, "", *found, ""] if found else []
+    return [title, "", *sentences, ""] if sentences else []
 
 
-def _image(drawing: Drawing) -> str:
+def _image_link(drawing: Drawing) -> str:
     return f"![{drawing.title}]({FIGURES}/{drawing.name}.svg)"
 
 
-def _findings(found: Sequence[Finding]) -> list[str]:
-    return [f"- {MARKS[finding.verdict][1]} {finding.verdict}: {finding.text}" for finding in found]
+def _finding_lines(findings: Sequence[Finding]) -> list[str]:
+    return [
+        f"- {MARKS[finding.verdict][1]} {finding.verdict}: {finding.text}" for finding in findings
+    ]
 
 
-def _row(cells: Sequence[str]) -> str:
+def _table_row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"

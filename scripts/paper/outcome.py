@@ -20,7 +20,7 @@ from asymreinforce.experiment import inputs
 from asymreinforce.experiment.arms import TrainedArm, arms_of
 from asymreinforce.rewards.scale import rewards, rewards_of
 from asymreinforce.tasks import cups
-from scripts.paper.answer_styles import Ways, measure, predicted
+from scripts.paper.answer_styles import Ways, measure_drift, predicted_shares
 
 WAYS_PARQUET = "ways.parquet"
 ALGORITHM = "asymre"
@@ -66,7 +66,7 @@ def _last_evaluations(directory: Path) -> list[dict[str, Any]]:
 
 def _rows_of(arm: TrainedArm, last: dict[str, Any], evaluation: Path) -> list[dict[str, Any]]:
     ways, behaviour_accuracy_W = _of_behaviour(arm.config)
-    limit_W = predicted(ways)
+    limit_W = predicted_shares(ways)
     share_W, accuracy_W = _of_outcome(evaluation, arm.config)
     return [
         {name: last[name] for name in contracts.ARM_COLUMNS}
@@ -98,8 +98,8 @@ def _of_behaviour(config: ExperimentConfig) -> tuple[Ways, list[float | None]]:
         reference_name=config.baseline_reference,
         mean=float(scale.reward_B[kept].mean()),
     )
-    ways = measure(torch.from_numpy(way_B), advantages_B, ways=len(cups.ANSWER_STYLES))
-    return ways, _accuracies(way_B, scale.correct_B[kept])
+    ways = measure_drift(torch.from_numpy(way_B), advantages_B, ways=len(cups.ANSWER_STYLES))
+    return ways, _accuracy_by_way(way_B, scale.correct_B[kept])
 
 
 def _of_outcome(path: Path, config: ExperimentConfig) -> tuple[list[float], list[float | None]]:
@@ -114,7 +114,7 @@ def _of_outcome(path: Path, config: ExperimentConfig) -> tuple[list[float], list
     way_B = _ways_of(rows.column("text"))
     count_W = np.bincount(way_B, minlength=len(cups.ANSWER_STYLES))
     shares = [float(share) for share in count_W / len(way_B)]
-    return shares, _accuracies(way_B, scale.correct_B)
+    return shares, _accuracy_by_way(way_B, scale.correct_B)
 
 
 def _ways_of(texts: pa.ChunkedArray) -> np.ndarray:
@@ -122,6 +122,8 @@ def _ways_of(texts: pa.ChunkedArray) -> np.ndarray:
     return np.array([index[cups.answer_style(text)] for text in texts.to_pylist()], dtype=np.int64)
 
 
-def _accuracies(way_B: np.ndarray, correct_B: np.ndarray) -> list[float | None]:
-    found: Sequence[np.ndarray] = [correct_B[way_B == w] for w in range(len(cups.ANSWER_STYLES))]
-    return [float(own.mean()) if len(own) else None for own in found]
+def _accuracy_by_way(way_B: np.ndarray, correct_B: np.ndarray) -> list[float | None]:
+    correct_by_way: Sequence[np.ndarray] = [
+        correct_B[way_B == w] for w in range(len(cups.ANSWER_STYLES))
+    ]
+    return [float(own.mean()) if len(own) else None for own in correct_by_way]

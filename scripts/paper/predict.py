@@ -11,7 +11,7 @@ from pathlib import Path
 
 from asymreinforce.report.figures.files import publish_figures
 from scripts.paper.outcome import WAYS_PARQUET, measure_ways
-from scripts.paper.prediction_figures import Outcome, draw_ways, read_outcomes
+from scripts.paper.prediction_figures import WayOutcome, draw_ways, read_outcomes
 
 
 def main(directories: list[str]) -> None:
@@ -19,10 +19,10 @@ def main(directories: list[str]) -> None:
         measure_ways(directory)
         outcomes = read_outcomes(directory / WAYS_PARQUET)
         publish_figures(draw_ways(outcomes), directory / "figures")
-        print(table(directory.name, outcomes))
+        print(outcome_table(directory.name, outcomes))
 
 
-def table(name: str, outcomes: list[Outcome]) -> str:
+def outcome_table(name: str, outcomes: list[WayOutcome]) -> str:
     first = outcomes[0]
     lines = [
         f"{name}: mu works {100 * first.behaviour_worked:.1f}% of its answers, "
@@ -34,15 +34,16 @@ def table(name: str, outcomes: list[Outcome]) -> str:
     for baseline in dict.fromkeys(arm.baseline for arm in outcomes):
         own = [arm for arm in outcomes if arm.baseline == baseline]
         cells = (
-            f"{baseline:+g}", percent(own[0].predicted_worked),
-            " ".join(percent(arm.worked) for arm in own), percent(own[0].predicted_accuracy),
-            " ".join(percent(arm.accuracy) for arm in own),
+            f"{baseline:+g}", percent_text(own[0].predicted_worked),
+            " ".join(percent_text(arm.worked) for arm in own),
+            percent_text(own[0].predicted_accuracy),
+            " ".join(percent_text(arm.accuracy) for arm in own),
         )  # fmt: skip
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def percent(share: float | None) -> str:
+def percent_text(share: float | None) -> str:
     return "open" if share is None else f"{100 * share:.1f}"
 
 

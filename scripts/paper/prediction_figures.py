@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 PREDICTED = CATEGORIES[0]
 
 
-class Outcome(NamedTuple):
+class WayOutcome(NamedTuple):
     """An arm: what was predicted of it (None where the theorem leaves it open), and what came."""
 
     baseline: float
@@ -37,12 +37,12 @@ class Outcome(NamedTuple):
     accuracy: float
 
 
-def read_outcomes(path: Path) -> list[Outcome]:
+def read_outcomes(path: Path) -> list[WayOutcome]:
     """Read `ways.parquet`, an outcome an arm, baselines rising."""
     members: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in contracts.read(path, WAYS).to_pylist():
         members[row["arm"]].append(row)
-    return sorted(_outcome(rows) for rows in members.values())
+    return sorted(_make_outcome(rows) for rows in members.values())
 
 
 def behaviour_worked(path: Path) -> dict[str, float]:
@@ -51,18 +51,18 @@ def behaviour_worked(path: Path) -> dict[str, float]:
     return {row["arm"]: row["behaviour_share"] for row in rows if row["way"] == "worked"}
 
 
-def draw_ways(outcomes: Sequence[Outcome]) -> list[Drawing]:
+def draw_ways(outcomes: Sequence[WayOutcome]) -> list[Drawing]:
     """Draw the share of worked answers, and the accuracy, against the baseline."""
     import matplotlib
 
     with matplotlib.rc_context(canvas.RC):
         return [
-            _drawn(
+            _draw_against_baseline(
                 outcomes, name="ways-share", title="Share of worked answers, predicted and reached",
                 predicted=lambda arm: arm.predicted_worked, reached=lambda arm: arm.worked,
                 behaviour=lambda arm: arm.behaviour_worked,
             ),
-            _drawn(
+            _draw_against_baseline(
                 outcomes, name="ways-accuracy", title="Accuracy, predicted and reached",
                 predicted=lambda arm: arm.predicted_accuracy, reached=lambda arm: arm.accuracy,
                 behaviour=lambda arm: arm.behaviour_accuracy,
@@ -70,7 +70,7 @@ def draw_ways(outcomes: Sequence[Outcome]) -> list[Drawing]:
         ]  # fmt: skip
 
 
-def _outcome(rows: Sequence[dict[str, Any]]) -> Outcome:
+def _make_outcome(rows: Sequence[dict[str, Any]]) -> WayOutcome:
     first, worked = rows[0], next(row for row in rows if row["way"] == "worked")
 
     def accuracy(share: str, right: str) -> float | None:
@@ -78,7 +78,7 @@ def _outcome(rows: Sequence[dict[str, Any]]) -> Outcome:
             return None
         return float(sum(row[share] * (row[right] or 0.0) for row in rows))
 
-    return Outcome(
+    return WayOutcome(
         baseline=first["baseline"],
         seed=first["seed"],
         policy_seed=first["policy_seed"],
@@ -92,17 +92,17 @@ def _outcome(rows: Sequence[dict[str, Any]]) -> Outcome:
     )
 
 
-def _drawn(
-    outcomes: Sequence[Outcome],
+def _draw_against_baseline(
+    outcomes: Sequence[WayOutcome],
     *,
     name: str,
     title: str,
-    predicted: Callable[[Outcome], float | None],
-    reached: Callable[[Outcome], float],
-    behaviour: Callable[[Outcome], float],
+    predicted: Callable[[WayOutcome], float | None],
+    reached: Callable[[WayOutcome], float],
+    behaviour: Callable[[WayOutcome], float],
 ) -> Drawing:
     labels = ["Theorem 4.2", "µ"]
-    figure, axes = canvas.blank(width=5.2, height=3.6, labels=labels, title=f"{title}, %")
+    figure, axes = canvas.blank_figure(width=5.2, height=3.6, labels=labels, title=f"{title}, %")
     baselines = sorted({arm.baseline for arm in outcomes})
     margin = 0.05 * max(baselines[-1] - baselines[0], 0.1)
     axes.set_xlim(baselines[0] - margin, baselines[-1] + margin)
@@ -120,23 +120,25 @@ def _drawn(
             heights = [100 * line[baseline] for baseline in sorted(line)]
             axes.plot(sorted(line), heights, color=PREDICTED.light, linewidth=1.6)
             ends.append(EndLabel(heights[-1], "Theorem 4.2", PREDICTED.light))
-        _dots(axes, own, reached)
-    canvas.label_ends(axes, _once(ends))
+        _draw_dots(axes, own, reached)
+    canvas.label_ends(axes, _label_once(ends))
     caption = (
         "The line is what Theorem 4.2 predicts from the rollouts alone, each way of answering "
         "(worked, direct, other) being an arm whose accuracy stays as it was; each dot is the last "
         "checkpoint of one seed. No line where the theorem leaves open which arm is the limit."
     )
-    return canvas.saved(figure, name=name, title=title, caption=caption)
+    return canvas.save_drawing(figure, name=name, title=title, caption=caption)
 
 
-def _dots(axes: "Axes", own: Sequence[Outcome], reached: Callable[[Outcome], float]) -> None:
+def _draw_dots(
+    axes: "Axes", own: Sequence[WayOutcome], reached: Callable[[WayOutcome], float]
+) -> None:
     axes.scatter(
         [arm.baseline for arm in own], [100 * reached(arm) for arm in own],
         s=22, color=MUTED.light, alpha=0.75, linewidths=0, zorder=3,
     )  # fmt: skip
 
 
-def _once(ends: Sequence[EndLabel]) -> list[EndLabel]:
+def _label_once(ends: Sequence[EndLabel]) -> list[EndLabel]:
     """Keep the first label of each text: lines of several policies share one."""
     return list({end.text: end for end in reversed(ends)}.values())

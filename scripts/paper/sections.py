@@ -12,17 +12,17 @@ from asymreinforce.report.bandit.page import find_benches
 from asymreinforce.report.bandit.words import Finding
 from asymreinforce.report.experiment import read_experiment
 from asymreinforce.report.figures.canvas import Drawing
-from asymreinforce.report.groups import Group, group
+from asymreinforce.report.groups import ArmGroup, group_arms
 from asymreinforce.report.records import Experiment
-from asymreinforce.report.setting import setting
+from asymreinforce.report.setting import describe_experiment
 from scripts.paper.diagrams.axes import AXES, REFRESH
-from scripts.paper.diagrams.cells import Diagram, diagram
+from scripts.paper.diagrams.cells import Diagram, gather_diagram
 from scripts.paper.diagrams.maps import draw_diagram
 from scripts.paper.diagrams.words import diagram_findings
 from scripts.paper.figures import FIGURES, OfBench, OfSweep, PaperFigure
 from scripts.paper.prediction import prediction_findings
 from scripts.paper.prediction_figures import (
-    Outcome,
+    WayOutcome,
     behaviour_worked,
     draw_ways,
     read_outcomes,
@@ -43,7 +43,7 @@ class Runs(NamedTuple):
     bench_settings: Mapping[str, str]
     refresh: Experiment | None
     diagrams: Experiment | None
-    outcomes: Sequence[Outcome]
+    outcomes: Sequence[WayOutcome]
     """What Theorem 4.2 predicted of each arm of the sweep, and what came."""
     worked: Mapping[str, float]
     """By arm of the diagrams, the share of mu's answers that were worked."""
@@ -102,29 +102,29 @@ def read_runs(*, sweep: Path, bandit: Path, refresh: Path, diagrams: Path) -> Ru
     """
     stores = find_benches(bandit)
     return Runs(
-        sweep=_experiment(sweep),
+        sweep=_read_if_there(sweep),
         benches={name: read_bench(store.directory) for name, store in stores.items()},
         bench_settings={
-            name: bandit_setting.setting(store.identity["settings"])
+            name: bandit_setting.describe_bench(store.identity["settings"])
             for name, store in stores.items()
         },
-        refresh=_experiment(refresh),
-        diagrams=_experiment(diagrams),
+        refresh=_read_if_there(refresh),
+        diagrams=_read_if_there(diagrams),
         outcomes=read_outcomes(path) if (path := sweep / WAYS).is_file() else (),
         worked=behaviour_worked(path) if (path := diagrams / WAYS).is_file() else {},
     )
 
 
-def draw(runs: Runs) -> Drawn:
+def draw_everything(runs: Runs) -> Drawn:
     """Draw the counterpart of each figure, in the paper's order, and each phase diagram.
 
     Raises `InputError` where there is nothing to draw.
     """
-    groups = group(runs.sweep) if runs.sweep else ()
+    groups = group_arms(runs.sweep) if runs.sweep else ()
     drawn = Drawn(
-        tuple(_section(figure, runs, groups) for figure in FIGURES),
-        tuple(_diagrams(runs)),
-        _prediction(runs),
+        tuple(_make_section(figure, runs, groups) for figure in FIGURES),
+        tuple(_draw_diagrams(runs)),
+        _draw_prediction(runs),
     )
     if not drawn.drawings:
         raise InputError(
@@ -133,38 +133,40 @@ def draw(runs: Runs) -> Drawn:
     return drawn
 
 
-def _diagrams(runs: Runs) -> list[DiagramSection]:
-    found = []
+def _draw_diagrams(runs: Runs) -> list[DiagramSection]:
+    sections = []
     for axis in AXES:
         experiment = runs.refresh if axis is REFRESH else runs.diagrams
-        if experiment and (cells := diagram(experiment, axis, worked=runs.worked)):
-            ours = _setting(cells.of, group(cells.of))
+        if experiment and (cells := gather_diagram(experiment, axis, worked=runs.worked)):
+            ours = _setting_words(cells.experiment, group_arms(cells.experiment))
             drawing, words = draw_diagram(cells), tuple(diagram_findings(cells))
-            found.append(DiagramSection(cells, ours, drawing, words))
-    return found
+            sections.append(DiagramSection(cells, ours, drawing, words))
+    return sections
 
 
-def _prediction(runs: Runs) -> Prediction:
+def _draw_prediction(runs: Runs) -> Prediction:
     if not runs.outcomes:
         return Prediction((), ())
     share, _ = draw_ways(runs.outcomes)
     return Prediction((share,), tuple(prediction_findings(runs.outcomes)))
 
 
-def _section(figure: PaperFigure, runs: Runs, groups: Sequence[Group]) -> Section:
+def _make_section(figure: PaperFigure, runs: Runs, groups: Sequence[ArmGroup]) -> Section:
     made_of = figure.made_of
     if isinstance(made_of, OfSweep):
         if runs.sweep is None:
             return Section(figure, "", (), ())
         drawn = made_of.draw(runs.sweep, groups)
-        found = made_of.findings(runs.sweep, groups)
-        return _named(Section(figure, _setting(runs.sweep, groups), tuple(drawn), tuple(found)))
+        findings = made_of.findings(runs.sweep, groups)
+        return _name_drawings(
+            Section(figure, _setting_words(runs.sweep, groups), tuple(drawn), tuple(findings))
+        )
     if made_of.experiment not in runs.benches:
         return Section(figure, "", (), ())
     bench = runs.benches[made_of.experiment]
-    drawn, found = _of_bench(made_of, bench)
+    drawn, findings = _of_bench(made_of, bench)
     ours = runs.bench_settings[made_of.experiment]
-    return _named(Section(figure, ours, tuple(drawn), tuple(found)))
+    return _name_drawings(Section(figure, ours, tuple(drawn), tuple(findings)))
 
 
 def _of_bench(made_of: OfBench, bench: Bench) -> tuple[list[Drawing], list[Finding]]:
@@ -175,7 +177,7 @@ def _of_bench(made_of: OfBench, bench: Bench) -> tuple[list[Drawing], list[Findi
     return drawn, [finding for say in made_of.findings for finding in say(bench)]
 
 
-def _named(section: Section) -> Section:
+def _name_drawings(section: Section) -> Section:
     """Name the drawings after the figure: `figure-1`, or `figure-1-1` and `figure-1-2`."""
     name, count = section.figure.name, len(section.drawings)
     names = [name] if count == 1 else [f"{name}-{i}" for i in range(1, count + 1)]
@@ -185,11 +187,11 @@ def _named(section: Section) -> Section:
     return section._replace(drawings=drawings)
 
 
-def _experiment(directory: Path) -> Experiment | None:
+def _read_if_there(directory: Path) -> Experiment | None:
     return read_experiment(directory) if (directory / "train").is_dir() else None
 
 
-def _setting(experiment: Experiment, groups: Sequence[Group]) -> str:
-    facts = {fact.name: fact.words for fact in setting(experiment, groups)}
+def _setting_words(experiment: Experiment, groups: Sequence[ArmGroup]) -> str:
+    facts = {fact.name: fact.words for fact in describe_experiment(experiment, groups)}
     told = [f"{name}: {facts[name]}" for name in FACTS if name in facts]
     return "; ".join(told) + "."

@@ -41,7 +41,7 @@ class Simulated(NamedTuple):
     on_all_prompts: float
 
 
-def simulate(world: World, *, sweeps: int, seed: int) -> Simulated:
+def simulate_sweeps(world: World, *, sweeps: int, seed: int) -> Simulated:
     """Draw sweeps of two arms."""
     generator = np.random.default_rng(seed)
     runs, prompts, k = world.runs, world.prompts, world.samples
@@ -51,13 +51,13 @@ def simulate(world: World, *, sweeps: int, seed: int) -> Simulated:
     collapsed = generator.random((sweeps, runs, 1)) < world.collapse
     base = np.clip(difficulty + luck[0], 0, 1)
     raised = np.clip(difficulty + world.effect + gain + luck[1] - COLLAPSE * collapsed, 0, 1)
-    answers = [_binomial(generator, k, chance) for chance in (raised, base)]
+    answers = [_draw_binomial(generator, k, chance) for chance in (raised, base)]
     differences = (answers[0] - answers[1]) / k
     expected = world.effect - COLLAPSE * world.collapse
     return Simulated(differences, expected + gain[:, 0].mean(-1), expected)
 
 
-def _binomial(generator: np.random.Generator, k: int, chance: np.ndarray) -> np.ndarray:
+def _draw_binomial(generator: np.random.Generator, k: int, chance: np.ndarray) -> np.ndarray:
     """Draw Binomial(k, chance) for a small k: as k comparisons, ten times faster than numpy's."""
     chance = chance.astype(np.float32)
     right = np.zeros(chance.shape, np.int8)

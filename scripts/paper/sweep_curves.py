@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from asymreinforce.report.figures import canvas
 from asymreinforce.report.figures.canvas import Drawing, EndLabel
-from asymreinforce.report.figures.colours import BEHAVIOUR, MUTED, Style, styles
+from asymreinforce.report.figures.colours import BEHAVIOUR, MUTED, Style, group_styles
 from asymreinforce.report.figures.curve_panels import curve_panels, read_curves
-from asymreinforce.report.groups import Group, mean, signed
+from asymreinforce.report.groups import ArmGroup, mean, signed_text
 from asymreinforce.report.records import Experiment
-from scripts.paper.arms import accuracies, at_baseline, of_algorithm, swept
+from scripts.paper.arms import accuracy_by_step, at_baseline, of_algorithm, swept_groups
 
 PAIR = (-0.1, 0.0)
 """The baselines whose every seed Fig. 5 (left) shows."""
@@ -23,25 +23,25 @@ CAPTIONS = {
 }
 
 
-def train_accuracy(experiment: Experiment, groups: Sequence[Group]) -> list[Drawing]:
+def train_accuracy(experiment: Experiment, groups: Sequence[ArmGroup]) -> list[Drawing]:
     """Fig. 3: accuracy on training prompts."""
-    return _panel(experiment, swept(groups), "train-accuracy")
+    return _draw_panel(experiment, swept_groups(groups), "train-accuracy")
 
 
-def held_out_accuracy(experiment: Experiment, groups: Sequence[Group]) -> list[Drawing]:
+def held_out_accuracy(experiment: Experiment, groups: Sequence[ArmGroup]) -> list[Drawing]:
     """Fig. 4: accuracy on prompts that training never saw."""
-    return _panel(experiment, swept(groups), "accuracy")
+    return _draw_panel(experiment, swept_groups(groups), "accuracy")
 
 
-def entropy(experiment: Experiment, groups: Sequence[Group]) -> list[Drawing]:
+def entropy(experiment: Experiment, groups: Sequence[ArmGroup]) -> list[Drawing]:
     """Fig. 8: entropy of the completions that are sampled in evaluation.
 
     What collapses may go far above all else, so the baselines below 0 are drawn once more alone.
     """
-    below = [of for of in swept(groups) if (of.baseline or 0.0) < 0]
-    alone = _panel(experiment, below, "entropy") if below != swept(groups) else []
+    below = [group for group in swept_groups(groups) if (group.baseline or 0.0) < 0]
+    alone = _draw_panel(experiment, below, "entropy") if below != swept_groups(groups) else []
     return [
-        *_panel(experiment, swept(groups), "entropy"),
+        *_draw_panel(experiment, swept_groups(groups), "entropy"),
         *(
             drawing._replace(caption=f"The baselines below 0 alone. {drawing.caption}")
             for drawing in alone
@@ -49,54 +49,63 @@ def entropy(experiment: Experiment, groups: Sequence[Group]) -> list[Drawing]:
     ]
 
 
-def against_rival(experiment: Experiment, groups: Sequence[Group]) -> list[Drawing]:
+def against_rival(experiment: Experiment, groups: Sequence[ArmGroup]) -> list[Drawing]:
     """Fig. 5, right: AsymRE at -0.1 and GRPO, on the same rollouts."""
     own, rival = at_baseline(groups, PAIR[0]), of_algorithm(groups, RIVAL)
     if not (own and own.accuracies and rival and rival.accuracies):
         return []
     # the rival's baseline is no choice of its own: without it, its line has a name and a style
-    return _panel(experiment, [own, rival._replace(baseline=None)], "accuracy")
+    return _draw_panel(experiment, [own, rival._replace(baseline=None)], "accuracy")
 
 
-def every_seed(experiment: Experiment, groups: Sequence[Group]) -> list[Drawing]:
+def every_seed(experiment: Experiment, groups: Sequence[ArmGroup]) -> list[Drawing]:
     """Fig. 5, left: a line a seed at 0 and at -0.1."""
     import matplotlib
 
-    pair = [found for baseline in PAIR if (found := at_baseline(groups, baseline))]
-    if not any(of.accuracies for of in pair):
+    pair = [group for baseline in PAIR if (group := at_baseline(groups, baseline))]
+    if not any(group.accuracies for group in pair):
         return []
     with matplotlib.rc_context(canvas.RC):
-        return [_seeds(experiment, pair, styles(swept(groups)), swept(groups))]
+        return [
+            _draw_seeds(experiment, pair, group_styles(swept_groups(groups)), swept_groups(groups))
+        ]
 
 
-def _panel(experiment: Experiment, groups: Sequence[Group], name: str) -> list[Drawing]:
+def _draw_panel(experiment: Experiment, groups: Sequence[ArmGroup], name: str) -> list[Drawing]:
     import matplotlib
 
-    curves = [found for found in read_curves(experiment, groups) if found.panel.name == name]
+    curves = [panel for panel in read_curves(experiment, groups) if panel.panel.name == name]
     with matplotlib.rc_context(canvas.RC):
-        drawn = curve_panels(experiment, groups, styles(groups), curves)
+        drawn = curve_panels(experiment, groups, group_styles(groups), curves)
     return [drawing._replace(caption=CAPTIONS[name]) for drawing in drawn]
 
 
-def _seeds(
-    experiment: Experiment, pair: Sequence[Group], looks: Sequence[Style], among: Sequence[Group]
+def _draw_seeds(
+    experiment: Experiment,
+    pair: Sequence[ArmGroup],
+    looks: Sequence[Style],
+    among: Sequence[ArmGroup],
 ) -> Drawing:
     title = f"{experiment.split.replace('_', '-').capitalize()} accuracy of each seed"
-    names = [f"{signed(of.baseline or 0.0)} ({len(of.arms)} seeds)" for of in pair]
-    figure, axes = canvas.blank(width=WIDTH, height=HEIGHT, labels=names, title=f"{title}, %")
+    names = [f"{signed_text(group.baseline or 0.0)} ({len(group.arms)} seeds)" for group in pair]
+    figure, axes = canvas.blank_figure(
+        width=WIDTH, height=HEIGHT, labels=names, title=f"{title}, %"
+    )
     ends, last = [], 1
-    for of, name in zip(pair, names, strict=True):
-        style = looks[list(among).index(of)]
-        found = [points for arm in of.arms if (points := accuracies(arm, experiment.split))]
-        for points in found:
+    for group, name in zip(pair, names, strict=True):
+        style = looks[list(among).index(group)]
+        courses = [
+            points for arm in group.arms if (points := accuracy_by_step(arm, experiment.split))
+        ]
+        for points in courses:
             last = max(last, *points)
             axes.plot(
                 list(points), [100 * value for value in points.values()], linewidth=1.2,
                 color=style.colour.light, linestyle=(0, style.dashes) if style.dashes else "-",
                 alpha=0.85,
             )  # fmt: skip
-        if found:
-            end = mean(list(points.values())[-1] for points in found)
+        if courses:
+            end = mean(list(points.values())[-1] for points in courses)
             ends.append(EndLabel(100 * end, name, style.colour.light))
     if experiment.behaviour_accuracy is not None:
         axes.axhline(100 * experiment.behaviour_accuracy, color=BEHAVIOUR.light, linewidth=1.1)
@@ -104,7 +113,7 @@ def _seeds(
     axes.set_ylim(0, 102)
     axes.set_xlabel("training step", color=MUTED.light)
     canvas.label_ends(axes, ends)
-    return canvas.saved(
+    return canvas.save_drawing(
         figure,
         name="every-seed",
         title=title,

@@ -13,7 +13,7 @@ from asymreinforce.bandit.run import run_bandit
 from asymreinforce.errors import InputError
 from asymreinforce.report.bandit.axes import style_of_offset
 from asymreinforce.report.bandit.bench import Bench
-from asymreinforce.report.bandit.findings import findings
+from asymreinforce.report.bandit.findings import bench_findings
 from asymreinforce.report.bandit.page import find_benches
 from asymreinforce.report.bandit.words import AGREES, DIFFERS
 from asymreinforce.report.figures.canvas import CHARACTER_WIDTH
@@ -164,7 +164,7 @@ def chain(baseline: float, **changes: Any) -> dict[str, Any]:
 
 def told(chains: list[dict[str, Any]]) -> list[tuple[str, str]]:
     traces = {c["chain"]: [{"step": 3, "entropy": 1 - c["baseline"]}] for c in chains}
-    return [(f.verdict, f.text) for f in findings(Bench(chains, traces, []), "section_5_1")]
+    return [(f.verdict, f.text) for f in bench_findings(Bench(chains, traces, []), "section_5_1")]
 
 
 def test_findings_that_hold_are_told_as_in_the_paper() -> None:

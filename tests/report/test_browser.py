@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from asymreinforce.report.experiment import read_experiment
-from asymreinforce.report.pair import pair
+from asymreinforce.report.pair import pair_experiments
 from asymreinforce.report.write import write_comparison, write_report
 from tests.report.made_up import make_experiment, sweep
 
@@ -76,7 +76,9 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     runs = tmp_path_factory.mktemp("runs")
     for name, baselines in (("one", [-0.3, 0.1]), ("two", [-0.3, 0.0])):
         make_experiment(runs / name, sweep(baselines), metric_files=1)
-    return write_comparison(pair(read_experiment(runs / "one"), read_experiment(runs / "two")))
+    return write_comparison(
+        pair_experiments(read_experiment(runs / "one"), read_experiment(runs / "two"))
+    )
 
 
 def test_the_page_renders_without_a_message_on_the_console(page: Path, tmp_path: Path) -> None:

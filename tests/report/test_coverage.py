@@ -5,15 +5,15 @@ import pytest
 
 from asymreinforce.report.coverage import (
     Coverage,
+    GroupCoverage,
     Line,
-    Setting,
-    coverage,
     coverage_findings,
-    crossing,
+    first_crossing,
+    read_coverage,
 )
 from asymreinforce.report.evaluated import read_ends
 from asymreinforce.report.experiment import read_experiment
-from asymreinforce.report.groups import Group, group, told_apart
+from asymreinforce.report.groups import ArmGroup, group_arms, told_apart
 from asymreinforce.report.page.coverage_table import coverage_table
 from asymreinforce.report.records import Experiment
 from tests.report.made_up import SEEDS, make_experiment, sweep
@@ -27,8 +27,8 @@ def experiment(tmp_path_factory: pytest.TempPathFactory) -> Experiment:
 
 
 @pytest.fixture(scope="module")
-def groups(experiment: Experiment) -> tuple[Group, ...]:
-    return group(experiment)
+def groups(experiment: Experiment) -> tuple[ArmGroup, ...]:
+    return group_arms(experiment)
 
 
 def line(name: str, *pass_at_K: float, answers: float = 1.0) -> Line:
@@ -36,17 +36,17 @@ def line(name: str, *pass_at_K: float, answers: float = 1.0) -> Line:
     return Line(name, 3, pass_at_K, answers_at_K, answers_at_K, None)
 
 
-def told(groups: tuple[Group, ...], *lines: Line) -> str:
-    settings = tuple(Setting(of, own) for of, own in zip(groups, lines, strict=True))
+def told(groups: tuple[ArmGroup, ...], *lines: Line) -> str:
+    settings = tuple(GroupCoverage(of, own) for of, own in zip(groups, lines, strict=True))
     found = Coverage(len(lines[0].pass_at_K), line("µ", 0.4, 0.6), settings, None)
     return "\n".join(coverage_findings(found))
 
 
 def test_a_setting_s_curve_is_the_mean_of_its_seeds_at_the_last_step(
-    experiment: Experiment, groups: tuple[Group, ...]
+    experiment: Experiment, groups: tuple[ArmGroup, ...]
 ) -> None:
     ends = read_ends(experiment)
-    found = coverage(experiment, groups, ends)
+    found = read_coverage(experiment, groups, ends)
     assert found and found.k == 2 and found.rollouts is None
     own = [ends[arm.id].last for arm in groups[1].arms]
     assert found.settings[1].line.pass_at_K == pytest.approx(
@@ -61,17 +61,19 @@ def test_a_setting_s_curve_is_the_mean_of_its_seeds_at_the_last_step(
 
 
 def test_without_evaluations_there_is_no_coverage(
-    experiment: Experiment, groups: tuple[Group, ...]
+    experiment: Experiment, groups: tuple[ArmGroup, ...]
 ) -> None:
-    assert coverage(experiment, groups, {}) is None
+    assert read_coverage(experiment, groups, {}) is None
 
 
 def test_the_crossing_is_where_mu_covers_more() -> None:
-    assert crossing([0.3, 0.5, 0.7], [0.6, 0.62, 0.63]) == 3
-    assert crossing([0.3, 0.5], [0.6, 0.7]) is None
+    assert first_crossing([0.3, 0.5, 0.7], [0.6, 0.62, 0.63]) == 3
+    assert first_crossing([0.3, 0.5], [0.6, 0.7]) is None
 
 
-def test_a_setting_that_bought_accuracy_with_coverage_is_named(groups: tuple[Group, ...]) -> None:
+def test_a_setting_that_bought_accuracy_with_coverage_is_named(
+    groups: tuple[ArmGroup, ...],
+) -> None:
     text = told(groups, line("−0.5", 0.5, 0.65), line("−0.3", 0.55, 0.58), line("0", 0.1, 0.2))
     assert "Of 2 settings that ended above µ" in text
     assert "1 covers fewer prompts than µ at some k (−0.3 from k = 2); pass@2 (60.0% for µ)" in text
@@ -79,7 +81,7 @@ def test_a_setting_that_bought_accuracy_with_coverage_is_named(groups: tuple[Gro
     assert "a higher baseline trades coverage for accuracy: of 1 pair " in text
 
 
-def test_no_trade_is_said_where_both_rise(groups: tuple[Group, ...]) -> None:
+def test_no_trade_is_said_where_both_rise(groups: tuple[ArmGroup, ...]) -> None:
     text = told(
         groups, line("−0.5", 0.5, 0.65, answers=1.5), line("−0.3", 0.6, 0.7, answers=1.2),
         line("0", 0.1, 0.2),

@@ -6,7 +6,7 @@ import pytest
 from asymreinforce.config.settings import flatten_settings
 from asymreinforce.data import files
 from asymreinforce.report.experiment import read_experiment
-from asymreinforce.report.figures.canvas import EndLabel, chosen_labels, spread
+from asymreinforce.report.figures.canvas import EndLabel, chosen_labels, spread_apart
 from asymreinforce.report.figures.colours import (
     DASHED,
     NEGATIVE,
@@ -15,33 +15,38 @@ from asymreinforce.report.figures.colours import (
     SURFACE,
     WITHOUT_BASELINE,
     ZERO,
-    styles,
+    group_styles,
 )
-from asymreinforce.report.groups import LONGEST_LINE, Group, band, group, signed
+from asymreinforce.report.groups import LONGEST_LINE, ArmGroup, group_arms, mean_band, signed_text
 from asymreinforce.report.page.arm_table import Cell
-from asymreinforce.report.records import Point
+from asymreinforce.report.records import SeriesPoint
 from tests.report.made_up import MadeUpArm, make_experiment, sweep
 
 
-def group_at(baseline: float) -> Group:
-    return Group("asymre", "group_mean", baseline, (), ())
+def group_at(baseline: float) -> ArmGroup:
+    return ArmGroup("asymre", "group_mean", baseline, (), ())
 
 
 def test_a_band_is_the_mean_the_lowest_and_the_highest_seed_at_each_step() -> None:
-    found = band([(Point(0, 1.0), Point(10, 2.0)), (Point(0, 3.0), Point(10, 7.0), Point(20, 5.0))])
+    found = mean_band(
+        [
+            (SeriesPoint(0, 1.0), SeriesPoint(10, 2.0)),
+            (SeriesPoint(0, 3.0), SeriesPoint(10, 7.0), SeriesPoint(20, 5.0)),
+        ]
+    )
     assert found == ((0, 10, 20), (2.0, 4.5, 5.0), (1.0, 2.0, 5.0), (3.0, 7.0, 5.0))
 
 
 def test_a_long_line_is_thinned_and_keeps_its_last_step() -> None:
-    found = band([tuple(Point(step, float(step)) for step in range(10_001))])
+    found = mean_band([tuple(SeriesPoint(step, float(step)) for step in range(10_001))])
     assert len(found.steps) <= LONGEST_LINE
     assert found.steps[-1] == 10_000 and found.mean[-1] == 10_000.0
 
 
 def test_labels_that_would_overlap_are_moved_apart_in_their_order() -> None:
-    assert spread([0.5, 0.5, 0.1], gap=0.1) == pytest.approx([0.5, 0.6, 0.1])
-    assert spread([1.0, 0.99, 0.98], gap=0.1) == pytest.approx([1.0, 0.9, 0.8])
-    assert spread([0.9] * 3, gap=0.6) == pytest.approx([0.0, 0.6, 1.2])
+    assert spread_apart([0.5, 0.5, 0.1], gap=0.1) == pytest.approx([0.5, 0.6, 0.1])
+    assert spread_apart([1.0, 0.99, 0.98], gap=0.1) == pytest.approx([1.0, 0.9, 0.8])
+    assert spread_apart([0.9] * 3, gap=0.6) == pytest.approx([0.0, 0.6, 1.2])
 
 
 def test_of_too_many_labels_twelve_stay_with_the_first_and_the_last() -> None:
@@ -52,7 +57,7 @@ def test_of_too_many_labels_twelve_stay_with_the_first_and_the_last() -> None:
 
 
 def test_nearest_to_zero_takes_the_near_end_of_its_ramp_on_either_side() -> None:
-    found = styles([group_at(value) for value in (-0.5, -0.1, 0.0, 0.1, 0.3)])
+    found = group_styles([group_at(value) for value in (-0.5, -0.1, 0.0, 0.1, 0.3)])
     assert [style.colour for style in found] == [
         NEGATIVE[1], NEGATIVE[0], ZERO, POSITIVE[0], POSITIVE[1],
     ]  # fmt: skip
@@ -73,13 +78,13 @@ def contrast(one: str, other: str) -> float:
 
 def test_every_line_has_a_contrast_of_three_to_one_with_the_surface() -> None:
     many = [group_at(value / 10) for value in range(-10, 11)]
-    colours = [style.colour for style in styles(many)] + list(WITHOUT_BASELINE)
+    colours = [style.colour for style in group_styles(many)] + list(WITHOUT_BASELINE)
     assert min(contrast(colour.light, SURFACE.light) for colour in colours) >= 3
     assert min(contrast(colour.dark, SURFACE.dark) for colour in colours) >= 3
 
 
 def test_a_baseline_is_written_with_its_sign() -> None:
-    assert [signed(value) for value in (-0.1, 0.0, -0.0, 0.3)] == ["−0.1", "0", "0", "+0.3"]
+    assert [signed_text(value) for value in (-0.1, 0.0, -0.0, 0.3)] == ["−0.1", "0", "0", "+0.3"]
 
 
 def test_settings_are_flattened_to_dotted_names() -> None:
@@ -106,7 +111,7 @@ def test_where_seeds_were_trained_and_judged_makes_no_other_group(tmp_path: Path
     with_settings(tmp_path, arms[0], train={**everywhere, "processes": 1}, ray={"scorers": 0})
     with_settings(tmp_path, arms[1], train={**everywhere, "processes": 8}, ray={"scorers": 0})
     with_settings(tmp_path, arms[2], train={**everywhere, "processes": 1}, ray={"scorers": 4})
-    (seeds,) = group(read_experiment(tmp_path))
+    (seeds,) = group_arms(read_experiment(tmp_path))
     assert len(seeds.arms) == 3
 
 
@@ -114,5 +119,5 @@ def test_an_arm_without_baseline_that_was_trained_twice_is_reported_once(tmp_pat
     arms = [MadeUpArm(baseline, 0, algorithm="positives_only") for baseline in (-0.1, 0.1)]
     arms.append(MadeUpArm(-0.1, 1, algorithm="positives_only"))
     make_experiment(tmp_path, arms)
-    (seeds,) = group(read_experiment(tmp_path))
+    (seeds,) = group_arms(read_experiment(tmp_path))
     assert sorted(arm.seed for arm in seeds.arms) == [0, 1]

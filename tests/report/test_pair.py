@@ -8,14 +8,14 @@ import pytest
 
 from asymreinforce.errors import InputError
 from asymreinforce.report.experiment import read_experiment
-from asymreinforce.report.pair import Pair, pair
+from asymreinforce.report.pair import ExperimentPair, pair_experiments
 from asymreinforce.report.read import read_pair
 from asymreinforce.report.write import write_comparison
 from tests.report.made_up import SEEDS, STEPS, MadeUpArm, make_experiment, sweep
 
 
 @pytest.fixture(scope="module")
-def compared(tmp_path_factory: pytest.TempPathFactory) -> Pair:
+def compared(tmp_path_factory: pytest.TempPathFactory) -> ExperimentPair:
     runs = tmp_path_factory.mktemp("runs")
     make_experiment(runs / "one", sweep([-0.3, 0.1]), metric_files=1)
     make_experiment(runs / "two", sweep([-0.3, 0.0]), metric_files=1)
@@ -23,10 +23,12 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> Pair:
         config = json.loads(path.read_text())
         config["optim"]["lr"] = 3e-4
         path.write_text(json.dumps(config))
-    return pair(read_experiment(runs / "one"), read_experiment(runs / "two"))
+    return pair_experiments(read_experiment(runs / "one"), read_experiment(runs / "two"))
 
 
-def test_a_group_is_compared_with_its_twin_and_the_others_are_named(compared: Pair) -> None:
+def test_a_group_is_compared_with_its_twin_and_the_others_are_named(
+    compared: ExperimentPair,
+) -> None:
     assert [twin.name for twin in compared.twins] == ["−0.3"]
     assert compared.alone == (("+0.1",), ("0",))
     mean = np.mean([MadeUpArm(-0.3, seed).accuracy(STEPS[-1]) for seed in SEEDS])
@@ -36,20 +38,22 @@ def test_a_group_is_compared_with_its_twin_and_the_others_are_named(compared: Pa
     assert comparison.difference == pytest.approx(0.0)
 
 
-def test_settings_that_differ_between_the_two_are_listed_and_no_others(compared: Pair) -> None:
+def test_settings_that_differ_between_the_two_are_listed_and_no_others(
+    compared: ExperimentPair,
+) -> None:
     assert [tuple(item) for item in compared.differences] == [("optim.lr", 1e-4, 3e-4)]
     assert "optim.lr" not in compared.merged.shared
     assert compared.merged.shared["task.name"] == "cups"
 
 
-def test_arms_of_both_are_groups_of_the_merged_experiment(compared: Pair) -> None:
+def test_arms_of_both_are_groups_of_the_merged_experiment(compared: ExperimentPair) -> None:
     others = [(of.baseline, dict(of.others)["experiment"]) for of in compared.groups]
     assert sorted(others, key=str) == sorted(
         [(-0.3, "one"), (0.1, "one"), (-0.3, "two"), (0.0, "two")], key=str
     )
 
 
-def test_the_page_of_two_stands_beside_that_of_the_first(compared: Pair) -> None:
+def test_the_page_of_two_stands_beside_that_of_the_first(compared: ExperimentPair) -> None:
     page = write_comparison(compared)
     first, second = compared.experiments
     assert page == first.directory / "report-and-two.html"

@@ -7,8 +7,8 @@ import pytest
 
 from asymreinforce.report.experiment import read_experiment
 from asymreinforce.report.figures.files import draw_all
-from asymreinforce.report.figures.phase_transition import Box
-from asymreinforce.report.groups import group
+from asymreinforce.report.figures.phase_transition import SheetBox
+from asymreinforce.report.groups import group_arms
 from tests.report.made_up import BASELINES, SEEDS, MadeUpArm, make_experiment, sweep
 
 DOT = re.compile(r'<use [^>]*? x="([\d.]+)" y="([\d.]+)" style="fill: #\w+; fill-opacity')
@@ -21,7 +21,7 @@ CROWDED = (-0.03, -0.02, -0.01, 0.0, 0.01, 0.02)
 
 def drawn(directory: Path, baselines: tuple[float, ...], *, is_narrow: bool) -> str:
     experiment = read_experiment(make_experiment(directory, sweep(baselines), metric_files=1))
-    drawings = draw_all(experiment, group(experiment), [])
+    drawings = draw_all(experiment, group_arms(experiment), [])
     return (drawings.narrow if is_narrow else drawings.wide)[0].svg.decode()
 
 
@@ -35,8 +35,10 @@ def test_no_number_covers_a_dot_or_another_number(
     numbers = [(float(x), float(y), told) for x, y, told in NUMBER.findall(text)]
     assert len(dots) == 3 * len(baselines)
     assert len(numbers) >= 2
-    boxes = [Box(x - 2.8 * len(told), x + 2.8 * len(told), y - 6.6, y) for x, y, told in numbers]
-    spots = [Box(x - 2.5, x + 2.5, y - 2.5, y + 2.5) for x, y in dots]
+    boxes = [
+        SheetBox(x - 2.8 * len(told), x + 2.8 * len(told), y - 6.6, y) for x, y, told in numbers
+    ]
+    spots = [SheetBox(x - 2.5, x + 2.5, y - 2.5, y + 2.5) for x, y in dots]
     for place, box in enumerate(boxes):
         assert not any(map(box.covers, boxes[place + 1 :]))
         assert not any(map(box.covers, spots))

@@ -5,14 +5,14 @@ from typing import Any
 
 from asymreinforce.data import contracts
 from asymreinforce.report.experiment import read_experiment
-from asymreinforce.report.groups import group
+from asymreinforce.report.groups import group_arms
 from asymreinforce.report.page.samples import Samples, read_samples
 from tests.report.made_up import PROMPTS, MadeUpArm, make_experiment, sweep, write_evaluation
 
 
 def samples_of(directory: Path) -> Samples:
     experiment = read_experiment(directory)
-    return read_samples(experiment, group(experiment))
+    return read_samples(experiment, group_arms(experiment))
 
 
 def test_mu_the_best_and_the_lowest_collapsed_arm_are_shown_on_the_same_twenty_prompts(

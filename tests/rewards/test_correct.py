@@ -18,7 +18,7 @@ from asymreinforce.experiment.inputs import Inputs
 from asymreinforce.grading.pool import settings
 from asymreinforce.grading.verdict import Row, Verdict
 from asymreinforce.report.experiment import read_experiment
-from asymreinforce.report.groups import group
+from asymreinforce.report.groups import group_arms
 from asymreinforce.report.page.samples import read_samples
 from asymreinforce.rewards.counts import Tally
 from asymreinforce.rewards.scale import rewards_of
@@ -111,7 +111,7 @@ def test_all_readers_agree_on_what_is_correct(
     assert tally.facts(k=1).accuracy == share(said)
 
     experiment = read_experiment(reported(tmp_path, scale))
-    shown = read_samples(experiment, group(experiment))
+    shown = read_samples(experiment, group_arms(experiment))
     place = [writer.role for writer in shown.writers].index("best")
     samples = {prompt.prompt_id: prompt.samples[place] for prompt in shown.prompts}
     found = tuple(sample.correct for number in range(5) if (sample := samples[f"prompt-{number}"]))

@@ -45,7 +45,7 @@ CATEGORY_STYLES = tuple(
 MARKS = "os^Dv"
 
 
-def panels(
+def make_panels(
     titles: Sequence[str], *, columns: int, right: float = 0.25, width: float = PANEL_WIDTH
 ) -> "tuple[Figure, list[Axes]]":
     """Return a figure with a panel a title, `right` inches left free beside each for labels."""
@@ -61,7 +61,7 @@ def panels(
         bottom = (rows - 1 - row) * PANEL_HEIGHT + BOTTOM
         box = (left, bottom, width - LEFT, PANEL_HEIGHT - BOTTOM - TOP)
         place = (box[0] / size[0], box[1] / size[1], box[2] / size[0], box[3] / size[1])
-        axes.append(_styled(figure.add_axes(place), title))
+        axes.append(_style_axes(figure.add_axes(place), title))
     return figure, axes
 
 
@@ -80,7 +80,7 @@ def style_of_offset(offset: float, offsets: Sequence[float]) -> Style:
     return Style(on_ramp(ramp, same_sign.index(abs(offset)), len(same_sign)), dashes, 1.6)
 
 
-def signed(offset: float) -> str:
+def signed_offset(offset: float) -> str:
     """Write V - V^mu with its sign, a true minus, and no needless digits."""
     return "0" if offset == 0 else f"{offset:+.3g}".replace("-", "−")
 
@@ -124,10 +124,10 @@ def offset_scale(axes: "Axes", offsets: Sequence[float]) -> None:
     marks = [sign * mark for mark in powers or [smallest] for sign in (-1, 1)]
     axes.xaxis.set_major_locator(FixedLocator([0.0, *marks]))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: signed(value)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: signed_offset(value)))
 
 
-def legend(axes: "Axes", *, place: str = "best") -> None:
+def draw_legend(axes: "Axes", *, place: str = "best") -> None:
     """Write the legend, on a pale ground so that lines behind it do not disturb."""
     axes.legend(
         loc=place, fontsize=8.5, frameon=True, framealpha=0.85, edgecolor=GRID.light,
@@ -135,7 +135,7 @@ def legend(axes: "Axes", *, place: str = "best") -> None:
     )  # fmt: skip
 
 
-def _styled(axes: "Axes", title: str) -> "Axes":
+def _style_axes(axes: "Axes", title: str) -> "Axes":
     axes.set_facecolor(SURFACE.light)
     axes.set_title(title, loc="left", color=INK.light, fontsize=10, fontweight="bold", pad=17)
     for side in ("top", "right"):

@@ -72,7 +72,7 @@ def read_bench(directory: Path) -> Bench:
     return Bench(rows, traces, limits)
 
 
-def spread(
+def spread_by_place(
     rows: Sequence[Row], *, place: Callable[[Row], float], value: Callable[[Row], float]
 ) -> Spread:
     """Return the quantiles of a value over the rows that share a place."""

@@ -7,15 +7,15 @@ from asymreinforce.report.bandit.axes import (
     MU,
     V_0_MU,
     V_MU,
+    draw_legend,
     draw_spread,
-    legend,
+    make_panels,
     mark_critical,
     name_axes,
-    panels,
-    signed,
+    signed_offset,
     style_of_offset,
 )
-from asymreinforce.report.bandit.bench import Bench, Row, spread
+from asymreinforce.report.bandit.bench import Bench, Row, spread_by_place
 from asymreinforce.report.figures import canvas
 from asymreinforce.report.figures.canvas import Drawing, EndLabel
 from asymreinforce.report.figures.colours import MUTED, Style
@@ -62,15 +62,15 @@ def _by_step(bench: Bench, *, column: str, name: str, title: str, unit: str) -> 
     draws = len(bench.values("seed"))
     titles = [f"Rewards of seed {bench.near_seed}"]
     titles += [f"Median of {draws} draws, band from 10 to 90 %"] if draws > 1 else []
-    figure, axes = panels(titles, columns=2, width=PANEL_WIDTH, right=LABEL_WIDTH)
+    figure, axes = make_panels(titles, columns=2, width=PANEL_WIDTH, right=LABEL_WIDTH)
     chosen = on_both_sides(near, below=MOST_BELOW, above=MOST_ABOVE)
     _near_curves(axes[0], bench, chosen, column=column)
     name_axes(axes[0], "gradient step", unit)
     if draws > 1:
-        _bands(axes[1], bench, _spread_out(bench.values("baseline")), column=column)
+        _draw_bands(axes[1], bench, _spread_out(bench.values("baseline")), column=column)
         is_gain = column == "reward"
         name_axes(axes[1], "gradient step", f"{unit} − {V_MU}" if is_gain else unit)
-    return canvas.saved(
+    return canvas.save_drawing(
         figure,
         name=name,
         title=title,
@@ -91,40 +91,44 @@ def _near_curves(axes: "Axes", bench: Bench, chains: Sequence[Row], *, column: s
     for chain in chains:
         style = style_of_offset(chain["offset"], offsets)
         trace = bench.traces[chain["chain"]]
-        _line(axes, [m["step"] for m in trace], [m[column] for m in trace], style)
+        _draw_line(axes, [m["step"] for m in trace], [m[column] for m in trace], style)
         ends.append(
-            EndLabel(trace[-1][column], _label(chain["baseline"], chain), style.colour.light)
+            EndLabel(
+                trace[-1][column], _baseline_label(chain["baseline"], chain), style.colour.light
+            )
         )
         limit = chain[f"limit_{column}"]
         if limit is not None:
-            _dot(axes, trace[-1]["step"], limit, style)
+            _draw_dot(axes, trace[-1]["step"], limit, style)
     _step_scale(axes, max(bench.traces[c["chain"]][-1]["step"] for c in chains))
     canvas.label_ends(axes, ends)
 
 
-def _bands(axes: "Axes", bench: Bench, baselines: Sequence[float], *, column: str) -> None:
+def _draw_bands(axes: "Axes", bench: Bench, baselines: Sequence[float], *, column: str) -> None:
     """Draw a band a baseline; rewards less V^mu of the draw, which sets draws apart else."""
     start = {c["chain"]: c["behaviour_reward"] * (column == "reward") for c in bench.chains}
     ends, last = [], 1
-    offsets = [_offset(bench, baseline) for baseline in baselines]
+    offsets = [_median_offset(bench, baseline) for baseline in baselines]
     for baseline, offset in zip(baselines, offsets, strict=True):
         chains = bench.only(baseline=baseline).chains
         moments = [moment for chain in chains for moment in bench.traces[chain["chain"]]]
-        found = spread(
+        band = spread_by_place(
             moments, place=lambda m: m["step"], value=lambda m: m[column] - start[m["chain"]]
         )
         style = style_of_offset(offset, offsets)
-        draw_spread(axes, found, style)
-        ends.append(EndLabel(found.median[-1], _label(baseline, chains[0]), style.colour.light))
-        last = int(max(last, found.places[-1]))
+        draw_spread(axes, band, style)
+        ends.append(
+            EndLabel(band.median[-1], _baseline_label(baseline, chains[0]), style.colour.light)
+        )
+        last = int(max(last, band.places[-1]))
         limits = [c for c in chains if c[f"limit_{column}"] is not None]
         if limits:
-            end = spread(
+            end = spread_by_place(
                 limits,
                 place=lambda c: 0.0,
                 value=lambda c: c[f"limit_{column}"] - start[c["chain"]],
             )
-            _dot(axes, last, end.median[0], style)
+            _draw_dot(axes, last, end.median[0], style)
     _step_scale(axes, last)
     canvas.label_ends(axes, ends)
 
@@ -133,15 +137,15 @@ def improvement_by_iteration(bench: Bench) -> Drawing:
     """Fig. 2: reward against policy-improvement iteration, and the end against V - V_{0,mu}."""
     bench = bench.of_first()
     near = sorted(bench.only(seed=bench.near_seed).chains, key=lambda chain: chain["value"])
-    figure, axes = panels(
+    figure, axes = make_panels(
         [f"Rewards of seed {bench.near_seed}", "Every draw, after the last iteration"],
         columns=2,
         width=PANEL_WIDTH,
         right=LABEL_WIDTH,
     )
-    _iterations(axes[0], bench, evenly(near, MOST_VALUES))
+    _draw_iterations(axes[0], bench, choose_evenly(near, MOST_VALUES))
     _ends_by_critical(axes[1], bench)
-    return canvas.saved(
+    return canvas.save_drawing(
         figure,
         name="improvement-by-iteration",
         title="Policy improvement (Fig. 2)",
@@ -152,14 +156,14 @@ def improvement_by_iteration(bench: Bench) -> Drawing:
     )
 
 
-def _iterations(axes: "Axes", bench: Bench, chains: Sequence[Row]) -> None:
+def _draw_iterations(axes: "Axes", bench: Bench, chains: Sequence[Row]) -> None:
     offsets = [chain["offset"] for chain in chains]
     ends = []
     for chain in chains:
         style = style_of_offset(chain["offset"], offsets)
         trace = bench.traces[chain["chain"]]
         iterations = [moment["iteration"] for moment in trace]
-        _line(axes, iterations, [moment["reward"] for moment in trace], style)
+        _draw_line(axes, iterations, [moment["reward"] for moment in trace], style)
         exact = [moment["limit_reward"] for moment in trace]
         if None not in exact:
             axes.plot(iterations, exact, color=style.colour.light, linewidth=1.4, linestyle=":")
@@ -185,7 +189,7 @@ def _ends_by_critical(axes: "Axes", bench: Bench) -> None:
         )  # fmt: skip
     axes.set_xlim(axes.get_xlim())
     mark_critical(axes, words=f"V = {V_0_MU}")
-    legend(axes, place="lower left")
+    draw_legend(axes, place="lower left")
     name_axes(axes, f"V − {V_0_MU} of the draw", "reward ÷ best arm's reward")
 
 
@@ -193,9 +197,9 @@ def on_both_sides(chains: Sequence[Row], *, below: int, above: int) -> list[Row]
     """Return at most so many chains with V below V^mu, that with V = V^mu, and so many above."""
     ordered = sorted(chains, key=lambda chain: float(chain["offset"]))
     return [
-        *evenly([chain for chain in ordered if chain["offset"] < 0], below),
+        *choose_evenly([chain for chain in ordered if chain["offset"] < 0], below),
         *(chain for chain in ordered if chain["offset"] == 0),
-        *evenly([chain for chain in ordered if chain["offset"] > 0], above),
+        *choose_evenly([chain for chain in ordered if chain["offset"] > 0], above),
     ]
 
 
@@ -204,15 +208,15 @@ def _spread_out(values: Sequence[float]) -> list[float]:
     return sorted({values[0], values[len(values) // 4], values[-1]})
 
 
-def evenly(values: Sequence[Item], most: int) -> list[Item]:
+def choose_evenly(values: Sequence[Item], most: int) -> list[Item]:
     """Return all values, or where they are too many an even choice with the first and last."""
     if len(values) <= most:
         return list(values)
     return [values[round(i * (len(values) - 1) / max(1, most - 1))] for i in range(most)]
 
 
-def _label(baseline: float, chain: Row) -> str:
-    return f"{baseline:.4g}" if chain["baseline_reference"] == "zero" else signed(baseline)
+def _baseline_label(baseline: float, chain: Row) -> str:
+    return f"{baseline:.4g}" if chain["baseline_reference"] == "zero" else signed_offset(baseline)
 
 
 def _words_of_labels(bench: Bench) -> str:
@@ -220,20 +224,20 @@ def _words_of_labels(bench: Bench) -> str:
     return "V = the label" if is_value else "V = V^µ + the label"
 
 
-def _offset(bench: Bench, baseline: float) -> float:
+def _median_offset(bench: Bench, baseline: float) -> float:
     """Return the median V - V^mu of a baseline: draws differ where V is constant."""
     rows = bench.only(baseline=baseline).chains
-    return spread(rows, place=lambda c: 0.0, value=lambda c: c["offset"]).median[0]
+    return spread_by_place(rows, place=lambda c: 0.0, value=lambda c: c["offset"]).median[0]
 
 
-def _line(axes: "Axes", xs: Sequence[float], ys: Sequence[float], style: Style) -> None:
+def _draw_line(axes: "Axes", xs: Sequence[float], ys: Sequence[float], style: Style) -> None:
     axes.plot(
         xs, ys, color=style.colour.light, linewidth=style.width,
         linestyle=(0, style.dashes) if style.dashes else "-",
     )  # fmt: skip
 
 
-def _dot(axes: "Axes", x: float, y: float, style: Style) -> None:
+def _draw_dot(axes: "Axes", x: float, y: float, style: Style) -> None:
     axes.plot(
         x, y, marker="o", markersize=5, color=style.colour.light, markeredgecolor="white",
         clip_on=False, zorder=5,
@@ -249,7 +253,7 @@ def _step_scale(axes: "Axes", last: int) -> None:
     powers = [10**power for power in range(len(str(last))) if 10**power <= last]
     axes.xaxis.set_major_locator(FixedLocator([0, *powers]))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: canvas.number(value)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: canvas.tick_number(value)))
     axes.set_ylim(axes.get_ylim())
     axes.tick_params(axis="x", labelcolor=MUTED.light)
 

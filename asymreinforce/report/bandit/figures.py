@@ -33,10 +33,10 @@ def draw_bench(directory: Path, experiment: str) -> list[Drawing]:
 
     Raises `InputError` where a table is absent or damaged.
     """
-    return draw(read_bench(directory), experiment)
+    return draw_bench_figures(read_bench(directory), experiment)
 
 
-def draw(bench: Bench, experiment: str) -> list[Drawing]:
+def draw_bench_figures(bench: Bench, experiment: str) -> list[Drawing]:
     """Draw the figures of a bench that is read already."""
     import matplotlib
 

@@ -2,8 +2,15 @@
 
 from typing import TYPE_CHECKING
 
-from asymreinforce.report.bandit.axes import MU, V_MU, name_axes, panels, signed, write_above
-from asymreinforce.report.bandit.bench import Bench, Row, spread
+from asymreinforce.report.bandit.axes import (
+    MU,
+    V_MU,
+    make_panels,
+    name_axes,
+    signed_offset,
+    write_above,
+)
+from asymreinforce.report.bandit.bench import Bench, Row, spread_by_place
 from asymreinforce.report.figures import canvas
 from asymreinforce.report.figures.canvas import Drawing
 from asymreinforce.report.figures.colours import ON_DARK_CELL, ON_LIGHT_CELL
@@ -19,7 +26,7 @@ DARK = 0.5
 def phase_diagram(bench: Bench) -> Drawing:
     """Final reward over (V - V^mu at the start, steps per iteration), V constant."""
     iterations = bench.chains[0]["iterations"]
-    return _maps(
+    return _draw_maps(
         bench,
         name="phase-diagram",
         title=f"Reward after {iterations} iterations, V constant",
@@ -32,10 +39,10 @@ def phase_diagram(bench: Bench) -> Drawing:
 def stale_mu(bench: Bench) -> Drawing:
     """Final reward over (V - V^mu, refresh interval of mu), V following V^mu."""
     total = bench.chains[0]["steps"] * bench.chains[0]["iterations"]
-    return _maps(
+    return _draw_maps(
         bench,
         name="stale-mu",
-        title=f"Reward after {canvas.number(total)} gradient steps, V follows {V_MU}",
+        title=f"Reward after {canvas.tick_number(total)} gradient steps, V follows {V_MU}",
         x=f"V − {V_MU}, at every refresh",
         y=f"refresh interval N of {MU}, steps",
         caption="V moves with the mean reward of µ, as the group mean does; the last row never "
@@ -43,16 +50,16 @@ def stale_mu(bench: Bench) -> Drawing:
     )
 
 
-def _maps(bench: Bench, *, name: str, title: str, x: str, y: str, caption: str) -> Drawing:
+def _draw_maps(bench: Bench, *, name: str, title: str, x: str, y: str, caption: str) -> Drawing:
     bench = bench.of_first("steps")
     near, draws = bench.only(seed=bench.near_seed), len(bench.values("seed"))
     titles = [f"{title}: seed {bench.near_seed}"]
     titles += [f"The same: median of {draws} draws"] if draws > 1 else []
-    figure, axes = panels(titles, columns=1, width=WIDTH)
+    figure, axes = make_panels(titles, columns=1, width=WIDTH)
     for axis, part in zip(axes, (near, bench), strict=False):
-        _map(axis, part)
+        _draw_map(axis, part)
         name_axes(axis, x, y)
-    return canvas.saved(
+    return canvas.save_drawing(
         figure,
         name=name,
         title=title.replace(V_MU, "V^µ"),
@@ -60,10 +67,12 @@ def _maps(bench: Bench, *, name: str, title: str, x: str, y: str, caption: str) 
     )
 
 
-def _map(axes: "Axes", bench: Bench) -> None:
+def _draw_map(axes: "Axes", bench: Bench) -> None:
     baselines, steps = bench.values("baseline"), bench.values("steps")
     share = {
-        count: spread(bench.only(steps=count).chains, place=lambda c: c["baseline"], value=_share)
+        count: spread_by_place(
+            bench.only(steps=count).chains, place=lambda c: c["baseline"], value=_share
+        )
         for count in steps
     }
     grid = [share[count].median for count in steps]
@@ -77,8 +86,8 @@ def _map(axes: "Axes", bench: Bench) -> None:
                 column, row, f"{value:.3f}".removeprefix("0"), ha="center", va="center",
                 fontsize=8.5, color=(ON_DARK_CELL if is_dark else ON_LIGHT_CELL).light,
             )  # fmt: skip
-    axes.set_xticks(range(len(baselines)), [signed(value) for value in baselines])
-    axes.set_yticks(range(len(steps)), [canvas.number(count) for count in steps])
+    axes.set_xticks(range(len(baselines)), [signed_offset(value) for value in baselines])
+    axes.set_yticks(range(len(steps)), [canvas.tick_number(count) for count in steps])
     below = sum(value < 0 for value in baselines)
     if 0 < below < len(baselines):
         for colour, dashes in ((ON_DARK_CELL, "-"), (ON_LIGHT_CELL, (0, (2, 2)))):

@@ -8,15 +8,15 @@ from typing import Any, NamedTuple
 from asymreinforce.data.store import Store
 from asymreinforce.errors import InputError
 from asymreinforce.report.bandit.bench import TABLES, Bench, read_bench
-from asymreinforce.report.bandit.figures import draw
-from asymreinforce.report.bandit.findings import findings
-from asymreinforce.report.bandit.setting import QUESTIONS, TITLES, setting
+from asymreinforce.report.bandit.figures import draw_bench_figures
+from asymreinforce.report.bandit.findings import bench_findings
+from asymreinforce.report.bandit.setting import QUESTIONS, TITLES, describe_bench
 from asymreinforce.report.bandit.table import near_table, what_it_shows
 from asymreinforce.report.bandit.words import AGREES, BEYOND, DIFFERS, Finding
 from asymreinforce.report.figures.canvas import Drawing
 from asymreinforce.report.figures.files import inline_svg
 from asymreinforce.report.page.arm_table import Table, setting_rows
-from asymreinforce.report.page.html import fill
+from asymreinforce.report.page.html import fill_template
 from asymreinforce.untrusted import visible
 
 MARKS = {AGREES: ("right", "✓"), DIFFERS: ("wrong", "≠"), BEYOND: ("beyond", "+")}
@@ -61,7 +61,7 @@ def find_benches(directory: Path) -> dict[str, Store]:
     plan is damaged.
     """
     labels = [contract.label for contract in TABLES.values()]
-    found: dict[str, tuple[tuple[float, str], Store]] = {}
+    newest: dict[str, tuple[tuple[float, str], Store]] = {}
     for path in _table_paths(directory):
         store = Store.open(path.parent)
         manifest = path.with_name("manifest.json")
@@ -71,9 +71,9 @@ def find_benches(directory: Path) -> dict[str, Store]:
         times = [place.stat().st_mtime for place in (manifest, figures) if place.exists()]
         age = (max(times), store.hash)
         experiment = store.identity["settings"]["experiment"]
-        if experiment not in found or found[experiment][0] < age:
-            found[experiment] = (age, store)
-    return {name: found[name][1] for name in TITLES if name in found}
+        if experiment not in newest or newest[experiment][0] < age:
+            newest[experiment] = (age, store)
+    return {name: newest[name][1] for name in TITLES if name in newest}
 
 
 def holds_benches(directory: Path) -> bool:
@@ -91,8 +91,8 @@ def render_benches(directory: Path) -> str:
         raise InputError(
             f"{directory}: holds no finished theory bench; run 'asymrl bandit' to the end first"
         )
-    sections = [_section(store, directory) for store in benches.values()]
-    return fill(
+    sections = [_make_section(store, directory) for store in benches.values()]
+    return fill_template(
         "bandit.html.jinja",
         sections=sections,
         marks=MARKS,
@@ -120,7 +120,7 @@ def _table_paths(directory: Path) -> list[Path]:
     ]
 
 
-def _section(store: Store, directory: Path) -> Section:
+def _make_section(store: Store, directory: Path) -> Section:
     for name in TABLES:
         store.path(name)  # raises where its bytes are not those that were published
     settings: Mapping[str, Any] = store.identity["settings"]
@@ -131,9 +131,9 @@ def _section(store: Store, directory: Path) -> Section:
         experiment=experiment,
         title=TITLES[experiment],
         question=QUESTIONS[experiment],
-        setting=setting(settings),
-        findings=findings(bench, experiment),
-        figures=[framed(drawing) for drawing in draw(bench, experiment)],
+        setting=describe_bench(settings),
+        findings=bench_findings(bench, experiment),
+        figures=[frame_drawing(drawing) for drawing in draw_bench_figures(bench, experiment)],
         table=table._replace(columns=tuple(map(typeset, table.columns))),
         table_note=what_it_shows(bench, experiment),
         draw_note=_draw_note(bench, settings),
@@ -142,12 +142,12 @@ def _section(store: Store, directory: Path) -> Section:
     )
 
 
-def framed(drawing: Drawing) -> Figure:
+def frame_drawing(drawing: Drawing) -> Figure:
     """Return a drawing as an element of a page, with the widths at which it reads well."""
     from markupsafe import Markup
 
-    found = VIEW_BOX.search(drawing.svg.decode())
-    points = float(found.group(1)) if found else 0.0
+    view_box = VIEW_BOX.search(drawing.svg.decode())
+    points = float(view_box.group(1)) if view_box else 0.0
     # One pixel a point makes 9.5-pixel text, the least that is read without effort.
     return Figure(
         drawing, Markup(inline_svg(drawing)), round(points), round(points * PIXELS_PER_POINT)

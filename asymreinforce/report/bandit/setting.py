@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from asymreinforce.report.bandit.axes import signed
-from asymreinforce.report.bandit.words import listed
+from asymreinforce.report.bandit.axes import signed_offset
+from asymreinforce.report.bandit.words import join_words
 
 TITLES = {
     "section_5_1": "Where gradient ascent ends (Section 5.1, Figs. 1 and 7)",
@@ -39,35 +39,35 @@ VALUES = {
 }
 
 
-def setting(settings: Mapping[str, Any]) -> str:
+def describe_bench(settings: Mapping[str, Any]) -> str:
     """Say in one sentence how a bench was set up; `settings` are those of its identity."""
     baselines = settings["baseline"]
     is_constant = settings["baseline_reference"] == "zero"
-    ends = [f"{v:g}" if is_constant else signed(v) for v in (min(baselines), max(baselines))]
+    ends = [f"{v:g}" if is_constant else signed_offset(v) for v in (min(baselines), max(baselines))]
     spread = ends[0] if len(baselines) == 1 else f"{len(baselines)} values, {ends[0]} to {ends[1]}"
     seeds = settings["seed"]
     given = settings["rewards"] is not None
     parts = [
         f"{settings['arms']} arms, µ = softmax(y/{settings['logit_scale']:g})",
-        "given rewards" if given else _seeds(seeds),
+        "given rewards" if given else _seed_words(seeds),
         f"{VALUES[settings['baseline_reference']]}: {spread}",
-        f"learning rate {listed(f'{lr:g}' for lr in settings['lr'])}",
-        _length(settings),
-        _expectation(settings["samples"]),
+        f"learning rate {join_words(f'{lr:g}' for lr in settings['lr'])}",
+        _length_words(settings),
+        _expectation_words(settings["samples"]),
     ]
     if settings["group_size"]:
-        parts.append(f"G = {listed(settings['group_size'])}")
+        parts.append(f"G = {join_words(settings['group_size'])}")
     return "; ".join(parts) + "."
 
 
-def _seeds(seeds: Sequence[int]) -> str:
+def _seed_words(seeds: Sequence[int]) -> str:
     if len(seeds) == 1:
         return f"rewards drawn from U[0, 1] by seed {seeds[0]}"
     return f"{len(seeds)} draws of the rewards from U[0, 1], the first by seed {seeds[0]}"
 
 
-def _length(settings: Mapping[str, Any]) -> str:
-    steps = listed(f"{count:,}" for count in settings["steps"])
+def _length_words(settings: Mapping[str, Any]) -> str:
+    steps = join_words(f"{count:,}" for count in settings["steps"])
     if settings["total_steps"]:
         return f"{settings['total_steps']:,} gradient steps, µ refreshed every {steps}"
     if settings["iterations"] == 1:
@@ -75,6 +75,6 @@ def _length(settings: Mapping[str, Any]) -> str:
     return f"{settings['iterations']} iterations of {steps} gradient steps, µ ← π after each"
 
 
-def _expectation(samples: Sequence[int]) -> str:
+def _expectation_words(samples: Sequence[int]) -> str:
     kinds = ["exact updates" if n == 0 else f"{n} sampled arms a step" for n in samples]
     return " and ".join(kinds)

@@ -8,15 +8,15 @@ from asymreinforce.report.bandit.axes import (
     CATEGORY_STYLES,
     MARKS,
     V_MU,
+    draw_legend,
     draw_spread,
-    legend,
+    make_panels,
     mark_critical,
     name_axes,
     offset_scale,
-    panels,
     style_of_offset,
 )
-from asymreinforce.report.bandit.bench import Bench, Row, Spread, spread
+from asymreinforce.report.bandit.bench import Bench, Row, Spread, spread_by_place
 from asymreinforce.report.figures import canvas
 from asymreinforce.report.figures.canvas import Drawing
 from asymreinforce.report.figures.colours import INK, MUTED, POSITIVE
@@ -43,16 +43,16 @@ def limit_by_value(bench: Bench) -> Drawing:
         for row in bench.limits
         if 1.2 * min(lowest, -smallest) <= row["offset"] <= 1.2 * max(highest, smallest)
     ]
-    figure, axes = panels(["Reward of the limit", "Arms of the limit"], columns=2)
+    figure, axes = make_panels(["Reward of the limit", "Arms of the limit"], columns=2)
     _limit_rewards(axes[0], near, shown)
     _limit_supports(axes[1], near, shown)
     for axis in axes:
         offset_scale(axis, [chain["offset"] for chain in near.chains])
         mark_critical(axis)
         name_axes(axis, f"{OFFSET}  (symmetric log scale)", axis.get_ylabel())
-    legend(axes[0], place="lower right")
-    legend(axes[1], place="upper center")
-    return canvas.saved(
+    draw_legend(axes[0], place="lower right")
+    draw_legend(axes[1], place="upper center")
+    return canvas.save_drawing(
         figure,
         name="limit-by-value",
         title="Reward and support of the limit against V (Fig. 1)",
@@ -67,9 +67,11 @@ def _limit_rewards(axes: "Axes", near: Bench, limits: Sequence[Row]) -> None:
     seeds = len({row["seed"] for row in limits})
     if seeds > 1:
         below = [row for row in limits if row["offset"] < 0]
-        found = spread(below, place=lambda r: r["offset"], value=lambda r: r["lowest_reward"])
+        draws = spread_by_place(
+            below, place=lambda r: r["offset"], value=lambda r: r["lowest_reward"]
+        )
         axes.fill_between(
-            found.places, found.low, found.high, color=MUTED.light, alpha=0.18, linewidth=0,
+            draws.places, draws.low, draws.high, color=MUTED.light, alpha=0.18, linewidth=0,
             label=f"{seeds} draws, 10 to 90 %",
         )  # fmt: skip
     own = [row for row in limits if row["seed"] == near.near_seed]
@@ -83,7 +85,7 @@ def _limit_rewards(axes: "Axes", near: Bench, limits: Sequence[Row]) -> None:
         [r["highest_reward"] for r in above], facecolor="none", edgecolor=orange.colour.light,
         hatch="////", linewidth=0.6, step="mid", label="range of possible limits",
     )  # fmt: skip
-    _circles(axes, near, column="reward")
+    _draw_circles(axes, near, column="reward")
     lowest = min(row["lowest_reward"] for row in limits if row["offset"] <= 0)
     axes.set_ylim(max(0.0, lowest - 0.3), axes.get_ylim()[1])
     axes.set_ylabel("expected reward")
@@ -100,7 +102,7 @@ def _limit_supports(axes: "Axes", near: Bench, limits: Sequence[Row]) -> None:
             [row["offset"] for row in part], [row["support"] for row in part],
             color=colour, linewidth=1.8, linestyle=line, label=words, where="mid",
         )  # fmt: skip
-    _circles(axes, near, column="limit_support")
+    _draw_circles(axes, near, column="limit_support")
     _count_scale(axes, max(row["support"] for row in own))
     axes.set_ylabel("number of arms")
 
@@ -115,7 +117,7 @@ def _count_scale(axes: "Axes", largest: float) -> None:
     axes.set_ylim(0.8, 1.6 * largest)
 
 
-def _circles(axes: "Axes", near: Bench, *, column: str) -> None:
+def _draw_circles(axes: "Axes", near: Bench, *, column: str) -> None:
     rows = [chain for chain in near.chains if chain[column] is not None]
     axes.plot(
         [chain["offset"] for chain in rows], [chain[column] for chain in rows],
@@ -129,20 +131,22 @@ def sampled_groups(bench: Bench) -> Drawing:
     from matplotlib.ticker import MaxNLocator
 
     bench = bench.of_first("group_size", "sampling_seed")
-    figure, axes = panels(
+    figure, axes = make_panels(
         ["Final reward", "Effective number of arms at the end", "Noise of one update"], columns=3
     )
     for style, mark, size in zip(CATEGORY_STYLES, MARKS, bench.values("group_size"), strict=False):
         part = bench.only(group_size=size)
-        for axis, value in zip(axes, (_reward, _effective_arms, _noise), strict=True):
-            found = spread(part.chains, place=lambda c: c["baseline"], value=value)
-            draw_spread(axis, found, style, label=f"G = {size}")
+        for axis, value in zip(axes, (_reward, _effective_arms, _update_noise), strict=True):
+            curve = spread_by_place(part.chains, place=lambda c: c["baseline"], value=value)
+            draw_spread(axis, curve, style, label=f"G = {size}")
             axis.plot(
-                found.places, found.median, mark, color=style.colour.light, markersize=4,
+                curve.places, curve.median, mark, color=style.colour.light, markersize=4,
             )  # fmt: skip
         limits = [chain for chain in part.chains if chain["limit_reward"] is not None]
         if limits:
-            exact = spread(limits, place=lambda c: c["baseline"], value=lambda c: c["limit_reward"])
+            exact = spread_by_place(
+                limits, place=lambda c: c["baseline"], value=lambda c: c["limit_reward"]
+            )
             axes[0].plot(
                 exact.places, exact.median, linestyle="none", marker="_", markersize=13,
                 color=style.colour.light, markeredgewidth=1.4,
@@ -155,10 +159,10 @@ def sampled_groups(bench: Bench) -> Drawing:
         axis.xaxis.set_major_locator(MaxNLocator(5))
         mark_critical(axis, words="critical")
         name_axes(axis, "baseline  (V = group mean + baseline)", unit)
-        legend(axis)
+        draw_legend(axis)
     _count_scale(axes[1], max(_effective_arms(chain) for chain in bench.chains))
     axes[2].set_ylim(bottom=0)
-    return canvas.saved(
+    return canvas.save_drawing(
         figure,
         name="sampled-groups",
         title="Group means of G sampled arms in place of V^µ",
@@ -174,26 +178,28 @@ def rival_updates(bench: Bench) -> Drawing:
     kinds = bench.values("samples")
     names = ["Exact expectation" if n == 0 else f"{n} sampled arms a step" for n in kinds]
     learning = learning_baseline(bench)
-    titles = [f"{name}, V = {V_MU} {_plus(learning)}" for name in names]
-    figure, axes = panels([*titles, *names], columns=len(kinds))
+    titles = [f"{name}, V = {V_MU} {_signed_term(learning)}" for name in names]
+    figure, axes = make_panels([*titles, *names], columns=len(kinds))
     for axis, low, samples in zip(axes, axes[len(kinds) :], kinds, strict=False):
         for update, style in zip(UPDATES, CATEGORY_STYLES, strict=True):
             part = bench.only(update=update, samples=samples)
             if part.chains:
                 label = UPDATES[update]
-                draw_spread(axis, _learning(part.only(baseline=learning)), style, label=label)
-                ends = spread(part.chains, place=lambda c: c["baseline"], value=_share)
+                draw_spread(
+                    axis, _learning_spread(part.only(baseline=learning)), style, label=label
+                )
+                ends = spread_by_place(part.chains, place=lambda c: c["baseline"], value=_share)
                 draw_spread(low, ends, style, label=label)
         name_axes(axis, "gradient step", "reward ÷ best arm's")
         low.set_xlim(low.get_xlim())
         mark_critical(low)
         name_axes(low, f"{OFFSET} at the start  (V constant)", "final reward ÷ best arm's")
-        legend(axis, place="lower right")
+        draw_legend(axis, place="lower right")
     for row in (axes[: len(kinds)], axes[len(kinds) :]):
         bottom = min(axis.get_ylim()[0] for axis in row)
         for axis in row:
             axis.set_ylim(bottom, 1.01)
-    return canvas.saved(
+    return canvas.save_drawing(
         figure,
         name="rival-updates",
         title="Importance-weighted and clipped updates beside AsymRE",
@@ -202,10 +208,10 @@ def rival_updates(bench: Bench) -> Drawing:
     )
 
 
-def _learning(bench: Bench) -> Spread:
+def _learning_spread(bench: Bench) -> Spread:
     best = {chain["chain"]: chain["best_reward"] for chain in bench.chains}
     moments = [moment for chain in best for moment in bench.traces[chain]]
-    return spread(
+    return spread_by_place(
         moments, place=lambda m: m["step"], value=lambda m: m["reward"] / best[m["chain"]]
     )
 
@@ -215,7 +221,7 @@ def learning_baseline(bench: Bench) -> float:
     return float(min(bench.values("baseline"), key=lambda value: abs(value + 0.1)))
 
 
-def _plus(offset: float) -> str:
+def _signed_term(offset: float) -> str:
     return "" if offset == 0 else f"{'+' if offset > 0 else '−'} {abs(offset):g}"
 
 
@@ -231,5 +237,5 @@ def _effective_arms(chain: Row) -> float:
     return math.exp(chain["entropy"])
 
 
-def _noise(chain: Row) -> float:
+def _update_noise(chain: Row) -> float:
     return float(chain["noise"])

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Any
 
-from asymreinforce.report.bandit.axes import signed
+from asymreinforce.report.bandit.axes import signed_offset
 from asymreinforce.report.bandit.bench import Bench, Row
 from asymreinforce.report.bandit.sweeps import UPDATES
 from asymreinforce.report.page.arm_table import NOTHING, Cell, Table
@@ -37,8 +37,8 @@ def near_table(bench: Bench, experiment: str) -> Table:
     """Make the table of the first draw; streams of sampled arms are told by their median."""
     near = bench.only(seed=bench.near_seed)
     if experiment in PIVOTS:
-        return _pivot(near, PIVOTS[experiment])
-    return _listing(near)
+        return _pivot_table(near, PIVOTS[experiment])
+    return _chain_table(near)
 
 
 def what_it_shows(bench: Bench, experiment: str) -> str:
@@ -51,24 +51,28 @@ def what_it_shows(bench: Bench, experiment: str) -> str:
     return f"How chains ended on {draw}{medians}."
 
 
-def _pivot(near: Bench, settings: dict[str, str]) -> Table:
+def _pivot_table(near: Bench, settings: dict[str, str]) -> Table:
     near = near.of_first(*settings.values(), "sampling_seed")
     baselines = near.values("baseline")
     rows = []
     for values in sorted({tuple(c[name] for name in settings.values()) for c in near.chains}):
         of_row = near.only(**dict(zip(settings.values(), values, strict=True)))
         rewards = (of_row.only(baseline=baseline).chains for baseline in baselines)
-        rows.append((*map(_setting, values), *(_median(chains, "reward") for chains in rewards)))
-    return Table((*settings, *(_heading(near, baseline) for baseline in baselines)), tuple(rows))
+        rows.append(
+            (*map(_setting_cell, values), *(_median_cell(chains, "reward") for chains in rewards))
+        )
+    return Table(
+        (*settings, *(_column_heading(near, baseline) for baseline in baselines)), tuple(rows)
+    )
 
 
-def _heading(bench: Bench, baseline: float) -> str:
+def _column_heading(bench: Bench, baseline: float) -> str:
     if bench.chains[0]["baseline_reference"] == "zero":
         return f"V = {baseline:g}"
-    return "V^µ" if baseline == 0 else f"V^µ {signed(baseline)}"
+    return "V^µ" if baseline == 0 else f"V^µ {signed_offset(baseline)}"
 
 
-def _listing(near: Bench) -> Table:
+def _chain_table(near: Bench) -> Table:
     near = _with_iterated_limits(near.of_first("group_size", "sampling_seed"))
     grouped = near.chains[0]["group_size"] is not None
     known = {
@@ -80,8 +84,8 @@ def _listing(near: Bench) -> Table:
     for size in near.values("group_size"):
         for baseline in near.values("baseline"):
             chains = near.only(group_size=size, baseline=baseline).chains
-            own = (_setting(size), _number(baseline)) if grouped else ()
-            rows.append((*own, *(_median(chains, name) for name in known.values())))
+            own = (_setting_cell(size), _number_cell(baseline)) if grouped else ()
+            rows.append((*own, *(_median_cell(chains, name) for name in known.values())))
     return Table((*(("G", "baseline") if grouped else ()), *known), tuple(rows))
 
 
@@ -91,16 +95,16 @@ def _with_iterated_limits(bench: Bench) -> Bench:
     return bench._replace(chains=[c | end for c, end in zip(bench.chains, ends, strict=True)])
 
 
-def _median(chains: Sequence[Row], name: str) -> Cell:
+def _median_cell(chains: Sequence[Row], name: str) -> Cell:
     values = [chain[name] for chain in chains if chain[name] is not None]
-    return _number(median(values)) if values else Cell(NOTHING, None)
+    return _number_cell(median(values)) if values else Cell(NOTHING, None)
 
 
-def _setting(value: Any) -> Cell:
+def _setting_cell(value: Any) -> Cell:
     return Cell(UPDATES.get(value, str(value)), value)
 
 
-def _number(value: float) -> Cell:
+def _number_cell(value: float) -> Cell:
     if value != 0 and abs(value) < SMALL:
         return Cell(f"{value:.0e}".replace("-", "−"), value)
     text = f"{value:.5f}".rstrip("0").rstrip(".")

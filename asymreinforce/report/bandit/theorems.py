@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Sequence
 
-from asymreinforce.report.bandit.axes import signed
+from asymreinforce.report.bandit.axes import signed_offset
 from asymreinforce.report.bandit.bench import Bench, Row
 from asymreinforce.report.bandit.words import (
     AGREES,
@@ -11,14 +11,14 @@ from asymreinforce.report.bandit.words import (
     DIFFERS,
     SINGLE,
     Finding,
-    arms,
     below_critical,
-    of,
-    offset,
-    power,
-    reward,
-    share,
-    verdict,
+    count_arms,
+    count_of,
+    final_reward,
+    offset_of,
+    paper_verdict,
+    power_text,
+    reward_share,
 )
 
 CONVERGED = 1e-3
@@ -33,98 +33,100 @@ PAPERS_BEST = 0.89
 
 def section_5_1(bench: Bench) -> list[Finding]:
     """Hold Fig. 1, Fig. 7 and Theorem 4.2 against the chains."""
-    return [*limits(bench), *entropy(bench), *peak(bench)]
+    return [*limit_findings(bench), *entropy_findings(bench), *peak_findings(bench)]
 
 
-def limits(bench: Bench) -> list[Finding]:
+def limit_findings(bench: Bench) -> list[Finding]:
     """Hold Theorem 4.2 and the support of Fig. 1 against the chains."""
-    bench = _arriving(bench)
+    bench = _with_known_limit(bench)
     if not bench.chains:
         return []
     below, above = below_critical(bench.chains), [c for c in bench.chains if c["offset"] > 0]
-    near = _near(bench)
-    found = []
+    near = _near_chains(bench)
+    findings = []
     if below:
-        found.append(_closed_form(below))
+        findings.append(_closed_form_finding(below))
     if below_critical(near):
-        found += _support(below_critical(near))
+        findings += _support_findings(below_critical(near))
     if above:
         single = sum(chain["top_probability"] > SINGLE for chain in above)
-        found.append(
+        findings.append(
             Finding(
-                verdict(single == len(above)),
-                f"Above V^µ a single arm is left in {of(single, above)}.",
+                paper_verdict(single == len(above)),
+                f"Above V^µ a single arm is left in {count_of(single, above)}.",
             )
         )
-    return found
+    return findings
 
 
-def entropy(bench: Bench) -> list[Finding]:
+def entropy_findings(bench: Bench) -> list[Finding]:
     """Hold Fig. 7 against the chains."""
-    bench = _arriving(bench)
-    near = _near(bench) if bench.chains else []
-    return [_entropy(bench, near)] if len(near) > 1 else []
+    bench = _with_known_limit(bench)
+    near = _near_chains(bench) if bench.chains else []
+    return [_entropy_finding(bench, near)] if len(near) > 1 else []
 
 
-def peak(bench: Bench) -> list[Finding]:
+def peak_findings(bench: Bench) -> list[Finding]:
     """Tell where the reward of Fig. 1 is highest."""
-    bench = _arriving(bench)
-    near = _near(bench) if bench.chains else []
-    return _peak(bench, near) if len(near) > 1 else []
+    bench = _with_known_limit(bench)
+    near = _near_chains(bench) if bench.chains else []
+    return _early_peak_findings(bench, near) if len(near) > 1 else []
 
 
-def _arriving(bench: Bench) -> Bench:
+def _with_known_limit(bench: Bench) -> Bench:
     """Return the chains for which a closed form of their end is known."""
     bench = bench.of_first()
     return bench._replace(chains=[c for c in bench.chains if c["total_variation"] is not None])
 
 
-def _closed_form(below: Sequence[Row]) -> Finding:
+def _closed_form_finding(below: Sequence[Row]) -> Finding:
     distances = [chain["total_variation"] for chain in below]
     arrived = sum(distance < CONVERGED for distance in distances)
     return Finding(
-        verdict(arrived == len(below)),
+        paper_verdict(arrived == len(below)),
         f"Theorem 4.2's closed form is met within a total variation of {CONVERGED:g} by "
-        f"{of(arrived, below)} with V < V^µ; the furthest is at {power(max(distances))}.",
+        f"{count_of(arrived, below)} with V < V^µ; the furthest is at "
+        f"{power_text(max(distances))}.",
     )
 
 
-def _support(below: Sequence[Row]) -> list[Finding]:
+def _support_findings(below: Sequence[Row]) -> list[Finding]:
     supports = [chain["limit_support"] for chain in below]
     first, last = below[0], below[-1]
-    found = [
+    findings = [
         Finding(
-            verdict(supports == sorted(supports, reverse=True)),
-            f"The limit's support shrinks towards V^µ: {arms(supports[0])} at V − V^µ = "
-            f"{signed(first['offset'])}, {arms(supports[-1])} at {signed(last['offset'])}.",
+            paper_verdict(supports == sorted(supports, reverse=True)),
+            f"The limit's support shrinks towards V^µ: {count_arms(supports[0])} at V − V^µ = "
+            f"{signed_offset(first['offset'])}, {count_arms(supports[-1])} at "
+            f"{signed_offset(last['offset'])}.",
         )
     ]
     single = [chain["offset"] for chain in below if chain["limit_support"] == 1]
     if single:
-        found.append(
+        findings.append(
             Finding(
                 DIFFERS,
                 "The support does not drop to a single arm at V^µ only: the limit is one arm "
-                f"from V − V^µ = {signed(single[0])} on.",
+                f"from V − V^µ = {signed_offset(single[0])} on.",
             )
         )
-    return found
+    return findings
 
 
-def _entropy(bench: Bench, near: Sequence[Row]) -> Finding:
+def _entropy_finding(bench: Bench, near: Sequence[Row]) -> Finding:
     """Compare entropies in the middle of the recorded moments, which are even in log(step)."""
     traces = [bench.traces[chain["chain"]] for chain in near]
     moments = [trace[len(trace) // 2] for trace in traces]
     entropies = [moment["entropy"] for moment in moments]
     return Finding(
-        verdict(entropies == sorted(entropies, reverse=True)),
+        paper_verdict(entropies == sorted(entropies, reverse=True)),
         f"Entropy falls faster for larger V: after {moments[0]['step']:,} steps it is "
-        f"{entropies[0]:.2f} nats at V − V^µ = {signed(near[0]['offset'])} and "
-        f"{entropies[-1]:.2f} at {signed(near[-1]['offset'])}.",
+        f"{entropies[0]:.2f} nats at V − V^µ = {signed_offset(near[0]['offset'])} and "
+        f"{entropies[-1]:.2f} at {signed_offset(near[-1]['offset'])}.",
     )
 
 
-def _peak(bench: Bench, near: Sequence[Row]) -> list[Finding]:
+def _early_peak_findings(bench: Bench, near: Sequence[Row]) -> list[Finding]:
     """Tell where reward is highest over V, where that is before the last V below V^mu."""
     below = below_critical(near)
     if not below:
@@ -134,14 +136,15 @@ def _peak(bench: Bench, near: Sequence[Row]) -> list[Finding]:
     if top["reward"] < last["reward"] + CLEAR:
         return []
     draws = [below_critical(bench.only(seed=seed).chains) for seed in bench.values("seed")]
-    early = sum(max(map(reward, own)) > reward(own[-1]) + CLEAR for own in draws)
+    early = sum(max(map(final_reward, own)) > final_reward(own[-1]) + CLEAR for own in draws)
     paper = f"; the paper's best is about {PAPERS_BEST}" if bench.near_seed == 43 else ""
     return [
         Finding(
             DIFFERS,
             f"Reward does not rise all the way to V^µ: it is highest, {top['reward']:.3f}, at "
-            f"V − V^µ = {signed(top['offset'])} and {last['reward']:.3f} at "
-            f"{signed(last['offset'])}{paper}. It peaks early in {early} of {len(draws)} draws.",
+            f"V − V^µ = {signed_offset(top['offset'])} and {last['reward']:.3f} at "
+            f"{signed_offset(last['offset'])}{paper}. It peaks early in {early} of {len(draws)} "
+            "draws.",
         )
     ]
 
@@ -149,16 +152,16 @@ def _peak(bench: Bench, near: Sequence[Row]) -> list[Finding]:
 def policy_improvement(bench: Bench) -> list[Finding]:
     """Hold Fig. 2 and Theorem 4.3 against the chains."""
     bench = bench.of_first()
-    found = []
-    near = _near(bench)
+    findings = []
+    near = _near_chains(bench)
     stable = [c["reward"] for c in near if c["value"] <= 0.5]
     late = [c for c in near if c["value"] > 0.52 and c["offset"] < 0]
     if stable and late and near[0]["baseline_reference"] == "zero":
         highest = max(chain["reward"] for chain in late)
         names = " and ".join(f"{chain['value']:.4g}" for chain in late)
-        found.append(
+        findings.append(
             Finding(
-                verdict(highest < min(stable)),
+                paper_verdict(highest < min(stable)),
                 f"V = {names} end at {highest:.3f} or less, every V ≤ 0.5 at {min(stable):.3f} "
                 "or more.",
             )
@@ -166,23 +169,23 @@ def policy_improvement(bench: Bench) -> list[Finding]:
     below = below_critical(bench.chains)
     if below:
         kept = sum(_never_falls(bench, chain) for chain in below)
-        found.append(
+        findings.append(
             Finding(
-                verdict(kept == len(below)),
-                f"Theorem 4.3: in {of(kept, below)} with V < V^µ reward never falls from one "
+                paper_verdict(kept == len(below)),
+                f"Theorem 4.3: in {count_of(kept, below)} with V < V^µ reward never falls from one "
                 "iteration to the next.",
             )
         )
-    return [*found, *_around_critical(bench, below)]
+    return [*findings, *_around_critical(bench, below)]
 
 
 def _around_critical(bench: Bench, below: Sequence[Row]) -> list[Finding]:
     """Hold chains on either side of V_{0,mu} against what Theorem 4.3 says of the end."""
-    found = []
+    findings = []
     good = [chain for chain in below if chain["value"] < chain["critical_value"]]
     if good:
-        shares = sorted(map(share, good))
-        found.append(
+        shares = sorted(map(reward_share, good))
+        findings.append(
             Finding(
                 AGREES if shares[0] > 1 - CLEAR else BEYOND,
                 f"For V < V₀,µ Theorem 4.3 promises the best arm without saying when: here those "
@@ -195,7 +198,7 @@ def _around_critical(bench: Bench, below: Sequence[Row]) -> list[Finding]:
     passing = [c for c in between if c["reward"] > ends[c["chain"]] + CLEAR]
     if passing:
         example = passing[0]
-        found.append(
+        findings.append(
             Finding(
                 DIFFERS,
                 f"Finite steps soften V₀,µ: {len(passing)} of {len(between)} chains between V₀,µ "
@@ -204,11 +207,11 @@ def _around_critical(bench: Bench, below: Sequence[Row]) -> list[Finding]:
                 f"{ends[example['chain']]:.3f}.",
             )
         )
-    return found
+    return findings
 
 
-def _near(bench: Bench) -> list[Row]:
-    return sorted(bench.only(seed=bench.near_seed).chains, key=offset)
+def _near_chains(bench: Bench) -> list[Row]:
+    return sorted(bench.only(seed=bench.near_seed).chains, key=offset_of)
 
 
 def _never_falls(bench: Bench, chain: Row) -> bool:

@@ -20,60 +20,60 @@ class Finding(NamedTuple):
 
 def below_critical(chains: Iterable[Row]) -> list[Row]:
     """Return the chains with V < V^mu, V rising."""
-    return sorted((chain for chain in chains if chain["offset"] < 0), key=offset)
+    return sorted((chain for chain in chains if chain["offset"] < 0), key=offset_of)
 
 
-def offset(chain: Row) -> float:
+def offset_of(chain: Row) -> float:
     """Return V - V^mu of a chain."""
     return float(chain["offset"])
 
 
-def reward(chain: Row) -> float:
+def final_reward(chain: Row) -> float:
     """Return the final reward of a chain."""
     return float(chain["reward"])
 
 
-def share(chain: Row) -> float:
+def reward_share(chain: Row) -> float:
     """Return the final reward of a chain as a share of the best arm's."""
     return float(chain["reward"] / chain["best_reward"])
 
 
-def width(values: Iterable[float]) -> float:
+def width_of(values: Iterable[float]) -> float:
     """Return the largest less the smallest value."""
     numbers = list(values)
     return max(numbers) - min(numbers)
 
 
-def interval(values: Iterable[float]) -> str:
+def range_text(values: Iterable[float]) -> str:
     """Write the smallest and the largest of some values, once where they are equal."""
     low, *_, high = (f"{value:.3f}" for value in sorted(2 * list(values)))
     return low if low == high else f"{low} to {high}"
 
 
-def verdict(does: bool) -> str:
+def paper_verdict(does: bool) -> str:
     """Return whether the paper says the same."""
     return AGREES if does else DIFFERS
 
 
-def of(count: int, chains: Sequence[Row]) -> str:
+def count_of(count: int, chains: Sequence[Row]) -> str:
     """Count chains among others: '3 of 5 chains'."""
     if count == len(chains):
         return f"all {count} chains" if count != 1 else "the chain"
     return f"{count} of {len(chains)} chains"
 
 
-def arms(count: int) -> str:
+def count_arms(count: int) -> str:
     """Count arms."""
     return f"{count} arm" if count == 1 else f"{count} arms"
 
 
-def power(value: float) -> str:
+def power_text(value: float) -> str:
     """Write a small number with its exponent: '1.5e−4'."""
     mantissa, exponent = f"{value:.1e}".split("e")
     return f"{mantissa}e{int(exponent)}".replace("-", "−")
 
 
-def listed(items: Iterable[object]) -> str:
+def join_words(items: Iterable[object]) -> str:
     """Join words: 'a, b and c'."""
     *most, last = map(str, items)
     return f"{', '.join(most)} and {last}" if most else last

@@ -54,14 +54,14 @@ class EndLabel(NamedTuple):
     colour: str
 
 
-def blank(
+def blank_figure(
     *, width: float, height: float, labels: Sequence[str], title: str
 ) -> "tuple[Figure, Axes]":
     """Return a figure (inches) and its axes, with room on the right for the longest label."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), facecolor=SURFACE.light)
-    lines = [line for text in labels for line in shortened(text).splitlines()]
+    lines = [line for text in labels for line in shorten_label(text).splitlines()]
     longest = max((len(line) for line in lines), default=0)
     right = (0.22 + CHARACTER_WIDTH * longest) / width
     axes = figure.add_axes((0.6 / width, 0.5 / height, 1 - 0.6 / width - right, 1 - 0.9 / height))
@@ -85,13 +85,13 @@ def label_ends(axes: "Axes", labels: Sequence[EndLabel]) -> None:
     ends = [float(to_axes.transform((x_right, label.y))[1]) for label in chosen]
     height = axes.get_window_extent().height / axes.figure.dpi
     gap = LINE_HEIGHT * max((len(label.text.splitlines()) for label in chosen), default=1) / height
-    for label, end, place in zip(chosen, ends, spread(ends, gap=gap), strict=True):
+    for label, end, place in zip(chosen, ends, spread_apart(ends, gap=gap), strict=True):
         axes.plot(
             (1.005, 1.03), (end, place), transform=axes.transAxes, color=label.colour,
             linewidth=0.8, clip_on=False,
         )  # fmt: skip
         axes.text(
-            1.038, place, shortened(label.text), transform=axes.transAxes, color=label.colour,
+            1.038, place, shorten_label(label.text), transform=axes.transAxes, color=label.colour,
             va="center", ha="left",
         )  # fmt: skip
 
@@ -104,7 +104,7 @@ def chosen_labels(labels: Sequence[EndLabel]) -> list[EndLabel]:
     return [labels[round(i * last / (MOST_LABELS - 1))] for i in range(MOST_LABELS)]
 
 
-def spread(places: Sequence[float], *, gap: float) -> list[float]:
+def spread_apart(places: Sequence[float], *, gap: float) -> list[float]:
     """Move places in [0, 1] apart until neighbours are `gap` from each other, order kept.
 
     Where they do not all fit, they overflow the upper end evenly spaced.
@@ -122,18 +122,18 @@ def spread(places: Sequence[float], *, gap: float) -> list[float]:
     return result
 
 
-def number(value: float) -> str:
+def tick_number(value: float) -> str:
     """Write a tick's number: thousands as k, a true minus."""
     text = f"{value:g}" if abs(value) < 1000 else f"{value / 1000:g}k"
     return text.replace("-", "−")
 
 
-def shortened(text: str) -> str:
+def shorten_label(text: str) -> str:
     """Cut a label that would leave no room for the figure."""
     return text if len(text) <= LONGEST_LABEL else text[: LONGEST_LABEL - 1] + "…"
 
 
-def saved(
+def save_drawing(
     figure: "Figure", *, name: str, title: str, caption: str, is_inline: bool = False
 ) -> Drawing:
     """Write a figure as SVG and PNG, without a date and with ids that depend on its content.

@@ -9,7 +9,7 @@ replaces each by a CSS variable that has both, for which `PALETTE` lists all the
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from asymreinforce.report.groups import Group
+from asymreinforce.report.groups import ArmGroup
 
 Rgb = tuple[float, float, float]
 
@@ -67,51 +67,53 @@ DASH_DOTTED = (6.0, 1.6, 1.4, 1.6)
 DOTTED = (1.4, 1.6)
 
 
-def styles(groups: Iterable[Group]) -> list[Style]:
+def group_styles(groups: Iterable[ArmGroup]) -> list[Style]:
     """Return a style a group: position in its sign's ramp by rank, nearest to zero first."""
     listed = list(groups)
-    baselines = sorted({of.baseline for of in listed if of.baseline is not None})
+    baselines = sorted({group.baseline for group in listed if group.baseline is not None})
     negative = [value for value in reversed(baselines) if value < 0]
     positive = [value for value in baselines if value > 0]
-    algorithms = list(dict.fromkeys(of.family for of in listed if of.baseline is None))
-    families = list(dict.fromkeys(of.family for of in listed if of.baseline is not None))
-    found = [_style(of, negative, positive, algorithms) for of in listed]
+    algorithms = list(dict.fromkeys(group.family for group in listed if group.baseline is None))
+    families = list(dict.fromkeys(group.family for group in listed if group.baseline is not None))
+    own_styles = [_style_of_group(group, negative, positive, algorithms) for group in listed]
     return [
-        style if of.baseline is None else _of_family(style, families.index(of.family))
-        for of, style in zip(listed, found, strict=True)
+        style if group.baseline is None else _with_family_width(style, families.index(group.family))
+        for group, style in zip(listed, own_styles, strict=True)
     ]
 
 
-def _of_family(style: Style, rank: int) -> Style:
+def _with_family_width(style: Style, rank: int) -> Style:
     """Tell groups with the same baseline and other settings apart by the width of their lines."""
     return style._replace(width=style.width * WIDTHS[rank % len(WIDTHS)])
 
 
-def _style(
-    of: Group, negative: list[float], positive: list[float], algorithms: Sequence[object]
+def _style_of_group(
+    group: ArmGroup, negative: list[float], positive: list[float], algorithms: Sequence[object]
 ) -> Style:
-    if of.baseline is None:
-        rank = algorithms.index(of.family) % len(WITHOUT_BASELINE)
+    if group.baseline is None:
+        rank = algorithms.index(group.family) % len(WITHOUT_BASELINE)
         return Style(WITHOUT_BASELINE[rank], DOTTED, 2.0)
-    if of.baseline < 0:
-        return Style(on_ramp(NEGATIVE, negative.index(of.baseline), len(negative)), SOLID, 1.6)
-    if of.baseline > 0:
-        return Style(on_ramp(POSITIVE, positive.index(of.baseline), len(positive)), DASHED, 1.6)
+    if group.baseline < 0:
+        return Style(on_ramp(NEGATIVE, negative.index(group.baseline), len(negative)), SOLID, 1.6)
+    if group.baseline > 0:
+        return Style(on_ramp(POSITIVE, positive.index(group.baseline), len(positive)), DASHED, 1.6)
     return Style(ZERO, DASH_DOTTED, 2.0)
 
 
 def on_ramp(ramp: tuple[Colour, Colour], rank: int, count: int) -> Colour:
     """Return the colour of a rank among `count`, 0 the nearest to zero, at the ramp's next stop."""
-    return _stop(ramp, round(RAMP_STOPS * rank / (count - 1)) if count > 1 else 0)
+    return _ramp_colour(ramp, round(RAMP_STOPS * rank / (count - 1)) if count > 1 else 0)
 
 
-def _stop(ramp: tuple[Colour, Colour], stop: int) -> Colour:
+def _ramp_colour(ramp: tuple[Colour, Colour], stop: int) -> Colour:
     near, far = ramp
     share = stop / RAMP_STOPS
-    return Colour(_mix(near.light, far.light, share), _mix(near.dark, far.dark, share))
+    return Colour(
+        _mix_colours(near.light, far.light, share), _mix_colours(near.dark, far.dark, share)
+    )
 
 
-def _mix(near: str, far: str, share: float) -> str:
+def _mix_colours(near: str, far: str, share: float) -> str:
     channels = (
         round(int(near[i : i + 2], 16) * (1 - share) + int(far[i : i + 2], 16) * share)
         for i in (1, 3, 5)
@@ -123,7 +125,11 @@ PALETTE = tuple(
     dict.fromkeys(
         [
             *THEME,
-            *(_stop(ramp, stop) for ramp in (NEGATIVE, POSITIVE) for stop in range(RAMP_STOPS + 1)),
+            *(
+                _ramp_colour(ramp, stop)
+                for ramp in (NEGATIVE, POSITIVE)
+                for stop in range(RAMP_STOPS + 1)
+            ),
             ZERO,
             *WITHOUT_BASELINE,
             *CATEGORIES,

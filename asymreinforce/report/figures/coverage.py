@@ -7,7 +7,7 @@ from asymreinforce.report.coverage import Coverage, Line
 from asymreinforce.report.figures import canvas
 from asymreinforce.report.figures.canvas import Drawing, EndLabel
 from asymreinforce.report.figures.colours import BEHAVIOUR, DOTTED, MUTED, Colour, Style
-from asymreinforce.report.groups import Group
+from asymreinforce.report.groups import ArmGroup
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,40 +19,44 @@ MOST_EVEN = 10
 
 
 def coverage_figure(
-    found: Coverage | None, groups: Sequence[Group], styles: Sequence[Style], *, narrow: bool
+    coverage: Coverage | None, groups: Sequence[ArmGroup], styles: Sequence[Style], *, narrow: bool
 ) -> Drawing | None:
     """Draw the curves; None where every curve is a single point."""
-    own_K = found.rollouts.pass_at_K if found and found.rollouts else ()
-    if found is None or max(found.k, len(own_K)) < 2:
+    own_K = coverage.rollouts.pass_at_K if coverage and coverage.rollouts else ()
+    if coverage is None or max(coverage.k, len(own_K)) < 2:
         return None
     width, height = (3.6, 3.2) if narrow else (5.2, 3.6)
-    of_group = {id(of): style for of, style in zip(groups, styles, strict=True)}
-    names = [item.line.name for item in found.settings]
-    figure, axes = canvas.blank(width=width, height=height, labels=[*names, "µ"], title="pass@k, %")
+    of_group = {id(group): style for group, style in zip(groups, styles, strict=True)}
+    names = [item.line.name for item in coverage.settings]
+    figure, axes = canvas.blank_figure(
+        width=width, height=height, labels=[*names, "µ"], title="pass@k, %"
+    )
     ends = []
-    for item in found.settings:
-        style = of_group[id(item.of)]
-        ends.append(_draw(axes, item.line, style.colour, dashes=style.dashes, width=style.width))
-    if found.behaviour:
-        ends.append(_draw(axes, found.behaviour, BEHAVIOUR, dashes=(), width=2.2))
-    if found.rollouts:
-        _draw(axes, found.rollouts, BEHAVIOUR, dashes=DOTTED, width=1.6)
-    last = max(found.k, len(own_K))
-    for end in ends if last > found.k else ():  # leads from where a line ends to its name
-        axes.plot((found.k, last), (end.y, end.y), color=end.colour, linewidth=0.6, alpha=0.35)
-    _scale(axes, last)
+    for item in coverage.settings:
+        style = of_group[id(item.group)]
+        ends.append(
+            _draw_line(axes, item.line, style.colour, dashes=style.dashes, width=style.width)
+        )
+    if coverage.behaviour:
+        ends.append(_draw_line(axes, coverage.behaviour, BEHAVIOUR, dashes=(), width=2.2))
+    if coverage.rollouts:
+        _draw_line(axes, coverage.rollouts, BEHAVIOUR, dashes=DOTTED, width=1.6)
+    last = max(coverage.k, len(own_K))
+    for end in ends if last > coverage.k else ():  # leads from where a line ends to its name
+        axes.plot((coverage.k, last), (end.y, end.y), color=end.colour, linewidth=0.6, alpha=0.35)
+    _scale_axes(axes, last)
     axes.set_xlabel("samples of a prompt, k", color=MUTED.light)
     canvas.label_ends(axes, ends)
     caption = (
         "Prompts of which at least one of k samples is right, at the last step: means over "
         "seeds, on evaluation prompts; the strong line is µ before training."
     )
-    if found.rollouts:
-        caption += f" Dotted: {found.rollouts.name}, in its own rollouts."
-    return canvas.saved(figure, name=NAME, title=TITLE, caption=caption, is_inline=narrow)
+    if coverage.rollouts:
+        caption += f" Dotted: {coverage.rollouts.name}, in its own rollouts."
+    return canvas.save_drawing(figure, name=NAME, title=TITLE, caption=caption, is_inline=narrow)
 
 
-def _draw(
+def _draw_line(
     axes: "Axes", line: Line, colour: Colour, *, dashes: tuple[float, ...], width: float
 ) -> EndLabel:
     values = [100 * share for share in line.pass_at_K]
@@ -63,7 +67,7 @@ def _draw(
     return EndLabel(values[-1], line.name, colour.light)
 
 
-def _scale(axes: "Axes", last: int) -> None:
+def _scale_axes(axes: "Axes", last: int) -> None:
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
     marks = list(range(1, last + 1))

@@ -7,8 +7,8 @@ from asymreinforce.report.coverage import pass_at_words
 from asymreinforce.report.figures import canvas
 from asymreinforce.report.figures.canvas import Drawing, EndLabel
 from asymreinforce.report.figures.colours import BEHAVIOUR, MUTED, Style
-from asymreinforce.report.groups import Band, Group, band, label
-from asymreinforce.report.records import Arm, Experiment, Point, Series
+from asymreinforce.report.groups import ArmGroup, Band, group_label, mean_band
+from asymreinforce.report.records import Experiment, ReportedArm, Series, SeriesPoint
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,38 +29,40 @@ class Panel(NamedTuple):
     title: str
     unit: str
     caption: str
-    series: Callable[[Arm, str], Series]
+    series: Callable[[ReportedArm, str], Series]
     scale: float = 1.0
     may_be_logarithmic: bool = False
 
 
-def _accuracy(arm: Arm, split: str) -> Series:
-    return tuple(Point(c.step, c.accuracy) for c in arm.checkpoints if c.split == split)
+def _accuracy_series(arm: ReportedArm, split: str) -> Series:
+    return tuple(SeriesPoint(c.step, c.accuracy) for c in arm.checkpoints if c.split == split)
 
 
-def _metric(*names: str) -> Callable[[Arm, str], Series]:
+def _metric_reader(*names: str) -> Callable[[ReportedArm, str], Series]:
     """Return a reader of the first of these metrics that an arm has."""
 
-    def series(arm: Arm, split: str) -> Series:
+    def series(arm: ReportedArm, split: str) -> Series:
         return next((arm.metrics[name] for name in names if name in arm.metrics), ())
 
     return series
 
 
-def _sampled_entropy(arm: Arm, split: str) -> Series:
-    found = (c for c in arm.checkpoints if c.split == split and c.entropy is not None)
-    return tuple(Point(c.step, c.entropy) for c in found if c.entropy is not None)
+def _sampled_entropy(arm: ReportedArm, split: str) -> Series:
+    sampled = (c for c in arm.checkpoints if c.split == split and c.entropy is not None)
+    return tuple(SeriesPoint(c.step, c.entropy) for c in sampled if c.entropy is not None)
 
 
-def _pass_at_k(arm: Arm, split: str) -> Series:
+def _pass_at_k(arm: ReportedArm, split: str) -> Series:
     return tuple(
-        Point(c.step, c.pass_at_k) for c in arm.checkpoints if c.split == split and c.k > 1
+        SeriesPoint(c.step, c.pass_at_k) for c in arm.checkpoints if c.split == split and c.k > 1
     )
 
 
-def _distinct_answers(arm: Arm, split: str) -> Series:
+def _distinct_answers(arm: ReportedArm, split: str) -> Series:
     return tuple(
-        Point(c.step, c.distinct_answers) for c in arm.checkpoints if c.split == split and c.k > 1
+        SeriesPoint(c.step, c.distinct_answers)
+        for c in arm.checkpoints
+        if c.split == split and c.k > 1
     )
 
 
@@ -68,12 +70,12 @@ PANELS = (
     Panel(
         "accuracy", "{Split} accuracy", "%",
         "Accuracy on prompts that training never saw; the horizontal line is the behaviour policy.",
-        _accuracy, scale=100,
+        _accuracy_series, scale=100,
     ),
     Panel(
         "train-accuracy", "Train accuracy", "%",
         "The same on a part of the training prompts, freshly sampled.",
-        lambda arm, split: _accuracy(arm, "train"), scale=100,
+        lambda arm, split: _accuracy_series(arm, "train"), scale=100,
     ),
     Panel(
         "pass-at-k", "{Split} {pass_at}", "%",
@@ -90,27 +92,27 @@ PANELS = (
     Panel(
         "token-entropy", "Token entropy", "nats",
         "Mean entropy of the next token, along the fixed slice of rollouts.",
-        _metric("token_entropy"),
+        _metric_reader("token_entropy"),
     ),
     Panel(
         "logp-correct", "Log-probability, correct", "nats",
         "Mean log π of the behaviour policy's correct completions.",
-        _metric("slice_logp_correct", "logp_correct"), may_be_logarithmic=True,
+        _metric_reader("slice_logp_correct", "logp_correct"), may_be_logarithmic=True,
     ),
     Panel(
         "logp-incorrect", "Log-probability, incorrect", "nats",
         "Mean log π of the behaviour policy's incorrect completions.",
-        _metric("slice_logp_incorrect", "logp_incorrect"), may_be_logarithmic=True,
+        _metric_reader("slice_logp_incorrect", "logp_incorrect"), may_be_logarithmic=True,
     ),
     Panel(
         "kl", "KL(µ ‖ π)", "nats",
         "Distance from the behaviour policy, on the fixed slice of rollouts.",
-        _metric("kl"), may_be_logarithmic=True,
+        _metric_reader("kl"), may_be_logarithmic=True,
     ),
     Panel(
         "ess", "Effective sample size", "",
         "Of the self-normalised weights π/µ on the slice. It reads high when π leaves all samples "
-        "evenly.", _metric("ess"),
+        "evenly.", _metric_reader("ess"),
     ),
 )  # fmt: skip
 
@@ -123,52 +125,52 @@ class Curves(NamedTuple):
     bands: tuple[Band, ...]
 
 
-def read_curves(experiment: Experiment, groups: Sequence[Group]) -> list[Curves]:
+def read_curves(experiment: Experiment, groups: Sequence[ArmGroup]) -> list[Curves]:
     """Average each panel's series over seeds; panels for which no arm has one are left out."""
-    found = []
+    curves = []
     split = experiment.split
     words = split.replace("_", "-")
     counts = (c.k for arm in experiment.arms for c in arm.checkpoints if c.split == split)
     pass_at = pass_at_words(counts)
     for panel in PANELS:
-        bands = tuple(band(panel.series(arm, split) for arm in of.arms) for of in groups)
-        if any(of.steps for of in bands):
+        bands = tuple(mean_band(panel.series(arm, split) for arm in group.arms) for group in groups)
+        if any(band.steps for band in bands):
             title = panel.title.format(Split=words.capitalize(), split=words, pass_at=pass_at)
-            found.append(Curves(panel, title, bands))
-    return found
+            curves.append(Curves(panel, title, bands))
+    return curves
 
 
 def curve_panels(
     experiment: Experiment,
-    groups: Sequence[Group],
+    groups: Sequence[ArmGroup],
     styles: Sequence[Style],
     curves: Sequence[Curves],
 ) -> list[Drawing]:
     """Draw each panel."""
-    return [_draw(found, experiment, groups, styles) for found in curves]
+    return [_draw_panel(panel, experiment, groups, styles) for panel in curves]
 
 
 def is_logarithmic(curves: Curves) -> bool:
     """Tell whether a panel is drawn on a symmetric logarithmic axis."""
-    values = (v for of in curves.bands for v in (*of.low, *of.high))
+    values = (v for band in curves.bands for v in (*band.low, *band.high))
     return curves.panel.may_be_logarithmic and max(map(abs, values)) > WIDE_RANGE
 
 
-def _draw(
-    curves: Curves, experiment: Experiment, groups: Sequence[Group], styles: Sequence[Style]
+def _draw_panel(
+    curves: Curves, experiment: Experiment, groups: Sequence[ArmGroup], styles: Sequence[Style]
 ) -> Drawing:
     panel = curves.panel
-    names = [label(of, groups) for of in groups]
+    names = [group_label(group, groups) for group in groups]
     title = f"{curves.title}, {panel.unit}" if panel.unit else curves.title
-    figure, axes = canvas.blank(width=WIDTH, height=HEIGHT, labels=names, title=title)
+    figure, axes = canvas.blank_figure(width=WIDTH, height=HEIGHT, labels=names, title=title)
     ends = []
     with_bands = len(groups) <= MOST_BANDS
-    for of, style, name, found in zip(groups, styles, names, curves.bands, strict=True):
-        if found.steps:
-            if with_bands or len(found.steps) == 1:
-                has_band = with_bands and len(of.arms) > 1
-                _draw_band(axes, found, style, has_band=has_band, scale=panel.scale)
-            ends.append(EndLabel(panel.scale * found.mean[-1], name, style.colour.light))
+    for group, style, name, band in zip(groups, styles, names, curves.bands, strict=True):
+        if band.steps:
+            if with_bands or len(band.steps) == 1:
+                has_band = with_bands and len(group.arms) > 1
+                _draw_band(axes, band, style, has_band=has_band, scale=panel.scale)
+            ends.append(EndLabel(panel.scale * band.mean[-1], name, style.colour.light))
     if not with_bands:
         _draw_lines(axes, list(zip(curves.bands, styles, strict=True)), scale=panel.scale)
     if panel.name == "accuracy" and experiment.behaviour_accuracy is not None:
@@ -176,19 +178,19 @@ def _draw(
     _scale_axes(axes, curves)
     axes.set_xlabel("training step", color=MUTED.light)
     canvas.label_ends(axes, ends)
-    return canvas.saved(figure, name=panel.name, title=curves.title, caption=panel.caption)
+    return canvas.save_drawing(figure, name=panel.name, title=curves.title, caption=panel.caption)
 
 
-def _draw_band(axes: "Axes", found: Band, style: Style, *, has_band: bool, scale: float) -> None:
+def _draw_band(axes: "Axes", band: Band, style: Style, *, has_band: bool, scale: float) -> None:
     colour = style.colour.light
     if has_band:
-        low = [scale * value for value in found.low]
-        high = [scale * value for value in found.high]
-        axes.fill_between(found.steps, low, high, color=colour, alpha=0.14, linewidth=0)
+        low = [scale * value for value in band.low]
+        high = [scale * value for value in band.high]
+        axes.fill_between(band.steps, low, high, color=colour, alpha=0.14, linewidth=0)
     line = (0, style.dashes) if style.dashes else "-"
     axes.plot(
-        found.steps, [scale * value for value in found.mean], color=colour,
-        linewidth=style.width, linestyle=line, marker="o" if len(found.steps) == 1 else None,
+        band.steps, [scale * value for value in band.mean], color=colour,
+        linewidth=style.width, linestyle=line, marker="o" if len(band.steps) == 1 else None,
     )  # fmt: skip
 
 
@@ -196,11 +198,11 @@ def _draw_lines(axes: "Axes", lines: Sequence[tuple[Band, Style]], *, scale: flo
     """Draw the means of many groups at once: matplotlib's cost is by the artist, not the point."""
     from matplotlib.collections import LineCollection
 
-    drawn = [(found, style) for found, style in lines if len(found.steps) > 1]
+    drawn = [(band, style) for band, style in lines if len(band.steps) > 1]
     axes.add_collection(
         LineCollection(
-            [[(step, scale * value) for step, value in zip(found.steps, found.mean, strict=True)]
-             for found, _ in drawn],
+            [[(step, scale * value) for step, value in zip(band.steps, band.mean, strict=True)]
+             for band, _ in drawn],
             colors=[style.colour.light for _, style in drawn],
             linewidths=[style.width for _, style in drawn],
             linestyles=[(0, style.dashes) if style.dashes else "-" for _, style in drawn],
@@ -211,8 +213,8 @@ def _draw_lines(axes: "Axes", lines: Sequence[tuple[Band, Style]], *, scale: flo
 
 def _scale_axes(axes: "Axes", curves: Curves) -> None:
     """Fix the limits, so that labels can be placed; accuracies always run from 0 to 100."""
-    bands = [found for found in curves.bands if found.steps]
-    last = max(found.steps[-1] for found in bands)
+    bands = [band for band in curves.bands if band.steps]
+    last = max(band.steps[-1] for band in bands)
     axes.set_xlim(0, last or 1)
     if curves.panel.unit == "%":
         axes.set_ylim(0, 102)
@@ -226,12 +228,12 @@ def _make_logarithmic(axes: "Axes", bands: Sequence[Band]) -> None:
     """Make the axis symmetric logarithmic, no longer than its values, with ticks as numbers."""
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-    low = min(value for found in bands for value in found.low)
-    high = max(value for found in bands for value in found.high)
+    low = min(value for band in bands for value in band.low)
+    high = max(value for band in bands for value in band.high)
     axes.set_yscale("symlog", linthresh=LINEAR_UP_TO)
     axes.set_ylim(1.3 * min(low, 0.0), 1.3 * max(high, 0.0))
     powers = range(len(f"{max(abs(low), abs(high)):.0f}"))
     marks = [0.0, *(sign * 10.0**power for power in powers for sign in (-1, 1))]
     axes.yaxis.set_major_locator(FixedLocator([mark for mark in marks if low <= mark <= high]))
     axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: canvas.number(value)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: canvas.tick_number(value)))

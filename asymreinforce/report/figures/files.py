@@ -9,11 +9,11 @@ from asymreinforce.data import files
 from asymreinforce.report.coverage import Coverage
 from asymreinforce.report.figures import canvas
 from asymreinforce.report.figures.canvas import Drawing
-from asymreinforce.report.figures.colours import PALETTE, Colour, styles
+from asymreinforce.report.figures.colours import PALETTE, Colour, group_styles
 from asymreinforce.report.figures.coverage import coverage_figure
 from asymreinforce.report.figures.curve_panels import Curves, curve_panels
 from asymreinforce.report.figures.phase_transition import phase_transition
-from asymreinforce.report.groups import Group
+from asymreinforce.report.groups import ArmGroup
 from asymreinforce.report.records import Experiment
 
 ID = re.compile(r'(\bid="|xlink:href="#|url\(#)')
@@ -31,7 +31,7 @@ class Drawn(NamedTuple):
 
 def draw_all(
     experiment: Experiment,
-    groups: Sequence[Group],
+    groups: Sequence[ArmGroup],
     curves: Sequence[Curves],
     *,
     coverage: Coverage | None = None,
@@ -42,7 +42,7 @@ def draw_all(
     """
     import matplotlib
 
-    of_groups = styles(groups)
+    of_groups = group_styles(groups)
     with matplotlib.rc_context(canvas.RC):
         wide, narrow = (
             [
@@ -73,26 +73,26 @@ def inline_svg(drawing: Drawing, *, variant: str = "") -> str:
     """
     text = PROLOGUE.sub("", drawing.svg.decode())
     text = NAMESPACE.sub("", text)
-    text = ID.sub(lambda found: f"{found.group(1)}{drawing.name}{variant}-", text)
+    text = ID.sub(lambda match: f"{match.group(1)}{drawing.name}{variant}-", text)
     text = text.replace("xlink:href", "href")
-    text = COLOUR.sub(lambda found: VARIABLES.get(found.group(), found.group()), text)
+    text = COLOUR.sub(lambda match: VARIABLES.get(match.group(), match.group()), text)
     opening, rest = text.split(">", 1)
     opening = re.sub(r' (width|height)="[^"]*"', "", opening)
     opening += f' class="{variant}"' if variant else ""
     return f'{opening} role="img" aria-labelledby="title-{drawing.name}">{rest}'
 
 
-def variable(colour: Colour) -> str:
+def css_variable(colour: Colour) -> str:
     """Name the CSS variable of a colour."""
     return f"c-{colour.light.removeprefix('#')}"
 
 
-def theme(markup: str) -> str:
+def css_variables(markup: str) -> str:
     """Return the CSS variables that a page's markup asks for, in the light and the dark theme."""
-    used = [colour for colour in PALETTE if f"--{variable(colour)}" in markup]
-    light = ";".join(f"--{variable(colour)}:{colour.light}" for colour in used)
-    dark = ";".join(f"--{variable(colour)}:{colour.dark}" for colour in used)
+    used = [colour for colour in PALETTE if f"--{css_variable(colour)}" in markup]
+    light = ";".join(f"--{css_variable(colour)}:{colour.light}" for colour in used)
+    dark = ";".join(f"--{css_variable(colour)}:{colour.dark}" for colour in used)
     return f":root{{{light}}}\n@media (prefers-color-scheme: dark){{:root{{{dark}}}}}"
 
 
-VARIABLES = {colour.light: f"var(--{variable(colour)})" for colour in PALETTE}
+VARIABLES = {colour.light: f"var(--{css_variable(colour)})" for colour in PALETTE}

@@ -19,7 +19,7 @@ from asymreinforce.report.figures.colours import (
     SURFACE,
     Style,
 )
-from asymreinforce.report.groups import Family, Group, label, mean, signed, told_apart
+from asymreinforce.report.groups import ArmGroup, Family, group_label, mean, signed_text, told_apart
 from asymreinforce.report.records import Experiment
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ DOT, NUMBER_HEIGHT = 4.0, 10.0
 """Points from a dot's middle to its edge, and the height of a number beside it."""
 
 
-class Box(NamedTuple):
+class SheetBox(NamedTuple):
     """A rectangle on the sheet, in points."""
 
     left: float
@@ -55,7 +55,7 @@ class Box(NamedTuple):
     bottom: float
     top: float
 
-    def covers(self, other: "Box") -> bool:
+    def covers(self, other: "SheetBox") -> bool:
         """Tell whether the two overlap."""
         beside = self.right <= other.left or other.right <= self.left
         return not (beside or self.top <= other.bottom or other.top <= self.bottom)
@@ -71,7 +71,7 @@ class Critical(NamedTuple):
 
 def phase_transition(
     experiment: Experiment,
-    groups: Sequence[Group],
+    groups: Sequence[ArmGroup],
     styles: Sequence[Style],
     *,
     narrow: bool = False,
@@ -80,44 +80,48 @@ def phase_transition(
 
     `narrow` is for a small screen: the same letters on a smaller sheet.
     """
-    evaluated = [(of, style) for of, style in zip(groups, styles, strict=True) if of.accuracies]
-    swept = [(of, style) for of, style in evaluated if of.baseline is not None]
+    evaluated = [
+        (group, style) for group, style in zip(groups, styles, strict=True) if group.accuracies
+    ]
+    swept = [(group, style) for group, style in evaluated if group.baseline is not None]
     if not swept:
         return None
-    level = [(of, style) for of, style in evaluated if of.baseline is None]
+    level = [(group, style) for group, style in evaluated if group.baseline is None]
     split = experiment.split.replace("_", "-")
     title = f"Final {split} accuracy against baseline"
-    families = list(dict.fromkeys(of.family for of, _ in swept))
-    names = [_level_name(of, groups) for of, _ in level]
+    families = list(dict.fromkeys(group.family for group, _ in swept))
+    names = [_level_name(group, groups) for group, _ in level]
     if len(families) > 1:
         names += [_family_name(family, families) for family in families]
     width, height = NARROW if narrow else WIDE
     sheet_title = "Final accuracy, %" if narrow else f"{title}, %"
-    figure, axes = canvas.blank(width=width, height=height, labels=names, title=sheet_title)
+    figure, axes = canvas.blank_figure(width=width, height=height, labels=names, title=sheet_title)
 
-    criticals = critical_values(experiment, [of for of, _ in swept])
-    left, right = _limits(
-        [of.baseline for of, _ in swept if of.baseline is not None]
+    criticals = critical_values(experiment, [group for group, _ in swept])
+    left, right = _axis_limits(
+        [group.baseline for group, _ in swept if group.baseline is not None]
         + [critical.value for critical in criticals]
     )
     _mark_critical(axes, criticals, right=right)
     ends = _draw_families(axes, swept, families, width=right - left)
-    for of, style in level:
+    for group, style in level:
         axes.axhline(
-            100 * mean(of.accuracies), color=style.colour.light, linewidth=style.width,
+            100 * mean(group.accuracies), color=style.colour.light, linewidth=style.width,
             linestyle=(0, style.dashes),
         )  # fmt: skip
         ends.append(
-            EndLabel(100 * mean(of.accuracies), _level_name(of, groups), style.colour.light)
+            EndLabel(100 * mean(group.accuracies), _level_name(group, groups), style.colour.light)
         )
     _mark_behaviour(axes, experiment)
     axes.set_xlim(left, right)
-    _mark_baselines(axes, sorted({of.baseline for of, _ in swept if of.baseline is not None}))
+    _mark_baselines(
+        axes, sorted({group.baseline for group, _ in swept if group.baseline is not None})
+    )
     reference_names = NAMES_OF_V if not narrow else SHORT_NAMES_OF_V
     axes.set_ylim(0, 104)
     if len(swept) <= MOST_VALUES and len(families) == 1:
-        _write_means(axes, [of for of, _ in swept])
-    references = {of.baseline_reference for of, _ in swept}
+        _write_means(axes, [group for group, _ in swept])
+    references = {group.baseline_reference for group, _ in swept}
     axes.set_xlabel(_name_of_baseline(references, reference_names), color=MUTED.light)
     canvas.label_ends(axes, ends)
     caption = (
@@ -126,34 +130,34 @@ def phase_transition(
         + "; ".join(f"the dashed vertical line is at {critical.words}" for critical in criticals)
         + "."
     )
-    return canvas.saved(
+    return canvas.save_drawing(
         figure, name="phase-transition", title=title, caption=caption, is_inline=narrow
     )
 
 
 def _draw_families(
     axes: "Axes",
-    swept: list[tuple[Group, Style]],
+    swept: list[tuple[ArmGroup, Style]],
     families: list[Family],
     *,
     width: float,
 ) -> list[EndLabel]:
     """Draw the dots and mean line of each family; return labels where there are several."""
     members = defaultdict(list)
-    for of, style in swept:
-        members[of.family].append((of, style))
+    for group, style in swept:
+        members[group.family].append((group, style))
     ends = []
     for rank, family in enumerate(families):
-        means = [(of.baseline, 100 * mean(of.accuracies)) for of, _ in members[family]]
+        means = [(group.baseline, 100 * mean(group.accuracies)) for group, _ in members[family]]
         axes.plot(
             *zip(*means, strict=True), color=INK.light, linewidth=1.4,
             linestyle=LINES[rank % len(LINES)], zorder=3,
         )  # fmt: skip
-        for of, style in members[family]:
-            x = [_beside(of.baseline or 0.0, i, len(of.accuracies), width)
-                 for i in range(len(of.accuracies))]  # fmt: skip
+        for group, style in members[family]:
+            x = [_move_apart(group.baseline or 0.0, i, len(group.accuracies), width)
+                 for i in range(len(group.accuracies))]  # fmt: skip
             axes.scatter(
-                x, [100 * value for value in of.accuracies], s=30, zorder=4, alpha=0.85,
+                x, [100 * value for value in group.accuracies], s=30, zorder=4, alpha=0.85,
                 marker=MARKERS[rank % len(MARKERS)], color=style.colour.light, linewidths=0,
             )  # fmt: skip
         if len(families) > 1:
@@ -161,21 +165,24 @@ def _draw_families(
     return ends
 
 
-def _write_means(axes: "Axes", swept: list[Group]) -> None:
+def _write_means(axes: "Axes", swept: list[ArmGroup]) -> None:
     """Write each mean above its dots or below them, wherever it covers no dot and no number.
 
     A number that has neither place is left out: the table of results has it.
     """
-    places = [[_points(axes, of.baseline or 0.0, 100 * a) for a in of.accuracies] for of in swept]
-    taken = [Box(x - DOT, x + DOT, y - DOT, y + DOT) for dots in places for x, y in dots]
-    floor, ceiling = (_points(axes, 0.0, edge)[1] for edge in axes.get_ylim())
-    for of, dots in zip(swept, places, strict=True):
-        text = f"{100 * mean(of.accuracies):.0f}"
+    places = [
+        [_sheet_points(axes, group.baseline or 0.0, 100 * a) for a in group.accuracies]
+        for group in swept
+    ]
+    taken = [SheetBox(x - DOT, x + DOT, y - DOT, y + DOT) for dots in places for x, y in dots]
+    floor, ceiling = (_sheet_points(axes, 0.0, edge)[1] for edge in axes.get_ylim())
+    for group, dots in zip(swept, places, strict=True):
+        text = f"{100 * mean(group.accuracies):.0f}"
         half = 72 * canvas.CHARACTER_WIDTH * len(text) / 2
-        x = _points(axes, of.baseline or 0.0, 0.0)[0]
+        x = _sheet_points(axes, group.baseline or 0.0, 0.0)[0]
         for y, side in ((max(y for _, y in dots), 1), (min(y for _, y in dots), -1)):
             low, high = sorted((y + side * DOT, y + side * (DOT + NUMBER_HEIGHT)))
-            box = Box(x - half, x + half, low, high)
+            box = SheetBox(x - half, x + half, low, high)
             if low < floor or high > ceiling or any(map(box.covers, taken)):
                 continue
             taken.append(box)
@@ -188,35 +195,35 @@ def _write_means(axes: "Axes", swept: list[Group]) -> None:
             break
 
 
-def _points(axes: "Axes", x: float, y: float) -> tuple[float, float]:
+def _sheet_points(axes: "Axes", x: float, y: float) -> tuple[float, float]:
     """Return where a value lies on the sheet, in points from its lower left corner."""
     right, up = axes.transData.transform((x, y)) * 72 / axes.figure.dpi
     return float(right), float(up)
 
 
-def critical_values(experiment: Experiment, groups: Sequence[Group]) -> list[Critical]:
+def critical_values(experiment: Experiment, groups: Sequence[ArmGroup]) -> list[Critical]:
     """Return the critical value of each reference that the groups use.
 
     The reference `zero` has V itself on its axis, which is critical at the mean reward of µ; that
     is told from µ's accuracy on the reported split, and left out where the reward scale is
     unknown.
     """
-    found = []
-    for reference in dict.fromkeys(of.baseline_reference for of in groups):
+    criticals = []
+    for reference in dict.fromkeys(group.baseline_reference for group in groups):
         if reference in ("group_mean", "leave_one_out"):
             words = (
                 "0, which theory calls critical (Arnal et al. 2025, Theorem 4.2): there V is the "
                 "mean reward of µ on each prompt"
             )
-            found.append(Critical(0.0, "critical in theory", words))
+            criticals.append(Critical(0.0, "critical in theory", words))
         elif reference == "dataset_mean":
             words = "0, where V is the mean reward of the data set, though not of each prompt"
-            found.append(Critical(0.0, "data set mean: 0", words))
+            criticals.append(Critical(0.0, "data set mean: 0", words))
         elif (reward := _mean_reward(experiment)) is not None:
-            value = signed(reward)
+            value = signed_text(reward)
             words = f"V = {value}, the mean reward of µ by its accuracy here, not of each prompt"
-            found.append(Critical(reward, f"mean reward: {value}", words))
-    return found
+            criticals.append(Critical(reward, f"mean reward: {value}", words))
+    return criticals
 
 
 def _mean_reward(experiment: Experiment) -> float | None:
@@ -234,7 +241,7 @@ def _mark_baselines(axes: "Axes", baselines: list[float]) -> None:
         return
     left, right = axes.get_xlim()
     inches = axes.get_window_extent().width / axes.figure.dpi / (right - left)
-    labels = [signed(baseline) for baseline in baselines]
+    labels = [signed_text(baseline) for baseline in baselines]
     widths = [canvas.CHARACTER_WIDTH * len(label) for label in labels]
     places = [inches * (baseline - left) for baseline in baselines]
     zero = next((rank for rank, baseline in enumerate(baselines) if not baseline), None)
@@ -267,20 +274,20 @@ def _mark_behaviour(axes: "Axes", experiment: Experiment) -> None:
     if accuracy is None:
         return
     axes.axhline(100 * accuracy, color=BEHAVIOUR.light, linewidth=1.4)
-    of = "" if experiment.policies == 1 else f", mean of {experiment.policies}"
+    mean_of = "" if experiment.policies == 1 else f", mean of {experiment.policies}"
     axes.annotate(
-        f"µ  {100 * accuracy:.1f}{of}", (0.0, 100 * accuracy),
+        f"µ  {100 * accuracy:.1f}{mean_of}", (0.0, 100 * accuracy),
         xycoords=("axes fraction", "data"), xytext=(5, 3), textcoords="offset points",
         ha="left", va="bottom", color=BEHAVIOUR.light, fontweight="bold",
     )  # fmt: skip
 
 
-def _limits(values: list[float]) -> tuple[float, float]:
+def _axis_limits(values: list[float]) -> tuple[float, float]:
     span = (max(values) - min(values)) or 0.2
     return min(values) - 0.08 * span, max(values) + 0.08 * span
 
 
-def _beside(baseline: float, rank: int, count: int, width: float) -> float:
+def _move_apart(baseline: float, rank: int, count: int, width: float) -> float:
     """Move the dots of several seeds apart, by at most a hundredth of the axis to each side."""
     return baseline + width * 0.01 * (2 * rank / (count - 1) - 1 if count > 1 else 0.0)
 
@@ -290,12 +297,14 @@ def _name_of_baseline(references: set[str], of_reference: Mapping[str, str]) -> 
     return names[0] if len(names) == 1 else "baseline"
 
 
-def _level_name(of: Group, groups: Sequence[Group]) -> str:
+def _level_name(group: ArmGroup, groups: Sequence[ArmGroup]) -> str:
     """Name a group without a baseline beside its line, with its accuracy, in short lines."""
-    return textwrap.fill(f"{label(of, groups)} {100 * mean(of.accuracies):.1f}", width=10)
+    return textwrap.fill(
+        f"{group_label(group, groups)} {100 * mean(group.accuracies):.1f}", width=10
+    )
 
 
 def _family_name(family: Family, among: Sequence[Family]) -> str:
     algorithm, reference, others = family
-    settings = ", ".join(told_apart(others, (of[-1] for of in among)))
+    settings = ", ".join(told_apart(others, (other[-1] for other in among)))
     return settings or f"{algorithm}, {reference.replace('_', ' ')}"

@@ -11,30 +11,30 @@ def aggregate_table(rows: Sequence[Aggregated], *, against: str | None) -> Table
     """Make the table; None if no setting was evaluated."""
     if not rows:
         return None
-    cells = [_cells(row, against) for row in rows]
+    cells = [_row_cells(row, against) for row in rows]
     return Table(tuple(cells[0]), tuple(tuple(row.values()) for row in cells))
 
 
-def _cells(row: Aggregated, against: str | None) -> dict[str, Cell]:
-    runs, accuracy = len(row.of.accuracies), row.accuracy
+def _row_cells(row: Aggregated, against: str | None) -> dict[str, Cell]:
+    runs, accuracy = len(row.group.accuracies), row.accuracy
     quartiles = f"[{100 * accuracy.low_quartile:.1f}, {100 * accuracy.high_quartile:.1f}]"
     cells = {
-        "setting": Cell(row.name, row.name if row.of.baseline is None else row.of.baseline),
+        "setting": Cell(row.name, row.name if row.group.baseline is None else row.group.baseline),
         "seeds": Cell(str(runs), runs),
         "median, %": Cell(f"{100 * accuracy.median:.1f}", accuracy.median),
         "quartiles, %": Cell(quartiles, accuracy.high_quartile - accuracy.low_quartile),
         "IQM, %": Cell(f"{100 * accuracy.interquartile_mean:.1f}", accuracy.interquartile_mean),
-        "P(above µ)": _probability(row.over_behaviour),
+        "P(above µ)": _probability_cell(row.over_behaviour),
     }
     if against is not None:
-        cells[f"P(above {against})"] = _probability(row.over_against)
+        cells[f"P(above {against})"] = _probability_cell(row.over_against)
     return cells
 
 
-def _probability(found: Improvement | None) -> Cell:
-    if found is None:
+def _probability_cell(improvement: Improvement | None) -> Cell:
+    if improvement is None:
         return Cell(NOTHING, None)
-    text = f"{found.probability:.2f}"
-    if found.interval:
-        text += f" [{found.interval.low:.2f}, {found.interval.high:.2f}]"
-    return Cell(text, found.probability)
+    text = f"{improvement.probability:.2f}"
+    if improvement.interval:
+        text += f" [{improvement.interval.low:.2f}, {improvement.interval.high:.2f}]"
+    return Cell(text, improvement.probability)

@@ -8,8 +8,8 @@ from asymreinforce.report.commands import Commands
 from asymreinforce.report.coverage import pass_at_words
 from asymreinforce.report.ending import fall_of
 from asymreinforce.report.evaluated import RunIntervals
-from asymreinforce.report.groups import NAMED_APART, SEEDS, signed
-from asymreinforce.report.records import Arm, Experiment, Outcome
+from asymreinforce.report.groups import NAMED_APART, SEEDS, signed_text
+from asymreinforce.report.records import ArmOutcome, Experiment, ReportedArm
 from asymreinforce.report.statistics.intervals import Interval
 
 NOTHING = "—"
@@ -53,28 +53,30 @@ def arm_table(
     pass_at = f"{pass_at_words(arm.outcome.k for arm in arms if arm.outcome)}, %"
     rows = []
     for arm in arms:
-        cells = {"baseline": _baseline(arm), "seed": _number(arm.seed, "d")}
+        cells = {"baseline": _baseline_cell(arm), "seed": _number_cell(arm.seed, "d")}
         if several_algorithms:
-            cells["algorithm"] = _text(arm.algorithm)
+            cells["algorithm"] = _text_cell(arm.algorithm)
         if several_references:
-            cells["reference"] = _text(arm.baseline_reference if arm.uses_baseline else NOTHING)
+            cells["reference"] = _text_cell(
+                arm.baseline_reference if arm.uses_baseline else NOTHING
+            )
         if experiment.policies > 1:
-            cells["policy seed"] = _number(arm.policy_seed, "d")
+            cells["policy seed"] = _number_cell(arm.policy_seed, "d")
         if len({other.sampling_seed for other in arms}) > 1:
-            cells["sampling seed"] = _number(arm.sampling_seed, "d")
-        cells |= {key: _text(_plain(arm.differing.get(key))) for key in keys}
-        cells["verdict"] = _verdict(arm, split=experiment.split)
+            cells["sampling seed"] = _number_cell(arm.sampling_seed, "d")
+        cells |= {key: _text_cell(_plain_text(arm.differing.get(key))) for key in keys}
+        cells["verdict"] = _verdict_cell(arm, split=experiment.split)
         if any(other.outcome and other.outcome.collapse_step for other in arms):
             step = arm.outcome.collapse_step if arm.outcome else None
-            cells["collapsed at step"] = _number(step, "d")
-        cells |= _numbers(arm, pass_at, intervals.get(arm.id))
+            cells["collapsed at step"] = _number_cell(step, "d")
+        cells |= _number_cells(arm, pass_at, intervals.get(arm.id))
         if commands:
             cells |= _with_commands(arm, cells, commands, pass_at)
         rows.append(cells)
     return Table(tuple(rows[0]), tuple(tuple(cells.values()) for cells in rows))
 
 
-def bracketed(interval: Interval, *, sign: str = "") -> str:
+def bracket_interval(interval: Interval, *, sign: str = "") -> str:
     """Write an interval of shares in points: "[52.1, 58.7]"; wide ones without decimals."""
     decimals = 1 if interval.high - interval.low < WIDE else 0
     ends = (f"{100 * end:{sign}.{decimals}f}" for end in (interval.low, interval.high))
@@ -83,11 +85,11 @@ def bracketed(interval: Interval, *, sign: str = "") -> str:
 
 def setting_rows(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return dotted settings with their values as JSON, in the order of their names."""
-    return [(key, _plain(settings[key])) for key in sorted(settings)]
+    return [(key, _plain_text(settings[key])) for key in sorted(settings)]
 
 
 def _with_commands(
-    arm: Arm, cells: Mapping[str, Cell], commands: Commands, pass_at: str
+    arm: ReportedArm, cells: Mapping[str, Cell], commands: Commands, pass_at: str
 ) -> dict[str, Cell]:
     """Put behind each number the command that shows the completions that it was made of."""
     if arm.outcome is None:
@@ -105,79 +107,81 @@ def _with_commands(
     }
 
 
-def _numbers(arm: Arm, pass_at: str, intervals: RunIntervals | None) -> dict[str, Cell]:
+def _number_cells(
+    arm: ReportedArm, pass_at: str, intervals: RunIntervals | None
+) -> dict[str, Cell]:
     outcome = arm.outcome
     if outcome is None:
         names = ("step", "accuracy, %", "minus µ", "peak, %", pass_at, "entropy",
                  "logp correct", "logp incorrect", "KL", "ESS", "seconds")  # fmt: skip
         return dict.fromkeys(names, Cell(NOTHING, None))
     return {
-        "step": _number(outcome.step, "d"),
-        "accuracy, %": _accuracy(outcome, intervals),
-        "minus µ": _difference(outcome, intervals),
-        "peak, %": _peak(outcome),
-        pass_at: _pass_at_k(outcome, names_k="k from" in pass_at),
-        "entropy": _number(outcome.entropy, ".2f"),
-        "logp correct": _number(outcome.logp_correct, ".3g"),
-        "logp incorrect": _number(outcome.logp_incorrect, ".3g"),
-        "KL": _number(outcome.kl, ".3g"),
-        "ESS": _number(outcome.ess, ".3g"),
-        "seconds": _number(outcome.seconds, ".0f"),
+        "step": _number_cell(outcome.step, "d"),
+        "accuracy, %": _accuracy_cell(outcome, intervals),
+        "minus µ": _difference_cell(outcome, intervals),
+        "peak, %": _peak_cell(outcome),
+        pass_at: _pass_at_k_cell(outcome, names_k="k from" in pass_at),
+        "entropy": _number_cell(outcome.entropy, ".2f"),
+        "logp correct": _number_cell(outcome.logp_correct, ".3g"),
+        "logp incorrect": _number_cell(outcome.logp_incorrect, ".3g"),
+        "KL": _number_cell(outcome.kl, ".3g"),
+        "ESS": _number_cell(outcome.ess, ".3g"),
+        "seconds": _number_cell(outcome.seconds, ".0f"),
     }
 
 
-def _accuracy(outcome: Outcome, intervals: RunIntervals | None) -> Cell:
+def _accuracy_cell(outcome: ArmOutcome, intervals: RunIntervals | None) -> Cell:
     text = f"{100 * outcome.accuracy:.1f}"
     if intervals:
-        return Cell(text, outcome.accuracy, under=bracketed(intervals.accuracy))
+        return Cell(text, outcome.accuracy, under=bracket_interval(intervals.accuracy))
     return Cell(f"{text} ± {100 * outcome.accuracy_se:.1f}", outcome.accuracy)
 
 
-def _peak(outcome: Outcome) -> Cell:
-    cell = _number(100 * outcome.peak_accuracy, ".1f")
+def _peak_cell(outcome: ArmOutcome) -> Cell:
+    cell = _number_cell(100 * outcome.peak_accuracy, ".1f")
     return cell._replace(under=f"at step {outcome.peak_step}")
 
 
-def _difference(outcome: Outcome, intervals: RunIntervals | None) -> Cell:
+def _difference_cell(outcome: ArmOutcome, intervals: RunIntervals | None) -> Cell:
     if outcome.behaviour_accuracy is None:
         return Cell(NOTHING, None)
     points = 100 * (outcome.accuracy - outcome.behaviour_accuracy)
     if intervals and intervals.minus_behaviour:
-        under = bracketed(intervals.minus_behaviour, sign="+")
+        under = bracket_interval(intervals.minus_behaviour, sign="+")
         return Cell(f"{points:+.1f}".replace("-", "−"), points, under=under)
     paired = "" if outcome.difference_se is None else f" ± {100 * outcome.difference_se:.1f}"
     return Cell(f"{points:+.1f}{paired}".replace("-", "−"), points)
 
 
-def _pass_at_k(outcome: Outcome, *, names_k: bool) -> Cell:
+def _pass_at_k_cell(outcome: ArmOutcome, *, names_k: bool) -> Cell:
     if outcome.k < 2:
         return Cell(NOTHING, None)
-    cell = _number(100 * outcome.pass_at_k, ".1f")
+    cell = _number_cell(100 * outcome.pass_at_k, ".1f")
     return cell._replace(under=f"k = {outcome.k}") if names_k else cell
 
 
-def _baseline(arm: Arm) -> Cell:
+def _baseline_cell(arm: ReportedArm) -> Cell:
     if not arm.uses_baseline or arm.baseline is None:
         return Cell(arm.algorithm.replace("_", " "), None)
-    return Cell(signed(arm.baseline), arm.baseline)
+    return Cell(signed_text(arm.baseline), arm.baseline)
 
 
-def _verdict(arm: Arm, *, split: str) -> Cell:
+def _verdict_cell(arm: ReportedArm, *, split: str) -> Cell:
     verdict, fall = arm.fate, fall_of(arm, split=split)
     mark = VERDICT_MARKS.get(verdict)
     under = "" if fall is None else f"fell by {100 * fall:.1f}"
     return Cell(f"{mark} {verdict}" if mark else verdict, verdict, verdict=verdict, under=under)
 
 
-def _number(value: float | None, form: str) -> Cell:
+def _number_cell(value: float | None, form: str) -> Cell:
     if value is None:
         return Cell(NOTHING, None)
     return Cell(format(value, form).replace("-", "−"), value)
 
 
-def _text(text: str) -> Cell:
+def _text_cell(text: str) -> Cell:
     return Cell(text, text)
 
 
-def _plain(value: Any) -> str:
+def _plain_text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)

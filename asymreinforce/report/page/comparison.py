@@ -7,42 +7,42 @@ from typing import Any
 from asymreinforce.report.commands import Commands
 from asymreinforce.report.figures.curve_panels import Curves
 from asymreinforce.report.figures.files import Drawn
-from asymreinforce.report.groups import Group
+from asymreinforce.report.groups import ArmGroup
 from asymreinforce.report.page.arm_table import NOTHING, Cell, Table, setting_rows
 from asymreinforce.report.page.experiment import results_and_curves, sample_columns
-from asymreinforce.report.page.html import fill
-from asymreinforce.report.page.result_table import difference_cell, ended, p_text
+from asymreinforce.report.page.html import fill_template
+from asymreinforce.report.page.result_table import difference_cell, fate_counts, p_text
 from asymreinforce.report.page.samples import Samples
-from asymreinforce.report.pair import Pair, Twin
-from asymreinforce.report.results import results
-from asymreinforce.report.setting import setting
+from asymreinforce.report.pair import ExperimentPair, Twin
+from asymreinforce.report.results import compare_groups
+from asymreinforce.report.setting import describe_experiment
 
 
 def render_comparison(
-    compared: Pair, drawings: Drawn, curves: Sequence[Curves], samples: Samples
+    compared: ExperimentPair, drawings: Drawn, curves: Sequence[Curves], samples: Samples
 ) -> str:
     """Return the page. Everything that comes from files is escaped and made visible."""
     first, second = compared.experiments
-    found = results(compared.merged, compared.groups)
+    results = compare_groups(compared.merged, compared.groups)
     directories = [str(experiment.directory) for experiment in compared.experiments]
-    return fill(
+    return fill_template(
         "compared.html.jinja",
         compared=compared,
         names=(first.name, second.name),
         experiment=compared.merged,
-        setting=setting(compared.merged, compared.groups),
-        differences=[(item.key, *map(_plain, item[1:])) for item in compared.differences],
-        findings=_findings(compared),
+        setting=describe_experiment(compared.merged, compared.groups),
+        differences=[(item.key, *map(_plain_text, item[1:])) for item in compared.differences],
+        findings=_comparison_sentences(compared),
         table=twin_table(compared),
         settings=setting_rows(compared.merged.shared),
         report_command=shlex.join(["asymrl", "report", *directories]),
         single_commands=[shlex.join(["asymrl", "report", place]) for place in directories],
-        **sample_columns(samples, {of.name: Commands(of) for of in compared.experiments}),
-        **results_and_curves(compared.merged, compared.groups, found, drawings, curves),
+        **sample_columns(samples, {each.name: Commands(each) for each in compared.experiments}),
+        **results_and_curves(compared.merged, compared.groups, results, drawings, curves),
     )
 
 
-def twin_table(compared: Pair) -> Table:
+def twin_table(compared: ExperimentPair) -> Table:
     """Make the table: a row a group that both experiments have."""
     first, second = (experiment.name for experiment in compared.experiments)
     commands = [Commands(experiment) for experiment in compared.experiments]
@@ -50,18 +50,18 @@ def twin_table(compared: Pair) -> Table:
     rows = [
         (
             Cell(twin.name, twin.name if twin.first.baseline is None else twin.first.baseline),
-            _accuracy(twin.accuracies[0], twin.first, commands[0]),
-            _accuracy(twin.accuracies[1], twin.second, commands[1]),
+            _accuracy_cell(twin.accuracies[0], twin.first, commands[0]),
+            _accuracy_cell(twin.accuracies[1], twin.second, commands[1]),
             difference_cell(twin.comparison),
-            Cell(p_text(_p(twin)), _p(twin)),
-            Cell(_fates(twin), _fates(twin)),
+            Cell(p_text(_corrected_p(twin)), _corrected_p(twin)),
+            Cell(_fate_text(twin), _fate_text(twin)),
         )
         for twin in compared.twins
     ]
     return Table(columns, tuple(rows))
 
 
-def _findings(compared: Pair) -> list[str]:
+def _comparison_sentences(compared: ExperimentPair) -> list[str]:
     """Say what came out, in sentences made of the table's numbers."""
     first, second = (experiment.name for experiment in compared.experiments)
     sentences = [
@@ -69,8 +69,8 @@ def _findings(compared: Pair) -> list[str]:
         if compared.twins
         else "No setting is in both experiments, so only their curves stand side by side."
     ]
-    tested = [twin for twin in compared.twins if _p(twin) is not None]
-    sure = [twin for twin in tested if (_p(twin) or 0.0) <= 0.05]
+    tested = [twin for twin in compared.twins if _corrected_p(twin) is not None]
+    sure = [twin for twin in tested if (_corrected_p(twin) or 0.0) <= 0.05]
     if tested:
         up = [t.name for t in sure if t.comparison and t.comparison.difference > 0]
         down = [t.name for t in sure if t.comparison and t.comparison.difference < 0]
@@ -89,28 +89,28 @@ def _findings(compared: Pair) -> list[str]:
     return sentences
 
 
-def _p(twin: Twin) -> float | None:
+def _corrected_p(twin: Twin) -> float | None:
     return twin.comparison.p_holm if twin.comparison else None
 
 
-def _accuracy(value: float | None, of: Group, commands: Commands) -> Cell:
+def _accuracy_cell(value: float | None, group: ArmGroup, commands: Commands) -> Cell:
     if value is None:
         return Cell(NOTHING, None)
-    arm = min((arm for arm in of.arms if arm.outcome), key=lambda arm: arm.seed)
+    arm = min((arm for arm in group.arms if arm.outcome), key=lambda arm: arm.seed)
     command = commands.samples(arm, step=arm.outcome.step) if arm.outcome else None
-    count = len(of.accuracies)
+    count = len(group.accuracies)
     under = f"{count} seed{'s' if count > 1 else ''}"
     return Cell(f"{100 * value:.1f}", value, command=command, under=under)
 
 
-def _fates(twin: Twin) -> str:
-    return " | ".join(ended(_counted(of)) for of in (twin.first, twin.second))
+def _fate_text(twin: Twin) -> str:
+    return " | ".join(fate_counts(_count_fates(group)) for group in (twin.first, twin.second))
 
 
-def _counted(of: Group) -> list[tuple[str, int]]:
-    fates = [arm.fate for arm in of.arms]
+def _count_fates(group: ArmGroup) -> list[tuple[str, int]]:
+    fates = [arm.fate for arm in group.arms]
     return [(fate, fates.count(fate)) for fate in dict.fromkeys(fates)]
 
 
-def _plain(value: Any) -> str:
+def _plain_text(value: Any) -> str:
     return setting_rows({"": value})[0][1]

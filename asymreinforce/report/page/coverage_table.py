@@ -4,15 +4,15 @@ from asymreinforce.report.coverage import Coverage, Line
 from asymreinforce.report.page.arm_table import NOTHING, Cell, Table
 
 
-def coverage_table(found: Coverage) -> Table:
+def coverage_table(coverage: Coverage) -> Table:
     """Make the table: pass@1 and pass@k, what is distinct among k samples, and entropy."""
-    behaviour = [(found.behaviour, None)] if found.behaviour else []
-    lines = [*behaviour, *((item.line, item.of.baseline) for item in found.settings)]
-    rows = [tuple(_cells(line, baseline, found.k).values()) for line, baseline in lines]
-    return Table(tuple(_cells(lines[0][0], None, found.k)), tuple(rows))
+    behaviour = [(coverage.behaviour, None)] if coverage.behaviour else []
+    lines = [*behaviour, *((item.line, item.group.baseline) for item in coverage.settings)]
+    rows = [tuple(_line_cells(line, baseline, coverage.k).values()) for line, baseline in lines]
+    return Table(tuple(_line_cells(lines[0][0], None, coverage.k)), tuple(rows))
 
 
-def _cells(line: Line, baseline: float | None, k: int) -> dict[str, Cell]:
+def _line_cells(line: Line, baseline: float | None, k: int) -> dict[str, Cell]:
     cells = {
         "setting": Cell(line.name, line.name if baseline is None else baseline),
         "runs": Cell(str(line.runs), line.runs),
@@ -21,11 +21,11 @@ def _cells(line: Line, baseline: float | None, k: int) -> dict[str, Cell]:
     if k > 1:
         cells |= {
             f"pass@{k}, %": Cell(f"{100 * line.covered:.1f}", line.covered),
-            f"answers of {k}": _number(line.answers_at_K[-1]),
-            f"completions of {k}": _number(line.completions_at_K[-1]),
+            f"answers of {k}": _number_cell(line.answers_at_K[-1]),
+            f"completions of {k}": _number_cell(line.completions_at_K[-1]),
         }
-    return cells | {"entropy, nats": _number(line.entropy)}
+    return cells | {"entropy, nats": _number_cell(line.entropy)}
 
 
-def _number(value: float | None) -> Cell:
+def _number_cell(value: float | None) -> Cell:
     return Cell(NOTHING, None) if value is None else Cell(f"{value:.2f}", value)

@@ -13,8 +13,8 @@ from typing import Any
 
 from asymreinforce.report.figures.colours import BEHAVIOUR, Style
 from asymreinforce.report.figures.curve_panels import Curves, is_logarithmic
-from asymreinforce.report.figures.files import variable
-from asymreinforce.report.groups import Group, label
+from asymreinforce.report.figures.files import css_variable
+from asymreinforce.report.groups import ArmGroup, group_label
 from asymreinforce.report.records import Experiment
 from asymreinforce.untrusted import visible
 
@@ -25,28 +25,28 @@ MOST_POINTS = 100_000
 
 def curve_data(
     experiment: Experiment,
-    groups: Sequence[Group],
+    groups: Sequence[ArmGroup],
     styles: Sequence[Style],
     curves: Sequence[Curves],
 ) -> dict[str, Any]:
     """Return the data of all panels, few enough points for a page of a few MB."""
-    points = sum(len(of.steps) for found in curves for of in found.bands)
+    points = sum(len(band.steps) for panel in curves for band in panel.bands)
     stride = -(-points // MOST_POINTS) or 1
     accuracy = experiment.behaviour_accuracy
     return {
         "groups": [
             {
-                "name": visible(label(of, groups)),
-                "colour": variable(style.colour),
-                "dashes": dashes(style),
+                "name": visible(group_label(group, groups)),
+                "colour": css_variable(style.colour),
+                "dashes": svg_dashes(style),
                 "width": style.width,
-                "seeds": len(of.arms),
+                "seeds": len(group.arms),
             }
-            for of, style in zip(groups, styles, strict=True)
+            for group, style in zip(groups, styles, strict=True)
         ],
-        "behaviour": None if accuracy is None else _rounded(100 * accuracy),
-        "behaviourColour": variable(BEHAVIOUR),
-        "panels": [_panel(found, stride) for found in curves],
+        "behaviour": None if accuracy is None else _round_value(100 * accuracy),
+        "behaviourColour": css_variable(BEHAVIOUR),
+        "panels": [_panel_data(panel, stride) for panel in curves],
     }
 
 
@@ -58,24 +58,24 @@ def as_script(data: dict[str, Any]) -> str:
     return text
 
 
-def dashes(style: Style) -> str:
+def svg_dashes(style: Style) -> str:
     """Write a style's dashes as SVG takes them."""
     return " ".join(f"{style.width * length:g}" for length in style.dashes)
 
 
-def _panel(curves: Curves, stride: int) -> dict[str, Any]:
+def _panel_data(curves: Curves, stride: int) -> dict[str, Any]:
     axes: dict[tuple[int, ...], int] = {}
     lines = []
-    for group, of in enumerate(curves.bands):
-        if not of.steps:
+    for place, band in enumerate(curves.bands):
+        if not band.steps:
             continue
-        chosen = slice((len(of.steps) - 1) % stride, None, stride)
-        steps = axes.setdefault(of.steps[chosen], len(axes))
+        chosen = slice((len(band.steps) - 1) % stride, None, stride)
+        steps = axes.setdefault(band.steps[chosen], len(axes))
         series: list[list[float | None]] = [
-            [_rounded(curves.panel.scale * value) for value in values[chosen]]
-            for values in (of.mean, of.low, of.high)
+            [_round_value(curves.panel.scale * value) for value in values[chosen]]
+            for values in (band.mean, band.low, band.high)
         ]
-        lines.append([group, steps, *(series if of.low != of.high else series[:1])])
+        lines.append([place, steps, *(series if band.low != band.high else series[:1])])
     return {
         "name": curves.panel.name,
         "unit": curves.panel.unit,
@@ -85,6 +85,6 @@ def _panel(curves: Curves, stride: int) -> dict[str, Any]:
     }
 
 
-def _rounded(value: float) -> float | None:
+def _round_value(value: float) -> float | None:
     """Round to a few digits; what is not a number is a gap in the line."""
     return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None

@@ -3,28 +3,28 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from asymreinforce.report.aggregates import aggregate
+from asymreinforce.report.aggregates import aggregate_groups
 from asymreinforce.report.commands import Commands
 from asymreinforce.report.coverage import coverage_findings
 from asymreinforce.report.evaluated import run_intervals
 from asymreinforce.report.figures.canvas import Drawing
-from asymreinforce.report.figures.colours import Style, styles
+from asymreinforce.report.figures.colours import Style, group_styles
 from asymreinforce.report.figures.coverage import NAME as COVERAGE
 from asymreinforce.report.figures.curve_panels import Curves
-from asymreinforce.report.figures.files import Drawn, inline_svg, variable
-from asymreinforce.report.findings import answer, findings, question
-from asymreinforce.report.groups import Group, label, signed
+from asymreinforce.report.figures.files import Drawn, css_variable, inline_svg
+from asymreinforce.report.findings import answer_sentence, finding_sentences, question_sentence
+from asymreinforce.report.groups import ArmGroup, group_label, signed_text
 from asymreinforce.report.page.aggregate_table import aggregate_table
 from asymreinforce.report.page.arm_table import arm_table, setting_rows
 from asymreinforce.report.page.coverage_table import coverage_table
-from asymreinforce.report.page.curve_data import as_script, curve_data, dashes
-from asymreinforce.report.page.html import fill
+from asymreinforce.report.page.curve_data import as_script, curve_data, svg_dashes
+from asymreinforce.report.page.html import fill_template
 from asymreinforce.report.page.result_table import SPLIT_MARK, result_table
 from asymreinforce.report.page.samples import Samples, Writer
 from asymreinforce.report.read import Report
-from asymreinforce.report.records import Arm, Experiment
-from asymreinforce.report.results import RULE, Results
-from asymreinforce.report.setting import setting
+from asymreinforce.report.records import Experiment, ReportedArm
+from asymreinforce.report.results import RULE, GroupResults
+from asymreinforce.report.setting import describe_experiment
 from asymreinforce.untrusted import LONGEST
 
 if TYPE_CHECKING:
@@ -72,56 +72,58 @@ class FailedArm(NamedTuple):
     log: str
 
 
-def render(report: Report, *, drawings: Drawn, curves: Sequence[Curves], samples: Samples) -> str:
+def render_experiment(
+    report: Report, *, drawings: Drawn, curves: Sequence[Curves], samples: Samples
+) -> str:
     """Return the page. Everything that comes from files is escaped and made visible."""
-    experiment, groups, found = report.experiment, report.groups, report.results
+    experiment, groups, results = report.experiment, report.groups, report.results
     commands = Commands(experiment)
-    return fill(
+    return fill_template(
         "page.html.jinja",
         experiment=experiment,
-        question=question(experiment, groups),
-        setting=setting(experiment, groups),
-        answer=answer(experiment, groups),
-        findings=findings(experiment, groups),
+        question=question_sentence(experiment, groups),
+        setting=describe_experiment(experiment, groups),
+        answer=answer_sentence(experiment, groups),
+        findings=finding_sentences(experiment, groups),
         **sample_columns(samples, {experiment.name: commands}),
-        covered=inline(drawings, COVERAGE),
+        covered=inline_figure(drawings, COVERAGE),
         coverage_findings=coverage_findings(report.coverage) if report.coverage else [],
         coverage=coverage_table(report.coverage) if report.coverage else None,
         settings=setting_rows(experiment.shared),
         report_command=commands.report,
-        **results_and_curves(experiment, groups, found, drawings, curves),
+        **results_and_curves(experiment, groups, results, drawings, curves),
         table=arm_table(experiment, commands, run_intervals(experiment.arms, report.ends)),
-        results=result_table(found, commands),
-        aggregates=aggregate_table(aggregate(found), against=found.against),
+        results=result_table(results, commands),
+        aggregates=aggregate_table(aggregate_groups(results), against=results.against),
     )
 
 
 def results_and_curves(
     experiment: Experiment,
-    groups: Sequence[Group],
-    found: Results,
+    groups: Sequence[ArmGroup],
+    results: GroupResults,
     drawings: Drawn,
     curves: Sequence[Curves],
 ) -> dict[str, Any]:
     """Return the values of the parts that the page of one experiment and of two have in common."""
     from markupsafe import Markup
 
-    of_groups = styles(groups)
+    of_groups = group_styles(groups)
     return {
-        "transition": inline(drawings, PHASE_TRANSITION),
-        "found": found,
+        "transition": inline_figure(drawings, PHASE_TRANSITION),
+        "found": results,
         "rule": RULE,
         "split_mark": SPLIT_MARK,
-        "is_split": any(row.is_split for row in found.rows),
+        "is_split": any(row.is_split for row in results.rows),
         "verdicts": {arm.fate for arm in experiment.arms},
-        "failures": [_failed(arm) for arm in experiment.arms if arm.failure],
+        "failures": [_failed_arm(arm) for arm in experiment.arms if arm.failure],
         "curves": curves,
         "curve_data": Markup(as_script(curve_data(experiment, groups, of_groups, curves))),
-        "legend": _legend(groups, of_groups),
+        "legend": _legend_keys(groups, of_groups),
     }
 
 
-def inline(drawings: Drawn, name: str) -> Inline | None:
+def inline_figure(drawings: Drawn, name: str) -> Inline | None:
     """Return a figure for the page, with the variant for a small screen where there is one."""
     from markupsafe import Markup
 
@@ -140,7 +142,7 @@ def sample_columns(samples: Samples, commands: Mapping[str, Commands]) -> dict[s
     return {
         "samples": samples,
         "writers": [
-            _column(writer, commands[writer.experiment], is_named=len(commands) > 1)
+            _writer_column(writer, commands[writer.experiment], is_named=len(commands) > 1)
             for writer in samples.writers
         ],
         "sample_commands": [
@@ -156,30 +158,36 @@ def sample_columns(samples: Samples, commands: Mapping[str, Commands]) -> dict[s
     }
 
 
-def _legend(groups: Sequence[Group], of_groups: Sequence[Style]) -> list[Key]:
+def _legend_keys(groups: Sequence[ArmGroup], of_groups: Sequence[Style]) -> list[Key]:
     return [
-        Key(rank, label(of, groups), variable(style.colour), dashes(style), style.width)
-        for rank, (of, style) in enumerate(zip(groups, of_groups, strict=True))
-        if any(arm.checkpoints or arm.metrics for arm in of.arms)
+        Key(
+            rank,
+            group_label(group, groups),
+            css_variable(style.colour),
+            svg_dashes(style),
+            style.width,
+        )
+        for rank, (group, style) in enumerate(zip(groups, of_groups, strict=True))
+        if any(arm.checkpoints or arm.metrics for arm in group.arms)
     ]
 
 
-def _failed(arm: Arm) -> FailedArm:
+def _failed_arm(arm: ReportedArm) -> FailedArm:
     error, log = arm.failure or ("", "")
-    return FailedArm(_name(arm), error[:LONGEST], log[-LONGEST:])
+    return FailedArm(_arm_name(arm), error[:LONGEST], log[-LONGEST:])
 
 
-def _column(writer: Writer, commands: Commands, *, is_named: bool) -> Column:
+def _writer_column(writer: Writer, commands: Commands, *, is_named: bool) -> Column:
     accuracy = f"accuracy {100 * writer.checkpoint.accuracy:.1f}%"
     words = f"before training, {accuracy}"
     if writer.role != "mu":
-        words = f"{_name(writer.arm)}, step {writer.checkpoint.step}, {accuracy}"
+        words = f"{_arm_name(writer.arm)}, step {writer.checkpoint.step}, {accuracy}"
     command = commands.samples(writer.arm, step=writer.checkpoint.step)
     role = ROLES[writer.role]
     return Column(f"{role} of {writer.experiment}" if is_named else role, words, command)
 
 
-def _name(arm: Arm) -> str:
+def _arm_name(arm: ReportedArm) -> str:
     if arm.uses_baseline and arm.baseline is not None:
-        return f"baseline {signed(arm.baseline)}, seed {arm.seed}"
+        return f"baseline {signed_text(arm.baseline)}, seed {arm.seed}"
     return f"{arm.algorithm.replace('_', ' ')}, seed {arm.seed}"

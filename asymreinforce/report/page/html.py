@@ -9,7 +9,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from asymreinforce.report.figures.files import theme
+from asymreinforce.report.figures.files import css_variables
 from asymreinforce.untrusted import visible
 
 HERE = Path(__file__).parent
@@ -18,7 +18,7 @@ SCRIPTS = ("page.js", "scales.js", "lines.js", "pointer.js", "curves.js")
 THEME_GOES_HERE = "/* theme */"
 
 
-def fill(template: str | Path, **values: Any) -> str:
+def fill_template(template: str | Path, **values: Any) -> str:
     """Return a page: a template that extends `base.html.jinja`, with its values filled in.
 
     A template is named if it lies beside this file, else given by its path.
@@ -35,7 +35,7 @@ def fill(template: str | Path, **values: Any) -> str:
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=_show,
+        finalize=_make_visible,
     )
     script = "".join((HERE / name).read_text(encoding="utf-8") for name in SCRIPTS)
     page = environment.get_template(Path(template).name).render(
@@ -45,9 +45,9 @@ def fill(template: str | Path, **values: Any) -> str:
         script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
-    return page.replace(THEME_GOES_HERE, theme(page), 1)
+    return page.replace(THEME_GOES_HERE, css_variables(page), 1)
 
 
-def _show(value: Any) -> Any:
+def _make_visible(value: Any) -> Any:
     """Make every plain string of the page visible; markup of this package's own is left alone."""
     return visible(value) if type(value) is str else value

@@ -15,8 +15,8 @@ import pyarrow.compute as pc
 from asymreinforce.config import RewardConfig
 from asymreinforce.data import contracts
 from asymreinforce.report.evaluated import scale_of
-from asymreinforce.report.groups import Group, best
-from asymreinforce.report.records import Arm, Checkpoint, Experiment
+from asymreinforce.report.groups import ArmGroup, best_group
+from asymreinforce.report.records import Checkpoint, Experiment, ReportedArm
 from asymreinforce.rewards.scale import rewards_of
 from asymreinforce.untrusted import LONGEST, Shown, show
 
@@ -31,7 +31,7 @@ class Writer(NamedTuple):
     """Whose completions a column of samples holds: an arm at a step; step 0 is mu."""
 
     role: str
-    arm: Arm
+    arm: ReportedArm
     checkpoint: Checkpoint
     experiment: str
     """The name of the experiment that the arm is of."""
@@ -66,16 +66,16 @@ class Samples(NamedTuple):
     prompts: tuple[Prompt, ...]
 
 
-def read_samples(experiment: Experiment, groups: Sequence[Group]) -> Samples:
+def read_samples(experiment: Experiment, groups: Sequence[ArmGroup]) -> Samples:
     """Read the samples that the report shows; empty where no evaluation is on disk.
 
     Raises `InputError` where an evaluation or the prompts are damaged.
     """
-    return _read(choose_writers(experiment, groups), [experiment])
+    return _read_prompts(choose_writers(experiment, groups), [experiment])
 
 
 def read_samples_of_two(
-    first: tuple[Experiment, Sequence[Group]], second: tuple[Experiment, Sequence[Group]]
+    first: tuple[Experiment, Sequence[ArmGroup]], second: tuple[Experiment, Sequence[ArmGroup]]
 ) -> Samples:
     """Read samples of two experiments on the same prompts: mu, both best arms, a collapsed one.
 
@@ -89,10 +89,10 @@ def read_samples_of_two(
         *(writer for writer in theirs if writer.role == "best"),
         *lowest,
     ]
-    return _read(chosen, [first[0], second[0]])
+    return _read_prompts(chosen, [first[0], second[0]])
 
 
-def _read(chosen_writers: Sequence[Writer], experiments: Sequence[Experiment]) -> Samples:
+def _read_prompts(chosen_writers: Sequence[Writer], experiments: Sequence[Experiment]) -> Samples:
     writers = tuple(writer for writer in chosen_writers if writer.path.is_file())
     if not writers:
         return Samples((), ())
@@ -103,27 +103,27 @@ def _read(chosen_writers: Sequence[Writer], experiments: Sequence[Experiment]) -
     ]
     questions: dict[str, tuple[Shown, Shown]] = {}
     for experiment in experiments:
-        questions = _questions(experiment, chosen) | questions
+        questions = _read_questions(experiment, chosen) | questions
     unknown = (None, None)
     prompts = []
     for id_ in chosen:
         question, gold_answer = questions.get(id_, unknown)
-        samples = tuple(found.get(id_) for found in columns)
+        samples = tuple(by_prompt.get(id_) for by_prompt in columns)
         prompts.append(Prompt(id_, question, gold_answer, samples))
     return Samples(writers, tuple(prompts))
 
 
-def choose_writers(experiment: Experiment, groups: Sequence[Group]) -> list[Writer]:
+def choose_writers(experiment: Experiment, groups: Sequence[ArmGroup]) -> list[Writer]:
     """Choose mu, the lowest seed of the best group, and the lowest of the collapsed arms.
 
     The best group is the one with the highest mean final accuracy; mu is the one that the best
     arm started from.
     """
-    found = best(groups)
-    if found is None:
+    best = best_group(groups)
+    if best is None:
         return []
     writers = []
-    evaluated = [arm for arm in found.arms if arm.outcome]
+    evaluated = [arm for arm in best.arms if arm.outcome]
     first = min(evaluated, key=lambda arm: (arm.policy_seed, arm.sampling_seed, arm.seed))
     collapsed = [
         arm for arm in experiment.arms if arm.outcome and arm.outcome.verdict == "collapsed"
@@ -132,27 +132,27 @@ def choose_writers(experiment: Experiment, groups: Sequence[Group]) -> list[Writ
         collapsed, key=lambda arm: arm.outcome.accuracy if arm.outcome else 0, default=None
     )
 
-    def writer(role: str, arm: Arm, checkpoint: Checkpoint) -> Writer:
+    def writer(role: str, arm: ReportedArm, checkpoint: Checkpoint) -> Writer:
         path = experiment.directory / checkpoint.evaluation
         return Writer(role, arm, checkpoint, experiment.name, path)
 
-    if mu := _at(experiment, first, step=0):
+    if mu := _checkpoint_at(experiment, first, step=0):
         writers.append(writer("mu", first, mu))
-    if last := _last(experiment, first):
+    if last := _last_checkpoint(experiment, first):
         writers.append(writer("best", first, last))
-    if lowest and lowest.id != first.id and (last := _last(experiment, lowest)):
+    if lowest and lowest.id != first.id and (last := _last_checkpoint(experiment, lowest)):
         writers.append(writer("collapsed", lowest, last))
     return writers
 
 
-def _at(experiment: Experiment, arm: Arm, *, step: int) -> Checkpoint | None:
+def _checkpoint_at(experiment: Experiment, arm: ReportedArm, *, step: int) -> Checkpoint | None:
     reported = (c for c in arm.checkpoints if c.split == experiment.split and c.step == step)
     return next(reported, None)
 
 
-def _last(experiment: Experiment, arm: Arm) -> Checkpoint | None:
+def _last_checkpoint(experiment: Experiment, arm: ReportedArm) -> Checkpoint | None:
     steps = [c.step for c in arm.checkpoints if c.split == experiment.split]
-    return _at(experiment, arm, step=max(steps)) if steps and max(steps) > 0 else None
+    return _checkpoint_at(experiment, arm, step=max(steps)) if steps and max(steps) > 0 else None
 
 
 def _prompt_ids(path: Path) -> set[str]:
@@ -164,37 +164,44 @@ def _read_chosen(path: Path, chosen: Iterable[str], reward: RewardConfig) -> dic
     """Return the first sample of each chosen prompt."""
     rows = _of_prompts(contracts.read(path, contracts.EVALUATIONS), chosen)
     given = rewards_of(rows, reward)
-    judged = zip(_cut(rows), given.correct_B, given.kept_B, strict=True)
+    judged = zip(_cut_rows(rows), given.correct_B, given.kept_B, strict=True)
     in_order = sorted(judged, key=lambda row: row[0]["sample"], reverse=True)
-    return {row[0]["prompt_id"]: _sample(*row) for row in in_order}
+    return {row[0]["prompt_id"]: _make_sample(*row) for row in in_order}
 
 
-def _sample(row: dict[str, Any], is_correct: bool, is_kept: bool) -> Sample:
+def _make_sample(row: dict[str, Any], is_correct: bool, is_kept: bool) -> Sample:
     return Sample(
-        text=_shown(row, "text", LONGEST),
-        answer=_shown(row, "extracted_answer") if row["extracted_answer"] is not None else None,
+        text=_shown_text(row, "text", LONGEST),
+        answer=_shown_text(row, "extracted_answer")
+        if row["extracted_answer"] is not None
+        else None,
         status=row["status"],
         correct=bool(is_correct) if is_kept else None,
         tokens=row["tokens"],
     )
 
 
-def _questions(experiment: Experiment, chosen: Sequence[str]) -> dict[str, tuple[Shown, Shown]]:
+def _read_questions(
+    experiment: Experiment, chosen: Sequence[str]
+) -> dict[str, tuple[Shown, Shown]]:
     """Look the chosen prompts up in every prompt file of the experiment."""
-    found: dict[str, tuple[Shown, Shown]] = {}
+    questions: dict[str, tuple[Shown, Shown]] = {}
     for path in sorted((experiment.directory / "prompts").glob("*/*.parquet")):
-        if len(found) == len(chosen):
+        if len(questions) == len(chosen):
             break
-        for row in _cut(_of_prompts(contracts.read(path, contracts.PROMPTS), chosen)):
-            found[row["prompt_id"]] = _shown(row, "question"), _shown(row, "gold_answer")
-    return found
+        for row in _cut_rows(_of_prompts(contracts.read(path, contracts.PROMPTS), chosen)):
+            questions[row["prompt_id"]] = (
+                _shown_text(row, "question"),
+                _shown_text(row, "gold_answer"),
+            )
+    return questions
 
 
 def _of_prompts(rows: pa.Table, chosen: Iterable[str]) -> pa.Table:
     return rows.filter(pc.is_in(rows.column("prompt_id"), pa.array(list(chosen), pa.string())))
 
 
-def _cut(rows: pa.Table) -> list[dict[str, Any]]:
+def _cut_rows(rows: pa.Table) -> list[dict[str, Any]]:
     """Turn rows into dictionaries, untrusted text cut and left in bytes, its length beside it."""
     for name in UNTRUSTED:
         if name in rows.schema.names:
@@ -206,7 +213,7 @@ def _cut(rows: pa.Table) -> list[dict[str, Any]]:
     return values
 
 
-def _shown(row: dict[str, Any], name: str, longest: int | None = None) -> Shown:
+def _shown_text(row: dict[str, Any], name: str, longest: int | None = None) -> Shown:
     content, length = row[name], row[f"{name}_bytes"]
     limit = longest or (LONGEST if name == "question" else LONGEST_ANSWER)
     shown = show(content, longest=limit)

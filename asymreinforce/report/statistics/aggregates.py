@@ -52,7 +52,7 @@ class Improvement(NamedTuple):
     """None if no stratum has two runs of either: nothing can be drawn anew."""
 
 
-def aggregates(values_N: np.ndarray) -> Aggregates:
+def aggregate_runs(values_N: np.ndarray) -> Aggregates:
     """Return median, quartiles and interquartile mean of at least one run."""
     if not len(values_N):
         raise InputError("no run is evaluated: there is nothing to aggregate")
@@ -76,7 +76,10 @@ def probability_of_improvement(
         return Improvement(estimate, None)
     draw = np.random.default_rng(seed)
     drawn_R = np.mean(
-        [_share_above(*(_resampled(v, draw, resamples) for v in stratum)) for stratum in strata],
+        [
+            _share_above(*(_resample_runs(v, draw, resamples) for v in stratum))
+            for stratum in strata
+        ],
         axis=0,
     )
     low, high = np.quantile(drawn_R, [(1 - level) / 2, (1 + level) / 2])
@@ -85,7 +88,7 @@ def probability_of_improvement(
     return Improvement(estimate, interval)
 
 
-def _resampled(values_N: np.ndarray, draw: np.random.Generator, resamples: int) -> np.ndarray:
+def _resample_runs(values_N: np.ndarray, draw: np.random.Generator, resamples: int) -> np.ndarray:
     """Draw as many runs with replacement, `resamples` times   (R, N)."""
     drawn_RN: np.ndarray = values_N[draw.integers(len(values_N), size=(resamples, len(values_N)))]
     return drawn_RN

@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from asymreinforce.errors import InputError
-from asymreinforce.report.groups import Group, label
-from asymreinforce.report.records import Arm
+from asymreinforce.report.groups import ArmGroup, group_label
+from asymreinforce.report.records import ReportedArm
 from asymreinforce.report.statistics.intervals import (
     LEVEL,
     Interval,
@@ -62,63 +62,70 @@ NOT_READ: ByPrompt = {}
 
 
 def between_groups(
-    groups: Sequence[Group], *, against: Group, right: ByPrompt = NOT_READ, level: float = LEVEL
+    groups: Sequence[ArmGroup],
+    *,
+    against: ArmGroup,
+    right: ByPrompt = NOT_READ,
+    level: float = LEVEL,
 ) -> list[Comparison]:
     """Compare every other group with one, over the seeds that both have.
 
     `right` holds each prompt's accuracy by arm, for intervals that speak of other prompts too.
     Raises `InputError` where a group shares no seed with `against`.
     """
-    found = []
-    for of in groups:
-        if of is against:
+    comparisons = []
+    for group in groups:
+        if group is against:
             continue
-        shared = _differences(of, against)
+        shared = _seed_differences(group, against)
         if not shared:
             raise InputError(
-                f"{label(of, groups)} and {label(against, groups)} have no seed in common; train "
+                f"{group_label(group, groups)} and {group_label(against, groups)} have no seed in "
+                "common; train "
                 "both with the same seed, policy.seed and sampling.seed"
             )
-        prompts = _prompt_differences(of, against, right)
-        names = label(of, groups), label(against, groups)
-        later = _draws_later(of, against)
-        found.append(_compared(*names, shared, level, prompts=prompts, later=later))
-    return _corrected(found)
+        prompts = _prompt_differences(group, against, right)
+        names = group_label(group, groups), group_label(against, groups)
+        later = _draws_later(group, against)
+        comparisons.append(_compare_pairs(*names, shared, level, prompts=prompts, later=later))
+    return _correct_together(comparisons)
 
 
 def against_behaviour(
-    groups: Sequence[Group], *, gains: ByPrompt = NOT_READ, level: float = LEVEL
+    groups: Sequence[ArmGroup], *, gains: ByPrompt = NOT_READ, level: float = LEVEL
 ) -> list[Comparison]:
     """Compare every group with the behaviour policy that its arms started from.
 
     `gains` holds what each prompt gained, by arm.
     """
-    found = []
-    for of in groups:
+    comparisons = []
+    for group in groups:
         values = {
-            _seeds(arm): arm.outcome.accuracy - arm.outcome.behaviour_accuracy
-            for arm in of.arms
+            _seeds_of(arm): arm.outcome.accuracy - arm.outcome.behaviour_accuracy
+            for arm in group.arms
             if arm.outcome and arm.outcome.behaviour_accuracy is not None
         }
-        prompts = {_seeds(arm): gains[arm.id] for arm in of.arms if arm.id in gains}
+        prompts = {_seeds_of(arm): gains[arm.id] for arm in group.arms if arm.id in gains}
         if values:
-            name, later = label(of, groups), _draws_later(of)
-            found.append(_compared(name, "µ", values, level, prompts=prompts, later=later))
-    return _corrected(found)
+            name, later = group_label(group, groups), _draws_later(group)
+            comparisons.append(
+                _compare_pairs(name, "µ", values, level, prompts=prompts, later=later)
+            )
+    return _correct_together(comparisons)
 
 
-def replicates(values: Mapping[Seeds, float]) -> Replicates:
+def independent_replicates(values: Mapping[Seeds, float]) -> Replicates:
     """Average over what is nested, so that what is left varies independently.
 
     Runs that start from one behaviour policy are alike: where policies vary, the mean of each
     policy's runs is one replicate; else where rollouts vary, each set's; else each run's.
     """
-    units = _units(values)
+    units = _independent_runs(values)
     means = [np.mean([values[seeds] for seeds in own]) for own in units]
-    return Replicates(np.array(means), _varied(values))
+    return Replicates(np.array(means), _varied_names(values))
 
 
-def _units(values: Collection[Seeds]) -> list[list[Seeds]]:
+def _independent_runs(values: Collection[Seeds]) -> list[list[Seeds]]:
     """Gather runs that share the outermost thing that varies."""
     policies = {seeds.policy for seeds in values}
     rollouts = {seeds.sampling for seeds in values}
@@ -129,7 +136,7 @@ def _units(values: Collection[Seeds]) -> list[list[Seeds]]:
     return list(members.values())
 
 
-def _varied(values: Collection[Seeds]) -> tuple[str, ...]:
+def _varied_names(values: Collection[Seeds]) -> tuple[str, ...]:
     policies = {seeds.policy for seeds in values}
     rollouts = {seeds.sampling for seeds in values}
     return (
@@ -139,7 +146,7 @@ def _varied(values: Collection[Seeds]) -> tuple[str, ...]:
     )
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
+def holm_corrected(p_values: Sequence[float]) -> list[float]:
     """Return p-values corrected for their number, step by step down (Holm 1979).
 
     The i-th smallest of m is multiplied by m - i + 1, and is never below a smaller one's: rejecting
@@ -154,48 +161,50 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def between_pairs(
-    pairs: Sequence[tuple[Group, Group]], *, names: Sequence[str], level: float = LEVEL
+    pairs: Sequence[tuple[ArmGroup, ArmGroup]], *, names: Sequence[str], level: float = LEVEL
 ) -> list[Comparison | None]:
     """Compare the second of each pair with the first, over the seeds that both have.
 
     None where they share no seed. All are corrected together.
     """
-    shared = [_differences(second, first) for first, second in pairs]
-    found = [
-        _compared(name, name, values, level, prompts={}, later=_draws_later(*pair))
+    shared = [_seed_differences(second, first) for first, second in pairs]
+    comparisons = [
+        _compare_pairs(name, name, values, level, prompts={}, later=_draws_later(*pair))
         for name, values, pair in zip(names, shared, pairs, strict=True)
         if values
     ]
-    corrected = iter(_corrected(found))
+    corrected = iter(_correct_together(comparisons))
     return [next(corrected) if values else None for values in shared]
 
 
-def share_a_seed(one: Group, other: Group) -> bool:
+def share_a_seed(one: ArmGroup, other: ArmGroup) -> bool:
     """Tell whether two groups can be compared: each has an evaluated arm of the same seeds."""
-    return bool(_differences(one, other))
+    return bool(_seed_differences(one, other))
 
 
-def _differences(of: Group, base: Group) -> dict[Seeds, float]:
-    own, other = _accuracies(of), _accuracies(base)
+def _seed_differences(group: ArmGroup, base: ArmGroup) -> dict[Seeds, float]:
+    own, other = _accuracy_by_seeds(group), _accuracy_by_seeds(base)
     return {seeds: own[seeds] - other[seeds] for seeds in own.keys() & other.keys()}
 
 
-def _accuracies(of: Group) -> dict[Seeds, float]:
-    return {_seeds(arm): arm.outcome.accuracy for arm in of.arms if arm.outcome}
+def _accuracy_by_seeds(group: ArmGroup) -> dict[Seeds, float]:
+    return {_seeds_of(arm): arm.outcome.accuracy for arm in group.arms if arm.outcome}
 
 
-def _draws_later(*groups: Group) -> bool:
+def _draws_later(*groups: ArmGroup) -> bool:
     """Tell whether arms drew rollouts of their own after round 0."""
-    return any(arm.settings.get("refresh_every") for of in groups for arm in of.arms)
+    return any(arm.settings.get("refresh_every") for group in groups for arm in group.arms)
 
 
-def _seeds(arm: Arm) -> Seeds:
+def _seeds_of(arm: ReportedArm) -> Seeds:
     return Seeds(arm.policy_seed, arm.sampling_seed, arm.seed)
 
 
-def _prompt_differences(of: Group, base: Group, right: ByPrompt) -> dict[Seeds, np.ndarray]:
-    own, other = ({_seeds(arm): right[arm.id] for arm in g.arms if arm.id in right}
-                  for g in (of, base))  # fmt: skip
+def _prompt_differences(
+    group: ArmGroup, base: ArmGroup, right: ByPrompt
+) -> dict[Seeds, np.ndarray]:
+    own, other = ({_seeds_of(arm): right[arm.id] for arm in g.arms if arm.id in right}
+                  for g in (group, base))  # fmt: skip
     return {
         seeds: own[seeds] - other[seeds]
         for seeds in own.keys() & other.keys()
@@ -203,17 +212,17 @@ def _prompt_differences(of: Group, base: Group, right: ByPrompt) -> dict[Seeds, 
     }
 
 
-def _compared(
+def _compare_pairs(
     arm: str, against: str, values: Mapping[Seeds, float], level: float,
     *, prompts: Mapping[Seeds, np.ndarray], later: bool,
 ) -> Comparison:  # fmt: skip
-    values_N, varied = replicates(values)
+    values_N, varied = independent_replicates(values)
     if later and DATA_ORDER in varied:
         varied = (*varied, LATER_ROLLOUTS)
     difference, pairs = float(values_N.mean()), len(values_N)
     if pairs < 2:
         return Comparison(arm, against, None, difference, pairs, None, None)
-    values_NP = _crossable(values, prompts)
+    values_NP = _crossable_values(values, prompts)
     if values_NP is None:
         interval = between_runs(values_N, varied=varied, level=level)
     else:
@@ -221,7 +230,7 @@ def _compared(
     return Comparison(arm, against, interval, difference, pairs, p_of_interval(interval), None)
 
 
-def _crossable(
+def _crossable_values(
     values: Mapping[Seeds, float], prompts: Mapping[Seeds, np.ndarray]
 ) -> np.ndarray | None:
     """Return replicates by prompt   (N, P), where runs and prompts are to be crossed; else None.
@@ -234,13 +243,15 @@ def _crossable(
         return None
     if len({len(prompts[seeds]) for seeds in values}) > 1:
         return None
-    rows = [np.mean([prompts[seeds] for seeds in own], axis=0) for own in _units(values)]
+    rows = [np.mean([prompts[seeds] for seeds in own], axis=0) for own in _independent_runs(values)]
     values_NP = np.stack(rows)
     judged_NP: np.ndarray = values_NP[:, ~np.isnan(values_NP).any(0)]
     return judged_NP if judged_NP.shape[1] > 1 else None
 
 
-def _corrected(found: Sequence[Comparison]) -> list[Comparison]:
-    tested = [item.p for item in found if item.p is not None]
-    corrected = iter(holm(tested))
-    return [item if item.p is None else item._replace(p_holm=next(corrected)) for item in found]
+def _correct_together(comparisons: Sequence[Comparison]) -> list[Comparison]:
+    tested = [item.p for item in comparisons if item.p is not None]
+    corrected = iter(holm_corrected(tested))
+    return [
+        item if item.p is None else item._replace(p_holm=next(corrected)) for item in comparisons
+    ]

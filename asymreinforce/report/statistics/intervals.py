@@ -55,7 +55,9 @@ def between_runs(
     if count < 2:
         raise InputError(f"{count} run has no interval between runs; add seeds, such as seed=0,1,2")
     error = float(np.std(values_N, ddof=1)) / math.sqrt(count)
-    return _student(float(np.mean(values_N)), error, count, count - 1, "t over runs", varied, level)
+    return _student_interval(
+        float(np.mean(values_N)), error, count, count - 1, "t over runs", varied, level
+    )
 
 
 def crossed(values_NP: np.ndarray, *, varied: tuple[str, ...], level: float = LEVEL) -> Interval:
@@ -85,7 +87,7 @@ def crossed(values_NP: np.ndarray, *, varied: tuple[str, ...], level: float = LE
     spread = of_runs**2 / (runs - 1) + of_prompts**2 / (prompts - 1) + of_rest**2 / df_residual
     df = max(runs - 1.0, variance**2 / spread if spread else 0.0)
     error, words = math.sqrt(variance), (*varied, PROMPTS)
-    return _student(mean, error, runs, df, "crossed runs and prompts", words, level)
+    return _student_interval(mean, error, runs, df, "crossed runs and prompts", words, level)
 
 
 def of_a_share(right_P: np.ndarray, *, samples: int, level: float = LEVEL) -> Interval:
@@ -101,7 +103,7 @@ def of_a_share(right_P: np.ndarray, *, samples: int, level: float = LEVEL) -> In
     plain = p * (1 - p) / answers
     variance = float(right_P.var(ddof=1)) / prompts if prompts > 1 else plain
     effective = answers / min(max(variance / plain, 1.0), samples) if plain else float(prompts)
-    z = _normal(level)
+    z = _normal_quantile(level)
     scale = 1 + z**2 / effective
     middle = (p + z**2 / (2 * effective)) / scale
     half = z / scale * math.sqrt(p * (1 - p) / effective + z**2 / (4 * effective**2))
@@ -150,7 +152,7 @@ def t_edge(level: float, df: float) -> float:
     return float(stdtrit(df, (1 + level) / 2))
 
 
-def _student(
+def _student_interval(
     estimate: float, error: float, replicates: int, df: float, method: str,
     varied: tuple[str, ...], level: float,
 ) -> Interval:  # fmt: skip
@@ -159,7 +161,7 @@ def _student(
     return Interval(estimate, low, high, level, replicates, df, method, varied)
 
 
-def _normal(level: float) -> float:
+def _normal_quantile(level: float) -> float:
     from scipy.special import ndtri
 
     return float(ndtri((1 + level) / 2))

@@ -5,11 +5,11 @@ from typing import Any
 from scripts.paper.diagrams.cells import Axis
 
 
-def _number(value: Any) -> str:
+def _number_text(value: Any) -> str:
     return f"{value:g}"
 
 
-def _interval(value: Any) -> str:
+def _interval_text(value: Any) -> str:
     return "never" if value is None else f"{value:g}"
 
 
@@ -19,7 +19,7 @@ REFRESH = Axis(
     title="Baseline against refresh interval",
     words="refresh interval N, steps",
     symbol="N",
-    label=_interval,
+    label=_interval_text,
     command="make refresh",
     along=frozenset({"optim.steps", "rounds"}),
 )
@@ -29,7 +29,7 @@ LEARNING_RATE = Axis(
     title="Baseline against learning rate",
     words="learning rate",
     symbol="learning rate",
-    label=_number,
+    label=_number_text,
     command="make phase-diagrams",
 )
 GROUP_SIZE = Axis(
@@ -38,7 +38,7 @@ GROUP_SIZE = Axis(
     title="Baseline against group size",
     words="samples of a prompt, G",
     symbol="G",
-    label=_number,
+    label=_number_text,
     command="make phase-diagrams",
 )
 BEHAVIOUR = Axis(
@@ -47,7 +47,7 @@ BEHAVIOUR = Axis(
     title="Baseline against the behaviour policy's accuracy",
     words="worked share of the warm-up",
     symbol="worked share",
-    label=_number,
+    label=_number_text,
     command="make phase-diagrams",
     is_of_behaviour=True,
 )

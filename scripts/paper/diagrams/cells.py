@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from asymreinforce.report.ending import has_collapsed
 from asymreinforce.report.groups import NAMED_APART, SEEDS, mean
-from asymreinforce.report.records import Arm, Experiment
+from asymreinforce.report.records import Experiment, ReportedArm
 
 ALGORITHM = "asymre"
 """The objective whose baseline is swept; other objectives are no part of a diagram."""
@@ -94,7 +94,7 @@ class Diagram(NamedTuple):
 
     axis: Axis
     rows: tuple[Row, ...]
-    of: Experiment
+    experiment: Experiment
     """The experiment with the arms of the diagram alone, and the settings that those share."""
 
     @property
@@ -108,15 +108,15 @@ class Diagram(NamedTuple):
         return sum(len(cell.accuracies) for row in self.rows for cell in row.cells)
 
 
-def diagram(
+def gather_diagram(
     experiment: Experiment, axis: Axis, *, worked: Mapping[str, float] | None = None
 ) -> Diagram | None:
     """Gather the cells of an axis; None where its setting has fewer than two values.
 
     `worked` tells, by arm, which share of its behaviour policy's answers were worked.
     """
-    rows: dict[Any, list[Arm]] = defaultdict(list)
-    arms = [arm for arm in _usual(experiment, axis) if axis.key in arm.settings]
+    rows: dict[Any, list[ReportedArm]] = defaultdict(list)
+    arms = [arm for arm in _usual_arms(experiment, axis) if axis.key in arm.settings]
     for arm in arms:
         rows[arm.settings[axis.key]].append(arm)
     if len(rows) < 2:
@@ -124,13 +124,14 @@ def diagram(
     return Diagram(
         axis=axis,
         rows=tuple(
-            _row(axis.label(value), rows[value], worked or {}) for value in sorted(rows, key=_rank)
+            _make_row(axis.label(value), rows[value], worked or {})
+            for value in sorted(rows, key=_axis_rank)
         ),
-        of=experiment._replace(arms=tuple(arms), shared=_shared(arms)),
+        experiment=experiment._replace(arms=tuple(arms), shared=_shared_settings(arms)),
     )
 
 
-def _usual(experiment: Experiment, axis: Axis) -> list[Arm]:
+def _usual_arms(experiment: Experiment, axis: Axis) -> list[ReportedArm]:
     """Return evaluated arms in which all but the axis, the baseline and seeds is as in most."""
     arms = [
         arm
@@ -145,7 +146,7 @@ def _usual(experiment: Experiment, axis: Axis) -> list[Arm]:
     return arms
 
 
-def _shared(arms: Sequence[Arm]) -> dict[str, Any]:
+def _shared_settings(arms: Sequence[ReportedArm]) -> dict[str, Any]:
     """Return the settings that are the same in every arm."""
     first, *others = (arm.settings for arm in arms)
     return {
@@ -155,11 +156,11 @@ def _shared(arms: Sequence[Arm]) -> dict[str, Any]:
     }
 
 
-def _row(label: str, arms: Sequence[Arm], worked: Mapping[str, float]) -> Row:
-    members: dict[float, list[Arm]] = defaultdict(list)
+def _make_row(label: str, arms: Sequence[ReportedArm], worked: Mapping[str, float]) -> Row:
+    members: dict[float, list[ReportedArm]] = defaultdict(list)
     for arm in arms:
         members[float(arm.baseline or 0.0)].append(arm)
-    cells = tuple(_cell(baseline, members[baseline]) for baseline in sorted(members))
+    cells = tuple(_make_cell(baseline, members[baseline]) for baseline in sorted(members))
     outcomes = [arm.outcome for arm in arms if arm.outcome]
     before = {
         (arm.policy_seed, arm.sampling_seed): arm.outcome.behaviour_accuracy
@@ -176,12 +177,12 @@ def _row(label: str, arms: Sequence[Arm], worked: Mapping[str, float]) -> Row:
     )
 
 
-def _cell(baseline: float, arms: Sequence[Arm]) -> Cell:
+def _make_cell(baseline: float, arms: Sequence[ReportedArm]) -> Cell:
     outcomes = [arm.outcome for arm in arms if arm.outcome]
     collapsed = sum(map(has_collapsed, outcomes))
     return Cell(baseline, tuple(outcome.accuracy for outcome in outcomes), collapsed)
 
 
-def _rank(value: Any) -> float:
+def _axis_rank(value: Any) -> float:
     """Order the values of an axis; null, which is 'never' for an interval, comes last."""
     return math.inf if value is None else float(value)

@@ -2,11 +2,11 @@
 
 from typing import TYPE_CHECKING
 
-from asymreinforce.report.bandit.axes import name_axes, panels
+from asymreinforce.report.bandit.axes import make_panels, name_axes
 from asymreinforce.report.figures import canvas
 from asymreinforce.report.figures.canvas import Drawing
 from asymreinforce.report.figures.colours import INK, ON_DARK_CELL, ON_LIGHT_CELL
-from asymreinforce.report.groups import signed
+from asymreinforce.report.groups import signed_text
 from scripts.paper.diagrams.cells import Cell, Diagram, Row
 
 if TYPE_CHECKING:
@@ -30,10 +30,10 @@ def draw_diagram(diagram: Diagram) -> Drawing:
     import matplotlib
 
     with matplotlib.rc_context(canvas.RC):
-        return _drawn(diagram)
+        return _draw_map(diagram)
 
 
-def _drawn(diagram: Diagram) -> Drawing:
+def _draw_map(diagram: Diagram) -> Drawing:
     from matplotlib.figure import Figure
 
     labels = [row_label(row, diagram) for row in diagram.rows]
@@ -42,7 +42,7 @@ def _drawn(diagram: Diagram) -> Drawing:
     inside = max(LEAST_WIDTH, CELL_WIDTH * columns)
     width, height = left + inside + 0.2, CELL_HEIGHT * rows + 1.0
     title = f"{diagram.axis.title}: final accuracy, %"
-    figure, (axes,) = panels([title], columns=1, width=width, right=0)
+    figure, (axes,) = make_panels([title], columns=1, width=width, right=0)
     assert isinstance(figure, Figure)
     figure.set_size_inches(width, height)
     axes.set_position((left / width, 0.6 / height, inside / width, CELL_HEIGHT * rows / height))
@@ -50,12 +50,12 @@ def _drawn(diagram: Diagram) -> Drawing:
         title, loc="left", x=-(left - 0.1) / inside, color=INK.light, fontsize=10.5,
         fontweight="bold",
     )  # fmt: skip
-    _cells(axes, diagram)
-    _edges(axes, diagram)
-    axes.set_xticks(range(columns), [signed(value) for value in diagram.baselines])
+    _draw_cells(axes, diagram)
+    _draw_edges(axes, diagram)
+    axes.set_xticks(range(columns), [signed_text(value) for value in diagram.baselines])
     axes.set_yticks(range(rows), labels)
     name_axes(axes, "baseline δV", diagram.axis.words)
-    return canvas.saved(
+    return canvas.save_drawing(
         figure,
         name=diagram.axis.name,
         title=diagram.axis.title,
@@ -80,7 +80,7 @@ def row_label(row: Row, diagram: Diagram) -> str:
     return "\n".join(parts)
 
 
-def _cells(axes: "Axes", diagram: Diagram) -> None:
+def _draw_cells(axes: "Axes", diagram: Diagram) -> None:
     import numpy as np
 
     place = {baseline: column for column, baseline in enumerate(diagram.baselines)}
@@ -88,12 +88,12 @@ def _cells(axes: "Axes", diagram: Diagram) -> None:
     for y, row in enumerate(diagram.rows):
         for cell in row.cells:
             grid[y, place[cell.baseline]] = cell.accuracy
-            _write(axes, cell, place[cell.baseline], y)
+            _write_cell(axes, cell, place[cell.baseline], y)
     axes.grid(False)
     axes.imshow(grid, cmap="cividis", vmin=0.0, vmax=1.0, aspect="auto", origin="lower")
 
 
-def _write(axes: "Axes", cell: Cell, x: int, y: int) -> None:
+def _write_cell(axes: "Axes", cell: Cell, x: int, y: int) -> None:
     colour = (ON_DARK_CELL if cell.accuracy < DARK else ON_LIGHT_CELL).light
     lift = 0.17 if cell.collapsed else 0.0
     axes.text(
@@ -107,7 +107,7 @@ def _write(axes: "Axes", cell: Cell, x: int, y: int) -> None:
         )  # fmt: skip
 
 
-def _edges(axes: "Axes", diagram: Diagram) -> None:
+def _draw_edges(axes: "Axes", diagram: Diagram) -> None:
     """Draw where the safe region of each row ends: pale and dark, to be seen on any cell."""
     place = {baseline: column for column, baseline in enumerate(diagram.baselines)}
     last = len(place) - 0.5

@@ -9,7 +9,7 @@ from scipy import stats
 from asymreinforce.errors import InputError
 from asymreinforce.report.statistics.aggregates import (
     Stratum,
-    aggregates,
+    aggregate_runs,
     probability_of_improvement,
 )
 
@@ -27,7 +27,7 @@ def share_above(x_N: np.ndarray, y_K: np.ndarray) -> float:
 
 
 def test_aggregates_of_eight_runs_by_hand() -> None:
-    found = aggregates(np.array([8.0, 1.0, 3.0, 2.0, 100.0, 4.0, 6.0, 5.0]))
+    found = aggregate_runs(np.array([8.0, 1.0, 3.0, 2.0, 100.0, 4.0, 6.0, 5.0]))
     assert found.median == 4.5
     assert found.interquartile_mean == (3 + 4 + 5 + 6) / 4
     assert (found.low_quartile, found.high_quartile) == (2.75, 6.5)
@@ -36,7 +36,7 @@ def test_aggregates_of_eight_runs_by_hand() -> None:
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 7, 12])
 def test_the_interquartile_mean_leaves_out_a_quarter_at_each_end(count: int) -> None:
     values_N = draws(count, seed=count)
-    assert aggregates(values_N).interquartile_mean == pytest.approx(
+    assert aggregate_runs(values_N).interquartile_mean == pytest.approx(
         stats.trim_mean(values_N, proportiontocut=0.25)
     )
 
@@ -76,6 +76,6 @@ def test_the_interval_is_that_of_a_loop_over_resamples() -> None:
 
 def test_nothing_to_aggregate_is_refused() -> None:
     with pytest.raises(InputError):
-        aggregates(np.array([]))
+        aggregate_runs(np.array([]))
     with pytest.raises(InputError):
         probability_of_improvement([Stratum(np.array([1.0]), np.array([]))], seed=0)

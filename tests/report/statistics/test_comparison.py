@@ -8,20 +8,20 @@ import pytest
 
 from asymreinforce.errors import InputError
 from asymreinforce.report.experiment import read_experiment
-from asymreinforce.report.groups import Group, group
+from asymreinforce.report.groups import ArmGroup, group_arms
 from asymreinforce.report.statistics.comparison import (
     Seeds,
     against_behaviour,
     between_groups,
-    holm,
-    replicates,
+    holm_corrected,
+    independent_replicates,
 )
 from asymreinforce.report.statistics.intervals import crossed, p_of_interval
 from tests.report.made_up import BEHAVIOUR, make_experiment, sweep
 
 
-def groups_of(directory: Path, baselines: Any = (-0.3, -0.1, 0.1)) -> tuple[Group, ...]:
-    return group(read_experiment(make_experiment(directory, sweep(baselines))))
+def groups_of(directory: Path, baselines: Any = (-0.3, -0.1, 0.1)) -> tuple[ArmGroup, ...]:
+    return group_arms(read_experiment(make_experiment(directory, sweep(baselines))))
 
 
 def test_groups_are_compared_pair_by_pair_at_the_last_step(tmp_path: Path) -> None:
@@ -51,54 +51,54 @@ def test_corrected_p_values_are_those_of_the_whole_family(tmp_path: Path) -> Non
     groups = groups_of(tmp_path)
     found = against_behaviour(groups)
     assert [item.against for item in found] == ["µ"] * 3
-    assert [item.p_holm for item in found] == holm([item.p or 0.0 for item in found])
+    assert [item.p_holm for item in found] == holm_corrected([item.p or 0.0 for item in found])
     assert found[0].difference == pytest.approx(0.96 - BEHAVIOUR, abs=0.03)
 
 
 def test_a_single_seed_gives_a_difference_and_no_interval(tmp_path: Path) -> None:
     experiment = read_experiment(make_experiment(tmp_path, sweep((-0.3, 0.1), seeds=(0,))))
-    found = group(experiment)
+    found = group_arms(experiment)
     (only,) = between_groups(found, against=found[0])
     assert (only.pairs, only.interval, only.p, only.p_holm) == (1, None, None, None)
 
 
 def test_arms_without_a_common_seed_are_an_error_that_says_what_to_train(tmp_path: Path) -> None:
     arms = [*sweep((-0.3,), seeds=(0, 1)), *sweep((0.1,), seeds=(2, 3))]
-    found = group(read_experiment(make_experiment(tmp_path, arms)))
+    found = group_arms(read_experiment(make_experiment(tmp_path, arms)))
     with pytest.raises(InputError, match="no seed in common; train both with the same seed"):
         between_groups(found, against=found[0])
 
 
 def test_seeds_of_training_alone_vary_the_data_order() -> None:
-    found = replicates({Seeds(0, 0, 0): 0.1, Seeds(0, 0, 1): 0.3})
+    found = independent_replicates({Seeds(0, 0, 0): 0.1, Seeds(0, 0, 1): 0.3})
     assert (found.values_N.tolist(), found.varied) == ([0.1, 0.3], ("data order",))
 
 
 def test_runs_of_one_behaviour_policy_are_one_replicate() -> None:
     """Two policies of two runs each are two draws of what varies most, not four."""
     values = {Seeds(p, p, s): 10.0 * p + s for p in (1, 2) for s in (0, 1)}
-    found = replicates(values)
+    found = independent_replicates(values)
     assert found.values_N.tolist() == [10.5, 20.5]
     assert found.varied == ("behaviour policy", "rollouts", "data order")
 
 
 def test_sets_of_rollouts_of_one_policy_are_the_replicates_where_they_vary() -> None:
-    found = replicates({Seeds(0, 1, 0): 1.0, Seeds(0, 2, 0): 2.0, Seeds(0, 2, 1): 4.0})
+    found = independent_replicates({Seeds(0, 1, 0): 1.0, Seeds(0, 2, 0): 2.0, Seeds(0, 2, 1): 4.0})
     assert (found.values_N.tolist(), found.varied) == ([1.0, 3.0], ("rollouts", "data order"))
 
 
 def test_holm_by_hand() -> None:
     """0.01 * 4, 0.03 * 3 = 0.09 (third smallest, 0.04 * 2 = 0.08, is lifted to it), 0.5."""
-    assert holm([0.03, 0.5, 0.01, 0.04]) == pytest.approx([0.09, 0.5, 0.04, 0.09])
+    assert holm_corrected([0.03, 0.5, 0.01, 0.04]) == pytest.approx([0.09, 0.5, 0.04, 0.09])
 
 
 def test_holm_of_one_changes_nothing_and_nothing_exceeds_1() -> None:
-    assert holm([0.2]) == [0.2]
-    assert holm([0.6, 0.7, 0.9]) == [1.0, 1.0, 1.0]
-    assert holm([]) == []
+    assert holm_corrected([0.2]) == [0.2]
+    assert holm_corrected([0.6, 0.7, 0.9]) == [1.0, 1.0, 1.0]
+    assert holm_corrected([]) == []
 
 
-def of_policies(directory: Path) -> tuple[Group, ...]:
+def of_policies(directory: Path) -> tuple[ArmGroup, ...]:
     """Groups whose seeds 0, 1, 2 started from a behaviour policy each."""
     return tuple(
         of._replace(arms=tuple(arm._replace(policy_seed=arm.seed) for arm in of.arms))
@@ -106,7 +106,7 @@ def of_policies(directory: Path) -> tuple[Group, ...]:
     )
 
 
-def answers(groups: tuple[Group, ...]) -> dict[str, np.ndarray]:
+def answers(groups: tuple[ArmGroup, ...]) -> dict[str, np.ndarray]:
     generator = np.random.default_rng(0)
     return {arm.id: generator.random(40) for of in groups for arm in of.arms}
 

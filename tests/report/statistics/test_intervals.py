@@ -14,7 +14,7 @@ from asymreinforce.report.statistics.intervals import (
     of_a_share,
     p_of_interval,
 )
-from scripts.paper.simulated import World, simulate
+from scripts.paper.simulated import World, simulate_sweeps
 
 SWEEPS = 2000
 
@@ -42,7 +42,7 @@ def over_both(values_NP: np.ndarray) -> Interval:
 @pytest.mark.parametrize("deviation", [0.0, 0.03])
 def test_between_arms_95_percent_of_intervals_hold_the_effect(runs: int, deviation: float) -> None:
     """On these prompts by the t over runs; of all prompts by runs and prompts crossed."""
-    found = simulate(World(runs, between_runs=deviation), sweeps=SWEEPS, seed=0)
+    found = simulate_sweeps(World(runs, between_runs=deviation), sweeps=SWEEPS, seed=0)
     of_these = coverage(over_runs, found.differences_WNP.mean(-1), found.on_these_prompts_W)
     truth_W = np.full(SWEEPS, found.on_all_prompts)
     of_all = coverage(over_both, found.differences_WNP, truth_W)
@@ -53,14 +53,14 @@ def test_between_arms_95_percent_of_intervals_hold_the_effect(runs: int, deviati
 def test_an_interval_over_runs_alone_does_not_speak_of_other_prompts() -> None:
     """Why there are two: prompts on which arms differ by a lot are under each run alike."""
     world = World(7, between_runs=0.0, between_prompts=0.3)
-    found = simulate(world, sweeps=SWEEPS, seed=2)
+    found = simulate_sweeps(world, sweeps=SWEEPS, seed=2)
     truth_W = np.full(SWEEPS, found.on_all_prompts)
     assert coverage(over_runs, found.differences_WNP.mean(-1), truth_W) < 90
     assert 93 <= coverage(over_both, found.differences_WNP, truth_W) <= 97
 
 
 def test_where_runs_collapse_by_chance_no_interval_of_three_holds() -> None:
-    found = simulate(World(3, collapse=0.3), sweeps=SWEEPS, seed=3)
+    found = simulate_sweeps(World(3, collapse=0.3), sweeps=SWEEPS, seed=3)
     held = coverage(over_runs, found.differences_WNP.mean(-1), found.on_these_prompts_W)
     assert held < 85
 

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from asymreinforce.algorithm.objective import advantages
-from scripts.paper.answer_styles import Ways, measure, predicted
+from scripts.paper.answer_styles import Ways, measure_drift, predicted_shares
 
 WORKED, DIRECT, OTHER = 0, 1, 2
 SHARES = torch.tensor([0.2, 0.8, 0.0], dtype=torch.float64)
@@ -19,7 +19,7 @@ def exact(baseline: float) -> Ways:
 
 
 def shares_at(baseline: float) -> list[float]:
-    found = predicted(exact(baseline))
+    found = predicted_shares(exact(baseline))
     assert found is not None
     return [round(share, 6) for share in found.tolist()]
 
@@ -41,7 +41,7 @@ def test_at_the_mean_the_way_with_the_largest_drift_has_all() -> None:
 def test_above_the_mean_one_way_where_the_theorem_names_it_and_none_where_it_does_not() -> None:
     """At 0.1 the drifts differ by more than the gap, at 2 by less."""
     assert shares_at(0.1) == [1.0, 0.0, 0.0]
-    assert predicted(exact(2.0)) is None
+    assert predicted_shares(exact(2.0)) is None
 
 
 def test_the_flow_of_a_softmax_over_ways_ends_where_it_was_predicted() -> None:
@@ -51,7 +51,7 @@ def test_the_flow_of_a_softmax_over_ways_ends_where_it_was_predicted() -> None:
     gap = ways.drift_W.sum()
     for _ in range(4_000):
         logits = logits + 0.25 * (ways.drift_W - gap * logits.softmax(-1))
-    expected = predicted(ways)
+    expected = predicted_shares(ways)
     assert expected is not None
     torch.testing.assert_close(logits.softmax(-1), expected, rtol=0, atol=1e-9)
 
@@ -69,7 +69,7 @@ def test_drifts_of_samples_are_g_minus_1_over_g_of_the_exact_ones_at_the_shifted
     """With the group's mean as reference: V = V^mu + baseline * G/(G-1)."""
     way_B, reward_B, groups_B = samples(0)
     advantages_B = advantages(reward_B, groups_B, baseline=-0.35)
-    found, expected = measure(way_B, advantages_B, ways=3), exact(-0.35 * 8 / 7)
+    found, expected = measure_drift(way_B, advantages_B, ways=3), exact(-0.35 * 8 / 7)
     torch.testing.assert_close(found.drift_W, expected.drift_W * 7 / 8, rtol=0, atol=5e-3)
     torch.testing.assert_close(found.behaviour_W, SHARES, rtol=0, atol=5e-3)
     assert float(found.drift_W.sum()) == pytest.approx(0.35, abs=1e-9)
@@ -77,8 +77,8 @@ def test_drifts_of_samples_are_g_minus_1_over_g_of_the_exact_ones_at_the_shifted
 
 def test_rounding_at_baseline_0_is_taken_for_the_critical_value() -> None:
     way_B, reward_B, groups_B = samples(1, prompts=500)
-    ways = measure(way_B, advantages(reward_B, groups_B, baseline=0.0), ways=3)
+    ways = measure_drift(way_B, advantages(reward_B, groups_B, baseline=0.0), ways=3)
     assert abs(float(ways.drift_W.sum())) < 1e-12
-    found = predicted(ways)
+    found = predicted_shares(ways)
     assert found is not None
     assert found.tolist() == [1.0, 0.0, 0.0]

@@ -7,27 +7,27 @@ import pytest
 
 from asymreinforce.report.experiment import read_experiment
 from asymreinforce.report.figures.canvas import CHARACTER_WIDTH
-from asymreinforce.report.records import Arm, Experiment, Outcome
+from asymreinforce.report.records import ArmOutcome, Experiment, ReportedArm
 from scripts.paper.diagrams.axes import AXES, BEHAVIOUR, GROUP_SIZE, LEARNING_RATE, REFRESH
-from scripts.paper.diagrams.cells import Axis, Cell, Diagram, Edge, diagram
+from scripts.paper.diagrams.cells import Axis, Cell, Diagram, Edge, gather_diagram
 from scripts.paper.diagrams.maps import CELL_HEIGHT, draw_diagram, row_label
-from scripts.paper.diagrams.words import diagram_findings, end_of, table
+from scripts.paper.diagrams.words import diagram_findings, diagram_table, end_of
 from tests.report.made_up import MadeUpArm, empty, make_experiment
 
 LR, G = "optim.lr", "sampling.samples_per_prompt"
 USUAL = {LR: 1e-4, G: 8}
 
 
-def arm(baseline: float, accuracy: float, *, seed: int = 0, **changes: Any) -> Arm:
+def arm(baseline: float, accuracy: float, *, seed: int = 0, **changes: Any) -> ReportedArm:
     """Return an arm that ended so; one under 0.3 has collapsed."""
     settings = {**USUAL, **changes.pop("settings", {})}
-    outcome = empty(Outcome)._replace(
+    outcome = empty(ArmOutcome)._replace(
         step=changes.pop("step", 200), accuracy=accuracy,
         behaviour_accuracy=changes.pop("behaviour", 0.4),
         verdict=changes.pop("verdict", "collapsed" if accuracy < 0.3 else "improved"),
         collapse_step=changes.pop("collapse_step", None),
     )  # fmt: skip
-    made = empty(Arm)._replace(
+    made = empty(ReportedArm)._replace(
         id=f"{baseline}-{seed}-{settings}", algorithm="asymre", baseline=baseline,
         baseline_reference="group_mean", seed=seed, policy_seed=0, sampling_seed=0,
         settings=settings, differing=settings, outcome=outcome, checkpoints=(), metrics={},
@@ -35,8 +35,8 @@ def arm(baseline: float, accuracy: float, *, seed: int = 0, **changes: Any) -> A
     return made._replace(**changes)
 
 
-def gathered(arms: list[Arm], axis: Any = LEARNING_RATE) -> Diagram:
-    found = diagram(Experiment(Path("runs/x"), "x", tuple(arms), {}), axis)
+def gathered(arms: list[ReportedArm], axis: Any = LEARNING_RATE) -> Diagram:
+    found = gather_diagram(Experiment(Path("runs/x"), "x", tuple(arms), {}), axis)
     assert found
     return found
 
@@ -55,8 +55,8 @@ def test_cells_hold_the_seeds_of_a_baseline_and_a_value_in_order() -> None:
     assert found.rows[1].cells == (Cell(-0.1, (0.8, 0.9), 0), Cell(0.0, (0.1, 0.7), 1))
     assert found.rows[1].cells[0].accuracy == pytest.approx(0.85)
     assert found.baselines == (-0.1, 0.0, 0.1)
-    assert found.arms == len(found.of.arms) == 8
-    assert found.of.shared == {G: 8}
+    assert found.arms == len(found.experiment.arms) == 8
+    assert found.experiment.shared == {G: 8}
     assert found.rows[1].seeds == (2, 2)
 
 
@@ -89,7 +89,7 @@ def test_a_diagram_takes_the_arms_whose_other_settings_are_the_usual_ones() -> N
 
 
 def test_a_setting_with_one_value_makes_no_diagram() -> None:
-    assert diagram(Experiment(Path("x"), "x", (arm(0.0, 0.5),), {}), LEARNING_RATE) is None
+    assert gather_diagram(Experiment(Path("x"), "x", (arm(0.0, 0.5),), {}), LEARNING_RATE) is None
 
 
 def test_never_is_the_longest_refresh_interval_and_steps_stand_beside_it_where_they_vary() -> None:
@@ -112,7 +112,7 @@ def test_another_behaviour_policy_is_named_with_its_accuracy() -> None:
     ]
     found = gathered(arms, BEHAVIOUR)
     assert [row_label(row, found) for row in found.rows] == ["0.1\nµ right 25%", "0.4\nµ right 55%"]
-    known = diagram(
+    known = gather_diagram(
         Experiment(Path("x"), "x", tuple(arms), {}), BEHAVIOUR, worked={arms[0].id: 0.08}
     )
     assert known
@@ -142,7 +142,7 @@ def test_rows_that_end_alike_are_told_together() -> None:
 
 
 def test_the_table_has_every_cell_and_the_end_of_each_row() -> None:
-    assert table(gathered(RATES)) == [
+    assert diagram_table(gathered(RATES)) == [
         ["learning rate", "−0.1", "0", "+0.1", "safe region ends"],
         ["3e-05", "20.0 (× 1 of 1)", "–", "–", "at or below −0.1"],
         ["0.0001", "85.0", "40.0 (× 1 of 2)", "–", "−0.1 to 0"],
@@ -159,7 +159,7 @@ def test_the_drawing_shows_the_numbers_and_counts_of_a_directory(tmp_path: Path)
         for lr in (1e-4, 3e-4)
     ]
     experiment = read_experiment(make_experiment(tmp_path, made, metric_files=1))
-    found = diagram(experiment, LEARNING_RATE)
+    found = gather_diagram(experiment, LEARNING_RATE)
     assert found
     svg = draw_diagram(found).svg.decode()
     for row in found.rows:

@@ -11,17 +11,17 @@ from asymreinforce.bandit.config import parse
 from asymreinforce.bandit.run import run_bandit
 from asymreinforce.errors import InputError
 from asymreinforce.report.bandit.words import AGREES, DIFFERS
-from asymreinforce.report.groups import group
-from asymreinforce.report.records import Arm, Checkpoint, Experiment, Outcome
+from asymreinforce.report.groups import group_arms
+from asymreinforce.report.records import ArmOutcome, Checkpoint, Experiment, ReportedArm
 from scripts.paper import claims
 from scripts.paper import draw as drawing
-from scripts.paper.arms import step_of_fall, swept
+from scripts.paper.arms import step_of_fall, swept_groups
 from scripts.paper.figures import FIGURES
 from scripts.paper.markdown import BEGIN, END, write_docs
 from scripts.paper.page import write_page
 from scripts.paper.prediction import prediction_findings
-from scripts.paper.prediction_figures import Outcome as WaysOutcome
-from scripts.paper.sections import Drawn, Runs, draw, read_runs
+from scripts.paper.prediction_figures import WayOutcome as WaysOutcome
+from scripts.paper.sections import Drawn, Runs, draw_everything, read_runs
 from tests.report.made_up import MadeUpArm, empty, make_experiment, sweep
 from tests.report.test_browser import CHROMIUM, DARK, ask
 
@@ -74,7 +74,7 @@ def runs_in(root: Path) -> Runs:
 
 @pytest.fixture(scope="module")
 def drawn(root: Path) -> Drawn:
-    return draw(runs_in(root))
+    return draw_everything(runs_in(root))
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +119,7 @@ def test_a_sweep_alone_leaves_the_bandits_figures_and_the_rival_to_be_made(
     tmp_path: Path,
 ) -> None:
     make_experiment(tmp_path / "cups", sweep([-0.1, 0.0], seeds=(0,)), metric_files=1)
-    alone = draw(runs_in(tmp_path))
+    alone = draw_everything(runs_in(tmp_path))
     drawn = {section.figure.name: len(section.drawings) for section in alone.sections}
     assert {name for name, count in drawn.items() if not count} == {
         "figure-1", "figure-2", "figure-5-right", "figure-7",
@@ -129,7 +129,7 @@ def test_a_sweep_alone_leaves_the_bandits_figures_and_the_rival_to_be_made(
 
 def test_nothing_at_all_is_an_error_that_says_what_to_run(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="make figures"):
-        draw(runs_in(tmp_path))
+        draw_everything(runs_in(tmp_path))
 
 
 def test_the_docs_keep_what_is_written_by_hand_and_get_what_is_made(
@@ -198,12 +198,12 @@ def test_the_prediction_is_held_against_what_came() -> None:
     assert prediction_findings([outcome(0.2, None, 0.0)]) == []
 
 
-def arm(baseline: float, seed: int, course: Course, **changes: Any) -> Arm:
+def arm(baseline: float, seed: int, course: Course, **changes: Any) -> ReportedArm:
     """Return an arm whose accuracy, on both splits, and entropy by step are given."""
     last = max(course)
     peak = max(course, key=lambda step: course[step])
     is_down = course[last] < 0.5 * course[peak]
-    outcome = empty(Outcome)._replace(
+    outcome = empty(ArmOutcome)._replace(
         step=last, accuracy=course[last], behaviour_accuracy=course[0], peak_step=peak,
         peak_accuracy=course[peak], verdict="collapsed" if is_down else "improved",
     )  # fmt: skip
@@ -219,20 +219,20 @@ def arm(baseline: float, seed: int, course: Course, **changes: Any) -> Arm:
         for split in ("held_out", "train")
         for step, value in course.items()
     )
-    return empty(Arm)._replace(
+    return empty(ReportedArm)._replace(
         id=f"{baseline}-{seed}-{changes}", outcome=outcome, checkpoints=checkpoints, metrics={},
         **{**OF_THE_SWEEP, "baseline": baseline, "seed": seed, **changes},
     )  # fmt: skip
 
 
-def experiment(arms: list[Arm]) -> Experiment:
+def experiment(arms: list[ReportedArm]) -> Experiment:
     ordered = sorted(arms, key=lambda arm: (arm.algorithm, arm.baseline or 0.0, arm.seed))
     return Experiment(Path("runs/x"), "x", tuple(ordered), {})
 
 
-def told(claim: Any, arms: list[Arm]) -> list[tuple[str, str]]:
+def told(claim: Any, arms: list[ReportedArm]) -> list[tuple[str, str]]:
     made = experiment(arms)
-    return [(found.verdict, found.text) for found in claim(made, group(made))]
+    return [(found.verdict, found.text) for found in claim(made, group_arms(made))]
 
 
 AS_IN_THE_PAPER = [
@@ -293,7 +293,7 @@ def test_train_accuracy_is_read_from_training_prompts() -> None:
 
 
 def test_an_order_counts_only_beyond_the_noise_of_its_differences() -> None:
-    def noisy(se: float) -> list[Arm]:
+    def noisy(se: float) -> list[ReportedArm]:
         return [
             made._replace(checkpoints=tuple(c._replace(accuracy_se=se) for c in made.checkpoints))
             for made in AS_IN_THE_PAPER
@@ -373,7 +373,7 @@ def test_the_sweep_is_the_settings_that_most_arms_have() -> None:
     usual = [arm(b, 0, {0: 0.4}, settings={"optim.lr": 1}) for b in (-0.1, 0.1)]
     other = arm(0.0, 0, {0: 0.4}, differing={"optim.lr": 2})
     token = arm(0.0, 0, {0: 0.4}, baseline_reference="zero")
-    found = swept(group(experiment([*usual, other, token])))
+    found = swept_groups(group_arms(experiment([*usual, other, token])))
     assert [of.baseline for of in found] == [-0.1, 0.1]
 
 
