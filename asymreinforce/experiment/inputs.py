@@ -1,6 +1,6 @@
 """The inputs that all arms of a sweep share: prompts, behaviour policy, rollouts, verdicts.
 
-`prepare` makes what is missing; `find` asks that everything is there. Both name the same
+`prepare_inputs` makes what is missing; `find_inputs` asks that everything is there. Both name the same
 directories: a set of inputs is a function of the configuration.
 """
 

@@ -1,7 +1,7 @@
 """Arms that one process trains side by side: start-up once, and each step's rows read once.
 
-A *lot* is arms of the same inputs, data order and validation, which may differ in baseline,
-objective, reward scale, learning rate and the like.
+The arms of one process have the same inputs, data order and validation. They may differ in
+baseline, objective, reward scale, learning rate and the like.
 """
 
 import json
@@ -21,7 +21,7 @@ from asymreinforce.rewards.scale import counting
 def split_by_process(
     arms: Sequence[ExperimentConfig], *, size: int
 ) -> list[list[ExperimentConfig]]:
-    """Cut arms into lots of at most `size`, in their order; a sharded arm is a lot of its own."""
+    """Cut arms into lists of at most `size`, in their order; a sharded arm is alone in its list."""
     arms_by_process: list[list[ExperimentConfig]] = []
     unfilled: dict[str, list[ExperimentConfig]] = {}
     for arm in arms:
@@ -37,7 +37,7 @@ def split_by_process(
 
 
 def run_in_processes(arms: Sequence[ExperimentConfig], *, size: int, slots: Sequence[Slot]) -> None:
-    """Train lots, each in a process of a slot; each arm's failure is recorded in its directory."""
+    """Train lists of arms, each in a process of a slot; an arm's failure is in its directory."""
     arms_by_process = split_by_process(arms, size=size)
     if slots[:1] == [ON_CPU] and 1 in (len(slots), len(arms_by_process)):
         for process_arms in arms_by_process:
@@ -53,7 +53,7 @@ def run_in_processes(arms: Sequence[ExperimentConfig], *, size: int, slots: Sequ
 
 
 def run_process_arms(process_arms: Sequence[ExperimentConfig]) -> None:
-    """Train the arms of a lot in this process, which may be a child of the command's."""
+    """Train arms side by side in this process, which may be a child of the command's."""
     with hushed():
         as_worker(
             lambda: (

@@ -1,4 +1,4 @@
-"""Read, check and tokenise every row of a foreign file, and bring each prompt's together."""
+"""Read, check and tokenise every row of a foreign file, and group them by prompt."""
 
 import hashlib
 from pathlib import Path

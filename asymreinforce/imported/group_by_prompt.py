@@ -150,7 +150,7 @@ class PromptGroups:
 
 @contextlib.contextmanager
 def group_by_prompt(directory: Path) -> Iterator[PromptGroups]:
-    """Yield an empty gathering in a temporary file below `directory`, removed after."""
+    """Yield empty groups in a temporary file below `directory`, which is removed after."""
     path = files.temporary_of(files.make_directory(directory) / "gathering.sqlite")
     files.remove(path)
     try:

@@ -1,4 +1,4 @@
-"""Publish what was gathered: prompts by split, rollouts and verdicts by chunk of prompts."""
+"""Publish the checked rows: prompts by split, rollouts and verdicts by chunk of prompts."""
 
 import hashlib
 from typing import Any

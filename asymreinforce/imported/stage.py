@@ -1,4 +1,4 @@
-"""Bring a foreign file in: gather all of it, then publish."""
+"""Import a foreign file: check all of its rows, then publish."""
 
 import contextlib
 from pathlib import Path

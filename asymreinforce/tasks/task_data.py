@@ -1,4 +1,4 @@
-"""A task laid out: its questions by split, and what is known of how they came about."""
+"""The data of a task: its questions by split, and what is known of how they came about."""
 
 from typing import Any, NamedTuple
 
