@@ -187,7 +187,7 @@ def run_arm(config: ExperimentConfig) -> ArmResult:
 def run_arms_side_by_side(configs: Sequence[ExperimentConfig]) -> list[ArmResult]:
     """Train the arms of one process side by side, and say how each ended.
 
-    Their inputs, seed and validation are the same (`side_by_side.py`), so these are read and made once.
+    Their inputs, seed and validation are the same (`side_by_side.py`), so these are read once.
     """
     from asymreinforce.stages.train import Training, train_side_by_side
     from asymreinforce.tracking import tracker

@@ -1,7 +1,7 @@
 """The inputs that all arms of a sweep share: prompts, behaviour policy, rollouts, verdicts.
 
-`prepare_inputs` makes what is missing; `find_inputs` asks that everything is there. Both name the same
-directories: a set of inputs is a function of the configuration.
+`prepare_inputs` makes what is missing; `find_inputs` asks that everything is there. Both name the
+same directories: a set of inputs is a function of the configuration.
 """
 
 import contextlib

@@ -154,7 +154,7 @@ def numbers(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
             yield name
 
 
-@pytest.mark.parametrize("name", numbers(ExperimentConfig))
+@pytest.mark.parametrize("name", list(numbers(ExperimentConfig)))
 def test_a_truth_value_is_no_number(name: str, tmp_path: Path, random_policy: Path) -> None:
     """YAML reads `yes` and `on` as true, which Python counts as 1."""
     with pytest.raises(ConfigError, match=rf"{name.replace('__', '[.]')}: .*not a truth value"):
