@@ -13,6 +13,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from asymreinforce.grading.denial import ALTERNATIVE, BOUND, JOINED, is_denied
 from asymreinforce.grading.extraction import Box, boxes, last_tag
 
 IS = r"(?:\s+(?:is|are|est|es|ist|é)\b|\s*[是为為はв:：=]|\s+(?=[$\\]))"
@@ -93,7 +94,12 @@ def candidates(text: str) -> Candidates | None:
     for mark in reversed([*FINAL.finditer(behind)][-MOST_MARKS:]):
         if _is_nothing_but_a_value(behind, mark):
             return _in_sentence(behind[mark.end() :])
-    return Candidates(_content(text, last), _run(text, filled))
+    return _unless_denied(text, last.start, Candidates(_content(text, last), _run(text, filled)))
+
+
+def _unless_denied(text: str, start: int, given: Candidates) -> Candidates:
+    """Return an answer with the denial before it: `not 42` is another answer than 42."""
+    return Candidates(*[f"not {given.answer}"] * 2) if is_denied(text, start) else given
 
 
 def gold_of(text: str) -> str:
@@ -186,7 +192,7 @@ def _declared(text: str) -> Candidates | None:
     marks = [*FINAL.finditer(text), *DECLARED.finditer(text)][-MOST_MARKS:]
     for mark in sorted(marks, key=lambda mark: mark.end(), reverse=True):
         if _may_declare(text, mark) and (found := _in_sentence(text[mark.end() :])):
-            return found
+            return _unless_denied(text, mark.start(), found)
     return None
 
 
@@ -201,35 +207,49 @@ def _in_sentence(text: str) -> Candidates | None:
     sentence = SENTENCE_END.split(text, 1)[0].strip(" *:\"'`").rstrip(".")
     if not sentence:
         return None
-    if is_bare(sentence):
+    if is_bare(sentence) or BOUND.match(sentence):
         return Candidates(sentence, sentence)
     if FORMULA.match(sentence):
         return _first_formulas(sentence)
-    if (first := PLAIN_VALUE.match(sentence)) and not OPERATOR.match(sentence, first.end()):
+    first = PLAIN_VALUE.match(sentence)
+    if first and not any(more.match(sentence, first.end()) for more in (OPERATOR, ALTERNATIVE)):
         return Candidates(first[0].strip(), first[0].strip())
     return _unmarked(sentence)
 
 
 def _unmarked(text: str) -> Candidates | None:
     """Return the whole of a bare answer, else the last formula or number of a text."""
-    if is_bare(text):
+    if is_bare(text) or BOUND.match(text):
         return Candidates(text.strip(), text.strip())
     text = text[-LONGEST_TEXT:]
     formulas = list(FORMULA.finditer(text))
-    values = _values(text, formulas[-1].end() if formulas else 0)
-    if values:
-        return Candidates(values[-1], values[-1])
+    if value := _last_value(text, formulas[-1].end() if formulas else 0):
+        return value
     if formulas:
-        return _side_by_side(text, formulas)
+        return _unless_denied(text, formulas[-1].start(), _side_by_side(text, formulas))
     short = text.strip()
     if len(short) <= LONGEST_BARE and WORD.search(short) and len(short.split()) <= MOST_WORDS:
         return Candidates(short, short)
     return None
 
 
-def _values(text: str, start: int) -> list[str]:
-    found = [match[0].strip() for match in PLAIN_VALUE.finditer(text, start)]
-    return [value for value in found if not WORD.search(value) or value[0] not in "(["]
+def _last_value(text: str, start: int) -> Candidates | None:
+    """Return the last value that is written without LaTeX, with those that `or` joins to it."""
+    values = [value for value in PLAIN_VALUE.finditer(text, start) if _is_value(value[0].strip())]
+    if not values:
+        return None
+    first = last = values[-1]
+    for value in reversed(values[:-1]):
+        gap = text[value.end() : first.start()]
+        if not (JOINED.fullmatch(gap) or (first is not last and gap.strip() == ",")):
+            break
+        first = value
+    joined = text[first.start() : last.end()].strip()
+    return _unless_denied(text, first.start(), Candidates(joined, joined))
+
+
+def _is_value(text: str) -> bool:
+    return not WORD.search(text) or text[0] not in "(["
 
 
 def _first_formulas(text: str) -> Candidates:
@@ -251,7 +271,9 @@ def _side_by_side(text: str, formulas: Sequence[re.Match[str]]) -> Candidates:
             break
         run.insert(0, formula)
     contents = [_formula(formula) for formula in run]
-    return Candidates(contents[-1], ", ".join(contents))
+    together = ", ".join(contents)
+    are_alternatives = ALTERNATIVE.search(text, run[0].end(), run[-1].start() + 1) is not None
+    return Candidates(together if are_alternatives else contents[-1], together)
 
 
 def _formula(formula: re.Match[str]) -> str:

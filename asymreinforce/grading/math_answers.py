@@ -10,6 +10,7 @@ from asymreinforce.grading.candidates import (
     candidates,
     gold_of,
 )
+from asymreinforce.grading.denial import is_denied
 from asymreinforce.grading.extraction import last_boxed
 from asymreinforce.grading.math.equivalence import equivalent
 from asymreinforce.grading.verdict import NO_ANSWER, Verdict
@@ -80,21 +81,25 @@ def holds_a_number(gold_answer: str) -> bool:
 
 
 def final_number(text: str) -> str | None:
-    """Return the number that a completion ends with, as it is written there."""
+    """Return the number that a completion ends with, as it is written there; `not 42` is none."""
     boxed = last_boxed(text)
-    if boxed is not None and (found := _calculated(boxed)):
-        return found[-1]
+    if boxed is not None and (numbers := _calculated(boxed)):
+        return numbers[-1]
     for mark in reversed([*MARKS.finditer(text)][-MOST_MARKS:]):
         line = text[mark.end() :][:LONGEST_DECLARED].strip().partition("\n")[0]
-        if found := _calculated(line):
-            return found[0]
-    numbers = NUMBER.findall(REMARK.sub(r"\1", text))
-    return numbers[-1].strip() if numbers else None
+        if numbers := _calculated(line):
+            return numbers[0]
+    numbers = _calculated(REMARK.sub(r"\1", text), NUMBER)
+    return numbers[-1] if numbers else None
 
 
-def _calculated(text: str) -> list[str]:
+def _calculated(text: str, what: re.Pattern[str] = CALCULATION) -> list[str]:
     """Return the numbers of a text; of a calculation what stands behind its last `=`."""
-    return [match[0].rpartition("=")[2].strip() for match in CALCULATION.finditer(text)]
+    return [
+        match[0].rpartition("=")[2].strip()
+        for match in what.finditer(text)
+        if not is_denied(text, match.start())
+    ]
 
 
 def same_number(gold: str, answer: str) -> bool:

@@ -42,8 +42,9 @@ def collections(gold: str, answer: str, same: Same) -> bool | None:
         if kind == "set" and len(members) == 1:
             return same(members[0] if one else gold, answer if one else members[0])
         pair = assignment(answer if one else gold)
-        if pair is None:
-            return False
+        if pair is None:  # `1/2 or 0.5` is one value
+            single = answer if one else gold
+            return kind == "list" and all(same(single, member) for member in members)
         return same(gold, pair[1]) if one else same(pair[1], answer)
     (kind, mine), (other_kind, yours) = one, other
     in_order = kind[0] in "([" or other_kind[0] in "(["

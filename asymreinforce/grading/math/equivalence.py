@@ -35,6 +35,7 @@ PARAMETER = re.compile(
 """A letter that stands for any integer, which most leave unsaid."""
 ALGEBRA = re.compile(r"\\(?:sum|prod|int|lim|begin|max|min|gcd|lcm|det|[bp]?mod)(?![a-z])")
 """What math-verify is asked for. Of other texts it reads a part, and leaves the rest out."""
+ARITHMETIC = re.compile(r"(?:[\d\s.+\-*/^!(){}]|\\(?:sqrt|cdot|times|pi)(?![A-Za-z]))+")
 WELL_FORMED = re.compile(
     r"(?![.!,/^_=*&)\]>])(?:\\begin\{[a-zA-Z]+\*?\}|\\end\{[a-zA-Z]+\*?\}|\\[A-Za-z]+|\\[\\{}]"
     r"|(?<![A-Za-z])[A-Za-z]{1,3}(?![A-Za-z])|[\d\s{}()\[\]<>|+\-*/^_=!.,&])+(?<![-.,/^_=+*&(\[<])"
@@ -140,6 +141,8 @@ def sets_of_reals(gold: str, answer: str, same: Same) -> bool | None:
 def relations(gold: str, answer: str, same: Same) -> bool | None:
     """Compare `x = 5` with 5, and equations and inequalities with each other at points."""
     one, other = structure.chain(gold), structure.chain(answer)
+    if other and _is_contradictory(other):
+        return False
     mine, yours = assignment(gold), assignment(answer)
     if mine and yours:
         if base(mine[0]) == base(yours[0]):
@@ -165,6 +168,20 @@ def _same_relation(gold: structure.Chain, answer: structure.Chain) -> bool:
         return False
     sign = points.ratio_sign(gold.terms, answer.terms)
     return sign > 0 or (sign < 0 and gold.relations[0] in ("=", r"\ne"))
+
+
+def _is_contradictory(chain: structure.Chain) -> bool:
+    """Tell whether an equality of numbers does not hold: `41=42`.
+
+    Behind a name the last term counts, as other projects' cases have it: `x = 5+5+1 = 7 = 11`.
+    """
+    if set(chain.relations) != {"="} or structure.is_name(chain.terms[0]):
+        return False
+    numerals = [term for term in chain.terms if ARITHMETIC.fullmatch(term)]
+    values = [value for term in numerals if (value := points.constant(term)) is not None]
+    rounded = any("." in term for term in numerals)
+    is_equal = points.is_near if rounded else points.agree
+    return any(not is_equal(values[0], value) for value in values[1:])
 
 
 def _stated(answer: str) -> tuple[str, ...]:

@@ -53,9 +53,18 @@ def as_fraction(value: Number) -> Fraction | None:
 
 def near(text: str, rounded: str) -> bool:
     """Tell whether two texts are constants that differ by less than a hundredth."""
-    values = [constant(each) for each in (text, rounded)]
-    one, other = (None if value is None else as_fraction(value) for value in values)
-    return one is not None and other is not None and abs(one - other) * 100 < abs(one)
+    one, other = constant(text), constant(rounded)
+    return one is not None and other is not None and is_near(one, other)
+
+
+def is_near(one: Number, other: Number) -> bool:
+    """Tell whether two real values differ by less than a hundredth of the first."""
+    fractions = as_fraction(one), as_fraction(other)
+    if fractions[0] is None or fractions[1] is None:
+        return False
+    return fractions[0] == fractions[1] or abs(fractions[0] - fractions[1]) * 100 < abs(
+        fractions[0]
+    )
 
 
 def same_at_points(gold: str, answer: str) -> bool | None:
