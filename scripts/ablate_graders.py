@@ -45,24 +45,29 @@ def cases(path: Path, text: str, kinds: tuple[str, ...]) -> list[Pair]:
 def without(rule: str) -> Iterator[None]:
     """Switch off a rule, or a part by its name."""
     parts: dict[str, tuple[Any, str, Callable[..., Any]]] = {
-        "math-verify": (symbolic, "equal", lambda gold, answer: False),
+        "math-verify": (symbolic, "equal_by_math_verify", lambda gold, answer: False),
         "units": (units, "without_unit", lambda text, bare_letters=False: (text, None)),
-        "meanings": (wording, "meant", lambda text: text),
-        "rounding": (numerals, "_rounds", lambda *_: False),
+        "meanings": (wording, "plain_meaning", lambda text: text),
+        "rounding": (numerals, "_is_rounding", lambda *_: False),
         "ratio of equations": (points, "ratio_sign", lambda *_: 0),
     }
     if rule in parts:
         with mock.patch.object(*parts[rule]):
             yield
     else:
-        kept = tuple(each for each in equivalence.RULES if each.__name__ != rule)
+        kept = tuple(each for each in equivalence.RULES if name_of(each) != rule)
         with mock.patch.object(equivalence, "RULES", kept):
             yield
 
 
+def name_of(rule: Callable[..., Any]) -> str:
+    """Return a rule's name in the table."""
+    return rule.__name__.removeprefix("compare_")
+
+
 def verdicts(pairs: list[Pair], *, is_text: bool) -> list[bool]:
     """Compare each pair: bare answers with each other, or a text by the whole grader."""
-    math_answers.remembered.cache_clear()
+    math_answers.is_right_remembered.cache_clear()
     if is_text:
         return [math_answers.math(None, gold, text).score == 1.0 for gold, text, _ in pairs]
     return [equivalence.equivalent(gold, answer) for gold, answer, _ in pairs]
@@ -80,7 +85,7 @@ def main() -> None:
     whole = {name: verdicts(pairs, is_text=text) for name, (pairs, text) in sets.items()}
     print("| switched off | " + " | ".join(sets) + " | CPU seconds |")
     print("| --- |" + " --- |" * (len(sets) + 1))
-    rules = [rule.__name__ for rule in equivalence.RULES]
+    rules = [name_of(rule) for rule in equivalence.RULES]
     others = ["math-verify", "units", "meanings", "rounding", "ratio of equations"]
     for rule in ["nothing", *rules, *others]:
         started, cells = time.process_time(), []

@@ -31,7 +31,7 @@ from asymreinforce.grading import math_answers
 from asymreinforce.grading.extraction import last_boxed
 from asymreinforce.grading.graders import GRADERS
 from asymreinforce.grading.pool.pool import GraderPool
-from asymreinforce.grading.verdict import Row
+from asymreinforce.grading.verdict import GradedRow
 
 WORDS = ("so", "we", "let", "the", "sum", "over", "all", "terms", "be", "hence", "it", "follows")
 WRONG = 200
@@ -68,14 +68,16 @@ def main() -> None:
     for samples in (8, 64):
         rows = sample_rows(answers, prompts=options.prompts, samples=samples, seed=samples)
         _compare_cached(rows, samples=samples, repeats=options.repeats)
-    hostile = _hostile_rows(Path(data)) if data else [Row(None, "1", text) for text in HOSTILE]
+    hostile = (
+        _hostile_rows(Path(data)) if data else [GradedRow(None, "1", text) for text in HOSTILE]
+    )
     rows = [*_pairs(answers, count=options.rows), *hostile]
     random.Random(0).shuffle(rows)
     print(f"pool, {len(rows)} rows, {len(hostile)} of them hostile")
     _compare_pools(rows, workers=options.workers, repeats=options.repeats)
 
 
-def sample_rows(answers: list[str], *, prompts: int, samples: int, seed: int) -> list[Row]:
+def sample_rows(answers: list[str], *, prompts: int, samples: int, seed: int) -> list[GradedRow]:
     """Draw samples of prompts as the module says."""
     draw = random.Random(seed)
     weights = [1 / rank for rank in range(1, WRONG + 1)]
@@ -86,31 +88,31 @@ def sample_rows(answers: list[str], *, prompts: int, samples: int, seed: int) ->
             right = draw.random() < accuracy
             answer = gold if right else draw.choices(wrong, weights)[0]
             text = " ".join(draw.choices(WORDS, k=60))
-            rows.append(Row(None, gold, f"{text}. The answer is $\\boxed{{{answer}}}$."))
+            rows.append(GradedRow(None, gold, f"{text}. The answer is $\\boxed{{{answer}}}$."))
     return rows
 
 
-def repeated_share(rows: list[Row]) -> float:
+def repeated_share(rows: list[GradedRow]) -> float:
     """Return the share of rows whose prompt gave the same answer before."""
     distinct = {(row.gold_answer, row.text.partition(r"\boxed")[2]) for row in rows}
     return 1 - len(distinct) / len(rows)
 
 
-def plain(row: Row) -> bool:
+def plain(row: GradedRow) -> bool:
     """Call math-verify as its documentation does."""
     from math_verify import parse, verify
 
     return bool(verify(parse(f"${row.gold_answer}$"), parse(row.text)))
 
 
-def trl_reward(row: Row) -> bool:
+def trl_reward(row: GradedRow) -> bool:
     """Call TRL's accuracy_reward as its trainers do."""
     from trl.rewards import accuracy_reward
 
     return bool(accuracy_reward([[{"content": row.text}]], [f"${row.gold_answer}$"])[0])
 
 
-def last_box_as_text(row: Row) -> bool:
+def last_box_as_text(row: GradedRow) -> bool:
     """Compare the last box with the gold answer, but for space and sizes of signs."""
     texts = [last_boxed(row.text) or "", row.gold_answer]
     for spelling in (" ", r"\!", r"\left", r"\right", r"\$", "$"):
@@ -119,7 +121,7 @@ def last_box_as_text(row: Row) -> bool:
     return one == other
 
 
-def cpu_seconds(judge: Callable[[Row], object], rows: list[Row]) -> float:
+def cpu_seconds(judge: Callable[[GradedRow], object], rows: list[GradedRow]) -> float:
     """Return the CPU time of judging rows one after another."""
     started = time.process_time()
     for row in rows:
@@ -127,31 +129,31 @@ def cpu_seconds(judge: Callable[[Row], object], rows: list[Row]) -> float:
     return time.process_time() - started
 
 
-def _unrepeated(answers: list[str], *, count: int) -> list[Row]:
+def _unrepeated(answers: list[str], *, count: int) -> list[GradedRow]:
     """Return sampled rows in which no pair of gold answer and answer stands twice."""
     rows = sample_rows(answers, prompts=min(len(answers), count), samples=4, seed=0)
     distinct = {(row.gold_answer, row.text.partition(r"\boxed")[2]): row for row in rows}
     return random.Random(0).sample([*distinct.values()], min(count, len(distinct)))
 
 
-def _gsm8k_rows(data: Path, count: int) -> list[Row]:
+def _gsm8k_rows(data: Path, count: int) -> list[GradedRow]:
     import pyarrow.parquet as pq
 
     table = pq.read_table(data / "gsm8k_model_solutions.parquet")
     pairs = zip(*(table.column(n).to_pylist() for n in ("gold_answer", "response")), strict=True)
-    return random.Random(0).sample([Row(None, gold, text) for gold, text in pairs], count)
+    return random.Random(0).sample([GradedRow(None, gold, text) for gold, text in pairs], count)
 
 
-def _written_otherwise(data: Path) -> list[Row]:
+def _written_otherwise(data: Path) -> list[GradedRow]:
     """Return cases of other projects' tests, in which right answers are written in other ways."""
     cases = [json.loads(line) for line in (data / "grader_cases.jsonl").read_text().splitlines()]
-    return [Row(None, c["gold"], c["prediction"]) for c in cases if c["kind"] == "math"]
+    return [GradedRow(None, c["gold"], c["prediction"]) for c in cases if c["kind"] == "math"]
 
 
-def _compare_rules(grader: str, rows: list[Row], *, of: str, repeats: int) -> None:
+def _compare_rules(grader: str, rows: list[GradedRow], *, of: str, repeats: int) -> None:
     """Print the CPU time of each rule on the same rows."""
     grade = GRADERS[grader].grade
-    rules: dict[str, Callable[[Row], object]] = {
+    rules: dict[str, Callable[[GradedRow], object]] = {
         "math-verify": plain,
         grader: lambda row: grade(*row).score == 1.0,
         "the last box as text": last_box_as_text,
@@ -163,7 +165,7 @@ def _compare_rules(grader: str, rows: list[Row], *, of: str, repeats: int) -> No
         cpu_seconds(rule, rows[:20])  # imports and compiled patterns
     for _ in range(repeats):
         for name, rule in rules.items():
-            math_answers.remembered.cache_clear()
+            math_answers.is_right_remembered.cache_clear()
             times[name].append(cpu_seconds(rule, rows))
     print(f"{len(rows)} {of}, none twice: CPU seconds, and how often as fast as math-verify")
     slow = statistics.median(times["math-verify"])
@@ -172,12 +174,12 @@ def _compare_rules(grader: str, rows: list[Row], *, of: str, repeats: int) -> No
         print(f"  {name:22s} {median:7.2f} s {slow / median:7.1f}x")
 
 
-def _compare_cached(rows: list[Row], *, samples: int, repeats: int) -> None:
+def _compare_cached(rows: list[GradedRow], *, samples: int, repeats: int) -> None:
     cpu_seconds(plain, rows[:20])  # imports and compiled patterns
     plain_times, cached_times = [], []
     for _ in range(repeats):
         plain_times.append(cpu_seconds(plain, rows))
-        math_answers.remembered.cache_clear()
+        math_answers.is_right_remembered.cache_clear()
         cached_times.append(cpu_seconds(lambda row: math_answers.math(*row), rows))
     slow, fast = statistics.median(plain_times), statistics.median(cached_times)
     print(
@@ -186,16 +188,16 @@ def _compare_cached(rows: list[Row], *, samples: int, repeats: int) -> None:
     )
 
 
-def _pairs(answers: list[str], *, count: int) -> list[Row]:
+def _pairs(answers: list[str], *, count: int) -> list[GradedRow]:
     """Pair answers with others; each pair stands once, so that no cache helps."""
     return [
-        Row(None, gold, rf"\boxed{{{answer}}}")
+        GradedRow(None, gold, rf"\boxed{{{answer}}}")
         for shift in range(1, 1 + -(-count // len(answers)))
         for gold, answer in zip(answers, answers[shift:] + answers[:shift], strict=True)
     ][:count]
 
 
-def _compare_pools(rows: list[Row], *, workers: int, repeats: int) -> None:
+def _compare_pools(rows: list[GradedRow], *, workers: int, repeats: int) -> None:
     times: dict[int, list[float]] = {1: [], workers: []}
     for _ in range(repeats):
         for count in times:
@@ -207,7 +209,7 @@ def _compare_pools(rows: list[Row], *, workers: int, repeats: int) -> None:
     )
 
 
-def _pool_seconds(rows: list[Row], *, workers: int) -> float:
+def _pool_seconds(rows: list[GradedRow], *, workers: int) -> float:
     with GraderPool("math", workers=workers, cpu_limit_s=5.0, memory_limit_mb=1024) as pool:
         started = time.monotonic()
         statuses = [verdict.status for verdict in pool.grade(rows)]
@@ -225,10 +227,12 @@ def _math_golds(data: Path) -> list[str]:
     return sorted({answer for answer in answers if answer})
 
 
-def _hostile_rows(data: Path) -> list[Row]:
+def _hostile_rows(data: Path) -> list[GradedRow]:
     lines = (data / "pathological_answers.jsonl").read_text().splitlines()
     rows = [json.loads(line) for line in lines]
-    return [Row(None, row["gold"] or "1", row["prediction"]) for row in rows if row["prediction"]]
+    return [
+        GradedRow(None, row["gold"] or "1", row["prediction"]) for row in rows if row["prediction"]
+    ]
 
 
 def _made_up_golds() -> list[str]:

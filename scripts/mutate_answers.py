@@ -151,7 +151,8 @@ def main() -> int:
     logging.disable(logging.WARNING)
     golds = golds_of_math(Path(os.environ["ASYMRL_TEST_DATA"]))
     golds = random.Random(0).sample(golds, options.sample) if options.sample else golds
-    tried, rules = collections.Counter[str](), collections.defaultdict(collections.Counter[str])
+    tried = collections.Counter[str]()
+    rules: dict[str, collections.Counter[str]] = collections.defaultdict(collections.Counter)
     wrong = []
     for kind, gold, mutant, by in accepted(golds):
         tried[kind] += 1

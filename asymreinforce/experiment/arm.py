@@ -272,7 +272,7 @@ def _open_validator(
     from asymreinforce.engines.transformers_engine import TransformersEngine
     from asymreinforce.grading.golds import require_usable
     from asymreinforce.grading.pool.settings import grader_pool
-    from asymreinforce.grading.verdict import Row
+    from asymreinforce.grading.verdict import GradedRow
     from asymreinforce.model.checkpoint import end_tokens, load_tokenizer
     from asymreinforce.rewards.scale import rewards
 
@@ -294,7 +294,7 @@ def _open_validator(
             completions = engine.sample(encoded, sampling, seed=sampling.seed)
             engine.release()  # the model goes when its trainer goes, and rollouts have the device
             decoded = texts([group[0] for group in completions], tokenizer)
-            rows = (Row(m, g, t) for m, g, t in zip(metadata, golds, decoded, strict=True))
+            rows = (GradedRow(m, g, t) for m, g, t in zip(metadata, golds, decoded, strict=True))
             verdicts = list(pool.grade(rows))
             accuracy = rewards(
                 score_B=np.array([verdict.score for verdict in verdicts], dtype=float),

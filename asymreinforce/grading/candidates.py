@@ -1,6 +1,6 @@
 r"""What a completion gives as its answer to a mathematical question: pure text, one pass.
 
-    candidates(r"\boxed{7}, no: \boxed{42}") == Candidates("42", "42")
+    find_candidates(r"\boxed{7}, no: \boxed{42}") == Candidates("42", "42")
 
 The last `\boxed{}` counts; of the text behind it only a final answer in so many words, or a line of
 `####` with nothing but a value, since a model that corrects itself says it so. Without a box what
@@ -13,7 +13,8 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from asymreinforce.grading.extraction import Box, boxes, last_tag
+from asymreinforce.grading.denial import ALTERNATIVE, BOUND, JOINED, is_denied
+from asymreinforce.grading.extraction import Box, find_boxes, last_tag
 
 IS = r"(?:\s+(?:is|are|est|es|ist|é)\b|\s*[是为為はв:：=]|\s+(?=[$\\]))"
 FINAL = re.compile(rf"final answer\s*(?:\*\*)?{IS}|####", re.IGNORECASE)
@@ -82,39 +83,43 @@ class Candidates(NamedTuple):
     together: str
 
 
-def candidates(text: str) -> Candidates | None:
+def find_candidates(text: str) -> Candidates | None:
     """Return the answer that a completion ends with; None if it gives none."""
-    filled = _filled(text)
+    filled = _filled_boxes(text)
     if not filled:
         text = ALIGNED.sub(_last_line, EMPTY_BOX.sub(" ", text))
-        return _unbraced(text) or _tagged(text) or _declared(text) or _unmarked(text)
+        if unbraced := UNBRACED.findall(text):
+            return Candidates(unbraced[-1], unbraced[-1])
+        return _tagged_answer(text) or _declared_answer(text) or _unmarked_answer(text)
     last = filled[-1]
     behind = text[last.end + 1 :]
     for mark in reversed([*FINAL.finditer(behind)][-MOST_MARKS:]):
         if _is_nothing_but_a_value(behind, mark):
             return _in_sentence(behind[mark.end() :])
-    return Candidates(_content(text, last), _run(text, filled))
+    return _unless_denied(
+        text, last.start, Candidates(_box_content(text, last), _joined_boxes(text, filled))
+    )
+
+
+def _unless_denied(text: str, start: int, given: Candidates) -> Candidates:
+    """Return an answer with the denial before it: `not 42` is another answer than 42."""
+    return Candidates(*[f"not {given.answer}"] * 2) if is_denied(text, start) else given
 
 
 def gold_of(text: str) -> str:
     r"""Return the answer of a gold text: its boxes, its declared answer, else the whole of it."""
-    found = _filled(text)
-    if found:
-        return _run(text, found)
+    filled = _filled_boxes(text)
+    if filled:
+        return _joined_boxes(text, filled)
     if opened := OPEN_BOX.search(text):
         return text[opened.end() :]  # a box that was cut off
-    declared = _declared(text) if len(text) > LONGEST_BARE else None
+    declared = _declared_answer(text) if len(text) > LONGEST_BARE else None
     return declared.together if declared else text
 
 
-def _filled(text: str) -> list[Box]:
+def _filled_boxes(text: str) -> list[Box]:
     """Return the boxes that hold something: a prompt's empty one may be repeated at the end."""
-    return [box for box in boxes(text) if text[box.inside : box.end].strip()]
-
-
-def _unbraced(text: str) -> Candidates | None:
-    found = UNBRACED.findall(text)
-    return Candidates(found[-1], found[-1]) if found else None
+    return [box for box in find_boxes(text) if text[box.inside : box.end].strip()]
 
 
 def _last_line(derivation: re.Match[str]) -> str:
@@ -123,28 +128,28 @@ def _last_line(derivation: re.Match[str]) -> str:
     return f" ${line.rpartition('=')[2].replace('&', ' ').strip()}$ "
 
 
-def _content(text: str, box: Box) -> str:
+def _box_content(text: str, box: Box) -> str:
     """Return what stands in a box; of a sentence in it, what that declares."""
     inside = text[box.inside : box.end].strip()
     is_sentence = "\\" not in inside and len(WORD.findall(inside)) > 1
-    declared = _declared(inside) if is_sentence else None
+    declared = _declared_answer(inside) if is_sentence else None
     return declared.answer if declared else inside
 
 
-def _run(text: str, found: list[Box]) -> str:
+def _joined_boxes(text: str, filled: list[Box]) -> str:
     """Join the boxes that stand side by side at the end, equal neighbours once."""
-    run = [found[-1]]
-    for box in reversed(found[:-1]):
+    run = [filled[-1]]
+    for box in reversed(filled[:-1]):
         gap = text[box.end + 1 : run[0].start]
-        if len(run) > MOST_SIDE_BY_SIDE or not _joins(gap):
+        if len(run) > MOST_SIDE_BY_SIDE or not _is_gap_of_list(gap):
             break
         run.insert(0, box)
-    contents = [_content(text, box) for box in run]
+    contents = [_box_content(text, box) for box in run]
     kept = [c for place, c in enumerate(contents) if not place or c != contents[place - 1]]
     return ", ".join(kept)
 
 
-def _joins(gap: str) -> bool:
+def _is_gap_of_list(gap: str) -> bool:
     """Tell whether two boxes with this between them are a list: in a sentence, joined by `and`."""
     if len(gap) > LONGEST_GAP:
         return False
@@ -173,20 +178,22 @@ def _may_declare(text: str, mark: re.Match[str]) -> bool:
     return is_bare(line) or NUMBER.match(line) is not None
 
 
-def _tagged(text: str) -> Candidates | None:
+def _tagged_answer(text: str) -> Candidates | None:
     inside = last_tag(text)
     if not inside:
         return None
     whole = Candidates(inside, inside)
-    return whole if is_bare(inside) else _declared(inside) or _unmarked(inside) or whole
+    return (
+        whole if is_bare(inside) else _declared_answer(inside) or _unmarked_answer(inside) or whole
+    )
 
 
-def _declared(text: str) -> Candidates | None:
+def _declared_answer(text: str) -> Candidates | None:
     """Return what follows the last `Answer:`, `####` or `the answer is` that has a value."""
     marks = [*FINAL.finditer(text), *DECLARED.finditer(text)][-MOST_MARKS:]
     for mark in sorted(marks, key=lambda mark: mark.end(), reverse=True):
-        if _may_declare(text, mark) and (found := _in_sentence(text[mark.end() :])):
-            return found
+        if _may_declare(text, mark) and (answer := _in_sentence(text[mark.end() :])):
+            return _unless_denied(text, mark.start(), answer)
     return None
 
 
@@ -201,35 +208,49 @@ def _in_sentence(text: str) -> Candidates | None:
     sentence = SENTENCE_END.split(text, 1)[0].strip(" *:\"'`").rstrip(".")
     if not sentence:
         return None
-    if is_bare(sentence):
+    if is_bare(sentence) or BOUND.match(sentence):
         return Candidates(sentence, sentence)
     if FORMULA.match(sentence):
         return _first_formulas(sentence)
-    if (first := PLAIN_VALUE.match(sentence)) and not OPERATOR.match(sentence, first.end()):
+    first = PLAIN_VALUE.match(sentence)
+    if first and not any(more.match(sentence, first.end()) for more in (OPERATOR, ALTERNATIVE)):
         return Candidates(first[0].strip(), first[0].strip())
-    return _unmarked(sentence)
+    return _unmarked_answer(sentence)
 
 
-def _unmarked(text: str) -> Candidates | None:
+def _unmarked_answer(text: str) -> Candidates | None:
     """Return the whole of a bare answer, else the last formula or number of a text."""
-    if is_bare(text):
+    if is_bare(text) or BOUND.match(text):
         return Candidates(text.strip(), text.strip())
     text = text[-LONGEST_TEXT:]
     formulas = list(FORMULA.finditer(text))
-    values = _values(text, formulas[-1].end() if formulas else 0)
-    if values:
-        return Candidates(values[-1], values[-1])
+    if value := _last_value(text, formulas[-1].end() if formulas else 0):
+        return value
     if formulas:
-        return _side_by_side(text, formulas)
+        return _unless_denied(text, formulas[-1].start(), _side_by_side(text, formulas))
     short = text.strip()
     if len(short) <= LONGEST_BARE and WORD.search(short) and len(short.split()) <= MOST_WORDS:
         return Candidates(short, short)
     return None
 
 
-def _values(text: str, start: int) -> list[str]:
-    found = [match[0].strip() for match in PLAIN_VALUE.finditer(text, start)]
-    return [value for value in found if not WORD.search(value) or value[0] not in "(["]
+def _last_value(text: str, start: int) -> Candidates | None:
+    """Return the last value that is written without LaTeX, with those that `or` joins to it."""
+    values = [value for value in PLAIN_VALUE.finditer(text, start) if _is_value(value[0].strip())]
+    if not values:
+        return None
+    first = last = values[-1]
+    for value in reversed(values[:-1]):
+        gap = text[value.end() : first.start()]
+        if not (JOINED.fullmatch(gap) or (first is not last and gap.strip() == ",")):
+            break
+        first = value
+    joined = text[first.start() : last.end()].strip()
+    return _unless_denied(text, first.start(), Candidates(joined, joined))
+
+
+def _is_value(text: str) -> bool:
+    return not WORD.search(text) or text[0] not in "(["
 
 
 def _first_formulas(text: str) -> Candidates:
@@ -239,7 +260,7 @@ def _first_formulas(text: str) -> Candidates:
         if run and not JOINT.fullmatch(text[run[-1].end() : formula.start()]):
             break
         run.append(formula)
-    together = ", ".join(_formula(formula) for formula in run[:MOST_SIDE_BY_SIDE])
+    together = ", ".join(_formula_content(formula) for formula in run[:MOST_SIDE_BY_SIDE])
     return Candidates(together, together)
 
 
@@ -250,11 +271,13 @@ def _side_by_side(text: str, formulas: Sequence[re.Match[str]]) -> Candidates:
         if len(run) > MOST_SIDE_BY_SIDE or not JOINT.fullmatch(gap):
             break
         run.insert(0, formula)
-    contents = [_formula(formula) for formula in run]
-    return Candidates(contents[-1], ", ".join(contents))
+    contents = [_formula_content(formula) for formula in run]
+    together = ", ".join(contents)
+    are_alternatives = ALTERNATIVE.search(text, run[0].end(), run[-1].start() + 1) is not None
+    return Candidates(together if are_alternatives else contents[-1], together)
 
 
-def _formula(formula: re.Match[str]) -> str:
+def _formula_content(formula: re.Match[str]) -> str:
     return next(part for part in formula.groups() if part is not None).strip()
 
 
@@ -272,8 +295,6 @@ def is_bare(text: str) -> bool:
     if not said:
         return True
     if CONTRAST & {word.casefold() for word in said}:
-        return False
-    if (formula := FORMULA.match(bare)) and len(WORD.findall(bare, formula.end())) > 1:
         return False
     if not re.search(r"\d", bare):
         return len(said) == 1

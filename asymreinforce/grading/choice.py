@@ -35,24 +35,24 @@ def choice(metadata: str | None, gold_answer: str, text: str) -> Verdict:
     gold = letter_of(gold_answer)
     for place in (last_boxed(text), last_tag(text)):
         if place:
-            found = letter_of(place)
-            if found is None and gold is not None:
-                right = _says(gold_answer, place)
+            letter = letter_of(place)
+            if letter is None and gold is not None:
+                right = _says_gold_choice(gold_answer, place)
                 return Verdict(float(right), place, "ok")
-            return Verdict(float(found is not None and found == gold), found or place, "ok")
-    found = letter_of(text)
-    return NO_ANSWER if found is None else Verdict(float(found == gold), found, "ok")
+            return Verdict(float(letter is not None and letter == gold), letter or place, "ok")
+    letter = letter_of(text)
+    return NO_ANSWER if letter is None else Verdict(float(letter == gold), letter, "ok")
 
 
 def numbered_choice(first: int, metadata: str | None, gold_answer: str, text: str) -> Verdict:
     """Compare letters, the gold answer being the number of a choice: `first` is A."""
-    return choice(metadata, LETTERS[_number(gold_answer) - first], text)
+    return choice(metadata, LETTERS[_number_of_choice(gold_answer) - first], text)
 
 
 def is_number_of_a_choice(first: int, gold_answer: str) -> bool:
     """Tell whether a gold answer is a number whose letter is A to J."""
     return bool(NUMBER.fullmatch(gold_answer.strip())) and (
-        first <= _number(gold_answer) < first + len(LETTERS)
+        first <= _number_of_choice(gold_answer) < first + len(LETTERS)
     )
 
 
@@ -61,7 +61,7 @@ def names_a_letter(gold_answer: str) -> bool:
     return letter_of(gold_answer) is not None
 
 
-def _number(gold_answer: str) -> int:
+def _number_of_choice(gold_answer: str) -> int:
     return int(float(gold_answer))
 
 
@@ -76,11 +76,11 @@ def letter_of(text: str) -> str | None:
     first = OPTION.match(short)
     if first and not ARTICLE.match(short.lstrip(" *(")):
         return first[1]
-    found = [m for m in ANYWHERE.finditer(text) if not ARTICLE.match(text, m.start(1))]
-    return found[-1][1] if found else None
+    letters = [m for m in ANYWHERE.finditer(text) if not ARTICLE.match(text, m.start(1))]
+    return letters[-1][1] if letters else None
 
 
-def _says(gold: str, answer: str) -> bool:
+def _says_gold_choice(gold: str, answer: str) -> bool:
     option = OPTION.match(_without_commands(gold))
     said = _without_commands(gold)[option.end() :] if option else ""
     return bool(said.strip()) and equivalent(said, answer)

@@ -20,8 +20,8 @@ def is_one_line(gold_answer: str) -> bool:
 
 def after_last_answer(text: str) -> str | None:
     """Return what follows the last `Answer:`, stripped; None where there is none, or nothing."""
-    _, found, rest = text.rpartition(ANSWER)
-    return (rest.strip() or None) if found else None
+    _, mark, rest = text.rpartition(ANSWER)
+    return (rest.strip() or None) if mark else None
 
 
 def last_tag_or_answer(text: str) -> str | None:
@@ -46,13 +46,13 @@ class Box(NamedTuple):
     end: int
 
 
-def boxes(text: str) -> list[Box]:
+def find_boxes(text: str) -> list[Box]:
     r"""Return each `\boxed{...}` or `\fbox{...}` whose braces match, in order; none inside another.
 
     A box that was cut off does not count; the one before it does. Of nested boxes the innermost
     counts. Escaped braces are content. One pass over the text, whatever stands in it.
     """
-    found: list[Box] = []
+    complete: list[Box] = []
     open_braces: list[tuple[int, int] | None] = []
     for match in BOX_OR_BRACE.finditer(text):
         if match[0].endswith("{") and not match[0].startswith("\\{"):
@@ -60,12 +60,12 @@ def boxes(text: str) -> list[Box]:
             open_braces.append((match.start(), match.end()) if is_box else None)
         elif match[0] == "}" and open_braces:
             opened = open_braces.pop()
-            if opened is not None and (not found or opened[0] > found[-1].start):
-                found.append(Box(*opened, match.start()))
-    return found
+            if opened is not None and (not complete or opened[0] > complete[-1].start):
+                complete.append(Box(*opened, match.start()))
+    return complete
 
 
 def last_boxed(text: str) -> str | None:
     """Return the content of the last box, stripped; None where there is none, or nothing in it."""
-    found = boxes(text)
-    return (text[found[-1].inside : found[-1].end].strip() or None) if found else None
+    all_boxes = find_boxes(text)
+    return (text[all_boxes[-1].inside : all_boxes[-1].end].strip() or None) if all_boxes else None

@@ -18,12 +18,12 @@ EXAMPLES = 5
 """Messages of failed rows that are told and recorded."""
 
 
-def failed(judged: Sequence[Verdict]) -> int:
+def count_failed(judged: Sequence[Verdict]) -> int:
     """Count the rows that could not be judged."""
     return sum(verdict.status in UNJUDGED for verdict in judged)
 
 
-def out_of_time(judged: Sequence[Verdict]) -> int:
+def count_out_of_time(judged: Sequence[Verdict]) -> int:
     """Count the answers that are wrong because they were not proven right in their CPU time."""
     return sum(v.status == "ok" and (v.message or "").startswith(LATE) for v in judged)
 

@@ -28,7 +28,7 @@ from asymreinforce.grading.choice import (
 )
 from asymreinforce.grading.inert import may_be_scored
 from asymreinforce.grading.math_answers import gsm8k, holds_a_number, math
-from asymreinforce.grading.reasoning import Reasoning, spoken
+from asymreinforce.grading.reasoning import Reasoning, spoken_text
 from asymreinforce.grading.verdict import NO_ANSWER, Verdict
 from asymreinforce.plugins import is_plugin, load_function
 
@@ -84,7 +84,7 @@ def reasoning_gym(metadata: str | None, gold_answer: str, text: str) -> Verdict:
         return NO_ANSWER
     source = str((entry.get("metadata") or {}).get("source_dataset", family))
     shown = may_be_scored(family, answer) and may_be_scored(source, answer)
-    dataset = _dataset(family, json.dumps(task.get("params") or {}, sort_keys=True))
+    dataset = _make_dataset(family, json.dumps(task.get("params") or {}, sort_keys=True))
     return Verdict(float(dataset.score_answer(answer if shown else None, entry)), answer, "ok")
 
 
@@ -94,7 +94,7 @@ def of_spoken(compare: Grade) -> Grade:
     def grade(
         metadata: str | None, gold_answer: str, text: str, reasoning: Reasoning = "marked"
     ) -> Verdict:
-        said = spoken(text, reasoning)
+        said = spoken_text(text, reasoning)
         if said is None:
             return NO_ANSWER
         verdicts = (compare(metadata, gold, said) for gold in accepted(metadata, gold_answer))
@@ -137,7 +137,7 @@ GRADERS = {
         ),
         Grader(
             "gsm8k",
-            "2",
+            "3",
             gsm8k,
             can_use=holds_a_number,
             needs="a number; task.grader=math or exact compares other answers",
@@ -151,7 +151,7 @@ GRADERS = {
         ),
         Grader(
             "math",
-            "3",
+            "4",
             math,
             (
                 ("math-verify", "math_verify"),
@@ -183,7 +183,7 @@ def identify(name: str) -> GraderId:
     return GraderId(name, "+".join([grader.version, *libraries]))
 
 
-def load(name: str, *, reasoning: Reasoning = "marked") -> Grade:
+def load_grader(name: str, *, reasoning: Reasoning = "marked") -> Grade:
     """Import a grader and what it needs, in the process that will call it or fork its callers.
 
     A user's own is given whole texts, whatever `reasoning` says.
@@ -214,7 +214,7 @@ def _built_in(name: str) -> Grader:
 
 
 @functools.lru_cache(maxsize=16)
-def _dataset(family: str, params: str) -> Any:
+def _make_dataset(family: str, params: str) -> Any:
     from reasoning_gym import create_dataset
 
     return create_dataset(family, **{"seed": 0, **json.loads(params)})

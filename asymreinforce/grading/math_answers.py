@@ -7,9 +7,10 @@ from asymreinforce.grading.candidates import (
     LONGEST_DECLARED,
     MOST_MARKS,
     NUMBER,
-    candidates,
+    find_candidates,
     gold_of,
 )
+from asymreinforce.grading.denial import is_denied
 from asymreinforce.grading.extraction import last_boxed
 from asymreinforce.grading.math.equivalence import equivalent
 from asymreinforce.grading.verdict import NO_ANSWER, Verdict
@@ -26,7 +27,7 @@ def math(metadata: str | None, gold_answer: str, text: str) -> Verdict:
     """
     if text.strip() == gold_answer.strip() != "":
         return Verdict(1.0, text.strip(), "ok")
-    given = candidates(text)
+    given = find_candidates(text)
     if given is None:
         return NO_ANSWER
     for answer in dict.fromkeys((given.answer, given.together)):
@@ -39,11 +40,11 @@ def is_right(gold: str, answer: str) -> bool:
     """Compare, and remember: of many samples of a prompt most give an answer given before."""
     if len(gold) + len(answer) > LONGEST_REMEMBERED:
         return equivalent(gold=gold_of(gold), answer=answer)
-    return remembered(gold, answer)
+    return is_right_remembered(gold, answer)
 
 
 @functools.lru_cache(MOST_REMEMBERED)
-def remembered(gold: str, answer: str) -> bool:
+def is_right_remembered(gold: str, answer: str) -> bool:
     """Compare a gold answer with a bare one, unless it was done before."""
     return equivalent(gold=gold_of(gold), answer=answer)
 
@@ -66,35 +67,39 @@ def gsm8k(metadata: str | None, gold_answer: str, text: str) -> Verdict:
 
     The gold answer is a number or a worked solution that ends in `#### number`.
     """
-    found = final_number(text)
-    if found is None:
+    number = final_number(text)
+    if number is None:
         return NO_ANSWER
     gold = final_number(gold_answer)
-    return Verdict(float(gold is not None and same_number(gold, found)), found, "ok")
+    return Verdict(float(gold is not None and same_number(gold, number)), number, "ok")
 
 
 def holds_a_number(gold_answer: str) -> bool:
     """Tell whether a gold answer has a number that equals itself."""
-    found = final_number(gold_answer)
-    return found is not None and same_number(found, found)
+    number = final_number(gold_answer)
+    return number is not None and same_number(number, number)
 
 
 def final_number(text: str) -> str | None:
-    """Return the number that a completion ends with, as it is written there."""
+    """Return the number that a completion ends with, as it is written there; `not 42` is none."""
     boxed = last_boxed(text)
-    if boxed is not None and (found := _calculated(boxed)):
-        return found[-1]
+    if boxed is not None and (numbers := _calculated_numbers(boxed)):
+        return numbers[-1]
     for mark in reversed([*MARKS.finditer(text)][-MOST_MARKS:]):
         line = text[mark.end() :][:LONGEST_DECLARED].strip().partition("\n")[0]
-        if found := _calculated(line):
-            return found[0]
-    numbers = NUMBER.findall(REMARK.sub(r"\1", text))
-    return numbers[-1].strip() if numbers else None
+        if numbers := _calculated_numbers(line):
+            return numbers[0]
+    numbers = _calculated_numbers(REMARK.sub(r"\1", text), NUMBER)
+    return numbers[-1] if numbers else None
 
 
-def _calculated(text: str) -> list[str]:
+def _calculated_numbers(text: str, what: re.Pattern[str] = CALCULATION) -> list[str]:
     """Return the numbers of a text; of a calculation what stands behind its last `=`."""
-    return [match[0].rpartition("=")[2].strip() for match in CALCULATION.finditer(text)]
+    return [
+        match[0].rpartition("=")[2].strip()
+        for match in what.finditer(text)
+        if not is_denied(text, match.start())
+    ]
 
 
 def same_number(gold: str, answer: str) -> bool:

@@ -41,14 +41,16 @@ class Questions:
                 f"{path}: holds {label or 'no contract of this software'}, not "
                 f"{contracts.PROMPTS.label}; point at the prompts of these rollouts"
             )
-        hashes = [_hashes(rows.column("prompt_id")) for rows in self._read(checked=True)]
+        hashes = [_hash_ids(rows.column("prompt_id")) for rows in self._read_rows(checked=True)]
         self._hash_P = np.concatenate([np.zeros(0, np.uint64), *hashes])
         self._hash_P.sort()
         if (repeated := int((np.diff(self._hash_P) == 0).sum())) > 0:
             raise InputError(f"{path}: {repeated} rows repeat a prompt_id; each must stand once")
-        self._endless = itertools.chain.from_iterable(self._read() for _ in itertools.repeat(None))
+        self._endless = itertools.chain.from_iterable(
+            self._read_rows() for _ in itertools.repeat(None)
+        )
         self._batches = len(hashes)
-        self._here: pa.Table | None = None
+        self._rows_at_hand: pa.Table | None = None
 
     def check(self, chunks: Mapping[str, Iterable[Path]]) -> int:
         """Ask that rollouts, a chunk's shards together, belong to these prompts; count the rows.
@@ -65,7 +67,7 @@ class Questions:
             keys = contracts.check(
                 contracts.ROLLOUTS, pa.concat_tables(tables), where=where, columns=KEY_COLUMNS
             )
-            place_B = self._places(keys.column("prompt_id"), where=where)
+            place_B = self._places_of_prompts(keys.column("prompt_id"), where=where)
             if (taken := np.flatnonzero(~np.isin(chunk_P[place_B], (-1, number)))).size:
                 prompt = keys.column("prompt_id")[int(taken[0])]
                 raise InputError(
@@ -79,7 +81,7 @@ class Questions:
 
     def tables(self) -> Iterator[pa.Table]:
         """Yield ids, gold answers and metadata of all prompts, some at a time."""
-        yield from self._read()
+        yield from self._read_rows()
 
     def golds(self, prompt_ids: pa.ChunkedArray) -> dict[str, Gold]:
         """Return the gold answers and metadata of some prompts.
@@ -87,19 +89,21 @@ class Questions:
         Reads on from where the last ones stood, and around: chunks mostly come in the file's order.
         """
         wanted = pc.unique(prompt_ids)
-        found: dict[str, Gold] = {}
+        gold_of_prompt: dict[str, Gold] = {}
         for _ in range(self._batches + 1):
-            if self._here is not None:
-                kept = self._here.filter(pc.is_in(self._here.column("prompt_id"), value_set=wanted))
+            if self._rows_at_hand is not None:
+                kept = self._rows_at_hand.filter(
+                    pc.is_in(self._rows_at_hand.column("prompt_id"), value_set=wanted)
+                )
                 values = (kept.column(name).to_pylist() for name in COLUMNS)
                 for prompt_id, gold_answer, metadata in zip(*values, strict=True):
-                    found[prompt_id] = Gold(gold_answer, metadata)
-            if len(found) == len(wanted):
-                return found
-            self._here = next(self._endless)
+                    gold_of_prompt[prompt_id] = Gold(gold_answer, metadata)
+            if len(gold_of_prompt) == len(wanted):
+                return gold_of_prompt
+            self._rows_at_hand = next(self._endless)
         raise InputError(f"{self._path}: changed while it was read; run 'asymrl score' again")
 
-    def _read(self, *, checked: bool = False) -> Iterator[pa.Table]:
+    def _read_rows(self, *, checked: bool = False) -> Iterator[pa.Table]:
         """Yield the file's rows, some at a time."""
         try:
             with pq.ParquetFile(
@@ -117,8 +121,8 @@ class Questions:
         except (pa.ArrowException, OSError) as error:
             raise InputError(f"{self._path}: damaged parquet ({error}); make it again") from error
 
-    def _places(self, prompt_ids: pa.ChunkedArray, *, where: str) -> np.ndarray:
-        hash_B = _hashes(prompt_ids)
+    def _places_of_prompts(self, prompt_ids: pa.ChunkedArray, *, where: str) -> np.ndarray:
+        hash_B = _hash_ids(prompt_ids)
         place_B = np.searchsorted(self._hash_P, hash_B)
         within_B = np.minimum(place_B, max(0, len(self._hash_P) - 1))
         known_B = self._hash_P[within_B] == hash_B if len(self._hash_P) else hash_B != hash_B
@@ -131,7 +135,7 @@ class Questions:
         return place_B
 
 
-def _hashes(prompt_ids: pa.ChunkedArray) -> np.ndarray:
+def _hash_ids(prompt_ids: pa.ChunkedArray) -> np.ndarray:
     """Hash ids to 64 bits: among a million, two alike by chance in one of 40 million files."""
     unique = pc.unique(prompt_ids)
     digests = b"".join(

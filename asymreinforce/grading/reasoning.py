@@ -1,6 +1,6 @@
 r"""Where a completion ends its reasoning, and where its turn: one place for all built-in graders.
 
-    spoken("<think>is it 41?</think> It is 42.<|im_end|>") == " It is 42."
+    spoken_text("<think>is it 41?</think> It is 42.<|im_end|>") == " It is 42."
 
 Each model family has marks of its own for a block of reasoning; the answer is what stands behind
 the last end of one and before the end of the turn.
@@ -46,7 +46,7 @@ TURN_END = re.compile(
 )
 
 
-def spoken(text: str, reasoning: Reasoning = "marked") -> str | None:
+def spoken_text(text: str, reasoning: Reasoning = "marked") -> str | None:
     """Return what a completion says after its reasoning; None if it never stops reasoning."""
     if reasoning != "ignored":
         if BARE_CHANNEL.match(text):

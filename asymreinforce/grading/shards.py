@@ -10,10 +10,10 @@ import pyarrow.compute as pc
 from asymreinforce.config import RewardConfig
 from asymreinforce.data import contracts
 from asymreinforce.data.store import Store
-from asymreinforce.grading.failures import failed, first_failures, out_of_time
+from asymreinforce.grading.failures import count_failed, count_out_of_time, first_failures
 from asymreinforce.grading.pool.settings import grader_pool
 from asymreinforce.grading.questions import KEY_COLUMNS, Gold, Questions
-from asymreinforce.grading.verdict import Row, Verdict
+from asymreinforce.grading.verdict import GradedRow, Verdict
 from asymreinforce.workers import Made, Make, one_by_one
 
 ROWS = 256
@@ -43,9 +43,9 @@ def shard_judge(
 def made_of(keys: pa.Table, judged: list[Verdict], *, grader: dict[str, str]) -> Made:
     """Return a shard of verdicts, and counts of the rows that were not judged, or not in time."""
     facts = {
-        "unjudged": failed(judged),
+        "unjudged": count_failed(judged),
         "failures": first_failures(judged, keys),
-        "out_of_time": out_of_time(judged),
+        "out_of_time": count_out_of_time(judged),
     }
     return Made(verdict_rows(keys, judged, grader=grader), facts)
 
@@ -55,7 +55,7 @@ def chunk_of(shard: str) -> str:
     return shard.split("-")[2].split(".")[0]
 
 
-def read_rows(names: list[str], *, rollouts: Store, questions: Questions) -> Iterator[Row]:
+def read_rows(names: list[str], *, rollouts: Store, questions: Questions) -> Iterator[GradedRow]:
     """Yield what the grader is given of each rollout, shard after shard, read as they are asked."""
     chunk, golds = "", dict[str, Gold]()
     for name in names:
@@ -69,7 +69,7 @@ def read_rows(names: list[str], *, rollouts: Store, questions: Questions) -> Ite
         for batch in texts.to_batches(max_chunksize=ROWS):
             for prompt_id, text in zip(*(column.to_pylist() for column in batch), strict=True):
                 gold = golds[prompt_id]
-                yield Row(gold.metadata, gold.gold_answer, text)
+                yield GradedRow(gold.metadata, gold.gold_answer, text)
 
 
 def verdict_rows(keys: pa.Table, judged: list[Verdict], *, grader: dict[str, str]) -> pa.Table:

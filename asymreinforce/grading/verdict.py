@@ -11,7 +11,7 @@ LATE = "took more CPU time than"
 """How the message of a row begins that was not judged in its time."""
 
 
-class Row(NamedTuple):
+class GradedRow(NamedTuple):
     """A completion to be judged: its question's metadata (JSON) and gold answer, and its text."""
 
     metadata: str | None
@@ -43,35 +43,35 @@ def verdict_of(result: Any) -> Verdict:
     if result is None:
         return NO_ANSWER
     if not isinstance(result, Verdict):
-        return Verdict(_finite(result), None, "ok")
+        return Verdict(_finite_score(result), None, "ok")
     score, answer, status, message = result
     if status not in STATUSES:
         raise ValueError(f"the grader returned the status {status!r}")
     if not (answer is None or isinstance(answer, str)):
         raise TypeError(f"the grader returned an extracted answer of type {type(answer).__name__}")
     return Verdict(
-        _finite(score) if status == "ok" else None,
-        storable(answer, limit=LONGEST_ANSWER),
+        _finite_score(score) if status == "ok" else None,
+        storable_text(answer, limit=LONGEST_ANSWER),
         status,
-        storable(message, limit=LONGEST_MESSAGE),
+        storable_text(message, limit=LONGEST_MESSAGE),
     )
 
 
-def failure(error: BaseException) -> Verdict:
+def failure_verdict(error: BaseException) -> Verdict:
     """Turn what a grader raised into the row's verdict, with a short message."""
     try:
         text = f"{type(error).__name__}: {error}"
     except Exception:  # a grader's own exception may not even print
         text = type(error).__name__
-    return Verdict(None, None, "error", storable(text, limit=LONGEST_MESSAGE))
+    return Verdict(None, None, "error", storable_text(text, limit=LONGEST_MESSAGE))
 
 
-def storable(text: str | None, *, limit: int) -> str | None:
+def storable_text(text: str | None, *, limit: int) -> str | None:
     """Cut a text to `limit` characters and replace lone surrogates, which parquet cannot hold."""
     return None if text is None else text[:limit].encode(errors="replace").decode()
 
 
-def _finite(score: Any) -> float:
+def _finite_score(score: Any) -> float:
     if not hasattr(score, "__float__"):
         raise TypeError(f"the grader returned {type(score).__name__}, not a score")
     number = float(score)

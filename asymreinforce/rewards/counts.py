@@ -62,7 +62,7 @@ def pass_at_k(*, n: int, c: int, k: int) -> float:
     return 1.0 - math.comb(n - c, k) / math.comb(n, k)
 
 
-class Tally:
+class VerdictCounts:
     """Accumulates verdicts; whole groups come together, and memory does not grow with them."""
 
     def __init__(self, scale: RewardConfig) -> None:

@@ -24,7 +24,7 @@ from asymreinforce.grading.golds import require_usable
 from asymreinforce.grading.graders import identify
 from asymreinforce.grading.pool.pool import GraderPool
 from asymreinforce.grading.pool.settings import grader_pool
-from asymreinforce.grading.verdict import Row
+from asymreinforce.grading.verdict import GradedRow
 from asymreinforce.model.checkpoint import (
     load_tokenizer,
     require_unchanged,
@@ -152,7 +152,7 @@ def _graded(
     decoded = texts([row[2] for row in rows], tokenizer)
     verdicts = list(
         pool.grade(
-            Row(row[0]["metadata"], row[0]["gold_answer"], text)
+            GradedRow(row[0]["metadata"], row[0]["gold_answer"], text)
             for row, text in zip(rows, decoded, strict=True)
         )
     )

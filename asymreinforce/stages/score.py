@@ -41,7 +41,7 @@ from asymreinforce.grading.shards import (
 )
 from asymreinforce.grading.verdict import Verdict
 from asymreinforce.progress import Advance, bar, say
-from asymreinforce.rewards.counts import ScoreFacts, Tally
+from asymreinforce.rewards.counts import ScoreFacts, VerdictCounts
 from asymreinforce.rewards.scale import counting
 from asymreinforce.workers import Crew, Shards
 
@@ -149,7 +149,7 @@ def score(
 
 def count(rollouts: Store, store: Store, *, samples: int, reward: RewardConfig) -> ScoreFacts:
     """Count the verdicts on the first samples of each prompt, a chunk at a time."""
-    tally = Tally(reward)
+    tally = VerdictCounts(reward)
     for verdicts in ScoredRollouts(rollouts, store, samples=samples).verdict_columns():
         tally.add(verdicts)
     return tally.facts(k=samples)

@@ -137,6 +137,58 @@ COMPLETIONS: dict[str, list[tuple[str, str, str, bool]]] = {
         ("gsm8k", "42", "#### Step 1: 6 apples\n#### Step 2: 7 baskets\nTotal: 42", True),
         ("gsm8k", "12", "So the answer is 12 eggs in 3 boxes.", True),
     ],
+    "denied, bounded and undecided answers": [
+        *(
+            ("math", "42", text, False)
+            for text in (
+                "The answer is not 42.",
+                "The answer isn't 42.",
+                "The answer is **not** 42",
+                "The answer cannot be 42.",
+                "The final answer is not $42$.",
+                "So it is not $42$.",
+                r"The answer is definitely not \boxed{42}",
+                "I don't think the answer is 42.",
+                "It is not true that the answer is 42.",
+                "The answer is neither 41 nor 42",
+                "The answer is less than 42.",
+                "more than 42",
+                "at least 42",
+                "between 41 and 42",
+                "The answer is between 41 and 42.",
+                "The answer is over 42.",
+                "from 41 to 42",
+                "41 or 42 but I cannot decide",
+                "The answer is either 41 or 42.",
+                "It is 41 or 42",
+                "It is $41$ or $42$.",
+                "So it is 41 apples or 42 apples.",
+                "The answer is 42, or maybe 41",
+                "It might be 40, 41 or perhaps 42",
+                r"\boxed{41=42}",
+                r"\boxed{6 \cdot 8 = 42}",
+                "The answer is 41 = 42",
+            )
+        ),
+        *(
+            ("math", "42", text, True)
+            for text in (
+                "The answer is not 41 but 42.",
+                "No, it is not 41; it is 42.",
+                "The answer is 42, not 41.",
+                "This does not matter, so the answer is 42",
+                "The answer is approximately 42.",
+                "If x is 2 or 3, then the sum is 42",
+                "The answer is 42 or 42.0",
+                r"\boxed{6 \cdot 7 = 42}",
+                r"\boxed{x = 6 \cdot 7 = 42}",
+            )
+        ),
+        ("math", "3, 4", "The answer is either 3 or 4.", True),
+        ("math", "0.5", r"It is $\frac12$ or $0.5$.", True),
+        ("gsm8k", "42", "The answer is not 42.", False),
+        ("gsm8k", "42", "The answer is not 41 but 42.", True),
+    ],
     "choices": [
         ("multiple_choice", "A", r"\textbf{(A)}\ 42", True),
         ("multiple_choice", "A", r"\boxed{\textbf{(A)}\ 42}", True),

@@ -7,8 +7,8 @@ from typing import get_args
 import pytest
 
 from asymreinforce.config import RewardConfig
-from asymreinforce.grading.graders import GRADERS, load
-from asymreinforce.grading.reasoning import Reasoning, spoken
+from asymreinforce.grading.graders import GRADERS, load_grader
+from asymreinforce.grading.reasoning import Reasoning, spoken_text
 from asymreinforce.grading.verdict import NO_ANSWER
 from tests.grading.completions import COMPLETIONS
 
@@ -24,11 +24,11 @@ def test_a_completion_is_right_by_the_answer_that_it_ends_with(kind: str) -> Non
 
 def test_the_setting_says_what_is_read_of_a_block_without_an_end() -> None:
     begun, ended, plain = "<think>A</think>B<think>C", "A</think>B", "A"
-    assert [spoken(text) for text in (begun, ended, plain)] == [None, "B", "A"]
-    assert [spoken(text, "always") for text in (begun, ended, plain)] == [None, "B", None]
-    assert [spoken(text, "ignored") for text in (begun, ended, plain)] == [begun, ended, plain]
-    assert load("exact", reasoning="always")(None, "A", "A") == NO_ANSWER
-    assert load("exact", reasoning="ignored")(None, ended, ended).score == 1.0
+    assert [spoken_text(text) for text in (begun, ended, plain)] == [None, "B", "A"]
+    assert [spoken_text(text, "always") for text in (begun, ended, plain)] == [None, "B", None]
+    assert [spoken_text(text, "ignored") for text in (begun, ended, plain)] == [begun, ended, plain]
+    assert load_grader("exact", reasoning="always")(None, "A", "A") == NO_ANSWER
+    assert load_grader("exact", reasoning="ignored")(None, ended, ended).score == 1.0
     assert get_args(Reasoning) == get_args(RewardConfig.model_fields["reasoning"].annotation)
 
 

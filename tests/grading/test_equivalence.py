@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asymreinforce.grading.candidates import candidates
+from asymreinforce.grading.candidates import find_candidates
 from asymreinforce.grading.math import structure
 from asymreinforce.grading.math.arithmetic import TooLarge
 from asymreinforce.grading.math.equivalence import equivalent
 from asymreinforce.grading.math.notation import canonical
-from asymreinforce.grading.math.numerals import number
-from asymreinforce.grading.math.points import constant
+from asymreinforce.grading.math.numerals import read_number
+from asymreinforce.grading.math.points import constant_value
 from asymreinforce.grading.math.units import without_unit
 from tests.grading.answer_pairs import DIFFERENT, SAME
 
@@ -84,9 +84,9 @@ def test_two_fractions_are_equal_only_if_they_are(
 @settings(deadline=None, max_examples=300)
 def test_any_text_is_read_without_an_error_and_canonical_text_stays_so(text: str) -> None:
     once = canonical(text)
-    assert structure.peeled(once) is not None
-    structure.chain(once)
-    structure.elements(once)
+    assert structure.peel_brackets(once) is not None
+    structure.read_chain(once)
+    structure.list_members(once)
     without_unit(once)
     assert equivalent(text, text) == bool(text.strip())
 
@@ -110,12 +110,12 @@ def test_any_text_is_read_without_an_error_and_canonical_text_stays_so(text: str
     ],
 )
 def test_arithmetic_is_exact(text: str, expected: Fraction) -> None:
-    assert constant(text) == expected
+    assert constant_value(text) == expected
 
 
 @pytest.mark.parametrize("text", ["x", "", "2 3", "1/0", "(1", "1)", "0^0", "x'", "3+", "7'"])
 def test_what_has_no_value_is_no_number(text: str) -> None:
-    assert constant(text) is None
+    assert constant_value(text) is None
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_what_has_no_value_is_no_number(text: str) -> None:
 )
 def test_what_is_too_large_is_refused_before_it_is_computed(text: str) -> None:
     with pytest.raises(TooLarge):
-        constant(text)
+        constant_value(text)
 
 
 @pytest.mark.parametrize(
@@ -150,28 +150,32 @@ def test_percentages_do_not_depend_on_the_antlr_runtime(
 
 
 def test_numbers_keep_what_they_were_written_with() -> None:
-    assert number("1,250.50") == (Fraction(2501, 2), False, None)
-    assert number("12.5%") == (Fraction(25, 2), True, None)
-    assert number("2,5", decimal_comma=True) == (Fraction(5, 2), False, None)
-    assert number("0.1666667") == (Fraction(1666667, 10**7), False, Fraction(1, 10**7))
-    assert number(r"2.31481 \times 10^{-3}") == (Fraction(231481, 10**8), False, Fraction(1, 10**8))
-    assert number("2,5") is None
-    assert number(r"0.1\overline{6}") == (Fraction(1, 6), False, None)
-    assert number("4 2") is None
+    assert read_number("1,250.50") == (Fraction(2501, 2), False, None)
+    assert read_number("12.5%") == (Fraction(25, 2), True, None)
+    assert read_number("2,5", decimal_comma=True) == (Fraction(5, 2), False, None)
+    assert read_number("0.1666667") == (Fraction(1666667, 10**7), False, Fraction(1, 10**7))
+    assert read_number(r"2.31481 \times 10^{-3}") == (
+        Fraction(231481, 10**8),
+        False,
+        Fraction(1, 10**8),
+    )
+    assert read_number("2,5") is None
+    assert read_number(r"0.1\overline{6}") == (Fraction(1, 6), False, None)
+    assert read_number("4 2") is None
 
 
 def test_structures_are_cut_only_where_no_bracket_is_open() -> None:
-    assert structure.split("(1,2),[3,4),5", structure.COMMA) == ["(1,2)", "[3,4)", "5"]
-    assert structure.split("(1,2", structure.COMMA) == ["(1,2"]
-    assert structure.elements(r"2\pm\sqrt{3}") == [r"2+\sqrt{3}", r"2-\sqrt{3}"]
-    assert structure.chain("0 < x < 1") == (("0", "x", "1"), ("<", "<"))
-    assert structure.assignment("x = 2+3 = 5") == ("x", "5")
-    assert structure.assignment("2x + z = 1") is None
-    assert structure.peeled("((x+1))") == "x+1"
-    assert structure.peeled("(1,2)") == "(1,2)"
-    assert structure.peeled("(1)(2)") == "(1)(2)"
-    assert structure.assignment("5 = x") == ("x", "5")
-    assert structure.assignment("A(1,2)") == ("A", "(1,2)")
+    assert structure.split_outside("(1,2),[3,4),5", structure.COMMA) == ["(1,2)", "[3,4)", "5"]
+    assert structure.split_outside("(1,2", structure.COMMA) == ["(1,2"]
+    assert structure.list_members(r"2\pm\sqrt{3}") == [r"2+\sqrt{3}", r"2-\sqrt{3}"]
+    assert structure.read_chain("0 < x < 1") == (("0", "x", "1"), ("<", "<"))
+    assert structure.read_assignment("x = 2+3 = 5") == ("x", "5")
+    assert structure.read_assignment("2x + z = 1") is None
+    assert structure.peel_brackets("((x+1))") == "x+1"
+    assert structure.peel_brackets("(1,2)") == "(1,2)"
+    assert structure.peel_brackets("(1)(2)") == "(1)(2)"
+    assert structure.read_assignment("5 = x") == ("x", "5")
+    assert structure.read_assignment("A(1,2)") == ("A", "(1,2)")
 
 
 def test_units_are_told_from_variables_and_from_each_other() -> None:
@@ -195,7 +199,7 @@ LONG = [
 @pytest.mark.parametrize("text", LONG, ids=lambda text: text[:6])
 def test_a_hostile_text_is_read_and_compared_in_time_linear_in_its_length(text: str) -> None:
     started = time.process_time()
-    given = candidates(text + " 42")
+    given = find_candidates(text + " 42")
     assert given is None or len(given.answer) <= len(text) + 3
     for gold in ("1", "1,2"):
         assert not equivalent(gold=gold, answer=text)

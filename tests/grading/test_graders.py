@@ -10,7 +10,7 @@ import pytest
 from asymreinforce.data import contracts
 from asymreinforce.errors import ConfigError
 from asymreinforce.grading import extraction, math_answers
-from asymreinforce.grading.candidates import candidates
+from asymreinforce.grading.candidates import find_candidates
 from asymreinforce.grading.graders import GRADERS, identify
 from asymreinforce.grading.inert import EVALUATED_FAMILIES, is_algebra, is_arithmetic, is_literal
 from asymreinforce.grading.verdict import NO_ANSWER, Verdict, verdict_of
@@ -230,14 +230,14 @@ def test_light_and_stored_statuses_are_the_same() -> None:
     ],
 )
 def test_a_completion_ends_with_one_answer(text: str, answer: str) -> None:
-    found = candidates(text)
+    found = find_candidates(text)
     assert found is not None
     assert found.answer == answer
 
 
 @pytest.mark.parametrize("text", ["", " \n", "I do not know", r"\boxed{}", "We let the sum be."])
 def test_a_completion_may_give_none(text: str) -> None:
-    assert candidates(text) is None
+    assert find_candidates(text) is None
 
 
 @pytest.mark.parametrize(
@@ -298,11 +298,11 @@ def test_a_choice_is_a_letter_however_it_is_written(gold: str, text: str, answer
 
 
 def test_repeated_answers_are_compared_once_and_the_cache_is_bounded() -> None:
-    math_answers.remembered.cache_clear()
+    math_answers.is_right_remembered.cache_clear()
     for sample in range(64):
         grade("math", gold="x+y", text=rf"sample {sample}: \boxed{{y+x}}")
-    facts = math_answers.remembered.cache_info()
+    facts = math_answers.is_right_remembered.cache_info()
     assert (facts.misses, facts.hits, facts.maxsize) == (1, 63, 16_384)
     long = "x" * 600
     assert grade("math", gold=long, text=rf"\boxed{{{long}}}").score == 1.0
-    assert math_answers.remembered.cache_info().currsize == 1
+    assert math_answers.is_right_remembered.cache_info().currsize == 1

@@ -11,13 +11,13 @@ import pytest
 
 from asymreinforce.errors import AsymreinforceError, ConfigError
 from asymreinforce.grading.pool.pool import GraderPool
-from asymreinforce.grading.verdict import Row, Verdict
+from asymreinforce.grading.verdict import GradedRow, Verdict
 from asymreinforce.processes import children_of
 from tests.grading import hostile
 
 GRADER = f"{hostile.__name__}:grade"
-GOOD = Row(None, "5", "5")
-WRONG = Row(None, "5", "4")
+GOOD = GradedRow(None, "5", "5")
+WRONG = GradedRow(None, "5", "4")
 NAP = f"600.{os.getpid()}"
 """Seconds that forked processes sleep, by which this run knows its own."""
 
@@ -38,9 +38,9 @@ def pool(
     )
 
 
-def doing(*actions: str) -> list[Row]:
+def doing(*actions: str) -> list[GradedRow]:
     named = (f"{action} {NAP}" if action.startswith("fork") else action for action in actions)
-    return [Row(None, "5", action) for action in named]
+    return [GradedRow(None, "5", action) for action in named]
 
 
 def descendants() -> set[int]:
@@ -154,10 +154,10 @@ def test_graders_see_listed_variables_and_those_that_the_user_names(
 ASKING = """
 import sys
 from asymreinforce.grading.pool.pool import GraderPool
-from asymreinforce.grading.verdict import Row
+from asymreinforce.grading.verdict import GradedRow
 from asymreinforce.processes import children_of
 with GraderPool(sys.argv[1], workers=1, cpu_limit_s=5, memory_limit_mb=256) as graders:
-    (verdict,) = graders.grade([Row(None, "5", "ancestors planted-secret")])
+    (verdict,) = graders.grade([GradedRow(None, "5", "ancestors planted-secret")])
 print(verdict.status, verdict.extracted_answer or "none")
 """
 
@@ -207,7 +207,11 @@ def test_a_rows_limit_is_of_cpu_time_so_that_no_load_changes_its_verdict() -> No
 
 def test_an_answer_not_proven_equal_in_its_cpu_time_is_wrong_and_not_left_out() -> None:
     long = "so we go on " * 300_000 + r"\boxed{5}"  # right, which takes longer to find out
-    rows = [Row(None, "5", "5"), Row(None, "5", long), Row(None, "5", "Answer: 5")]
+    rows = [
+        GradedRow(None, "5", "5"),
+        GradedRow(None, "5", long),
+        GradedRow(None, "5", "Answer: 5"),
+    ]
     with GraderPool("math", workers=1, cpu_limit_s=0.02, memory_limit_mb=1024) as graders:
         verdicts = list(graders.grade(rows))
     assert [verdict.score for verdict in verdicts] == [1.0, 0.0, 1.0]
@@ -233,9 +237,9 @@ def test_verdicts_do_not_depend_on_the_number_of_workers() -> None:
 def test_rows_are_read_only_so_far_ahead_as_memory_is_bounded() -> None:
     read = 0
 
-    def rows() -> Iterator[Row]:
+    def rows() -> Iterator[GradedRow]:
         nonlocal read
-        yield Row(None, "5", "sleep 0.5")
+        yield GradedRow(None, "5", "sleep 0.5")
         while read < 200_000:
             read += 1
             yield GOOD
@@ -257,7 +261,7 @@ def test_a_caller_that_stops_reading_can_grade_again() -> None:
 
 
 def test_an_error_in_the_rows_reaches_the_caller() -> None:
-    def rows() -> Iterator[Row]:
+    def rows() -> Iterator[GradedRow]:
         yield GOOD
         raise LookupError("row 2")
 
@@ -268,7 +272,9 @@ def test_an_error_in_the_rows_reaches_the_caller() -> None:
 def test_a_row_of_ten_megabytes_and_odd_characters_travels() -> None:
     text = "é\n\x00\u2028" * 2_500_000
     with pool(1, wall_limit_s=20, cpu_limit_s=10) as graders:
-        verdicts = list(graders.grade([Row(None, text, text), Row('{"a": 1}', "\x00", "\x00")]))
+        verdicts = list(
+            graders.grade([GradedRow(None, text, text), GradedRow('{"a": 1}', "\x00", "\x00")])
+        )
     assert [verdict.score for verdict in verdicts] == [1.0, 1.0]
 
 
@@ -326,10 +332,10 @@ PARENT = textwrap.dedent(
     """
     import sys
     from asymreinforce.grading.pool.pool import GraderPool
-    from asymreinforce.grading.verdict import Row
+    from asymreinforce.grading.verdict import GradedRow
     sys.path.append(sys.argv[1])
     with GraderPool(sys.argv[2], workers=2, cpu_limit_s=600, memory_limit_mb=256) as graders:
-        for verdict in graders.grade([Row(None, "5", "fork_and_hang " + sys.argv[3])] * 64):
+        for verdict in graders.grade([GradedRow(None, "5", "fork_and_hang " + sys.argv[3])] * 64):
             pass
     """
 )

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from asymreinforce.grading.pool.pool import GraderPool
-from asymreinforce.grading.verdict import Row, Verdict
+from asymreinforce.grading.verdict import GradedRow, Verdict
 
 DATA = os.environ.get("ASYMRL_TEST_DATA")
 pytestmark = pytest.mark.skipif(
@@ -40,7 +40,7 @@ def columns(name: str, *wanted: str) -> list[list[Any]]:
     return [table.column(column).to_pylist() for column in wanted]
 
 
-def judged(grader: str, rows: list[Row]) -> list[Verdict]:
+def judged(grader: str, rows: list[GradedRow]) -> list[Verdict]:
     with GraderPool(grader, workers=2, cpu_limit_s=20, memory_limit_mb=1024) as pool:
         return list(pool.grade(rows))
 
@@ -52,7 +52,7 @@ def test_cases_of_other_projects_agree_and_none_is_a_false_positive(kind: str) -
         for case in lines("grader_cases.jsonl")
         if case["kind"] == kind and "policy-dependent" not in (case["note"] or "")
     ]
-    verdicts = judged(kind, [Row(None, case["gold"], case["prediction"]) for case in cases])
+    verdicts = judged(kind, [GradedRow(None, case["gold"], case["prediction"]) for case in cases])
     differing = [
         (case["id"], case["expected"])
         for case, verdict in zip(cases, verdicts, strict=True)
@@ -65,7 +65,9 @@ def test_cases_of_other_projects_agree_and_none_is_a_false_positive(kind: str) -
 
 def test_choices_agree_with_every_case() -> None:
     cases = [case for case in lines("grader_cases.jsonl") if case["kind"] == "mcq"]
-    verdicts = judged("multiple_choice", [Row(None, c["gold"], c["prediction"]) for c in cases])
+    verdicts = judged(
+        "multiple_choice", [GradedRow(None, c["gold"], c["prediction"]) for c in cases]
+    )
     assert [verdict.score == 1.0 for verdict in verdicts] == [case["expected"] for case in cases]
 
 
@@ -79,7 +81,7 @@ def test_hostile_answers_are_judged_rightly_in_time_and_run_nothing(
             if case[key] is None:
                 case[key] = eval(case[f"{key}_build"])  # the file's own expression, for long ones
     started = time.monotonic()
-    verdicts = judged("math", [Row(None, case["gold"], case["prediction"]) for case in cases])
+    verdicts = judged("math", [GradedRow(None, case["gold"], case["prediction"]) for case in cases])
     assert time.monotonic() - started < 120
     assert [verdict.status for verdict in verdicts if verdict.status in ("timeout", "error")] == []
     wrong = [
@@ -98,7 +100,7 @@ def test_every_gold_answer_of_math_equals_itself() -> None:
         for gold in columns(name, "answer")[0]
         if gold
     ]
-    verdicts = judged("math", [Row(None, gold, rf"Thus \boxed{{{gold}}}.") for gold in golds])
+    verdicts = judged("math", [GradedRow(None, gold, rf"Thus \boxed{{{gold}}}.") for gold in golds])
     assert len(golds) == 12_498
     missed = [g for g, verdict in zip(golds, verdicts, strict=True) if verdict.score != 1.0]
     assert missed == []
@@ -109,6 +111,6 @@ def test_labelled_gsm8k_solutions_get_their_labels(grader: str) -> None:
     golds, texts, labels = columns(
         "gsm8k_model_solutions.parquet", "gold_answer", "response", "is_correct"
     )
-    verdicts = judged(grader, [Row(None, g, t) for g, t in zip(golds, texts, strict=True)])
+    verdicts = judged(grader, [GradedRow(None, g, t) for g, t in zip(golds, texts, strict=True)])
     assert len(labels) == 5_276
     assert [verdict.score == 1.0 for verdict in verdicts] == labels

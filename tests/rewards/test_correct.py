@@ -16,11 +16,11 @@ from asymreinforce.errors import GraderError
 from asymreinforce.experiment import arm as arms
 from asymreinforce.experiment.inputs import Inputs
 from asymreinforce.grading.pool import settings
-from asymreinforce.grading.verdict import Row, Verdict
+from asymreinforce.grading.verdict import GradedRow, Verdict
 from asymreinforce.report.experiment import read_experiment
 from asymreinforce.report.groups import group_arms
 from asymreinforce.report.page.samples import read_samples
-from asymreinforce.rewards.counts import Tally
+from asymreinforce.rewards.counts import VerdictCounts
 from asymreinforce.rewards.scale import rewards_of
 from asymreinforce.rewards.sums import sums_of
 from asymreinforce.viewing.completions import choose, read_completions
@@ -106,7 +106,7 @@ def test_all_readers_agree_on_what_is_correct(
         kept = zip(given.correct_B, given.kept_B, strict=True)
         assert tuple(bool(c) if k else None for c, k in kept) == said
     assert sums_of(evaluations(), reward, where="here").accuracy == share(said)
-    tally = Tally(reward)
+    tally = VerdictCounts(reward)
     tally.add(verdicts())
     assert tally.facts(k=1).accuracy == share(said)
 
@@ -148,7 +148,7 @@ class Pool:
 
     def __exit__(self, *error: object) -> None: ...
 
-    def grade(self, rows: Iterable[Row]) -> Iterator[Verdict]:
+    def grade(self, rows: Iterable[GradedRow]) -> Iterator[Verdict]:
         for _, (status, score, _) in zip(rows, ROWS, strict=True):
             yield Verdict(score, None, status)  # type: ignore[arg-type]
 

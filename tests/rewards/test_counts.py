@@ -4,7 +4,7 @@ import pyarrow as pa
 import pytest
 
 from asymreinforce.config import RewardConfig
-from asymreinforce.rewards.counts import Tally, pass_at_k
+from asymreinforce.rewards.counts import VerdictCounts, pass_at_k
 
 
 def verdicts(*rows: tuple[str, float | None, str, bool]) -> pa.Table:
@@ -30,7 +30,7 @@ ROWS = (
 
 
 def test_counts_of_three_prompts_by_hand() -> None:
-    tally = Tally(RewardConfig())
+    tally = VerdictCounts(RewardConfig())
     tally.add(verdicts(*ROWS))
     facts = tally.facts(k=2)
     assert facts[:9] == (12, 3, 2, 8, 1, 1, 2, 2, 3)
@@ -42,7 +42,7 @@ def test_counts_of_three_prompts_by_hand() -> None:
 
 
 def test_the_scale_decides_what_counts() -> None:
-    tally = Tally(
+    tally = VerdictCounts(
         RewardConfig(
             correct_at=0.5, truncated="as_judged", unjudged="incorrect", no_answer="exclude"
         )
@@ -54,7 +54,7 @@ def test_the_scale_decides_what_counts() -> None:
 
 
 def test_chunks_add_up() -> None:
-    whole, parts = Tally(RewardConfig()), Tally(RewardConfig())
+    whole, parts = VerdictCounts(RewardConfig()), VerdictCounts(RewardConfig())
     whole.add(verdicts(*ROWS))
     for start in (0, 4, 8):
         parts.add(verdicts(*ROWS[start : start + 4]))
@@ -62,7 +62,7 @@ def test_chunks_add_up() -> None:
 
 
 def test_nothing_counted_gives_no_shares() -> None:
-    facts = Tally(RewardConfig()).facts(k=8)
+    facts = VerdictCounts(RewardConfig()).facts(k=8)
     assert (facts.rows, facts.accuracy, facts.pass_at_k, facts.equal_groups) == (
         0,
         None,

@@ -248,7 +248,7 @@ def test_verdicts_of_two_graders_stand_side_by_side(tmp_path: Path) -> None:
         tables.append(pa.concat_tables(shards))
     assert len([*(tmp_path / "verdicts").iterdir()]) == 2
     found = disagreements(*tables)
-    assert (found.left, found.right) == ("gsm8k 2", "final_answer 2")
+    assert (found.left, found.right) == ("gsm8k 3", "final_answer 2")
     assert found.pairs == (Pair("correct", "incorrect", 20),)
 
 

@@ -32,21 +32,21 @@ class NotANumber(Exception):  # noqa: N818
     """The text is not arithmetic, or has no value."""
 
 
-def precise() -> AbstractContextManager[Any]:
+def with_digits() -> AbstractContextManager[Any]:
     """Compute with `DIGITS` digits within the context."""
     import mpmath
 
     return mpmath.workdps(DIGITS)  # type: ignore[no-any-return]
 
 
-def inexact(value: Number) -> Number:
+def to_inexact(value: Number) -> Number:
     """Return a number of mpmath; raises `TooLarge` if digits would not tell it from others."""
     import mpmath
 
-    return checked(mpmath.mpmathify(value), rounded=False)
+    return check_size(mpmath.mpmathify(value), rounded=False)
 
 
-def checked(value: Number, *, scale: int = 0, rounded: bool = True) -> Number:
+def check_size(value: Number, *, scale: int = 0, rounded: bool = True) -> Number:
     """Pass a value on unless it is too large or hides a difference.
 
     `rounded` takes what is off 0 or 1 by less than the noise of values of 2**scale for 0 or 1.
@@ -66,30 +66,30 @@ def checked(value: Number, *, scale: int = 0, rounded: bool = True) -> Number:
     return value
 
 
-def literal(token: str) -> Fraction:
+def read_literal(token: str) -> Fraction:
     """Read a decimal literal, `1.2e3` among them."""
     mantissa, _, exponent = token.lower().partition("e")
     if len(mantissa) > MOST_DIGITS or len(exponent) > 5:
         raise TooLarge
     shift = power(Fraction(10), Fraction(exponent or 0))
-    return Fraction(checked(Fraction(mantissa.rstrip(".")) * shift))
+    return Fraction(check_size(Fraction(mantissa.rstrip(".")) * shift))
 
 
 def plus(one: Number, other: Number) -> Number:
     """Add."""
     if isinstance(one, Fraction) and isinstance(other, Fraction):
-        return checked(one + other)
+        return check_size(one + other)
     import mpmath
 
-    one, other = inexact(one), inexact(other)
-    return checked(one + other, scale=int(mpmath.mag(one)) if one else 0)
+    one, other = to_inexact(one), to_inexact(other)
+    return check_size(one + other, scale=int(mpmath.mag(one)) if one else 0)
 
 
 def times(one: Number, other: Number) -> Number:
     """Multiply."""
     if isinstance(one, Fraction) and isinstance(other, Fraction):
-        return checked(one * other)
-    return checked(inexact(one) * inexact(other))
+        return check_size(one * other)
+    return check_size(to_inexact(one) * to_inexact(other))
 
 
 def over(above: Number, below: Number) -> Number:
@@ -122,11 +122,11 @@ def _inexact_power(base: Number, exponent: Number) -> Number:
 
     if base.imag == 0 > base.real and isinstance(exponent, Fraction) and exponent.denominator > 1:
         raise NotANumber
-    base, exponent = inexact(base), inexact(exponent)
+    base, exponent = to_inexact(base), to_inexact(exponent)
     if base and abs(exponent * mpmath.log(base)) > HIDING:
         raise TooLarge
-    found = mpmath.power(base, exponent)
-    return mpmath.mpf(1) if mpmath.mag(found - 1) < -NOISE else checked(found, rounded=False)
+    result = mpmath.power(base, exponent)
+    return mpmath.mpf(1) if mpmath.mag(result - 1) < -NOISE else check_size(result, rounded=False)
 
 
 def root(radicand: Number, degree: Number) -> Number:
@@ -138,7 +138,7 @@ def root(radicand: Number, degree: Number) -> Number:
         if exact is not None:
             return exact
     if degree == 2:
-        return checked(mpmath.sqrt(inexact(radicand)), rounded=False)
+        return check_size(mpmath.sqrt(to_inexact(radicand)), rounded=False)
     if radicand.imag == 0 > radicand.real:
         if degree.real % 2 != 1:
             raise NotANumber
@@ -161,36 +161,38 @@ def _exact_root(radicand: Fraction, degree: int) -> Fraction | None:
     return sign * Fraction(*parts)
 
 
-def function(name: str, argument: Number, base: Number = None) -> Number:
+def apply_function(name: str, argument: Number, base: Number = None) -> Number:
     """Apply a function of mathematics; `base` is that of a logarithm."""
     import mpmath
 
     exact: dict[str, Any] = {"abs": abs, "floor": math.floor, "ceil": math.ceil}
     if name in exact and isinstance(argument, Fraction):
         return Fraction(exact[name](argument))
-    argument = inexact(argument)
+    argument = to_inexact(argument)
     if name == "exp":
         return power(+mpmath.e, argument)
     if name in ("ln", "log", "lg"):
-        base = inexact(base) if base is not None else mpmath.mpf(10) if name == "lg" else mpmath.e
-        return checked(mpmath.log(argument) / mpmath.log(base))
+        base = (
+            to_inexact(base) if base is not None else mpmath.mpf(10) if name == "lg" else mpmath.e
+        )
+        return check_size(mpmath.log(argument) / mpmath.log(base))
     of_mpmath = "fabs" if name == "abs" else name.replace("arc", "a")
     if base is not None or not hasattr(mpmath, of_mpmath):
         raise NotANumber
-    return checked(getattr(mpmath, of_mpmath)(argument))
+    return check_size(getattr(mpmath, of_mpmath)(argument))
 
 
-def factorial(of: Number) -> Number:
+def factorial(n: Number) -> Number:
     """Return n!, and what continues it between the natural numbers."""
     import mpmath
 
-    if abs(of) > 20_000:
+    if abs(n) > 20_000:
         raise TooLarge
-    if not isinstance(of, Fraction):
-        return checked(mpmath.factorial(of))
-    if of.denominator != 1 or of < 0:
+    if not isinstance(n, Fraction):
+        return check_size(mpmath.factorial(n))
+    if n.denominator != 1 or n < 0:
         raise NotANumber
-    return Fraction(math.factorial(int(of)))
+    return Fraction(math.factorial(int(n)))
 
 
 def binomial(above: Number, below: Number) -> Number:
@@ -200,7 +202,7 @@ def binomial(above: Number, below: Number) -> Number:
     if abs(above) > 10_000 or abs(below) > 10_000:
         raise TooLarge
     if not isinstance(above, Fraction) or not isinstance(below, Fraction):
-        return checked(mpmath.binomial(inexact(above), inexact(below)))
+        return check_size(mpmath.binomial(to_inexact(above), to_inexact(below)))
     if above.denominator != 1 or below.denominator != 1 or above < 0 or below < 0:
         raise NotANumber
     return Fraction(math.comb(int(above), int(below)))

@@ -12,11 +12,16 @@ import re
 
 from asymreinforce.grading.math import points, structure, symbolic, units, wording
 from asymreinforce.grading.math.arithmetic import TooLarge
-from asymreinforce.grading.math.collections import Same, base, collections, matrices
-from asymreinforce.grading.math.notation import CLOSE, LONGEST, OPEN, canonical, squeezed
-from asymreinforce.grading.math.numerals import THOUSANDS, equal_values, number
+from asymreinforce.grading.math.collections import (
+    Same,
+    base_name,
+    compare_collections,
+    compare_matrices,
+)
+from asymreinforce.grading.math.notation import CLOSE, LONGEST, OPEN, canonical, without_spaces
+from asymreinforce.grading.math.numerals import THOUSANDS, equal_values, read_number
 from asymreinforce.grading.math.ranges import same_set
-from asymreinforce.grading.math.structure import assignment, peeled
+from asymreinforce.grading.math.structure import peel_brackets, read_assignment
 
 MOST_DEPTH = 6
 LONGEST_PARTED = 2_000
@@ -35,6 +40,7 @@ PARAMETER = re.compile(
 """A letter that stands for any integer, which most leave unsaid."""
 ALGEBRA = re.compile(r"\\(?:sum|prod|int|lim|begin|max|min|gcd|lcm|det|[bp]?mod)(?![a-z])")
 """What math-verify is asked for. Of other texts it reads a part, and leaves the rest out."""
+ARITHMETIC = re.compile(r"(?:[\d\s.+\-*/^!(){}]|\\(?:sqrt|cdot|times|pi)(?![A-Za-z]))+")
 WELL_FORMED = re.compile(
     r"(?![.!,/^_=*&)\]>])(?:\\begin\{[a-zA-Z]+\*?\}|\\end\{[a-zA-Z]+\*?\}|\\[A-Za-z]+|\\[\\{}]"
     r"|(?<![A-Za-z])[A-Za-z]{1,3}(?![A-Za-z])|[\d\s{}()\[\]<>|+\-*/^_=!.,&])+(?<![-.,/^_=+*&(\[<])"
@@ -48,17 +54,17 @@ def equivalent(gold: str, answer: str) -> bool:
     gold, answer = canonical(gold), canonical(answer)
     if max(len(gold), len(answer)) > LONGEST:
         return gold == answer
-    return bool(gold and answer) and _same(gold, answer, depth=0)
+    return bool(gold and answer) and _same_canonical(gold, answer, depth=0)
 
 
-def _same(gold: str, answer: str, *, depth: int) -> bool:
-    gold, answer = (_plain(text) for text in (gold, answer))
-    if squeezed(gold) == squeezed(answer):
+def _same_canonical(gold: str, answer: str, *, depth: int) -> bool:
+    gold, answer = (_without_additions(text) for text in (gold, answer))
+    if without_spaces(gold) == without_spaces(answer):
         return bool(gold)
     if depth > MOST_DEPTH:
         return False
-    same = functools.partial(_deeper, depth=depth + 1)
-    rules = RULES if max(len(gold), len(answer)) <= LONGEST_PARTED else (numbers,)
+    same = functools.partial(_same_canonical, depth=depth + 1)
+    rules = RULES if max(len(gold), len(answer)) <= LONGEST_PARTED else (compare_numbers,)
     try:
         for rule in rules:
             verdict = rule(gold, answer, same)
@@ -69,12 +75,8 @@ def _same(gold: str, answer: str, *, depth: int) -> bool:
     return False
 
 
-def _deeper(gold: str, answer: str, depth: int) -> bool:
-    return _same(gold, answer, depth=depth)
-
-
-def _plain(text: str) -> str:
-    text = peeled(wording.meant(text))
+def _without_additions(text: str) -> str:
+    text = peel_brackets(wording.plain_meaning(text))
     parameter = PARAMETER.search(text)
     if parameter and re.search(
         rf"(?<![A-Za-z]){parameter[1]}(?![A-Za-z])", text[: parameter.start()]
@@ -83,115 +85,147 @@ def _plain(text: str) -> str:
     return text
 
 
-def numbers(gold: str, answer: str, same: Same) -> bool | None:
+def compare_numbers(gold: str, answer: str, same: Same) -> bool | None:
     """Compare values; None unless both are numbers. A unit may be left out, not exchanged."""
     one, _ = units.without_unit(gold)
     other, other_unit = units.without_unit(answer, bare_letters=not re.search("[A-Za-z]", one))
     one, unit = units.without_unit(gold, bare_letters=other_unit is not None)
     commas = [text for text in (one, other) if "," in text]
     has_comma = POINTED.fullmatch(one) or POINTED.fullmatch(other)
-    value, other_value = (number(text, decimal_comma=bool(has_comma)) for text in (one, other))
+    value, other_value = (read_number(text, decimal_comma=bool(has_comma)) for text in (one, other))
     agree = unit is None or other_unit is None or unit == other_unit or "unit" in (unit, other_unit)
     if value is not None and other_value is not None:
         return agree and equal_values(value, other_value)
     if (one, other) != (gold, answer):
         return agree and same(one, other)
     if len(commas) == 2 and any(THOUSANDS.fullmatch(text) for text in commas):
-        members = [sorted(map(squeezed, structure.split(text, structure.COMMA))) for text in commas]
-        return None if members[0] == members[1] or structure.bracketed(commas[1]) else False
+        members = [
+            sorted(map(without_spaces, structure.split_outside(text, structure.COMMA)))
+            for text in commas
+        ]
+        return None if members[0] == members[1] or structure.outer_bracket(commas[1]) else False
     return None
 
 
-def based(gold: str, answer: str, same: Same) -> bool | None:
+def compare_based(gold: str, answer: str, same: Same) -> bool | None:
     """Compare numerals with their bases; one without a base has the other's."""
     one, other = BASED.fullmatch(gold), BASED.fullmatch(answer)
     if one and other:
-        return one[2].upper() == other[2].upper() and _base(one[3]) == _base(other[3])
+        return one[2].upper() == other[2].upper() and _digits_of_base(one[3]) == _digits_of_base(
+            other[3]
+        )
     if one and DIGITS.fullmatch(answer):
         return one[2].upper() == answer.upper()
     if other and DIGITS.fullmatch(gold):
-        return _base(other[3]) == "10" and other[2] == gold
+        return _digits_of_base(other[3]) == "10" and other[2] == gold
     return None
 
 
-def _base(name: str) -> str:
+def _digits_of_base(name: str) -> str:
     return str(BASES.index(name) + 2) if name in BASES else name
 
 
-def words(gold: str, answer: str, same: Same) -> bool | None:
+def compare_words(gold: str, answer: str, same: Same) -> bool | None:
     """Compare choices by their letters, and words if both sides are letters alone."""
-    chosen = wording.choice(gold, answer)
+    chosen = wording.same_choice(gold, answer)
     if chosen is not None:
         return chosen
     for text, other in ((gold, answer), (answer, gold)):
         if (behind := wording.without_letter(text)) is not None:
             return same(behind, other) if text is answer else same(other, behind)
-    said = [wording.words(text) for text in (gold, answer)]
+    said = [wording.as_words(text) for text in (gold, answer)]
     if None not in said or r"\emptyset" in (gold, answer):
         return said[0] == said[1] and None not in said
     return None
 
 
-def sets_of_reals(gold: str, answer: str, same: Same) -> bool | None:
+def compare_sets_of_reals(gold: str, answer: str, same: Same) -> bool | None:
     """Compare intervals, inequalities and unions, if one of the two can be nothing else."""
     return same_set(gold, answer)
 
 
-def relations(gold: str, answer: str, same: Same) -> bool | None:
+def compare_relations(gold: str, answer: str, same: Same) -> bool | None:
     """Compare `x = 5` with 5, and equations and inequalities with each other at points."""
-    one, other = structure.chain(gold), structure.chain(answer)
-    mine, yours = assignment(gold), assignment(answer)
-    if mine and yours:
-        if base(mine[0]) == base(yours[0]):
-            return same(mine[1], yours[1])
-        if not structure.has_variable(mine[1]) and not structure.has_variable(yours[1]):
+    one, other = structure.read_chain(gold), structure.read_chain(answer)
+    if other and _is_contradictory(other):
+        return False
+    gold_pair, answer_pair = read_assignment(gold), read_assignment(answer)
+    if gold_pair and answer_pair:
+        if base_name(gold_pair[0]) == base_name(answer_pair[0]):
+            return same(gold_pair[1], answer_pair[1])
+        if not structure.has_variable(gold_pair[1]) and not structure.has_variable(answer_pair[1]):
             return False
-    elif mine and other is None:
-        return same(mine[1], answer)
-    elif yours and one is None and other is None:
-        return same(gold, yours[1])
+    elif gold_pair and other is None:
+        return same(gold_pair[1], answer)
+    elif answer_pair and one is None and other is None:
+        return same(gold, answer_pair[1])
     if one is None or other is None:
-        stated = _stated(answer) if one is None and other else ()
+        stated = _stated_values(answer) if one is None and other else ()
         return any(same(gold, value) for value in stated) if stated or one or other else None
     if len(one.terms) == len(other.terms) > 2:
-        one, other = structure.rising(one), structure.rising(other)
+        one, other = structure.rising_chain(one), structure.rising_chain(other)
         return one.relations == other.relations and all(map(same, one.terms, other.terms))
     return _same_relation(one, other)
 
 
-def _same_relation(gold: structure.Chain, answer: structure.Chain) -> bool:
-    gold, answer = structure.rising(gold), structure.rising(answer)
+def _same_relation(gold: structure.RelationChain, answer: structure.RelationChain) -> bool:
+    gold, answer = structure.rising_chain(gold), structure.rising_chain(answer)
     if len(gold.terms) != 2 or len(answer.terms) != 2 or gold.relations != answer.relations:
         return False
     sign = points.ratio_sign(gold.terms, answer.terms)
     return sign > 0 or (sign < 0 and gold.relations[0] in ("=", r"\ne"))
 
 
-def _stated(answer: str) -> tuple[str, ...]:
+def _is_contradictory(chain: structure.RelationChain) -> bool:
+    """Tell whether an equality of numbers does not hold: `41=42`.
+
+    Behind a name the last term counts, as other projects' cases have it: `x = 5+5+1 = 7 = 11`.
+    """
+    if set(chain.relations) != {"="} or structure.is_name(chain.terms[0]):
+        return False
+    numerals = [term for term in chain.terms if ARITHMETIC.fullmatch(term)]
+    values = [value for term in numerals if (value := points.constant_value(term)) is not None]
+    rounded = any("." in term for term in numerals)
+    is_equal = points.is_near if rounded else points.values_agree
+    return any(not is_equal(values[0], value) for value in values[1:])
+
+
+def _stated_values(answer: str) -> tuple[str, ...]:
     r"""Return the value that an equality states: `x=5`, `\sqrt{16}=4`, `a+b=5`, not `x-3=0`.
 
     `\sqrt{2} \approx 1.414` states both, if they are as near as that.
     """
-    found, pair = structure.chain(answer), assignment(answer)
-    if found is None or not set(found.relations) <= {"=", r"\approx", r"\in", r"\equiv"}:
+    relation, pair = structure.read_chain(answer), read_assignment(answer)
+    if relation is None or not set(relation.relations) <= {"=", r"\approx", r"\in", r"\equiv"}:
         return ()
-    value = pair[1] if pair else structure.stated(found)
-    first = found.terms[0]
+    value = pair[1] if pair else structure.stated_value(relation)
+    first = relation.terms[0]
     if value.strip() == "0" and structure.has_variable(first) and not structure.is_name(first):
         return ()
-    if found.relations[-1] == r"\approx" and points.near(value, found.terms[-1]):
-        return (value, found.terms[-1])
+    if relation.relations[-1] == r"\approx" and points.constants_near(value, relation.terms[-1]):
+        return (value, relation.terms[-1])
     return (value,)
 
 
-def expressions(gold: str, answer: str, same: Same) -> bool | None:
+def compare_expressions(gold: str, answer: str, same: Same) -> bool | None:
     """Compare expressions at points; what is not read there by math-verify, unless it has words."""
     gold, answer = (re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", text) for text in (gold, answer))
     verdict = points.same_at_points(gold, answer)
     is_algebra = ALGEBRA.search(gold) or ALGEBRA.search(answer)
     if verdict is None and is_algebra and all(map(WELL_FORMED.fullmatch, (gold, answer))):
-        return symbolic.equal(*(text.replace("°", r"^{\circ}") for text in (gold, answer)))
+        return symbolic.equal_by_math_verify(
+            *(text.replace("°", r"^{\circ}") for text in (gold, answer))
+        )
     return verdict
 
 
-RULES = (numbers, based, words, matrices, sets_of_reals, collections, relations, expressions)
+RULES = (
+    compare_numbers,
+    compare_based,
+    compare_words,
+    compare_matrices,
+    compare_sets_of_reals,
+    compare_collections,
+    compare_relations,
+    compare_expressions,
+)

@@ -15,13 +15,13 @@ from asymreinforce.grading.math import notation
 from asymreinforce.grading.math.arithmetic import (
     NotANumber,
     Number,
+    apply_function,
     binomial,
     factorial,
-    function,
-    literal,
     over,
     plus,
     power,
+    read_literal,
     root,
     times,
 )
@@ -45,7 +45,7 @@ TOKEN = re.compile(
 )
 
 
-class Group(NamedTuple):
+class ReducedBracket(NamedTuple):
     """What stood in brackets, reduced; `is_plain` if it was a number without a sign."""
 
     opening: str
@@ -53,7 +53,7 @@ class Group(NamedTuple):
     is_plain: bool
 
 
-class Frame(NamedTuple):
+class OpenBracket(NamedTuple):
     """An open bracket and what stands in it so far; in a function's argument degrees are angles."""
 
     opening: str
@@ -63,39 +63,39 @@ class Frame(NamedTuple):
 
 def evaluate(text: str, named: Callable[[str], Number]) -> Number:
     """Evaluate arithmetic; raises `NotANumber`, `TooLarge`, and what `named` raises."""
-    frames = [Frame("", [], is_argument=False)]
-    for token in _tokens(text):
+    frames = [OpenBracket("", [], is_argument=False)]
+    for token in _read_tokens(text):
         frame = frames[-1]
         opens = token in CLOSING and not (token == "|" == frame.opening and _ends_a_value(frame))
         if opens:
             of_function = bool(frame.items) and _is_function(frame.items[-1])
-            frames.append(Frame(token, [], of_function or frame.is_argument))
+            frames.append(OpenBracket(token, [], of_function or frame.is_argument))
         elif CLOSING.get(frame.opening) == token:
-            value = _Flat(frame, named).whole()
+            value = _Flat(frame, named).read_sum()
             if frame.opening in READ_AS:
-                value = function(READ_AS[frame.opening], value)
+                value = apply_function(READ_AS[frame.opening], value)
             frames.pop()
             only = frame.items[0] if len(frame.items) == 1 else None
             opening = "(" if frame.opening in READ_AS else frame.opening
             is_plain = isinstance(only, str) and only.isdigit()
-            frames[-1].items.append(Group(opening, value, is_plain))
+            frames[-1].items.append(ReducedBracket(opening, value, is_plain))
         else:
             frame.items.append(token)
     if len(frames) > 1:
         raise NotANumber
-    return _Flat(frames[0], named).whole()
+    return _Flat(frames[0], named).read_sum()
 
 
 def _is_function(item: Any) -> bool:
     return isinstance(item, str) and item[1:] in FUNCTIONS
 
 
-def _ends_a_value(frame: Frame) -> bool:
+def _ends_a_value(frame: OpenBracket) -> bool:
     last = frame.items[-1] if frame.items else "+"
-    return isinstance(last, Group) or last[-1:].isalnum() or last[-1:] in ".!°}'"
+    return isinstance(last, ReducedBracket) or last[-1:].isalnum() or last[-1:] in ".!°}'"
 
 
-def _tokens(text: str) -> list[str]:
+def _read_tokens(text: str) -> list[str]:
     tokens: list[str] = []
     position, end = 0, len(text.rstrip())
     while position < end:
@@ -113,15 +113,15 @@ def _tokens(text: str) -> list[str]:
 class _Flat:
     """Arithmetic without brackets left; every value is checked for its size as it is made."""
 
-    def __init__(self, frame: Frame, named: Callable[[str], Number]) -> None:
+    def __init__(self, frame: OpenBracket, named: Callable[[str], Number]) -> None:
         self._items, self._named, self._at, self._depth = frame.items, named, 0, 0
         self._in_argument = frame.is_argument
 
-    def whole(self) -> Any:
-        total = self._product()
+    def read_sum(self) -> Any:
+        total = self._read_product()
         while (sign := self._peek()) in ("+", "-"):
             self._at += 1
-            term = self._product()
+            term = self._read_product()
             total = plus(total, term if sign == "+" else -term)
         if self._at < len(self._items):
             raise NotANumber
@@ -130,33 +130,33 @@ class _Flat:
     def _peek(self) -> Any:
         return self._items[self._at] if self._at < len(self._items) else ""
 
-    def _product(self) -> Any:
-        total = self._signed()
+    def _read_product(self) -> Any:
+        total = self._read_signed()
         while (item := self._peek()) and item not in ("+", "-"):
             if item in ("*", r"\times", r"\cdot"):
                 self._at += 1
-                total = times(total, self._signed())
+                total = times(total, self._read_signed())
             elif item == "/":
                 self._at += 1
-                total = over(total, self._signed())
+                total = over(total, self._read_signed())
             elif item == "~" and self._items[self._at - 2] == "^":
                 self._at += 1
-                total = times(total, self._power())
-            elif isinstance(item, Group) or item[0].isalpha() or item[0] == "\\":
-                total = times(total, self._power())
+                total = times(total, self._read_power())
+            elif isinstance(item, ReducedBracket) or item[0].isalpha() or item[0] == "\\":
+                total = times(total, self._read_power())
             else:
                 raise NotANumber
         return total
 
-    def _signed(self) -> Any:
+    def _read_signed(self) -> Any:
         sign = 1
         while self._peek() in ("+", "-"):
             sign = -sign if self._peek() == "-" else sign
             self._at += 1
-        return sign * self._power()
+        return sign * self._read_power()
 
-    def _power(self) -> Any:
-        base = self._mixed()
+    def _read_power(self) -> Any:
+        base = self._read_mixed()
         while (mark := self._peek()) in ("!", "°"):
             self._at += 1
             if mark == "!":
@@ -166,9 +166,9 @@ class _Flat:
         if self._peek() != "^":
             return base
         self._at += 1
-        return power(base, self._nested(self._signed))
+        return power(base, self._read_nested(self._read_signed))
 
-    def _nested(self, read: Callable[[], Any]) -> Any:
+    def _read_nested(self, read: Callable[[], Any]) -> Any:
         self._depth += 1
         if self._depth > MOST_DEPTH:
             raise NotANumber
@@ -176,16 +176,16 @@ class _Flat:
         self._depth -= 1
         return value
 
-    def _mixed(self) -> Any:
+    def _read_mixed(self) -> Any:
         r"""`2 \frac{1}{2}` and `2 1/2` are sums; so is nothing else that stands side by side."""
         first = self._peek()
-        whole = self._atom()
+        whole = self._read_atom()
         if not isinstance(first, str) or not first.isdigit():
             return whole
         if self._peek() == r"\frac":
             parts = self._items[self._at + 1 : self._at + 3]
-            is_mixed = all(isinstance(part, Group) and part.is_plain for part in parts)
-            part = self._atom()
+            is_mixed = all(isinstance(part, ReducedBracket) and part.is_plain for part in parts)
+            part = self._read_atom()
             is_mixed = is_mixed and 0 < part.real < 1
             return plus(whole, part) if is_mixed else times(whole, part)
         rest = self._items[self._at : self._at + 4]
@@ -193,67 +193,67 @@ class _Flat:
             if not (isinstance(rest[1], str) and isinstance(rest[3], str)):
                 raise NotANumber
             self._at += 4
-            return plus(whole, over(literal(rest[1]), literal(rest[3])))
+            return plus(whole, over(read_literal(rest[1]), read_literal(rest[3])))
         return whole
 
-    def _atom(self) -> Any:
+    def _read_atom(self) -> Any:
         item = self._peek()
         self._at += 1
-        if isinstance(item, Group):
+        if isinstance(item, ReducedBracket):
             return item.value
         if item[:1].isdigit() or item[:1] == ".":
-            return literal(item)
+            return read_literal(item)
         if item == r"\frac":
-            above = self._argument("{")
-            return over(above, self._argument("{"))
+            above = self._read_bracket("{")
+            return over(above, self._read_bracket("{"))
         if item == r"\binom":
-            above = self._argument("{")
-            return binomial(above, self._argument("{"))
+            above = self._read_bracket("{")
+            return binomial(above, self._read_bracket("{"))
         if item == r"\sqrt":
             following = self._peek()
-            is_given = isinstance(following, Group) and following.opening == "["
-            degree = self._argument("[") if is_given else Fraction(2)
-            return root(self._argument("{"), degree)
+            is_given = isinstance(following, ReducedBracket) and following.opening == "["
+            degree = self._read_bracket("[") if is_given else Fraction(2)
+            return root(self._read_bracket("{"), degree)
         if _is_function(item):
-            return self._nested(lambda: self._function(item[1:]))
+            return self._read_nested(lambda: self._read_function(item[1:]))
         name = TOKEN.match(item)
         if name is None or not name["name"]:
             raise NotANumber
         return self._named(re.sub(r"[{}\s]", "", item))
 
-    def _function(self, name: str) -> Any:
+    def _read_function(self, name: str) -> Any:
         r"""Apply a function: `\log_2 8`, `\sin^2 x`, `\sin^{-1} x`, `\cos 2x`, `\ln(x)`."""
         base = exponent = None
         if self._peek() == "_":
             self._at += 1
-            base = self._atom()
+            base = self._read_atom()
         if self._peek() == "^":
             self._at += 1
-            exponent = self._atom() if self._peek() != "-" else self._signed()
+            exponent = self._read_atom() if self._peek() != "-" else self._read_signed()
         self._at += self._peek() == "~"
-        if isinstance(self._peek(), Group):
-            argument = self._atom()
+        if isinstance(self._peek(), ReducedBracket):
+            argument = self._read_atom()
         else:
             outside, self._in_argument = self._in_argument, True
-            argument = self._signed()
-            while (item := self._peek()) and self._continues(item):
-                argument = times(argument, self._power())
+            argument = self._read_signed()
+            while (item := self._peek()) and self._is_factor_of_argument(item):
+                argument = times(argument, self._read_power())
             self._in_argument = outside
         if exponent == -1:
-            return function(f"arc{name}", argument, base)
-        value = function(name, argument, base)
+            return apply_function(f"arc{name}", argument, base)
+        value = apply_function(name, argument, base)
         return value if exponent is None else power(value, exponent)
 
     @staticmethod
-    def _continues(item: Any) -> bool:
+    def _is_factor_of_argument(item: Any) -> bool:
         """Tell whether an argument without brackets goes on: `\\sin 2x`, not `\\sin x \\cos y`."""
-        if isinstance(item, Group) or _is_function(item):
+        if isinstance(item, ReducedBracket) or _is_function(item):
             return False
         return item[0].isalpha() or (item[0] == "\\" and item not in (r"\times", r"\cdot"))
 
-    def _argument(self, opening: str) -> Any:
+    def _read_bracket(self, opening: str) -> Any:
         item = self._peek()
-        if not isinstance(item, Group) or item.opening != opening:
+        if not isinstance(item, ReducedBracket) or item.opening != opening:
             raise NotANumber
         self._at += 1
         return item.value

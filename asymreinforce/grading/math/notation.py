@@ -102,10 +102,10 @@ def canonical(answer: str) -> str:
 
     Total and pure: any text comes out as some text. Longer than `LONGEST`, it is only stripped.
     """
-    text = visible(answer).strip()
+    text = without_invisible(answer).strip()
     if len(text) > LONGEST:
         return text
-    text = symbols(" ".join(text.split()))
+    text = unicode_as_latex(" ".join(text.split()))
     if DOUBLED.search(text) and (r"\begin" not in text or r"\\begin" in text):
         text = DOUBLED.sub(r"\\", text)
     text = re.sub(r"(?<=[\w)}\]])\*\*(?=[\w({-])", "^", text)
@@ -114,7 +114,7 @@ def canonical(answer: str) -> str:
     )
     text = COMMAND.sub(lambda name: RENAMED.get(name[1], name[0]), COLOUR.sub("", text))
     text = " ".join(SPACING.sub(" ", text).split())
-    text = texts(re.sub(r"\{\s*([,:])\s*\}", r"\1", NOTHING.sub("", text)).replace(r"\"", ""))
+    text = mark_texts(re.sub(r"\{\s*([,:])\s*\}", r"\1", NOTHING.sub("", text)).replace(r"\"", ""))
     text = re.sub(r"\\\{\s*\\\}", r"\\emptyset ", text)
     text = re.sub(r"(?<=\d)\s*[xX]\s*(?=10\s*\^)", r"\\times ", text)
     text = re.sub(r"<=|=<", r"\\leq ", text).replace(">=", r"\geq ").replace("!=", r"\ne ")
@@ -122,10 +122,10 @@ def canonical(answer: str) -> str:
     text = FUNCTION.sub(r"\\\g<0>", re.sub(r"\binfinity\b", "infty", text))
     text = fractions_and_roots(text)
     text = TURNED_CLOSING.sub(r"\1)", TURNED_OPENING.sub("(", text))
-    return ends(re.sub(r"\s+", " ", text))
+    return strip_ends(re.sub(r"\s+", " ", text))
 
 
-def visible(text: str) -> str:
+def without_invisible(text: str) -> str:
     """Drop what has no width (joiners, marks of direction); other control characters are spaces."""
     if text.isascii() and text.isprintable():
         return text
@@ -138,21 +138,21 @@ def visible(text: str) -> str:
     return "".join(kept)
 
 
-def symbols(text: str) -> str:
+def unicode_as_latex(text: str) -> str:
     r"""Write Unicode's mathematics as LaTeX: `½` as `\frac{1}{2}`, `⁴` as `^{4}`, `４` as `4`."""
     if text.isascii():
         return text
     text = RAISED.sub(lambda raised: f"^{{{raised[0].translate(SUPERSCRIPTS)}}}", text)
     text = LOWERED.sub(lambda lowered: f"_{{{lowered[0].translate(SUBSCRIPTS)}}}", text)
-    text = "".join(_vulgar(character) for character in text.translate(SYMBOL_TABLE))
+    text = "".join(_vulgar_fraction(character) for character in text.translate(SYMBOL_TABLE))
     text = unicodedata.normalize("NFKC", text).translate(SYMBOL_TABLE)
     return IDEOGRAMS.sub(r"\\text{\g<0>}", text)
 
 
-def texts(text: str) -> str:
+def mark_texts(text: str) -> str:
     r"""Take text out of its command, the innermost first: `\text{ cm}` is ` ⟦ cm⟧`."""
     for _ in range(4):
-        text, count = TEXT.subn(_marked, text)
+        text, count = TEXT.subn(_marked_text, text)
         if not count:
             break
     return WORDED_SIGN.sub(r" \1 ", text)
@@ -168,10 +168,10 @@ def fractions_and_roots(text: str) -> str:
     text = ROOT.sub(
         lambda m: rf"\sqrt{{{m[1] or m[2] or m[3]}}}" if any(m.groups()) else r"\sqrt", text
     )
-    return FRACTION_DIGITS.sub(_braced, text)
+    return FRACTION_DIGITS.sub(_braced_fraction, text)
 
 
-def ends(text: str) -> str:
+def strip_ends(text: str) -> str:
     """Strip what a sentence leaves around an answer: space, quotes, stops behind it."""
     while True:
         shorter = re.sub(r"(?<!\.)[.,;:?\\]$", "", text.strip())
@@ -182,7 +182,7 @@ def ends(text: str) -> str:
         text = shorter
 
 
-def squeezed(text: str) -> str:
+def without_spaces(text: str) -> str:
     """Drop space and marks of text, but no space between digits; long words lose their case."""
     bare = re.sub(rf"[{OPEN}{CLOSE}]+", " ", text)
     bare = HALF_OF_DAY.sub(lambda half: f"{half[1].lower()}m", bare)
@@ -190,7 +190,7 @@ def squeezed(text: str) -> str:
     return LONG_WORD.sub(lambda word: word[0].casefold(), bare)
 
 
-def _marked(command: re.Match[str]) -> str:
+def _marked_text(command: re.Match[str]) -> str:
     content = command[1]
     if FUNCTION_NAME.fullmatch(content.strip()):
         return rf"\{content.strip()} "
@@ -201,13 +201,13 @@ def _marked(command: re.Match[str]) -> str:
     return f"{OPEN}{LAST_STOP.sub('', content)}{CLOSE}"
 
 
-def _vulgar(character: str) -> str:
+def _vulgar_fraction(character: str) -> str:
     if not unicodedata.decomposition(character).startswith("<fraction>"):
         return character
     above, _, below = unicodedata.normalize("NFKC", character).partition("⁄")
     return rf" \frac{{{above}}}{{{below}}}" if below else character
 
 
-def _braced(fraction: re.Match[str]) -> str:
+def _braced_fraction(fraction: re.Match[str]) -> str:
     parts = (fraction["a"] or fraction["A"], fraction["b"] or fraction["B"])
     return r"\frac" + "".join(p if p.startswith("{") else f"{{{p}}}" for p in parts)

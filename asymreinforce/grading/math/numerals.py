@@ -1,6 +1,7 @@
 """A number as it is written: separators, percent signs, repeating and rounded decimals.
 
-number("1,250") == Number(Fraction(1250))        number("35%") == Number(Fraction(35), True)
+read_number("1,250") == Number(Fraction(1250))
+read_number("35%") == Number(Fraction(35), True)
 """
 
 import re
@@ -8,7 +9,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from asymreinforce.grading.math import arithmetic
-from asymreinforce.grading.math.points import agree, as_fraction, constant
+from asymreinforce.grading.math.points import as_fraction, constant_value, values_agree
 
 THOUSANDS = re.compile(r"([-+]?(?:\\\$)?[1-9]\d{0,2})((?:,\d{3})+|(?: \d{3})+)(?!\d)(?=\D|$)")
 DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+")
@@ -33,7 +34,7 @@ class Number(NamedTuple):
     unit: Fraction | None = None
 
 
-def number(text: str, *, decimal_comma: bool = False) -> Number | None:
+def read_number(text: str, *, decimal_comma: bool = False) -> Number | None:
     """Read a canonical text as one number; None if it is something else.
 
     `decimal_comma` reads `2,5` as 2.5. Raises `TooLarge`.
@@ -46,8 +47,8 @@ def number(text: str, *, decimal_comma: bool = False) -> Number | None:
         bare = bare.replace(",", ".")
     if not bare or "," in bare or "%" in bare:
         return None
-    repeating = _repeating(bare)
-    value = constant(bare) if repeating is None else repeating
+    repeating = _read_repeating(bare)
+    value = constant_value(bare) if repeating is None else repeating
     return None if value is None else Number(value, is_percent, _last_place(bare))
 
 
@@ -59,20 +60,22 @@ def equal_values(gold: Number, answer: Number) -> bool:
     if gold.is_percent and answer.is_percent:
         gold, answer = gold._replace(is_percent=False), answer._replace(is_percent=False)
     return any(
-        agree(one, other) or _rounds(one, other, gold.unit) or _rounds(other, one, answer.unit)
-        for one in _readings(gold)
-        for other in _readings(answer)
+        values_agree(one, other)
+        or _is_rounding(one, other, gold.unit)
+        or _is_rounding(other, one, answer.unit)
+        for one in _values_of_percent(gold)
+        for other in _values_of_percent(answer)
     )
 
 
-def _readings(number: Number) -> tuple[arithmetic.Number, ...]:
+def _values_of_percent(number: Number) -> tuple[arithmetic.Number, ...]:
     if not number.is_percent:
         return (number.value,)
-    with arithmetic.precise():
+    with arithmetic.with_digits():
         return (number.value, number.value / 100)
 
 
-def _rounds(short: arithmetic.Number, exact: arithmetic.Number, unit: Fraction | None) -> bool:
+def _is_rounding(short: arithmetic.Number, exact: arithmetic.Number, unit: Fraction | None) -> bool:
     """Tell whether a decimal is the other value rounded to its last place, or cut off there."""
     other = as_fraction(exact) if unit else None
     if unit is None or other is None:
@@ -91,13 +94,13 @@ def _last_place(text: str) -> Fraction | None:
     return Fraction(10) ** (exponent - places)
 
 
-def _repeating(text: str) -> Fraction | None:
+def _read_repeating(text: str) -> Fraction | None:
     r"""Read `0.1\overline{6}` or `0.1(6)`: the digits repeat for ever."""
-    found = REPEATING.fullmatch(text.replace(" ", ""))
-    if found is None or len(text) > LONGEST_REPEATING:
+    digits = REPEATING.fullmatch(text.replace(" ", ""))
+    if digits is None or len(text) > LONGEST_REPEATING:
         return None
-    sign, whole, once = found[1], found[2], found[3]
-    again = found["line"] or found["brackets"]
+    sign, whole, once = digits[1], digits[2], digits[3]
+    again = digits["line"] or digits["brackets"]
     start = Fraction(int(whole or 0)) + Fraction(int(once or 0), 10 ** len(once))
     rest = Fraction(int(again), (10 ** len(again) - 1) * 10 ** len(once))
     return -(start + rest) if sign == "-" else start + rest

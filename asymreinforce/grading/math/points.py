@@ -1,6 +1,7 @@
 r"""The value of an expression, at points if it varies: what decides most answers.
 
-    constant(r"\frac{3}{4}") == Fraction(3, 4)        same_at_points("x^2-4", "(x-2)(x+2)") is True
+    constant_value(r"\frac{3}{4}") == Fraction(3, 4)
+    same_at_points("x^2-4", "(x-2)(x+2)") is True
 
 Two expressions with different values at a point are different. If they agree in `AGREEING` digits
 at all points, and no value on the way could hide a difference (`arithmetic.py`), they are equal.
@@ -15,7 +16,7 @@ from asymreinforce.grading.math.arithmetic import (
     NotANumber,
     Number,
     TooLarge,
-    precise,
+    with_digits,
 )
 from asymreinforce.grading.math.expression import evaluate
 
@@ -23,21 +24,21 @@ POINTS = (0.73, 1.37, -1.61, 0.19, -0.58)
 """Where letters are evaluated: each has a value of its own, up to 1 above."""
 
 
-def constant(text: str) -> Number | None:
+def constant_value(text: str) -> Number | None:
     """Return the value of an expression without variables; None if it has none.
 
     Raises `TooLarge` if the value would take too much to compute, or to tell from others.
     """
-    return _at(text, None)
+    return _value_at(text, None)
 
 
-def agree(one: Number, other: Number) -> bool:
+def values_agree(one: Number, other: Number) -> bool:
     """Tell whether two values are equal: fractions exactly, others in `AGREEING` digits."""
     if isinstance(one, Fraction) and isinstance(other, Fraction):
         return one == other
     import mpmath
 
-    with precise():
+    with with_digits():
         one, other = mpmath.mpmathify(one), mpmath.mpmathify(other)
         return bool(abs(one - other) <= max(abs(one), abs(other)) * mpmath.mpf(10) ** -AGREEING)
 
@@ -47,15 +48,24 @@ def as_fraction(value: Number) -> Fraction | None:
 
     if isinstance(value, Fraction):
         return value
-    with precise():
+    with with_digits():
         return None if value.imag else Fraction(int(value.real * 10**AGREEING), 10**AGREEING)
 
 
-def near(text: str, rounded: str) -> bool:
+def constants_near(text: str, rounded: str) -> bool:
     """Tell whether two texts are constants that differ by less than a hundredth."""
-    values = [constant(each) for each in (text, rounded)]
-    one, other = (None if value is None else as_fraction(value) for value in values)
-    return one is not None and other is not None and abs(one - other) * 100 < abs(one)
+    one, other = constant_value(text), constant_value(rounded)
+    return one is not None and other is not None and is_near(one, other)
+
+
+def is_near(one: Number, other: Number) -> bool:
+    """Tell whether two real values differ by less than a hundredth of the first."""
+    fractions = as_fraction(one), as_fraction(other)
+    if fractions[0] is None or fractions[1] is None:
+        return False
+    return fractions[0] == fractions[1] or abs(fractions[0] - fractions[1]) * 100 < abs(
+        fractions[0]
+    )
 
 
 def same_at_points(gold: str, answer: str) -> bool | None:
@@ -65,15 +75,15 @@ def same_at_points(gold: str, answer: str) -> bool | None:
     """
     unreal, is_read = list[bool](), False
     for point in POINTS:
-        one, other = _tried(gold, point), _tried(answer, point)
+        one, other = _value_or_none(gold, point), _value_or_none(answer, point)
         if one is None or other is None:
             continue
         if one.imag == 0 or other.imag == 0:
-            if not agree(one, other):
+            if not values_agree(one, other):
                 return False
             is_read = True
         else:
-            unreal.append(agree(one, other))
+            unreal.append(values_agree(one, other))
     return True if is_read else all(unreal) if unreal else None
 
 
@@ -84,32 +94,36 @@ def ratio_sign(gold: tuple[str, ...], answer: tuple[str, ...]) -> int:
     """
     ratio = last = None
     for point in POINTS:
-        terms = [term for each in (*gold, *answer) if (term := _tried(each, point)) is not None]
+        terms = [
+            term for each in (*gold, *answer) if (term := _value_or_none(each, point)) is not None
+        ]
         if len(terms) < len(gold) + len(answer):
             continue
-        if agree(terms[0], terms[1]) or agree(terms[2], terms[3]):
+        if values_agree(terms[0], terms[1]) or values_agree(terms[2], terms[3]):
             return 0
-        with precise():
+        with with_digits():
             difference = terms[0] - terms[1]
-            here = difference / (terms[2] - terms[3])
-        if ratio is not None and (not agree(ratio, here) or agree(last, difference)):
+            current_ratio = difference / (terms[2] - terms[3])
+        if ratio is not None and (
+            not values_agree(ratio, current_ratio) or values_agree(last, difference)
+        ):
             return 0
-        ratio, last = here, difference
+        ratio, last = current_ratio, difference
     return 0 if ratio is None or ratio.imag else int(math.copysign(1, ratio.real))
 
 
-def _tried(text: str, point: float) -> Number | None:
+def _value_or_none(text: str, point: float) -> Number | None:
     import mpmath
 
     try:
-        value = _at(text, point)
-        with precise():
+        value = _value_at(text, point)
+        with with_digits():
             return None if value is None else mpmath.mpmathify(value)
     except TooLarge:
         return None
 
 
-def _at(text: str, point: float | None) -> Number | None:
+def _value_at(text: str, point: float | None) -> Number | None:
     """Evaluate where each letter has a value of its own; None if the text has no value there."""
     import mpmath
 
@@ -123,7 +137,7 @@ def _at(text: str, point: float | None) -> Number | None:
         share = mpmath.mpf(zlib.crc32(name.encode())) / 2**32
         return point + share * (1 + mpmath.mpf(point) / 7)
 
-    with precise():
+    with with_digits():
         try:
             value = evaluate(text, named)
         except (NotANumber, ArithmeticError, ValueError, TypeError):

@@ -11,14 +11,14 @@ from typing import Any
 
 LONGEST, DEEPEST = 200, 50
 """Characters and open braces of an expression that is parsed, which takes some milliseconds a sign;
-what is longer or deeper equals its own text alone, or a number that `values.py` evaluates."""
+what is longer or deeper equals its own text alone, or a number that `points.py` evaluates."""
 
 
-def equal(gold: str, answer: str) -> bool:
+def equal_by_math_verify(gold: str, answer: str) -> bool:
     """Tell whether two canonical texts are the same expression, set, relation or matrix."""
-    if any(len(text) > LONGEST or _depth(text) > DEEPEST for text in (gold, answer)):
+    if any(len(text) > LONGEST or _bracket_depth(text) > DEEPEST for text in (gold, answer)):
         return False
-    golds, answers = _parsed_gold(gold), _parsed(answer)
+    golds, answers = _parsed_gold(gold), _parse_latex(answer)
     if not golds or not answers:
         return False
     from math_verify import verify
@@ -26,23 +26,26 @@ def equal(gold: str, answer: str) -> bool:
     return bool(verify(golds, answers, allow_set_relation_comp=True, timeout_seconds=None))
 
 
-def _depth(text: str) -> int:
+def _bracket_depth(text: str) -> int:
     signs = (1 if sign in "{([" else -1 for sign in text if sign in "{}()[]")
     return max(itertools.accumulate(signs), default=0)
 
 
 @functools.lru_cache(maxsize=64)
 def _parsed_gold(text: str) -> Any:
-    return _parsed(text)
+    return _parse_latex(text)
 
 
-def _parsed(text: str) -> Any:
+def _parse_latex(text: str) -> Any:
     from math_verify import parse
 
-    found = parse(
-        f"\\boxed{{{text}}}", [_extraction()], fallback_mode="no_fallback", parsing_timeout=None
+    expressions = parse(
+        f"\\boxed{{{text}}}",
+        [_extraction_config()],
+        fallback_mode="no_fallback",
+        parsing_timeout=None,
     )
-    return [_with_imaginary_unit(expression) for expression in found]
+    return [_with_imaginary_unit(expression) for expression in expressions]
 
 
 def _with_imaginary_unit(expression: Any) -> Any:
@@ -56,7 +59,7 @@ def _with_imaginary_unit(expression: Any) -> Any:
 
 
 @functools.lru_cache(1)
-def _extraction() -> Any:
+def _extraction_config() -> Any:
     from latex2sympy2_extended import NormalizationConfig
     from math_verify import LatexExtractionConfig
 

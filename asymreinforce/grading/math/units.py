@@ -60,26 +60,26 @@ def without_unit(text: str, *, bare_letters: bool = False) -> tuple[str, str | N
     """Cut the unit off a canonical text; `bare_letters` takes `5 m` for five metres."""
     if ordinal := ORDINAL.fullmatch(text):
         return ordinal[1], None
-    if found := MAGNITUDE.fullmatch(text.lower()):
-        head, rest = text[: found.end("head")], text[found.end("word") :].replace(CLOSE, "", 1)
-        return rf"{head} \cdot {MAGNITUDES[found['word']]}", known(rest)
+    if match := MAGNITUDE.fullmatch(text.lower()):
+        head, rest = text[: match.end("head")], text[match.end("word") :].replace(CLOSE, "", 1)
+        return rf"{head} \cdot {MAGNITUDES[match['word']]}", known_unit(rest)
     if len(text) > 300:
         return text, None
     if text.endswith("°") and not ANGLE.search(text):
         return text[:-1].strip(), "degree"
     for pattern in (MARKED, BARE):
-        found = pattern.fullmatch(text)
-        if found and _is_unit(
-            found["head"], found["unit"], is_marked=pattern is MARKED, bare=bare_letters
+        match = pattern.fullmatch(text)
+        if match and _is_unit(
+            match["head"], match["unit"], is_marked=pattern is MARKED, bare=bare_letters
         ):
-            return found["head"].strip(), known(found["unit"])
+            return match["head"].strip(), known_unit(match["unit"])
     return text, None
 
 
-def known(unit: str) -> str | None:
+def known_unit(unit: str) -> str | None:
     """Name a unit of measure, however it is written; None for one that the table lacks."""
     names = []
-    for word in _words(unit):
+    for word in _unit_words(unit):
         if word in ("square", "sq", "cubic", "cu", "per"):
             continue
         forms = (word, word.removesuffix("s"), word.removesuffix("es"))
@@ -89,13 +89,13 @@ def known(unit: str) -> str | None:
     return joined if all(part in NAMES for part in joined.split("/")) or joined in NAMES else None
 
 
-def _words(unit: str) -> list[str]:
+def _unit_words(unit: str) -> list[str]:
     plain = re.sub(r"\^\s*\{?\s*-?\d+\s*\}?|\\cdot|[^\w.\\]|_", " ", unit.casefold())
     return [word.strip(".") for word in plain.split()]
 
 
 def _is_unit(head: str, unit: str, *, is_marked: bool, bare: bool) -> bool:
-    words = _words(unit)
+    words = _unit_words(unit)
     if not words or TELLING & set(words) or not SPELT.fullmatch(unit):
         return False
     if head.endswith("°"):
@@ -104,4 +104,4 @@ def _is_unit(head: str, unit: str, *, is_marked: bool, bare: bool) -> bool:
         return True
     if len(words) == 1 and len(words[0]) == 1:
         return bare and re.sub(EXPONENT, "", unit).strip() in SINGLE
-    return known(unit) is not None or any(len(word) > 3 for word in words)
+    return known_unit(unit) is not None or any(len(word) > 3 for word in words)

@@ -2,7 +2,7 @@ r"""Answers in words: names, `no solution`, letters of choices; told from variab
 
 import re
 
-from asymreinforce.grading.math.notation import CLOSE, OPEN, squeezed
+from asymreinforce.grading.math.notation import CLOSE, OPEN, without_spaces
 
 LEAD = re.compile(
     rf"^{OPEN}[^{CLOSE}]*(?:\b(?:is|are|about|approximately|equals)|[:=])\s*{CLOSE}\s*(?=\S)"
@@ -32,15 +32,15 @@ MEANING = {
 }  # fmt: skip
 
 
-def meant(text: str) -> str:
+def plain_meaning(text: str) -> str:
     r"""Return a canonical text without words that lead up to it, `no solution` as `\emptyset`."""
     text = LEAD.sub("", text)
     if SENTENCE.fullmatch(text) and any(character.isdigit() for character in text):
         text = text[1:-1].strip()
-    return MEANING.get(squeezed(text).replace("{", "").replace("}", ""), text)
+    return MEANING.get(without_spaces(text).replace("{", "").replace("}", ""), text)
 
 
-def choice(gold: str, answer: str) -> bool | None:
+def same_choice(gold: str, answer: str) -> bool | None:
     """Compare letters of choices; a text behind a letter counts if the other has no letter."""
     one, other = OPTION.fullmatch(gold), OPTION.fullmatch(answer)
     if not one or not other:
@@ -54,7 +54,7 @@ def without_letter(text: str) -> str | None:
     return (option[4] or None) if option else None
 
 
-def words(text: str) -> str | None:
+def as_words(text: str) -> str | None:
     """Return a text that is letters alone as its words, without case and stops; None for others.
 
     Up to three letters outside `\\text` are no words, since they may be a product.
@@ -63,4 +63,4 @@ def words(text: str) -> str | None:
     is_marked = OPEN in text
     if not WORDS.fullmatch(bare) or (NAME.fullmatch(bare) and not is_marked):
         return None
-    return squeezed(bare).rstrip(".")
+    return without_spaces(bare).rstrip(".")

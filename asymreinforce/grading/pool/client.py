@@ -12,9 +12,7 @@ from typing import NamedTuple
 
 from asymreinforce import credentials
 from asymreinforce.errors import AsymreinforceError, ConfigError
-from asymreinforce.grading.pool.fork_server import Options
-from asymreinforce.grading.pool.protocol import HEARTBEAT, Heartbeats
-from asymreinforce.grading.reasoning import Reasoning
+from asymreinforce.grading.pool.protocol import HEARTBEAT, Heartbeats, Options
 
 IMPORT_LIMIT_S = 120.0
 END_LIMIT_S = 10.0
@@ -42,28 +40,13 @@ class Exited(NamedTuple):
 class Client:
     """A running fork server. Raises `ConfigError` if it cannot import the grader."""
 
-    def __init__(
-        self,
-        grader: str,
-        *,
-        reasoning: Reasoning,
-        workers: int,
-        cpu_limit_s: float,
-        memory_limit_mb: int,
-    ) -> None:
+    def __init__(self, options: Options) -> None:
         self._control, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with tempfile.TemporaryFile() as shared, far:
-            shared.truncate(workers * HEARTBEAT.size)
-            self.heartbeats = Heartbeats(shared.fileno(), workers=workers)
-            options = Options(
-                grader=grader,
-                reasoning=reasoning,
-                workers=workers,
-                cpu_limit_s=cpu_limit_s,
-                memory_limit_mb=memory_limit_mb,
-                control=far.fileno(),
-                heartbeats=shared.fileno(),
-                parent=os.getpid(),
+            shared.truncate(options.workers * HEARTBEAT.size)
+            self.heartbeats = Heartbeats(shared.fileno(), workers=options.workers)
+            options = options._replace(
+                control=far.fileno(), heartbeats=shared.fileno(), parent=os.getpid()
             )
             self._process = subprocess.Popen(
                 [sys.executable, "-c", SERVER, json.dumps(options._asdict()), json.dumps(sys.path)],
@@ -75,7 +58,7 @@ class Client:
                 env={**credentials.for_graders(os.environ), **ENVIRONMENT},
             )
         try:
-            self._await_import(grader)
+            self._await_import(options.grader)
         except BaseException:
             self.close()
             raise
@@ -86,11 +69,11 @@ class Client:
 
     def spawn(self, slot: int, stream: socket.socket) -> None:
         """Have a worker forked that reads its jobs from a stream."""
-        self._request("spawn", slot, stream.fileno())
+        self._send_request("spawn", slot, stream.fileno())
 
     def kill(self, slot: int) -> None:
         """Have a worker killed; its exit is reported like any other."""
-        self._request("kill", slot)
+        self._send_request("kill", slot)
 
     def next_exit(self) -> Exited:
         """Return the next exit of a worker; blocks until there is one."""
@@ -98,7 +81,7 @@ class Client:
             if message := self._control.recv(LARGEST_MESSAGE):
                 _, slot, status = json.loads(message)
                 return Exited(slot, os.waitstatus_to_exitcode(status))
-        raise _gone()
+        raise _server_gone()
 
     def close(self) -> None:
         """End the fork server, which kills the workers and all they started, and wait for it."""
@@ -121,14 +104,14 @@ class Client:
         if state != "ready":
             raise ConfigError(f"task.grader={grader}: cannot be imported ({reason[0]})")
 
-    def _request(self, action: str, slot: int, *descriptors: int) -> None:
+    def _send_request(self, action: str, slot: int, *descriptors: int) -> None:
         try:
             socket.send_fds(self._control, [json.dumps([action, slot]).encode()], descriptors)
         except OSError:
-            raise _gone() from None
+            raise _server_gone() from None
 
 
-def _gone() -> AsymreinforceError:
+def _server_gone() -> AsymreinforceError:
     return AsymreinforceError(
         "the grader processes were ended from outside (was the machine out of memory?); "
         "run the same command again, it keeps what is finished"

@@ -20,13 +20,11 @@ import signal
 import socket
 import sys
 from pathlib import Path
-from typing import NamedTuple
 
 from asymreinforce.errors import AsymreinforceError
-from asymreinforce.grading.graders import Grade, load
-from asymreinforce.grading.pool.protocol import Heartbeats
-from asymreinforce.grading.pool.worker import work
-from asymreinforce.grading.reasoning import Reasoning
+from asymreinforce.grading.graders import Grade, load_grader
+from asymreinforce.grading.pool.protocol import Heartbeats, Options
+from asymreinforce.grading.pool.worker import judge_jobs
 from asymreinforce.processes import (
     PR_SET_CHILD_SUBREAPER,
     PR_SET_PDEATHSIG,
@@ -37,19 +35,6 @@ from asymreinforce.processes import (
 
 CLONE_NEWUSER = 0x10000000
 SECONDS_BETWEEN_LOOKS = 1.0
-
-
-class Options(NamedTuple):
-    """What the parent asks of a fork server, on its command line as JSON."""
-
-    grader: str
-    reasoning: Reasoning
-    workers: int
-    cpu_limit_s: float
-    memory_limit_mb: int
-    control: int
-    heartbeats: int
-    parent: int
 
 
 class ForkServer:
@@ -81,7 +66,7 @@ class ForkServer:
                     return
         finally:
             for pid in [*self._workers]:
-                self._reap(pid)
+                self._reap_worker(pid)
 
     def _handle_request(self) -> bool:
         message, descriptors, _, _ = socket.recv_fds(self._control, 4096, 1)
@@ -90,13 +75,13 @@ class ForkServer:
         action, slot = json.loads(message)
         if action == "spawn":
             with socket.socket(fileno=descriptors[0]) as stream:
-                self._spawn(slot, stream)
+                self._spawn_worker(slot, stream)
         else:
             for pid in [pid for pid, worker_slot in self._workers.items() if worker_slot == slot]:
                 os.kill(pid, signal.SIGKILL)
         return True
 
-    def _spawn(self, slot: int, stream: socket.socket) -> None:
+    def _spawn_worker(self, slot: int, stream: socket.socket) -> None:
         self_pid = os.getpid()
         if pid := os.fork():
             self._workers[pid] = slot
@@ -111,13 +96,12 @@ class ForkServer:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             for end in (self._control, self._wakeup, self._wake):
                 end.close()
-            work(
+            judge_jobs(
                 stream,
                 self._heartbeats,
                 slot=slot,
                 grade=self._grade,
-                cpu_limit_s=self._options.cpu_limit_s,
-                memory_limit_mb=self._options.memory_limit_mb,
+                options=self._options,
             )
         finally:
             os._exit(1)
@@ -134,10 +118,10 @@ class ForkServer:
                 os.waitpid(exited.si_pid, 0)
                 continue
             slot = self._workers[exited.si_pid]
-            status = self._reap(exited.si_pid)
+            status = self._reap_worker(exited.si_pid)
             self._control.send(json.dumps(["exited", slot, status]).encode())
 
-    def _reap(self, pid: int) -> int:
+    def _reap_worker(self, pid: int) -> int:
         """Kill a worker with its group and all it left behind; return its wait status."""
         # The worker is not yet reaped, so that its group's number cannot be another's.
         for kill in (os.killpg, os.kill):
@@ -189,7 +173,7 @@ def main() -> None:
         prctl(PR_SET_CHILD_SUBREAPER, 1)
         hide_other_processes()
         continue_when_parent_dies()  # after that, since a change of credentials clears it
-        grade = load(options.grader, reasoning=options.reasoning)
+        grade = load_grader(options.grader, reasoning=options.reasoning)
     except AsymreinforceError as error:
         control.send(json.dumps(["failed", str(error)[:2000]]).encode())
     except BaseException as error:  # a user's module may raise anything, SystemExit too

@@ -26,10 +26,17 @@ from typing import Self
 
 from asymreinforce.errors import AsymreinforceError
 from asymreinforce.grading.pool.client import Client
-from asymreinforce.grading.pool.protocol import OUT_OF_MEMORY, RETIRED, Frames, Heartbeat, frame
-from asymreinforce.grading.pool.slots import Job, Slot
+from asymreinforce.grading.pool.protocol import (
+    OUT_OF_MEMORY,
+    RETIRED,
+    Heartbeat,
+    Lines,
+    Options,
+    line_of,
+)
+from asymreinforce.grading.pool.slots import GradingJob, WorkerSlot
 from asymreinforce.grading.reasoning import Reasoning
-from asymreinforce.grading.verdict import LATE, Row, Verdict
+from asymreinforce.grading.verdict import LATE, GradedRow, Verdict
 from asymreinforce.plugins import is_plugin
 
 SEND_LIMIT_S = 30.0
@@ -59,32 +66,25 @@ class GraderPool:
         wall_limit_s: float | None = None,
         reasoning: Reasoning = "marked",
     ) -> None:
-        self._grader, self._reasoning = grader, reasoning
-        self._cpu_limit_s, self._memory_limit_mb = cpu_limit_s, memory_limit_mb
+        self._options = Options(grader, reasoning, workers, cpu_limit_s, memory_limit_mb)
         self._wall_limit_s = wall_limit_s or WALL_CLOCK * cpu_limit_s
-        self._slots = [Slot(index) for index in range(workers)]
-        self._again: collections.deque[Job] = collections.deque()
+        self._slots = [WorkerSlot(index) for index in range(workers)]
+        self._again: collections.deque[GradingJob] = collections.deque()
         # Each comes of a worker's end, so a fresh worker for it is on its way.
-        self._alone: collections.deque[Job] = collections.deque()
+        self._alone: collections.deque[GradingJob] = collections.deque()
         self._verdicts: dict[int, Verdict] = {}
         self._job_rows = FIRST_JOB_ROWS
 
     def __enter__(self) -> Self:
         """Start the processes and wait until the grader is imported."""
         with contextlib.ExitStack() as stack:
-            self._client = Client(
-                self._grader,
-                reasoning=self._reasoning,
-                workers=len(self._slots),
-                cpu_limit_s=self._cpu_limit_s,
-                memory_limit_mb=self._memory_limit_mb,
-            )
+            self._client = Client(self._options)
             stack.callback(self._client.close)
             self._selector = stack.enter_context(selectors.DefaultSelector())
             self._selector.register(self._client, selectors.EVENT_READ, None)
             for slot in self._slots:
                 stack.callback(slot.close)
-                self._spawn(slot)
+                self._spawn_worker(slot)
             self._stack = stack.pop_all()
         return self
 
@@ -97,7 +97,7 @@ class GraderPool:
         """Kill the workers and all they started."""
         self._stack.close()
 
-    def grade(self, rows: Iterable[Row]) -> Generator[Verdict, None, None]:
+    def grade(self, rows: Iterable[GradedRow]) -> Generator[Verdict, None, None]:
         """Yield a verdict a row, in order, reading rows ahead only so far as memory is bounded."""
         source = iter(rows)
         taken = delivered = 0
@@ -111,32 +111,32 @@ class GraderPool:
                         part = self._next_rows(source)
                         exhausted = not part
                         if part:
-                            self._send(slot, Job(taken, part))
+                            self._send_job(slot, GradingJob(taken, part))
                             taken += len(part)
                 if delivered not in self._verdicts and (delivered < taken or not exhausted):
-                    self._wait()
+                    self._wait_for_event()
                 while delivered in self._verdicts:
                     yield self._verdicts.pop(delivered)
                     delivered += 1
         finally:
-            self._abandon()
+            self._abandon_jobs()
 
-    def _spawn(self, slot: Slot) -> None:
+    def _spawn_worker(self, slot: WorkerSlot) -> None:
         near, far = socket.socketpair()
         with far:
             near.settimeout(SEND_LIMIT_S)
-            slot.stream, slot.frames, slot.fresh = near, Frames(), True
+            slot.stream, slot.lines, slot.fresh = near, Lines(), True
             slot.killed_at, slot.was_late = None, False
             self._selector.register(near, selectors.EVENT_READ, slot)
             self._client.spawn(slot.index, far)
 
-    def _kill(self, slot: Slot, *, late: bool = False) -> None:
+    def _kill_worker(self, slot: WorkerSlot, *, late: bool = False) -> None:
         if slot.killed_at is None:
             slot.killed_at, slot.was_late = time.monotonic(), late
             self._client.kill(slot.index)
 
-    def _next_rows(self, source: Iterator[Row]) -> list[Row]:
-        rows: list[Row] = []
+    def _next_rows(self, source: Iterator[GradedRow]) -> list[GradedRow]:
+        rows: list[GradedRow] = []
         characters = 0
         for row in itertools.islice(source, self._job_rows):
             rows.append(row)
@@ -145,36 +145,36 @@ class GraderPool:
                 break
         return rows
 
-    def _send_again(self, slot: Slot) -> bool:
+    def _send_again(self, slot: WorkerSlot) -> bool:
         """Give an idle worker a job that was cut short, where there is one that it may have."""
         if slot.fresh and self._alone:
-            self._send(slot, self._alone.popleft())
+            self._send_job(slot, self._alone.popleft())
         elif self._again:
-            self._send(slot, self._again.popleft())
+            self._send_job(slot, self._again.popleft())
         return slot.job is not None
 
-    def _send(self, slot: Slot, job: Job) -> None:
+    def _send_job(self, slot: WorkerSlot, job: GradingJob) -> None:
         slot.job, slot.judged, slot.fresh, slot.sent_at = job, 0, False, time.monotonic()
         self._client.heartbeats.write(slot.index, NOT_BEGUN)
         assert slot.stream is not None
         try:
-            slot.stream.sendall(frame(job.rows))
+            slot.stream.sendall(line_of(job.rows))
         except OSError:  # it died, or does not read: either way its end resolves the job
-            self._kill(slot)
+            self._kill_worker(slot)
 
-    def _wait(self) -> None:
+    def _wait_for_event(self) -> None:
         """Wait until something happens, or a row is overdue, and deal with it."""
         for key, _ in self._selector.select(self._seconds_to_next_deadline()):
             if key.data is None:
                 self._handle_exit()
             elif key.fileobj is key.data.stream:
-                self._receive(key.data)
+                self._receive_verdicts(key.data)
         now = time.monotonic()
         for slot in self._slots:
             if slot.job is not None and now > self._deadline(slot):
-                self._kill(slot, late=True)
+                self._kill_worker(slot, late=True)
 
-    def _deadline(self, slot: Slot) -> float:
+    def _deadline(self, slot: WorkerSlot) -> float:
         """Return when the row at work is overdue, or must have begun."""
         heartbeat = self._client.heartbeats.read(slot.index)
         if heartbeat == NOT_BEGUN:
@@ -187,7 +187,7 @@ class GraderPool:
         soonest = min((self._deadline(slot) - time.monotonic() for slot in busy), default=1.0)
         return max(0.0, min(soonest, self._wall_limit_s)) + 1e-3
 
-    def _receive(self, slot: Slot) -> bool:
+    def _receive_verdicts(self, slot: WorkerSlot) -> bool:
         """Take in what a worker has sent; tell whether there may be more."""
         assert slot.stream is not None
         try:
@@ -201,14 +201,14 @@ class GraderPool:
                 self._selector.unregister(slot.stream)
             return False
         try:
-            for values in slot.frames.feed(data):
+            for values in slot.lines.feed(data):
                 self._take_in(slot, [Verdict(*value) for value in values])
         except (ValueError, TypeError):  # the grader wrote to the stream itself
-            self._kill(slot)
+            self._kill_worker(slot)
             return False
         return True
 
-    def _take_in(self, slot: Slot, verdicts: list[Verdict]) -> None:
+    def _take_in(self, slot: WorkerSlot, verdicts: list[Verdict]) -> None:
         job = slot.job
         if job is None or slot.judged + len(verdicts) > len(job.rows):
             raise ValueError("more verdicts than rows")
@@ -229,57 +229,57 @@ class GraderPool:
         slot = self._slots[exited.slot]
         assert slot.stream is not None
         slot.stream.setblocking(False)
-        while self._receive(slot):
+        while self._receive_verdicts(slot):
             pass
         with contextlib.suppress(KeyError):
             self._selector.unregister(slot.stream)
         slot.close()
         if slot.job is not None:
-            self._resolve(slot, slot.job, exited.code)
+            self._resolve_job(slot, slot.job, exited.code)
             slot.job = None
-        self._spawn(slot)
+        self._spawn_worker(slot)
 
-    def _resolve(self, slot: Slot, job: Job, code: int) -> None:
+    def _resolve_job(self, slot: WorkerSlot, job: GradingJob, code: int) -> None:
         """Give the row that ended a worker its verdict or a second try, and the rest another."""
         started, row = self._client.heartbeats.read(slot.index)
         if code == RETIRED and not started and slot.judged:
-            return self._redo(Job(job.first + slot.judged, job.rows[slot.judged :]))
+            return self._redo_jobs(GradingJob(job.first + slot.judged, job.rows[slot.judged :]))
         row = min(max(row, slot.judged), len(job.rows) - 1) if started else slot.judged
         # It may have gone on to another row between our look at the clock and its end.
         overdue = (
             slot.was_late and started > 0 and (slot.killed_at or 0.0) - started > self._wall_limit_s
         )
-        before = Job(job.first + slot.judged, job.rows[slot.judged : row])
-        culprit = Job(job.first + row, [job.rows[row]], alone=True)
-        after = Job(job.first + row + 1, job.rows[row + 1 :])
+        before = GradingJob(job.first + slot.judged, job.rows[slot.judged : row])
+        culprit = GradingJob(job.first + row, [job.rows[row]], alone=True)
+        after = GradingJob(job.first + row + 1, job.rows[row + 1 :])
         if code == -signal.SIGPROF:
             self._verdicts[culprit.first] = self._out_of_cpu_time()
-            return self._redo(before, after)
+            return self._redo_jobs(before, after)
         if overdue or (job.alone and slot.was_late):
             message = f"ran for more than {self._wall_limit_s:g} s"
             self._verdicts[culprit.first] = Verdict(None, None, "timeout", message)
-            return self._redo(before, after)
+            return self._redo_jobs(before, after)
         if job.alone:
-            self._verdicts[culprit.first] = Verdict(None, None, "error", self._reason(code))
+            self._verdicts[culprit.first] = Verdict(None, None, "error", self._reason_of_exit(code))
             return None
         self._alone.append(culprit)
-        return self._redo(before, after)
+        return self._redo_jobs(before, after)
 
     def _out_of_cpu_time(self) -> Verdict:
-        message = f"{LATE} {self._cpu_limit_s:g} s"
-        if is_plugin(self._grader):
+        message = f"{LATE} {self._options.cpu_limit_s:g} s"
+        if is_plugin(self._options.grader):
             return Verdict(None, None, "timeout", message)
         return Verdict(0.0, None, "ok", message)
 
-    def _redo(self, *jobs: Job) -> None:
+    def _redo_jobs(self, *jobs: GradingJob) -> None:
         self._again.extendleft(job for job in reversed(jobs) if job.rows)
 
-    def _reason(self, code: int) -> str:
+    def _reason_of_exit(self, code: int) -> str:
         if code == OUT_OF_MEMORY:
-            return f"needed more than {self._memory_limit_mb} MB"
+            return f"needed more than {self._options.memory_limit_mb} MB"
         return f"killed by signal {-code}" if code < 0 else f"ended its process with code {code}"
 
-    def _abandon(self) -> None:
+    def _abandon_jobs(self) -> None:
         """Forget what a caller that stopped reading will not fetch."""
         self._again.clear()
         self._alone.clear()
@@ -288,4 +288,4 @@ class GraderPool:
             if slot.job is not None:
                 slot.job = None
                 with contextlib.suppress(AsymreinforceError):
-                    self._kill(slot)
+                    self._kill_worker(slot)

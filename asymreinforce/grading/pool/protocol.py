@@ -1,66 +1,54 @@
-"""How the pool talks to its processes: framed JSON over sockets, heartbeats in shared memory.
+"""How the pool talks to its processes: lines of JSON over sockets, heartbeats in shared memory.
 
 JSON, never pickle: what comes back has passed through code that saw untrusted text.
 """
 
 import json
 import mmap
-import socket
 import struct
 from typing import Any, NamedTuple
 
-HEADER = struct.Struct("<I")
+from asymreinforce.grading.reasoning import Reasoning
+
 HEARTBEAT = struct.Struct("dq")
-LARGEST_FRAME = 1 << 28
+LONGEST_LINE = 1 << 28
 OUT_OF_MEMORY = 77
 """Exit code of a worker whose row met the memory limit."""
 RETIRED = 78
 """Exit code of a worker whose row was judged but left something behind in its process."""
 
 
-def frame(value: Any) -> bytes:
-    """Return a JSON value as bytes with its length in front."""
-    payload = json.dumps(value).encode()
-    return HEADER.pack(len(payload)) + payload
+def line_of(value: Any) -> bytes:
+    """Return a JSON value as a line."""
+    return json.dumps(value).encode() + b"\n"
 
 
-def read_frame(stream: socket.socket) -> Any:
-    """Block until a whole frame is there and return its value; None at the end of the stream."""
-    header = _read_exactly(stream, HEADER.size)
-    payload = header and _read_exactly(stream, HEADER.unpack(header)[0])
-    return json.loads(payload) if payload else None
+class Options(NamedTuple):
+    """What the parent asks of a fork server, on its command line as JSON."""
+
+    grader: str
+    reasoning: Reasoning
+    workers: int
+    cpu_limit_s: float
+    memory_limit_mb: int
+    control: int = -1
+    heartbeats: int = -1
+    parent: int = -1
+    """Descriptors of the control socket and of the heartbeats, and the parent's process id."""
 
 
-def _read_exactly(stream: socket.socket, size: int) -> bytes:
-    parts = bytearray()
-    while len(parts) < size:
-        part = stream.recv(min(size - len(parts), 1 << 20))
-        if not part:
-            return b""
-        parts += part
-    return bytes(parts)
-
-
-class Frames:
-    """Cuts a stream of bytes, fed as it comes, into the values that it carries."""
+class Lines:
+    """Cuts a stream of bytes, fed as it comes, into the values that its lines carry."""
 
     def __init__(self) -> None:
-        self._buffer = bytearray()
+        self._rest = b""
 
     def feed(self, data: bytes) -> list[Any]:
-        """Return the values that are complete by now; raises `ValueError` for what is no frame."""
-        self._buffer += data
-        values = []
-        while len(self._buffer) >= HEADER.size:
-            (size,) = HEADER.unpack_from(self._buffer)
-            if size > LARGEST_FRAME:
-                raise ValueError(f"a frame of {size} bytes")
-            end = HEADER.size + size
-            if len(self._buffer) < end:
-                break
-            values.append(json.loads(self._buffer[HEADER.size : end]))
-            del self._buffer[:end]
-        return values
+        """Return the values that are complete by now; raises `ValueError` for what is no list."""
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        if len(self._rest) > LONGEST_LINE or self._rest[:1] not in (b"", b"["):
+            raise ValueError("no line of verdicts")
+        return [json.loads(line) for line in lines]
 
 
 class Heartbeat(NamedTuple):

@@ -3,27 +3,27 @@
 import socket
 from typing import NamedTuple
 
-from asymreinforce.grading.pool.protocol import Frames
-from asymreinforce.grading.verdict import Row
+from asymreinforce.grading.pool.protocol import Lines
+from asymreinforce.grading.verdict import GradedRow
 
 
-class Job(NamedTuple):
+class GradingJob(NamedTuple):
     """Rows that stand together; `first` is the place of the first among all rows."""
 
     first: int
-    rows: list[Row]
+    rows: list[GradedRow]
     alone: bool = False
     """A single row that ended a worker before: it needs a fresh one."""
 
 
-class Slot:
+class WorkerSlot:
     """A worker's place: its stream, the job it is at, and how many of its rows are judged."""
 
     def __init__(self, index: int) -> None:
         self.index = index
         self.stream: socket.socket | None = None
-        self.frames = Frames()
-        self.job: Job | None = None
+        self.lines = Lines()
+        self.job: GradingJob | None = None
         self.judged = 0
         self.fresh = True
         self.sent_at = 0.0

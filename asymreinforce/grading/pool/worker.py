@@ -7,6 +7,7 @@ What a row leaves behind in the process (children, threads, memory) ends the pro
 so that the next row starts from a clean one.
 """
 
+import json
 import os
 import resource
 import signal
@@ -21,17 +22,17 @@ from asymreinforce.grading.pool.protocol import (
     RETIRED,
     Heartbeat,
     Heartbeats,
-    frame,
-    read_frame,
+    Options,
+    line_of,
 )
-from asymreinforce.grading.verdict import Verdict, failure, verdict_of
+from asymreinforce.grading.verdict import Verdict, failure_verdict, verdict_of
 
 SECONDS_BETWEEN_REPORTS = 0.02
 KEPT_MEMORY_SHARE = 8
 """A worker that grew by more than one part in so many of its limit retires."""
 
 
-def limit(megabytes: int) -> int:
+def limit_resources(megabytes: int) -> int:
     """Forbid this process to grow by more than this, or to write a larger file.
 
     Returns its size at the time, in bytes.
@@ -44,39 +45,38 @@ def limit(megabytes: int) -> int:
     return size
 
 
-def work(
+def judge_jobs(
     stream: socket.socket,
     heartbeats: Heartbeats,
     *,
     slot: int,
     grade: Grade,
-    cpu_limit_s: float,
-    memory_limit_mb: int,
+    options: Options,
 ) -> NoReturn:
     """Judge the jobs that come down the stream; never returns, and runs no exit handlers."""
     self_pid = os.getpid()
-    idle_size = limit(memory_limit_mb)
-    largest_kept = idle_size + memory_limit_mb * 2**20 // KEPT_MEMORY_SHARE
+    idle_size = limit_resources(options.memory_limit_mb)
+    largest_kept = idle_size + options.memory_limit_mb * 2**20 // KEPT_MEMORY_SHARE
     try:
-        while (job := read_frame(stream)) is not None:
+        for line in stream.makefile("rb"):
             judged: list[Verdict] = []
             reported = time.monotonic()
-            for index, (metadata, gold_answer, text) in enumerate(job):
+            for index, (metadata, gold_answer, text) in enumerate(json.loads(line)):
                 now = time.monotonic()
                 if now - reported > SECONDS_BETWEEN_REPORTS:
-                    stream.sendall(frame(judged))
+                    stream.sendall(line_of(judged))
                     judged, reported = [], now
                 heartbeats.write(slot, Heartbeat(now, index))
-                signal.setitimer(signal.ITIMER_PROF, cpu_limit_s)
-                judged.append(judge(grade, metadata, gold_answer, text))
+                signal.setitimer(signal.ITIMER_PROF, options.cpu_limit_s)
+                judged.append(judge_row(grade, metadata, gold_answer, text))
                 signal.setitimer(signal.ITIMER_PROF, 0)
                 if os.getpid() != self_pid:
                     os._exit(0)  # a child of the grader that came back through its return
                 heartbeats.write(slot, Heartbeat(0.0, index))
                 if _left_something(largest_kept):
-                    stream.sendall(frame(judged))
+                    stream.sendall(line_of(judged))
                     os._exit(RETIRED)
-            stream.sendall(frame(judged))
+            stream.sendall(line_of(judged))
     except MemoryError:
         os._exit(OUT_OF_MEMORY)
     except BaseException:
@@ -84,14 +84,14 @@ def work(
     os._exit(0)
 
 
-def judge(grade: Grade, metadata: str | None, gold_answer: str, text: str) -> Verdict:
+def judge_row(grade: Grade, metadata: str | None, gold_answer: str, text: str) -> Verdict:
     """Call a grader; what it raises is its row's error, save the end of memory, which ends all."""
     try:
         return verdict_of(grade(metadata, gold_answer, text))
     except MemoryError:
         os._exit(OUT_OF_MEMORY)
     except BaseException as error:  # SystemExit and KeyboardInterrupt are a grader's errors too
-        return failure(error)
+        return failure_verdict(error)
 
 
 def _left_something(largest_kept: int) -> bool:

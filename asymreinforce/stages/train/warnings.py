@@ -4,7 +4,7 @@ from asymreinforce.config import ExperimentConfig, RewardConfig
 from asymreinforce.data import files
 from asymreinforce.data.rollouts import ScoredRollouts
 from asymreinforce.data.store import Store
-from asymreinforce.rewards.counts import ScoreFacts, Tally
+from asymreinforce.rewards.counts import ScoreFacts, VerdictCounts
 from asymreinforce.rewards.scale import counting
 from asymreinforce.rewards.warnings import FILE, RunFacts, of_verdicts, warnings
 from asymreinforce.stages.train.schedule import schedule_of
@@ -41,7 +41,7 @@ def _counted(scored: ScoredRollouts, reward: RewardConfig) -> ScoreFacts:
     scale = counting(reward)
     key = (*scored.fingerprint().values(), scored.samples, *scale.values())
     if key not in _COUNTS:
-        tally = Tally(reward)
+        tally = VerdictCounts(reward)
         for verdicts in scored.verdict_columns():
             tally.add(verdicts)
         _COUNTS[key] = tally.facts(k=scored.samples or 1)
