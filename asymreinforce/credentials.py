@@ -44,7 +44,7 @@ SHORTEST = 8
 """Shorter values of such variables are flags more often than credentials."""
 
 
-def of(environment: Mapping[str, str]) -> dict[str, str]:
+def secrets_in(environment: Mapping[str, str]) -> dict[str, str]:
     """Return the variables of an environment that hold a credential."""
     return {
         name: value
@@ -90,8 +90,8 @@ def of_environment(name: str, *default: str | None) -> str | None:
 
 def require_none(settings: Mapping[str, Any], environment: Mapping[str, str]) -> None:
     """Raise `ConfigError` where a setting holds a credential; the message does not repeat it."""
-    secrets = of(environment).values()
-    for key, text in _texts(settings):
+    secrets = secrets_in(environment).values()
+    for key, text in _setting_texts(settings):
         if (
             IN_A_URL.search(text)
             or KNOWN_TOKENS.search(text)
@@ -104,12 +104,12 @@ def require_none(settings: Mapping[str, Any], environment: Mapping[str, str]) ->
             )
 
 
-def _texts(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
+def _setting_texts(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
     if isinstance(value, Mapping):
         for name, inner in value.items():
-            yield from _texts(inner, f"{key}.{name}" if key else str(name))
+            yield from _setting_texts(inner, f"{key}.{name}" if key else str(name))
     elif isinstance(value, list | tuple):
         for inner in value:
-            yield from _texts(inner, key)
+            yield from _setting_texts(inner, key)
     elif isinstance(value, str):
         yield key, value

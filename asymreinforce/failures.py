@@ -1,7 +1,7 @@
 """How a failure is told: a line for whoever can mend it, a log for whoever must look for a defect.
 
 Commands (`cli/asymrl/main.py`) and the processes that they start (`experiment/children.py`) tell
-whatever escapes from their work by `told`.
+whatever escapes from their work by `failure_line`.
 """
 
 import contextlib
@@ -64,15 +64,15 @@ def number_of(error: BaseException) -> int | None:
         return error.errno
     is_io = isinstance(error, OSError) or type(error).__name__ == "SafetensorError"
     text = str(error)
-    if is_io and (found := NUMBER.search(text)):
-        return int(found[1] or found[2])
+    if is_io and (match := NUMBER.search(text)):
+        return int(match[1] or match[2])
     for words, number in WORDS.items():
         if words in text and (is_io or number == errno.ENOSPC):
             return number
     return None
 
 
-def told(error: Exception) -> str:
+def failure_line(error: Exception) -> str:
     """Return the line that tells a failure; the traceback of an unexpected one goes to a log."""
     if isinstance(error, AsymreinforceError):
         return str(error)
@@ -83,7 +83,7 @@ def told(error: Exception) -> str:
         return f"{error}; {advice or OF_A_PATH}"
     first = next(iter(str(error).strip().splitlines()), "")[:LONGEST]
     words = f"{type(error).__name__}: {first}" if first else type(error).__name__
-    return f"unexpected {words} ({_logged(error)})"
+    return f"unexpected {words} ({_write_log(error)})"
 
 
 def _missing_package(error: BaseException | None) -> str | None:
@@ -97,7 +97,7 @@ def _missing_package(error: BaseException | None) -> str | None:
     return None
 
 
-def _logged(error: Exception) -> str:
+def _write_log(error: Exception) -> str:
     """Write the traceback to a log that this user alone can read; say where it is."""
     lines = "".join(traceback.format_exception(error))
     with contextlib.suppress(OSError):

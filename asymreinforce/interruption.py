@@ -1,7 +1,7 @@
 """Ctrl-C and SIGTERM: stop where it is safe, say so in a line, and lose as little as can be.
 
 Most stages are simply unwound: what is published stays, the shard in flight is dropped. Training
-is `patient`: it ends the step that it is in and writes a checkpoint. After the first signal the
+is `delay_signals`: it ends the step that it is in and writes a checkpoint. After the first signal the
 second has the operating system's own effect, which is to stop at once.
 
 A command that trains arms in processes of its own waits for them, and passes a signal that it alone
@@ -29,7 +29,7 @@ _patient = 0
 _word_to_stop: threading.Event | None = None
 """Set once the process that this one works for is asked to stop; None if it works for none."""
 _is_handling = False
-"""Whether `handled` is at work here; what was asked before it began or after it ended is past."""
+"""Whether `handle_signals` is at work here; what was asked before it began or after it ended is past."""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -41,14 +41,14 @@ class Interrupted(KeyboardInterrupt):
 
 
 @contextlib.contextmanager
-def handled() -> Iterator[None]:
+def handle_signals() -> Iterator[None]:
     """Turn the first of the signals into `Interrupted`; outside the main thread do nothing."""
     global _asked, _is_handling
     if _is_handling or threading.current_thread() is not threading.main_thread():
         yield
         return
     _asked, _is_handling = None, True
-    before = {number: signal.signal(number, _stop) for number in SIGNALS}
+    before = {number: signal.signal(number, _on_signal) for number in SIGNALS}
     try:
         yield
     finally:
@@ -63,7 +63,7 @@ def exit_code() -> int | None:
 
 
 @contextlib.contextmanager
-def patient() -> Iterator[Callable[[], bool]]:
+def delay_signals() -> Iterator[Callable[[], bool]]:
     """Yield what tells whether a signal has come; it is raised as `Interrupted` at the end."""
     global _patient
     _patient += 1
@@ -89,7 +89,7 @@ def as_worker(task: Callable[[], object]) -> None:
     """
     word = _word_to_stop
     if _is_handling or word is None:
-        with handled():
+        with handle_signals():
             task()
         return
     if word.is_set():
@@ -97,7 +97,7 @@ def as_worker(task: Callable[[], object]) -> None:
     is_done = threading.Event()
     threading.Thread(target=_look_for, args=(word, is_done), daemon=True).start()
     try:
-        with handled():
+        with handle_signals():
             task()
     except Interrupted:
         if not word.wait(SECONDS_OF_DOUBT):
@@ -116,7 +116,7 @@ def _look_for(word: threading.Event, is_done: threading.Event) -> None:
             return
 
 
-def _stop(number: int, frame: FrameType | None) -> None:
+def _on_signal(number: int, frame: FrameType | None) -> None:
     global _asked
     for each in SIGNALS:
         signal.signal(each, signal.SIG_DFL)

@@ -28,10 +28,10 @@ def continue_when_parent_dies() -> None:
 
 def children_of(pid: int) -> set[int]:
     """Return the processes whose parent is `pid`, ended but unreaped ones among them."""
-    found = set()
+    children = set()
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):  # it ended while we looked
             stat = (entry / "stat").read_bytes()
             if int(stat.rpartition(b")")[2].split()[1]) == pid:
-                found.add(int(entry.name))
-    return found
+                children.add(int(entry.name))
+    return children

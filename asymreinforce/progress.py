@@ -29,7 +29,7 @@ _tell: Tell | None = None
 
 
 @contextlib.contextmanager
-def hushed() -> Iterator[None]:
+def hush_output() -> Iterator[None]:
     """Keep bars and lines back: this process is one of many whose parent speaks for all."""
     global _hushed
     before, _hushed = _hushed, True
@@ -45,8 +45,8 @@ def is_hushed() -> bool:
 
 
 @contextlib.contextmanager
-def relayed(tell: Tell) -> Iterator[None]:
-    """Send lines and bars on as events, for a parent process that shows them (`Shown`)."""
+def relay_output(tell: Tell) -> Iterator[None]:
+    """Send lines and bars on as events, for a parent process that shows them (`RelayedProgress`)."""
     global _tell
     before, _tell = _tell, tell
     try:
@@ -66,26 +66,26 @@ def voice() -> Callable[[str], None]:
         return lambda message: None
     if tell := _tell:
         return lambda message: tell({"say": message})
-    return terminal.line
+    return terminal.print_line
 
 
 @contextlib.contextmanager
 def bar(description: str, *, total: int, unit: str, done: int = 0) -> Iterator[Advance]:
     """Yield `advance(n)`, which reports n more units of `total`; `done` were there before."""
-    with _reporter()(description, total=total, unit=unit, done=done) as advance:
+    with _choose_bar()(description, total=total, unit=unit, done=done) as advance:
         yield advance
 
 
-def _reporter() -> Callable[..., contextlib.AbstractContextManager[Advance]]:
+def _choose_bar() -> Callable[..., contextlib.AbstractContextManager[Advance]]:
     if _hushed:
-        return silent
+        return silent_bar
     if _tell:
         return _relayed_bar
-    return _terminal_bar if sys.stderr.isatty() else _lines
+    return _terminal_bar if sys.stderr.isatty() else _line_bar
 
 
 @contextlib.contextmanager
-def silent(description: str, *, total: int, unit: str, done: int = 0) -> Iterator[Advance]:
+def silent_bar(description: str, *, total: int, unit: str, done: int = 0) -> Iterator[Advance]:
     """Take the place of `bar` where nobody watches."""
     yield lambda count: None
 
@@ -101,7 +101,7 @@ def _relayed_bar(description: str, *, total: int, unit: str, done: int) -> Itera
         tell({"end": True})
 
 
-class Shown(contextlib.ExitStack):
+class RelayedProgress(contextlib.ExitStack):
     """Shows the events that another process relays, one bar at a time."""
 
     def __init__(self) -> None:
@@ -131,7 +131,7 @@ def _terminal_bar(description: str, *, total: int, unit: str, done: int) -> Iter
         TimeRemainingColumn,
     )
 
-    console = terminal.console(to_stderr=True)
+    console = terminal.make_console(to_stderr=True)
     count, left = MofNCompleteColumn(), TimeRemainingColumn()
     columns = [TextColumn("{task.description}", markup=False), count, left]
     if console.width >= len(description) + len(unit) + BESIDE_A_NAME:
@@ -145,7 +145,7 @@ def _terminal_bar(description: str, *, total: int, unit: str, done: int) -> Iter
 
 
 @contextlib.contextmanager
-def _lines(description: str, *, total: int, unit: str, done: int) -> Iterator[Advance]:
+def _line_bar(description: str, *, total: int, unit: str, done: int) -> Iterator[Advance]:
     start = last = time.monotonic()
     count = done
 
@@ -157,27 +157,27 @@ def _lines(description: str, *, total: int, unit: str, done: int) -> Iterator[Ad
             last = now
             each = (now - start) / (count - done)
             left = (total - count) * each
-            say(f"{description}: {count}/{total} {unit}, {_pace(each)}, {left:.0f} s left")
+            say(f"{description}: {count}/{total} {unit}, {_pace_text(each)}, {left:.0f} s left")
 
     yield advance
     if count > done:
         say(f"{description}: {count}/{total} {unit} in {time.monotonic() - start:.1f} s")
 
 
-def _pace(seconds_each: float) -> str:
+def _pace_text(seconds_each: float) -> str:
     """Return what a unit takes, as a rate where many are done in a second."""
     return f"{seconds_each:.0f} s each" if seconds_each > 2 else f"{1 / seconds_each:.1f}/s"
 
 
 @contextlib.contextmanager
-def watch(
+def watch_progress(
     description: str, *, total: int, unit: str, count: Callable[[], int], every_s: float = 0.5
 ) -> Iterator[None]:
     """Show the progress of other processes: `count()` is asked for what is done, of `total`."""
     stopped = threading.Event()
     done = count()
 
-    def follow(advance: Advance) -> None:
+    def follow_count(advance: Advance) -> None:
         seen = done
         while not stopped.wait(every_s):
             now = count()
@@ -187,7 +187,7 @@ def watch(
         advance(max(0, count() - seen))
 
     with bar(description, total=total, unit=unit, done=done) as advance:
-        thread = threading.Thread(target=follow, args=(advance,), daemon=True)
+        thread = threading.Thread(target=follow_count, args=(advance,), daemon=True)
         thread.start()
         try:
             yield

@@ -1,4 +1,4 @@
-"""The two doors by which text leaves for the terminal: `line` for lines, `console` for tables.
+"""The two doors by which text leaves for the terminal: `print_line` for lines, `make_console` for tables.
 
 Text may come from models, data and files, so at both doors every character that does not show
 itself is spelled out. A reader that has gone (`asymrl report | head -1`) costs the command nothing,
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
-def line(message: str, *, to_stderr: bool = True) -> None:
+def print_line(message: str, *, to_stderr: bool = True) -> None:
     """Print a message, at once."""
     stream = sys.stderr if to_stderr else sys.stdout
     with _outliving_its_reader(stream):
         print(visible(message), file=stream, flush=True)
 
 
-def console(*, to_stderr: bool = False) -> "Console":
+def make_console(*, to_stderr: bool = False) -> "Console":
     """Return rich's console, for tables and bars; it takes no text for markup."""
     from rich.console import Console
     from rich.segment import Segment
@@ -38,7 +38,7 @@ def console(*, to_stderr: bool = False) -> "Console":
                 yield segment if control else Segment(visible(text), style)
 
         def on_broken_pipe(self) -> None:
-            _discard(self.file)
+            _discard_output(self.file)
 
     return Door(stderr=to_stderr, highlight=False, markup=False, emoji=False)
 
@@ -50,7 +50,7 @@ def take_any_character() -> None:
             reconfigure(errors="backslashreplace")
 
 
-def flush() -> None:
+def flush_streams() -> None:
     """Write out what is still in memory; raises `OSError` if the system refuses it."""
     for stream in (sys.stdout, sys.stderr):
         if stream:
@@ -63,10 +63,10 @@ def _outliving_its_reader(stream: TextIO) -> Iterator[None]:
     try:
         yield
     except BrokenPipeError:
-        _discard(stream)
+        _discard_output(stream)
 
 
-def _discard(stream: Any) -> None:
+def _discard_output(stream: Any) -> None:
     """Send what a stream still gets to nowhere: whoever read it has gone."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, stream.fileno())

@@ -27,7 +27,7 @@ def visible(text: str) -> str:
     return "".join(_visible_character(character) for character in text)
 
 
-def show(content: bytes, *, longest: int = LONGEST) -> Shown:
+def show_bytes(content: bytes, *, longest: int = LONGEST) -> Shown:
     """Decode at most `longest` characters of UTF-8 bytes; bytes that are not UTF-8 are spelled out.
 
     The bytes are cut before they are decoded, so that a line of 10 MB costs no more than a short.

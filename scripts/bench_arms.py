@@ -28,7 +28,7 @@ from measures import median, table
 from asymreinforce.config import ExperimentConfig, parse_config
 from asymreinforce.data import files
 from asymreinforce.experiment import inputs
-from asymreinforce.progress import hushed
+from asymreinforce.progress import hush_output
 from asymreinforce.stages.train import Training, arm_store, train_side_by_side
 
 BASELINES = (-0.5, -0.3, -0.2, -0.1, 0.0, 0.1, 0.2, 0.3)
@@ -78,7 +78,7 @@ def measure(arms: Sequence[ExperimentConfig], parent: Path) -> list[tuple[float,
     """Return of each step the seconds of all arms alone, added up, and of all of them together."""
     runs = [*([arm] for arm in arms), arms]
     turns = Turns(len(runs))
-    with hushed(), ThreadPoolExecutor(len(runs)) as pool:
+    with hush_output(), ThreadPoolExecutor(len(runs)) as pool:
         done = [
             pool.submit(train, run, parent / str(number), turns, number)
             for number, run in enumerate(runs)

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import torch
 
-from asymreinforce.bandit.dynamics import advance
+from asymreinforce.bandit.dynamics import advance_logits
 from asymreinforce.bandit.problem import behaviour_logits, draw_rewards, flow_at_gap
 
 ARMS, STEPS = 100, 100_000
@@ -80,7 +80,7 @@ def main() -> None:
     flow = flow_at_gap(logits_CA.softmax(-1), rewards_CA, gap_C)
     lr_C = torch.ones_like(gap_C)
     start = time.process_time()
-    advance(logits_CA, flow, lr_C=lr_C, steps=steps)
+    advance_logits(logits_CA, flow, lr_C=lr_C, steps=steps)
     whole = (time.process_time() - start) * STEPS / steps
 
     numbers = chains * ARMS

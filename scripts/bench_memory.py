@@ -31,7 +31,7 @@ from asymreinforce.config import RewardConfig
 from asymreinforce.data import contracts
 from asymreinforce.data.rollouts import ScoredRollouts
 from asymreinforce.data.store import Store
-from asymreinforce.progress import silent
+from asymreinforce.progress import silent_bar
 from asymreinforce.stages.score import score
 
 SAMPLES = 8
@@ -60,7 +60,7 @@ def score_all(directory: Path) -> int:
         parent=directory / "verdicts",
         grader="final_answer",
         reward=RewardConfig(workers=2),
-        progress=silent,
+        progress=silent_bar,
     ).facts.rows
 
 
@@ -89,10 +89,10 @@ def make_evaluations(directory: Path, rows: int) -> None:
         "score": [float(row % 3 == 0) for row in range(size)],
         "extracted_answer": [str(row % 7) for row in range(size)],
     }
-    table = contracts.table(contracts.EVALUATIONS, columns)
+    table = contracts.make_table(contracts.EVALUATIONS, columns)
     for number in range(rows // size):
         path = directory / f"{number:04d}.parquet"
-        contracts.write(path, contracts.EVALUATIONS, table, identity="made-up")
+        contracts.write_table(path, contracts.EVALUATIONS, table, identity="made-up")
 
 
 def generate_all(directory: Path) -> int:
@@ -129,7 +129,7 @@ def summarise_all(directory: Path) -> int:
     paths = sorted((directory / "evaluations").glob("*.parquet"))
     found = [
         sums_of(
-            contracts.read(path, contracts.EVALUATIONS, columns=COLUMNS),
+            contracts.read_table(path, contracts.EVALUATIONS, columns=COLUMNS),
             RewardConfig(),
             where=str(path),
         )

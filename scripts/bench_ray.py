@@ -30,8 +30,8 @@ from asymreinforce.engines import open_engine
 from asymreinforce.experiment.inputs import run_init
 from asymreinforce.experiment.shard_workers import start_worker_engine
 from asymreinforce.stages.generate import generate
-from asymreinforce.workers import Made, Make, Shards, Start
-from asymreinforce.workers.on_ray import OnRay, joined
+from asymreinforce.workers import MakeShards, ShardResult, Shards, StartWorker
+from asymreinforce.workers.on_ray import OnRay, join_cluster
 
 ALLOWED_RATIO = 1.6
 SAMPLES, SHARD = 4, 400
@@ -65,11 +65,11 @@ class Rate(NamedTuple):
 
 
 @contextlib.contextmanager
-def timed(start: Start, notes: Path) -> Iterator[Make]:
+def timed(start: StartWorker, notes: Path) -> Iterator[MakeShards]:
     """A worker that notes what each shard took."""
     with start() as make:
 
-        def noted(name: str) -> Made:
+        def noted(name: str) -> ShardResult:
             began, cpu = time.time(), time.process_time()
             made = make(name)
             shard = Shard(
@@ -91,7 +91,7 @@ class Watched(NamedTuple):
     seen: list[float]
     """CPU-seconds of this process when each shard came."""
 
-    def __call__(self, start: Start, names: Sequence[str]) -> Shards:
+    def __call__(self, start: StartWorker, names: Sequence[str]) -> Shards:
         """Make shards; after the `kill_at`th, kill the worker that noted something last."""
         shards = self.crew(functools.partial(timed, start, self.notes), names)
         for number, shard in enumerate(shards):
@@ -184,7 +184,7 @@ def main() -> int:
     parser.add_argument("--prompts", type=int, default=4_800)
     parser.add_argument("--repeats", type=int, default=3)
     chosen = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, joined(RayConfig(), cpus=2):
+    with tempfile.TemporaryDirectory() as folder, join_cluster(RayConfig(), cpus=2):
         config = settings(Path(folder), engine=chosen.engine, prompts=chosen.prompts)
         checkpoint, prompts = run_init(config)
         one_set: Callable[..., tuple[str, Rate | None]] = functools.partial(

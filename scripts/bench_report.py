@@ -102,10 +102,10 @@ def publish(store: Store, name: str, contract: contracts.Contract, columns: dict
     """Publish rows of a contract as a shard of a store, unless an earlier run did."""
     if store.receipt(name):
         return
-    rows: pa.Table = contracts.table(contract, columns)
+    rows: pa.Table = contracts.make_table(contract, columns)
 
     def write(path: Path) -> None:
-        contracts.write(path, contract, rows, identity=store.hash)
+        contracts.write_table(path, contract, rows, identity=store.hash)
 
     store.publish(name, write)
 
@@ -114,11 +114,11 @@ def publish_evaluation(
     store: Store, name: str, columns: dict[str, Any], config: ExperimentConfig
 ) -> None:
     """Publish an evaluation as the stage does: with its sums in the receipt."""
-    rows: pa.Table = contracts.table(contracts.EVALUATIONS, columns)
+    rows: pa.Table = contracts.make_table(contracts.EVALUATIONS, columns)
     sums = sums_of(rows, config.reward, where=name)
 
     def write(path: Path) -> None:
-        contracts.write(path, contracts.EVALUATIONS, rows, identity=store.hash)
+        contracts.write_table(path, contracts.EVALUATIONS, rows, identity=store.hash)
 
     store.publish(name, write, facts={"rows": len(rows), **facts_of(sums, config.reward)})
 

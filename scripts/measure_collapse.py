@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from asymreinforce.algorithm.collapse import State, collapse
+from asymreinforce.algorithm.collapse import State, collapse_state
 from asymreinforce.config import parse_config
 from asymreinforce.data import contracts, files
 from asymreinforce.stages.train.monitors import rule_of
@@ -22,7 +22,7 @@ def main(directories: list[str]) -> None:
     print("| --- " * 8 + "|")
     lines = []
     for directory in map(Path, directories):
-        arms = contracts.read(directory / "summary.parquet", contracts.SUMMARY).to_pylist()
+        arms = contracts.read_table(directory / "summary.parquet", contracts.SUMMARY).to_pylist()
         for is_validated in (True, False):
             states = {arm["arm"]: state_of(directory, arm, is_validated) for arm in arms}
             print(row(directory.name, is_validated, arms, states))
@@ -39,12 +39,12 @@ def state_of(directory: Path, arm: Mapping[str, Any], is_validated: bool) -> Sta
     rows = [
         metrics
         for path in sorted((place / "metrics").glob("step-*.parquet"))
-        for metrics in contracts.read(path, contracts.METRICS).to_pylist()
+        for metrics in contracts.read_table(path, contracts.METRICS).to_pylist()
     ]
     if not is_validated:
         rows = [metrics | {"validation_accuracy": None} for metrics in rows]
     config = parse_config(files.read_json(place / "config.json"))
-    return collapse(rows, rule_of(config))
+    return collapse_state(rows, rule_of(config))
 
 
 def row(name: str, is_validated: bool, arms: list[Any], states: Mapping[str, State]) -> str:

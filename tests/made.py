@@ -200,10 +200,10 @@ def write(
     rollouts_sha256: str = "",
 ) -> None:
     """Publish rows as a shard."""
-    rows = contracts.table(contract, columns)
+    rows = contracts.make_table(contract, columns)
     store.publish(
         name,
-        lambda path: contracts.write(path, contract, rows, identity=store.hash),
+        lambda path: contracts.write_table(path, contract, rows, identity=store.hash),
         facts={"prompts": prompts, "rows": len(rows), "rollouts_sha256": rollouts_sha256},
     )
 

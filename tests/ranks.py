@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from asymreinforce.update.ranks import joined
+from asymreinforce.update.ranks import join_ranks
 from tests.killing import FORKSERVER
 
 SECONDS = 120
@@ -56,7 +56,7 @@ def _run(
     local = "1" if nodes_apart else "2"
     os.environ |= {"RANK": str(number), "WORLD_SIZE": "2", "LOCAL_RANK": "0"}
     os.environ |= {"LOCAL_WORLD_SIZE": local, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    with joined("cpu", nodes_apart=nodes_apart) as ranks:
+    with join_ranks("cpu", nodes_apart=nodes_apart) as ranks:
         found = function(ranks, *arguments)
         if ranks.is_first:
             sender.send(found)

@@ -62,10 +62,10 @@ def write(path: Path, text: str) -> None:
 
 def changes(name: str, path: Path, text: str) -> bool:
     """Tell whether the identity of a plugin is another one once a file has another text."""
-    before = plugins.identity(name)
-    assert plugins.identity(name) == before
+    before = plugins.plugin_identity(name)
+    assert plugins.plugin_identity(name) == before
     write(path, text)
-    return plugins.identity(name) != before
+    return plugins.plugin_identity(name) != before
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_installed_packages_and_this_one_do_not_count(here: Path) -> None:
     write(
         here / "plugin.py", "import json, numpy, yaml\nfrom asymreinforce.tasks import Question\n"
     )
-    found = plugins.code.read("plugin")
+    found = plugins.code.read_code("plugin")
     assert found
     assert [*found.sums] == ["plugin"]
 
@@ -166,7 +166,7 @@ def test_data_counts_by_the_fingerprint_that_a_plugin_declares(here: Path, defin
 def test_a_fingerprint_that_names_nothing_is_refused(here: Path, body: str, message: str) -> None:
     write(here / "plugin.py", f"def fingerprint():\n    {body}\n")
     with pytest.raises(InputError, match=message):
-        plugins.identity("plugin:f")
+        plugins.plugin_identity("plugin:f")
 
 
 @pytest.mark.parametrize(
@@ -189,8 +189,8 @@ def test_code_that_cannot_be_followed_is_warned_of_once(
     monkeypatch.setattr(plugins, "_WARNED", set())
     write(here / "plugin.py", "import plugin_lib\n")
     write(here / "plugin_lib.py", statement)
-    plugins.identity("plugin:f")
-    plugins.identity("plugin:f")
+    plugins.plugin_identity("plugin:f")
+    plugins.plugin_identity("plugin:f")
     said = capsys.readouterr().err
     assert said.count(f"warning: plugin:f: plugin_lib, line {place}") == 1
     assert said.count("warning") == 1
@@ -198,7 +198,7 @@ def test_code_that_cannot_be_followed_is_warned_of_once(
 
 def test_a_plugin_that_is_not_there_is_named(here: Path) -> None:
     with pytest.raises(ConfigError, match="there is no module plugin_absent"):
-        plugins.identity("plugin_absent:f")
+        plugins.plugin_identity("plugin_absent:f")
 
 
 def _prompts(config: Any, policy: Path, prompts: Store) -> Store:

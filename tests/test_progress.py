@@ -49,7 +49,7 @@ def test_slow_units_are_told_by_what_each_takes(
 
 
 def test_hushed_processes_say_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    with progress.hushed():
+    with progress.hush_output():
         progress.say("never")
         with progress.bar("train", total=1, unit="steps") as advance:
             advance(1)
@@ -59,6 +59,6 @@ def test_hushed_processes_say_nothing(capsys: pytest.CaptureFixture[str]) -> Non
 
 def test_watching_others_reports_what_they_did(capsys: pytest.CaptureFixture[str]) -> None:
     done = iter([1, *[3] * 1000])
-    with progress.watch("evaluate", total=3, unit="checkpoints", count=lambda: next(done)):
+    with progress.watch_progress("evaluate", total=3, unit="checkpoints", count=lambda: next(done)):
         pass
     assert capsys.readouterr().err.startswith("evaluate: 3/3 checkpoints in ")

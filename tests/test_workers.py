@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from asymreinforce import interruption
-from asymreinforce.interruption import Interrupted, as_worker, handled, patient
+from asymreinforce.interruption import Interrupted, as_worker, delay_signals, handle_signals
 
 PATIENCE_S = 30.0
 
@@ -21,7 +21,7 @@ def train(arm: tuple[Path, str]) -> None:
     place, name = arm
 
     def task() -> None:
-        with patient() as is_asked_to_stop:
+        with delay_signals() as is_asked_to_stop:
             (place / f"{name}.begun").touch()
             deadline = time.monotonic() + PATIENCE_S
             while not is_asked_to_stop() and time.monotonic() < deadline:
@@ -36,12 +36,12 @@ import sys
 from pathlib import Path
 from asymreinforce.experiment.children import work_in_slots
 from asymreinforce.experiment.slots import ON_CPU
-from asymreinforce.interruption import Interrupted, handled, patient
+from asymreinforce.interruption import Interrupted, delay_signals, handle_signals
 from tests.test_workers import train
 
-with handled():
+with handle_signals():
     try:
-        with patient() as is_asked_to_stop:
+        with delay_signals() as is_asked_to_stop:
             arms = [(Path(sys.argv[1]), name) for name in "abc"]
             slots = [("0",), ("1",)] if sys.argv[2] == "cuda" else [ON_CPU] * 2
             work_in_slots(train, arms, slots=slots, is_asked_to_stop=is_asked_to_stop)
@@ -68,7 +68,7 @@ def test_workers_take_a_checkpoint_when_their_command_alone_is_told_to_stop(
 
 
 def test_a_task_in_the_process_of_its_command_is_just_done(tmp_path: Path) -> None:
-    with handled():
+    with handle_signals():
         as_worker(lambda: (tmp_path / "done").touch())
     assert (tmp_path / "done").exists()
 

@@ -80,7 +80,7 @@ class State(NamedTuple):
         return dict(self.latest)
 
 
-def collapse(rows: Iterable[Mapping[str, float | None]], rule: Rule) -> State:
+def collapse_state(rows: Iterable[Mapping[str, float | None]], rule: Rule) -> State:
     """Fold the rows of a run, in the order of their steps, into what they show."""
     return reduce(lambda state, row: observe(state, row, rule), rows, State())
 
@@ -95,9 +95,9 @@ def observe(state: State, row: Mapping[str, float | None], rule: Rule) -> State:
         )
     seen = {name: value for name in EVIDENCE if (value := row.get(name)) is not None}
     state = state._replace(latest=tuple((state.evidence | seen).items()))
-    state = _drawn(state, row, rule)
-    state = _diagnosed(_validated(state, seen, rule), seen, rule)
-    reason = _reason(state, rule)
+    state = _after_first_rollouts(state, row, rule)
+    state = _after_diagnostics(_after_validation(state, seen, rule), seen, rule)
+    reason = _collapse_reason(state, rule)
     if reason is None:
         return state
     step = row["step"]
@@ -105,14 +105,14 @@ def observe(state: State, row: Mapping[str, float | None], rule: Rule) -> State:
     return state._replace(step=int(step), reason=reason)
 
 
-def _validated(state: State, seen: Mapping[str, float], rule: Rule) -> State:
+def _after_validation(state: State, seen: Mapping[str, float], rule: Rule) -> State:
     accuracy = seen.get("validation_accuracy")
     if accuracy is None:
         return state
-    return _judged(state, accuracy, rule, answers=rule.validation_prompts)
+    return _after_accuracy(state, accuracy, rule, answers=rule.validation_prompts)
 
 
-def _drawn(state: State, row: Mapping[str, float | None], rule: Rule) -> State:
+def _after_first_rollouts(state: State, row: Mapping[str, float | None], rule: Rule) -> State:
     """Take in the accuracy of a round's first rollouts; round 0's, of mu, begin the peak."""
     reward, step, answers = row.get("reward"), row.get("step"), row.get("sequences")
     if row.get("staleness") != 1 or reward is None or step is None or not answers:
@@ -122,12 +122,12 @@ def _drawn(state: State, row: Mapping[str, float | None], rule: Rule) -> State:
         return state._replace(behaviour=accuracy)
     if state.peak is None:
         state = state._replace(peak=state.behaviour)
-    state = _judged(state, accuracy, rule, answers=answers)
+    state = _after_accuracy(state, accuracy, rule, answers=answers)
     has_left = state.departed or bool(state.failing and state.departed_before)
     return state._replace(departed=has_left, departed_before=False)
 
 
-def _judged(state: State, accuracy: float, rule: Rule, *, answers: float) -> State:
+def _after_accuracy(state: State, accuracy: float, rule: Rule, *, answers: float) -> State:
     peak = accuracy if state.peak is None else max(state.peak, accuracy)
     variance = (peak * (1 - peak) + accuracy * (1 - accuracy)) / answers
     beyond_noise = peak - accuracy > rule.standard_errors * math.sqrt(variance)
@@ -135,7 +135,7 @@ def _judged(state: State, accuracy: float, rule: Rule, *, answers: float) -> Sta
     return state._replace(peak=peak, failing=state.failing + 1 if is_failing else 0)
 
 
-def _diagnosed(state: State, seen: Mapping[str, float], rule: Rule) -> State:
+def _after_diagnostics(state: State, seen: Mapping[str, float], rule: Rule) -> State:
     logp, weight = seen.get("slice_logp_correct"), seen.get("log_mean_weight")
     if weight is None or logp is None:
         return state
@@ -152,7 +152,7 @@ def _diagnosed(state: State, seen: Mapping[str, float], rule: Rule) -> State:
     )
 
 
-def _reason(state: State, rule: Rule) -> str | None:
+def _collapse_reason(state: State, rule: Rule) -> str | None:
     if state.failing and state.departed:
         return "accuracy fell below half of its peak, and the policy has left the rollouts"
     if state.failing >= rule.failing_in_a_row:

@@ -81,7 +81,7 @@ class Evidence(NamedTuple):
     tail_drawn: int
 
 
-def measure(logps_C: Tensor, behaviour_logps_C: Tensor, sequence_of_C: Tensor) -> Mismatch:
+def measure_mismatch(logps_C: Tensor, behaviour_logps_C: Tensor, sequence_of_C: Tensor) -> Mismatch:
     """Compare log pi with the engine's log mu of the same tokens; at least one token."""
     difference_C = logps_C.double() - behaviour_logps_C.double()
     size_C = difference_C.abs()
@@ -104,7 +104,7 @@ def measure(logps_C: Tensor, behaviour_logps_C: Tensor, sequence_of_C: Tensor) -
     )
 
 
-def evidence(logits_CV: Tensor, targets_C: Tensor, behaviour_logps_C: Tensor) -> Evidence:
+def gather_evidence(logits_CV: Tensor, targets_C: Tensor, behaviour_logps_C: Tensor) -> Evidence:
     """Gather what tells causes apart from the logits of some tokens."""
     difference_K = tuple(
         float(
@@ -130,46 +130,46 @@ def evidence(logits_CV: Tensor, targets_C: Tensor, behaviour_logps_C: Tensor) ->
     )
 
 
-def differs(found: Mismatch) -> bool:
+def is_worth_warning(stats: Mismatch) -> bool:
     """Tell whether the difference is worth a warning."""
     return (
-        found.outside > OUTSIDE or found.p99_difference > P99_DIFFERENCE or abs(found.bias) > BIAS
+        stats.outside > OUTSIDE or stats.p99_difference > P99_DIFFERENCE or abs(stats.bias) > BIAS
     )
 
 
-def causes(found: Mismatch, traces: Evidence) -> list[str]:
+def likely_causes(stats: Mismatch, traces: Evidence) -> list[str]:
     """Name the likely causes of a difference, each with its trace; empty where there is none."""
-    if not differs(found):
-        return _unadjusted(traces)
-    if named := [*_temperature(traces), *_truncation(found, traces)]:
+    if not is_worth_warning(stats):
+        return _unadjusted_causes(traces)
+    if named := [*_temperature_causes(traces), *_truncation_causes(stats, traces)]:
         return named
-    if _guesses(found, traces):
+    if _is_guessing(stats, traces):
         return [
             "another tokenizer or prompt template: a token has probability "
-            f"{math.exp(found.mean_logp):.2g}, by guessing it would be {1 / traces.vocabulary:.2g}"
+            f"{math.exp(stats.mean_logp):.2g}, by guessing it would be {1 / traces.vocabulary:.2g}"
         ]
-    if found.mean_difference <= NOISE and abs(found.bias) <= NOISE_BIAS * found.mean_difference:
+    if stats.mean_difference <= NOISE and abs(stats.bias) <= NOISE_BIAS * stats.mean_difference:
         return [
             "dtype or kernels: differences are small and as often above as below; one of the two "
             "computes in lower precision (or the checkpoint was trained a few steps further)"
         ]
     return [
         "another checkpoint (or an adapter, or a prompt template): "
-        f"KL(mu || pi) is about {max(0.0, -found.bias):.3g} nats a token"
+        f"KL(mu || pi) is about {max(0.0, -stats.bias):.3g} nats a token"
     ]
 
 
-def _unadjusted(traces: Evidence) -> list[str]:
+def _unadjusted_causes(traces: Evidence) -> list[str]:
     """Log-probabilities that fit, of tokens that were not drawn from them."""
     if not _tail_is_empty(traces):
         return []
     return [
         "temperature or truncated sampling, of which the stored log-probabilities know nothing: "
-        f"{_tail(traces)}"
+        f"{_tail_words(traces)}"
     ]
 
 
-def _temperature(traces: Evidence) -> list[str]:
+def _temperature_causes(traces: Evidence) -> list[str]:
     place = traces.difference_K.index(min(traces.difference_K))
     plain = traces.difference_K[TEMPERATURES.index(1.0)]
     if TEMPERATURES[place] == 1.0 or traces.difference_K[place] > FITS * plain:
@@ -180,11 +180,11 @@ def _temperature(traces: Evidence) -> list[str]:
     ]
 
 
-def _truncation(found: Mismatch, traces: Evidence) -> list[str]:
+def _truncation_causes(stats: Mismatch, traces: Evidence) -> list[str]:
     if _tail_is_empty(traces):
-        return [f"truncated sampling (top-p, top-k or min-p): {_tail(traces)}"]
-    is_one_sided = -found.bias >= ONE_SIDED * found.mean_difference
-    if is_one_sided and found.p99_difference <= MOST_SHARED_OUT:
+        return [f"truncated sampling (top-p, top-k or min-p): {_tail_words(traces)}"]
+    is_one_sided = -stats.bias >= ONE_SIDED * stats.mean_difference
+    if is_one_sided and stats.p99_difference <= MOST_SHARED_OUT:
         return [
             "truncated sampling (top-p, top-k or min-p): the engine's probabilities are never the "
             "lower ones, as if the mass of tokens left out had been shared among those kept"
@@ -192,10 +192,10 @@ def _truncation(found: Mismatch, traces: Evidence) -> list[str]:
     return []
 
 
-def _guesses(found: Mismatch, traces: Evidence) -> bool:
+def _is_guessing(stats: Mismatch, traces: Evidence) -> bool:
     """Tell whether tokens that the engine found likely say nothing to pi."""
     return (
-        found.mean_logp < -GUESSING * math.log(traces.vocabulary) and found.bias < LIKELY_TO_ENGINE
+        stats.mean_logp < -GUESSING * math.log(traces.vocabulary) and stats.bias < LIKELY_TO_ENGINE
     )
 
 
@@ -206,7 +206,7 @@ def _tail_is_empty(traces: Evidence) -> bool:
     )
 
 
-def _tail(traces: Evidence) -> str:
+def _tail_words(traces: Evidence) -> str:
     return (
         f"{traces.tail_drawn} tokens were drawn from the least likely {TAIL:.0%}, where "
         f"{traces.tail_expected:.0f} were to be expected"

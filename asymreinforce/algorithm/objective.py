@@ -46,7 +46,7 @@ def dataset_mean(rewards_B: Tensor, mean: float) -> Tensor:
     return torch.full_like(rewards_B, mean)
 
 
-def reference(
+def reference_rewards(
     rewards_B: Tensor, groups_B: Tensor, *, name: str, mean: float | None = None
 ) -> Tensor:
     """Return the reference(x) of each sequence; `mean` is the data set's, where `name` needs it."""
@@ -70,7 +70,7 @@ def advantages(
     mean: float | None = None,
 ) -> Tensor:
     """A = r - V,  V(x) = reference(x) + baseline  (Eq. 4; `baseline` is the paper's delta-V)."""
-    reference_B = reference(rewards_B, groups_B, name=reference_name, mean=mean)
+    reference_B = reference_rewards(rewards_B, groups_B, name=reference_name, mean=mean)
     return rewards_B - reference_B - baseline
 
 

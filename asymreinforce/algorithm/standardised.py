@@ -9,7 +9,7 @@ from torch import Tensor
 from asymreinforce.algorithm.objective import group_mean, group_sums
 
 
-def standardised(rewards_B: Tensor, groups_B: Tensor) -> Tensor:
+def standardised_advantages(rewards_B: Tensor, groups_B: Tensor) -> Tensor:
     """A = (r - mean r) / s,  s^2 = (1/(G-1)) sum_i (r_i - mean r)^2; 0 in groups of equal rewards.
 
     Shao et al. 2024 (arXiv 2402.03300), Sec. 4.1.2; s is the sample's, as frameworks have it, and

@@ -51,10 +51,10 @@ class Base:
     ) -> Tensor:
         """Return A of each sequence; the groups must be whole."""
         from asymreinforce.algorithm import objective as paper
-        from asymreinforce.algorithm.standardised import standardised
+        from asymreinforce.algorithm.standardised import standardised_advantages
 
         if self.is_standardised:
-            return standardised(rewards_B, groups_B) - baseline
+            return standardised_advantages(rewards_B, groups_B) - baseline
         return paper.advantages(
             rewards_B, groups_B, baseline=baseline, reference_name=reference_name, mean=mean
         )
@@ -136,29 +136,33 @@ def objective_of(config: AlgorithmConfig, *, baseline_reference: str) -> Objecti
     Raises `ConfigError`, saying what to change, for a name that is not in the table, for an option
     that does not enter the objective, and for a `baseline_reference` that contradicts its name.
     """
-    found = OBJECTIVES.get(config.name)
-    if found is None:
+    chosen = OBJECTIVES.get(config.name)
+    if chosen is None:
         raise ConfigError(
             f"algorithm.name={config.name} is unknown; there are {', '.join(OBJECTIVES)}"
         )
-    unused = sorted(config.options.keys() - found.options.keys())
+    unused = sorted(config.options.keys() - chosen.options.keys())
     if unused:
-        takes = ", ".join(found.options) or "no option"
+        takes = ", ".join(chosen.options) or "no option"
         raise ConfigError(
             f"algorithm.{unused[0]} does not enter {config.name}, which takes {takes}; leave it out"
         )
-    if found.reference not in (None, baseline_reference):
+    if chosen.reference not in (None, baseline_reference):
         raise ConfigError(
-            f"{config.name} means baseline_reference={found.reference}, not {baseline_reference}; "
+            f"{config.name} means baseline_reference={chosen.reference}, not {baseline_reference}; "
             f"choose the preset algorithm={config.name}, or another objective"
         )
-    options = {**found.options, **config.options}
-    if isinstance(found, Linear):
-        return replace(found, coefficients=partial(found.coefficients, **options), options=options)
-    return replace(found, losses=partial(found.losses, **options), options=options)
+    options = {**chosen.options, **config.options}
+    if isinstance(chosen, Linear):
+        return replace(
+            chosen, coefficients=partial(chosen.coefficients, **options), options=options
+        )
+    return replace(chosen, losses=partial(chosen.losses, **options), options=options)
 
 
-def identity(config: AlgorithmConfig, *, baseline_reference: str) -> dict[str, str | float]:
+def objective_identity(
+    config: AlgorithmConfig, *, baseline_reference: str
+) -> dict[str, str | float]:
     """Return what determines an objective: its name, aggregation, and every option that enters."""
-    found = objective_of(config, baseline_reference=baseline_reference)
-    return {"name": config.name, "aggregation": config.aggregation, **found.options}
+    objective = objective_of(config, baseline_reference=baseline_reference)
+    return {"name": config.name, "aggregation": config.aggregation, **objective.options}

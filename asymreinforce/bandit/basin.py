@@ -11,7 +11,7 @@ Shapes: C chain, A arm.
 import torch
 from torch import Tensor
 
-from asymreinforce.bandit.dynamics import advance
+from asymreinforce.bandit.dynamics import advance_logits
 from asymreinforce.bandit.problem import Flow
 
 FIRST_STEPS = 1_000
@@ -41,7 +41,7 @@ def reached_arm(logits_CA: Tensor, flow: Flow, *, lr_C: Tensor) -> Tensor:
     logits_CA = logits_CA.clone()
     while bool(open_C.any()) and steps <= MAX_STEPS:
         part = Flow(flow.drift_CA[open_C], flow.gap_C[open_C])
-        logits_CA[open_C] = advance(logits_CA[open_C], part, lr_C=lr_C[open_C], steps=steps)
+        logits_CA[open_C] = advance_logits(logits_CA[open_C], part, lr_C=lr_C[open_C], steps=steps)
         arm_C[open_C] = decided_arm(logits_CA[open_C], part)
         open_C = (arm_C < 0) & (flow.gap_C < 0)
         steps *= 2

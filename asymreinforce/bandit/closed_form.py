@@ -25,7 +25,7 @@ class Limit(NamedTuple):
     support_C: Tensor
 
 
-def limit(flow: Flow) -> Limit:
+def limit_below_mean(flow: Flow) -> Limit:
     """pi*(y) = (a(y) - tau)_+ / d  for V < V^mu (Arnal et al. 2025, Thm. 4.2).
 
     Exact sort-and-scan. With a_1 >= a_2 >= ... the k-th arm survives iff its excess
@@ -88,7 +88,7 @@ def iterated_limits(
     """
     rewards = [expected_reward(behaviour_CA, rewards_CA)]
     for _ in range(iterations):
-        behaviour_CA = limit(flow_at_value(behaviour_CA, rewards_CA, value_C)).policy_CA
+        behaviour_CA = limit_below_mean(flow_at_value(behaviour_CA, rewards_CA, value_C)).policy_CA
         rewards.append(expected_reward(behaviour_CA, rewards_CA))
     return torch.stack(rewards)
 
@@ -99,7 +99,7 @@ def iterated_limit_reward(behaviour_CA: Tensor, rewards_CA: Tensor, value_C: Ten
     Every survivor of the first limit has r > V, so from then on tau = 0 and the iteration is
     mu(y) <- mu(y)(r(y) - V)/(V^mu - V), a power iteration that drops no arm.
     """
-    first = limit(flow_at_value(behaviour_CA, rewards_CA, value_C)).policy_CA
+    first = limit_below_mean(flow_at_value(behaviour_CA, rewards_CA, value_C)).policy_CA
     return rewards_CA.masked_fill(first <= 0, -torch.inf).amax(-1)
 
 

@@ -128,15 +128,15 @@ def _require_no_repeats(name: str, values: tuple[Any, ...]) -> None:
         raise ValueError(f"{name}: {repeated[0]!r} stands there twice; name each value once")
 
 
-def parse(settings: dict[str, Any]) -> BanditConfig:
+def parse_settings(settings: dict[str, Any]) -> BanditConfig:
     """Parse plain settings; raises `ConfigError` that names each wrong one and what is expected."""
     try:
         return BanditConfig.model_validate(settings)
     except ValidationError as error:
-        raise ConfigError("bandit: " + "; ".join(map(_complaint, error.errors()))) from error
+        raise ConfigError("bandit: " + "; ".join(map(_describe_error, error.errors()))) from error
 
 
-def _complaint(entry: Any) -> str:
+def _describe_error(entry: Any) -> str:
     where = ".".join(map(str, entry["loc"]))
     if entry["type"] == "extra_forbidden":
         return f"{where}: no such setting; conf/bandit.yaml and its presets name all there are"

@@ -19,7 +19,7 @@ _FLOAT, _INT, _TEXT = pa.float64(), pa.int32(), pa.string()
 _POLICY = pa.list_(pa.field("element", pa.float64(), nullable=False))
 
 
-def _schema(required: dict[str, pa.DataType], nullable: dict[str, pa.DataType]) -> pa.Schema:
+def _make_schema(required: dict[str, pa.DataType], nullable: dict[str, pa.DataType]) -> pa.Schema:
     return pa.schema(
         [pa.field(name, type_, nullable=False) for name, type_ in required.items()]
         + [pa.field(name, type_) for name, type_ in nullable.items()]
@@ -29,7 +29,7 @@ def _schema(required: dict[str, pa.DataType], nullable: dict[str, pa.DataType]) 
 BANDIT_CHAINS = Contract(
     "bandit_chains",
     1,
-    _schema(
+    _make_schema(
         {
             "chain": _INT,
             "update": _TEXT,
@@ -67,7 +67,7 @@ BANDIT_CHAINS = Contract(
 BANDIT_TRACES = Contract(
     "bandit_traces",
     1,
-    _schema(
+    _make_schema(
         {
             "chain": _INT,
             "step": pa.int64(),
@@ -87,7 +87,7 @@ BANDIT_TRACES = Contract(
 BANDIT_LIMITS = Contract(
     "bandit_limits",
     1,
-    _schema(
+    _make_schema(
         {
             "seed": pa.int64(),
             "offset": _FLOAT,
@@ -104,7 +104,7 @@ BANDIT_LIMITS = Contract(
 WAYS = Contract(
     "ways",
     1,
-    _schema(
+    _make_schema(
         {
             **ARM_COLUMNS,
             "way": _TEXT,

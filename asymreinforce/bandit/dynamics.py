@@ -27,7 +27,7 @@ SAFE_EXPONENT = 400.0
 """Powers of two that logits may climb between two re-centrings; float64 overflows at 1024."""
 
 
-def advance(logits_CA: Tensor, flow: Flow, *, lr_C: Tensor, steps: int) -> Tensor:
+def advance_logits(logits_CA: Tensor, flow: Flow, *, lr_C: Tensor, steps: int) -> Tensor:
     """Take exact AsymRE steps: l <- l + eta (a - d pi), `steps` times; returns new logits (C, A).
 
     The result is shifted so that each chain's largest logit was 0 at the last re-centring.
@@ -56,7 +56,7 @@ def _advance_block(
     gap = gap_C[:, None] * -step_C
     weights, pull = torch.empty_like(logits), torch.empty_like(gap)
     with _denormals_flushed():
-        for chunk in _chunks(steps, every=_recentre_every(drift, gap)):
+        for chunk in _chunk_lengths(steps, every=_recentre_every(drift, gap)):
             logits -= logits.amax(-1, keepdim=True)
             for _ in repeat(None, chunk):
                 torch.exp2(logits, out=weights)
@@ -67,7 +67,7 @@ def _advance_block(
     return logits * math.log(2)
 
 
-def ascend(
+def ascend_drifts(
     logits_CA: Tensor,
     drifts: Iterable[Tensor],
     *,
@@ -76,7 +76,7 @@ def ascend(
 ) -> Tensor:
     """Take one step per drift (C, A): l <- l + eta (k - pi sum k), k = weight(pi) * drift.
 
-    Serves what `advance` does not: drifts that change every step, and updates with a weight.
+    Serves what `advance_logits` does not: drifts that change every step, and updates with a weight.
     """
     logits = logits_CA.clone()
     for drift_CA in drifts:
@@ -105,6 +105,6 @@ def _recentre_every(drift: Tensor, gap: Tensor) -> int:
     return max(1, min(RECENTRE_EVERY, int(SAFE_EXPONENT / max(climb, 1e-300))))
 
 
-def _chunks(steps: int, *, every: int) -> list[int]:
+def _chunk_lengths(steps: int, *, every: int) -> list[int]:
     whole, rest = divmod(steps, every)
     return [every] * whole + ([rest] if rest else [])

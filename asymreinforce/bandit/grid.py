@@ -6,7 +6,7 @@ from typing import NamedTuple
 from asymreinforce.bandit.config import BanditConfig, Update
 
 
-class Chain(NamedTuple):
+class ChainSettings(NamedTuple):
     """What sets one chain of a batch apart."""
 
     seed: int
@@ -23,10 +23,10 @@ class Batch(NamedTuple):
     iterations: int
     samples: int
     group_size: int | None
-    chains: tuple[Chain, ...]
+    chains: tuple[ChainSettings, ...]
 
 
-def batches(config: BanditConfig) -> list[Batch]:
+def make_batches(config: BanditConfig) -> list[Batch]:
     """Return the batches of a configuration, in the order of its tuples."""
     cuts = product(config.update, config.steps, config.samples, config.group_size or (None,))
     return [
@@ -36,16 +36,16 @@ def batches(config: BanditConfig) -> list[Batch]:
             config.iterations or (config.total_steps or steps) // steps,
             samples,
             group_size,
-            _chains(config, samples),
+            _make_chains(config, samples),
         )
         for update, steps, samples, group_size in cuts
     ]
 
 
-def _chains(config: BanditConfig, samples: int) -> tuple[Chain, ...]:
+def _make_chains(config: BanditConfig, samples: int) -> tuple[ChainSettings, ...]:
     # An exact expectation draws nothing: replicates of it would be equal.
     streams = config.sampling_seed if samples else config.sampling_seed[:1]
     return tuple(
-        Chain(seed, baseline, lr, stream)
+        ChainSettings(seed, baseline, lr, stream)
         for seed, baseline, lr, stream in product(config.seed, config.baseline, config.lr, streams)
     )

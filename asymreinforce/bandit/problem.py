@@ -42,7 +42,7 @@ def expected_reward(policy_CA: Tensor, rewards_CA: Tensor) -> Tensor:
     return (policy_CA * rewards_CA).sum(-1)
 
 
-def entropy(policy_CA: Tensor) -> Tensor:
+def policy_entropy(policy_CA: Tensor) -> Tensor:
     """H(pi) = -sum_y pi(y) log pi(y), in nats (C,)."""
     return torch.xlogy(policy_CA, policy_CA).sum(-1).abs()
 
@@ -52,7 +52,7 @@ def total_variation(left_CA: Tensor, right_CA: Tensor) -> Tensor:
     return (left_CA - right_CA).abs().sum(-1) / 2
 
 
-def gap(
+def value_gap(
     baseline_C: Tensor,
     *,
     reference: Reference,

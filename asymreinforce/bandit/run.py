@@ -16,7 +16,7 @@ import torch
 from asymreinforce.bandit import tables, trajectory
 from asymreinforce.bandit.config import BanditConfig
 from asymreinforce.bandit.contracts import BANDIT_CHAINS, BANDIT_LIMITS, BANDIT_TRACES
-from asymreinforce.bandit.grid import Batch, batches
+from asymreinforce.bandit.grid import Batch, make_batches
 from asymreinforce.bandit.stability import largest_stable_lr
 from asymreinforce.data import contracts
 from asymreinforce.data.contracts import Contract
@@ -40,7 +40,7 @@ class BanditRun(NamedTuple):
 
 def chain_steps(config: BanditConfig) -> int:
     """Return the gradient steps of all chains together: what a progress bar counts."""
-    return sum(batch.steps * batch.iterations * len(batch.chains) for batch in batches(config))
+    return sum(batch.steps * batch.iterations * len(batch.chains) for batch in make_batches(config))
 
 
 def run_bandit(
@@ -58,7 +58,7 @@ def run_bandit(
         "contracts": [contract.label for contract in SHARDS.values()],
     }
     store = Store(directory, identity)
-    plan = batches(config)
+    plan = make_batches(config)
     for batch in plan:
         require_stable(batch, config)
     if store.is_done(SHARDS):
@@ -66,12 +66,14 @@ def run_bandit(
     else:
         with store.held():
             store.plan(SHARDS)
-            rows = _rows(plan, config, progress=progress)
+            rows = _make_tables(plan, config, progress=progress)
             for name in store.missing():
-                write = partial(_write, contract=SHARDS[name], rows=rows[name], identity=store.hash)
+                write = partial(
+                    _write_shard, contract=SHARDS[name], rows=rows[name], identity=store.hash
+                )
                 store.publish(name, write)
             store.close()
-    chains = contracts.read(store.path("chains.parquet"), BANDIT_CHAINS)
+    chains = contracts.read_table(store.path("chains.parquet"), BANDIT_CHAINS)
     return BanditRun(store.directory, chains)
 
 
@@ -79,8 +81,8 @@ def require_stable(batch: Batch, config: BanditConfig) -> None:
     """Raise `ConfigError` where the exact update would leave its own limit at the learning rate."""
     if batch.update != "asymre":
         return
-    state = trajectory.start(batch, config)
-    frozen = trajectory.freeze(state.logits_CA, state, batch=batch, config=config)
+    state = trajectory.start_state(batch, config)
+    frozen = trajectory.freeze_behaviour(state.logits_CA, state, batch=batch, config=config)
     largest_C = largest_stable_lr(frozen.flow)
     unstable = (state.lr_C >= largest_C).nonzero()[:, 0].tolist()
     if unstable:
@@ -92,11 +94,13 @@ def require_stable(batch: Batch, config: BanditConfig) -> None:
         )
 
 
-def _rows(plan: list[Batch], config: BanditConfig, *, progress: Advance) -> dict[str, pa.Table]:
+def _make_tables(
+    plan: list[Batch], config: BanditConfig, *, progress: Advance
+) -> dict[str, pa.Table]:
     chains, traces, first_chain = [], [], 0
     with torch.no_grad():
         for batch in plan:
-            result = trajectory.run(batch, config, progress=progress)
+            result = trajectory.run_batch(batch, config, progress=progress)
             parts = tables.of_batch(batch, result, config=config, first_chain=first_chain)
             chains.append(parts[0])
             traces.append(parts[1])
@@ -109,5 +113,5 @@ def _rows(plan: list[Batch], config: BanditConfig, *, progress: Advance) -> dict
     }
 
 
-def _write(path: Path, *, contract: Contract, rows: pa.Table, identity: str) -> None:
-    contracts.write(path, contract, rows, identity=identity)
+def _write_shard(path: Path, *, contract: Contract, rows: pa.Table, identity: str) -> None:
+    contracts.write_table(path, contract, rows, identity=identity)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from asymreinforce.bandit.grid import Batch
 from asymreinforce.bandit.problem import Flow
-from asymreinforce.bandit.sampling import Groups, estimate_drift, sample_arms, uniforms
+from asymreinforce.bandit.sampling import Groups, draw_uniforms, estimate_drift, sample_arms
 
 CHUNK = 2_000_000
 """Numbers of a chunk, C * T * max(A, N): 16 MB a tensor."""
@@ -37,12 +37,12 @@ class Sampler:
         groups = self._groups(behaviour_CA, rewards_CA, flow)
         chunk = max(1, CHUNK // (len(behaviour_CA) * max(behaviour_CA.shape[1], self._samples)))
         for first in range(0, steps, chunk):
-            draws_STN = uniforms(
+            draws_STN = draw_uniforms(
                 self._generators, steps=min(chunk, steps - first), samples=self._samples
             )
             arms_CTN = sample_arms(behaviour_CA, draws_STN[self._stream_of_C])
             drift_TCA = estimate_drift(arms_CTN, rewards_CA, groups)
-            self._note(drift_TCA, flow)
+            self._record_noise(drift_TCA, flow)
             yield from drift_TCA
 
     @property
@@ -55,7 +55,7 @@ class Sampler:
             return Groups(self._baseline_C, self._group_size)
         return Groups((behaviour_CA * rewards_CA).sum(-1) - flow.gap_C, None)
 
-    def _note(self, drift_TCA: Tensor, flow: Flow) -> None:
+    def _record_noise(self, drift_TCA: Tensor, flow: Flow) -> None:
         share = 1 - 1 / self._group_size if self._group_size else 1.0
         self._squares_C += (drift_TCA / share - flow.drift_CA).square().sum((0, 2))
         self._steps += len(drift_TCA)

@@ -25,7 +25,7 @@ class Groups(NamedTuple):
     size: int | None
 
 
-def uniforms(generators: list[np.random.Generator], *, steps: int, samples: int) -> Tensor:
+def draw_uniforms(generators: list[np.random.Generator], *, steps: int, samples: int) -> Tensor:
     """Draw u ~ U[0, 1) from each stream (S, T, N); chains of one stream share their draws."""
     draws = [generator.random((steps, samples)) for generator in generators]
     return torch.from_numpy(np.stack(draws))

@@ -10,7 +10,7 @@ Shapes: C chain, A arm.
 import torch
 from torch import Tensor
 
-from asymreinforce.bandit.closed_form import limit
+from asymreinforce.bandit.closed_form import limit_below_mean
 from asymreinforce.bandit.problem import Flow
 
 
@@ -21,7 +21,7 @@ def largest_stable_lr(flow: Flow) -> Tensor:
     if not bool(below.any()):
         return result_C
     part = Flow(flow.drift_CA[below], flow.gap_C[below])
-    policy_CA = limit(part).policy_CA
+    policy_CA = limit_below_mean(part).policy_CA
     softmax_CAA = torch.diag_embed(policy_CA) - policy_CA[:, :, None] * policy_CA[:, None, :]
     # Zero where one arm is left: then every learning rate is stable.
     greatest_C = torch.linalg.eigvalsh(softmax_CAA)[:, -1].clamp_min(0)

@@ -15,22 +15,28 @@ from asymreinforce.bandit.basin import reached_arm
 from asymreinforce.bandit.closed_form import (
     critical_value,
     iterated_limits,
-    limit,
     limit_at_mean,
+    limit_below_mean,
     stable_arms,
 )
 from asymreinforce.bandit.config import BanditConfig
 from asymreinforce.bandit.contracts import BANDIT_CHAINS, BANDIT_LIMITS, BANDIT_TRACES
-from asymreinforce.bandit.grid import Batch, Chain
+from asymreinforce.bandit.grid import Batch, ChainSettings
 from asymreinforce.bandit.problem import (
     Flow,
     behaviour_logits,
-    entropy,
     expected_reward,
     flow_at_gap,
+    policy_entropy,
     total_variation,
 )
-from asymreinforce.bandit.trajectory import Start, Trajectory, freeze, rewards_of, start
+from asymreinforce.bandit.trajectory import (
+    Start,
+    Trajectory,
+    freeze_behaviour,
+    rewards_of,
+    start_state,
+)
 from asymreinforce.data import contracts
 
 Columns = dict[str, Iterable[Any]]
@@ -41,7 +47,7 @@ OFFSETS = tuple(
 """V - V^mu of the dense closed form, even in its logarithm on either side of 0."""
 
 
-class Ends(NamedTuple):
+class ChainLimits(NamedTuple):
     """The limit of each chain (C, A), where theory gives one (C,) bool, and its arms (C,)."""
 
     policy_CA: Tensor
@@ -49,54 +55,54 @@ class Ends(NamedTuple):
     support_C: Tensor
 
 
-def limits_of(flow: Flow, policy_CA: Tensor, *, reached_C: Tensor) -> Ends:
+def limits_of(flow: Flow, policy_CA: Tensor, *, reached_C: Tensor) -> ChainLimits:
     """Return the limit of each chain from pi_0 (C, A); `reached_C` names the arm for V > V^mu."""
     result_CA = torch.zeros_like(policy_CA)
     below_C, at_C = flow.gap_C > 0, flow.gap_C == 0
     if bool(below_C.any()):
         part = Flow(flow.drift_CA[below_C], flow.gap_C[below_C])
-        result_CA[below_C] = limit(part).policy_CA
+        result_CA[below_C] = limit_below_mean(part).policy_CA
     if bool(at_C.any()):
         result_CA[at_C] = limit_at_mean(
             Flow(flow.drift_CA[at_C], flow.gap_C[at_C]), policy_CA[at_C]
         )
     above_C = (flow.gap_C < 0) & (reached_C >= 0)
     result_CA[above_C, reached_C[above_C]] = 1.0
-    return Ends(result_CA, below_C | at_C | above_C, (result_CA > 0).sum(-1))
+    return ChainLimits(result_CA, below_C | at_C | above_C, (result_CA > 0).sum(-1))
 
 
 def of_batch(
     batch: Batch, trajectory: Trajectory, *, config: BanditConfig, first_chain: int
 ) -> tuple[pa.Table, pa.Table]:
     """Return a batch's rows of BANDIT_CHAINS and BANDIT_TRACES, numbered from `first_chain`."""
-    state = start(batch, config)
-    flow = freeze(state.logits_CA, state, batch=batch, config=config).flow
-    ends = _ends(batch, trajectory, state=state, flow=flow)
+    state = start_state(batch, config)
+    flow = freeze_behaviour(state.logits_CA, state, batch=batch, config=config).flow
+    limits = _chain_limits(batch, trajectory, state=state, flow=flow)
     names = range(first_chain, first_chain + len(batch.chains))
     chains = {
         "chain": list(names),
-        **_settings(batch, config),
-        **_problem(batch, state, flow),
-        **_outcome(trajectory, state, ends),
+        **_setting_columns(batch, config),
+        **_problem_columns(batch, state, flow),
+        **_outcome_columns(trajectory, state, limits),
     }
-    distance_RC = torch.stack([total_variation(p, ends.policy_CA) for p in trajectory.policy_RCA])
-    traces = _traces(trajectory, state, chains=list(names)) | {
-        "total_variation": _known(distance_RC, ends.known_C),
-        "limit_reward": _iterated(batch, trajectory, state=state, flow=flow, config=config),
+    distance_RC = torch.stack([total_variation(p, limits.policy_CA) for p in trajectory.policy_RCA])
+    traces = _trace_columns(trajectory, state, chains=list(names)) | {
+        "total_variation": _known_values(distance_RC, limits.known_C),
+        "limit_reward": _iterated_rewards(batch, trajectory, state=state, flow=flow, config=config),
     }
-    return contracts.table(BANDIT_CHAINS, chains), contracts.table(BANDIT_TRACES, traces)
+    return contracts.make_table(BANDIT_CHAINS, chains), contracts.make_table(BANDIT_TRACES, traces)
 
 
-def _ends(batch: Batch, trajectory: Trajectory, *, state: Start, flow: Flow) -> Ends:
+def _chain_limits(batch: Batch, trajectory: Trajectory, *, state: Start, flow: Flow) -> ChainLimits:
     reached_C = torch.full_like(flow.gap_C, -1, dtype=torch.int64)
     if batch.update == "asymre" and not batch.samples and batch.iterations == 1:
         reached_C = reached_arm(trajectory.logits_CA, flow, lr_C=state.lr_C)
-    ends = limits_of(flow, state.logits_CA.softmax(-1), reached_C=reached_C)
+    limits = limits_of(flow, state.logits_CA.softmax(-1), reached_C=reached_C)
     has_limit = batch.update == "asymre" and batch.iterations == 1
-    return ends._replace(known_C=ends.known_C & has_limit)
+    return limits._replace(known_C=limits.known_C & has_limit)
 
 
-def _settings(batch: Batch, config: BanditConfig) -> Columns:
+def _setting_columns(batch: Batch, config: BanditConfig) -> Columns:
     count = len(batch.chains)
     shared = {
         "update": batch.update,
@@ -106,13 +112,13 @@ def _settings(batch: Batch, config: BanditConfig) -> Columns:
         "samples": batch.samples,
         "group_size": batch.group_size,
     }
-    own: Columns = {
-        name: [getattr(chain, name) for chain in batch.chains] for name in Chain._fields
+    per_chain: Columns = {
+        name: [getattr(chain, name) for chain in batch.chains] for name in ChainSettings._fields
     }
-    return own | {name: [value] * count for name, value in shared.items()}
+    return per_chain | {name: [value] * count for name, value in shared.items()}
 
 
-def _problem(batch: Batch, state: Start, flow: Flow) -> Columns:
+def _problem_columns(batch: Batch, state: Start, flow: Flow) -> Columns:
     behaviour_CA = state.logits_CA.softmax(-1)
     critical = {
         chain.seed: critical_value(behaviour_A, rewards_A)
@@ -129,25 +135,29 @@ def _problem(batch: Batch, state: Start, flow: Flow) -> Columns:
     }
 
 
-def _outcome(trajectory: Trajectory, state: Start, ends: Ends) -> Columns:
+def _outcome_columns(trajectory: Trajectory, state: Start, limits: ChainLimits) -> Columns:
     policy_CA = trajectory.policy_RCA[-1]
     top = policy_CA.max(-1)
     noise_C = trajectory.noise_C
     return {
         "reward": expected_reward(policy_CA, state.rewards_CA).tolist(),
-        "entropy": entropy(policy_CA).tolist(),
+        "entropy": policy_entropy(policy_CA).tolist(),
         "top_arm": top.indices.tolist(),
         "top_probability": top.values.tolist(),
         "policy": policy_CA.tolist(),
-        "limit_reward": _known(expected_reward(ends.policy_CA, state.rewards_CA), ends.known_C),
-        "limit_entropy": _known(entropy(ends.policy_CA), ends.known_C),
-        "limit_support": _known(ends.support_C, ends.known_C),
-        "total_variation": _known(total_variation(policy_CA, ends.policy_CA), ends.known_C),
+        "limit_reward": _known_values(
+            expected_reward(limits.policy_CA, state.rewards_CA), limits.known_C
+        ),
+        "limit_entropy": _known_values(policy_entropy(limits.policy_CA), limits.known_C),
+        "limit_support": _known_values(limits.support_C, limits.known_C),
+        "total_variation": _known_values(
+            total_variation(policy_CA, limits.policy_CA), limits.known_C
+        ),
         "noise": [None] * len(policy_CA) if noise_C is None else noise_C.tolist(),
     }
 
 
-def _traces(trajectory: Trajectory, state: Start, *, chains: list[int]) -> Columns:
+def _trace_columns(trajectory: Trajectory, state: Start, *, chains: list[int]) -> Columns:
     moments, count = len(trajectory.steps_R), len(chains)
     reward_RC = (trajectory.policy_RCA * state.rewards_CA).sum(-1)
     return {
@@ -156,11 +166,11 @@ def _traces(trajectory: Trajectory, state: Start, *, chains: list[int]) -> Colum
         "iteration": np.repeat(trajectory.iteration_R, count).tolist(),
         "behaviour_reward": trajectory.behaviour_reward_RC.flatten().tolist(),
         "reward": reward_RC.flatten().tolist(),
-        "entropy": entropy(trajectory.policy_RCA).flatten().tolist(),
+        "entropy": policy_entropy(trajectory.policy_RCA).flatten().tolist(),
     }
 
 
-def _iterated(
+def _iterated_rewards(
     batch: Batch, trajectory: Trajectory, *, state: Start, flow: Flow, config: BanditConfig
 ) -> list[float | None]:
     """Return Theorem 4.3's rewards at the recorded ends of iterations, for constant V < V^mu."""
@@ -176,10 +186,10 @@ def _iterated(
             (state.mean_C - flow.gap_C)[known_C],
             iterations=batch.iterations,
         )[trajectory.iteration_R]
-    return _known(rewards_RC, known_C)
+    return _known_values(rewards_RC, known_C)
 
 
-def _known(values: Tensor, known_C: Tensor) -> list[Any]:
+def _known_values(values: Tensor, known_C: Tensor) -> list[Any]:
     """Flatten values whose last dimension is the chain, with None where a chain has none."""
     known = known_C.expand_as(values).flatten().tolist()
     flat = values.flatten().tolist()
@@ -197,19 +207,19 @@ def closed_forms(config: BanditConfig) -> pa.Table:
         rewards_CA = rewards_of(config, seed).repeat(len(OFFSETS), 1)
         flow = flow_at_gap(behaviour_CA, rewards_CA, -offsets_C)
         unknown_C = torch.full_like(offsets_C, -1, dtype=torch.int64)
-        ends = limits_of(flow, behaviour_CA, reached_C=unknown_C)
+        limits = limits_of(flow, behaviour_CA, reached_C=unknown_C)
         possible_CA = stable_arms(flow)
         above_C = offsets_C > 0
-        reward_C = expected_reward(ends.policy_CA, rewards_CA)
+        reward_C = expected_reward(limits.policy_CA, rewards_CA)
         lowest_C = rewards_CA.masked_fill(~possible_CA, torch.inf).amin(-1)
         highest_C = rewards_CA.masked_fill(~possible_CA, -torch.inf).amax(-1)
         columns: Columns = {
             "seed": [seed] * len(OFFSETS),
             "offset": OFFSETS,
             "value": (expected_reward(behaviour_CA, rewards_CA) + offsets_C).tolist(),
-            "support": torch.where(above_C, possible_CA.sum(-1), ends.support_C).tolist(),
+            "support": torch.where(above_C, possible_CA.sum(-1), limits.support_C).tolist(),
             "lowest_reward": torch.where(above_C, lowest_C, reward_C).tolist(),
             "highest_reward": torch.where(above_C, highest_C, reward_C).tolist(),
         }
-        parts.append(contracts.table(BANDIT_LIMITS, columns))
+        parts.append(contracts.make_table(BANDIT_LIMITS, columns))
     return pa.concat_tables(parts)

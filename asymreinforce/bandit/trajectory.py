@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from asymreinforce.bandit.config import BanditConfig, Update
-from asymreinforce.bandit.dynamics import advance, ascend
+from asymreinforce.bandit.dynamics import advance_logits, ascend_drifts
 from asymreinforce.bandit.grid import Batch
 from asymreinforce.bandit.problem import (
     Flow,
@@ -23,10 +23,10 @@ from asymreinforce.bandit.problem import (
     draw_rewards,
     expected_reward,
     flow_at_gap,
-    gap,
+    value_gap,
 )
 from asymreinforce.bandit.sampler import Sampler
-from asymreinforce.bandit.updates import WEIGHTS, Setting
+from asymreinforce.bandit.updates import WEIGHTS, WeightInputs
 from asymreinforce.progress import Advance
 
 
@@ -59,7 +59,7 @@ class Trajectory(NamedTuple):
     noise_C: Tensor | None
 
 
-def start(batch: Batch, config: BanditConfig) -> Start:
+def start_state(batch: Batch, config: BanditConfig) -> Start:
     """Return the first state of a batch."""
     chains = batch.chains
     logits_CA = behaviour_logits(config.arms, config.logit_scale).repeat(len(chains), 1)
@@ -80,11 +80,13 @@ def rewards_of(config: BanditConfig, seed: int) -> Tensor:
     return draw_rewards(seed, config.arms)
 
 
-def freeze(logits_CA: Tensor, state: Start, *, batch: Batch, config: BanditConfig) -> Frozen:
+def freeze_behaviour(
+    logits_CA: Tensor, state: Start, *, batch: Batch, config: BanditConfig
+) -> Frozen:
     """Take mu <- pi = softmax(logits), with the V that the reference gives it."""
     behaviour_CA = logits_CA.softmax(-1)
     mean_C = expected_reward(behaviour_CA, state.rewards_CA)
-    gap_C = gap(
+    gap_C = value_gap(
         state.baseline_C,
         reference=config.baseline_reference,
         mean_C=mean_C,
@@ -94,22 +96,22 @@ def freeze(logits_CA: Tensor, state: Start, *, batch: Batch, config: BanditConfi
     return Frozen(behaviour_CA, mean_C, flow_at_gap(behaviour_CA, state.rewards_CA, gap_C))
 
 
-def run(batch: Batch, config: BanditConfig, *, progress: Advance) -> Trajectory:
+def run_batch(batch: Batch, config: BanditConfig, *, progress: Advance) -> Trajectory:
     """Take a batch through all its iterations."""
-    state, sampler = start(batch, config), Sampler(batch) if batch.samples else None
+    state, sampler = start_state(batch, config), Sampler(batch) if batch.samples else None
     moments = recorded_steps(batch, config.records)
     logits_CA, policies, behaviour_rewards = state.logits_CA, [], []
     for first in range(0, batch.steps * batch.iterations, batch.steps):
-        frozen = freeze(logits_CA, state, batch=batch, config=config)
-        move = _mover(frozen, state, batch=batch, config=config, sampler=sampler)
+        frozen = freeze_behaviour(logits_CA, state, batch=batch, config=config)
+        move = _make_mover(frozen, state, batch=batch, config=config, sampler=sampler)
         stops = sorted({first, *moments, first + batch.steps})
         stops = [stop for stop in stops if first <= stop <= first + batch.steps]
-        for here, there in pairwise(stops):
-            if here in moments:
+        for current_step, next_step in pairwise(stops):
+            if current_step in moments:
                 policies.append(logits_CA.softmax(-1))
                 behaviour_rewards.append(frozen.mean_C)
-            logits_CA = move(logits_CA, there - here)
-            progress((there - here) * len(batch.chains))
+            logits_CA = move(logits_CA, next_step - current_step)
+            progress((next_step - current_step) * len(batch.chains))
     policies.append(logits_CA.softmax(-1))
     behaviour_rewards.append(frozen.mean_C)
     return Trajectory(
@@ -134,20 +136,20 @@ def recorded_steps(batch: Batch, records: int) -> list[int]:
     return sorted({int(end) * batch.steps for end in ends})
 
 
-def _mover(
+def _make_mover(
     frozen: Frozen, state: Start, *, batch: Batch, config: BanditConfig, sampler: Sampler | None
 ) -> Callable[[Tensor, int], Tensor]:
     """Return the function (logits, steps) -> logits of an iteration."""
     if batch.update == "asymre" and sampler is None:
-        return lambda logits_CA, steps: advance(
+        return lambda logits_CA, steps: advance_logits(
             logits_CA, frozen.flow, lr_C=state.lr_C, steps=steps
         )
     weight = None
     if batch.update != "asymre":
         value_C1 = (frozen.mean_C - frozen.flow.gap_C)[:, None]
-        setting = Setting(frozen.behaviour_CA, state.rewards_CA - value_C1, config.clip)
-        weight = partial(_weight, update=batch.update, setting=setting)
-    return lambda logits_CA, steps: ascend(
+        setting = WeightInputs(frozen.behaviour_CA, state.rewards_CA - value_C1, config.clip)
+        weight = partial(_update_weight, update=batch.update, setting=setting)
+    return lambda logits_CA, steps: ascend_drifts(
         logits_CA,
         sampler.drifts(frozen.behaviour_CA, state.rewards_CA, flow=frozen.flow, steps=steps)
         if sampler
@@ -157,5 +159,5 @@ def _mover(
     )
 
 
-def _weight(policy_CA: Tensor, *, update: Update, setting: Setting) -> Tensor:
+def _update_weight(policy_CA: Tensor, *, update: Update, setting: WeightInputs) -> Tensor:
     return WEIGHTS[update](policy_CA, setting)

@@ -20,7 +20,7 @@ from torch import Tensor
 from asymreinforce.bandit.config import Update
 
 
-class Setting(NamedTuple):
+class WeightInputs(NamedTuple):
     """What a weight may look at: mu and A = r - V, both (C, A), and the clip c."""
 
     behaviour_CA: Tensor
@@ -28,13 +28,13 @@ class Setting(NamedTuple):
     clip: float
 
 
-def importance_weighted(policy_CA: Tensor, setting: Setting) -> Tensor:
+def importance_weighted(policy_CA: Tensor, setting: WeightInputs) -> Tensor:
     """w = pi/mu, 0 where mu has no mass   (C, A)."""
     ratio_CA = policy_CA / setting.behaviour_CA
     return ratio_CA.masked_fill(setting.behaviour_CA == 0, 0.0)
 
 
-def clipped(policy_CA: Tensor, setting: Setting) -> Tensor:
+def clipped(policy_CA: Tensor, setting: WeightInputs) -> Tensor:
     """w = pi/mu where min(w A, clip(w, 1 - c, 1 + c) A) has a gradient, 0 elsewhere   (C, A)."""
     ratio_CA = importance_weighted(policy_CA, setting)
     good_CA = setting.advantages_CA > 0
@@ -43,7 +43,7 @@ def clipped(policy_CA: Tensor, setting: Setting) -> Tensor:
     return ratio_CA.masked_fill(has_left_CA, 0.0)
 
 
-WEIGHTS: dict[Update, Callable[[Tensor, Setting], Tensor]] = {
+WEIGHTS: dict[Update, Callable[[Tensor, WeightInputs], Tensor]] = {
     "importance_weighted": importance_weighted,
     "clipped": clipped,
 }

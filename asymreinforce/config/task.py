@@ -179,7 +179,7 @@ class TaskConfig(Settings):
         """What decides how a question becomes a prompt, for identities."""
         values = self.model_dump(include=RENDERING)
         if is_plugin(self.template):
-            values["code"] = plugins.identity(self.template)
+            values["code"] = plugins.plugin_identity(self.template)
         return values
 
     @model_validator(mode="after")

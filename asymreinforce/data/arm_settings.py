@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from asymreinforce.config import RANKS, SAME_GRADIENT, ExperimentConfig
 from asymreinforce.data import files
-from asymreinforce.data.provenance import provenance
+from asymreinforce.data.provenance import run_provenance
 from asymreinforce.data.store import Store
 from asymreinforce.errors import InputError
 from asymreinforce.progress import say
@@ -41,14 +41,14 @@ def publish_failure(directory: Path, failure: Failure) -> None:
 
 def read_failure(directory: Path) -> Failure | None:
     """Read why an arm failed; None if it did not, or nothing readable says so."""
-    found = _read(directory / FAILURE)
+    found = _read_if_whole(directory / FAILURE)
     return Failure(str(found["error"]), str(found.get("log", ""))) if "error" in found else None
 
 
 def publish_settings(store: Store, config: ExperimentConfig) -> None:
     """Write an arm's `config.json`; say and record what changed since the run before."""
     settings = config.model_dump(mode="json")
-    before = _read(store.directory / CONFIG).get("train")
+    before = _read_if_whole(store.directory / CONFIG).get("train")
     changed = {
         f"train.{key}": {"before": before[key], "now": settings["train"][key]}
         for key in sorted(config.train.beside_the_identity)
@@ -57,34 +57,34 @@ def publish_settings(store: Store, config: ExperimentConfig) -> None:
     if changed:
         words = ", ".join(f"{k}={v['now']} (it was {v['before']})" for k, v in changed.items())
         say(f"train: the same arm goes on with {words}")
-        store.record(provenance(changed=changed))
+        store.record(run_provenance(changed=changed))
     files.publish_json(store.directory / CONFIG, settings)
 
 
 def remember_rows(store: Store, config: ExperimentConfig, tokens: int) -> None:
     """Write down that rows of so many tokens are the longest that were not found too long."""
-    remembered = {"tokens_per_micro_batch": tokens, "under": _deciding(config)}
+    remembered = {"tokens_per_micro_batch": tokens, "under": _memory_settings(config)}
     files.publish_json(store.directory / ROWS, remembered)
 
 
 def remembered_rows(store: Store, config: ExperimentConfig) -> int | None:
     """Return what `remember_rows` wrote; None if nothing was, or under other settings."""
-    found = _read(store.directory / ROWS)
-    tokens = found.get("tokens_per_micro_batch")
-    if not isinstance(tokens, int) or found.get("under") != _deciding(config):
+    remembered = _read_if_whole(store.directory / ROWS)
+    tokens = remembered.get("tokens_per_micro_batch")
+    if not isinstance(tokens, int) or remembered.get("under") != _memory_settings(config):
         return None
     return tokens
 
 
-def _deciding(config: ExperimentConfig) -> dict[str, Any]:
+def _memory_settings(config: ExperimentConfig) -> dict[str, Any]:
     """The settings that decide how much memory a row takes."""
     return config.train.model_dump(mode="json", include=set(RANKS | SAME_GRADIENT))
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read_if_whole(path: Path) -> dict[str, Any]:
     """Read a file that may be absent or damaged: then it says nothing."""
     try:
-        found = files.read_json(path)
+        content = files.read_json(path)
     except InputError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return content if isinstance(content, dict) else {}

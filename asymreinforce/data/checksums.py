@@ -33,21 +33,21 @@ class _Stamp(NamedTuple):
     newest_ns: int
 
 
-def sha256(path: Path, *, read: bool = False) -> str:
+def remembered_sha256(path: Path, *, read: bool = False) -> str:
     """Return `files.sha256` of a file or a directory, from memory if nothing changed."""
-    found = [p for p in sorted(path.rglob("*")) if p.is_file()] if path.is_dir() else [path]
-    return remembered("sha256", path, found, lambda: files.sha256(path), read=read)
+    paths = [p for p in sorted(path.rglob("*")) if p.is_file()] if path.is_dir() else [path]
+    return remembered_checksum("sha256", path, paths, lambda: files.sha256(path), read=read)
 
 
-def remembered(
-    kind: str, path: Path, of: Sequence[Path], compute: Callable[[], str], *, read: bool = False
+def remembered_checksum(
+    kind: str, path: Path, parts: Sequence[Path], compute: Callable[[], str], *, read: bool = False
 ) -> str:
-    """Return what `compute` makes of the files `of` at or below `path`, or what it made before.
+    """Return what `compute` makes of the files `parts` at or below `path`, or what it made before.
 
     `read`: only if it was in this process.
     """
     path = path.absolute()
-    stamp = _stamp(path, of)
+    stamp = _stamp_files(path, parts)
     key = f"{kind} {path}"
     if _READ.get(key, ("", ""))[0] == stamp.text:
         return _READ[key][1]
@@ -57,7 +57,7 @@ def remembered(
         return known
     began_ns = time.time_ns()
     value = compute()
-    if stamp.newest_ns < began_ns - SETTLED_S * 1e9 and _stamp(path, of) == stamp:
+    if stamp.newest_ns < began_ns - SETTLED_S * 1e9 and _stamp_files(path, parts) == stamp:
         _READ[key] = (stamp.text, value)
         if value != known:
             memory.add(name, stamp.text, value)
@@ -68,8 +68,8 @@ _READ: dict[str, tuple[str, str]] = {}
 """Kind and path -> stamp and checksum, of what this process has read."""
 
 
-def _stamp(path: Path, of: Sequence[Path]) -> _Stamp:
-    stats = [(str(file.absolute().relative_to(path)), file.stat()) for file in of]
+def _stamp_files(path: Path, parts: Sequence[Path]) -> _Stamp:
+    stats = [(str(file.absolute().relative_to(path)), file.stat()) for file in parts]
     facts = [(n, s.st_size, s.st_ino, s.st_mtime_ns, s.st_ctime_ns) for n, s in stats]
     newest_ns = max((max(s.st_mtime_ns, s.st_ctime_ns) for _, s in stats), default=0)
     return _Stamp(hashlib.sha256(repr(facts).encode()).hexdigest()[:32], newest_ns)
@@ -86,14 +86,14 @@ class _Memory:
     def get(self, name: str, stamp: str) -> str | None:
         """Return the checksum that was remembered under a stamp."""
         self._catch_up()
-        found = self._known.get(name)
-        return found[1] if found and found[0] == stamp else None
+        entry = self._known.get(name)
+        return entry[1] if entry and entry[0] == stamp else None
 
     def add(self, name: str, stamp: str, value: str) -> None:
         """Remember a checksum, if the file system lets us."""
         if "\n" not in name:
             text = f"{stamp} {value} {name}"
-            files.append_line(self._path, f"{_seal(text)} {text}")
+            files.append_line(self._path, f"{_seal_of(text)} {text}")
 
     def _catch_up(self) -> None:
         """Read what was appended since, or all of another file."""
@@ -112,7 +112,7 @@ class _Memory:
         self._offset += len(whole)
         for line in whole.decode(errors="replace").splitlines():
             seal, _, text = line.partition(" ")
-            if seal == _seal(text) and text.count(" ") >= 2:
+            if seal == _seal_of(text) and text.count(" ") >= 2:
                 stamp, value, name = text.split(" ", 2)
                 self._known[name] = (stamp, value)
 
@@ -126,19 +126,19 @@ def _memory_of(kind: str, path: Path) -> tuple[_Memory, str]:
         if (above / "plan.json").exists():
             return _memory_at(above / SUMS), f"{kind} {path.relative_to(above)}"
     name = hashlib.sha256(str(path).encode()).hexdigest()[:16]
-    return _memory_at(_cache() / f"{name}{SUMS}"), f"{kind} {path}"
+    return _memory_at(_cache_directory() / f"{name}{SUMS}"), f"{kind} {path}"
 
 
 def _memory_at(path: Path) -> _Memory:
     return _MEMORIES.setdefault(path, _Memory(path))
 
 
-def _cache() -> Path:
-    if own := os.environ.get("ASYMRL_CACHE"):
-        return Path(own)
+def _cache_directory() -> Path:
+    if chosen := os.environ.get("ASYMRL_CACHE"):
+        return Path(chosen)
     shared = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return Path(os.path.expanduser(shared)) / "asymrl"  # noqa: PTH111 - a home may be unknown
 
 
-def _seal(text: str) -> str:
+def _seal_of(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:8]

@@ -63,7 +63,7 @@ def _list_of(item: pa.DataType) -> pa.DataType:
     return pa.list_(pa.field("element", item, nullable=False))
 
 
-def _fields(required: dict[str, pa.DataType], nullable: dict[str, pa.DataType]) -> pa.Schema:
+def _make_schema(required: dict[str, pa.DataType], nullable: dict[str, pa.DataType]) -> pa.Schema:
     return pa.schema(
         [pa.field(name, type_, nullable=False) for name, type_ in required.items()]
         + [pa.field(name, type_) for name, type_ in nullable.items()]
@@ -73,7 +73,7 @@ def _fields(required: dict[str, pa.DataType], nullable: dict[str, pa.DataType]) 
 PROMPTS = Contract(
     "prompts",
     1,
-    _fields(
+    _make_schema(
         {"prompt_id": pa.string(), "question": pa.string(), "gold_answer": pa.string()},
         {"level": pa.string(), "subject": pa.string(), "metadata": pa.string()},
     ),
@@ -83,7 +83,7 @@ PROMPTS = Contract(
 ROLLOUTS = Contract(
     "rollouts",
     1,
-    _fields(
+    _make_schema(
         {
             "prompt_id": pa.string(),
             "sample": pa.int32(),
@@ -101,7 +101,7 @@ ROLLOUTS = Contract(
 VERDICTS = Contract(
     "verdicts",
     1,
-    _fields(
+    _make_schema(
         {
             "prompt_id": pa.string(),
             "sample": pa.int32(),
@@ -118,7 +118,7 @@ VERDICTS = Contract(
 EVALUATIONS = Contract(
     "evaluations",
     1,
-    _fields(
+    _make_schema(
         {
             "prompt_id": pa.string(),
             "sample": pa.int32(),
@@ -135,7 +135,7 @@ EVALUATIONS = Contract(
 METRICS = Contract(
     "metrics",
     2,
-    _fields(
+    _make_schema(
         {"step": pa.int32(), "sequences": pa.int32(), "skipped_sequences": pa.int32()},
         {"staleness": pa.int32()}
         | {
@@ -174,7 +174,7 @@ ARM_COLUMNS = {
 CURVES = Contract(
     "curves",
     1,
-    _fields(
+    _make_schema(
         {
             **ARM_COLUMNS,
             "split": pa.string(),
@@ -197,7 +197,7 @@ CURVES = Contract(
 SUMMARY = Contract(
     "summary",
     2,
-    _fields(
+    _make_schema(
         {
             **ARM_COLUMNS,
             "overrides": pa.string(),
@@ -231,7 +231,7 @@ SUMMARY = Contract(
 CONTRACTS = (PROMPTS, ROLLOUTS, VERDICTS, EVALUATIONS, METRICS, CURVES, SUMMARY)
 
 
-def table(contract: Contract, columns: Mapping[str, Any]) -> pa.Table:
+def make_table(contract: Contract, columns: Mapping[str, Any]) -> pa.Table:
     """Build a table of a contract; a nullable column that is not given is all null.
 
     Raises `InputError` where a value does not fit its column or a required one is null.
@@ -242,10 +242,10 @@ def table(contract: Contract, columns: Mapping[str, Any]) -> pa.Table:
         result = pa.table(filled, schema=contract.schema)
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, TypeError, UnicodeError) as error:
         raise InputError(f"a row does not fit the contract {contract.label}: {error}") from error
-    return check(contract, result, where=contract.label)
+    return check_table(contract, result, where=contract.label)
 
 
-def write(path: Path, contract: Contract, rows: pa.Table, *, identity: str) -> None:
+def write_table(path: Path, contract: Contract, rows: pa.Table, *, identity: str) -> None:
     """Write rows as parquet with the contract's label and the shard's identity in the footer.
 
     Row groups of rollouts hold whole prompts (`token_ids.py`).
@@ -263,11 +263,11 @@ def write(path: Path, contract: Contract, rows: pa.Table, *, identity: str) -> N
         for part in token_ids.row_groups(rows) if contract is ROLLOUTS else [rows]:
             writer.write_table(part, row_group_size=ROW_GROUP)
         if contract is ROLLOUTS:
-            lengths = token_ids.packed(token_ids.lengths_of(rows))
+            lengths = token_ids.pack_lengths(token_ids.lengths_of(rows))
             writer.add_key_value_metadata({token_ids.LENGTHS: lengths})
 
 
-def read(path: Path, contract: Contract, *, columns: list[str] | None = None) -> pa.Table:
+def read_table(path: Path, contract: Contract, *, columns: list[str] | None = None) -> pa.Table:
     """Read one parquet file of a contract and check what it claims to be.
 
     Raises `InputError`, naming the file, where it is missing, truncated, of another contract or
@@ -277,16 +277,18 @@ def read(path: Path, contract: Contract, *, columns: list[str] | None = None) ->
         # A report reads thousands of small files: one opening each, for label and rows, and no
         # hand-over to threads that fetch ahead.
         with pq.ParquetFile(path, page_checksum_verification=True, pre_buffer=False) as file:
-            label = _label(file.schema_arrow)
+            label = _schema_label(file.schema_arrow)
             _require_label(path, contract, label)
             rows = file.read(columns=columns, use_threads=file.metadata.num_rows > FEW_ROWS)
     except (pa.ArrowException, OSError, ValueError) as error:  # a footer of no UTF-8, too
         _require_label(path, contract, read_label(path))
         raise InputError(f"{path}: damaged parquet ({error}); run its stage again") from error
-    return check(contract, rows.replace_schema_metadata(None), where=str(path), columns=columns)
+    return check_table(
+        contract, rows.replace_schema_metadata(None), where=str(path), columns=columns
+    )
 
 
-def publish(
+def publish_table(
     store: "Store",
     name: str,
     contract: Contract,
@@ -295,10 +297,12 @@ def publish(
     facts: Mapping[str, Any] | None = None,
 ) -> None:
     """Publish rows as a shard of a stage's store."""
-    store.publish(name, lambda path: write(path, contract, rows, identity=store.hash), facts=facts)
+    store.publish(
+        name, lambda path: write_table(path, contract, rows, identity=store.hash), facts=facts
+    )
 
 
-def count(path: Path, contract: Contract) -> int:
+def count_rows(path: Path, contract: Contract) -> int:
     """Return the rows of a parquet file of a contract by its footer; none of them is read."""
     _require_label(path, contract, read_label(path))
     return int(pq.read_metadata(path).num_rows)
@@ -307,7 +311,7 @@ def count(path: Path, contract: Contract) -> int:
 def read_label(path: Path) -> str | None:
     """Return the contract that a parquet file says it holds, None where it says nothing."""
     try:
-        return _label(pq.read_schema(path))
+        return _schema_label(pq.read_schema(path))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; run the stage that makes it") from None
     except (pa.ArrowException, OSError, ValueError) as error:  # a footer of no UTF-8, too
@@ -316,7 +320,7 @@ def read_label(path: Path) -> str | None:
         ) from error
 
 
-def _label(schema: pa.Schema) -> str | None:
+def _schema_label(schema: pa.Schema) -> str | None:
     label = (schema.metadata or {}).get(b"contract")
     return label.decode(errors="replace") if label else None
 
@@ -329,15 +333,15 @@ def _require_label(path: Path, contract: Contract, label: str | None) -> None:
         )
 
 
-def check(
+def check_table(
     contract: Contract, rows: pa.Table, *, where: str, columns: list[str] | None = None
 ) -> pa.Table:
     """Return the rows if they keep the contract; raise `InputError` that says where they do not."""
     names = contract.schema.names if columns is None else columns
-    expected = _expected(contract, tuple(names))
+    expected = _expected_schema(contract, tuple(names))
     if not rows.schema.equals(expected):
         _require_columns(contract, rows, expected, where=where)
-    for name in _required(contract, tuple(names)):
+    for name in _required_names(contract, tuple(names)):
         if nulls := rows.column(name).null_count:
             raise InputError(f"{where}: {nulls} of {len(rows)} rows have no {name}")
     if set(contract.key) <= set(names):
@@ -346,12 +350,12 @@ def check(
 
 
 @functools.cache
-def _expected(contract: Contract, names: tuple[str, ...]) -> pa.Schema:
+def _expected_schema(contract: Contract, names: tuple[str, ...]) -> pa.Schema:
     return pa.schema([contract.schema.field(name) for name in names])
 
 
 @functools.cache
-def _required(contract: Contract, names: tuple[str, ...]) -> tuple[str, ...]:
+def _required_names(contract: Contract, names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name for name in names if not contract.schema.field(name).nullable)
 
 
@@ -362,9 +366,9 @@ def _require_columns(
     if absent:
         raise InputError(f"{where}: lacks the column {', '.join(absent)} of {contract.label}")
     for field in expected:
-        found = rows.schema.field(field.name).type
-        if found != field.type:
-            raise InputError(f"{where}: column {field.name} is {found}, not {field.type}")
+        actual = rows.schema.field(field.name).type
+        if actual != field.type:
+            raise InputError(f"{where}: column {field.name} is {actual}, not {field.type}")
 
 
 def _check_unique(rows: pa.Table, contract: Contract, *, where: str) -> None:

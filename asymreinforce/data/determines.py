@@ -101,7 +101,7 @@ FIRST: dict[str, Product] = {
 }
 
 
-def determines(setting: str, settings: Flat) -> Product:
+def first_product(setting: str, settings: Flat) -> Product:
     """Return the first product that a setting determines, among the other settings of its arm.
 
     A setting that is not in the table, as another version may have one, counts as the arm's.
@@ -129,9 +129,11 @@ def determines(setting: str, settings: Flat) -> Product:
     return NOTHING if is_rounding and settings.get("train.device") == "cuda" else product
 
 
-def determining(settings: Flat, product: Product) -> dict[str, Any]:
+def determining_settings(settings: Flat, product: Product) -> dict[str, Any]:
     """Return the settings that a product depends on, those of what it is made of included."""
-    return {key: value for key, value in settings.items() if determines(key, settings) <= product}
+    return {
+        key: value for key, value in settings.items() if first_product(key, settings) <= product
+    }
 
 
 def key_of(config: ExperimentConfig, product: Product) -> str:
@@ -141,51 +143,52 @@ def key_of(config: ExperimentConfig, product: Product) -> str:
     """
     settings = flatten_settings(config.model_dump(mode="json"))
     pins = {key: value for key, value in settings.items() if key.startswith("pins.")}
-    return json.dumps(determining(settings, product) | pins, sort_keys=True)
+    return json.dumps(determining_settings(settings, product) | pins, sort_keys=True)
 
 
-def idle(arms: Sequence[ExperimentConfig]) -> list[str]:
+def idle_settings(arms: Sequence[ExperimentConfig]) -> list[str]:
     """Name the settings whose values differ, and that do not determine some of the arms."""
     all_of = [flatten_settings(arm.model_dump(mode="json")) for arm in arms]
     return [
         key
         for key in sorted({key for settings in all_of for key in settings})
-        if _values(key, all_of) > 1 and any(determines(key, own) > ARM for own in all_of)
+        if _count_values(key, all_of) > 1
+        and any(first_product(key, arm_settings) > ARM for arm_settings in all_of)
     ]
 
 
-def differing(arms: Mapping[str, Flat]) -> dict[str, dict[str, Any]]:
+def differing_settings(arms: Mapping[str, Flat]) -> dict[str, dict[str, Any]]:
     """Return, for each arm, those of the settings that determine it in which the arms differ.
 
     A setting counts over the arms that depend on it. An option that an objective's preset brings
     along says no more than the objective's name, and is left out.
     """
-    own = {name: determining(settings, ARM) for name, settings in arms.items()}
+    by_arm = {name: determining_settings(settings, ARM) for name, settings in arms.items()}
     by_objective: dict[Any, list[Flat]] = defaultdict(list)
-    for settings in own.values():
+    for settings in by_arm.values():
         by_objective[settings.get("algorithm.name")].append(settings)
     keys = {
         key
-        for key in {key for settings in own.values() for key in settings}
-        if _values(key, own.values()) > 1
+        for key in {key for settings in by_arm.values() for key in settings}
+        if _count_values(key, by_arm.values()) > 1
         and not (
             key.startswith("algorithm.")
             and key != "algorithm.name"
-            and all(_values(key, group) <= 1 for group in by_objective.values())
+            and all(_count_values(key, group) <= 1 for group in by_objective.values())
         )
     }
     return {
         name: {key: settings[key] for key in sorted(keys & settings.keys())}
-        for name, settings in own.items()
+        for name, settings in by_arm.items()
     }
 
 
-def _values(key: str, arms: Iterable[Flat]) -> int:
+def _count_values(key: str, arms: Iterable[Flat]) -> int:
     """Count the values that a setting has over the arms that have it."""
     return len({json.dumps(arm[key], sort_keys=True) for arm in arms if key in arm})
 
 
-def entering(config: ExperimentConfig) -> ExperimentConfig:
+def without_idle_baseline(config: ExperimentConfig) -> ExperimentConfig:
     """Return an arm's settings, with `NO_BASELINE` if no baseline enters its objective."""
     return config if has_baseline(config.algorithm.name) else config.model_copy(update=NO_BASELINE)
 

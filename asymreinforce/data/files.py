@@ -29,7 +29,7 @@ _passed_failpoints = 0
 _guards: list[tuple[Path, Callable[[], None]]] = []
 
 
-def failpoint(name: str) -> None:
+def pass_failpoint(name: str) -> None:
     """Kill this process here where `ASYMRL_FAILPOINT` says so; otherwise do nothing."""
     global _passed_failpoints
     _passed_failpoints += 1
@@ -41,7 +41,7 @@ def failpoint(name: str) -> None:
 
 
 @contextlib.contextmanager
-def guarded(directory: Path, check: Callable[[], None]) -> Iterator[None]:
+def guarded_directory(directory: Path, check: Callable[[], None]) -> Iterator[None]:
     """Call `check` before this process renames or removes anything in a directory.
 
     It raises if this process may no longer change the directory.
@@ -91,10 +91,10 @@ def make_directory(path: Path) -> Path:
 
 def temporary_of(path: Path) -> Path:
     """Return the name under which this process writes what will be `path`."""
-    return path.with_name(f"{TEMPORARY}{os.getpid()}-{place()[:8]}-{path.name}")
+    return path.with_name(f"{TEMPORARY}{os.getpid()}-{process_namespace()[:8]}-{path.name}")
 
 
-def publish(path: Path, write: Callable[[Path], None]) -> None:
+def publish_path(path: Path, write: Callable[[Path], None]) -> None:
     """Let `write` fill a temporary file or directory, then rename it to `path`.
 
     A directory that stands at `path` already (an invalid one, or the caller would not write) is
@@ -103,29 +103,29 @@ def publish(path: Path, write: Callable[[Path], None]) -> None:
     temporary = temporary_of(path)
     with readable_os_errors(path):
         try:
-            failpoint(f"write {path.name}")
+            pass_failpoint(f"write {path.name}")
             write(temporary)
-            _share(temporary)
-            failpoint(f"fsync {path.name}")
+            _share_files(temporary)
+            pass_failpoint(f"fsync {path.name}")
             _fsync_tree(temporary)
             _ask_guards(path)
             if path.is_dir():
                 shutil.rmtree(path)
-            failpoint(f"rename {path.name}")
+            pass_failpoint(f"rename {path.name}")
             _ask_guards(path)
             temporary.rename(path)
             fsync(path.parent)
-            failpoint(f"published {path.name}")
+            pass_failpoint(f"published {path.name}")
         except BaseException:
             with contextlib.suppress(OSError):
-                _remove(temporary)
+                _remove_unguarded(temporary)
             _ask_guards(path)  # whoever took the directory over may have removed the temporary file
             raise
 
 
 def publish_bytes(path: Path, content: bytes) -> None:
     """Publish a small file."""
-    publish(path, lambda temporary: _write_bytes(temporary, content))
+    publish_path(path, lambda temporary: _write_bytes(temporary, content))
 
 
 def publish_json(path: Path, value: Any) -> None:
@@ -154,12 +154,12 @@ def publish_passing(path: Path, value: Any) -> None:
         temporary.rename(path)
     except OSError:
         with contextlib.suppress(OSError):
-            remove(temporary)
+            remove_path(temporary)
 
 
 def publish_sealed(path: Path, value: dict[str, Any]) -> None:
     """Publish a JSON object with its own checksum under `check`."""
-    publish_json(path, {**value, "check": _check(value)})
+    publish_json(path, {**value, "check": _checksum_of(value)})
 
 
 def read_sealed(path: Path) -> dict[str, Any]:
@@ -170,7 +170,7 @@ def read_sealed(path: Path) -> dict[str, Any]:
     value = read_json(path)
     if not isinstance(value, dict):
         raise InputError(f"{path}: not a JSON object; delete it and run the stage again")
-    if value.pop("check", None) not in (None, _check(value)):
+    if value.pop("check", None) not in (None, _checksum_of(value)):
         raise InputError(
             f"{path}: damaged, or changed by hand (its checksum differs); delete it and run the "
             "stage again"
@@ -178,7 +178,7 @@ def read_sealed(path: Path) -> dict[str, Any]:
     return value
 
 
-def _check(value: dict[str, Any]) -> str:
+def _checksum_of(value: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -194,13 +194,13 @@ def read_json(path: Path) -> Any:
         ) from None
 
 
-def remove(path: Path) -> None:
+def remove_path(path: Path) -> None:
     """Remove a file or a directory, if it is there; raises what a guard raises."""
     _ask_guards(path)
-    _remove(path)
+    _remove_unguarded(path)
 
 
-def _remove(path: Path) -> None:
+def _remove_unguarded(path: Path) -> None:
     if path.is_dir():
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -216,16 +216,16 @@ def remove_leftovers(directory: Path, *, below: bool = True) -> None:
     pattern = f"{TEMPORARY}*"
     for leftover in sorted(directory.rglob(pattern) if below else directory.glob(pattern)):
         pid, _, rest = leftover.name.removeprefix(TEMPORARY).partition("-")
-        if rest.startswith(f"{place()[:8]}-"):
+        if rest.startswith(f"{process_namespace()[:8]}-"):
             is_abandoned = not Path(f"/proc/{pid}").exists() or pid == str(os.getpid())
         else:
-            is_abandoned = age(leftover) > ABANDONED_S
+            is_abandoned = seconds_since_written(leftover) > ABANDONED_S
         if is_abandoned:
-            remove(leftover)
+            remove_path(leftover)
 
 
 @functools.cache
-def place() -> str:
+def process_namespace() -> str:
     """Return a hash of where process numbers mean what they mean here: host, boot, namespace."""
     parts = [socket.gethostname()]
     with contextlib.suppress(OSError):
@@ -234,7 +234,7 @@ def place() -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
-def age(path: Path) -> float:
+def seconds_since_written(path: Path) -> float:
     """Return the seconds since a file, or anything in a directory, was written; 0 if unknown.
 
     By the clock of the file system, to which a probe is written: hosts' own clocks may differ.
@@ -262,7 +262,7 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def size(path: Path) -> int:
+def size_on_disk(path: Path) -> int:
     """Return the bytes of a file, or of all files of a directory."""
     if path.is_dir():
         return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
@@ -288,7 +288,7 @@ def _write_bytes(path: Path, content: bytes) -> None:
     path.write_bytes(content)
 
 
-def _share(path: Path) -> None:
+def _share_files(path: Path) -> None:
     """Let whoever may read a directory read its files.
 
     safetensors creates its files for their owner alone, whatever the umask.

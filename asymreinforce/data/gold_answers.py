@@ -20,7 +20,9 @@ def texts_of(value: Any) -> list[str]:
     is_list = isinstance(value, list | tuple) and not values.is_parts(value)
     if is_list and not value:
         raise values.OddValueError("an empty list")
-    texts = [values.storable(values.text_of(item)) for item in (value if is_list else [value])]
+    texts = [
+        values.require_storable(values.text_of(item)) for item in (value if is_list else [value])
+    ]
     return [text for text in texts if text is not None]
 
 
@@ -29,12 +31,12 @@ def with_accepted(metadata: Mapping[str, Any] | None, golds: Sequence[str]) -> A
     return {**(metadata or {}), KEY: [*golds]} if len(golds) > 1 else metadata
 
 
-def accepted(metadata: str | None, gold_answer: str) -> list[str]:
+def accepted_answers(metadata: str | None, gold_answer: str) -> list[str]:
     """Return the accepted answers of a question, the gold answer first."""
     if metadata is None or f'"{KEY}"' not in metadata:
         return [gold_answer]
-    found = json.loads(metadata)
-    golds = found.get(KEY) if isinstance(found, dict) else None
+    parsed = json.loads(metadata)
+    golds = parsed.get(KEY) if isinstance(parsed, dict) else None
     if not (isinstance(golds, list) and all(isinstance(gold, str) for gold in golds)):
         return [gold_answer]
     return list(dict.fromkeys([gold_answer, *golds]))

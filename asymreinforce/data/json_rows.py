@@ -26,34 +26,34 @@ class JsonRow(NamedTuple):
     problem: str = ""
 
 
-def rows(path: Path) -> Iterator[JsonRow]:
+def read_rows(path: Path) -> Iterator[JsonRow]:
     """Yield every row of a file, plain or gzip, in order; blank lines are passed over.
 
     Raises `OSError`, `EOFError` or `zlib.error` if the file cannot be read or unpacked.
     """
-    with _opened(path) as stream:
+    with _open_stream(path) as stream:
         is_array = _first_sign(stream) == b"["
-    with _opened(path) as stream:
-        yield from _items(path, stream) if is_array else _lines(path, stream)
+    with _open_stream(path) as stream:
+        yield from _array_rows(path, stream) if is_array else _line_rows(path, stream)
 
 
-def count(path: Path) -> int:
+def count_rows(path: Path) -> int:
     """Return the rows of a file; those of lines are counted without parsing them."""
-    with _opened(path) as stream:
+    with _open_stream(path) as stream:
         if _first_sign(stream) == b"[":
-            return sum(1 for _ in rows(path))
-    with _opened(path) as stream:
+            return sum(1 for _ in read_rows(path))
+    with _open_stream(path) as stream:
         return sum(block.count(b"\n") for block in iter(lambda: stream.read(1 << 20), b""))
 
 
-def parse(text: str | bytes) -> Any:
+def parse_json(text: str | bytes) -> Any:
     """Parse JSON; floats keep their digits.
 
     Raises `ValueError` for text that is no JSON or repeats a key, `RecursionError` for one that is
     nested too deeply.
     """
     return json.loads(
-        text, parse_float=WrittenFloat, parse_int=_whole_number, object_pairs_hook=_object
+        text, parse_float=WrittenFloat, parse_int=_whole_number, object_pairs_hook=_without_repeats
     )
 
 
@@ -61,7 +61,7 @@ def _whole_number(digits: str) -> int | WrittenFloat:
     return int(digits) if len(digits) <= MOST_DIGITS else WrittenFloat(digits)
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values = dict(pairs)
     if len(values) < len(pairs):
         names = [name for name, _ in pairs]
@@ -70,7 +70,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return values
 
 
-def _lines(path: Path, stream: BinaryIO) -> Iterator[JsonRow]:
+def _line_rows(path: Path, stream: BinaryIO) -> Iterator[JsonRow]:
     number = 0
     while line := stream.readline(LONGEST_LINE):
         number += 1
@@ -80,32 +80,32 @@ def _lines(path: Path, stream: BinaryIO) -> Iterator[JsonRow]:
                 pass
             yield JsonRow(place, None, f"are longer than {LONGEST_LINE >> 20} MiB")
         elif line.strip():
-            yield _row(place, line)
+            yield _parse_row(place, line)
 
 
-def _row(place: str, text: bytes) -> JsonRow:
+def _parse_row(place: str, text: bytes) -> JsonRow:
     try:
-        return _checked(place, parse(text))
+        return _checked_row(place, parse_json(text))
     except (ValueError, RecursionError) as error:
-        return _unreadable(place, error)
+        return _unreadable_row(place, error)
 
 
-def _items(path: Path, stream: BinaryIO) -> Iterator[JsonRow]:
+def _array_rows(path: Path, stream: BinaryIO) -> Iterator[JsonRow]:
     """Yield the objects of one array, which lm-evaluation-harness wrote before its lines."""
     text = stream.read(LARGEST_ARRAY)
     if len(text) == LARGEST_ARRAY:
         yield JsonRow(path.name, None, f"are one array of more than {LARGEST_ARRAY >> 20} MiB")
         return
     try:
-        items = parse(text)
+        items = parse_json(text)
     except (ValueError, RecursionError) as error:
-        yield _unreadable(path.name, error)
+        yield _unreadable_row(path.name, error)
         return
     for number, item in enumerate(items, start=1):
-        yield _checked(f"{path.name} item {number}", item)
+        yield _checked_row(f"{path.name} item {number}", item)
 
 
-def _unreadable(place: str, error: Exception) -> JsonRow:
+def _unreadable_row(place: str, error: Exception) -> JsonRow:
     if isinstance(error, json.JSONDecodeError):
         reason = error.msg
     elif isinstance(error, UnicodeDecodeError):
@@ -115,13 +115,13 @@ def _unreadable(place: str, error: Exception) -> JsonRow:
     return JsonRow(place, None, f"are not valid JSON ({reason})")
 
 
-def _checked(place: str, value: Any) -> JsonRow:
+def _checked_row(place: str, value: Any) -> JsonRow:
     if isinstance(value, dict):
         return JsonRow(place, value)
     return JsonRow(place, None, "are JSON, but no object with named values")
 
 
-def _opened(path: Path) -> Any:
+def _open_stream(path: Path) -> Any:
     return gzip.open(path, "rb") if path.name.endswith(".gz") else path.open("rb")
 
 

@@ -69,106 +69,109 @@ def held(directory: Path) -> Iterator[None]:
     path = path_of(directory)
     is_new = not path.parent.exists()
     files.make_directory(path.parent)
-    mine = _me()
-    owner = _acquire(path, mine, directory)
-    keep = _kept(path, mine, is_new=is_new) if owner == mine else contextlib.nullcontext()
-    with files.guarded(directory, functools.partial(_require_kept, directory, owner)), keep:
+    claim = _this_process()
+    owner = _acquire_lease(path, claim, directory)
+    keep = _keep_lease(path, claim, is_new=is_new) if owner == claim else contextlib.nullcontext()
+    with (
+        files.guarded_directory(directory, functools.partial(_require_kept, directory, owner)),
+        keep,
+    ):
         yield
 
 
 @contextlib.contextmanager
-def _kept(path: Path, mine: Holder, *, is_new: bool) -> Iterator[None]:
+def _keep_lease(path: Path, claim: Holder, *, is_new: bool) -> Iterator[None]:
     """Touch this process's lease every so often, and remove it at the end."""
     for right in path.parent.glob(f"{path.name}.over-*"):
-        files.remove(right)  # to a lease that is not there any more; who has it will see that
+        files.remove_path(right)  # to a lease that is not there any more; who has it will see that
     files.remove_leftovers(path.parent, below=False)
     done = threading.Event()
-    threading.Thread(target=_keep, args=(path, mine, done), daemon=True).start()
+    threading.Thread(target=_touch_lease, args=(path, claim, done), daemon=True).start()
     try:
         yield
     finally:
         done.set()
-        if os.getpid() == mine.pid and _read(path) == mine:
-            files.failpoint(f"release {path.name}")
+        if os.getpid() == claim.pid and _read_holder(path) == claim:
+            files.pass_failpoint(f"release {path.name}")
             with contextlib.suppress(OSError):  # what went wrong before it is worth more words
-                files.remove(path)
+                files.remove_path(path)
             if is_new:
                 with contextlib.suppress(OSError):  # whoever was refused leaves no trace
                     path.parent.rmdir()
 
 
-def holder(directory: Path) -> Holder | None:
+def current_holder(directory: Path) -> Holder | None:
     """Return who works on a directory now, this process and its parents aside; None for nobody."""
-    found = _read(path_of(directory))
-    if found is None or _is_mine(found) or _is_dead(found, path_of(directory)):
+    owner = _read_holder(path_of(directory))
+    if owner is None or _is_own_lineage(owner) or _is_dead(owner, path_of(directory)):
         return None
-    return found
+    return owner
 
 
 def is_abandoned(directory: Path) -> bool:
     """Tell whether the lease of a dead process lies beside a directory."""
-    found = _read(path_of(directory))
-    return found is not None and _is_dead(found, path_of(directory))
+    owner = _read_holder(path_of(directory))
+    return owner is not None and _is_dead(owner, path_of(directory))
 
 
-def _acquire(path: Path, mine: Holder, directory: Path) -> Holder:
+def _acquire_lease(path: Path, claim: Holder, directory: Path) -> Holder:
     """Create the lease, or take over a dead one; return whose lease this process works under."""
     deadline = time.monotonic() + UNREADABLE_S
     while True:
-        if _create(path, mine):
-            return mine
-        found = _read(path)
-        if found is None:
+        if _create_lease(path, claim):
+            return claim
+        owner = _read_holder(path)
+        if owner is None:
             if path.exists() and time.monotonic() > deadline:
-                _take_over(path, None, mine)
+                _take_over(path, None, claim)
             time.sleep(0.02)
-        elif _is_mine(found):
-            return found
-        elif not _is_dead(found, path):
+        elif _is_own_lineage(owner):
+            return owner
+        elif not _is_dead(owner, path):
             raise HeldError(
-                f"{directory}: {found.line} works on it; wait until it has ended, or stop it, and "
+                f"{directory}: {owner.line} works on it; wait until it has ended, or stop it, and "
                 f"run the same command again (if it is gone for good: delete {path})"
             )
         else:
-            _take_over(path, found, mine)
-        found = _read(path)
-        if found is not None and found.nonce == mine.nonce:
-            return mine
+            _take_over(path, owner, claim)
+        owner = _read_holder(path)
+        if owner is not None and owner.nonce == claim.nonce:
+            return claim
 
 
-def _create(path: Path, mine: Holder) -> bool:
+def _create_lease(path: Path, claim: Holder) -> bool:
     with files.readable_os_errors(path):
         try:
             descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
         except FileExistsError:
             return False
         try:
-            os.write(descriptor, json.dumps(mine._asdict()).encode())
+            os.write(descriptor, json.dumps(claim._asdict()).encode())
         except OSError:
             path.unlink()
             raise
         finally:
             os.close(descriptor)
-        files.failpoint(f"lease {path.name}")
+        files.pass_failpoint(f"lease {path.name}")
     return True
 
 
-def _take_over(path: Path, dead: Holder | None, mine: Holder) -> None:
-    """Replace a dead lease by `mine`, unless another process is about to, or was quicker."""
+def _take_over(path: Path, dead: Holder | None, claim: Holder) -> None:
+    """Replace a dead lease by `claim`, unless another process is about to, or was quicker."""
     right = path.with_name(f"{path.name}.over-{dead.nonce if dead else 'unreadable'}")
-    if not _create(right, mine):
-        rival = _read(right)
+    if not _create_lease(right, claim):
+        rival = _read_holder(right)
         if rival is None or _is_dead(rival, right):
-            files.remove(right)
+            files.remove_path(right)
         return
     try:
-        if _read(path) == dead:
-            files.publish_bytes(path, json.dumps(mine._asdict()).encode())
+        if _read_holder(path) == dead:
+            files.publish_bytes(path, json.dumps(claim._asdict()).encode())
     finally:
-        files.remove(right)
+        files.remove_path(right)
 
 
-def _read(path: Path) -> Holder | None:
+def _read_holder(path: Path) -> Holder | None:
     """Return who a lease names; None where there is none, or it cannot be read (yet)."""
     try:
         return Holder(**json.loads(path.read_text()))
@@ -179,10 +182,10 @@ def _read(path: Path) -> Holder | None:
 def _require_kept(directory: Path, owner: Holder) -> None:
     """Raise `HeldError` if the lease is no longer the owner's; an unreachable file is no reason."""
     path = path_of(directory)
-    found = _read(path)
-    if found == owner or (found is None and path.exists()):
+    current = _read_holder(path)
+    if current == owner or (current is None and path.exists()):
         return
-    who = f"{found.line} took it over" if found else "it was taken over"
+    who = f"{current.line} took it over" if current else "it was taken over"
     raise HeldError(
         f"{directory}: this process has lost its lease: {who} while this one was stopped or could "
         f"not reach its files for over {STALE_S / 60:.0f} minutes; nothing more was written; wait "
@@ -190,44 +193,44 @@ def _require_kept(directory: Path, owner: Holder) -> None:
     )
 
 
-def _keep(path: Path, mine: Holder, done: threading.Event) -> None:
+def _touch_lease(path: Path, claim: Holder, done: threading.Event) -> None:
     while not done.wait(TOUCH_EVERY_S):
-        if _read(path) not in (mine, None):
+        if _read_holder(path) not in (claim, None):
             return
         with contextlib.suppress(OSError):
             os.utime(path)
 
 
-def _me() -> Holder:
+def _this_process() -> Holder:
     pid = os.getpid()
     return Holder(
         host=socket.gethostname(),
-        place=files.place(),
+        place=files.process_namespace(),
         pid=pid,
-        start=_start(pid) or 0,
+        start=_start_time(pid) or 0,
         since=time.strftime("%Y-%m-%d %H:%M:%S %z"),
         command=" ".join(["asymrl", *sys.argv[1:2]]),
         nonce=secrets.token_hex(8),
     )
 
 
-def _is_dead(found: Holder, path: Path) -> bool:
-    if found.place != files.place():
-        return files.age(path) > STALE_S
-    return _start(found.pid) != found.start
+def _is_dead(owner: Holder, path: Path) -> bool:
+    if owner.place != files.process_namespace():
+        return files.seconds_since_written(path) > STALE_S
+    return _start_time(owner.pid) != owner.start
 
 
-def _is_mine(found: Holder) -> bool:
+def _is_own_lineage(owner: Holder) -> bool:
     """Tell whether this process or one that it descends from is the holder, and lives."""
-    if found.place != files.place():
+    if owner.place != files.process_namespace():
         return False
     pid = os.getpid()
-    while pid > 1 and pid != found.pid:
-        pid = _parent(pid)
-    return pid == found.pid and _start(pid) == found.start
+    while pid > 1 and pid != owner.pid:
+        pid = _parent_of(pid)
+    return pid == owner.pid and _start_time(pid) == owner.start
 
 
-def _stat(pid: int) -> list[str]:
+def _stat_fields(pid: int) -> list[str]:
     """The fields of /proc/<pid>/stat after the name, which may hold blanks and parentheses."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -235,12 +238,12 @@ def _stat(pid: int) -> list[str]:
         return []
 
 
-def _parent(pid: int) -> int:
-    fields = _stat(pid)
+def _parent_of(pid: int) -> int:
+    fields = _stat_fields(pid)
     return int(fields[1]) if fields else 0
 
 
-def _start(pid: int) -> int | None:
+def _start_time(pid: int) -> int | None:
     """Return when a process started; None where it is dead, or a zombie that only waits for it."""
     if not Path("/proc/self").exists():
         try:
@@ -250,5 +253,5 @@ def _start(pid: int) -> int | None:
         except PermissionError:
             pass
         return 0
-    fields = _stat(pid)
+    fields = _stat_fields(pid)
     return int(fields[19]) if fields and fields[0] not in "ZX" else None

@@ -50,7 +50,7 @@ def rows(path: Path) -> Iterator[ParquetRow]:
         names = file.schema_arrow.names
         if repeated := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"the column {repeated[0]!r} stands twice")
-        texts = _texts(file)
+        texts = _text_columns(file)
     with pq.ParquetFile(path, read_dictionary=texts) as file:
         for group in range(file.num_row_groups):
             _require_size(file.metadata.row_group(group))
@@ -61,7 +61,7 @@ def rows(path: Path) -> Iterator[ParquetRow]:
                     yield ParquetRow(number, values, problem)
 
 
-def _texts(file: pq.ParquetFile) -> list[str]:
+def _text_columns(file: pq.ParquetFile) -> list[str]:
     """Name the leaf columns that hold texts or bytes."""
     leaves = [file.schema.column(index) for index in range(len(file.schema.names))]
     return [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY" and _is_text(leaf)]
@@ -102,7 +102,7 @@ def python_rows(batch: pa.RecordBatch) -> Iterator[tuple[dict[str, Any] | None, 
     # A text of the dictionary may stand in every row.
     size = max(1, BYTES_AT_ONCE // max(1, batch.nbytes))
     narrow = {f.name: NARROW[f.type] for f in batch.schema if f.type in NARROW}
-    fits = max(map(_values, batch.columns), default=0) <= LARGEST_ROW
+    fits = max(map(_count_values, batch.columns), default=0) <= LARGEST_ROW
     for start in range(0, len(batch), size):
         part = batch.slice(start, size)
         try:
@@ -117,15 +117,15 @@ def python_rows(batch: pa.RecordBatch) -> Iterator[tuple[dict[str, Any] | None, 
             yield row and _with_own_digits(row, narrow), problem
 
 
-def _values(column: pa.Array) -> int:
+def _count_values(column: pa.Array) -> int:
     """Return how many numbers and texts a column of any nesting holds."""
     if pa.types.is_struct(column.type):
-        return max([len(column), *map(_values, column.flatten())])
+        return max([len(column), *map(_count_values, column.flatten())])
     if pa.types.is_map(column.type):
         first, end = column.offsets[0].as_py(), column.offsets[-1].as_py()
-        return max(len(column), _values(column.items.slice(first, end - first)))
+        return max(len(column), _count_values(column.items.slice(first, end - first)))
     if pa.types.is_nested(column.type):
-        return max(len(column), _values(column.flatten()))
+        return max(len(column), _count_values(column.flatten()))
     return len(column)
 
 
@@ -133,7 +133,7 @@ def _one_row(row: pa.RecordBatch) -> tuple[dict[str, Any] | None, str]:
     """Return a row of a batch in which some value is out of Python's range, or is too large."""
     values = {}
     for name, column in zip(row.schema.names, row.columns, strict=True):
-        if (count := _values(column)) > LARGEST_ROW:
+        if (count := _count_values(column)) > LARGEST_ROW:
             return None, f"have {count:,} values in the column {name!r}"
         try:
             values[name] = column[0].as_py()

@@ -20,10 +20,10 @@ PACKAGES = (
 )
 
 
-def provenance(**more: Any) -> dict[str, Any]:
+def run_provenance(**more: Any) -> dict[str, Any]:
     """Return versions, git revision, host and process, with whatever the stage adds."""
     return {
-        "packages": versions(),
+        "packages": package_versions(),
         "python": platform.python_version(),
         "git_revision": git_revision(),
         "host": platform.node(),
@@ -32,15 +32,15 @@ def provenance(**more: Any) -> dict[str, Any]:
     }
 
 
-def versions() -> dict[str, str]:
+def package_versions() -> dict[str, str]:
     """Return the installed versions of the packages that matter."""
-    found = {}
+    installed = {}
     for name in PACKAGES:
         try:
-            found[name] = metadata.version(name)
+            installed[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
 def git_revision() -> str | None:

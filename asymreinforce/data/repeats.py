@@ -55,7 +55,7 @@ def require_same_prompts(store: Store, name: str, digest: str) -> None:
     The identity of a set names what its prompts are made of. What it cannot see, such as a file
     that a template reads or another version of a tokenizer's library, shows here.
     """
-    for other in _others(store, name):
+    for other in _other_blocks(store, name):
         known = _digest_in(store, other, PROMPTS_DIGEST)
         if known is None:
             continue
@@ -76,7 +76,7 @@ def require_new(store: Store, name: str, rows: pa.Table, digest: str) -> None:
     """
     if store.identity["sampling"]["temperature"] < GREEDY or _log_chance(rows) > RAREST:
         return
-    for other in _others(store, name):
+    for other in _other_blocks(store, name):
         if _digest_in(store, other, DIGEST) == digest:
             raise EngineError(
                 f"{store.directory / name}: its {len(rows)} completions are those of {other}, "
@@ -92,7 +92,7 @@ def _log_chance(rows: pa.Table) -> float:
     return float(pc.sum(logps).as_py() or 0.0)
 
 
-def _others(store: Store, name: str) -> list[str]:
+def _other_blocks(store: Store, name: str) -> list[str]:
     """Name the shards that other blocks have of the same chunk of prompts."""
     _, chunk = place_of(name)
     return [other for other in store.planned if place_of(other)[1] == chunk and other != name]
@@ -108,5 +108,5 @@ def _digest_in(store: Store, name: str, fact: str) -> str | None:
         return None
     columns = {DIGEST: ["completion_token_ids"], PROMPTS_DIGEST: ["prompt_id", "prompt_token_ids"]}
     path = store.directory / name
-    rows = contracts.read(path, contracts.ROLLOUTS, columns=columns[fact])
+    rows = contracts.read_table(path, contracts.ROLLOUTS, columns=columns[fact])
     return digest_of(rows) if fact == DIGEST else prompts_digest_of(rows)

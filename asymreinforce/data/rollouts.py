@@ -21,10 +21,10 @@ import pyarrow.compute as pc
 
 from asymreinforce.data import contracts
 from asymreinforce.data.order import epoch_order
-from asymreinforce.data.rows import Rows, concatenate
+from asymreinforce.data.rows import Rows, concatenate_rows
 from asymreinforce.data.shard_names import first_shards, has_own_groups
 from asymreinforce.data.store import Store
-from asymreinforce.data.token_ids import unread
+from asymreinforce.data.token_ids import unread_tokens
 from asymreinforce.errors import InputError
 
 MOST_SHARDS = 8
@@ -127,7 +127,7 @@ class ScoredRollouts:
         columns += ["behaviour_logps"] * (with_logps and not lazily)
         paths = [self._path(self._rollouts, name) for name in self._of(chunk)]
         table = pa.concat_tables(
-            contracts.read(path, contracts.ROLLOUTS, columns=columns) for path in paths
+            contracts.read_table(path, contracts.ROLLOUTS, columns=columns) for path in paths
         )
         table = table.append_column("row", pa.array(np.arange(len(table))))
         table = self._first_samples(table)
@@ -143,7 +143,7 @@ class ScoredRollouts:
         order = pc.sort_indices(table, sort_keys=[("group", "ascending"), ("sample", "ascending")])
         table, verdicts = table.take(order), verdicts.take(order)
         prompts, completions, logps = (
-            unread(
+            unread_tokens(
                 paths,
                 row_B=table.column("row").to_numpy(),
                 group_B=table.column("group").to_numpy(),
@@ -172,7 +172,7 @@ class ScoredRollouts:
         """Yield each chunk's completions as text with their verdicts, rollouts in stored order."""
         for chunk in self.chunks:
             parts = [
-                contracts.read(
+                contracts.read_table(
                     self._rollouts.path(name),
                     contracts.ROLLOUTS,
                     columns=["prompt_id", "sample", "text"],
@@ -208,19 +208,19 @@ class ScoredRollouts:
         pending: list[Rows] = []
         wanted = prompts
         while True:
-            for part in self._epoch(seed=seed, epoch=epoch, skip=skip, with_logps=with_logps):
+            for part in self._read_epoch(seed=seed, epoch=epoch, skip=skip, with_logps=with_logps):
                 starts = part.group_starts
                 groups, done = len(starts) - 1, 0
                 while groups - done >= wanted:
                     rows = np.arange(starts[done], starts[done + wanted])
-                    yield concatenate([*pending, part.take(rows)])
+                    yield concatenate_rows([*pending, part.take(rows)])
                     pending, done, wanted = [], done + wanted, prompts
                 if done < groups:
                     pending.append(part.take(np.arange(starts[done], starts[groups])))
                     wanted -= groups - done
             epoch, skip = epoch + 1, 0
 
-    def _epoch(
+    def _read_epoch(
         self, *, seed: int | None, epoch: int, skip: int, with_logps: bool
     ) -> Iterator[Rows]:
         """Yield the chunks of an epoch in its order, each with its prompts permuted."""
@@ -249,7 +249,7 @@ class ScoredRollouts:
             graded = self._rollouts.receipt(name)
             if receipt and graded and receipt.facts["rollouts_sha256"] != graded.sha256:
                 raise InputError(f"{path}: judges another version of {name}; run 'asymrl score'")
-            parts.append(contracts.read(path, contracts.VERDICTS, columns=VERDICT_COLUMNS))
+            parts.append(contracts.read_table(path, contracts.VERDICTS, columns=VERDICT_COLUMNS))
         return self._first_samples(pa.concat_tables(parts))
 
     def behaviour(self, *, rollouts: int) -> "Behaviour":
@@ -258,13 +258,13 @@ class ScoredRollouts:
         columns = ["prompt_token_ids", "completion_token_ids", "behaviour_logps"]
         for name in self.shards[:MOST_SHARDS]:
             path = self._path(self._rollouts, name)
-            rows = contracts.read(path, contracts.ROLLOUTS, columns=columns)
+            rows = contracts.read_table(path, contracts.ROLLOUTS, columns=columns)
             rows = rows.filter(pc.is_valid(rows.column("behaviour_logps")))
             parts.append(rows.slice(0, rollouts - sum(map(len, parts))))
             if sum(map(len, parts)) >= rollouts:
                 break
-        found = pa.concat_tables(parts).combine_chunks()
-        return Behaviour(*(_token_lists(found.column(name)) for name in columns))
+        table = pa.concat_tables(parts).combine_chunks()
+        return Behaviour(*(_token_lists(table.column(name)) for name in columns))
 
     def _rows_of(self, name: str) -> int:
         receipt = self._rollouts.receipt(name)

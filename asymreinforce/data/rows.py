@@ -46,7 +46,7 @@ class Rows(NamedTuple):
         return np.concatenate([[0], changes, [len(self.group_B)]]).astype(int)
 
 
-def concatenate(parts: list[Rows]) -> Rows:
+def concatenate_rows(parts: list[Rows]) -> Rows:
     """Join rows end to end; groups of different parts stay different, be they of one prompt."""
     offsets = np.cumsum([0, *(int(part.group_B.max(initial=-1)) + 1 for part in parts[:-1])])
     return Rows(

@@ -146,13 +146,13 @@ class Store:
         Bytes are read where a file changed since they last were (`checksums.py`).
         """
         receipt = self.receipt(name)
-        return receipt is not None and self._matches(name, receipt, read=False)
+        return receipt is not None and self._matches_receipt(name, receipt, read=False)
 
-    def _matches(self, name: str, receipt: Receipt, *, read: bool) -> bool:
+    def _matches_receipt(self, name: str, receipt: Receipt, *, read: bool) -> bool:
         path = self.directory / name
-        if files.size(path) != receipt.bytes:
+        if files.size_on_disk(path) != receipt.bytes:
             return False
-        return checksums.sha256(path, read=read) == receipt.sha256
+        return checksums.remembered_sha256(path, read=read) == receipt.sha256
 
     def missing(self, shards: Iterable[str] | None = None) -> list[str]:
         """Return the shards, of those given or of the plan, that are absent or damaged."""
@@ -163,16 +163,18 @@ class Store:
     ) -> None:
         """Let `write` make a shard (a file, or a directory), then publish it and its receipt."""
         receipt_path = self.directory / f"{name}.receipt"
-        files.remove(receipt_path)
+        files.remove_path(receipt_path)
         path = files.make_directory((self.directory / name).parent) / Path(name).name
-        files.publish(path, write)
-        receipt = Receipt(self.hash, files.size(path), files.sha256(path), dict(facts or {}))
+        files.publish_path(path, write)
+        receipt = Receipt(
+            self.hash, files.size_on_disk(path), files.sha256(path), dict(facts or {})
+        )
         files.publish_sealed(receipt_path, receipt._asdict())
 
     def drop(self, name: str) -> None:
         """Remove a shard and its receipt: retention of checkpoints."""
-        files.remove(self.directory / f"{name}.receipt")
-        files.remove(self.directory / name)
+        files.remove_path(self.directory / f"{name}.receipt")
+        files.remove_path(self.directory / name)
 
     def path(self, name: str) -> Path:
         """Return the path of a valid shard; raise `InputError` where it is absent or damaged.
@@ -188,7 +190,7 @@ class Store:
         They are read if `read`, or if `is_valid` would.
         """
         receipt = self.receipt(name)
-        if receipt is None or not self._matches(name, receipt, read=read):
+        if receipt is None or not self._matches_receipt(name, receipt, read=read):
             state = "damaged (its checksum differs)" if receipt else "not published"
             raise InputError(
                 f"{self.directory / name}: {state}; run the stage that makes it again, "
@@ -214,18 +216,18 @@ class Store:
         """Publish the manifest: every planned shard is there."""
         manifest = {
             "hash": self.hash,
-            "shards": {name: self._sum(name) for name in self.planned},
+            "shards": {name: self._shard_sum(name) for name in self.planned},
             "facts": dict(facts or {}),
         }
-        if self._manifest() != json.loads(json.dumps(manifest)):
+        if self._read_manifest() != json.loads(json.dumps(manifest)):
             files.publish_sealed(self.directory / "manifest.json", manifest)
         self._drop_passed()
 
     def _has_passed(self) -> list[str]:
         """Name the passing folders that are still there and in which nothing is planned."""
-        there = [name for name in self.passing if (self.directory / name).exists()]
-        planned = {name.partition("/")[0] for name in self.planned} if there else set()
-        return [name for name in there if name not in planned]
+        remaining = [name for name in self.passing if (self.directory / name).exists()]
+        planned = {name.partition("/")[0] for name in self.planned} if remaining else set()
+        return [name for name in remaining if name not in planned]
 
     def _drop_passed(self) -> None:
         for name in self._has_passed():
@@ -233,7 +235,7 @@ class Store:
 
     def is_complete(self) -> bool:
         """Tell whether the manifest covers every planned shard and each is valid."""
-        manifest = self._manifest()
+        manifest = self._read_manifest()
         return (
             manifest is not None
             and set(manifest["shards"]) == set(self.planned)
@@ -243,7 +245,7 @@ class Store:
     @property
     def facts(self) -> dict[str, Any]:
         """The counts that the stage closed with."""
-        manifest = self._manifest()
+        manifest = self._read_manifest()
         return dict(manifest["facts"]) if manifest else {}
 
     def record(self, provenance: Mapping[str, Any]) -> None:
@@ -254,7 +256,7 @@ class Store:
         entry = {"written": now.isoformat(timespec="seconds"), **provenance}
         files.publish_json(directory / name, entry)
 
-    def _manifest(self) -> dict[str, Any] | None:
+    def _read_manifest(self) -> dict[str, Any] | None:
         """Read the manifest; an absent or damaged one is none, and the next close rewrites it."""
         try:
             manifest = files.read_sealed(self.directory / "manifest.json")
@@ -262,7 +264,7 @@ class Store:
             return None
         return manifest if {"shards", "facts"} <= set(manifest) else None
 
-    def _sum(self, name: str) -> str:
+    def _shard_sum(self, name: str) -> str:
         receipt = self.receipt(name)
         if receipt is None:
             raise StorageError(f"{self.directory / name}: vanished before its stage could close")

@@ -45,7 +45,9 @@ class Lengths(NamedTuple):
 
 def lengths_of(rows: pa.Table) -> Lengths:
     """Count the tokens of each row of a table of rollouts."""
-    return Lengths(*(_sizes(rows.column(f"{part}_token_ids")) for part in ("prompt", "completion")))
+    return Lengths(
+        *(_list_lengths(rows.column(f"{part}_token_ids")) for part in ("prompt", "completion"))
+    )
 
 
 def row_groups(rows: pa.Table) -> Iterator[pa.Table]:
@@ -60,7 +62,7 @@ def row_groups(rows: pa.Table) -> Iterator[pa.Table]:
     yield rows.slice(start)
 
 
-def packed(lengths: Lengths) -> bytes:
+def pack_lengths(lengths: Lengths) -> bytes:
     """Return lengths as text for a parquet footer."""
     return base64.b64encode(zlib.compress(np.asarray(lengths, dtype="<i4").tobytes()))
 
@@ -73,7 +75,7 @@ class ShardTokens:
 
     def __init__(self, path: Path):
         self._path = path
-        with _readable(path):
+        with _readable_parquet(path):
             self._file = pq.ParquetFile(path, page_checksum_verification=True, pre_buffer=False)
         groups = range(self._file.num_row_groups)
         rows = [self._file.metadata.row_group(group).num_rows for group in groups]
@@ -85,8 +87,8 @@ class ShardTokens:
         """The tokens of each row, by the footer where it says so."""
         stored = (self._file.metadata.metadata or {}).get(LENGTHS)
         if stored is None:
-            return self._counted()
-        with _readable(self._path):
+            return self._count_lengths()
+        with _readable_parquet(self._path):
             numbers = np.frombuffer(zlib.decompress(base64.b64decode(stored)), dtype="<i4")
             return Lengths(*numbers.reshape(2, self._starts[-1]))
 
@@ -95,21 +97,21 @@ class ShardTokens:
         group = bisect.bisect_right(self._starts, row) - 1
         values, offsets = self._read(column, group)
         place = row - self._starts[group]
-        found: np.ndarray = values[offsets[place] : offsets[place + 1]]
-        return found
+        row_values: np.ndarray = values[offsets[place] : offsets[place + 1]]
+        return row_values
 
     def largest(self, column: Column, row: int) -> int:
         """Return the largest token of a row's row group, by the footer where it says so."""
         group = bisect.bisect_right(self._starts, row) - 1
         columns = self._file.metadata.row_group(group)
-        for found in map(columns.column, range(columns.num_columns)):
-            is_it = found.path_in_schema.startswith(f"{column}.")
-            if is_it and found.statistics and found.statistics.has_min_max:
-                return int(found.statistics.max)
+        for chunk in map(columns.column, range(columns.num_columns)):
+            is_it = chunk.path_in_schema.startswith(f"{column}.")
+            if is_it and chunk.statistics and chunk.statistics.has_min_max:
+                return int(chunk.statistics.max)
         return int(self._read(column, group)[0].max(initial=0))
 
     def _read_group(self, column: Column, group: int) -> tuple[np.ndarray, np.ndarray]:
-        with _readable(self._path):
+        with _readable_parquet(self._path):
             table = self._file.read_row_group(group, columns=[column], use_threads=False)
         (lists,) = table.combine_chunks().column(column).chunks
         if lists.null_count:
@@ -120,13 +122,13 @@ class ShardTokens:
             )
         return lists.values.to_numpy(), lists.offsets.to_numpy()
 
-    def _counted(self) -> Lengths:
+    def _count_lengths(self) -> Lengths:
         columns = ["prompt_token_ids", "completion_token_ids"]
-        found = [
+        by_group = [
             lengths_of(self._file.read_row_group(group, columns=columns, use_threads=False))
             for group in range(self._file.num_row_groups)
         ]
-        return Lengths(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
+        return Lengths(*(np.concatenate(parts) for parts in zip(*by_group, strict=True)))
 
 
 class Unread:
@@ -144,10 +146,10 @@ class Unread:
         return self._length
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        found = self._shard.values(self._column, self._row)
-        if len(found) != self._length:
+        tokens = self._shard.values(self._column, self._row)
+        if len(tokens) != self._length:
             raise InputError(f"row {self._row} of a shard has other lengths than its footer says")
-        return np.array(found, dtype=dtype) if copy else np.asarray(found, dtype=dtype)
+        return np.array(tokens, dtype=dtype) if copy else np.asarray(tokens, dtype=dtype)
 
     def __getitem__(self, part: slice) -> np.ndarray:
         return self.__array__()[part]
@@ -158,7 +160,7 @@ class Unread:
         return self._shard.largest(self._column, self._row)
 
 
-def unread(
+def unread_tokens(
     paths: Sequence[Path], *, row_B: np.ndarray, group_B: np.ndarray, with_logps: bool
 ) -> tuple[list[Any], list[Any], list[Any] | None]:
     """Return what stands for prompts, completions and log-probabilities of rows of several shards.
@@ -168,7 +170,7 @@ def unread(
     """
     shards = [ShardTokens(path) for path in paths]
     lengths = [np.stack(shard.lengths) for shard in shards]
-    starts = [0, *itertools.accumulate(found.shape[1] for found in lengths)]
+    starts = [0, *itertools.accumulate(counts.shape[1] for counts in lengths)]
     prompts: list[Unread] = []
     completions: list[Unread] = []
     logps: list[Unread] = []
@@ -177,8 +179,8 @@ def unread(
         shard, row = shards[number], int(place - starts[number])
         prompt, completion = map(int, lengths[number][:, row])
         is_shared = index and group_B[index] == group_B[index - 1] and len(prompts[-1]) == prompt
-        own = prompts[-1] if is_shared else Unread(shard, "prompt_token_ids", row, prompt)
-        prompts.append(own)
+        prompt_tokens = prompts[-1] if is_shared else Unread(shard, "prompt_token_ids", row, prompt)
+        prompts.append(prompt_tokens)
         completions.append(Unread(shard, "completion_token_ids", row, completion))
         if with_logps:
             logps.append(Unread(shard, "behaviour_logps", row, completion))
@@ -190,13 +192,13 @@ def largest_token(tokens: Sequence["np.ndarray | Unread"]) -> int:
     return max(int(t.largest) if isinstance(t, Unread) else int(t.max(initial=0)) for t in tokens)
 
 
-def _sizes(column: pa.ChunkedArray) -> np.ndarray:
+def _list_lengths(column: pa.ChunkedArray) -> np.ndarray:
     sizes: np.ndarray = pc.list_value_length(column).to_numpy()
     return sizes.astype(np.int32)
 
 
 @contextlib.contextmanager
-def _readable(path: Path) -> Iterator[None]:
+def _readable_parquet(path: Path) -> Iterator[None]:
     """Turn what a damaged file raises into an `InputError` that names it."""
     try:
         yield

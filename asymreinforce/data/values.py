@@ -99,7 +99,7 @@ def messages_of(value: Any) -> tuple[Message, ...]:
 
     Raises `OddValueError`, naming the message, for one that lacks a role or a text.
     """
-    return tuple(_message(item, number) for number, item in enumerate(value, start=1))
+    return tuple(_parse_message(item, number) for number, item in enumerate(value, start=1))
 
 
 def prompt_of(value: Any) -> tuple[Message, ...]:
@@ -115,7 +115,7 @@ def prompt_of(value: Any) -> tuple[Message, ...]:
     return messages
 
 
-def storable(text: str | None) -> str | None:
+def require_storable(text: str | None) -> str | None:
     """Return a text that a file can hold; raise `OddValueError` for half a surrogate pair."""
     if text is not None and any("\ud800" <= sign <= "\udfff" for sign in text):
         raise OddValueError("a text that is no valid Unicode (half a surrogate pair)")
@@ -128,7 +128,7 @@ def json_text(value: Any) -> str:
     Numbers that are not finite are null. Raises `OddValueError` for what JSON cannot hold.
     """
     try:
-        return _json(value)
+        return _to_json(value)
     except RecursionError:
         raise OddValueError("an object that is nested too deeply") from None
 
@@ -138,7 +138,7 @@ def is_missing(value: Any) -> bool:
     return value is None or (_is_number(value) and number_text(value) is None)
 
 
-def finite(number: float | None) -> float | None:
+def finite_or_none(number: float | None) -> float | None:
     """Return a number for a JSON file: itself, or None (null) if it is not finite."""
     return number if number is not None and math.isfinite(number) else None
 
@@ -149,7 +149,7 @@ def kind_of(value: Any) -> str:
     return names.get(type(value).__name__, f"a {type(value).__name__}")
 
 
-def _json(value: Any) -> str:
+def _to_json(value: Any) -> str:
     if value is None or isinstance(value, bool | str):
         return json.dumps(value)
     if _is_number(value):
@@ -159,9 +159,11 @@ def _json(value: Any) -> str:
     if isinstance(value, Mapping):
         if not all(isinstance(key, str) for key in value):
             raise OddValueError("an object with a key that is no text")
-        return "{" + ", ".join(f"{json.dumps(k)}: {_json(value[k])}" for k in sorted(value)) + "}"
+        return (
+            "{" + ", ".join(f"{json.dumps(k)}: {_to_json(value[k])}" for k in sorted(value)) + "}"
+        )
     if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(_json, value)) + "]"
+        return "[" + ", ".join(map(_to_json, value)) + "]"
     raise OddValueError(f"{kind_of(value)}, which JSON cannot hold")
 
 
@@ -179,7 +181,7 @@ def _part_text(part: Mapping[str, Any]) -> str:
     return str(part["text"])
 
 
-def _message(item: Any, number: int) -> Message:
+def _parse_message(item: Any, number: int) -> Message:
     if not _is_object(item):
         raise OddValueError(f"a chat whose message {number} is {kind_of(item)}, not an object")
     role, content = item.get("role"), item.get("content")

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
-from asymreinforce.engines.failure import finite
+from asymreinforce.engines.failure import require_finite
 from asymreinforce.engines.protocol import Completion
 
 Warper = Callable[[Tensor, Tensor], Tensor]
@@ -39,7 +39,7 @@ class Draw:
     def completion(self, ends: tuple[int, ...]) -> Completion:
         """Return it as the engine does."""
         return Completion(
-            self.tokens, finite(self.logps), "stop" if self.has_ended(ends) else "length"
+            self.tokens, require_finite(self.logps), "stop" if self.has_ended(ends) else "length"
         )
 
 
@@ -52,14 +52,14 @@ class DrawRecorder:
         self._scores_BV: Tensor | None = None
         self._logps: list[Tensor] = []
 
-    def warp(self, ids_BT: Tensor, scores_BV: Tensor) -> Tensor:
+    def warp_scores(self, ids_BT: Tensor, scores_BV: Tensor) -> Tensor:
         """Return the scores that the next token is drawn from (a logits processor)."""
         for warp in self._warpers:
             scores_BV = warp(ids_BT, scores_BV)
         self._scores_BV = scores_BV
         return scores_BV
 
-    def note(self, ids_BT: Tensor, scores: Any) -> bool:
+    def note_tokens(self, ids_BT: Tensor, scores: Any) -> bool:
         """Note the newest token of each sequence, and stop none (a stopping criterion)."""
         assert self._scores_BV is not None
         if self._with_logps:

@@ -71,18 +71,20 @@ def warn_of_odd(
     encoder = PromptEncoder(tokenizer, config.task)
     for line in encoder.unused_settings:
         say(f"warning: {line}")
-    found, count = 0, 0
+    rendered, count = 0, 0
     for row in rows:
         count += 1
-        found += encoder.renders_twice(row)
-    if found:
+        rendered += encoder.renders_twice(row)
+    if rendered:
         say(
-            f"warning: {found} of {count} questions hold special tokens' names or chat markup, "
+            f"warning: {rendered} of {count} questions hold special tokens' names or chat markup, "
             "which are letters in a prompt; if they are rendered already, give the questions alone"
         )
 
 
-def texts(completions: list[Completion], tokenizer: "PreTrainedTokenizerBase") -> list[str]:
+def decode_completions(
+    completions: list[Completion], tokenizer: "PreTrainedTokenizerBase"
+) -> list[str]:
     """Decode completions for graders and people, the end-of-sequence token left out."""
     tokens = [c.token_ids[:-1] if c.finish_reason == "stop" else c.token_ids for c in completions]
     decoded: list[str] = tokenizer.batch_decode(tokens, skip_special_tokens=False)

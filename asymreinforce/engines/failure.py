@@ -11,14 +11,14 @@ NOT_FINITE = (
 )
 
 
-def finite(logps: list[float]) -> list[float]:
+def require_finite(logps: list[float]) -> list[float]:
     """Return log-probabilities; raise `EngineError` if one of them is NaN or infinite."""
     if not math.isfinite(sum(logps)):
         raise EngineError(NOT_FINITE)
     return logps
 
 
-def described(failure: str, error: Exception) -> EngineError:
+def engine_error(failure: str, error: Exception) -> EngineError:
     """Return the error to raise: what failed, the library's first line, and what to do."""
     reason = (str(error).strip() or "it gave no reason").split("\n")[0][:LONGEST_REASON]
     advice = (

@@ -44,7 +44,7 @@ class _Open:
 _NUMBERS = itertools.count()
 
 
-def stream(
+def stream_jobs(
     engine: RequestEngine,
     jobs: Iterable[Job],
     *,

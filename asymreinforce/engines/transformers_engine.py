@@ -10,13 +10,13 @@ from asymreinforce.config import EngineConfig, PolicyConfig, SamplingConfig
 from asymreinforce.engines.batch_memory import sequence_bytes, sequences_at_once
 from asymreinforce.engines.device_memory import return_unused_memory
 from asymreinforce.engines.draws import Draw, DrawRecorder, Warper
-from asymreinforce.engines.failure import NOT_FINITE, described
+from asymreinforce.engines.failure import NOT_FINITE, engine_error
 from asymreinforce.engines.protocol import Completion, DrawnJobs, Job, one_by_one
 from asymreinforce.errors import EngineError
 from asymreinforce.model import model_config
 from asymreinforce.model.checkpoint import end_tokens, load_model
 from asymreinforce.progress import say
-from asymreinforce.update.layers import evaluating, uncompiled_without_gradient
+from asymreinforce.update.layers import in_evaluation_mode, uncompiled_without_gradient
 
 if TYPE_CHECKING:
     from transformers import GenerationConfig, PreTrainedModel
@@ -67,7 +67,7 @@ class TransformersEngine:
             torch.random.fork_rng(devices=devices),
             torch.no_grad(),
             uncompiled_without_gradient(),
-            evaluating(model),
+            in_evaluation_mode(model),
         ):
             torch.manual_seed(seed)
             torch.set_num_threads(self._config.threads)
@@ -78,7 +78,7 @@ class TransformersEngine:
             except RuntimeError as error:  # out of memory is one
                 if "probability tensor contains" in str(error):
                     raise EngineError(NOT_FINITE) from error
-                raise described("the engine failed while it sampled", error) from error
+                raise engine_error("the engine failed while it sampled", error) from error
             finally:
                 torch.set_num_threads(threads)
                 model.generation_config = own_generation_config
@@ -93,8 +93,8 @@ class TransformersEngine:
         while waiting:
             drawn = len(waiting[0].tokens)
             batch = [draw for draw in waiting if len(draw.tokens) == drawn][:size]
-            if not self._extend(batch, sampling, drawn=drawn):
-                size = self._halved(len(batch))
+            if not self._extend_draws(batch, sampling, drawn=drawn):
+                size = self._halve_batch(len(batch))
             waiting = [
                 draw
                 for draw in waiting
@@ -103,7 +103,7 @@ class TransformersEngine:
         completions = [draw.completion(ends) for draw in draws]
         return [completions[i : i + count] for i in range(0, len(completions), count)]
 
-    def _extend(self, batch: Sequence[Draw], sampling: SamplingConfig, *, drawn: int) -> bool:
+    def _extend_draws(self, batch: Sequence[Draw], sampling: SamplingConfig, *, drawn: int) -> bool:
         """Draw on to the end of each completion; return whether the memory sufficed.
 
         Every completion of a batch has `drawn` tokens already. If memory runs out, what was drawn
@@ -115,7 +115,7 @@ class TransformersEngine:
         pad = self._end_tokens[0]
         ids_BT = torch.tensor([[pad] * (width - len(row)) + row for row in rows])
         mask_BT = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows])
-        recorder = DrawRecorder(_warpers(sampling), width=width, with_logps=self._with_logps)
+        recorder = DrawRecorder(_make_warpers(sampling), width=width, with_logps=self._with_logps)
         device, is_whole = self._model.device, True
         try:
             generate: Any = self._model.generate
@@ -123,8 +123,8 @@ class TransformersEngine:
                 ids_BT.to(device),
                 attention_mask=mask_BT.to(device),
                 generation_config=self._generation_config(sampling, drawn=drawn),
-                logits_processor=[recorder.warp],
-                stopping_criteria=[recorder.note],
+                logits_processor=[recorder.warp_scores],
+                stopping_criteria=[recorder.note_tokens],
             )
         except torch.OutOfMemoryError:
             if len(batch) == 1:
@@ -146,7 +146,7 @@ class TransformersEngine:
         )
         return sequences_at_once(self._model.device, needed, limit=self._config.max_sequences)
 
-    def _halved(self, size: int) -> int:
+    def _halve_batch(self, size: int) -> int:
         """Free what a batch that did not fit left behind; return the size of the next ones."""
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
@@ -186,7 +186,7 @@ class TransformersEngine:
         self.release()
 
 
-def _warpers(sampling: SamplingConfig) -> list[Warper]:
+def _make_warpers(sampling: SamplingConfig) -> list[Warper]:
     """Return what makes scores of logits, in the order in which `generate` has them."""
     from transformers import TemperatureLogitsWarper, TopPLogitsWarper
 

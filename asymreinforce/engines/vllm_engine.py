@@ -17,10 +17,10 @@ from asymreinforce.config import EngineConfig, PolicyConfig, SamplingConfig
 from asymreinforce.data import files
 from asymreinforce.data.contracts import FinishReason
 from asymreinforce.engines.device_memory import return_unused_memory
-from asymreinforce.engines.failure import described, finite
+from asymreinforce.engines.failure import engine_error, require_finite
 from asymreinforce.engines.protocol import Completion, Drawn, DrawnJobs, Job
 from asymreinforce.engines.request_seeds import request_seed
-from asymreinforce.engines.stream import Request, stream
+from asymreinforce.engines.stream import Request, stream_jobs
 from asymreinforce.engines.vllm_features import ON_CPU, Features, features_of
 from asymreinforce.engines.vllm_worker import end_with, refresh_tied_head, reseed
 from asymreinforce.errors import AsymreinforceError, EngineError
@@ -67,7 +67,7 @@ class VllmEngine:
         require_whole_checkpoint(checkpoint, trust_remote_code=trusted)
         self._end_tokens = end_tokens(checkpoint, trust_remote_code=trusted)
         path = str(checkpoint.resolve())
-        with self._redirected(f"vLLM cannot load {checkpoint}"):
+        with self._redirected_output(f"vLLM cannot load {checkpoint}"):
             if self._llm is None:
                 return_unused_memory()
                 self._llm = self._start(path, context_of(checkpoint))
@@ -89,18 +89,18 @@ class VllmEngine:
         self, prompts: Sequence[Sequence[int]], sampling: SamplingConfig, *, seed: int
     ) -> Drawn:
         """Draw completions; torch's random state and threads are put back after."""
-        ((_, drawn),) = self._drawn([Job("", prompts, seed)], sampling, generator_seed=seed)
+        ((_, drawn),) = self._draw_jobs([Job("", prompts, seed)], sampling, generator_seed=seed)
         return drawn
 
     def sample_jobs(self, jobs: Iterable[Job], sampling: SamplingConfig) -> DrawnJobs:
         """Yield each job's completions; on CUDA the next jobs are begun before one ends."""
         if self._features.streams:
-            yield from self._drawn(jobs, sampling, generator_seed=0)
+            yield from self._draw_jobs(jobs, sampling, generator_seed=0)
             return
         for job in jobs:
-            yield from self._drawn([job], sampling, generator_seed=job.seed)
+            yield from self._draw_jobs([job], sampling, generator_seed=job.seed)
 
-    def _drawn(
+    def _draw_jobs(
         self, jobs: Iterable[Job], sampling: SamplingConfig, *, generator_seed: int
     ) -> DrawnJobs:
         """Yield jobs as they end; output and random state are redirected only while vLLM works."""
@@ -108,11 +108,11 @@ class VllmEngine:
 
         if self._llm is None or self._sleeps:
             raise EngineError("the engine has no checkpoint yet; call load first")
-        drawn = stream(
+        drawn = stream_jobs(
             self._llm.llm_engine,
             jobs,
-            requests=lambda job: self._requests(job, sampling),
-            completions=lambda output: [self._completion(one) for one in output.outputs],
+            requests=lambda job: self._make_requests(job, sampling),
+            completions=lambda output: [self._read_completion(one) for one in output.outputs],
             samples=sampling.samples_per_prompt,
             capacity=self._config.max_sequences,
         )
@@ -120,7 +120,7 @@ class VllmEngine:
             for part in itertools.count():
                 threads = torch.get_num_threads()
                 with (
-                    self._redirected("vLLM failed while it sampled"),
+                    self._redirected_output("vLLM failed while it sampled"),
                     torch.random.fork_rng(devices=[]),
                 ):
                     torch.set_num_threads(self._config.threads)
@@ -134,7 +134,7 @@ class VllmEngine:
                     return
                 yield job
 
-    def _requests(self, job: Job, sampling: SamplingConfig) -> list[Request]:
+    def _make_requests(self, job: Job, sampling: SamplingConfig) -> list[Request]:
         from vllm import SamplingParams
         from vllm.inputs.engine import tokens_input
         from vllm.sampling_params import RequestOutputKind
@@ -171,7 +171,7 @@ class VllmEngine:
         if not self._features.sleeps:
             self.close()
             return
-        with self._redirected("vLLM cannot give back the memory of the device"):
+        with self._redirected_output("vLLM cannot give back the memory of the device"):
             # Level 2 forgets the weights; level 1 would copy them to the host's memory.
             self._llm.sleep(level=2)
         self._sleeps = True
@@ -180,15 +180,15 @@ class VllmEngine:
         """Stop vLLM and free its cache."""
         if self._llm is None:
             return
-        with contextlib.suppress(Exception), self._redirected("vLLM did not stop"):
+        with contextlib.suppress(Exception), self._redirected_output("vLLM did not stop"):
             self._llm.llm_engine.engine_core.shutdown()
         self._llm, self._sleeps = None, False
         return_unused_memory()
 
-    def _completion(self, drawn: Any) -> Completion:
+    def _read_completion(self, drawn: Any) -> Completion:
         tokens = list(drawn.token_ids)
         reason: FinishReason = "stop" if tokens[-1] in self._end_tokens else "length"
-        return Completion(tokens, finite(list(drawn.logprobs.logprobs)), reason)
+        return Completion(tokens, require_finite(list(drawn.logprobs.logprobs)), reason)
 
     def _start(self, path: str, context: int | None) -> Any:
         own_process = self._features.own_process or self._config.tensor_parallel_size > 1
@@ -255,16 +255,16 @@ class VllmEngine:
                 os.environ["OMP_NUM_THREADS"] = hidden
 
     @contextlib.contextmanager
-    def _redirected(self, failure: str) -> Iterator[None]:
+    def _redirected_output(self, failure: str) -> Iterator[None]:
         """Send what vLLM and its libraries print to the log file; say where it is if they fail."""
         files.make_directory(self._log.parent)
         sys.stdout.flush()
         sys.stderr.flush()
         kept = os.dup(1), os.dup(2)
         try:
-            with self._log.open("ab") as stream:
-                os.dup2(stream.fileno(), 1)
-                os.dup2(stream.fileno(), 2)
+            with self._log.open("ab") as log_file:
+                os.dup2(log_file.fileno(), 1)
+                os.dup2(log_file.fileno(), 2)
                 yield
         except AsymreinforceError:
             raise
@@ -274,7 +274,7 @@ class VllmEngine:
                 "'gpu', or use engine=transformers"
             ) from error
         except Exception as error:
-            raise EngineError(f"{described(failure, error)}; its log is {self._log}") from error
+            raise EngineError(f"{engine_error(failure, error)}; its log is {self._log}") from error
         finally:
             sys.stdout.flush()
             sys.stderr.flush()

@@ -39,11 +39,11 @@ def end_with(worker: Any, command: int) -> None:
     if core.ppid() != command:
         core = core.parent() or core
 
-    def watch() -> None:
+    def watch_command() -> None:
         while core.is_running() and core.ppid() == command:
             time.sleep(1)
         if core.is_running():
             core.kill()
         os.kill(os.getpid(), signal.SIGKILL)
 
-    threading.Thread(target=watch, daemon=True, name="end-with-command").start()
+    threading.Thread(target=watch_command, daemon=True, name="end-with-command").start()

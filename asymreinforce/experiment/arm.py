@@ -88,7 +88,7 @@ def train_arm(config: ExperimentConfig) -> Store:
             launch_ranks(config, store)
         else:
             _train_with_ranks(config, arm_inputs, store)
-        files.remove(store.directory / FAILURE)
+        files.remove_path(store.directory / FAILURE)
     return store
 
 
@@ -218,7 +218,7 @@ def run_arms_side_by_side(configs: Sequence[ExperimentConfig]) -> list[ArmResult
     for number, (config, store) in enumerate(zip(configs, stores, strict=True)):
         reason = failed.get(number)
         if reason is None:
-            files.remove(store.directory / FAILURE)
+            files.remove_path(store.directory / FAILURE)
             results.append(ArmResult(store.directory, "", None))
             continue
         if store in new_stores and not isinstance(reason, TrainingError):
@@ -268,16 +268,16 @@ def _open_validator(
         return
     import numpy as np
 
-    from asymreinforce.engines.encoding import encode_prompts, texts
+    from asymreinforce.engines.encoding import decode_completions, encode_prompts
     from asymreinforce.engines.transformers_engine import TransformersEngine
     from asymreinforce.grading.golds import require_usable
     from asymreinforce.grading.pool.settings import grader_pool
     from asymreinforce.grading.verdict import GradedRow
     from asymreinforce.model.checkpoint import end_tokens, load_tokenizer
-    from asymreinforce.rewards.scale import rewards
+    from asymreinforce.rewards.scale import scale_rewards
 
     path = arm_inputs.prompts.path("validation.parquet")
-    questions = contracts.read(path, contracts.PROMPTS)
+    questions = contracts.read_table(path, contracts.PROMPTS)
     questions = questions.slice(0, config.train.validation_prompts)
     require_usable(config.task.grader, [questions], where=path)
     trust_remote_code = config.policy.trust_remote_code
@@ -293,10 +293,10 @@ def _open_validator(
             engine.use(model, end_tokens=ends, with_logps=False)
             completions = engine.sample(encoded, sampling, seed=sampling.seed)
             engine.release()  # the model goes when its trainer goes, and rollouts have the device
-            decoded = texts([group[0] for group in completions], tokenizer)
+            decoded = decode_completions([group[0] for group in completions], tokenizer)
             rows = (GradedRow(m, g, t) for m, g, t in zip(metadata, golds, decoded, strict=True))
             verdicts = list(pool.grade(rows))
-            accuracy = rewards(
+            accuracy = scale_rewards(
                 score_B=np.array([verdict.score for verdict in verdicts], dtype=float),
                 status_B=np.array([verdict.status for verdict in verdicts]),
                 truncated_B=np.array([row[0].finish_reason == "length" for row in completions]),

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from asymreinforce.algorithm.table import identity
+from asymreinforce.algorithm.table import objective_identity
 from asymreinforce.config import ExperimentConfig, parse_config
 from asymreinforce.config.settings import flatten_settings
 from asymreinforce.data import determines, files, lease
@@ -80,7 +80,7 @@ def arms_of(directory: Path) -> list[TrainedArm]:
 
 
 def _read_arm(directory: Path, place: dict[str, Any]) -> TrainedArm | PassedOver:
-    if working := lease.holder(directory):
+    if working := lease.current_holder(directory):
         at_work, reason = True, f"{working.line} works on it"
     else:
         at_work, reason = False, "it is not complete; train it again, or delete the directory"
@@ -104,7 +104,7 @@ def _read_arm(directory: Path, place: dict[str, Any]) -> TrainedArm | PassedOver
 def _is_whole(store: Store, name: str) -> bool:
     """Tell whether a shard has its receipt and its size; none of its bytes are read."""
     receipt = store.receipt(name)
-    return receipt is not None and files.size(store.directory / name) == receipt.bytes
+    return receipt is not None and files.size_on_disk(store.directory / name) == receipt.bytes
 
 
 def is_readable(store: Store) -> bool:
@@ -123,8 +123,8 @@ def _config_of(store: Store, place: dict[str, Any]) -> ExperimentConfig:
     if not isinstance(values, dict):
         raise InputError(f"{path}: not a configuration; train the arm again")
     config = parse_config({**values, **place})
-    settings = determines.determining(_flat_settings(config), determines.ARM)
-    objective = identity(config.algorithm, baseline_reference=config.baseline_reference)
+    settings = determines.determining_settings(_flat_settings(config), determines.ARM)
+    objective = objective_identity(config.algorithm, baseline_reference=config.baseline_reference)
     settings |= flatten_settings(
         {"algorithm": objective}
     )  # options have their objective's own defaults
@@ -138,7 +138,7 @@ def _config_of(store: Store, place: dict[str, Any]) -> ExperimentConfig:
 
 def overrides_of(arms: list[TrainedArm]) -> dict[str, dict[str, Any]]:
     """Return, for each arm, the settings in which the arms differ, as dotted keys."""
-    return determines.differing({arm.name: _flat_settings(arm.config) for arm in arms})
+    return determines.differing_settings({arm.name: _flat_settings(arm.config) for arm in arms})
 
 
 def name_arms(arms: list[TrainedArm]) -> dict[str, str]:

@@ -207,7 +207,7 @@ def _run_piece(message: bytes) -> ChildOutcome:
     except Interrupted as stop:  # a signal that this process alone was sent
         sys.exit(stop.code)
     except Exception as error:
-        return ChildOutcome(None, failures.told(error))
+        return ChildOutcome(None, failures.failure_line(error))
 
 
 def _listen_to_parent(

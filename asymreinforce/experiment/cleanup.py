@@ -39,5 +39,5 @@ def remove_stage(store: Store) -> None:
         except StorageError:
             pass  # a full disk has no room for a lease, and all the more is to be removed
         if not any(store.receipt(name) for name in store.planned):
-            files.remove(store.directory)
-            files.remove(progress_path(store.directory))
+            files.remove_path(store.directory)
+            files.remove_path(progress_path(store.directory))

@@ -17,8 +17,8 @@ from asymreinforce.experiment.arms import PassedOver, TrainedArm, arms_of, surve
 from asymreinforce.experiment.children import free_cached_memory, work_in_slots
 from asymreinforce.experiment.cleanup import remove_if_refused
 from asymreinforce.experiment.slots import Slot, slots_of
-from asymreinforce.model.checkpoint import fingerprint
-from asymreinforce.progress import say, watch
+from asymreinforce.model.checkpoint import checkpoint_fingerprint
+from asymreinforce.progress import say, watch_progress
 from asymreinforce.stages.evaluate import evaluate, evaluation_store, shard_of
 
 CHECKPOINTS_WORTH_A_PROCESS = 24
@@ -84,7 +84,8 @@ def plan_evaluation(config: ExperimentConfig) -> list[EvaluatedStep]:
         steps = {0: checkpoint} | arm.checkpoints
         only = settings.policy.safetensors_only
         shards = {
-            step: shard_of(fingerprint(path, safetensors_only=only)) for step, path in steps.items()
+            step: shard_of(checkpoint_fingerprint(path, safetensors_only=only))
+            for step, path in steps.items()
         }
         for split in settings.evaluated_splits:
             parent = config.directory / "evaluations"
@@ -127,7 +128,7 @@ def run_evaluation(
         for store in stores.values():
             stack.enter_context(store.held())
             store.plan(i.shard for i in planned if i.store.directory == store.directory)
-        with watch("evaluate", total=total, unit="checkpoints", count=count):
+        with watch_progress("evaluate", total=total, unit="checkpoints", count=count):
             _share_out(targets, slots=slots, engines=engines)
         for store in stores.values():
             store.close()

@@ -7,7 +7,7 @@ from asymreinforce.data.store import Store
 from asymreinforce.errors import ConfigError, InputError
 from asymreinforce.experiment.cleanup import remove_if_refused
 from asymreinforce.imported import Imported, Stores, facts_of, import_rollouts, import_stores
-from asymreinforce.model.checkpoint import fingerprint
+from asymreinforce.model.checkpoint import checkpoint_fingerprint
 from asymreinforce.progress import say
 from asymreinforce.stages.init import make_policy, policy_store
 
@@ -19,7 +19,7 @@ def run_import(config: ExperimentConfig) -> Stores:
     policy = policy_store(config.policy, config.directory / "policy", threads=config.train.threads)
     with remove_if_refused(policy):
         checkpoint = make_policy(config, config.directory / "policy")
-        fingerprint(checkpoint)
+        checkpoint_fingerprint(checkpoint)
     planned = import_stores(config, checkpoint=checkpoint)
     with remove_if_refused(*planned):
         return import_rollouts(config, checkpoint=checkpoint)

@@ -22,7 +22,7 @@ from asymreinforce.experiment import imported
 from asymreinforce.experiment.cleanup import remove_if_refused
 from asymreinforce.experiment.shard_workers import generation_workers, scoring_workers
 from asymreinforce.grading.golds import require_usable
-from asymreinforce.model.checkpoint import fingerprint, require_whole_checkpoint
+from asymreinforce.model.checkpoint import checkpoint_fingerprint, require_whole_checkpoint
 from asymreinforce.progress import say
 from asymreinforce.stages.generate import generate, rollout_store
 from asymreinforce.stages.init import (
@@ -63,7 +63,7 @@ def run_init(config: ExperimentConfig, *, made_before: bool = False) -> tuple[Pa
     policy = policy_store(config.policy, config.directory / "policy", threads=config.train.threads)
     with remove_if_refused(policy):
         checkpoint = make_policy(config, config.directory / "policy")
-        fingerprint(checkpoint, safetensors_only=config.policy.safetensors_only)
+        checkpoint_fingerprint(checkpoint, safetensors_only=config.policy.safetensors_only)
         require_policy(config, checkpoint)
     parent = config.directory / "prompts"
     pinned = config.pins.prompts
@@ -223,7 +223,7 @@ def require_gradable(config: ExperimentConfig, prompts: Store) -> None:
     """
     for split, count in config.graded_questions.items():
         path = prompts.path(f"{split}.parquet")
-        questions = contracts.read(path, contracts.PROMPTS).slice(0, count)
+        questions = contracts.read_table(path, contracts.PROMPTS).slice(0, count)
         if not len(questions):
             raise InputError(f"{path}: holds no prompt; {UNGRADED[split]}")
         try:

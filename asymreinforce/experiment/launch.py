@@ -23,7 +23,7 @@ from asymreinforce.data import files
 from asymreinforce.data.arm_settings import CONFIG, publish_settings, remember_rows
 from asymreinforce.data.store import Store
 from asymreinforce.errors import AsymreinforceError, DeviceMemoryError, TrainingError
-from asymreinforce.progress import Shown, say
+from asymreinforce.progress import RelayedProgress, say
 
 WORKER = "asymreinforce.experiment.worker"
 SECONDS_TO_STOP = 20.0
@@ -97,7 +97,7 @@ def torchrun_command(config: TrainConfig, *, name: str) -> list[str]:
 def follow_events(lines: Iterable[bytes]) -> list[dict[str, Any]]:
     """Show the events of ranks as they come; return those that tell of a failure, in order."""
     failures = []
-    with Shown() as shown:
+    with RelayedProgress() as shown:
         for line in lines:
             event = _parse_event(line)
             if "error" in event:

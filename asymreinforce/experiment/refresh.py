@@ -19,7 +19,7 @@ from asymreinforce.engines.protocol import Engine
 from asymreinforce.errors import InputError
 from asymreinforce.experiment.inputs import Inputs
 from asymreinforce.experiment.shard_workers import generation_workers, scoring_workers
-from asymreinforce.model.checkpoint import fingerprint
+from asymreinforce.model.checkpoint import checkpoint_fingerprint
 from asymreinforce.stages.generate import generate, rollout_store
 from asymreinforce.stages.score import score, verdict_store
 from asymreinforce.stages.train.schedule import Round, round_shard, schedule_of, weights_shard
@@ -143,9 +143,9 @@ def _publish_round_prompts(config: ExperimentConfig, arm_inputs: Inputs, store: 
         prompts=int(store.identity["count"]),
     )
     rows = [sum(counts[:chunk]) + place for chunk, place in places]
-    shared_prompts = contracts.read(arm_inputs.prompts.path(PROMPTS), contracts.PROMPTS)
+    shared_prompts = contracts.read_table(arm_inputs.prompts.path(PROMPTS), contracts.PROMPTS)
     round_prompts = shared_prompts.take(pa.array(list(dict.fromkeys(rows))))
-    contracts.publish(
+    contracts.publish_table(
         store, PROMPTS, contracts.PROMPTS, round_prompts, facts={"prompts": len(round_prompts)}
     )
     store.close()
@@ -167,7 +167,7 @@ def _record_round(
         "round": round_.number,
         "start": round_.start,
         "end": round_.end,
-        "policy": fingerprint(mu, safetensors_only=config.policy.safetensors_only),
+        "policy": checkpoint_fingerprint(mu, safetensors_only=config.policy.safetensors_only),
         **scored.names,
     }
     store.publish(name, lambda path: files.publish_json(path, record))

@@ -32,8 +32,8 @@ from asymreinforce.experiment.cleanup import remove_if_refused
 from asymreinforce.experiment.launch import launch_ranks
 from asymreinforce.experiment.slots import Slot
 from asymreinforce.experiment.sweep import SweepResult, run_sweep, training_slots
-from asymreinforce.interruption import as_worker, patient
-from asymreinforce.progress import hushed, say
+from asymreinforce.interruption import as_worker, delay_signals
+from asymreinforce.progress import hush_output, say
 from asymreinforce.stages.train.schedule import Round
 
 
@@ -88,7 +88,7 @@ def run_in_rounds(arms: Sequence[ExperimentConfig]) -> SweepResult:
                 engines.close()
                 run_arms(waiting, slots=slots)
                 return
-            with hushed() if len(arms) > 1 else contextlib.nullcontext():
+            with hush_output() if len(arms) > 1 else contextlib.nullcontext():
                 for config in waiting:
                     run_arm(config, engines)
 
@@ -99,7 +99,7 @@ def run_arms(arms: Sequence[ExperimentConfig], *, slots: Sequence[Slot]) -> None
     """Share arms out over slots, an engine in each; failures are recorded arm by arm."""
     count = len(slots)
     parts = [part for number in range(count) if (part := list(arms[number::count]))]
-    with patient() as is_asked_to_stop:
+    with delay_signals() as is_asked_to_stop:
         outcomes = work_in_slots(_run_part, parts, slots=slots, is_asked_to_stop=is_asked_to_stop)
         if not is_asked_to_stop():
             for error in dict.fromkeys(outcome.error for outcome in outcomes if outcome.error):
@@ -112,7 +112,7 @@ def _run_part(arms: Sequence[ExperimentConfig]) -> None:
             for config in arms:
                 run_arm(config, engines)
 
-    with hushed():
+    with hush_output():
         as_worker(train_each)
 
 
@@ -155,7 +155,7 @@ def train_in_rounds(config: ExperimentConfig, *, engine: Engine) -> Store:
                 checkpoint=arm_inputs.checkpoint,
                 scored=scored,
             )
-    files.remove(store.directory / FAILURE)
+    files.remove_path(store.directory / FAILURE)
     return store
 
 

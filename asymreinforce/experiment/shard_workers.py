@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypedDict
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.engines import open_engine
 from asymreinforce.engines.protocol import Engine
-from asymreinforce.workers import Crew, alone
+from asymreinforce.workers import Workers, in_this_process
 
 if TYPE_CHECKING:
     from asymreinforce.stages.generate import StartEngine
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 class Generators(TypedDict):
     """Who generates, and how each of them comes by an engine (None: there is one)."""
 
-    crew: Crew
+    crew: Workers
     start: "StartEngine | None"
 
 
 def generation_workers(config: ExperimentConfig) -> Generators:
     """Return who makes rollouts: `engine.workers` on Ray, an engine each, or this process."""
     if config.engine.workers == 1 and not config.ray.address:
-        return {"crew": alone, "start": None}
+        return {"crew": in_this_process, "start": None}
     from asymreinforce.workers.on_ray import OnRay
 
     crew = OnRay(
@@ -41,7 +41,7 @@ def generation_workers(config: ExperimentConfig) -> Generators:
     return {"crew": crew, "start": functools.partial(start_worker_engine, config, logs)}
 
 
-def scoring_workers(config: ExperimentConfig) -> Crew | None:
+def scoring_workers(config: ExperimentConfig) -> Workers | None:
     """Return who scores: `ray.scorers` workers, a pool of graders each; None for one pool here."""
     if not config.ray.scorers:
         return None

@@ -13,8 +13,8 @@ from asymreinforce.data import determines
 from asymreinforce.experiment.arm import run_arm, run_arms_side_by_side
 from asymreinforce.experiment.children import work_in_slots
 from asymreinforce.experiment.slots import ON_CPU, Slot
-from asymreinforce.interruption import as_worker, patient
-from asymreinforce.progress import hushed, say
+from asymreinforce.interruption import as_worker, delay_signals
+from asymreinforce.progress import hush_output, say
 from asymreinforce.rewards.scale import counting
 
 
@@ -43,7 +43,7 @@ def run_in_processes(arms: Sequence[ExperimentConfig], *, size: int, slots: Sequ
         for process_arms in arms_by_process:
             run_process_arms(process_arms)
         return
-    with patient() as is_asked_to_stop:
+    with delay_signals() as is_asked_to_stop:
         outcomes = work_in_slots(
             run_process_arms, arms_by_process, slots=slots, is_asked_to_stop=is_asked_to_stop
         )
@@ -54,7 +54,7 @@ def run_in_processes(arms: Sequence[ExperimentConfig], *, size: int, slots: Sequ
 
 def run_process_arms(process_arms: Sequence[ExperimentConfig]) -> None:
     """Train arms side by side in this process, which may be a child of the command's."""
-    with hushed():
+    with hush_output():
         as_worker(
             lambda: (
                 run_arms_side_by_side(process_arms)

@@ -15,7 +15,7 @@ import pyarrow as pa
 from asymreinforce.algorithm.ending import verdict
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.data import contracts, files
-from asymreinforce.data.values import finite
+from asymreinforce.data.values import finite_or_none
 from asymreinforce.errors import AsymreinforceError
 from asymreinforce.experiment.arms import TrainedArm, overrides_of
 from asymreinforce.experiment.evaluation import EvaluatedStep
@@ -147,10 +147,11 @@ def _summary_row(arm: TrainedArm, steps: dict[int, MeasuredStep], overrides: str
 def _last_metrics(arm: TrainedArm) -> dict[str, float | None]:
     """The diagnostics of the fixed slice at the last step."""
     name = f"metrics/step-{arm.last_step:06d}.parquet"
-    row = contracts.read(arm.store.path(name), contracts.METRICS).to_pylist()[-1]
+    row = contracts.read_table(arm.store.path(name), contracts.METRICS).to_pylist()[-1]
     names = {"logp_correct": "slice_logp_correct", "logp_incorrect": "slice_logp_incorrect"}
     return {
-        name: finite(row[column]) for name, column in (names | {"kl": "kl", "ess": "ess"}).items()
+        name: finite_or_none(row[column])
+        for name, column in (names | {"kl": "kl", "ess": "ess"}).items()
     }
 
 
@@ -161,18 +162,20 @@ def _training_seconds(arm: TrainedArm) -> float:
 
 def _contract_table(contract: contracts.Contract, rows: list[dict[str, Any]]) -> pa.Table:
     names = contract.schema.names
-    return contracts.table(contract, {name: [row.get(name) for row in rows] for name in names})
+    return contracts.make_table(contract, {name: [row.get(name) for row in rows] for name in names})
 
 
 def _publish_table(path: Path, contract: contracts.Contract, rows: pa.Table) -> None:
     """Write a table if it is not there already: a page that is newer than it tells the same."""
     if not _holds(path, contract, rows):
-        files.publish(path, lambda target: contracts.write(target, contract, rows, identity=""))
+        files.publish_path(
+            path, lambda target: contracts.write_table(target, contract, rows, identity="")
+        )
 
 
 def _holds(path: Path, contract: contracts.Contract, rows: pa.Table) -> bool:
     """Tell whether a file holds these rows; one that cannot be read does not."""
     try:
-        return bool(contracts.read(path, contract).equals(rows))
+        return bool(contracts.read_table(path, contract).equals(rows))
     except (AsymreinforceError, OSError):
         return False

@@ -83,7 +83,7 @@ def plan_sweep(arms: Sequence[ExperimentConfig]) -> SweepPlan:
 
 def _say_what_enters_no_arm(arms: Sequence[ExperimentConfig], planned: SweepPlan) -> None:
     """Name the settings that were swept over and set no arms apart."""
-    if len(planned.arms) < len(arms) and (names := determines.idle(arms)):
+    if len(planned.arms) < len(arms) and (names := determines.idle_settings(arms)):
         say(
             f"sweep: {', '.join(names)} sets some of the {len(arms)} arms that were asked for "
             f"apart in nothing that is trained; {len(planned.arms)} are left"
@@ -139,7 +139,7 @@ def run_sweep(
     say(f"sweep: {len(stores)} arms, {len(stores) - len(waiting)} complete already")
     if waiting:
         for store in waiting:
-            files.remove(store.directory / FAILURE)
+            files.remove_path(store.directory / FAILURE)
         names = _names(arm_of.values(), waiting)
         shown = watched(names, total=len(stores))
         with contextlib.nullcontext() if launch_speaks else shown:
@@ -169,6 +169,6 @@ def _names(
 def _failure_of(directory: Path) -> UnfinishedArm:
     if failure := read_failure(directory):
         return UnfinishedArm(directory.name, failure.error, failure.log)
-    if working := lease.holder(directory):
+    if working := lease.current_holder(directory):
         return UnfinishedArm(directory.name, f"{working.line} works on it", "")
     return UnfinishedArm(directory.name, "did not finish; run the same sweep again to go on", "")

@@ -113,7 +113,7 @@ def _display() -> Iterator[Display]:
         return
     from rich.live import Live
 
-    console = terminal.console(to_stderr=True)
+    console = terminal.make_console(to_stderr=True)
     with Live(console=console, auto_refresh=False, transient=True) as live:
         yield Screen(live)
 

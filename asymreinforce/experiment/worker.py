@@ -14,7 +14,7 @@ from typing import Any
 from asymreinforce.config import parse_config
 from asymreinforce.data import files
 from asymreinforce.errors import DeviceMemoryError
-from asymreinforce.progress import Tell, hushed, relayed
+from asymreinforce.progress import Tell, hush_output, relay_output
 
 LONGEST = 1000
 """Characters of an error's message: a line of up to 4,096 bytes reaches a pipe in one piece."""
@@ -43,13 +43,13 @@ def main(config_file: Path) -> None:
 
 def _train_as_rank(config_file: Path, tell: Tell) -> None:
     from asymreinforce.experiment.arm import train_rank
-    from asymreinforce.update.ranks import joined
+    from asymreinforce.update.ranks import join_ranks
 
     config = parse_config(files.read_json(config_file))
     is_first = os.environ["RANK"] == "0"
     with (
-        relayed(tell) if is_first else hushed(),
-        joined(config.train.device, nodes_apart=config.train.sharding == "node") as ranks,
+        relay_output(tell) if is_first else hush_output(),
+        join_ranks(config.train.device, nodes_apart=config.train.sharding == "node") as ranks,
     ):
         train_rank(config, ranks)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from asymreinforce.data.gold_answers import accepted
+from asymreinforce.data.gold_answers import accepted_answers
 from asymreinforce.errors import InputError
 from asymreinforce.grading.graders import GRADERS, require_known
 from asymreinforce.plugins import is_plugin
@@ -30,7 +30,7 @@ def require_usable(grader: str, tables: Iterable[pa.Table], *, where: Path) -> N
     for table in tables:
         for row in table.select([n for n in COLUMNS if n in table.column_names]).to_pylist():
             prompts += 1
-            golds = accepted(row.get("metadata"), row["gold_answer"])
+            golds = accepted_answers(row.get("metadata"), row["gold_answer"])
             unusable += [(row["prompt_id"], gold) for gold in golds if not can_use(gold)][:1]
     if unusable:
         prompt_id, gold = unusable[0]

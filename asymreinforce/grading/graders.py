@@ -17,7 +17,7 @@ from importlib import metadata as distributions
 from typing import Any, NamedTuple
 
 from asymreinforce import plugins
-from asymreinforce.data.gold_answers import accepted
+from asymreinforce.data.gold_answers import accepted_answers
 from asymreinforce.errors import ConfigError
 from asymreinforce.grading import extraction
 from asymreinforce.grading.choice import (
@@ -97,7 +97,9 @@ def of_spoken(compare: Grade) -> Grade:
         said = spoken_text(text, reasoning)
         if said is None:
             return NO_ANSWER
-        verdicts = (compare(metadata, gold, said) for gold in accepted(metadata, gold_answer))
+        verdicts = (
+            compare(metadata, gold, said) for gold in accepted_answers(metadata, gold_answer)
+        )
         best: Verdict = next(verdicts)
         for verdict in verdicts if best.score != 1.0 else ():
             best = max(best, verdict, key=lambda verdict: verdict.score or 0.0)
@@ -177,7 +179,7 @@ def identify(name: str) -> GraderId:
     A user's own is versioned by `plugins.identity`. Raises `ConfigError` where there is none.
     """
     if is_plugin(name):
-        return GraderId(name, plugins.identity(name))
+        return GraderId(name, plugins.plugin_identity(name))
     grader = _built_in(name)
     libraries = (f"{dist}-{distributions.version(dist)}" for dist, _ in grader.libraries)
     return GraderId(name, "+".join([grader.version, *libraries]))

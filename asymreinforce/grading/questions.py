@@ -62,9 +62,11 @@ class Questions:
         chunk_P = np.full(len(self._hash_P), -1, dtype=np.int32)
         for number, (chunk, paths) in enumerate(chunks.items()):
             shards = list(paths)
-            tables = [contracts.read(p, contracts.ROLLOUTS, columns=KEY_COLUMNS) for p in shards]
+            tables = [
+                contracts.read_table(p, contracts.ROLLOUTS, columns=KEY_COLUMNS) for p in shards
+            ]
             where = str(shards[0]) if len(shards) == 1 else f"{shards[0].parent}, chunk {chunk}"
-            keys = contracts.check(
+            keys = contracts.check_table(
                 contracts.ROLLOUTS, pa.concat_tables(tables), where=where, columns=KEY_COLUMNS
             )
             place_B = self._places_of_prompts(keys.column("prompt_id"), where=where)
@@ -112,7 +114,7 @@ class Questions:
                 for batch in file.iter_batches(PROMPTS_AT_ONCE, columns=COLUMNS, use_threads=False):
                     rows = pa.Table.from_batches([batch]).replace_schema_metadata(None)
                     yield (
-                        contracts.check(
+                        contracts.check_table(
                             contracts.PROMPTS, rows, where=str(self._path), columns=COLUMNS
                         )
                         if checked

@@ -14,7 +14,7 @@ from asymreinforce.grading.failures import count_failed, count_out_of_time, firs
 from asymreinforce.grading.pool.settings import grader_pool
 from asymreinforce.grading.questions import KEY_COLUMNS, Gold, Questions
 from asymreinforce.grading.verdict import GradedRow, Verdict
-from asymreinforce.workers import Made, Make, one_by_one
+from asymreinforce.workers import MakeShards, ShardResult, one_by_one
 
 ROWS = 256
 """Rows read at once, and between two movements of the progress bar."""
@@ -23,7 +23,7 @@ ROWS = 256
 @contextlib.contextmanager
 def shard_judge(
     *, rollouts: Path, prompts: Path, grader: dict[str, str], reward: RewardConfig
-) -> Iterator[Make]:
+) -> Iterator[MakeShards]:
     """Yield what makes the verdicts of a shard out of its name, by a pool that runs meanwhile.
 
     Paths are absolute: the worker may be a process that started in another directory. Whether
@@ -32,7 +32,7 @@ def shard_judge(
     store, questions = Store.open(rollouts), Questions(prompts)
     with grader_pool(grader["name"], reward) as pool:
 
-        def make(name: str) -> Made:
+        def make(name: str) -> ShardResult:
             rows = read_rows([name], rollouts=store, questions=questions)
             keys = read_shard(store, name, KEY_COLUMNS)
             return made_of(keys, list(pool.grade(rows)), grader=grader)
@@ -40,14 +40,14 @@ def shard_judge(
         yield one_by_one(make)
 
 
-def made_of(keys: pa.Table, judged: list[Verdict], *, grader: dict[str, str]) -> Made:
+def made_of(keys: pa.Table, judged: list[Verdict], *, grader: dict[str, str]) -> ShardResult:
     """Return a shard of verdicts, and counts of the rows that were not judged, or not in time."""
     facts = {
         "unjudged": count_failed(judged),
         "failures": first_failures(judged, keys),
         "out_of_time": count_out_of_time(judged),
     }
-    return Made(verdict_rows(keys, judged, grader=grader), facts)
+    return ShardResult(verdict_rows(keys, judged, grader=grader), facts)
 
 
 def chunk_of(shard: str) -> str:
@@ -84,9 +84,9 @@ def verdict_rows(keys: pa.Table, judged: list[Verdict], *, grader: dict[str, str
         "score": [verdict.score for verdict in judged],
         "extracted_answer": [verdict.extracted_answer for verdict in judged],
     }
-    return contracts.table(contracts.VERDICTS, columns)
+    return contracts.make_table(contracts.VERDICTS, columns)
 
 
 def read_shard(rollouts: Store, name: str, columns: list[str]) -> pa.Table:
     """Read some columns of a shard of rollouts."""
-    return contracts.read(rollouts.directory / name, contracts.ROLLOUTS, columns=columns)
+    return contracts.read_table(rollouts.directory / name, contracts.ROLLOUTS, columns=columns)

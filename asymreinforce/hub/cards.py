@@ -48,7 +48,7 @@ def model_card(
     `curves` are the arm's rows of CURVES; without any the card says that nothing was evaluated.
     """
     config = arm.config
-    settings = determines.determining(
+    settings = determines.determining_settings(
         flatten_settings(config.model_dump(mode="json")), determines.ARM
     )
     base = _hub_name(config.policy.source)

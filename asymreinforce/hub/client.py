@@ -99,6 +99,6 @@ class HubClient:
 
 def without_tokens(text: str) -> str:
     """Blot out what looks like a credential, and the values of variables that hold one."""
-    for secret in credentials.of(os.environ).values():
+    for secret in credentials.secrets_in(os.environ).values():
         text = text.replace(secret, "***")
     return credentials.KNOWN_TOKENS.sub("***", text)

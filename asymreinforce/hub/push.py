@@ -152,7 +152,7 @@ def _curves(directory: Path, arm: TrainedArm) -> list[dict[str, Any]]:
     path = directory / CURVES
     if not path.exists():
         return []
-    rows = contracts.read(path, contracts.CURVES)
+    rows = contracts.read_table(path, contracts.CURVES)
     own: list[dict[str, Any]] = rows.filter(pc.equal(rows.column("arm"), arm.name)).to_pylist()
     return own
 

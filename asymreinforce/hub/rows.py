@@ -37,13 +37,13 @@ def write_rows(stored: StoredSet, verdicts: Store | None, directory: Path) -> li
 def _joined(
     rollouts: Store, verdicts: Store | None, name: str, questions: dict[str, tuple[str, str]]
 ) -> pa.Table:
-    rows = contracts.read(rollouts.path(name), contracts.ROLLOUTS)
+    rows = contracts.read_table(rollouts.path(name), contracts.ROLLOUTS)
     places = {key: place for place, key in enumerate(_keys(rows))}
     judged: list[int | None] = [None] * len(rows)
     schema = contracts.VERDICTS.schema
     table = schema.empty_table()
     if verdicts and verdicts.receipt(name):
-        table = contracts.read(verdicts.path(name), contracts.VERDICTS)
+        table = contracts.read_table(verdicts.path(name), contracts.VERDICTS)
         for number, key in enumerate(_keys(table)):
             judged[places[key]] = number
     for column in JUDGED:
@@ -64,7 +64,7 @@ def _questions(directory: Path) -> dict[str, tuple[str, str]]:
     found: dict[str, tuple[str, str]] = {}
     names = ["prompt_id", "question", "gold_answer"]
     for path in sorted((directory / "prompts").glob("*/train.parquet")):
-        rows = contracts.read(path, contracts.PROMPTS, columns=names)
+        rows = contracts.read_table(path, contracts.PROMPTS, columns=names)
         columns = (rows.column(name).to_pylist() for name in names)
         found |= {id_: (question, gold) for id_, question, gold in zip(*columns, strict=True)}
     return found

@@ -152,7 +152,7 @@ class PromptGroups:
 def group_by_prompt(directory: Path) -> Iterator[PromptGroups]:
     """Yield empty groups in a temporary file below `directory`, which is removed after."""
     path = files.temporary_of(files.make_directory(directory) / "gathering.sqlite")
-    files.remove(path)
+    files.remove_path(path)
     try:
         with contextlib.closing(sqlite3.connect(path)) as connection:
             # a temporary file needs no protection against a crash
@@ -162,4 +162,4 @@ def group_by_prompt(directory: Path) -> Iterator[PromptGroups]:
     except sqlite3.OperationalError as error:
         raise StorageError(f"{path}: {error}; free some space and run the same command") from error
     finally:
-        files.remove(path)
+        files.remove_path(path)

@@ -85,10 +85,12 @@ def _publish_prompts(
                     f"with source.{split}=N instead"
                 )
         columns = {n: [getattr(q, n) for q in questions] for n in contracts.PROMPTS.schema.names}
-        rows = contracts.table(contracts.PROMPTS, columns)
+        rows = contracts.make_table(contracts.PROMPTS, columns)
         name = f"{split}.parquet"
         if name in store.missing():
-            contracts.publish(store, name, contracts.PROMPTS, rows, facts={"prompts": len(rows)})
+            contracts.publish_table(
+                store, name, contracts.PROMPTS, rows, facts={"prompts": len(rows)}
+            )
     store.close()
 
 
@@ -108,7 +110,7 @@ def _prompt_question(prompt: ImportedPrompt, split: Split) -> tasks.Question:
 
 def _publish_rollouts(store: Store, name: str, groups: Groups) -> None:
     rows = [(prompt, sample, row) for prompt, group in groups for sample, row in enumerate(group)]
-    table = contracts.table(
+    table = contracts.make_table(
         contracts.ROLLOUTS,
         {
             "prompt_id": [prompt.prompt_id for prompt, _, _ in rows],
@@ -123,7 +125,7 @@ def _publish_rollouts(store: Store, name: str, groups: Groups) -> None:
         },
     )
     facts = {"prompts": len(groups), "rows": len(rows)}
-    contracts.publish(store, name, contracts.ROLLOUTS, table, facts=facts)
+    contracts.publish_table(store, name, contracts.ROLLOUTS, table, facts=facts)
 
 
 def _publish_verdicts(
@@ -147,7 +149,7 @@ def _publish_verdicts(
             for n in chunk
             for sample, row in enumerate(prompt_groups.rows(n))
         ]
-        table = contracts.table(
+        table = contracts.make_table(
             contracts.VERDICTS,
             {
                 "prompt_id": [prompt_id for prompt_id, _, _ in rows],
@@ -160,5 +162,5 @@ def _publish_verdicts(
             },
         )
         facts = {"rows": len(rows), "rollouts_sha256": rollouts_receipt.sha256}
-        contracts.publish(store, name, contracts.VERDICTS, table, facts=facts)
+        contracts.publish_table(store, name, contracts.VERDICTS, table, facts=facts)
     store.close()

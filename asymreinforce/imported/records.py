@@ -113,7 +113,7 @@ def _count(path: Path) -> int:
         return arrow_rows.count(path)
     if path.name.endswith(CSV):
         return sum(1 for _ in separated_rows.rows(path))
-    return json_rows.count(path)
+    return json_rows.count_rows(path)
 
 
 def read_records(paths: list[Path], problems: Problems) -> Iterator[Record]:
@@ -150,7 +150,7 @@ def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any] | None, str]]:
         for line, texts in separated_rows.rows(path):
             yield f"{path.name} line {line}", dict(texts), ""
     else:
-        yield from json_rows.rows(path)
+        yield from json_rows.read_rows(path)
 
 
 @contextlib.contextmanager

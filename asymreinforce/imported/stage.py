@@ -6,7 +6,7 @@ from typing import Any
 
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.data import files
-from asymreinforce.data.provenance import provenance
+from asymreinforce.data.provenance import run_provenance
 from asymreinforce.imported.check_rows import check_rows
 from asymreinforce.imported.columns import Columns
 from asymreinforce.imported.group_by_prompt import group_by_prompt
@@ -45,7 +45,7 @@ def _check_and_publish(config: ExperimentConfig, stores: Stores, *, checkpoint: 
     facts |= {"skipped": notes.counts, "warned": encoder.warnings.counts}
     facts |= {"round_trip_mismatches": encoder.mismatch.rows}
     stores.rollouts.record(
-        provenance(
+        run_provenance(
             source=str(config.source.path),
             checkpoint=str(checkpoint.absolute()),
             columns=columns.line,

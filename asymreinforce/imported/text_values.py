@@ -35,6 +35,6 @@ def _value(text: Any) -> Any:
     if word in WORDS:
         return WORDS[word]
     try:
-        return json_rows.parse(text)
+        return json_rows.parse_json(text)
     except (ValueError, RecursionError):
         return text

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 ADAPTER = "adapter"
 
 
-def attach(model: "PreTrainedModel", config: "LoraConfig", *, seed: int) -> None:
+def attach_adapters(model: "PreTrainedModel", config: "LoraConfig", *, seed: int) -> None:
     """Freeze a model's weights and put adapters into its linear layers, in fp32, A drawn by `seed`.
 
     Raises `ConfigError` if it has none of the named ones, or if the head is one of them.
@@ -65,12 +65,12 @@ def _require_plain_head(model: "PreTrainedModel", config: "LoraConfig") -> None:
 
     The packed head multiplies by the weight itself: it would train nothing, or another model.
     """
-    head = _layer(model.get_output_embeddings()).weight
-    is_tied = head is _layer(model.get_input_embeddings()).weight
+    head = _base_layer(model.get_output_embeddings()).weight
+    is_tied = head is _base_layer(model.get_input_embeddings()).weight
     adapted = [
         name
         for name, module in model.named_modules()
-        if hasattr(module, "lora_A") and getattr(_layer(module), "weight", None) is head
+        if hasattr(module, "lora_A") and getattr(_base_layer(module), "weight", None) is head
     ]
     if adapted:
         tied = ", whose weight the embedding shares," if is_tied else ""
@@ -81,7 +81,7 @@ def _require_plain_head(model: "PreTrainedModel", config: "LoraConfig") -> None:
         )
 
 
-def _layer(module: Any) -> Any:
+def _base_layer(module: Any) -> Any:
     """Return the layer that an adapter stands beside, or a layer without one itself."""
     return getattr(module, "base_layer", module)
 
@@ -99,7 +99,7 @@ def is_attached(model: "PreTrainedModel") -> bool:
     return getattr(model, "peft_config", None) is not None
 
 
-def merged(model: "PreTrainedModel") -> dict[str, Tensor]:
+def merged_weights(model: "PreTrainedModel") -> dict[str, Tensor]:
     """Return the weights that a model without adapters would need to compute the same.
 
     The model's own stay as they are: W' - BA is not W in floating point.
@@ -107,20 +107,20 @@ def merged(model: "PreTrainedModel") -> dict[str, Tensor]:
     adapted: dict[str, Any] = {
         f"{name}.": module for name, module in model.named_modules() if hasattr(module, "lora_A")
     }
-    found: dict[str, Tensor] = {}
+    weights: dict[str, Tensor] = {}
     for name, tensor in model.state_dict().items():
         owner = next((prefix for prefix in adapted if name.startswith(prefix)), None)
         if owner is None:
-            found[name] = tensor
+            weights[name] = tensor
         elif name == f"{owner}base_layer.weight":
             delta = adapted[owner].get_delta_weight("default")
-            found[f"{owner}weight"] = (tensor.float() + delta.float()).to(tensor.dtype)
+            weights[f"{owner}weight"] = (tensor.float() + delta.float()).to(tensor.dtype)
         elif name.startswith(f"{owner}base_layer."):
-            found[name.replace(f"{owner}base_layer.", owner)] = tensor
-    return found
+            weights[name.replace(f"{owner}base_layer.", owner)] = tensor
+    return weights
 
 
-def save(model: "PreTrainedModel", directory: Path) -> None:
+def save_adapter(model: "PreTrainedModel", directory: Path) -> None:
     """Write the adapter in peft's own format."""
     import peft
     from safetensors.torch import save_file
@@ -133,8 +133,8 @@ def save(model: "PreTrainedModel", directory: Path) -> None:
     configs["default"].save_pretrained(str(directory))
 
 
-def restore(model: "PreTrainedModel", directory: Path) -> None:
-    """Put a saved adapter's weights into a model to which `attach` gave the same layers.
+def restore_adapter(model: "PreTrainedModel", directory: Path) -> None:
+    """Put a saved adapter's weights into a model to which `attach_adapters` gave the same layers.
 
     Raises `InputError` if they are not the weights of those layers, all of them and no others.
     """
@@ -142,7 +142,7 @@ def restore(model: "PreTrainedModel", directory: Path) -> None:
     from safetensors.torch import load_file
 
     tensors = load_file(directory / "adapter_model.safetensors")
-    own = {name.removeprefix("base_model.model."): tensor for name, tensor in tensors.items()}
+    saved = {name.removeprefix("base_model.model."): tensor for name, tensor in tensors.items()}
     wanted = peft.get_peft_model_state_dict(model, save_embedding_layers=False)
-    require_same(directory, own, wanted)
-    peft.set_peft_model_state_dict(model, own)
+    require_same(directory, saved, wanted)
+    peft.set_peft_model_state_dict(model, saved)

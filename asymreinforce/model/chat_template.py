@@ -49,11 +49,11 @@ class ChatTemplate:
         problem: UnrenderableError | None = None
         for form in (as_text, as_parts):
             try:
-                rendered = self._apply(form(messages))
+                rendered = self._apply_template(form(messages))
             except Exception as error:  # jinja's errors, and whatever a template raises by itself
-                problem = problem or _refusal(messages, error)
+                problem = problem or _refusal_error(messages, error)
                 continue
-            lost = _lost(rendered, messages) or self._unread_role(form, messages)
+            lost = _lost_role(rendered, messages) or self._unread_role(form, messages)
             if lost is None:
                 return rendered
             problem = problem or _left_out(lost)
@@ -66,27 +66,29 @@ class ChatTemplate:
         if not self._tokenizer.chat_template:
             return None
         try:
-            rendered = self.render([{"role": "user", "content": _mark(0)}])
+            rendered = self.render([{"role": "user", "content": _marker_text(0)}])
         except UnrenderableError:
             return None
-        before, _, after = rendered.rpartition(_mark(0))
+        before, _, after = rendered.rpartition(_marker_text(0))
         return Frame(before, after)
 
     def end_of_turn(self) -> str:
         """Return what stands behind an assistant's message; empty if that is not known."""
         if self.frame is None:
             return ""
-        messages = [{"role": r, "content": _mark(i)} for i, r in enumerate(("user", "assistant"))]
+        messages = [
+            {"role": r, "content": _marker_text(i)} for i, r in enumerate(("user", "assistant"))
+        ]
         for form in (as_text, as_parts):
             try:
-                rendered = self._apply(form(messages), begins_answer=False)
+                rendered = self._apply_template(form(messages), begins_answer=False)
             except Exception:  # a template may refuse a chat that has no next turn
                 continue
-            if _mark(1) in rendered:
-                return rendered.rpartition(_mark(1))[2]
+            if _marker_text(1) in rendered:
+                return rendered.rpartition(_marker_text(1))[2]
         return ""
 
-    def _apply(self, messages: list[dict[str, Any]], *, begins_answer: bool = True) -> str:
+    def _apply_template(self, messages: list[dict[str, Any]], *, begins_answer: bool = True) -> str:
         rendered: str = self._tokenizer.apply_chat_template(
             messages,
             tokenize=False,
@@ -103,9 +105,9 @@ class ChatTemplate:
         """
         roles = tuple(message["role"] for message in messages)
         if (form, roles) not in self._unread:
-            marked = [{"role": role, "content": _mark(i)} for i, role in enumerate(roles)]
+            marked = [{"role": role, "content": _marker_text(i)} for i, role in enumerate(roles)]
             try:
-                rendered = self._apply(form(marked))
+                rendered = self._apply_template(form(marked))
             except Exception:  # a template that refuses these texts is judged by the prompt's own
                 unread = None
             else:
@@ -138,7 +140,7 @@ def as_parts(messages: Messages) -> list[dict[str, Any]]:
     return [{**m, "content": [{"type": "text", "text": m["content"]}]} for m in messages]
 
 
-def _mark(index: int) -> str:
+def _marker_text(index: int) -> str:
     return f"Zq{index}xK"
 
 
@@ -147,7 +149,7 @@ def _spells_parts(rendered: str) -> bool:
     return bool(re.search(r"""['"]text['"]\s*:\s*['"]Zq\d+xK""", rendered))
 
 
-def _lost(rendered: str, messages: Sequence[Message]) -> str | None:
+def _lost_role(rendered: str, messages: Sequence[Message]) -> str | None:
     """Return the role of the first message whose text is not in a rendering.
 
     White space is not compared, which templates trim. An assistant's earlier text is not looked
@@ -160,7 +162,7 @@ def _lost(rendered: str, messages: Sequence[Message]) -> str | None:
     return None
 
 
-def _refusal(messages: Sequence[Message], error: Exception) -> UnrenderableError:
+def _refusal_error(messages: Sequence[Message], error: Exception) -> UnrenderableError:
     roles = ", ".join(message["role"] for message in messages)
     return UnrenderableError(
         f"the chat template refuses messages of {roles} ({type(error).__name__}: {error}); "

@@ -62,7 +62,7 @@ def _readable_load_errors(checkpoint: Path | str, what: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
+def quiet_transformers() -> Iterator[None]:
     """Keep transformers' progress bars out of ours, and its loading report, which `whole` reads."""
     from transformers.utils import logging
 
@@ -93,7 +93,7 @@ def load_model(
 
     require_one_set(checkpoint)
     _require_no_adapters(Path(checkpoint))
-    with _readable_load_errors(checkpoint, "the model"), quiet():
+    with _readable_load_errors(checkpoint, "the model"), quiet_transformers():
         require_plain_numbers(checkpoint)
         model: PreTrainedModel
         model, report = AutoModelForCausalLM.from_pretrained(
@@ -120,7 +120,7 @@ def require_whole_checkpoint(checkpoint: Path, *, trust_remote_code: bool = Fals
     if "quantization_config" in model_config.read_object(checkpoint / "config.json"):
         return
     empty = _meta_model(checkpoint, trust_remote_code=trust_remote_code)
-    with _readable_load_errors(checkpoint, "the model"), quiet():
+    with _readable_load_errors(checkpoint, "the model"), quiet_transformers():
         require_plain_numbers(checkpoint)
         require_whole_files(checkpoint, empty)
 
@@ -147,7 +147,7 @@ def _meta_model(
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    with _readable_load_errors(checkpoint, "the model"), quiet(), torch.device("meta"):
+    with _readable_load_errors(checkpoint, "the model"), quiet_transformers(), torch.device("meta"):
         config = AutoConfig.from_pretrained(checkpoint, trust_remote_code=trust_remote_code)
         more = {} if dtype is None else {"dtype": dtype}
         model: PreTrainedModel = AutoModelForCausalLM.from_config(
@@ -186,16 +186,16 @@ def save_model(
     Weights are rounded to `dtype`, if one is given. Adapters are merged into the weights, and stand
     alone in `adapter/` as well, unrounded.
     """
-    with quiet():
-        weights = adapters.merged(model) if adapters.is_attached(model) else None
+    with quiet_transformers():
+        weights = adapters.merged_weights(model) if adapters.is_attached(model) else None
         if dtype is not None:
-            weights = _rounded(weights or model.state_dict(), dtype)
+            weights = _rounded_weights(weights or model.state_dict(), dtype)
         with _without_generation_config(model):
             model.save_pretrained(directory, state_dict=weights)
         if adapters.is_attached(model):
-            adapters.save(model, directory / adapters.ADAPTER)
+            adapters.save_adapter(model, directory / adapters.ADAPTER)
     if dtype is not None:
-        _declare(directory / "config.json", dtype)
+        _declare_dtype(directory / "config.json", dtype)
     code = [path.name for path in sorted(tokenizer_from.glob("*.py"))]
     (directory / model_config.GENERATION).unlink(missing_ok=True)  # an empty one
     for name in (*TOKENIZER_FILES, model_config.GENERATION, *code):
@@ -208,27 +208,29 @@ def _without_generation_config(model: "PreTrainedModel") -> Iterator[None]:
     """Let a model be saved without its generation config: a save refuses what a load took."""
     from transformers import GenerationConfig
 
-    own = model.generation_config
+    loaded_config = model.generation_config
     model.generation_config = GenerationConfig()
     try:
         yield
     finally:
-        model.generation_config = own
+        model.generation_config = loaded_config
 
 
-def _rounded(weights: "dict[str, torch.Tensor]", dtype: "torch.dtype") -> "dict[str, torch.Tensor]":
+def _rounded_weights(
+    weights: "dict[str, torch.Tensor]", dtype: "torch.dtype"
+) -> "dict[str, torch.Tensor]":
     """Round weights one after the other onto the host; tied ones stay one tensor."""
     rounded: dict[tuple[int, torch.Size], torch.Tensor] = {}
-    found = {}
+    by_name = {}
     for name, tensor in weights.items():
         key = (tensor.data_ptr(), tensor.shape)
         if key not in rounded:
             rounded[key] = tensor.to("cpu", dtype if tensor.is_floating_point() else tensor.dtype)
-        found[name] = rounded[key]
-    return found
+        by_name[name] = rounded[key]
+    return by_name
 
 
-def _declare(config: Path, dtype: "torch.dtype") -> None:
+def _declare_dtype(config: Path, dtype: "torch.dtype") -> None:
     """State the type that weights were rounded to, by which engines load them.
 
     transformers writes the type of the model in memory.
@@ -261,24 +263,28 @@ def end_tokens(checkpoint: Path, *, trust_remote_code: bool = False) -> tuple[in
     return tuple(dict.fromkeys([first, *declared, *turn_ends]))
 
 
-def fingerprint(checkpoint: Path, *, safetensors_only: bool = True, read: bool = False) -> str:
+def checkpoint_fingerprint(
+    checkpoint: Path, *, safetensors_only: bool = True, read: bool = False
+) -> str:
     """Name a checkpoint by the contents of its config, weights and tokenizer (16 hex digits).
 
     End tokens that only `generation_config.json` declares count too: they end completions.
     They are read where a file changed since they last were, or this process has not if `read`.
     Raises `InputError` where there is none, or none but pickled weights and those are not allowed.
     """
-    found = _fingerprinted_files(checkpoint, safetensors_only=safetensors_only)
+    named_files = _fingerprinted_files(checkpoint, safetensors_only=safetensors_only)
 
-    def compute() -> str:
-        sums = [(path.name, files.sha256(path)) for path in found]
+    def hash_files() -> str:
+        sums = [(path.name, files.sha256(path)) for path in named_files]
         if further := _further_end_tokens(checkpoint):
             sums.append(("end tokens", repr(further)))
         return hashlib.sha256(repr(sums).encode()).hexdigest()[:16]
 
     generation = checkpoint / GENERATION
-    of = [*found, *([generation] if generation.exists() else [])]
-    return checksums.remembered("fingerprint", checkpoint, of, compute, read=read)
+    stamped_files = [*named_files, *([generation] if generation.exists() else [])]
+    return checksums.remembered_checksum(
+        "fingerprint", checkpoint, stamped_files, hash_files, read=read
+    )
 
 
 def _further_end_tokens(checkpoint: Path) -> list[int]:
@@ -296,7 +302,7 @@ def require_unchanged(checkpoint: Path, *, named: str, safetensors_only: bool = 
 
     An identity may name it by a fingerprint that was remembered, and a disk may lose bytes since.
     """
-    if fingerprint(checkpoint, safetensors_only=safetensors_only, read=True) != named:
+    if checkpoint_fingerprint(checkpoint, safetensors_only=safetensors_only, read=True) != named:
         raise InputError(
             f"{checkpoint}: damaged (its bytes are not those that it was named by, {named}); "
             "restore it, or run the same command again: it makes anew what depends on it"

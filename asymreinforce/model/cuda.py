@@ -11,7 +11,7 @@ DRIVERS = {"11": "450.80", "12": "525.60", "13": "580.65"}
 """Oldest NVIDIA driver on Linux by CUDA's major version (NVIDIA, CUDA Compatibility)."""
 
 
-def build() -> str:
+def describe_build() -> str:
     """Return what this torch is built for and the driver that it needs, for errors and reports."""
     version = torch.version.cuda
     if version is None:
@@ -26,13 +26,13 @@ def require_device() -> None:
     if not torch.cuda.is_available():
         raise ConfigError(
             "train.device=cuda, but this machine shows no CUDA device: "
-            f"{_reason()}; or use train.device=cpu"
+            f"{_missing_device_reason()}; or use train.device=cpu"
         )
 
 
-def _reason() -> str:
+def _missing_device_reason() -> str:
     if torch.version.cuda is None:
-        return f"{build()}; install the extra gpu (make install EXTRA=gpu)"
+        return f"{describe_build()}; install the extra gpu (make install EXTRA=gpu)"
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible in ("", "-1"):
         return f"CUDA_VISIBLE_DEVICES={visible!r} hides every device; unset it"
@@ -44,4 +44,4 @@ def _reason() -> str:
         said = " ".join(s for s in sentences if "http" not in s).rstrip(".")
     else:
         said = "torch gives no reason"
-    return f"{said}; {build()}"
+    return f"{said}; {describe_build()}"

@@ -44,7 +44,7 @@ def depends_on_the_machine(config: ExperimentConfig) -> bool:
     return train.device == "auto" or (train.device == "cuda" and train.precision == "auto")
 
 
-def resolved(config: ExperimentConfig, machine: Callable[[], Machine]) -> ExperimentConfig:
+def resolve_auto(config: ExperimentConfig, machine: Callable[[], Machine]) -> ExperimentConfig:
     """Return the settings with `auto` replaced by what it means on a machine.
 
     `machine` is asked only if the settings leave something open, since asking imports torch.
@@ -52,13 +52,13 @@ def resolved(config: ExperimentConfig, machine: Callable[[], Machine]) -> Experi
     train = config.train
     if "auto" not in (train.device, train.precision):
         return config
-    found = machine() if depends_on_the_machine(config) else Machine(False, False)
+    hardware = machine() if depends_on_the_machine(config) else Machine(False, False)
     device, precision = train.device, train.precision
     if device == "auto":
-        device = "cuda" if found.has_cuda else "cpu"
+        device = "cuda" if hardware.has_cuda else "cpu"
     if precision == "auto":
         # a CUDA device that is asked for by name and is not here is an error when training begins
-        is_half = device == "cuda" and (found.has_bfloat16 or not found.has_cuda)
+        is_half = device == "cuda" and (hardware.has_bfloat16 or not hardware.has_cuda)
         precision = "bfloat16" if is_half else "float32"
     chosen = {"device": device, "precision": precision}
     return config.model_copy(update={"train": train.model_copy(update=chosen)})

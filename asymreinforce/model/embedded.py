@@ -13,7 +13,7 @@ import torch
 from torch.nn import functional as F
 
 from asymreinforce.config import EmbeddedConfig, PolicyConfig, WarmUpConfig
-from asymreinforce.model.checkpoint import quiet
+from asymreinforce.model.checkpoint import quiet_transformers
 from asymreinforce.progress import Advance
 from asymreinforce.tasks import cups
 
@@ -98,12 +98,12 @@ def warm_up(
         optimizer, lambda step: learning_rate_factor(step, config)
     )
 
-    def encode(text: str) -> np.ndarray:
+    def encode_text(text: str) -> np.ndarray:
         return np.array(tokenizer.encode(text, add_special_tokens=False))
 
-    prompts = [encode(q.text) for q in questions]
-    direct = [encode(q.direct_answer + END) for q in questions]
-    worked = [encode(q.worked_answer + END) for q in questions]
+    prompts = [encode_text(q.text) for q in questions]
+    direct = [encode_text(q.direct_answer + END) for q in questions]
+    worked = [encode_text(q.worked_answer + END) for q in questions]
     model.train()
     for step in range(config.steps):
         share = config.early_worked_share if step < config.early_steps else config.worked_share
@@ -152,6 +152,6 @@ def make_checkpoint(directory: Path, policy: PolicyConfig, *, advance: Advance) 
         seed=policy.seed,
     )
     warm_up(model, tokenizer, questions, config.warm_up, seed=policy.seed, advance=advance)
-    with quiet():
+    with quiet_transformers():
         model.save_pretrained(directory)
     tokenizer.save_pretrained(directory)

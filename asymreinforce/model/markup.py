@@ -49,8 +49,8 @@ class Markup:
         frame = self._template.frame
         written = f"{frame.before}{frame.after}" if frame else ""
         known = self._tokenizer.get_added_vocab()
-        found = (match[0] for match in IN_USE.finditer(text) if not match[0].startswith("\n"))
-        return next((name for name in found if name not in known and name not in written), None)
+        matches = (match[0] for match in IN_USE.finditer(text) if not match[0].startswith("\n"))
+        return next((name for name in matches if name not in known and name not in written), None)
 
     def _ends_a_turn(self, text: str) -> bool:
         """Tell whether a text holds what the template writes behind a question, if that is markup.

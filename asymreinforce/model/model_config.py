@@ -48,7 +48,7 @@ class ModelConfig(NamedTuple):
 
 def of_model(model: "PreTrainedModel") -> ModelConfig:
     """Read the configuration of a model in memory."""
-    return _read(model.config)
+    return _read_config(model.config)
 
 
 def vocabulary_of(model: "PreTrainedModel") -> int:
@@ -71,7 +71,7 @@ def of_checkpoint(checkpoint: Path) -> ModelConfig:
     if (kind := values.get("model_type")) in CONFIG_MAPPING:
         config_class = CONFIG_MAPPING[kind]
     try:
-        return _read(config_class.from_dict(values))
+        return _read_config(config_class.from_dict(values))
     except Exception as error:  # transformers raises many kinds for a bad value
         reason = " ".join(str(error).split())[:300]
         raise InputError(
@@ -88,13 +88,13 @@ def declared_end_tokens(
     A class's default is none of them: a Llama whose files name no token does not end by token 2.
     Raises `InputError` for what is no token id.
     """
-    found: list[int] = []
+    tokens: list[int] = []
     for name in names:
         if (checkpoint / name).exists():
             values = read_object(checkpoint / name)
             for part in (values, text_part(values)):
-                found += _end_tokens(part.get("eos_token_id"), where=checkpoint / name)
-    return list(dict.fromkeys(found))
+                tokens += _end_tokens(part.get("eos_token_id"), where=checkpoint / name)
+    return list(dict.fromkeys(tokens))
 
 
 def _end_tokens(declared: Any, *, where: Path) -> list[int]:
@@ -128,21 +128,21 @@ def text_part(values: Mapping[str, Any]) -> Mapping[str, Any]:
     return next((part for part in nested if isinstance(part, Mapping)), values)
 
 
-def _read(config: Any) -> ModelConfig:
+def _read_config(config: Any) -> ModelConfig:
     from transformers import PreTrainedConfig
 
     text = config.get_text_config(decoder=True)
     if isinstance(text, dict):  # of an architecture that transformers does not know
         text = PreTrainedConfig.from_dict(text)
     return ModelConfig(
-        _size(text, "vocab_size"),
-        _size(text, "max_position_embeddings"),
-        _decoder(text),
-        _steady(text),
+        _read_size(text, "vocab_size"),
+        _read_size(text, "max_position_embeddings"),
+        _read_decoder(text),
+        _steady_length(text),
     )
 
 
-def _steady(text: Any) -> int | None:
+def _steady_length(text: Any) -> int | None:
     """Read the length from which a rotary encoding changes with that of the whole input.
 
     `dynamic` computes its frequencies anew there, and `longrope` takes others.
@@ -151,33 +151,34 @@ def _steady(text: Any) -> int | None:
     kinds = (
         [rope, *rope.values()] if isinstance(rope, Mapping) else []
     )  # one, or one a kind of layer
-    found = []
+    lengths = []
     for kind in kinds:
         name = str(kind.get("rope_type")) if isinstance(kind, Mapping) else ""
         if name == "longrope":
-            found.append(kind.get("original_max_position_embeddings"))
+            lengths.append(kind.get("original_max_position_embeddings"))
         if "dynamic" in name:
-            found.append(_size(text, "max_position_embeddings"))
-    return min((int(length) for length in found if length), default=None)
+            lengths.append(_read_size(text, "max_position_embeddings"))
+    return min((int(length) for length in lengths if length), default=None)
 
 
-def _decoder(text: Any) -> Decoder | None:
+def _read_decoder(text: Any) -> Decoder | None:
     layers, width, heads = (
-        _size(text, name) for name in ("num_hidden_layers", "hidden_size", "num_attention_heads")
+        _read_size(text, name)
+        for name in ("num_hidden_layers", "hidden_size", "num_attention_heads")
     )
     if not (layers and width and heads):
         return None
     return Decoder(
         layers=layers,
         width=width,
-        intermediate=_size(text, "intermediate_size") or 4 * width,
+        intermediate=_read_size(text, "intermediate_size") or 4 * width,
         heads=heads,
-        kv_heads=_size(text, "num_key_value_heads") or heads,
-        head_width=_size(text, "head_dim") or width // heads,
+        kv_heads=_read_size(text, "num_key_value_heads") or heads,
+        head_width=_read_size(text, "head_dim") or width // heads,
     )
 
 
-def _size(text: Any, name: str) -> int | None:
+def _read_size(text: Any, name: str) -> int | None:
     value = getattr(text, name, None)
     if isinstance(value, list | tuple):
         value = max(value, default=None)

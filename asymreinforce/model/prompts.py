@@ -54,9 +54,9 @@ class Shields:
 
     def shield(self, text: str) -> str:
         """Replace every special token's name in a text of data by a numbered mark."""
-        return self._names.sub(self._mark, text)
+        return self._names.sub(self._number_piece, text)
 
-    def _mark(self, match: re.Match[str]) -> str:
+    def _number_piece(self, match: re.Match[str]) -> str:
         self.pieces.append(match[0])
         return f"{OPEN}{len(self.pieces) - 1}{CLOSE}"
 
@@ -75,7 +75,7 @@ class PromptEncoder:
     def __init__(self, tokenizer: "PreTrainedTokenizerBase", task: TaskConfig):
         self._tokenizer, self._task = tokenizer, task
         self._special = special_names(tokenizer)
-        self._beginning = _beginning(tokenizer)
+        self._beginning = _text_beginning(tokenizer)
         self.template = ChatTemplate(tokenizer, date=task.date, arguments=task.chat_arguments)
         self.markup = Markup(tokenizer, self.template, self._special)
 
@@ -85,17 +85,17 @@ class PromptEncoder:
         Raises `PromptError`, which names the row, if the chat template refuses the messages or
         leaves one out, and `InputError` if a user's template fails.
         """
-        if (tokens_T := _metadata(row).get(TOKENS)) is not None:
-            return self._kept(tokens_T, row)
+        if (tokens_T := _read_metadata(row).get(TOKENS)) is not None:
+            return self._imported_tokens(tokens_T, row)
         shields = Shields(self._special)
-        rendering = self._render(row, shields)
+        rendering = self._render_question(row, shields)
         tokens: list[int] = []
         for index, part in enumerate(SHIELDED.split(rendering.text)):
             if index % 2:
                 tokens += _as_text(shields.pieces[int(part)], self._tokenizer, row)
             elif part:
                 tokens += self._tokenizer.encode(part, add_special_tokens=False)
-        return tokens if rendering.is_chat else _begun(tokens, self._beginning)
+        return tokens if rendering.is_chat else _with_beginning(tokens, self._beginning)
 
     def encode_whole(self, text: str) -> list[int]:
         """Return the token ids of a whole prompt: what a template wrote, here or elsewhere.
@@ -104,7 +104,7 @@ class PromptEncoder:
         as the template begins it, any other text as the tokenizer begins every text.
         """
         tokens: list[int] = self._tokenizer.encode(text, add_special_tokens=False)
-        return _begun(
+        return _with_beginning(
             tokens, self._chat_beginning if self.markup.is_rendered(text) else self._beginning
         )
 
@@ -113,11 +113,11 @@ class PromptEncoder:
 
         It is the question, or what a user's template makes of it.
         """
-        if TOKENS in _metadata(row):
+        if TOKENS in _read_metadata(row):
             return False
         template = self._task.template
-        own = _own_template(template, row) if is_plugin(template) else row["question"]
-        return isinstance(own, str) and self.markup.looks_rendered(own)
+        written = _call_user_template(template, row) if is_plugin(template) else row["question"]
+        return isinstance(written, str) and self.markup.looks_rendered(written)
 
     @property
     def unused_settings(self) -> list[str]:
@@ -139,7 +139,7 @@ class PromptEncoder:
         begins = bool(first and frame and frame.before.startswith(str(first)))
         return [int(self._tokenizer.bos_token_id)] if begins else []
 
-    def _kept(self, tokens_T: Any, row: Mapping[str, Any]) -> list[int]:
+    def _imported_tokens(self, tokens_T: Any, row: Mapping[str, Any]) -> list[int]:
         """Return tokens that an import kept; a file may hold anything under their name."""
         known = range(len(self._tokenizer))
         if not isinstance(tokens_T, list) or not all(
@@ -148,19 +148,19 @@ class PromptEncoder:
             raise PromptError(row, f"{TOKENS} in its metadata are no tokens of this tokenizer")
         return tokens_T
 
-    def _render(self, row: Mapping[str, Any], shields: Shields) -> Rendering:
+    def _render_question(self, row: Mapping[str, Any], shields: Shields) -> Rendering:
         task = self._task
         if is_plugin(task.template):
-            own = _own_template(task.template, row)
-            if isinstance(own, str):
-                return Rendering(shields.shield(own), is_chat=False)
-            return Rendering(self._chat(own, row, shields), is_chat=True)
-        messages = _messages(row, task)
+            written = _call_user_template(task.template, row)
+            if isinstance(written, str):
+                return Rendering(shields.shield(written), is_chat=False)
+            return Rendering(self._render_chat(written, row, shields), is_chat=True)
+        messages = _chat_messages(row, task)
         if has_chat(self._tokenizer, task):
-            return Rendering(self._chat(messages, row, shields), is_chat=True)
-        return Rendering(_plain(row, task, shields), is_chat=False)
+            return Rendering(self._render_chat(messages, row, shields), is_chat=True)
+        return Rendering(_render_plain(row, task, shields), is_chat=False)
 
-    def _chat(self, messages: Messages, row: Mapping[str, Any], shields: Shields) -> str:
+    def _render_chat(self, messages: Messages, row: Mapping[str, Any], shields: Shields) -> str:
         if not self._tokenizer.chat_template:
             raise InputError(
                 f"task.template={self._task.template} returns messages, but this model's tokenizer "
@@ -196,9 +196,9 @@ def has_chat(tokenizer: "PreTrainedTokenizerBase", task: TaskConfig) -> bool:
     return task.chat == "auto" and bool(tokenizer.chat_template)
 
 
-def _messages(row: Mapping[str, Any], task: TaskConfig) -> Messages:
+def _chat_messages(row: Mapping[str, Any], task: TaskConfig) -> Messages:
     """Return the chat that a row brings with it, or its question as the user's one message."""
-    messages: Messages = _metadata(row).get("messages") or [
+    messages: Messages = _read_metadata(row).get("messages") or [
         {"role": "user", "content": row["question"]}
     ]
     if task.instruction:
@@ -209,7 +209,7 @@ def _messages(row: Mapping[str, Any], task: TaskConfig) -> Messages:
     return messages
 
 
-def _metadata(row: Mapping[str, Any]) -> dict[str, Any]:
+def _read_metadata(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a row brings beside its columns; other programs' metadata may be any text."""
     try:
         values = json.loads(row.get("metadata") or "{}")
@@ -223,7 +223,7 @@ def with_tokens(metadata: str | None, token_ids: list[int], *, where: str) -> st
 
     Raises `InputError` if the metadata is a text of another program, to which nothing can be added.
     """
-    values = _metadata({"metadata": metadata})
+    values = _read_metadata({"metadata": metadata})
     if metadata and not values and metadata.strip() != "{}":
         raise InputError(
             f"{where}: the metadata of a prompt that is held back is no JSON object, in which the "
@@ -232,7 +232,7 @@ def with_tokens(metadata: str | None, token_ids: list[int], *, where: str) -> st
     return json.dumps({**values, TOKENS: token_ids}, sort_keys=True)
 
 
-def _plain(row: Mapping[str, Any], task: TaskConfig, shields: Shields) -> str:
+def _render_plain(row: Mapping[str, Any], task: TaskConfig, shields: Shields) -> str:
     values = {
         "{question}": shields.shield(row["question"]),
         "{instruction}": task.instruction or "",
@@ -242,23 +242,23 @@ def _plain(row: Mapping[str, Any], task: TaskConfig, shields: Shields) -> str:
     return re.sub("|".join(map(re.escape, values)), lambda match: values[match[0]], task.template)
 
 
-def _own_template(name: str, row: Mapping[str, Any]) -> str | Messages:
+def _call_user_template(name: str, row: Mapping[str, Any]) -> str | Messages:
     function = load_function(name)
     try:
-        found = function(dict(row))
+        returned = function(dict(row))
     except Exception as error:  # a user's function may fail in any way
         raise InputError(
             f"task.template={name} fails on prompt {row['prompt_id']} "
             f"({type(error).__name__}: {error})"
         ) from error
-    if isinstance(found, str):
-        return found
+    if isinstance(returned, str):
+        return returned
     try:
-        return [message._asdict() for message in messages_of(list(found))]
+        return [message._asdict() for message in messages_of(list(returned))]
     except (TypeError, OddValueError) as error:
         raise InputError(
             f"task.template={name} must return a text, or messages with role and content; of "
-            f"prompt {row['prompt_id']} it returned {kind_of(found)} ({error})"
+            f"prompt {row['prompt_id']} it returned {kind_of(returned)} ({error})"
         ) from error
 
 
@@ -273,13 +273,13 @@ def _as_text(piece: str, tokenizer: "PreTrainedTokenizerBase", row: Mapping[str,
     return tokens
 
 
-def _begun(tokens: list[int], beginning: list[int]) -> list[int]:
+def _with_beginning(tokens: list[int], beginning: list[int]) -> list[int]:
     """Return tokens that begin as a text should: the beginning is added if it does not stand."""
     stands = not tokens or tokens[: len(beginning)] == beginning
     return tokens if stands else [*beginning, *tokens]
 
 
-def _beginning(tokenizer: "PreTrainedTokenizerBase") -> list[int]:
+def _text_beginning(tokenizer: "PreTrainedTokenizerBase") -> list[int]:
     """Return what the tokenizer puts before every text: its begin-of-sequence token, or nothing.
 
     What it puts behind a text, an end-of-sequence token that may be the same, is not a beginning.

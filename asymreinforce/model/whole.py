@@ -32,8 +32,8 @@ def require_whole(checkpoint: Path | str, report: Mapping[str, Any]) -> None:
     `report`: what `from_pretrained(output_loading_info=True)` returns beside the model.
     """
     mismatched = [
-        f"{name} {tuple(found)}, not {tuple(wanted)}"
-        for name, found, wanted in report["mismatched_keys"]
+        f"{name} {tuple(stored)}, not {tuple(wanted)}"
+        for name, stored, wanted in report["mismatched_keys"]
     ]
     faults = {
         "missing": report["missing_keys"],
@@ -41,7 +41,7 @@ def require_whole(checkpoint: Path | str, report: Mapping[str, Any]) -> None:
         "of another shape": mismatched,
         "not read": report["error_msgs"],
     }
-    said = [f"{_some(names)} {fault}" for fault, names in faults.items() if names]
+    said = [f"{_few_of(names)} {fault}" for fault, names in faults.items() if names]
     if said:
         raise InputError(
             f"{checkpoint}: its weights are not those of its config.json: {'; '.join(said)}; "
@@ -83,7 +83,7 @@ def require_plain_numbers(checkpoint: Path | str) -> None:
         packed = [n for n, type_ in types.items() if type_ not in FLOATS and n.endswith(".weight")]
         if packed:
             raise InputError(
-                f"{path}: holds {_some(packed)} as {types[packed[0]]}, and config.json has no "
+                f"{path}: holds {_few_of(packed)} as {types[packed[0]]}, and config.json has no "
                 "quantization_config that says how they become numbers; restore it, or use the "
                 "model in bfloat16"
             )
@@ -115,9 +115,9 @@ def require_whole_files(checkpoint: Path, empty: "PreTrainedModel") -> None:
     origin: dict[str, Path] = {}
     require_one_set(checkpoint)
     for path in _weight_files(checkpoint):
-        found = _headers(path)
-        stored |= found
-        origin |= dict.fromkeys(found, path)
+        headers = _read_headers(path)
+        stored |= headers
+        origin |= dict.fromkeys(headers, path)
     model_class: Any = type(empty)
     _, report = model_class.from_pretrained(
         None,
@@ -133,25 +133,25 @@ def require_whole_files(checkpoint: Path, empty: "PreTrainedModel") -> None:
         pair
         for pair in tied.items()
         if set(pair) <= stored.keys()
-        and not torch.equal(*(_tensor(origin[name], name) for name in pair))
+        and not torch.equal(*(_read_tensor(origin[name], name) for name in pair))
     ]
     _refuse_apart(checkpoint, apart)
 
 
 def require_same(
-    what: Path | str, found: Mapping[str, "Tensor"], wanted: Mapping[str, "Tensor"]
+    what: Path | str, given: Mapping[str, "Tensor"], wanted: Mapping[str, "Tensor"]
 ) -> None:
     """Raise `InputError` if tensors have other names or shapes than those they are to replace."""
-    common = found.keys() & wanted.keys()
+    common = given.keys() & wanted.keys()
     require_whole(
         what,
         {
-            "missing_keys": wanted.keys() - found.keys(),
-            "unexpected_keys": found.keys() - wanted.keys(),
+            "missing_keys": wanted.keys() - given.keys(),
+            "unexpected_keys": given.keys() - wanted.keys(),
             "mismatched_keys": [
-                (name, found[name].shape, wanted[name].shape)
+                (name, given[name].shape, wanted[name].shape)
                 for name in common
-                if found[name].shape != wanted[name].shape
+                if given[name].shape != wanted[name].shape
             ],
             "error_msgs": [],
         },
@@ -166,7 +166,7 @@ def _refuse_apart(checkpoint: Path | str, apart: list[tuple[str, str]]) -> None:
         )
 
 
-def _some(names: Collection[str]) -> str:
+def _few_of(names: Collection[str]) -> str:
     shown = ", ".join(sorted(names)[:SHOWN])
     more = len(names) - SHOWN
     return f"{shown} and {more} more" if more > 0 else shown
@@ -178,11 +178,11 @@ def _weight_files(checkpoint: Path) -> list[Path]:
         if (checkpoint / name).exists():
             return [checkpoint / name]
         if (index := checkpoint / f"{name}.index.json").exists():
-            return [checkpoint / shard for shard in _shards(index)]
+            return [checkpoint / shard for shard in _listed_shards(index)]
     raise InputError(f"{checkpoint}: holds no weights ({', '.join(WEIGHTS)}, or an index of them)")
 
 
-def _shards(index: Path) -> list[str]:
+def _listed_shards(index: Path) -> list[str]:
     """Return the names of the files that an index lists.
 
     Raises `InputError` if it is no index, or names files outside its own directory.
@@ -197,13 +197,13 @@ def _shards(index: Path) -> list[str]:
     shards = sorted(set(names))
     if absent := [name for name in shards if not (index.parent / name).exists()]:
         raise InputError(
-            f"{index.parent}: lacks {_some(absent)}, which {index.name} lists; bring the rest of "
+            f"{index.parent}: lacks {_few_of(absent)}, which {index.name} lists; bring the rest of "
             "the checkpoint"
         )
     return shards
 
 
-def _headers(path: Path) -> dict[str, "Tensor"]:
+def _read_headers(path: Path) -> dict[str, "Tensor"]:
     """Return the tensors of a file on the meta device, by name; their types do not matter."""
     import torch
     from safetensors import safe_open
@@ -220,7 +220,7 @@ def _headers(path: Path) -> dict[str, "Tensor"]:
         }
 
 
-def _tensor(path: Path, name: str) -> "Tensor":
+def _read_tensor(path: Path, name: str) -> "Tensor":
     import torch
     from safetensors import safe_open
 

@@ -1,6 +1,6 @@
 """What generation and training take of a GPU: memory, and tokens a second.
 
-N parameters, L layers; in `Training` and `Generation` None is unknown.
+N parameters, L layers; in `Training` and `GenerationCost` None is unknown.
 
     training step     2 N FLOP a token forward, 2 N back through the layers and 2 N for the weights
                       (Kaplan et al. 2020, Sec. 2.1): no weights under LoRA, layers twice where
@@ -24,7 +24,7 @@ GIB = 2**30
 DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 
-class Generation(NamedTuple):
+class GenerationCost(NamedTuple):
     """Drawing completions on one engine of `gpus` GPUs."""
 
     gpus: int
@@ -71,7 +71,7 @@ class Validation(NamedTuple):
 
 def generation(
     config: ExperimentConfig, shape: Shape | None, parameters: int, completion: int
-) -> Generation:
+) -> GenerationCost:
     """A GPU's memory beside the weights holds keys and values; both are read at every step."""
     engine, settings = config.engine, config.plan
     size = DTYPE_BYTES[config.policy.dtype]
@@ -84,7 +84,7 @@ def generation(
     bandwidth = settings.gpu_tb_per_s * 1e12 * settings.generate_utilisation
     step = read / bandwidth + settings.generate_step_ms / 1000
     estimate = running / step / engine.tensor_parallel_size
-    return Generation(
+    return GenerationCost(
         gpus=engine.tensor_parallel_size,
         weights=weights,
         cache=cache,
@@ -103,7 +103,7 @@ def training(config: ExperimentConfig, shape: Shape | None, parameters: int) -> 
     settings, train = config.plan, config.train
     rank = train.lora.rank
     trained = shape.adapter_parameters(rank) if shape and rank else parameters
-    parts, on_host = _parts(config, shape, parameters)
+    parts, on_host = _rank_memory(config, shape, parameters)
     sleeps = config.refresh_every and config.engine.name == "vllm" and train.device == "cuda"
     asleep = settings.engine_asleep_gib * GIB if sleeps else 0.0
     passes = 2 + 2 * train.activation_checkpointing + 2 + 2 * (rank is None)
@@ -113,20 +113,20 @@ def training(config: ExperimentConfig, shape: Shape | None, parameters: int) -> 
         parts=parts,
         on_host=on_host,
         asleep=asleep,
-        validation=_validation(config, shape, parameters, parts.state + asleep),
+        validation=_validation_cost(config, shape, parameters, parts.state + asleep),
         tokens_per_s=settings.train_tokens_per_s or flops / (passes * parameters),
     )
 
 
-def _parts(
+def _rank_memory(
     config: ExperimentConfig, shape: Shape | None, parameters: int
 ) -> tuple[TrainingMemory, float]:
     """Return what a rank holds on its GPU and on its host; of an unknown model, its state alone."""
     train, tokens = config.train, row_tokens(config)
     ranks = train.processes * (train.nodes if train.sharding == "all" else 1)
     if shape is None:
-        own = FP32 * parameters / ranks
-        state = TrainingMemory(own, own, 2 * own, 0, 0, 0, 0)
+        state_bytes = FP32 * parameters / ranks
+        state = TrainingMemory(state_bytes, state_bytes, 2 * state_bytes, 0, 0, 0, 0)
         return (TrainingMemory(*[0.0] * 7), state.state) if train.cpu_offload else (state, 0.0)
     is_cuda = train.device == "cuda"
     parts = training_memory(
@@ -155,7 +155,7 @@ def _repeated_keys(config: ExperimentConfig, tokens: int) -> float:
     return samples * prompt / (prompt + samples * completion) if samples > 1 else 0.0
 
 
-def _validation(
+def _validation_cost(
     config: ExperimentConfig, shape: Shape | None, parameters: int, state: float
 ) -> Validation | None:
     """Count the sequences that fit a GPU beside what training keeps there."""

@@ -19,7 +19,7 @@ from asymreinforce.errors import ConfigError
 from asymreinforce.experiment.slots import at_once
 from asymreinforce.planning.gpus import (
     DTYPE_BYTES,
-    Generation,
+    GenerationCost,
     Training,
     generation,
     training,
@@ -54,13 +54,13 @@ class Plan(NamedTuple):
     evaluated: int | None
     """Completions that evaluate all arms' checkpoints, and mu once."""
     parameters: int | None
-    generation: Generation | None
+    generation: GenerationCost | None
     training: Training | None
 
     @property
     def drawn(self) -> int | None:
         """Completions of all sets and of all rounds."""
-        return _plus(_times(self.completions, self.sets), self.refreshed)
+        return _known_sum(_known_product(self.completions, self.sets), self.refreshed)
 
     @property
     def rollout_tokens(self) -> int | None:
@@ -80,13 +80,14 @@ class Plan(NamedTuple):
         """GPU-hours by stage, all sets and arms together."""
         generate, train = self.generation, self.training
         speed = generate.tokens_per_s * 3600 if generate else None
-        drawn, evaluated = _times(self.drawn, self.completion_tokens), self.evaluated
+        drawn, evaluated = _known_product(self.drawn, self.completion_tokens), self.evaluated
         return {
-            "generate": _over(drawn, speed),
-            "train": _over(
-                _times(self.trained_tokens, self.arms), train.tokens_per_s * 3600 if train else None
+            "generate": _known_ratio(drawn, speed),
+            "train": _known_ratio(
+                _known_product(self.trained_tokens, self.arms),
+                train.tokens_per_s * 3600 if train else None,
             ),
-            "evaluate": _over(_times(evaluated, self.completion_tokens), speed),
+            "evaluate": _known_ratio(_known_product(evaluated, self.completion_tokens), speed),
         }
 
     @property
@@ -101,21 +102,21 @@ class Plan(NamedTuple):
     def training_hours(self) -> float | None:
         """Hours by the clock until the last arm is trained, where as many run at once as can."""
         ranks = self.config.train.processes * self.config.train.nodes
-        hours = _over(self.gpu_hours["train"], self.arms * ranks)
+        hours = _known_ratio(self.gpu_hours["train"], self.arms * ranks)
         return hours * -(-self.arms // self.arms_at_once) if hours and self.arms_at_once else None
 
     @property
     def score_hours(self) -> float | None:
         """Hours of `plan.cores` cores that judge every completion, evaluations included."""
         plan = self.config.plan
-        judged = _plus(self.drawn, self.evaluated)
-        return _over(judged, plan.score_per_core_s * plan.cores * 3600)
+        judged = _known_sum(self.drawn, self.evaluated)
+        return _known_ratio(judged, plan.score_per_core_s * plan.cores * 3600)
 
     @property
     def rollout_bytes(self) -> int | None:
         """Disk for all rollouts, at most."""
         row = ROW_BYTES * self.completion_tokens + 4 * self.config.plan.prompt_tokens
-        return _times(self.drawn, row)
+        return _known_product(self.drawn, row)
 
     @property
     def checkpoint_bytes(self) -> int | None:
@@ -146,7 +147,9 @@ class Plan(NamedTuple):
     def arms_bytes(self) -> int | None:
         """Disk for all arms at most: their weights, and states, of one arm if they are dropped."""
         is_kept = self.config.train.keep_state
-        return _plus(self.checkpoint_bytes, _times(self.state_bytes, self.arms if is_kept else 1))
+        return _known_sum(
+            self.checkpoint_bytes, _known_product(self.state_bytes, self.arms if is_kept else 1)
+        )
 
 
 def plan(arms: Sequence[ExperimentConfig]) -> Plan:
@@ -163,7 +166,7 @@ def plan(arms: Sequence[ExperimentConfig]) -> Plan:
     _require_trainable(arms)
     prompts = prompts_of(config.task)
     train = prompts["train"]
-    schedule = _schedule(config, train)
+    schedule = _known_schedule(config, train)
     shape = shape_of(config.policy)
     parameters = config.policy.parameters or (shape.parameters if shape else None)
     completion = config.plan.completion_tokens or config.sampling.max_tokens
@@ -173,13 +176,15 @@ def plan(arms: Sequence[ExperimentConfig]) -> Plan:
         arms=len(arms),
         sets=len({determines.key_of(arm, determines.ROLLOUTS) for arm in arms}),
         prompts=prompts,
-        completions=_times(train, config.sampling.samples_per_prompt),
+        completions=_known_product(train, config.sampling.samples_per_prompt),
         rounds=len(schedule.starts) if schedule else None,
-        refreshed=_refreshed(arms, train),
+        refreshed=_refreshed_completions(arms, train),
         completion_tokens=min(completion, config.sampling.max_tokens),
         steps=schedule.steps if schedule else None,
         checkpoints=checkpoints,
-        evaluated=_evaluated(config, prompts, models=_plus(_times(checkpoints, len(arms)), 1)),
+        evaluated=_evaluated_completions(
+            config, prompts, models=_known_sum(_known_product(checkpoints, len(arms)), 1)
+        ),
         parameters=parameters,
         generation=generation(config, shape, parameters, completion) if parameters else None,
         training=training(config, shape, parameters) if parameters else None,
@@ -211,44 +216,50 @@ def prompts_of(task: TaskConfig) -> dict[Split, int | None]:
     }
 
 
-def _schedule(config: ExperimentConfig, prompts: int | None) -> Schedule | None:
+def _known_schedule(config: ExperimentConfig, prompts: int | None) -> Schedule | None:
     if prompts is None and config.steps is None:
         return None
     return schedule_of(config, prompts=prompts or 0)
 
 
-def _refreshed(arms: Sequence[ExperimentConfig], prompts: int | None) -> int | None:
+def _refreshed_completions(arms: Sequence[ExperimentConfig], prompts: int | None) -> int | None:
     """Count what arms draw of their own: each later round's prompts, once each."""
     total: int | None = 0
     for arm in arms:
-        schedule = _schedule(arm, prompts)
+        schedule = _known_schedule(arm, prompts)
         if schedule is None:
             return None
         every = schedule.refresh_every or schedule.steps
         for start in schedule.starts[1:]:
             steps = min(every, schedule.steps - start)
             read = steps * arm.prompts_per_step
-            own = read if prompts is None else min(read, prompts)
-            total = _plus(total, own * arm.sampling.samples_per_prompt)
+            drawn_prompts = read if prompts is None else min(read, prompts)
+            total = _known_sum(total, drawn_prompts * arm.sampling.samples_per_prompt)
     return total
 
 
-def _evaluated(
+def _evaluated_completions(
     config: ExperimentConfig, prompts: dict[Split, int | None], *, models: int | None
 ) -> int | None:
-    there, settings = prompts[config.evaluation.split], config.evaluation
-    limit = there if settings.prompts is None else min(settings.prompts, there or settings.prompts)
-    each = _times(_plus(limit, settings.train_prompts), settings.sampling.samples_per_prompt)
-    return _times(each, models)
+    available, settings = prompts[config.evaluation.split], config.evaluation
+    limit = (
+        available
+        if settings.prompts is None
+        else min(settings.prompts, available or settings.prompts)
+    )
+    each = _known_product(
+        _known_sum(limit, settings.train_prompts), settings.sampling.samples_per_prompt
+    )
+    return _known_product(each, models)
 
 
-def _times(left: int | None, right: int | None) -> int | None:
+def _known_product(left: int | None, right: int | None) -> int | None:
     return None if left is None or right is None else left * right
 
 
-def _plus(left: int | None, right: int | None) -> int | None:
+def _known_sum(left: int | None, right: int | None) -> int | None:
     return None if left is None or right is None else left + right
 
 
-def _over(left: float | None, right: float | None) -> float | None:
+def _known_ratio(left: float | None, right: float | None) -> float | None:
     return left / right if left is not None and right else None

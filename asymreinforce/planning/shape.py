@@ -69,7 +69,7 @@ PUBLISHED = {
 def shape_of(policy: PolicyConfig) -> Shape | None:
     """Return a policy's sizes without a network: its own, a local config's, or published ones."""
     if policy.source == "embedded":
-        return _embedded(policy.embedded)
+        return _embedded_shape(policy.embedded)
     local = Path(policy.source) / "config.json"
     if local.exists():
         return from_config(read_object(local))
@@ -101,7 +101,7 @@ def from_config(config: Mapping[str, Any]) -> Shape | None:
     )
 
 
-def _embedded(config: EmbeddedConfig) -> Shape:
+def _embedded_shape(config: EmbeddedConfig) -> Shape:
     heads = config.heads
     width = config.width // heads
     return Shape(

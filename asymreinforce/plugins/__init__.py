@@ -1,7 +1,7 @@
 """A user's own functions, named as `module:function` in the configuration.
 
 Tasks, templates and graders may be such functions. What they do decides bytes, so each counts in
-identities by `identity`: its code, and the data that it declares by a `fingerprint()`.
+identities by `plugin_identity`: its code, and the data that it declares by a `fingerprint()`.
 """
 
 import hashlib
@@ -36,9 +36,9 @@ def load_function(name: str) -> Callable[..., Any]:
     if not is_plugin(name):
         raise ConfigError(f"{name!r} is not of the form module:function, as in my_tasks:questions")
     module_name, _, function_name = name.partition(":")
-    if (here := str(Path.cwd())) not in sys.path:
+    if (directory := str(Path.cwd())) not in sys.path:
         # console scripts do not look there, and it is where a user's module lies
-        sys.path.append(here)
+        sys.path.append(directory)
     try:
         module = importlib.import_module(module_name)
     except Exception as error:  # a user's module may fail in any way while it is imported
@@ -52,7 +52,7 @@ def load_function(name: str) -> Callable[..., Any]:
     return function  # type: ignore[no-any-return]
 
 
-def identity(name: str) -> str:
+def plugin_identity(name: str) -> str:
     """Name what decides a plugin's outcome, for every identity that it enters (16 hex digits).
 
     It covers the bytes of the plugin's module and of each module that its import loads from outside
@@ -61,26 +61,26 @@ def identity(name: str) -> str:
     if `fingerprint` fails or returns no JSON value.
     """
     module = name.partition(":")[0]
-    found = code.read(module)
-    if found is None:
+    loaded = code.read_code(module)
+    if loaded is None:
         raise ConfigError(
             f"{name}: there is no module {module}; it must lie on the Python path or in the "
             "directory that the command is started in"
         )
-    parts: dict[str, Any] = {"code": found.sums}
-    if FINGERPRINT in found.names:
-        parts["data"] = _declared(module)
-    elif found.unfollowed and name not in _WARNED:
+    parts: dict[str, Any] = {"code": loaded.sums}
+    if FINGERPRINT in loaded.names:
+        parts["data"] = _declared_data(module)
+    elif loaded.unfollowed and name not in _WARNED:
         _WARNED.add(name)
         say(
-            f"warning: {name}: {found.unfollowed[0]} may load code that no identity sees, so that "
+            f"warning: {name}: {loaded.unfollowed[0]} may load code that no identity sees, so that "
             "a change of it goes unnoticed; import by statements, or define fingerprint() in "
             f"{module}"
         )
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _declared(module: str) -> Any:
+def _declared_data(module: str) -> Any:
     function = load_function(f"{module}:{FINGERPRINT}")
     try:
         value = function()

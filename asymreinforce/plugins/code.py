@@ -34,79 +34,79 @@ class Code(NamedTuple):
     """Places that may load more than `sums` holds, in words."""
 
 
-def read(module: str) -> Code | None:
+def read_code(module: str) -> Code | None:
     """Return the code of a module and of all that it imports; None if there is no such module.
 
     The module's own package counts even if it is installed.
     """
     importlib.invalidate_caches()
-    if find(module) is None:
+    if find_module(module) is None:
         return None
-    found = Code({}, frozenset(), [])
+    loaded = Code({}, frozenset(), [])
     pending, seen = [module], set()
     while pending:
         name = pending.pop()
         if name in seen or not name:
             continue
         seen.add(name)
-        spec = find(name)
-        if spec is None or not _counts(spec, of=module):
+        spec = find_module(name)
+        if spec is None or not _is_counted(spec, plugin=module):
             continue
         package = name if spec.submodule_search_locations is not None else name.rpartition(".")[0]
         pending.append(name.rpartition(".")[0])  # a package is imported before its modules
-        content = _content(spec)
-        tree = _parsed(content) if content is not None else None
+        content = _module_bytes(spec)
+        tree = _parse_source(content) if content is not None else None
         if content is not None:
-            found.sums[name] = hashlib.sha256(content).hexdigest()
+            loaded.sums[name] = hashlib.sha256(content).hexdigest()
         if tree is not None:
-            pending += _imports(tree, package)
-            found.unfollowed.extend(f"{name}, line {place}" for place in _unfollowed(tree))
+            pending += _imported_names(tree, package)
+            loaded.unfollowed.extend(f"{name}, line {place}" for place in _unfollowed_places(tree))
             if name == module:
-                found = found._replace(names=frozenset(_top_names(tree.body)))
-    return found
+                loaded = loaded._replace(names=frozenset(_top_names(tree.body)))
+    return loaded
 
 
-def find(module: str) -> ModuleSpec | None:
+def find_module(module: str) -> ModuleSpec | None:
     """Find a module as an import would, without running its packages; here as the last place."""
     spec: ModuleSpec | None = None
     places: Any = None
     parts = module.split(".")
     for count in range(1, len(parts) + 1):
-        spec = _find(".".join(parts[:count]), places)
+        spec = _find_part(".".join(parts[:count]), places)
         if spec is None:
             return None
         places = spec.submodule_search_locations or []
     return spec
 
 
-def _find(name: str, places: Any) -> ModuleSpec | None:
+def _find_part(name: str, places: Any) -> ModuleSpec | None:
     for finder in sys.meta_path:
         if spec := finder.find_spec(name, places, None):
             return spec
     return PathFinder.find_spec(name, [str(Path.cwd())]) if places is None else None
 
 
-def _counts(spec: ModuleSpec, *, of: str) -> bool:
+def _is_counted(spec: ModuleSpec, *, plugin: str) -> bool:
     """Tell whether a module is the plugin's own, or neither Python's nor installed nor of here."""
-    if spec.name.partition(".")[0] == of.partition(".")[0]:
+    if spec.name.partition(".")[0] == plugin.partition(".")[0]:
         return True
     if spec.origin is None:  # a package without a file, whose modules lie anywhere
         return spec.submodule_search_locations is not None
     path = Path(spec.origin).resolve()
     if not spec.has_location or {"site-packages", "dist-packages"} & {*path.parts}:
         return False
-    return not any(path.is_relative_to(root) for root in _installed())
+    return not any(path.is_relative_to(root) for root in _installed_roots())
 
 
 @functools.cache
-def _installed() -> set[Path]:
+def _installed_roots() -> set[Path]:
     paths = sysconfig.get_paths()
     roots = {paths[key] for key in ("stdlib", "platstdlib", "purelib", "platlib")}
     roots |= {*site.getsitepackages(), site.getusersitepackages(), str(Path(__file__).parents[1])}
     return {Path(root).resolve() for root in roots}
 
 
-def _content(spec: ModuleSpec) -> bytes | None:
+def _module_bytes(spec: ModuleSpec) -> bytes | None:
     """Return the bytes of a module's file; None for a package without one, or a built-in module."""
     if spec.origin is None:
         return None
@@ -120,7 +120,7 @@ def _content(spec: ModuleSpec) -> bytes | None:
         return None
 
 
-def _parsed(content: bytes) -> ast.Module | None:
+def _parse_source(content: bytes) -> ast.Module | None:
     """Return the syntax tree of a source file; None for compiled code, and for what is no code."""
     try:
         return ast.parse(content)
@@ -128,22 +128,22 @@ def _parsed(content: bytes) -> ast.Module | None:
         return None
 
 
-def _imports(tree: ast.Module, package: str) -> Iterator[str]:
+def _imported_names(tree: ast.Module, package: str) -> Iterator[str]:
     """Name the modules that a file may import; names that are no modules are among them."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            base = _absolute("." * node.level + (node.module or ""), package)
+            base = _absolute_name("." * node.level + (node.module or ""), package)
             yield from (base, *(f"{base}.{alias.name}" for alias in node.names))
         elif isinstance(node, ast.Call) and (literal := _literal_import(node)):
-            yield _absolute(literal, package)
-        elif isinstance(node, ast.Assign) and "__all__" in _targets(node):
+            yield _absolute_name(literal, package)
+        elif isinstance(node, ast.Assign) and "__all__" in _target_names(node):
             # `from package import *` imports the modules that are named here
-            yield from (f"{package}.{text}" for text in _texts(node.value))
+            yield from (f"{package}.{text}" for text in _literal_texts(node.value))
 
 
-def _absolute(name: str, package: str) -> str:
+def _absolute_name(name: str, package: str) -> str:
     try:
         return importlib.util.resolve_name(name, package)
     except ImportError:  # it reaches above the top package, and fails if it runs
@@ -152,16 +152,16 @@ def _absolute(name: str, package: str) -> str:
 
 def _literal_import(call: ast.Call) -> str:
     first = call.args[0] if call.args else None
-    if _called(call) in IMPORTING and isinstance(first, ast.Constant):
+    if _called_name(call) in IMPORTING and isinstance(first, ast.Constant):
         return first.value if isinstance(first.value, str) else ""
     return ""
 
 
-def _unfollowed(tree: ast.Module) -> Iterator[str]:
+def _unfollowed_places(tree: ast.Module) -> Iterator[str]:
     """Name the places that may load code from where the source does not say."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
-            name = _called(node)
+            name = _called_name(node)
             if name in UNFOLLOWED or (name in IMPORTING and not _literal_import(node)):
                 yield f"{node.lineno}: {name}"
         elif isinstance(node, ast.ImportFrom):  # under another name its calls are not recognised
@@ -171,7 +171,7 @@ def _unfollowed(tree: ast.Module) -> Iterator[str]:
             yield f"{node.lineno}: sys.path"
 
 
-def _called(call: ast.Call) -> str:
+def _called_name(call: ast.Call) -> str:
     function = call.func
     if isinstance(function, ast.Attribute):
         return function.attr
@@ -185,17 +185,17 @@ def _top_names(body: Sequence[ast.AST]) -> Iterator[str]:
         elif isinstance(node, ast.Import | ast.ImportFrom):
             yield from (alias.asname or alias.name for alias in node.names)
         elif isinstance(node, ast.Assign | ast.AnnAssign):
-            yield from _targets(node)
+            yield from _target_names(node)
         else:  # such as the branches of `if` and `try`
             yield from _top_names(list(ast.iter_child_nodes(node)))
 
 
-def _targets(node: ast.Assign | ast.AnnAssign) -> list[str]:
+def _target_names(node: ast.Assign | ast.AnnAssign) -> list[str]:
     targets = node.targets if isinstance(node, ast.Assign) else [node.target]
     return [target.id for target in targets if isinstance(target, ast.Name)]
 
 
-def _texts(node: ast.expr) -> Iterator[str]:
+def _literal_texts(node: ast.expr) -> Iterator[str]:
     for part in ast.walk(node):
         if isinstance(part, ast.Constant) and isinstance(part.value, str):
             yield part.value

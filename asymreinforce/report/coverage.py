@@ -134,7 +134,7 @@ def _read_verdicts(store: Store) -> pa.Table | None:
     tables: list[pa.Table] = []
     for names in by_chunk.values():
         tables += [
-            contracts.read(store.path(n), contracts.VERDICTS, columns=columns) for n in names
+            contracts.read_table(store.path(n), contracts.VERDICTS, columns=columns) for n in names
         ]
         if sum(map(len, tables)) >= MOST_ROWS:
             break

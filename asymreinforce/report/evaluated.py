@@ -92,7 +92,7 @@ class _Reader:
             self._stores[parent] = Store.open(parent) if is_stage else None
         if store := self._stores[parent]:
             return read_sums(store, path.name, scale)
-        rows = contracts.read(path, contracts.EVALUATIONS, columns=COLUMNS)
+        rows = contracts.read_table(path, contracts.EVALUATIONS, columns=COLUMNS)
         return sums_of(rows, scale, where=str(path))
 
 

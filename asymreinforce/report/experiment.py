@@ -66,7 +66,7 @@ def read_experiment(directory: Path) -> Experiment:
     settings = {id_: _read_settings(directory / "train" / id_ / "config.json") for id_ in ids}
     ids = _leave_out_twins(sorted(ids, key=lambda id_: (id_ not in summary, id_)), plans, settings)
     known = {id_: settings[id_] for id_ in ids if settings[id_]}
-    differing = determines.differing(known)
+    differing = determines.differing_settings(known)
     metrics = _read_metrics(directory, ids)
     arms = (
         ReportedArm(
@@ -94,7 +94,7 @@ def _leave_out_twins(
     """Leave out arms that differ from an earlier one in a baseline that enters nothing."""
     first: dict[str, str] = {}
     for id_ in ids:
-        own = determines.determining(settings[id_], determines.ARM)
+        own = determines.determining_settings(settings[id_], determines.ARM)
         may_have_twin = plans[id_] and own and "baseline" not in own
         first.setdefault(f"{determines.same_arm(plans[id_])} {own}" if may_have_twin else id_, id_)
     return sorted(first.values())
@@ -136,7 +136,9 @@ def _read_identity(path: Path) -> dict[str, Any]:
 
 
 def _read_rows(path: Path, contract: contracts.Contract) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = contracts.read(path, contract).to_pylist() if path.exists() else []
+    rows: list[dict[str, Any]] = (
+        contracts.read_table(path, contract).to_pylist() if path.exists() else []
+    )
     return rows
 
 
@@ -224,7 +226,7 @@ def _read_metrics(directory: Path, ids: Iterable[str]) -> dict[str, dict[str, Se
 def _read_metrics_of_arm(directory: Path) -> dict[str, Series]:
     columns = ["step", "staleness", *METRICS]
     tables = [
-        contracts.read(path, contracts.METRICS, columns=columns)
+        contracts.read_table(path, contracts.METRICS, columns=columns)
         for path in sorted(directory.glob("step-*.parquet"))
     ]
     return _metric_series(pa.concat_tables(tables).to_pylist()) if tables else {}

@@ -10,7 +10,7 @@ wide as of runs that are not paired.
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from asymreinforce.data.determines import EVALUATION, determines
+from asymreinforce.data.determines import EVALUATION, first_product
 from asymreinforce.errors import InputError
 from asymreinforce.report.groups import ArmGroup, group_arms, group_label, mean
 from asymreinforce.report.records import Checkpoint, Experiment, ReportedArm
@@ -121,7 +121,7 @@ def _setting_differences(first: Experiment, second: Experiment) -> tuple[Differe
     return tuple(
         Difference(key, one, other)
         for key, one, other in pairs
-        if one != other and determines(key, {**first.shared, **second.shared}) <= EVALUATION
+        if one != other and first_product(key, {**first.shared, **second.shared}) <= EVALUATION
     )
 
 

@@ -31,7 +31,7 @@ class Rewards(NamedTuple):
         return float(self.correct_B[self.kept_B].mean()) if self.kept_B.any() else None
 
 
-def rewards(
+def scale_rewards(
     *, score_B: np.ndarray, status_B: np.ndarray, truncated_B: np.ndarray, config: RewardConfig
 ) -> Rewards:
     """r = correct where the score reaches `correct_at`, incorrect elsewhere.
@@ -55,7 +55,7 @@ def rewards(
 
 def rewards_of(rows: pa.Table, config: RewardConfig) -> Rewards:
     """Apply the scale to rows of VERDICTS or EVALUATIONS."""
-    return rewards(
+    return scale_rewards(
         score_B=rows.column("score").to_numpy(zero_copy_only=False),
         status_B=rows.column("status").to_numpy(zero_copy_only=False),
         truncated_B=cut_off(rows),
@@ -63,7 +63,7 @@ def rewards_of(rows: pa.Table, config: RewardConfig) -> Rewards:
     )
 
 
-def outcomes(status_B: Iterable[str], correct_B: Iterable[bool]) -> list[str]:
+def outcome_names(status_B: Iterable[str], correct_B: Iterable[bool]) -> list[str]:
     """Return which of `OUTCOMES` each completion is."""
     return [
         ("correct" if is_correct else "incorrect") if status == "ok" else status

@@ -23,7 +23,7 @@ import pyarrow as pa
 from asymreinforce.config import RewardConfig
 from asymreinforce.data import contracts
 from asymreinforce.data.store import Store, hash_of
-from asymreinforce.data.values import finite
+from asymreinforce.data.values import finite_or_none
 from asymreinforce.errors import InputError
 from asymreinforce.rewards.scale import counting, cut_off, rewards_of
 
@@ -121,10 +121,10 @@ def sums_of(rows: pa.Table, reward: RewardConfig, *, where: str) -> Sums:
         prompts=hash_of(encoded.dictionary.to_pylist()),
         kept_P=kept_P,
         right_P=right_P,
-        pass_at_K=_floats(seen_at_k(kept_P[judged_P], right_P[judged_P], k).mean(0)),
+        pass_at_K=_float_tuple(seen_at_k(kept_P[judged_P], right_P[judged_P], k).mean(0)),
         answers_at_K=answers_K,
         completions_at_K=completions_K,
-        entropy=None if logps.null_count else finite(-float(np.mean(logps.to_numpy()))),
+        entropy=None if logps.null_count else finite_or_none(-float(np.mean(logps.to_numpy()))),
         length=float(np.mean(rows.column("tokens").to_numpy())),
         truncated=float(cut_off(rows).mean()),
     )
@@ -142,19 +142,19 @@ def seen_at_k(count_P: np.ndarray, right_P: np.ndarray, k: int) -> np.ndarray:
 
 
 def facts_of(sums: Sums, reward: RewardConfig) -> dict[str, Any]:
-    """Return sums as facts of a receipt: JSON from which `stored` makes the same sums again."""
+    """Return sums as facts of a receipt: JSON from which `stored_sums` makes the same sums again."""
     texts = {name: " ".join(map(str, getattr(sums, name))) for name in ("kept_P", "right_P")}
     return {FACT: {**sums._asdict(), **texts, "scale": counting(reward), "version": VERSION}}
 
 
-def stored(facts: Mapping[str, Any], reward: RewardConfig) -> Sums | None:
+def stored_sums(facts: Mapping[str, Any], reward: RewardConfig) -> Sums | None:
     """Return the sums that a receipt holds; None where it has none, or of another reward scale."""
-    found = facts.get(FACT)
-    if not isinstance(found, dict) or found.get("version") != VERSION:
+    fact = facts.get(FACT)
+    if not isinstance(fact, dict) or fact.get("version") != VERSION:
         return None
-    if found.get("scale") != counting(reward):
+    if fact.get("scale") != counting(reward):
         return None
-    values = {name: found[name] for name in Sums._fields}
+    values = {name: fact[name] for name in Sums._fields}
     for name in ("kept_P", "right_P"):
         values[name] = np.array(values[name].split(), dtype=np.int64)
     for name in ("pass_at_K", "answers_at_K", "completions_at_K"):
@@ -164,11 +164,11 @@ def stored(facts: Mapping[str, Any], reward: RewardConfig) -> Sums | None:
 
 def read_sums(store: Store, shard: str, reward: RewardConfig) -> Sums:
     """Return the sums of a shard whose bytes match its receipt; raise as `Store.path` does."""
-    known = stored(store.verified(shard).facts, reward)
+    known = stored_sums(store.verified(shard).facts, reward)
     if known is not None:
         return known
     path = store.directory / shard
-    rows = contracts.read(path, contracts.EVALUATIONS, columns=COLUMNS)
+    rows = contracts.read_table(path, contracts.EVALUATIONS, columns=COLUMNS)
     return sums_of(rows, reward, where=str(path))
 
 
@@ -186,8 +186,8 @@ def _distinct_at_k(
         prompt_B[counted_B].astype(np.int64) * distinct + code_B[counted_B], return_counts=True
     )
     seen_K = seen_at_k(kept_P[pairs // distinct], times, k).sum(0)
-    return _floats(seen_K / (kept_P > 0).sum())
+    return _float_tuple(seen_K / (kept_P > 0).sum())
 
 
-def _floats(values_K: np.ndarray) -> tuple[float, ...]:
+def _float_tuple(values_K: np.ndarray) -> tuple[float, ...]:
     return tuple(float(value) for value in values_K)

@@ -14,10 +14,10 @@ import pyarrow as pa
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.config.task import Split
 from asymreinforce.data import contracts
-from asymreinforce.data.provenance import provenance
+from asymreinforce.data.provenance import run_provenance
 from asymreinforce.data.store import Store
 from asymreinforce.engines import engine_identity
-from asymreinforce.engines.encoding import encode_prompts, texts
+from asymreinforce.engines.encoding import decode_completions, encode_prompts
 from asymreinforce.engines.protocol import Engine
 from asymreinforce.errors import InputError
 from asymreinforce.grading.golds import require_usable
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
-class _Asked(NamedTuple):
+class _EncodedQuestions(NamedTuple):
     """A tokenizer, and the questions in its tokens."""
 
     tokenizer: "PreTrainedTokenizerBase"
@@ -50,8 +50,8 @@ def evaluation_store(
 ) -> Store:
     """Return the store of one way of evaluating; checkpoints are its shards."""
     grader = identify(config.task.grader)
-    own = split == config.evaluation.split
-    limit = config.evaluation.prompts if own else config.evaluation.train_prompts
+    is_evaluated_split = split == config.evaluation.split
+    limit = config.evaluation.prompts if is_evaluated_split else config.evaluation.train_prompts
     identity = {
         "stage": "evaluations",
         "contract": contracts.EVALUATIONS.label,
@@ -89,9 +89,9 @@ def evaluate(
     missing = store.missing([shard_of(policy) for policy in checkpoints])
     if not missing:
         return
-    questions = _questions(store, prompts)
+    questions = _read_questions(store, prompts)
     # Arms of one policy share a tokenizer; those of several, each with its own, share this store.
-    asked: dict[str, _Asked] = {}
+    asked: dict[str, _EncodedQuestions] = {}
     seed = evaluation_seed(config.evaluation.sampling.seed, str(store.identity["split"]))
     with grader_pool(config.task.grader, config.reward, workers=1) as pool:
         for policy, checkpoint in checkpoints.items():
@@ -102,22 +102,26 @@ def evaluate(
                 checkpoint, named=policy, safetensors_only=config.policy.safetensors_only
             )
             if (key := tokenizer_fingerprint(checkpoint)) not in asked:
-                asked[key] = _asked(questions, config, checkpoint=checkpoint)
+                asked[key] = _encode_questions(questions, config, checkpoint=checkpoint)
             engine.load(checkpoint)
             drawn = engine.sample(asked[key].prompts, config.evaluation.sampling, seed=seed)
-            rows = _graded(questions, drawn, asked[key].tokenizer, pool)
-            facts = {"policy": policy, "rows": len(rows), **_sums(rows, config, name)}
-            contracts.publish(store, name, contracts.EVALUATIONS, rows, facts=facts)
+            rows = _grade_completions(questions, drawn, asked[key].tokenizer, pool)
+            facts = {"policy": policy, "rows": len(rows), **_sums_facts(rows, config, name)}
+            contracts.publish_table(store, name, contracts.EVALUATIONS, rows, facts=facts)
             advance(1)
-    store.record(provenance(engine=config.engine.name, checkpoints=len(missing)))
+    store.record(run_provenance(engine=config.engine.name, checkpoints=len(missing)))
 
 
-def _asked(questions: pa.Table, config: ExperimentConfig, *, checkpoint: Path) -> _Asked:
+def _encode_questions(
+    questions: pa.Table, config: ExperimentConfig, *, checkpoint: Path
+) -> _EncodedQuestions:
     tokenizer = load_tokenizer(checkpoint, trust_remote_code=config.policy.trust_remote_code)
-    return _Asked(tokenizer, encode_prompts(questions, tokenizer, config, checkpoint=checkpoint))
+    return _EncodedQuestions(
+        tokenizer, encode_prompts(questions, tokenizer, config, checkpoint=checkpoint)
+    )
 
 
-def _sums(rows: pa.Table, config: ExperimentConfig, name: str) -> dict[str, Any]:
+def _sums_facts(rows: pa.Table, config: ExperimentConfig, name: str) -> dict[str, Any]:
     """Sum the rows up while they are at hand; without a judged one there is nothing to sum."""
     try:
         return facts_of(sums_of(rows, config.reward, where=name), config.reward)
@@ -130,10 +134,10 @@ def evaluation_seed(seed: int, split: str) -> int:
     return int.from_bytes(hashlib.sha256(f"evaluate/{seed}/{split}".encode()).digest()[:7])
 
 
-def _questions(store: Store, prompts: Store) -> pa.Table:
+def _read_questions(store: Store, prompts: Store) -> pa.Table:
     split, limit = store.identity["split"], store.identity["first_prompts"]
     path = prompts.path(f"{split}.parquet")
-    questions = contracts.read(path, contracts.PROMPTS)
+    questions = contracts.read_table(path, contracts.PROMPTS)
     if not len(questions):
         raise InputError(f"{path}: holds no prompt")
     questions = questions.slice(0, limit) if limit else questions
@@ -141,7 +145,7 @@ def _questions(store: Store, prompts: Store) -> pa.Table:
     return questions
 
 
-def _graded(
+def _grade_completions(
     questions: pa.Table, drawn: Any, tokenizer: "PreTrainedTokenizerBase", pool: GraderPool
 ) -> pa.Table:
     rows = [
@@ -149,14 +153,14 @@ def _graded(
         for question, group in zip(questions.to_pylist(), drawn, strict=True)
         for index, completion in enumerate(group)
     ]
-    decoded = texts([row[2] for row in rows], tokenizer)
+    decoded = decode_completions([row[2] for row in rows], tokenizer)
     verdicts = list(
         pool.grade(
             GradedRow(row[0]["metadata"], row[0]["gold_answer"], text)
             for row, text in zip(rows, decoded, strict=True)
         )
     )
-    return contracts.table(
+    return contracts.make_table(
         contracts.EVALUATIONS,
         {
             "prompt_id": [row[0]["prompt_id"] for row in rows],

@@ -14,18 +14,18 @@ import pyarrow.parquet as pq
 
 from asymreinforce.config import ExperimentConfig, RolloutConfig
 from asymreinforce.data import contracts, repeats
-from asymreinforce.data.provenance import provenance
+from asymreinforce.data.provenance import run_provenance
 from asymreinforce.data.shard_names import place_of, shard_name
 from asymreinforce.data.store import Store
 from asymreinforce.engines import engine_identity
-from asymreinforce.engines.encoding import encode_prompts, texts, warn_of_odd
+from asymreinforce.engines.encoding import decode_completions, encode_prompts, warn_of_odd
 from asymreinforce.engines.protocol import Drawn, Engine, Job
 from asymreinforce.errors import InputError
 from asymreinforce.grading.graders import require_known
-from asymreinforce.model.checkpoint import fingerprint, load_tokenizer, require_unchanged
+from asymreinforce.model.checkpoint import checkpoint_fingerprint, load_tokenizer, require_unchanged
 from asymreinforce.model.prompts import identity_of
 from asymreinforce.progress import bar, say
-from asymreinforce.workers import Crew, Made, Make, Shards, alone
+from asymreinforce.workers import MakeShards, ShardResult, Shards, Workers, in_this_process
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -50,7 +50,9 @@ def rollout_store(
     identity = {
         "stage": "rollouts",
         "contract": contracts.ROLLOUTS.label,
-        "policy": fingerprint(checkpoint, safetensors_only=config.policy.safetensors_only),
+        "policy": checkpoint_fingerprint(
+            checkpoint, safetensors_only=config.policy.safetensors_only
+        ),
         "prompts": prompts.fingerprint(["train.parquet"]),
         "prompt": identity_of(config),
         "sampling": sampling,
@@ -67,7 +69,7 @@ def generate(
     prompts: Store,
     engine: Engine,
     parent: Path,
-    crew: Crew = alone,
+    crew: Workers = in_this_process,
     start: StartEngine | None = None,
 ) -> Store:
     """Sample every missing shard: block after block of samples, chunk after chunk of prompts.
@@ -80,7 +82,7 @@ def generate(
     """
     require_known(config.task.grader)  # before rollouts are paid for
     store = rollout_store(config, checkpoint=checkpoint, prompts=prompts, parent=parent)
-    questions = contracts.count(prompts.path("train.parquet"), contracts.PROMPTS)
+    questions = contracts.count_rows(prompts.path("train.parquet"), contracts.PROMPTS)
     if not questions:
         raise InputError(f"{prompts.directory / 'train.parquet'}: holds no prompt")
     sampling = config.sampling
@@ -101,7 +103,7 @@ def generate(
             tokenizer = load_tokenizer(
                 checkpoint, trust_remote_code=config.policy.trust_remote_code
             )
-            warn_of_odd(_questions(prompts.path("train.parquet")), tokenizer, config)
+            warn_of_odd(_read_questions(prompts.path("train.parquet")), tokenizer, config)
             worker = functools.partial(
                 shard_maker,
                 config,
@@ -110,10 +112,10 @@ def generate(
                 policy=str(store.identity["policy"]),
                 start=start or (lambda: contextlib.nullcontext(engine)),
             )
-            sizes = {name: _size(name, sampling, questions=questions) for name in names}
-            _fill(store, crew(worker, missing), sizes, missing=missing)
+            sizes = {name: _rows_of_shard(name, sampling, questions=questions) for name in names}
+            _publish_shards(store, crew(worker, missing), sizes, missing=missing)
             store.record(
-                provenance(
+                run_provenance(
                     engine=config.engine.name,
                     workers=config.engine.workers,
                     checkpoint=str(checkpoint.absolute()),
@@ -124,28 +126,32 @@ def generate(
     return store
 
 
-def _size(name: str, sampling: RolloutConfig, *, questions: int) -> int:
+def _rows_of_shard(name: str, sampling: RolloutConfig, *, questions: int) -> int:
     """Return how many rows a shard will have."""
     _, chunk = place_of(name)
     left = questions - chunk * sampling.prompts_per_shard
     return sampling.samples_per_block * min(sampling.prompts_per_shard, left)
 
 
-def _fill(store: Store, shards: Shards, sizes: dict[str, int], *, missing: list[str]) -> None:
+def _publish_shards(
+    store: Store, shards: Shards, sizes: dict[str, int], *, missing: list[str]
+) -> None:
     total = sum(sizes.values())
     done = total - sum(sizes[name] for name in missing)
     with bar("generate", total=total, unit="completions", done=done) as advance:
-        for name, made in shards:
-            repeats.require_same_prompts(store, name, made.facts[repeats.PROMPTS_DIGEST])
-            repeats.require_new(store, name, made.rows, made.facts[repeats.DIGEST])
-            contracts.publish(store, name, contracts.ROLLOUTS, made.rows, facts=made.facts)
-            advance(len(made.rows))
+        for name, result in shards:
+            repeats.require_same_prompts(store, name, result.facts[repeats.PROMPTS_DIGEST])
+            repeats.require_new(store, name, result.rows, result.facts[repeats.DIGEST])
+            contracts.publish_table(
+                store, name, contracts.ROLLOUTS, result.rows, facts=result.facts
+            )
+            advance(len(result.rows))
 
 
 @contextlib.contextmanager
 def shard_maker(
     config: ExperimentConfig, *, checkpoint: Path, prompts: Path, policy: str, start: StartEngine
-) -> Iterator[Make]:
+) -> Iterator[MakeShards]:
     """Yield what makes the rollouts of shards out of their names, by an engine that runs meanwhile.
 
     Paths are absolute: the worker may be a process that started in another directory.
@@ -157,44 +163,46 @@ def shard_maker(
     with start() as engine:
         engine.load(checkpoint)
 
-        def jobs(names: Iterable[str], parts: dict[str, Part]) -> Iterator[Job]:
+        def make_jobs(names: Iterable[str], parts: dict[str, Part]) -> Iterator[Job]:
             for name in names:
                 _, chunk = place_of(name)
-                questions = _some(prompts, first=chunk * size, count=size)
+                questions = _read_prompts(prompts, first=chunk * size, count=size)
                 encoded = encode_prompts(
                     questions, tokenizer, config, checkpoint=checkpoint, warns=False
                 )
                 parts[name] = Part(questions.column("prompt_id").to_pylist(), encoded)
                 yield Job(name, encoded, shard_seed(sampling.seed, name))
 
-        def make(names: Iterable[str]) -> Shards:
+        def make_shards(names: Iterable[str]) -> Shards:
             parts: dict[str, Part] = {}  # of the shards at work: a few
-            drawn = engine.sample_jobs(jobs(names, parts), block_sampling)
+            drawn = engine.sample_jobs(make_jobs(names, parts), block_sampling)
             with contextlib.closing(drawn):
                 for name, groups in drawn:
                     first = place_of(name)[0] * per_block
                     part = parts.pop(name)
-                    columns = _columns(part, groups, tokenizer, policy=policy, first_sample=first)
-                    rows = contracts.table(contracts.ROLLOUTS, columns)
+                    columns = _rollout_columns(
+                        part, groups, tokenizer, policy=policy, first_sample=first
+                    )
+                    rows = contracts.make_table(contracts.ROLLOUTS, columns)
                     facts = {
                         "prompts": len(part.prompts),
                         "rows": len(rows),
                         repeats.DIGEST: repeats.digest_of(rows),
                         repeats.PROMPTS_DIGEST: repeats.prompts_digest_of(rows),
                     }
-                    yield name, Made(rows, facts)
+                    yield name, ShardResult(rows, facts)
 
-        yield make
+        yield make_shards
 
 
-def _questions(path: Path) -> Iterator[dict[str, Any]]:
+def _read_questions(path: Path) -> Iterator[dict[str, Any]]:
     """Read all questions, a row group at a time."""
     with pq.ParquetFile(path, page_checksum_verification=True, pre_buffer=False) as file:
         for group in range(file.num_row_groups):
             yield from file.read_row_group(group, use_threads=False).to_pylist()
 
 
-def _some(path: Path, *, first: int, count: int) -> pa.Table:
+def _read_prompts(path: Path, *, first: int, count: int) -> pa.Table:
     """Read some of the prompts, from the row groups that hold them; never all of them."""
     parts, start = [], 0
     with pq.ParquetFile(path, page_checksum_verification=True, pre_buffer=False) as file:
@@ -206,7 +214,7 @@ def _some(path: Path, *, first: int, count: int) -> pa.Table:
                 parts.append(rows.slice(low - start, high - low))
             start = end
     rows = pa.concat_tables(parts).replace_schema_metadata(None)
-    return contracts.check(contracts.PROMPTS, rows, where=str(path))
+    return contracts.check_table(contracts.PROMPTS, rows, where=str(path))
 
 
 def shard_seed(seed: int, name: str) -> int:
@@ -214,7 +222,7 @@ def shard_seed(seed: int, name: str) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}/{name}".encode()).digest()[:7])
 
 
-def _columns(
+def _rollout_columns(
     part: Part,
     drawn: Drawn,
     tokenizer: "PreTrainedTokenizerBase",
@@ -234,6 +242,6 @@ def _columns(
         "prompt_token_ids": [row[2] for row in rows],
         "completion_token_ids": [row[3].token_ids for row in rows],
         "finish_reason": [row[3].finish_reason for row in rows],
-        "text": texts([row[3] for row in rows], tokenizer),
+        "text": decode_completions([row[3] for row in rows], tokenizer),
         "behaviour_logps": [row[3].logps for row in rows],
     }

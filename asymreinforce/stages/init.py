@@ -8,7 +8,7 @@ from asymreinforce import tasks
 from asymreinforce.config import ExperimentConfig, PolicyConfig
 from asymreinforce.config.task import SPLITS, Split, TaskConfig
 from asymreinforce.data import contracts
-from asymreinforce.data.provenance import provenance
+from asymreinforce.data.provenance import run_provenance
 from asymreinforce.data.store import Store
 from asymreinforce.errors import ConfigError, InputError
 from asymreinforce.grading.graders import require_known
@@ -50,11 +50,13 @@ def prompt_store(
     except InputError:
         if not made_before:
             raise
-        made = [pinned] if pinned else sorted(path.parent for path in parent.glob("*/plan.json"))
-        found = [place for place in made if _is_made_of(place, identity)]
-        if len(found) != 1:
+        directories = (
+            [pinned] if pinned else sorted(path.parent for path in parent.glob("*/plan.json"))
+        )
+        matches = [place for place in directories if _is_made_of(place, identity)]
+        if len(matches) != 1:
             raise
-        return Store.open(found[0])
+        return Store.open(matches[0])
     return Store(parent, identity, pinned=pinned)
 
 
@@ -78,24 +80,27 @@ def make_prompts(
     names = {f"{split}.parquet": split for split in SPLITS}
     if not store.is_done(names):
         with store.held():
-            _lay_out(task, store, names)
+            _write_prompts(task, store, names)
     return store
 
 
-def _lay_out(task: TaskConfig, store: Store, names: dict[str, Split]) -> None:
+def _write_prompts(task: TaskConfig, store: Store, names: dict[str, Split]) -> None:
     store.plan(names)
-    laid = tasks.load_task_data(task)
+    data = tasks.load_task_data(task)
     for name in store.missing():
-        found = laid.questions[names[name]]
-        rows = contracts.table(
+        questions = data.questions[names[name]]
+        rows = contracts.make_table(
             contracts.PROMPTS,
-            {field: [getattr(q, field) for q in found] for field in contracts.PROMPTS.schema.names},
+            {
+                field: [getattr(q, field) for q in questions]
+                for field in contracts.PROMPTS.schema.names
+            },
         )
-        contracts.publish(store, name, contracts.PROMPTS, rows, facts={"prompts": len(rows)})
-    for line in laid.lines:
+        contracts.publish_table(store, name, contracts.PROMPTS, rows, facts={"prompts": len(rows)})
+    for line in data.lines:
         say(line)
-    store.record(provenance())
-    store.close(laid.facts)
+    store.record(run_provenance())
+    store.close(data.facts)
 
 
 def policy_store(policy: PolicyConfig, parent: Path, *, threads: int) -> Store:
@@ -164,8 +169,8 @@ def _warm_up(config: ExperimentConfig, store: Store) -> None:
             CHECKPOINT,
             lambda path: embedded.make_checkpoint(path, config.policy, advance=advance),
         )
-    store.record(provenance())
-    warmth = measure(store.path(CHECKPOINT), config.task, config.policy, config.engine)
+    store.record(run_provenance())
+    warmth = measure_warmth(store.path(CHECKPOINT), config.task, config.policy, config.engine)
     say(
         f"embedded policy: {warmth.worked_accuracy:.1%} of {warmth.samples} worked answers are "
         f"right (at least {WORKED_ACCURACY:.0%} expected)"
@@ -177,7 +182,7 @@ def _warm_up(config: ExperimentConfig, store: Store) -> None:
         )
 
 
-def measure(
+def measure_warmth(
     checkpoint: Path, task: TaskConfig, policy: PolicyConfig, engine: "EngineConfig"
 ) -> Warmth:
     """Let the policy answer validation questions with its working, and count the right ones."""

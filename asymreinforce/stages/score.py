@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from asymreinforce.config import RewardConfig
 from asymreinforce.data import contracts, files
-from asymreinforce.data.provenance import provenance
+from asymreinforce.data.provenance import run_provenance
 from asymreinforce.data.rollouts import ScoredRollouts
 from asymreinforce.data.shard_names import first_shards, has_own_groups
 from asymreinforce.data.store import Store
@@ -43,7 +43,7 @@ from asymreinforce.grading.verdict import Verdict
 from asymreinforce.progress import Advance, bar, say
 from asymreinforce.rewards.counts import ScoreFacts, VerdictCounts
 from asymreinforce.rewards.scale import counting
-from asymreinforce.workers import Crew, Shards
+from asymreinforce.workers import Shards, Workers
 
 Progress = Callable[..., AbstractContextManager[Advance]]
 
@@ -91,7 +91,7 @@ def score(
     samples: int | None = None,
     pinned: Path | None = None,
     progress: Progress = bar,
-    crew: Crew | None = None,
+    crew: Workers | None = None,
 ) -> Scored:
     """Judge every rollout whose verdict is missing, damaged, or of another version of it.
 
@@ -129,7 +129,7 @@ def score(
     with store.held(), freed_at_once():
         missing = [n for n in missing if not is_judged(store, rollouts, n)]
         if missing:
-            judge(
+            judge_shards(
                 missing,
                 rollouts=rollouts,
                 prompts=prompts,
@@ -141,13 +141,15 @@ def score(
                 crew=crew,
             )
         store.plan(shards_in_order)  # clears away what a killed run left half-written
-        facts = count(rollouts, store, samples=k, reward=reward)
+        facts = count_verdicts(rollouts, store, samples=k, reward=reward)
         refuse(facts.timeout + facts.error, rows=facts.rows)
         store.close({**facts._asdict(), "scale": scale})
     return Scored(store, facts)
 
 
-def count(rollouts: Store, store: Store, *, samples: int, reward: RewardConfig) -> ScoreFacts:
+def count_verdicts(
+    rollouts: Store, store: Store, *, samples: int, reward: RewardConfig
+) -> ScoreFacts:
     """Count the verdicts on the first samples of each prompt, a chunk at a time."""
     tally = VerdictCounts(reward)
     for verdicts in ScoredRollouts(rollouts, store, samples=samples).verdict_columns():
@@ -191,7 +193,7 @@ def is_judged(store: Store, rollouts: Store, name: str) -> bool:
     )
 
 
-def judge(
+def judge_shards(
     missing: list[str],
     *,
     rollouts: Store,
@@ -201,7 +203,7 @@ def judge(
     plan: list[str],
     refuse: Callable[..., None],
     progress: Progress,
-    crew: Crew | None,
+    crew: Workers | None,
 ) -> None:
     """Check all that is to be judged, then judge it shard by shard; workers never wait for one."""
     questions = Questions(prompts)
@@ -212,8 +214,8 @@ def judge(
     }
     questions.check(chunks)
     require_usable(store.identity["grader"]["name"], questions.tables(), where=prompts)
-    total = sum(_rows(rollouts, name) for name in plan)
-    done = total - sum(_rows(rollouts, name) for name in missing)
+    total = sum(_rows_of_shard(rollouts, name) for name in plan)
+    done = total - sum(_rows_of_shard(rollouts, name) for name in missing)
     workers = reward.workers or len(os.sched_getaffinity(0))
     started = time.monotonic()
     failures: list[str] = []
@@ -239,14 +241,14 @@ def judge(
             )
         )
         with contextlib.closing(shards):
-            for number, (name, made) in enumerate(shards):
+            for number, (name, result) in enumerate(shards):
                 if not number:
                     store.plan(plan)  # not before: now the grader is known to work
-                failures = [*failures, *made.facts["failures"]][:EXAMPLES]
-                publish(store, name, made.rows, rollouts=rollouts)
-                advance(len(made.rows) if crew else 0)
-                unjudged += made.facts["unjudged"]
-                late += made.facts["out_of_time"]
+                failures = [*failures, *result.facts["failures"]][:EXAMPLES]
+                publish_verdicts(store, name, result.rows, rollouts=rollouts)
+                advance(len(result.rows) if crew else 0)
+                unjudged += result.facts["unjudged"]
+                late += result.facts["out_of_time"]
                 # Once they are too many of all rows, the rest cannot mend it.
                 refuse(unjudged, rows=total, examples=failures)
     for failure in failures:
@@ -257,7 +259,7 @@ def judge(
             "and count as wrong (reward.cpu_limit_s)"
         )
     store.record(
-        provenance(
+        run_provenance(
             workers=workers,
             seconds=round(time.monotonic() - started, 3),
             shards=len(missing),
@@ -289,15 +291,15 @@ def judged_here(
                 yield name, made_of(keys, judged, grader=grader)
 
 
-def publish(store: Store, name: str, rows: pa.Table, *, rollouts: Store) -> None:
+def publish_verdicts(store: Store, name: str, rows: pa.Table, *, rollouts: Store) -> None:
     """Publish a shard of verdicts with the checksum of the rollouts that it judges."""
     judged = rollouts.receipt(name)
     if judged is None:
         raise InputError(f"{rollouts.directory / name}: vanished while it was judged")
     facts = {"rows": len(rows), "rollouts_sha256": judged.sha256}
-    contracts.publish(store, name, contracts.VERDICTS, rows, facts=facts)
+    contracts.publish_table(store, name, contracts.VERDICTS, rows, facts=facts)
 
 
-def _rows(rollouts: Store, name: str) -> int:
+def _rows_of_shard(rollouts: Store, name: str) -> int:
     receipt = rollouts.receipt(name)
     return int(receipt.facts["rows"]) if receipt else 0

@@ -79,7 +79,7 @@ def _first_value(row: Row, names: Sequence[str]) -> Any:
 def _column_text(row: Row, names: Sequence[str], what: str, *, where: str) -> str | None:
     """Return the text of the first column that is there; a list of one is its item."""
     try:
-        return values.storable(values.one_text_of(_first_value(row, names)))
+        return values.require_storable(values.one_text_of(_first_value(row, names)))
     except values.OddValueError as error:
         raise _odd_value(error, row, names, what, where) from error
 

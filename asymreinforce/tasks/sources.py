@@ -138,9 +138,9 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
 def _json_rows(path: Path) -> Iterator[Row]:
     """Yield the rows of a JSON file, each with the names of all: one that is absent is null."""
     names: dict[str, None] = {}
-    for place, values, problem in json_rows.rows(path):
+    for place, values, problem in json_rows.read_rows(path):
         names |= dict.fromkeys(_require_values(values, place, problem))
-    for _, values, _ in json_rows.rows(path):
+    for _, values, _ in json_rows.read_rows(path):
         yield {name: (values or {}).get(name) for name in names}
 
 

@@ -51,7 +51,7 @@ def user_fingerprints(config: TaskConfig) -> dict[str, Any]:
     sources = config.sources.model_dump()
     named = {"path": config.path, **{name: source["path"] for name, source in sources.items()}}
     sums = {name: _file_checksums(path) for name, path in named.items() if path is not None}
-    code = {"code": plugins.identity(config.loader)}
+    code = {"code": plugins.plugin_identity(config.loader)}
     return code | ({"files": sums} if sums else {})
 
 
@@ -100,7 +100,7 @@ def _gold_answers(value: Any) -> list[str]:
 
 def _field_text(value: Any, name: str) -> str | None:
     try:
-        text = values.storable(values.text_of(value))
+        text = values.require_storable(values.text_of(value))
     except values.OddValueError as error:
         raise TypeError(f"{name} is {error}") from None
     if text is None and name in REQUIRED:

@@ -114,14 +114,14 @@ class _Guarded:
         self._send(lambda: self._run.log_results(found))
 
     def __exit__(self, *of_body: object) -> None:
-        self._try(self._run.finish)
+        self._try_sending(self._run.finish)
 
     def _send(self, send: Callable[[], None]) -> None:
         """Have something logged; from the first failure on, nothing."""
         if not self.is_lost:
-            self._try(send)
+            self._try_sending(send)
 
-    def _try(self, send: Callable[[], None]) -> None:
+    def _try_sending(self, send: Callable[[], None]) -> None:
         try:
             send()
         except Exception as error:  # of the network, of the tracker's own process, of its files

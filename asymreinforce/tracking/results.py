@@ -32,7 +32,7 @@ def read_results(directory: Path) -> Results:
     """Read what there is of an experiment's summary, figures and page."""
     summary, page = directory / SUMMARY, directory / PAGE
     return Results(
-        contracts.read(summary, contracts.SUMMARY) if summary.exists() else None,
+        contracts.read_table(summary, contracts.SUMMARY) if summary.exists() else None,
         sorted((directory / FIGURES).glob("*.png")),
         page if page.exists() else None,
     )
@@ -44,7 +44,7 @@ def evaluated_arms(directory: Path) -> Iterator[EvaluatedArm]:
     if not path.exists():
         return
     of_arm: dict[str, list[dict[str, Any]]] = {}
-    for row in contracts.read(path, contracts.CURVES).to_pylist():
+    for row in contracts.read_table(path, contracts.CURVES).to_pylist():
         of_arm.setdefault(row["arm"], []).append(row)
     for arm, rows in of_arm.items():
         steps: dict[int, dict[str, float]] = {}

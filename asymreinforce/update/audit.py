@@ -13,7 +13,7 @@ from torch import Tensor
 from asymreinforce.algorithm import mismatch
 from asymreinforce.algorithm.mismatch import Evidence, Mismatch
 from asymreinforce.update.log_probs import Scorer
-from asymreinforce.update.packing import Sequences, pack
+from asymreinforce.update.packing import Sequences, pack_rows
 
 EVIDENCE_VALUES = 50_000_000
 """Logits that evidence is gathered from: so many tokens times the vocabulary."""
@@ -27,7 +27,7 @@ class Audit(NamedTuple):
 
 
 @torch.no_grad()
-def audit(
+def audit_logps(
     scorer: Scorer,
     sequences: Sequences,
     behaviour_logps: Sequence[np.ndarray],
@@ -40,17 +40,17 @@ def audit(
     pass over the vocabulary for each temperature that is tried.
     """
     logps, behaviour, numbers = [], [], []
-    for row in pack(sequences, tokens=tokens):
+    for row in pack_rows(sequences, tokens=tokens):
         logps.append(scorer.scores(row).logps_C.float().cpu())
         behaviour += [behaviour_logps[member] for member in row.members]
         numbers.append(torch.tensor(row.members)[row.sequence_of_C])
-    found = mismatch.measure(
+    figures = mismatch.measure_mismatch(
         torch.cat(logps), torch.from_numpy(np.concatenate(behaviour)), torch.cat(numbers)
     )
-    return Audit(found, _evidence(scorer, sequences, behaviour_logps))
+    return Audit(figures, _first_evidence(scorer, sequences, behaviour_logps))
 
 
-def _evidence(
+def _first_evidence(
     scorer: Scorer, sequences: Sequences, behaviour_logps: Sequence[np.ndarray]
 ) -> Evidence:
     """Let the model say its logits of the first rollouts, as many as `EVIDENCE_VALUES` allow."""
@@ -59,14 +59,14 @@ def _evidence(
     longest = max(len(x) + len(y) for x, y in zip(*sequences, strict=True))
     count = max(1, EVIDENCE_VALUES // (vocabulary * longest))
     first = sequences.take(range(min(count, len(sequences.prompts))))
-    return mismatch.evidence(
-        _logits(model, first),
+    return mismatch.gather_evidence(
+        _completion_logits(model, first),
         torch.from_numpy(np.concatenate(first.completions).astype(np.int64)),
         torch.from_numpy(np.concatenate(behaviour_logps[: len(first.prompts)])),
     )
 
 
-def _logits(model: Any, sequences: Sequences) -> Tensor:
+def _completion_logits(model: Any, sequences: Sequences) -> Tensor:
     """Return the logits that predict each completion token, by the model's own forward, in fp32.
 
     Padding stands on the right, where in causal order no token looks.

@@ -20,12 +20,12 @@ import torch
 from asymreinforce.model import model_config
 from asymreinforce.update.packing import (
     Block,
-    Row,
+    PackedRow,
     Segment,
     Sequences,
     blocks_of,
-    fill,
-    lay_out,
+    fill_bins,
+    pack_blocks,
 )
 
 if TYPE_CHECKING:
@@ -62,56 +62,60 @@ CUTS = (1, 2, 4, 8, 16)
 """Parts of a rank's fair share of tokens that blocks are cut to, of which the best is taken."""
 
 
-class Deal(NamedTuple):
+class Assignment(NamedTuple):
     """Blocks, what each costs, and which of them each rank has."""
 
     blocks: list[Block]
     costs: list[float]
-    hands: list[list[int]]
+    blocks_of_rank: list[list[int]]
 
     @property
     def slowest(self) -> float:
         """What the rank with most to do has to do."""
-        return max(sum(self.costs[i] for i in hand) for hand in self.hands)
+        return max(sum(self.costs[i] for i in hand) for hand in self.blocks_of_rank)
 
 
-def share(sequences: Sequences, *, number: int, count: int, tokens: int, cost: Cost) -> list[Row]:
+def rows_of_rank(
+    sequences: Sequences, *, number: int, count: int, tokens: int, cost: Cost
+) -> list[PackedRow]:
     """Return the rows of rank `number` of `count`: as many as every other rank's, some idle."""
-    blocks, costs, hands = _dealt(sequences, count=count, tokens=tokens, cost=cost)
+    blocks, costs, blocks_of_rank = _best_assignment(
+        sequences, count=count, tokens=tokens, cost=cost
+    )
     bins = [
         [
             [hand[i] for i in part]
-            for part in fill([blocks[i].length for i in hand], capacity=tokens)
+            for part in fill_bins([blocks[i].length for i in hand], capacity=tokens)
         ]
-        for hand in hands
+        for hand in blocks_of_rank
     ]
-    own = sorted(bins[number], key=lambda part: -sum(costs[i] for i in part))
-    rows = [lay_out(sequences, [blocks[i] for i in part]) for part in own]
+    bins_of_rank = sorted(bins[number], key=lambda part: -sum(costs[i] for i in part))
+    rows = [pack_blocks(sequences, [blocks[i] for i in part]) for part in bins_of_rank]
     return rows + [idle_row()] * (max(map(len, bins)) - len(rows))
 
 
-def _dealt(sequences: Sequences, *, count: int, tokens: int, cost: Cost) -> Deal:
+def _best_assignment(sequences: Sequences, *, count: int, tokens: int, cost: Cost) -> Assignment:
     total = sum(block.length for block in blocks_of(sequences, longest=tokens))
-    deals = []
+    assignments = []
     for longest in sorted({min(tokens, math.ceil(total / count / cut)) for cut in CUTS}):
         blocks = blocks_of(sequences, longest=longest)
         costs = [cost.block(sequences, block) for block in blocks]
-        deals.append(Deal(blocks, costs, deal(costs, hands=count)))
-    return min(deals, key=lambda found: found.slowest)
+        assignments.append(Assignment(blocks, costs, assign_items(costs, ranks=count)))
+    return min(assignments, key=lambda assignment: assignment.slowest)
 
 
-def deal(costs: Sequence[float], *, hands: int) -> list[list[int]]:
+def assign_items(costs: Sequence[float], *, ranks: int) -> list[list[int]]:
     """Deal items out, the costliest first, each to the hand that holds least."""
-    dealt: list[list[int]] = [[] for _ in range(hands)]
-    heap = [(0.0, hand) for hand in range(hands)]
+    items_of_rank: list[list[int]] = [[] for _ in range(ranks)]
+    heap = [(0.0, rank) for rank in range(ranks)]
     for item in sorted(range(len(costs)), key=lambda i: -costs[i]):
-        held, hand = heapq.heappop(heap)
-        dealt[hand].append(item)
-        heapq.heappush(heap, (held + costs[item], hand))
-    return dealt
+        held, rank = heapq.heappop(heap)
+        items_of_rank[rank].append(item)
+        heapq.heappush(heap, (held + costs[item], rank))
+    return items_of_rank
 
 
-def idle_row() -> Row:
+def idle_row() -> PackedRow:
     """Return a row of one token that scores nothing: what a rank computes to keep step."""
     token, nothing = torch.zeros(1, dtype=torch.long), torch.zeros(0, dtype=torch.long)
-    return Row([], token, token, [[Segment(0, 1, slice(0, 0))]], nothing, nothing, nothing)
+    return PackedRow([], token, token, [[Segment(0, 1, slice(0, 0))]], nothing, nothing, nothing)

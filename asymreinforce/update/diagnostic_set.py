@@ -12,7 +12,7 @@ from asymreinforce.update.packing import Sequences
 from asymreinforce.update.trainer import Trainer
 
 
-class Measured(NamedTuple):
+class DiagnosticScores(NamedTuple):
     """Log-probabilities of the slice's completions, and the mean entropy of its tokens, in nats."""
 
     logps_B: Tensor
@@ -32,7 +32,7 @@ class DiagnosticSet:
         self._is_from_policy = is_from_policy
 
     @torch.no_grad()
-    def measure(self, trainer: Trainer) -> Measured:
+    def measure(self, trainer: Trainer) -> DiagnosticScores:
         """Compute log pi(y|x) of each completion, and H of each position's next token."""
         logps_B = torch.zeros(len(self._sequences.prompts), dtype=torch.float64)
         entropy, count = 0.0, 0
@@ -44,25 +44,27 @@ class DiagnosticSet:
                 entropy += float(scores.entropies_C.sum())
                 count += len(scores.logps_C)
         *logps, entropy, count = trainer.ranks.sum(np.array([*logps_B, entropy, count]))
-        return Measured(torch.tensor(logps, dtype=torch.float64), float(entropy / count))
+        return DiagnosticScores(torch.tensor(logps, dtype=torch.float64), float(entropy / count))
 
-    def metrics(self, measured: Measured, behaviour_logps_B: Tensor) -> dict[str, float | None]:
+    def metrics(
+        self, measured: DiagnosticScores, behaviour_logps_B: Tensor
+    ) -> dict[str, float | None]:
         """Name the diagnostics; those that need samples of mu itself are null without them."""
         logps_B = measured.logps_B
-        found: dict[str, float | None] = {
+        diagnostics: dict[str, float | None] = {
             "token_entropy": measured.token_entropy,
             "slice_logp_correct": mean_of(logps_B[self._correct_B]),
             "slice_logp_incorrect": mean_of(logps_B[~self._correct_B]),
         }
         if self._is_from_policy:
             weights = importance_weights(behaviour_logps_B, logps_B)
-            found |= {
+            diagnostics |= {
                 "kl": kl_divergence(behaviour_logps_B, logps_B),
                 "ess": weights.effective_share,
                 "log_mean_weight": weights.log_mean,
                 "max_weight_share": weights.largest_share,
             }
-        return found
+        return diagnostics
 
 
 def mean_of(values: Tensor) -> float | None:

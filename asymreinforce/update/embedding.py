@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-def embedded(model: "PreTrainedModel", input_ids_T: Tensor) -> dict[str, Tensor]:
+def embedded_inputs(model: "PreTrainedModel", input_ids_T: Tensor) -> dict[str, Tensor]:
     """Return what a model's body takes for some tokens: embeddings, or ids if it has its own way.
 
     Some architectures scale embeddings inside their embedding module or read the ids elsewhere;

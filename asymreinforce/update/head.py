@@ -99,7 +99,7 @@ class Head(NamedTuple):
         for part in self.chunks(len(hidden_CD)):
             hidden_ND = hidden_CD[part]
             logits_NV = self.buffer.view(len(hidden_ND), len(weight_VD), like)
-            _product(hidden_ND, weight_VD.T, out=logits_NV)
+            _multiply_into(hidden_ND, weight_VD.T, out=logits_NV)
             if self.bias_V is not None:
                 logits_NV += self.bias_V
             yield part, logits_NV
@@ -209,10 +209,10 @@ class _Gradient:
             logps_C[part], difference_NV = target_differences(
                 logits_NV, targets_C[part], self._hidden_CD.dtype
             )
-            self._add(part, difference_NV, weight_VD, coefficients_C[part])
+            self._add_chunk(part, difference_NV, weight_VD, coefficients_C[part])
         return logps_C
 
-    def _add(
+    def _add_chunk(
         self, part: slice, difference_NV: Tensor, weight_VD: Tensor, coefficients_N: Tensor
     ) -> None:
         """Add a chunk's gradient from p - [v = y]; c multiplies N x D, never N x V."""
@@ -234,7 +234,7 @@ def _grad_of(parameter: Tensor | None) -> Tensor | None:
     return parameter.grad
 
 
-def _product(left: Tensor, right: Tensor, *, out: Tensor) -> None:
+def _multiply_into(left: Tensor, right: Tensor, *, out: Tensor) -> None:
     """out = left @ right, in the precision of `out`: bf16 logits would be off by 0.4%."""
     if left.dtype == out.dtype:
         torch.mm(left, right, out=out)

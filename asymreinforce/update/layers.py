@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-def silence(model: "PreTrainedModel") -> None:
+def silence_randomness(model: "PreTrainedModel") -> None:
     """Put a model that is to train into evaluation mode, so that dropout and routers draw nothing.
 
     The policy is the function that was sampled. A layer that recomputes its activations stays in
@@ -26,7 +26,7 @@ def silence(model: "PreTrainedModel") -> None:
 
 
 @contextlib.contextmanager
-def evaluating(model: "PreTrainedModel") -> Iterator[None]:
+def in_evaluation_mode(model: "PreTrainedModel") -> Iterator[None]:
     """Put a model into evaluation mode, and each of its modules back into its own after."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()

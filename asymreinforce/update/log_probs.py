@@ -15,10 +15,10 @@ from torch import Tensor, nn
 
 from asymreinforce.model.model_config import of_model
 from asymreinforce.update import attention
-from asymreinforce.update.embedding import embedded
+from asymreinforce.update.embedding import embedded_inputs
 from asymreinforce.update.head import Head, LogitsBuffer, Loss, Scores, linear_loss, token_logps
 from asymreinforce.update.layers import uncompiled_without_gradient
-from asymreinforce.update.packing import Row, on_device
+from asymreinforce.update.packing import PackedRow, on_device
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -68,18 +68,18 @@ class Scorer(nn.Module):
         )
 
     def forward(
-        self, row: Row, coefficients_C: Tensor | None = None, *, entropy: bool = False
+        self, row: PackedRow, coefficients_C: Tensor | None = None, *, entropy: bool = False
     ) -> Gradient | Scores:
         """Score a row's completion tokens; with their coefficients, make the loss's gradient."""
         device = self.model.device
-        plan, row = attention.plan(self._way, row, device), row.to(device)
+        plan, row = attention.make_plan(self._way, row, device), row.to(device)
         with (
             uncompiled_without_gradient(),
             torch.autocast(device.type, torch.bfloat16, enabled=self._autocast),
         ):
             body: Any = self.model.base_model
             hidden_TD: Tensor = body(
-                **embedded(self.model, row.input_ids_T),
+                **embedded_inputs(self.model, row.input_ids_T),
                 position_ids=row.positions_T[None],
                 use_cache=False,
                 packing=plan,
@@ -88,22 +88,22 @@ class Scorer(nn.Module):
         head = Head.of(self.model, self._logits)
         if coefficients_C is None:
             return token_logps(head, hidden_CD, row.targets_C, entropy=entropy)
-        made = linear_loss(head, hidden_CD, row.targets_C, on_device(coefficients_C, device))
-        return Gradient(hidden_CD, made)
+        loss = linear_loss(head, hidden_CD, row.targets_C, on_device(coefficients_C, device))
+        return Gradient(hidden_CD, loss)
 
     def free(self) -> None:
         """Give back the memory of the head's logits; the next call takes it anew."""
         self._logits.free()
 
-    def scores(self, row: Row, *, entropy: bool = False) -> Scores:
+    def scores(self, row: PackedRow, *, entropy: bool = False) -> Scores:
         """Return log pi of each completion token of a row, with gradient where that is on."""
         with attention.packed_attention(self.model):
-            found = self(row, entropy=entropy)
-        assert isinstance(found, Scores)
-        return found
+            scores = self(row, entropy=entropy)
+        assert isinstance(scores, Scores)
+        return scores
 
 
-def sequence_sums(values_C: Tensor, row: Row) -> Tensor:
+def sequence_sums(values_C: Tensor, row: PackedRow) -> Tensor:
     """Sum a value of each completion token over its sequence, shape B, in the order of the row."""
     sums_B = values_C.new_zeros(len(row.members))
     return sums_B.index_add_(0, on_device(row.sequence_of_C, values_C.device), values_C)

@@ -42,7 +42,9 @@ def halving_rows(
     """
 
     @functools.wraps(method)
-    def called(self: Packs, /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+    def call_until_it_fits(
+        self: Packs, /, *args: Arguments.args, **kwargs: Arguments.kwargs
+    ) -> Result:
         while True:
             try:
                 return method(self, *args, **kwargs)
@@ -52,12 +54,14 @@ def halving_rows(
             self.free()
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
-            self.tokens_per_micro_batch = halved(self.tokens_per_micro_batch, self.ranks, reason)
+            self.tokens_per_micro_batch = halve_tokens(
+                self.tokens_per_micro_batch, self.ranks, reason
+            )
 
-    return called
+    return call_until_it_fits
 
 
-def halved(tokens: int, ranks: Ranks, reason: str) -> int:
+def halve_tokens(tokens: int, ranks: Ranks, reason: str) -> int:
     """Return half of a row's tokens and say so; raise `DeviceMemoryError` if that cannot help."""
     half = tokens // 2
     if half < FEWEST_TOKENS:

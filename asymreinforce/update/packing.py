@@ -49,7 +49,7 @@ class Segment(NamedTuple):
     prefix: slice
 
 
-class Row(NamedTuple):
+class PackedRow(NamedTuple):
     """Tokens of a packed row, and where in it the completion tokens are predicted."""
 
     members: list[int]
@@ -64,7 +64,7 @@ class Row(NamedTuple):
     sequence_of_C: Tensor
     """An index into `members` of each completion token."""
 
-    def to(self, device: torch.device) -> "Row":
+    def to(self, device: torch.device) -> "PackedRow":
         """Move the tensors; the rest is for the host."""
         return self._replace(
             input_ids_T=on_device(self.input_ids_T, device),
@@ -94,15 +94,15 @@ def blocks_of(sequences: Sequences, *, longest: int) -> list[Block]:
     for index, (prompt, completion) in enumerate(
         zip(sequences.prompts, sequences.completions, strict=True)
     ):
-        own = len(completion) - 1
+        added = len(completion) - 1
         if blocks:
             last = blocks[-1]
             shared = sequences.prompts[last.members[0]]
-            fits = last.length + own <= longest
+            fits = last.length + added <= longest
             if fits and _are_equal(shared, prompt):
-                blocks[-1] = Block([*last.members, index], last.length + own)
+                blocks[-1] = Block([*last.members, index], last.length + added)
                 continue
-        blocks.append(Block([index], len(prompt) + own))
+        blocks.append(Block([index], len(prompt) + added))
     return blocks
 
 
@@ -113,7 +113,7 @@ def _are_equal(left: Tokens, right: Tokens) -> bool:
     return isinstance(left, np.ndarray) and np.array_equal(left, right)
 
 
-def fill(lengths: Sequence[int], *, capacity: int) -> list[list[int]]:
+def fill_bins(lengths: Sequence[int], *, capacity: int) -> list[list[int]]:
     """Put items into bins of `capacity`, longest first, each where it leaves the least room.
 
     An item longer than the capacity has a bin of its own. Returns the items' numbers, bin by bin.
@@ -132,18 +132,18 @@ def fill(lengths: Sequence[int], *, capacity: int) -> list[list[int]]:
     return bins
 
 
-def pack(sequences: Sequences, *, tokens: int) -> Iterator[Row]:
+def pack_rows(sequences: Sequences, *, tokens: int) -> Iterator[PackedRow]:
     """Yield rows of at most `tokens` tokens; a longer sequence has its own row.
 
     A row is laid out when its turn comes: all of a large step's at once would be five times its
     token ids.
     """
     blocks = blocks_of(sequences, longest=tokens)
-    bins = fill([block.length for block in blocks], capacity=tokens)
-    return (lay_out(sequences, [blocks[number] for number in numbers]) for numbers in bins)
+    bins = fill_bins([block.length for block in blocks], capacity=tokens)
+    return (pack_blocks(sequences, [blocks[number] for number in numbers]) for numbers in bins)
 
 
-def lay_out(sequences: Sequences, blocks: Sequence[Block]) -> Row:
+def pack_blocks(sequences: Sequences, blocks: Sequence[Block]) -> PackedRow:
     """Lay blocks out end to end, the longest first."""
     blocks = sorted(blocks, key=lambda block: -block.length)
     ids: list[Tokens] = []
@@ -156,7 +156,7 @@ def lay_out(sequences: Sequences, blocks: Sequence[Block]) -> Row:
         prefix = slice(start, start + len(prompt))
         ids.append(prompt)
         positions.append(np.arange(len(prompt)))
-        own = [Segment(prefix.start, prefix.stop, slice(0, 0))]
+        block_segments = [Segment(prefix.start, prefix.stop, slice(0, 0))]
         end = prefix.stop
         for member in block.members:
             begin, completion = end, sequences.completions[member]
@@ -165,23 +165,23 @@ def lay_out(sequences: Sequences, blocks: Sequence[Block]) -> Row:
             positions.append(np.arange(len(prompt), len(prompt) + end - begin))
             predictors += [np.array([prefix.stop - 1]), np.arange(begin, end)]
             if end > begin:
-                own.append(Segment(begin, end, prefix))
+                block_segments.append(Segment(begin, end, prefix))
         alone = len(block.members) == 1
-        segments.append([Segment(start, end, slice(0, 0))] if alone else own)
+        segments.append([Segment(start, end, slice(0, 0))] if alone else block_segments)
         start = end
     members = [member for block in blocks for member in block.members]
     completions = [sequences.completions[member] for member in members]
     numbers = np.repeat(np.arange(len(members)), [len(tokens) for tokens in completions])
-    return Row(
+    return PackedRow(
         members,
-        _integers(ids),
-        _integers(positions),
+        _join_integers(ids),
+        _join_integers(positions),
         segments,
-        _integers(predictors),
-        _integers(completions),
+        _join_integers(predictors),
+        _join_integers(completions),
         torch.from_numpy(numbers),
     )
 
 
-def _integers(parts: Sequence[Tokens]) -> Tensor:
+def _join_integers(parts: Sequence[Tokens]) -> Tensor:
     return torch.from_numpy(np.concatenate(parts).astype(np.int64))

@@ -52,15 +52,15 @@ class Ranks:
 
     def decided(self, decide: Callable[[], float]) -> float:
         """Let the first rank decide on a number (a yes or no is 1 or 0); every rank must call."""
-        own = float(decide()) if self.is_first else 0.0
-        return float(self.sum(np.array([own]))[0])
+        decision = float(decide()) if self.is_first else 0.0
+        return float(self.sum(np.array([decision]))[0])
 
     def text(self, value: str) -> str:
         """Return the first rank's text; every rank must call."""
         encoded = np.frombuffer(value.encode(), dtype=np.uint8)
         length = int(self.decided(lambda: len(encoded)))
-        own = encoded if self.is_first else np.zeros(length)
-        return bytes(self.sum(own.astype(np.float64)).astype(np.uint8)).decode()
+        sent = encoded if self.is_first else np.zeros(length)
+        return bytes(self.sum(sent.astype(np.float64)).astype(np.uint8)).decode()
 
     def wait(self) -> None:
         """Return when every rank is here."""
@@ -71,7 +71,7 @@ ALONE = Ranks()
 
 
 @contextlib.contextmanager
-def joined(device: str, *, nodes_apart: bool = False) -> Iterator[Ranks]:
+def join_ranks(device: str, *, nodes_apart: bool = False) -> Iterator[Ranks]:
     """Join the ranks that torchrun's environment names (RANK, WORLD_SIZE, LOCAL_RANK).
 
     `nodes_apart`: weights are sharded within a node and copied between nodes. Raises `ConfigError`
@@ -83,10 +83,10 @@ def joined(device: str, *, nodes_apart: bool = False) -> Iterator[Ranks]:
     count, local = int(os.environ["WORLD_SIZE"]), int(os.environ["LOCAL_WORLD_SIZE"])
     bound = None
     if device == "cuda":
-        own = _take_device(int(os.environ["LOCAL_RANK"]), local)
+        device_of_rank = _take_device(int(os.environ["LOCAL_RANK"]), local)
         # NCCL then connects at once, on this device and no guessed one. Not where the mesh has two
         # dimensions: torch splits a bound group for them, by NCCL's options, which gloo refuses.
-        bound = None if nodes_apart else own
+        bound = None if nodes_apart else device_of_rank
     # gloo beside nccl: what is offloaded to the host is summed and gathered there
     backend = "cpu:gloo,cuda:nccl" if device == "cuda" else "gloo"
     dist.init_process_group(backend, timeout=PATIENCE, device_id=bound)
@@ -100,11 +100,11 @@ def joined(device: str, *, nodes_apart: bool = False) -> Iterator[Ranks]:
 
 def _take_device(number: int, needed: int) -> torch.device:
     cuda.require_device()
-    found = torch.cuda.device_count()
-    if found < needed:
+    devices = torch.cuda.device_count()
+    if devices < needed:
         raise ConfigError(
-            f"train.processes={needed} needs as many CUDA devices, and {found} are shown on this "
-            f"machine; use train.processes={found}"
+            f"train.processes={needed} needs as many CUDA devices, and {devices} are shown on this "
+            f"machine; use train.processes={devices}"
         )
     torch.cuda.set_device(number)
     return torch.device("cuda", number)

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from asymreinforce.update.log_probs import Scorer
 
 
-def shard(scorer: "Scorer", ranks: Ranks, *, half: bool, cpu_offload: bool) -> None:
+def shard_parameters(scorer: "Scorer", ranks: Ranks, *, half: bool, cpu_offload: bool) -> None:
     """Leave each rank its shard of every parameter, layer by layer, on the ranks' devices.
 
     What the first rank's model holds is sent to the others, a layer at a time, before it is cut up:
@@ -58,11 +58,11 @@ def shard(scorer: "Scorer", ranks: Ranks, *, half: bool, cpu_offload: bool) -> N
         cast_forward_inputs=False,  # autocast, as on one device
     )
     for layer in decoder_layers(scorer.model):
-        _send(layer)
+        _broadcast_first(layer)
         fully_shard(layer, mesh=mesh, mp_policy=precision, offload_policy=offload)
-    _send(scorer)
+    _broadcast_first(scorer)
     fully_shard(scorer, mesh=mesh, offload_policy=offload)
-    for module in _sharded(scorer):
+    for module in _sharded_modules(scorer):
         module.set_gradient_divide_factor(1.0)
         module.set_force_sum_reduction_for_comms(True)  # gloo cannot multiply before it adds
 
@@ -78,7 +78,7 @@ def around_layers(scorer: "Scorer") -> Iterator[None]:
         scorer.reshard()
 
 
-def whole(tensor: Tensor) -> Tensor:
+def gather_tensor(tensor: Tensor) -> Tensor:
     """Gather a sharded tensor onto the host; every rank must call."""
     return tensor.full_tensor().cpu() if isinstance(tensor, DTensor) else tensor
 
@@ -94,9 +94,9 @@ def whole_model(
     weights: dict[str, Tensor] = {}
     for name, value in model.state_dict(keep_vars=True).items():
         if id(value) not in gathered:  # tied weights stay tied
-            own = dtype if dtype and value.is_floating_point() else value.dtype
-            found = whole(value.detach().to(own))
-            gathered[id(value)] = found if keep else found.new_empty(0)
+            kept_dtype = dtype if dtype and value.is_floating_point() else value.dtype
+            tensor = gather_tensor(value.detach().to(kept_dtype))
+            gathered[id(value)] = tensor if keep else tensor.new_empty(0)
         weights[name] = gathered[id(value)]
     if not keep:
         return None
@@ -113,7 +113,7 @@ def whole_model(
     return found_model
 
 
-def like(value: Tensor, parameter: Tensor) -> Tensor:
+def place_like(value: Tensor, parameter: Tensor) -> Tensor:
     """Put a tensor where a sharded parameter is: on its device, and in its shards."""
     if isinstance(value, DTensor):
         return value
@@ -144,7 +144,7 @@ def read_shards(directory: Path, tensors: dict[str, Tensor], ranks: Ranks) -> No
 
 
 @torch.no_grad()
-def _send(module: nn.Module) -> None:
+def _broadcast_first(module: nn.Module) -> None:
     """Give every rank the first one's parameters and buffers, but for those in shards already."""
     tensors = {id(t): t for t in [*module.parameters(), *module.buffers()]}  # a tied one once
     for tensor in tensors.values():
@@ -153,5 +153,5 @@ def _send(module: nn.Module) -> None:
             dist.broadcast(tensor.detach().contiguous().view(-1).view(torch.uint8), src=0)
 
 
-def _sharded(module: nn.Module) -> Iterator[FSDPModule]:
-    return (found for found in module.modules() if isinstance(found, FSDPModule))
+def _sharded_modules(module: nn.Module) -> Iterator[FSDPModule]:
+    return (part for part in module.modules() if isinstance(part, FSDPModule))

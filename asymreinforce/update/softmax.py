@@ -23,7 +23,7 @@ def target_logps(
 ) -> tuple[Tensor, Tensor | None]:
     """Return log p[y] and, if asked for, the entropy in nats; the logits are overwritten."""
     if _is_fused(logits_NV):
-        logps_N, entropies_N = _fused(logits_NV, targets_N, entropy=entropy)
+        logps_N, entropies_N = _run_kernel(logits_NV, targets_N, entropy=entropy)
         return logps_N, entropies_N
     logps_N = _softmax_in_place(logits_NV, targets_N)
     return logps_N, torch.special.entr(logits_NV, out=logits_NV).sum(-1) if entropy else None
@@ -38,7 +38,7 @@ def target_differences(
     """
     if _is_fused(logits_NV) and dtype.itemsize == 2:
         difference_NV = logits_NV.view(dtype)[:, : logits_NV.shape[1]]
-        return _fused(logits_NV, targets_N, difference_NV=difference_NV)[0], difference_NV
+        return _run_kernel(logits_NV, targets_N, difference_NV=difference_NV)[0], difference_NV
     logps_N = _softmax_in_place(logits_NV, targets_N)
     logits_NV[torch.arange(len(targets_N), device=targets_N.device), targets_N] -= 1
     return logps_N, logits_NV.to(dtype)
@@ -54,10 +54,10 @@ def _softmax_in_place(logits_NV: Tensor, targets_N: Tensor) -> Tensor:
 
 
 def _is_fused(logits_NV: Tensor) -> bool:
-    return logits_NV.is_cuda and logits_NV.dtype == torch.float32 and _kernel() is not None
+    return logits_NV.is_cuda and logits_NV.dtype == torch.float32 and _load_kernel() is not None
 
 
-def _fused(
+def _run_kernel(
     logits_NV: Tensor,
     targets_N: Tensor,
     *,
@@ -68,7 +68,7 @@ def _fused(
     logps_N = logits_NV.new_empty(len(logits_NV))
     entropies_N = torch.empty_like(logps_N) if entropy else None
     if len(logits_NV):
-        _kernel()[(len(logits_NV),)](
+        _load_kernel()[(len(logits_NV),)](
             logits_NV,
             targets_N,
             logps_N,
@@ -86,7 +86,7 @@ def _fused(
 
 
 @functools.cache
-def _kernel() -> Any:
+def _load_kernel() -> Any:
     """Return the kernel, or None if Triton, which comes with torch for CUDA, is not there."""
     try:
         from asymreinforce.update.softmax_kernel import softmax_at_targets

@@ -48,13 +48,15 @@ def save_state(
     tensors = {f"more.{name}": tensor.contiguous() for name, tensor in more.items()}
     tensors["random"] = torch.get_rng_state()
     moments: dict[str, Tensor] = {}
-    for name, parameter in _trained(trainer):
+    for name, parameter in _trained_parameters(trainer):
         for key, value in trainer.optimizer.state[parameter].items():
             is_shard = trainer.ranks.mesh and key in MOMENT_NAMES
             (moments if is_shard else tensors)[f"optimizer.{key}.{name}"] = value.contiguous()
     shards = {MOMENTS: moments}
     if masters:
-        weights = {f"master.{name}": p.detach().contiguous() for name, p in _trained(trainer)}
+        weights = {
+            f"master.{name}": p.detach().contiguous() for name, p in _trained_parameters(trainer)
+        }
         shards[MASTERS] = weights if trainer.ranks.mesh else {}
         tensors |= {} if trainer.ranks.mesh else weights
     if trainer.ranks.is_first:
@@ -92,7 +94,7 @@ def load_state(
     # A function has no state of its own: None in its place leaves the trainer's as it is.
     trainer.schedule.load_state_dict({**stored.pop("schedule"), "lr_lambdas": [None]})
     try:
-        for name, parameter in _trained(trainer):
+        for name, parameter in _trained_parameters(trainer):
             step = tensors[f"optimizer.step.{name}"].to(parameter.device)
             trainer.optimizer.state[parameter] = {"step": step}
         _load_moments(directory, trainer, tensors)
@@ -113,13 +115,13 @@ def load_state(
     return Position(**stored), more
 
 
-def _trained(trainer: Trainer) -> list[tuple[str, torch.nn.Parameter]]:
+def _trained_parameters(trainer: Trainer) -> list[tuple[str, torch.nn.Parameter]]:
     return [(name, p) for name, p in trainer.model.named_parameters() if p.requires_grad]
 
 
 def _load_moments(directory: Path, trainer: Trainer, tensors: dict[str, Tensor]) -> None:
     """Fill the optimizer's moments from shards, or from whole tensors; `KeyError` for an absent."""
-    parameters = dict(_trained(trainer))
+    parameters = dict(_trained_parameters(trainer))
     if (directory / MOMENTS).exists():
         from asymreinforce.update.sharding import read_shards
 
@@ -137,7 +139,7 @@ def _load_moments(directory: Path, trainer: Trainer, tensors: dict[str, Tensor])
 
 def _load_masters(directory: Path, trainer: Trainer, tensors: dict[str, Tensor]) -> None:
     """Fill the trained weights in place, from shards or whole tensors; `KeyError` for an absent."""
-    parameters = {f"master.{name}": p.detach() for name, p in _trained(trainer)}
+    parameters = {f"master.{name}": p.detach() for name, p in _trained_parameters(trainer)}
     if (directory / MASTERS).exists():
         from asymreinforce.update.sharding import read_shards
 

@@ -19,11 +19,11 @@ from torch import Tensor, nn
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.errors import AsymreinforceError, ConfigError
 from asymreinforce.model import adapters
-from asymreinforce.model.checkpoint import quiet
+from asymreinforce.model.checkpoint import quiet_transformers
 from asymreinforce.model.model_config import of_model, vocabulary_of
-from asymreinforce.update.layers import checkpoint_activations, evaluating
+from asymreinforce.update.layers import checkpoint_activations, in_evaluation_mode
 from asymreinforce.update.log_probs import Scorer
-from asymreinforce.update.packing import Sequences, pack
+from asymreinforce.update.packing import Sequences, pack_rows
 from asymreinforce.update.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -54,13 +54,15 @@ def require_trainable(
     """
     model = scorer.model
     _require_steady_positions(model, context)
-    sequences = _probe(model, longest)
-    (row,) = pack(sequences, tokens=2 * longest)
-    found_C, again_C = (_run(scorer, lambda: scorer.scores(row).logps_C.float()) for _ in range(2))
+    sequences = _probe_sequences(model, longest)
+    (row,) = pack_rows(sequences, tokens=2 * longest)
+    found_C, again_C = (
+        _run_model_code(scorer, lambda: scorer.scores(row).logps_C.float()) for _ in range(2)
+    )
     half = scorer.precision in (torch.bfloat16, torch.float16)
-    with evaluating(model), torch.autocast(model.device.type, torch.bfloat16, enabled=half):
-        expected_C = _run(scorer, lambda: _own_logps(model, sequences))
-        plain = _run(scorer, lambda: _has_plain_head(model, sequences.prompts[0]))
+    with in_evaluation_mode(model), torch.autocast(model.device.type, torch.bfloat16, enabled=half):
+        expected_C = _run_model_code(scorer, lambda: _own_logps(model, sequences))
+        plain = _run_model_code(scorer, lambda: _has_plain_head(model, sequences.prompts[0]))
     tolerance = 0.1 if half else 1e-3
     fault = None
     if not plain:
@@ -99,7 +101,9 @@ def require_gradients(trainer: Trainer) -> None:
     It would stay as it is, or shrink by weight decay alone. Every rank must call.
     """
     absent = [
-        n for n in trainer.without_gradient(_probe(trainer.model, SHORT)) if not EXPERT.search(n)
+        n
+        for n in trainer.without_gradient(_probe_sequences(trainer.model, SHORT))
+        if not EXPERT.search(n)
     ]
     if absent:
         shown = ", ".join(absent[:3]) + (f" and {len(absent) - 3} more" if absent[3:] else "")
@@ -119,14 +123,14 @@ def require_trainable_checkpoint(checkpoint: Path, config: ExperimentConfig) -> 
     needed = ["torch", "transformers", *(["peft"] if config.train.lora.rank else [])]
     if any(importlib.util.find_spec(name) is None for name in needed):
         return
-    with torch.random.fork_rng(devices=[]), quiet():
+    with torch.random.fork_rng(devices=[]), quiet_transformers():
         torch.manual_seed(0)
         try:
             model = small_model(checkpoint, trust_remote_code=config.policy.trust_remote_code)
         except Exception:  # whatever a model's own code raises for sizes that are not its own
             return
         if config.train.lora.rank:
-            adapters.attach(model, config.train.lora, seed=0)
+            adapters.attach_adapters(model, config.train.lora, seed=0)
         if config.train.activation_checkpointing:
             checkpoint_activations(model)
         trainer = Trainer(model, config.optim, attention="sdpa")
@@ -163,7 +167,7 @@ def small_model(checkpoint: Path, *, trust_remote_code: bool) -> "PreTrainedMode
     return model
 
 
-def _probe(model: "PreTrainedModel", longest: int) -> Sequences:
+def _probe_sequences(model: "PreTrainedModel", longest: int) -> Sequences:
     """Make two completions of one prompt, as long as training allows for this model."""
     declared = of_model(model)
     longest = min(longest, declared.context or longest, declared.steady or longest)
@@ -172,7 +176,7 @@ def _probe(model: "PreTrainedModel", longest: int) -> Sequences:
     return Sequences([prompt, prompt], [long, short])
 
 
-def _run(scorer: Scorer, compute: Callable[[], Any]) -> Any:
+def _run_model_code(scorer: Scorer, compute: Callable[[], Any]) -> Any:
     """Call what runs a model's own code; a `ConfigError` for whatever it raises."""
     try:
         return compute()
@@ -189,24 +193,24 @@ def _run(scorer: Scorer, compute: Callable[[], Any]) -> Any:
 
 def _own_logps(model: Any, sequences: Sequences) -> Tensor:
     """log pi of each completion token by the model's own forward, in fp32."""
-    found = []
+    logps = []
     for prompt, completion in zip(*sequences, strict=True):
         ids_1T = torch.from_numpy(np.concatenate([prompt, completion]))[None].to(model.device)
         logits_TV = model(input_ids=ids_1T, use_cache=False).logits[0, len(prompt) - 1 : -1]
         targets_T1 = torch.from_numpy(completion)[:, None].to(model.device)
-        found.append(logits_TV.float().log_softmax(-1).gather(1, targets_T1)[:, 0])
-    return torch.cat(found)
+        logps.append(logits_TV.float().log_softmax(-1).gather(1, targets_T1)[:, 0])
+    return torch.cat(logps)
 
 
 def _has_plain_head(model: Any, ids: np.ndarray) -> bool:
     """Tell whether large logits come out of the model as they left the head."""
     left: list[Tensor] = []
 
-    def enlarge(module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
+    def enlarge_logits(module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
         left.append(output * (100 / output.abs().max()))
         return left[0]
 
-    handle = model.get_output_embeddings().register_forward_hook(enlarge)
+    handle = model.get_output_embeddings().register_forward_hook(enlarge_logits)
     try:
         ids_1T = torch.from_numpy(ids)[None].to(model.device)
         came_out = model(input_ids=ids_1T, use_cache=False).logits

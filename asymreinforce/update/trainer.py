@@ -16,12 +16,12 @@ from torch import Tensor
 
 from asymreinforce.errors import TrainingError
 from asymreinforce.update.attention import Name, packed_attention
-from asymreinforce.update.balance import Cost, share
+from asymreinforce.update.balance import Cost, rows_of_rank
 from asymreinforce.update.head import LogitsBuffer
-from asymreinforce.update.layers import silence
+from asymreinforce.update.layers import silence_randomness
 from asymreinforce.update.log_probs import Gradient, Scorer, sequence_sums
 from asymreinforce.update.memory import halving_rows
-from asymreinforce.update.packing import Row, Sequences, pack
+from asymreinforce.update.packing import PackedRow, Sequences, pack_rows
 from asymreinforce.update.ranks import ALONE, Ranks
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class Trainer:
         cpu_offload: bool = False,
         logits: LogitsBuffer | None = None,
     ):
-        silence(model)
+        silence_randomness(model)
         self.model = model
         self.ranks = ranks
         self.device = torch.device(ranks.mesh.device_type) if ranks.mesh else model.device
@@ -101,10 +101,10 @@ class Trainer:
         self.tokens_per_micro_batch = self.asked_tokens
         """The most tokens of a row: those asked for, or fewer once memory has run out."""
         if ranks.mesh:
-            from asymreinforce.update.sharding import shard
+            from asymreinforce.update.sharding import shard_parameters
 
             self._cost = Cost.of(model)
-            shard(self.scorer, ranks, half=autocast, cpu_offload=cpu_offload)
+            shard_parameters(self.scorer, ranks, half=autocast, cpu_offload=cpu_offload)
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         """Those that train."""
         self.optimizer = torch.optim.AdamW(
@@ -190,21 +190,21 @@ class Trainer:
             parameter.grad = None
         return names
 
-    def rows(self, sequences: Sequences) -> Iterable[Row]:
+    def rows(self, sequences: Sequences) -> Iterable[PackedRow]:
         """Pack sequences; of several ranks each gets a share of equal cost and as many rows."""
         tokens = self.tokens_per_micro_batch
         if not self.ranks.mesh:
-            return pack(sequences, tokens=tokens)
+            return pack_rows(sequences, tokens=tokens)
         number, count = self.ranks.number, self.ranks.count
-        return share(sequences, number=number, count=count, tokens=tokens, cost=self._cost)
+        return rows_of_rank(sequences, number=number, count=count, tokens=tokens, cost=self._cost)
 
     def placed(self, value: Tensor, parameter: Tensor) -> Tensor:
         """Put a tensor of a parameter's shape where the parameter is, and in its shards."""
         if not self.ranks.mesh:
             return value.to(parameter.device)
-        from asymreinforce.update.sharding import like
+        from asymreinforce.update.sharding import place_like
 
-        return like(value, parameter)
+        return place_like(value, parameter)
 
     def whole_model(self, *, dtype: torch.dtype | None = None) -> "PreTrainedModel | None":
         """Return the model that is trained; of several ranks the first gets a gathered copy.
@@ -228,14 +228,14 @@ class Trainer:
         with around_layers(self.scorer):
             yield
 
-    def _linear(self, row: Row, coefficients_B: Tensor) -> tuple[Tensor, Tensor]:
+    def _linear(self, row: PackedRow, coefficients_B: Tensor) -> tuple[Tensor, Tensor]:
         """Add a row's gradient; return its loss and log pi of its completion tokens."""
         gradient = self.scorer(row, coefficients_B[row.members][row.sequence_of_C])
         assert isinstance(gradient, Gradient)
         gradient.finish()
         return gradient.made.loss, gradient.made.logps_C
 
-    def _ratio(self, row: Row, inputs: RatioInputs, count: int) -> tuple[Tensor, Tensor]:
+    def _ratio(self, row: PackedRow, inputs: RatioInputs, count: int) -> tuple[Tensor, Tensor]:
         """Do the same for a ratio objective, through the head that makes its logits again."""
         scores = self.scorer(row)
         logps_C: Tensor = scores.logps_C

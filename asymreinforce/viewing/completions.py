@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from asymreinforce.data import contracts
-from asymreinforce.data.gold_answers import accepted
+from asymreinforce.data.gold_answers import accepted_answers
 from asymreinforce.errors import InputError
 from asymreinforce.report.evaluated import scale_of
 from asymreinforce.report.groups import best_group, group_arms
@@ -22,7 +22,7 @@ class Chosen(NamedTuple):
     checkpoint: Checkpoint
 
 
-class Completion(NamedTuple):
+class ShownCompletion(NamedTuple):
     """A completion with its verdict: correct, incorrect, or why it was left out."""
 
     sample: int
@@ -39,7 +39,7 @@ class Asked(NamedTuple):
     prompt_id: str
     question: str | None
     gold_answer: str | None
-    completions: tuple[Completion, ...]
+    completions: tuple[ShownCompletion, ...]
 
 
 def choose(
@@ -71,21 +71,23 @@ def choose(
 def read_completions(experiment: Experiment, chosen: Chosen) -> Iterator[Asked]:
     """Yield the prompts of an evaluation in the order of their file; a damaged one is an error."""
     path = experiment.directory / chosen.checkpoint.evaluation
-    rows = contracts.read(path, contracts.EVALUATIONS)
+    rows = contracts.read_table(path, contracts.EVALUATIONS)
     scale = rewards_of(rows, scale_of(chosen.arm.settings))
-    questions = _questions(experiment)
-    members: dict[str, list[Completion]] = {}
+    questions = _read_questions(experiment)
+    members: dict[str, list[ShownCompletion]] = {}
     judged = zip(rows.to_pylist(), scale.correct_B, scale.kept_B, strict=True)
     for row, is_correct, is_kept in judged:
-        members.setdefault(row["prompt_id"], []).append(_completion(row, is_correct, is_kept))
+        members.setdefault(row["prompt_id"], []).append(
+            _graded_completion(row, is_correct, is_kept)
+        )
     for prompt_id, completions in members.items():
         question, gold = questions.get(prompt_id, (None, None))
         yield Asked(prompt_id, question, gold, tuple(sorted(completions)))
 
 
-def _completion(row: dict[str, Any], is_correct: bool, is_kept: bool) -> Completion:
+def _graded_completion(row: dict[str, Any], is_correct: bool, is_kept: bool) -> ShownCompletion:
     outcome = "correct" if is_correct else "incorrect"
-    return Completion(
+    return ShownCompletion(
         row["sample"], outcome if is_kept else f"left out ({row['status']})", row["tokens"],
         row["finish_reason"], row["extracted_answer"], row["text"],
     )  # fmt: skip
@@ -112,11 +114,11 @@ def _arm(experiment: Experiment, prefix: str | None) -> ReportedArm:
     raise InputError(f"{how} with {prefix!r}; name one of: {known}")
 
 
-def _questions(experiment: Experiment) -> dict[str, tuple[str, str]]:
-    found: dict[str, tuple[str, str]] = {}
+def _read_questions(experiment: Experiment) -> dict[str, tuple[str, str]]:
+    questions: dict[str, tuple[str, str]] = {}
     for path in sorted((experiment.directory / "prompts").glob("*/*.parquet")):
-        rows = contracts.read(path, contracts.PROMPTS)
+        rows = contracts.read_table(path, contracts.PROMPTS)
         for row in rows.select(["prompt_id", "question", "gold_answer", "metadata"]).to_pylist():
-            golds = " or ".join(accepted(row["metadata"], row["gold_answer"]))
-            found[row["prompt_id"]] = row["question"], golds
-    return found
+            golds = " or ".join(accepted_answers(row["metadata"], row["gold_answer"]))
+            questions[row["prompt_id"]] = row["question"], golds
+    return questions

@@ -14,13 +14,13 @@ import pyarrow as pa
 from asymreinforce.config import RewardConfig
 from asymreinforce.data.contracts import STATUSES
 from asymreinforce.errors import InputError
-from asymreinforce.rewards.scale import OUTCOMES, outcomes, rewards_of
+from asymreinforce.rewards.scale import OUTCOMES, outcome_names, rewards_of
 
 KEY = ["prompt_id", "sample"]
 AS_JUDGED = RewardConfig(truncated="as_judged")
 
 
-class Pair(NamedTuple):
+class OutcomePair(NamedTuple):
     """Rows of which one grader said `left` and the other `right`."""
 
     left: str
@@ -49,7 +49,7 @@ class Disagreements(NamedTuple):
     left: str
     right: str
     rows: int
-    pairs: tuple[Pair, ...]
+    pairs: tuple[OutcomePair, ...]
     examples: tuple[Example, ...]
     only_left: int
     only_right: int
@@ -66,7 +66,7 @@ class Disagreements(NamedTuple):
         return 1.0 - self.differing / self.rows if self.rows else None
 
 
-def disagreements(
+def find_disagreements(
     left: pa.Table, right: pa.Table, reward: RewardConfig = AS_JUDGED, *, examples: int = 3
 ) -> Disagreements:
     """Pair two sets of verdicts by (prompt_id, sample) and count what they said of each row.
@@ -77,11 +77,11 @@ def disagreements(
     Raises `InputError` where a set repeats a row, or no row is in both.
     """
     names = (name_of(left), name_of(right))
-    here, there = (
+    left_verdicts, right_verdicts = (
         _by_key(table, reward, name=name) for table, name in zip((left, right), names, strict=True)
     )
-    both = sorted(here.keys() & there.keys())
-    if not both and (here or there):
+    both = sorted(left_verdicts.keys() & right_verdicts.keys())
+    if not both and (left_verdicts or right_verdicts):
         raise InputError(
             f"{names[0]} and {names[1]}: no rollout has a verdict of both; "
             "point at two sets of verdicts on the same rollouts"
@@ -89,17 +89,17 @@ def disagreements(
     counts: Counter[tuple[str, str]] = Counter()
     shown: list[Example] = []
     for key in both:
-        (said, answer), (other, other_answer) = here[key], there[key]
+        (said, answer), (other, other_answer) = left_verdicts[key], right_verdicts[key]
         counts[said, other] += 1
         if said != other and counts[said, other] <= examples:
             shown.append(Example(*key, said, other, answer, other_answer))
     return Disagreements(
         *names,
         rows=len(both),
-        pairs=tuple(Pair(a, b, counts[a, b]) for a, b in sorted(counts, key=_order)),
-        examples=tuple(sorted(shown, key=lambda row: _order((row.left, row.right)))),
-        only_left=len(here) - len(both),
-        only_right=len(there) - len(both),
+        pairs=tuple(OutcomePair(a, b, counts[a, b]) for a, b in sorted(counts, key=_outcome_order)),
+        examples=tuple(sorted(shown, key=lambda row: _outcome_order((row.left, row.right)))),
+        only_left=len(left_verdicts) - len(both),
+        only_right=len(right_verdicts) - len(both),
     )
 
 
@@ -118,15 +118,15 @@ def _by_key(
     if unknown := sorted({*statuses} - {*STATUSES}):
         raise InputError(f"a verdict has the status {unknown[0]!r}, none of {', '.join(STATUSES)}")
     columns = (verdicts.column(column).to_pylist() for column in (*KEY, "extracted_answer"))
-    called = outcomes(statuses, rewards_of(verdicts, reward).correct_B)
-    found = {
+    called = outcome_names(statuses, rewards_of(verdicts, reward).correct_B)
+    by_key = {
         (prompt_id, sample): (outcome, answer)
         for prompt_id, sample, answer, outcome in zip(*columns, called, strict=True)
     }
-    if repeated := len(verdicts) - len(found):
+    if repeated := len(verdicts) - len(by_key):
         raise InputError(f"{name}: {repeated} verdicts repeat a (prompt_id, sample)")
-    return found
+    return by_key
 
 
-def _order(pair: tuple[str, str]) -> tuple[int, int]:
+def _outcome_order(pair: tuple[str, str]) -> tuple[int, int]:
     return OUTCOMES.index(pair[0]), OUTCOMES.index(pair[1])

@@ -20,7 +20,7 @@ from asymreinforce.data import contracts
 from asymreinforce.data.contracts import UNJUDGED
 from asymreinforce.data.store import Store
 from asymreinforce.errors import InputError
-from asymreinforce.rewards.scale import COUNTING, Rewards, outcomes, rewards_of
+from asymreinforce.rewards.scale import COUNTING, Rewards, outcome_names, rewards_of
 from asymreinforce.viewing.stored import StoredSet, all_verdicts
 
 UNSCORED: Any = ("not scored", None, None, None)
@@ -67,24 +67,24 @@ class Group(NamedTuple):
 Match = Callable[[Row], bool]
 
 
-def groups(
+def matching_groups(
     stored: StoredSet, verdicts: Store | None, view: View, *, match: Match, limit: int
 ) -> list[Group]:
     """Return the first `limit` prompts of which a rollout matches, with their whole groups."""
-    found: list[Group] = []
-    for names, rows in _chunks(stored, verdicts, view):
+    matches: list[Group] = []
+    for names, rows in _read_chunks(stored, verdicts, view):
         by_prompt: dict[str, list[Row]] = defaultdict(list)
         for row in rows:
             by_prompt[row.prompt_id].append(row)
         chosen = {
             prompt_id: group for prompt_id, group in by_prompt.items() if any(map(match, group))
         }
-        kept = dict(list(chosen.items())[: limit - len(found)])
+        kept = dict(list(chosen.items())[: limit - len(matches)])
         if kept:
-            found += _with_texts(stored, names, kept, match)
-        if len(found) >= limit:
+            matches += _with_texts(stored, names, kept, match)
+        if len(matches) >= limit:
             break
-    return found
+    return matches
 
 
 class Count(NamedTuple):
@@ -98,13 +98,13 @@ class Count(NamedTuple):
     truncated: int = 0
 
 
-def counts(
+def count_by_kind(
     stored: StoredSet, verdicts: Store | None, view: View, *, match: Match
 ) -> dict[str, dict[str, Count]]:
     """Count the matching rollouts by policy, level and subject; `all` holds the total."""
-    kinds = _kinds(stored.directory)
+    kinds = _prompt_kinds(stored.directory)
     totals: dict[str, dict[str, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
-    for _, rows in _chunks(stored, verdicts, view):
+    for _, rows in _read_chunks(stored, verdicts, view):
         seen: set[tuple[str, str, str]] = set()
         for row in filter(match, rows):
             level, subject = kinds.get(row.prompt_id, (None, None))
@@ -127,22 +127,26 @@ def counts(
     }
 
 
-def _chunks(
+def _read_chunks(
     stored: StoredSet, verdicts: Store | None, view: View
 ) -> Iterator[tuple[list[str], list[Row]]]:
     """Yield the shards of a chunk of prompts with their rollouts, in order of prompt and sample."""
     names = [name for name in stored.rollouts.planned if stored.rollouts.receipt(name)]
     scale = scale_of(verdicts, view)
-    mean = _mean(verdicts, scale) if view.reference == "dataset_mean" and verdicts else None
+    mean = _mean_reward(verdicts, scale) if view.reference == "dataset_mean" and verdicts else None
     for chunk in sorted({name.split("-p")[1] for name in names}):
-        own = [name for name in names if name.endswith(f"-p{chunk}")]
-        keys = _read(stored.rollouts, own, contracts.ROLLOUTS, KEYS)
-        judged = verdicts and [name for name in own if verdicts.receipt(name)]
-        table = _read(verdicts, judged, contracts.VERDICTS, None) if verdicts and judged else None
-        yield own, _rows(keys, table, scale, view, mean)
+        chunk_names = [name for name in names if name.endswith(f"-p{chunk}")]
+        keys = _read_shards(stored.rollouts, chunk_names, contracts.ROLLOUTS, KEYS)
+        judged = verdicts and [name for name in chunk_names if verdicts.receipt(name)]
+        table = (
+            _read_shards(verdicts, judged, contracts.VERDICTS, None)
+            if verdicts and judged
+            else None
+        )
+        yield chunk_names, _shown_rollouts(keys, table, scale, view, mean)
 
 
-def _rows(
+def _shown_rollouts(
     keys: pa.Table, table: pa.Table | None, scale: RewardConfig, view: View, mean: float | None
 ) -> list[Row]:
     columns = (keys.column(name).to_pylist() for name in KEYS)
@@ -150,9 +154,9 @@ def _rows(
     if table is None:
         return rows
     rewards = rewards_of(table, scale)
-    advantage_B = _advantages(table, rewards, view, mean)
+    advantage_B = _kept_advantages(table, rewards, view, mean)
     names = ("prompt_id", "sample", "extracted_answer")
-    called = outcomes(table.column("status").to_pylist(), rewards.correct_B)
+    called = outcome_names(table.column("status").to_pylist(), rewards.correct_B)
     judged = zip(*(table.column(name).to_pylist() for name in names), called, strict=True)
     places = {(row.prompt_id, row.sample): place for place, row in enumerate(rows)}
     for number, (prompt_id, sample, answer, outcome) in enumerate(judged):
@@ -167,7 +171,9 @@ def _rows(
     return rows
 
 
-def _advantages(table: pa.Table, rewards: Rewards, view: View, mean: float | None) -> np.ndarray:
+def _kept_advantages(
+    table: pa.Table, rewards: Rewards, view: View, mean: float | None
+) -> np.ndarray:
     """A = r - V of the rows that are kept, by the code that trains; NaN of the others."""
     import torch
 
@@ -194,7 +200,7 @@ def scale_of(verdicts: Store | None, view: View) -> RewardConfig:
     return RewardConfig(correct=view.correct, incorrect=view.incorrect, **kept)
 
 
-def _mean(verdicts: Store, scale: RewardConfig) -> float:
+def _mean_reward(verdicts: Store, scale: RewardConfig) -> float:
     rewards = rewards_of(all_verdicts(verdicts), scale)
     if not rewards.kept_B.any():
         raise InputError(f"{verdicts.directory}: no rollout was judged, so there is no mean reward")
@@ -205,25 +211,25 @@ def _with_texts(
     stored: StoredSet, names: list[str], chosen: dict[str, list[Row]], match: Match
 ) -> list[Group]:
     columns = ["prompt_id", "sample", "text", "completion_token_ids", "prompt_token_ids"]
-    table = _read(stored.rollouts, names, contracts.ROLLOUTS, columns)
+    table = _read_shards(stored.rollouts, names, contracts.ROLLOUTS, columns)
     wanted = pa.array(list(chosen), pa.string())
     table = table.filter(pc.is_in(table.column("prompt_id"), value_set=wanted))
     lengths = pc.list_value_length(table.column("completion_token_ids")).to_pylist()
     keys = zip(*(table.column(name).to_pylist() for name in columns[:3]), lengths, strict=True)
-    found = {(prompt_id, sample): (text, length) for prompt_id, sample, text, length in keys}
-    prompts = _prompts(stored.directory, list(chosen))
+    by_key = {(prompt_id, sample): (text, length) for prompt_id, sample, text, length in keys}
+    prompts = _read_prompts(stored.directory, list(chosen))
     read = _prompt_token_ids(table)
     result = []
     for prompt_id, rows in chosen.items():
-        own = [found[prompt_id, row.sample] for row in rows]
+        texts = [by_key[prompt_id, row.sample] for row in rows]
         matching = [place for place, row in enumerate(rows) if match(row)]
         result.append(
             Group(
                 prompts.get(prompt_id, {"prompt_id": prompt_id}),
                 rows,
                 matching,
-                {place: own[place][0] for place in matching},
-                {place: length for place, (_, length) in enumerate(own)},
+                {place: texts[place][0] for place in matching},
+                {place: length for place, (_, length) in enumerate(texts)},
                 read[prompt_id],
             )
         )
@@ -240,30 +246,30 @@ def _prompt_token_ids(table: pa.Table) -> dict[str, list[list[int]]]:
     return found
 
 
-def _prompts(directory: Path, wanted: list[str]) -> dict[str, dict[str, Any]]:
+def _read_prompts(directory: Path, wanted: list[str]) -> dict[str, dict[str, Any]]:
     """Look prompts up in every prompt file of the experiment."""
-    found: dict[str, dict[str, Any]] = {}
+    by_id: dict[str, dict[str, Any]] = {}
     for path in sorted((directory / "prompts").glob("*/train.parquet")):
-        rows = contracts.read(path, contracts.PROMPTS)
+        rows = contracts.read_table(path, contracts.PROMPTS)
         rows = rows.filter(pc.is_in(rows.column("prompt_id"), value_set=pa.array(wanted)))
-        found |= {row["prompt_id"]: row for row in rows.to_pylist()}
-    return found
+        by_id |= {row["prompt_id"]: row for row in rows.to_pylist()}
+    return by_id
 
 
-def _kinds(directory: Path) -> dict[str, tuple[str | None, str | None]]:
+def _prompt_kinds(directory: Path) -> dict[str, tuple[str | None, str | None]]:
     """Return the level and subject of the prompts that have one."""
     columns = ["prompt_id", "level", "subject"]
-    found: dict[str, tuple[str | None, str | None]] = {}
+    by_id: dict[str, tuple[str | None, str | None]] = {}
     for path in sorted((directory / "prompts").glob("*/train.parquet")):
-        rows = contracts.read(path, contracts.PROMPTS, columns=columns)
+        rows = contracts.read_table(path, contracts.PROMPTS, columns=columns)
         has_kind = pc.or_(*(pc.is_valid(rows.column(name)) for name in columns[1:]))
         for row in rows.filter(has_kind).to_pylist():
-            found[row["prompt_id"]] = (row["level"], row["subject"])
-    return found
+            by_id[row["prompt_id"]] = (row["level"], row["subject"])
+    return by_id
 
 
-def _read(
+def _read_shards(
     store: Store, names: list[str], contract: contracts.Contract, columns: list[str] | None
 ) -> pa.Table:
-    tables = [contracts.read(store.path(name), contract, columns=columns) for name in names]
+    tables = [contracts.read_table(store.path(name), contract, columns=columns) for name in names]
     return pa.concat_tables(tables).sort_by(ORDER)

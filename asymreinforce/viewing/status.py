@@ -127,7 +127,7 @@ def _stage(directory: Path, stage: str) -> StageStatus:
         planned += len(names)
         shards += sum((place / f"{name}.receipt").exists() for name in names)
         complete += (place / "manifest.json").exists()
-        holder = holder or lease.holder(place)
+        holder = holder or lease.current_holder(place)
     return StageStatus(stage, len(found), complete, shards, planned, holder)
 
 
@@ -159,7 +159,7 @@ def _readable(place: Path) -> TrainedArm | None:
 def _arm(place: Path, name: str) -> ArmStatus:
     progress = read_progress(place)
     facts: dict[str, Any] = {}
-    if holder := lease.holder(place):
+    if holder := lease.current_holder(place):
         if (place / "manifest.json").exists():
             return ArmStatus(place.name, name, "done", f"{holder.line} has it", progress, facts)
         return ArmStatus(place.name, name, "running", holder.line, progress, facts)

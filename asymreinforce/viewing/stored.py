@@ -22,7 +22,7 @@ class StoredSet(NamedTuple):
     """Why this one, in words."""
 
 
-class Round(NamedTuple):
+class LaterRound(NamedTuple):
     """A later round of an arm: the step at which it began, and its set of rollouts by name."""
 
     arm: str
@@ -40,42 +40,42 @@ def find_set(
     round has to be asked for, by the step at which the round began (and the arm, where several
     have one), or by how the set's name begins. Raises `InputError` where there is none such.
     """
-    found = _stores(directory / "rollouts", None)
-    if not found:
+    sets = _open_stores(directory / "rollouts", None)
+    if not sets:
         raise InputError(
             f"{directory}: holds no rollouts; run 'asymrl generate' or 'asymrl import', or point "
             "at an experiment's directory"
         )
-    store, words = _choose(directory, found, rollouts=rollouts, round_=round_, arm=arm)
+    store, words = _choose_rollouts(directory, sets, rollouts=rollouts, round_=round_, arm=arm)
     verdicts = [
         other
-        for other in _stores(directory / "verdicts", None)
+        for other in _open_stores(directory / "verdicts", None)
         if other.identity.get("rollouts") == store.hash
     ]
-    return StoredSet(directory, store, verdicts, len(found) - 1, words)
+    return StoredSet(directory, store, verdicts, len(sets) - 1, words)
 
 
-def _choose(
-    directory: Path, found: list[Store], *, rollouts: str | None, round_: int | None,
+def _choose_rollouts(
+    directory: Path, sets: list[Store], *, rollouts: str | None, round_: int | None,
     arm: str | None,
 ) -> tuple[Store, str]:  # fmt: skip
     if rollouts is not None:
-        named = [store for store in found if store.directory.name.startswith(rollouts)]
+        named = [store for store in sets if store.directory.name.startswith(rollouts)]
         if not named:
             raise InputError(
                 f"{directory}: holds no rollouts whose name begins with {rollouts}; there are "
-                + ", ".join(store.directory.name for store in found[:12])
+                + ", ".join(store.directory.name for store in sets[:12])
             )
         return named[0], "by name"
     rounds = later_rounds(directory)
     if round_:
-        chosen = _round(directory, rounds, start=round_, arm=arm)
-        named = [store for store in found if store.directory.name == chosen.rollouts]
+        chosen = _choose_round(directory, rounds, start=round_, arm=arm)
+        named = [store for store in sets if store.directory.name == chosen.rollouts]
         if not named:
             raise InputError(f"{directory / 'rollouts' / chosen.rollouts}: is not there any more")
         return named[0], f"round from step {round_} of arm {chosen.arm[:8]}"
-    of_rounds = {of.rollouts for of in rounds}
-    shared = [store for store in found if store.directory.name not in of_rounds]
+    of_rounds = {later.rollouts for later in rounds}
+    shared = [store for store in sets if store.directory.name not in of_rounds]
     if not shared:
         raise InputError(
             f"{directory}: holds rollouts of later rounds alone; choose one with --round STEP"
@@ -83,31 +83,37 @@ def _choose(
     return shared[0], "the newest that arms share" if len(shared) > 1 else "shared by all arms"
 
 
-def _round(directory: Path, rounds: list[Round], *, start: int, arm: str | None) -> Round:
-    matching = [of for of in rounds if of.start == start and of.arm.startswith(arm or "")]
+def _choose_round(
+    directory: Path, rounds: list[LaterRound], *, start: int, arm: str | None
+) -> LaterRound:
+    matching = [
+        later for later in rounds if later.start == start and later.arm.startswith(arm or "")
+    ]
     if len(matching) == 1:
         return matching[0]
     if not matching:
-        own = (of.start for of in rounds if of.arm.startswith(arm or ""))
-        known = ", ".join(map(str, sorted(set(own))[:20])) or "none"
+        starts = (later.start for later in rounds if later.arm.startswith(arm or ""))
+        known = ", ".join(map(str, sorted(set(starts))[:20])) or "none"
         raise InputError(f"{directory}: no round began at step {start}; later rounds: {known}")
-    arms = ", ".join(of.arm for of in matching[:12])
+    arms = ", ".join(later.arm for later in matching[:12])
     raise InputError(
         f"{directory}: {len(matching)} arms have a round from step {start}; add --arm with one of "
         f"{arms}"
     )
 
 
-def later_rounds(directory: Path) -> list[Round]:
+def later_rounds(directory: Path) -> list[LaterRound]:
     """Return every round of every arm but the first, whose rollouts all arms share."""
-    found = []
+    rounds = []
     for path in sorted((directory / "train").glob("*/rounds/*.json")):
         record = files.read_json(path)
         if not isinstance(record, dict) or not {"start", "rollouts"} <= record.keys():
             raise InputError(f"{path}: not the record of a round; train the arm again")
         if record["start"]:
-            found.append(Round(path.parents[1].name, int(record["start"]), str(record["rollouts"])))
-    return found
+            rounds.append(
+                LaterRound(path.parents[1].name, int(record["start"]), str(record["rollouts"]))
+            )
+    return rounds
 
 
 def verdicts_of(stored: StoredSet, grader: str | None) -> Store | None:
@@ -134,10 +140,12 @@ def all_verdicts(verdicts: Store) -> pa.Table:
     names = [name for name in verdicts.planned if verdicts.receipt(name)]
     if not names:
         raise InputError(f"{verdicts.directory}: holds no verdicts; run 'asymrl score' again")
-    return pa.concat_tables(contracts.read(verdicts.path(n), contracts.VERDICTS) for n in names)
+    return pa.concat_tables(
+        contracts.read_table(verdicts.path(n), contracts.VERDICTS) for n in names
+    )
 
 
-def _stores(parent: Path, prefix: str | None) -> list[Store]:
+def _open_stores(parent: Path, prefix: str | None) -> list[Store]:
     """Open the stores below a directory, the newest plan first."""
     plans = sorted(parent.glob("*/plan.json"), key=lambda path: -path.stat().st_mtime_ns)
     return [Store.open(p.parent) for p in plans if p.parent.name.startswith(prefix or "")]

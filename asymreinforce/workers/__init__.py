@@ -12,36 +12,44 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 
-class Made(NamedTuple):
+class ShardResult(NamedTuple):
     """A shard's rows, and what the stage is told of them (JSON)."""
 
     rows: pa.Table
     facts: dict[str, Any]
 
 
-Shards = Generator[tuple[str, Made], None, None]
-Make = Callable[[Iterable[str]], Shards]
+Shards = Generator[tuple[str, ShardResult], None, None]
+MakeShards = Callable[[Iterable[str]], Shards]
 """Makes the named shards in whatever order they are done; a worker may begin some ahead."""
-Start = Callable[[], AbstractContextManager[Make]]
+StartWorker = Callable[[], AbstractContextManager[MakeShards]]
 """Starts a worker; pickled where workers are processes, on hosts that share the file system."""
-Crew = Callable[[Start, Sequence[str]], Shards]
+Workers = Callable[[StartWorker, Sequence[str]], Shards]
 """Makes the named shards, and yields each once, in whatever order they are done."""
 
 
-def alone(start: Start, names: Sequence[str]) -> Shards:
+def in_this_process(start_worker: StartWorker, names: Sequence[str]) -> Shards:
     """Make shards in this process."""
-    with start() as make, closing(make(names)) as shards:
+    with start_worker() as make, closing(make(names)) as shards:
         yield from shards
 
 
-def one_by_one(make_shard: Callable[[str], Made]) -> Make:
+def one_by_one(make_shard: Callable[[str], ShardResult]) -> MakeShards:
     """Return what makes shards one after the other, each by `make_shard`."""
 
-    def make(names: Iterable[str]) -> Shards:
+    def make_shards(names: Iterable[str]) -> Shards:
         for name in names:
             yield name, make_shard(name)
 
-    return make
+    return make_shards
 
 
-__all__ = ["Crew", "Made", "Make", "Shards", "Start", "alone", "one_by_one"]
+__all__ = [
+    "Workers",
+    "ShardResult",
+    "MakeShards",
+    "Shards",
+    "StartWorker",
+    "in_this_process",
+    "one_by_one",
+]

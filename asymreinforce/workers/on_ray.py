@@ -21,7 +21,7 @@ from asymreinforce import errors
 from asymreinforce.config.ray import RayConfig
 from asymreinforce.errors import AsymreinforceError, ConfigError, EngineError
 from asymreinforce.progress import say
-from asymreinforce.workers import Made, Make, Shards, Start
+from asymreinforce.workers import MakeShards, ShardResult, Shards, StartWorker
 
 WAITING_SHARDS = 2
 """Shards at an actor, the one at work included: the next is there when it is done."""
@@ -49,10 +49,10 @@ class Actor:
     `ledger` (a Ray actor of `Ledger`) nothing is counted.
     """
 
-    def __init__(self, start: Start, ledger: Any = None, tries: int = 1) -> None:
+    def __init__(self, start: StartWorker, ledger: Any = None, tries: int = 1) -> None:
         self._start, self._ledger, self._tries = start, ledger, tries
         self._stack = contextlib.ExitStack()
-        self._make: Make | None = None
+        self._make: MakeShards | None = None
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Take one name of a shard; return one row of `REPLY`."""
@@ -62,8 +62,8 @@ class Actor:
             self._refuse_a_killer(name)
             if self._make is None:
                 self._make = self._stack.enter_context(self._start())
-            ((_, made),) = self._make([name])
-            reply |= {"rows": packed(made.rows), "facts": json.dumps(made.facts)}
+            ((_, result),) = self._make([name])
+            reply |= {"rows": pack_table(result.rows), "facts": json.dumps(result.facts)}
         except AsymreinforceError as error:
             reply["error"] = json.dumps({"kind": type(error).__name__, "error": str(error)})
         except Exception as error:  # a defect: tried again it would be the same
@@ -98,11 +98,11 @@ class OnRay:
     gpus: float | None = 0.0
     devices: int = 0
 
-    def __call__(self, start: Start, names: Sequence[str]) -> Shards:
+    def __call__(self, start: StartWorker, names: Sequence[str]) -> Shards:
         """Make shards on the cluster. Raises what a worker raised, and `EngineError` for Ray's."""
-        with joined(self.config, cpus=self.workers * self.cpus):
+        with join_cluster(self.config, cpus=self.workers * self.cpus):
             try:
-                yield from self._replies(start, names)
+                yield from self._make_shards(start, names)
             except AsymreinforceError:
                 raise
             except Exception as error:
@@ -112,11 +112,11 @@ class OnRay:
                     "logs of the node"
                 ) from error
 
-    def _replies(self, start: Start, names: Sequence[str]) -> Shards:
+    def _make_shards(self, start: StartWorker, names: Sequence[str]) -> Shards:
         import ray
         import ray.data
 
-        gpus = self._gpus()
+        gpus = self._gpus_of_worker()
         tries = self.config.tries
         ledger = ray.remote(num_cpus=0)(Ledger).remote()
         # A shard that waits behind one that kills its worker is tried again as often as that one.
@@ -144,18 +144,21 @@ class OnRay:
         ):
             for reply in block.to_pylist():
                 if reply["error"]:
-                    raise _raised(json.loads(reply["error"]))
-                yield reply["shard"], Made(unpacked(reply["rows"]), json.loads(reply["facts"]))
+                    raise _error_of_reply(json.loads(reply["error"]))
+                yield (
+                    reply["shard"],
+                    ShardResult(unpack_table(reply["rows"]), json.loads(reply["facts"])),
+                )
 
-    def _gpus(self) -> float:
+    def _gpus_of_worker(self) -> float:
         import ray
 
-        there = ray.cluster_resources()
+        resources = ray.cluster_resources()
         gpus = self.gpus
         if gpus is None:
-            gpus = float(self.devices) if there.get("GPU") else 0.0
+            gpus = float(self.devices) if resources.get("GPU") else 0.0
         for kind, wanted in (("CPU", float(self.cpus)), ("GPU", gpus)):
-            have, all_of_them = there.get(kind, 0.0), wanted * self.workers
+            have, all_of_them = resources.get(kind, 0.0), wanted * self.workers
             if have < wanted and self.config.address in (None, "local"):
                 raise ConfigError(
                     f"a worker asks for {wanted:g} {kind}s, and Ray sees {have:g} on this machine; "
@@ -170,7 +173,7 @@ class OnRay:
 
 
 @contextlib.contextmanager
-def joined(config: RayConfig, *, cpus: int) -> Iterator[None]:
+def join_cluster(config: RayConfig, *, cpus: int) -> Iterator[None]:
     """Join the cluster, or start one of `cpus` cores here; leave it after, and end what was begun.
 
     Raises `ConfigError` where Ray is not installed or there is no cluster.
@@ -197,10 +200,10 @@ def joined(config: RayConfig, *, cpus: int) -> Iterator[None]:
         yield
         return
     address = config.address or "local"
-    own = {"num_cpus": cpus, "include_dashboard": False} if address == "local" else {}
-    say(f"ray: {'starting a cluster here' if own else f'joining the cluster at {address}'}")
+    options = {"num_cpus": cpus, "include_dashboard": False} if address == "local" else {}
+    say(f"ray: {'starting a cluster here' if options else f'joining the cluster at {address}'}")
     try:
-        ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **own)
+        ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **options)
     except (ConnectionError, OSError, RuntimeError, ValueError) as error:
         raise ConfigError(f"ray.address={address}: {_reason(error)}") from error
     try:
@@ -209,7 +212,7 @@ def joined(config: RayConfig, *, cpus: int) -> Iterator[None]:
         ray.shutdown()
 
 
-def packed(rows: pa.Table) -> bytes:
+def pack_table(rows: pa.Table) -> bytes:
     """Return a table as bytes: one value of a row, whose columns are no business of Ray's."""
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, rows.schema) as stream:
@@ -218,12 +221,12 @@ def packed(rows: pa.Table) -> bytes:
     return value
 
 
-def unpacked(value: bytes) -> pa.Table:
-    """Return what `packed` made bytes of."""
+def unpack_table(value: bytes) -> pa.Table:
+    """Return what `pack_table` made bytes of."""
     return pa.ipc.open_stream(value).read_all()
 
 
-def _raised(reply: dict[str, str]) -> AsymreinforceError:
+def _error_of_reply(reply: dict[str, str]) -> AsymreinforceError:
     kind = getattr(errors, reply["kind"], AsymreinforceError)
     error: AsymreinforceError = kind(reply["error"])
     return error

@@ -148,7 +148,9 @@ def rollouts(experiment: Where, *, name: str | None = None) -> "pd.DataFrame":
     import pyarrow as pa
 
     return _frame(
-        pa.concat_tables([contracts.read(store.path(s), contracts.ROLLOUTS) for s in published])
+        pa.concat_tables(
+            [contracts.read_table(store.path(s), contracts.ROLLOUTS) for s in published]
+        )
     )
 
 
@@ -178,7 +180,7 @@ def _table(experiment: Where, file: str, contract: Any) -> "pd.DataFrame":
     path = _directory(experiment) / file
     if not path.exists():
         raise InputError(f"{path}: is not there; run 'asymrl sweep' or 'asymrl evaluate' first")
-    return _frame(contracts.read(path, contract))
+    return _frame(contracts.read_table(path, contract))
 
 
 def _frame(rows: "pa.Table") -> "pd.DataFrame":

@@ -54,7 +54,7 @@ def bandit_job(config: DictConfig) -> None:
     """
     import torch
 
-    from asymreinforce.bandit.config import parse
+    from asymreinforce.bandit.config import parse_settings
     from asymreinforce.bandit.run import chain_steps, run_bandit
     from asymreinforce.report.bandit.figures import publish_bench_figures
     from asymreinforce.report.write import write_report
@@ -62,13 +62,13 @@ def bandit_job(config: DictConfig) -> None:
     settings: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     directory = Path(settings.pop("directory"))
     benches = Path(settings.pop("runs_dir", "runs")) / "bandit"
-    bench = parse(settings)
+    bench = parse_settings(settings)
     # One thread: a step is five passes over an array that fits a core's cache.
     torch.set_num_threads(1)
     with bar(bench.experiment, total=chain_steps(bench), unit="steps") as advance:
         result = run_bandit(bench, directory=directory, progress=advance)
     drawings = publish_bench_figures(result.directory, bench.experiment)
-    console = terminal.console()
+    console = terminal.make_console()
     console.print(_chains_table(bench.experiment, result.chains))
     console.print(f"{len(result.chains)} chains  {result.directory}", soft_wrap=True)
     for drawing in drawings:

@@ -93,7 +93,7 @@ def run_hydra(
     finally:
         sys.argv = arguments
         if text := printed.getvalue().rstrip("\n"):
-            terminal.line(text, to_stderr=False)
+            terminal.print_line(text, to_stderr=False)
     if raised:
         raise raised[0]
 

@@ -7,7 +7,7 @@ from asymreinforce.errors import ConfigError
 from asymreinforce.model.devices import (
     depends_on_the_machine,
     planned_gpu,
-    resolved,
+    resolve_auto,
     this_machine,
 )
 
@@ -32,9 +32,9 @@ def trained_by(launcher: str | None, arms: Sequence[ExperimentConfig]) -> list[E
 
 def trained_here(arms: Sequence[ExperimentConfig]) -> list[ExperimentConfig]:
     """Resolve arms that this machine trains."""
-    return [resolved(arm, this_machine) for arm in arms]
+    return [resolve_auto(arm, this_machine) for arm in arms]
 
 
 def resolved_for_plan(arms: Sequence[ExperimentConfig]) -> list[ExperimentConfig]:
     """Resolve arms for the GPU that a plan counts with."""
-    return [resolved(arm, planned_gpu) for arm in arms]
+    return [resolve_auto(arm, planned_gpu) for arm in arms]

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from asymreinforce.data.provenance import git_revision, versions
+from asymreinforce.data.provenance import git_revision, package_versions
 
 
 def describe_machine() -> str:
@@ -15,7 +15,7 @@ def describe_machine() -> str:
     lines = {
         "python": platform.python_version(),
         "platform": platform.platform(),
-        **versions(),
+        **package_versions(),
         "git revision": git_revision() or "-",
         "cores": str(os.cpu_count()),
         "memory": f"{_memory_gib():.1f} GiB",
@@ -38,7 +38,7 @@ def _cuda_build() -> str:
         from asymreinforce.model import cuda
     except ImportError:
         return "torch is not installed"
-    return cuda.build()
+    return cuda.describe_build()
 
 
 def _driver_version() -> str:

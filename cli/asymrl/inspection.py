@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast, get_args
 
 from asymreinforce import terminal
 from asymreinforce.config import Reference
-from asymreinforce.data.gold_answers import accepted
+from asymreinforce.data.gold_answers import accepted_answers
 from asymreinforce.errors import ConfigError
-from asymreinforce.untrusted import show, visible
+from asymreinforce.untrusted import show_bytes, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -68,7 +68,7 @@ def run_inspect(
 ) -> None:
     """Print what is wanted of an experiment's rollouts; `InputError` where there are none."""
     from asymreinforce.viewing import inspection, stored
-    from asymreinforce.viewing.disagreements import disagreements
+    from asymreinforce.viewing.disagreements import find_disagreements
     from asymreinforce.viewing.rendered import decoder_of
 
     if reference not in REFERENCES:
@@ -76,23 +76,25 @@ def run_inspect(
     view = inspection.View(baseline=baseline, reference=cast(Reference, reference))
     rollout_set = stored.find_set(directory, rollouts=rollouts, round_=round_, arm=arm)
     verdicts = stored.verdicts_of(rollout_set, grader)
-    console = terminal.console()
+    console = terminal.make_console()
     if against is not None:
         other = stored.verdicts_of(rollout_set, against)
         if verdicts is None or other is None:
             raise ConfigError("--against needs two sets of verdicts; name one with --grader")
         left, right = (stored.all_verdicts(store) for store in (verdicts, other))
         reward = inspection.scale_of(verdicts, view)
-        print_disagreements(console, disagreements(left, right, reward))
+        print_disagreements(console, find_disagreements(left, right, reward))
         return
     by = f"verdicts of {stored.grader_of(verdicts)}" if verdicts else "not scored yet"
     console.print(
         _styled_text(f"rollouts {rollout_set.rollouts.hash} · {by}", style="dim"), soft_wrap=True
     )
     console.print(_styled_text(_describe_set(rollout_set), style="dim"))
-    counts = inspection.counts(rollout_set, verdicts, view, match=wanted.matches)
+    counts = inspection.count_by_kind(rollout_set, verdicts, view, match=wanted.matches)
     if not counts_alone:
-        groups = inspection.groups(rollout_set, verdicts, view, match=wanted.matches, limit=limit)
+        groups = inspection.matching_groups(
+            rollout_set, verdicts, view, match=wanted.matches, limit=limit
+        )
         decode = decoder_of(rollout_set) if groups else None
         for group in groups:
             print_group(console, group, view=view, characters=characters, decode=decode)
@@ -128,7 +130,7 @@ def print_group(
         _cut_text(prompt.get("question", "(its prompt is not in this experiment)"), characters)
     )
     if prompt.get("gold_answer"):
-        golds = " or ".join(accepted(prompt.get("metadata"), prompt["gold_answer"]))
+        golds = " or ".join(accepted_answers(prompt.get("metadata"), prompt["gold_answer"]))
         console.print(_styled_text("gold answer: ", style="dim") + _cut_text(golds, 200))
     _print_rendered(console, group, characters=characters, decode=decode)
     console.print(_group_table(group, view))
@@ -271,7 +273,7 @@ def _cut_text(content: Any, characters: int) -> "Text":
     """Show so many characters of an untrusted text, of at most a screen's lines."""
     from rich.text import Text
 
-    shown = show(str(content).encode(errors="surrogateescape"), longest=characters)
+    shown = show_bytes(str(content).encode(errors="surrogateescape"), longest=characters)
     lines = shown.text.splitlines()
     kept = "\n".join(lines[:MOST_LINES])
     more = []

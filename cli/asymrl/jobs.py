@@ -28,9 +28,9 @@ def config_of(cfg: DictConfig) -> ExperimentConfig:
 
     A `ConfigError` says what is wrong with it.
     """
-    from asymreinforce.model.devices import resolved, this_machine
+    from asymreinforce.model.devices import resolve_auto, this_machine
 
-    return resolved(parsed(cfg), this_machine)
+    return resolve_auto(parsed(cfg), this_machine)
 
 
 def parsed(cfg: DictConfig) -> ExperimentConfig:
@@ -104,7 +104,7 @@ def arm_job(cfg: DictConfig) -> None:
     from asymreinforce import interruption, progress
     from asymreinforce.experiment.arm import run_arm
 
-    with progress.hushed():
+    with progress.hush_output():
         interruption.as_worker(lambda: run_arm(config_of(cfg)))
 
 

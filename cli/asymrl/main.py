@@ -60,7 +60,7 @@ def _print_version(is_asked: bool) -> None:
     if is_asked:
         from asymreinforce import __version__, terminal
 
-        terminal.line(f"asymrl {__version__}", to_stderr=False)
+        terminal.print_line(f"asymrl {__version__}", to_stderr=False)
         raise typer.Exit
 
 
@@ -290,7 +290,7 @@ def env() -> None:
     from asymreinforce import terminal
     from asymrl.environment import describe_machine
 
-    terminal.line(describe_machine(), to_stderr=False)
+    terminal.print_line(describe_machine(), to_stderr=False)
 
 
 def with_default_sweep(settings: list[str]) -> list[str]:
@@ -365,7 +365,7 @@ def main(arguments: list[str] | None = None) -> None:
     An error that a user can mend says how; any other names the log that has its traceback.
     """
     from asymreinforce import failures, terminal
-    from asymreinforce.interruption import exit_code, handled
+    from asymreinforce.interruption import exit_code, handle_signals
 
     # Read once, when torch is imported, here and in every process that is started from here. Two
     # threads a process under contention cost thirty times the CPU time; settings named `threads`
@@ -374,9 +374,9 @@ def main(arguments: list[str] | None = None) -> None:
     terminal.take_any_character()
     outcome: Any = None
     try:
-        with handled():
+        with handle_signals():
             outcome = app(arguments, standalone_mode=False, prog_name="asymrl")
-        terminal.flush()
+        terminal.flush_streams()
     except typer.Exit as stop:
         outcome = stop.exit_code
     except typer.TyperException as error:
@@ -387,7 +387,7 @@ def main(arguments: list[str] | None = None) -> None:
     except (KeyboardInterrupt, typer.Abort):
         outcome = 130
     except Exception as error:
-        _exit_with(f"error: {failures.told(error)}", 1)
+        _exit_with(f"error: {failures.failure_line(error)}", 1)
     if exit_code() or outcome == 130:  # typer makes an exit code of a KeyboardInterrupt
         if arguments is None:  # the process ends here, and a second Ctrl-C ends it at once
             signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -399,9 +399,9 @@ def _exit_with(message: str, code: int) -> None:
     from asymreinforce import terminal
 
     with contextlib.suppress(OSError):
-        terminal.flush()
+        terminal.flush_streams()
     if message:
-        terminal.line(message)
+        terminal.print_line(message)
     sys.exit(code)
 
 

@@ -64,7 +64,9 @@ def new(
     from asymreinforce import terminal
 
     write(file)
-    terminal.line(f"{file}: fill in what says ???, then run 'asymrl sweep {file}'", to_stderr=False)
+    terminal.print_line(
+        f"{file}: fill in what says ???, then run 'asymrl sweep {file}'", to_stderr=False
+    )
 
 
 def write(path: Path) -> None:

@@ -74,6 +74,8 @@ def first_values(settings: Sequence[str], *, is_told: bool) -> list[str]:
     for word in settings:
         values = several(word)
         if len(values) > 1 and is_told:
-            terminal.line(f"{key_of(word)}: {values[0]} is taken, the first of {value_of(word)}")
+            terminal.print_line(
+                f"{key_of(word)}: {values[0]} is taken, the first of {value_of(word)}"
+            )
         kept.append(f"{word.partition('=')[0]}={values[0]}" if len(values) > 1 else word)
     return kept

@@ -27,7 +27,7 @@ def print_plan(arms: "list[ExperimentConfig]") -> None:
     from asymreinforce.planning.plan import plan
 
     sweep_plan = plan(arms)
-    console = terminal.console()
+    console = terminal.make_console()
     sections = {
         "what runs": settings_rows(sweep_plan, arms),
         f"shared by the arms: {_count_text(sweep_plan.sets, 'set')} of rollouts": shared_rows(

@@ -57,7 +57,7 @@ def push(
     else:
         done = push_checkpoint(directory, to, hub=hub, arm=arm, step=step, public=public)
     if dry_run:
-        terminal.line(done.card, to_stderr=False)
+        terminal.print_line(done.card, to_stderr=False)
     megabytes = sum(done.files.values()) / 1e6
     for name, size in done.files.items() if dry_run else ():
         say(f"{size:>12,} bytes  {name}")

@@ -143,7 +143,7 @@ def _write(directory: Path, wanted: Asked, arms: "Sequence[ExperimentConfig]") -
 
 def _require_same(arms: "Sequence[ExperimentConfig]", made: Made, directory: Path) -> None:
     """Raise `ConfigError` that names the settings by which other inputs would be made."""
-    from asymreinforce.data.determines import Product, determines
+    from asymreinforce.data.determines import Product, first_product
 
     differing: dict[str, tuple[Any, Any]] = {}
     for settings in map(_flat, arms):
@@ -151,7 +151,10 @@ def _require_same(arms: "Sequence[ExperimentConfig]", made: Made, directory: Pat
             old = made.settings.get(key, value)
             if key in CHOOSES or key in differing or _is_same(value, old):
                 continue
-            if min(determines(key, settings), determines(key, made.settings)) <= Product.VERDICTS:
+            if (
+                min(first_product(key, settings), first_product(key, made.settings))
+                <= Product.VERDICTS
+            ):
                 differing[key] = (old, value)
     if not differing:
         return

@@ -23,7 +23,7 @@ def print_results(report: "Report", *, power: float | None = None) -> None:
     """Print a row a setting, against mu and another; coverage; and seeds for `power` points."""
     from asymreinforce.report.results import RULE
 
-    console = terminal.console()
+    console = terminal.make_console()
     console.print(results_table(report))
     against = report.results.against
     lines = [
@@ -115,7 +115,7 @@ def print_pair(compared: "ExperimentPair") -> None:
     from asymreinforce.report.page.result_table import p_text
 
     first, second = (experiment.name for experiment in compared.experiments)
-    console = terminal.console()
+    console = terminal.make_console()
     table = _plain_table("accuracy, %, at the last step; the second minus the first, 95% interval")
     table.add_column("setting", overflow="fold", max_width=LONGEST_NAME, style="bold")
     for name in (first, second):

@@ -50,7 +50,7 @@ def run_report(
     else:
         page = _report_one(directory, against=against, power=power, instead=instead)
     if instead is Printed.PATH:
-        terminal.line(str(page), to_stderr=False)
+        terminal.print_line(str(page), to_stderr=False)
     else:
         _say_page(page)
 
@@ -90,7 +90,7 @@ def _report_one(
         print_results(found, power=power)
     elif instead is not Printed.PATH:
         text = as_json(found) if instead is Printed.JSON else as_csv(found)
-        terminal.line(text, to_stderr=False)
+        terminal.print_line(text, to_stderr=False)
     return page
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from asymreinforce import terminal
-from asymreinforce.untrusted import show, visible
+from asymreinforce.untrusted import show_bytes, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -38,7 +38,7 @@ def run_samples(
 
     experiment = read_experiment(directory)
     chosen = choose(experiment, arm=arm, step=step, split=split)
-    console = terminal.console()
+    console = terminal.make_console()
     console.print(_heading_text(chosen), soft_wrap=True)
     shown = prompts = rows = 0
     for asked in read_completions(experiment, chosen):
@@ -103,6 +103,6 @@ def _cut_text(content: str, characters: int) -> "Text":
     """Show so many characters of an untrusted text."""
     from rich.text import Text
 
-    shown = show(content.encode(errors="surrogateescape"), longest=characters)
+    shown = show_bytes(content.encode(errors="surrogateescape"), longest=characters)
     more = f" … {shown.bytes_left_out} bytes more" if shown.bytes_left_out else ""
     return Text(shown.text) + Text(more, style="dim")

@@ -75,7 +75,7 @@ def settings(
         advice = f"; the nearest is {near[0]}" if near else ""
         raise ConfigError(f"{word}: no setting has this word in its key or meaning{advice}")
     text = page(found) if markdown else "\n".join(_printed(one) for one in found)
-    terminal.line(text.rstrip("\n"), to_stderr=False)
+    terminal.print_line(text.rstrip("\n"), to_stderr=False)
 
 
 def catalogue() -> Iterator[Setting]:

@@ -24,7 +24,7 @@ def status(
 
     found = viewing.read_status(directory)
     if as_json:
-        terminal.line(viewing.as_json(found), to_stderr=False)
+        terminal.print_line(viewing.as_json(found), to_stderr=False)
     else:
         _print(found)
 
@@ -37,7 +37,7 @@ def _print(found: "Status") -> None:
     from asymreinforce.experiment.arm_table import ArmLine, arm_table
     from asymreinforce.untrusted import visible
 
-    console = terminal.console()
+    console = terminal.make_console()
     console.print(Text(visible(f"{found.directory}: {found.line}"), style="bold"))
     stages = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=False)
     for stage in found.stages:

@@ -52,7 +52,7 @@ def print_summary(summary: pa.Table) -> None:
             Text(row["verdict"], style=style),
         ]
         table.add_row(*cells, *([Text(visible(also))] if any(others) else []))
-    terminal.console().print(table)
+    terminal.make_console().print(table)
 
 
 def print_arms(arms: "Sequence[ReportedArm]") -> None:
@@ -83,7 +83,7 @@ def print_arms(arms: "Sequence[ReportedArm]") -> None:
             *(f"{p[0].value:.1f} to {p[-1].value:.1f}" if p else "-" for p in series),
             Text(visible(arm.fate), style=STYLES.get(arm.fate, "")),
         )
-    terminal.console().print(table)
+    terminal.make_console().print(table)
 
 
 def in_full(row: dict[str, Any]) -> list[str]:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from asymreinforce.update import attention
 from asymreinforce.update.head import Head, LogitsBuffer, linear_loss, token_logps
-from asymreinforce.update.packing import Row, Sequences, pack
+from asymreinforce.update.packing import PackedRow, Sequences, pack_rows
 from gpu.checks import Finding, Place, distance, gib, needs_cuda, peak, reset_peak
 
 BF16_ATTENTION = 0.01
@@ -31,17 +31,17 @@ ROWS = {
 """(prompt tokens, [completion tokens]) of each block."""
 
 
-def row_of(blocks: list[tuple[int, list[int]]]) -> Row:
+def row_of(blocks: list[tuple[int, list[int]]]) -> PackedRow:
     """A packed row of one block for each (prompt tokens, [completion tokens])."""
     prompts, completions = [], []
     for number, (prompt, owns) in enumerate(blocks):
         prompts += [np.full(prompt, number)] * len(owns)
         completions += [np.ones(own) for own in owns]
-    (row,) = pack(Sequences(prompts, completions), tokens=10**6)
+    (row,) = pack_rows(Sequences(prompts, completions), tokens=10**6)
     return row
 
 
-def seen_by(row: Row, window: int | None) -> Tensor:
+def seen_by(row: PackedRow, window: int | None) -> Tensor:
     """What each token sees, segment by segment."""
     tokens = len(row.input_ids_T)
     seen_TT = torch.zeros(tokens, tokens, dtype=torch.bool)
@@ -62,7 +62,8 @@ def in_fp64(query: Tensor, key: Tensor, value: Tensor, seen_TT: Tensor) -> Tenso
 
 
 def attention_errors(
-    way: str, row: Row, place: Place, *, heads: tuple[int, int], width: int, window: int | None,
+    way: str, row: PackedRow, place: Place, *,
+    heads: tuple[int, int], width: int, window: int | None,
     dtypes: tuple[torch.dtype, torch.dtype],
 ) -> list[float]:  # fmt: skip
     """Return the distances from fp64 of the output and of the gradients of q, k and v.
@@ -81,7 +82,7 @@ def attention_errors(
         for x, dtype in zip(given, (of_q_and_k, of_q_and_k, of_v), strict=True)
     ]
     exact = [x.double().requires_grad_() for x in given]
-    found = attention.plan(way, row, device)(*tried, scale=width**-0.5, window=window)
+    found = attention.make_plan(way, row, device)(*tried, scale=width**-0.5, window=window)
     wanted = in_fp64(*exact, seen_by(row, window).to(device))
     outer = torch.randn_like(wanted).to(torch.bfloat16)
     gradients = torch.autograd.grad(found, tried, outer.to(found.dtype))
@@ -142,14 +143,14 @@ def attention_memory(place: Place) -> Iterator[Finding]:
     yield Finding("sdpa float32, twice the length: memory", twice, "times", 2.5)
 
 
-def _measured(way: str, row: Row, place: Place, dtype: torch.dtype) -> tuple[float, float]:
+def _measured(way: str, row: PackedRow, place: Place, dtype: torch.dtype) -> tuple[float, float]:
     """Bytes above the inputs and median seconds, with the heads of Qwen2.5-3B."""
     tokens = len(row.input_ids_T)
     given = [
         torch.randn(1, heads, tokens, 128, device=place.device, dtype=dtype, requires_grad=True)
         for heads in (16, 2, 2)
     ]
-    plan = attention.plan(way, row, place.device)
+    plan = attention.make_plan(way, row, place.device)
 
     def both() -> None:
         out = plan(*given, scale=128**-0.5, window=None)

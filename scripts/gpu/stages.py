@@ -31,7 +31,7 @@ def engine(place: Place) -> Iterator[Finding]:
     from asymreinforce.config import EngineConfig, PolicyConfig, SamplingConfig
     from asymreinforce.engines.transformers_engine import TransformersEngine
     from asymreinforce.update.log_probs import Scorer
-    from asymreinforce.update.packing import Sequences, pack
+    from asymreinforce.update.packing import Sequences, pack_rows
 
     count, tokens, words = (8, 12, 300) if place.is_toy else (64, 256, 151_936)
     shape = Shape(64, 2, 96, 4, 2) if place.is_toy else Shape(896, 4, 4864, 14, 2)
@@ -56,7 +56,7 @@ def engine(place: Place) -> Iterator[Finding]:
         off = []
         with torch.no_grad():
             scorer = Scorer(model)
-            for row in pack(sequences, tokens=2048):
+            for row in pack_rows(sequences, tokens=2048):
                 own = scorer.scores(row).logps_C.float().cpu().numpy()
                 theirs = np.concatenate([pairs[member][1].logps for member in row.members])
                 off.append(np.abs(own - theirs))

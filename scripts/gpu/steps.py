@@ -63,7 +63,7 @@ def adapted(model: Any) -> Any:
     class Config:
         rank, alpha, target_modules = 8, 16, "all-linear"
 
-    adapters.attach(model.to(torch.bfloat16).float(), Config(), seed=0)  # type: ignore[arg-type]
+    adapters.attach_adapters(model.to(torch.bfloat16).float(), Config(), seed=0)  # type: ignore[arg-type]
     generator = torch.Generator().manual_seed(0)
     for name, parameter in model.named_parameters():
         if "lora_B" in name:
@@ -280,11 +280,11 @@ def out_of_memory(place: Place) -> Iterator[Finding]:
 
 def one_rank(place: Place) -> Iterator[Finding]:
     """FSDP2 on one rank, NCCL on CUDA: shards in memory, and offloaded to the host."""
-    from asymreinforce.update.ranks import joined
+    from asymreinforce.update.ranks import join_ranks
 
     terms = linear_terms()
     wanted, _ = gradient_of(trainer_of(model_of("qwen3"), CPU, half=False), terms)
-    with _as_torchrun(), joined(place.device.type) as ranks:
+    with _as_torchrun(), join_ranks(place.device.type) as ranks:
         for half, most in ((False, FP32), (True, BF16)):
             for offload in (False, True) if place.on_cuda else (False,):
                 trainer = Trainer(

@@ -87,7 +87,7 @@ def _adapted(model: PreTrainedModel, scale: Scale, place: Place) -> Prepared:
         rank, alpha, target_modules = RANK, 2 * RANK, "all-linear"
 
     model.to(torch.bfloat16 if place.on_cuda else torch.float32)
-    adapters.attach(model, Config(), seed=0)  # type: ignore[arg-type]
+    adapters.attach_adapters(model, Config(), seed=0)  # type: ignore[arg-type]
     return _ours(model, scale, place)
 
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from asymreinforce.bandit.closed_form import limit, limit_at_mean, stable_arms
+from asymreinforce.bandit.closed_form import limit_at_mean, limit_below_mean, stable_arms
 from asymreinforce.bandit.problem import Flow
 
 ROUNDING = 1e-9
@@ -53,6 +53,6 @@ def predicted_shares(ways: Ways) -> Tensor | None:
         return limit_at_mean(flow, ways.behaviour_W[None])[0]
     flow = Flow(drift_1W, torch.tensor([gap], dtype=torch.float64))
     if gap > 0:
-        return limit(flow).policy_CA[0]
+        return limit_below_mean(flow).policy_CA[0]
     stable_W = stable_arms(flow)[0] & (ways.behaviour_W > 0)
     return stable_W.double() if int(stable_W.sum()) == 1 else None

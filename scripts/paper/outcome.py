@@ -18,7 +18,7 @@ from asymreinforce.data import contracts, files
 from asymreinforce.errors import InputError
 from asymreinforce.experiment import inputs
 from asymreinforce.experiment.arms import TrainedArm, arms_of
-from asymreinforce.rewards.scale import rewards, rewards_of
+from asymreinforce.rewards.scale import rewards_of, scale_rewards
 from asymreinforce.tasks import cups
 from scripts.paper.answer_styles import Ways, measure_drift, predicted_shares
 
@@ -46,17 +46,17 @@ def measure_ways(directory: Path) -> pa.Table:
     if not rows:
         raise InputError(f"{directory}: no evaluated arm of {ALGORITHM}; run 'asymrl sweep' first")
     columns = {name: [row[name] for row in rows] for name in WAYS.schema.names}
-    table = contracts.table(WAYS, columns)
+    table = contracts.make_table(WAYS, columns)
     files.remove_leftovers(directory, below=False)
-    files.publish(
-        directory / WAYS_PARQUET, lambda path: contracts.write(path, WAYS, table, identity="")
+    files.publish_path(
+        directory / WAYS_PARQUET, lambda path: contracts.write_table(path, WAYS, table, identity="")
     )
     return table
 
 
 def _last_evaluations(directory: Path) -> list[dict[str, Any]]:
     """Return the row of CURVES of each arm's last step, on the split that is reported."""
-    curves = contracts.read(directory / "curves.parquet", contracts.CURVES).to_pylist()
+    curves = contracts.read_table(directory / "curves.parquet", contracts.CURVES).to_pylist()
     last: dict[str, dict[str, Any]] = {}
     for row in curves:
         if row["split"] != "train" and row["step"] >= last.get(row["arm"], row)["step"]:
@@ -104,8 +104,8 @@ def _of_behaviour(config: ExperimentConfig) -> tuple[Ways, list[float | None]]:
 
 def _of_outcome(path: Path, config: ExperimentConfig) -> tuple[list[float], list[float | None]]:
     """Count the ways of an evaluation, and how often each was right."""
-    rows = contracts.read(path, contracts.EVALUATIONS)
-    scale = rewards(
+    rows = contracts.read_table(path, contracts.EVALUATIONS)
+    scale = scale_rewards(
         score_B=rows.column("score").to_numpy(),
         status_B=rows.column("status").to_numpy(zero_copy_only=False),
         truncated_B=rows.column("finish_reason").to_numpy(zero_copy_only=False) == "length",

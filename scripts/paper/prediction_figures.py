@@ -40,14 +40,14 @@ class WayOutcome(NamedTuple):
 def read_outcomes(path: Path) -> list[WayOutcome]:
     """Read `ways.parquet`, an outcome an arm, baselines rising."""
     members: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for row in contracts.read(path, WAYS).to_pylist():
+    for row in contracts.read_table(path, WAYS).to_pylist():
         members[row["arm"]].append(row)
     return sorted(_make_outcome(rows) for rows in members.values())
 
 
 def behaviour_worked(path: Path) -> dict[str, float]:
     """Read of each arm which share of its behaviour policy's answers were worked."""
-    rows = contracts.read(path, WAYS).to_pylist()
+    rows = contracts.read_table(path, WAYS).to_pylist()
     return {row["arm"]: row["behaviour_share"] for row in rows if row["way"] == "worked"}
 
 

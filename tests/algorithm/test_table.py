@@ -4,8 +4,14 @@ import pytest
 import torch
 
 from asymreinforce.algorithm.aggregation import sequence_weights
-from asymreinforce.algorithm.standardised import standardised
-from asymreinforce.algorithm.table import OBJECTIVES, Linear, Ratio, identity, objective_of
+from asymreinforce.algorithm.standardised import standardised_advantages
+from asymreinforce.algorithm.table import (
+    OBJECTIVES,
+    Linear,
+    Ratio,
+    objective_identity,
+    objective_of,
+)
 from asymreinforce.config import AlgorithmConfig
 from asymreinforce.errors import ConfigError
 
@@ -64,13 +70,13 @@ def test_the_weights_of_a_sequence_by_each_aggregation() -> None:
 
 def test_standardised_rewards_have_mean_0_and_the_samples_deviation_1() -> None:
     rewards_B = torch.tensor([1.0, -1.0, 3.0, 0.0, 0.0, 6.0], dtype=torch.float64)
-    found_B = standardised(rewards_B, torch.tensor([4, 4, 4, 2, 2, 2]))
+    found_B = standardised_advantages(rewards_B, torch.tensor([4, 4, 4, 2, 2, 2]))
     assert found_B.tolist() == pytest.approx([0, -1, 1, -1 / 3**0.5, -1 / 3**0.5, 2 / 3**0.5])
 
 
 def test_a_group_of_equal_rewards_has_0_whatever_their_mean_rounds_to() -> None:
     rewards_B = torch.tensor([0.1, 0.1, 0.1, 0.7], dtype=torch.float32)
-    assert standardised(rewards_B, torch.tensor([0, 0, 0, 1])).tolist() == [0, 0, 0, 0]
+    assert standardised_advantages(rewards_B, torch.tensor([0, 0, 0, 1])).tolist() == [0, 0, 0, 0]
 
 
 def test_a_baseline_of_grpo_shifts_the_standardised_advantage() -> None:
@@ -86,6 +92,8 @@ def test_a_baseline_of_grpo_shifts_the_standardised_advantage() -> None:
 
 def test_a_default_that_is_written_out_is_the_same_objective() -> None:
     how = {"baseline_reference": "group_mean"}
-    named = identity(AlgorithmConfig(name="ppo"), **how)
-    assert named == identity(AlgorithmConfig(name="ppo", clip_low=0.2, clip_high=0.2), **how)
-    assert named != identity(AlgorithmConfig(name="ppo", clip_low=0.1), **how)
+    named = objective_identity(AlgorithmConfig(name="ppo"), **how)
+    assert named == objective_identity(
+        AlgorithmConfig(name="ppo", clip_low=0.2, clip_high=0.2), **how
+    )
+    assert named != objective_identity(AlgorithmConfig(name="ppo", clip_low=0.1), **how)

@@ -7,8 +7,8 @@ from asymreinforce.bandit.closed_form import (
     critical_value,
     iterated_limit_reward,
     iterated_limits,
-    limit,
     limit_at_mean,
+    limit_below_mean,
     stable_arms,
 )
 from asymreinforce.bandit.problem import (
@@ -57,7 +57,7 @@ def test_the_limit_agrees_with_fifty_digits_to_1e_12(ties: bool) -> None:
         mu, rewards = random_bandit(seed, arms=24, ties=ties)
         for gap in (2.0, 0.3, 0.1, 0.03, 0.01):
             value = float(mu @ rewards) - gap
-            found = limit(
+            found = limit_below_mean(
                 flow_at_value(mu[None], rewards[None], torch.tensor([value], dtype=torch.float64))
             )
             exact = limit_to_fifty_digits(mu.tolist(), rewards.tolist(), value)
@@ -70,7 +70,7 @@ def test_near_the_transition_the_error_stays_within_the_condition_number(ties: b
         mu, rewards = random_bandit(seed, arms=24, ties=ties)
         for gap in (1e-5, 1e-7, 1e-9):
             value = float(mu @ rewards) - gap
-            found = limit(
+            found = limit_below_mean(
                 flow_at_value(mu[None], rewards[None], torch.tensor([value], dtype=torch.float64))
             )
             exact = limit_to_fifty_digits(mu.tolist(), rewards.tolist(), value)
@@ -81,7 +81,7 @@ def test_near_the_transition_the_error_stays_within_the_condition_number(ties: b
 def test_equal_arms_share_the_limit_equally() -> None:
     mu = torch.full((1, 4), 0.25, dtype=torch.float64)
     rewards = torch.tensor([[1.0, 1.0, 1.0, 0.0]], dtype=torch.float64)
-    found = limit(flow_at_gap(mu, rewards, torch.tensor([0.001], dtype=torch.float64)))
+    found = limit_below_mean(flow_at_gap(mu, rewards, torch.tensor([0.001], dtype=torch.float64)))
     assert found.policy_CA[0].tolist() == pytest.approx([1 / 3, 1 / 3, 1 / 3, 0], abs=1e-15)
     assert found.support_C.tolist() == [3]
 
@@ -90,7 +90,9 @@ def test_two_arms_have_the_limit_worked_out_by_hand() -> None:
     # V = .4: a = (.3, -.2), d = .1, one arm. V = -1: a = (1, .5), d = 1.5, tau = 0.
     mu = torch.full((2, 2), 0.5, dtype=torch.float64)
     rewards = torch.tensor([[1.0, 0.0]] * 2, dtype=torch.float64)
-    found = limit(flow_at_value(mu, rewards, torch.tensor([0.4, -1.0], dtype=torch.float64)))
+    found = limit_below_mean(
+        flow_at_value(mu, rewards, torch.tensor([0.4, -1.0], dtype=torch.float64))
+    )
     assert found.policy_CA.flatten().tolist() == pytest.approx([1, 0, 2 / 3, 1 / 3], abs=1e-15)
     assert found.threshold_C.tolist() == pytest.approx([0.2, 0.0], abs=1e-15)
 
@@ -104,7 +106,7 @@ def test_the_draw_of_seed_43_is_near_the_papers() -> None:
 
 
 def test_supports_of_seed_43_are_those_of_the_closed_form() -> None:
-    found = limit(case(BELOW).flow)
+    found = limit_below_mean(case(BELOW).flow)
     assert found.support_C.tolist() == [75, 50, 28, 19, 10, 6, 3, 2, 2, 1, 1]
     assert (found.policy_CA > 0).sum(-1).tolist() == found.support_C.tolist()
 
@@ -118,7 +120,7 @@ def test_the_limit_never_earns_less_than_mu() -> None:
         mu, rewards = random_bandit(seed, arms=30, ties=seed % 2 == 0)
         gaps = torch.logspace(-9, 1, 40, dtype=torch.float64)
         many = (mu.repeat(40, 1), rewards.repeat(40, 1))
-        earned = expected_reward(limit(flow_at_gap(*many, gaps)).policy_CA, many[1])
+        earned = expected_reward(limit_below_mean(flow_at_gap(*many, gaps)).policy_CA, many[1])
         assert float((earned - mu @ rewards).min()) > -1e-14
 
 
@@ -128,7 +130,7 @@ def test_supports_are_nested_and_shrink_as_v_grows() -> None:
         mu, rewards = random_bandit(seed, arms=30, ties=False)
         gaps = torch.logspace(1, -6, 60, dtype=torch.float64)
         flow = flow_at_gap(mu.repeat(60, 1), rewards.repeat(60, 1), gaps)
-        kept = limit(flow).policy_CA > 0
+        kept = limit_below_mean(flow).policy_CA > 0
         assert not bool((kept[1:] & ~kept[:-1]).any())
         sizes |= set(kept.sum(-1).tolist())
     assert {1, 30} <= sizes
@@ -143,7 +145,7 @@ def test_at_v_mu_mass_is_on_the_greatest_drift_in_the_ratios_of_pi_0() -> None:
 
 def test_the_closed_form_below_v_mu_refuses_other_values() -> None:
     with pytest.raises(ValueError, match="needs V < V"):
-        limit(case((-0.1, 0.0)).flow)
+        limit_below_mean(case((-0.1, 0.0)).flow)
 
 
 def test_critical_value_of_seed_43() -> None:
@@ -165,7 +167,7 @@ def test_repeated_improvement_ends_optimal_iff_v_is_below_the_critical_value() -
         mu, values = mu[below_mean], critical[below_mean] + shift
         promised = iterated_limit_reward(mu, rewards, values)
         for _ in range(3000):
-            found = limit(flow_at_value(mu, rewards, values))
+            found = limit_below_mean(flow_at_value(mu, rewards, values))
             mu = found.policy_CA
             assert torch.equal(found.support_C, (mu > 0).sum(-1))
         assert bool(((mu.gather(1, top) > 0) == is_optimal).all())

@@ -7,8 +7,8 @@ from asymrl.bridge import conf_directory
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from asymreinforce.bandit.config import BanditConfig, parse
-from asymreinforce.bandit.grid import batches
+from asymreinforce.bandit.config import BanditConfig, parse_settings
+from asymreinforce.bandit.grid import make_batches
 from asymreinforce.errors import ConfigError
 
 PRESETS = sorted(path.stem for path in (conf_directory() / "bandit_experiment").glob("*.yaml"))
@@ -25,7 +25,7 @@ def composed(*arguments: str) -> dict[str, Any]:
 
 def parsed(*arguments: str) -> BanditConfig:
     settings = composed(*arguments)
-    return parse({k: v for k, v in settings.items() if k not in ("runs_dir", "directory")})
+    return parse_settings({k: v for k, v in settings.items() if k not in ("runs_dir", "directory")})
 
 
 def test_every_experiment_has_a_preset() -> None:
@@ -40,7 +40,7 @@ def test_every_preset_parses_and_has_a_directory_of_its_own(preset: str) -> None
 
 
 def test_the_default_is_378_chains_of_100_000_steps() -> None:
-    (batch,) = batches(parsed())
+    (batch,) = make_batches(parsed())
     assert (len(batch.chains), batch.steps, batch.iterations) == (378, 100_000, 1)
 
 
@@ -50,7 +50,7 @@ def test_comma_lists_become_one_grid() -> None:
     )
     assert config.baseline == (-0.3, -0.1, 0.0)
     assert config.seed == (0, 1, 2)
-    (batch,) = batches(config)
+    (batch,) = make_batches(config)
     assert [(c.seed, c.baseline) for c in batch.chains][:4] == [
         (0, -0.3),
         (0, -0.1),
@@ -65,7 +65,7 @@ def test_one_value_needs_no_list() -> None:
 
 def test_a_total_of_steps_is_kept_whatever_the_refresh_interval() -> None:
     config = parsed("experiment=stale_mu", "steps=10,5000", "total_steps=20000")
-    assert [batch.iterations for batch in batches(config)] == [2000, 4]
+    assert [batch.iterations for batch in make_batches(config)] == [2000, 4]
 
 
 @pytest.mark.parametrize(
@@ -93,5 +93,5 @@ def test_a_wrong_setting_is_named_with_what_is_expected(
     settings: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(ConfigError, match="bandit: ") as caught:
-        parse({"baseline": [-0.1], "steps": [50]} | settings)
+        parse_settings({"baseline": [-0.1], "steps": [50]} | settings)
     assert words in str(caught.value)

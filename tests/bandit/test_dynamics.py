@@ -3,8 +3,8 @@ import torch
 
 from asymreinforce.bandit import dynamics
 from asymreinforce.bandit.basin import decided_arm, reached_arm
-from asymreinforce.bandit.closed_form import limit, limit_at_mean, stable_arms
-from asymreinforce.bandit.dynamics import advance, ascend
+from asymreinforce.bandit.closed_form import limit_at_mean, limit_below_mean, stable_arms
+from asymreinforce.bandit.dynamics import advance_logits, ascend_drifts
 from asymreinforce.bandit.problem import Flow, total_variation
 from asymreinforce.bandit.stability import largest_stable_lr
 from tests.bandit.draws import ABOVE, BELOW, DRAWS, case
@@ -20,49 +20,51 @@ def test_a_hundred_steps_are_the_formula_a_hundred_times() -> None:
     for _ in range(100):
         pull = of.flow.drift_CA - of.flow.gap_C[:, None] * plain.softmax(-1)
         plain = plain + lr_C[:, None] * pull
-    fast = advance(of.logits_CA, of.flow, lr_C=lr_C, steps=100)
-    slow = ascend(of.logits_CA, [of.flow.drift_CA] * 100, lr_C=lr_C)
+    fast = advance_logits(of.logits_CA, of.flow, lr_C=lr_C, steps=100)
+    slow = ascend_drifts(of.logits_CA, [of.flow.drift_CA] * 100, lr_C=lr_C)
     assert float((fast.softmax(-1) - plain.softmax(-1)).abs().max()) < 1e-13
     assert float((slow.softmax(-1) - plain.softmax(-1)).abs().max()) < 1e-13
 
 
 def test_a_chain_does_not_depend_on_the_chains_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
     of = case(BELOW)
-    together = advance(of.logits_CA, of.flow, lr_C=of.lr_C, steps=150)
+    together = advance_logits(of.logits_CA, of.flow, lr_C=of.lr_C, steps=150)
     monkeypatch.setattr(dynamics, "BLOCK", 300)
-    in_blocks = advance(of.logits_CA, of.flow, lr_C=of.lr_C, steps=150)
+    in_blocks = advance_logits(of.logits_CA, of.flow, lr_C=of.lr_C, steps=150)
     assert float((together.softmax(-1) - in_blocks.softmax(-1)).abs().max()) < 1e-15
 
 
 def test_steps_that_are_cut_into_parts_are_the_same_steps() -> None:
     of = case(BELOW)
-    whole = advance(of.logits_CA, of.flow, lr_C=of.lr_C, steps=1000)
-    half = advance(of.logits_CA, of.flow, lr_C=of.lr_C, steps=377)
-    half = advance(half, of.flow, lr_C=of.lr_C, steps=623)
+    whole = advance_logits(of.logits_CA, of.flow, lr_C=of.lr_C, steps=1000)
+    half = advance_logits(of.logits_CA, of.flow, lr_C=of.lr_C, steps=377)
+    half = advance_logits(half, of.flow, lr_C=of.lr_C, steps=623)
     assert float((whole.softmax(-1) - half.softmax(-1)).abs().max()) < 1e-13
 
 
 def test_logits_that_grow_without_bound_never_overflow() -> None:
     of = case((0.4,))
-    ended = advance(of.logits_CA, of.flow, lr_C=torch.tensor([5e3], dtype=torch.float64), steps=500)
+    ended = advance_logits(
+        of.logits_CA, of.flow, lr_C=torch.tensor([5e3], dtype=torch.float64), steps=500
+    )
     assert ended.isfinite().all()
     assert float(ended.softmax(-1).max()) == 1.0
 
 
 def test_denormal_numbers_of_the_caller_survive_a_run() -> None:
     of = case((-0.1,))
-    advance(of.logits_CA, of.flow, lr_C=of.lr_C, steps=1)
+    advance_logits(of.logits_CA, of.flow, lr_C=of.lr_C, steps=1)
     assert float(torch.tensor(1e-308, dtype=torch.float64) / 16) > 0
 
 
 def test_chains_reach_the_closed_form_in_21_draws() -> None:
     of = case(BELOW, seeds=DRAWS)
-    exact = limit(of.flow)
-    early = advance(of.logits_CA, of.flow, lr_C=of.lr_C, steps=30_000)
+    exact = limit_below_mean(of.flow)
+    early = advance_logits(of.logits_CA, of.flow, lr_C=of.lr_C, steps=30_000)
     distance = total_variation(early.softmax(-1), exact.policy_CA)
     assert float(distance[: len(BELOW)].max()) < 1e-3
 
-    late = advance(early, of.flow, lr_C=of.lr_C, steps=70_000)
+    late = advance_logits(early, of.flow, lr_C=of.lr_C, steps=70_000)
     distance = total_variation(late.softmax(-1), exact.policy_CA)
     assert float(distance.max()) < 1e-3
     margin = (of.flow.drift_CA - exact.threshold_C[:, None]).abs().amin(-1)
@@ -72,7 +74,7 @@ def test_chains_reach_the_closed_form_in_21_draws() -> None:
 
 
 def test_a_threshold_on_pi_counts_another_support_than_the_closed_form() -> None:
-    exact = limit(case((-0.5,)).flow)
+    exact = limit_below_mean(case((-0.5,)).flow)
     assert int((exact.policy_CA > 1e-3).sum()) == 41
     assert exact.support_C.tolist() == [75]
 
@@ -81,7 +83,7 @@ def test_at_v_mu_equal_arms_keep_the_ratio_of_pi_0() -> None:
     drift = torch.tensor([[0.02, 0.02, -0.04]], dtype=torch.float64)
     flow = Flow(drift, torch.zeros(1, dtype=torch.float64))
     logits = torch.tensor([[0.0, 1.0, 2.0]], dtype=torch.float64)
-    ended = advance(logits, flow, lr_C=torch.ones(1).double(), steps=2000).softmax(-1)
+    ended = advance_logits(logits, flow, lr_C=torch.ones(1).double(), steps=2000).softmax(-1)
     exact = limit_at_mean(flow, logits.softmax(-1))
     assert float(total_variation(ended, exact)) < 1e-12
     assert float(exact[0, 1] / exact[0, 0]) == pytest.approx(torch.e, rel=1e-12)
@@ -121,8 +123,8 @@ def test_an_arm_that_is_certified_is_the_arm_that_wins() -> None:
         assert bool(((certified < 0) | (arm == certified)).all())
         early += int(((arm >= 0) & (logits.softmax(-1).amax(-1) < 0.5)).sum())
         certified = arm
-        logits = advance(logits, of.flow, lr_C=of.lr_C, steps=50)
-    ended = advance(logits, of.flow, lr_C=of.lr_C, steps=20_000).softmax(-1)
+        logits = advance_logits(logits, of.flow, lr_C=of.lr_C, steps=50)
+    ended = advance_logits(logits, of.flow, lr_C=of.lr_C, steps=20_000).softmax(-1)
     decided = certified >= 0
     assert int(decided.sum()) > 50
     assert early > 20
@@ -140,9 +142,9 @@ def test_two_equal_arms_are_never_certified() -> None:
 def test_the_largest_stable_learning_rate_is_sharp() -> None:
     of = case((-0.3, -0.1, -0.02))
     largest = largest_stable_lr(of.flow)
-    exact = limit(of.flow).policy_CA
-    below = advance(of.logits_CA, of.flow, lr_C=0.98 * largest, steps=10_000)
-    above = advance(of.logits_CA, of.flow, lr_C=1.02 * largest, steps=10_000)
+    exact = limit_below_mean(of.flow).policy_CA
+    below = advance_logits(of.logits_CA, of.flow, lr_C=0.98 * largest, steps=10_000)
+    above = advance_logits(of.logits_CA, of.flow, lr_C=1.02 * largest, steps=10_000)
     assert float(total_variation(below.softmax(-1), exact).max()) < 1e-5
     assert float(total_variation(above.softmax(-1), exact).min()) > 1e-2
 

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from asymreinforce.bandit.config import parse
+from asymreinforce.bandit.config import parse_settings
 from asymreinforce.bandit.run import run_bandit
 from asymreinforce.errors import InputError
 from asymreinforce.report.bandit.figures import FIGURES, draw_bench, publish_bench_figures
@@ -40,7 +40,7 @@ NARROW = {"baseline": [-0.1], "seed": [5]}
 
 def bench(experiment: str, tmp_path: Path, grid: dict[str, Any]) -> Path:
     settings = {"experiment": experiment, "arms": 12} | SHORT[experiment] | grid
-    return run_bandit(parse(settings), directory=tmp_path).directory
+    return run_bandit(parse_settings(settings), directory=tmp_path).directory
 
 
 @pytest.mark.parametrize("grid", [WIDE, NARROW], ids=["sweep", "one chain"])

@@ -6,11 +6,11 @@ from torch import Tensor
 
 from asymreinforce.algorithm import objective
 from asymreinforce.bandit import sampling
-from asymreinforce.bandit.config import parse
-from asymreinforce.bandit.grid import batches
+from asymreinforce.bandit.config import parse_settings
+from asymreinforce.bandit.grid import make_batches
 from asymreinforce.bandit.problem import flow_at_gap, flow_at_value
 from asymreinforce.bandit.sampling import Groups, estimate_drift, sample_arms
-from asymreinforce.bandit.trajectory import run
+from asymreinforce.bandit.trajectory import run_batch
 
 MU = torch.tensor([[0.5, 0.3, 0.2]], dtype=torch.float64)
 REWARDS = torch.tensor([[0.1, 0.9, 0.4]], dtype=torch.float64)
@@ -74,10 +74,12 @@ def test_an_arm_without_mass_is_never_drawn() -> None:
 
 def sampled(**settings: object) -> list[Tensor]:
     """Return the final policies (C, A) and the noise (C,) of each batch."""
-    config = parse(
+    config = parse_settings(
         {"baseline_reference": "group_mean", "samples": 16, "steps": 3000, "arms": 50} | settings
     )
-    results = [run(batch, config, progress=lambda steps: None) for batch in batches(config)]
+    results = [
+        run_batch(batch, config, progress=lambda steps: None) for batch in make_batches(config)
+    ]
     policies = [result.policy_RCA[-1] for result in results]
     noises = [result.noise_C for result in results if result.noise_C is not None]
     return [torch.stack(policies), torch.stack(noises)]

@@ -2,23 +2,23 @@ import pytest
 import torch
 from torch import Tensor
 
-from asymreinforce.bandit.dynamics import ascend
+from asymreinforce.bandit.dynamics import ascend_drifts
 from asymreinforce.bandit.problem import behaviour_logits, draw_rewards, expected_reward
-from asymreinforce.bandit.updates import Setting, clipped, importance_weighted
+from asymreinforce.bandit.updates import WeightInputs, clipped, importance_weighted
 
 CLIP = 0.2
 
 
-def state() -> tuple[Tensor, Setting]:
+def state() -> tuple[Tensor, WeightInputs]:
     """Return logits of pi (1, A), and a mu whose ratios lie on all sides of the clip."""
     behaviour = behaviour_logits(12, 4.0).softmax(-1)[None]
     generator = torch.Generator().manual_seed(0)
     noise = torch.randn(1, 12, generator=generator, dtype=torch.float64) / 2
     rewards = draw_rewards(43, 12)[None]
-    return behaviour.log() + noise, Setting(behaviour, rewards - 0.5, CLIP)
+    return behaviour.log() + noise, WeightInputs(behaviour, rewards - 0.5, CLIP)
 
 
-def gradient(logits: Tensor, setting: Setting, *, clip: bool) -> Tensor:
+def gradient(logits: Tensor, setting: WeightInputs, *, clip: bool) -> Tensor:
     """d/dl E_mu[min(w A, clip(w) A)], or of E_mu[w A], by automatic differentiation."""
     logits = logits.clone().requires_grad_()
     ratio = logits.softmax(-1) / setting.behaviour_CA
@@ -38,7 +38,7 @@ def test_a_step_is_the_gradient_of_its_surrogate(clip: bool) -> None:
     weights = rule(logits.softmax(-1), setting)
     if clip:
         assert 2 <= int((weights == 0).sum()) <= 10
-    after = ascend(
+    after = ascend_drifts(
         logits,
         [setting.behaviour_CA * setting.advantages_CA],
         lr_C=torch.ones(1, dtype=torch.float64),
@@ -55,7 +55,7 @@ def test_the_importance_weighted_update_does_not_depend_on_v() -> None:
         moved = setting._replace(advantages_CA=setting.advantages_CA - shift)
         drift = moved.behaviour_CA * moved.advantages_CA
         ends.append(
-            ascend(
+            ascend_drifts(
                 logits,
                 [drift] * 50,
                 lr_C=torch.ones(1, dtype=torch.float64),
@@ -72,6 +72,6 @@ def test_the_importance_weighted_update_does_not_depend_on_v() -> None:
 
 def test_an_arm_that_mu_never_plays_has_no_weight() -> None:
     behaviour = torch.tensor([[0.0, 1.0]], dtype=torch.float64)
-    setting = Setting(behaviour, torch.ones(1, 2, dtype=torch.float64), CLIP)
+    setting = WeightInputs(behaviour, torch.ones(1, 2, dtype=torch.float64), CLIP)
     policy = torch.tensor([[0.5, 0.5]], dtype=torch.float64)
     assert importance_weighted(policy, setting).tolist() == [[0.0, 0.5]]

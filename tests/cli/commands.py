@@ -118,20 +118,22 @@ def rewrite_rows(
     store: Store, name: str, contract: Contract, change: Callable[[list[dict[str, Any]]], Any]
 ) -> None:
     """Publish a shard's rows anew, changed, under a receipt that matches them."""
-    rows = contracts.read(store.directory / name, contract).to_pylist()
+    rows = contracts.read_table(store.directory / name, contract).to_pylist()
     columns = {field: [row[field] for row in change(rows)] for field in contract.schema.names}
     # not contracts.table: what is written here may break the contract
     broken = pa.table(columns, schema=contract.schema)
-    rewrite(store, name, lambda path: contracts.write(path, contract, broken, identity=store.hash))
+    rewrite(
+        store, name, lambda path: contracts.write_table(path, contract, broken, identity=store.hash)
+    )
 
 
 def relabel(store: Store, name: str, contract: Contract, *, version: int) -> None:
     """Publish a shard anew as of another version of its contract."""
-    rows = contracts.read(store.directory / name, contract)
+    rows = contracts.read_table(store.directory / name, contract)
     other = contract._replace(version=version)
-    rewrite(store, name, lambda path: contracts.write(path, other, rows, identity=store.hash))
+    rewrite(store, name, lambda path: contracts.write_table(path, other, rows, identity=store.hash))
 
 
 def truncate(path: Path) -> None:
     """Cut a file in half, as a copy that was interrupted."""
-    path.write_bytes(path.read_bytes()[: files.size(path) // 2])
+    path.write_bytes(path.read_bytes()[: files.size_on_disk(path) // 2])

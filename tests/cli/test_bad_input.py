@@ -56,13 +56,13 @@ def without_last(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def truncate_unjudged(runs_dir: Path) -> None:
-    files.remove(runs_dir / "cups/verdicts")
+    files.remove_path(runs_dir / "cups/verdicts")
     truncate(rollouts(runs_dir).directory / SHARD)
 
 
 DAMAGES: dict[str, tuple[Callable[[Path], object], str, tuple[str, ...]]] = {
     "a missing prompt file": (
-        lambda runs: files.remove(prompts(runs).directory / "train.parquet"),
+        lambda runs: files.remove_path(prompts(runs).directory / "train.parquet"),
         "generate",
         ("prompts", "asymrl init"),
     ),
@@ -77,7 +77,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str, tuple[str, ...]]] = {
         ("train.parquet", "holds no prompt"),
     ),
     "a missing rollout file": (
-        lambda runs: files.remove(rollouts(runs).directory / SHARD),
+        lambda runs: files.remove_path(rollouts(runs).directory / SHARD),
         "score",
         ("1 of 6 shards", "asymrl generate"),
     ),
@@ -102,12 +102,12 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str, tuple[str, ...]]] = {
         (SHARD, "sample=0"),
     ),
     "rollouts without verdicts": (
-        lambda runs: files.remove(runs / "cups/verdicts"),
+        lambda runs: files.remove_path(runs / "cups/verdicts"),
         "train",
         ("no verdicts", "asymrl score"),
     ),
     "a missing verdict file": (
-        lambda runs: files.remove(verdicts(runs).directory / SHARD),
+        lambda runs: files.remove_path(verdicts(runs).directory / SHARD),
         "train",
         ("1 of 6 shards of the verdicts", "asymrl score"),
     ),

@@ -8,7 +8,7 @@ import pytest
 from asymreinforce.data.rollouts import ScoredRollouts
 from asymreinforce.errors import ConfigError
 from asymreinforce.model import devices
-from asymreinforce.model.devices import Machine, resolved
+from asymreinforce.model.devices import Machine, resolve_auto
 from asymreinforce.stages.train import arm_store
 from tests import made
 from tests.cli.commands import asymrl, published, refused, tiny
@@ -38,7 +38,7 @@ def unresolved(device: str, precision: str) -> Any:
 def test_auto_is_the_device_that_is_there_and_what_it_computes_in(
     given: tuple[str, str], machine: Machine, meant: tuple[str, str]
 ) -> None:
-    train = resolved(unresolved(*given), lambda: machine).train
+    train = resolve_auto(unresolved(*given), lambda: machine).train
     assert (train.device, train.precision) == meant
 
 
@@ -47,7 +47,7 @@ def test_a_machine_is_not_asked_for_what_the_settings_say(given: tuple[str, str]
     def ask() -> Machine:
         raise AssertionError("asked")
 
-    assert resolved(unresolved(*given), ask).train.device == given[0]
+    assert resolve_auto(unresolved(*given), ask).train.device == given[0]
 
 
 def test_an_arm_has_one_identity_whether_its_device_was_given_or_resolved(
@@ -56,7 +56,7 @@ def test_an_arm_has_one_identity_whether_its_device_was_given_or_resolved(
     rollouts = ScoredRollouts(*made.scored_set(tmp_path, prompts=24, samples=4), samples=4)
     given: dict[str, Any] = {"checkpoint": random_policy, "scored": rollouts, "parent": tmp_path}
     explicit = arm_store(unresolved("cuda", "bfloat16"), **given)
-    assert arm_store(resolved(unresolved("auto", "auto"), lambda: H100), **given).hash == (
+    assert arm_store(resolve_auto(unresolved("auto", "auto"), lambda: H100), **given).hash == (
         explicit.hash
     )
     with pytest.raises(ConfigError, match="name no arm"):

@@ -46,10 +46,10 @@ def test_import_then_sweep_with_the_same_settings(command: Command, tmp_path: Pa
     assert "-0.1" in outcome.out and "+0.1" in outcome.out
     arms = [Store.open(p.parent) for p in (tmp_path / "runs/cups/train").glob("*/plan.json")]
     assert [arm.facts["steps"] for arm in arms] == [4, 4]
-    held_out = contracts.read(
+    held_out = contracts.read_table(
         only(tmp_path / "runs/cups/prompts").path("held_out.parquet"), contracts.PROMPTS
     )
-    trained = contracts.read(
+    trained = contracts.read_table(
         only(tmp_path / "runs/cups/prompts").path("train.parquet"), contracts.PROMPTS
     )
     asked = set(held_out.column("question").to_pylist())

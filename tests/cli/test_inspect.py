@@ -128,7 +128,7 @@ def test_two_graders_are_compared_in_a_table(made_once: Path, tmp_path: Path) ->
     )
     other.plan(imported.planned)
     for name in imported.planned:
-        rows = contracts.read(imported.path(name), contracts.VERDICTS)
+        rows = contracts.read_table(imported.path(name), contracts.VERDICTS)
         scores = pa.array([0.0] * len(rows), pa.float64())
         place = rows.schema.get_field_index("score")
         columns = rows.set_column(place, "score", scores).to_pydict()

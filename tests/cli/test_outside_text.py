@@ -37,7 +37,7 @@ def test_the_door_of_lines_spells_everything_out(capsys: pytest.CaptureFixture[s
     progress.say(EVIL)
     with progress.bar(EVIL, total=2, unit=EVIL) as advance:
         advance(1)
-    terminal.line(EVIL, to_stderr=False)
+    terminal.print_line(EVIL, to_stderr=False)
     told = capsys.readouterr()
     assert is_harmless(told.out + told.err)
     assert "\\x1b[2J" in told.out and "\\x1b[2J" in told.err
@@ -60,7 +60,7 @@ def test_the_door_of_tables_spells_everything_out_on_a_terminal(
     table = Table(EVIL, title=EVIL)
     table.add_row(Text(EVIL, style="red"))
     table.add_row(EVIL)
-    console = terminal.console()
+    console = terminal.make_console()
     console.print(table)
     console.rule(EVIL)
     console.print(EVIL)

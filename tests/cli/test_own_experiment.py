@@ -50,9 +50,11 @@ def test_a_file_that_is_filled_in_is_an_experiment(
     outcome = asymrl("sweep", "arithmetic.yaml")
     assert outcome.code == 0, outcome.err
     runs = Path("runs/arithmetic")
-    arms = contracts.read(runs / "summary.parquet", contracts.SUMMARY).to_pylist()
+    arms = contracts.read_table(runs / "summary.parquet", contracts.SUMMARY).to_pylist()
     assert sorted((row["baseline"], row["seed"]) for row in arms) == [(-0.1, 0), (0.1, 0)]
-    held_out = contracts.read(only(runs / "prompts").path("held_out.parquet"), contracts.PROMPTS)
+    held_out = contracts.read_table(
+        only(runs / "prompts").path("held_out.parquet"), contracts.PROMPTS
+    )
     assert len(held_out) == 10
     assert "arithmetic" in (runs / "report.html").read_text()
 
@@ -63,4 +65,4 @@ def test_a_file_that_is_filled_in_is_an_experiment(
     assert "runs/arithmetic has exact" in message
     again = asymrl("evaluate", "name=arithmetic")
     assert again.code == 0, again.err
-    assert len(contracts.read(runs / "summary.parquet", contracts.SUMMARY)) == 3
+    assert len(contracts.read_table(runs / "summary.parquet", contracts.SUMMARY)) == 3

@@ -84,8 +84,8 @@ def test_results_stand_in_the_card_of_an_evaluated_checkpoint(runs_dir: Path) ->
         **{name: [1.0] * 2 for name in ("distinct_answers", "length", "truncated")},
         "evaluation": ["x"] * 2,
     }  # fmt: skip
-    table = contracts.table(contracts.CURVES, columns)
-    contracts.write(runs_dir / "cups/curves.parquet", contracts.CURVES, table, identity="")
+    table = contracts.make_table(contracts.CURVES, columns)
+    contracts.write_table(runs_dir / "cups/curves.parquet", contracts.CURVES, table, identity="")
     hub = FakeHub()
     push_checkpoint(runs_dir / "cups", "me/policy", hub=hub, step=4)
     card = hub.files["README.md"].decode()
@@ -110,7 +110,7 @@ def test_rollouts_go_with_their_verdicts_and_questions(runs_dir: Path, tmp_path:
         (rollouts, contracts.ROLLOUTS, ("text", "completion_token_ids", "behaviour_logps")),
         (verdicts, contracts.VERDICTS, ("score", "status", "extracted_answer", "grader")),
     ):
-        tables = [contracts.read(store.path(n), contract).to_pylist() for n in store.planned]
+        tables = [contracts.read_table(store.path(n), contract).to_pylist() for n in store.planned]
         kept = {(r["prompt_id"], r["sample"]): r for table in tables for r in table}
         for row in rows:
             own = kept[row["prompt_id"], row["sample"]]

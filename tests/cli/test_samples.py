@@ -23,7 +23,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def right_answers(directory: Path, name: str) -> int:
     (path,) = directory.glob(f"evaluations/*/{name}.parquet")
-    return sum(contracts.read(path, contracts.EVALUATIONS).column("score").to_pylist())
+    return sum(contracts.read_table(path, contracts.EVALUATIONS).column("score").to_pylist())
 
 
 def test_the_completions_of_a_step_are_counted_and_the_first_prompts_shown(directory: Path) -> None:

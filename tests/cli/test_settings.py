@@ -138,7 +138,7 @@ def _is_number(value: object) -> bool:
 
 @pytest.mark.parametrize("file", PRESETS)
 def test_every_preset_of_the_theory_bench_composes_and_validates(file: str) -> None:
-    from asymreinforce.bandit.config import parse as parse_bandit
+    from asymreinforce.bandit.config import parse_settings as parse_bandit
 
     name = file.split("/")[1]
     values = composed(asymrl("bandit", f"experiment={name}", "--cfg", "job"))

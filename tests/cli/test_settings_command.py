@@ -10,7 +10,7 @@ from asymrl.settings_command import DETERMINED, catalogue
 
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.config.settings import flatten_settings
-from asymreinforce.data.determines import Product, determines
+from asymreinforce.data.determines import Product, first_product
 from tests.cli.commands import asymrl, refused
 from tests.test_startup import HEAVY
 
@@ -58,7 +58,7 @@ def test_what_a_setting_determines_is_what_the_table_says() -> None:
     odd = {"policy.seed", "policy.embedded", "train.threads"}  # of the embedded policy alone
     for key, one in SETTINGS.items():
         if not key.startswith(("source.", *odd)):
-            assert one.determines == DETERMINED[determines(key, plain).name], key
+            assert one.determines == DETERMINED[first_product(key, plain).name], key
 
 
 def test_a_word_is_looked_for_in_keys_and_meanings() -> None:

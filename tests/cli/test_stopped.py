@@ -112,7 +112,7 @@ def test_what_another_process_has_just_planned_is_not_removed_by_one_that_is_ref
         raise InputError("no")
     assert (other.directory / "plan.json").exists()
     process.communicate()
-    assert lease.holder(other.directory) is None
+    assert lease.current_holder(other.directory) is None
 
 
 def test_a_sweep_names_who_has_an_arm_and_trains_the_others(runs_dir: Path) -> None:

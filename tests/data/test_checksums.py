@@ -12,7 +12,7 @@ import pytest
 from asymreinforce.data import checksums, files
 from asymreinforce.data.store import Store
 from asymreinforce.errors import InputError
-from asymreinforce.model.checkpoint import fingerprint, require_unchanged
+from asymreinforce.model.checkpoint import checkpoint_fingerprint, require_unchanged
 from tests import made
 
 TICK_S = 0.05
@@ -220,12 +220,12 @@ def test_a_model_from_elsewhere_is_remembered_without_a_trace_beside_it(
     model = Path(shutil.copytree(random_policy, tmp_path / "model"))
     time.sleep(TICK_S)
     there = made.stamps(tmp_path)
-    name = fingerprint(model)
+    name = checkpoint_fingerprint(model)
     another_process(monkeypatch)
-    assert reads.of(lambda: fingerprint(model)) == []
+    assert reads.of(lambda: checkpoint_fingerprint(model)) == []
     assert "model.safetensors" in reads.of(lambda: require_unchanged(model, named=name))
     assert made.stamps(tmp_path) == there
     flip(model / "model.safetensors")
     with pytest.raises(InputError, match=f"{model}: damaged"):
         require_unchanged(model, named=name)
-    assert fingerprint(model) != name
+    assert checkpoint_fingerprint(model) != name

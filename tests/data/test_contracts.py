@@ -43,7 +43,7 @@ def tables(draw: st.DrawFn, contract: Contract) -> pa.Table:
         if contract.schema.field(key).type == pa.string()
         else list(range(rows))
     )
-    return contracts.table(contract, columns)
+    return contracts.make_table(contract, columns)
 
 
 @pytest.mark.parametrize("contract", CONTRACTS, ids=lambda contract: contract.label)
@@ -53,8 +53,8 @@ def test_a_table_comes_back_as_it_was_written(
     contract: Contract, data: st.DataObject, tmp_path: Path
 ) -> None:
     rows = data.draw(tables(contract))
-    contracts.write(tmp_path / "t.parquet", contract, rows, identity="x")
-    assert contracts.read(tmp_path / "t.parquet", contract).equals(rows)
+    contracts.write_table(tmp_path / "t.parquet", contract, rows, identity="x")
+    assert contracts.read_table(tmp_path / "t.parquet", contract).equals(rows)
 
 
 def rollouts(**changes: list[Any]) -> pa.Table:
@@ -67,7 +67,7 @@ def rollouts(**changes: list[Any]) -> pa.Table:
         "finish_reason": ["stop", "stop"],
         "text": ["x", "y"],
     }
-    return contracts.table(ROLLOUTS, columns | changes)
+    return contracts.make_table(ROLLOUTS, columns | changes)
 
 
 def test_a_nullable_column_that_is_not_given_is_all_null() -> None:
@@ -91,26 +91,26 @@ def test_a_value_that_does_not_fit_is_an_input_error() -> None:
 
 def test_a_missing_file_says_which_it_is(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"absent\.parquet: no such file"):
-        contracts.read(tmp_path / "absent.parquet", ROLLOUTS)
+        contracts.read_table(tmp_path / "absent.parquet", ROLLOUTS)
 
 
 @pytest.mark.parametrize("kept", [0.0, 0.3, 0.9, 0.999])
 def test_a_truncated_file_is_named(tmp_path: Path, kept: float) -> None:
     path = tmp_path / "t.parquet"
-    contracts.write(path, ROLLOUTS, rollouts(), identity="x")
+    contracts.write_table(path, ROLLOUTS, rollouts(), identity="x")
     path.write_bytes(path.read_bytes()[: int(kept * path.stat().st_size)])
     with pytest.raises(InputError, match=r"t\.parquet: not readable as parquet"):
-        contracts.read(path, ROLLOUTS)
+        contracts.read_table(path, ROLLOUTS)
 
 
 def test_a_file_of_another_contract_or_version_says_what_it_holds(tmp_path: Path) -> None:
     path = tmp_path / "t.parquet"
-    contracts.write(path, ROLLOUTS._replace(version=2), rollouts(), identity="x")
+    contracts.write_table(path, ROLLOUTS._replace(version=2), rollouts(), identity="x")
     with pytest.raises(InputError, match="holds rollouts/2, not rollouts/1"):
-        contracts.read(path, ROLLOUTS)
+        contracts.read_table(path, ROLLOUTS)
     pq.write_table(rollouts(), path)
     with pytest.raises(InputError, match="holds no contract of this software"):
-        contracts.read(path, ROLLOUTS)
+        contracts.read_table(path, ROLLOUTS)
 
 
 def test_a_column_that_is_gone_or_of_another_type_is_named(tmp_path: Path) -> None:
@@ -118,8 +118,8 @@ def test_a_column_that_is_gone_or_of_another_type_is_named(tmp_path: Path) -> No
     metadata = {"contract": ROLLOUTS.label}
     pq.write_table(rollouts().drop_columns(["text"]).replace_schema_metadata(metadata), path)
     with pytest.raises(InputError, match="lacks the column text"):
-        contracts.read(path, ROLLOUTS)
+        contracts.read_table(path, ROLLOUTS)
     other = rollouts().set_column(1, "sample", pa.array([0.0, 1.0]))
     pq.write_table(other.replace_schema_metadata(metadata), path)
     with pytest.raises(InputError, match="column sample is double, not int32"):
-        contracts.read(path, ROLLOUTS)
+        contracts.read_table(path, ROLLOUTS)

@@ -51,7 +51,7 @@ def facts_of(directory: Path) -> object:
     """All that a reader takes from a stage directory; what is damaged raises or is None."""
     store = Store.open(directory)
     shards = {
-        name: contracts.read(store.path(name), contracts.ROLLOUTS).to_pylist()
+        name: contracts.read_table(store.path(name), contracts.ROLLOUTS).to_pylist()
         for name in store.planned
     }
     receipts = [store.receipt(name) for name in store.planned]
@@ -87,11 +87,11 @@ def test_damaged_parquet_alone_is_refused_or_read_as_it_was(
     damage: Damage, rollouts: Store, tmp_path: Path
 ) -> None:
     """Pages carry checksums, and a footer that is damaged does not parse or is not the contract."""
-    whole = contracts.read(rollouts.path(rollouts.planned[0]), contracts.ROLLOUTS)
+    whole = contracts.read_table(rollouts.path(rollouts.planned[0]), contracts.ROLLOUTS)
     path = tmp_path / "damaged.parquet"
     path.write_bytes(damage(rollouts.path(rollouts.planned[0]).read_bytes()))
     try:
-        found = contracts.read(path, contracts.ROLLOUTS)
+        found = contracts.read_table(path, contracts.ROLLOUTS)
     except InputError as error:
         assert str(path) in str(error)
         return

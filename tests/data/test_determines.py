@@ -19,8 +19,8 @@ from asymreinforce.data.determines import (
     ROLLOUTS,
     VERDICTS,
     Product,
-    determines,
-    differing,
+    differing_settings,
+    first_product,
     key_of,
 )
 from asymreinforce.data.rollouts import ScoredRollouts
@@ -49,9 +49,9 @@ def test_every_setting_stands_in_the_table_once() -> None:
 
 def test_settings_of_several_values_are_classified_as_one() -> None:
     settings = flatten_settings(made.config(Path("runs"), policy="mu").model_dump(mode="json"))
-    assert determines("task.sources.train.hub", settings) is PROMPTS
-    assert determines("train.lora.rank", settings) is ARM
-    assert determines("a_key_of_another_version", settings) is ARM
+    assert first_product("task.sources.train.hub", settings) is PROMPTS
+    assert first_product("train.lora.rank", settings) is ARM
+    assert first_product("a_key_of_another_version", settings) is ARM
 
 
 IMPORTED = {"source.path": "rollouts.jsonl"}
@@ -81,7 +81,7 @@ def test_some_settings_determine_something_under_others_alone(
     setting: str, under: dict[str, Any], without: Product, then: Product
 ) -> None:
     plain = flatten_settings(made.config(Path("runs"), policy="mu").model_dump(mode="json"))
-    assert (determines(setting, plain), determines(setting, plain | under)) == (without, then)
+    assert (first_product(setting, plain), first_product(setting, plain | under)) == (without, then)
 
 
 def test_the_table_of_objectives_says_which_have_a_baseline() -> None:
@@ -165,7 +165,7 @@ def test_an_arm_s_name_changes_with_the_settings_that_determine_it_and_with_no_o
         if other is None or other == value:
             continue
         changed = name_of(**{name.replace(".", "__"): other}) != before
-        assert changed == (determines(name, settings) <= ARM), name
+        assert changed == (first_product(name, settings) <= ARM), name
         asked += 1
     assert asked > 60
 
@@ -223,7 +223,7 @@ def test_arms_of_an_objective_without_baseline_are_one_arm_whatever_their_baseli
     settings = {
         str(n): flatten_settings(arm.model_dump(mode="json")) for n, arm in enumerate(planned)
     }
-    assert differing(settings) == {
+    assert differing_settings(settings) == {
         "0": {"algorithm.name": "asymre", "baseline": -0.1},
         "1": {"algorithm.name": "asymre", "baseline": 0.1},
         "2": {"algorithm.name": "positives_only"},

@@ -33,7 +33,7 @@ def test_weights_are_as_readable_as_the_receipts_beside_them(tmp_path: Path, uma
             save_file({"weight": torch.zeros(3)}, path / name)
         (path / "config.json").write_text("{}")
 
-    files.publish(tmp_path / "checkpoint", write)
+    files.publish_path(tmp_path / "checkpoint", write)
     files.publish_json(tmp_path / "receipt", {"rows": 1})
     published = [path for path in (tmp_path / "checkpoint").rglob("*") if path.is_file()]
     assert len(published) == 3

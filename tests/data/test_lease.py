@@ -44,7 +44,7 @@ def said(process: "subprocess.Popen[str]") -> str:
 
 def written(directory: Path, **changed: object) -> None:
     """Leave the lease that another would have left."""
-    lease.path_of(directory).write_text(json.dumps({**lease._me()._asdict(), **changed}))
+    lease.path_of(directory).write_text(json.dumps({**lease._this_process()._asdict(), **changed}))
 
 
 def test_the_second_process_is_refused_and_told_who_the_first_one_is(tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_the_second_process_is_refused_and_told_who_the_first_one_is(tmp_path: P
         assert word in str(refusal.value)
     first.communicate()
     with lease.held(tmp_path / "stage"):
-        assert lease.holder(tmp_path / "stage") is None  # this process is not another
+        assert lease.current_holder(tmp_path / "stage") is None  # this process is not another
     assert list(tmp_path.iterdir()) == []
 
 
@@ -66,7 +66,7 @@ def test_what_a_killed_process_left_is_taken_over_at_once(tmp_path: Path) -> Non
     first.kill()
     first.communicate()
     assert lease.path_of(tmp_path / "stage").exists()
-    assert lease.holder(tmp_path / "stage") is None
+    assert lease.current_holder(tmp_path / "stage") is None
     with lease.held(tmp_path / "stage"):
         assert json.loads(lease.path_of(tmp_path / "stage").read_text())["pid"] == os.getpid()
     assert list(tmp_path.iterdir()) == []
@@ -136,7 +136,7 @@ def test_who_lost_the_lease_is_told_so_and_changes_nothing_more(
     place = lease.path_of(directory)
     with contextlib.ExitStack() as stack:
         if is_child:
-            written(directory, pid=os.getppid(), start=lease._start(os.getppid()))
+            written(directory, pid=os.getppid(), start=lease._start_time(os.getppid()))
         stack.enter_context(lease.held(directory))
         files.publish_json(files.make_directory(directory) / "a.json", 1)
         (directory / "tree").mkdir()
@@ -146,9 +146,9 @@ def test_who_lost_the_lease_is_told_so_and_changes_nothing_more(
             place.unlink()
         for change in (
             lambda: files.publish_json(directory / "a.json", 2),
-            lambda: files.publish(directory / "tree", lambda path: path.mkdir()),
-            lambda: files.remove(directory / "a.json"),
-            lambda: files.remove(directory),
+            lambda: files.publish_path(directory / "tree", lambda path: path.mkdir()),
+            lambda: files.remove_path(directory / "a.json"),
+            lambda: files.remove_path(directory),
         ):
             with pytest.raises(HeldError, match="has lost its lease"):
                 change()
@@ -170,7 +170,7 @@ def test_a_temporary_file_that_the_next_holder_removed_is_told_as_the_lost_lease
             written(tmp_path / "stage", host="node7", place="another", pid=99)
 
         with pytest.raises(HeldError, match=r"process 99 on node7 .* took it over"):
-            files.publish(tmp_path / "stage" / "a", write)
+            files.publish_path(tmp_path / "stage" / "a", write)
 
 
 def hold(directory: Path) -> None:

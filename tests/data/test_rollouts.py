@@ -100,10 +100,10 @@ def test_verdicts_on_other_rollouts_are_refused(tmp_path: Path) -> None:
 def test_verdicts_of_another_version_of_a_shard_are_refused(tmp_path: Path) -> None:
     rollouts, verdicts = made.scored_set(tmp_path, prompts=8, samples=2)
     name = shard_name(block=0, chunk=0)
-    rows = contracts.read(rollouts.path(name), contracts.ROLLOUTS)
+    rows = contracts.read_table(rollouts.path(name), contracts.ROLLOUTS)
     rollouts.publish(
         name,
-        lambda path: contracts.write(path, contracts.ROLLOUTS, rows.slice(1), identity="x"),
+        lambda path: contracts.write_table(path, contracts.ROLLOUTS, rows.slice(1), identity="x"),
         facts={"prompts": 8},
     )
     with pytest.raises(InputError, match="judges another version"):
@@ -115,10 +115,10 @@ def test_rollouts_without_a_verdict_each_are_refused(tmp_path: Path) -> None:
     name = shard_name(block=0, chunk=0)
     receipt = verdicts.receipt(name)
     assert receipt
-    rows = contracts.read(verdicts.path(name), contracts.VERDICTS)
+    rows = contracts.read_table(verdicts.path(name), contracts.VERDICTS)
     verdicts.publish(
         name,
-        lambda path: contracts.write(path, contracts.VERDICTS, rows.slice(1), identity="x"),
+        lambda path: contracts.write_table(path, contracts.VERDICTS, rows.slice(1), identity="x"),
         facts=receipt.facts,
     )
     with pytest.raises(InputError, match="does not hold one verdict for each rollout"):

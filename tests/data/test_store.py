@@ -151,7 +151,7 @@ def test_a_disk_that_is_full_is_said_to_be_full_and_nothing_is_left(tmp_path: Pa
         raise OSError(28, "No space left on device")
 
     with pytest.raises(StorageError, match="the disk is full; free some space"):
-        files.publish(tmp_path / "x", write)
+        files.publish_path(tmp_path / "x", write)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -162,7 +162,7 @@ def test_a_file_where_a_directory_is_needed_is_said(tmp_path: Path) -> None:
 
 
 def test_what_a_dead_process_left_half_written_is_removed(tmp_path: Path) -> None:
-    here = files.place()[:8]
+    here = files.process_namespace()[:8]
     dead, alive = tmp_path / f".tmp-999999999-{here}-x", tmp_path / f".tmp-1-{here}-x"
     elsewhere, long_ago = tmp_path / ".tmp-999999999-01234567-x", tmp_path / ".tmp-1-01234567-y"
     for path in (dead, alive, elsewhere, long_ago):

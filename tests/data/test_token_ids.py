@@ -18,7 +18,7 @@ from asymreinforce.data.shard_names import shard_name
 from asymreinforce.data.store import Store
 from asymreinforce.data.token_ids import ShardTokens, Unread, largest_token
 from asymreinforce.errors import InputError
-from asymreinforce.update.balance import Cost, share
+from asymreinforce.update.balance import Cost, rows_of_rank
 from asymreinforce.update.packing import Sequences
 
 PROMPTS, SAMPLES = 40, 4
@@ -36,7 +36,7 @@ def table(sizes: list[tuple[str, int, int]]) -> pa.Table:
         "finish_reason": ["stop"] * len(sizes),
         "text": [""] * len(sizes),
     }
-    return contracts.table(contracts.ROLLOUTS, columns)
+    return contracts.make_table(contracts.ROLLOUTS, columns)
 
 
 def test_row_groups_end_where_a_prompt_s_rows_do_and_hold_8192_tokens_or_more() -> None:
@@ -59,7 +59,7 @@ def test_the_footer_says_how_many_tokens_each_row_has_and_an_older_file_is_count
     tmp_path: Path,
 ) -> None:
     rows = table([("a", 5, 3), ("a", 5, 0), ("b", 9000, 1), ("c", 2, 7)])
-    contracts.write(tmp_path / "new", contracts.ROLLOUTS, rows, identity="x")
+    contracts.write_table(tmp_path / "new", contracts.ROLLOUTS, rows, identity="x")
     labelled = rows.replace_schema_metadata({"contract": contracts.ROLLOUTS.label})
     pq.write_table(labelled, tmp_path / "old", row_group_size=2)
     for name in ("new", "old"):
@@ -73,14 +73,14 @@ def test_the_footer_says_how_many_tokens_each_row_has_and_an_older_file_is_count
 
 
 def test_log_probabilities_that_are_not_there_are_refused(tmp_path: Path) -> None:
-    contracts.write(tmp_path / "a", contracts.ROLLOUTS, table([("a", 1, 2)]), identity="x")
+    contracts.write_table(tmp_path / "a", contracts.ROLLOUTS, table([("a", 1, 2)]), identity="x")
     with pytest.raises(InputError, match="1 of 1 rollouts of a row group have no behaviour_logps"):
         np.asarray(Unread(ShardTokens(tmp_path / "a"), "behaviour_logps", 0, 2))
 
 
 def test_a_damaged_page_is_found_by_whoever_reads_it(tmp_path: Path) -> None:
     path = tmp_path / "a"
-    contracts.write(path, contracts.ROLLOUTS, table([("a", 900, 900)] * 3), identity="x")
+    contracts.write_table(path, contracts.ROLLOUTS, table([("a", 900, 900)] * 3), identity="x")
     column = pq.read_metadata(path).row_group(0).column(4)
     assert column.path_in_schema.startswith("completion_token_ids")
     content = bytearray(path.read_bytes())
@@ -131,9 +131,11 @@ def long_rollouts(directory: Path) -> ScoredRollouts:
 
 
 def put(store: Store, name: str, contract: contracts.Contract, columns: Any, facts: Any) -> None:
-    rows = contracts.table(contract, columns)
+    rows = contracts.make_table(contract, columns)
     store.publish(
-        name, lambda path: contracts.write(path, contract, rows, identity=store.hash), facts=facts
+        name,
+        lambda path: contracts.write_table(path, contract, rows, identity=store.hash),
+        facts=facts,
     )
 
 
@@ -168,8 +170,8 @@ def test_ranks_lay_out_the_rows_of_one_reader_and_each_reads_about_its_share(
         assert [len(tokens) for tokens in own.completions] == [len(t) for t in whole.completions]
         assert groups == []  # lengths and verdicts are all that is read so far
         settings: Any = {"number": number, "count": 4, "tokens": 16_384, "cost": COST}
-        rows = share(Sequences(own.prompts, own.completions), **settings)
-        expected = share(sequences, **settings)
+        rows = rows_of_rank(Sequences(own.prompts, own.completions), **settings)
+        expected = rows_of_rank(sequences, **settings)
         for found, row in zip(rows, expected, strict=True):
             assert found.members == row.members
             assert all((a == b).all() for a, b in zip(found[1:3], row[1:3], strict=True))

@@ -71,7 +71,7 @@ def test_what_is_neither_is_refused(value: Any) -> None:
 
 
 def test_json_keeps_digits_and_spells_no_value_that_it_does_not_have() -> None:
-    values = json_rows.parse('{"b": 1.50, "a": [1e400, -0.0, NaN], "c": 12345678901234567890}')
+    values = json_rows.parse_json('{"b": 1.50, "a": [1e400, -0.0, NaN], "c": 12345678901234567890}')
     assert json_text(values) == '{"a": [1e400, -0.0, null], "b": 1.50, "c": 12345678901234567890}'
     assert json_text({"d": Decimal("0.10"), "t": datetime.date(2024, 1, 5)}) == (
         '{"d": 0.10, "t": "2024-01-05"}'
@@ -137,7 +137,7 @@ def by_import(value: Any, tmp_path: Path, policy: Path) -> list[str]:
     row = {"question": "1?", "completion": " Answer: 1", "reward": 1.0, "gold_answer": value}
     pq.write_table(pa.Table.from_pylist([row]), tmp_path / "a.parquet")
     found = files.bring(tmp_path / "runs", policy, tmp_path / "a.parquet")
-    prompts = contracts.read(found.prompts.path("train.parquet"), contracts.PROMPTS)
+    prompts = contracts.read_table(found.prompts.path("train.parquet"), contracts.PROMPTS)
     return [gold for gold in prompts.column("gold_answer").to_pylist() if gold]
 
 

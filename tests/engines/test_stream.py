@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from asymreinforce.engines.protocol import Completion, Job
-from asymreinforce.engines.stream import Request, stream
+from asymreinforce.engines.stream import Request, stream_jobs
 
 CAPACITY, SAMPLES, PROMPTS = 12, 2, 5
 
@@ -65,7 +65,7 @@ def jobs(count: int, taken: list[str]) -> Iterator[Job]:
 
 
 def streamed(engine: Requests, count: int, taken: list[str] | None = None) -> Any:
-    return stream(
+    return stream_jobs(
         engine,
         jobs(count, [] if taken is None else taken),
         requests=lambda job: [Request(prompt, job.seed) for prompt in job.prompts],
@@ -125,7 +125,7 @@ def test_what_goes_wrong_with_a_job_ahead_is_raised_and_leaves_nothing_in_the_en
         raise ValueError("prompt q7 is too long")
 
     engine = Requests()
-    drawn = stream(
+    drawn = stream_jobs(
         engine,
         broken(),
         requests=lambda job: [Request(prompt, None) for prompt in job.prompts],
@@ -141,7 +141,7 @@ def test_what_goes_wrong_with_a_job_ahead_is_raised_and_leaves_nothing_in_the_en
 def test_no_jobs_and_a_job_without_prompts_give_what_they_hold() -> None:
     assert list(streamed(Requests(), 0)) == []
     empty = [Job("empty", [], 0)]
-    drawn = stream(
+    drawn = stream_jobs(
         Requests(),
         empty,
         requests=lambda job: [],

@@ -179,7 +179,7 @@ def test_what_the_first_rank_relays_is_shown_and_stray_prints_are_not(
 
 def test_a_relayed_bar_arrives_as_it_was_drawn() -> None:
     events: list[dict[str, Any]] = []
-    with progress.relayed(events.append), progress.bar("x", total=2, unit="u") as advance:
+    with progress.relay_output(events.append), progress.bar("x", total=2, unit="u") as advance:
         advance(1)
         progress.say("between")
     bar = {"description": "x", "total": 2, "unit": "u", "done": 0}
@@ -320,7 +320,7 @@ def metrics_steps(store: Store) -> list[int]:
     from asymreinforce.data import contracts
 
     published = [n for n in store.planned if n.startswith("metrics/") and store.receipt(n)]
-    tables = [contracts.read(store.path(name), contracts.METRICS) for name in published]
+    tables = [contracts.read_table(store.path(name), contracts.METRICS) for name in published]
     return [step for table in tables for step in table.column("step").to_pylist()]
 
 
@@ -362,7 +362,7 @@ def test_on_one_node_the_first_rank_works_under_the_lease_of_the_command_as_long
         store.plan(["a", "b"])
 
     monkeypatch.setattr(arm, "_train_with_ranks", train)
-    written(store.directory, pid=os.getppid(), start=lease._start(os.getppid()))
+    written(store.directory, pid=os.getppid(), start=lease._start_time(os.getppid()))
     with pytest.raises(HeldError, match="process 99 on node7"):
         arm.train_rank(config, Ranks(number=0))
     assert store.planned == ("a",)

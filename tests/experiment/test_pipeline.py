@@ -33,7 +33,7 @@ def stepwise(in_order: Path, tmp_path: Path) -> Path:
 
 def rollouts_of(runs_dir: Path) -> list[dict[str, object]]:
     store = only(runs_dir / "cups/rollouts")
-    shards = [contracts.read(store.path(n), contracts.ROLLOUTS) for n in store.planned]
+    shards = [contracts.read_table(store.path(n), contracts.ROLLOUTS) for n in store.planned]
     return [row for shard in shards for row in shard.to_pylist()]
 
 
@@ -64,7 +64,7 @@ def test_train_and_held_out_prompts_have_nothing_in_common(in_order: Path) -> No
     prompts = only(in_order / "cups/prompts")
     asked = {
         split: set(
-            contracts.read(prompts.path(f"{split}.parquet"), contracts.PROMPTS)
+            contracts.read_table(prompts.path(f"{split}.parquet"), contracts.PROMPTS)
             .column("question")
             .to_pylist()
         )
@@ -127,7 +127,7 @@ def test_the_first_samples_of_a_set_are_used_without_a_new_set(stepwise: Path) -
     assert len(list((stepwise / "cups/verdicts").iterdir())) == 1
     arms = [Store.open(plan.parent) for plan in (stepwise / "cups/train").glob("*/plan.json")]
     sequences = {
-        arm.identity["samples_per_prompt"]: contracts.read(
+        arm.identity["samples_per_prompt"]: contracts.read_table(
             arm.path("metrics/step-000002.parquet"), contracts.METRICS
         )
         .column("sequences")

@@ -20,7 +20,7 @@ from asymreinforce.errors import ConfigError
 from asymreinforce.experiment import inputs, refresh, rounds
 from asymreinforce.experiment.arm import arm_store, train_arm
 from asymreinforce.experiment.rounds import train_in_rounds
-from asymreinforce.model.checkpoint import fingerprint, load_model, load_tokenizer
+from asymreinforce.model.checkpoint import checkpoint_fingerprint, load_model, load_tokenizer
 from asymreinforce.planning.plan import plan
 from asymreinforce.stages.train.schedule import Schedule
 from tests import made
@@ -50,7 +50,9 @@ def run(config: ExperimentConfig, engine: Engine | None = None) -> tuple[Store, 
 
 def rows_of(store: Store) -> list[dict[str, Any]]:
     paths = sorted((store.directory / "metrics").glob("*.parquet"))
-    return [row for path in paths for row in contracts.read(path, contracts.METRICS).to_pylist()]
+    return [
+        row for path in paths for row in contracts.read_table(path, contracts.METRICS).to_pylist()
+    ]
 
 
 def records(store: Store) -> list[dict[str, Any]]:
@@ -90,7 +92,7 @@ def test_each_rounds_rollouts_carry_the_weights_that_they_come_from(trained: Tra
     ]
     assert engine.loaded == weights
     for record, path in zip(found, weights, strict=True):
-        assert record["policy"] == fingerprint(path)
+        assert record["policy"] == checkpoint_fingerprint(path)
         rollouts = Store.open(config.directory / "rollouts" / record["rollouts"])
         assert rollouts.is_complete()
         policies = {

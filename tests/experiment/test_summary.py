@@ -11,7 +11,14 @@ from asymreinforce.config import RewardConfig
 from asymreinforce.data import contracts
 from asymreinforce.data.store import Store
 from asymreinforce.errors import InputError
-from asymreinforce.rewards.sums import Sums, facts_of, read_sums, standard_error, stored, sums_of
+from asymreinforce.rewards.sums import (
+    Sums,
+    facts_of,
+    read_sums,
+    standard_error,
+    stored_sums,
+    sums_of,
+)
 
 REWARD = RewardConfig()
 
@@ -29,13 +36,15 @@ def written(path: Path, rows: list[dict[str, Any]]) -> Path:
     }
     full = [usual | row for row in rows]
     names = contracts.EVALUATIONS.schema.names
-    table = contracts.table(contracts.EVALUATIONS, {n: [row[n] for row in full] for n in names})
-    contracts.write(path, contracts.EVALUATIONS, table, identity="")
+    table = contracts.make_table(
+        contracts.EVALUATIONS, {n: [row[n] for row in full] for n in names}
+    )
+    contracts.write_table(path, contracts.EVALUATIONS, table, identity="")
     return path
 
 
 def read_evaluation(path: Path, reward: RewardConfig) -> Sums:
-    return sums_of(contracts.read(path, contracts.EVALUATIONS), reward, where=str(path))
+    return sums_of(contracts.read_table(path, contracts.EVALUATIONS), reward, where=str(path))
 
 
 def row(prompt: str, sample: int, **values: Any) -> dict[str, Any]:
@@ -152,13 +161,13 @@ MIXED = [
 
 def published(directory: Path, reward: RewardConfig, *, with_sums: bool = True) -> Store:
     """Publish an evaluation in a store, with its sums as a stage publishes them."""
-    rows = contracts.read(written(directory / "rows.parquet", MIXED), contracts.EVALUATIONS)
+    rows = contracts.read_table(written(directory / "rows.parquet", MIXED), contracts.EVALUATIONS)
     facts = facts_of(sums_of(rows, reward, where="rows"), reward) if with_sums else {}
     store = Store(directory, {"stage": "evaluations"})
     store.plan(["e.parquet"])
 
     def write(path: Path) -> None:
-        contracts.write(path, contracts.EVALUATIONS, rows, identity=store.hash)
+        contracts.write_table(path, contracts.EVALUATIONS, rows, identity=store.hash)
 
     store.publish("e.parquet", write, facts=facts)
     return store
@@ -167,7 +176,7 @@ def published(directory: Path, reward: RewardConfig, *, with_sums: bool = True) 
 def test_sums_in_a_receipt_are_those_of_the_rows_to_the_last_bit(tmp_path: Path) -> None:
     store = published(tmp_path, REWARD)
     receipt = store.receipt("e.parquet")
-    kept = stored(receipt.facts, REWARD) if receipt else None
+    kept = stored_sums(receipt.facts, REWARD) if receipt else None
     own = read_evaluation(store.path("e.parquet"), REWARD)
     assert kept and all(np.array_equal(one, other) for one, other in zip(kept, own, strict=True))  # type: ignore[arg-type]
     assert kept.accuracy_se == own.accuracy_se

@@ -14,7 +14,7 @@ from asymreinforce.config import EmbeddedConfig, ExperimentConfig, PolicyConfig,
 from asymreinforce.data import contracts
 from asymreinforce.engines.transformers_engine import TransformersEngine
 from asymreinforce.model import embedded
-from asymreinforce.model.checkpoint import fingerprint
+from asymreinforce.model.checkpoint import checkpoint_fingerprint
 from asymreinforce.stages.evaluate import evaluate, evaluation_store, shard_of
 from asymreinforce.stages.init import make_prompts
 from tests import made
@@ -44,7 +44,7 @@ def our_answers(config: ExperimentConfig, policy: Path) -> list[dict[str, Any]]:
     prompts = make_prompts(config.task, config.directory / "prompts")
     engine = TransformersEngine(config.engine, config.policy)
     store = evaluation_store(config, split="held_out", prompts=prompts, parent=config.directory)
-    name = fingerprint(policy)
+    name = checkpoint_fingerprint(policy)
     evaluate(
         config,
         checkpoints={name: policy},
@@ -53,8 +53,10 @@ def our_answers(config: ExperimentConfig, policy: Path) -> list[dict[str, Any]]:
         engine=engine,
         advance=lambda count: None,
     )
-    rows = contracts.read(store.directory / shard_of(name), contracts.EVALUATIONS).to_pylist()
-    questions = contracts.read(prompts.path("held_out.parquet"), contracts.PROMPTS).to_pylist()
+    rows = contracts.read_table(store.directory / shard_of(name), contracts.EVALUATIONS).to_pylist()
+    questions = contracts.read_table(
+        prompts.path("held_out.parquet"), contracts.PROMPTS
+    ).to_pylist()
     return [question | row for question, row in zip(questions, rows, strict=True)]
 
 

@@ -98,7 +98,7 @@ def rollouts(runs: Path) -> list[dict[str, Any]]:
     return [
         row
         for name in store.planned
-        for row in contracts.read(store.path(name), contracts.ROLLOUTS).to_pylist()
+        for row in contracts.read_table(store.path(name), contracts.ROLLOUTS).to_pylist()
     ]
 
 
@@ -107,12 +107,12 @@ def test_prompts_keep_what_was_left_out_and_met_again(runs: Path) -> None:
     assert facts["rows"] == {"train": 42}
     assert facts["left_out"] == {"train": {"no answer": 1}}
     assert facts["overlap"]["held_out"]["exact"] == 0
-    rows = contracts.read(only(runs / "prompts").path("train.parquet"), contracts.PROMPTS)
+    rows = contracts.read_table(only(runs / "prompts").path("train.parquet"), contracts.PROMPTS)
     assert len(rows) == 33 and set(rows.column("level").to_pylist()) == {"Level 1", "Level 2"}
 
 
 def test_every_prompt_went_through_the_chat_template(runs: Path, place: Path) -> None:
-    rows = contracts.read(only(runs / "prompts").path("train.parquet"), contracts.PROMPTS)
+    rows = contracts.read_table(only(runs / "prompts").path("train.parquet"), contracts.PROMPTS)
     texts = {row["prompt_id"]: row["question"] for row in rows.to_pylist()}
     assert INJECTED in texts.values()
     tokenizer = load_tokenizer(place / "qwen2")
@@ -129,7 +129,7 @@ def test_every_prompt_went_through_the_chat_template(runs: Path, place: Path) ->
 
 
 def test_both_arms_are_trained_evaluated_and_on_the_page(runs: Path) -> None:
-    summary = contracts.read(runs / "summary.parquet", contracts.SUMMARY).to_pylist()
+    summary = contracts.read_table(runs / "summary.parquet", contracts.SUMMARY).to_pylist()
     assert sorted((row["baseline"], row["seed"], row["step"]) for row in summary) == [
         (-0.1, 0, 4),
         (0.1, 0, 4),

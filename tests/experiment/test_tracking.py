@@ -73,7 +73,9 @@ def test_nothing_but_local_files_by_default(tmp_path: Path) -> None:
 def test_metrics_are_local_whatever_the_tracker(first_sweep: tuple[Path, Outcome]) -> None:
     (arm, *_) = sorted((first_sweep[0] / "cups/train").iterdir())
     shards = sorted((arm / "metrics").glob("*.parquet"))
-    steps = [row for path in shards for row in contracts.read(path, contracts.METRICS).to_pylist()]
+    steps = [
+        row for path in shards for row in contracts.read_table(path, contracts.METRICS).to_pylist()
+    ]
     assert [row["step"] for row in steps] == [0, 1, 2, 3, 4]
     assert steps[0]["kl"] == 0.0
     assert all(row["loss"] is not None for row in steps[1:])
@@ -258,7 +260,7 @@ def test_held_out_accuracy_goes_to_the_run_of_each_arm_once(
     monkeypatch.setenv("HOME", str(swept))
     outcome = tiny("evaluate", swept, "tracker=wandb")
     assert outcome.code == 0, outcome.err
-    curves = contracts.read(swept / "cups/curves.parquet", contracts.CURVES).to_pylist()
+    curves = contracts.read_table(swept / "cups/curves.parquet", contracts.CURVES).to_pylist()
     for arm in {row["arm"] for row in curves}:
         (log,) = (swept / "cups/wandb").glob(f"offline-run-*-{arm}/*.wandb")
         assert run_of(log) == ("cups", "arm")

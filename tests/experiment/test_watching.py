@@ -10,7 +10,7 @@ from rich.console import Console
 from asymreinforce.data.arm_progress import ArmProgress, publish_progress, read_progress
 from asymreinforce.experiment import watching
 from asymreinforce.experiment.watching import Lines, Seen, drawn, look, watched
-from asymreinforce.progress import hushed
+from asymreinforce.progress import hush_output
 
 RUNNING = ArmProgress(
     120, 400, "running", loss=0.5, reward=0.31, validation_accuracy=0.45, kl=0.012,
@@ -111,7 +111,7 @@ def test_a_low_terminal_shows_as_many_arms_as_it_has_lines() -> None:
 def test_a_sweep_says_what_it_trained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     directory = tmp_path / "train" / "arm"
     directory.mkdir(parents=True)
-    with watched({directory: "seed=0"}, total=1), hushed():
+    with watched({directory: "seed=0"}, total=1), hush_output():
         publish_progress(directory, RUNNING._replace(step=400, state="done", seconds_left=None))
         (directory / "manifest.json").write_text(json.dumps({}))
     first, last = capsys.readouterr().err.splitlines()
@@ -122,6 +122,6 @@ def test_a_sweep_says_what_it_trained(tmp_path: Path, capsys: pytest.CaptureFixt
 def test_a_process_whose_parent_speaks_shows_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with hushed(), watched({tmp_path: "seed=0"}, total=1):
+    with hush_output(), watched({tmp_path: "seed=0"}, total=1):
         (tmp_path / "manifest.json").write_text("{}")
     assert capsys.readouterr().err == ""

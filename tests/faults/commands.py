@@ -110,13 +110,13 @@ def interrupted(work: Path) -> int:
 def over_a_dead_lease(work: Path) -> int:
     """Generate where a process died that held the lease."""
     (directory,) = (work / "runs" / "cups" / "rollouts").glob("*/")
-    dead = lease._me()._replace(pid=999_999_999)
+    dead = lease._this_process()._replace(pid=999_999_999)
     path = lease.path_of(directory)
     if not path.exists():
         path.write_text(json.dumps(dead._asdict()))
     store = Store.open(directory)
-    files.remove(directory / "manifest.json")
-    files.remove(directory / f"{store.planned[0]}.receipt")
+    files.remove_path(directory / "manifest.json")
+    files.remove_path(directory / f"{store.planned[0]}.receipt")
     return command("generate")(work)
 
 

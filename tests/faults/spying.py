@@ -115,7 +115,7 @@ def spy(at: At) -> None:
         action, _, file = name.partition(" ")
         at(passed, Point(action, file, _site()))
 
-    files.failpoint = failpoint
+    files.pass_failpoint = failpoint
 
 
 def _site() -> str:

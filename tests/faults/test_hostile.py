@@ -63,7 +63,7 @@ def test_a_lone_surrogate_in_a_foreign_file_becomes_a_question_mark(
     values[1] = json.dumps(values[1] | {field: "a SURROGATE"}).replace("SURROGATE", "\\ud800")
     rows = imported_rows(tmp_path, random_policy, values)
     prompts = list((tmp_path / "runs").rglob("train.parquet"))
-    rows += contracts.read(prompts[0], contracts.PROMPTS).to_pylist()
+    rows += contracts.read_table(prompts[0], contracts.PROMPTS).to_pylist()
     assert "a ?" in [value for row in rows for value in row.values()]
 
 
@@ -98,16 +98,16 @@ def test_ten_megabytes_on_one_line_are_told_in_a_moment(
 @pytest.mark.parametrize("text", ALL)
 def test_hostile_rows_keep_their_bytes_in_parquet(text: str, tmp_path: Path) -> None:
     columns = {"prompt_id": [text], "question": [text], "gold_answer": [text]}
-    table = contracts.table(contracts.PROMPTS, columns)
-    contracts.write(tmp_path / "a.parquet", contracts.PROMPTS, table, identity=text)
-    assert contracts.read(tmp_path / "a.parquet", contracts.PROMPTS).equals(table)
+    table = contracts.make_table(contracts.PROMPTS, columns)
+    contracts.write_table(tmp_path / "a.parquet", contracts.PROMPTS, table, identity=text)
+    assert contracts.read_table(tmp_path / "a.parquet", contracts.PROMPTS).equals(table)
 
 
 @pytest.mark.parametrize("field", ["prompt_id", "question", "gold_answer"])
 def test_a_lone_surrogate_never_reaches_parquet(field: str, tmp_path: Path) -> None:
     columns = {"prompt_id": ["q"], "question": ["?"], "gold_answer": ["1"]} | {field: ["\ud800"]}
     with pytest.raises(InputError):
-        contracts.table(contracts.PROMPTS, columns)
+        contracts.make_table(contracts.PROMPTS, columns)
 
 
 def hostile_experiment(directory: Path, text: str) -> Path:

@@ -104,7 +104,7 @@ def use_up_the_quota(runs: Path) -> None:
         if name.startswith("write "):
             raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
 
-    files.failpoint = failpoint
+    files.pass_failpoint = failpoint
     failpoint("write ")
 
 
@@ -367,7 +367,7 @@ def watched(experiment: Path) -> bool:
             contract = contracts.ROLLOUTS if "rollouts" in plan.parts else contracts.VERDICTS
             for name in store.planned:
                 if store.receipt(name):
-                    contracts.read(store.path(name), contract)
+                    contracts.read_table(store.path(name), contract)
                     seen.add((contract.name, name))
             if store.is_complete() and contract is contracts.VERDICTS:
                 return len(seen) >= 4

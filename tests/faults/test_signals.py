@@ -109,7 +109,7 @@ def test_told_to_stop_a_command_stops_with_a_line_and_all_its_processes(
             begun
         )
     stores = [path.parent for path in runs_dir.rglob("plan.json")]
-    assert [lease.holder(directory) for directory in stores] == [None] * len(stores)
+    assert [lease.current_holder(directory) for directory in stores] == [None] * len(stores)
 
 
 @pytest.mark.campaign

@@ -36,7 +36,7 @@ def elsewhere(do: Do) -> Do:
     """Do as another host, for which a lease is stale at once."""
 
     def there(work: Path) -> int:
-        files.place = lambda: "another host"  # type: ignore[assignment]
+        files.process_namespace = lambda: "another host"  # type: ignore[assignment]
         lease.STALE_S = files.ABANDONED_S = 0.0
         return do(work)
 

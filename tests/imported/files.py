@@ -68,7 +68,7 @@ def facts(found: Stores) -> Imported:
 
 def read(store: Store, contract: contracts.Contract) -> list[dict[str, Any]]:
     """All rows of all shards of a store."""
-    tables = [contracts.read(store.path(name), contract) for name in store.planned]
+    tables = [contracts.read_table(store.path(name), contract) for name in store.planned]
     return [row for table in tables for row in table.to_pylist()]
 
 

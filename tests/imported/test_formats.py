@@ -21,7 +21,7 @@ def decoded_prompts(found: Any, policy: Path) -> set[str]:
 
 
 def gold_answers(found: Any) -> set[str]:
-    rows = contracts.read(found.prompts.path("train.parquet"), contracts.PROMPTS)
+    rows = contracts.read_table(found.prompts.path("train.parquet"), contracts.PROMPTS)
     return set(rows.column("gold_answer").to_pylist())
 
 
@@ -92,7 +92,7 @@ def test_a_chat_goes_through_the_tokenizers_own_template(
     }
     found = files.bring(tmp_path / "runs", chat, files.jsonl(tmp_path / "a.jsonl", [row]))
     assert decoded_prompts(found, chat) == {"[system] Be brief.\n[user] Swaps?\n[assistant]"}
-    prompts = contracts.read(found.prompts.path("train.parquet"), contracts.PROMPTS)
+    prompts = contracts.read_table(found.prompts.path("train.parquet"), contracts.PROMPTS)
     assert prompts.column("question").to_pylist() == ["Swaps?"]
 
 
@@ -127,7 +127,9 @@ def test_verls_prompt_parquet_with_responses_makes_a_row_of_each(
     rows = files.rollouts(found)
     assert [row["text"] for row in rows] == [" Answer: 5", " Answer: 4", " Answer: 3"]
     assert {row["policy"] for row in rows} == {"generated"}
-    prompts = contracts.read(found.prompts.path("train.parquet"), contracts.PROMPTS).to_pylist()
+    prompts = contracts.read_table(
+        found.prompts.path("train.parquet"), contracts.PROMPTS
+    ).to_pylist()
     assert [(p["question"], p["gold_answer"], p["subject"]) for p in prompts] == [
         (QUESTION, "5", "openai/gsm8k")
     ]

@@ -20,7 +20,7 @@ from asymreinforce.experiment.arm import train_arm
 from asymreinforce.grading.graders import GRADERS
 from asymreinforce.imported import Stores, facts_of
 from asymreinforce.model import embedded
-from asymreinforce.model.checkpoint import quiet
+from asymreinforce.model.checkpoint import quiet_transformers
 from tests.imported import files
 from tests.stages.training import metrics
 
@@ -52,7 +52,7 @@ def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
         end_token=tokenizer.eos_token_id,
         seed=0,
     )
-    with quiet():
+    with quiet_transformers():
         model.save_pretrained(directory)
     tokenizer.save_pretrained(directory)
     return directory

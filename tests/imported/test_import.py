@@ -9,7 +9,7 @@ import pytest
 
 from asymreinforce.config import parse_config
 from asymreinforce.data import contracts
-from asymreinforce.data.files import place
+from asymreinforce.data.files import process_namespace
 from asymreinforce.errors import ConfigError, InputError
 from asymreinforce.experiment import imported
 from asymreinforce.model.checkpoint import load_tokenizer
@@ -73,7 +73,7 @@ def test_prompts_are_tokenised_in_the_template_of_the_task(
         (row,) = files.rollouts(found)
         question = files.rows(prompts=1)[0]["question"]
         assert tokenizer.decode(row["prompt_token_ids"]) == prefix + question
-        (prompt,) = contracts.read(
+        (prompt,) = contracts.read_table(
             found.prompts.path("train.parquet"), contracts.PROMPTS
         ).to_pylist()
         assert prompt["question"] == question
@@ -113,7 +113,9 @@ def test_several_gold_answers_of_a_prompt_are_kept_with_it(
     for row in values[1:]:
         row["gold_answer"] = ["1", 1.0]
     found = files.bring(tmp_path / "runs", random_policy, files.jsonl(tmp_path / "a.jsonl", values))
-    (prompt,) = contracts.read(found.prompts.path("train.parquet"), contracts.PROMPTS).to_pylist()
+    (prompt,) = contracts.read_table(
+        found.prompts.path("train.parquet"), contracts.PROMPTS
+    ).to_pylist()
     assert prompt["gold_answer"] == "1"
     assert prompt["metadata"] == '{"a": 1, "gold_answers": ["1", "1.0"]}'
 
@@ -157,7 +159,7 @@ def test_order_of_the_file_decides_nothing_but_the_order_of_prompts_and_samples(
             )
         )
         for name in found.rollouts.planned:  # every group stands in one shard, its rows together
-            shard = contracts.read(found.rollouts.path(name), contracts.ROLLOUTS).to_pylist()
+            shard = contracts.read_table(found.rollouts.path(name), contracts.ROLLOUTS).to_pylist()
             assert [row["sample"] for row in shard] == [0, 1, 2] * (len(shard) // 3)
     assert contents[0] == contents[1]
 
@@ -196,7 +198,7 @@ def test_an_import_that_was_killed_is_filled_in_with_the_same_bytes(
     size = {"source__prompts_per_shard": 2}
     found = files.bring(tmp_path / "runs", random_policy, path, **size)
     payload = made.payload(tmp_path / "runs")
-    dead = f".tmp-99999999-{place()[:8]}-gathering.sqlite"
+    dead = f".tmp-99999999-{process_namespace()[:8]}-gathering.sqlite"
     leftover = found.rollouts.directory.parent / dead
     for store, name in (
         (found.rollouts, found.rollouts.planned[1]),
@@ -214,7 +216,7 @@ def test_prompts_can_be_held_back_for_evaluation(tmp_path: Path, random_policy: 
     back = {"source__validation": 2, "source__held_out": 3}
     found = files.bring(tmp_path / "runs", random_policy, path, **back)
     splits = [
-        contracts.read(found.prompts.path(f"{split}.parquet"), contracts.PROMPTS)
+        contracts.read_table(found.prompts.path(f"{split}.parquet"), contracts.PROMPTS)
         for split in ("train", "validation", "held_out")
     ]
     assert [len(split) for split in splits] == [4, 2, 3]

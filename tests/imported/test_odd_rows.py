@@ -52,7 +52,7 @@ def test_content_parts_of_question_and_completion_are_joined(
     )
     found = files.bring(tmp_path / "runs", random_policy, path)
     assert [r["text"] for r in files.rollouts(found)] == [" Answer: 1"] * 2
-    prompts = contracts.read(found.prompts.path("train.parquet"), contracts.PROMPTS)
+    prompts = contracts.read_table(found.prompts.path("train.parquet"), contracts.PROMPTS)
     assert set(prompts.column("question").to_pylist()) == {row["question"]}
 
 
@@ -60,7 +60,7 @@ def test_metadata_keeps_the_digits_of_the_file(tmp_path: Path, random_policy: Pa
     (row,) = files.rows(prompts=1, policies=("mu",))
     line = json.dumps(row)[:-1] + ', "metadata": {"b": 1.50, "a": [NaN, 123456789012345678901]}}'
     found = files.bring(tmp_path / "runs", random_policy, files.jsonl(tmp_path / "a.jsonl", [line]))
-    prompts = contracts.read(found.prompts.path("train.parquet"), contracts.PROMPTS)
+    prompts = contracts.read_table(found.prompts.path("train.parquet"), contracts.PROMPTS)
     assert prompts.column("metadata").to_pylist() == [
         '{"a": [null, 123456789012345678901], "b": 1.50}'
     ]

@@ -203,7 +203,7 @@ def test_tokens_that_the_model_does_not_know_are_refused_at_every_border(tmp_pat
         bring(tmp_path, policy, [whole])
     found = {"prompt_id": ["q"], "question": [QUESTION], "gold_answer": ["3"]}
     nothing = {name: [None] for name in ("level", "subject", "metadata")}
-    questions = contracts.table(contracts.PROMPTS, found | nothing)
+    questions = contracts.make_table(contracts.PROMPTS, found | nothing)
     config = made.config(tmp_path / "runs", policy=policy, policy__context=120)
     with pytest.raises(InputError, match=rf"prompt q has the token \d+, .* knows {common}: its"):
         encode_prompts(questions, words, config, checkpoint=policy)
@@ -232,7 +232,7 @@ def test_prompts_that_are_held_back_are_evaluated_by_the_tokens_that_they_came_i
     rows = [row(prompt=text) for text in texts]
     found = bring(tmp_path, policy, rows, **settings)
     config: ExperimentConfig = made.config(tmp_path / "runs", policy=policy, **settings)
-    held = contracts.read(found.prompts.path("held_out.parquet"), contracts.PROMPTS)
+    held = contracts.read_table(found.prompts.path("held_out.parquet"), contracts.PROMPTS)
     encoded = encode_prompts(held, words, config, checkpoint=policy)
     whole = {tuple(words.encode(text, add_special_tokens=False)) for text in texts}
     trained = {tuple(r["prompt_token_ids"]) for r in files.rollouts(found)}

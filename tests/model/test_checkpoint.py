@@ -10,9 +10,9 @@ import torch
 
 from asymreinforce.errors import InputError
 from asymreinforce.model.checkpoint import (
+    checkpoint_fingerprint,
     context_of,
     end_tokens,
-    fingerprint,
     load_model,
     load_tokenizer,
     save_model,
@@ -34,53 +34,55 @@ def edit(path: Path, **values: object) -> None:
 def test_equal_contents_have_equal_fingerprints_wherever_they_lie(
     random_policy: Path, copy: Path
 ) -> None:
-    assert fingerprint(copy) == fingerprint(random_policy)
+    assert checkpoint_fingerprint(copy) == checkpoint_fingerprint(random_policy)
     assert tokenizer_fingerprint(copy) == tokenizer_fingerprint(random_policy)
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json"])
 def test_one_changed_byte_changes_the_fingerprint(copy: Path, name: str) -> None:
-    before = fingerprint(copy)
+    before = checkpoint_fingerprint(copy)
     content = bytearray((copy / name).read_bytes())
     content[-20] ^= 1
     (copy / name).write_bytes(content)
-    assert fingerprint(copy) != before
+    assert checkpoint_fingerprint(copy) != before
 
 
 def test_end_tokens_that_generation_config_alone_declares_change_the_fingerprint(
     copy: Path,
 ) -> None:
-    before = fingerprint(copy)
+    before = checkpoint_fingerprint(copy)
     path = copy / "generation_config.json"
     (end,) = end_tokens(copy)
     path.write_text(json.dumps({"eos_token_id": [end], "temperature": 0.5}))
-    assert fingerprint(copy) == before  # engines take end tokens from it, and nothing else
+    assert (
+        checkpoint_fingerprint(copy) == before
+    )  # engines take end tokens from it, and nothing else
     path.write_text(json.dumps({"eos_token_id": [end, 7]}))
     assert end_tokens(copy) == (end, 7)
-    assert fingerprint(copy) != before
+    assert checkpoint_fingerprint(copy) != before
     path.unlink()
-    assert fingerprint(copy) == before
+    assert checkpoint_fingerprint(copy) == before
 
 
 @pytest.mark.parametrize("name", ["vocab.txt", "spiece.model", "tekken.json", "chat_template.json"])
 def test_every_file_of_a_tokenizer_counts(copy: Path, name: str) -> None:
-    before = fingerprint(copy), tokenizer_fingerprint(copy)
+    before = checkpoint_fingerprint(copy), tokenizer_fingerprint(copy)
     (copy / name).write_text("{}")
-    assert fingerprint(copy) != before[0]
+    assert checkpoint_fingerprint(copy) != before[0]
     assert tokenizer_fingerprint(copy) != before[1]
 
 
 def test_a_touched_file_of_equal_contents_keeps_the_fingerprint(copy: Path) -> None:
-    before = fingerprint(copy)
+    before = checkpoint_fingerprint(copy)
     os.utime(copy / "model.safetensors", ns=(1, 1))
-    assert fingerprint(copy) == before
+    assert checkpoint_fingerprint(copy) == before
 
 
 def test_other_weights_have_another_fingerprint_and_the_same_tokenizer(
     random_policy: Path, tmp_path: Path
 ) -> None:
     other = made.random_policy(tmp_path / "other", seed=1)
-    assert fingerprint(other) != fingerprint(random_policy)
+    assert checkpoint_fingerprint(other) != checkpoint_fingerprint(random_policy)
     assert tokenizer_fingerprint(other) == tokenizer_fingerprint(random_policy)
 
 
@@ -93,7 +95,7 @@ def test_saved_weights_load_bit_for_bit_with_the_tokenizer_beside_them(
     save_model(model, tmp_path / "saved", tokenizer_from=random_policy)
     loaded = load_model(tmp_path / "saved").state_dict()
     assert all(torch.equal(value, loaded[name]) for name, value in model.state_dict().items())
-    assert fingerprint(tmp_path / "saved") != fingerprint(random_policy)
+    assert checkpoint_fingerprint(tmp_path / "saved") != checkpoint_fingerprint(random_policy)
     assert tokenizer_fingerprint(tmp_path / "saved") == tokenizer_fingerprint(random_policy)
     assert end_tokens(tmp_path / "saved") == end_tokens(random_policy)
 
@@ -114,21 +116,21 @@ def test_truncated_weights_are_said_not_to_load(copy: Path) -> None:
 def test_a_directory_without_config_is_no_checkpoint(copy: Path) -> None:
     (copy / "config.json").unlink()
     with pytest.raises(InputError, match=r"no config\.json\); run 'asymrl init'"):
-        fingerprint(copy)
+        checkpoint_fingerprint(copy)
     with pytest.raises(InputError, match=rf"{copy}: the model does not load"):
         load_model(copy)
 
 
 def test_a_directory_that_is_not_there_is_no_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no checkpoint there"):
-        fingerprint(tmp_path / "absent")
+        checkpoint_fingerprint(tmp_path / "absent")
 
 
 def test_pickled_weights_are_not_read(copy: Path) -> None:
     (copy / "model.safetensors").unlink()
     torch.save({"lm_head.weight": torch.zeros(1)}, copy / "pytorch_model.bin")
     with pytest.raises(InputError, match="no safetensors weights"):
-        fingerprint(copy)
+        checkpoint_fingerprint(copy)
     with pytest.raises(InputError, match="the model does not load"):
         load_model(copy)
 
@@ -177,11 +179,11 @@ def test_pickled_weights_are_read_where_that_is_asked_for(copy: Path) -> None:
     before = load_model(copy).state_dict()
     (copy / "model.safetensors").unlink()
     torch.save(before, copy / "pytorch_model.bin")
-    assert len(fingerprint(copy, safetensors_only=False)) == 16
+    assert len(checkpoint_fingerprint(copy, safetensors_only=False)) == 16
     after = load_model(copy, safetensors_only=False).state_dict()
     assert all(torch.equal(after[name], value) for name, value in before.items())
     with pytest.raises(InputError, match=r"policy\.safetensors_only=false reads its pickled ones"):
-        fingerprint(copy)
+        checkpoint_fingerprint(copy)
 
 
 OWN_TOKENIZER = """
@@ -199,11 +201,11 @@ def test_code_that_comes_with_a_tokenizer_runs_only_where_it_is_trusted(
 
     monkeypatch.setattr(dynamic_module_utils, "HF_MODULES_CACHE", str(tmp_path / "modules"))
     monkeypatch.syspath_prepend(str(tmp_path / "modules"))
-    before = fingerprint(copy)
+    before = checkpoint_fingerprint(copy)
     (copy / "own_tokenizer.py").write_text(OWN_TOKENIZER)
     own = {"AutoTokenizer": [None, "own_tokenizer.OwnTokenizer"]}
     edit(copy / "tokenizer_config.json", tokenizer_class="OwnTokenizer", auto_map=own)
-    assert fingerprint(copy) != before
+    assert checkpoint_fingerprint(copy) != before
     with pytest.raises(InputError, match="the tokenizer does not load"):
         end_tokens(copy)
     assert type(load_tokenizer(copy, trust_remote_code=True)).__name__ == "OwnTokenizer"

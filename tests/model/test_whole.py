@@ -234,14 +234,14 @@ def test_a_saved_adapter_that_is_not_whole_is_refused(
     random_policy: Path, tmp_path: Path, edit: Callable[[Weights], Weights], message: str
 ) -> None:
     model = load_model(random_policy)
-    adapters.attach(model, LoraConfig(rank=4), seed=0)
+    adapters.attach_adapters(model, LoraConfig(rank=4), seed=0)
     save_model(model, tmp_path / "saved", tokenizer_from=random_policy)
     adapter = tmp_path / "saved" / adapters.ADAPTER
-    adapters.restore(model, adapter)
+    adapters.restore_adapter(model, adapter)
     path = adapter / "adapter_model.safetensors"
     save_file(edit(load_file(path)), path)
     with pytest.raises(InputError, match=message):
-        adapters.restore(model, adapter)
+        adapters.restore_adapter(model, adapter)
 
 
 INVALID = b'{"do_sample": false, "temperature": 0.6, "eos_token_id": [0, 17]}\n'

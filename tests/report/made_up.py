@@ -85,8 +85,8 @@ def make_prompts(directory: Path, *, text: str | None = None) -> None:
         "question": [text or f"Ball under {i % 5 + 1} Swaps: 4-3 5-4 3-1 3-2 =" for i in rows],
         "gold_answer": [text or str(i % 5 + 1) for i in rows],
     }
-    contracts.write(
-        path, contracts.PROMPTS, contracts.table(contracts.PROMPTS, columns), identity=""
+    contracts.write_table(
+        path, contracts.PROMPTS, contracts.make_table(contracts.PROMPTS, columns), identity=""
     )
 
 
@@ -120,8 +120,8 @@ def write_metrics(path: Path, arm: MadeUpArm, steps: Iterable[int]) -> None:
         "kl": [2 * value for value in drift],
         "ess": [1 / (1 + value) for value in drift],
     }
-    table = contracts.table(contracts.METRICS, columns)
-    contracts.write(path, contracts.METRICS, table, identity="")
+    table = contracts.make_table(contracts.METRICS, columns)
+    contracts.write_table(path, contracts.METRICS, table, identity="")
 
 
 def make_curves(directory: Path, arms: Sequence[MadeUpArm], *, text: str | None = None) -> None:
@@ -137,8 +137,8 @@ def make_curves(directory: Path, arms: Sequence[MadeUpArm], *, text: str | None 
             for split in ("held_out", "train"):
                 rows.append(curve_row(arm, split, step, place))
     columns: dict[str, Iterable[Any]] = {name: [row[name] for row in rows] for name in rows[0]}
-    table = contracts.table(contracts.CURVES, columns)
-    contracts.write(directory / "curves.parquet", contracts.CURVES, table, identity="")
+    table = contracts.make_table(contracts.CURVES, columns)
+    contracts.write_table(directory / "curves.parquet", contracts.CURVES, table, identity="")
 
 
 def write_evaluation(path: Path, arm: MadeUpArm, step: int, *, text: str | None = None) -> None:
@@ -161,8 +161,8 @@ def write_evaluation(path: Path, arm: MadeUpArm, step: int, *, text: str | None 
         "score": [float(ok) for ok in right],
         "extracted_answer": [text or answer for answer in answers],
     }
-    table = contracts.table(contracts.EVALUATIONS, columns)
-    contracts.write(path, contracts.EVALUATIONS, table, identity="")
+    table = contracts.make_table(contracts.EVALUATIONS, columns)
+    contracts.write_table(path, contracts.EVALUATIONS, table, identity="")
 
 
 def names(arm: MadeUpArm) -> dict[str, Any]:
@@ -187,8 +187,8 @@ def make_summary(directory: Path, arms: Sequence[MadeUpArm]) -> None:
     """Write the summary."""
     rows = [summary_row(arm) for arm in arms]
     columns: dict[str, Iterable[Any]] = {name: [row[name] for row in rows] for name in rows[0]}
-    table = contracts.table(contracts.SUMMARY, columns)
-    contracts.write(directory / "summary.parquet", contracts.SUMMARY, table, identity="")
+    table = contracts.make_table(contracts.SUMMARY, columns)
+    contracts.write_table(directory / "summary.parquet", contracts.SUMMARY, table, identity="")
 
 
 def summary_row(arm: MadeUpArm) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import pytest
 from asymrl.bandit import bandit_job
 from omegaconf import OmegaConf
 
-from asymreinforce.bandit.config import parse
+from asymreinforce.bandit.config import parse_settings
 from asymreinforce.bandit.run import run_bandit
 from asymreinforce.errors import InputError
 from asymreinforce.report.bandit.axes import style_of_offset
@@ -51,7 +51,7 @@ GRID = {"baseline": [-0.3, -0.1, -0.05, 0.0, 0.1], "seed": [43, 0, 1], "arms": 1
 
 def run(root: Path, experiment: str, **changes: Any) -> Path:
     settings = {"experiment": experiment} | GRID | SMALL[experiment] | changes
-    return run_bandit(parse(settings), directory=root / experiment).directory
+    return run_bandit(parse_settings(settings), directory=root / experiment).directory
 
 
 def words(page: str) -> str:

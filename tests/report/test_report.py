@@ -255,9 +255,9 @@ def test_the_picture_writes_the_mean_over_seeds_at_each_baseline(page: str) -> N
 def test_curves_of_the_train_split_alone_do_not_pass_for_held_out(tmp_path: Path) -> None:
     arms = sweep([-0.3], seeds=[0])
     make_curves(tmp_path, arms)
-    rows = contracts.read(tmp_path / "curves.parquet", contracts.CURVES)
+    rows = contracts.read_table(tmp_path / "curves.parquet", contracts.CURVES)
     train = rows.filter([value == "train" for value in rows.column("split").to_pylist()])
-    contracts.write(tmp_path / "curves.parquet", contracts.CURVES, train, identity="")
+    contracts.write_table(tmp_path / "curves.parquet", contracts.CURVES, train, identity="")
     write_report(tmp_path)
     assert {path.stem for path in (tmp_path / "figures").iterdir()} == {"train-accuracy"}
 
@@ -276,13 +276,13 @@ def test_the_answer_stands_in_one_line_under_the_title_and_the_setting_is_folded
 def test_an_arm_that_fell_from_its_peak_is_not_simply_improved(tmp_path: Path) -> None:
     make_experiment(tmp_path, sweep([-0.3, -0.1]))
     path = tmp_path / "summary.parquet"
-    rows = contracts.read(path, contracts.SUMMARY).to_pylist()
+    rows = contracts.read_table(path, contracts.SUMMARY).to_pylist()
     for row in rows:  # standard errors are 1.8 points: 7.6 are three of their difference
         row["peak_step"] = 270
         row["peak_accuracy"] = row["accuracy"] + (0.08 if row["seed"] == 1 else 0.07)
     columns = {name: [row[name] for row in rows] for name in rows[0]}
-    table = contracts.table(contracts.SUMMARY, columns)
-    contracts.write(path, contracts.SUMMARY, table, identity="")
+    table = contracts.make_table(contracts.SUMMARY, columns)
+    contracts.write_table(path, contracts.SUMMARY, table, identity="")
     page = page_of(tmp_path)
     assert arms_table(page).count("fell by 8.0") == 2
     assert arms_table(page).count("fell by") == 2

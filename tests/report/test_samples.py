@@ -50,11 +50,11 @@ def test_a_sample_that_could_not_be_judged_is_neither_correct_nor_incorrect(tmp_
     make_experiment(tmp_path, [arm], metric_files=1)
     path = next((tmp_path / "evaluations").rglob("mu.parquet"))
     write_evaluation(path, arm, 0)
-    rows = contracts.read(path, contracts.EVALUATIONS).to_pylist()
+    rows = contracts.read_table(path, contracts.EVALUATIONS).to_pylist()
     columns: dict[str, Iterable[Any]] = {name: [row[name] for row in rows] for name in rows[0]}
     columns |= {"status": ["timeout"] * len(rows), "score": [None] * len(rows)}
-    table = contracts.table(contracts.EVALUATIONS, columns)
-    contracts.write(path, contracts.EVALUATIONS, table, identity="")
+    table = contracts.make_table(contracts.EVALUATIONS, columns)
+    contracts.write_table(path, contracts.EVALUATIONS, table, identity="")
     of_mu = [prompt.samples[0] for prompt in samples_of(tmp_path).prompts]
     assert [sample and (sample.status, sample.correct) for sample in of_mu] == [
         ("timeout", None)
@@ -64,8 +64,8 @@ def test_a_sample_that_could_not_be_judged_is_neither_correct_nor_incorrect(tmp_
 def test_a_prompt_that_only_some_writers_answered_is_left_out(tmp_path: Path) -> None:
     make_experiment(tmp_path, sweep([-0.3], seeds=[0]), metric_files=1)
     path = next((tmp_path / "evaluations").rglob("mu.parquet"))
-    rows = contracts.read(path, contracts.EVALUATIONS).slice(0, 10)
-    contracts.write(path, contracts.EVALUATIONS, rows, identity="")
+    rows = contracts.read_table(path, contracts.EVALUATIONS).slice(0, 10)
+    contracts.write_table(path, contracts.EVALUATIONS, rows, identity="")
     assert {prompt.prompt_id for prompt in samples_of(tmp_path).prompts} == {
         f"prompt-{i}" for i in range(5)
     }

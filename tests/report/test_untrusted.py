@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from asymreinforce.data import contracts
 from asymreinforce.report.write import write_report
-from asymreinforce.untrusted import Shown, show, visible
+from asymreinforce.untrusted import Shown, show_bytes, visible
 from tests.report.made_up import MadeUpArm, make_experiment, make_training, sweep
 from tests.report.test_report import Elements
 
@@ -44,9 +44,9 @@ def test_characters_that_do_not_show_themselves_are_spelled_out(text: str, seen:
 
 
 def test_text_is_cut_after_as_many_characters_and_the_rest_is_counted() -> None:
-    assert show("äöü".encode(), longest=2) == Shown("äö", 2)
-    assert show("äöü".encode(), longest=3) == Shown("äöü", 0)
-    assert show(b"ok\xff\xfe", longest=9) == Shown("ok\\xff\\xfe", 0)
+    assert show_bytes("äöü".encode(), longest=2) == Shown("äö", 2)
+    assert show_bytes("äöü".encode(), longest=3) == Shown("äöü", 0)
+    assert show_bytes(b"ok\xff\xfe", longest=9) == Shown("ok\\xff\\xfe", 0)
 
 
 @given(st.text(), st.integers(1, 30))
@@ -55,15 +55,15 @@ def test_what_is_shown_is_the_start_of_the_text(text: str, longest: int) -> None
     content = text.encode(errors="surrogatepass")
     kept = text[:longest]
     if all(not 0xD800 <= ord(character) <= 0xDFFF for character in text):
-        assert show(content, longest=longest).text == visible(kept)
-        assert show(content, longest=longest).bytes_left_out == len(text[longest:].encode())
+        assert show_bytes(content, longest=longest).text == visible(kept)
+        assert show_bytes(content, longest=longest).bytes_left_out == len(text[longest:].encode())
 
 
 def test_ten_megabytes_are_shown_in_a_moment() -> None:
     content = b"\x1b" * 10_000_000
     start = time.perf_counter()
-    assert show(content).text == "\\x1b" * 2000
-    assert show(content).bytes_left_out == 9_998_000
+    assert show_bytes(content).text == "\\x1b" * 2000
+    assert show_bytes(content).bytes_left_out == 9_998_000
     assert time.perf_counter() - start < 0.5
 
 
@@ -121,7 +121,7 @@ def test_hostile_settings_and_failures_are_text_on_the_page(tmp_path: Path) -> N
 def test_a_sample_of_ten_megabytes_is_cut_and_the_page_stays_small(tmp_path: Path) -> None:
     make_experiment(tmp_path, sweep([-0.3], seeds=[0]), metric_files=1)
     path = tmp_path / "evaluations" / "feedfacefeedface" / "mu.parquet"
-    rows = contracts.read(path, contracts.EVALUATIONS).to_pylist()
+    rows = contracts.read_table(path, contracts.EVALUATIONS).to_pylist()
     shown_first = min(
         {row["prompt_id"] for row in rows}, key=lambda id_: hashlib.sha256(id_.encode()).digest()
     )
@@ -129,8 +129,8 @@ def test_a_sample_of_ten_megabytes_is_cut_and_the_page_stays_small(tmp_path: Pat
         if row["prompt_id"] == shown_first:
             row["text"] = "x" * 10_000_000
     columns: dict[str, Iterable[Any]] = {name: [row[name] for row in rows] for name in rows[0]}
-    table = contracts.table(contracts.EVALUATIONS, columns)
-    contracts.write(path, contracts.EVALUATIONS, table, identity="")
+    table = contracts.make_table(contracts.EVALUATIONS, columns)
+    contracts.write_table(path, contracts.EVALUATIONS, table, identity="")
     page = write_report(tmp_path)
     text = Elements(page.read_text()).text
     assert "x" * 2000 in text and "x" * 2001 not in text

@@ -24,7 +24,7 @@ from asymreinforce.rewards.counts import VerdictCounts
 from asymreinforce.rewards.scale import rewards_of
 from asymreinforce.rewards.sums import sums_of
 from asymreinforce.viewing.completions import choose, read_completions
-from asymreinforce.viewing.disagreements import disagreements
+from asymreinforce.viewing.disagreements import find_disagreements
 from tests import made
 from tests.report.made_up import MadeUpArm, make_experiment
 
@@ -59,7 +59,7 @@ def evaluations() -> pa.Table:
         "score": scores,
         "extracted_answer": ["1"] * 5,
     }
-    return contracts.table(contracts.EVALUATIONS, columns)
+    return contracts.make_table(contracts.EVALUATIONS, columns)
 
 
 def verdicts() -> pa.Table:
@@ -74,7 +74,7 @@ def verdicts() -> pa.Table:
         "score": scores,
         "extracted_answer": ["1"] * 5,
     }
-    return contracts.table(contracts.VERDICTS, columns)
+    return contracts.make_table(contracts.VERDICTS, columns)
 
 
 def share(said: Sequence[bool | None]) -> float:
@@ -92,7 +92,7 @@ def reported(directory: Path, reward: dict[str, Any]) -> Path:
     settings["reward"] |= reward
     files.publish_json(path, settings)
     for evaluation in (directory / "evaluations").glob("*/*.parquet"):
-        contracts.write(evaluation, contracts.EVALUATIONS, evaluations(), identity="")
+        contracts.write_table(evaluation, contracts.EVALUATIONS, evaluations(), identity="")
     return directory
 
 
@@ -123,7 +123,9 @@ def test_all_readers_agree_on_what_is_correct(
     outcomes = [words[f"prompt-{number}"][0].outcome for number in range(5)]
     assert tuple(called.get(outcome) for outcome in outcomes) == said
 
-    pairs = {pair.left: pair.rows for pair in disagreements(verdicts(), verdicts(), reward).pairs}
+    pairs = {
+        pair.left: pair.rows for pair in find_disagreements(verdicts(), verdicts(), reward).pairs
+    }
     assert pairs.get("correct", 0) == said.count(True)
     assert (pairs["no_answer"], pairs["timeout"]) == (1, 1)
 
@@ -163,11 +165,11 @@ def validated(tmp_path: Path, policy: Path, reward: dict[str, Any]) -> float:
         "question": ["1 2 ="] * 5,
         "gold_answer": ["1"] * 5,
     }
-    rows = contracts.table(contracts.PROMPTS, columns)
+    rows = contracts.make_table(contracts.PROMPTS, columns)
     prompts.plan(["validation.parquet"])
     prompts.publish(
         "validation.parquet",
-        lambda path: contracts.write(path, contracts.PROMPTS, rows, identity=prompts.hash),
+        lambda path: contracts.write_table(path, contracts.PROMPTS, rows, identity=prompts.hash),
     )
     found: Any = Inputs(policy, prompts, None)  # type: ignore[arg-type]
     with arms._open_validator(config, found) as validate:

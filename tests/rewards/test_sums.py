@@ -35,7 +35,7 @@ def evaluation(rows: Sequence[tuple[str, str, float | None]], **columns: Any) ->
         "extracted_answer": [answer or None for _, answer, _ in rows],
         "logp": [-1.0 - i for i in range(len(rows))],
     }
-    return contracts.table(contracts.EVALUATIONS, made | columns)
+    return contracts.make_table(contracts.EVALUATIONS, made | columns)
 
 
 def sums(table: pa.Table) -> Sums:

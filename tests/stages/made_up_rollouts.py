@@ -72,8 +72,8 @@ def write_prompts(path: Path, count: int) -> Path:
         "question": [f"What is {index} modulo 7?" for index in range(count)],
         "gold_answer": [str(index % 7) for index in range(count)],
     }
-    rows = contracts.table(contracts.PROMPTS, columns)
-    contracts.write(path, contracts.PROMPTS, rows, identity="made-up")
+    rows = contracts.make_table(contracts.PROMPTS, columns)
+    contracts.write_table(path, contracts.PROMPTS, rows, identity="made-up")
     return path
 
 
@@ -84,7 +84,7 @@ def publish(
     prompt_B = np.repeat(np.asarray(prompts), len(samples))
     sample_B = np.tile(np.asarray(samples), len(prompts))
     tokens = pa.array([[1, 2, 3]] * len(prompt_B), contracts.ROLLOUTS.schema.field(3).type)
-    rows = contracts.table(
+    rows = contracts.make_table(
         contracts.ROLLOUTS,
         {
             "prompt_id": [f"p-{prompt:07d}" for prompt in prompt_B],
@@ -98,6 +98,6 @@ def publish(
     )
     store.publish(
         name,
-        lambda path: contracts.write(path, contracts.ROLLOUTS, rows, identity=store.hash),
+        lambda path: contracts.write_table(path, contracts.ROLLOUTS, rows, identity=store.hash),
         facts={"prompts": len(prompts), "rows": len(rows)},
     )

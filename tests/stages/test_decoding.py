@@ -30,7 +30,7 @@ def weights(model: Any) -> dict[str, torch.Tensor]:
 def adapted(checkpoint: Path) -> Any:
     """Frozen weights in bf16, adapters in fp32, as a run has them."""
     model = load_model(checkpoint, dtype=torch.bfloat16)
-    adapters.attach(model, LoraConfig(rank=4), seed=0)
+    adapters.attach_adapters(model, LoraConfig(rank=4), seed=0)
     return model
 
 

@@ -8,7 +8,7 @@ from asymreinforce.config import ExperimentConfig, SamplingConfig
 from asymreinforce.data import contracts
 from asymreinforce.engines.protocol import Completion
 from asymreinforce.model import embedded
-from asymreinforce.model.checkpoint import fingerprint, load_tokenizer
+from asymreinforce.model.checkpoint import checkpoint_fingerprint, load_tokenizer
 from asymreinforce.stages.evaluate import evaluate, evaluation_store, shard_of
 from asymreinforce.stages.init import make_prompts
 from asymreinforce.tasks import cups
@@ -43,7 +43,7 @@ def test_checkpoints_of_several_tokenizers_are_each_asked_in_their_own(
     store = evaluation_store(
         config, split="held_out", prompts=prompts, parent=tmp_path / "evaluations"
     )
-    checkpoints = {fingerprint(path): path for path in (random_policy, other)}
+    checkpoints = {checkpoint_fingerprint(path): path for path in (random_policy, other)}
     store.plan(map(shard_of, checkpoints))
     evaluate(
         config,
@@ -53,12 +53,12 @@ def test_checkpoints_of_several_tokenizers_are_each_asked_in_their_own(
         engine=engine,
         advance=lambda count: None,
     )
-    questions = contracts.read(prompts.path("held_out.parquet"), contracts.PROMPTS)
+    questions = contracts.read_table(prompts.path("held_out.parquet"), contracts.PROMPTS)
     for name, checkpoint in checkpoints.items():
         tokenizer = load_tokenizer(checkpoint)
         asked = [tokenizer.decode(prompt) for prompt in engine.prompts[checkpoint]]
         assert asked == questions.column("question").to_pylist()
-        rows = contracts.read(store.path(shard_of(name)), contracts.EVALUATIONS).to_pylist()
+        rows = contracts.read_table(store.path(shard_of(name)), contracts.EVALUATIONS).to_pylist()
         assert {row["text"].split()[0] for row in rows} == {"Answer:"}
 
 

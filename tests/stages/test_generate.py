@@ -62,7 +62,7 @@ def rows(store: Store) -> list[dict[str, Any]]:
     return [
         row
         for name in store.planned
-        for row in contracts.read(store.path(name), contracts.ROLLOUTS).to_pylist()
+        for row in contracts.read_table(store.path(name), contracts.ROLLOUTS).to_pylist()
     ]
 
 
@@ -250,7 +250,7 @@ def test_a_prompt_that_does_not_fit_is_named_with_its_length(
 
 def test_a_prompt_as_long_as_fits_is_taken(config: ExperimentConfig, random_policy: Path) -> None:
     prompts = with_questions(config.directory / "own", [" 4" * 56])
-    questions = contracts.read(prompts.path("train.parquet"), contracts.PROMPTS)
+    questions = contracts.read_table(prompts.path("train.parquet"), contracts.PROMPTS)
     (tokens,) = encode_prompts(
         questions, load_tokenizer(random_policy), config, checkpoint=random_policy
     )

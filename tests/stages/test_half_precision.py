@@ -35,7 +35,7 @@ def trained(
 ) -> Store:
     config = made.config(runs, policy=policy, **{**HALF, **settings})
     store = arm_store(config, checkpoint=policy, scored=rollouts, parent=config.directory / "train")
-    with interruption.handled():
+    with interruption.handle_signals():
         train(Training(config, store, log=log), checkpoint=policy, scored=rollouts)
     return store
 

@@ -30,7 +30,7 @@ def test_prompts_are_the_task_s_questions_split_by_split(config: ExperimentConfi
     store = make_prompts(config.task, config.directory / "prompts")
     assert store.is_complete()
     for split, count in (("train", 24), ("validation", 8), ("held_out", 12)):
-        rows = contracts.read(store.path(f"{split}.parquet"), contracts.PROMPTS).to_pylist()
+        rows = contracts.read_table(store.path(f"{split}.parquet"), contracts.PROMPTS).to_pylist()
         found = tasks.split_questions(config.task, split)  # type: ignore[arg-type]
         assert rows == [question._asdict() for question in found] and len(rows) == count
 
@@ -141,11 +141,11 @@ def test_a_source_that_is_neither_a_directory_nor_a_model_is_said(tmp_path: Path
 
 def test_the_worked_answer_is_what_the_warm_up_teaches(tmp_path: Path) -> None:
     """The measure of `init` counts exactly the working that `cups` writes."""
-    from asymreinforce.stages.init import measure
+    from asymreinforce.stages.init import measure_warmth
 
     config = made.config(tmp_path, policy="embedded", **TINY)
     checkpoint = make_policy(config, tmp_path / "policy")
-    found = measure(checkpoint, config.task, config.policy, config.engine)
+    found = measure_warmth(checkpoint, config.task, config.policy, config.engine)
     assert found.samples == 8 and 0 <= found.worked_accuracy < 0.5  # four steps teach little
     assert cups.SWAPS == 4
     shutil.rmtree(tmp_path / "policy")

@@ -31,7 +31,7 @@ def trained(
 ) -> Store:
     config = made.config(runs, policy=policy, **overrides)
     store = arm_store(config, checkpoint=policy, scored=rollouts, parent=config.directory / "train")
-    with interruption.handled():
+    with interruption.handle_signals():
         train(Training(config, store, falling, log), checkpoint=policy, scored=rollouts)
     return store
 
@@ -100,7 +100,11 @@ def test_at_a_checkpoint_nothing_more_is_written(
 
 
 def test_the_second_signal_has_the_system_s_own_effect() -> None:
-    with interruption.handled(), pytest.raises(Interrupted), interruption.patient() as is_asked:
+    with (
+        interruption.handle_signals(),
+        pytest.raises(Interrupted),
+        interruption.delay_signals() as is_asked,
+    ):
         assert not is_asked()
         os.kill(os.getpid(), signal.SIGINT)
         assert is_asked()
@@ -110,13 +114,13 @@ def test_the_second_signal_has_the_system_s_own_effect() -> None:
 
 
 def test_where_nothing_is_patient_a_signal_is_raised_at_once() -> None:
-    with pytest.raises(Interrupted, match="SIGTERM"), interruption.handled():
+    with pytest.raises(Interrupted, match="SIGTERM"), interruption.handle_signals():
         os.kill(os.getpid(), signal.SIGTERM)
         raise AssertionError("it went on")
 
 
 def test_a_signal_of_an_earlier_command_stops_no_later_training() -> None:
-    with pytest.raises(Interrupted), interruption.handled():
+    with pytest.raises(Interrupted), interruption.handle_signals():
         os.kill(os.getpid(), signal.SIGTERM)
-    with interruption.patient() as is_asked:
+    with interruption.delay_signals() as is_asked:
         assert not is_asked()

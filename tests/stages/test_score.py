@@ -11,7 +11,7 @@ from asymreinforce.data.store import Store
 from asymreinforce.errors import AsymreinforceError, ConfigError, GraderError, InputError
 from asymreinforce.stages import score as stage
 from asymreinforce.stages.score import Scored
-from asymreinforce.viewing.disagreements import Pair, disagreements
+from asymreinforce.viewing.disagreements import OutcomePair, find_disagreements
 from tests import killing
 from tests.grading import hostile
 from tests.stages import made_up_rollouts
@@ -35,7 +35,7 @@ def score(
         grader=grader,
         reward=reward or RewardConfig(workers=2),
         samples=samples,
-        progress=progress.silent,
+        progress=progress.silent_bar,
     )
 
 
@@ -77,10 +77,12 @@ def test_every_rollout_gets_a_verdict_and_counts_agree_by_hand(
     }
     for name in store.planned:
         keys = ["prompt_id", "sample"]
-        verdicts = contracts.read(store.path(name), contracts.VERDICTS)
-        rollouts = contracts.read(made.rollouts.path(name), contracts.ROLLOUTS)
+        verdicts = contracts.read_table(store.path(name), contracts.VERDICTS)
+        rollouts = contracts.read_table(made.rollouts.path(name), contracts.ROLLOUTS)
         assert verdicts.select(keys) == rollouts.select(keys)
-    row = contracts.read(store.path("rollouts-s001-p00000.parquet"), contracts.VERDICTS).to_pylist()
+    row = contracts.read_table(
+        store.path("rollouts-s001-p00000.parquet"), contracts.VERDICTS
+    ).to_pylist()
     assert row[3 * 3] == {
         "prompt_id": "p-0000003",
         "sample": 3,
@@ -188,7 +190,7 @@ def test_bad_rows_are_counted_and_told_and_cost_no_others(
     errors = capsys.readouterr().err
     assert "p-0000003, sample 0: timeout (ran for more than 6 s)" in errors
     assert "p-0000007, sample 0: error (needed more than 128 MB)" in errors
-    rows = contracts.read(store.path("rollouts-s000-p00000.parquet"), contracts.VERDICTS)
+    rows = contracts.read_table(store.path("rollouts-s000-p00000.parquet"), contracts.VERDICTS)
     assert rows.column("status").to_pylist() == ["ok"] * 3 + ["timeout"] + ["ok"] * 3 + ["error"]
     assert rows.column("score").to_pylist()[3] is None
 
@@ -244,12 +246,12 @@ def test_verdicts_of_two_graders_stand_side_by_side(tmp_path: Path) -> None:
     tables = []
     for grader in ("gsm8k", "final_answer"):
         store, _ = score(made, tmp_path / "verdicts", grader=grader)
-        shards = [contracts.read(store.path(n), contracts.VERDICTS) for n in store.planned]
+        shards = [contracts.read_table(store.path(n), contracts.VERDICTS) for n in store.planned]
         tables.append(pa.concat_tables(shards))
     assert len([*(tmp_path / "verdicts").iterdir()]) == 2
-    found = disagreements(*tables)
+    found = find_disagreements(*tables)
     assert (found.left, found.right) == ("gsm8k 3", "final_answer 2")
-    assert found.pairs == (Pair("correct", "incorrect", 20),)
+    assert found.pairs == (OutcomePair("correct", "incorrect", 20),)
 
 
 def test_graders_and_limits_have_verdicts_of_their_own(made: MadeUp, tmp_path: Path) -> None:
@@ -282,7 +284,7 @@ def empty_prompts(made: MadeUp) -> None:
 
 
 def missing_shard(made: MadeUp) -> None:
-    files.remove(made.rollouts.directory / made.rollouts.planned[2])
+    files.remove_path(made.rollouts.directory / made.rollouts.planned[2])
 
 
 def truncated_shard(made: MadeUp) -> None:
@@ -304,11 +306,11 @@ def prompt_in_two_chunks(made: MadeUp) -> None:
 
 def unknown_finish_reason(made: MadeUp) -> None:
     name = made.rollouts.planned[1]
-    rows = contracts.read(made.rollouts.path(name), contracts.ROLLOUTS)
+    rows = contracts.read_table(made.rollouts.path(name), contracts.ROLLOUTS)
     changed = rows.set_column(5, contracts.ROLLOUTS.schema.field(5), [["abort"] * len(rows)])
     made.rollouts.publish(
         name,
-        lambda path: contracts.write(
+        lambda path: contracts.write_table(
             path, contracts.ROLLOUTS, changed, identity=made.rollouts.hash
         ),
         facts={"rows": len(rows), "prompts": 8},

@@ -322,7 +322,7 @@ def unjudged(parent: Path) -> ScoredRollouts:
     other = Store(parent / "unjudged", verdicts.identity)
     other.plan(verdicts.planned)
     for name in verdicts.planned:
-        rows = contracts.read(verdicts.path(name), contracts.VERDICTS).to_pydict()
+        rows = contracts.read_table(verdicts.path(name), contracts.VERDICTS).to_pydict()
         rows |= {"status": ["timeout"] * len(rows["status"]), "score": [None] * len(rows["status"])}
         receipt = rollouts.receipt(name)
         assert receipt

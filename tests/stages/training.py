@@ -52,7 +52,9 @@ def falling(model: Any, step: int) -> float:
 def metrics(store: Store) -> dict[int, dict[str, Any]]:
     """Every logged row, by step."""
     names = [name for name in store.planned if name.startswith("metrics/")]
-    rows = [r for n in names for r in contracts.read(store.path(n), contracts.METRICS).to_pylist()]
+    rows = [
+        r for n in names for r in contracts.read_table(store.path(n), contracts.METRICS).to_pylist()
+    ]
     return {row["step"]: row for row in rows}
 
 

@@ -81,10 +81,10 @@ def in_place_of_cuda(kernel: object = varlen_attn) -> Iterator[None]:
     import torch.nn.attention.varlen as module
 
     real = module.varlen_attn
-    varlen._varlen.cache_clear()
+    varlen._varlen_kernel.cache_clear()
     module.varlen_attn = kernel  # type: ignore[assignment]
     try:
         yield
     finally:
         module.varlen_attn = real
-        varlen._varlen.cache_clear()
+        varlen._varlen_kernel.cache_clear()

@@ -17,7 +17,7 @@ def main() -> None:
         wanted_NV = logits_NV.double().log_softmax(-1)
         wanted_N = wanted_NV.gather(1, targets_N[:, None])[:, 0]
 
-        logps_N, entropies_N = softmax._fused(logits_NV.clone(), targets_N, entropy=True)
+        logps_N, entropies_N = softmax._run_kernel(logits_NV.clone(), targets_N, entropy=True)
         torch.testing.assert_close(logps_N.double(), wanted_N, rtol=1e-6, atol=1e-5)
         assert entropies_N is not None
         of_p_N = -(wanted_NV.exp() * wanted_NV).sum(-1)
@@ -25,7 +25,7 @@ def main() -> None:
 
         buffer_NV = logits_NV.clone()
         difference_NV = buffer_NV.view(torch.bfloat16)[:, :words]
-        logps_N, _ = softmax._fused(buffer_NV, targets_N, difference_NV=difference_NV)
+        logps_N, _ = softmax._run_kernel(buffer_NV, targets_N, difference_NV=difference_NV)
         torch.testing.assert_close(logps_N.double(), wanted_N, rtol=1e-6, atol=1e-5)
         differences_NV = wanted_NV.exp()
         differences_NV[torch.arange(5), targets_N] -= 1
@@ -35,7 +35,7 @@ def main() -> None:
 
     logits_NV = torch.zeros(2, 10)
     logits_NV[0, 4], logits_NV[1, 5] = float("nan"), float("inf")
-    logps_N, _ = softmax._fused(logits_NV, torch.zeros(2, dtype=torch.int64))
+    logps_N, _ = softmax._run_kernel(logits_NV, torch.zeros(2, dtype=torch.int64))
     assert logps_N.isnan().all(), "a bad logit must not make a good number"
     print("nan")
 

@@ -24,7 +24,7 @@ from asymreinforce.update import attention
 from asymreinforce.update.attention import sdpa
 from asymreinforce.update.layers import checkpoint_activations
 from asymreinforce.update.log_probs import Scorer
-from asymreinforce.update.packing import Sequences, pack
+from asymreinforce.update.packing import Sequences, pack_rows
 from tests.update import flash_kernel
 
 ROWS = (640, 1280)
@@ -47,7 +47,7 @@ def counted(
         dtype = torch.bfloat16 if half and lora_rank else torch.float32
         model = AutoModelForCausalLM.from_config(config, dtype=dtype).train()
         if lora_rank:
-            adapters.attach(model, LoraConfig(rank=lora_rank), seed=0)
+            adapters.attach_adapters(model, LoraConfig(rank=lora_rank), seed=0)
     if recomputes:
         checkpoint_activations(model)
     with FakeTensorMode(), pytest.MonkeyPatch.context() as patch:
@@ -66,7 +66,7 @@ def _kept(model: Any, tokens: int, *, half: bool, samples: int) -> tuple[int, in
     """Return bytes that the forward pass over a row keeps, and the row's tokens."""
     length = tokens // 2 // (1 + samples)
     prompts = [np.arange(first, first + length) for first in (0, 1) for _ in range(samples)]
-    (row,) = pack(Sequences(prompts, [np.arange(length)] * len(prompts)), tokens=tokens)
+    (row,) = pack_rows(Sequences(prompts, [np.arange(length)] * len(prompts)), tokens=tokens)
     assert len(row.members) == len(prompts)
     scorer = Scorer(model, autocast=half)
     scorer._way = "varlen" if half else "sdpa"
@@ -79,7 +79,7 @@ def _kept(model: Any, tokens: int, *, half: bool, samples: int) -> tuple[int, in
             kept[storage._cdata] = storage  # held, so that its address is not given out again
         return value
 
-    plan = attention.plan
+    plan = attention.make_plan
 
     def plan_as_on_cuda(name: str, row: Any, device: torch.device) -> attention.Plan:
         return (

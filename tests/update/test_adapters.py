@@ -17,7 +17,7 @@ from tests.update import naive
 
 def adapted(checkpoint: Path, **settings: Any) -> Any:
     model = load_model(checkpoint).train()
-    adapters.attach(model, LoraConfig(**{"rank": 4, **settings}), seed=0)
+    adapters.attach_adapters(model, LoraConfig(**{"rank": 4, **settings}), seed=0)
     return model
 
 
@@ -80,7 +80,7 @@ def test_a_saved_adapter_comes_back_bit_for_bit(random_policy: Path, tmp_path: P
     model = trained(random_policy)
     save_model(model, tmp_path / "saved", tokenizer_from=random_policy)
     again = adapted(random_policy)
-    adapters.restore(again, tmp_path / "saved" / adapters.ADAPTER)
+    adapters.restore_adapter(again, tmp_path / "saved" / adapters.ADAPTER)
     for (name, one), (_, other) in zip(
         model.named_parameters(), again.named_parameters(), strict=True
     ):

@@ -14,19 +14,19 @@ from torch.nn.attention.bias import CausalBias
 from asymreinforce.errors import ConfigError
 from asymreinforce.update import attention
 from asymreinforce.update.attention.sdpa import SdpaPlan
-from asymreinforce.update.packing import Row, Sequences, pack
+from asymreinforce.update.packing import PackedRow, Sequences, pack_rows
 from tests.update import flash_kernel
 
 HEADS, KEY_HEADS, WIDTH = 4, 2, 8
 
 
-def row_of(lengths: list[tuple[int, list[int]]]) -> Row:
+def row_of(lengths: list[tuple[int, list[int]]]) -> PackedRow:
     """A row of one block for each (prompt tokens, [completion tokens])."""
     prompts, completions = [], []
     for number, (prompt, owns) in enumerate(lengths):
         prompts += [np.full(prompt, number)] * len(owns)
         completions += [np.ones(own) for own in owns]
-    (row,) = pack(Sequences(prompts, completions), tokens=10_000)
+    (row,) = pack_rows(Sequences(prompts, completions), tokens=10_000)
     return row
 
 
@@ -46,7 +46,7 @@ def tensors(tokens: int) -> list[Tensor]:
     ]
 
 
-def sees(row: Row, window: int | None) -> Tensor:
+def sees(row: PackedRow, window: int | None) -> Tensor:
     """What each token sees, written token by token."""
     tokens = len(row.input_ids_T)
     seen_TT = torch.zeros(tokens, tokens, dtype=torch.bool)
@@ -67,7 +67,7 @@ def reference(query: Tensor, key: Tensor, value: Tensor, seen_TT: Tensor) -> Ten
     return (scores.softmax(-1) @ value).transpose(1, 2)
 
 
-def assert_attends(plan: attention.Plan, row: Row, window: int | None) -> None:
+def assert_attends(plan: attention.Plan, row: PackedRow, window: int | None) -> None:
     given = tensors(len(row.input_ids_T))
     found = plan(*given, scale=WIDTH**-0.5, window=window)
     wanted = reference(*given, sees(row, window))  # type: ignore[call-arg]
@@ -81,7 +81,7 @@ def assert_attends(plan: attention.Plan, row: Row, window: int | None) -> None:
 @pytest.mark.parametrize("name", ROWS)
 def test_sdpa_attends_to_the_prompt_and_the_own_completion(name: str, window: int | None) -> None:
     row = row_of(ROWS[name])
-    assert_attends(attention.plan("sdpa", row, torch.device("cpu")), row, window)
+    assert_attends(attention.make_plan("sdpa", row, torch.device("cpu")), row, window)
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def test_varlen_is_given_queries_and_keys_that_attend_alike(
     name: str, window: int | None, by_hand: None
 ) -> None:
     row = row_of(ROWS[name])
-    assert_attends(attention.plan("varlen", row, torch.device("cpu")), row, window)
+    assert_attends(attention.make_plan("varlen", row, torch.device("cpu")), row, window)
 
 
 @pytest.mark.parametrize("window", [None, 3, 70])
@@ -135,7 +135,7 @@ def test_varlen_on_cuda_equals_sdpa_in_fp64_to_bf16_rounding(name: str) -> None:
     row, device = row_of(ROWS[name]), torch.device("cuda")
     given = tensors(len(row.input_ids_T))
     wanted = reference(*given, sees(row, None))  # type: ignore[call-arg]
-    plan = attention.plan("varlen", row, device)
+    plan = attention.make_plan("varlen", row, device)
     found = plan(*(x.to(device, torch.bfloat16) for x in given), scale=WIDTH**-0.5, window=None)
     assert float((found.cpu().double() - wanted).norm() / wanted.norm()) < 0.02
 

@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from asymreinforce.algorithm import mismatch
-from asymreinforce.algorithm.mismatch import TEMPERATURES, causes, measure
+from asymreinforce.algorithm.mismatch import TEMPERATURES, likely_causes, measure_mismatch
 from asymreinforce.config import EngineConfig, PolicyConfig, SamplingConfig
 from asymreinforce.engines.transformers_engine import TransformersEngine
 from asymreinforce.model.checkpoint import load_model, load_tokenizer
 from asymreinforce.tasks import cups
-from asymreinforce.update.audit import Audit, audit
+from asymreinforce.update.audit import Audit, audit_logps
 from asymreinforce.update.log_probs import Scorer
 from asymreinforce.update.packing import Sequences
 
@@ -49,11 +49,11 @@ def draw(policy: Path, *, dtype: str = "float32", **sampling: float) -> Drawn:
 
 
 def audited(policy: Path, drawn: Drawn) -> Audit:
-    return audit(Scorer(load_model(policy)), drawn.sequences, drawn.logps, tokens=2048)
+    return audit_logps(Scorer(load_model(policy)), drawn.sequences, drawn.logps, tokens=2048)
 
 
 def causes_of(policy: Path, drawn: Drawn) -> list[str]:
-    return causes(*audited(policy, drawn))
+    return likely_causes(*audited(policy, drawn))
 
 
 @pytest.fixture(scope="module")
@@ -94,8 +94,8 @@ def test_another_checkpoint_is_found(tmp_path: Path, random_policy: Path, own: D
     with torch.no_grad():
         for parameter in model.parameters():
             parameter += 0.05 * parameter.std() * torch.randn(parameter.shape, generator=generator)
-    found = audit(Scorer(model), own.sequences, own.logps, tokens=2048)
-    (cause,) = causes(*found)
+    found = audit_logps(Scorer(model), own.sequences, own.logps, tokens=2048)
+    (cause,) = likely_causes(*found)
     assert cause.startswith("another checkpoint")
     assert f"about {-found.found.bias:.3g} nats" in cause
 
@@ -124,15 +124,15 @@ def test_sampling_that_the_log_probabilities_do_not_tell_of_is_found(random_poli
         raw.append(logps_T.numpy())
     drawn = Drawn(sharp.sequences, raw)
     found = audited(random_policy, drawn)
-    assert not mismatch.differs(found.found)
-    (cause,) = causes(*found)
+    assert not mismatch.is_worth_warning(found.found)
+    (cause,) = likely_causes(*found)
     assert "of which the stored log-probabilities know nothing: 0 tokens" in cause
 
 
 def test_the_figures_are_those_of_a_hand_count() -> None:
     logps_C = torch.tensor([-1.0, -1.0, -2.0, -0.5])
     behaviour_C = torch.tensor([-1.0, -1.2, -1.0, -0.5])
-    found = measure(logps_C, behaviour_C, torch.tensor([0, 0, 1, 1]))
+    found = measure_mismatch(logps_C, behaviour_C, torch.tensor([0, 0, 1, 1]))
     assert found.mean_difference == pytest.approx((0.2 + 1.0) / 4)
     assert found.bias == pytest.approx((0.2 - 1.0) / 4)
     assert found.p99_difference == pytest.approx(1.0)

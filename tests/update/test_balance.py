@@ -10,17 +10,19 @@ from hypothesis import strategies as st
 
 from asymreinforce.model.checkpoint import load_model
 from asymreinforce.update.attention import packed_attention
-from asymreinforce.update.balance import Cost, deal, idle_row, share
+from asymreinforce.update.balance import Cost, assign_items, idle_row, rows_of_rank
 from asymreinforce.update.log_probs import Gradient, Scorer
-from asymreinforce.update.packing import Row, Sequences
+from asymreinforce.update.packing import PackedRow, Sequences
 from tests.update import naive
 
 COST = Cost(token=3.0, scored=2.0, pair=0.1)
 
 
-def shares(sequences: Sequences, *, ranks: int, tokens: int, cost: Cost = COST) -> list[list[Row]]:
+def shares(
+    sequences: Sequences, *, ranks: int, tokens: int, cost: Cost = COST
+) -> list[list[PackedRow]]:
     return [
-        share(sequences, number=number, count=ranks, tokens=tokens, cost=cost)
+        rows_of_rank(sequences, number=number, count=ranks, tokens=tokens, cost=cost)
         for number in range(ranks)
     ]
 
@@ -69,7 +71,7 @@ def test_a_step_of_nothing_has_no_rows() -> None:
 
 
 def test_items_are_dealt_longest_first() -> None:
-    assert deal([2, 7, 4, 3], hands=2) == [[1, 0], [2, 3]]  # 9 and 7
+    assert assign_items([2, 7, 4, 3], ranks=2) == [[1, 0], [2, 3]]  # 9 and 7
 
 
 @given(st.lists(st.integers(1, 100), min_size=1, max_size=8), st.integers(2, 3))
@@ -79,7 +81,7 @@ def test_the_largest_hand_is_at_most_4_thirds_of_the_best(costs: list[int], hand
         max(sum(c for c, h in zip(costs, split, strict=True) if h == hand) for hand in range(hands))
         for split in np.ndindex(*[hands] * len(costs))
     )
-    largest = max(sum(costs[item] for item in hand) for hand in deal(costs, hands=hands))
+    largest = max(sum(costs[item] for item in hand) for hand in assign_items(costs, ranks=hands))
     assert largest <= (4 / 3 - 1 / (3 * hands)) * best + 1e-9
 
 

@@ -35,7 +35,7 @@ def recomputing() -> Any:
 
 def adapted() -> Any:
     model = plain()
-    adapters.attach(model, LoraConfig(rank=4), seed=0)
+    adapters.attach_adapters(model, LoraConfig(rank=4), seed=0)
     generator = torch.Generator().manual_seed(0)
     for name, parameter in model.named_parameters():
         if "lora_B" in name:  # zero at the start, which would leave A without a gradient

@@ -47,7 +47,7 @@ def as_on_cuda(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def adapted(model: Any) -> Any:
     model = model.to(torch.bfloat16)  # frozen weights are held in the precision of the forward pass
-    adapters.attach(model, LoRA, seed=0)
+    adapters.attach_adapters(model, LoRA, seed=0)
     for name, parameter in model.named_parameters():
         if "lora_B" in name:  # zero at the start, which would leave A without a gradient
             torch.nn.init.normal_(parameter, std=0.05)
@@ -123,9 +123,9 @@ def test_the_log_probabilities_do_not_round_as_logits_in_bf16_would(as_on_cuda: 
 
 
 def _rows() -> Any:
-    from asymreinforce.update.packing import pack
+    from asymreinforce.update.packing import pack_rows
 
-    return pack(naive.sequences(5, groups=4, samples=3, longest=30), tokens=1000)
+    return pack_rows(naive.sequences(5, groups=4, samples=3, longest=30), tokens=1000)
 
 
 def test_whatever_a_model_s_probe_raises_is_one_error_with_its_reason() -> None:

@@ -5,7 +5,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asymreinforce.update.packing import Block, Segment, Sequences, blocks_of, fill, lay_out, pack
+from asymreinforce.update.packing import (
+    Block,
+    Segment,
+    Sequences,
+    blocks_of,
+    fill_bins,
+    pack_blocks,
+    pack_rows,
+)
 from tests.update import naive
 
 NONE = slice(0, 0)
@@ -16,7 +24,7 @@ def test_a_row_by_hand() -> None:
     u, c = np.array([41, 42]), np.array([51])
     batch = Sequences([u, x, x], [c, a, b])
     assert blocks_of(batch, longest=100) == [Block([0], 2), Block([1, 2], 6)]
-    (row,) = pack(batch, tokens=100)
+    (row,) = pack_rows(batch, tokens=100)
     assert row.members == [1, 2, 0]
     assert row.input_ids_T.tolist() == [11, 12, 13, 21, 22, 31, 41, 42]
     assert row.positions_T.tolist() == [0, 1, 2, 3, 4, 3, 0, 1]
@@ -31,7 +39,7 @@ def test_a_row_by_hand() -> None:
 
 def test_a_completion_of_one_token_adds_no_token_to_its_row() -> None:
     x = np.array([11, 12])
-    (row,) = pack(Sequences([x, x], [np.array([21]), np.array([31])]), tokens=10)
+    (row,) = pack_rows(Sequences([x, x], [np.array([21]), np.array([31])]), tokens=10)
     assert row.input_ids_T.tolist() == [11, 12]
     assert row.segments == [[Segment(0, 2, NONE)]]
     assert row.predictors_C.tolist() == [1, 1]
@@ -54,7 +62,7 @@ def test_a_block_stays_within_its_longest_and_a_longer_sequence_stands_alone() -
 
 @given(st.lists(st.integers(1, 60), min_size=1, max_size=80), st.integers(1, 200))
 def test_bins_hold_every_item_once_within_their_capacity(lengths: list[int], room: int) -> None:
-    bins = fill(lengths, capacity=room)
+    bins = fill_bins(lengths, capacity=room)
     assert sorted(item for items in bins for item in items) == list(range(len(lengths)))
     for items in bins:
         assert len(items) == 1 or sum(lengths[item] for item in items) <= room
@@ -62,19 +70,21 @@ def test_bins_hold_every_item_once_within_their_capacity(lengths: list[int], roo
 
 @given(st.lists(st.integers(1, 60), min_size=1, max_size=80))
 def test_no_two_bins_could_be_one(lengths: list[int]) -> None:
-    loads = sorted(sum(lengths[item] for item in items) for items in fill(lengths, capacity=60))
+    loads = sorted(
+        sum(lengths[item] for item in items) for items in fill_bins(lengths, capacity=60)
+    )
     assert len(loads) < 2 or loads[0] + loads[1] > 60
 
 
 def test_best_fit_decreasing_fills_what_first_come_leaves_open() -> None:
-    assert len(fill([3, 3, 3, 7, 7, 7], capacity=10)) == 3
+    assert len(fill_bins([3, 3, 3, 7, 7, 7], capacity=10)) == 3
 
 
 @pytest.mark.parametrize("tokens", [1, 12, 50, 10_000])
 def test_every_completion_token_is_predicted_once_from_the_token_before_it(tokens: int) -> None:
     batch = naive.sequences(0, groups=5, samples=4)
     seen = []
-    for row in pack(batch, tokens=tokens):
+    for row in pack_rows(batch, tokens=tokens):
         for number, member in enumerate(row.members):
             mine = row.sequence_of_C == number
             whole = np.concatenate([batch.prompts[member], batch.completions[member]])
@@ -87,7 +97,7 @@ def test_every_completion_token_is_predicted_once_from_the_token_before_it(token
 
 def test_no_token_of_a_row_is_padding() -> None:
     batch = naive.sequences(1, groups=5, samples=1)
-    rows = list(pack(batch, tokens=30))
+    rows = list(pack_rows(batch, tokens=30))
     tokens = sum(len(row.input_ids_T) for row in rows)
     assert tokens == sum(len(x) + len(y) - 1 for x, y in zip(*batch, strict=True))
     for row in rows:
@@ -98,6 +108,6 @@ def test_no_token_of_a_row_is_padding() -> None:
 
 def test_the_longest_block_of_a_row_stands_first() -> None:
     batch = naive.sequences(2, groups=6, samples=2)
-    row = lay_out(batch, blocks_of(batch, longest=1000))
+    row = pack_blocks(batch, blocks_of(batch, longest=1000))
     lengths = [block[-1].end - block[0].start for block in row.segments]
     assert lengths == sorted(lengths, reverse=True)

@@ -87,7 +87,7 @@ def test_a_rank_on_cuda_names_its_device_unless_its_group_is_to_be_split(
     bound: Any,
     shape: tuple[int, ...],
 ) -> None:
-    with ranks.joined(device, nodes_apart=nodes_apart) as joined:
+    with ranks.join_ranks(device, nodes_apart=nodes_apart) as joined:
         assert group.is_there
         assert (group.backend, group.device_id) == (backend, bound)
         assert joined == ranks.Ranks(3, 4, Mesh(device, shape))  # type: ignore[arg-type]

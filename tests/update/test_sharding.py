@@ -60,7 +60,7 @@ def trainer(
 ) -> Trainer:
     policy = model(kind, tied)
     if made == "lora":
-        adapters.attach(policy, LoraConfig(rank=2), seed=0)
+        adapters.attach_adapters(policy, LoraConfig(rank=2), seed=0)
     if made == "recomputed":
         checkpoint_activations(policy)
     return Trainer(policy, OPTIM, tokens_per_micro_batch=TOKENS, ranks=ranks, **settings)
@@ -237,7 +237,7 @@ def _measured(found: Trainer) -> list[Any]:
     with torch.no_grad():
         logits = whole(torch.arange(1, 9)[None]).logits.numpy()
     tied = whole.get_input_embeddings().weight is whole.get_output_embeddings().weight
-    saved = adapters.merged(whole)
+    saved = adapters.merged_weights(whole)
     return [*measured, logits, flat(saved[name] for name in sorted(saved)).numpy(), tied]
 
 

@@ -37,7 +37,7 @@ from asymreinforce.model import adapters
 from asymreinforce.model.checkpoint import load_model, save_model
 from asymreinforce.update.layers import checkpoint_activations
 from asymreinforce.update.log_probs import Scorer
-from asymreinforce.update.packing import Sequences, pack
+from asymreinforce.update.packing import Sequences, pack_rows
 from asymreinforce.update.trainable import (
     require_gradients,
     require_trainable,
@@ -151,7 +151,7 @@ def trained(checkpoint: Path, directory: Path, lora: LoraConfig | None) -> set[s
     """Train a checkpoint for two steps and save it; return the names of what trained."""
     model = load_model(checkpoint)
     if lora:
-        adapters.attach(model, lora, seed=0)
+        adapters.attach_adapters(model, lora, seed=0)
     trainer = naive.trainer(model, lr=0.05)
     require_trainable(trainer.scorer)
     require_gradients(trainer)
@@ -228,7 +228,7 @@ SHARED = ", whose weight the embedding shares, "
 def test_an_adapted_head_is_refused(name: str, targets: Sequence[str], adapted: str) -> None:
     model = model_of(ACCEPTED[name])
     with pytest.raises(ConfigError, match=rf"adapts the language-model head{re.escape(adapted)}"):
-        adapters.attach(model, LoraConfig(rank=2, target_modules=tuple(targets)), seed=0)
+        adapters.attach_adapters(model, LoraConfig(rank=2, target_modules=tuple(targets)), seed=0)
 
 
 def test_a_weight_that_text_never_reaches_is_refused() -> None:
@@ -343,7 +343,7 @@ def test_a_short_sequence_beside_a_long_one_is_encoded_otherwise_beyond_the_stea
     model = model_of(ROPES["longrope"][0]).eval()
     prompt, short, long = np.arange(1, 9), np.arange(20, 30), np.arange(40, 90)
     for others, is_same in ((short, True), (long, False)):
-        (row,) = pack(Sequences([prompt, prompt], [short, others]), tokens=256)
+        (row,) = pack_rows(Sequences([prompt, prompt], [short, others]), tokens=256)
         with torch.no_grad():
             logps_C = Scorer(model).scores(row).logps_C
         found = float(logps_C[row.sequence_of_C == row.members.index(0)].sum())

@@ -18,7 +18,7 @@ from asymreinforce.config import AlgorithmConfig
 from asymreinforce.errors import TrainingError
 from asymreinforce.model.checkpoint import load_model
 from asymreinforce.update.layers import checkpoint_activations
-from asymreinforce.update.packing import Row, Sequences, pack
+from asymreinforce.update.packing import PackedRow, Sequences, pack_rows
 from asymreinforce.update.trainer import RatioInputs
 from tests.update import naive
 
@@ -193,7 +193,7 @@ def test_a_loss_that_is_not_finite_raises_and_leaves_the_weights(
 
 def test_the_prompt_of_a_group_is_computed_once(batch: Sequences) -> None:
     alone = sum(len(x) + len(y) - 1 for x, y in zip(*batch, strict=True))
-    (row,) = pack(batch, tokens=1024)
+    (row,) = pack_rows(batch, tokens=1024)
     repeated = sum(2 * len(batch.prompts[3 * group]) for group in range(3))
     assert alone - len(row.input_ids_T) == repeated
 
@@ -248,7 +248,7 @@ def test_out_of_memory_halves_the_rows_says_so_and_loses_nothing(
     trainer = naive.trainer(load_model(random_policy), tokens=300)
     forward, calls = trainer.scorer.forward, []
 
-    def small_device(row: Row, *args: Any) -> Any:
+    def small_device(row: PackedRow, *args: Any) -> Any:
         calls.append(len(row.input_ids_T))
         if trainer.tokens_per_micro_batch > 100:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")

@@ -24,8 +24,8 @@ from asymreinforce.model.checkpoint import load_tokenizer
 from asymreinforce.stages.generate import generate
 from asymreinforce.stages.init import make_prompts
 from asymreinforce.stages.score import score
-from asymreinforce.workers import Made, Make, alone, one_by_one
-from asymreinforce.workers.on_ray import Actor, OnRay, joined
+from asymreinforce.workers import MakeShards, ShardResult, in_this_process, one_by_one
+from asymreinforce.workers.on_ray import Actor, OnRay, join_cluster
 from tests import made
 
 TWO_WORKERS = OnRay(RayConfig(), workers=2, cpus=1)
@@ -34,7 +34,7 @@ TWO_WORKERS = OnRay(RayConfig(), workers=2, cpus=1)
 @pytest.fixture(scope="module", autouse=True)
 def cluster() -> Iterator[None]:
     """A cluster of two cores, which every crew of this module joins."""
-    with joined(RayConfig(), cpus=2):
+    with join_cluster(RayConfig(), cpus=2):
         yield
 
 
@@ -115,10 +115,10 @@ def test_a_worker_has_the_priority_of_the_command() -> None:
 
 
 @contextlib.contextmanager
-def refusing() -> Iterator[Make]:
+def refusing() -> Iterator[MakeShards]:
     """A worker to whom one name is bad input, and another a defect."""
 
-    def make(name: str) -> Made:
+    def make(name: str) -> ShardResult:
         if name == "bad":
             raise InputError("prompt q7 has 90 tokens")
         raise ZeroDivisionError("a defect of ours")
@@ -127,13 +127,13 @@ def refusing() -> Iterator[Make]:
 
 
 @contextlib.contextmanager
-def dying_over_one() -> Iterator[Make]:
+def dying_over_one() -> Iterator[MakeShards]:
     """A worker that one name kills, whoever has it."""
 
-    def make(name: str) -> Made:
+    def make(name: str) -> ShardResult:
         if name == "deadly":
             os.kill(os.getpid(), signal.SIGKILL)
-        return Made(pa.table({"name": [name]}), {})
+        return ShardResult(pa.table({"name": [name]}), {})
 
     yield one_by_one(make)
 
@@ -170,7 +170,7 @@ def test_more_cores_than_a_machine_has_are_asked_for_in_vain() -> None:
 
 
 def test_one_worker_and_no_address_need_no_ray(config: ExperimentConfig) -> None:
-    assert generation_workers(config)["crew"] is alone
+    assert generation_workers(config)["crew"] is in_this_process
     assert scoring_workers(config) is None
     engine = config.engine.model_copy(update={"workers": 3, "threads": 2})
     three = config.model_copy(update={"engine": engine, "ray": RayConfig(scorers=5)})

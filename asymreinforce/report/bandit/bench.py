@@ -61,14 +61,14 @@ class Spread(NamedTuple):
 
 def read_bench(directory: Path) -> Bench:
     """Read the tables of a bench; raises `InputError` where one is absent or damaged."""
-    chains = contracts.read(directory / "chains.parquet", BANDIT_CHAINS)
+    chains = contracts.read_table(directory / "chains.parquet", BANDIT_CHAINS)
     if len(chains) == 0:
         raise InputError(f"{directory / 'chains.parquet'}: holds no chain; run the bench again")
     rows = chains.drop_columns(["policy"]).to_pylist()
     traces: dict[int, list[Row]] = {row["chain"]: [] for row in rows}
-    for moment in contracts.read(directory / "traces.parquet", BANDIT_TRACES).to_pylist():
+    for moment in contracts.read_table(directory / "traces.parquet", BANDIT_TRACES).to_pylist():
         traces[moment["chain"]].append(moment)
-    limits = contracts.read(directory / "limits.parquet", BANDIT_LIMITS).to_pylist()
+    limits = contracts.read_table(directory / "limits.parquet", BANDIT_LIMITS).to_pylist()
     return Bench(rows, traces, limits)
 
 

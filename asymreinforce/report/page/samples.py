@@ -18,7 +18,7 @@ from asymreinforce.report.evaluated import scale_of
 from asymreinforce.report.groups import ArmGroup, best_group
 from asymreinforce.report.records import Checkpoint, Experiment, ReportedArm
 from asymreinforce.rewards.scale import rewards_of
-from asymreinforce.untrusted import LONGEST, Shown, show
+from asymreinforce.untrusted import LONGEST, Shown, show_bytes
 
 MOST_PROMPTS = 20
 LONGEST_ANSWER = 200
@@ -156,13 +156,13 @@ def _last_checkpoint(experiment: Experiment, arm: ReportedArm) -> Checkpoint | N
 
 
 def _prompt_ids(path: Path) -> set[str]:
-    rows = contracts.read(path, contracts.EVALUATIONS, columns=["prompt_id"])
+    rows = contracts.read_table(path, contracts.EVALUATIONS, columns=["prompt_id"])
     return set(rows.column("prompt_id").unique().to_pylist())
 
 
 def _read_chosen(path: Path, chosen: Iterable[str], reward: RewardConfig) -> dict[str, Sample]:
     """Return the first sample of each chosen prompt."""
-    rows = _of_prompts(contracts.read(path, contracts.EVALUATIONS), chosen)
+    rows = _of_prompts(contracts.read_table(path, contracts.EVALUATIONS), chosen)
     given = rewards_of(rows, reward)
     judged = zip(_cut_rows(rows), given.correct_B, given.kept_B, strict=True)
     in_order = sorted(judged, key=lambda row: row[0]["sample"], reverse=True)
@@ -189,7 +189,7 @@ def _read_questions(
     for path in sorted((experiment.directory / "prompts").glob("*/*.parquet")):
         if len(questions) == len(chosen):
             break
-        for row in _cut_rows(_of_prompts(contracts.read(path, contracts.PROMPTS), chosen)):
+        for row in _cut_rows(_of_prompts(contracts.read_table(path, contracts.PROMPTS), chosen)):
             questions[row["prompt_id"]] = (
                 _shown_text(row, "question"),
                 _shown_text(row, "gold_answer"),
@@ -216,5 +216,5 @@ def _cut_rows(rows: pa.Table) -> list[dict[str, Any]]:
 def _shown_text(row: dict[str, Any], name: str, longest: int | None = None) -> Shown:
     content, length = row[name], row[f"{name}_bytes"]
     limit = longest or (LONGEST if name == "question" else LONGEST_ANSWER)
-    shown = show(content, longest=limit)
+    shown = show_bytes(content, longest=limit)
     return Shown(shown.text, shown.bytes_left_out + length - len(content))

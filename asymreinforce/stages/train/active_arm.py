@@ -9,7 +9,7 @@ import torch
 
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.data.arm_settings import publish_settings, remembered_rows
-from asymreinforce.data.provenance import provenance
+from asymreinforce.data.provenance import run_provenance
 from asymreinforce.data.rollouts import ScoredRollouts
 from asymreinforce.data.rows import Rows
 from asymreinforce.data.store import Store
@@ -126,7 +126,7 @@ class ActiveArm:
         train = self.training.config.train
         settings = train.model_dump(mode="json", include=set(train.beside_the_identity))
         self.checkpoints.store.record(
-            provenance(
+            run_provenance(
                 seconds=time.monotonic() - self._started,
                 from_step=self.done,
                 device=train.device,

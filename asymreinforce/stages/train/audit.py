@@ -4,14 +4,14 @@ A warning, never an error: AsymRE needs no log-probabilities. What compares pi w
 objectives, effective sample size) is only as good as they are.
 """
 
-from asymreinforce.algorithm.mismatch import causes
+from asymreinforce.algorithm.mismatch import likely_causes
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.data import files
 from asymreinforce.data.rollouts import ScoredRollouts
 from asymreinforce.data.store import Store
-from asymreinforce.data.values import finite
+from asymreinforce.data.values import finite_or_none
 from asymreinforce.progress import say
-from asymreinforce.update.audit import audit
+from asymreinforce.update.audit import audit_logps
 from asymreinforce.update.packing import Sequences
 from asymreinforce.update.trainer import Trainer
 
@@ -32,7 +32,7 @@ def audit_start(
             files.publish_json(store.directory / NAME, {"rollouts": 0})
         return
     with trainer.scoring():
-        found, traces = audit(
+        found, traces = audit_logps(
             trainer.scorer,
             Sequences(behaviour.prompts, behaviour.completions),
             behaviour.logps,
@@ -40,8 +40,8 @@ def audit_start(
         )
     if not trainer.ranks.is_first:
         return
-    named = causes(found, traces)
-    figures = {name: finite(figure) for name, figure in found._asdict().items()}
+    named = likely_causes(found, traces)
+    figures = {name: finite_or_none(figure) for name, figure in found._asdict().items()}
     report = {**figures, "causes": named}
     files.publish_json(store.directory / NAME, report)
     say(

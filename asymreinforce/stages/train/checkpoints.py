@@ -135,7 +135,7 @@ class Checkpoints:
     def _published(self, *, until: int) -> Iterator[dict[str, Any]]:
         for checkpoint in self.schedule.until(until):
             path = self.store.path(metrics_shard(checkpoint))
-            yield from contracts.read(path, contracts.METRICS).to_pylist()
+            yield from contracts.read_table(path, contracts.METRICS).to_pylist()
 
     def _save(self, step: int) -> None:
         """Publish metrics, weights and full state, then drop the states that are not needed."""
@@ -161,8 +161,8 @@ class Checkpoints:
         names = contracts.METRICS.schema.names
         columns = {name: [row.get(name) for row in self._pending] for name in names}
         if self._trainer.ranks.is_first:
-            table = contracts.table(contracts.METRICS, columns)
-            contracts.write(path, contracts.METRICS, table, identity=self.store.hash)
+            table = contracts.make_table(contracts.METRICS, columns)
+            contracts.write_table(path, contracts.METRICS, table, identity=self.store.hash)
 
     def _write_weights(self, path: Path) -> None:
         gathered_in = torch.bfloat16 if has_masters(self._config) else None

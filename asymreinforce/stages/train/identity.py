@@ -3,15 +3,15 @@
 from pathlib import Path
 from typing import Any
 
-from asymreinforce.algorithm.table import identity
+from asymreinforce.algorithm.table import objective_identity
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.data import contracts
-from asymreinforce.data.determines import entering
+from asymreinforce.data.determines import without_idle_baseline
 from asymreinforce.data.rollouts import ScoredRollouts
 from asymreinforce.data.store import Store
 from asymreinforce.errors import ConfigError
 from asymreinforce.grading.graders import identify
-from asymreinforce.model.checkpoint import fingerprint
+from asymreinforce.model.checkpoint import checkpoint_fingerprint
 from asymreinforce.rewards.scale import COUNTING
 from asymreinforce.stages.train.schedule import PASSING, schedule_of
 
@@ -31,7 +31,7 @@ def arm_store(
     `prompts` hold what validation asks; of generated rollouts the identity covers them already.
     Raises `ConfigError` if the device or the precision is still left to the machine.
     """
-    config = entering(config)
+    config = without_idle_baseline(config)
     if "auto" in (config.train.device, config.train.precision):
         raise ConfigError(
             "train.device=auto and train.precision=auto name no arm; resolve them first "
@@ -40,13 +40,17 @@ def arm_store(
     determined_by = {
         "stage": "train",
         "contract": contracts.METRICS.label,
-        "policy": fingerprint(checkpoint, safetensors_only=config.policy.safetensors_only),
+        "policy": checkpoint_fingerprint(
+            checkpoint, safetensors_only=config.policy.safetensors_only
+        ),
         **scored.fingerprint(),
         "samples_per_prompt": scored.samples,
         "baseline": config.baseline,
         "baseline_reference": config.baseline_reference,
         "seed": config.seed,
-        "algorithm": identity(config.algorithm, baseline_reference=config.baseline_reference),
+        "algorithm": objective_identity(
+            config.algorithm, baseline_reference=config.baseline_reference
+        ),
         "reward": config.reward.model_dump(mode="json", include=set(REWARD_SCALE)),
         "optim": config.optim.model_dump(mode="json") | {"steps": config.steps},
         "train": config.train.model_dump(

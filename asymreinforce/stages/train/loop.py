@@ -11,7 +11,7 @@ from pathlib import Path
 
 from asymreinforce.data.rollouts import ScoredRollouts
 from asymreinforce.data.rows import Rows
-from asymreinforce.interruption import patient
+from asymreinforce.interruption import delay_signals
 from asymreinforce.progress import bar
 from asymreinforce.stages.train.active_arm import ActiveArm, Training, label, start
 from asymreinforce.update.head import LogitsBuffer
@@ -83,7 +83,7 @@ def _take_steps(arms: dict[int, ActiveArm], scored: ScoredRollouts, failures: Fa
             unit="steps",
             done=sum(arm.done for arm in arms.values()),
         ) as advance,
-        patient() as is_asked_to_stop,
+        delay_signals() as is_asked_to_stop,
     ):
         for arm in arms.values():
             arm.reporter.begin(goes_on=arm.round.start > 0)

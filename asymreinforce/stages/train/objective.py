@@ -18,7 +18,7 @@ from asymreinforce.config import ExperimentConfig
 from asymreinforce.data.rollouts import ScoredRollouts
 from asymreinforce.data.rows import Rows
 from asymreinforce.errors import InputError
-from asymreinforce.rewards.scale import rewards, rewards_of
+from asymreinforce.rewards.scale import rewards_of, scale_rewards
 from asymreinforce.update.packing import Sequences
 from asymreinforce.update.trainer import RatioInputs
 
@@ -57,7 +57,7 @@ class ArmObjective:
 
     def rewards(self, rows: Rows) -> RewardedRows:
         """Apply the reward scale to stored verdicts."""
-        scale = rewards(
+        scale = scale_rewards(
             score_B=rows.score_B,
             status_B=rows.status_B,
             truncated_B=rows.truncated_B,

@@ -85,9 +85,9 @@ def _load(
             require_unchanged(source, named=policy, safetensors_only=safe)
         model = load_model(source, dtype=dtype, trust_remote_code=trusted, safetensors_only=safe)
     if has_adapters:
-        adapters.attach(model, config.train.lora, seed=config.seed)
+        adapters.attach_adapters(model, config.train.lora, seed=config.seed)
         if weights and not is_sent:
-            adapters.restore(model, weights / adapters.ADAPTER)
+            adapters.restore_adapter(model, weights / adapters.ADAPTER)
     if config.train.activation_checkpointing:
         checkpoint_activations(model)
     return model

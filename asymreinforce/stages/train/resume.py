@@ -40,7 +40,7 @@ def where_to_resume(store: Store, round_: Round, ranks: Ranks) -> Source:
     step = int(ranks.decided(lambda: _interrupted_step(store, after=after)))
     if step > checkpoint:
         place = store.path(INTERRUPTED)
-        rows = contracts.read(place / METRICS, contracts.METRICS).to_pylist()
+        rows = contracts.read_table(place / METRICS, contracts.METRICS).to_pylist()
         return Source(step, place / WEIGHTS, place / STATE, tuple(rows))
     if not step:
         return Source()

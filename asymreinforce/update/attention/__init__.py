@@ -22,7 +22,7 @@ from torch import Tensor
 from asymreinforce.errors import ConfigError
 from asymreinforce.update.attention.sdpa import SdpaPlan
 from asymreinforce.update.attention.varlen import VarlenPlan
-from asymreinforce.update.packing import Row
+from asymreinforce.update.packing import PackedRow
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -33,7 +33,7 @@ Plan = Callable[..., Tensor]
 
 IMPLEMENTATION = "asymreinforce_packed"
 
-PLANS: dict[str, Callable[[Row, torch.device], Plan]] = {
+PLANS: dict[str, Callable[[PackedRow, torch.device], Plan]] = {
     "varlen": VarlenPlan,
     "sdpa": SdpaPlan,
 }
@@ -56,7 +56,7 @@ def choose(name: Name, device: torch.device, dtype: torch.dtype, *, head_width: 
     return name
 
 
-def plan(name: str, row: Row, device: torch.device) -> Plan:
+def make_plan(name: str, row: PackedRow, device: torch.device) -> Plan:
     """Make the plan of a row for the way that `choose` named."""
     return PLANS[name](row, device)
 
@@ -68,7 +68,7 @@ def packed_attention(model: "PreTrainedModel") -> Iterator[None]:
     The backward pass belongs inside as well: activation checkpointing calls the layers again. What
     the model used before, as for generation, is put back after.
     """
-    _register()
+    _register_interface()
     config: Any = model.config
     before = config._attn_implementation
     config._attn_implementation = IMPLEMENTATION
@@ -79,14 +79,14 @@ def packed_attention(model: "PreTrainedModel") -> Iterator[None]:
 
 
 @functools.cache
-def _register() -> None:
+def _register_interface() -> None:
     from transformers import AttentionInterface
 
     # No mask is registered beside it: transformers would look for packed sequences on the host.
-    AttentionInterface.register(IMPLEMENTATION, _attend)
+    AttentionInterface.register(IMPLEMENTATION, _attend_by_plan)
 
 
-def _attend(
+def _attend_by_plan(
     module: torch.nn.Module,
     query_1HTD: Tensor,
     key_1KTD: Tensor,

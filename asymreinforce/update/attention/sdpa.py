@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.attention.bias import causal_lower_right
 
-from asymreinforce.update.attention.uncompiled import uncompiled
-from asymreinforce.update.packing import Row, Segment, on_device
+from asymreinforce.update.attention.uncompiled import left_uncompiled
+from asymreinforce.update.packing import PackedRow, Segment, on_device
 
 SHORT = 64
 """Blocks of up to so many tokens attend in masked rectangles: a call for each would cost more than
@@ -41,16 +41,16 @@ class SdpaPlan:
     repeated, and the causal order is said in words and not by a mask.
     """
 
-    def __init__(self, row: Row, device: torch.device, *, linear: bool | None = None):
+    def __init__(self, row: PackedRow, device: torch.device, *, linear: bool | None = None):
         self._linear = device.type == "cuda" if linear is None else linear
         long = [b for b in row.segments if b[-1].end - b[0].start > SHORT]
         short = [b for b in row.segments if b[-1].end - b[0].start <= SHORT]
         self._segments = [segment for block in long for segment in block]
         self._rectangles = [
-            _rectangle(part, row.positions_T.cpu(), device) for part in _alike(short)
+            _make_rectangle(part, row.positions_T.cpu(), device) for part in _group_alike(short)
         ]
 
-    @uncompiled
+    @left_uncompiled
     def __call__(
         self, query: Tensor, key: Tensor, value: Tensor, *, scale: float | None, window: int | None
     ) -> Tensor:
@@ -81,11 +81,11 @@ def _segment_attention(
 ) -> Tensor:
     """Attend within one segment and its prefix; returns out_1SHD."""
     start, end, prefix = segment
-    own, before = end - start, prefix.stop - prefix.start
-    keys, values = _seen(key_1KTD, segment), _seen(value_1KTD, segment)
+    length, before = end - start, prefix.stop - prefix.start
+    keys, values = _with_prefix(key_1KTD, segment), _with_prefix(value_1KTD, segment)
     mask_SP: Tensor | None = None
-    if before or (window is not None and own > window):
-        mask_SP = torch.ones(own, before + own, dtype=torch.bool, device=keys.device)
+    if before or (window is not None and length > window):
+        mask_SP = torch.ones(length, before + length, dtype=torch.bool, device=keys.device)
         mask_SP = mask_SP.tril(before)
         if window is not None:
             mask_SP = mask_SP.triu(before - window + 1)
@@ -110,19 +110,19 @@ def _segment_without_mask(
 ) -> Tensor:
     """Attend within one segment and its prefix, the last query to the last key; no window."""
     queries = query_1HTD[:, :, segment.start : segment.end]
-    keys, values = _seen(key_1HTD, segment), _seen(value_1HTD, segment)
+    keys, values = _with_prefix(key_1HTD, segment), _with_prefix(value_1HTD, segment)
     order: Any = causal_lower_right(queries.shape[2], keys.shape[2])
     out_1HSD = F.scaled_dot_product_attention(queries, keys, values, attn_mask=order, **settings)
     return out_1HSD.transpose(1, 2)
 
 
-def _seen(keys_1KTD: Tensor, segment: Segment) -> Tensor:
+def _with_prefix(keys_1KTD: Tensor, segment: Segment) -> Tensor:
     """Return the keys, or values, of a segment behind those of its prefix."""
     start, end, prefix = segment
-    own = keys_1KTD[:, :, start:end]
+    segment_keys = keys_1KTD[:, :, start:end]
     if prefix.start == prefix.stop:
-        return own
-    return torch.cat([keys_1KTD[:, :, prefix], own], dim=2)
+        return segment_keys
+    return torch.cat([keys_1KTD[:, :, prefix], segment_keys], dim=2)
 
 
 def _rectangle_attention(
@@ -147,7 +147,7 @@ def _rectangle_attention(
     return out_THD[None]
 
 
-def _alike(blocks: Sequence[list[Segment]]) -> Iterator[list[list[Segment]]]:
+def _group_alike(blocks: Sequence[list[Segment]]) -> Iterator[list[list[Segment]]]:
     """Cut blocks, longest first, where a rectangle would be too empty."""
     part: list[list[Segment]] = []
     tokens = 0
@@ -163,7 +163,9 @@ def _alike(blocks: Sequence[list[Segment]]) -> Iterator[list[list[Segment]]]:
         yield part
 
 
-def _rectangle(blocks: list[list[Segment]], positions_T: Tensor, device: torch.device) -> Rectangle:
+def _make_rectangle(
+    blocks: list[list[Segment]], positions_T: Tensor, device: torch.device
+) -> Rectangle:
     starts = np.array([block[0].start for block in blocks])
     lengths = np.array([block[-1].end - block[0].start for block in blocks])
     width = int(lengths.max())

@@ -9,7 +9,7 @@ Given = ParamSpec("Given")
 Result = TypeVar("Result")
 
 
-def uncompiled(function: Callable[Given, Result]) -> Callable[Given, Result]:
+def left_uncompiled(function: Callable[Given, Result]) -> Callable[Given, Result]:
     """Keep a function as it is where `torch.compile` compiles what calls it."""
     left_out: Callable[Given, Result] = torch.compiler.disable(function)  # type: ignore[no-untyped-call]
     return left_out

@@ -8,21 +8,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from asymreinforce.update.attention.uncompiled import uncompiled
-from asymreinforce.update.packing import Row, on_device
+from asymreinforce.update.attention.uncompiled import left_uncompiled
+from asymreinforce.update.packing import PackedRow, on_device
 
 
 class VarlenPlan:
     """One FlashAttention call: queries end to end, and each segment's keys behind its prefix's."""
 
-    def __init__(self, row: Row, device: torch.device):
+    def __init__(self, row: PackedRow, device: torch.device):
         segments = [segment for block in row.segments for segment in block]
-        own = np.array([s.end - s.start for s in segments])
-        seen = own + np.array([s.prefix.stop - s.prefix.start for s in segments])
-        self._longest = int(own.max()), int(seen.max())
-        self._bounds = _bounds(own, device), _bounds(seen, device)
+        lengths = np.array([s.end - s.start for s in segments])
+        seen = lengths + np.array([s.prefix.stop - s.prefix.start for s in segments])
+        self._longest = int(lengths.max()), int(seen.max())
+        self._bounds = _segment_bounds(lengths, device), _segment_bounds(seen, device)
         self._keys: Tensor | None = None
-        if int(seen.sum()) > int(own.sum()):
+        if int(seen.sum()) > int(lengths.sum()):
             ranges = [r for s in segments for r in (s.prefix, slice(s.start, s.end))]
             index = np.concatenate([np.arange(r.start, r.stop) for r in ranges])
             self._keys = on_device(torch.from_numpy(index), device)
@@ -36,10 +36,10 @@ class VarlenPlan:
         precision. The kernel has no autocast rule and takes one half precision for all three.
         """
         query, key = query.to(value.dtype), key.to(value.dtype)
-        return self._attend(query, key, value, scale, window)
+        return self._attend_packed(query, key, value, scale, window)
 
-    @uncompiled
-    def _attend(
+    @left_uncompiled
+    def _attend_packed(
         self,
         query_1HTD: Tensor,
         key_1KTD: Tensor,
@@ -53,7 +53,7 @@ class VarlenPlan:
         if self._keys is not None:
             key_TKD = key_TKD.index_select(0, self._keys)
             value_TKD = value_TKD.index_select(0, self._keys)
-        out_THD = _varlen()(
+        out_THD = _varlen_kernel()(
             query_THD,
             key_TKD,
             value_TKD,
@@ -66,13 +66,13 @@ class VarlenPlan:
         return out_THD[None]
 
 
-def _bounds(lengths: np.ndarray, device: torch.device) -> Tensor:
+def _segment_bounds(lengths: np.ndarray, device: torch.device) -> Tensor:
     bounds = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
     return on_device(torch.from_numpy(bounds), device)
 
 
 @functools.cache
-def _varlen() -> Callable[..., Tensor]:
+def _varlen_kernel() -> Callable[..., Tensor]:
     """Return `varlen_attn` for grouped heads: torch 2.11 takes them as they are, later ones ask."""
     from torch.nn.attention.varlen import varlen_attn
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from asymreinforce.bandit.config import parse
+from asymreinforce.bandit.config import parse_settings
 from asymreinforce.bandit.run import run_bandit
 from asymreinforce.errors import InputError
 from asymreinforce.report.bandit.words import AGREES, DIFFERS
@@ -60,7 +60,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     make_experiment(root / "phase-diagrams", grid, metric_files=1)
     for experiment, settings in BENCHES.items():
-        config = parse({"experiment": experiment} | SMALL | settings)
+        config = parse_settings({"experiment": experiment} | SMALL | settings)
         run_bandit(config, directory=root / "bandit" / experiment)
     return root
 

@@ -14,8 +14,8 @@ from scripts.paper.prediction_figures import draw_ways, read_outcomes
 def test_every_arm_has_its_prediction_beside_its_outcome(swept: Path) -> None:
     (directory,) = (path for path in swept.iterdir() if (path / "summary.parquet").exists())
     measure_ways(directory)
-    rows = contracts.read(directory / WAYS_PARQUET, WAYS).to_pylist()
-    summary = contracts.read(directory / "summary.parquet", contracts.SUMMARY).to_pylist()
+    rows = contracts.read_table(directory / WAYS_PARQUET, WAYS).to_pylist()
+    summary = contracts.read_table(directory / "summary.parquet", contracts.SUMMARY).to_pylist()
     assert len(rows) == 3 * len(summary)
     for arm in summary:
         own = [row for row in rows if row["arm"] == arm["arm"]]
@@ -45,7 +45,7 @@ def test_the_figures_show_every_arm_and_are_the_same_for_the_same_table(swept: P
 
 def test_without_an_evaluated_arm_it_says_what_to_run(tmp_path: Path) -> None:
     rows: dict[str, list[str]] = {name: [] for name in contracts.CURVES.schema.names}
-    table = contracts.table(contracts.CURVES, rows)
-    contracts.write(tmp_path / "curves.parquet", contracts.CURVES, table, identity="")
+    table = contracts.make_table(contracts.CURVES, rows)
+    contracts.write_table(tmp_path / "curves.parquet", contracts.CURVES, table, identity="")
     with pytest.raises(InputError, match="run 'asymrl sweep' first"):
         measure_ways(tmp_path)
