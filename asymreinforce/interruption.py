@@ -1,8 +1,8 @@
 """Ctrl-C and SIGTERM: stop where it is safe, say so in a line, and lose as little as can be.
 
 Most stages are simply unwound: what is published stays, the shard in flight is dropped. Training
-is `delay_signals`: it ends the step that it is in and writes a checkpoint. After the first signal the
-second has the operating system's own effect, which is to stop at once.
+delays signals (`delay_signals`): it ends the step that it is in and writes a checkpoint. After the
+first signal the second has the operating system's own effect, which is to stop at once.
 
 A command that trains arms in processes of its own waits for them, and passes a signal that it alone
 got on by the connection to each of them (`experiment/children.py`), whose task `as_worker` stops.
@@ -29,7 +29,7 @@ _patient = 0
 _word_to_stop: threading.Event | None = None
 """Set once the process that this one works for is asked to stop; None if it works for none."""
 _is_handling = False
-"""Whether `handle_signals` is at work here; what was asked before it began or after it ended is past."""
+"""Whether `handle_signals` is at work; signals before it began or after it ended are past."""
 
 
 class Interrupted(KeyboardInterrupt):

@@ -46,7 +46,7 @@ def is_hushed() -> bool:
 
 @contextlib.contextmanager
 def relay_output(tell: Tell) -> Iterator[None]:
-    """Send lines and bars on as events, for a parent process that shows them (`RelayedProgress`)."""
+    """Send lines and bars on as events, for a parent that shows them (`RelayedProgress`)."""
     global _tell
     before, _tell = _tell, tell
     try:

@@ -1,4 +1,4 @@
-"""The two doors by which text leaves for the terminal: `print_line` for lines, `make_console` for tables.
+"""The two doors by which text leaves for the terminal: `print_line`, and `make_console` for tables.
 
 Text may come from models, data and files, so at both doors every character that does not show
 itself is spelled out. A reader that has gone (`asymrl report | head -1`) costs the command nothing,

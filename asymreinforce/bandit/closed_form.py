@@ -39,7 +39,9 @@ def limit_below_mean(flow: Flow) -> Limit:
     Raises `ValueError` where some gap is not positive: then Theorem 4.2 has another limit.
     """
     if not bool((flow.gap_C > 0).all()):
-        raise ValueError("limit() needs V < V^mu; use limit_at_mean() or stable_arms() elsewhere")
+        raise ValueError(
+            "limit_below_mean() needs V < V^mu; use limit_at_mean() or stable_arms() elsewhere"
+        )
     gap_C1 = flow.gap_C[:, None]
     ordered_CA = flow.drift_CA.sort(-1, descending=True).values
     ranks_A = torch.arange(1, ordered_CA.shape[1], dtype=torch.float64)

@@ -142,7 +142,7 @@ def seen_at_k(count_P: np.ndarray, right_P: np.ndarray, k: int) -> np.ndarray:
 
 
 def facts_of(sums: Sums, reward: RewardConfig) -> dict[str, Any]:
-    """Return sums as facts of a receipt: JSON from which `stored_sums` makes the same sums again."""
+    """Return sums as facts of a receipt: JSON of which `stored_sums` makes the same sums."""
     texts = {name: " ".join(map(str, getattr(sums, name))) for name in ("kept_P", "right_P")}
     return {FACT: {**sums._asdict(), **texts, "scale": counting(reward), "version": VERSION}}
 
