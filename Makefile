@@ -22,7 +22,7 @@ endif
 endif
 TORCH_BACKEND := $(if $(filter cpu,$(EXTRA)),$(if $(UV_FIND_LINKS),,--torch-backend=cpu),)
 
-.PHONY: help install demo results phase-diagrams refresh test test-page check check-gpu bench figures audit chaos clean
+.PHONY: help install demo results phase-diagrams refresh test test-fast test-page check check-gpu bench figures audit chaos clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,8 +55,11 @@ refresh: install ## Sweep the baseline and how often mu is refreshed, 1 step inc
 	$(BIN)/asymrl run experiment=refresh refresh_every=1 optim.steps=60 $(ARMS) sweep.report=false
 	$(BIN)/asymrl run experiment=refresh refresh_every=25,100,null $(ARMS)
 
-test: install ## Run all tests, with the real vLLM on CPU
-	$(BIN)/python -m pytest -q
+test: install ## Run all tests, with the real vLLM on CPU, in two processes side by side
+	$(BIN)/python scripts/run_tests.py
+
+test-fast: install ## Run the tests that take no engine, no sweep and no child process: a minute or so
+	$(BIN)/python scripts/run_tests.py --fast --durations=0 --durations-min=2
 
 test-page: install ## Look at the report page in headless Chromium, which apt-get installs where it can
 	test -x /usr/bin/chromium || { apt-get update && apt-get install --yes chromium; }

@@ -72,11 +72,16 @@ def tiny(command: str, runs_dir: Path, *settings: str) -> Outcome:
 
 
 def foreign(command: str, runs_dir: Path, policy: Path, *settings: str) -> Outcome:
-    """Run a command on the tiny experiment with a checkpoint that `init` did not make."""
+    """Run a command on the tiny experiment with a checkpoint that `init` did not make.
+
+    The directory may hold what another policy made: `--change` goes on beside that.
+    """
     source = ("model=checkpoint", f"policy.source={policy}", "policy.dtype=float32")
     chosen = ("task=cups", "optim=embedded", "name=cups", "policy.context=64")
     tokens = ("sampling.max_tokens=16", "evaluation.sampling.max_tokens=16")
-    return asymrl(command, f"runs_dir={runs_dir}", *TINY, *source, *chosen, *tokens, *settings)
+    return asymrl(
+        command, f"runs_dir={runs_dir}", "--change", *TINY, *source, *chosen, *tokens, *settings
+    )
 
 
 def refused(outcome: Outcome, *words: str) -> str:

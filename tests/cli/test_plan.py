@@ -9,7 +9,11 @@ from asymrl.bridge import conf_directory
 
 from tests.cli.commands import Outcome, asymrl, published, refused
 
-EXPERIMENTS = sorted(path.stem for path in (conf_directory() / "experiment").glob("*.yaml"))
+EXPERIMENTS = sorted(
+    path.stem
+    for path in (conf_directory() / "experiment").glob("*.yaml")
+    if path.stem != "neutral"  # the base of one's own work names no model
+)
 PAPER = {
     "paper_llama8b_math": "8,030,261,248",
     "paper_llama3b_math": "3,212,749,824",

@@ -77,7 +77,7 @@ def test_a_job_that_ends_without_a_word_is_told_and_the_sweep_sums_up_the_rest(
     def lost(*arguments: object, **settings: object) -> None:
         raise RuntimeError("Job 7 (task: 0) has not produced any output (OUT_OF_MEMORY)")
 
-    monkeypatch.setattr("asymrl.launching.run_hydra", lost)
+    monkeypatch.setattr("asymrl.bridge.run_hydra", lost)
     outcome = tiny("sweep", swept, "baseline=0.1,0.7", "seed=0", SUBMITTED)
     assert outcome.code == 1
     assert "Traceback" not in outcome.err

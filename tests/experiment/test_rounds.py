@@ -350,7 +350,7 @@ def test_weights_of_a_refresh_stay_for_as_long_as_their_round_lasts() -> None:
     [
         ({"rounds": 2, "refresh_every": None}, "needs refresh_every"),
         ({"rounds": 2, "optim__steps": 6}, "set optim.steps=null"),
-        ({"source": {"path": "rollouts.jsonl"}}, "from elsewhere"),
+        ({"source": {"path": "rollouts.jsonl"}, "task__name": "imported"}, "from elsewhere"),
     ],
 )
 def test_rounds_that_say_two_things_are_refused(

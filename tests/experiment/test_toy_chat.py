@@ -148,7 +148,7 @@ def test_prompts_are_found_without_their_data(runs: Path, place: Path) -> None:
         with pytest.raises(AssertionError, match="no such file"):
             run("init", place)
         with pytest.raises(AssertionError, match="no such file"):
-            run("generate", place, "task.seed=1")
+            run("generate", place, "task.seed=1", "name=another")
         run("sweep", place, "baseline=-0.1", "seed=0", IN_PROCESS)
     finally:
         (place / "elsewhere.jsonl").rename(data)

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import asymrl
-from asymrl import bridge, launching
+from asymrl import bridge
 from omegaconf import OmegaConf
 
 import asymreinforce
@@ -102,7 +102,7 @@ def compose_once(cache: Path) -> None:
             job(OmegaConf.create(values))
 
     cache.mkdir(parents=True)
-    bridge.run_hydra = launching.run_hydra = run_hydra  # type: ignore[attr-defined]
+    bridge.run_hydra = run_hydra
 
 
 def spy(at: At) -> None:
