@@ -19,10 +19,63 @@ settings.register_profile("steady", deadline=None, derandomize=True)
 settings.load_profile("steady")
 
 
+SLOW = (
+    "bandit/test_figures",
+    "cli/test_bad_input",
+    "cli/test_bad_machine",
+    "cli/test_base",
+    "cli/test_compose",
+    "cli/test_import",
+    "cli/test_outside_text",
+    "cli/test_own_experiment",
+    "cli/test_plan",
+    "cli/test_python",
+    "cli/test_readme",
+    "cli/test_remembered",
+    "cli/test_run",
+    "cli/test_secrets",
+    "cli/test_settings",
+    "cli/test_stopped",
+    "cli/test_unforeseen",
+    "data/test_lease",
+    "data/test_values",
+    "engines/test_engines",
+    "engines/test_vllm_features",
+    "experiment",
+    "faults",
+    "grading/test_mutations",
+    "grading/test_pool",
+    "imported/test_without_evaluation",
+    "planning/test_plan",
+    "planning/test_training_memory",
+    "report/test_bandit_page",
+    "report/test_browser",
+    "report/test_report",
+    "report/test_untrusted",
+    "scripts/paper/test_outcome",
+    "scripts/test_bench_arms",
+    "scripts/test_check_gpu",
+    "stages/test_generate",
+    "stages/test_real_kills",
+    "stages/test_score",
+    "test_constraints",
+    "test_memory",
+    "test_workers",
+    "update/test_compiled",
+    "update/test_sharding",
+    "workers",
+)
+"""Folders and modules of which a test takes seconds: `make test-fast` leaves them out."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests marked `gpu` skip with a word where torch shows no CUDA device."""
+    """Mark slow modules; tests marked `gpu` skip with a word if torch shows no CUDA device."""
     import torch
 
+    for item in items:
+        place = item.path.relative_to(Path(__file__).parent).with_suffix("").as_posix()
+        if any(place == name or place.startswith(f"{name}/") for name in SLOW):
+            item.add_marker(pytest.mark.slow)
     if torch.cuda.is_available():
         return
     for item in items:
