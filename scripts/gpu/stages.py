@@ -126,7 +126,7 @@ def _asymrl(command: str, directory: Path, *overrides: str) -> str:
         f"runs_dir={directory}",
         *overrides,
     ]
-    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    paths = [str(ROOT), str(ROOT / "cli"), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "COLUMNS": "200"}
     done = subprocess.run(said, capture_output=True, text=True, check=False, env=environment)
     if done.returncode:

@@ -23,7 +23,7 @@ SPOILT = """
 import asymrl.environment
 def fail():
     {error}
-asymrl.environment.describe = fail
+asymrl.environment.describe_machine = fail
 """
 WITHOUT = """
 import importlib.abc, sys
@@ -44,7 +44,7 @@ def run(
 ) -> "subprocess.CompletedProcess[bytes]":
     return subprocess.run(
         [sys.executable, "-c", before + RUN, *arguments],
-        env={**os.environ, "PYTHONPATH": str(ROOT)} | (environment or {}),
+        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'cli'}"} | (environment or {}),
         cwd=place,
         preexec_fn=limit,
         capture_output=True,
@@ -146,7 +146,7 @@ def test_a_reader_that_has_gone_costs_the_command_nothing(command: str, tmp_path
     os.close(reading)
     done = subprocess.run(
         [sys.executable, "-c", RUN, *arguments],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'cli'}"},
         stdout=writing,
         stderr=subprocess.PIPE,
     )
@@ -161,7 +161,7 @@ def test_output_to_a_full_disk_is_an_error(tmp_path: Path) -> None:
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(
             [sys.executable, "-c", RUN, "env"],
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'cli'}"},
             stdout=full,
             stderr=subprocess.PIPE,
         )
