@@ -121,7 +121,9 @@ def _side_sentence(side: Side, *, split: str) -> str | None:
         return None
     fates = Counter(arm.fate for arm in arms)
     fallen = count_fallen(arms, split=split)
-    but = f", but {_share_words(fallen, len(arms))} fell from their own peak" if fallen else ""
+    who = "it" if len(arms) == 1 else _share_words(fallen, len(arms))
+    whose = "its" if fallen == 1 else "their"
+    but = f", but {who} fell from {whose} own peak" if fallen else ""
     if len(fates) == 1:
         every = "the arm" if len(arms) == 1 else f"all {len(arms)} arms"
         return f"{side.words}, {every} {_fate_words(arms[0].fate, len(arms))}{but}."
