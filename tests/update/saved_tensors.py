@@ -91,7 +91,7 @@ def _kept(model: Any, tokens: int, *, half: bool, samples: int) -> tuple[int, in
         attention.packed_attention(model),
         torch.autograd.graph.saved_tensors_hooks(keep, lambda value: value),
     ):
-        patch.setattr(attention, "plan", plan_as_on_cuda)
+        patch.setattr(attention, "make_plan", plan_as_on_cuda)
         scorer(row, torch.ones(len(row.targets_C)))
     return sum(storage.nbytes() for storage in kept.values()), len(row.input_ids_T)
 
