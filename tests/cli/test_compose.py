@@ -6,8 +6,8 @@ import hydra
 import pytest
 from asymrl import jobs
 from asymrl.bridge import run_hydra
+from asymrl.commands import PAPER_SWEEP
 from asymrl.compose import compose, compose_arms
-from asymrl.main import PAPER_SWEEP
 
 from asymreinforce.errors import ConfigError
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from asymrl.bridge import conf_directory
+from asymrl.commands import with_default_sweep
 from asymrl.defaults import defaults_of
-from asymrl.main import with_default_sweep
 from omegaconf import OmegaConf
 
 from asymreinforce.config import ExperimentConfig, parse_config

@@ -11,8 +11,6 @@ from typing import NamedTuple
 
 from asymreinforce.report.groups import ArmGroup
 
-Rgb = tuple[float, float, float]
-
 
 class Colour(NamedTuple):
     """The same role in the light and in the dark theme, as `#rrggbb`."""

@@ -1,0 +1,197 @@
+"""Everything about an experiment in one model, and the rules that hold between its parts."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from asymreinforce.config.engine import EngineConfig
+from asymreinforce.config.left_open import filled
+from asymreinforce.config.paths import HomePath
+from asymreinforce.config.plan import PlanConfig
+from asymreinforce.config.policy import PolicyConfig
+from asymreinforce.config.ray import RayConfig
+from asymreinforce.config.reward import RewardConfig
+from asymreinforce.config.rounds import RoundsConfig
+from asymreinforce.config.sampling import EvaluationConfig, RolloutConfig
+from asymreinforce.config.source import SourceConfig
+from asymreinforce.config.sweep import Pins, SweepConfig, TrackerConfig
+from asymreinforce.config.task import Split, TaskConfig
+from asymreinforce.config.training import AlgorithmConfig, OptimConfig, TrainConfig
+
+Reference = Literal["group_mean", "leave_one_out", "dataset_mean", "zero"]
+EMBEDDED_TASK, IMPORTED = "cups", "imported"
+"""The task whose questions are made for the embedded policy, and the one that has none."""
+
+
+class ExperimentConfig(RoundsConfig):
+    """Everything about an experiment; one model for every command."""
+
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="of the experiment and its directory"
+    )
+    runs_dir: HomePath = Field(Path("runs"), description="where experiments' directories lie")
+    baseline: float = Field(description="delta-V: V(x) = reference(x) + baseline")
+    baseline_reference: Reference = Field(
+        "group_mean",
+        description="of V(x): the mean reward of the group, of the group's other samples, "
+        "of all rollouts, or 0",
+    )
+    seed: int = Field(0, ge=0, description="seed of training: data order, and whatever it draws")
+    task: TaskConfig
+    source: SourceConfig = SourceConfig()
+    policy: PolicyConfig
+    engine: EngineConfig
+    sampling: RolloutConfig
+    evaluation: EvaluationConfig
+    reward: RewardConfig = RewardConfig()
+    algorithm: AlgorithmConfig = AlgorithmConfig()
+    optim: OptimConfig
+    train: TrainConfig = TrainConfig()
+    tracker: TrackerConfig = TrackerConfig()
+    sweep: SweepConfig = SweepConfig()
+    pins: Pins = Pins()
+    plan: PlanConfig = PlanConfig()
+    ray: RayConfig = RayConfig()
+
+    @property
+    def directory(self) -> Path:
+        """The experiment's directory, `<runs_dir>/<name>`."""
+        return self.runs_dir / self.name
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether rollouts come from elsewhere; their groups are of the sizes that they come in."""
+        return self.source.path is not None
+
+    @property
+    def prompts_per_step(self) -> int:
+        """Whole groups in an optimizer step."""
+        return self.optim.trajectories_per_step // self.sampling.samples_per_prompt
+
+    @property
+    def steps(self) -> int | None:
+        """Optimizer steps of an arm; None for as many as `optim.epochs` hold."""
+        return self.steps_of_rounds or self.optim.steps
+
+    def questions_of(self, split: Split) -> Literal["rollouts", "task"] | None:
+        """Return where a split's questions come from; None if there are none."""
+        if split == "train":
+            return "rollouts" if self.is_foreign else "task"
+        if self.is_foreign and getattr(self.source, split):
+            return "rollouts"
+        return None if getattr(self.task, split) == 0 else "task"
+
+    @property
+    def evaluated_splits(self) -> tuple[Split, ...]:
+        """The splits on which checkpoints are evaluated, the reported one first; maybe none."""
+        split = self.evaluation.split
+        if self.evaluation.prompts == 0 or self.questions_of(split) is None:
+            return ()
+        return (split, "train") if self.evaluation.train_prompts else (split,)
+
+    @property
+    def graded_questions(self) -> dict[Split, int | None]:
+        """The splits that validation and evaluation grade, and how many of their questions.
+
+        None is all of them.
+        """
+        counts: dict[Split, int | None] = {}
+        if self.train.validation_prompts:
+            counts["validation"] = self.train.validation_prompts
+        for split in self.evaluated_splits:
+            is_own = split == self.evaluation.split
+            count = self.evaluation.prompts if is_own else self.evaluation.train_prompts
+            counts[split] = count and max(count, counts.get(split) or 0)
+        return counts
+
+    @model_validator(mode="before")
+    @classmethod
+    def settings_left_open_are_decided_by_others(cls, values: Any) -> Any:
+        """`config/left_open.py` says which, and by what."""
+        return filled(values) if isinstance(values, Mapping) else values
+
+    @model_validator(mode="after")
+    def there_are_questions(self) -> Self:
+        """`task=imported` has none of its own."""
+        if self.task.loader == IMPORTED and not self.is_foreign:
+            raise ValueError(
+                "no questions are given: name a task (task=file task.path=FILE "
+                "task.held_out=N, or task=gsm8k, math, ...), or rollouts that exist already "
+                "(source.path=FILE)"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def imported_rollouts_are_judged_on_their_own_questions(self) -> Self:
+        """The embedded questions say nothing of rollouts from elsewhere."""
+        if not (self.is_foreign and self.task.loader == EMBEDDED_TASK):
+            return self
+        embedded = [s for s in self.graded_questions if self.questions_of(s) == "task"]
+        if embedded:
+            raise ValueError(
+                f"the rollouts are imported, and the {' and '.join(embedded)} questions would be "
+                "the embedded task's. Hold imported questions back (source.held_out=N "
+                "source.validation=N), or name questions of your own (task=file "
+                "task.path=FILE task.held_out=N), or evaluate nothing "
+                "(evaluation.prompts=0 train.validation_prompts=0)"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def rounds_are_the_steps(self) -> Self:
+        """Their number and length say how many steps there are, and rollouts can be made anew."""
+        if self.rounds and self.optim.steps:
+            raise ValueError(
+                f"rounds={self.rounds} of refresh_every={self.refresh_every} steps are the steps "
+                f"of an arm; set optim.steps=null, or leave rounds to optim.steps"
+            )
+        if self.refresh_every and self.is_foreign:
+            raise ValueError(
+                "refresh_every generates rollouts anew, and source.path brings them from "
+                "elsewhere; leave one of them null"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def steps_hold_whole_groups(self) -> Self:
+        """A group is never cut: its mean is its reference."""
+        if not self.is_foreign and (
+            self.optim.trajectories_per_step % self.sampling.samples_per_prompt
+        ):
+            raise ValueError(
+                f"optim.trajectories_per_step ({self.optim.trajectories_per_step}) must be a "
+                f"multiple of sampling.samples_per_prompt ({self.sampling.samples_per_prompt})"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def leave_one_out_needs_two_samples(self) -> Self:
+        """Without the sample itself, a group of one has no mean."""
+        alone = self.sampling.samples_per_prompt < 2 and not self.is_foreign
+        if self.baseline_reference == "leave_one_out" and alone:
+            raise ValueError("baseline_reference=leave_one_out needs sampling.samples_per_prompt>1")
+        return self
+
+    @model_validator(mode="after")
+    def checkpoints_are_chosen_on_questions_kept_back(self) -> Self:
+        """There must be validation questions where training is to choose by them."""
+        if self.train.validation_prompts and self.questions_of("validation") is None:
+            kept = "source.validation" if self.is_foreign else "task.validation"
+            raise ValueError(
+                f"train.validation_prompts={self.train.validation_prompts}, but {kept}=0: "
+                f"set {kept} to keep training questions back, or "
+                "train.validation_prompts=0 to choose no checkpoint"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def completions_fit_the_context(self) -> Self:
+        """A completion as long as the context would leave no room for its prompt."""
+        longest = max(self.sampling.max_tokens, self.evaluation.sampling.max_tokens)
+        if longest >= self.policy.context:
+            raise ValueError(
+                f"max_tokens ({longest}) must be below policy.context ({self.policy.context})"
+            )
+        return self

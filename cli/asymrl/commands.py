@@ -1,0 +1,276 @@
+"""The commands that Hydra configures: stages, sweeps, plans and the theory bench.
+
+Nothing heavy is imported before one of them runs.
+"""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from asymrl.completion import complete
+
+if TYPE_CHECKING:
+    from asymreinforce.config import ExperimentConfig
+    from asymreinforce.experiment.sweep import SweepResult
+
+PAPER_SWEEP = {"baseline": "-0.5,-0.3,-0.2,-0.1,0,0.1,0.2,0.3", "seed": "0,1,2"}
+Settings = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[KEY=VALUE]...",
+        help=(
+            "Settings and groups, as Hydra takes them, and an experiment's FILE.yaml; "
+            "'--cfg job' prints all, with values."
+        ),
+        show_default=False,
+        autocompletion=complete,
+    ),
+]
+
+
+def init(settings: Settings = None) -> None:
+    """Lay out a task's prompts and make (or fetch) the behaviour policy.
+
+    asymrl init                                      the embedded task and policy, about a minute
+
+    asymrl init policy.seed=1                        another behaviour policy
+
+    asymrl init task=gsm8k policy.source=DIR         a task, and a Hugging Face checkpoint
+    """
+    _run_job("init", settings)
+
+
+def import_(settings: Settings = None) -> None:
+    """Bring in rollouts from elsewhere; score, train and sweep go on with the same settings.
+
+    asymrl import source.path=rollouts.jsonl policy.source=MODEL task.grader=gsm8k
+
+    asymrl import source.path=completions/ policy.source=MODEL source.format=trl   or verl, lm_eval
+
+    asymrl import source.path=a.parquet policy.source=MODEL source.columns.completion=answer_text
+
+    MODEL is the policy to train, a directory or hub id, whose tokenizer reads the texts.
+    Several policies in one file, with or without log-probabilities, rewards or token ids.
+    """
+    _run_job("import", settings)
+
+
+def generate(settings: Settings = None) -> None:
+    """Sample rollouts of the frozen behaviour policy, with log-probabilities.
+
+    asymrl generate                                  8 samples of 4,800 prompts, by vLLM
+
+    asymrl generate sampling.samples_per_prompt=16   8 more of each; the others stay as they are
+
+    asymrl generate engine=transformers              where vLLM cannot be installed
+    """
+    _run_job("generate", settings)
+
+
+def score(settings: Settings = None) -> None:
+    """Judge the rollouts: a verdict each, in grader processes that can be killed.
+
+    asymrl score
+
+    asymrl score task.grader=math reward.cpu_limit_s=10
+    """
+    _run_job("score", settings)
+
+
+def train(settings: Settings = None) -> None:
+    """Train one arm: V(x) = reference(x) + baseline, A = r - V.
+
+    asymrl train baseline=-0.1                       just below the mean reward: stable
+
+    asymrl train baseline=0.1                        above it: collapses
+
+    asymrl train algorithm=positives_only            what a baseline is compared with
+
+    asymrl train train.processes=8                   on 8 GPUs of this node, by torchrun
+
+    asymrl train name=arithmetic baseline=-0.05      what it was made with is remembered
+
+    asymrl train --cfg job                           print the configuration, train nothing
+    """
+    _run_job("train", settings)
+
+
+def evaluate(settings: Settings = None) -> None:
+    """Evaluate every checkpoint of every arm on held-out prompts, and sum up.
+
+    asymrl evaluate
+
+    asymrl evaluate evaluation.sampling.temperature=0.1 evaluation.sampling.top_p=0.95
+    """
+    _run_job("evaluate", settings)
+
+
+def sweep(settings: Settings = None) -> None:
+    """Train and evaluate many arms on the same rollouts; do first whatever is missing.
+
+    asymrl sweep                                     the paper's eight baselines, three seeds
+
+    asymrl sweep baseline=-0.2,0 seed=0,1            any keys, comma-separated
+
+    asymrl sweep 'algorithm=asymre,positives_only'   groups as well
+
+    asymrl sweep sweep.together=8 sweep.workers=1    eight arms side by side in one process
+
+    asymrl sweep hydra/launcher=slurm                arms as Slurm jobs; see docs/clusters.md
+
+    asymrl sweep arithmetic.yaml                     an experiment's file, of 'asymrl new'
+
+    asymrl sweep name=arithmetic --change ...        other settings than it was made with
+
+    Arms that are complete are skipped; one that fails does not stop the others.
+    """
+    from asymrl.launching import launcher_of, sweep_arms
+    from asymrl.overrides import prepared
+    from asymrl.remembered import kept
+    from asymrl.words import only_prints
+
+    given = prepared("sweep", settings or [])
+    if only_prints(given.overrides):
+        _print(given.overrides)
+        return
+    overrides = with_default_sweep(given.overrides)
+    launcher = launcher_of(overrides)
+    arms = _compose_arms(overrides)
+    with kept(arms, given.asked):
+        result = sweep_arms(arms, launcher=launcher, overrides=overrides)
+    _print_sweep_result(result, arms[0])
+
+
+def run_rounds(settings: Settings = None) -> None:
+    """Train in rounds: generate from mu, score, train N steps, mu <- pi, and again.
+
+    asymrl run rounds=4 refresh_every=25 baseline=-0.1   100 steps, mu refreshed each 25
+
+    asymrl run refresh_every=25,100,null seed=0,1,2      N swept; null never refreshes
+
+    asymrl run rounds=60 refresh_every=1                 on-policy
+
+    Does first whatever is missing, evaluates, and sums up, as a sweep does; round 0 is shared by
+    all arms. One that was killed goes on where it stands.
+    """
+    from asymrl.overrides import prepared
+    from asymrl.remembered import kept
+    from asymrl.words import only_prints
+
+    given = prepared("run", settings or [])
+    if only_prints(given.overrides):
+        _print(given.overrides)
+        return
+    arms = _compose_arms(given.overrides)
+    with kept(arms, given.asked):
+        from asymreinforce.experiment.rounds import run_in_rounds
+        from asymrl.devices import trained_here
+
+        arms = trained_here(arms)
+        result = run_in_rounds(arms)
+    _print_sweep_result(result, arms[0])
+
+
+def plan(settings: Settings = None) -> None:
+    """Print what a sweep would take, and do nothing: prompts, tokens, memory, disk, GPU-hours.
+
+    asymrl plan experiment=paper_qwen3b_math         needs no network and no GPU
+
+    asymrl plan experiment=h200_qwen3b baseline=-0.1,0 plan.completion_tokens=600
+    """
+    from asymrl.devices import resolved_for_plan
+    from asymrl.overrides import prepared
+    from asymrl.plan import print_plan
+    from asymrl.words import only_prints
+
+    given = prepared("plan", settings or [])
+    if only_prints(given.overrides):
+        _print(given.overrides)
+        return
+    print_plan(resolved_for_plan(_compose_arms(with_default_sweep(given.overrides))))
+
+
+def bandit(settings: Settings = None) -> None:
+    """Run the theory bench: the paper's tabular bandit, its limit and its phase transition.
+
+    asymrl bandit                                    Section 5.1: Figs. 1 and 7
+
+    asymrl bandit experiment=policy_improvement      40 iterations of 500 steps: Fig. 2
+
+    asymrl bandit experiment=phase_diagram           also stale_mu, sampled_groups, rival_updates
+
+    asymrl bandit baseline=-0.3,-0.1,0 baseline_reference=behaviour_mean seed=0,1,2 arms=50
+    """
+    from asymrl.overrides import of_the_bench
+
+    words = of_the_bench(settings or [])  # before Hydra is imported
+    from asymrl.bandit import bandit_job, hydra_overrides
+    from asymrl.bridge import run_hydra
+
+    run_hydra(bandit_job, hydra_overrides(words), config_name="bandit")
+
+
+def with_default_sweep(settings: list[str]) -> list[str]:
+    """Add the paper's sweep where the settings name neither a baseline nor a seed nor a sweep."""
+    from asymrl.words import key_of, several
+
+    if {*map(key_of, settings)} & set(PAPER_SWEEP) or any(len(several(w)) > 1 for w in settings):
+        return settings
+    return [*settings, *(f"{key}={value}" for key, value in PAPER_SWEEP.items())]
+
+
+def _print_sweep_result(result: "SweepResult", config: "ExperimentConfig") -> None:
+    """Print the summary and write the report; exit with 1 where an arm failed.
+
+    Arms that nothing evaluates are shown by what their training knows.
+    """
+    from asymreinforce.progress import say
+    from asymrl.reporting import print_trained, report_sweep
+    from asymrl.tables import print_summary
+
+    if result.summary is not None:
+        print_summary(result.summary)
+    elif result.trained:
+        print_trained(config.directory)
+    if config.sweep.report and result.is_reportable:
+        report_sweep(config)
+    for arm in result.failed:
+        where = f" (log: {arm.log})" if arm.log else ""
+        say(f"failed: arm {arm.arm}: {arm.error}{where}")
+    if result.failed:
+        raise typer.Exit(1)
+
+
+def _compose_arms(overrides: list[str]) -> "list[ExperimentConfig]":
+    """Compose every arm of a sweep, and start none; `auto` stays what it is."""
+    from asymrl.compose import compose_arms
+
+    return compose_arms(
+        [o for o in overrides if not o.startswith(("hydra/launcher", "hydra.launcher"))]
+    )
+
+
+def _run_job(command: str, settings: list[str] | None) -> None:
+    """Run a command's job on the one configuration that its settings compose."""
+    from asymrl.overrides import prepared
+
+    given = prepared(command, settings or [])  # before Hydra is imported
+    from asymrl import jobs
+    from asymrl.bridge import run_hydra
+    from asymrl.remembered import kept
+
+    job = getattr(jobs, f"{command}_job")
+
+    def remembering(cfg: Any) -> None:
+        with kept([jobs.parsed(cfg)], given.asked):
+            job(cfg)
+
+    run_hydra(remembering, given.overrides)
+
+
+def _print(overrides: list[str]) -> None:
+    """Let Hydra print what options ask for."""
+    from asymrl import jobs
+    from asymrl.bridge import run_hydra
+
+    run_hydra(jobs.collect_job, overrides)
