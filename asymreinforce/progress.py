@@ -174,23 +174,33 @@ def watch_progress(
     description: str, *, total: int, unit: str, count: Callable[[], int], every_s: float = 0.5
 ) -> Iterator[None]:
     """Show the progress of other processes: `count()` is asked for what is done, of `total`."""
-    stopped = threading.Event()
-    done = count()
+    seen = done = count()
+    with bar(description, total=total, unit=unit, done=done) as advance:
 
-    def follow_count(advance: Advance) -> None:
-        seen = done
-        while not stopped.wait(every_s):
-            now = count()
-            if now > seen:
+        def look() -> None:
+            nonlocal seen
+            if (now := count()) > seen:
                 advance(now - seen)
                 seen = now
-        advance(max(0, count() - seen))
 
-    with bar(description, total=total, unit=unit, done=done) as advance:
-        thread = threading.Thread(target=follow_count, args=(advance,), daemon=True)
-        thread.start()
-        try:
+        with repeatedly(look, every_s=every_s):
             yield
-        finally:
-            stopped.set()
-            thread.join()
+
+
+@contextlib.contextmanager
+def repeatedly(call: Callable[[], None], *, every_s: float) -> Iterator[None]:
+    """Call a function every so often, from a thread of its own, and once more at the end."""
+    stopped = threading.Event()
+
+    def follow() -> None:
+        while not stopped.wait(every_s):
+            call()
+
+    thread = threading.Thread(target=follow, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stopped.set()
+        thread.join()
+        call()

@@ -20,6 +20,8 @@ from asymreinforce.errors import InputError
 State = Literal["running", "stopped", "failed", "done"]
 NUMBERS = ("loss", "reward", "validation_accuracy", "kl")
 """Columns of METRICS that are shown; each is the latest that is known."""
+TEXTS = ("state", "reason", "host")
+"""Fields of `ArmProgress` that are texts; all others are numbers or None."""
 
 
 class ArmProgress(NamedTuple):
@@ -79,14 +81,11 @@ def _is_sound(progress: ArmProgress) -> bool:
     )
 
 
-TEXTS = ("state", "reason", "host")
-
-
 def words(progress: ArmProgress) -> str:
-    """Say in a line where an arm stands: `step 120 of 400: reward 0.31, validation 45.2%`."""
+    """Say in a line where an arm stands: `step 120 of 400: batch reward 0.31, validation 45.2%`."""
     numbers = {
         "loss": number(progress.loss),
-        "reward": number(progress.reward),
+        "batch reward": number(progress.reward),  # of the rollouts that the step read, not of pi
         "validation": share(progress.validation_accuracy),
         "KL": number(progress.kl),
     }

@@ -63,12 +63,12 @@ def _cells(line: ArmLine, *, with_state: bool) -> dict[str, str]:
     progress = line.progress
     first = {"state": line.state} if with_state else {}
     if progress is None:
-        return first | dict.fromkeys(("step", "left", "reward", "valid.", "KL", "tok/s"), UNKNOWN)
+        return first | dict.fromkeys(("step", "left", "batch r", "valid.", "KL", "tok/s"), UNKNOWN)
     is_running = line.state == "running"
     return first | {
         "step": f"{progress.step}/{progress.steps}",
         "left": (duration(progress.seconds_left) if is_running else "") or UNKNOWN,
-        "reward": number(progress.reward) or UNKNOWN,
+        "batch r": number(progress.reward) or UNKNOWN,
         "valid.": share(progress.validation_accuracy) or UNKNOWN,
         "KL": number(progress.kl) or UNKNOWN,
         "tok/s": (whole(progress.tokens_per_second) if is_running else "") or UNKNOWN,

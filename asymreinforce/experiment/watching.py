@@ -6,7 +6,6 @@ each one that ends. Both read the files in which arms tell of themselves (`data/
 
 import contextlib
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -66,26 +65,19 @@ def watched(names: Mapping[Path, str], *, total: int) -> Iterator[None]:
         yield
         return
     told_before = {directory: read_progress(directory) for directory in names}
-    stopped = threading.Event()
     began = time.monotonic()
     with _display() as display:
 
-        def follow() -> None:
-            while not stopped.wait(max(SECONDS_BETWEEN_LOOKS, len(names) / ARMS_A_LOOK)):
-                display.show(look(names, told_before, total=total))
+        def show() -> None:
+            display.show(look(names, told_before, total=total))
 
         speak = progress.voice()
-        thread = threading.Thread(target=follow, daemon=True)
-        thread.start()
-        try:
+        every_s = max(SECONDS_BETWEEN_LOOKS, len(names) / ARMS_A_LOOK)
+        with progress.repeatedly(show, every_s=every_s):
             yield
-        finally:
-            stopped.set()
-            thread.join()
-            seen = look(names, told_before, total=total)
-            display.show(seen)
     took = duration(time.monotonic() - began)
-    speak(f"train: {seen.done}/{total} arms complete, in {took}")
+    done = look(names, told_before, total=total).done
+    speak(f"train: {done}/{total} arms complete, in {took}")
 
 
 def look(

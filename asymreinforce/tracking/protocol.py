@@ -25,6 +25,19 @@ class Results(NamedTuple):
     """PNG files."""
     page: Path | None
 
+    @property
+    def summary_columns(self) -> list[str]:
+        """The names of the summary's columns."""
+        return [] if self.summary is None else list(self.summary.schema.names)
+
+    @property
+    def summary_rows(self) -> list[list[Any]]:
+        """The summary's rows, each in the order of `summary_columns`."""
+        if self.summary is None:
+            return []
+        columns = [self.summary.column(name).to_pylist() for name in self.summary_columns]
+        return [list(row) for row in zip(*columns, strict=True)]
+
 
 class About(NamedTuple):
     """Which run to open: an arm's, or the one that holds the summary of all."""

@@ -37,9 +37,7 @@ class TrackioRun:
 
         logged: dict[str, Any] = {}
         if results.summary is not None:
-            names = results.summary.schema.names
-            columns = [results.summary.column(name).to_pylist() for name in names]
-            rows = [list(row) for row in zip(*columns, strict=True)]
+            names, rows = results.summary_columns, results.summary_rows
             logged["summary"] = trackio.Table(columns=names, data=rows)
         for path in results.figures:
             logged[f"figures/{path.stem}"] = trackio.Image(path, caption=path.stem)

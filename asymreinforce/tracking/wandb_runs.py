@@ -50,9 +50,7 @@ class WandbRun:
 
         logged: dict[str, Any] = {}
         if results.summary is not None:
-            names = results.summary.schema.names
-            columns = [results.summary.column(name).to_pylist() for name in names]
-            rows = [list(row) for row in zip(*columns, strict=True)]
+            names, rows = results.summary_columns, results.summary_rows
             logged["summary"] = wandb.Table(columns=names, data=rows)
             chosen = [names.index("baseline"), names.index("accuracy")]
             pairs = [[row[place] for place in chosen] for row in rows]

@@ -64,7 +64,8 @@ def test_words_leave_out_what_is_not_known() -> None:
         tokens_per_second=12345.6, seconds_left=200,
     )  # fmt: skip
     assert words(told) == (
-        "step 120 of 400: loss 0.5, reward 0.312, validation 45.2%, 12,346 tokens/s, 3 min left"
+        "step 120 of 400: loss 0.5, batch reward 0.312, validation 45.2%, 12,346 tokens/s, "
+        "3 min left"
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from asymreinforce.report.bandit.bench import Spread
+from asymreinforce.report.figures.canvas import style_axes
 from asymreinforce.report.figures.colours import (
     ABOVE_CRITICAL,
     CATEGORIES,
@@ -61,7 +62,7 @@ def make_panels(
         bottom = (rows - 1 - row) * PANEL_HEIGHT + BOTTOM
         box = (left, bottom, width - LEFT, PANEL_HEIGHT - BOTTOM - TOP)
         place = (box[0] / size[0], box[1] / size[1], box[2] / size[0], box[3] / size[1])
-        axes.append(_style_axes(figure.add_axes(place), title))
+        axes.append(style_axes(figure.add_axes(place), title, fontsize=10, pad=17))
     return figure, axes
 
 
@@ -133,16 +134,3 @@ def draw_legend(axes: "Axes", *, place: str = "best") -> None:
         loc=place, fontsize=8.5, frameon=True, framealpha=0.85, edgecolor=GRID.light,
         labelcolor=INK.light, handlelength=2.6,
     )  # fmt: skip
-
-
-def _style_axes(axes: "Axes", title: str) -> "Axes":
-    axes.set_facecolor(SURFACE.light)
-    axes.set_title(title, loc="left", color=INK.light, fontsize=10, fontweight="bold", pad=17)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    for side in ("left", "bottom"):
-        axes.spines[side].set_color(MUTED.light)
-    axes.tick_params(colors=MUTED.light, labelcolor=MUTED.light, length=3)
-    axes.grid(axis="y", color=GRID.light, linewidth=0.7)
-    axes.set_axisbelow(True)
-    return axes

@@ -65,8 +65,15 @@ def blank_figure(
     longest = max((len(line) for line in lines), default=0)
     right = (0.22 + CHARACTER_WIDTH * longest) / width
     axes = figure.add_axes((0.6 / width, 0.5 / height, 1 - 0.6 / width - right, 1 - 0.9 / height))
+    return figure, style_axes(axes, title, fontsize=10.5, pad=9)
+
+
+def style_axes(axes: "Axes", title: str, *, fontsize: float, pad: float) -> "Axes":
+    """Give axes their title and the report's style: two spines, pale horizontal lines behind."""
     axes.set_facecolor(SURFACE.light)
-    axes.set_title(title, loc="left", color=INK.light, fontsize=10.5, fontweight="bold", pad=9)
+    axes.set_title(
+        title, loc="left", color=INK.light, fontsize=fontsize, fontweight="bold", pad=pad
+    )
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     for side in ("left", "bottom"):
@@ -74,7 +81,7 @@ def blank_figure(
     axes.tick_params(colors=MUTED.light, labelcolor=MUTED.light, length=3)
     axes.grid(axis="y", color=GRID.light, linewidth=0.7)
     axes.set_axisbelow(True)
-    return figure, axes
+    return axes
 
 
 def label_ends(axes: "Axes", labels: Sequence[EndLabel]) -> None:
