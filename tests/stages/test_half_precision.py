@@ -19,15 +19,9 @@ from asymreinforce.interruption import Interrupted
 from asymreinforce.model.checkpoint import load_model
 from asymreinforce.stages.train import Training, arm_store, train
 from tests import made
-from tests.stages.training import scored
 
 HALF: dict[str, Any] = {"train__precision": "bfloat16", "train__checkpoint_every": 2}
 Log = Callable[[dict[str, Any]], None]
-
-
-@pytest.fixture(scope="module")
-def rollouts(tmp_path_factory: pytest.TempPathFactory) -> ScoredRollouts:
-    return scored(tmp_path_factory.mktemp("set"))
 
 
 def trained(

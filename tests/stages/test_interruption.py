@@ -14,12 +14,7 @@ from asymreinforce.data.store import Store
 from asymreinforce.interruption import Interrupted
 from asymreinforce.stages.train import Training, arm_store, train
 from tests import made
-from tests.stages.training import falling, scored
-
-
-@pytest.fixture(scope="module")
-def rollouts(tmp_path_factory: pytest.TempPathFactory) -> ScoredRollouts:
-    return scored(tmp_path_factory.mktemp("set"))
+from tests.stages.training import falling
 
 
 def trained(

@@ -9,14 +9,9 @@ from asymreinforce.data.rollouts import ScoredRollouts
 from asymreinforce.data.store import Store
 from asymreinforce.stages.train import Training, arm_store, train
 from tests import made
-from tests.stages.training import metrics, run_arm, scored
+from tests.stages.training import metrics, run_arm
 
 CHECKPOINT_EACH_STEP = {"train__checkpoint_every": 1, "train__validation_prompts": 100}
-
-
-@pytest.fixture(scope="module")
-def rollouts(tmp_path_factory: pytest.TempPathFactory) -> ScoredRollouts:
-    return scored(tmp_path_factory.mktemp("set"))
 
 
 def collapsing(model: Any, step: int) -> float:

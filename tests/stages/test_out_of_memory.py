@@ -12,7 +12,6 @@ from asymreinforce.errors import DeviceMemoryError
 from asymreinforce.stages.train import Training, arm_store, train
 from asymreinforce.update.trainer import Trainer
 from tests import made
-from tests.stages.training import scored
 
 ROWS = {"train__tokens_per_micro_batch": 300}
 
@@ -31,11 +30,6 @@ class Device:
             return linear(trainer, *arguments)
 
         monkeypatch.setattr(Trainer, "_linear", tight)
-
-
-@pytest.fixture(scope="module")
-def rollouts(tmp_path_factory: pytest.TempPathFactory) -> ScoredRollouts:
-    return scored(tmp_path_factory.mktemp("set"))
 
 
 class StoppedError(Exception):

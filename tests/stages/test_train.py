@@ -14,25 +14,10 @@ from asymreinforce.data.store import Store
 from asymreinforce.errors import ConfigError, InputError, TrainingError
 from asymreinforce.model.checkpoint import load_model
 from asymreinforce.stages.train import warnings_on
-from tests import killing, made
+from tests import made
 from tests.stages.forks import failpoints_that_differ
-from tests.stages.training import falling, made_arm, metrics, run_arm, scored, warm
+from tests.stages.training import arm, made_arm, metrics, run_arm, scored, shards, warm
 from tests.update import naive
-
-FOUR_STEPS = {"optim__steps": 4}
-
-
-@pytest.fixture(scope="module")
-def rollouts(tmp_path_factory: pytest.TempPathFactory) -> ScoredRollouts:
-    return scored(tmp_path_factory.mktemp("set"))
-
-
-def arm(tmp_path: Path, policy: Path, rollouts: ScoredRollouts, **overrides: Any) -> Store:
-    return run_arm(made.config(tmp_path / "runs", policy=policy, **overrides), policy, rollouts)
-
-
-def shards(store: Store, part: str) -> list[str]:
-    return sorted(path.name for path in (store.directory / part).iterdir() if path.is_dir())
 
 
 def first_batch(config: ExperimentConfig, rollouts: ScoredRollouts) -> Any:
@@ -44,7 +29,7 @@ def test_killed_at_every_failpoint_the_rerun_gives_the_same_payload(
     tmp_path: Path, random_policy: Path, every: int
 ) -> None:
     scored(tmp_path / "set")
-    overrides = {**FOUR_STEPS, "train__keep_checkpoints": 1, "train__slice_prompts": 2}
+    overrides = {"optim__steps": 4, "train__keep_checkpoints": 1, "train__slice_prompts": 2}
     given = (tmp_path / "set", random_policy, overrides)
     points, differing = failpoints_that_differ(tmp_path, made_arm, *given, warm=warm, every=every)
     # plan, config, run-facts, audit, 2 x (metrics, weights, state and their receipts), plan of the
@@ -92,10 +77,10 @@ def test_a_resumed_arm_equals_an_uninterrupted_one_bit_for_bit(
 def test_a_complete_arm_is_left_alone(
     tmp_path: Path, random_policy: Path, rollouts: ScoredRollouts
 ) -> None:
-    store = arm(tmp_path, random_policy, rollouts, **FOUR_STEPS)
+    store = arm(tmp_path, random_policy, rollouts, optim__steps=4)
     before = made.stamps(store.directory)
     assert store.is_complete() and store.facts["steps"] == 4
-    arm(tmp_path, random_policy, rollouts, **FOUR_STEPS)
+    arm(tmp_path, random_policy, rollouts, optim__steps=4)
     assert made.stamps(store.directory) == before
 
 
@@ -126,70 +111,10 @@ def test_two_runs_of_one_arm_are_equal_bytes_whatever_torch_s_random_state(
     found = []
     for seed in (1, 2):
         torch.manual_seed(seed)
-        store = arm(tmp_path / str(seed), random_policy, rollouts, **FOUR_STEPS)
+        store = arm(tmp_path / str(seed), random_policy, rollouts, optim__steps=4)
         found.append(made.payload(store.directory))
     first, second = found
     assert [n for n in first if first[n] != second[n]] == ["config.json"]  # it names its directory
-
-
-def test_all_weights_are_kept_and_the_state_until_the_arm_is_complete(
-    tmp_path: Path, random_policy: Path, rollouts: ScoredRollouts
-) -> None:
-    store = arm(tmp_path, random_policy, rollouts)
-    assert shards(store, "checkpoints") == ["step-000002", "step-000004", "step-000006"]
-    assert not (store.directory / "state").exists() and store.is_complete()
-    kept = arm(tmp_path / "kept", random_policy, rollouts, train__keep_state=True)
-    assert shards(kept, "state") == ["step-000006"] and kept.is_complete()
-    assert kept.hash == store.hash
-
-
-def test_killed_between_closing_and_dropping_the_state_the_rerun_drops_it(
-    tmp_path: Path, random_policy: Path
-) -> None:
-    scored(tmp_path / "set")
-    given = (tmp_path / "set", random_policy, {**FOUR_STEPS})
-    points = killing.failpoints(tmp_path / "points", made_arm, tmp_path / "whole", *given)
-    assert points[-1] == "published manifest.json"
-    killing.kill_at(len(points), made_arm, tmp_path / "killed", *given)
-    assert list((tmp_path / "killed").rglob("state/step-000004.receipt"))
-    assert killing.run(made_arm, tmp_path / "killed", *given) == 0
-    assert not list((tmp_path / "killed").rglob("state"))
-
-
-def test_a_finished_arm_stays_finished_whatever_of_its_state_is_to_be_kept(
-    tmp_path: Path, random_policy: Path, rollouts: ScoredRollouts
-) -> None:
-    kept = arm(tmp_path, random_policy, rollouts, train__keep_state=True)
-    before = made.stamps(kept.directory)
-    assert arm(tmp_path, random_policy, rollouts).hash == kept.hash
-    assert made.stamps(kept.directory) == before
-
-
-def test_keep_checkpoints_keeps_the_latest_weights(
-    tmp_path: Path, random_policy: Path, rollouts: ScoredRollouts
-) -> None:
-    store = arm(tmp_path, random_policy, rollouts, train__keep_checkpoints=2)
-    assert shards(store, "checkpoints") == ["step-000004", "step-000006"]
-    assert store.is_complete()
-    assert set(metrics(store)) == set(range(7))  # metrics of dropped checkpoints stay
-
-
-def test_the_best_checkpoint_is_kept_whole_beyond_retention(
-    tmp_path: Path, random_policy: Path, rollouts: ScoredRollouts
-) -> None:
-    config = made.config(
-        tmp_path / "runs", policy=random_policy, train__keep_checkpoints=1, train__keep_state=True
-    )
-    store = run_arm(config, random_policy, rollouts, falling)
-    assert shards(store, "checkpoints") == shards(store, "state") == ["step-000002", "step-000006"]
-    assert store.facts == {
-        "steps": 6,
-        "best_step": 2,
-        "best_accuracy": pytest.approx(1 / 3),
-        "collapse_step": None,
-    }
-    found = {step: row["validation_accuracy"] for step, row in metrics(store).items()}
-    assert found == {0: 1.0, 1: None, 2: 1 / 3, 3: None, 4: 1 / 5, 5: None, 6: 1 / 7}
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])

@@ -61,3 +61,11 @@ def metrics(store: Store) -> dict[int, dict[str, Any]]:
 def warm(inputs: Path, policy: Path, overrides: dict[str, Any]) -> None:
     """Import what training needs: a step without coefficients has neither forward nor backward."""
     naive.trainer(load_model(policy)).step(naive.sequences(0), torch.zeros(9))
+
+
+def arm(tmp_path: Path, policy: Path, rollouts: ScoredRollouts, **overrides: Any) -> Store:
+    return run_arm(made.config(tmp_path / "runs", policy=policy, **overrides), policy, rollouts)
+
+
+def shards(store: Store, part: str) -> list[str]:
+    return sorted(path.name for path in (store.directory / part).iterdir() if path.is_dir())

@@ -11,24 +11,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from transformers import (
-    AutoModelForCausalLM,
     Gemma3Config,
-    Gemma3TextConfig,
-    GemmaConfig,
-    GPT2Config,
-    GPTNeoXConfig,
     Llama4TextConfig,
     LlamaConfig,
-    MistralConfig,
-    MixtralConfig,
     MptConfig,
-    Olmo2Config,
-    OPTConfig,
-    Phi3Config,
-    PhimoeConfig,
-    Qwen2Config,
     Qwen3Config,
-    Qwen3MoeConfig,
 )
 
 from asymreinforce.config import LoraConfig
@@ -37,7 +24,6 @@ from asymreinforce.model import adapters
 from asymreinforce.model.checkpoint import load_model, save_model
 from asymreinforce.update.layers import checkpoint_activations
 from asymreinforce.update.log_probs import Scorer
-from asymreinforce.update.packing import Sequences, pack_rows
 from asymreinforce.update.trainable import (
     require_gradients,
     require_trainable,
@@ -47,77 +33,14 @@ from asymreinforce.update.trainable import (
 from asymreinforce.update.trainer import Trainer
 from tests import made
 from tests.update import naive
-
-SMALL: dict[str, Any] = {
-    "vocab_size": 300,
-    "hidden_size": 16,
-    "intermediate_size": 24,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "num_key_value_heads": 1,
-    "head_dim": 8,
-    "bos_token_id": 1,
-    "eos_token_id": 2,
-    "pad_token_id": None,
-    "max_position_embeddings": 128,
-}
-EXPERTS = {"num_local_experts": 4, "num_experts_per_tok": 2}
-GPT2 = {"vocab_size": 300, "n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 128}
-OPT = {"ffn_dim": 24, "word_embed_proj_dim": 16, "dropout": 0.3}
-VISION = {
-    "hidden_size": 16,
-    "intermediate_size": 16,
-    "num_hidden_layers": 1,
-    "num_attention_heads": 2,
-    "image_size": 28,
-    "patch_size": 14,
-}
-
-ACCEPTED: dict[str, Any] = {
-    "llama": LlamaConfig(**SMALL),
-    "llama, tied": LlamaConfig(**SMALL, tie_word_embeddings=True),
-    "llama, dropout of attention": LlamaConfig(**SMALL, attention_dropout=0.3),
-    "qwen2": Qwen2Config(**SMALL),
-    "qwen2, tied": Qwen2Config(**SMALL, tie_word_embeddings=True),
-    "qwen3": Qwen3Config(**SMALL),
-    "qwen3, experts": Qwen3MoeConfig(
-        **SMALL, num_experts=4, num_experts_per_tok=2, moe_intermediate_size=8
-    ),
-    "mistral": MistralConfig(**SMALL, sliding_window=5),
-    "mixtral": MixtralConfig(**SMALL, **EXPERTS),
-    "mixtral, noise of the router": MixtralConfig(**SMALL, **EXPERTS, router_jitter_noise=0.5),
-    "phimoe": PhimoeConfig(**SMALL, **EXPERTS, router_jitter_noise=0.5),
-    "phi3": Phi3Config(**SMALL),
-    "gemma": GemmaConfig(**SMALL),
-    "olmo2": Olmo2Config(**SMALL),
-    "gpt-neox": GPTNeoXConfig(**SMALL),
-    "gpt2, dropout": GPT2Config(**GPT2),
-    "opt, dropout": OPTConfig(**SMALL, **OPT),
-}
-
-
-def model_of(config: Any) -> Any:
-    """A model with random weights that are large enough to tell tokens apart."""
-    torch.manual_seed(0)
-    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32).train()
-    for parameter in model.parameters():
-        if parameter.ndim > 1:
-            torch.nn.init.normal_(parameter, std=1.5 * parameter.shape[-1] ** -0.5)
-    return model
-
-
-def saved_model(config: Any, directory: Path) -> Path:
-    model_of(config).save_pretrained(directory)
-    return directory
-
-
-def own_logps(model: Any, batch: Sequences) -> np.ndarray:
-    """log pi(y|x) of each sequence by the model's own forward, in evaluation mode."""
-    model.eval()
-    with torch.no_grad():
-        return np.array(
-            [float(naive.token_logps(model, x, y).sum()) for x, y in zip(*batch, strict=True)]
-        )
+from tests.update.small_models import (
+    ACCEPTED,
+    SMALL,
+    VISION,
+    model_of,
+    own_logps,
+    saved_model,
+)
 
 
 @pytest.mark.parametrize("recomputed", [False, True])
@@ -274,81 +197,6 @@ def test_a_difference_beyond_the_first_tokens_is_found() -> None:
     attention.forward = forgetful
     with pytest.raises(ConfigError, match="attends in a way of its own"):
         require_trainable(Scorer(model))
-
-
-def longrope(**more: float) -> dict[str, Any]:
-    """A rotary encoding of two sets of frequencies; a config changes the one that it is given."""
-    return {
-        "rope_type": "longrope",
-        "short_factor": [1.0, 1.0, 1.0, 1.0],
-        "long_factor": [1.0, 2.0, 4.0, 8.0],
-        "original_max_position_embeddings": 48,
-        "rope_theta": 1e4,
-        **more,
-    }
-
-
-DYNAMIC = {"rope_type": "dynamic", "factor": 4.0, "rope_theta": 1e4}
-YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32}
-ROPES: dict[str, tuple[Any, int | None]] = {
-    "longrope": (
-        Phi3Config(**SMALL, rope_parameters=longrope(), original_max_position_embeddings=48),
-        48,
-    ),
-    "longrope of experts": (
-        PhimoeConfig(
-            **SMALL, **EXPERTS, rope_parameters=longrope(short_mscale=1.0, long_mscale=1.2)
-        ),
-        48,
-    ),
-    "longrope of a kind of layer": (
-        Gemma3TextConfig(
-            **SMALL,
-            rope_parameters={
-                "full_attention": longrope(),
-                "sliding_attention": {"rope_type": "default", "rope_theta": 1e4},
-            },
-        ),
-        48,
-    ),
-    "dynamic": (LlamaConfig(**SMALL, rope_parameters={**DYNAMIC}), 128),
-    "yarn": (LlamaConfig(**SMALL, rope_parameters={**YARN, "rope_theta": 1e4}), None),
-    "linear": (LlamaConfig(**SMALL, rope_parameters={**DYNAMIC, "rope_type": "linear"}), None),
-}
-
-
-@pytest.mark.parametrize("name", ROPES)
-def test_positions_that_the_length_of_the_input_changes_are_refused_where_it_may(
-    name: str, tmp_path: Path
-) -> None:
-    config, steady = ROPES[name]
-    config.save_pretrained(tmp_path)
-    for context in (16, 48, 49, 128):
-        settings = made.config(
-            tmp_path,
-            policy=tmp_path,
-            policy__context=context,
-            sampling__max_tokens=8,
-            evaluation__sampling__max_tokens=8,
-        )
-        if steady is None or context <= steady:
-            require_trainable_checkpoint(tmp_path, settings)
-            continue
-        with pytest.raises(ConfigError, match=rf"policy\.context to {steady} or less"):
-            require_trainable_checkpoint(tmp_path, settings)
-
-
-def test_a_short_sequence_beside_a_long_one_is_encoded_otherwise_beyond_the_steady_length() -> None:
-    """Why they are refused: the same completion has another log-probability."""
-    model = model_of(ROPES["longrope"][0]).eval()
-    prompt, short, long = np.arange(1, 9), np.arange(20, 30), np.arange(40, 90)
-    for others, is_same in ((short, True), (long, False)):
-        (row,) = pack_rows(Sequences([prompt, prompt], [short, others]), tokens=256)
-        with torch.no_grad():
-            logps_C = Scorer(model).scores(row).logps_C
-        found = float(logps_C[row.sequence_of_C == row.members.index(0)].sum())
-        expected = own_logps(model, Sequences([prompt], [short]))[0]
-        assert (abs(found - expected) < 1e-3) == is_same
 
 
 REFUSED: dict[str, tuple[Any, str]] = {
