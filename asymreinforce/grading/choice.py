@@ -2,6 +2,7 @@
 
 import re
 
+from asymreinforce.grading.denial import is_denied
 from asymreinforce.grading.extraction import last_boxed, last_tag
 from asymreinforce.grading.math.equivalence import equivalent
 from asymreinforce.grading.verdict import NO_ANSWER, Verdict
@@ -15,7 +16,7 @@ NUMBER = re.compile(r"[0-9]{1,3}(\.0+)?")
 ALONE = re.compile(rf"[\s*({{\[]*({LETTER})[\s*)}}\].:,]*", re.IGNORECASE)
 OPTION = re.compile(rf"\s*(?:\*\*)?\(?({LETTER})(?:\)|[.:])?(?:\*\*)?(?=$|\s|[^\w']|[^\x00-\x7f])")
 DECLARED = re.compile(
-    rf"(?:answer|choice|option|réponse|respuesta|antwort|答案|选)[^\n]{{0,60}}?{APART}(?<!not )"
+    rf"(?:answer|choice|option|réponse|respuesta|antwort|答案|选)[^\n]{{0,60}}?{APART}"
     rf"\(?\**({LETTER})(?=\**\)?(?:$|\s|[^\w'’]))",
     re.IGNORECASE,
 )
@@ -66,18 +67,26 @@ def _number_of_choice(gold_answer: str) -> int:
 
 
 def letter_of(text: str) -> str | None:
-    """Return the letter that a text settles on; None where it names none."""
+    """Return the letter that a text settles on; None if it names none, or denies those it names."""
     short = _without_commands(text) if len(text) < 200 else text
     if alone := ALONE.fullmatch(short):
         return alone[1].upper()
-    declared = [m for m in DECLARED.finditer(text) if m[1].isupper()]
+    declared = [m[1] for m in DECLARED.finditer(text) if m[1].isupper() and not _denied(text, m)]
     if declared:
-        return declared[-1][1]
+        return declared[-1]
     first = OPTION.match(short)
     if first and not ARTICLE.match(short.lstrip(" *(")):
         return first[1]
-    letters = [m for m in ANYWHERE.finditer(text) if not ARTICLE.match(text, m.start(1))]
-    return letters[-1][1] if letters else None
+    letters = [
+        m[1]
+        for m in ANYWHERE.finditer(text)
+        if not ARTICLE.match(text, m.start(1)) and not _denied(text, m)
+    ]
+    return letters[-1] if letters else None
+
+
+def _denied(text: str, letter: re.Match[str]) -> bool:
+    return is_denied(text, letter.start(1))
 
 
 def _says_gold_choice(gold: str, answer: str) -> bool:

@@ -121,7 +121,7 @@ GRADERS = {
         Grader("exact", "2", exact),
         Grader(
             "multiple_choice",
-            "2",
+            "3",
             choice,
             can_use=names_a_letter,
             needs="a letter A to J; for the numbers of choices set "
@@ -130,7 +130,7 @@ GRADERS = {
         *(
             Grader(
                 f"multiple_choice_from_{first}",
-                "2",
+                "3",
                 functools.partial(numbered_choice, first),
                 can_use=functools.partial(is_number_of_a_choice, first),
                 needs=f"a number {first} to {first + 9}; task.grader=multiple_choice reads letters",

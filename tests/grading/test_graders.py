@@ -297,6 +297,22 @@ def test_a_choice_is_a_letter_however_it_is_written(gold: str, text: str, answer
     assert grade("multiple_choice", gold=gold, text="I do not know") == NO_ANSWER
 
 
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("The answer is not A.", None),
+        ("It isn't (A).", None),
+        ("The answer cannot be **A**.", None),
+        ("The answer is not A but B.", "B"),
+        ("The correct option is B, not A.", "B"),
+        ("Neither A nor B. The answer is C.", "C"),
+    ],
+)
+def test_a_choice_that_is_denied_is_no_answer(text: str, answer: str | None) -> None:
+    expected = NO_ANSWER if answer is None else Verdict(0.0, answer, "ok")
+    assert grade("multiple_choice", gold="A", text=text) == expected
+
+
 def test_repeated_answers_are_compared_once_and_the_cache_is_bounded() -> None:
     math_answers.is_right_remembered.cache_clear()
     for sample in range(64):
