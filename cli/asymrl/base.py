@@ -43,5 +43,9 @@ def name_of(given: dict[str, str]) -> str:
     """Name an experiment after its file, its data set or its task."""
     named = [Path(given[key]).name.partition(".")[0] for key in NAMED_BY if given.get(key)]
     named += [given.get("task.name", ""), given.get("task.family", ""), given.get("task", "")]
-    fit = (UNFIT.sub("-", name).strip("-._") for name in named)
-    return next(filter(None, fit), "mine")
+    return next(filter(None, map(fit_name, named)), "mine")
+
+
+def fit_name(text: str) -> str:
+    """Return a text as the name of an experiment; empty if nothing of it fits."""
+    return UNFIT.sub("-", text).strip("-._")

@@ -17,6 +17,7 @@ from typing import Any
 from asymreinforce.credentials import require_none
 from asymreinforce.errors import ConfigError
 from asymrl import keys
+from asymrl.base import fit_name
 from asymrl.words import quoted_text
 
 PLAIN = re.compile(
@@ -33,7 +34,7 @@ UNFILLED = "???"
 
 def name_of(path: Path) -> str:
     """Return an experiment's name that is made of its file's."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).lstrip("._-") or "experiment"
+    return fit_name(path.stem) or "experiment"
 
 
 def words(path: str, *, given: Collection[str] = ()) -> list[str]:

@@ -31,15 +31,12 @@ task.columns.question: question
 task.columns.answer: answer
 task.held_out: ???               # so many are kept back, and results are measured on them
 task.validation: 0               # so many more are kept back to choose the best checkpoint by
-train.validation_prompts: 0      # how many of those are used
 task.instruction: "Think step by step, and put your final answer within \\\\boxed{{}}."
 task.grader: math                # or exact, gsm8k, multiple_choice, module:function
 
 # Lengths and sizes
-sampling.max_tokens: 1024        # longest completion
-evaluation.sampling.max_tokens: 1024
+sampling.max_tokens: 1024        # longest completion, of evaluation too
 sampling.samples_per_prompt: 8   # completions of a question: a group
-sampling.samples_per_block: 8
 optim.trajectories_per_step: 64  # completions of a gradient step: whole groups
 optim.lr: 1e-6
 optim.epochs: 1                  # times that each question is trained on

@@ -20,7 +20,6 @@ FILLED = {
     "task.grader: math": "task.grader: exact",
     "max_tokens: 1024": "max_tokens: 6",
     "samples_per_prompt: 8": "samples_per_prompt: 4",
-    "samples_per_block: 8": "samples_per_block: 4",
     "trajectories_per_step: 64": "trajectories_per_step: 32",
     "baseline: [-0.3, -0.1, 0, 0.1]": "baseline: [-0.1, 0.1]",
     "seed: [0, 1, 2]": "seed: 0\nreward.workers: 1\nsweep.workers: 1",
