@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from asymreinforce.data import files
+from asymreinforce.data.values import finite_or_none
 from asymreinforce.errors import InputError
 
 State = Literal["running", "stopped", "failed", "done"]
@@ -61,7 +62,11 @@ def progress_path(arm: Path) -> Path:
 def publish_progress(arm: Path, progress: ArmProgress) -> None:
     """Write the progress of an arm's directory, stamped with this process and the time."""
     stamped = progress._replace(written=time.time(), host=platform.node(), process=os.getpid())
-    files.publish_passing(progress_path(arm), stamped._asdict())
+    values = {
+        name: value if isinstance(value, str) else finite_or_none(value)
+        for name, value in stamped._asdict().items()
+    }
+    files.publish_passing(progress_path(arm), values)
 
 
 def read_progress(arm: Path) -> ArmProgress | None:

@@ -150,7 +150,7 @@ def publish_passing(path: Path, value: Any) -> None:
     temporary = temporary_of(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps(value), encoding="utf-8")
+        temporary.write_bytes(json_bytes(value))
         temporary.rename(path)
     except OSError:
         with contextlib.suppress(OSError):

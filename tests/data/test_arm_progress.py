@@ -1,6 +1,7 @@
 """An arm's progress in its directory, and in words."""
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,14 @@ def test_a_file_that_does_not_hold_progress_tells_nothing(tmp_path: Path, conten
     publish_progress(arm, ArmProgress(3, 8, "running"))
     progress_path(arm).write_text(content)
     assert read_progress(arm) is None
+
+
+def test_a_number_that_is_not_finite_is_null_in_the_file(tmp_path: Path) -> None:
+    arm = tmp_path / "train" / "0123"
+    publish_progress(arm, ArmProgress(3, 8, "running", loss=math.nan, kl=math.inf))
+    assert "NaN" not in progress_path(arm).read_text()
+    found = read_progress(arm)
+    assert found is not None and found.loss is None and found.kl is None
 
 
 def test_a_directory_that_cannot_be_written_does_not_end_the_training(tmp_path: Path) -> None:
