@@ -31,7 +31,8 @@ class SweepConfig(Settings):
         None,
         ge=1,
         description="processes that train or evaluate at once on this machine; null for as many as "
-        "its CUDA devices allow, or its cores where none is used",
+        "its CUDA devices allow, or its cores if none is used; more than one a device share it "
+        "(small models on a large one)",
     )
     together: int = Field(
         1, ge=1, description="arms of one seed that a process trains side by side, reading once"

@@ -1,7 +1,7 @@
 """The slots of this machine: what each of the processes that work side by side may use.
 
-A *slot* is a set of CUDA devices that one process is shown and no other, or, for work on the CPU,
-an empty one for each core.
+A *slot* is the set of CUDA devices that one process is shown, or, for work on the CPU, an empty one
+for each core. Slots share no device unless `sweep.workers` asks for more processes than there are.
 """
 
 import os
@@ -23,8 +23,9 @@ def slots_of(
 ) -> list[Slot]:
     """Return a slot for each process that may train the arms, or sample by an engine, at once.
 
-    `sweep.workers` limits them. Raises `ConfigError` if this machine shows fewer devices than one
-    process needs.
+    `sweep.workers` says how many; beyond one a device they take turns on it, but for vLLM, which
+    takes the memory of the whole device. Raises `ConfigError` if this machine shows fewer devices
+    than one process needs.
     """
     workers = arms[0].sweep.workers
     devices = shown_devices()
@@ -43,7 +44,9 @@ def slots_of(
     slots = cut_slots(devices, each=each, setting=setting)
     if train and any(arm.train.nodes > 1 for arm in arms):
         workers = 1  # all arms meet the other nodes at one address
-    return slots[:workers]
+    if sample and any(arm.engine.name == "vllm" for arm in arms):
+        return slots[:workers]
+    return [slots[number % len(slots)] for number in range(workers or len(slots))]
 
 
 def trains_on_cuda(config: ExperimentConfig) -> bool:

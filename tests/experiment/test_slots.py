@@ -76,8 +76,11 @@ CORES = len(os.sched_getaffinity(0))
         ("train", {"train__device": "cuda", "sweep__workers": 3}, 3, 1),
         ("train", {"train__device": "cuda", "train__processes": 3}, 2, 3),
         ("train", {"train__device": "cuda", "train__processes": 8}, 1, 8),
+        ("train", {"train__device": "cuda", "sweep__workers": 12}, 12, 1),  # four share a device
         ("sample", {}, 8, 1),
-        ("sample", {"engine__tensor_parallel_size": 4, "sweep__workers": 9}, 2, 4),
+        ("sample", {"sweep__workers": 12}, 12, 1),
+        ("sample", {"sweep__workers": 12, "engine__name": "vllm"}, 8, 1),  # which takes all memory
+        ("sample", {"engine__tensor_parallel_size": 4, "sweep__workers": 3}, 3, 4),
         ("train sample", {}, 8, 1),
         ("train sample", {"train__device": "cuda", "train__processes": 4}, 2, 4),
     ],
