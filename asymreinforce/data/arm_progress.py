@@ -23,6 +23,9 @@ NUMBERS = ("loss", "reward", "validation_accuracy", "kl")
 """Columns of METRICS that are shown; each is the latest that is known."""
 TEXTS = ("state", "reason", "host")
 """Fields of `ArmProgress` that are texts; all others are numbers or None."""
+IN_SAMPLE_KL = "KL in-sample"
+"""The title of KL(mu || pi). It is estimated on rollouts that the arm trains on: if pi comes to
+give them more probability than mu did, the estimate is below 0."""
 
 
 class ArmProgress(NamedTuple):
@@ -92,7 +95,7 @@ def words(progress: ArmProgress) -> str:
         "loss": number(progress.loss),
         "batch reward": number(progress.reward),  # of the rollouts that the step read, not of pi
         "validation": share(progress.validation_accuracy),
-        "KL": number(progress.kl),
+        IN_SAMPLE_KL: number(progress.kl),
     }
     parts = [f"{name} {value}" for name, value in numbers.items() if value]
     if pace := whole(progress.tokens_per_second):

@@ -3,7 +3,14 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from asymreinforce.data.arm_progress import ArmProgress, duration, number, share, whole
+from asymreinforce.data.arm_progress import (
+    IN_SAMPLE_KL,
+    ArmProgress,
+    duration,
+    number,
+    share,
+    whole,
+)
 from asymreinforce.untrusted import visible
 
 if TYPE_CHECKING:
@@ -63,13 +70,15 @@ def _cells(line: ArmLine, *, with_state: bool) -> dict[str, str]:
     progress = line.progress
     first = {"state": line.state} if with_state else {}
     if progress is None:
-        return first | dict.fromkeys(("step", "left", "batch r", "valid.", "KL", "tok/s"), UNKNOWN)
+        return first | dict.fromkeys(
+            ("step", "left", "batch r", "valid.", IN_SAMPLE_KL, "tok/s"), UNKNOWN
+        )
     is_running = line.state == "running"
     return first | {
         "step": f"{progress.step}/{progress.steps}",
         "left": (duration(progress.seconds_left) if is_running else "") or UNKNOWN,
         "batch r": number(progress.reward) or UNKNOWN,
         "valid.": share(progress.validation_accuracy) or UNKNOWN,
-        "KL": number(progress.kl) or UNKNOWN,
+        IN_SAMPLE_KL: number(progress.kl) or UNKNOWN,
         "tok/s": (whole(progress.tokens_per_second) if is_running else "") or UNKNOWN,
     }

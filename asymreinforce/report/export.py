@@ -82,7 +82,7 @@ ARM_COLUMNS = {
     "entropy": "of completions, nats",
     "logp_correct": "mean log-probability of the behaviour policy's correct completions, nats",
     "logp_incorrect": "the same of its incorrect ones",
-    "kl": "KL(mu || pi), nats",
+    "kl": "KL(mu || pi), nats; in-sample, so it can be negative",
     "ess": "effective sample size of the weights pi/mu",
     "seconds": "of training",
 }

@@ -19,33 +19,47 @@ from asymreinforce.errors import AsymreinforceError, ConfigError, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from contextlib import AbstractContextManager
 
     import pandas as pd
     import pyarrow as pa
+
+    from asymrl.remembered import Asked
 
 Stage = Literal["init", "import", "generate", "score", "train", "evaluate"]
 Where = ExperimentConfig | Path | str
 """An experiment: its configuration, or its directory."""
 
+_ASKED: "dict[Path, Asked]" = {}
+"""What was last loaded for an experiment's directory, to be remembered there once it is made."""
 
-def load(*overrides: str) -> ExperimentConfig:
-    """Compose a configuration from KEY=VALUE settings, as the command line does.
 
-    Its `auto` values become what they mean on this machine. Raises `ConfigError` if a setting is
-    unknown, out of its range, or has several values.
+def load(*words: str) -> ExperimentConfig:
+    """Compose a configuration from what stands behind a command: a file, and KEY=VALUE settings.
+
+    Settings that `runs/<name>` was made with come back with `name=` alone, and `auto` becomes what
+    it means on this machine. Raises `ConfigError` if a setting is unknown, out of its range, or has
+    several values.
     """
-    from asymrl.compose import compose
-    from asymrl.devices import trained_here
+    arms = load_arms(*words)
+    if len(arms) != 1:
+        raise ConfigError(
+            f"{' '.join(words)}: these are {len(arms)} configurations, where one is asked for; "
+            "load_arms takes several"
+        )
+    return arms[0]
 
-    return trained_here([compose(overrides)])[0]
 
-
-def load_arms(*overrides: str) -> list[ExperimentConfig]:
+def load_arms(*words: str) -> list[ExperimentConfig]:
     """Compose a configuration for each combination of comma-separated values; see `load`."""
     from asymrl.compose import compose_arms
     from asymrl.devices import trained_here
+    from asymrl.overrides import prepared
 
-    return trained_here(compose_arms(overrides))
+    overrides, asked = prepared("sweep", words)
+    arms = trained_here(compose_arms(overrides))
+    _ASKED.update({arm.directory: asked for arm in arms})
+    return arms
 
 
 def run_stage(stage: Stage, config: ExperimentConfig) -> Path:
@@ -57,6 +71,11 @@ def run_stage(stage: Stage, config: ExperimentConfig) -> Path:
     if stage not in get_args(Stage):
         raise ConfigError(f"{stage}: no such stage; there are {', '.join(get_args(Stage))}")
     _limit_threads()
+    with _kept([config]):
+        return _run_stage(stage, config)
+
+
+def _run_stage(stage: Stage, config: ExperimentConfig) -> Path:
     from asymreinforce.experiment import arm, imported, inputs
 
     if stage == "init":
@@ -91,7 +110,8 @@ def run_sweep(arms: "Sequence[ExperimentConfig]") -> Path:
     from asymrl.reporting import report_sweep
 
     config = arms[0]
-    result = sweep_arms(arms)
+    with _kept(arms):
+        result = sweep_arms(arms)
     if result.is_reportable and config.sweep.report:
         report_sweep(config)
     if result.failed:
@@ -168,6 +188,13 @@ def verdicts(
     if store is None:
         raise InputError(f"{stored.rollouts.directory}: has no verdicts; run 'asymrl score'")
     return _frame(all_verdicts(store))
+
+
+def _kept(arms: "Sequence[ExperimentConfig]") -> "AbstractContextManager[None]":
+    """Hold the arms to what their experiment was made with, or take down what it is made with."""
+    from asymrl.remembered import Asked, kept
+
+    return kept(arms, _ASKED.get(arms[0].directory, Asked([], is_named=True, is_change=False)))
 
 
 def _directory(experiment: Where) -> Path:

@@ -34,7 +34,7 @@ def print_summary(summary: pa.Table) -> None:
     others = [others_of(row) for row in rows]
     # what else the arms differ in takes the place of what can be read in the report
     pass_at = pass_at_words(row["k"] for row in rows)
-    more = () if any(others) else ("at step", pass_at, "KL")
+    more = () if any(others) else ("at step", pass_at, "KL, in-\nsample")
     for name in ("baseline", "seed", "mu", "accuracy", "peak", *more):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)

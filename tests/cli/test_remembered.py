@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asymrl import api
 from asymrl.remembered import FILE, asked, words
 
-from tests.cli.commands import asymrl, published, refused, tiny
+from asymreinforce.errors import ConfigError
+from tests.cli.commands import EMBEDDED, TINY, asymrl, published, refused, tiny
 from tests.cli.test_settings import composed
 
 MADE = ("name=sums", "optim.lr=3e-4", "task.seed=5")
@@ -31,6 +33,26 @@ def test_the_name_alone_goes_on_with_the_experiment(made: Path) -> None:
     assert values["baseline"] == -0.1  # of one arm alone
     other = printed(made, "name=other")
     assert (other["optim"]["lr"], other["task"]["seed"]) == (1e-4, 0)
+
+
+def test_python_goes_on_with_an_experiment_of_the_command_line(made: Path) -> None:
+    config = api.load("name=sums", f"runs_dir={made}")
+    assert (config.optim.lr, config.task.seed) == (3e-4, 5)
+    other = api.load("name=sums", f"runs_dir={made}", "task.seed=6")
+    with pytest.raises(ConfigError, match=r"task.seed=6, and .* has 5"):
+        api.run_stage("init", other)
+
+
+def test_the_command_line_goes_on_with_an_experiment_of_python(tmp_path: Path) -> None:
+    file = tmp_path / "sums.yaml"
+    file.write_text(f"runs_dir: {tmp_path}\noptim.lr: 3e-4\ntask.seed: 5\nbaseline: [-0.3, 0]\n")
+    arms = api.load_arms(str(file), *TINY, *EMBEDDED)
+    assert [(arm.name, arm.baseline, arm.optim.lr) for arm in arms] == [
+        ("sums", -0.3, 3e-4), ("sums", 0, 3e-4),
+    ]  # fmt: skip
+    api.run_stage("init", arms[0])
+    values = printed(tmp_path, "name=sums")
+    assert (values["optim"]["lr"], values["task"]["seed"], values["task"]["train"]) == (3e-4, 5, 48)
 
 
 def test_what_is_given_stands_above_what_is_remembered(made: Path) -> None:

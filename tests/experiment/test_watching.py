@@ -58,8 +58,8 @@ def test_in_a_pipe_a_line_tells_of_each_arm_once_a_minute(monkeypatch: pytest.Mo
         now[0] += 25
         lines.show(seen(one=RUNNING, two=RUNNING))
     assert told == [
-        f"train {name}: step 120 of 400: loss 0.5, batch reward 0.31, validation 45.0%, KL 0.012, "
-        "2,300 tokens/s, 3 min left"
+        f"train {name}: step 120 of 400: loss 0.5, batch reward 0.31, validation 45.0%, "
+        "KL in-sample 0.012, 2,300 tokens/s, 3 min left"
         for name in ("one", "two")
     ]
 
@@ -86,7 +86,17 @@ def test_many_arms_are_not_all_told_of_at_once(monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_wide_terminal_shows_every_number() -> None:
     first, arm, last = picture(seen(**{"baseline=-0.1 seed=0": RUNNING}), width=100).splitlines()
-    assert first.split() == ["arm", "step", "left", "batch", "r", "valid.", "KL", "tok/s"]
+    assert first.split() == [
+        "arm",
+        "step",
+        "left",
+        "batch",
+        "r",
+        "valid.",
+        "KL",
+        "in-sample",
+        "tok/s",
+    ]
     assert arm.split() == [
         *("baseline=-0.1", "seed=0", "120/400", "3", "min", "0.31", "45.0%", "0.012", "2,300")
     ]

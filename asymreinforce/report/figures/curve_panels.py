@@ -105,8 +105,9 @@ PANELS = (
         _metric_reader("slice_logp_incorrect", "logp_incorrect"), may_be_logarithmic=True,
     ),
     Panel(
-        "kl", "KL(µ ‖ π)", "nats",
-        "Distance from the behaviour policy, on the fixed slice of rollouts.",
+        "kl", "KL(µ ‖ π), in-sample", "nats",
+        "Distance from the behaviour policy, estimated on a fixed set of rollouts. The arm trains "
+        "on them too: below 0 it has learnt these rollouts themselves.",
         _metric_reader("kl"), may_be_logarithmic=True,
     ),
     Panel(

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from asymreinforce.data.arm_progress import IN_SAMPLE_KL
 from asymreinforce.report.commands import Commands
 from asymreinforce.report.coverage import pass_at_words
 from asymreinforce.report.ending import fall_of
@@ -99,7 +100,7 @@ def _with_commands(
     behind = dict.fromkeys(("accuracy, %", "minus µ", pass_at, "entropy"), last)
     behind["peak, %"] = peak
     if rollouts := commands.rollouts(arm):
-        behind |= dict.fromkeys(("logp correct", "logp incorrect", "KL", "ESS"), rollouts)
+        behind |= dict.fromkeys(("logp correct", "logp incorrect", IN_SAMPLE_KL, "ESS"), rollouts)
     return {
         name: cells[name]._replace(command=command)
         for name, command in behind.items()
@@ -113,7 +114,7 @@ def _number_cells(
     outcome = arm.outcome
     if outcome is None:
         names = ("step", "accuracy, %", "minus µ", "peak, %", pass_at, "entropy",
-                 "logp correct", "logp incorrect", "KL", "ESS", "seconds")  # fmt: skip
+                 "logp correct", "logp incorrect", IN_SAMPLE_KL, "ESS", "seconds")  # fmt: skip
         return dict.fromkeys(names, Cell(NOTHING, None))
     return {
         "step": _number_cell(outcome.step, "d"),
@@ -124,7 +125,7 @@ def _number_cells(
         "entropy": _number_cell(outcome.entropy, ".2f"),
         "logp correct": _number_cell(outcome.logp_correct, ".3g"),
         "logp incorrect": _number_cell(outcome.logp_incorrect, ".3g"),
-        "KL": _number_cell(outcome.kl, ".3g"),
+        IN_SAMPLE_KL: _number_cell(outcome.kl, ".3g"),
         "ESS": _number_cell(outcome.ess, ".3g"),
         "seconds": _number_cell(outcome.seconds, ".0f"),
     }
