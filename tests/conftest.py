@@ -58,6 +58,7 @@ SLOW = (
     "scripts/paper/test_outcome",
     "scripts/test_bench_arms",
     "scripts/test_check_gpu",
+    "scripts/test_pretrained",
     "stages/test_generate",
     "stages/test_half_precision",
     "stages/test_interruption",
