@@ -11,6 +11,7 @@ got on by the connection to each of them (`experiment/children.py`), whose task 
 import contextlib
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
@@ -21,6 +22,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 NOTICE = b"\nstopping after this step, with a checkpoint; Ctrl-C again stops at once\n"
 
 SECONDS_BETWEEN_LOOKS = 0.2
+SECONDS_UNTIL_RAISED_AGAIN = 0.01
 SECONDS_OF_DOUBT = 1.0
 """A terminal and some schedulers signal workers too, at about the time of their parent."""
 
@@ -49,10 +51,13 @@ def handle_signals() -> Iterator[None]:
         return
     _asked, _is_handling = None, True
     before = {number: signal.signal(number, _on_signal) for number in SIGNALS}
+    hook = sys.unraisablehook
+    sys.unraisablehook = lambda dropped: None if _raise_again(dropped) else hook(dropped)
     try:
         yield
     finally:
         _is_handling = False
+        sys.unraisablehook = hook
         for number, handler in before.items():
             signal.signal(number, handler)
 
@@ -125,3 +130,20 @@ def _on_signal(number: int, frame: FrameType | None) -> None:
         raise Interrupted(number)
     if not progress.is_hushed():
         os.write(2, NOTICE)
+
+
+def _raise_again(dropped: "sys.UnraisableHookArgs") -> bool:
+    """Signal this process once more if what Python dropped is the exception of a signal.
+
+    It drops it if the signal came while an object was being destroyed (`__del__`).
+    """
+    if not isinstance(dropped.exc_value, Interrupted):
+        return False
+    number = dropped.exc_value.code - 128
+    for each in SIGNALS:
+        signal.signal(each, _on_signal)
+    # from a thread: this function is called from where nothing can be raised
+    send = threading.Timer(SECONDS_UNTIL_RAISED_AGAIN, os.kill, (os.getpid(), number))
+    send.daemon = True
+    send.start()
+    return True

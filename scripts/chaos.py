@@ -21,6 +21,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 PAGE = Path(__file__).parents[1] / "docs" / "reliability.md"
+LOGS = Path(__file__).parents[1] / "runs" / "chaos"
+"""What the tests of a row that failed had to say."""
 BUDGET_S = 30 * 60
 AT_ONCE = 2
 TITLE = """# Reliability
@@ -159,8 +161,9 @@ class Ended(NamedTuple):
     passed: bool
 
 
-def run(row: Row) -> Ended:
-    """Run a row's tests."""
+def run(name: str) -> Ended:
+    """Run a row's tests; what they say if they fail goes to a log."""
+    row = ROWS[name]
     started = time.monotonic()
     command = [sys.executable, "-m", "pytest", "-q", "-m", "", "-p", "no:cacheprovider"]
     done = subprocess.run(
@@ -176,6 +179,11 @@ def run(row: Row) -> Ended:
     failures = re.findall(r"^(?:FAILED|ERROR) (.*)", done.stdout, re.M)
     for line in failures:
         print(f"  {line}", flush=True)
+    if done.returncode:
+        LOGS.mkdir(parents=True, exist_ok=True)
+        log = LOGS / f"{name.replace(' ', '-')}.log"
+        log.write_text(done.stdout + done.stderr)
+        print(f"  {log}", flush=True)
     return Ended(f"{counts} in {seconds:.0f} s", done.returncode == 0)
 
 
@@ -220,7 +228,7 @@ def campaign(names: Sequence[str]) -> bool:
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
     started, passed = time.monotonic(), True
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        running = {name: pool.submit(run, ROWS[name]) for name in names}
+        running = {name: pool.submit(run, name) for name in names}
         waiting = set(names)
         while waiting:
             time.sleep(0.2)

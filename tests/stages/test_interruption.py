@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,20 @@ def test_where_nothing_is_patient_a_signal_is_raised_at_once() -> None:
     with pytest.raises(Interrupted, match="SIGTERM"), interruption.handle_signals():
         os.kill(os.getpid(), signal.SIGTERM)
         raise AssertionError("it went on")
+
+
+def test_a_signal_is_not_lost_while_an_object_is_destroyed(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    class Destroyed:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGTERM)
+
+    with interruption.handle_signals(), pytest.raises(Interrupted):
+        one = Destroyed()
+        del one  # Python drops the exception here
+        time.sleep(5)
+    assert capfd.readouterr().err == ""
 
 
 def test_a_signal_of_an_earlier_command_stops_no_later_training() -> None:
