@@ -137,7 +137,7 @@ def _write(directory: Path, wanted: Asked, arms: "Sequence[ExperimentConfig]") -
         if key not in PLACE and all(own.get(key, value) == value for own in all_of)
     }
     with contextlib.suppress(AsymreinforceError):
-        files.make_directory(directory)
+        files.remove_leftovers(files.make_directory(directory), below=False)
         files.publish_sealed(directory / FILE, {"words": wanted.words, "settings": same})
 
 

@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 
 from asymreinforce import terminal
+from asymreinforce.data.arm_progress import IN_SAMPLE_KL
 from asymreinforce.untrusted import visible
 
 if TYPE_CHECKING:
@@ -14,45 +15,93 @@ if TYPE_CHECKING:
 
 STYLES = {"improved": "green", "collapsed": "red", "stable": "yellow"}
 OWN_COLUMNS = {"baseline", "seed"}
+GAP = 1
+EDGES = 2
+NARROWEST_OTHERS = 16
+NEEDED_BESIDE_OTHERS = 5
+
+
+class Column(NamedTuple):
+    """A column of the summary: the smaller `need`, the longer it stays on a narrow terminal."""
+
+    title: str
+    need: int
+    cells: list[str]
+
+    @property
+    def width(self) -> int:
+        """Of the widest cell, and the gap beside it."""
+        return GAP + max(map(len, [*self.title.split("\n"), *self.cells]))
 
 
 def print_summary(summary: pa.Table) -> None:
-    """Print a row an arm: where it ended on held-out prompts, against mu and its own peak."""
+    """Print a row an arm: where it ended on held-out prompts, against mu and its own peak.
+
+    A terminal that is too narrow for all columns shows those that are needed most.
+    """
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    from asymreinforce.report.coverage import pass_at_words
-
-    rows = summary.to_pylist()
+    console = terminal.make_console()
     table = Table(
         title="held-out accuracy in %, at the last step (± standard error over prompts)",
         box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
+        padding=(0, GAP, 0, 0),
         title_justify="left",
     )
+    rows = summary.to_pylist()
     others = [others_of(row) for row in rows]
-    # what else the arms differ in takes the place of what can be read in the report
-    pass_at = pass_at_words(row["k"] for row in rows)
-    more = () if any(others) else ("at step", pass_at, "KL, in-\nsample")
-    for name in ("baseline", "seed", "mu", "accuracy", "peak", *more):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("verdict", no_wrap=True)
+    columns, room = _columns(rows), console.width - EDGES
+    if any(others):  # what else arms differ in takes the place of what the report shows as well
+        columns = [column for column in columns if column.need <= NEEDED_BESIDE_OTHERS]
+        room -= NARROWEST_OTHERS
+    shown = _fitting(columns, room=room)
+    for column in shown:
+        justify: Any = "left" if column.title == "verdict" else "right"
+        table.add_column(column.title, justify=justify, no_wrap=True)
     if any(others):
-        table.add_column("also", overflow="fold", min_width=20)
-    for row, also in zip(rows, others, strict=True):
-        style = STYLES.get(row["verdict"], "")
-        cells: list[str | Text] = [
-            f"{row['baseline']:+g}" if row["baseline"] else "0",
-            str(row["seed"]),
-            f"{100 * row['behaviour_accuracy']:.1f}",
-            f"{100 * row['accuracy']:.1f} ±{100 * row['accuracy_se']:.1f}",
-            f"{100 * row['peak_accuracy']:.1f}",
-            *(in_full(row) if more else []),
-            Text(row["verdict"], style=style),
-        ]
+        table.add_column("also", overflow="fold", min_width=NARROWEST_OTHERS)
+    for number, (row, also) in enumerate(zip(rows, others, strict=True)):
+        styles = {"verdict": STYLES.get(row["verdict"], "")}
+        cells = [Text(c.cells[number], style=styles.get(c.title, "")) for c in shown]
         table.add_row(*cells, *([Text(visible(also))] if any(others) else []))
-    terminal.make_console().print(table)
+    console.print(table)
+
+
+def _columns(rows: Sequence[dict[str, Any]]) -> list[Column]:
+    """Return all columns from left to right."""
+    from asymreinforce.report.coverage import pass_at_words
+
+    def percent(name: str) -> list[str]:
+        return [f"{100 * row[name]:.1f}" for row in rows]
+
+    errors = percent("accuracy_se")
+    accuracies = [f"{a} ±{e}" for a, e in zip(percent("accuracy"), errors, strict=True)]
+    baselines = [f"{row['baseline']:+g}" if row["baseline"] else "0" for row in rows]
+    kls = ["-" if row["kl"] is None else f"{row['kl']:.1f}" for row in rows]
+    return [
+        Column("baseline", 0, baselines),
+        Column("seed", 2, [str(row["seed"]) for row in rows]),
+        Column("mu", 4, percent("behaviour_accuracy")),
+        Column("accuracy", 1, accuracies),
+        Column("peak", 5, percent("peak_accuracy")),
+        Column("at step", 7, [str(row["peak_step"]) for row in rows]),
+        Column(pass_at_words(row["k"] for row in rows), 6, percent("pass_at_k")),
+        Column(IN_SAMPLE_KL.replace(" ", "\n"), 8, kls),
+        Column("verdict", 3, [row["verdict"] for row in rows]),
+    ]
+
+
+def _fitting(columns: Sequence[Column], *, room: int) -> list[Column]:
+    """Return the columns for which there is room, those that are needed most first in line."""
+    fitting: set[str] = set()
+    for column in sorted(columns, key=lambda column: column.need):
+        room -= column.width
+        if room < 0:
+            break
+        fitting.add(column.title)
+    return [column for column in columns if column.title in fitting]
 
 
 def print_arms(arms: "Sequence[ReportedArm]") -> None:
@@ -84,12 +133,6 @@ def print_arms(arms: "Sequence[ReportedArm]") -> None:
             Text(visible(arm.fate), style=STYLES.get(arm.fate, "")),
         )
     terminal.make_console().print(table)
-
-
-def in_full(row: dict[str, Any]) -> list[str]:
-    """The cells that are left out where arms differ in more than baseline and seed."""
-    kl = "-" if row["kl"] is None else f"{row['kl']:.1f}"
-    return [str(row["peak_step"]), f"{100 * row['pass_at_k']:.1f}", kl]
 
 
 def others_of(row: dict[str, Any]) -> str:

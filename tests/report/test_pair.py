@@ -8,6 +8,7 @@ import pytest
 
 from asymreinforce.errors import InputError
 from asymreinforce.report.experiment import read_experiment
+from asymreinforce.report.page.comparison import comparison_sentence
 from asymreinforce.report.pair import ExperimentPair, pair_experiments
 from asymreinforce.report.read import read_pair
 from asymreinforce.report.write import write_comparison
@@ -61,6 +62,25 @@ def test_the_page_of_two_stands_beside_that_of_the_first(compared: ExperimentPai
     assert f"asymrl report {first.directory} {second.directory}" in text
     assert f"asymrl samples {second.directory}" in text
     assert "Only in one: +0.1" in text and "Only in two: 0" in text
+    lead = text.split('<p class="lead">')[1].split("</p>")[0]
+    assert lead == comparison_sentence(compared)
+
+
+def test_the_answer_counts_the_settings_of_both_at_which_the_second_ends_above(
+    compared: ExperimentPair,
+) -> None:
+    (twin,) = compared.twins
+    assert twin.comparison
+    apart = twin.comparison._replace(difference=0.2, p_holm=0.01)
+    assert comparison_sentence(compared._replace(twins=(twin._replace(comparison=apart),))) == (
+        "two ends above one at 1 and below it at 0 of the settings of both (1); elsewhere the "
+        "difference is not beyond what seeds would give."
+    )
+    assert "do not differ beyond" in comparison_sentence(compared)
+    nothing = compared._replace(twins=())
+    assert comparison_sentence(nothing).startswith("No setting is in both experiments")
+    untested = tuple(twin._replace(comparison=None) for twin in compared.twins)
+    assert "seeds enough" in comparison_sentence(compared._replace(twins=untested))
 
 
 def test_experiments_of_one_name_are_told_apart_by_their_directories(tmp_path: Path) -> None:

@@ -17,6 +17,9 @@ from asymreinforce.report.pair import ExperimentPair, Twin
 from asymreinforce.report.results import compare_groups
 from asymreinforce.report.setting import describe_experiment
 
+SURE = 0.05
+"""The largest Holm-corrected p of a difference that is told."""
+
 
 def render_comparison(
     compared: ExperimentPair, drawings: Drawn, curves: Sequence[Curves], samples: Samples
@@ -32,6 +35,7 @@ def render_comparison(
         experiment=compared.merged,
         setting=describe_experiment(compared.merged, compared.groups),
         differences=[(item.key, *map(_plain_text, item[1:])) for item in compared.differences],
+        answer=comparison_sentence(compared),
         findings=_comparison_sentences(compared),
         table=twin_table(compared),
         settings=setting_rows(compared.merged.shared),
@@ -40,6 +44,29 @@ def render_comparison(
         **sample_columns(samples, {each.name: Commands(each) for each in compared.experiments}),
         **results_and_curves(compared.merged, compared.groups, results, drawings, curves),
     )
+
+
+def comparison_sentence(compared: ExperimentPair) -> str:
+    """Answer the page's question: at how many settings the second experiment ends above."""
+    first, second = (experiment.name for experiment in compared.experiments)
+    if not compared.twins:
+        return "No setting is in both experiments: there is nothing to compare but their curves."
+    tested = [twin for twin in compared.twins if _corrected_p(twin) is not None]
+    if not tested:
+        return "No setting has seeds enough in both experiments to tell a difference from chance."
+    sure = _sure_twins(tested)
+    up = sum(twin.comparison.difference > 0 for twin in sure if twin.comparison)
+    return (
+        f"{second} ends above {first} at {up} and below it at {len(sure) - up} of the settings "
+        f"of both ({len(tested)}); elsewhere the difference is not beyond what seeds would give."
+        if sure
+        else f"{second} and {first} do not differ beyond what seeds would give, at any setting "
+        f"of both ({len(tested)})."
+    )
+
+
+def _sure_twins(tested: Sequence[Twin]) -> list[Twin]:
+    return [twin for twin in tested if (_corrected_p(twin) or 0.0) <= SURE]
 
 
 def twin_table(compared: ExperimentPair) -> Table:
@@ -70,12 +97,12 @@ def _comparison_sentences(compared: ExperimentPair) -> list[str]:
         else "No setting is in both experiments, so only their curves stand side by side."
     ]
     tested = [twin for twin in compared.twins if _corrected_p(twin) is not None]
-    sure = [twin for twin in tested if (_corrected_p(twin) or 0.0) <= 0.05]
+    sure = _sure_twins(tested)
     if tested:
         up = [t.name for t in sure if t.comparison and t.comparison.difference > 0]
         down = [t.name for t in sure if t.comparison and t.comparison.difference < 0]
         sentences += [
-            f"{second} ends {word} {first} at {', '.join(names)} (Holm-corrected p at most 0.05)."
+            f"{second} ends {word} {first} at {', '.join(names)} (Holm-corrected p at most {SURE})."
             for word, names in (("above", up), ("below", down))
             if names
         ]
