@@ -11,6 +11,7 @@ import enum
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from asymreinforce.algorithm.table import has_baseline
@@ -93,12 +94,28 @@ NO_BASELINE = {"baseline": -0.1, "baseline_reference": "group_mean"}
 """What the identity of an arm has whose objective takes none: what `conf/config.yaml` has, under
 which such arms were trained before."""
 
+CHOOSES = {"sampling.samples_per_prompt"}
+"""Determines how many rollouts of a set are there and used, and not what they are."""
+
 FIRST: dict[str, Product] = {
     f"{section}.{name}".lstrip("."): product
     for section, products in TABLE.items()
     for product, names in products.items()
     for name in names.split()
 }
+
+
+def flat_settings(config: ExperimentConfig) -> dict[str, Any]:
+    """Return all settings by their dotted names, with values as JSON has them."""
+    return flatten_settings(config.model_dump(mode="json"))
+
+
+def is_same_value(one: Any, other: Any) -> bool:
+    """Tell whether two values of a setting are equal, or paths of one file."""
+    is_text = isinstance(one, str) and isinstance(other, str)
+    return one == other or (
+        is_text and "/" in one + other and Path(one).resolve() == Path(other).resolve()
+    )
 
 
 def first_product(setting: str, settings: Flat) -> Product:
@@ -141,14 +158,14 @@ def key_of(config: ExperimentConfig, product: Product) -> str:
 
     Pins determine nothing, but say where a product lies: arms with other ones share none.
     """
-    settings = flatten_settings(config.model_dump(mode="json"))
+    settings = flat_settings(config)
     pins = {key: value for key, value in settings.items() if key.startswith("pins.")}
     return json.dumps(determining_settings(settings, product) | pins, sort_keys=True)
 
 
 def idle_settings(arms: Sequence[ExperimentConfig]) -> list[str]:
     """Name the settings whose values differ, and that do not determine some of the arms."""
-    all_of = [flatten_settings(arm.model_dump(mode="json")) for arm in arms]
+    all_of = [flat_settings(arm) for arm in arms]
     return [
         key
         for key in sorted({key for settings in all_of for key in settings})

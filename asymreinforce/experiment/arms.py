@@ -123,7 +123,7 @@ def _config_of(store: Store, place: dict[str, Any]) -> ExperimentConfig:
     if not isinstance(values, dict):
         raise InputError(f"{path}: not a configuration; train the arm again")
     config = parse_config({**values, **place})
-    settings = determines.determining_settings(_flat_settings(config), determines.ARM)
+    settings = determines.determining_settings(determines.flat_settings(config), determines.ARM)
     objective = objective_identity(config.algorithm, baseline_reference=config.baseline_reference)
     settings |= flatten_settings(
         {"algorithm": objective}
@@ -138,7 +138,9 @@ def _config_of(store: Store, place: dict[str, Any]) -> ExperimentConfig:
 
 def overrides_of(arms: list[TrainedArm]) -> dict[str, dict[str, Any]]:
     """Return, for each arm, the settings in which the arms differ, as dotted keys."""
-    return determines.differing_settings({arm.name: _flat_settings(arm.config) for arm in arms})
+    return determines.differing_settings(
+        {arm.name: determines.flat_settings(arm.config) for arm in arms}
+    )
 
 
 def name_arms(arms: list[TrainedArm]) -> dict[str, str]:
@@ -156,7 +158,3 @@ def _short(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:g}"
     return value if isinstance(value, str) else json.dumps(value)
-
-
-def _flat_settings(config: ExperimentConfig) -> dict[str, Any]:
-    return flatten_settings(config.model_dump(mode="json"))

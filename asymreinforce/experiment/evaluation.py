@@ -8,6 +8,8 @@ from typing import NamedTuple, Protocol
 
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.config.task import Split
+from asymreinforce.data import determines
+from asymreinforce.data.determines import ARM
 from asymreinforce.data.store import Store
 from asymreinforce.engines import open_engine
 from asymreinforce.engines.protocol import Engine
@@ -24,6 +26,10 @@ from asymreinforce.stages.evaluate import evaluate, evaluation_store, shard_of
 CHECKPOINTS_WORTH_A_PROCESS = 24
 """On the CPU an engine takes about ten seconds of every core to start; fewer checkpoints than this
 are done sooner by one."""
+
+
+SHOWN = 5
+"""Settings that an error names."""
 
 
 class OpenEngines(Protocol):
@@ -102,7 +108,8 @@ def run_evaluation(
 ) -> list[EvaluatedStep]:
     """Evaluate what is missing, in parallel processes where that pays; return what there is.
 
-    Raises `ConfigError` if the settings name no question, and `InputError` if no arm is complete.
+    Raises `ConfigError` if the settings name no question, or prompts, rollouts or verdicts of
+    which no arm is, and `InputError` if no arm is complete.
     """
     if reason := why_not_evaluated(config):
         raise ConfigError(f"nothing to evaluate on: {reason}")
@@ -111,6 +118,7 @@ def run_evaluation(
         raise InputError(
             f"{config.directory / 'train'}: no complete arm to evaluate; run 'asymrl train' first"
         )
+    _require_heard(config, planned)
     targets = list(_missing_targets(planned))
     total = sum(len(target.checkpoints) for target in targets)
     stores = {item.store.directory: item.store for item in planned}
@@ -133,6 +141,37 @@ def run_evaluation(
         for store in stores.values():
             store.close()
     return planned
+
+
+def _require_heard(config: ExperimentConfig, planned: list[EvaluatedStep]) -> None:
+    """Raise `ConfigError` if the settings ask for what no arm was made with.
+
+    An arm is evaluated by its own task, grader and reward: other ones would be passed over.
+    """
+    wanted = determines.flat_settings(config)
+    keys = [key for key in wanted if _decides_verdicts(key, wanted)]
+    made_with = [determines.flat_settings(item.arm.config) for item in planned]
+    differing = min(
+        (
+            [key for key in keys if not determines.is_same_value(wanted[key], own.get(key))]
+            for own in made_with
+        ),
+        key=len,
+    )
+    if differing:
+        said = ", ".join(f"{key}={wanted[key]}" for key in differing[:SHOWN])
+        raise ConfigError(
+            f"{config.directory / 'train'}: no arm was made with {said}, and an arm is evaluated "
+            "by what it was made with; 'asymrl train' with the same settings makes one"
+        )
+
+
+def _decides_verdicts(key: str, settings: determines.Flat) -> bool:
+    """Tell whether a setting is of the questions, the grader, or what counts as correct."""
+    if key in determines.CHOOSES:
+        return False
+    product = determines.first_product(key, settings)
+    return product <= determines.VERDICTS or (key.startswith("reward.") and product == ARM)
 
 
 def _missing_targets(planned: list[EvaluatedStep]) -> Iterator[EvaluationTarget]:

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from asymreinforce.config.settings import flatten_settings
 from asymreinforce.data import determines
 from asymreinforce.experiment.arms import TrainedArm
 from asymreinforce.untrusted import visible
@@ -48,9 +47,7 @@ def model_card(
     `curves` are the arm's rows of CURVES; without any the card says that nothing was evaluated.
     """
     config = arm.config
-    settings = determines.determining_settings(
-        flatten_settings(config.model_dump(mode="json")), determines.ARM
-    )
+    settings = determines.determining_settings(determines.flat_settings(config), determines.ARM)
     base = _hub_name(config.policy.source)
     head = {
         "library_name": "transformers",

@@ -21,8 +21,6 @@ FILE = "experiment.json"
 PLACE = ("name", "runs_dir")
 ONE_ARMS = ("baseline", "seed")
 """What tells arms apart: one that was trained by itself says nothing of the next."""
-CHOOSES = {"sampling.samples_per_prompt"}
-"""Determines how many rollouts of a set are there and used, and not what they are."""
 SHOWN = 5
 
 
@@ -129,8 +127,9 @@ def _write(directory: Path, wanted: Asked, arms: "Sequence[ExperimentConfig]") -
     The stage itself says why, if it has anything to write.
     """
     from asymreinforce.data import files
+    from asymreinforce.data.determines import flat_settings
 
-    all_of = [_flat(arm) for arm in arms]
+    all_of = [flat_settings(arm) for arm in arms]
     same = {
         key: value
         for key, value in all_of[0].items()
@@ -143,13 +142,19 @@ def _write(directory: Path, wanted: Asked, arms: "Sequence[ExperimentConfig]") -
 
 def _require_same(arms: "Sequence[ExperimentConfig]", made: Made, directory: Path) -> None:
     """Raise `ConfigError` that names the settings by which other inputs would be made."""
-    from asymreinforce.data.determines import Product, first_product
+    from asymreinforce.data.determines import (
+        CHOOSES,
+        Product,
+        first_product,
+        flat_settings,
+        is_same_value,
+    )
 
     differing: dict[str, tuple[Any, Any]] = {}
-    for settings in map(_flat, arms):
+    for settings in map(flat_settings, arms):
         for key, value in settings.items():
             old = made.settings.get(key, value)
-            if key in CHOOSES or key in differing or _is_same(value, old):
+            if key in CHOOSES or key in differing or is_same_value(value, old):
                 continue
             if (
                 min(first_product(key, settings), first_product(key, made.settings))
@@ -170,22 +175,6 @@ def _require_same(arms: "Sequence[ExperimentConfig]", made: Made, directory: Pat
     )
 
 
-def _is_same(one: Any, other: Any) -> bool:
-    """Tell whether two values are equal, or paths of one file."""
-    is_text = isinstance(one, str) and isinstance(other, str)
-    return one == other or (is_text and "/" in one + other and _real(one) == _real(other))
-
-
-def _real(path: str) -> Path:
-    return Path(path).resolve()
-
-
 def _shown(value: Any) -> str:
     text = value if isinstance(value, str) else json.dumps(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def _flat(config: "ExperimentConfig") -> dict[str, Any]:
-    from asymreinforce.config.settings import flatten_settings
-
-    return flatten_settings(config.model_dump(mode="json"))

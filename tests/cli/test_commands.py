@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from asymrl.main import app
 
-from tests.cli.commands import asymrl
+from tests.cli.commands import asymrl, refused, tiny
 
 CALLBACKS = {
     command.name or command.callback.__name__: command.callback
@@ -87,3 +87,11 @@ def test_no_argument_at_all_prints_the_help() -> None:
     outcome = asymrl()
     assert (outcome.code, outcome.err) == (2, "")
     assert "asymrl sweep" in outcome.out
+
+
+@pytest.mark.parametrize("setting", ["task.grader=exact", "reward.truncated=as_judged"])
+def test_an_evaluation_by_what_no_arm_was_made_with_is_refused(
+    setting: str, made_once: Path
+) -> None:
+    message = refused(tiny("evaluate", made_once, setting), "no arm was made with", "asymrl train")
+    assert setting in message
