@@ -44,6 +44,8 @@ class Rule(NamedTuple):
     incorrect: float = -1.0
     correct: float = 1.0
     """The two rewards, between which a mean reward is an accuracy."""
+    reads_rewards: bool = True
+    """Whether there are these two rewards and no others."""
     peak_share: float = PEAK_SHARE
     standard_errors: float = FALL_ERRORS
     log_mean_weight: float = -1.0
@@ -115,7 +117,8 @@ def _after_validation(state: State, seen: Mapping[str, float], rule: Rule) -> St
 def _after_first_rollouts(state: State, row: Mapping[str, float | None], rule: Rule) -> State:
     """Take in the accuracy of a round's first rollouts; round 0's, of mu, begin the peak."""
     reward, step, answers = row.get("reward"), row.get("step"), row.get("sequences")
-    if row.get("staleness") != 1 or reward is None or step is None or not answers:
+    is_first = rule.reads_rewards and row.get("staleness") == 1
+    if not is_first or reward is None or step is None or not answers:
         return state
     accuracy = (reward - rule.incorrect) / (rule.correct - rule.incorrect)
     if step == 1:

@@ -46,3 +46,29 @@ def opmd_mean(advantages_B: Tensor, correct_B: Tensor, *, tau: float) -> Tensor:
     baseline: mirror descent towards mu, with the current policy in place of mu.
     """
     return advantages_B / (1 + tau)
+
+
+def asymmetric(
+    advantages_B: Tensor,
+    correct_B: Tensor,
+    *,
+    positive_weight: float,
+    negative_weight: float,
+    imitation: float,
+) -> Tensor:
+    """c = w+ max(A, 0) - w- max(-A, 0) + beta: the family in which rivals of AsymRE lie.
+
+    With A = r - reference(x), that is at baseline 0:
+
+        w+ = w- = 1, beta = -baseline            AsymRE (Arnal et al. 2025, Eq. 4)
+        w+ = w- = 1, beta = -V, reference zero   REINFORCE with a constant V (Def. 4.1)
+        w- = 0, reference zero                   positives only
+        w+ = 0, reference zero                   negatives only: NSR of Zhu et al. 2025
+                                                 (arXiv 2506.01347)
+        w+ = 0.1, w- = 1, reference zero         their W-REINFORCE, lambda = w+
+        w+ = w- = 0, beta = 1                    imitation of mu
+
+    Sequences with c = 0 cost nothing.
+    """
+    positive_B, negative_B = advantages_B.clamp(min=0), (-advantages_B).clamp(min=0)
+    return positive_weight * positive_B - negative_weight * negative_B + imitation

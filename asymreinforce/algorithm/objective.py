@@ -12,7 +12,9 @@ Shapes: B sequences. `groups_B` holds an integer per sequence, equal for the sam
 import torch
 from torch import Tensor
 
+from asymreinforce.algorithm.user_functions import load_reference
 from asymreinforce.errors import ConfigError
+from asymreinforce.plugins import is_plugin
 
 
 def group_sums(values_B: Tensor, groups_B: Tensor) -> Tensor:
@@ -58,6 +60,8 @@ def reference_rewards(
         return dataset_mean(rewards_B, mean)
     if name == "zero":
         return torch.zeros_like(rewards_B)
+    if is_plugin(name):
+        return load_reference(name)(rewards_B, groups_B)
     raise ConfigError(f"baseline_reference={name} is unknown or lacks the mean of the data set")
 
 

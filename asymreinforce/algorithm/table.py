@@ -19,6 +19,7 @@ from asymreinforce.algorithm import linear as coefficients
 from asymreinforce.algorithm import ratio as losses
 from asymreinforce.config import AlgorithmConfig
 from asymreinforce.errors import ConfigError
+from asymreinforce.plugins import plugin_identity
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -100,6 +101,10 @@ OBJECTIVES: dict[str, Objective] = {
     "reinforce": Linear(coefficients=coefficients.reinforce, reference="zero"),
     "rloo": Linear(coefficients=coefficients.rloo, reference="leave_one_out"),
     "positives_only": Linear(coefficients=coefficients.positives_only, has_baseline=False),
+    "asymmetric": Linear(
+        coefficients=coefficients.asymmetric,
+        options={"positive_weight": 1.0, "negative_weight": 1.0, "imitation": 0.0},
+    ),
     "opmd_mean": Linear(
         coefficients=coefficients.opmd_mean, options={"tau": 1.0}, reference="group_mean"
     ),
@@ -125,6 +130,10 @@ OBJECTIVES: dict[str, Objective] = {
 }
 
 
+OWN = ("linear", "ratio")
+"""The two kinds, of a user's own `algorithm.function`."""
+
+
 def has_baseline(name: str) -> bool:
     """Tell whether a baseline enters an objective; of a name that is not known, that it does."""
     return name not in OBJECTIVES or OBJECTIVES[name].has_baseline
@@ -134,12 +143,19 @@ def objective_of(config: AlgorithmConfig, *, baseline_reference: str) -> Objecti
     """Return the objective that the settings ask for, its options bound.
 
     Raises `ConfigError`, saying what to change, for a name that is not in the table, for an option
-    that does not enter the objective, and for a `baseline_reference` that contradicts its name.
+    that does not enter the objective, for a `baseline_reference` that contradicts its name, and for
+    a user's function that breaks its contract (`user_functions.py`).
     """
-    chosen = OBJECTIVES.get(config.name)
+    chosen = _own_objective(config) if config.name in OWN else OBJECTIVES.get(config.name)
     if chosen is None:
         raise ConfigError(
-            f"algorithm.name={config.name} is unknown; there are {', '.join(OBJECTIVES)}"
+            f"algorithm.name={config.name} is unknown; there are {', '.join(OBJECTIVES)}, and "
+            "linear and ratio with an algorithm.function of your own"
+        )
+    if config.function and config.name not in OWN:
+        raise ConfigError(
+            f"algorithm.function does not enter {config.name}; algorithm=linear takes "
+            "coefficients, algorithm=ratio losses"
         )
     unused = sorted(config.options.keys() - chosen.options.keys())
     if unused:
@@ -160,9 +176,29 @@ def objective_of(config: AlgorithmConfig, *, baseline_reference: str) -> Objecti
     return replace(chosen, losses=partial(chosen.losses, **options), options=options)
 
 
+def _own_objective(config: AlgorithmConfig) -> Objective:
+    from asymreinforce.algorithm import user_functions
+
+    if config.function is None:
+        kind = "coefficients" if config.name == "linear" else "losses"
+        raise ConfigError(
+            f"algorithm={config.name} needs your own {kind}: algorithm.function=module:function "
+            "(docs/own-objective.md has an example)"
+        )
+    if config.name == "linear":
+        return Linear(coefficients=user_functions.load_coefficients(config.function))
+    return Ratio(losses=user_functions.load_losses(config.function))
+
+
 def objective_identity(
     config: AlgorithmConfig, *, baseline_reference: str
 ) -> dict[str, str | float]:
-    """Return what determines an objective: its name, aggregation, and every option that enters."""
+    """Return what determines an objective: its name, aggregation, and every option that enters.
+
+    A user's function counts by its code, which is read and not run.
+    """
+    if config.name in OWN and config.function:
+        code = plugin_identity(config.function)
+        return {"name": config.name, "aggregation": config.aggregation, "code": code}
     objective = objective_of(config, baseline_reference=baseline_reference)
     return {"name": config.name, "aggregation": config.aggregation, **objective.options}

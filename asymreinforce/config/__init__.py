@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from asymreinforce.config.engine import EngineConfig
-from asymreinforce.config.experiment import ExperimentConfig, Reference
+from asymreinforce.config.experiment import REFERENCES, ExperimentConfig
 from asymreinforce.config.policy import EmbeddedConfig, PolicyConfig, WarmUpConfig
 from asymreinforce.config.reward import RewardConfig
 from asymreinforce.config.sampling import RolloutConfig, SamplingConfig
@@ -38,7 +38,7 @@ __all__ = [
     "Pins",
     "PolicyConfig",
     "RANKS",
-    "Reference",
+    "REFERENCES",
     "RewardConfig",
     "SAME_GRADIENT",
     "RolloutConfig",

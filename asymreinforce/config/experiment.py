@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from asymreinforce.config.engine import EngineConfig
 from asymreinforce.config.left_open import filled
@@ -19,8 +19,10 @@ from asymreinforce.config.source import SourceConfig
 from asymreinforce.config.sweep import Pins, SweepConfig, TrackerConfig
 from asymreinforce.config.task import Split, TaskConfig
 from asymreinforce.config.training import AlgorithmConfig, OptimConfig, TrainConfig
+from asymreinforce.plugins import is_plugin
 
 Reference = Literal["group_mean", "leave_one_out", "dataset_mean", "zero"]
+REFERENCES: tuple[str, ...] = get_args(Reference)
 EMBEDDED_TASK, IMPORTED = "cups", "imported"
 """The task whose questions are made for the embedded policy, and the one that has none."""
 
@@ -33,10 +35,10 @@ class ExperimentConfig(RoundsConfig):
     )
     runs_dir: HomePath = Field(Path("runs"), description="where experiments' directories lie")
     baseline: float = Field(description="delta-V: V(x) = reference(x) + baseline")
-    baseline_reference: Reference = Field(
+    baseline_reference: Reference | str = Field(
         "group_mean",
-        description="of V(x): the mean reward of the group, of the group's other samples, "
-        "of all rollouts, or 0",
+        description="of V(x): the mean reward of the group, of the group's other samples, of all "
+        "rollouts, or 0; or your own, module:function (docs/own-objective.md)",
     )
     seed: int = Field(0, ge=0, description="seed of training: data order, and whatever it draws")
     task: TaskConfig
@@ -105,6 +107,16 @@ class ExperimentConfig(RoundsConfig):
             count = self.evaluation.prompts if is_own else self.evaluation.train_prompts
             counts[split] = count and max(count, counts.get(split) or 0)
         return counts
+
+    @field_validator("baseline_reference")
+    @classmethod
+    def reference_is_known_or_a_function(cls, name: str) -> str:
+        """Four are built in; any other name is a user's function."""
+        if name in REFERENCES or is_plugin(name):
+            return name
+        raise ValueError(
+            f"{name} is none of {', '.join(REFERENCES)} and not of the form module:function"
+        )
 
     @model_validator(mode="before")
     @classmethod

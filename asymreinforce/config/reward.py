@@ -1,10 +1,15 @@
 """Settings of the reward scale, and limits of the grader."""
 
-from typing import Literal, Self
+from typing import Literal, Self, get_args
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from asymreinforce import plugins
 from asymreinforce.config.settings import Settings
+
+Value = Literal["threshold", "score"]
+"""Rewards of a score that are built in."""
+VALUES: tuple[str, ...] = get_args(Value)
 
 
 class RewardConfig(Settings):
@@ -12,6 +17,11 @@ class RewardConfig(Settings):
 
     correct: float = Field(1.0, ge=-1e9, le=1e9, description="reward of a correct completion")
     incorrect: float = Field(-1.0, ge=-1e9, le=1e9, description="reward of an incorrect completion")
+    value: Value | str = Field(
+        "threshold",
+        description="threshold: `correct` or `incorrect`; score: the score s itself, as "
+        "incorrect + (correct - incorrect) s; module:function: your own, of scores",
+    )
     correct_at: float = Field(1.0, gt=0, le=1, description="lowest score that counts as correct")
     no_answer: Literal["incorrect", "exclude"] = Field(
         "incorrect", description="how completions count that give no answer"
@@ -48,6 +58,16 @@ class RewardConfig(Settings):
         """What decides verdicts beside the grader, for identities."""
         reasoning = [self.reasoning] if self.reasoning != "marked" else []
         return [self.cpu_limit_s, self.memory_limit_mb, *reasoning]
+
+    @field_validator("value")
+    @classmethod
+    def value_is_known_or_a_function(cls, value: str) -> str:
+        """Two are built in; any other name is a user's function."""
+        if value in VALUES or plugins.is_plugin(value):
+            return value
+        raise ValueError(
+            f"{value} is none of {', '.join(VALUES)} and not of the form module:function"
+        )
 
     @model_validator(mode="after")
     def correct_pays_more_than_incorrect(self) -> Self:

@@ -13,7 +13,13 @@ class AlgorithmConfig(Settings):
     An option that is null has the objective's own default; one that does not enter it is an error.
     """
 
-    name: str = Field("asymre", description="a name in algorithm/table.py")
+    name: str = Field(
+        "asymre",
+        description="a name in algorithm/table.py; linear and ratio are your own `function`",
+    )
+    function: str | None = Field(
+        None, description="module:function of algorithm=linear or ratio (docs/own-objective.md)"
+    )
     aggregation: Literal["sequence_sum", "token_mean", "sequence_mean"] = Field(
         "sequence_sum",
         description="of tokens' losses: summed over a completion, averaged over all "
@@ -24,11 +30,17 @@ class AlgorithmConfig(Settings):
     weight_limit: float | None = Field(None, gt=0, description="largest importance weight")
     tau: float | None = Field(None, ge=0, description="strength of mirror descent's regulariser")
     kl_coefficient: float | None = Field(None, ge=0, description="weight of KL(pi || mu)")
+    positive_weight: float | None = Field(None, ge=0, description="w+, of advantages above 0")
+    negative_weight: float | None = Field(None, ge=0, description="w-, of advantages below 0")
+    imitation: float | None = Field(
+        None, description="beta, added to the coefficient of every completion"
+    )
 
     @property
     def options(self) -> dict[str, float]:
         """The options that were given a value."""
-        return self.model_dump(exclude={"name", "aggregation"}, exclude_none=True)
+        own = {"name", "aggregation", "function"}
+        return self.model_dump(exclude=own, exclude_none=True)
 
 
 class OptimConfig(Settings):

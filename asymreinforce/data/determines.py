@@ -64,11 +64,12 @@ TABLE: dict[str, dict[Product, str]] = {
     "evaluation": {EVALUATION: "split prompts sampling train_prompts"},
     "reward": {
         VERDICTS: "cpu_limit_s reasoning memory_limit_mb",
-        ARM: "correct incorrect correct_at no_answer truncated unjudged",
+        ARM: "value correct incorrect correct_at no_answer truncated unjudged",
         NOTHING: "workers max_error_rate",
     },
     "algorithm": {
-        ARM: "name aggregation clip_low clip_high weight_limit tau kl_coefficient",
+        ARM: "name aggregation clip_low clip_high weight_limit tau kl_coefficient "
+        "positive_weight negative_weight imitation function",
     },
     "optim": {
         ARM: "lr betas eps weight_decay grad_clip warmup_steps trajectories_per_step steps epochs"

@@ -7,8 +7,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from asymreinforce import plugins
 from asymreinforce.config import RewardConfig
 from asymreinforce.data.contracts import STATUSES, UNJUDGED
+from asymreinforce.errors import InputError
 
 COUNTING = ("correct_at", "no_answer", "truncated", "unjudged")
 """Settings of the reward that decide what is correct and what is left out."""
@@ -34,10 +36,12 @@ class Rewards(NamedTuple):
 def scale_rewards(
     *, score_B: np.ndarray, status_B: np.ndarray, truncated_B: np.ndarray, config: RewardConfig
 ) -> Rewards:
-    """r = correct where the score reaches `correct_at`, incorrect elsewhere.
+    """r = correct where the score reaches `correct_at`, incorrect elsewhere, or a function of it.
 
     What could not be judged is left out; without an answer, or cut off, a completion is incorrect.
-    Each of these is a setting.
+    Each of these is a setting. `reward.value` says how a reward follows from the score; accuracy
+    is by the threshold in any case. Raises `InputError` if a user's function does not keep its
+    contract.
     """
     unjudged_B = np.isin(status_B, UNJUDGED)
     no_answer_B = status_B == "no_answer"
@@ -49,8 +53,47 @@ def scale_rewards(
         | (no_answer_B & (config.no_answer == "exclude"))
         | (truncated_B & (config.truncated == "exclude"))
     )
-    reward_B = np.where(correct_B, config.correct, config.incorrect)
-    return Rewards(reward_B, correct_B, ~left_out_B)
+    counts_B = ~unjudged_B & ~no_answer_B & ((config.truncated == "as_judged") | ~truncated_B)
+    score_B = np.where(counts_B, np.nan_to_num(score_B), 0.0)
+    return Rewards(_values(score_B, correct_B, config), correct_B, ~left_out_B)
+
+
+def _values(score_B: np.ndarray, correct_B: np.ndarray, config: RewardConfig) -> np.ndarray:
+    """Return the reward of each rollout; the score of what counts as incorrect anyway is 0."""
+    if config.value == "threshold":
+        return np.where(correct_B, config.correct, config.incorrect)
+    if config.value == "score":
+        return config.incorrect + (config.correct - config.incorrect) * score_B
+    function = plugins.load_function(config.value)
+    try:
+        reward_B = np.asarray(function(score_B.copy(), correct_B.copy()), dtype=np.float64)
+    except Exception as error:  # a user's function may fail in any way
+        raise InputError(
+            f"reward.value={config.value} fails ({type(error).__name__}: {error})"
+        ) from error
+    if reward_B.shape != score_B.shape or not np.isfinite(reward_B).all():
+        raise InputError(
+            f"reward.value={config.value} is to return a finite reward for each of "
+            f"{len(score_B)} scores; it returned {_described(reward_B)}"
+        )
+    return reward_B
+
+
+def _described(values: np.ndarray) -> str:
+    if values.ndim == 1 and not np.isfinite(values).all():
+        return f"{values[~np.isfinite(values)][0]}"
+    return f"an array of shape {values.shape}"
+
+
+def reward_identity(config: RewardConfig) -> dict[str, Any]:
+    """Return what decides rewards; a user's function counts by its code."""
+    names = {"correct", "incorrect", *COUNTING}
+    identity = config.model_dump(mode="json", include=names)
+    if config.value != "threshold":
+        identity["value"] = config.value
+    if plugins.is_plugin(config.value):
+        identity["code"] = plugins.plugin_identity(config.value)
+    return identity
 
 
 def rewards_of(rows: pa.Table, config: RewardConfig) -> Rewards:

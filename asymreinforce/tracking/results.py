@@ -92,7 +92,7 @@ class Logged:
     def add(self, arm: EvaluatedArm) -> None:
         """Remember the points of an arm."""
         self._known[arm.id] = _hash(arm)
-        files.make_directory(self._path.parent)
+        files.remove_leftovers(files.make_directory(self._path.parent), below=False)
         files.publish_json(self._path, self._known)
 
 

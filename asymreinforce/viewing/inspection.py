@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from asymreinforce.config import Reference, RewardConfig
+from asymreinforce.config import RewardConfig
 from asymreinforce.data import contracts
 from asymreinforce.data.contracts import UNJUDGED
 from asymreinforce.data.store import Store
@@ -32,7 +32,7 @@ class View(NamedTuple):
     """How rewards and advantages are worked out."""
 
     baseline: float = -0.1
-    reference: Reference = "group_mean"
+    reference: str = "group_mean"
     correct: float = 1.0
     incorrect: float = -1.0
 

@@ -6,12 +6,13 @@ nothing is taken for markup.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, cast, get_args
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from asymreinforce import terminal
-from asymreinforce.config import Reference
+from asymreinforce.config import REFERENCES
 from asymreinforce.data.gold_answers import accepted_answers
 from asymreinforce.errors import ConfigError
+from asymreinforce.plugins import is_plugin
 from asymreinforce.untrusted import show_bytes, visible
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from asymreinforce.viewing.rendered import Decode
     from asymreinforce.viewing.stored import StoredSet
 
-REFERENCES = get_args(Reference)
 LONGEST_NAME = 18
 LONGEST_ANSWER = 24
 MOST_LINES = 16
@@ -71,9 +71,9 @@ def run_inspect(
     from asymreinforce.viewing.disagreements import find_disagreements
     from asymreinforce.viewing.rendered import decoder_of
 
-    if reference not in REFERENCES:
+    if reference not in REFERENCES and not is_plugin(reference):
         raise ConfigError(f"--reference {reference} is unknown; there are {', '.join(REFERENCES)}")
-    view = inspection.View(baseline=baseline, reference=cast(Reference, reference))
+    view = inspection.View(baseline=baseline, reference=reference)
     rollout_set = stored.find_set(directory, rollouts=rollouts, round_=round_, arm=arm)
     verdicts = stored.verdicts_of(rollout_set, grader)
     console = terminal.make_console()

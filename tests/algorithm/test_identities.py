@@ -103,6 +103,50 @@ def test_at_mu_grpo_and_cispo_are_reinforce_with_standardised_advantages(name: s
     assert_equal(gradient(name, at=AT_MU), of_scores)
 
 
+def asymmetric(positive: float, negative: float, beta: float, **how: Any) -> Tensor:
+    options: dict[str, Any] = {
+        "positive_weight": positive,
+        "negative_weight": negative,
+        "imitation": beta,
+    }
+    return gradient("asymmetric", **options, **how)
+
+
+@pytest.mark.parametrize("baseline", [-0.3, 0.0, 0.2])
+def test_equal_weights_and_imitation_are_asymre_at_minus_that_baseline(baseline: float) -> None:
+    assert_equal(asymmetric(1, 1, -baseline), gradient(baseline=baseline))
+
+
+@pytest.mark.parametrize("constant", [-0.7, 0.4])
+def test_equal_weights_on_plain_rewards_are_reinforce_with_a_constant_v(constant: float) -> None:
+    expected = gradient("reinforce", reference="zero", baseline=constant)
+    assert_equal(asymmetric(1, 1, -constant, reference="zero"), expected)
+
+
+def test_one_weight_alone_trains_on_one_kind_of_samples() -> None:
+    signs = naive.batch(5, rewards=(-1, 1))
+    positives = gradient("positives_only", of=signs)
+    assert_equal(asymmetric(1, 0, 0, of=signs, reference="zero"), positives)
+    incorrect = signs._replace(rewards=[min(reward, 0) for reward in signs.rewards])
+    negatives = gradient("reinforce", of=incorrect, reference="zero")
+    assert_equal(asymmetric(0, 1, 0, of=signs, reference="zero"), negatives)
+    weighted = 0.1 * positives + negatives  # W-REINFORCE
+    assert_equal(asymmetric(0.1, 1, 0, of=signs, reference="zero"), weighted)
+
+
+def test_imitation_alone_descends_the_samples_forward_kl() -> None:
+    assert_equal(asymmetric(0, 0, 1), forward_kl())
+
+
+def test_an_affine_map_of_rewards_with_v_mapped_alike_is_the_same_arm_up_to_its_scale() -> None:
+    """r' = a r + b and V' = a V + b: A' = a A; of a group's mean b drops out."""
+    mapped = BATCH._replace(rewards=[2.5 * reward + 0.7 for reward in BATCH.rewards])
+    assert_equal(gradient(of=mapped, baseline=2.5 * -0.1), 2.5 * gradient(baseline=-0.1))
+    of_constant = gradient("reinforce", of=mapped, reference="zero", baseline=2.5 * 0.3 + 0.7)
+    expected = 2.5 * gradient("reinforce", reference="zero", baseline=0.3)
+    assert_equal(of_constant, expected)
+
+
 def test_opmd_in_its_mean_form_is_group_mean_reinforce_over_1_plus_tau() -> None:
     assert_equal(gradient("opmd_mean", tau=3.0), gradient() / 4)
 

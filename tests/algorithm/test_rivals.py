@@ -33,6 +33,10 @@ FORMULAS = {
     "reinforce": Formula(naive.reinforce, naive.reward_itself, "zero", 0.3),
     "rloo": Formula(naive.reinforce, naive.minus_others, "leave_one_out", 0.0),
     "positives_only": Formula(naive.reinforce, naive.is_correct, baseline=0.0),
+    "asymmetric": Formula(
+        lambda pi, mu, a: naive.reinforce(pi, mu, 0.3 * max(a, 0) - 0.8 * max(-a, 0) + 0.2),
+        options={"positive_weight": 0.3, "negative_weight": 0.8, "imitation": 0.2},
+    ),
     "opmd_mean": Formula(
         lambda pi, mu, a: naive.reinforce(pi, mu, a) / (1 + 0.7), options={"tau": 0.7}
     ),

@@ -126,6 +126,19 @@ def without_a_readable_config(work: Path) -> int:
     return command("train")(work)
 
 
+def tracked(work: Path) -> int:
+    """What is remembered of evaluations that a tracker was given; the tracker itself is away."""
+    from asymreinforce.tracking.results import Logged, evaluated_arms
+
+    experiment = work / "runs" / "cups"
+    config = made.config(work / "runs", policy=work / "policy", name="cups", tracker__name="wandb")
+    logged = Logged(config)
+    arms = list(evaluated_arms(experiment))
+    for arm in arms:
+        logged.add(arm)
+    return 0 if arms and all(map(Logged(config).holds, arms)) else 1
+
+
 def ways(work: Path) -> int:
     from scripts.paper.outcome import measure_ways
 
@@ -188,6 +201,7 @@ SCENARIOS = {
     "run": Scenario("score", command("run", "refresh_every=1", "baseline=-0.1", "seed=0")),
     "report": Scenario("evaluate", report("cups")),
     "report of two": Scenario("report", report_of_two),
+    "tracked": Scenario("evaluate", tracked),
     "ways": Scenario("evaluate", ways),
     "figures of the paper": Scenario("evaluate", paper_figures),
 }

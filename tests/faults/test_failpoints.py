@@ -26,7 +26,7 @@ PARTS = {"stages": STAGES, "experiments": tuple(name for name in SCENARIOS if na
 OF_STAGES = (
     *("asymreinforce/bandit/", "asymreinforce/report/bandit", "asymreinforce/stages/init"),
     *("asymreinforce/stages/generate", "asymreinforce/stages/score"),
-    "asymreinforce/imported/",
+    *("asymreinforce/imported/", "cli/asymrl/remembered"),
 )
 
 

@@ -189,7 +189,7 @@ def test_wandb_takes_hostile_settings_and_samples_as_they_are(
         log({"step": 1, "loss": 0.5})
     track_report(config)
     records = list((tmp_path / "runs" / "small" / "wandb").rglob("*.wandb"))
-    assert len(records) == 2
+    assert len(records) == 3  # the arm in training, its evaluations, and the experiment
     pages = list((tmp_path / "runs" / "small" / "wandb").rglob("*.html"))
     assert [scripts_of(Elements(page.read_text())) for page in pages] == [
         ["application/json", None]

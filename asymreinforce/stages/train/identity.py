@@ -12,10 +12,9 @@ from asymreinforce.data.store import Store
 from asymreinforce.errors import ConfigError
 from asymreinforce.grading.graders import identify
 from asymreinforce.model.checkpoint import checkpoint_fingerprint
-from asymreinforce.rewards.scale import COUNTING
+from asymreinforce.plugins import is_plugin, plugin_identity
+from asymreinforce.rewards.scale import reward_identity
 from asymreinforce.stages.train.schedule import PASSING, schedule_of
-
-REWARD_SCALE = ("correct", "incorrect", *COUNTING)
 
 
 def arm_store(
@@ -51,13 +50,15 @@ def arm_store(
         "algorithm": objective_identity(
             config.algorithm, baseline_reference=config.baseline_reference
         ),
-        "reward": config.reward.model_dump(mode="json", include=set(REWARD_SCALE)),
+        "reward": reward_identity(config.reward),
         "optim": config.optim.model_dump(mode="json") | {"steps": config.steps},
         "train": config.train.model_dump(
             mode="json", exclude=set(config.train.beside_the_identity)
         ),
         "validation": _validation(config, prompts) if config.train.validation_prompts else None,
     }
+    if is_plugin(config.baseline_reference):
+        determined_by["baseline_code"] = plugin_identity(config.baseline_reference)
     schedule = schedule_of(
         config,
         prompts=scored.prompts,

@@ -1,0 +1,100 @@
+"""A user's own objective or baseline, named `module:function` and held to its contract.
+
+    coefficients(advantages_B, correct_B) -> c_B                      algorithm=linear
+    losses(logps_C, behaviour_logps_C, advantages_B, sequence_of_C) -> losses_B
+                                                                      algorithm=ratio
+    reference(rewards_B, groups_B) -> V-hat_B                         baseline_reference=...
+
+Each is tried on a made-up batch before anything trains: it returns a finite number a sequence, and
+no sequence's number depends on another group, so that gradients do not depend on how a step is cut
+up. Shapes: B sequences, C completion tokens laid end to end, of sequence `sequence_of_C`.
+"""
+
+import functools
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from asymreinforce.errors import ConfigError
+from asymreinforce.plugins import load_function
+
+GROUPS_B = torch.tensor([0, 0, 1, 1, 1, 2])
+REWARDS_B = torch.tensor([1.0, -1.0, -1.0, 0.5, 1.0, -1.0], dtype=torch.float64)
+SEQUENCE_OF_C = torch.tensor([0, 0, 1, 2, 2, 2, 3, 4, 5, 5])
+
+
+@functools.cache
+def load_coefficients(name: str) -> Callable[[Tensor, Tensor], Tensor]:
+    """Load the coefficients of a linear objective; raises `ConfigError` for a broken contract."""
+    function = load_function(name)
+
+    def coefficients(advantages_B: Tensor, correct_B: Tensor) -> Tensor:
+        return _called(name, function, advantages_B, correct_B, like_B=advantages_B)
+
+    _require_no_other_group(name, lambda rewards_B: coefficients(rewards_B, rewards_B > 0))
+    return coefficients
+
+
+@functools.cache
+def load_reference(name: str) -> Callable[[Tensor, Tensor], Tensor]:
+    """Load a reference V-hat(x); raises `ConfigError` for a broken contract."""
+    function = load_function(name)
+
+    def reference(rewards_B: Tensor, groups_B: Tensor) -> Tensor:
+        return _called(name, function, rewards_B, groups_B, like_B=rewards_B)
+
+    _require_no_other_group(name, lambda rewards_B: reference(rewards_B, GROUPS_B))
+    return reference
+
+
+@functools.cache
+def load_losses(name: str) -> Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]:
+    """Load the losses of a ratio objective; raises `ConfigError` for a broken contract."""
+    function = load_function(name)
+
+    def losses(
+        logps_C: Tensor, behaviour_logps_C: Tensor, advantages_B: Tensor, sequence_of_C: Tensor
+    ) -> Tensor:
+        given = (logps_C, behaviour_logps_C, advantages_B, sequence_of_C)
+        return _called(name, function, *given, like_B=advantages_B)
+
+    logps_C = torch.linspace(-2, -0.5, len(SEQUENCE_OF_C), dtype=torch.float64).requires_grad_()
+    behaviour_logps_C = torch.full_like(logps_C, -1.0)
+    losses_B = losses(logps_C, behaviour_logps_C, REWARDS_B, SEQUENCE_OF_C)
+    if not losses_B.requires_grad:
+        raise ConfigError(f"{name}: its losses do not depend on log pi: nothing would train")
+    _require_no_other_group(
+        name, lambda rewards_B: losses(logps_C, behaviour_logps_C, rewards_B, SEQUENCE_OF_C)
+    )
+    return losses
+
+
+def _called(name: str, function: Callable[..., Tensor], *given: Tensor, like_B: Tensor) -> Tensor:
+    try:
+        values_B = function(*given)
+    except Exception as error:  # a user's function may fail in any way
+        raise ConfigError(f"{name} fails ({type(error).__name__}: {error})") from error
+    if not isinstance(values_B, Tensor) or values_B.shape != like_B.shape:
+        shape = tuple(values_B.shape) if isinstance(values_B, Tensor) else type(values_B).__name__
+        raise ConfigError(
+            f"{name} is to return a tensor of one number a sequence, shape {tuple(like_B.shape)}; "
+            f"it returned {shape}"
+        )
+    if not values_B.dtype.is_floating_point or not bool(values_B.isfinite().all()):
+        raise ConfigError(f"{name} is to return finite numbers; it returned {values_B.tolist()}")
+    return values_B
+
+
+def _require_no_other_group(name: str, of_rewards: Callable[[Tensor], Tensor]) -> None:
+    """Change one group's rewards after the other: what is returned of the others stays."""
+    before_B = of_rewards(REWARDS_B)
+    for group in range(int(GROUPS_B.max()) + 1):
+        is_other_B = GROUPS_B.ne(group)
+        changed_B = REWARDS_B.clone()
+        changed_B[~is_other_B] *= -0.75
+        if not torch.allclose(of_rewards(changed_B)[is_other_B], before_B[is_other_B]):
+            raise ConfigError(
+                f"{name}: what it returns of a sequence depends on another group, so that the "
+                "gradient would depend on how a step is cut up"
+            )
