@@ -19,7 +19,7 @@ from asymreinforce.algorithm import linear as coefficients
 from asymreinforce.algorithm import ratio as losses
 from asymreinforce.config import AlgorithmConfig
 from asymreinforce.errors import ConfigError
-from asymreinforce.plugins import plugin_identity
+from asymreinforce.plugins import is_plugin, plugin_identity
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -174,6 +174,15 @@ def objective_of(config: AlgorithmConfig, *, baseline_reference: str) -> Objecti
             chosen, coefficients=partial(chosen.coefficients, **options), options=options
         )
     return replace(chosen, losses=partial(chosen.losses, **options), options=options)
+
+
+def require_objective(config: AlgorithmConfig, *, baseline_reference: str) -> None:
+    """Raise `ConfigError` if the objective or its reference cannot be used; see `objective_of`."""
+    objective_of(config, baseline_reference=baseline_reference)
+    if is_plugin(baseline_reference):
+        from asymreinforce.algorithm.user_functions import load_reference
+
+        load_reference(baseline_reference)
 
 
 def _own_objective(config: AlgorithmConfig) -> Objective:

@@ -141,6 +141,8 @@ def first_product(setting: str, settings: Flat) -> Product:
         return ROLLOUTS  # the embedded policy is made with as many
     if field == "evaluation.sampling" and settings.get("train.validation_prompts"):
         return ARM  # validation samples by it, and chooses the best checkpoint
+    if field == "algorithm.function" and settings.get(field) is None:
+        return NOTHING
     if field in ("baseline", "baseline_reference"):
         return ARM if has_baseline(settings.get("algorithm.name", "asymre")) else NOTHING
     is_rounding = section == "train" and field.partition(".")[2] in SAME_GRADIENT
@@ -191,7 +193,7 @@ def differing_settings(arms: Mapping[str, Flat]) -> dict[str, dict[str, Any]]:
         if _count_values(key, by_arm.values()) > 1
         and not (
             key.startswith("algorithm.")
-            and key != "algorithm.name"
+            and key not in ("algorithm.name", "algorithm.function")
             and all(_count_values(key, group) <= 1 for group in by_objective.values())
         )
     }

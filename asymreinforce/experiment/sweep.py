@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
+from asymreinforce.algorithm.table import require_objective
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.data import determines, files, lease
 from asymreinforce.data.arm_settings import FAILURE, read_failure
@@ -29,6 +30,7 @@ from asymreinforce.experiment.slots import Slot, slots_of
 from asymreinforce.experiment.summary import write_summary
 from asymreinforce.experiment.watching import watched
 from asymreinforce.progress import say
+from asymreinforce.rewards.scale import require_reward
 from asymreinforce.tracking import require_tracker
 
 Launch = Callable[[Sequence[ExperimentConfig]], None]
@@ -124,6 +126,9 @@ def run_sweep(
     """
     planned = plan_sweep(arms)
     require_tracker(arms[0])
+    for config in planned.arms:  # before rollouts are paid for
+        require_objective(config.algorithm, baseline_reference=config.baseline_reference)
+        require_reward(config.reward)
     _say_what_enters_no_arm(arms, planned)
     for config in planned.inputs:
         inputs.prepare_inputs(config, engine=engines.of(config) if engines else None)

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from asymreinforce import plugins
 from asymreinforce.config import RewardConfig
 from asymreinforce.data.contracts import STATUSES, UNJUDGED
-from asymreinforce.errors import InputError
+from asymreinforce.errors import ConfigError, InputError
 
 COUNTING = ("correct_at", "no_answer", "truncated", "unjudged")
 """Settings of the reward that decide what is correct and what is left out."""
@@ -77,6 +77,20 @@ def _values(score_B: np.ndarray, correct_B: np.ndarray, config: RewardConfig) ->
             f"{len(score_B)} scores; it returned {_described(reward_B)}"
         )
     return reward_B
+
+
+def require_reward(config: RewardConfig) -> None:
+    """Raise `ConfigError` or `InputError` if a user's function of scores cannot be used."""
+    if not plugins.is_plugin(config.value):
+        return
+    score_B, correct_B = np.array([0.0, 0.5, 1.0]), np.array([False, False, True])
+    together_B = _values(score_B, correct_B, config)
+    alone_B = [_values(score_B[[i]], correct_B[[i]], config)[0] for i in range(len(score_B))]
+    if not np.array_equal(together_B, alone_B):
+        raise ConfigError(
+            f"reward.value={config.value}: a rollout's reward depends on the other ones it is "
+            "given with, which are others from step to step; a baseline is the place for that"
+        )
 
 
 def _described(values: np.ndarray) -> str:
