@@ -1,0 +1,127 @@
+"""References V-hat(x) beside the four of `objective.py`: a quantile, a shrunk and a weighted mean.
+
+    V(x) = reference(x) + baseline
+
+On policy a reference only takes away variance. Off policy it decides where learning goes: the
+critical value of V(x) is V^mu(x), the mean reward of mu on that prompt (Arnal et al. 2025, arXiv
+2506.20520, Thm. 4.2). A reference above V^mu(x) acts on its prompt as a positive baseline does, a
+reference below as a negative one; each docstring says for which prompts that happens.
+
+Shapes: B sequences of whole groups, P groups. `groups_B` holds an integer per sequence, equal for
+the samples of one prompt. Every result is of the rewards' dtype.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from asymreinforce.algorithm.objective import group_sums
+from asymreinforce.errors import ConfigError, InputError
+
+QUANTILE = 0.4
+"""QAE's default (Wu et al. 2025); its authors advise 0.6 if entropy falls early."""
+
+RANK_TOLERANCE = 1e-9
+"""K G is rounded: 0.28 times 25 is a little more than 7, and means the 7th reward."""
+
+
+def group_quantile(rewards_B: Tensor, groups_B: Tensor, *, quantile: float) -> Tensor:
+    """V-hat(x) = inf{v : (1/G) sum_j 1[r_j <= v] >= quantile}: the ceil(quantile G)-th lowest r.
+
+    Quantile advantage estimation (QAE; Wu et al. 2025, arXiv 2509.22611, Sec. 4 and Eq. 4), without
+    its division by the standard deviation. The paper's quantile is always a reward of the group;
+    the authors' code interpolates between two of them. At 0.5 and odd G it is the median.
+
+    Value: with two reward levels and a share p of successes, V is the low reward if
+    p <= 1 - quantile, else the high one. Hard prompts teach by their successes alone, easy ones by
+    their failures alone, and every other sample has A = -baseline.
+    Fails: on easy prompts V is above V^mu, where the limit off policy is a single completion (Thm.
+    4.2 of Arnal et al.); in a small group one success more can turn V from low to high.
+
+    Raises `ConfigError` unless 0 < quantile <= 1.
+    """
+    if not 0 < quantile <= 1:
+        raise ConfigError(f"the quantile of a group must be above 0 and at most 1, not {quantile}")
+    _, group_of_B, sizes_P = torch.unique(groups_B, return_inverse=True, return_counts=True)
+    by_reward_B = rewards_B.argsort(stable=True)
+    order_B = by_reward_B[group_of_B[by_reward_B].argsort(stable=True)]
+    ranks_P = (quantile * sizes_P.double() - RANK_TOLERANCE).ceil().long().clamp_min(1)
+    starts_P = sizes_P.cumsum(0) - sizes_P
+    return rewards_B[order_B[starts_P + ranks_P - 1]][group_of_B]
+
+
+def shrunk_group_mean(rewards_B: Tensor, groups_B: Tensor, *, mean: float) -> Tensor:
+    """V-hat(x) = (1 - lambda) m(x) + lambda mean,  lambda = v / (v + s),  m(x) the group's mean.
+
+        v = mean over groups of (1/(G (G-1))) sum_i (r_i - m(x))^2      noise of a group's mean
+        s = mean over groups of (m(x) - mean)^2                         how far groups lie apart
+
+    James-Stein baseline (Zeng et al. 2025, arXiv 2511.03710, Sec. 3.3, Eq. 13 to 16): v and s are
+    the paper's plug-in estimators, taken over all groups of the step; groups of one sample leave v
+    as it is. Two things differ. The paper leaves a sample out of its group's mean, and its prompt
+    out of v, s and the centre, so that the gradient is unbiased; here the sample is included, as in
+    `group_mean`. Its centre is the mean of the step, here it is the data set's `mean`, which no
+    group moves; the paper's factor (P-1)/P, for an estimated centre, is therefore 1.
+
+    Value: the squared error of m(x) as an estimate of V^mu(x) falls if groups are small.
+    Fails: V is above V^mu on prompts harder than the mean, a positive baseline there of about
+    lambda (mean - V^mu); s still counts the noise v, so that lambda stays near 1/2 if all prompts
+    are equally hard.
+
+    Raises `ConfigError` if no group has two samples.
+    """
+    groups = _statistics(rewards_B, groups_B)
+    has_spread_P = groups.sizes_P > 1
+    if not bool(has_spread_P.any()):
+        raise ConfigError(
+            "baseline_reference=shrunk_group_mean needs a prompt with two judged samples in each "
+            "step; raise sampling.samples_per_prompt or use baseline_reference=dataset_mean"
+        )
+    noise_P = groups.squares_P / (groups.sizes_P * (groups.sizes_P - 1))
+    noise = noise_P[has_spread_P].mean()
+    spread = (groups.means_P - mean).square().mean()
+    # without noise lambda is 0, also where the spread is 0 with it
+    shrinkage = noise / (noise + spread).clamp_min(torch.finfo(rewards_B.dtype).tiny)
+    return ((1 - shrinkage) * groups.means_P + shrinkage * mean)[groups.group_of_B]
+
+
+def length_weighted_mean(rewards_B: Tensor, groups_B: Tensor, lengths_B: Tensor) -> Tensor:
+    """V-hat(x) = sum_i l_i r_i / sum_i l_i,  l_i the completion's tokens, the sample included.
+
+    On-policy RL with optimal reward baseline (OPO; Hao et al. 2025, arXiv 2505.23585, Sec. 3.2):
+    the V of least gradient variance is E[g^2 r] / E[g^2] with g the norm of grad log pi(y|x), and
+    g^2 is taken to grow as the length does.
+
+    Value: it takes most from the noise of long completions, which have the largest gradients.
+    Fails: V is above V^mu on prompts whose successes are longer than their failures, and below on
+    the others; as log pi is summed over tokens, the rule holds for `sequence_sum` alone.
+
+    Raises `InputError` if a group has no completion token.
+    """
+    weights_B = lengths_B.to(rewards_B.dtype)
+    tokens_B = group_sums(weights_B, groups_B)
+    if bool((tokens_B <= 0).any()):
+        raise InputError(
+            "baseline_reference=length_weighted_mean met a prompt without a completion token; "
+            "leave its rollouts out or use baseline_reference=group_mean"
+        )
+    return group_sums(weights_B * rewards_B, groups_B) / tokens_B
+
+
+class _GroupStatistics(NamedTuple):
+    group_of_B: Tensor
+    """Place in P of each sequence's group."""
+    sizes_P: Tensor
+    means_P: Tensor
+    squares_P: Tensor
+    """Sum over the group of (r - m)^2."""
+
+
+def _statistics(rewards_B: Tensor, groups_B: Tensor) -> _GroupStatistics:
+    _, group_of_B, sizes_P = torch.unique(groups_B, return_inverse=True, return_counts=True)
+    zeros_P = rewards_B.new_zeros(len(sizes_P))
+    means_P = zeros_P.index_add(0, group_of_B, rewards_B) / sizes_P
+    centred_B = rewards_B - means_P[group_of_B]
+    squares_P = zeros_P.index_add(0, group_of_B, centred_B.square())
+    return _GroupStatistics(group_of_B, sizes_P, means_P, squares_P)
