@@ -4,7 +4,6 @@ A failpoint's identity is its action, the kind of its file, and the function tha
 that a new write anywhere in the package is a failpoint of its own.
 """
 
-import codecs
 import contextlib
 import functools
 import hashlib
@@ -60,7 +59,6 @@ def import_everything() -> None:
                 importlib.import_module(module.name)
     for name in ("transformers.models.llama.modeling_llama", "matplotlib.pyplot", "hydra"):
         importlib.import_module(name)
-    codecs.lookup("unicode-escape")  # of templates; who gave up root's rights may read no module
 
 
 def prepare_this_process(work: Path) -> None:
