@@ -9,60 +9,9 @@ log pi is known before the forward pass: the objective is linear in log pi.
 Shapes: B sequences. `groups_B` holds an integer per sequence, equal for the samples of one prompt.
 """
 
-import torch
 from torch import Tensor
 
-from asymreinforce.algorithm.user_functions import load_reference
-from asymreinforce.errors import ConfigError
-from asymreinforce.plugins import is_plugin
-
-
-def group_sums(values_B: Tensor, groups_B: Tensor) -> Tensor:
-    """Give each sequence the sum of `values_B` over its group."""
-    _, group_of_B = torch.unique(groups_B, return_inverse=True)
-    sums_P = values_B.new_zeros(int(group_of_B.max()) + 1).index_add_(0, group_of_B, values_B)
-    return sums_P[group_of_B]
-
-
-def group_mean(rewards_B: Tensor, groups_B: Tensor) -> Tensor:
-    """V-hat(x) = (1/G) sum_i r_i, the sample itself included (the paper's form, Sec. 5.2)."""
-    return group_sums(rewards_B, groups_B) / group_sums(torch.ones_like(rewards_B), groups_B)
-
-
-def leave_one_out(rewards_B: Tensor, groups_B: Tensor) -> Tensor:
-    """V-hat_i(x) = (1/(G-1)) sum_{j != i} r_j (RLOO; Ahmadian et al. 2024, arXiv 2402.14740).
-
-    Raises `ConfigError` where a group has one sample.
-    """
-    sizes_B = group_sums(torch.ones_like(rewards_B), groups_B)
-    if bool((sizes_B < 2).any()):
-        raise ConfigError(
-            "baseline_reference=leave_one_out needs at least two judged samples of each prompt; "
-            "raise sampling.samples_per_prompt or use baseline_reference=group_mean"
-        )
-    return (group_sums(rewards_B, groups_B) - rewards_B) / (sizes_B - 1)
-
-
-def dataset_mean(rewards_B: Tensor, mean: float) -> Tensor:
-    """V-hat = mean reward of every judged rollout of the set, the same for all prompts."""
-    return torch.full_like(rewards_B, mean)
-
-
-def reference_rewards(
-    rewards_B: Tensor, groups_B: Tensor, *, name: str, mean: float | None = None
-) -> Tensor:
-    """Return the reference(x) of each sequence; `mean` is the data set's, where `name` needs it."""
-    if name == "group_mean":
-        return group_mean(rewards_B, groups_B)
-    if name == "leave_one_out":
-        return leave_one_out(rewards_B, groups_B)
-    if name == "dataset_mean" and mean is not None:
-        return dataset_mean(rewards_B, mean)
-    if name == "zero":
-        return torch.zeros_like(rewards_B)
-    if is_plugin(name):
-        return load_reference(name)(rewards_B, groups_B)
-    raise ConfigError(f"baseline_reference={name} is unknown or lacks the mean of the data set")
+from asymreinforce.algorithm.references import QUANTILE, reference_rewards
 
 
 def advantages(
@@ -72,9 +21,22 @@ def advantages(
     baseline: float | Tensor,
     reference_name: str = "group_mean",
     mean: float | None = None,
+    lengths_B: Tensor | None = None,
+    quantile: float = QUANTILE,
 ) -> Tensor:
-    """A = r - V,  V(x) = reference(x) + baseline  (Eq. 4; `baseline` is the paper's delta-V)."""
-    reference_B = reference_rewards(rewards_B, groups_B, name=reference_name, mean=mean)
+    """A = r - V,  V(x) = reference(x) + baseline  (Eq. 4; `baseline` is the paper's delta-V).
+
+    The paper's reference(x) is `group_mean`; the others are in `references.py`, which says what
+    `mean`, `lengths_B` and `quantile` are for.
+    """
+    reference_B = reference_rewards(
+        rewards_B,
+        groups_B,
+        name=reference_name,
+        mean=mean,
+        lengths_B=lengths_B,
+        quantile=quantile,
+    )
     return rewards_B - reference_B - baseline
 
 

@@ -1,4 +1,4 @@
-"""References V-hat(x) beside the four of `objective.py`: a quantile, a shrunk and a weighted mean.
+"""References V-hat(x): means of a prompt's rewards, a quantile, a shrunk and a weighted mean.
 
     V(x) = reference(x) + baseline
 
@@ -16,14 +16,80 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from asymreinforce.algorithm.objective import group_sums
+from asymreinforce.algorithm.user_functions import load_reference
 from asymreinforce.errors import ConfigError, InputError
+from asymreinforce.plugins import is_plugin
 
 QUANTILE = 0.4
 """QAE's default (Wu et al. 2025); its authors advise 0.6 if entropy falls early."""
 
 RANK_TOLERANCE = 1e-9
 """K G is rounded: 0.28 times 25 is a little more than 7, and means the 7th reward."""
+
+
+def reference_rewards(
+    rewards_B: Tensor,
+    groups_B: Tensor,
+    *,
+    name: str,
+    mean: float | None = None,
+    lengths_B: Tensor | None = None,
+    quantile: float = QUANTILE,
+) -> Tensor:
+    """Return the reference(x) of each sequence; groups are whole.
+
+    `mean` is the mean reward of all judged rollouts of the set, `lengths_B` the tokens of each
+    completion, `quantile` that of `group_quantile`. Raises `ConfigError` for a name that is not
+    known and is no user's function, or lacks what it needs.
+    """
+    if name == "group_mean":
+        return group_mean(rewards_B, groups_B)
+    if name == "leave_one_out":
+        return leave_one_out(rewards_B, groups_B)
+    if name == "dataset_mean" and mean is not None:
+        return dataset_mean(rewards_B, mean)
+    if name == "zero":
+        return torch.zeros_like(rewards_B)
+    if name == "group_quantile":
+        return group_quantile(rewards_B, groups_B, quantile=quantile)
+    if name == "shrunk_group_mean" and mean is not None:
+        return shrunk_group_mean(rewards_B, groups_B, mean=mean)
+    if name == "length_weighted_mean" and lengths_B is not None:
+        return length_weighted_mean(rewards_B, groups_B, lengths_B)
+    if is_plugin(name):
+        return load_reference(name)(rewards_B, groups_B)
+    raise ConfigError(f"baseline_reference={name} is unknown or lacks what it is made of")
+
+
+def group_sums(values_B: Tensor, groups_B: Tensor) -> Tensor:
+    """Give each sequence the sum of `values_B` over its group."""
+    _, group_of_B = torch.unique(groups_B, return_inverse=True)
+    sums_P = values_B.new_zeros(int(group_of_B.max()) + 1).index_add_(0, group_of_B, values_B)
+    return sums_P[group_of_B]
+
+
+def group_mean(rewards_B: Tensor, groups_B: Tensor) -> Tensor:
+    """V-hat(x) = (1/G) sum_i r_i, the sample itself included (the paper's form, Sec. 5.2)."""
+    return group_sums(rewards_B, groups_B) / group_sums(torch.ones_like(rewards_B), groups_B)
+
+
+def leave_one_out(rewards_B: Tensor, groups_B: Tensor) -> Tensor:
+    """V-hat_i(x) = (1/(G-1)) sum_{j != i} r_j (RLOO; Ahmadian et al. 2024, arXiv 2402.14740).
+
+    Raises `ConfigError` where a group has one sample.
+    """
+    sizes_B = group_sums(torch.ones_like(rewards_B), groups_B)
+    if bool((sizes_B < 2).any()):
+        raise ConfigError(
+            "baseline_reference=leave_one_out needs at least two judged samples of each prompt; "
+            "raise sampling.samples_per_prompt or use baseline_reference=group_mean"
+        )
+    return (group_sums(rewards_B, groups_B) - rewards_B) / (sizes_B - 1)
+
+
+def dataset_mean(rewards_B: Tensor, mean: float) -> Tensor:
+    """V-hat = mean reward of every judged rollout of the set, the same for all prompts."""
+    return torch.full_like(rewards_B, mean)
 
 
 def group_quantile(rewards_B: Tensor, groups_B: Tensor, *, quantile: float) -> Tensor:
@@ -89,7 +155,7 @@ def shrunk_group_mean(rewards_B: Tensor, groups_B: Tensor, *, mean: float) -> Te
 def length_weighted_mean(rewards_B: Tensor, groups_B: Tensor, lengths_B: Tensor) -> Tensor:
     """V-hat(x) = sum_i l_i r_i / sum_i l_i,  l_i the completion's tokens, the sample included.
 
-    On-policy RL with optimal reward baseline (OPO; Hao et al. 2025, arXiv 2505.23585, Sec. 3.2):
+    On-policy RL with optimal reward baseline (OPO; Hao et al. 2025, arXiv 2505.23585):
     the V of least gradient variance is E[g^2 r] / E[g^2] with g the norm of grad log pi(y|x), and
     g^2 is taken to grow as the length does.
 

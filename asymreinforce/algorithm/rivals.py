@@ -1,4 +1,4 @@
-"""Further objectives: Dr. GRPO, DAPO, GSPO, M2PO, DRO (ratio) and AWR (linear).
+"""Further objectives: GSPO and DRO (ratio), AWR (linear).
 
     rho_t = pi(y_t|x, y_<t) / mu(y_t|x, y_<t)     of a token
     rho   = prod_t rho_t = pi(y|x) / mu(y|x)      of a sequence
@@ -12,84 +12,11 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from asymreinforce.algorithm.ratio import clipped, sequence_sums
+from asymreinforce.algorithm.ratio import sequence_sums
 from asymreinforce.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from torch import Tensor
-
-DEFAULTS: Mapping[str, Mapping[str, float]] = {
-    # PPO's clip (Schulman et al. 2017, Sec. 6.1); Dr. GRPO changes A and the lengths, not the clip
-    "dr_grpo": {"clip_low": 0.2, "clip_high": 0.2},
-    # Yu et al. 2025, Sec. 4.1
-    "dapo": {"clip_low": 0.2, "clip_high": 0.28},
-    # Zheng et al. 2025, Sec. 5.1
-    "gspo": {"clip_low": 3e-4, "clip_high": 4e-4},
-    # Zheng, Zhao and Chen 2025, Sec. 5.2: one value in all their experiments
-    "m2po": {"second_moment_limit": 0.04},
-    # Richemond et al. 2024: the best of 0.1, 1 and 5 on UltraFeedback
-    "dro": {"tau": 1.0},
-    # the authors' code, which standardises A over a batch; with rewards of +1 and -1, |A| <= 2
-    "awr": {"tau": 1.0, "weight_limit": 20.0},
-}
-"""Options of each objective, where the source prints them from the source."""
-
-
-def dr_grpo(
-    logps_C: Tensor,
-    behaviour_logps_C: Tensor,
-    advantages_B: Tensor,
-    sequence_of_C: Tensor,
-    *,
-    clip_low: float,
-    clip_high: float,
-) -> Tensor:
-    """L = -sum_t min(rho_t A, clip(rho_t, 1 - clip_low, 1 + clip_high) A),  A = r - mean r.
-
-    Dr. GRPO (Liu et al. 2025, arXiv 2503.20783, Sec. 3.2): GRPO without the group's standard
-    deviation in A and without 1/length, so the reference is `group_mean` and the aggregation
-    `sequence_sum`. A is G/(G-1) times smaller than RLOO's. The gradient at pi = mu is that of
-    AsymRE at baseline 0.
-    Fails: off policy baseline 0 is the critical value, and only the clip holds pi near mu; a token
-    with A < 0 and rho_t > 1 is never clipped.
-    """
-    return clipped(
-        logps_C,
-        behaviour_logps_C,
-        advantages_B,
-        sequence_of_C,
-        clip_low=clip_low,
-        clip_high=clip_high,
-    )
-
-
-def dapo(
-    logps_C: Tensor,
-    behaviour_logps_C: Tensor,
-    advantages_B: Tensor,
-    sequence_of_C: Tensor,
-    *,
-    clip_low: float,
-    clip_high: float,
-) -> Tensor:
-    """L = -sum_t min(rho_t A, clip(rho_t, 1 - clip_low, 1 + clip_high) A),  A = (r - mean r)/std.
-
-    DAPO (Yu et al. 2025, arXiv 2503.14476, Eq. 8 and 10): PPO's clip, wider above than below, under
-    the aggregation `token_mean`. Its dynamic sampling drops groups of equal rewards, which have
-    A = 0 here and count in N; its reward for length is a reward, no part of the loss.
-    Fails: entropy can rise steeply early on (Wu et al. 2025, arXiv 2509.22611); the further pi is
-    from mu the fewer tokens teach, and those with A < 0 and rho_t > 1 are never clipped.
-    """
-    return clipped(
-        logps_C,
-        behaviour_logps_C,
-        advantages_B,
-        sequence_of_C,
-        clip_low=clip_low,
-        clip_high=clip_high,
-    )
 
 
 def gspo(
@@ -115,51 +42,6 @@ def gspo(
     ratio_B = (log_ratio_B / lengths_B.clamp_min(1)).exp()
     kept_B = ratio_B.clamp(1 - clip_low, 1 + clip_high)
     return -(ratio_B * advantages_B).minimum(kept_B * advantages_B)
-
-
-def m2po_mask(log_ratio_C: Tensor, advantages_C: Tensor, *, second_moment_limit: float) -> Tensor:
-    """Return which tokens M2PO keeps   (C,), bool.
-
-    Of the tokens that PPO could clip (A > 0 and rho_t > 1, or A < 0 and rho_t < 1), those with the
-    largest (log rho_t)^2 go until the mean of the rest is at most `second_moment_limit`; all other
-    tokens stay (Zheng, Zhao and Chen 2025, arXiv 2510.01161, Algorithm 1).
-    """
-    places_K = (log_ratio_C * advantages_C > 0).nonzero().squeeze(1)
-    moments_K, order_K = log_ratio_C[places_K].square().sort(stable=True)
-    counts_K = moments_K.new_ones(len(moments_K)).cumsum(0)
-    # the mean of the k smallest grows with k
-    kept = int((moments_K.cumsum(0) <= second_moment_limit * counts_K).sum())
-    mask_C = log_ratio_C.new_ones(len(log_ratio_C)).bool()
-    mask_C[places_K[order_K[kept:]]] = False
-    return mask_C
-
-
-def m2po(
-    logps_C: Tensor,
-    behaviour_logps_C: Tensor,
-    advantages_B: Tensor,
-    sequence_of_C: Tensor,
-    *,
-    second_moment_limit: float,
-) -> Tensor:
-    """L = -sum_t M_t rho_t A,  M_t of `m2po_mask`, no gradient through it; A = (r - mean r)/std.
-
-    Second-moment trust policy optimization (Zheng, Zhao and Chen 2025, arXiv 2510.01161, Eq. 5,
-    whose ratio is read as a token's). Masked tokens count in the mean over tokens (its footnote 2).
-    The authors' code is another algorithm: it makes a clip of the same bound, never narrower than
-    0.7 to 1.5.
-
-    The mask is one of all tokens given. The paper's are those of the whole step: called with a
-    micro-batch this function is *not* independent of how a step is cut up.
-    Fails: a step in which no ratio is near 1 keeps few constrained tokens, while those with A < 0
-    and rho_t > 1 have no bound.
-    """
-    log_ratio_C = logps_C - behaviour_logps_C
-    advantages_C = advantages_B[sequence_of_C]
-    mask_C = m2po_mask(log_ratio_C.detach(), advantages_C, second_moment_limit=second_moment_limit)
-    # a masked ratio may be infinite, and 0 times infinity is no number
-    ratio_C = log_ratio_C.where(mask_C, 0.0).exp()
-    return -sequence_sums(ratio_C * advantages_C * mask_C, sequence_of_C, advantages_B)
 
 
 def dro(

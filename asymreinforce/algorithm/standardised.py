@@ -6,7 +6,7 @@ Shapes: B sequences. `groups_B` holds an integer per sequence, equal for the sam
 import torch
 from torch import Tensor
 
-from asymreinforce.algorithm.objective import group_mean, group_sums
+from asymreinforce.algorithm.references import group_mean, group_sums
 
 
 def standardised_advantages(rewards_B: Tensor, groups_B: Tensor) -> Tensor:

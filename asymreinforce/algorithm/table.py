@@ -13,10 +13,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from asymreinforce.algorithm import linear as coefficients
 from asymreinforce.algorithm import ratio as losses
+from asymreinforce.algorithm import rivals
 from asymreinforce.config import AlgorithmConfig
 from asymreinforce.errors import ConfigError
 from asymreinforce.plugins import is_plugin, plugin_identity
@@ -48,16 +49,19 @@ class Base:
         *,
         baseline: float,
         reference_name: str,
-        mean: float | None = None,
+        **made_of: Any,
     ) -> Tensor:
-        """Return A of each sequence; the groups must be whole."""
+        """Return A of each sequence; the groups must be whole.
+
+        `made_of` is what references are made of beside rewards: `reference_rewards` has the names.
+        """
         from asymreinforce.algorithm import objective as paper
         from asymreinforce.algorithm.standardised import standardised_advantages
 
         if self.is_standardised:
             return standardised_advantages(rewards_B, groups_B) - baseline
         return paper.advantages(
-            rewards_B, groups_B, baseline=baseline, reference_name=reference_name, mean=mean
+            rewards_B, groups_B, baseline=baseline, reference_name=reference_name, **made_of
         )
 
 
@@ -115,6 +119,29 @@ OBJECTIVES: dict[str, Objective] = {
         reference="group_mean",
         is_standardised=True,
     ),
+    # GRPO without the standard deviation and the lengths (Liu et al. 2025, arXiv 2503.20783)
+    "dr_grpo": Ratio(
+        losses=losses.clipped,
+        options={"clip_low": 0.2, "clip_high": 0.2},
+        reference="group_mean",
+    ),
+    "dapo": Ratio(
+        losses=losses.clipped,
+        options={"clip_low": 0.2, "clip_high": DAPO_CLIP_HIGH},
+        reference="group_mean",
+        is_standardised=True,
+    ),
+    # the clip of its paper's Sec. 5.1
+    "gspo": Ratio(
+        losses=rivals.gspo,
+        options={"clip_low": 3e-4, "clip_high": 4e-4},
+        reference="group_mean",
+        is_standardised=True,
+    ),
+    # the best of 0.1, 1 and 5 on its paper's data
+    "dro": Ratio(losses=rivals.dro, options={"tau": 1.0}),
+    # its authors' code, which standardises A over a batch
+    "awr": Linear(coefficients=rivals.awr, options={"tau": 1.0, "weight_limit": 20.0}),
     "ppo": Ratio(losses=losses.clipped, options={"clip_low": 0.2, "clip_high": 0.2}),
     "cispo": Ratio(
         losses=losses.cispo,

@@ -21,7 +21,15 @@ from asymreinforce.config.task import Split, TaskConfig
 from asymreinforce.config.training import AlgorithmConfig, OptimConfig, TrainConfig
 from asymreinforce.plugins import is_plugin
 
-Reference = Literal["group_mean", "leave_one_out", "dataset_mean", "zero"]
+Reference = Literal[
+    "group_mean",
+    "leave_one_out",
+    "dataset_mean",
+    "zero",
+    "group_quantile",
+    "shrunk_group_mean",
+    "length_weighted_mean",
+]
 REFERENCES: tuple[str, ...] = get_args(Reference)
 EMBEDDED_TASK, IMPORTED = "cups", "imported"
 """The task whose questions are made for the embedded policy, and the one that has none."""
@@ -38,7 +46,13 @@ class ExperimentConfig(RoundsConfig):
     baseline_reference: Reference | str = Field(
         "group_mean",
         description="of V(x): the mean reward of the group, of the group's other samples, of all "
-        "rollouts, or 0; or your own, module:function (docs/own-objective.md)",
+        "rollouts, or 0, ... (docs/objectives.md); or your own, module:function",
+    )
+    baseline_quantile: float = Field(
+        0.4,
+        gt=0,
+        le=1,
+        description="of the group's rewards, under baseline_reference=group_quantile",
     )
     seed: int = Field(0, ge=0, description="seed of training: data order, and whatever it draws")
     task: TaskConfig
@@ -111,7 +125,7 @@ class ExperimentConfig(RoundsConfig):
     @field_validator("baseline_reference")
     @classmethod
     def reference_is_known_or_a_function(cls, name: str) -> str:
-        """Four are built in; any other name is a user's function."""
+        """Those of `Reference` are built in; any other name is a user's function."""
         if name in REFERENCES or is_plugin(name):
             return name
         raise ValueError(

@@ -36,7 +36,10 @@ class Product(enum.IntEnum):
 PROMPTS, ROLLOUTS, VERDICTS, ARM, EVALUATION, NOTHING = Product
 
 TABLE: dict[str, dict[Product, str]] = {
-    "": {ARM: "baseline baseline_reference seed rounds refresh_every", NOTHING: "name runs_dir"},
+    "": {
+        ARM: "baseline baseline_reference baseline_quantile seed rounds refresh_every",
+        NOTHING: "name runs_dir",
+    },
     "task": {
         PROMPTS: "name kind family seed train validation held_out params path sources columns "
         "division answer_marker no_answers max_characters overlap",
@@ -143,7 +146,9 @@ def first_product(setting: str, settings: Flat) -> Product:
         return ARM  # validation samples by it, and chooses the best checkpoint
     if field == "algorithm.function" and settings.get(field) is None:
         return NOTHING
-    if field in ("baseline", "baseline_reference"):
+    if field == "baseline_quantile" and settings.get("baseline_reference") != "group_quantile":
+        return NOTHING
+    if field.startswith("baseline"):
         return ARM if has_baseline(settings.get("algorithm.name", "asymre")) else NOTHING
     is_rounding = section == "train" and field.partition(".")[2] in SAME_GRADIENT
     return NOTHING if is_rounding and settings.get("train.device") == "cuda" else product

@@ -1,11 +1,12 @@
 """Cases for the functions of `rivals.py`: a policy apart from mu, and the loss of a step."""
 
+import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from asymreinforce.algorithm.objective import group_mean
+from asymreinforce.algorithm.references import group_mean
 from tests.algorithm import table_policy as naive
 from tests.algorithm.computed import gradient
 
@@ -47,3 +48,23 @@ def same_gradient(first: Tensor, second: Tensor, table: Tensor, tolerance: float
     first_gradient, expected = gradient(table, first), gradient(table, second)
     assert float(expected.abs().max()) > 1e-3
     assert float((first_gradient - expected).abs().max()) <= tolerance
+
+
+def gspo_term(low: float, high: float) -> naive.Term:
+    def term(pi: list[Tensor], mu: list[float], a: float) -> Any:
+        s = (naive.product(pi) / math.prod(mu)) ** (1 / len(mu))
+        kept = max(1 - low, min(1 + high, float(s.detach())))
+        return s * a if float(s.detach()) * a <= kept * a else kept * a
+
+    return term
+
+
+def dro_term(tau: float) -> naive.Term:
+    def term(pi: list[Tensor], mu: list[float], a: float) -> Any:
+        return -((a - tau * (naive.product(pi) / math.prod(mu)).log()) ** 2) / (2 * tau)
+
+    return term
+
+
+def awr_term(tau: float, limit: float) -> naive.Term:
+    return lambda pi, mu, a: min(math.exp(a / tau), limit) * naive.log_of(pi)

@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from asymreinforce.algorithm.objective import dataset_mean, group_mean
 from asymreinforce.algorithm.objective import loss as linear_loss
 from asymreinforce.algorithm.ratio import sequence_sums
 from asymreinforce.algorithm.references import (
     QUANTILE,
+    dataset_mean,
+    group_mean,
     group_quantile,
     length_weighted_mean,
     shrunk_group_mean,

@@ -9,6 +9,7 @@ import torch
 from asymreinforce.algorithm.table import OBJECTIVES
 from tests.algorithm import computed
 from tests.algorithm import table_policy as naive
+from tests.algorithm.rival_cases import awr_term, dro_term, gspo_term
 
 TOLERANCE = 1e-10
 AGGREGATIONS = ("sequence_sum", "token_mean", "sequence_mean")
@@ -46,6 +47,19 @@ FORMULAS = {
         naive.standard_score,
         options={"clip_low": 0.2, "clip_high": 0.28},
     ),
+    "dr_grpo": Formula(
+        naive.clipped(0.2, 0.2), baseline=0.0, options={"clip_low": 0.2, "clip_high": 0.2}
+    ),
+    "dapo": Formula(
+        naive.clipped(0.2, 0.28),
+        naive.standard_score,
+        options={"clip_low": 0.2, "clip_high": 0.28},
+    ),
+    "gspo": Formula(
+        gspo_term(0.2, 0.1), naive.standard_score, options={"clip_low": 0.2, "clip_high": 0.1}
+    ),
+    "dro": Formula(dro_term(0.4), options={"tau": 0.4}),
+    "awr": Formula(awr_term(0.7, 1.5), options={"tau": 0.7, "weight_limit": 1.5}),
     "ppo": Formula(naive.clipped(0.1, 0.3), options={"clip_low": 0.1, "clip_high": 0.3}),
     "cispo": Formula(
         naive.token_weighted(lambda ratio, a: max(0.5, min(1.3, ratio))),

@@ -51,7 +51,7 @@ def test_options_that_are_not_given_have_the_objectives_defaults() -> None:
 def test_what_needs_behaviour_log_probabilities_says_so() -> None:
     without = [name for name, found in OBJECTIVES.items() if not found.needs_behaviour_logps]
     assert without == [
-        "asymre", "reinforce", "rloo", "positives_only", "asymmetric", "opmd_mean",
+        "asymre", "reinforce", "rloo", "positives_only", "asymmetric", "opmd_mean", "awr",
     ]  # fmt: skip
 
 

@@ -73,6 +73,8 @@ CONDITIONS: list[tuple[str, dict[str, Any], Product, Product]] = [
     ("evaluation.prompts", {"train.validation_prompts": 8}, EVALUATION, EVALUATION),
     ("baseline", {"algorithm.name": "positives_only"}, ARM, NOTHING),
     ("baseline_reference", {"algorithm.name": "positives_only"}, ARM, NOTHING),
+    ("baseline_quantile", {"baseline_reference": "group_quantile"}, NOTHING, ARM),
+    ("algorithm.function", {"algorithm.function": "mine:f"}, NOTHING, ARM),
 ]
 
 

@@ -59,6 +59,8 @@ def arm_store(
     }
     if is_plugin(config.baseline_reference):
         determined_by["baseline_code"] = plugin_identity(config.baseline_reference)
+    if config.baseline_reference == "group_quantile":
+        determined_by["baseline_quantile"] = config.baseline_quantile
     schedule = schedule_of(
         config,
         prompts=scored.prompts,

@@ -80,6 +80,8 @@ class ArmObjective:
             baseline=self._config.baseline,
             reference_name=self._config.baseline_reference,
             mean=self._mean,
+            lengths_B=_lengths(rewarded.rows),
+            quantile=self._config.baseline_quantile,
         )
 
     def loss_inputs(self, advantages_B: Tensor, rewarded: RewardedRows) -> Tensor | RatioInputs:
@@ -87,17 +89,20 @@ class ArmObjective:
         rows = rewarded.rows
         if not len(advantages_B):
             return advantages_B
-        lengths_B = torch.tensor([len(completion) for completion in rows.completions])
-        weights_B = sequence_weights(lengths_B, self._config.algorithm.aggregation)
+        weights_B = sequence_weights(_lengths(rows), self._config.algorithm.aggregation)
         if isinstance(self._objective, Linear):
             return self._objective.coefficients(advantages_B, rewarded.correct_B) * weights_B
         assert rows.behaviour_logps is not None
         return RatioInputs(self._objective.loss, advantages_B, weights_B, rows.behaviour_logps)
 
 
+def _lengths(rows: Rows) -> Tensor:
+    return torch.tensor([len(completion) for completion in rows.completions])
+
+
 def reward_mean(config: ExperimentConfig, scored: ScoredRollouts) -> float | None:
     """Return the mean reward of the scored rollouts in use if the reference needs it."""
-    if config.baseline_reference != "dataset_mean":
+    if config.baseline_reference not in ("dataset_mean", "shrunk_group_mean"):
         return None
     total, count = 0.0, 0
     for table in scored.verdict_columns():
