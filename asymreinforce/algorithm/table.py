@@ -166,6 +166,15 @@ def has_baseline(name: str) -> bool:
     return name not in OBJECTIVES or OBJECTIVES[name].has_baseline
 
 
+def takes_option(name: str, option: str) -> bool:
+    """Tell whether an option of `algorithm` enters an objective; of an unknown one, it does."""
+    if option in ("name", "aggregation"):
+        return True
+    if name in OWN:
+        return option == "function"
+    return name not in OBJECTIVES or option in OBJECTIVES[name].options
+
+
 def objective_of(config: AlgorithmConfig, *, baseline_reference: str) -> Objective:
     """Return the objective that the settings ask for, its options bound.
 

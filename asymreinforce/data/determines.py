@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from asymreinforce.algorithm.table import has_baseline
+from asymreinforce.algorithm.table import has_baseline, takes_option
 from asymreinforce.config import RANKS, SAME_GRADIENT, ExperimentConfig
 from asymreinforce.config.settings import flatten_settings
 from asymreinforce.config.training import KEPT
@@ -144,12 +144,13 @@ def first_product(setting: str, settings: Flat) -> Product:
         return ROLLOUTS  # the embedded policy is made with as many
     if field == "evaluation.sampling" and settings.get("train.validation_prompts"):
         return ARM  # validation samples by it, and chooses the best checkpoint
-    if field == "algorithm.function" and settings.get(field) is None:
+    objective = settings.get("algorithm.name", "asymre")
+    if section == "algorithm" and not takes_option(objective, field.partition(".")[2]):
         return NOTHING
     if field == "baseline_quantile" and settings.get("baseline_reference") != "group_quantile":
         return NOTHING
     if field.startswith("baseline"):
-        return ARM if has_baseline(settings.get("algorithm.name", "asymre")) else NOTHING
+        return ARM if has_baseline(objective) else NOTHING
     is_rounding = section == "train" and field.partition(".")[2] in SAME_GRADIENT
     return NOTHING if is_rounding and settings.get("train.device") == "cuda" else product
 

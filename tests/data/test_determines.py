@@ -74,7 +74,8 @@ CONDITIONS: list[tuple[str, dict[str, Any], Product, Product]] = [
     ("baseline", {"algorithm.name": "positives_only"}, ARM, NOTHING),
     ("baseline_reference", {"algorithm.name": "positives_only"}, ARM, NOTHING),
     ("baseline_quantile", {"baseline_reference": "group_quantile"}, NOTHING, ARM),
-    ("algorithm.function", {"algorithm.function": "mine:f"}, NOTHING, ARM),
+    ("algorithm.function", {"algorithm.name": "linear"}, NOTHING, ARM),
+    ("algorithm.tau", {"algorithm.name": "awr"}, NOTHING, ARM),
 ]
 
 
