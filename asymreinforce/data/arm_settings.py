@@ -41,8 +41,10 @@ def publish_failure(directory: Path, failure: Failure) -> None:
 
 def read_failure(directory: Path) -> Failure | None:
     """Read why an arm failed; None if it did not, or nothing readable says so."""
-    found = _read_if_whole(directory / FAILURE)
-    return Failure(str(found["error"]), str(found.get("log", ""))) if "error" in found else None
+    failure = _read_if_whole(directory / FAILURE)
+    return (
+        Failure(str(failure["error"]), str(failure.get("log", ""))) if "error" in failure else None
+    )
 
 
 def publish_settings(store: Store, config: ExperimentConfig) -> None:

@@ -110,10 +110,10 @@ def python_rows(batch: pa.RecordBatch) -> Iterator[tuple[dict[str, Any] | None, 
         except (pa.ArrowException, ValueError, OverflowError):
             fits = False
         if not fits:
-            found = [_one_row(part.slice(i, 1)) for i in range(len(part))]
+            rows = [_one_row(part.slice(i, 1)) for i in range(len(part))]
         else:
-            found = [(row, "") for row in values]
-        for row, problem in found:
+            rows = [(row, "") for row in values]
+        for row, problem in rows:
             yield row and _with_own_digits(row, narrow), problem
 
 

@@ -88,20 +88,20 @@ def look(
     ended: dict[str, ArmProgress | None] = {}
     failed: dict[str, str] = {}
     for directory, name in names.items():
-        found = read_progress(directory)
+        progress = read_progress(directory)
         if (directory / "manifest.json").exists():
-            ended[name] = found
+            ended[name] = progress
         elif failure := read_failure(directory):
             failed[name] = failure.first_line
-        elif found and found.state == "running" and found != told_before.get(directory):
-            running[name] = found
+        elif progress and progress.state == "running" and progress != told_before.get(directory):
+            running[name] = progress
     return Seen(running, ended, failed, total - len(names), total)
 
 
 @contextlib.contextmanager
 def _display() -> Iterator[Display]:
     if not sys.stderr.isatty():
-        yield Lines(progress.voice())
+        yield SpokenLines(progress.voice())
         return
     from rich.live import Live
 
@@ -110,7 +110,7 @@ def _display() -> Iterator[Display]:
         yield Screen(live)
 
 
-class Lines:
+class SpokenLines:
     """A line of each arm in training once a minute, and of each one that ends."""
 
     def __init__(self, speak: Callable[[str], None]):
@@ -123,17 +123,17 @@ class Lines:
         """Tell of the arms that ended since, and of the others if it is time to."""
         for name in [name for name in seen.ended if name not in self._ended]:
             self._ended.add(name)
-            found = seen.ended[name]
+            progress = seen.ended[name]
             of_all = f"train: {seen.before + len(self._ended)}/{seen.total} arms"
-            self._speak(f"{of_all}; {name}: {words(found)}" if found else f"{of_all}; {name}")
+            self._speak(f"{of_all}; {name}: {words(progress)}" if progress else f"{of_all}; {name}")
         for name in [name for name in seen.failed if name not in self._failed]:
             self._failed.add(name)
             self._speak(f"train: {name} failed: {seen.failed[name]}")
         if time.monotonic() - self._told < SECONDS_BETWEEN_LINES:
             return
         self._told = time.monotonic()
-        for name, found in list(seen.running.items())[:MOST_LINES]:
-            self._speak(f"train {name}: {words(found)}")
+        for name, progress in list(seen.running.items())[:MOST_LINES]:
+            self._speak(f"train {name}: {words(progress)}")
         if (more := len(seen.running) - MOST_LINES) > 0:
             self._speak(f"train: {more} more arms in training ('asymrl status' shows all)")
 
@@ -156,7 +156,7 @@ def drawn(seen: Seen, *, width: int, height: int) -> "Group":
     from rich.text import Text
 
     room = max(1, height - ROOM)
-    lines = [ArmLine(name, "running", found) for name, found in seen.running.items()]
+    lines = [ArmLine(name, "running", progress) for name, progress in seen.running.items()]
     failed = f", {len(seen.failed)} failed" if seen.failed else ""
     more = f", {len(lines) - room} more in training" if len(lines) > room else ""
     last = Text(f"train: {seen.done}/{seen.total} arms complete{failed}{more}", style="dim")

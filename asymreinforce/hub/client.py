@@ -54,8 +54,8 @@ class HubClient:
                 return "absent"
             return "private" if api.repo_info(repository, repo_type=kind).private else "public"
 
-        found: Visibility = self._ask(repository, ask)
-        return found
+        visibility: Visibility = self._ask(repository, ask)
+        return visibility
 
     def create(self, repository: str, *, kind: Kind, private: bool) -> None:
         """Create a repository; one that is there stays as it is."""

@@ -122,17 +122,17 @@ def _size(upload: Upload) -> int:
 
 
 def _arm(directory: Path, prefix: str | None) -> TrainedArm:
-    found = arms_of(directory)
-    if not found:
+    arms = arms_of(directory)
+    if not arms:
         raise InputError(f"{directory}: no arm is complete; run 'asymrl sweep' or 'asymrl train'")
-    matching = [arm for arm in found if arm.name.startswith(prefix or "")]
-    if prefix is None and len(found) > 1:
-        known = [arm for arm in found if arm.store.facts.get("best_accuracy") is not None]
+    matching = [arm for arm in arms if arm.name.startswith(prefix or "")]
+    if prefix is None and len(arms) > 1:
+        known = [arm for arm in arms if arm.store.facts.get("best_accuracy") is not None]
         best = max((arm.store.facts["best_accuracy"] for arm in known), default=None)
         matching = [arm for arm in known if arm.store.facts["best_accuracy"] == best][:1]
     if len(matching) == 1:
         return matching[0]
-    names = ", ".join(arm.name for arm in (matching or found)[:12])
+    names = ", ".join(arm.name for arm in (matching or arms)[:12])
     raise InputError(
         f"{directory}: name one arm with --arm ("
         + (f"{len(matching)} begin so" if matching else "none was validated, or begins so")

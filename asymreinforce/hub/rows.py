@@ -49,9 +49,9 @@ def _joined(
     for column in JUDGED:
         values = table.column(column).combine_chunks().take(pa.array(judged, pa.int64()))
         rows = rows.append_column(pa.field(column, schema.field(column).type), values)
-    found = [questions.get(id_, (None, None)) for id_ in rows.column("prompt_id").to_pylist()]
+    pairs = [questions.get(id_, (None, None)) for id_ in rows.column("prompt_id").to_pylist()]
     for number, column in enumerate(("question", "gold_answer")):
-        texts = pa.array([pair[number] for pair in found], pa.string())
+        texts = pa.array([pair[number] for pair in pairs], pa.string())
         rows = rows.append_column(column, texts)
     return rows.select(ORDER).replace_schema_metadata(None)
 
@@ -61,10 +61,10 @@ def _keys(table: pa.Table) -> Iterator[tuple[str, int]]:
 
 
 def _questions(directory: Path) -> dict[str, tuple[str, str]]:
-    found: dict[str, tuple[str, str]] = {}
+    questions: dict[str, tuple[str, str]] = {}
     names = ["prompt_id", "question", "gold_answer"]
     for path in sorted((directory / "prompts").glob("*/train.parquet")):
         rows = contracts.read_table(path, contracts.PROMPTS, columns=names)
         columns = (rows.column(name).to_pylist() for name in names)
-        found |= {id_: (question, gold) for id_, question, gold in zip(*columns, strict=True)}
-    return found
+        questions |= {id_: (question, gold) for id_, question, gold in zip(*columns, strict=True)}
+    return questions

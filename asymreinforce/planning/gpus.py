@@ -1,6 +1,6 @@
 """What generation and training take of a GPU: memory, and tokens a second.
 
-N parameters, L layers; in `Training` and `GenerationCost` None is unknown.
+N parameters, L layers; in `TrainingCost` and `GenerationCost` None is unknown.
 
     training step     2 N FLOP a token forward, 2 N back through the layers and 2 N for the weights
                       (Kaplan et al. 2020, Sec. 2.1): no weights under LoRA, layers twice where
@@ -37,8 +37,8 @@ class GenerationCost(NamedTuple):
     """Of one GPU."""
 
 
-class Training(NamedTuple):
-    """Training one arm, on each GPU of it."""
+class TrainingCost(NamedTuple):
+    """TrainingCost one arm, on each GPU of it."""
 
     trained: int
     """Parameters that are trained: all, or those of the adapters."""
@@ -98,7 +98,7 @@ def row_tokens(config: ExperimentConfig) -> int:
     return config.train.tokens_per_micro_batch or TOKENS[config.train.device]
 
 
-def training(config: ExperimentConfig, shape: Shape | None, parameters: int) -> Training:
+def training(config: ExperimentConfig, shape: Shape | None, parameters: int) -> TrainingCost:
     """Add up what a rank holds, and estimate how fast it is."""
     settings, train = config.plan, config.train
     rank = train.lora.rank
@@ -108,7 +108,7 @@ def training(config: ExperimentConfig, shape: Shape | None, parameters: int) -> 
     asleep = settings.engine_asleep_gib * GIB if sleeps else 0.0
     passes = 2 + 2 * train.activation_checkpointing + 2 + 2 * (rank is None)
     flops = settings.gpu_tflops * 1e12 * settings.train_utilisation
-    return Training(
+    return TrainingCost(
         trained=trained,
         parts=parts,
         on_host=on_host,

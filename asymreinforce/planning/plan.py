@@ -20,7 +20,7 @@ from asymreinforce.experiment.slots import at_once
 from asymreinforce.planning.gpus import (
     DTYPE_BYTES,
     GenerationCost,
-    Training,
+    TrainingCost,
     generation,
     training,
 )
@@ -55,7 +55,7 @@ class Plan(NamedTuple):
     """Completions that evaluate all arms' checkpoints, and mu once."""
     parameters: int | None
     generation: GenerationCost | None
-    training: Training | None
+    training: TrainingCost | None
 
     @property
     def drawn(self) -> int | None:

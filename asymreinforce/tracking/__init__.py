@@ -109,9 +109,9 @@ class _Guarded:
         """Log the accuracies of an arm's checkpoints."""
         self._send(lambda: self._run.log_evaluation(points))
 
-    def log_results(self, found: Results) -> None:
+    def log_results(self, results_: Results) -> None:
         """Log the summary, figures and page."""
-        self._send(lambda: self._run.log_results(found))
+        self._send(lambda: self._run.log_results(results_))
 
     def __exit__(self, *of_body: object) -> None:
         self._try_sending(self._run.finish)

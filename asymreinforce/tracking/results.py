@@ -63,10 +63,10 @@ def evaluated_arms(directory: Path) -> Iterator[EvaluatedArm]:
 
 def _settings(path: Path) -> dict[str, Any]:
     try:
-        found = files.read_json(path)
+        settings = files.read_json(path)
     except InputError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return settings if isinstance(settings, dict) else {}
 
 
 class Logged:
@@ -80,10 +80,10 @@ class Logged:
         key = hash_of(config.tracker.model_dump(mode="json"))
         self._path = config.directory / "logs" / f"tracked-{config.tracker.name}-{key}.json"
         try:
-            found = files.read_json(self._path)
+            known = files.read_json(self._path)
         except InputError:
-            found = {}
-        self._known: dict[str, str] = found if isinstance(found, dict) else {}
+            known = {}
+        self._known: dict[str, str] = known if isinstance(known, dict) else {}
 
     def holds(self, arm: EvaluatedArm) -> bool:
         """Tell whether just these points of an arm were logged."""

@@ -22,7 +22,7 @@ EVIDENCE_VALUES = 50_000_000
 class Audit(NamedTuple):
     """The figures of an audit, and what tells causes apart."""
 
-    found: Mismatch
+    mismatch: Mismatch
     traces: Evidence
 
 

@@ -33,7 +33,7 @@ class ShownCompletion(NamedTuple):
     text: str
 
 
-class Asked(NamedTuple):
+class QuestionCompletions(NamedTuple):
     """A prompt with all its completions; its question is None where its file is not there."""
 
     prompt_id: str
@@ -68,7 +68,7 @@ def choose(
     return Chosen(of, steps[at])
 
 
-def read_completions(experiment: Experiment, chosen: Chosen) -> Iterator[Asked]:
+def read_completions(experiment: Experiment, chosen: Chosen) -> Iterator[QuestionCompletions]:
     """Yield the prompts of an evaluation in the order of their file; a damaged one is an error."""
     path = experiment.directory / chosen.checkpoint.evaluation
     rows = contracts.read_table(path, contracts.EVALUATIONS)
@@ -82,7 +82,7 @@ def read_completions(experiment: Experiment, chosen: Chosen) -> Iterator[Asked]:
         )
     for prompt_id, completions in members.items():
         question, gold = questions.get(prompt_id, (None, None))
-        yield Asked(prompt_id, question, gold, tuple(sorted(completions)))
+        yield QuestionCompletions(prompt_id, question, gold, tuple(sorted(completions)))
 
 
 def _graded_completion(row: dict[str, Any], is_correct: bool, is_kept: bool) -> ShownCompletion:
@@ -100,11 +100,9 @@ def _arm(experiment: Experiment, prefix: str | None) -> ReportedArm:
             f"{experiment.directory}: no arm is evaluated yet; run 'asymrl evaluate' first"
         )
     if prefix is None:
-        found = best_group(group_arms(experiment))
+        best = best_group(group_arms(experiment))
         return (
-            next((arm for arm in found.arms if arm.outcome), evaluated[0])
-            if found
-            else evaluated[0]
+            next((arm for arm in best.arms if arm.outcome), evaluated[0]) if best else evaluated[0]
         )
     matching = [arm for arm in evaluated if arm.id.startswith(prefix)]
     if len(matching) == 1:

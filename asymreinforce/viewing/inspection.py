@@ -238,12 +238,12 @@ def _with_texts(
 
 def _prompt_token_ids(table: pa.Table) -> dict[str, list[list[int]]]:
     """Return the different token ids of each prompt, in the order of the rows."""
-    found: dict[str, list[list[int]]] = defaultdict(list)
+    ids_by_prompt: dict[str, list[list[int]]] = defaultdict(list)
     columns = (table.column(name).to_pylist() for name in ("prompt_id", "prompt_token_ids"))
     for prompt_id, token_ids in zip(*columns, strict=True):
-        if token_ids not in found[prompt_id]:
-            found[prompt_id].append(token_ids)
-    return found
+        if token_ids not in ids_by_prompt[prompt_id]:
+            ids_by_prompt[prompt_id].append(token_ids)
+    return ids_by_prompt
 
 
 def _read_prompts(directory: Path, wanted: list[str]) -> dict[str, dict[str, Any]]:

@@ -119,16 +119,16 @@ def read_status(directory: Path) -> Status:
 
 
 def _stage(directory: Path, stage: str) -> StageStatus:
-    found = sorted(path.parent for path in (directory / stage).glob("*/plan.json"))
+    places = sorted(path.parent for path in (directory / stage).glob("*/plan.json"))
     complete = shards = planned = 0
     holder = None
-    for place in found:
+    for place in places:
         names = _planned(place)
         planned += len(names)
         shards += sum((place / f"{name}.receipt").exists() for name in names)
         complete += (place / "manifest.json").exists()
         holder = holder or lease.current_holder(place)
-    return StageStatus(stage, len(found), complete, shards, planned, holder)
+    return StageStatus(stage, len(places), complete, shards, planned, holder)
 
 
 def _planned(place: Path) -> tuple[str, ...]:
@@ -204,7 +204,7 @@ def as_json(status: Status) -> str:
         }
         for arm in status.arms
     ]
-    found = {
+    values = {
         "directory": str(status.directory),
         "line": status.line,
         "stages": stages,
@@ -212,7 +212,7 @@ def as_json(status: Status) -> str:
         "arms": arms,
         "results": status.results,
     }
-    return json.dumps(found, indent=2)
+    return json.dumps(values, indent=2)
 
 
 OWN_FORM = ("stage", "holder")

@@ -19,8 +19,10 @@ def complete(ctx: typer.Context, incomplete: str) -> list[str]:
     from asymrl import keys
 
     files = sorted(Path().glob("*.yaml"))
-    found = [f"{key}=" for key in (*keys.groups(), *keys.fields())] + [path.name for path in files]
-    return [word for word in dict.fromkeys(found) if word.startswith(incomplete)]
+    offered = [f"{key}=" for key in (*keys.groups(), *keys.fields())] + [
+        path.name for path in files
+    ]
+    return [word for word in dict.fromkeys(offered) if word.startswith(incomplete)]
 
 
 def _values(key: str, begun: str) -> list[str]:

@@ -45,7 +45,7 @@ def words(path: str, *, given: Collection[str] = ()) -> list[str]:
     """
     import yaml
 
-    found: dict[str, str] = {}
+    values: dict[str, str] = {}
     try:
         text = Path(path).read_text(encoding="utf-8")
         root = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -61,12 +61,12 @@ def words(path: str, *, given: Collection[str] = ()) -> list[str]:
         where = f"{path}, line {line}: "
         require_none({f"{where}{key}": value}, os.environ)
         keys.require_known(key, value, where=where)
-        if key in found:
+        if key in values:
             raise ConfigError(f"{where}{key} stands there twice")
-        found[key] = value
+        values[key] = value
         if value.strip('"') == UNFILLED and key not in given:
             raise ConfigError(f"{where}{key} is still {UNFILLED}: fill it in, or give {key}=VALUE")
-    return [f"{key}={value}" for key, value in ({"name": name_of(Path(path))} | found).items()]
+    return [f"{key}={value}" for key, value in ({"name": name_of(Path(path))} | values).items()]
 
 
 def _settings(mapping: Any, prefix: str, path: str) -> Iterator[tuple[str, str, int]]:

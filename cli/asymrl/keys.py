@@ -48,11 +48,11 @@ def _fields_of(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, Field
 @functools.cache
 def groups() -> dict[str, tuple[str, ...]]:
     """Return every group of settings with the names of its files."""
-    found: dict[str, list[str]] = {}
+    groups: dict[str, list[str]] = {}
     for path in sorted(shipped().glob("*/*.yaml")):
-        found.setdefault(path.parent.name, []).append(path.stem)
-    found.pop("bandit_experiment", None)
-    return {group: tuple(names) for group, names in found.items()}
+        groups.setdefault(path.parent.name, []).append(path.stem)
+    groups.pop("bandit_experiment", None)
+    return {group: tuple(names) for group, names in groups.items()}
 
 
 @functools.cache
@@ -172,5 +172,5 @@ def nearest(name: str, known: Sequence[str]) -> list[str]:
     by_last: dict[str, list[str]] = {}
     for key in known:
         by_last.setdefault(key.rpartition(".")[2], []).append(key)
-    found = difflib.get_close_matches(last, list(by_last), n=1, cutoff=0.75)
-    return by_last[found[0]][:SHOWN] if found else []
+    nearest = difflib.get_close_matches(last, list(by_last), n=1, cutoff=0.75)
+    return by_last[nearest[0]][:SHOWN] if nearest else []

@@ -7,7 +7,7 @@ from asymreinforce import terminal
 
 if TYPE_CHECKING:
     from asymreinforce.config import ExperimentConfig
-    from asymreinforce.planning.gpus import Training
+    from asymreinforce.planning.gpus import TrainingCost
     from asymreinforce.planning.plan import Plan
 
 Row = tuple[str, str, str]
@@ -146,7 +146,7 @@ def memory_rows(plan: "Plan") -> Iterator[Row]:
     yield from training_memory_rows(plan.config, train)
 
 
-def training_memory_rows(config: "ExperimentConfig", train: "Training") -> Iterator[Row]:
+def training_memory_rows(config: "ExperimentConfig", train: "TrainingCost") -> Iterator[Row]:
     """What training holds at once, part by part."""
     from asymreinforce.planning.gpus import row_tokens
 

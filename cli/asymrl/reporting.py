@@ -84,12 +84,12 @@ def _report_one(
     from asymreinforce.report.write import write_report
     from asymrl.report_table import print_results
 
-    found = read_report(directory, against=against)
-    page = write_report(directory, report=found)
+    report = read_report(directory, against=against)
+    page = write_report(directory, report=report)
     if instead is None:
-        print_results(found, power=power)
+        print_results(report, power=power)
     elif instead is not Printed.PATH:
-        text = as_json(found) if instead is Printed.JSON else as_csv(found)
+        text = as_json(report) if instead is Printed.JSON else as_csv(report)
         terminal.print_line(text, to_stderr=False)
     return page
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-    from asymreinforce.viewing.completions import Asked, Chosen
+    from asymreinforce.viewing.completions import Chosen, QuestionCompletions
 
 STYLES = {"correct": "green", "incorrect": "red"}
 LONGEST_ANSWER = 60
@@ -64,7 +64,7 @@ def _heading_text(chosen: "Chosen") -> "Text":
     )
 
 
-def _matching_places(asked: "Asked", wanted: WantedSamples) -> list[int]:
+def _matching_places(asked: "QuestionCompletions", wanted: WantedSamples) -> list[int]:
     if wanted.prompt_ids and asked.prompt_id not in wanted.prompt_ids:
         return []
     return [
@@ -75,7 +75,7 @@ def _matching_places(asked: "Asked", wanted: WantedSamples) -> list[int]:
 
 
 def _print_prompt(
-    console: "Console", asked: "Asked", matching: list[int], *, characters: int
+    console: "Console", asked: "QuestionCompletions", matching: list[int], *, characters: int
 ) -> None:
     console.rule(_styled_text(asked.prompt_id, style="bold"), align="left")
     console.print(_cut_text(asked.question or "(its prompt is not in this experiment)", characters))

@@ -67,14 +67,14 @@ def settings(
     from asymreinforce import terminal
     from asymreinforce.errors import ConfigError
 
-    found = [one for one in catalogue() if _holds(one, word)]
-    if not found:
+    chosen = [one for one in catalogue() if _holds(one, word)]
+    if not chosen:
         from asymrl.keys import nearest
 
         near = nearest(word or "", [one.key for one in catalogue()])
         advice = f"; the nearest is {near[0]}" if near else ""
         raise ConfigError(f"{word}: no setting has this word in its key or meaning{advice}")
-    text = page(found) if markdown else "\n".join(_printed(one) for one in found)
+    text = page(chosen) if markdown else "\n".join(_printed(one) for one in chosen)
     terminal.print_line(text.rstrip("\n"), to_stderr=False)
 
 
@@ -97,7 +97,7 @@ def catalogue() -> Iterator[Setting]:
         yield Setting(key, field.description or "", values, default, DETERMINED[first.name])
 
 
-def page(found: Iterable[Setting]) -> str:
+def page(chosen: Iterable[Setting]) -> str:
     """Return docs/settings.md."""
     from asymrl import keys
 
@@ -105,7 +105,7 @@ def page(found: Iterable[Setting]) -> str:
     for group, names in keys.groups().items():
         lines.append(f"- `{group}`: {', '.join(f'`{name}`' for name in names)}")
     section: str | None = None
-    for one in found:
+    for one in chosen:
         own = one.key.rpartition(".")[0]
         if own != section:
             section = own
@@ -178,9 +178,9 @@ def _chosen_by_groups() -> dict[str, str]:
     """Say for each setting in which groups a file gives it a value."""
     from asymrl import keys
 
-    found: dict[str, dict[str, None]] = {}
+    groups_of: dict[str, dict[str, None]] = {}
     for group, names in keys.groups().items():
         for name in names:
             for key in keys.stated(group, name):
-                found.setdefault(key, {})[group] = None
-    return {key: f"set by {' and '.join(f'{g}=NAME' for g in of)}" for key, of in found.items()}
+                groups_of.setdefault(key, {})[group] = None
+    return {key: f"set by {' and '.join(f'{g}=NAME' for g in of)}" for key, of in groups_of.items()}

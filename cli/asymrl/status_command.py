@@ -22,14 +22,14 @@ def status(
     from asymreinforce import terminal
     from asymreinforce.viewing import status as viewing
 
-    found = viewing.read_status(directory)
+    status = viewing.read_status(directory)
     if as_json:
-        terminal.print_line(viewing.as_json(found), to_stderr=False)
+        terminal.print_line(viewing.as_json(status), to_stderr=False)
     else:
-        _print(found)
+        _print(status)
 
 
-def _print(found: "Status") -> None:
+def _print(status: "Status") -> None:
     from rich.table import Table
     from rich.text import Text
 
@@ -38,18 +38,18 @@ def _print(found: "Status") -> None:
     from asymreinforce.untrusted import visible
 
     console = terminal.make_console()
-    console.print(Text(visible(f"{found.directory}: {found.line}"), style="bold"))
+    console.print(Text(visible(f"{status.directory}: {status.line}"), style="bold"))
     stages = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=False)
-    for stage in found.stages:
+    for stage in status.stages:
         stages.add_row(stage.stage, Text(visible(stage.words)))
-    if found.results:
-        stages.add_row("results", ", ".join(found.results))
+    if status.results:
+        stages.add_row("results", ", ".join(status.results))
     console.print(stages)
-    if not found.arms:
+    if not status.arms:
         return
     console.print()
-    lines = [ArmLine(arm.name, arm.state, arm.progress) for arm in found.arms]
+    lines = [ArmLine(arm.name, arm.state, arm.progress) for arm in status.arms]
     console.print(arm_table(lines, width=console.width, with_state=True))
-    for arm in found.arms:
+    for arm in status.arms:
         if arm.reason:
             console.print(Text(visible(f"{arm.name}: {arm.reason}"), style="dim"))

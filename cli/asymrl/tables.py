@@ -21,7 +21,7 @@ NARROWEST_OTHERS = 16
 NEEDED_BESIDE_OTHERS = 5
 
 
-class Column(NamedTuple):
+class SummaryColumn(NamedTuple):
     """A column of the summary: the smaller `need`, the longer it stays on a narrow terminal."""
 
     title: str
@@ -69,7 +69,7 @@ def print_summary(summary: pa.Table) -> None:
     console.print(table)
 
 
-def _columns(rows: Sequence[dict[str, Any]]) -> list[Column]:
+def _columns(rows: Sequence[dict[str, Any]]) -> list[SummaryColumn]:
     """Return all columns from left to right."""
     from asymreinforce.report.coverage import pass_at_words
 
@@ -81,19 +81,19 @@ def _columns(rows: Sequence[dict[str, Any]]) -> list[Column]:
     baselines = [f"{row['baseline']:+g}" if row["baseline"] else "0" for row in rows]
     kls = ["-" if row["kl"] is None else f"{row['kl']:.1f}" for row in rows]
     return [
-        Column("baseline", 0, baselines),
-        Column("seed", 2, [str(row["seed"]) for row in rows]),
-        Column("mu", 4, percent("behaviour_accuracy")),
-        Column("accuracy", 1, accuracies),
-        Column("peak", 5, percent("peak_accuracy")),
-        Column("at step", 7, [str(row["peak_step"]) for row in rows]),
-        Column(pass_at_words(row["k"] for row in rows), 6, percent("pass_at_k")),
-        Column(IN_SAMPLE_KL.replace(" ", "\n"), 8, kls),
-        Column("verdict", 3, [row["verdict"] for row in rows]),
+        SummaryColumn("baseline", 0, baselines),
+        SummaryColumn("seed", 2, [str(row["seed"]) for row in rows]),
+        SummaryColumn("mu", 4, percent("behaviour_accuracy")),
+        SummaryColumn("accuracy", 1, accuracies),
+        SummaryColumn("peak", 5, percent("peak_accuracy")),
+        SummaryColumn("at step", 7, [str(row["peak_step"]) for row in rows]),
+        SummaryColumn(pass_at_words(row["k"] for row in rows), 6, percent("pass_at_k")),
+        SummaryColumn(IN_SAMPLE_KL.replace(" ", "\n"), 8, kls),
+        SummaryColumn("verdict", 3, [row["verdict"] for row in rows]),
     ]
 
 
-def _fitting(columns: Sequence[Column], *, room: int) -> list[Column]:
+def _fitting(columns: Sequence[SummaryColumn], *, room: int) -> list[SummaryColumn]:
     """Return the columns for which there is room, those that are needed most first in line."""
     fitting: set[str] = set()
     for column in sorted(columns, key=lambda column: column.need):

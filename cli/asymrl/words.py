@@ -68,7 +68,7 @@ def sorted_out(words: Sequence[str]) -> Words:
 
     Raises `ConfigError` for a word that is none of them, or that holds a credential.
     """
-    found = Words([], [], [])
+    sorted_words = Words([], [], [])
     waiting = list(words)
     for word in words:  # before a message repeats one
         name, _, value = word.partition("=")
@@ -78,20 +78,20 @@ def sorted_out(words: Sequence[str]) -> Words:
         word = waiting.pop(0)
         name = word.partition("=")[0]
         if word in FLAGS or (name in VALUED and "=" in word):
-            found.options.append(word)
+            sorted_words.options.append(word)
         elif name in VALUED:
-            found.options.extend([word, *_value_of_option(word, waiting)])
+            sorted_words.options.extend([word, *_value_of_option(word, waiting)])
         elif word.startswith("-") and not NUMBER.fullmatch(word):
             raise ConfigError(_no_option(word))
         elif name and ("=" in word or word.startswith("~")):
-            found.settings.append(word)
+            sorted_words.settings.append(word)
         elif word.endswith(FILES):
-            found.files.append(word)
+            sorted_words.files.append(word)
         else:
-            raise ConfigError(_stray(word, found.settings, waiting))
-    if len(found.files) > 1:
-        raise ConfigError(f"{' '.join(found.files)}: a command takes one experiment's file")
-    return found
+            raise ConfigError(_stray(word, sorted_words.settings, waiting))
+    if len(sorted_words.files) > 1:
+        raise ConfigError(f"{' '.join(sorted_words.files)}: a command takes one experiment's file")
+    return sorted_words
 
 
 def _value_of_option(option: str, waiting: list[str]) -> list[str]:
@@ -176,7 +176,7 @@ def settable(word: str) -> str:
 
 def quoted_text(text: str) -> str:
     """Return a text in Hydra's double quotes, as it is."""
-    text = re.sub(r'(\\*)"', lambda found: rf"{found[1] * 2}\"", text)
+    text = re.sub(r'(\\*)"', lambda match: rf"{match[1] * 2}\"", text)
     behind = text[len(text.rstrip("\\")) :]
     return f'"{text}{behind}"'
 

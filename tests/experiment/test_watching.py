@@ -9,7 +9,7 @@ from rich.console import Console
 
 from asymreinforce.data.arm_progress import ArmProgress, publish_progress, read_progress
 from asymreinforce.experiment import watching
-from asymreinforce.experiment.watching import Lines, Seen, drawn, look, watched
+from asymreinforce.experiment.watching import Seen, SpokenLines, drawn, look, watched
 from asymreinforce.progress import hush_output
 
 RUNNING = ArmProgress(
@@ -53,7 +53,7 @@ def test_an_arm_is_in_training_once_it_tells_so_and_ended_once_it_is_complete(
 def test_in_a_pipe_a_line_tells_of_each_arm_once_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
     now, told = [0.0], list[str]()
     monkeypatch.setattr("asymreinforce.experiment.watching.time.monotonic", lambda: now[0])
-    lines = Lines(told.append)
+    lines = SpokenLines(told.append)
     for _ in range(5):
         now[0] += 25
         lines.show(seen(one=RUNNING, two=RUNNING))
@@ -66,7 +66,7 @@ def test_in_a_pipe_a_line_tells_of_each_arm_once_a_minute(monkeypatch: pytest.Mo
 
 def test_in_a_pipe_the_end_of_an_arm_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str] = []
-    lines = Lines(told.append)
+    lines = SpokenLines(told.append)
     ended = Seen({}, {"one": RUNNING, "two": None}, {"three": "no memory"}, 1, 5)
     lines.show(ended)
     lines.show(ended)
@@ -80,7 +80,7 @@ def test_in_a_pipe_the_end_of_an_arm_is_told_once(monkeypatch: pytest.MonkeyPatc
 def test_many_arms_are_not_all_told_of_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watching, "SECONDS_BETWEEN_LINES", 0.0)
     told: list[str] = []
-    Lines(told.append).show(seen(**{f"arm{n}": RUNNING for n in range(20)}))
+    SpokenLines(told.append).show(seen(**{f"arm{n}": RUNNING for n in range(20)}))
     assert len(told) == 9 and "12 more arms" in told[-1]
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from asymreinforce.config import ExperimentConfig, parse_config
 from asymreinforce.config.task import TaskConfig
-from asymreinforce.planning.gpus import GIB, Training
+from asymreinforce.planning.gpus import GIB, TrainingCost
 from asymreinforce.planning.plan import plan, prompts_of
 from tests import made
 from tests.cli.commands import Outcome
@@ -61,7 +61,7 @@ ADAPTERS = 24 * 16 * (2 * 1792 + 2 * 1024 + 3 * 5760)
 """Of rank 16. q and o: 896 to 896, k and v: 896 to 128, gate, up and down: 896 and 4864."""
 
 
-def trained(**settings: Any) -> Training:
+def trained(**settings: Any) -> TrainingCost:
     found = plan([config(**(QWEN | settings))]).training
     assert found
     return found

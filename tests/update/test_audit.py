@@ -62,7 +62,7 @@ def own(random_policy: Path) -> Drawn:
 
 
 def test_rollouts_of_the_model_itself_give_no_warning(random_policy: Path, own: Drawn) -> None:
-    found = audited(random_policy, own).found
+    found = audited(random_policy, own).mismatch
     assert (found.rollouts, found.outside) == (192, 0.0)
     assert found.tokens == sum(map(len, own.logps)) > 1000
     assert found.mean_difference < 1e-5 and found.p99_difference < 1e-4
@@ -97,7 +97,7 @@ def test_another_checkpoint_is_found(tmp_path: Path, random_policy: Path, own: D
     found = audit_logps(Scorer(model), own.sequences, own.logps, tokens=2048)
     (cause,) = likely_causes(*found)
     assert cause.startswith("another checkpoint")
-    assert f"about {-found.found.bias:.3g} nats" in cause
+    assert f"about {-found.mismatch.bias:.3g} nats" in cause
 
 
 def test_another_tokenizer_is_found(random_policy: Path, own: Drawn) -> None:
@@ -124,7 +124,7 @@ def test_sampling_that_the_log_probabilities_do_not_tell_of_is_found(random_poli
         raw.append(logps_T.numpy())
     drawn = Drawn(sharp.sequences, raw)
     found = audited(random_policy, drawn)
-    assert not mismatch.is_worth_warning(found.found)
+    assert not mismatch.is_worth_warning(found.mismatch)
     (cause,) = likely_causes(*found)
     assert "of which the stored log-probabilities know nothing: 0 tokens" in cause
 

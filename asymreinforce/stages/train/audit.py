@@ -32,7 +32,7 @@ def audit_start(
             files.publish_json(store.directory / NAME, {"rollouts": 0})
         return
     with trainer.scoring():
-        found, traces = audit_logps(
+        mismatch, traces = audit_logps(
             trainer.scorer,
             Sequences(behaviour.prompts, behaviour.completions),
             behaviour.logps,
@@ -40,15 +40,16 @@ def audit_start(
         )
     if not trainer.ranks.is_first:
         return
-    named = likely_causes(found, traces)
-    figures = {name: finite_or_none(figure) for name, figure in found._asdict().items()}
+    named = likely_causes(mismatch, traces)
+    figures = {name: finite_or_none(figure) for name, figure in mismatch._asdict().items()}
     report = {**figures, "causes": named}
     files.publish_json(store.directory / NAME, report)
     say(
-        f"mismatch audit: |log pi - log mu| of {found.tokens} tokens of {found.rollouts} rollouts: "
-        f"mean {found.mean_difference:.2g}, 99th percentile {found.p99_difference:.2g}; "
-        f"{found.outside:.1%} of ratios outside [0.9, 1.1]; effective sample size "
-        f"{found.effective_share:.1%}"
+        f"mismatch audit: |log pi - log mu| of {mismatch.tokens} tokens of "
+        f"{mismatch.rollouts} rollouts: mean {mismatch.mean_difference:.2g}, "
+        f"99th percentile {mismatch.p99_difference:.2g}; "
+        f"{mismatch.outside:.1%} of ratios outside [0.9, 1.1]; effective sample size "
+        f"{mismatch.effective_share:.1%}"
     )
     for cause in named:
         say(f"{'note' if config.is_foreign else 'warning'}: likely cause: {cause}")

@@ -76,10 +76,10 @@ def _validation(config: ExperimentConfig, prompts: Store | None) -> dict[str, An
 
     Rollouts from elsewhere know nothing of the prompts, the template and the grader of validation.
     """
-    found: dict[str, Any] = config.evaluation.sampling.model_dump(mode="json")
+    identity: dict[str, Any] = config.evaluation.sampling.model_dump(mode="json")
     if config.is_foreign and prompts:
-        found["prompts"] = prompts.fingerprint(["validation.parquet"])
-        found["prompt"] = config.task.rendering
-        found["grader"] = list(identify(config.task.grader))
-        found["limits"] = config.reward.limits
-    return found
+        identity["prompts"] = prompts.fingerprint(["validation.parquet"])
+        identity["prompt"] = config.task.rendering
+        identity["grader"] = list(identify(config.task.grader))
+        identity["limits"] = config.reward.limits
+    return identity
