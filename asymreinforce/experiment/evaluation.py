@@ -69,7 +69,7 @@ def why_not_evaluated(config: ExperimentConfig) -> str | None:
         return None
     if config.evaluation.prompts == 0:
         return "evaluation.prompts=0 (null: all questions of evaluation.split)"
-    section = "source" if config.is_foreign else "task"
+    section = config.section_of_questions
     return (
         f"{section}.{config.evaluation.split}=0; {section}.{config.evaluation.split}=N holds "
         "questions back, and needs their gold answers"

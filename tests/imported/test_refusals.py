@@ -8,7 +8,7 @@ import pytest
 
 from asymreinforce.config import parse_config
 from asymreinforce.errors import ConfigError, InputError
-from asymreinforce.experiment import imported
+from asymreinforce.experiment.inputs import imported
 from asymreinforce.model.checkpoint import load_tokenizer
 from tests import made
 from tests.imported import files

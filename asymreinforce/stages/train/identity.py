@@ -56,7 +56,9 @@ def arm_store(
         "train": config.train.model_dump(
             mode="json", exclude=set(config.train.beside_the_identity)
         ),
-        "validation": _validation(config, prompts) if config.train.validation_prompts else None,
+        "validation": (
+            _validation(config, scored, prompts) if config.train.validation_prompts else None
+        ),
     }
     schedule = schedule_of(
         config,
@@ -68,13 +70,15 @@ def arm_store(
     return Store(parent, determined_by, passing=PASSING)
 
 
-def _validation(config: ExperimentConfig, prompts: Store | None) -> dict[str, Any]:
+def _validation(
+    config: ExperimentConfig, scored: ScoredRollouts, prompts: Store | None
+) -> dict[str, Any]:
     """Return what decides the accuracy that chooses an arm's best checkpoint.
 
     Rollouts from elsewhere know nothing of the prompts, the template and the grader of validation.
     """
     found: dict[str, Any] = config.evaluation.sampling.model_dump(mode="json")
-    if config.is_foreign and prompts:
+    if scored.is_imported and prompts:
         found["prompts"] = prompts.fingerprint(["validation.parquet"])
         found["prompt"] = config.task.rendering
         found["grader"] = list(identify(config.task.grader))
