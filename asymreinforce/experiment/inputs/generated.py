@@ -15,7 +15,6 @@ from asymreinforce.experiment.cleanup import remove_if_refused
 from asymreinforce.experiment.inputs.policy import find_policy, prepare_policy, require_policy
 from asymreinforce.experiment.inputs.stores import RolloutSet, graded_verdicts, require_shards
 from asymreinforce.experiment.shard_workers import generation_workers
-from asymreinforce.model.checkpoint import checkpoint_fingerprint
 from asymreinforce.stages.generate import generate, rollout_store
 from asymreinforce.stages.init import make_prompts, prompt_store
 
@@ -29,12 +28,8 @@ def engine_log(config: ExperimentConfig) -> Path:
 
 def run_init(config: ExperimentConfig, *, made_before: bool = False) -> tuple[Path, Store]:
     """Make the policy, then the task's prompts; no prompt is written if the policy is refused."""
-
-    def require_usable_policy(checkpoint: Path) -> None:
-        checkpoint_fingerprint(checkpoint, safetensors_only=config.policy.safetensors_only)
-        require_policy(config, checkpoint)
-
-    checkpoint = prepare_policy(config, check=require_usable_policy)
+    checkpoint = prepare_policy(config)
+    require_policy(config, checkpoint)
     parent = config.directory / "prompts"
     pinned = config.pins.prompts
     store = prompt_store(config.task, parent, pinned=pinned, made_before=made_before)

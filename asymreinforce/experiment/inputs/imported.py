@@ -13,7 +13,6 @@ from asymreinforce.experiment.cleanup import remove_if_refused
 from asymreinforce.experiment.inputs.policy import find_policy, prepare_policy, require_policy
 from asymreinforce.experiment.inputs.stores import RolloutSet, graded_verdicts, require_shards
 from asymreinforce.imported import Imported, Stores, facts_of, import_rollouts, import_stores
-from asymreinforce.model.checkpoint import checkpoint_fingerprint
 from asymreinforce.progress import say
 
 IS_IMPORTED = True
@@ -23,7 +22,7 @@ def run_import(config: ExperimentConfig) -> Stores:
     """Make or find the policy, whose tokenizer is needed, and bring the rollouts in."""
     if config.source.path is None:
         raise ConfigError("asymrl import needs source.path=FILE, the rollouts to bring in")
-    checkpoint = prepare_policy(config, check=checkpoint_fingerprint)
+    checkpoint = prepare_policy(config)
     planned = import_stores(config, checkpoint=checkpoint)
     with remove_if_refused(*planned):
         return import_rollouts(config, checkpoint=checkpoint)

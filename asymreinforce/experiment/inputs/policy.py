@@ -1,22 +1,21 @@
 """The behaviour policy of an experiment: made or fetched, whole, and of a kind that trains."""
 
 import importlib.util
-from collections.abc import Callable
 from pathlib import Path
 
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.experiment.cleanup import remove_if_refused
 from asymreinforce.experiment.inputs.stores import require_shards
-from asymreinforce.model.checkpoint import require_whole_checkpoint
+from asymreinforce.model.checkpoint import checkpoint_fingerprint, require_whole_checkpoint
 from asymreinforce.stages.init import CHECKPOINT, make_policy, policy_store
 
 
-def prepare_policy(config: ExperimentConfig, *, check: Callable[[Path], object]) -> Path:
-    """Make or fetch the behaviour policy and `check` it; if that raises, nothing stays of it."""
+def prepare_policy(config: ExperimentConfig) -> Path:
+    """Make or fetch the behaviour policy; raise `InputError` for one that has no fingerprint."""
     parent = config.directory / "policy"
     with remove_if_refused(policy_store(config.policy, parent, threads=config.train.threads)):
         checkpoint = make_policy(config, parent)
-        check(checkpoint)
+        checkpoint_fingerprint(checkpoint, safetensors_only=config.policy.safetensors_only)
     return checkpoint
 
 
