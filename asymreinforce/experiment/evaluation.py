@@ -19,7 +19,7 @@ from asymreinforce.experiment.arms import PassedOver, TrainedArm, arms_of, surve
 from asymreinforce.experiment.children import free_cached_memory, work_in_slots
 from asymreinforce.experiment.cleanup import remove_if_refused
 from asymreinforce.experiment.slots import Slot, slots_of
-from asymreinforce.model.checkpoint import checkpoint_fingerprint
+from asymreinforce.model.fingerprint import checkpoint_fingerprint
 from asymreinforce.progress import say, watch_progress
 from asymreinforce.stages.evaluate import evaluate, evaluation_store, shard_of
 

@@ -6,7 +6,8 @@ from pathlib import Path
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.experiment.cleanup import remove_if_refused
 from asymreinforce.experiment.inputs.stores import require_shards
-from asymreinforce.model.checkpoint import checkpoint_fingerprint, require_whole_checkpoint
+from asymreinforce.model.checkpoint import require_whole_checkpoint
+from asymreinforce.model.fingerprint import checkpoint_fingerprint
 from asymreinforce.stages.init import CHECKPOINT, make_policy, policy_store
 
 

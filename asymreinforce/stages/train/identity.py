@@ -11,7 +11,7 @@ from asymreinforce.data.rollouts import ScoredRollouts
 from asymreinforce.data.store import Store
 from asymreinforce.errors import ConfigError
 from asymreinforce.grading.graders import identify
-from asymreinforce.model.checkpoint import checkpoint_fingerprint
+from asymreinforce.model.fingerprint import checkpoint_fingerprint
 from asymreinforce.rewards.scale import COUNTING
 from asymreinforce.stages.train.schedule import PASSING, schedule_of
 
