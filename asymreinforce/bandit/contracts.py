@@ -13,23 +13,16 @@ where theory gives no limit: updates other than AsymRE, several iterations, samp
 
 import pyarrow as pa
 
-from asymreinforce.data.contracts import ARM_COLUMNS, Contract
+from asymreinforce.data.schemas import ARM_COLUMNS, Contract, list_of, make_schema
 
 _FLOAT, _INT, _TEXT = pa.float64(), pa.int32(), pa.string()
-_POLICY = pa.list_(pa.field("element", pa.float64(), nullable=False))
-
-
-def _make_schema(required: dict[str, pa.DataType], nullable: dict[str, pa.DataType]) -> pa.Schema:
-    return pa.schema(
-        [pa.field(name, type_, nullable=False) for name, type_ in required.items()]
-        + [pa.field(name, type_) for name, type_ in nullable.items()]
-    )
+_POLICY = list_of(pa.float64())
 
 
 BANDIT_CHAINS = Contract(
     "bandit_chains",
     1,
-    _make_schema(
+    make_schema(
         {
             "chain": _INT,
             "update": _TEXT,
@@ -67,7 +60,7 @@ BANDIT_CHAINS = Contract(
 BANDIT_TRACES = Contract(
     "bandit_traces",
     1,
-    _make_schema(
+    make_schema(
         {
             "chain": _INT,
             "step": pa.int64(),
@@ -87,7 +80,7 @@ BANDIT_TRACES = Contract(
 BANDIT_LIMITS = Contract(
     "bandit_limits",
     1,
-    _make_schema(
+    make_schema(
         {
             "seed": pa.int64(),
             "offset": _FLOAT,
@@ -104,7 +97,7 @@ BANDIT_LIMITS = Contract(
 WAYS = Contract(
     "ways",
     1,
-    _make_schema(
+    make_schema(
         {
             **ARM_COLUMNS,
             "way": _TEXT,

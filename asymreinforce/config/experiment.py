@@ -78,8 +78,18 @@ class ExperimentConfig(RoundsConfig):
 
     @property
     def is_foreign(self) -> bool:
-        """Whether rollouts come from elsewhere; their groups are of the sizes that they come in."""
+        """Whether rollouts come from elsewhere, and none is generated."""
         return self.source.path is not None
+
+    @property
+    def section_of_questions(self) -> Literal["source", "task"]:
+        """The section of settings that training questions come from, and that holds some back."""
+        return "source" if self.is_foreign else "task"
+
+    @property
+    def group_size(self) -> int | None:
+        """Rollouts of each prompt; None for groups of the sizes that they were imported in."""
+        return None if self.is_foreign else self.sampling.samples_per_prompt
 
     @property
     def prompts_per_step(self) -> int:
@@ -91,12 +101,11 @@ class ExperimentConfig(RoundsConfig):
         """Optimizer steps of an arm; None for as many as `optim.epochs` hold."""
         return self.steps_of_rounds or self.optim.steps
 
-    def questions_of(self, split: Split) -> Literal["rollouts", "task"] | None:
-        """Return where a split's questions come from; None if there are none."""
-        if split == "train":
-            return "rollouts" if self.is_foreign else "task"
-        if self.is_foreign and getattr(self.source, split):
-            return "rollouts"
+    def questions_of(self, split: Split) -> Literal["source", "task"] | None:
+        """Return the section that a split's questions come from; None if there are none."""
+        section = self.section_of_questions
+        if split == "train" or getattr(getattr(self, section), split):
+            return section
         return None if getattr(self.task, split) == 0 else "task"
 
     @property
@@ -141,7 +150,7 @@ class ExperimentConfig(RoundsConfig):
     @model_validator(mode="after")
     def there_are_questions(self) -> Self:
         """`task=imported` has none of its own."""
-        if self.task.loader == IMPORTED and not self.is_foreign:
+        if self.task.loader == IMPORTED and self.questions_of("train") == "task":
             raise ValueError(
                 "no questions are given: name a task (task=file task.path=FILE "
                 "task.held_out=N, or task=gsm8k, math, ...), or rollouts that exist already "
@@ -152,7 +161,7 @@ class ExperimentConfig(RoundsConfig):
     @model_validator(mode="after")
     def imported_rollouts_are_judged_on_their_own_questions(self) -> Self:
         """The embedded questions say nothing of rollouts from elsewhere."""
-        if not (self.is_foreign and self.task.loader == EMBEDDED_TASK):
+        if self.task.loader != EMBEDDED_TASK or self.questions_of("train") == "task":
             return self
         embedded = [s for s in self.graded_questions if self.questions_of(s) == "task"]
         if embedded:
@@ -173,7 +182,7 @@ class ExperimentConfig(RoundsConfig):
                 f"rounds={self.rounds} of refresh_every={self.refresh_every} steps are the steps "
                 f"of an arm; set optim.steps=null, or leave rounds to optim.steps"
             )
-        if self.refresh_every and self.is_foreign:
+        if self.refresh_every and self.source.path:
             raise ValueError(
                 "refresh_every generates rollouts anew, and source.path brings them from "
                 "elsewhere; leave one of them null"
@@ -183,20 +192,17 @@ class ExperimentConfig(RoundsConfig):
     @model_validator(mode="after")
     def steps_hold_whole_groups(self) -> Self:
         """A group is never cut: its mean is its reference."""
-        if not self.is_foreign and (
-            self.optim.trajectories_per_step % self.sampling.samples_per_prompt
-        ):
+        if self.group_size and self.optim.trajectories_per_step % self.group_size:
             raise ValueError(
                 f"optim.trajectories_per_step ({self.optim.trajectories_per_step}) must be a "
-                f"multiple of sampling.samples_per_prompt ({self.sampling.samples_per_prompt})"
+                f"multiple of sampling.samples_per_prompt ({self.group_size})"
             )
         return self
 
     @model_validator(mode="after")
     def leave_one_out_needs_two_samples(self) -> Self:
         """Without the sample itself, a group of one has no mean."""
-        alone = self.sampling.samples_per_prompt < 2 and not self.is_foreign
-        if self.baseline_reference == "leave_one_out" and alone:
+        if self.baseline_reference == "leave_one_out" and self.group_size == 1:
             raise ValueError("baseline_reference=leave_one_out needs sampling.samples_per_prompt>1")
         return self
 
@@ -204,7 +210,7 @@ class ExperimentConfig(RoundsConfig):
     def checkpoints_are_chosen_on_questions_kept_back(self) -> Self:
         """There must be validation questions where training is to choose by them."""
         if self.train.validation_prompts and self.questions_of("validation") is None:
-            kept = "source.validation" if self.is_foreign else "task.validation"
+            kept = f"{self.section_of_questions}.validation"
             raise ValueError(
                 f"train.validation_prompts={self.train.validation_prompts}, but {kept}=0: "
                 f"set {kept} to keep training questions back, or "

@@ -60,6 +60,11 @@ class ScoredRollouts:
         self.shards = first_shards(rollouts, samples=samples)
         self.chunks = sorted({name.split("-p")[1] for name in self.shards})
 
+    @property
+    def is_imported(self) -> bool:
+        """Whether the rollouts come from elsewhere; no engine drew them under these settings."""
+        return self.samples is None
+
     def shared_out(self, *, checked: bool) -> "ScoredRollouts":
         """Return the same set for one of several processes, which reads the tokens that it uses.
 

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from asymreinforce.config import ExperimentConfig
-from asymreinforce.data import contracts, files
+from asymreinforce.data import files
 from asymreinforce.data.arm_settings import FAILURE, Failure, publish_failure, publish_settings
 from asymreinforce.data.store import Store
 from asymreinforce.errors import (
     AsymreinforceError,
     ConfigError,
-    GraderError,
     HeldError,
     StorageError,
     TrainingError,
@@ -23,6 +22,7 @@ from asymreinforce.experiment import inputs
 from asymreinforce.experiment.arms import is_readable
 from asymreinforce.experiment.cleanup import remove_if_refused, remove_stage
 from asymreinforce.experiment.launch import launch_ranks
+from asymreinforce.experiment.validation import open_validator
 from asymreinforce.progress import say
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ def open_validator_and_log(
 
     with (
         tracker(config, arm=store.hash) as log,
-        _open_validator(config, arm_inputs) as validate,
+        open_validator(config, arm_inputs) as validate,
     ):
         yield validate, log
 
@@ -198,7 +198,7 @@ def run_arms_side_by_side(configs: Sequence[ExperimentConfig]) -> list[ArmResult
         new_stores = [store for store in stores if not store.directory.exists()]
         with contextlib.ExitStack() as stack:
             held_positions, failed = _hold_free_leases(stores, stack)
-            validate = stack.enter_context(_open_validator(configs[0], arm_inputs))
+            validate = stack.enter_context(open_validator(configs[0], arm_inputs))
             arms = [
                 Training(
                     configs[n],
@@ -256,57 +256,3 @@ def record_failure(config: ExperimentConfig, error: Exception) -> ArmResult:
         files.remove_leftovers(files.make_directory(directory), below=False)
         publish_failure(directory, Failure(text, str(log)))
     return ArmResult(directory, text, log)
-
-
-@contextlib.contextmanager
-def _open_validator(
-    config: ExperimentConfig, arm_inputs: inputs.Inputs
-) -> Iterator["Validate | None"]:
-    """Yield what samples and grades the validation prompts with the model that is in training."""
-    if not config.train.validation_prompts:
-        yield None
-        return
-    import numpy as np
-
-    from asymreinforce.engines.encoding import decode_completions, encode_prompts
-    from asymreinforce.engines.transformers_engine import TransformersEngine
-    from asymreinforce.grading.golds import require_usable
-    from asymreinforce.grading.pool.settings import grader_pool
-    from asymreinforce.grading.verdict import GradedRow
-    from asymreinforce.model.checkpoint import end_tokens, load_tokenizer
-    from asymreinforce.rewards.scale import scale_rewards
-
-    path = arm_inputs.prompts.path("validation.parquet")
-    questions = contracts.read_table(path, contracts.PROMPTS)
-    questions = questions.slice(0, config.train.validation_prompts)
-    require_usable(config.task.grader, [questions], where=path)
-    trust_remote_code = config.policy.trust_remote_code
-    tokenizer = load_tokenizer(arm_inputs.checkpoint, trust_remote_code=trust_remote_code)
-    encoded = encode_prompts(questions, tokenizer, config, checkpoint=arm_inputs.checkpoint)
-    sampling = config.evaluation.sampling.model_copy(update={"samples_per_prompt": 1})
-    engine = TransformersEngine(config.engine, config.policy)
-    ends = end_tokens(arm_inputs.checkpoint, trust_remote_code=trust_remote_code)
-    golds, metadata = (questions.column(n).to_pylist() for n in ("gold_answer", "metadata"))
-    with grader_pool(config.task.grader, config.reward, workers=1) as pool:
-
-        def validate(model: "PreTrainedModel", step: int) -> float:
-            engine.use(model, end_tokens=ends, with_logps=False)
-            completions = engine.sample(encoded, sampling, seed=sampling.seed)
-            engine.release()  # the model goes when its trainer goes, and rollouts have the device
-            decoded = decode_completions([group[0] for group in completions], tokenizer)
-            rows = (GradedRow(m, g, t) for m, g, t in zip(metadata, golds, decoded, strict=True))
-            verdicts = list(pool.grade(rows))
-            accuracy = scale_rewards(
-                score_B=np.array([verdict.score for verdict in verdicts], dtype=float),
-                status_B=np.array([verdict.status for verdict in verdicts]),
-                truncated_B=np.array([row[0].finish_reason == "length" for row in completions]),
-                config=config.reward,
-            ).accuracy
-            if accuracy is None and all(v.status in contracts.UNJUDGED for v in verdicts):
-                raise GraderError(
-                    f"validation: the grader could judge none of {len(verdicts)} answers; check "
-                    "task.grader and reward.cpu_limit_s"
-                )
-            return accuracy or 0.0  # where all are left out, a collapsed policy gave no answer
-
-        yield validate

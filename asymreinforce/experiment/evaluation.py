@@ -19,7 +19,7 @@ from asymreinforce.experiment.arms import PassedOver, TrainedArm, arms_of, surve
 from asymreinforce.experiment.children import free_cached_memory, work_in_slots
 from asymreinforce.experiment.cleanup import remove_if_refused
 from asymreinforce.experiment.slots import Slot, slots_of
-from asymreinforce.model.checkpoint import checkpoint_fingerprint
+from asymreinforce.model.fingerprint import checkpoint_fingerprint
 from asymreinforce.progress import say, watch_progress
 from asymreinforce.stages.evaluate import evaluate, evaluation_store, shard_of
 
@@ -69,7 +69,7 @@ def why_not_evaluated(config: ExperimentConfig) -> str | None:
         return None
     if config.evaluation.prompts == 0:
         return "evaluation.prompts=0 (null: all questions of evaluation.split)"
-    section = "source" if config.is_foreign else "task"
+    section = config.section_of_questions
     return (
         f"{section}.{config.evaluation.split}=0; {section}.{config.evaluation.split}=N holds "
         "questions back, and needs their gold answers"

@@ -19,7 +19,7 @@ from asymreinforce.engines.protocol import Engine
 from asymreinforce.errors import InputError
 from asymreinforce.experiment.inputs import Inputs
 from asymreinforce.experiment.shard_workers import generation_workers, scoring_workers
-from asymreinforce.model.checkpoint import checkpoint_fingerprint
+from asymreinforce.model.fingerprint import checkpoint_fingerprint
 from asymreinforce.stages.generate import generate, rollout_store
 from asymreinforce.stages.score import score, verdict_store
 from asymreinforce.stages.train.schedule import Round, round_shard, schedule_of, weights_shard

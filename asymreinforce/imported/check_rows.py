@@ -8,11 +8,12 @@ import numpy as np
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.errors import InputError
 from asymreinforce.imported.columns import Columns
+from asymreinforce.imported.fields import BadValueError
 from asymreinforce.imported.group_by_prompt import ImportedPrompt, ImportedRow, PromptGroups
 from asymreinforce.imported.problems import Problems
 from asymreinforce.imported.records import Record, files_of, read_records
 from asymreinforce.imported.records import count_rows as records_in
-from asymreinforce.imported.rows import BadValueError, ForeignRow, rows_of
+from asymreinforce.imported.rows import ForeignRow, rows_of
 from asymreinforce.imported.tokens import Encoder
 from asymreinforce.progress import bar
 

@@ -9,7 +9,7 @@ from asymreinforce.data import contracts
 from asymreinforce.data.store import Store
 from asymreinforce.imported.records import source_fingerprint
 from asymreinforce.model import model_config
-from asymreinforce.model.checkpoint import tokenizer_fingerprint
+from asymreinforce.model.fingerprint import tokenizer_fingerprint
 
 GRADER = "imported"
 VERSION = "1"

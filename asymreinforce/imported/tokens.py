@@ -16,8 +16,9 @@ import numpy as np
 
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.data.contracts import FinishReason
+from asymreinforce.imported.fields import BadValueError, Messages
 from asymreinforce.imported.problems import Problems
-from asymreinforce.imported.rows import BadValueError, ForeignRow, Messages
+from asymreinforce.imported.rows import ForeignRow
 from asymreinforce.model import model_config
 from asymreinforce.model.chat_template import end_of_turn
 from asymreinforce.model.checkpoint import end_tokens, load_tokenizer

@@ -50,6 +50,16 @@ def require_whole(checkpoint: Path | str, report: Mapping[str, Any]) -> None:
         )
 
 
+def require_no_adapters(checkpoint: Path) -> None:
+    """Raise `InputError` for adapters: their base, which is loaded with them, has no name here."""
+    if (checkpoint / "adapter_config.json").exists():
+        raise InputError(
+            f"{checkpoint}: holds adapters (adapter_config.json), which transformers loads onto "
+            "the base that they name; merge them into it ('merge_and_unload' of peft), and save "
+            "the whole model, or remove the file if the weights beside it are whole"
+        )
+
+
 def require_one_set(checkpoint: Path | str) -> None:
     """Raise `InputError` if a checkpoint holds its weights in one file and in shards as well.
 

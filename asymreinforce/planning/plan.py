@@ -15,7 +15,7 @@ from typing import NamedTuple
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.config.task import Split, TaskConfig
 from asymreinforce.data import determines
-from asymreinforce.errors import ConfigError
+from asymreinforce.experiment.inputs import rollout_source
 from asymreinforce.experiment.slots import at_once
 from asymreinforce.planning.gpus import (
     DTYPE_BYTES,
@@ -158,11 +158,10 @@ def plan(arms: Sequence[ExperimentConfig]) -> Plan:
     Raises `ConfigError` if training would refuse a local checkpoint's architecture.
     """
     config = arms[0]
-    if config.is_foreign:
-        raise ConfigError(
-            "source.path is set: a plan is of rollouts that are to be generated; 'asymrl import' "
-            "says what imported ones hold"
-        )
+    rollout_source(config).require_generated(
+        "a plan is of rollouts that are to be generated; 'asymrl import' says what imported ones "
+        "hold"
+    )
     _require_trainable(arms)
     prompts = prompts_of(config.task)
     train = prompts["train"]

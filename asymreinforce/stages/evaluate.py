@@ -25,11 +25,8 @@ from asymreinforce.grading.graders import identify
 from asymreinforce.grading.pool.pool import GraderPool
 from asymreinforce.grading.pool.settings import grader_pool
 from asymreinforce.grading.verdict import GradedRow
-from asymreinforce.model.checkpoint import (
-    load_tokenizer,
-    require_unchanged,
-    tokenizer_fingerprint,
-)
+from asymreinforce.model.checkpoint import load_tokenizer
+from asymreinforce.model.fingerprint import require_unchanged, tokenizer_fingerprint
 from asymreinforce.model.prompts import identity_of
 from asymreinforce.progress import Advance
 from asymreinforce.rewards.sums import facts_of, sums_of

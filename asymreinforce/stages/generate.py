@@ -22,7 +22,8 @@ from asymreinforce.engines.encoding import decode_completions, encode_prompts, w
 from asymreinforce.engines.protocol import Drawn, Engine, Job
 from asymreinforce.errors import InputError
 from asymreinforce.grading.graders import require_known
-from asymreinforce.model.checkpoint import checkpoint_fingerprint, load_tokenizer, require_unchanged
+from asymreinforce.model.checkpoint import load_tokenizer
+from asymreinforce.model.fingerprint import checkpoint_fingerprint, require_unchanged
 from asymreinforce.model.prompts import identity_of
 from asymreinforce.progress import bar, say
 from asymreinforce.workers import MakeShards, ShardResult, Shards, Workers, in_this_process

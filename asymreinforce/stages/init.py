@@ -124,7 +124,7 @@ def make_policy(config: ExperimentConfig, parent: Path) -> Path:
     policy = config.policy
     if policy.source != "embedded":
         return _existing_checkpoint(policy)
-    if config.task.name != "cups" and not config.is_foreign:
+    if config.task.name != "cups" and config.questions_of("train") == "task":
         raise ConfigError("policy.source=embedded answers task=cups alone; name a checkpoint")
     store = policy_store(policy, parent, threads=config.train.threads)
     if not store.is_done([CHECKPOINT]):

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from asymreinforce.data import files
 from asymreinforce.errors import InputError
-from asymreinforce.model.checkpoint import TOKENIZER_FILES, load_tokenizer, tokenizer_fingerprint
+from asymreinforce.model.checkpoint import load_tokenizer
+from asymreinforce.model.fingerprint import TOKENIZER_FILES, tokenizer_fingerprint
 from asymreinforce.viewing.stored import StoredSet
 
 Decode = Callable[[list[int]], str]

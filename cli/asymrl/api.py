@@ -76,7 +76,8 @@ def run_stage(stage: Stage, config: ExperimentConfig) -> Path:
 
 
 def _run_stage(stage: Stage, config: ExperimentConfig) -> Path:
-    from asymreinforce.experiment import arm, imported, inputs
+    from asymreinforce.experiment import arm, inputs
+    from asymreinforce.experiment.inputs import imported
 
     if stage == "init":
         return inputs.run_init(config)[1].directory

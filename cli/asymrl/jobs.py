@@ -59,7 +59,7 @@ def init_job(cfg: DictConfig) -> None:
 
 def import_job(cfg: DictConfig) -> None:
     """asymrl import."""
-    from asymreinforce.experiment import imported
+    from asymreinforce.experiment.inputs import imported
 
     config = config_of(cfg)
     imported.say_imported(config, imported.run_import(config))
@@ -76,14 +76,11 @@ def generate_job(cfg: DictConfig) -> None:
 def score_job(cfg: DictConfig) -> None:
     """asymrl score."""
     from asymreinforce.experiment import inputs
-    from asymreinforce.rewards.warnings import of_verdicts, warnings
-    from asymreinforce.stages.score import facts_of
 
     config = config_of(cfg)
     store = inputs.run_score(config)
     say(f"verdicts: {store.directory} ({_store_state(store)})")
-    counted = of_verdicts(facts_of(store), is_imported=config.is_foreign)
-    for line in warnings(counted):
+    for line in inputs.warnings_on_verdicts(config, store):
         say(f"warning: {line}")
 
 

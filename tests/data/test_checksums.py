@@ -12,7 +12,7 @@ import pytest
 from asymreinforce.data import checksums, files
 from asymreinforce.data.store import Store
 from asymreinforce.errors import InputError
-from asymreinforce.model.checkpoint import checkpoint_fingerprint, require_unchanged
+from asymreinforce.model.fingerprint import checkpoint_fingerprint, require_unchanged
 from tests import made
 
 TICK_S = 0.05

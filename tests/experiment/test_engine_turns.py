@@ -10,7 +10,8 @@ import pytest
 from transformers import PreTrainedModel
 
 from asymreinforce.config import ExperimentConfig
-from asymreinforce.experiment import inputs, rounds
+from asymreinforce.experiment import rounds
+from asymreinforce.experiment.inputs import generated
 from asymreinforce.experiment.sweep import run_sweep
 from asymreinforce.update.trainer import Trainer
 from tests.experiment.test_rounds import Engine, settings
@@ -64,7 +65,7 @@ def engines(config: ExperimentConfig, monkeypatch: pytest.MonkeyPatch) -> list[O
         yield engine
         engine.close()
 
-    for place in (rounds, inputs):
+    for place in (rounds, generated):
         monkeypatch.setattr(place, "open_engine", open_engine)
     for name in ("__init__", "step"):
         monkeypatch.setattr(Trainer, name, alone_on_device(getattr(Trainer, name), opened))

@@ -20,7 +20,8 @@ from asymreinforce.errors import ConfigError
 from asymreinforce.experiment import inputs, refresh, rounds
 from asymreinforce.experiment.arm import arm_store, train_arm
 from asymreinforce.experiment.rounds import train_in_rounds
-from asymreinforce.model.checkpoint import checkpoint_fingerprint, load_model, load_tokenizer
+from asymreinforce.model.checkpoint import load_model, load_tokenizer
+from asymreinforce.model.fingerprint import checkpoint_fingerprint
 from asymreinforce.planning.plan import plan
 from asymreinforce.stages.train.schedule import Schedule
 from tests import made

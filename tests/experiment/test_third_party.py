@@ -14,7 +14,7 @@ from asymreinforce.config import EmbeddedConfig, ExperimentConfig, PolicyConfig,
 from asymreinforce.data import contracts
 from asymreinforce.engines.transformers_engine import TransformersEngine
 from asymreinforce.model import embedded
-from asymreinforce.model.checkpoint import checkpoint_fingerprint
+from asymreinforce.model.fingerprint import checkpoint_fingerprint
 from asymreinforce.stages.evaluate import evaluate, evaluation_store, shard_of
 from asymreinforce.stages.init import make_prompts
 from tests import made

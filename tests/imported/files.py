@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.data import contracts
 from asymreinforce.data.store import Store
-from asymreinforce.experiment import imported
+from asymreinforce.experiment.inputs import imported
 from asymreinforce.imported import Imported, Stores, facts_of
 from asymreinforce.tasks import cups
 from tests import made

@@ -15,8 +15,9 @@ import pytest
 from asymreinforce.config import EmbeddedConfig, ExperimentConfig
 from asymreinforce.data import contracts
 from asymreinforce.data.store import Store
-from asymreinforce.experiment import imported, inputs
+from asymreinforce.experiment import inputs
 from asymreinforce.experiment.arm import train_arm
+from asymreinforce.experiment.inputs import imported
 from asymreinforce.grading.graders import GRADERS
 from asymreinforce.imported import Stores, facts_of
 from asymreinforce.model import embedded

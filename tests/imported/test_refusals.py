@@ -1,15 +1,17 @@
 """Import: rows, files and settings that it refuses or passes over, with their count and place."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from asymreinforce.config import parse_config
 from asymreinforce.errors import ConfigError, InputError
-from asymreinforce.experiment import imported
-from asymreinforce.model.checkpoint import load_tokenizer
+from asymreinforce.experiment.inputs import imported
+from asymreinforce.model.checkpoint import load_model, load_tokenizer
 from tests import made
 from tests.imported import files
 
@@ -235,3 +237,17 @@ def test_a_format_that_is_not_known_is_refused_with_those_there_are(
 def test_import_without_a_path_says_what_it_needs(tmp_path: Path, random_policy: Path) -> None:
     with pytest.raises(ConfigError, match=r"asymrl import needs source\.path"):
         imported.run_import(made.config(tmp_path / "runs", policy=random_policy))
+
+
+def test_a_policy_of_pickled_weights_serves_where_these_are_allowed(
+    tmp_path: Path, random_policy: Path
+) -> None:
+    policy = tmp_path / "pickled"
+    shutil.copytree(random_policy, policy)
+    torch.save(load_model(policy).state_dict(), policy / "pytorch_model.bin")
+    (policy / "model.safetensors").unlink()
+    path = files.jsonl(tmp_path / "a.jsonl", files.rows())
+    with pytest.raises(InputError, match=r"policy\.safetensors_only=false reads its pickled ones"):
+        files.bring(tmp_path / "runs", policy, path)
+    allowed = files.bring(tmp_path / "runs", policy, path, policy__safetensors_only=False)
+    assert files.facts(allowed).rows == len(files.rows())

@@ -13,8 +13,9 @@ import torch
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.data.rollouts import ScoredRollouts
 from asymreinforce.errors import ConfigError, InputError
-from asymreinforce.experiment import imported, inputs
+from asymreinforce.experiment import inputs
 from asymreinforce.experiment.arm import train_arm
+from asymreinforce.experiment.inputs import imported
 from asymreinforce.stages.train.audit import NAME
 from tests import made
 from tests.imported import files

@@ -10,14 +10,13 @@ import torch
 
 from asymreinforce.errors import InputError
 from asymreinforce.model.checkpoint import (
-    checkpoint_fingerprint,
     context_of,
     end_tokens,
     load_model,
     load_tokenizer,
     save_model,
-    tokenizer_fingerprint,
 )
+from asymreinforce.model.fingerprint import checkpoint_fingerprint, tokenizer_fingerprint
 from tests import made
 
 

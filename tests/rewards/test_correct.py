@@ -13,8 +13,8 @@ from asymreinforce.data.store import Store
 from asymreinforce.engines import transformers_engine
 from asymreinforce.engines.protocol import Completion
 from asymreinforce.errors import GraderError
-from asymreinforce.experiment import arm as arms
 from asymreinforce.experiment.inputs import Inputs
+from asymreinforce.experiment.validation import open_validator
 from asymreinforce.grading.pool import settings
 from asymreinforce.grading.verdict import GradedRow, Verdict
 from asymreinforce.report.experiment import read_experiment
@@ -172,7 +172,7 @@ def validated(tmp_path: Path, policy: Path, reward: dict[str, Any]) -> float:
         lambda path: contracts.write_table(path, contracts.PROMPTS, rows, identity=prompts.hash),
     )
     found: Any = Inputs(policy, prompts, None)  # type: ignore[arg-type]
-    with arms._open_validator(config, found) as validate:
+    with open_validator(config, found) as validate:
         assert validate
         return validate(None, 1)  # type: ignore[arg-type]
 

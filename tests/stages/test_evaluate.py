@@ -8,7 +8,8 @@ from asymreinforce.config import ExperimentConfig, SamplingConfig
 from asymreinforce.data import contracts
 from asymreinforce.engines.protocol import Completion
 from asymreinforce.model import embedded
-from asymreinforce.model.checkpoint import checkpoint_fingerprint, load_tokenizer
+from asymreinforce.model.checkpoint import load_tokenizer
+from asymreinforce.model.fingerprint import checkpoint_fingerprint
 from asymreinforce.stages.evaluate import evaluate, evaluation_store, shard_of
 from asymreinforce.stages.init import make_prompts
 from asymreinforce.tasks import cups

@@ -52,4 +52,4 @@ def audit_start(
         f"{mismatch.effective_share:.1%}"
     )
     for cause in named:
-        say(f"{'note' if config.is_foreign else 'warning'}: likely cause: {cause}")
+        say(f"{'note' if scored.is_imported else 'warning'}: likely cause: {cause}")

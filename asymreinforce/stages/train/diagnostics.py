@@ -44,7 +44,7 @@ def diagnostic_set(
     return DiagnosticSet(
         rewarded.sequences,
         correct_B=rewarded.correct_B.numpy(),
-        is_from_policy=not config.is_foreign
+        is_from_policy=not scored.is_imported
         and config.sampling.temperature == 1
         and config.sampling.top_p == 1,
     )

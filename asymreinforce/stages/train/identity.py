@@ -11,7 +11,7 @@ from asymreinforce.data.rollouts import ScoredRollouts
 from asymreinforce.data.store import Store
 from asymreinforce.errors import ConfigError
 from asymreinforce.grading.graders import identify
-from asymreinforce.model.checkpoint import checkpoint_fingerprint
+from asymreinforce.model.fingerprint import checkpoint_fingerprint
 from asymreinforce.plugins import is_plugin, plugin_identity
 from asymreinforce.rewards.scale import reward_identity
 from asymreinforce.stages.train.schedule import PASSING, schedule_of
@@ -55,7 +55,9 @@ def arm_store(
         "train": config.train.model_dump(
             mode="json", exclude=set(config.train.beside_the_identity)
         ),
-        "validation": _validation(config, prompts) if config.train.validation_prompts else None,
+        "validation": (
+            _validation(config, scored, prompts) if config.train.validation_prompts else None
+        ),
     }
     if is_plugin(config.baseline_reference):
         determined_by["baseline_code"] = plugin_identity(config.baseline_reference)
@@ -71,13 +73,15 @@ def arm_store(
     return Store(parent, determined_by, passing=PASSING)
 
 
-def _validation(config: ExperimentConfig, prompts: Store | None) -> dict[str, Any]:
+def _validation(
+    config: ExperimentConfig, scored: ScoredRollouts, prompts: Store | None
+) -> dict[str, Any]:
     """Return what decides the accuracy that chooses an arm's best checkpoint.
 
     Rollouts from elsewhere know nothing of the prompts, the template and the grader of validation.
     """
     identity: dict[str, Any] = config.evaluation.sampling.model_dump(mode="json")
-    if config.is_foreign and prompts:
+    if scored.is_imported and prompts:
         identity["prompts"] = prompts.fingerprint(["validation.parquet"])
         identity["prompt"] = config.task.rendering
         identity["grader"] = list(identify(config.task.grader))

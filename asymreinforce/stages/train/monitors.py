@@ -21,7 +21,7 @@ Validate = Callable[["PreTrainedModel", int], float]
 """(model, step) -> accuracy on validation prompts; chooses the best checkpoint, nothing else."""
 
 Metrics = dict[str, Any]
-"""A row of METRICS (`data/contracts.py`)."""
+"""A row of METRICS (`data/schemas.py`)."""
 
 
 class Best(NamedTuple):

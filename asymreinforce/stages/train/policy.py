@@ -7,7 +7,8 @@ import torch
 
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.model import adapters, cuda
-from asymreinforce.model.checkpoint import empty_model, load_model, require_unchanged
+from asymreinforce.model.checkpoint import empty_model, load_model
+from asymreinforce.model.fingerprint import require_unchanged
 from asymreinforce.update.head import LogitsBuffer
 from asymreinforce.update.layers import checkpoint_activations, compile_layers
 from asymreinforce.update.ranks import Ranks

@@ -20,7 +20,7 @@ def run_facts(config: ExperimentConfig, scored: ScoredRollouts) -> RunFacts:
     counted = _counted(scored, config.reward)
     prompts_per_step = scored.prompts_per_step(config.optim.trajectories_per_step)
     schedule = schedule_of(config, prompts=scored.prompts, prompts_per_step=prompts_per_step)
-    return of_verdicts(counted, is_imported=config.is_foreign)._replace(
+    return of_verdicts(counted, is_imported=scored.is_imported)._replace(
         has_group_reference=config.baseline_reference in ("group_mean", "leave_one_out"),
         prompts_per_step=prompts_per_step,
         steps=schedule.steps,
@@ -49,9 +49,7 @@ def _counted(scored: ScoredRollouts, reward: RewardConfig) -> ScoreFacts:
 
 
 def _of_settings(config: ExperimentConfig) -> list[str]:
-    if config.is_foreign:
-        return []
-    if config.sampling.samples_per_prompt == 1 and config.baseline_reference == "group_mean":
+    if config.group_size == 1 and config.baseline_reference == "group_mean":
         return [
             "a group of one sample is its own mean, so every advantage is -baseline; raise "
             "sampling.samples_per_prompt or use another baseline_reference"

@@ -1,25 +1,28 @@
-"""Rollouts from elsewhere as a sweep's inputs: imported once, found again by the same settings."""
+"""Inputs whose rollouts come from elsewhere: imported once, found again by the same settings.
+
+One of the two `RolloutSource`s, whose docstrings say what each function is for.
+"""
 
 from pathlib import Path
 
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.data.store import Store
+from asymreinforce.engines.protocol import Engine
 from asymreinforce.errors import ConfigError, InputError
 from asymreinforce.experiment.cleanup import remove_if_refused
+from asymreinforce.experiment.inputs.policy import find_policy, prepare_policy, require_policy
+from asymreinforce.experiment.inputs.stores import RolloutSet, graded_verdicts, require_shards
 from asymreinforce.imported import Imported, Stores, facts_of, import_rollouts, import_stores
-from asymreinforce.model.checkpoint import checkpoint_fingerprint
 from asymreinforce.progress import say
-from asymreinforce.stages.init import make_policy, policy_store
+
+IS_IMPORTED = True
 
 
 def run_import(config: ExperimentConfig) -> Stores:
     """Make or find the policy, whose tokenizer is needed, and bring the rollouts in."""
     if config.source.path is None:
         raise ConfigError("asymrl import needs source.path=FILE, the rollouts to bring in")
-    policy = policy_store(config.policy, config.directory / "policy", threads=config.train.threads)
-    with remove_if_refused(policy):
-        checkpoint = make_policy(config, config.directory / "policy")
-        checkpoint_fingerprint(checkpoint)
+    checkpoint = prepare_policy(config)
     planned = import_stores(config, checkpoint=checkpoint)
     with remove_if_refused(*planned):
         return import_rollouts(config, checkpoint=checkpoint)
@@ -34,6 +37,56 @@ def find_imported(config: ExperimentConfig, *, checkpoint: Path) -> Stores:
             "run 'asymrl import' with the same settings first"
         )
     return import_paths
+
+
+def run_init(config: ExperimentConfig, *, made_before: bool = False) -> tuple[Path, Store]:
+    """Import the rollouts with their prompts, unless training would refuse the policy."""
+    if Path(config.policy.source).exists():
+        require_policy(config, Path(config.policy.source))
+    prompts = run_import(config).prompts
+    return find_policy(config, stage="import"), prompts
+
+
+def find_init(config: ExperimentConfig) -> tuple[Path, Store]:
+    """Return the policy and the prompts that came with the rollouts."""
+    checkpoint = find_policy(config, stage="import")
+    return checkpoint, find_imported(config, checkpoint=checkpoint).prompts
+
+
+def require_generated(reason: str) -> None:
+    """Raise `ConfigError`: these rollouts exist already."""
+    raise ConfigError(f"source.path is set: {reason}")
+
+
+def prepare_rollouts(config: ExperimentConfig, *, engine: Engine | None = None) -> Store:
+    """Return the rollouts that were imported with their prompts; no engine is asked."""
+    return find_rollouts(config).rollouts
+
+
+def find_rollouts(config: ExperimentConfig) -> RolloutSet:
+    """Return the rollouts, all of which are there."""
+    checkpoint = find_policy(config, stage="import")
+    prompts, rollouts, _ = find_imported(config, checkpoint=checkpoint)
+    require_shards(rollouts, "rollouts", "import")
+    return RolloutSet(checkpoint, prompts, rollouts)
+
+
+def require_trainable(config: ExperimentConfig, rollouts: Store) -> None:
+    """Raise `ConfigError` if the reference needs larger groups, or the objective mu's logps."""
+    require_groups(config, rollouts)
+    require_log_probabilities(config, rollouts)
+
+
+def needs_grader(config: ExperimentConfig, rollouts: Store) -> bool:
+    """Tell whether verdicts that came with the rollouts are absent, or set aside."""
+    return not trains_on_imported_verdicts(config, rollouts)
+
+
+def find_verdicts(config: ExperimentConfig, rollout_set: RolloutSet) -> Store:
+    """Return the verdicts that came with the rollouts, or the grader's, made or not."""
+    if needs_grader(config, rollout_set.rollouts):
+        return graded_verdicts(config, rollout_set)
+    return find_imported(config, checkpoint=rollout_set.checkpoint).verdicts
 
 
 def trains_on_imported_verdicts(config: ExperimentConfig, rollouts: Store) -> bool:

@@ -1,0 +1,97 @@
+"""Inputs whose rollouts an engine generates: a task's questions, answered by the policy.
+
+One of the two `RolloutSource`s, whose docstrings say what each function is for.
+"""
+
+import contextlib
+from pathlib import Path
+
+from asymreinforce.config import ExperimentConfig
+from asymreinforce.data.shard_names import first_shards
+from asymreinforce.data.store import Store
+from asymreinforce.engines import open_engine
+from asymreinforce.engines.protocol import Engine
+from asymreinforce.experiment.cleanup import remove_if_refused
+from asymreinforce.experiment.inputs.policy import find_policy, prepare_policy, require_policy
+from asymreinforce.experiment.inputs.stores import RolloutSet, graded_verdicts, require_shards
+from asymreinforce.experiment.shard_workers import generation_workers
+from asymreinforce.stages.generate import generate, rollout_store
+from asymreinforce.stages.init import make_prompts, prompt_store
+
+IS_IMPORTED = False
+
+
+def engine_log(config: ExperimentConfig) -> Path:
+    """The file that takes what the engine's library prints."""
+    return config.directory / "logs" / "engine.log"
+
+
+def run_init(config: ExperimentConfig, *, made_before: bool = False) -> tuple[Path, Store]:
+    """Make the policy, then the task's prompts; no prompt is written if the policy is refused."""
+    checkpoint = prepare_policy(config)
+    require_policy(config, checkpoint)
+    parent = config.directory / "prompts"
+    pinned = config.pins.prompts
+    store = prompt_store(config.task, parent, pinned=pinned, made_before=made_before)
+    with remove_if_refused(store):
+        prompts = make_prompts(config.task, parent, pinned=pinned, made_before=made_before)
+    return checkpoint, prompts
+
+
+def find_init(config: ExperimentConfig) -> tuple[Path, Store]:
+    """Return the policy and the task's prompts."""
+    prompts = prompt_store(
+        config.task, config.directory / "prompts", pinned=config.pins.prompts, made_before=True
+    )
+    require_shards(prompts, "prompts", "init")
+    return find_policy(config, stage="init"), prompts
+
+
+def require_generated(reason: str) -> None:
+    """Allow it: these rollouts are."""
+
+
+def prepare_rollouts(config: ExperimentConfig, *, engine: Engine | None = None) -> Store:
+    """Generate what is missing with the configured engine, or with one that runs already."""
+    checkpoint, prompts = find_init(config)
+    parent = config.directory / "rollouts"
+    opened = (
+        contextlib.nullcontext(engine)
+        if engine
+        else open_engine(config.engine, config.policy, log=engine_log(config))
+    )
+    with opened as started:
+        store = rollout_store(config, checkpoint=checkpoint, prompts=prompts, parent=parent)
+        with remove_if_refused(store):
+            return generate(
+                config,
+                checkpoint=checkpoint,
+                prompts=prompts,
+                engine=started,
+                parent=parent,
+                **generation_workers(config),
+            )
+
+
+def find_rollouts(config: ExperimentConfig) -> RolloutSet:
+    """Return the rollouts, of which the first `sampling.samples_per_prompt` are there."""
+    checkpoint, prompts = find_init(config)
+    parent = config.directory / "rollouts"
+    rollouts = rollout_store(config, checkpoint=checkpoint, prompts=prompts, parent=parent)
+    shards = first_shards(rollouts, samples=config.sampling.samples_per_prompt)
+    require_shards(rollouts, "rollouts", "generate", shards=shards)
+    return RolloutSet(checkpoint, prompts, rollouts)
+
+
+def require_trainable(config: ExperimentConfig, rollouts: Store) -> None:
+    """Allow all: `ExperimentConfig` checked the group size, engines write log-probabilities."""
+
+
+def needs_grader(config: ExperimentConfig, rollouts: Store) -> bool:
+    """Generated rollouts come without verdicts."""
+    return True
+
+
+def find_verdicts(config: ExperimentConfig, rollout_set: RolloutSet) -> Store:
+    """Return the grader's verdicts, made or not."""
+    return graded_verdicts(config, rollout_set)

@@ -1,0 +1,171 @@
+"""The fields of a foreign row, each read as what it should be.
+
+What reads a field returns None if it is absent, and raises `BadValueError` if it cannot be used.
+"""
+
+import math
+import numbers
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+
+from asymreinforce.data import values
+from asymreinforce.data.contracts import FinishReason
+from asymreinforce.data.gold_answers import KEY, texts_of
+
+Messages = tuple[tuple[str, str], ...]
+"""A chat: (role, content) in order."""
+
+FINISH_REASONS: Mapping[Any, FinishReason] = {
+    "stop": "stop",
+    "eos": "stop",
+    "eos_token": "stop",
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    False: "stop",
+    "length": "length",
+    "max_tokens": "length",
+    "truncated": "length",
+    True: "length",
+}
+"""What engines and services call the two ends of a completion; a bool says `truncated`."""
+
+LARGEST_REWARD = 1e9
+"""Larger ones are sentinels or overflow, and their mean would be one as well."""
+
+
+class BadValueError(Exception):
+    """A field that cannot be used; the text follows `n rows`."""
+
+
+def read_question(value: Any, prompt_token_ids: Any) -> str | Messages | None:
+    """Return a question as a text or a chat; None if only its token ids are there."""
+    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], str):
+        value = value[0]
+    if values.is_messages(value):
+        return tuple((role, storable_text(content)) for role, content in _chat_messages(value))
+    text = field_text({"question": value}, "question")
+    if not text and prompt_token_ids is None:
+        raise BadValueError("have no question")
+    return text or None
+
+
+def _chat_messages(value: list[dict[str, Any]]) -> Messages:
+    try:
+        return values.messages_of(value)
+    except values.OddValueError as error:
+        raise BadValueError(f"have {error}") from None
+
+
+def number_array(value: Any, what: str, *, integer: bool) -> np.ndarray | None:
+    """Return a list of numbers as an array, `int32` of token ids or `float32`."""
+    if value is None:
+        return None
+    kinds = int if integer else (int, float)
+    if not isinstance(value, list) or any(
+        isinstance(item, bool) or not isinstance(item, kinds) for item in value
+    ):
+        raise BadValueError(f"have {what} that are no list of numbers")
+    if integer and value and not (min(value) >= 0 and max(value) < 2**31):
+        raise BadValueError(f"have negative or impossible {what}")
+    try:
+        return np.array(value, dtype=np.int32 if integer else np.float32)
+    except OverflowError:
+        raise BadValueError(f"have {what} that are out of range") from None
+
+
+def read_logps(value: Any, token_ids: np.ndarray | None) -> np.ndarray | None:
+    """Return the log-probabilities of a completion's tokens, one for each."""
+    if value is None:
+        return None
+    if token_ids is None:
+        raise BadValueError("have log-probabilities, but no token ids that they belong to")
+    if isinstance(value, list) and any(item is None for item in value):
+        raise BadValueError("have a log-probability that is null")
+    logps = number_array(value, "log-probabilities", integer=False)
+    assert logps is not None
+    if len(logps) != len(token_ids):
+        raise BadValueError("have another number of log-probabilities than of tokens")
+    if not np.isfinite(logps).all():
+        raise BadValueError("have a log-probability that is not finite")
+    if (logps > 1e-3).any():
+        raise BadValueError("have a log-probability above 0 (probabilities, perhaps)")
+    return logps
+
+
+def read_reward(value: Any) -> float | None:
+    """Return a reward, which may be a truth value."""
+    if value is None:
+        return None
+    if not isinstance(value, numbers.Real | Decimal):
+        raise BadValueError("have a reward that is no number")
+    try:
+        reward = float(value)
+    except OverflowError:  # a whole number of 400 digits
+        reward = math.inf
+    if abs(reward) > LARGEST_REWARD:
+        raise BadValueError(f"have a reward beyond {LARGEST_REWARD:g} in size")
+    return reward
+
+
+def read_finish_reason(value: Any) -> FinishReason | None:
+    """Return by which of its two ends a completion ended."""
+    if value is None:
+        return None
+    if not isinstance(value, str | bool) or value not in FINISH_REASONS:
+        raise BadValueError(f"have a finish reason that is not known, such as {str(value)[:40]!r}")
+    return FINISH_REASONS[value]
+
+
+def read_sample(value: Any) -> int | None:
+    """Return the number that a row gives itself."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or abs(value) >= 2**63:
+        raise BadValueError("have a sample number that is no whole number")
+    return value
+
+
+def field_text(fields: Mapping[str, Any], name: str) -> str | None:
+    """Return a field as a text by the rule of `values`; a list of one is its item."""
+    try:
+        text = values.one_text_of(fields.get(name))
+    except values.OddValueError as error:
+        raise BadValueError(f"have a {name} that is {error}") from None
+    return None if text is None else storable_text(text)
+
+
+def read_policy(fields: Mapping[str, Any]) -> str | None:
+    """Return the writer of a row; trainers number their steps."""
+    name = field_text(fields, "policy")
+    return f"step-{name}" if name and isinstance(fields["policy"], int) else name
+
+
+def read_gold_answers(fields: Mapping[str, Any]) -> list[str]:
+    """Return the accepted answers of a row: its gold answer is a text, or a list of them."""
+    try:
+        return texts_of(fields.get("gold_answer"))
+    except values.OddValueError as error:
+        raise BadValueError(f"have a gold_answer that is {error}") from None
+
+
+def read_metadata(fields: Mapping[str, Any], golds: list[str]) -> str | None:
+    """Return metadata as JSON; several gold answers stand in it."""
+    value = fields.get("metadata")
+    if len(golds) > 1:
+        if not isinstance(value, Mapping | None):
+            raise BadValueError("have several gold answers and a metadata that is no object")
+        value = {**(value or {}), KEY: golds}
+    if value is None or isinstance(value, str):
+        return None if value is None else storable_text(value)
+    try:
+        return values.json_text(value)
+    except values.OddValueError as error:
+        raise BadValueError(f"have a metadata that is {error}") from None
+
+
+def storable_text(text: str) -> str:
+    """Replace lone surrogates, which JSON can spell and parquet cannot hold."""
+    return text.encode(errors="replace").decode()

@@ -1,0 +1,100 @@
+"""Names of checkpoints and tokenizers, made of the contents of their files."""
+
+import hashlib
+from pathlib import Path
+
+from asymreinforce.data import checksums, files
+from asymreinforce.errors import InputError
+from asymreinforce.model import model_config
+from asymreinforce.model.whole import require_no_adapters
+
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "chat_template.jinja",
+    "vocab.json",
+    "merges.txt",
+    "tokenizer.model",
+    "added_tokens.json",
+    "chat_template.json",
+    "vocab.txt",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+    "tekken.json",
+)
+WEIGHT_SUFFIXES = (".safetensors", ".safetensors.index.json")
+PICKLED_SUFFIXES = (".bin", ".bin.index.json")
+
+
+def checkpoint_fingerprint(
+    checkpoint: Path, *, safetensors_only: bool = True, read: bool = False
+) -> str:
+    """Name a checkpoint by the contents of its config, weights and tokenizer (16 hex digits).
+
+    End tokens that only `generation_config.json` declares count too: they end completions.
+    They are read where a file changed since they last were, or this process has not if `read`.
+    Raises `InputError` where there is none, or none but pickled weights and those are not allowed.
+    """
+    named_files = _fingerprinted_files(checkpoint, safetensors_only=safetensors_only)
+
+    def hash_files() -> str:
+        sums = [(path.name, files.sha256(path)) for path in named_files]
+        if further := _further_end_tokens(checkpoint):
+            sums.append(("end tokens", repr(further)))
+        return hashlib.sha256(repr(sums).encode()).hexdigest()[:16]
+
+    generation = checkpoint / model_config.GENERATION
+    stamped_files = [*named_files, *([generation] if generation.exists() else [])]
+    return checksums.remembered_checksum(
+        "fingerprint", checkpoint, stamped_files, hash_files, read=read
+    )
+
+
+def _further_end_tokens(checkpoint: Path) -> list[int]:
+    """Return the end tokens that a checkpoint declares outside its `config.json`."""
+    try:
+        in_config = model_config.declared_end_tokens(checkpoint, names=("config.json",))
+        declared = model_config.declared_end_tokens(checkpoint)
+    except InputError:  # to name a checkpoint is not to load it: whoever does says what is broken
+        return []
+    return sorted({*declared} - {*in_config})
+
+
+def require_unchanged(checkpoint: Path, *, named: str, safetensors_only: bool = True) -> None:
+    """Read a checkpoint that is about to be loaded; an `InputError` if its name is another now.
+
+    An identity may name it by a fingerprint that was remembered, and a disk may lose bytes since.
+    """
+    if checkpoint_fingerprint(checkpoint, safetensors_only=safetensors_only, read=True) != named:
+        raise InputError(
+            f"{checkpoint}: damaged (its bytes are not those that it was named by, {named}); "
+            "restore it, or run the same command again: it makes anew what depends on it"
+        )
+
+
+def tokenizer_fingerprint(checkpoint: Path) -> str:
+    """Name a tokenizer by the contents of its files: vocabulary, merges, special tokens."""
+    digest = hashlib.sha256()
+    for name in TOKENIZER_FILES:
+        if (checkpoint / name).exists():
+            digest.update(f"{name} {files.sha256(checkpoint / name)}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def _fingerprinted_files(checkpoint: Path, *, safetensors_only: bool) -> list[Path]:
+    if not (checkpoint / "config.json").exists():
+        raise InputError(
+            f"{checkpoint}: no checkpoint there (it has no config.json); "
+            "run 'asymrl init', or set policy.source to a Hugging Face checkpoint"
+        )
+    require_no_adapters(checkpoint)
+    names = sorted(path.name for path in checkpoint.iterdir())
+    weights = [name for name in names if name.endswith(WEIGHT_SUFFIXES)]
+    pickled = [name for name in names if name.endswith(PICKLED_SUFFIXES)]
+    if not weights and safetensors_only:
+        advice = "; policy.safetensors_only=false reads its pickled ones, which may run code"
+        raise InputError(f"{checkpoint}: holds no safetensors weights{advice if pickled else ''}")
+    others = [name for name in names if name in TOKENIZER_FILES or name.endswith(".py")]
+    kept = sorted([*(weights or pickled), *others])
+    return [checkpoint / name for name in ("config.json", *kept)]
