@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 SWEEP := baseline=-0.5,-0.3,-0.2,-0.1,0,0.1,0.2,0.3 seed=0,1,2
 DIAGRAM := experiment=phase_diagrams baseline=-0.3,-0.1,-0.05,0,0.05,0.1 seed=0,1 sweep.report=false
 # on a CPU: a tenth of the tokens at twice the rate
-PRETRAINED := $(if $(filter cpu,$(EXTRA)),engine=vllm engine.max_sequences=128 \
+PRETRAINED := $(if $(filter cpu,$(EXTRA)),engine=vllm policy.dtype=float32 engine.max_sequences=128 \
     task.train=240 task.validation=40 train.validation_prompts=40 task.held_out=120 sampling.max_tokens=24 \
     evaluation.sampling.samples_per_prompt=2 optim.lr=2e-5 optim.trajectories_per_step=32 \
     optim.steps=60 train.checkpoint_every=20 train.activation_checkpointing=false sweep.workers=2)
