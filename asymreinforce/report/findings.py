@@ -7,13 +7,7 @@ from typing import NamedTuple
 from asymreinforce.report.ending import count_fallen
 from asymreinforce.report.groups import ArmGroup, best_group, group_label, mean
 from asymreinforce.report.records import Experiment
-
-REFERENCES = {
-    "group_mean": "the mean reward of a prompt's samples",
-    "leave_one_out": "the mean reward of a prompt's other samples",
-    "dataset_mean": "the mean reward of the data set",
-    "zero": "zero",
-}
+from asymreinforce.report.reference_words import words_of
 
 
 class Side(NamedTuple):
@@ -32,7 +26,7 @@ def question_sentence(experiment: Experiment, groups: Sequence[ArmGroup]) -> str
     if not references:
         return f"What {measured} does a policy reach that learns from one frozen set of rollouts?"
     shift = (
-        f"a baseline counted from {REFERENCES.get(references[0], references[0])}"
+        f"a baseline counted from {words_of(references[0]).counted_from}"
         if len(references) == 1
         else "the baseline, under each reference"
     )
@@ -99,7 +93,7 @@ def _critical_sides(groups: Sequence[ArmGroup]) -> list[Side]:
     offset = [
         group
         for group in groups
-        if group.baseline is not None and group.baseline_reference != "zero"
+        if group.baseline is not None and words_of(group.baseline_reference).is_critical_at_0
     ]
     return [
         Side(

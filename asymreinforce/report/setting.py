@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from asymreinforce.report.groups import ArmGroup, signed_text
 from asymreinforce.report.records import Experiment
+from asymreinforce.report.reference_words import words_of
 
 AGGREGATIONS = {
     "sequence_sum": "sequence_sum: log π(y|x) is the sum over a completion's tokens",
@@ -13,12 +14,6 @@ AGGREGATIONS = {
 }
 """What a step averages over; two objectives differ by this alone."""
 
-REFERENCES = {
-    "group_mean": "V(x) = mean reward of the prompt's samples + baseline",
-    "leave_one_out": "V(x) = mean reward of the prompt's other samples + baseline",
-    "dataset_mean": "V(x) = mean reward of the data set + baseline",
-    "zero": "V(x) = baseline",
-}
 MOST_VALUES = 12
 
 
@@ -87,7 +82,7 @@ def _baseline_words(groups: Sequence[ArmGroup]) -> str:
     if len(values) > MOST_VALUES:
         listed = f"{len(values)} values from {signed_text(values[0])} to {signed_text(values[-1])}"
     references = dict.fromkeys(group.baseline_reference for group in swept)
-    words = "; ".join(REFERENCES.get(name, name) for name in references)
+    words = "; ".join(words_of(name).formula for name in references)
     return f"{listed}; {words}"
 
 

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from asymreinforce.config import REFERENCES as KNOWN
 from asymreinforce.report.experiment import read_experiment
 from asymreinforce.report.figures.files import draw_all
 from asymreinforce.report.figures.phase_transition import SheetBox
 from asymreinforce.report.groups import group_arms
+from asymreinforce.report.reference_words import REFERENCES, words_of
 from tests.report.made_up import BASELINES, SEEDS, MadeUpArm, make_experiment, sweep
 
 DOT = re.compile(r'<use [^>]*? x="([\d.]+)" y="([\d.]+)" style="fill: #\w+; fill-opacity')
@@ -48,3 +50,14 @@ def test_all_means_are_written_where_there_is_room(tmp_path: Path) -> None:
     written = [told for _, _, told in NUMBER.findall(drawn(tmp_path, BASELINES, is_narrow=False))]
     means = [sum(MadeUpArm(b, s).accuracy(300) for s in SEEDS) / len(SEEDS) for b in BASELINES]
     assert written == [f"{100 * value:.0f}" for value in means]
+
+
+def test_no_critical_value_is_drawn_where_the_reference_has_none() -> None:
+    assert words_of("group_mean").is_critical_at_0 and words_of("dataset_mean").is_critical_at_0
+    for reference in ("group_quantile", "shrunk_group_mean", "length_weighted_mean", "mine:median"):
+        assert not words_of(reference).is_critical_at_0
+    assert words_of("mine:median").formula == "V(x) = mine:median + baseline"
+
+
+def test_every_reference_has_its_words() -> None:
+    assert REFERENCES.keys() == set(KNOWN)

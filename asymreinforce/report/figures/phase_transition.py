@@ -6,7 +6,7 @@ value of the baseline a vertical one: V below the mean reward of µ on its left,
 
 import textwrap
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from asymreinforce.report.figures import canvas
@@ -21,6 +21,7 @@ from asymreinforce.report.figures.colours import (
 )
 from asymreinforce.report.groups import ArmGroup, Family, group_label, mean, signed_text, told_apart
 from asymreinforce.report.records import Experiment
+from asymreinforce.report.reference_words import words_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,14 +29,6 @@ if TYPE_CHECKING:
 MARKERS = "os^D"
 LINES: tuple[str | tuple[float, tuple[float, ...]], ...] = ("-", (0, (4, 2)), (0, (1, 1.5)), "-.")
 MOST_VALUES = 12
-NAMES_OF_V = {
-    "group_mean": "baseline δV  (V = group mean reward + δV)",
-    "leave_one_out": "baseline δV  (V = mean reward of the others + δV)",
-    "dataset_mean": "baseline δV  (V = data set mean reward + δV)",
-    "zero": "baseline V",
-}
-
-SHORT_NAMES_OF_V = {name: words.split("  ")[0] for name, words in NAMES_OF_V.items()}
 WIDE, NARROW = (5.2, 3.8), (3.6, 3.5)
 """Inches."""
 
@@ -117,12 +110,11 @@ def phase_transition(
     _mark_baselines(
         axes, sorted({group.baseline for group, _ in swept if group.baseline is not None})
     )
-    reference_names = NAMES_OF_V if not narrow else SHORT_NAMES_OF_V
     axes.set_ylim(0, 104)
     if len(swept) <= MOST_VALUES and len(families) == 1:
         _write_means(axes, [group for group, _ in swept])
     references = {group.baseline_reference for group, _ in swept}
-    axes.set_xlabel(_name_of_baseline(references, reference_names), color=MUTED.light)
+    axes.set_xlabel(_name_of_baseline(references, is_short=narrow), color=MUTED.light)
     canvas.label_ends(axes, ends)
     caption = (
         "Each dot is the last checkpoint of one arm (one seed), the line joins the means over "
@@ -210,16 +202,16 @@ def critical_values(experiment: Experiment, groups: Sequence[ArmGroup]) -> list[
     """
     criticals = []
     for reference in dict.fromkeys(group.baseline_reference for group in groups):
-        if reference in ("group_mean", "leave_one_out"):
+        if reference == "dataset_mean":
+            words = "0, where V is the mean reward of the data set, though not of each prompt"
+            criticals.append(Critical(0.0, "data set mean: 0", words))
+        elif words_of(reference).is_critical_at_0:
             words = (
                 "0, which theory calls critical (Arnal et al. 2025, Theorem 4.2): there V is the "
                 "mean reward of µ on each prompt"
             )
             criticals.append(Critical(0.0, "critical in theory", words))
-        elif reference == "dataset_mean":
-            words = "0, where V is the mean reward of the data set, though not of each prompt"
-            criticals.append(Critical(0.0, "data set mean: 0", words))
-        elif (reward := _mean_reward(experiment)) is not None:
+        elif reference == "zero" and (reward := _mean_reward(experiment)) is not None:
             value = signed_text(reward)
             words = f"V = {value}, the mean reward of µ by its accuracy here, not of each prompt"
             criticals.append(Critical(reward, f"mean reward: {value}", words))
@@ -292,9 +284,10 @@ def _move_apart(baseline: float, rank: int, count: int, width: float) -> float:
     return baseline + width * 0.01 * (2 * rank / (count - 1) - 1 if count > 1 else 0.0)
 
 
-def _name_of_baseline(references: set[str], of_reference: Mapping[str, str]) -> str:
-    names = [of_reference.get(reference, "baseline") for reference in references]
-    return names[0] if len(names) == 1 else "baseline"
+def _name_of_baseline(references: set[str], *, is_short: bool) -> str:
+    names = [words_of(reference).axis for reference in references]
+    name = names[0] if len(names) == 1 else "baseline"
+    return name.split("  ")[0] if is_short else name
 
 
 def _level_name(group: ArmGroup, groups: Sequence[ArmGroup]) -> str:

@@ -15,13 +15,17 @@ def warnings_on(config: ExperimentConfig, scored: ScoredRollouts) -> list[str]:
     return [*_of_settings(config), *warnings(run_facts(config, scored))]
 
 
+OF_EQUAL_REWARDS = ("group_mean", "leave_one_out", "group_quantile", "length_weighted_mean")
+"""References under which every advantage of a group of equal rewards is -baseline."""
+
+
 def run_facts(config: ExperimentConfig, scored: ScoredRollouts) -> RunFacts:
     """Count what the rollouts of an arm hold, and its steps on them."""
     counted = _counted(scored, config.reward)
     prompts_per_step = scored.prompts_per_step(config.optim.trajectories_per_step)
     schedule = schedule_of(config, prompts=scored.prompts, prompts_per_step=prompts_per_step)
     return of_verdicts(counted, is_imported=scored.is_imported)._replace(
-        has_group_reference=config.baseline_reference in ("group_mean", "leave_one_out"),
+        has_group_reference=config.baseline_reference in OF_EQUAL_REWARDS,
         prompts_per_step=prompts_per_step,
         steps=schedule.steps,
         checkpoint_every=config.train.checkpoint_every,

@@ -1,0 +1,58 @@
+"""What a report says of a reference V-hat(x): in a sentence, as a formula, on an axis."""
+
+from typing import NamedTuple
+
+
+class ReferenceWords(NamedTuple):
+    """Words for V(x) = reference(x) + baseline."""
+
+    counted_from: str
+    """What the baseline is counted from."""
+    formula: str
+    axis: str
+    is_critical_at_0: bool = False
+    """Whether V(x) at baseline 0 is the mean reward of mu, on each prompt or over the data set."""
+
+
+REFERENCES = {
+    "group_mean": ReferenceWords(
+        "the mean reward of a prompt's samples",
+        "V(x) = mean reward of the prompt's samples + baseline",
+        "baseline δV  (V = group mean reward + δV)",
+        is_critical_at_0=True,
+    ),
+    "leave_one_out": ReferenceWords(
+        "the mean reward of a prompt's other samples",
+        "V(x) = mean reward of the prompt's other samples + baseline",
+        "baseline δV  (V = mean reward of the others + δV)",
+        is_critical_at_0=True,
+    ),
+    "dataset_mean": ReferenceWords(
+        "the mean reward of the data set",
+        "V(x) = mean reward of the data set + baseline",
+        "baseline δV  (V = data set mean reward + δV)",
+        is_critical_at_0=True,
+    ),
+    "zero": ReferenceWords("zero", "V(x) = baseline", "baseline V"),
+    "group_quantile": ReferenceWords(
+        "a quantile of a prompt's rewards",
+        "V(x) = quantile of the prompt's rewards + baseline",
+        "baseline δV  (V = quantile of the group's rewards + δV)",
+    ),
+    "shrunk_group_mean": ReferenceWords(
+        "the mean reward of a prompt's samples, shrunk to the data set's",
+        "V(x) = mean reward of the prompt's samples, shrunk to the data set's, + baseline",
+        "baseline δV  (V = shrunk group mean reward + δV)",
+    ),
+    "length_weighted_mean": ReferenceWords(
+        "the mean reward of a prompt's samples, weighted by length",
+        "V(x) = mean reward of the prompt's samples, weighted by length, + baseline",
+        "baseline δV  (V = group mean reward by length + δV)",
+    ),
+}
+
+
+def words_of(reference: str) -> ReferenceWords:
+    """Return the words for a reference; a user's own is called by its name."""
+    own = ReferenceWords(reference, f"V(x) = {reference} + baseline", f"baseline  (on {reference})")
+    return REFERENCES.get(reference, own)
