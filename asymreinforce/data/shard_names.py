@@ -43,3 +43,11 @@ def first_shards(rollouts: Store, *, samples: int) -> list[str]:
             f"with sampling.samples_per_prompt={samples}"
         )
     return names
+
+
+def planned_samples(rollouts: Store) -> int:
+    """Return how many samples of each prompt a set of rollouts is planned to hold, at most."""
+    if has_own_groups(rollouts):
+        return int(rollouts.facts["largest_group"])
+    blocks = {place_of(name)[0] for name in rollouts.planned}
+    return len(blocks) * int(rollouts.identity["sampling"]["samples_per_block"])

@@ -18,10 +18,10 @@ from asymreinforce.data.store import Store
 from asymreinforce.engines.protocol import Engine
 from asymreinforce.errors import InputError
 from asymreinforce.experiment.inputs import Inputs
-from asymreinforce.experiment.shard_workers import generation_workers, scoring_workers
+from asymreinforce.experiment.inputs.stores import RolloutSet, graded_verdicts, score_rollouts
+from asymreinforce.experiment.shard_workers import generation_workers
 from asymreinforce.model.fingerprint import checkpoint_fingerprint
 from asymreinforce.stages.generate import generate, rollout_store
-from asymreinforce.stages.score import score, verdict_store
 from asymreinforce.stages.train.schedule import Round, round_shard, schedule_of, weights_shard
 
 PROMPTS = "train.parquet"
@@ -47,23 +47,16 @@ def make_round_rollouts(
     if round_.start:
         settings = round_settings(config, round_)
         prompts = write_round_prompts(settings, arm_inputs, round_)
+        weights = behaviour_weights(arm_inputs, store, round_)
         rollouts = generate(
             settings,
-            checkpoint=behaviour_weights(arm_inputs, store, round_),
+            checkpoint=weights,
             prompts=prompts,
             engine=engine,
             parent=config.directory / "rollouts",
             **generation_workers(settings),
         )
-        verdicts = score(
-            rollouts=rollouts,
-            prompts=prompts.path(PROMPTS),
-            parent=config.directory / "verdicts",
-            grader=config.task.grader,
-            reward=config.reward,
-            samples=config.sampling.samples_per_prompt,
-            crew=scoring_workers(config),
-        ).store
+        verdicts = score_rollouts(settings, RolloutSet(weights, prompts, rollouts)).store
         scored = ScoredRollouts(rollouts, verdicts, samples=config.sampling.samples_per_prompt)
     if round_.schedule.refresh_every:
         _record_round(config, arm_inputs, store, round_, scored)
@@ -78,19 +71,10 @@ def find_round_rollouts(
         return arm_inputs.scored
     settings = round_settings(config, round_)
     prompts = round_prompt_store(settings, arm_inputs, round_)
-    rollouts = rollout_store(
-        settings,
-        checkpoint=behaviour_weights(arm_inputs, store, round_),
-        prompts=prompts,
-        parent=config.directory / "rollouts",
-    )
-    verdicts = verdict_store(
-        rollouts=rollouts,
-        prompts=prompts.path(PROMPTS),
-        parent=config.directory / "verdicts",
-        grader=config.task.grader,
-        reward=config.reward,
-    )
+    weights = behaviour_weights(arm_inputs, store, round_)
+    parent = config.directory / "rollouts"
+    rollouts = rollout_store(settings, checkpoint=weights, prompts=prompts, parent=parent)
+    verdicts = graded_verdicts(settings, RolloutSet(weights, prompts, rollouts))
     if not verdicts.is_complete():
         raise InputError(f"{verdicts.directory}: not complete; 'asymrl run' fills what is missing")
     return ScoredRollouts(rollouts, verdicts, samples=config.sampling.samples_per_prompt)

@@ -15,6 +15,18 @@ from typing import NamedTuple
 
 from asymreinforce.grading.denial import ALTERNATIVE, BOUND, JOINED, is_denied
 from asymreinforce.grading.extraction import Box, find_boxes, last_tag
+from asymreinforce.grading.written_values import (
+    CONTRAST,
+    FORMULA,
+    LONGEST_BARE,
+    MOST_WORDS,
+    NUMBER,
+    PLAIN_VALUE,
+    WORD,
+    formula_content,
+    is_bare,
+    is_value,
+)
 
 IS = r"(?:\s+(?:is|are|est|es|ist|é)\b|\s*[是为為はв:：=]|\s+(?=[$\\]))"
 FINAL = re.compile(rf"final answer\s*(?:\*\*)?{IS}|####", re.IGNORECASE)
@@ -24,33 +36,11 @@ DECLARED = re.compile(
     re.IGNORECASE,
 )
 SENTENCE_END = re.compile(r"\.(?=\s+[A-Z<]|\s*$)|\n|。|，(?=[\u4e00-\u9fff])")
-FORMULA = re.compile(
-    r"(?<!\\)\$\$(?P<dd>(?:[^$\\]|\\.|\$(?!\$))+)\$\$|\\\[(?P<b>(?:[^\\]|\\(?![\[\]]))+)\\\]"
-    r"|(?<![\\\d$])\$(?P<d>(?:[^$\\\n]|\\[^\n])+)\$|\\\((?P<p>(?:[^\\\n]|\\(?![()]))+)\\\)",
-    re.DOTALL,
-)
-NUMBER = re.compile(
-    r"(?<![A-Za-z\d_^{}\\])(?<![A-Za-z\d][.,])[-−–]?(?:\\?[$€£¥₹]\s*)?"
-    r"(?:\d{1,3}(?:[, ]\d{3})+(?!\d)(?:\.\d+)?|\d+(?:[.,]\d+)?|\.\d+)"
-    r"(?:\s*(?:\\times|\\cdot|[×*x])\s*10\s*\^\s*\{?[-−]?\d+\}?)?(?:\s*/\s*\d+(?!\d|\.\d))?"
-    r"(?:(?::|\s+:\s+)\d+)?(?:\s*(?:\\?%|percent(?:age)?\b|pct\b))?"
-)
-ATOM = r"(?:sqrt|pi|(?<![A-Za-z\\])[A-Za-z](?![A-Za-z])|\d+(?:\.\d+)?|[√π()])"
-TERM = rf"(?:{ATOM}|\^-?)+"
-EXPRESSION = rf"(?<![\w\\])-?(?=\S{{0,40}}(?:\^|sqrt\(|[a-z]\()){TERM}(?: ?[-+*/=] ?{TERM})*"
-"""An expression that is written without LaTeX, such as 3*sqrt(2) or n(n+1)/2."""
-PLAIN_VALUE = re.compile(
-    rf"{EXPRESSION}|[(\[][^()\[\]\n]*[\d∞][^()\[\]\n]*,[^()\[\]\n]*[)\]]"  # a tuple or an interval
-    rf"|(?:{NUMBER.pattern}|-)?\s*(?:√\s*(?:\d+|\([^()\n]*\))|π)(?:\s*/\s*\d+)?|{NUMBER.pattern}"
-    r"|-?\\[dt]?frac\s*\{[^{}]*\}\s*\{[^{}]*\}"
-)
-"""A value in a text without formulas."""
 JOINT = re.compile(
     r"\s*(?:[,;.]|\s|\\(?:quad|qquad|text\s*\{[^{}]*\}|[,;]))*(?:,?\s*(?:and|or)\s*)?\s*"
 )
 JOINING = re.compile(r"\b(?:and|or)\b|[,;]")
-WORD = re.compile(r"(?<![\\A-Za-z])[^\W\d_][^\W\d_']+")
-LONGEST_BARE, LONGEST_GAP = 400, 60
+LONGEST_GAP = 60
 LONGEST_DECLARED = 2_000
 LONGEST_TEXT = 50_000
 """Characters at the end of a completion without a box that are searched for an answer."""
@@ -65,15 +55,8 @@ ALIGNED = re.compile(
 """A derivation over several lines."""
 UNBRACED = re.compile(r"\\boxed\s*(-?\d+(?:[.,/]\d+)*|(?<=\s)[A-Za-z](?![A-Za-z]))")
 OPERATOR = re.compile(r"\s*[-+*/^=<>!]|\s*\\[a-z]")
-UNSPACED_WORDS = re.compile("[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7a3]{2}")
-"""Of Japanese, Chinese and Korean: a sentence goes on behind its number without a space."""
-WORDED_REMARK = re.compile(r"\d \([A-Za-z]{2}[^()]*\)")
-EQUATION = re.compile(r"[A-Za-z](?:\([a-z]\))?\s*=")
 ENUMERATED = re.compile(r"\d+[.):]\s+\D")
 VALUE_SIGN = re.compile(r"[\d$€£¥=+*/^<>\\-]")
-CONTRAST = {"not", "but", "because", "since", "so", "instead"}
-MOST_WORDS = 3
-"""Words of a text that may be an answer: `no real roots`, `60 miles per hour`."""
 
 
 class Candidates(NamedTuple):
@@ -236,7 +219,7 @@ def _unmarked_answer(text: str) -> Candidates | None:
 
 def _last_value(text: str, start: int) -> Candidates | None:
     """Return the last value that is written without LaTeX, with those that `or` joins to it."""
-    values = [value for value in PLAIN_VALUE.finditer(text, start) if _is_value(value[0].strip())]
+    values = [value for value in PLAIN_VALUE.finditer(text, start) if is_value(value[0].strip())]
     if not values:
         return None
     first = last = values[-1]
@@ -249,10 +232,6 @@ def _last_value(text: str, start: int) -> Candidates | None:
     return _unless_denied(text, first.start(), Candidates(joined, joined))
 
 
-def _is_value(text: str) -> bool:
-    return not WORD.search(text) or text[0] not in "(["
-
-
 def _first_formulas(text: str) -> Candidates:
     """Return the formulas that a declaration begins with: all of them are the answer."""
     run: list[re.Match[str]] = []
@@ -260,7 +239,7 @@ def _first_formulas(text: str) -> Candidates:
         if run and not JOINT.fullmatch(text[run[-1].end() : formula.start()]):
             break
         run.append(formula)
-    together = ", ".join(_formula_content(formula) for formula in run[:MOST_SIDE_BY_SIDE])
+    together = ", ".join(formula_content(formula) for formula in run[:MOST_SIDE_BY_SIDE])
     return Candidates(together, together)
 
 
@@ -271,35 +250,7 @@ def _side_by_side(text: str, formulas: Sequence[re.Match[str]]) -> Candidates:
         if len(run) > MOST_SIDE_BY_SIDE or not JOINT.fullmatch(gap):
             break
         run.insert(0, formula)
-    contents = [_formula_content(formula) for formula in run]
+    contents = [formula_content(formula) for formula in run]
     together = ", ".join(contents)
     are_alternatives = ALTERNATIVE.search(text, run[0].end(), run[-1].start() + 1) is not None
     return Candidates(together if are_alternatives else contents[-1], together)
-
-
-def _formula_content(formula: re.Match[str]) -> str:
-    return next(part for part in formula.groups() if part is not None).strip()
-
-
-def is_bare(text: str) -> bool:
-    r"""Tell whether a text is nothing but an answer: `x = 3`, `\frac{1}{2}`, `10 units`."""
-    bare = text.strip().strip("*`")
-    if not bare or len(bare) > LONGEST_BARE or ("\n" in bare and r"\begin" not in bare):
-        return False
-    if FORMULA.fullmatch(bare):
-        return True
-    if UNSPACED_WORDS.search(bare) or WORDED_REMARK.search(bare):
-        return False
-    inside = re.sub(r"\\(?:text\w*|mbox|mathrm)\s*\{[^{}]*\}|\\[a-zA-Z]+|\b(?:and|or)\b", " ", bare)
-    said = WORD.findall(inside)
-    if not said:
-        return True
-    if CONTRAST & {word.casefold() for word in said}:
-        return False
-    if not re.search(r"\d", bare):
-        return len(said) == 1
-    if EQUATION.match(bare) and len(said) == 1:
-        return True
-    if len(said) == MOST_WORDS and len(NUMBER.findall(bare)) > 1:
-        return False
-    return len(said) <= MOST_WORDS and bool(re.match(r"[-+\d\\$(.]", bare))

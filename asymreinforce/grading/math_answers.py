@@ -6,7 +6,6 @@ import re
 from asymreinforce.grading.candidates import (
     LONGEST_DECLARED,
     MOST_MARKS,
-    NUMBER,
     find_candidates,
     gold_of,
 )
@@ -14,6 +13,7 @@ from asymreinforce.grading.denial import is_denied
 from asymreinforce.grading.extraction import last_boxed
 from asymreinforce.grading.math.equivalence import equivalent
 from asymreinforce.grading.verdict import NO_ANSWER, Verdict
+from asymreinforce.grading.written_values import NUMBER
 
 MOST_REMEMBERED = 16_384
 LONGEST_REMEMBERED = 512

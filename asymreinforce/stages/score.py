@@ -23,7 +23,7 @@ from asymreinforce.config import RewardConfig
 from asymreinforce.data import contracts, files
 from asymreinforce.data.provenance import run_provenance
 from asymreinforce.data.rollouts import ScoredRollouts
-from asymreinforce.data.shard_names import first_shards, has_own_groups
+from asymreinforce.data.shard_names import first_shards, planned_samples
 from asymreinforce.data.store import Store
 from asymreinforce.errors import InputError
 from asymreinforce.grading.failures import EXAMPLES, require_few
@@ -114,7 +114,7 @@ def score(
     refuse = functools.partial(
         require_few, limit=reward.max_error_rate, grader=grader, where=store.directory
     )
-    k = samples or samples_of(rollouts)
+    k = samples or planned_samples(rollouts)
     scale = counting(reward)
     shards = {*first_shards(rollouts, samples=k), *store.planned}
     # Chunk after chunk, so that the gold answers of a chunk are looked up once.
@@ -172,14 +172,6 @@ def freed_at_once() -> Iterator[None]:
 def facts_of(store: Store) -> ScoreFacts:
     """Return the counts that a set of verdicts was closed with."""
     return ScoreFacts(**{name: store.facts[name] for name in ScoreFacts._fields})
-
-
-def samples_of(rollouts: Store) -> int:
-    """Return how many samples of each prompt a set of rollouts is planned to hold, at most."""
-    if has_own_groups(rollouts):
-        return int(rollouts.facts["largest_group"])
-    blocks = {name.split("-")[1] for name in rollouts.planned}
-    return len(blocks) * int(rollouts.identity["sampling"]["samples_per_block"])
 
 
 def is_judged(store: Store, rollouts: Store, name: str) -> bool:

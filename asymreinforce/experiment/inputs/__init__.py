@@ -16,11 +16,10 @@ from asymreinforce.engines.protocol import Engine
 from asymreinforce.experiment.inputs import generated, imported
 from asymreinforce.experiment.inputs.generated import engine_log
 from asymreinforce.experiment.inputs.gradable import require_gradable
-from asymreinforce.experiment.inputs.stores import RolloutSet, require_shards
-from asymreinforce.experiment.shard_workers import scoring_workers
+from asymreinforce.experiment.inputs.stores import RolloutSet, require_shards, score_rollouts
 from asymreinforce.progress import say
 from asymreinforce.rewards.warnings import of_verdicts, warnings
-from asymreinforce.stages.score import facts_of, score
+from asymreinforce.stages.score import facts_of
 
 __all__ = [
     "Inputs",
@@ -111,17 +110,7 @@ def run_generate(config: ExperimentConfig, *, engine: Engine | None = None) -> S
 
 def run_score(config: ExperimentConfig) -> Store:
     """Score the rollouts that the settings name, and say what they look like."""
-    rollout_set = rollout_source(config).find_rollouts(config)
-    scored = score(
-        rollouts=rollout_set.rollouts,
-        prompts=rollout_set.prompts.path("train.parquet"),
-        parent=config.directory / "verdicts",
-        grader=config.task.grader,
-        reward=config.reward,
-        samples=config.group_size,
-        pinned=config.pins.verdicts,
-        crew=scoring_workers(config),
-    )
+    scored = score_rollouts(config, rollout_source(config).find_rollouts(config))
     say(scored.facts.line)
     return scored.store
 

@@ -7,7 +7,8 @@ from typing import NamedTuple
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.data.store import Store
 from asymreinforce.errors import InputError
-from asymreinforce.stages.score import verdict_store
+from asymreinforce.experiment.shard_workers import scoring_workers
+from asymreinforce.stages.score import Scored, score, verdict_store
 
 
 class RolloutSet(NamedTuple):
@@ -27,6 +28,20 @@ def graded_verdicts(config: ExperimentConfig, rollout_set: RolloutSet) -> Store:
         grader=config.task.grader,
         reward=config.reward,
         pinned=config.pins.verdicts,
+    )
+
+
+def score_rollouts(config: ExperimentConfig, rollout_set: RolloutSet) -> Scored:
+    """Let the grader judge what it has not judged of a set of rollouts."""
+    return score(
+        rollouts=rollout_set.rollouts,
+        prompts=rollout_set.prompts.path("train.parquet"),
+        parent=config.directory / "verdicts",
+        grader=config.task.grader,
+        reward=config.reward,
+        samples=config.group_size,
+        pinned=config.pins.verdicts,
+        crew=scoring_workers(config),
     )
 
 

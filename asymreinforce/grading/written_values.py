@@ -1,0 +1,72 @@
+"""What a mathematical value looks like in a text: a formula, a number, or a few words.
+
+`is_bare` tells a text that is such a value and nothing else.
+"""
+
+import re
+
+FORMULA = re.compile(
+    r"(?<!\\)\$\$(?P<dd>(?:[^$\\]|\\.|\$(?!\$))+)\$\$|\\\[(?P<b>(?:[^\\]|\\(?![\[\]]))+)\\\]"
+    r"|(?<![\\\d$])\$(?P<d>(?:[^$\\\n]|\\[^\n])+)\$|\\\((?P<p>(?:[^\\\n]|\\(?![()]))+)\\\)",
+    re.DOTALL,
+)
+NUMBER = re.compile(
+    r"(?<![A-Za-z\d_^{}\\])(?<![A-Za-z\d][.,])[-−–]?(?:\\?[$€£¥₹]\s*)?"
+    r"(?:\d{1,3}(?:[, ]\d{3})+(?!\d)(?:\.\d+)?|\d+(?:[.,]\d+)?|\.\d+)"
+    r"(?:\s*(?:\\times|\\cdot|[×*x])\s*10\s*\^\s*\{?[-−]?\d+\}?)?(?:\s*/\s*\d+(?!\d|\.\d))?"
+    r"(?:(?::|\s+:\s+)\d+)?(?:\s*(?:\\?%|percent(?:age)?\b|pct\b))?"
+)
+ATOM = r"(?:sqrt|pi|(?<![A-Za-z\\])[A-Za-z](?![A-Za-z])|\d+(?:\.\d+)?|[√π()])"
+TERM = rf"(?:{ATOM}|\^-?)+"
+EXPRESSION = rf"(?<![\w\\])-?(?=\S{{0,40}}(?:\^|sqrt\(|[a-z]\()){TERM}(?: ?[-+*/=] ?{TERM})*"
+"""An expression that is written without LaTeX, such as 3*sqrt(2) or n(n+1)/2."""
+PLAIN_VALUE = re.compile(
+    rf"{EXPRESSION}|[(\[][^()\[\]\n]*[\d∞][^()\[\]\n]*,[^()\[\]\n]*[)\]]"  # a tuple or an interval
+    rf"|(?:{NUMBER.pattern}|-)?\s*(?:√\s*(?:\d+|\([^()\n]*\))|π)(?:\s*/\s*\d+)?|{NUMBER.pattern}"
+    r"|-?\\[dt]?frac\s*\{[^{}]*\}\s*\{[^{}]*\}"
+)
+"""A value in a text without formulas."""
+WORD = re.compile(r"(?<![\\A-Za-z])[^\W\d_][^\W\d_']+")
+LONGEST_BARE = 400
+"""Characters of a text that may be nothing but an answer."""
+UNSPACED_WORDS = re.compile("[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7a3]{2}")
+"""Of Japanese, Chinese and Korean: a sentence goes on behind its number without a space."""
+WORDED_REMARK = re.compile(r"\d \([A-Za-z]{2}[^()]*\)")
+EQUATION = re.compile(r"[A-Za-z](?:\([a-z]\))?\s*=")
+CONTRAST = {"not", "but", "because", "since", "so", "instead"}
+MOST_WORDS = 3
+"""Words of a text that may be an answer: `no real roots`, `60 miles per hour`."""
+
+
+def is_value(text: str) -> bool:
+    """Tell a value from a remark in brackets, which is of words."""
+    return not WORD.search(text) or text[0] not in "(["
+
+
+def formula_content(formula: re.Match[str]) -> str:
+    """Return what stands between the marks of a formula."""
+    return next(part for part in formula.groups() if part is not None).strip()
+
+
+def is_bare(text: str) -> bool:
+    r"""Tell whether a text is nothing but an answer: `x = 3`, `\frac{1}{2}`, `10 units`."""
+    bare = text.strip().strip("*`")
+    if not bare or len(bare) > LONGEST_BARE or ("\n" in bare and r"\begin" not in bare):
+        return False
+    if FORMULA.fullmatch(bare):
+        return True
+    if UNSPACED_WORDS.search(bare) or WORDED_REMARK.search(bare):
+        return False
+    inside = re.sub(r"\\(?:text\w*|mbox|mathrm)\s*\{[^{}]*\}|\\[a-zA-Z]+|\b(?:and|or)\b", " ", bare)
+    said = WORD.findall(inside)
+    if not said:
+        return True
+    if CONTRAST & {word.casefold() for word in said}:
+        return False
+    if not re.search(r"\d", bare):
+        return len(said) == 1
+    if EQUATION.match(bare) and len(said) == 1:
+        return True
+    if len(said) == MOST_WORDS and len(NUMBER.findall(bare)) > 1:
+        return False
+    return len(said) <= MOST_WORDS and bool(re.match(r"[-+\d\\$(.]", bare))
