@@ -178,6 +178,9 @@ def test_prompts_of_one_rollout_are_told_of_at_import(tmp_path: Path, random_pol
     )
     assert lines[0].startswith("26 rollouts of 8 prompts (1 to 6 of a prompt)")
     assert "1 of 8 prompts have one rollout" in lines[-1]
+    other = config(tmp_path, random_policy, baseline_reference="zero")
+    stores = imported.find_imported(other, checkpoint=random_policy)
+    assert not any("one rollout" in line for line in imported.describe_import(other, stores))
 
 
 def test_without_rewards_training_asks_for_score(tmp_path: Path, random_policy: Path) -> None:

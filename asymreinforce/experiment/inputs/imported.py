@@ -117,7 +117,7 @@ def describe_import(config: ExperimentConfig, stores: Stores) -> list[str]:
         "policies: " + ", ".join(f"{name} {rows}" for name, rows in facts.policies.items()),
         f"log-probabilities: {_of_all(facts.with_logps, facts)}; AsymRE needs none",
         _verdicts_line(config, stores, facts),
-        *_groups_line(facts),
+        *(_groups_line(facts) if config.baseline_reference == "group_mean" else []),
     ]
 
 
