@@ -85,7 +85,9 @@ def _share_words(count: int, total: int) -> str:
 
 def _group_name(group: ArmGroup, groups: Sequence[ArmGroup]) -> str:
     name = group_label(group, groups)
-    return f"baseline {name}" if group.baseline is not None else name
+    # among several objectives the name begins with the objective's
+    is_number = group.baseline is not None and not name[0].isalpha()
+    return f"baseline {name}" if is_number else name
 
 
 def _critical_sides(groups: Sequence[ArmGroup]) -> list[Side]:

@@ -7,9 +7,10 @@ import pytest
 
 from asymreinforce.config import REFERENCES as KNOWN
 from asymreinforce.report.experiment import read_experiment
+from asymreinforce.report.figures.colours import Style, group_styles
 from asymreinforce.report.figures.files import draw_all
-from asymreinforce.report.figures.phase_transition import SheetBox
-from asymreinforce.report.groups import group_arms
+from asymreinforce.report.figures.phase_transition import SheetBox, _drawable
+from asymreinforce.report.groups import ArmGroup, group_arms
 from asymreinforce.report.reference_words import REFERENCES, words_of
 from tests.report.made_up import BASELINES, SEEDS, MadeUpArm, make_experiment, sweep
 
@@ -61,3 +62,16 @@ def test_no_critical_value_is_drawn_where_the_reference_has_none() -> None:
 
 def test_every_reference_has_its_words() -> None:
     assert REFERENCES.keys() == set(KNOWN)
+
+
+def of_objective(name: str, baseline: float) -> tuple[ArmGroup, Style]:
+    group = ArmGroup(name, "group_mean", baseline, (), ())
+    return group, group_styles([group])[0]
+
+
+def test_of_many_objectives_only_those_with_several_baselines_are_drawn() -> None:
+    one = [of_objective(f"rival{number}", 0.0) for number in range(7)]
+    swept = [of_objective("asymre", baseline) for baseline in (-0.1, 0.0)]
+    assert _drawable([*one[:6]]) == one[:6]
+    assert _drawable([*one, *swept]) == swept
+    assert _drawable(one) == []

@@ -32,6 +32,9 @@ MOST_VALUES = 12
 WIDE, NARROW = (5.2, 3.8), (3.6, 3.5)
 """Inches."""
 
+MOST_FAMILIES = 6
+"""Objectives and references whose names fit beside the figure."""
+
 TICK_ROOM = 0.08
 """Inches between the labels of two ticks."""
 
@@ -71,12 +74,14 @@ def phase_transition(
 ) -> Drawing | None:
     """Draw final accuracy against baseline; None where no arm with a baseline was evaluated.
 
-    `narrow` is for a small screen: the same letters on a smaller sheet.
+    Of more than `MOST_FAMILIES` objectives and references only those with several baselines are
+    drawn. `narrow` is for a small screen: the same letters on a smaller sheet.
     """
     evaluated = [
         (group, style) for group, style in zip(groups, styles, strict=True) if group.accuracies
     ]
     swept = [(group, style) for group, style in evaluated if group.baseline is not None]
+    swept = _drawable(swept)
     if not swept:
         return None
     level = [(group, style) for group, style in evaluated if group.baseline is None]
@@ -90,7 +95,9 @@ def phase_transition(
     sheet_title = "Final accuracy, %" if narrow else f"{title}, %"
     figure, axes = canvas.blank_figure(width=width, height=height, labels=names, title=sheet_title)
 
-    criticals = critical_values(experiment, [group for group, _ in swept])
+    criticals = list(
+        dict.fromkeys(critical_values(experiment, [group for group, _ in swept]))
+    )  # several references share one
     left, right = _axis_limits(
         [group.baseline for group, _ in swept if group.baseline is not None]
         + [critical.value for critical in criticals]
@@ -216,6 +223,16 @@ def critical_values(experiment: Experiment, groups: Sequence[ArmGroup]) -> list[
             words = f"V = {value}, the mean reward of µ by its accuracy here, not of each prompt"
             criticals.append(Critical(reward, f"mean reward: {value}", words))
     return criticals
+
+
+def _drawable(swept: list[tuple[ArmGroup, Style]]) -> list[tuple[ArmGroup, Style]]:
+    """Leave out what has one baseline if there are too many families to tell apart."""
+    baselines: dict[Family, set[float | None]] = defaultdict(set)
+    for group, _ in swept:
+        baselines[group.family].add(group.baseline)
+    if len(baselines) <= MOST_FAMILIES:
+        return swept
+    return [(group, style) for group, style in swept if len(baselines[group.family]) > 1]
 
 
 def _mean_reward(experiment: Experiment) -> float | None:
