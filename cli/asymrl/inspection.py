@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from asymreinforce.viewing.rendered import Decode
     from asymreinforce.viewing.stored import StoredSet
 
+SHOWN_REFERENCES = tuple(
+    name for name in REFERENCES if name not in ("shrunk_group_mean", "length_weighted_mean")
+)
+"""References that are known of a prompt's verdicts and the data set's mean."""
 LONGEST_NAME = 18
 LONGEST_ANSWER = 24
 MOST_LINES = 16
@@ -71,8 +75,12 @@ def run_inspect(
     from asymreinforce.viewing.disagreements import find_disagreements
     from asymreinforce.viewing.rendered import decoder_of
 
-    if reference not in REFERENCES and not is_plugin(reference):
-        raise ConfigError(f"--reference {reference} is unknown; there are {', '.join(REFERENCES)}")
+    if reference not in SHOWN_REFERENCES and not is_plugin(reference):
+        why = "is of a whole step" if reference in REFERENCES else "is unknown"
+        raise ConfigError(
+            f"--reference {reference} {why}; inspect shows {', '.join(SHOWN_REFERENCES)}, and "
+            "your own"
+        )
     view = inspection.View(baseline=baseline, reference=reference)
     rollout_set = stored.find_set(directory, rollouts=rollouts, round_=round_, arm=arm)
     verdicts = stored.verdicts_of(rollout_set, grader)
