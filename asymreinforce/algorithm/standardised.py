@@ -6,6 +6,7 @@ Shapes: B sequences. `groups_B` holds an integer per sequence, equal for the sam
 import torch
 from torch import Tensor
 
+from asymreinforce.algorithm.groups import has_equal_rewards
 from asymreinforce.algorithm.references import group_mean, group_sums
 
 
@@ -19,11 +20,5 @@ def standardised_advantages(rewards_B: Tensor, groups_B: Tensor) -> Tensor:
     sizes_B = group_sums(torch.ones_like(rewards_B), groups_B)
     centred_B = rewards_B - group_mean(rewards_B, groups_B)
     spread_B = (group_sums(centred_B.square(), groups_B) / (sizes_B - 1).clamp_min(1)).sqrt()
-    is_equal_B = _group_max(rewards_B, groups_B) == -_group_max(-rewards_B, groups_B)
+    is_equal_B = has_equal_rewards(rewards_B, groups_B)
     return (centred_B / spread_B).masked_fill(is_equal_B, 0.0)
-
-
-def _group_max(values_B: Tensor, groups_B: Tensor) -> Tensor:
-    _, group_of_B = torch.unique(groups_B, return_inverse=True)
-    highest_P = values_B.new_full((int(group_of_B.max()) + 1,), -torch.inf)
-    return highest_P.scatter_reduce_(0, group_of_B, values_B, "amax")[group_of_B]

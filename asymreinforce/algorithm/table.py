@@ -168,7 +168,7 @@ def has_baseline(name: str) -> bool:
 
 def takes_option(name: str, option: str) -> bool:
     """Tell whether an option of `algorithm` enters an objective; of an unknown one, it does."""
-    if option in ("name", "aggregation"):
+    if option in ("name", "aggregation", "drop_groups"):
         return True
     if name in OWN:
         return option == "function"
@@ -242,8 +242,11 @@ def objective_identity(
 
     A user's function counts by its code, which is read and not run.
     """
+    shared = {"name": config.name, "aggregation": config.aggregation}
+    if config.drop_groups != "none":
+        shared["drop_groups"] = config.drop_groups
     if config.name in OWN and config.function:
         code = plugin_identity(config.function)
-        return {"name": config.name, "aggregation": config.aggregation, "code": code}
+        return {**shared, "code": code}
     objective = objective_of(config, baseline_reference=baseline_reference)
-    return {"name": config.name, "aggregation": config.aggregation, **objective.options}
+    return {**shared, **objective.options}

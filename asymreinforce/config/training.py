@@ -25,6 +25,9 @@ class AlgorithmConfig(Settings):
         description="of tokens' losses: summed over a completion, averaged over all "
         "tokens of a step, or averaged over each completion",
     )
+    drop_groups: Literal["none", "all_right", "all_wrong", "equal"] = Field(
+        "none", description="groups that get no weight: of all right, all wrong, or equal rewards"
+    )
     clip_low: float | None = Field(None, ge=0, le=1, description="ratios stay above 1 - clip_low")
     clip_high: float | None = Field(None, ge=0, description="ratios stay below 1 + clip_high")
     weight_limit: float | None = Field(None, gt=0, description="largest importance weight")
@@ -39,7 +42,7 @@ class AlgorithmConfig(Settings):
     @property
     def options(self) -> dict[str, float]:
         """The options that were given a value."""
-        own = {"name", "aggregation", "function"}
+        own = {"name", "aggregation", "function", "drop_groups"}
         return self.model_dump(exclude=own, exclude_none=True)
 
 

@@ -72,7 +72,7 @@ TABLE: dict[str, dict[Product, str]] = {
     },
     "algorithm": {
         ARM: "name aggregation clip_low clip_high weight_limit tau kl_coefficient "
-        "positive_weight negative_weight imitation function",
+        "positive_weight negative_weight imitation function drop_groups",
     },
     "optim": {
         ARM: "lr betas eps weight_decay grad_clip warmup_steps trajectories_per_step steps epochs"

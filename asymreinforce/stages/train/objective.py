@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from asymreinforce.algorithm.aggregation import sequence_weights
+from asymreinforce.algorithm.groups import dropped_sequences
 from asymreinforce.algorithm.table import Linear, objective_of
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.data.rollouts import ScoredRollouts
@@ -89,7 +90,16 @@ class ArmObjective:
         rows = rewarded.rows
         if not len(advantages_B):
             return advantages_B
-        weights_B = sequence_weights(_lengths(rows), self._config.algorithm.aggregation)
+        algorithm = self._config.algorithm
+        weights_B = sequence_weights(_lengths(rows), algorithm.aggregation)
+        if algorithm.drop_groups != "none":
+            dropped_B = dropped_sequences(
+                rewarded.reward_B,
+                rewarded.correct_B,
+                torch.from_numpy(rows.group_B),
+                dropped=algorithm.drop_groups,
+            )
+            weights_B = weights_B.masked_fill(dropped_B, 0.0)
         if isinstance(self._objective, Linear):
             return self._objective.coefficients(advantages_B, rewarded.correct_B) * weights_B
         assert rows.behaviour_logps is not None
