@@ -370,13 +370,21 @@ def test_other_end_tokens_make_another_import(tmp_path: Path, random_policy: Pat
     assert import_stores(config, checkpoint=copy).rollouts.hash != before
 
 
+class FromElsewhere(ScoredRollouts):
+    """A set that counts as imported."""
+
+    @property
+    def is_imported(self) -> bool:
+        return True
+
+
 def test_a_grader_that_validates_an_arm_on_imported_rollouts_counts(
     here: Path, random_policy: Path
 ) -> None:
     write(here / "plugin.py", USES)
     write(here / "plugin_helper.py", "VALUE = 1\n")
     rollouts, verdicts = made.scored_set(here / "set", prompts=16, samples=4)
-    scored = ScoredRollouts(rollouts, verdicts, samples=4)
+    scored = FromElsewhere(rollouts, verdicts, samples=4)
     imported = {"source__path": "rows.jsonl", "source__validation": 4}
     settings = {**GRADER, **imported, "train__validation_prompts": 4}
     config = made.config(here / "runs", policy=random_policy, **settings)

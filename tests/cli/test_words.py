@@ -119,8 +119,9 @@ class Context:
     [
         ((), "optim.l", ["optim.lr="]),
         ((), "algo", ["algorithm=", *(f"algorithm.{n}=" for n in (
-            "name", "aggregation", "clip_low", "clip_high", "weight_limit", "tau",
-            "kl_coefficient"))]),
+            "name", "function", "aggregation", "drop_groups", "clip_low", "clip_high",
+            "weight_limit", "tau", "kl_coefficient", "positive_weight", "negative_weight",
+            "imitation"))]),
         ((), "algorithm=gr", ["algorithm=grpo"]),
         ((), "train.device=", ["train.device=auto", "train.device=cpu", "train.device=cuda"]),
         ((), "engine.eager=t", ["engine.eager=true"]),

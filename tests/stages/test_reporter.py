@@ -35,7 +35,7 @@ def test_a_checkpoint_is_told_in_numbers(arm: Path, capsys: pytest.CaptureFixtur
     step(telling, 2, loss=1.5, reward=0.75, validation_accuracy=0.5, kl=None, is_checkpoint=True)
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(
-        "train: step 2 of 8: loss 1.5, batch reward 0.75, validation 50.0%, KL 0.25, "
+        "train: step 2 of 8: loss 1.5, batch reward 0.75, validation 50.0%, KL in-sample 0.25, "
     )
     assert "tokens/s" in line and line.endswith(" left")
 
