@@ -111,7 +111,13 @@ def _reward_words(known: Mapping[str, Any]) -> str:
     correct, incorrect = known.get("reward.correct"), known.get("reward.incorrect")
     if correct is None or incorrect is None:
         return ""
-    return f"{signed_text(correct)} correct, {signed_text(incorrect)} incorrect"
+    value = known.get("reward.value", "threshold")
+    two = f"{signed_text(correct)} correct, {signed_text(incorrect)} incorrect"
+    if value == "score":
+        return (
+            f"the score, mapped from 0 and 1 to {signed_text(incorrect)} and {signed_text(correct)}"
+        )
+    return two if value == "threshold" else f"{value} of the score"
 
 
 def _optimizer_words(known: Mapping[str, Any]) -> str:

@@ -225,6 +225,19 @@ def test_reference_zero_marks_the_mean_reward_of_the_behaviour_policy(tmp_path: 
     assert "the dashed vertical line is at V = −0.19" in page_of(tmp_path)
 
 
+def test_no_mean_reward_is_made_of_an_accuracy_where_the_reward_is_the_score(
+    tmp_path: Path,
+) -> None:
+    make_experiment(tmp_path, [MadeUpArm(value, 0, reference="zero") for value in (-0.5, 0.2)])
+    for path in tmp_path.glob("train/*/config.json"):
+        config = json.loads(path.read_text())
+        config["reward"]["value"] = "score"
+        path.write_text(json.dumps(config))
+    page = page_of(tmp_path)
+    assert "the mean reward of µ by its accuracy" not in page
+    assert "the score, mapped from 0 and 1 to −1 and +1" in page
+
+
 def test_a_damaged_summary_is_an_error_that_names_it(tmp_path: Path) -> None:
     make_experiment(tmp_path, sweep([-0.3]))
     path = tmp_path / "summary.parquet"

@@ -19,6 +19,7 @@ from asymreinforce.report.figures.colours import (
     SURFACE,
     Style,
 )
+from asymreinforce.report.figures.critical import Critical, critical_values
 from asymreinforce.report.groups import ArmGroup, Family, group_label, mean, signed_text, told_apart
 from asymreinforce.report.records import Experiment
 from asymreinforce.report.reference_words import words_of
@@ -55,14 +56,6 @@ class SheetBox(NamedTuple):
         """Tell whether the two overlap."""
         beside = self.right <= other.left or other.right <= self.left
         return not (beside or self.top <= other.bottom or other.top <= self.bottom)
-
-
-class Critical(NamedTuple):
-    """Where V crosses the mean reward of µ, on the axis of baselines, a label and words for it."""
-
-    value: float
-    label: str
-    words: str
 
 
 def phase_transition(
@@ -200,31 +193,6 @@ def _sheet_points(axes: "Axes", x: float, y: float) -> tuple[float, float]:
     return float(right), float(up)
 
 
-def critical_values(experiment: Experiment, groups: Sequence[ArmGroup]) -> list[Critical]:
-    """Return the critical value of each reference that the groups use.
-
-    The reference `zero` has V itself on its axis, which is critical at the mean reward of µ; that
-    is told from µ's accuracy on the reported split, and left out where the reward scale is
-    unknown.
-    """
-    criticals = []
-    for reference in dict.fromkeys(group.baseline_reference for group in groups):
-        if reference == "dataset_mean":
-            words = "0, where V is the mean reward of the data set, though not of each prompt"
-            criticals.append(Critical(0.0, "data set mean: 0", words))
-        elif words_of(reference).is_critical_at_0:
-            words = (
-                "0, which theory calls critical (Arnal et al. 2025, Theorem 4.2): there V is the "
-                "mean reward of µ on each prompt"
-            )
-            criticals.append(Critical(0.0, "critical in theory", words))
-        elif reference == "zero" and (reward := _mean_reward(experiment)) is not None:
-            value = signed_text(reward)
-            words = f"V = {value}, the mean reward of µ by its accuracy here, not of each prompt"
-            criticals.append(Critical(reward, f"mean reward: {value}", words))
-    return criticals
-
-
 def _drawable(swept: list[tuple[ArmGroup, Style]]) -> list[tuple[ArmGroup, Style]]:
     """Leave out what has one baseline if there are too many families to tell apart."""
     baselines: dict[Family, set[float | None]] = defaultdict(set)
@@ -233,15 +201,6 @@ def _drawable(swept: list[tuple[ArmGroup, Style]]) -> list[tuple[ArmGroup, Style
     if len(baselines) <= MOST_FAMILIES:
         return swept
     return [(group, style) for group, style in swept if len(baselines[group.family]) > 1]
-
-
-def _mean_reward(experiment: Experiment) -> float | None:
-    accuracy = experiment.behaviour_accuracy
-    correct = experiment.shared.get("reward.correct")
-    incorrect = experiment.shared.get("reward.incorrect")
-    if accuracy is None or correct is None or incorrect is None:
-        return None
-    return round(float(accuracy * correct + (1 - accuracy) * incorrect), 3)
 
 
 def _mark_baselines(axes: "Axes", baselines: list[float]) -> None:

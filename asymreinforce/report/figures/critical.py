@@ -1,0 +1,51 @@
+"""The critical baseline: where V crosses the mean reward of µ (Arnal et al. 2025, Thm. 4.2)."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from asymreinforce.report.groups import ArmGroup, signed_text
+from asymreinforce.report.records import Experiment
+from asymreinforce.report.reference_words import words_of
+
+
+class Critical(NamedTuple):
+    """Where V crosses the mean reward of µ, on the axis of baselines, a label and words for it."""
+
+    value: float
+    label: str
+    words: str
+
+
+def critical_values(experiment: Experiment, groups: Sequence[ArmGroup]) -> list[Critical]:
+    """Return the critical value of each reference that the groups use.
+
+    The reference `zero` has V itself on its axis, which is critical at the mean reward of µ; that
+    is told from µ's accuracy on the reported split, and left out where the reward scale is
+    unknown.
+    """
+    criticals = []
+    for reference in dict.fromkeys(group.baseline_reference for group in groups):
+        if reference == "dataset_mean":
+            words = "0, where V is the mean reward of the data set, though not of each prompt"
+            criticals.append(Critical(0.0, "data set mean: 0", words))
+        elif words_of(reference).is_critical_at_0:
+            words = (
+                "0, which theory calls critical (Arnal et al. 2025, Theorem 4.2): there V is the "
+                "mean reward of µ on each prompt"
+            )
+            criticals.append(Critical(0.0, "critical in theory", words))
+        elif reference == "zero" and (reward := _mean_reward(experiment)) is not None:
+            value = signed_text(reward)
+            words = f"V = {value}, the mean reward of µ by its accuracy here, not of each prompt"
+            criticals.append(Critical(reward, f"mean reward: {value}", words))
+    return criticals
+
+
+def _mean_reward(experiment: Experiment) -> float | None:
+    accuracy = experiment.behaviour_accuracy
+    correct = experiment.shared.get("reward.correct")
+    incorrect = experiment.shared.get("reward.incorrect")
+    is_by_threshold = experiment.shared.get("reward.value", "threshold") == "threshold"
+    if accuracy is None or correct is None or incorrect is None or not is_by_threshold:
+        return None
+    return round(float(accuracy * correct + (1 - accuracy) * incorrect), 3)
