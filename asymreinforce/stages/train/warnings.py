@@ -24,8 +24,10 @@ def run_facts(config: ExperimentConfig, scored: ScoredRollouts) -> RunFacts:
     counted = _counted(scored, config.reward)
     prompts_per_step = scored.prompts_per_step(config.optim.trajectories_per_step)
     schedule = schedule_of(config, prompts=scored.prompts, prompts_per_step=prompts_per_step)
+    # groups were counted by what is correct, which says nothing of other rewards
+    are_two = config.reward.value == "threshold"
     return of_verdicts(counted, is_imported=scored.is_imported)._replace(
-        has_group_reference=config.baseline_reference in OF_EQUAL_REWARDS,
+        has_group_reference=are_two and config.baseline_reference in OF_EQUAL_REWARDS,
         prompts_per_step=prompts_per_step,
         steps=schedule.steps,
         checkpoint_every=config.train.checkpoint_every,
