@@ -11,7 +11,7 @@ Shapes: B sequences. `groups_B` holds an integer per sequence, equal for the sam
 
 from torch import Tensor
 
-from asymreinforce.algorithm.references import QUANTILE, reference_rewards
+from asymreinforce.algorithm.references import reference_rewards
 
 
 def advantages(
@@ -22,7 +22,7 @@ def advantages(
     reference_name: str = "group_mean",
     mean: float | None = None,
     lengths_B: Tensor | None = None,
-    quantile: float = QUANTILE,
+    quantile: float | None = None,
 ) -> Tensor:
     """A = r - V,  V(x) = reference(x) + baseline  (Eq. 4; `baseline` is the paper's delta-V).
 

@@ -20,9 +20,6 @@ from asymreinforce.algorithm.user_functions import load_reference
 from asymreinforce.errors import ConfigError, InputError
 from asymreinforce.plugins import is_plugin
 
-QUANTILE = 0.4
-"""QAE's default (Wu et al. 2025); its authors advise 0.6 if entropy falls early."""
-
 RANK_TOLERANCE = 1e-9
 """K G is rounded: 0.28 times 25 is a little more than 7, and means the 7th reward."""
 
@@ -34,7 +31,7 @@ def reference_rewards(
     name: str,
     mean: float | None = None,
     lengths_B: Tensor | None = None,
-    quantile: float = QUANTILE,
+    quantile: float | None = None,
 ) -> Tensor:
     """Return the reference(x) of each sequence; groups are whole.
 
@@ -50,7 +47,7 @@ def reference_rewards(
         return dataset_mean(rewards_B, mean)
     if name == "zero":
         return torch.zeros_like(rewards_B)
-    if name == "group_quantile":
+    if name == "group_quantile" and quantile is not None:
         return group_quantile(rewards_B, groups_B, quantile=quantile)
     if name == "shrunk_group_mean" and mean is not None:
         return shrunk_group_mean(rewards_B, groups_B, mean=mean)

@@ -73,6 +73,8 @@ def load_losses(name: str) -> Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 def _called(name: str, function: Callable[..., Tensor], *given: Tensor, like_B: Tensor) -> Tensor:
     try:
         values_B = function(*given)
+    except torch.OutOfMemoryError:
+        raise  # the step is taken again with shorter rows
     except Exception as error:  # a user's function may fail in any way
         raise ConfigError(f"{name} fails ({type(error).__name__}: {error})") from error
     if not isinstance(values_B, Tensor) or values_B.shape != like_B.shape:

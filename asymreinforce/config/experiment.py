@@ -48,6 +48,7 @@ class ExperimentConfig(RoundsConfig):
         description="of V(x): the mean reward of the group, of the group's other samples, of all "
         "rollouts, or 0, ... (docs/objectives.md); or your own, module:function",
     )
+    # QAE's default (Wu et al. 2025); its authors advise 0.6 if entropy falls early
     baseline_quantile: float = Field(
         0.4,
         gt=0,

@@ -9,7 +9,6 @@ from typing import NamedTuple, Protocol
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.config.task import Split
 from asymreinforce.data import determines
-from asymreinforce.data.determines import ARM
 from asymreinforce.data.store import Store
 from asymreinforce.engines import open_engine
 from asymreinforce.engines.protocol import Engine
@@ -167,11 +166,12 @@ def _require_heard(config: ExperimentConfig, planned: list[EvaluatedStep]) -> No
 
 
 def _decides_verdicts(key: str, settings: determines.Flat) -> bool:
-    """Tell whether a setting is of the questions, the grader, or what counts as correct."""
-    if key in determines.CHOOSES:
-        return False
-    product = determines.first_product(key, settings)
-    return product <= determines.VERDICTS or (key.startswith("reward.") and product == ARM)
+    """Tell whether a setting is of the questions, the policy, the grader, or what is correct.
+
+    The engine and the evaluation's own settings are heard, and rollouts are not drawn again.
+    """
+    is_of_arm = key.partition(".")[0] in ("task", "source", "policy", "reward")
+    return is_of_arm and determines.first_product(key, settings) <= determines.ARM
 
 
 def _missing_targets(planned: list[EvaluatedStep]) -> Iterator[EvaluationTarget]:

@@ -17,6 +17,7 @@ from asymreinforce.data import contracts
 from asymreinforce.data.store import Store
 from asymreinforce.report.records import Checkpoint, Experiment, ReportedArm
 from asymreinforce.report.statistics.intervals import Interval, bootstrap, of_a_share
+from asymreinforce.rewards.scale import COUNTING
 from asymreinforce.rewards.sums import COLUMNS, Sums, read_sums, sums_of
 
 SEED = 0
@@ -97,8 +98,11 @@ class _Reader:
 
 
 def scale_of(settings: Mapping[str, object]) -> RewardConfig:
-    """Return the reward scale of an arm's flat settings, the default where it has none."""
-    own = {name: settings.get(f"reward.{name}") for name in RewardConfig.model_fields}
+    """Return what counts as correct by an arm's flat settings, the default where it has none.
+
+    A report asks for no reward, and so runs no function of a user's that the settings may name.
+    """
+    own = {name: settings.get(f"reward.{name}") for name in COUNTING}
     return RewardConfig.model_validate({k: v for k, v in own.items() if v is not None})
 
 

@@ -25,10 +25,8 @@ if TYPE_CHECKING:
     from asymreinforce.viewing.rendered import Decode
     from asymreinforce.viewing.stored import StoredSet
 
-SHOWN_REFERENCES = tuple(
-    name for name in REFERENCES if name not in ("shrunk_group_mean", "length_weighted_mean")
-)
-"""References that are known of a prompt's verdicts and the data set's mean."""
+SHOWN_REFERENCES = ("group_mean", "leave_one_out", "dataset_mean", "zero")
+"""References that a prompt's verdicts and the data set's mean are enough for."""
 LONGEST_NAME = 18
 LONGEST_ANSWER = 24
 MOST_LINES = 16
@@ -76,7 +74,7 @@ def run_inspect(
     from asymreinforce.viewing.rendered import decoder_of
 
     if reference not in SHOWN_REFERENCES and not is_plugin(reference):
-        why = "is of a whole step" if reference in REFERENCES else "is unknown"
+        why = "is made of more than verdicts" if reference in REFERENCES else "is unknown"
         raise ConfigError(
             f"--reference {reference} {why}; inspect shows {', '.join(SHOWN_REFERENCES)}, and "
             "your own"

@@ -13,7 +13,6 @@ from torch import Tensor
 from asymreinforce.algorithm.objective import loss as linear_loss
 from asymreinforce.algorithm.ratio import sequence_sums
 from asymreinforce.algorithm.references import (
-    QUANTILE,
     dataset_mean,
     group_mean,
     group_quantile,
@@ -75,7 +74,7 @@ def naive_weighted(rewards: list[float], groups: list[int], lengths: list[int]) 
 
 def test_the_default_quantile_of_eight_is_the_fourth_lowest_reward() -> None:
     rewards_B = tensor([8, 1, 7, 2, 6, 3, 5, 4])
-    assert group_quantile(rewards_B, torch.zeros(8).long(), quantile=QUANTILE).tolist() == [4.0] * 8
+    assert group_quantile(rewards_B, torch.zeros(8).long(), quantile=0.4).tolist() == [4.0] * 8
 
 
 def test_a_hard_prompt_has_the_low_reward_and_an_easy_one_the_high_reward() -> None:

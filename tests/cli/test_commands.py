@@ -95,3 +95,8 @@ def test_an_evaluation_by_what_no_arm_was_made_with_is_refused(
 ) -> None:
     message = refused(tiny("evaluate", made_once, setting), "no arm was made with", "asymrl train")
     assert setting in message
+
+
+def test_an_evaluation_may_have_an_engine_and_samples_of_its_own(runs_dir: Path) -> None:
+    own = ("engine.max_sequences=7", "evaluation.sampling.samples_per_prompt=1")
+    assert tiny("evaluate", runs_dir, *own).code == 0

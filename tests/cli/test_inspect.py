@@ -146,7 +146,9 @@ def test_what_is_not_there_is_said(made_once: Path, tmp_path: Path) -> None:
     refused(asymrl("inspect", str(made_once), "--grader", "math"), "there are: imported")
     refused(asymrl("inspect", str(made_once), "--rollouts", "zz"), "name begins with zz")
     refused(asymrl("inspect", str(made_once), "--reference", "median"), "group_mean")
-    refused(asymrl("inspect", str(made_once), "--reference", "shrunk_group_mean"), "whole step")
+    refused(
+        asymrl("inspect", str(made_once), "--reference", "group_quantile"), "more than verdicts"
+    )
     outcome = asymrl("inspect", str(made_once), "--against", "math")
     refused(outcome, "no verdicts of grader math", "asymrl score task.grader=math")
 

@@ -238,6 +238,15 @@ def test_no_mean_reward_is_made_of_an_accuracy_where_the_reward_is_the_score(
     assert "the score, mapped from 0 and 1 to −1 and +1" in page
 
 
+def test_a_report_runs_no_function_that_an_arm_names(tmp_path: Path) -> None:
+    make_experiment(tmp_path, sweep([-0.3], seeds=[0]))
+    for path in tmp_path.glob("train/*/config.json"):
+        config = json.loads(path.read_text())
+        config["reward"]["value"] = "no_such_module:f"
+        path.write_text(json.dumps(config))
+    assert "no_such_module:f of the score" in page_of(tmp_path)
+
+
 def test_a_damaged_summary_is_an_error_that_names_it(tmp_path: Path) -> None:
     make_experiment(tmp_path, sweep([-0.3]))
     path = tmp_path / "summary.parquet"
