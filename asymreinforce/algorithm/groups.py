@@ -8,12 +8,10 @@ the others' share of the gradient is the same.
 Shapes: B sequences of whole groups; `groups_B` holds an integer per sequence.
 """
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
-DroppedGroups = Literal["none", "all_right", "all_wrong", "equal"]
+from asymreinforce.config.training import DroppedGroups
 
 
 def group_maxima(values_B: Tensor, groups_B: Tensor) -> Tensor:

@@ -6,6 +6,8 @@ from pydantic import Field, model_validator
 
 from asymreinforce.config.settings import Beta, Settings
 
+DroppedGroups = Literal["none", "all_right", "all_wrong", "equal"]
+
 
 class AlgorithmConfig(Settings):
     """The objective; `baseline` and `baseline_reference` stand at the top level.
@@ -25,7 +27,7 @@ class AlgorithmConfig(Settings):
         description="of tokens' losses: summed over a completion, averaged over all "
         "tokens of a step, or averaged over each completion",
     )
-    drop_groups: Literal["none", "all_right", "all_wrong", "equal"] = Field(
+    drop_groups: DroppedGroups = Field(
         "none", description="groups that get no weight: of all right, all wrong, or equal rewards"
     )
     clip_low: float | None = Field(None, ge=0, le=1, description="ratios stay above 1 - clip_low")

@@ -3,9 +3,10 @@
 import pytest
 import torch
 
-from asymreinforce.algorithm.groups import DroppedGroups, dropped_sequences, has_equal_rewards
+from asymreinforce.algorithm.groups import dropped_sequences, has_equal_rewards
 from asymreinforce.algorithm.table import objective_identity
 from asymreinforce.config import AlgorithmConfig
+from asymreinforce.config.training import DroppedGroups
 
 # group 4 is mixed, 2 all right with unlike rewards, 7 all wrong
 GROUPS_B = torch.tensor([4, 2, 7, 4, 2, 7])
