@@ -30,7 +30,8 @@ def load_coefficients(name: str) -> Callable[[Tensor, Tensor], Tensor]:
     function = load_function(name)
 
     def coefficients(advantages_B: Tensor, correct_B: Tensor) -> Tensor:
-        return _called(name, function, advantages_B, correct_B, like_B=advantages_B)
+        values_B = _called(name, function, advantages_B, correct_B, like_B=advantages_B)
+        return _require_finite(name, values_B)
 
     _require_no_other_group(name, lambda rewards_B: coefficients(rewards_B, rewards_B > 0))
     return coefficients
@@ -42,7 +43,8 @@ def load_reference(name: str) -> Callable[[Tensor, Tensor], Tensor]:
     function = load_function(name)
 
     def reference(rewards_B: Tensor, groups_B: Tensor) -> Tensor:
-        return _called(name, function, rewards_B, groups_B, like_B=rewards_B)
+        values_B = _called(name, function, rewards_B, groups_B, like_B=rewards_B)
+        return _require_finite(name, values_B)
 
     _require_no_other_group(name, lambda rewards_B: reference(rewards_B, GROUPS_B))
     return reference
@@ -61,7 +63,8 @@ def load_losses(name: str) -> Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
     logps_C = torch.linspace(-2, -0.5, len(SEQUENCE_OF_C), dtype=torch.float64).requires_grad_()
     behaviour_logps_C = torch.full_like(logps_C, -1.0)
-    losses_B = losses(logps_C, behaviour_logps_C, REWARDS_B, SEQUENCE_OF_C)
+    # of real losses the step itself asks whether they are finite
+    losses_B = _require_finite(name, losses(logps_C, behaviour_logps_C, REWARDS_B, SEQUENCE_OF_C))
     if not losses_B.requires_grad:
         raise ConfigError(f"{name}: its losses do not depend on log pi: nothing would train")
     _require_no_other_group(
@@ -83,6 +86,10 @@ def _called(name: str, function: Callable[..., Tensor], *given: Tensor, like_B: 
             f"{name} is to return a tensor of one number a sequence, shape {tuple(like_B.shape)}; "
             f"it returned {shape}"
         )
+    return values_B
+
+
+def _require_finite(name: str, values_B: Tensor) -> Tensor:
     if not values_B.dtype.is_floating_point or not bool(values_B.isfinite().all()):
         raise ConfigError(f"{name} is to return finite numbers; it returned {values_B.tolist()}")
     return values_B

@@ -45,16 +45,14 @@ def scale_rewards(
     """
     unjudged_B = np.isin(status_B, UNJUDGED)
     no_answer_B = status_B == "no_answer"
-    correct_B = ~unjudged_B & ~no_answer_B & (np.nan_to_num(score_B) >= config.correct_at)
-    if config.truncated != "as_judged":
-        correct_B &= ~truncated_B
+    counts_B = ~unjudged_B & ~no_answer_B & ((config.truncated == "as_judged") | ~truncated_B)
+    score_B = np.where(counts_B, np.nan_to_num(score_B), 0.0)
+    correct_B = counts_B & (score_B >= config.correct_at)
     left_out_B = (
         (unjudged_B & (config.unjudged == "exclude"))
         | (no_answer_B & (config.no_answer == "exclude"))
         | (truncated_B & (config.truncated == "exclude"))
     )
-    counts_B = ~unjudged_B & ~no_answer_B & ((config.truncated == "as_judged") | ~truncated_B)
-    score_B = np.where(counts_B, np.nan_to_num(score_B), 0.0)
     return Rewards(_values(score_B, correct_B, config), correct_B, ~left_out_B)
 
 
