@@ -14,6 +14,7 @@ from asymreinforce.report.statistics.intervals import (
     between_runs,
     bootstrap,
     crossed,
+    draws_variance,
     of_a_share,
 )
 from asymreinforce.report.statistics.power import seeds_needed
@@ -36,6 +37,12 @@ def main() -> None:
             for spread in (0.0, 0.1, 0.25):
                 world = World(runs, between_runs=deviation, between_prompts=spread)
                 print(line(world, f"{runs} | {100 * deviation:g} | ±{100 * spread:g}"))
+    print("\n## Against mu: coverage in %, t over runs of one policy, prompts differ by ±10\n")
+    print("| seeds | sd between seeds | mu's draws left out | mu's draws in the interval |")
+    print("| --- " * 4 + "|")
+    for runs in (3, 5, 7):
+        for deviation in (0.0, 0.03):
+            print(against_mu(World(runs, between_runs=deviation, one_mu=True)))
     print("\n## Between arms, where a run collapses with some chance: t over runs\n")
     print("| seeds | chance of collapse | coverage in % |\n| --- | --- | --- |")
     for runs in (3, 7):
@@ -67,6 +74,21 @@ def line(world: World, label: str) -> str:
         two_level(found),
     )
     return f"| {label} | {' | '.join(f'{cell:.1f}' for cell in cells)} |"
+
+
+def against_mu(world: World) -> str:
+    found = simulate_sweeps(world, sweeps=SWEEPS, seed=4)
+    runs_WN = found.differences_WNP.mean(-1)
+    kept_P = np.full(world.prompts, world.samples)
+    noise_W = np.array([draws_variance(right_NP[0], kept_P) for right_NP in found.base_right_WNP])
+    held = [
+        interval.low <= truth <= interval.high
+        for runs_N, noise, truth in zip(runs_WN, noise_W, found.on_these_prompts_W, strict=True)
+        for interval in [between_runs(runs_N, varied=(), common_variance=noise)]
+    ]
+    plain = by_runs(found, found.on_these_prompts_W)
+    label = f"{world.runs} | {100 * world.between_runs:g}"
+    return f"| {label} | {plain:.1f} | {100 * float(np.mean(held)):.1f} |"
 
 
 def covered(

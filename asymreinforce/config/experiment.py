@@ -55,6 +55,12 @@ class ExperimentConfig(RoundsConfig):
         le=1,
         description="of the group's rewards, under baseline_reference=group_quantile",
     )
+    replicate: int = Field(
+        0,
+        ge=0,
+        description="seed of everything that is drawn: it gives seed, policy.seed and "
+        "sampling.seed, unless they are given",
+    )
     seed: int = Field(0, ge=0, description="seed of training: data order, and whatever it draws")
     task: TaskConfig
     source: SourceConfig = SourceConfig()

@@ -1,5 +1,6 @@
 """Settings that others decide: what a null becomes, before anything is checked.
 
+seed, policy.seed, sampling.seed   replicate
 sampling.max_tokens              task.completion_tokens, at most half of policy.context
 evaluation.sampling.max_tokens   sampling.max_tokens
 train.validation_prompts         the validation questions there are, at most MOST_VALIDATION
@@ -24,6 +25,9 @@ def filled(values: Mapping[str, Any]) -> dict[str, Any]:
     result = {key: dict(v) if isinstance(v, Mapping) else v for key, v in values.items()}
     parts = [result.get(name) for name in ("task", "policy", "source", "sampling", "train")]
     task, policy, source, sampling, train = (p if isinstance(p, dict) else {} for p in parts)
+    for seeded in (result, policy, sampling):
+        if "replicate" in result and seeded.get("seed") is None:
+            seeded["seed"] = result["replicate"]
     if sampling.get("max_tokens", "given") is None:
         sampling["max_tokens"] = _completion_tokens(task, policy)
     evaluation = result.get("evaluation")

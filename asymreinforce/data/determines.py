@@ -38,7 +38,7 @@ PROMPTS, ROLLOUTS, VERDICTS, ARM, EVALUATION, NOTHING = Product
 TABLE: dict[str, dict[Product, str]] = {
     "": {
         ARM: "baseline baseline_reference baseline_quantile seed rounds refresh_every",
-        NOTHING: "name runs_dir",
+        NOTHING: "name runs_dir replicate",  # which the seeds say
     },
     "task": {
         PROMPTS: "name kind family seed train validation held_out params path sources columns "
@@ -187,7 +187,8 @@ def differing_settings(arms: Mapping[str, Flat]) -> dict[str, dict[str, Any]]:
     """Return, for each arm, those of the settings that determine it in which the arms differ.
 
     A setting counts over the arms that depend on it. An option that an objective's preset brings
-    along says no more than the objective's name, and is left out.
+    along says no more than the objective's name, and is left out; so are the seeds of policy and
+    rollouts if they are the seed of training in each arm, as those of replicates are.
     """
     by_arm = {name: determining_settings(settings, ARM) for name, settings in arms.items()}
     by_objective: dict[Any, list[Flat]] = defaultdict(list)
@@ -203,10 +204,18 @@ def differing_settings(arms: Mapping[str, Flat]) -> dict[str, dict[str, Any]]:
             and all(_count_values(key, group) <= 1 for group in by_objective.values())
         )
     }
+    if all(_is_replicate(settings) for settings in by_arm.values()):
+        keys -= {"policy.seed", "sampling.seed"}
     return {
         name: {key: settings[key] for key in sorted(keys & settings.keys())}
         for name, settings in by_arm.items()
     }
+
+
+def _is_replicate(settings: Flat) -> bool:
+    """Tell whether all seeds that determine an arm are one number."""
+    seeds = [settings[key] for key in ("seed", "policy.seed", "sampling.seed") if key in settings]
+    return len(set(seeds)) == 1
 
 
 def _count_values(key: str, arms: Iterable[Flat]) -> int:

@@ -16,7 +16,12 @@ from asymreinforce.config import RewardConfig
 from asymreinforce.data import contracts
 from asymreinforce.data.store import Store
 from asymreinforce.report.records import Checkpoint, Experiment, ReportedArm
-from asymreinforce.report.statistics.intervals import Interval, bootstrap, of_a_share
+from asymreinforce.report.statistics.intervals import (
+    Interval,
+    bootstrap,
+    draws_variance,
+    of_a_share,
+)
 from asymreinforce.rewards.scale import COUNTING
 from asymreinforce.rewards.sums import COLUMNS, Sums, read_sums, sums_of
 
@@ -39,6 +44,13 @@ class ArmEnds(NamedTuple):
             return None
         gain_P: np.ndarray = self.last.accuracy_P - self.behaviour.accuracy_P
         return gain_P
+
+    @property
+    def behaviour_variance(self) -> float | None:
+        """Of the accuracy that it started from, over draws of its evaluation; None if not read."""
+        if self.behaviour is None:
+            return None
+        return draws_variance(self.behaviour.right_P, self.behaviour.kept_P)
 
 
 class RunIntervals(NamedTuple):

@@ -81,7 +81,8 @@ def compare_groups(
     right = {id_: end.last.accuracy_P for id_, end in ends.items()}
     if len({end.last.prompts for end in ends.values()}) > 1:
         right, gains = {}, {}  # not the same prompts: there is nothing to cross runs with
-    to_mu = {item.arm: item for item in against_behaviour(groups, gains=gains)}
+    noise = {id_: end.behaviour_variance or 0.0 for id_, end in ends.items()}
+    to_mu = {item.arm: item for item in against_behaviour(groups, gains=gains, noise=noise)}
     to_base: dict[str, Comparison] = {}
     if base:
         others = [group for group in groups if group is base or share_a_seed(group, base)]
@@ -138,24 +139,36 @@ def seed_deviation(interval: Interval) -> float:
 
 
 def _power_sentence(rows: Sequence[Result]) -> str | None:
-    """Say how many seeds a difference needs, at the median spread of the differences that are."""
-    intervals = _intervals_of(rows)
-    deviations = sorted(seed_deviation(interval) for interval in intervals)
-    if not deviations or (deviation := deviations[len(deviations) // 2]) <= 0:
+    """Say how many seeds a difference needs, by the widest spread among arms that did not collapse.
+
+    A collapsed arm ends near 0 in every seed, and its small spread says nothing of healthy ones.
+    """
+    compared = {row.name: item for row in rows if (item := _healthy_comparison(row, rows))}
+    spreads = {
+        name: (seed_deviation(item.interval), item) for name, item in compared.items()
+        if item.interval
+    }  # fmt: skip
+    name = max(spreads, key=lambda name: spreads[name][0], default=None)
+    if name is None or (deviation := spreads[name][0]) <= 0:
         return None
+    item = spreads[name][1]
     needed = ", ".join(f"{_seeds_text(d, deviation)} for {100 * d:g}" for d in DIFFERENCES)
-    seeds = max(interval.replicates for interval in intervals)
-    least = smallest_difference(deviation=deviation, seeds=seeds)
+    least = smallest_difference(deviation=deviation, seeds=item.pairs)
     return (
-        f"Seeds that a difference needs, in points, with power {POWER:g}: {needed}. These {seeds} "
-        f"find {100 * least:.1f} or more (a standard deviation of {100 * deviation:.1f} between "
-        "seeds, the median of these differences)."
+        f"Seeds that a difference needs, in points, with power {POWER:g}: {needed}. These "
+        f"{item.pairs} find {100 * least:.1f} or more (the spread of {name} against "
+        f"{item.against}, a standard deviation of {100 * deviation:.1f} between seeds, is the "
+        "widest among settings that did not collapse)."
     )
 
 
-def _intervals_of(rows: Sequence[Result]) -> list[Interval]:
-    comparisons = [row.against or row.against_behaviour for row in rows if not row.is_split]
-    return [item.interval for item in comparisons if item and item.interval]
+def _healthy_comparison(row: Result, rows: Sequence[Result]) -> Comparison | None:
+    """Return the comparison with another setting without a collapse, else with mu."""
+    healthy = {own.name for own in rows if "collapsed" not in dict(own.fates)}
+    if row.name not in healthy:
+        return None
+    is_usable = row.against is not None and row.against.against in healthy
+    return row.against if is_usable else row.against_behaviour
 
 
 class Needed(NamedTuple):

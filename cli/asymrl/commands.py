@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from asymreinforce.config import ExperimentConfig
     from asymreinforce.experiment.sweep import SweepResult
 
-PAPER_SWEEP = {"baseline": "-0.5,-0.3,-0.2,-0.1,0,0.1,0.2,0.3", "seed": "0,1,2"}
+PAPER_SWEEP = {"baseline": "-0.5,-0.3,-0.2,-0.1,0,0.1,0.2,0.3", "replicate": "0,1,2"}
 Settings = Annotated[
     list[str] | None,
     typer.Argument(
@@ -108,9 +108,10 @@ def evaluate(settings: Settings = None) -> None:
 def sweep(settings: Settings = None) -> None:
     """Train and evaluate many arms on the same rollouts; do first whatever is missing.
 
-    asymrl sweep                                     the paper's eight baselines, three seeds
+    asymrl sweep                                     the paper's eight baselines, three replicates
 
-    asymrl sweep baseline=-0.2,0 seed=0,1            any keys, comma-separated
+    asymrl sweep baseline=-0.2,0 replicate=0,1       any keys, comma-separated; replicates differ
+                                                     in policy, rollouts and data order
 
     asymrl sweep 'algorithm=asymre,positives_only'   groups as well
 
@@ -214,7 +215,9 @@ def with_default_sweep(settings: list[str]) -> list[str]:
     """Add the paper's sweep where the settings name neither a baseline nor a seed nor a sweep."""
     from asymrl.words import key_of, several
 
-    if {*map(key_of, settings)} & set(PAPER_SWEEP) or any(len(several(w)) > 1 for w in settings):
+    if {*map(key_of, settings)} & {*PAPER_SWEEP, "seed"} or any(
+        len(several(w)) > 1 for w in settings
+    ):
         return settings
     return [*settings, *(f"{key}={value}" for key, value in PAPER_SWEEP.items())]
 

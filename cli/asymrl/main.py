@@ -32,7 +32,7 @@ app = typer.Typer(
         "Stages meet in parquet files below runs/<name>/; each can be killed and run again. "
         "Every command works with no argument, in this order, on an embedded tiny policy:\n\n"
         "  asymrl init && asymrl generate && asymrl score && asymrl train && asymrl evaluate\n\n"
-        "  asymrl sweep baseline=-0.3,-0.1,0,0.1 seed=0,1,2     does all of it, for many arms"
+        "  asymrl sweep baseline=-0.3,-0.1,0,0.1 replicate=0,1,2     does all of it"
     ),
 )
 

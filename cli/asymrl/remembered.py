@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 
 FILE = "experiment.json"
 PLACE = ("name", "runs_dir")
-ONE_ARMS = ("baseline", "seed")
+ONE_ARMS = ("baseline", "seed", "replicate")
 """What tells arms apart: one that was trained by itself says nothing of the next."""
+SEEDED = ("policy.seed", "sampling.seed")
+"""What `replicate` gives of the settings that inputs are made with."""
 SHOWN = 5
 
 
@@ -150,12 +152,15 @@ def _require_same(arms: "Sequence[ExperimentConfig]", made: Made, directory: Pat
         is_same_value,
     )
 
+    replicate_made = made.settings.get("replicate", 0)
     differing: dict[str, tuple[Any, Any]] = {}
     for settings in map(flat_settings, arms):
         for key, value in settings.items():
             old = made.settings.get(key, value)
             if key in CHOOSES or key in differing or is_same_value(value, old):
                 continue
+            if key in SEEDED and value == settings["replicate"] and old == replicate_made:
+                continue  # one more replicate of the same
             if (
                 min(first_product(key, settings), first_product(key, made.settings))
                 <= Product.VERDICTS

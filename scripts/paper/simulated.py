@@ -4,8 +4,9 @@
     y'_{n,p} ~ Binomial(k, b_p + effect + h_p + v'_n) / k        the arm
 
 b_p is a prompt's difficulty, h_p how much more the arm gains on it than elsewhere, v_n a run's
-luck. Prompts are shared by runs and arms, as in a sweep. Means of v and h are 0 in all that could
-be drawn; over the P prompts that were drawn, h has a mean of its own.
+luck, which mu has none of: mu is evaluated once, and its y_p serves all runs. Prompts are shared by
+runs and arms, as in a sweep. Means of v and h are 0 in all that could be drawn; over the P prompts
+that were drawn, h has a mean of its own.
 
 Shapes: W sweeps, N runs, P prompts.
 """
@@ -28,6 +29,8 @@ class World(NamedTuple):
     """Half the range of h."""
     collapse: float = 0.0
     """Chance that a run of the arm loses 30 points: its distribution then has two heaps."""
+    one_mu: bool = False
+    """Whether what is compared with is one policy, mu, evaluated once for all runs."""
 
 
 COLLAPSE = 0.3
@@ -39,6 +42,8 @@ class Simulated(NamedTuple):
     differences_WNP: np.ndarray
     on_these_prompts_W: np.ndarray
     on_all_prompts: float
+    base_right_WNP: np.ndarray
+    """Right answers of k of what is compared with; N is 1 for one mu."""
 
 
 def simulate_sweeps(world: World, *, sweeps: int, seed: int) -> Simulated:
@@ -49,12 +54,12 @@ def simulate_sweeps(world: World, *, sweeps: int, seed: int) -> Simulated:
     gain = generator.uniform(-1, 1, (sweeps, 1, prompts)) * world.between_prompts
     luck = generator.normal(0, world.between_runs, (2, sweeps, runs, 1))
     collapsed = generator.random((sweeps, runs, 1)) < world.collapse
-    base = np.clip(difficulty + luck[0], 0, 1)
+    base = np.clip(difficulty if world.one_mu else difficulty + luck[0], 0, 1)
     raised = np.clip(difficulty + world.effect + gain + luck[1] - COLLAPSE * collapsed, 0, 1)
     answers = [_draw_binomial(generator, k, chance) for chance in (raised, base)]
     differences = (answers[0] - answers[1]) / k
     expected = world.effect - COLLAPSE * world.collapse
-    return Simulated(differences, expected + gain[:, 0].mean(-1), expected)
+    return Simulated(differences, expected + gain[:, 0].mean(-1), expected, answers[1])
 
 
 def _draw_binomial(generator: np.random.Generator, k: int, chance: np.ndarray) -> np.ndarray:

@@ -61,6 +61,8 @@ def test_arms_that_differ_in_values_are_composed_once(monkeypatch: pytest.Monkey
     arms = compose_arms([f"{key}={value}" for key, value in PAPER_SWEEP.items()])
     assert len(arms) == 24 and len({(arm.baseline, arm.seed) for arm in arms}) == 24
     assert len(made) == 1
+    seeds = {(arm.policy.seed, arm.sampling.seed, arm.seed) for arm in arms}
+    assert seeds == {(k, k, k) for k in (0, 1, 2)}
 
 
 def test_nothing_is_written(tmp_path: Path) -> None:

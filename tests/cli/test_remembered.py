@@ -95,6 +95,19 @@ def test_an_arm_may_differ(setting: str, runs_dir: Path) -> None:
     assert "complete, 1 steps" in outcome.err
 
 
+def test_one_more_replicate_is_the_same_experiment(tmp_path: Path) -> None:
+    """It draws a policy and rollouts of its own, beside those that are there."""
+    runs = tmp_path / "runs"
+    assert tiny("init", runs, "name=cups").code == 0
+    assert asymrl("init", f"runs_dir={runs}", "name=cups", "replicate=1").code == 0
+    assert len(list((runs / "cups/policy").iterdir())) == 2
+    message = refused(
+        asymrl("init", f"runs_dir={runs}", "name=cups", "policy.seed=2"), "policy.seed=2"
+    )
+    assert "sampling.seed" not in message
+    assert printed(runs, "name=cups")["replicate"] == 0
+
+
 def test_an_experiment_can_be_changed(tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     assert tiny("init", runs, *MADE).code == 0

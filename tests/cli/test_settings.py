@@ -100,6 +100,9 @@ def stated(file: str) -> dict[str, Any]:
     return flatten_settings(values, prefix=f"{ {'model': 'policy'}.get(group, group) }.")
 
 
+NOT_SETTINGS = ("defaults", "hydra")
+
+
 def test_what_no_file_states_is_the_models_default() -> None:
     """The base of every configuration is made of the models, and all settings are in it."""
     printed = flatten_settings(composed(asymrl("train", "--cfg", "job")))
@@ -107,7 +110,8 @@ def test_what_no_file_states_is_the_models_default() -> None:
     assert base.keys() - printed.keys() == {"task.kind"}  # tasks name their own
     defaults = [pair for pair in read_yaml(CONF / "config.yaml")["defaults"] if pair != "settings"]
     files = [f"{k}/{v}" for pair in defaults if isinstance(pair, dict) for k, v in pair.items()]
-    said = {"baseline", *flatten_settings(read_yaml(PRESET))}
+    own = {k: v for k, v in read_yaml(CONF / "config.yaml").items() if k not in NOT_SETTINGS}
+    said = {*flatten_settings(own), *flatten_settings(read_yaml(PRESET))}
     for file in files:
         if file in CHOSEN:
             said |= stated(file).keys()
@@ -243,7 +247,7 @@ def test_settings_stand_before_or_after_options(command: str, order: list[str]) 
     assert composed(asymrl(command, *order))["seed"] == 3
 
 
-PAPER = ["baseline=-0.5,-0.3,-0.2,-0.1,0,0.1,0.2,0.3", "seed=0,1,2"]
+PAPER = ["baseline=-0.5,-0.3,-0.2,-0.1,0,0.1,0.2,0.3", "replicate=0,1,2"]
 
 
 @pytest.mark.parametrize(

@@ -118,6 +118,7 @@ OTHERS = {
     "baseline_reference": "zero",
     "optim.trajectories_per_step": 32,
     "rounds": None,
+    "replicate": None,
     "optim.lr": 2e-3,
     "optim.betas": [0.8, 0.9],
     "reward.correct_at": 0.5,
@@ -236,3 +237,22 @@ def test_arms_of_an_objective_without_baseline_are_one_arm_whatever_their_baseli
         "1": {"algorithm.name": "asymre", "baseline": 0.1},
         "2": {"algorithm.name": "positives_only"},
     }
+
+
+def test_a_replicate_gives_the_seeds_that_are_left_open() -> None:
+    first = made.config(Path("runs"), policy="mu")
+    values = first.model_dump(mode="json") | {"replicate": 3, "seed": None}
+    values["sampling"]["seed"] = None
+    config = ExperimentConfig.model_validate(values)
+    assert (config.seed, config.sampling.seed, config.policy.seed) == (3, 3, 0)
+
+
+def test_replicates_are_named_by_one_seed() -> None:
+    """Policy, rollouts and data order vary together, and one number says all three."""
+    arms: dict[str, dict[str, Any]] = {
+        str(k): {"seed": k, "policy.seed": k, "sampling.seed": k, "policy.source": "embedded"}
+        for k in (0, 1)
+    }
+    assert differing_settings(arms) == {"0": {"seed": 0}, "1": {"seed": 1}}
+    arms["1"]["sampling.seed"] = 5
+    assert differing_settings(arms)["1"] == {"seed": 1, "policy.seed": 1, "sampling.seed": 5}

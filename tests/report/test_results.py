@@ -90,6 +90,24 @@ def test_the_power_line_names_seeds_by_the_spread_of_the_differences(found: Grou
     assert "These 3 find" in found.power
 
 
+def test_the_spread_of_collapsed_arms_says_nothing_of_seeds(found: GroupResults) -> None:
+    """+0.3 collapses in each seed, and 0 in some: -0.3 is told by its spread against mu."""
+    assert "collapsed" in dict(found.rows[2].fates)
+    assert found.power and "the spread of −0.3 against" in found.power
+
+
+def test_arms_of_one_policy_share_the_noise_of_mu_s_evaluation(
+    experiment: Experiment, groups: tuple[ArmGroup, ...]
+) -> None:
+    ends = read_ends(experiment)
+    with_noise = compare_groups(experiment, groups, ends=ends).rows[0].against_behaviour
+    without = compare_groups(experiment, groups).rows[0].against_behaviour
+    assert with_noise and with_noise.interval and without and without.interval
+    assert with_noise.interval.varied == ("data order", "draws of µ's evaluation")
+    assert without.interval.varied == ("data order",)
+    assert with_noise.difference == without.difference
+
+
 def test_each_setting_is_told_the_seeds_that_a_difference_needs_by_its_own_spread(
     found: GroupResults,
 ) -> None:

@@ -59,6 +59,7 @@ ByPrompt = Mapping[str, np.ndarray]
 """A number for each evaluation prompt, by arm; NaN where it was not judged."""
 
 NOT_READ: ByPrompt = {}
+NO_NOISE: Mapping[str, float] = {}
 
 
 def between_groups(
@@ -92,11 +93,17 @@ def between_groups(
 
 
 def against_behaviour(
-    groups: Sequence[ArmGroup], *, gains: ByPrompt = NOT_READ, level: float = LEVEL
+    groups: Sequence[ArmGroup],
+    *,
+    gains: ByPrompt = NOT_READ,
+    noise: Mapping[str, float] = NO_NOISE,
+    level: float = LEVEL,
 ) -> list[Comparison]:
     """Compare every group with the behaviour policy that its arms started from.
 
-    `gains` holds what each prompt gained, by arm.
+    `gains` holds what each prompt gained, by arm, and `noise` the variance of the accuracy of the
+    policy that an arm started from, over draws of its evaluation. Arms that started from one policy
+    share that error, so that the spread between them does not show it.
     """
     comparisons = []
     for group in groups:
@@ -109,8 +116,11 @@ def against_behaviour(
         if values:
             name, later = group_label(group, groups), _draws_later(group)
             comparisons.append(
-                _compare_pairs(name, "µ", values, level, prompts=prompts, later=later)
-            )
+                _compare_pairs(
+                    name, "µ", values, level, prompts=prompts, later=later,
+                    common=_shared_noise(group, noise),
+                )
+            )  # fmt: skip
     return _correct_together(comparisons)
 
 
@@ -214,7 +224,7 @@ def _prompt_differences(
 
 def _compare_pairs(
     arm: str, against: str, values: Mapping[Seeds, float], level: float,
-    *, prompts: Mapping[Seeds, np.ndarray], later: bool,
+    *, prompts: Mapping[Seeds, np.ndarray], later: bool, common: float = 0.0,
 ) -> Comparison:  # fmt: skip
     values_N, varied = independent_replicates(values)
     if later and DATA_ORDER in varied:
@@ -224,10 +234,17 @@ def _compare_pairs(
         return Comparison(arm, against, None, difference, pairs, None, None)
     values_NP = _crossable_values(values, prompts)
     if values_NP is None:
-        interval = between_runs(values_N, varied=varied, level=level)
+        interval = between_runs(values_N, varied=varied, common_variance=common, level=level)
     else:
         interval = crossed(values_NP, varied=varied, level=level)
     return Comparison(arm, against, interval, difference, pairs, p_of_interval(interval), None)
+
+
+def _shared_noise(group: ArmGroup, noise: Mapping[str, float]) -> float:
+    """Return the variance of mu's accuracy if all arms of a group start from one policy, else 0."""
+    values = [noise[arm.id] for arm in group.arms if arm.id in noise]
+    is_shared = len({arm.policy_seed for arm in group.arms}) == 1
+    return max(values, default=0.0) if is_shared else 0.0
 
 
 def _crossable_values(

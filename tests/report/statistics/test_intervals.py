@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from asymreinforce.errors import InputError
 from asymreinforce.report.statistics.intervals import (
@@ -11,6 +12,7 @@ from asymreinforce.report.statistics.intervals import (
     between_runs,
     bootstrap,
     crossed,
+    draws_variance,
     of_a_share,
     p_of_interval,
 )
@@ -142,3 +144,49 @@ def test_a_bootstrap_is_a_function_of_its_seed() -> None:
 def test_equal_values_have_no_width_and_a_p_that_says_which_side() -> None:
     assert p_of_interval(over_runs(np.zeros(3))) == 1.0
     assert p_of_interval(over_runs(np.full(3, 0.5))) == 0.0
+
+
+@pytest.mark.parametrize("runs", [3, 5, 7])
+@pytest.mark.parametrize("deviation", [0.0, 0.03])
+def test_against_one_evaluation_of_mu_the_intervals_hold_the_gain(
+    runs: int, deviation: float
+) -> None:
+    """Mu is drawn once and subtracted from all runs, whose spread does not show its error."""
+    world = World(runs, between_runs=deviation, one_mu=True)
+    simulated = simulate_sweeps(world, sweeps=SWEEPS, seed=4)
+    kept_P = np.full(world.prompts, world.samples)
+    intervals = [
+        between_runs(values_N, varied=(), common_variance=draws_variance(right_NP[0], kept_P))
+        for values_N, right_NP in zip(
+            simulated.differences_WNP.mean(-1), simulated.base_right_WNP, strict=True
+        )
+    ]
+    held = [
+        interval.low <= truth <= interval.high
+        for interval, truth in zip(intervals, simulated.on_these_prompts_W, strict=True)
+    ]
+    assert 93 <= 100 * float(np.mean(held)) <= 97
+
+
+def test_without_mu_s_draws_the_intervals_against_it_are_too_narrow() -> None:
+    simulated = simulate_sweeps(World(7, between_runs=0.0, one_mu=True), sweeps=SWEEPS, seed=4)
+    runs_WN = simulated.differences_WNP.mean(-1)
+    assert coverage(over_runs, runs_WN, simulated.on_these_prompts_W) < 70
+
+
+def test_a_common_variance_widens_by_hand() -> None:
+    interval = between_runs(np.array([0.1, 0.2, 0.3]), varied=("seed",), common_variance=0.01)
+    of_runs, margin = 0.01 / 3, 0.02 / 3
+    df = 2 * (1 + 0.01 / margin) ** 2
+    half = stats.t.ppf(0.975, df) * np.sqrt(of_runs + 0.01)
+    assert interval[:3] == pytest.approx((0.2, 0.2 - half, 0.2 + half))
+    assert interval.df == pytest.approx(12.5)
+    assert interval.varied == ("seed", "draws of µ's evaluation")
+
+
+def test_the_variance_of_an_accuracy_over_draws_by_hand() -> None:
+    """Of 1 of 2 right 1/4, of 3 of 4 right 3/16/3; a single sample has the whole's p (1 - p)."""
+    several = draws_variance(np.array([1, 3, 2, 0]), np.array([2, 4, 2, 0]))
+    assert several == pytest.approx((0.25 + 0.0625 + 0) / 9)
+    single = draws_variance(np.array([1, 0, 0, 1]), np.array([1, 1, 1, 1]))
+    assert single == pytest.approx(0.25 / 4)
