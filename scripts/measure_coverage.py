@@ -32,7 +32,7 @@ def main() -> None:
         " | t over runs: all prompts | crossed: all prompts | two-level bootstrap: these prompts |"
     )
     print("| --- " * 7 + "|")
-    for runs in (3, 7):
+    for runs in (3, 5, 7):
         for deviation in (0.0, 0.03):
             for spread in (0.0, 0.1, 0.25):
                 world = World(runs, between_runs=deviation, between_prompts=spread)
@@ -45,7 +45,7 @@ def main() -> None:
             print(against_mu(World(runs, between_runs=deviation, one_mu=True)))
     print("\n## Between arms, where a run collapses with some chance: t over runs\n")
     print("| seeds | chance of collapse | coverage in % |\n| --- | --- | --- |")
-    for runs in (3, 7):
+    for runs in (3, 5, 7):
         for chance in (0.1, 0.3, 0.5):
             found = simulate_sweeps(World(runs, collapse=chance), sweeps=SWEEPS, seed=1)
             print(f"| {runs} | {chance:g} | {by_runs(found, found.on_these_prompts_W):.1f} |")

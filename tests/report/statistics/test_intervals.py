@@ -40,7 +40,7 @@ def over_both(values_NP: np.ndarray) -> Interval:
     return crossed(values_NP, varied=("data order",))
 
 
-@pytest.mark.parametrize("runs", [3, 7])
+@pytest.mark.parametrize("runs", [3, 5, 7])
 @pytest.mark.parametrize("deviation", [0.0, 0.03])
 def test_between_arms_95_percent_of_intervals_hold_the_effect(runs: int, deviation: float) -> None:
     """On these prompts by the t over runs; of all prompts by runs and prompts crossed."""
