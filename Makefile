@@ -28,7 +28,7 @@ endif
 endif
 TORCH_BACKEND := $(if $(filter cpu,$(EXTRA)),$(if $(UV_FIND_LINKS),,--torch-backend=cpu),)
 
-.PHONY: help install demo results pretrained phase-diagrams refresh test test-fast test-page check check-gpu bench figures audit chaos clean
+.PHONY: help install demo results pretrained phase-diagrams refresh test test-fast test-page check check-gpu bench figures audit chaos docs dist clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -111,6 +111,21 @@ figures: results ## The counterpart of each figure of the paper, from nothing: r
 	for preset in section_5_1 policy_improvement phase_diagram stale_mu sampled_groups rival_updates; do \
 	    $(BIN)/asymrl bandit experiment=$$preset; done
 	$(BIN)/python -m scripts.paper.draw
+
+docs: install ## Build the documentation site into site/, links checked
+	$(BIN)/mkdocs build --strict --quiet
+
+dist: $(VENV)/.installed-dist ## Build and check the wheel and the sdist, from this checkout, into dist/
+	rm -rf dist
+	$(BIN)/uv build --quiet
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/python -m scripts.check_dist dist
+	@echo "publish with: $(BIN)/twine upload dist/*"
+
+$(VENV)/.installed-dist: $(VENV)/.installed-$(EXTRA)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python $(TORCH_BACKEND) \
+	    --constraints constraints-$(EXTRA).txt --editable '.[$(EXTRA),dev,dist]'
+	touch $@
 
 clean: ## Remove the environment and caches; runs/ stays
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache dist build

@@ -4,4 +4,4 @@ The architecture is told in `docs/architecture.md`; the algorithm stands in
 `asymreinforce/algorithm/objective.py`.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

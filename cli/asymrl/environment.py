@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 from asymreinforce.data.provenance import git_revision, package_versions
+from asymrl.keys import install_files
 
 
 def describe_machine() -> str:
@@ -16,6 +17,7 @@ def describe_machine() -> str:
         "python": platform.python_version(),
         "platform": platform.platform(),
         **package_versions(),
+        "constraints": f"{install_files()}/constraints-*.txt, overrides.txt",
         "git revision": git_revision() or "-",
         "cores": str(os.cpu_count()),
         "memory": f"{_memory_gib():.1f} GiB",

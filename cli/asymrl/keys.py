@@ -29,6 +29,12 @@ def shipped() -> Path:
     return installed if installed.is_dir() else here.parents[1] / "conf"
 
 
+def install_files() -> Path:
+    """The directory of the constraints and overrides files, in a checkout or an installed wheel."""
+    installed = Path(__file__).resolve().parent / "install"
+    return installed if installed.is_dir() else Path(__file__).resolve().parents[2]
+
+
 @functools.cache
 def fields() -> dict[str, FieldInfo]:
     """Return every setting by its dotted key, sections left out."""

@@ -11,7 +11,16 @@ from asymrl.bridge import conf_directory
 
 ROOT = Path(__file__).parents[2]
 BUILD = "build --wheel --quiet --offline --out-dir"
-BUILT_OF = ("asymreinforce", "cli", "conf", "pyproject.toml", "README.md")
+INSTALL_FILES = ("constraints-cpu.txt", "constraints-gpu.txt", "overrides.txt")
+BUILT_OF = (
+    "asymreinforce",
+    "cli",
+    "conf",
+    "pyproject.toml",
+    "README.md",
+    "LICENSE",
+    *INSTALL_FILES,
+)
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +72,19 @@ def test_a_wheel_holds_every_module_and_template(unpacked: Path) -> None:
         found = {str(path.relative_to(unpacked)) for path in unpacked.rglob("*")}
         assert expected - found == set()
     assert not (unpacked / "tests").exists()
+
+
+def test_a_wheel_holds_the_files_to_install_it_with(unpacked: Path) -> None:
+    for name in INSTALL_FILES:
+        assert (unpacked / "asymrl/install" / name).read_bytes() == (ROOT / name).read_bytes()
+
+
+def test_a_wheel_says_who_made_it_and_under_what_license(unpacked: Path) -> None:
+    (metadata,) = unpacked.glob("*.dist-info/METADATA")
+    lines = metadata.read_text().splitlines()
+    assert "License-Expression: Apache-2.0" in lines
+    assert "Author: asymreinforce developers" in lines
+    assert "Apache License" in (metadata.parent / "licenses/LICENSE").read_text()
 
 
 def test_a_wheel_works_from_another_directory(unpacked: Path, tmp_path: Path) -> None:
