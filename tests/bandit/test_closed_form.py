@@ -17,7 +17,7 @@ from asymreinforce.bandit.problem import (
     flow_at_gap,
     flow_at_value,
 )
-from tests.bandit.draws import ABOVE, BELOW, DRAWS, case
+from tests.fixtures.bandit_draws import ABOVE, BELOW, DRAWS, case
 
 EPSILON = 2.0**-52
 

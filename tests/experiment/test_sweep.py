@@ -19,10 +19,10 @@ from asymreinforce.errors import AsymreinforceError, ConfigError
 from asymreinforce.experiment import evaluation, inputs
 from asymreinforce.experiment.inputs import generated
 from asymreinforce.experiment.sweep import plan_sweep
-from tests import made
-from tests.cli import commands
-from tests.cli.commands import EMBEDDED, IN_PROCESS, TINY, Outcome, published, refused, tiny
 from tests.experiment.conftest import SWEEP
+from tests.fixtures import commands
+from tests.fixtures.commands import EMBEDDED, IN_PROCESS, TINY, Outcome, published, refused, tiny
+from tests.fixtures.experiments import small_config
 
 ISSUE_COLUMNS = {
     "algorithm",
@@ -316,7 +316,7 @@ def test_a_sweep_over_two_experiments_is_refused(tmp_path: Path) -> None:
 
 def test_the_plan_names_inputs_and_arms_once(tmp_path: Path) -> None:
     def arm(**overrides: object) -> object:
-        return made.config(tmp_path, policy="embedded", **overrides)
+        return small_config(tmp_path, policy="embedded", **overrides)
 
     one, two = arm(baseline=-0.1), arm(baseline=0.1)
     other_policy = arm(policy__seed=1)

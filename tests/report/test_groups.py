@@ -20,7 +20,7 @@ from asymreinforce.report.figures.colours import (
 from asymreinforce.report.groups import LONGEST_LINE, ArmGroup, group_arms, mean_band, signed_text
 from asymreinforce.report.page.arm_table import Cell
 from asymreinforce.report.records import SeriesPoint
-from tests.report.made_up import MadeUpArm, make_experiment, sweep
+from tests.fixtures.made_up_experiment import MadeUpArm, make_experiment, sweep
 
 
 def group_at(baseline: float) -> ArmGroup:

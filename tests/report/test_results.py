@@ -19,7 +19,15 @@ from asymreinforce.report.results import GroupResults, compare_groups, seed_devi
 from asymreinforce.report.setting import describe_experiment
 from asymreinforce.report.statistics.intervals import Interval, between_runs
 from asymreinforce.report.statistics.power import seeds_needed
-from tests.report.made_up import BEHAVIOUR, PROMPTS, SEEDS, STEPS, MadeUpArm, make_experiment, sweep
+from tests.fixtures.made_up_experiment import (
+    BEHAVIOUR,
+    PROMPTS,
+    SEEDS,
+    STEPS,
+    MadeUpArm,
+    make_experiment,
+    sweep,
+)
 
 SWEPT = (-0.3, 0.0, 0.3)
 
