@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from asymreinforce.algorithm.ending import STANDARD_ERRORS
-from asymreinforce.report.bandit.words import DIFFERS, Finding, join_words, paper_verdict
+from asymreinforce.report.bandit.words import DIFFERS, Finding, compare_with_paper, join_words
 from asymreinforce.report.ending import has_collapsed
 from asymreinforce.report.groups import ArmGroup, mean, signed_text
 from asymreinforce.report.records import Experiment, ReportedArm
@@ -49,8 +49,8 @@ def every_seed(experiment: Experiment, groups: Sequence[ArmGroup]) -> list[Findi
     if critical and (arms := _evaluated_arms(critical)):
         collapsed = _count_collapsed(arms)
         findings.append(
-            Finding(
-                paper_verdict(collapsed == len(arms)),
+            compare_with_paper(
+                collapsed == len(arms),
                 f"At 0 the paper's 7 runs all collapse; here {collapsed} of {len(arms)} do.",
             )
         )
@@ -58,8 +58,8 @@ def every_seed(experiment: Experiment, groups: Sequence[ArmGroup]) -> list[Findi
         collapsed = _count_collapsed(arms)
         ends = [arm.outcome.accuracy for arm in arms if arm.outcome]
         findings.append(
-            Finding(
-                paper_verdict(collapsed == 0),
+            compare_with_paper(
+                collapsed == 0,
                 f"At {signed_text(PAIR[0])} the paper's 7 runs are stable; here {collapsed} of "
                 f"{len(arms)} collapse, and they end at {_percent_text(min(ends))} to "
                 f"{_percent_text(max(ends))}.",
@@ -85,8 +85,8 @@ def entropy(experiment: Experiment, groups: Sequence[ArmGroup]) -> list[Finding]
     early = [values[first] for values in means.values()]
     before = mean(values[min(values)] for values in means.values())
     findings = [
-        Finding(
-            paper_verdict(_is_rising([-value for value in early], slack=0.0)),
+        compare_with_paper(
+            _is_rising([-value for value in early], slack=0.0),
             "In the paper entropy falls faster for larger baselines; here it goes, within "
             f"{first} steps, from {before:.2f} nats a completion to "
             f"{_list_by_baseline(means, lambda values: f'{values[first]:.2f}')}.",
@@ -119,8 +119,8 @@ def _course_findings(groups: Sequence[ArmGroup], split: str) -> list[Finding]:
     if arms := [arm for group in below for arm in _evaluated_arms(group)]:
         collapsed = _count_collapsed(arms)
         findings.append(
-            Finding(
-                paper_verdict(collapsed == 0),
+            compare_with_paper(
+                collapsed == 0,
                 f"Below 0 training is stable in the paper; here {collapsed} of {len(arms)} arms "
                 "collapsed.",
             )
@@ -129,8 +129,8 @@ def _course_findings(groups: Sequence[ArmGroup], split: str) -> list[Finding]:
     if arms := [arm for group in above for arm in _evaluated_arms(group)]:
         collapsed = _count_collapsed(arms)
         findings.append(
-            Finding(
-                paper_verdict(collapsed == len(arms)),
+            compare_with_paper(
+                collapsed == len(arms),
                 f"At 0 and above accuracy collapses in the paper; here {collapsed} of {len(arms)} "
                 "arms collapsed.",
             )
@@ -150,8 +150,8 @@ def _speed_findings(below: Sequence[ArmGroup], split: str) -> list[Finding]:
         STANDARD_ERRORS * math.sqrt(2) * max(standard_error(group, split, first) for group in below)
     )
     return [
-        Finding(
-            paper_verdict(_is_rising(early, slack=noise)),
+        compare_with_paper(
+            _is_rising(early, slack=noise),
             f"Below 0 the paper's accuracy rises faster towards 0; here {_split_words(split)} "
             "accuracy "
             f"after {first} steps is "
@@ -178,8 +178,8 @@ def _order_of_falls(above: Sequence[ArmGroup], split: str) -> list[Finding]:
     order = list(means.values())
     is_earlier = order == sorted(order, reverse=True) and order[0] > order[-1]
     return [
-        Finding(
-            paper_verdict(is_earlier),
+        compare_with_paper(
+            is_earlier,
             "The paper's collapse comes earlier for larger baselines; here "
             f"{_split_words(split)} accuracy first falls under half of its peak at step "
             f"{_list_by_baseline(means, lambda step: f'{step:.0f}')}, on average over seeds.",
@@ -198,8 +198,8 @@ def _highest_findings(groups: Sequence[ArmGroup]) -> list[Finding]:
         return []
     top = max(ends, key=lambda baseline: ends[baseline])
     return [
-        Finding(
-            paper_verdict(top == max(ends)),
+        compare_with_paper(
+            top == max(ends),
             f"Of the baselines below 0, {signed_text(top)} ends highest"
             + ("" if top == max(ends) else f", and not {signed_text(max(ends))}, the nearest to 0")
             + f": {_list_by_baseline(ends, _percent_text)} at the last step.",
@@ -216,8 +216,8 @@ def _ends_higher(own: ArmGroup, rival: ArmGroup) -> Finding:
         if interval
         else ""
     )
-    return Finding(
-        paper_verdict(compared.difference > 0),
+    return compare_with_paper(
+        compared.difference > 0,
         f"AsymRE at {signed_text(PAIR[0])} ends higher than GRPO in the paper; here the difference "
         "is "
         f"{_points_text(compared.difference)} points ({_percent_text(mean(asymre))} and "
@@ -245,8 +245,8 @@ def _is_faster(own: ArmGroup, rival: ArmGroup, split: str) -> list[Finding]:
         return []
     first = steps[0]
     return [
-        Finding(
-            paper_verdict(asymre[first] > grpo[first]),
+        compare_with_paper(
+            asymre[first] > grpo[first],
             f"It is also faster in the paper; here it is at {_percent_text(asymre[first])} after "
             f"{first} "
             f"steps, GRPO at {_percent_text(grpo[first])}.",

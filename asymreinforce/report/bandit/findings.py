@@ -12,10 +12,10 @@ from asymreinforce.report.bandit.words import (
     SINGLE,
     Finding,
     below_critical,
+    compare_with_paper,
     count_of,
     join_words,
     offset_of,
-    paper_verdict,
     range_text,
     reward_share,
     width_of,
@@ -117,8 +117,8 @@ def _sampled_groups(bench: Bench) -> list[Finding]:
         kept = sum(c["top_probability"] <= SINGLE for c in low)
         single = sum(c["top_probability"] > SINGLE for c in high)
         findings.append(
-            Finding(
-                paper_verdict(kept == len(low) and single == len(high)),
+            compare_with_paper(
+                kept == len(low) and single == len(high),
                 f"The critical value of the group mean is 0 for G = {sizes}: {count_of(kept, low)} "
                 f"below keep several arms, {count_of(single, high)} at 0 and above end on one.",
             )
@@ -155,8 +155,8 @@ def _rival_updates(bench: Bench) -> list[Finding]:
             how = "in expectation" if samples == 0 else f"from {samples} sampled arms a step"
             numbers = join_words(f"{name} {share:.3f}" for name, share in ends.items())
             findings.append(
-                Finding(
-                    paper_verdict(best == UPDATES["asymre"]),
+                compare_with_paper(
+                    best == UPDATES["asymre"],
                     f"The paper's language models end highest with AsymRE at −0.1; here, {how} "
                     f"at V − V^µ = {signed_offset(baseline)}, {best} does: {numbers} of the best "
                     "arm's "

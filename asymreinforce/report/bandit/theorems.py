@@ -12,11 +12,11 @@ from asymreinforce.report.bandit.words import (
     SINGLE,
     Finding,
     below_critical,
+    compare_with_paper,
     count_arms,
     count_of,
     final_reward,
     offset_of,
-    paper_verdict,
     power_text,
     reward_share,
 )
@@ -50,12 +50,8 @@ def limit_findings(bench: Bench) -> list[Finding]:
         findings += _support_findings(below_critical(near))
     if above:
         single = sum(chain["top_probability"] > SINGLE for chain in above)
-        findings.append(
-            Finding(
-                paper_verdict(single == len(above)),
-                f"Above V^µ a single arm is left in {count_of(single, above)}.",
-            )
-        )
+        text = f"Above V^µ a single arm is left in {count_of(single, above)}."
+        findings.append(compare_with_paper(single == len(above), text))
     return findings
 
 
@@ -82,8 +78,8 @@ def _with_known_limit(bench: Bench) -> Bench:
 def _closed_form_finding(below: Sequence[Row]) -> Finding:
     distances = [chain["total_variation"] for chain in below]
     arrived = sum(distance < CONVERGED for distance in distances)
-    return Finding(
-        paper_verdict(arrived == len(below)),
+    return compare_with_paper(
+        arrived == len(below),
         f"Theorem 4.2's closed form is met within a total variation of {CONVERGED:g} by "
         f"{count_of(arrived, below)} with V < V^µ; the furthest is at "
         f"{power_text(max(distances))}.",
@@ -94,8 +90,8 @@ def _support_findings(below: Sequence[Row]) -> list[Finding]:
     supports = [chain["limit_support"] for chain in below]
     first, last = below[0], below[-1]
     findings = [
-        Finding(
-            paper_verdict(supports == sorted(supports, reverse=True)),
+        compare_with_paper(
+            supports == sorted(supports, reverse=True),
             f"The limit's support shrinks towards V^µ: {count_arms(supports[0])} at V − V^µ = "
             f"{signed_offset(first['offset'])}, {count_arms(supports[-1])} at "
             f"{signed_offset(last['offset'])}.",
@@ -118,8 +114,8 @@ def _entropy_finding(bench: Bench, near: Sequence[Row]) -> Finding:
     traces = [bench.traces[chain["chain"]] for chain in near]
     moments = [trace[len(trace) // 2] for trace in traces]
     entropies = [moment["entropy"] for moment in moments]
-    return Finding(
-        paper_verdict(entropies == sorted(entropies, reverse=True)),
+    return compare_with_paper(
+        entropies == sorted(entropies, reverse=True),
         f"Entropy falls faster for larger V: after {moments[0]['step']:,} steps it is "
         f"{entropies[0]:.2f} nats at V − V^µ = {signed_offset(near[0]['offset'])} and "
         f"{entropies[-1]:.2f} at {signed_offset(near[-1]['offset'])}.",
@@ -160,8 +156,8 @@ def policy_improvement(bench: Bench) -> list[Finding]:
         highest = max(chain["reward"] for chain in late)
         names = " and ".join(f"{chain['value']:.4g}" for chain in late)
         findings.append(
-            Finding(
-                paper_verdict(highest < min(stable)),
+            compare_with_paper(
+                highest < min(stable),
                 f"V = {names} end at {highest:.3f} or less, every V ≤ 0.5 at {min(stable):.3f} "
                 "or more.",
             )
@@ -170,8 +166,8 @@ def policy_improvement(bench: Bench) -> list[Finding]:
     if below:
         kept = sum(_never_falls(bench, chain) for chain in below)
         findings.append(
-            Finding(
-                paper_verdict(kept == len(below)),
+            compare_with_paper(
+                kept == len(below),
                 f"Theorem 4.3: in {count_of(kept, below)} with V < V^µ reward never falls from one "
                 "iteration to the next.",
             )
