@@ -20,6 +20,7 @@ from asymreinforce.report.evaluated import ArmEnds, scale_of
 from asymreinforce.report.groups import ArmGroup, group_label
 from asymreinforce.report.records import Experiment
 from asymreinforce.report.rollout_sets import verdicts_of_behaviour
+from asymreinforce.report.words import count_words, percent_text
 from asymreinforce.rewards.scale import rewards_of
 from asymreinforce.rewards.sums import Sums, seen_at_k
 
@@ -169,7 +170,7 @@ def coverage_findings(coverage: Coverage) -> list[str]:
         sentences += _against_behaviour(coverage, coverage.behaviour, uncollapsed)
     if coverage.k > 1:
         sentences += _between_baselines(coverage, uncollapsed)
-    samples = _count_words(coverage.k, "sample")
+    samples = count_words(coverage.k, "sample")
     drawn = f"The evaluation drew {samples} of a prompt, so k ends at {coverage.k}"
     if coverage.k < MORE_SAMPLES:
         drawn += (
@@ -179,8 +180,8 @@ def coverage_findings(coverage: Coverage) -> list[str]:
     sentences.append(f"{drawn}.")
     if (own := coverage.rollouts) and len(own.pass_at_K) > coverage.k:
         sentences.append(
-            f"µ's own training rollouts reach further: pass@1 {_percent_text(own.accuracy)}, "
-            f"pass@{len(own.pass_at_K)} {_percent_text(own.covered)} ({own.name})."
+            f"µ's own training rollouts reach further: pass@1 {percent_text(own.accuracy)}, "
+            f"pass@{len(own.pass_at_K)} {percent_text(own.covered)} ({own.name})."
         )
     return sentences
 
@@ -198,9 +199,9 @@ def _against_behaviour(
     if not risen:
         return []
     bought = [item for item in risen if first_crossing(mu.pass_at_K, item.line.pass_at_K)]
-    settings = _count_words(len(risen), "setting")
+    settings = count_words(len(risen), "setting")
     head = f"Of {settings} that ended above µ in accuracy without collapse, "
-    at = f"pass@{coverage.k} ({_percent_text(mu.covered)} for µ)"
+    at = f"pass@{coverage.k} ({percent_text(mu.covered)} for µ)"
     if not bought:
         return [
             f"{head}none covers fewer prompts than µ at any k up to {coverage.k}: {at} rose too."
@@ -234,16 +235,8 @@ def _between_baselines(coverage: Coverage, uncollapsed: Sequence[GroupCoverage])
         else "a higher baseline does not trade coverage for accuracy here"
     )
     return [
-        f"Among baselines that did not collapse, {answer}: of {_count_words(len(pairs), 'pair')} "
+        f"Among baselines that did not collapse, {answer}: of {count_words(len(pairs), 'pair')} "
         "the "
         f"higher one has more accuracy and less pass@{coverage.k} in {traded}, and moves both the "
         f"same way in {together}; it gives fewer distinct answers of {coverage.k} in {fewer}."
     ]
-
-
-def _percent_text(share: float) -> str:
-    return f"{100 * share:.1f}%"
-
-
-def _count_words(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

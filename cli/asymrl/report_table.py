@@ -146,8 +146,8 @@ def _plain_table(title: str) -> "Table":
 
 
 def _difference_text(comparison: "Comparison | None") -> str:
-    from asymreinforce.report.page.arm_table import bracket_interval
-    from asymreinforce.report.page.result_table import points_text
+    from asymreinforce.report.page.cells import bracket_interval
+    from asymreinforce.report.words import points_text
 
     if comparison is None:
         return "—"

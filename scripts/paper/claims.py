@@ -11,6 +11,7 @@ from asymreinforce.report.ending import has_collapsed
 from asymreinforce.report.groups import ArmGroup, mean, signed_text
 from asymreinforce.report.records import Experiment, ReportedArm
 from asymreinforce.report.statistics.comparison import between_groups, share_a_seed
+from asymreinforce.report.words import percent_text, points_text
 from scripts.paper.arms import (
     BySteps,
     accuracy_by_step,
@@ -61,8 +62,8 @@ def every_seed(experiment: Experiment, groups: Sequence[ArmGroup]) -> list[Findi
             compare_with_paper(
                 collapsed == 0,
                 f"At {signed_text(PAIR[0])} the paper's 7 runs are stable; here {collapsed} of "
-                f"{len(arms)} collapse, and they end at {_percent_text(min(ends))} to "
-                f"{_percent_text(max(ends))}.",
+                f"{len(arms)} collapse, and they end at {percent_text(min(ends))} to "
+                f"{percent_text(max(ends))}.",
             )
         )
     return findings
@@ -155,7 +156,7 @@ def _speed_findings(below: Sequence[ArmGroup], split: str) -> list[Finding]:
             f"Below 0 the paper's accuracy rises faster towards 0; here {_split_words(split)} "
             "accuracy "
             f"after {first} steps is "
-            f"{_list_by_baseline(means, lambda values: _percent_text(values[first]))}; "
+            f"{_list_by_baseline(means, lambda values: percent_text(values[first]))}; "
             f"differences under {100 * noise:.1f} points are noise"
             + (", so no order is to be seen." if max(early) - min(early) <= noise else "."),
         )
@@ -202,7 +203,7 @@ def _highest_findings(groups: Sequence[ArmGroup]) -> list[Finding]:
             top == max(ends),
             f"Of the baselines below 0, {signed_text(top)} ends highest"
             + ("" if top == max(ends) else f", and not {signed_text(max(ends))}, the nearest to 0")
-            + f": {_list_by_baseline(ends, _percent_text)} at the last step.",
+            + f": {_list_by_baseline(ends, percent_text)} at the last step.",
         )
     ]
 
@@ -212,7 +213,7 @@ def _ends_higher(own: ArmGroup, rival: ArmGroup) -> Finding:
     asymre, grpo = _of_shared_seeds(own, rival)
     interval = compared.interval
     between = (
-        f", 95% interval {_points_text(interval.low)} to {_points_text(interval.high)}"
+        f", 95% interval {points_text(interval.low)} to {points_text(interval.high)}"
         if interval
         else ""
     )
@@ -220,8 +221,8 @@ def _ends_higher(own: ArmGroup, rival: ArmGroup) -> Finding:
         compared.difference > 0,
         f"AsymRE at {signed_text(PAIR[0])} ends higher than GRPO in the paper; here the difference "
         "is "
-        f"{_points_text(compared.difference)} points ({_percent_text(mean(asymre))} and "
-        f"{_percent_text(mean(grpo))}; {compared.pairs} paired seeds{between}).",
+        f"{points_text(compared.difference)} points ({percent_text(mean(asymre))} and "
+        f"{percent_text(mean(grpo))}; {compared.pairs} paired seeds{between}).",
     )
 
 
@@ -247,9 +248,9 @@ def _is_faster(own: ArmGroup, rival: ArmGroup, split: str) -> list[Finding]:
     return [
         compare_with_paper(
             asymre[first] > grpo[first],
-            f"It is also faster in the paper; here it is at {_percent_text(asymre[first])} after "
+            f"It is also faster in the paper; here it is at {percent_text(asymre[first])} after "
             f"{first} "
-            f"steps, GRPO at {_percent_text(grpo[first])}.",
+            f"steps, GRPO at {percent_text(grpo[first])}.",
         )
     ]
 
@@ -294,11 +295,3 @@ def _list_by_baseline(values: Mapping[float, Value], words: Callable[[Value], st
 
 def _split_words(split: str) -> str:
     return split.replace("_", "-")
-
-
-def _percent_text(share: float) -> str:
-    return f"{100 * share:.1f}%"
-
-
-def _points_text(share: float) -> str:
-    return f"{100 * share:+.1f}".replace("-", "−")

@@ -18,7 +18,7 @@ from asymreinforce.report.figures.colours import (
     group_styles,
 )
 from asymreinforce.report.groups import LONGEST_LINE, ArmGroup, group_arms, mean_band, signed_text
-from asymreinforce.report.page.arm_table import Cell
+from asymreinforce.report.page.cells import Cell
 from asymreinforce.report.records import SeriesPoint
 from tests.fixtures.made_up_experiment import MadeUpArm, make_experiment, sweep
 

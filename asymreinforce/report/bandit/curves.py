@@ -194,7 +194,7 @@ def _words_of_labels(bench: Bench) -> str:
 
 def _median_offset(bench: Bench, baseline: float) -> float:
     """Return the median V - V^mu of a baseline: draws differ where V is constant."""
-    return median(chain["offset"] for chain in bench.only(baseline=baseline).chains)
+    return float(median(chain["offset"] for chain in bench.only(baseline=baseline).chains))
 
 
 def _draw_dot(axes: "Axes", x: float, y: float, style: Style) -> None:

@@ -15,7 +15,7 @@ from asymreinforce.report.bandit.table import near_table, what_it_shows
 from asymreinforce.report.bandit.words import AGREES, BEYOND, DIFFERS, Finding
 from asymreinforce.report.figures.canvas import Drawing
 from asymreinforce.report.figures.files import inline_svg
-from asymreinforce.report.page.arm_table import Table, setting_rows
+from asymreinforce.report.page.cells import Table, setting_rows
 from asymreinforce.report.page.html import fill_template
 from asymreinforce.untrusted import visible
 

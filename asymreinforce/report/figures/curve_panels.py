@@ -1,7 +1,7 @@
 """Curves against training steps: a line a group, the band from its lowest to its highest seed."""
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from asymreinforce.report.coverage import pass_at_words
 from asymreinforce.report.figures import canvas
@@ -185,14 +185,15 @@ def _draw_lines(axes: "Axes", lines: Sequence[tuple[Band, Style]], *, scale: flo
     from matplotlib.collections import LineCollection
 
     drawn = [(band, style) for band, style in lines if len(band.steps) > 1]
-    axes.add_collection(
-        LineCollection(
-            [[(step, scale * value) for step, value in zip(band.steps, band.mean, strict=True)]
-             for band, _ in drawn],
-            **{f"{key}s": [style.line[key] for _, style in drawn]
-               for key in ("color", "linewidth", "linestyle")},
-        )
-    )  # fmt: skip
+    paths = [
+        [(step, scale * value) for step, value in zip(band.steps, band.mean, strict=True)]
+        for band, _ in drawn
+    ]
+    looks: dict[str, Any] = {
+        f"{key}s": [style.line[key] for _, style in drawn]
+        for key in ("color", "linewidth", "linestyle")
+    }
+    axes.add_collection(LineCollection(paths, **looks))
     axes.autoscale_view()
 
 

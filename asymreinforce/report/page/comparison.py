@@ -1,21 +1,31 @@
 """The page that compares two experiments: settings that differ, twins with intervals, curves."""
 
 import shlex
+from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
 from asymreinforce.report.commands import Commands
 from asymreinforce.report.figures.curve_panels import Curves
 from asymreinforce.report.figures.files import Drawn
 from asymreinforce.report.groups import ArmGroup
-from asymreinforce.report.page.arm_table import NOTHING, Cell, Table, setting_rows
+from asymreinforce.report.page.cells import (
+    EMPTY,
+    Cell,
+    Table,
+    percent_cell,
+    plain_text,
+    setting_cell,
+    setting_rows,
+    text_cell,
+)
 from asymreinforce.report.page.experiment import results_and_curves, sample_columns
 from asymreinforce.report.page.html import fill_template
-from asymreinforce.report.page.result_table import difference_cell, fate_counts, p_text
+from asymreinforce.report.page.result_table import difference_cell, fate_counts, p_cell
 from asymreinforce.report.page.samples import Samples
 from asymreinforce.report.pair import ExperimentPair, Twin
 from asymreinforce.report.results import compare_groups
 from asymreinforce.report.setting import describe_experiment
+from asymreinforce.report.words import count_words
 
 SURE = 0.05
 """The largest Holm-corrected p of a difference that is told."""
@@ -34,7 +44,7 @@ def render_comparison(
         names=(first.name, second.name),
         experiment=compared.merged,
         setting=describe_experiment(compared.merged, compared.groups),
-        differences=[(item.key, *map(_plain_text, item[1:])) for item in compared.differences],
+        differences=[(item.key, *map(plain_text, item[1:])) for item in compared.differences],
         answer=comparison_sentence(compared),
         findings=_comparison_sentences(compared),
         table=twin_table(compared),
@@ -76,12 +86,12 @@ def twin_table(compared: ExperimentPair) -> Table:
     columns = ("setting", f"{first}, %", f"{second}, %", "second minus first", "p", "ended")
     rows = [
         (
-            Cell(twin.name, twin.name if twin.first.baseline is None else twin.first.baseline),
+            setting_cell(twin.name, twin.first),
             _accuracy_cell(twin.accuracies[0], twin.first, commands[0]),
             _accuracy_cell(twin.accuracies[1], twin.second, commands[1]),
             difference_cell(twin.comparison),
-            Cell(p_text(_corrected_p(twin)), _corrected_p(twin)),
-            Cell(_fate_text(twin), _fate_text(twin)),
+            p_cell(twin.comparison),
+            text_cell(_fate_text(twin)),
         )
         for twin in compared.twins
     ]
@@ -122,22 +132,13 @@ def _corrected_p(twin: Twin) -> float | None:
 
 def _accuracy_cell(value: float | None, group: ArmGroup, commands: Commands) -> Cell:
     if value is None:
-        return Cell(NOTHING, None)
+        return EMPTY
     arm = min((arm for arm in group.arms if arm.outcome), key=lambda arm: arm.seed)
     command = commands.samples(arm, step=arm.outcome.step) if arm.outcome else None
-    count = len(group.accuracies)
-    under = f"{count} seed{'s' if count > 1 else ''}"
-    return Cell(f"{100 * value:.1f}", value, command=command, under=under)
+    under = count_words(len(group.accuracies), "seed")
+    return percent_cell(value, command=command, under=under)
 
 
 def _fate_text(twin: Twin) -> str:
-    return " | ".join(fate_counts(_count_fates(group)) for group in (twin.first, twin.second))
-
-
-def _count_fates(group: ArmGroup) -> list[tuple[str, int]]:
-    fates = [arm.fate for arm in group.arms]
-    return [(fate, fates.count(fate)) for fate in dict.fromkeys(fates)]
-
-
-def _plain_text(value: Any) -> str:
-    return setting_rows({"": value})[0][1]
+    fates = (Counter(arm.fate for arm in group.arms) for group in (twin.first, twin.second))
+    return " | ".join(fate_counts(list(counts.items())) for counts in fates)
