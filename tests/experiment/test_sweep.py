@@ -13,7 +13,7 @@ import pytest
 
 from asymreinforce import engines
 from asymreinforce.config import parse_config
-from asymreinforce.data import checksums, files
+from asymreinforce.data import checksums, files, sealed
 from asymreinforce.data.store import Store
 from asymreinforce.errors import AsymreinforceError, ConfigError
 from asymreinforce.experiment import evaluation, inputs
@@ -337,9 +337,9 @@ def copied(store: Store, **identity: object) -> None:
             new = {"hash": other.hash} | (
                 {"identity": other.identity} if "plan" in path.name else {}
             )
-            files.publish_sealed(path, files.read_sealed(path) | new)
+            sealed.publish_sealed(path, sealed.read_sealed(path) | new)
         elif path.suffix == ".receipt":
-            files.publish_sealed(path, files.read_sealed(path) | {"identity": other.hash})
+            sealed.publish_sealed(path, sealed.read_sealed(path) | {"identity": other.hash})
 
 
 def test_arms_that_differ_in_a_baseline_that_enters_nothing_are_trained_once(swept: Path) -> None:
