@@ -112,11 +112,11 @@ def test_hostile_text_is_spelled_out_and_lines_fit_the_terminal(
 
 
 def test_a_long_text_is_cut_in_characters_and_in_lines() -> None:
-    from asymrl.inspection import _cut_text
+    from asymrl.console import cut_text
 
-    assert _cut_text("a" * 50, 10).plain == "aaaaaaaaaa … 40 bytes more"
-    assert _cut_text("x\n" * 40, 1000).plain.count("\n") == 15
-    assert _cut_text("x\n" * 40, 1000).plain.endswith(" … 24 lines more")
+    assert cut_text("a" * 50, 10).plain == "aaaaaaaaaa … 40 bytes more"
+    assert cut_text("x\n" * 40, 1000, most_lines=16).plain.count("\n") == 15
+    assert cut_text("x\n" * 40, 1000, most_lines=16).plain.endswith(" … 24 lines more")
 
 
 def test_two_graders_are_compared_in_a_table(made_once: Path, tmp_path: Path) -> None:
