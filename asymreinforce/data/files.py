@@ -169,6 +169,15 @@ def read_json(path: Path) -> Any:
         ) from None
 
 
+def read_if_whole(path: Path) -> dict[str, Any]:
+    """Read a JSON object that may be absent or damaged: then it says nothing."""
+    try:
+        content = read_json(path)
+    except InputError:
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
 def remove_path(path: Path) -> None:
     """Remove a file or a directory, if it is there; raises what a guard raises."""
     _ask_guards(path)

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from asymreinforce.data import contracts
+from asymreinforce.data.shard_names import published_shards
 from asymreinforce.data.store import Store
 from asymreinforce.report.evaluated import ArmEnds, scale_of
 from asymreinforce.report.groups import ArmGroup, group_label
@@ -129,14 +130,11 @@ def _read_verdicts(store: Store) -> pa.Table | None:
     """Read whole chunks of prompts, as many as are few enough rows."""
     columns = ["prompt_id", "sample", "status", "score", "truncated"]
     by_chunk: dict[str, list[str]] = {}
-    for name in store.planned:
-        if store.receipt(name):
-            by_chunk.setdefault(Path(name).stem.rsplit("-", 1)[-1], []).append(name)
+    for name in published_shards(store):
+        by_chunk.setdefault(Path(name).stem.rsplit("-", 1)[-1], []).append(name)
     tables: list[pa.Table] = []
     for names in by_chunk.values():
-        tables += [
-            contracts.read_table(store.path(n), contracts.VERDICTS, columns=columns) for n in names
-        ]
+        tables.append(contracts.read_shards(store, names, contracts.VERDICTS, columns=columns))
         if sum(map(len, tables)) >= MOST_ROWS:
             break
     rows = pa.concat_tables(tables) if tables else None

@@ -184,14 +184,12 @@ def _read_questions(
 ) -> dict[str, tuple[Shown, Shown]]:
     """Look the chosen prompts up in every prompt file of the experiment."""
     questions: dict[str, tuple[Shown, Shown]] = {}
-    for path in sorted((experiment.directory / "prompts").glob("*/*.parquet")):
+    for rows in contracts.prompt_tables(experiment.directory, wanted=chosen):
+        for row in _cut_rows(rows):
+            texts = (_shown_text(row, "question"), _shown_text(row, "gold_answer"))
+            questions[row["prompt_id"]] = texts
         if len(questions) == len(chosen):
             break
-        for row in _cut_rows(_of_prompts(contracts.read_table(path, contracts.PROMPTS), chosen)):
-            questions[row["prompt_id"]] = (
-                _shown_text(row, "question"),
-                _shown_text(row, "gold_answer"),
-            )
     return questions
 
 
