@@ -1,7 +1,6 @@
 """What `asymrl inspect` prints: groups of rollouts, counts, and where two graders disagree."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from asymreinforce import terminal
@@ -54,25 +53,9 @@ class WantedRollouts(NamedTuple):
         )
 
 
-def run_inspect(
-    directory: Path,
-    wanted: WantedRollouts,
-    *,
-    baseline: float,
-    reference: str,
-    grader: str | None,
-    against: str | None,
-    rollouts: str | None,
-    round_: int | None,
-    arm: str | None,
-    counts_alone: bool,
-    limit: int,
-    characters: int,
-) -> None:
-    """Print what is wanted of an experiment's rollouts; `InputError` where there are none."""
-    from asymreinforce.viewing import inspection, stored
-    from asymreinforce.viewing.disagreements import find_disagreements
-    from asymreinforce.viewing.rendered import decoder_of
+def view_of(*, baseline: float, reference: str) -> "View":
+    """Return how rewards are shown; `ConfigError` for a reference that needs more than verdicts."""
+    from asymreinforce.viewing.inspection import View
 
     if reference not in SHOWN_REFERENCES and not is_plugin(reference):
         why = "is made of more than verdicts" if reference in REFERENCES else "is unknown"
@@ -80,25 +63,45 @@ def run_inspect(
             f"--reference {reference} {why}; inspect shows {', '.join(SHOWN_REFERENCES)}, and "
             "your own"
         )
-    view = inspection.View(baseline=baseline, reference=reference)
-    rollout_set = stored.find_set(directory, rollouts=rollouts, round_=round_, arm=arm)
-    verdicts = stored.verdicts_of(rollout_set, grader)
+    return View(baseline=baseline, reference=reference)
+
+
+def compare_graders(
+    rollout_set: "StoredSet", view: "View", *, grader: str | None, against: str
+) -> None:
+    """Print where two graders disagree; `ConfigError` if there are no verdicts of two."""
+    from asymreinforce.viewing import inspection, stored
+    from asymreinforce.viewing.disagreements import find_disagreements
+
+    one, other = (stored.verdicts_of(rollout_set, name) for name in (grader, against))
+    if one is None or other is None:
+        raise ConfigError("--against needs two sets of verdicts; name one with --grader")
+    left, right = (stored.all_verdicts(store) for store in (one, other))
+    reward = inspection.scale_of(one, view)
+    print_disagreements(terminal.make_console(), find_disagreements(left, right, reward))
+
+
+def print_rollouts(
+    rollout_set: "StoredSet",
+    view: "View",
+    wanted: WantedRollouts,
+    *,
+    grader: str | None,
+    limit: int,
+    characters: int,
+) -> None:
+    """Print the wanted rollouts of a set, of at most `limit` prompts, and how many there are."""
+    from asymreinforce.viewing import inspection, stored
+    from asymreinforce.viewing.rendered import decoder_of
+
+    verdicts, match = stored.verdicts_of(rollout_set, grader), wanted.matches
     console = terminal.make_console()
-    if against is not None:
-        other = stored.verdicts_of(rollout_set, against)
-        if verdicts is None or other is None:
-            raise ConfigError("--against needs two sets of verdicts; name one with --grader")
-        left, right = (stored.all_verdicts(store) for store in (verdicts, other))
-        reward = inspection.scale_of(verdicts, view)
-        print_disagreements(console, find_disagreements(left, right, reward))
-        return
     by = f"verdicts of {stored.grader_of(verdicts)}" if verdicts else "not scored yet"
     heading = f"rollouts {rollout_set.rollouts.hash} · {by}"
     console.print(styled_text(heading, style="dim"), soft_wrap=True)
     console.print(styled_text(_describe_set(rollout_set), style="dim"))
-    counts = inspection.count_by_kind(rollout_set, verdicts, view, match=wanted.matches)
-    if not counts_alone:
-        match = wanted.matches
+    counts = inspection.count_by_kind(rollout_set, verdicts, view, match=match)
+    if limit:
         groups = inspection.matching_groups(rollout_set, verdicts, view, match=match, limit=limit)
         decode = decoder_of(rollout_set) if groups else None
         for group in groups:

@@ -61,22 +61,27 @@ def comparison_sentence(compared: ExperimentPair) -> str:
     first, second = (experiment.name for experiment in compared.experiments)
     if not compared.twins:
         return "No setting is in both experiments: there is nothing to compare but their curves."
-    tested = [twin for twin in compared.twins if _corrected_p(twin) is not None]
+    tested, above, below = _sure_differences(compared)
     if not tested:
         return "No setting has seeds enough in both experiments to tell a difference from chance."
-    sure = _sure_twins(tested)
-    up = sum(twin.comparison.difference > 0 for twin in sure if twin.comparison)
+    if not above and not below:
+        return (
+            f"{second} and {first} do not differ beyond what seeds would give, at any setting "
+            f"of both ({tested})."
+        )
     return (
-        f"{second} ends above {first} at {up} and below it at {len(sure) - up} of the settings "
-        f"of both ({len(tested)}); elsewhere the difference is not beyond what seeds would give."
-        if sure
-        else f"{second} and {first} do not differ beyond what seeds would give, at any setting "
-        f"of both ({len(tested)})."
+        f"{second} ends above {first} at {len(above)} and below it at {len(below)} of the settings "
+        f"of both ({tested}); elsewhere the difference is not beyond what seeds would give."
     )
 
 
-def _sure_twins(tested: Sequence[Twin]) -> list[Twin]:
-    return [twin for twin in tested if (_corrected_p(twin) or 0.0) <= SURE]
+def _sure_differences(compared: ExperimentPair) -> tuple[int, list[str], list[str]]:
+    """Count the settings that are tested; name those with the second above, and below it."""
+    p_values = [(twin, _corrected_p(twin)) for twin in compared.twins]
+    tested = [(twin, p) for twin, p in p_values if p is not None]
+    sure = [(t.name, t.comparison.difference) for t, p in tested if p <= SURE and t.comparison]
+    above = [name for name, difference in sure if difference > 0]
+    return len(tested), above, [name for name, difference in sure if not difference > 0]
 
 
 def twin_table(compared: ExperimentPair) -> Table:
@@ -106,18 +111,14 @@ def _comparison_sentences(compared: ExperimentPair) -> list[str]:
         if compared.twins
         else "No setting is in both experiments, so only their curves stand side by side."
     ]
-    tested = [twin for twin in compared.twins if _corrected_p(twin) is not None]
-    sure = _sure_twins(tested)
-    if tested:
-        up = [t.name for t in sure if t.comparison and t.comparison.difference > 0]
-        down = [t.name for t in sure if t.comparison and t.comparison.difference < 0]
-        sentences += [
-            f"{second} ends {word} {first} at {', '.join(names)} (Holm-corrected p at most {SURE})."
-            for word, names in (("above", up), ("below", down))
-            if names
-        ]
-        if not sure:
-            sentences.append("At none of them is the difference beyond what seeds would give.")
+    tested, above, below = _sure_differences(compared)
+    sentences += [
+        f"{second} ends {word} {first} at {', '.join(names)} (Holm-corrected p at most {SURE})."
+        for word, names in (("above", above), ("below", below))
+        if names
+    ]
+    if tested and not above and not below:
+        sentences.append("At none of them is the difference beyond what seeds would give.")
     if compared.twins and not compared.same_prompts:
         sentences.append(
             "They were evaluated on other prompts or in another way: the intervals are silent "
