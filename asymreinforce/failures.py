@@ -81,9 +81,15 @@ def failure_line(error: Exception) -> str:
     advice = ADVICE.get(number_of(error) or 0)
     if isinstance(error, OSError) and (advice or error.filename):
         return f"{error}; {advice or OF_A_PATH}"
-    first = next(iter(str(error).strip().splitlines()), "")[:LONGEST]
+    first = first_line(error, default="")[:LONGEST]
     words = f"{type(error).__name__}: {first}" if first else type(error).__name__
     return f"unexpected {words} ({_write_log(error)})"
+
+
+def first_line(error: Exception, *, default: str | None = None) -> str:
+    """Return the first line of an error's message, by default its type's name if it has none."""
+    otherwise = type(error).__name__ if default is None else default
+    return next(iter(str(error).strip().splitlines()), otherwise)
 
 
 def _missing_package(error: BaseException | None) -> str | None:

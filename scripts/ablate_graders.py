@@ -1,7 +1,7 @@
 """What each rule of the grader `math` is worth: verdicts that change if it is switched off.
 
     ASYMRL_TEST_DATA=... python scripts/ablate_graders.py
-    python scripts/ablate_graders.py                           # the pairs of tests/grading alone
+    python scripts/ablate_graders.py                           # the labelled pairs alone
 
 Each rule of `equivalence.RULES` is left out in turn, and with it each module's part that has no
 rule of its own. A set is a list of pairs with their labels; the table counts the pairs whose
@@ -20,13 +20,13 @@ from unittest import mock
 
 from asymreinforce.grading import math_answers
 from asymreinforce.grading.math import equivalence, numerals, points, symbolic, units, wording
-from tests.grading.answer_pairs import DIFFERENT, SAME
+from tests.fixtures.answer_pairs import DIFFERENT, SAME
 
 Pair = tuple[str, str, bool]
 
 
 def pairs_of_tests() -> list[Pair]:
-    """Return the pairs that tests/grading/answer_pairs.py labels."""
+    """Return the pairs that tests/fixtures/answer_pairs.py labels."""
     same = [(*pair, True) for kind in SAME.values() for pair in kind]
     return same + [(*pair, False) for kind in DIFFERENT.values() for pair in kind]
 

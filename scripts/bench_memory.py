@@ -44,7 +44,7 @@ ALLOWED_RATIO = 1.3
 
 def make(directory: Path, rows: int) -> None:
     """Write synthetic prompts and rollouts."""
-    from tests.stages import made_up_rollouts
+    from tests.fixtures import made_up_rollouts
 
     made_up_rollouts.make(
         directory, prompts=rows // SAMPLES, samples=SAMPLES, prompts_per_shard=PROMPTS_PER_SHARD
@@ -100,10 +100,11 @@ def generate_all(directory: Path) -> int:
     from asymreinforce.config import parse_config
     from asymreinforce.model.checkpoint import load_tokenizer
     from asymreinforce.stages.generate import generate
-    from tests import made
+    from tests.fixtures.experiments import small_values
+    from tests.fixtures.fake_engine import FakeEngine
 
     policy, prompts = directory / "checkpoint", only_store(directory / "questions")
-    settings = made.values(
+    settings = small_values(
         directory / "runs",
         policy=policy,
         sampling__samples_per_prompt=SAMPLES,
@@ -115,7 +116,7 @@ def generate_all(directory: Path) -> int:
         parse_config(settings),
         checkpoint=policy,
         prompts=prompts,
-        engine=made.FakeEngine(load_tokenizer(policy)),
+        engine=FakeEngine(load_tokenizer(policy)),
         parent=directory / "generated",
     )
     receipts = (store.receipt(name) for name in store.planned)
@@ -158,10 +159,10 @@ def warm(step: str) -> None:
 def make_extra(directory: Path, rows: int) -> None:
     """Write what generating and summarising read."""
     from asymreinforce.data.store import Store
-    from tests import made
-    from tests.stages import made_up_rollouts
+    from tests.fixtures import made_up_rollouts
+    from tests.fixtures.checkpoints import write_random_policy
 
-    made.random_policy(directory / "checkpoint", seed=0)
+    write_random_policy(directory / "checkpoint", seed=0)
     store = Store(directory / "questions", {"stage": "prompts", "prompts": rows // SAMPLES})
     path = made_up_rollouts.write_prompts(directory / "prompts.parquet", rows // SAMPLES)
     store.plan(["train.parquet"])

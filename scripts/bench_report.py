@@ -126,9 +126,9 @@ def publish_evaluation(
 def configuration(directory: Path) -> ExperimentConfig:
     """Return a small valid configuration whose experiment is this directory."""
     sys.path.insert(0, str(Path(__file__).parents[1]))
-    from tests import made
+    from tests.fixtures.experiments import small_config
 
-    config = made.config(directory.parent, policy="embedded")
+    config = small_config(directory.parent, policy="embedded")
     return config.model_copy(update={"name": directory.name})
 
 

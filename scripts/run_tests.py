@@ -17,7 +17,7 @@ from typing import IO
 ROOT = Path(__file__).parents[1]
 FIRST = {
     *("algorithm", "bandit", "cli", "data", "engines", "imported"),
-    *("planning", "report", "tasks", "viewing", "workers"),
+    *("planning", "plugins", "report", "tasks", "viewing", "workers"),
 }
 """Folders of tests that take half of the time, with the modules beside them; others are second."""
 FAST = ("-m", "not slow and not vllm and not browser and not campaign")
@@ -26,7 +26,7 @@ FAST = ("-m", "not slow and not vllm and not browser and not campaign")
 def halves() -> list[list[str]]:
     """Return what each process runs, as paths below the repository."""
     tests = ROOT / "tests"
-    folders = sorted(path.parent.name for path in tests.glob("*/__init__.py"))
+    folders = sorted({path.parent.name for path in tests.glob("*/test_*.py")})
     modules = sorted(f"tests/{path.name}" for path in tests.glob("test_*.py"))
     first = [f"tests/{name}" for name in folders if name in FIRST]
     second = [f"tests/{name}" for name in folders if name not in FIRST]

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import settings
 
 from asymreinforce.config import ExperimentConfig
-from tests import made
+from tests.fixtures.checkpoints import write_random_policy
+from tests.fixtures.experiments import small_config
 
 # Noisy machines make deadlines fail, and a run that differs from the last cannot be repeated.
 settings.register_profile("steady", deadline=None, derandomize=True)
@@ -66,6 +67,7 @@ SLOW = (
     "stages/test_score",
     "stages/test_side_by_side",
     "stages/test_train",
+    "stages/test_unscorable_input",
     "test_constraints",
     "test_memory",
     "test_workers",
@@ -114,10 +116,10 @@ def a_cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> None:
 @pytest.fixture(scope="session")
 def random_policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random-start Llama with the embedded task's tokenizer: a few thousand parameters."""
-    return made.random_policy(tmp_path_factory.mktemp("policy") / "checkpoint", seed=0)
+    return write_random_policy(tmp_path_factory.mktemp("policy") / "checkpoint", seed=0)
 
 
 @pytest.fixture
 def config(tmp_path: Path, random_policy: Path) -> ExperimentConfig:
     """A small experiment on the random policy: 24 prompts of 4 samples, 6 steps."""
-    return made.config(tmp_path / "runs", policy=random_policy)
+    return small_config(tmp_path / "runs", policy=random_policy)

@@ -95,16 +95,6 @@ def iterated_limits(
     return torch.stack(rewards)
 
 
-def iterated_limit_reward(behaviour_CA: Tensor, rewards_CA: Tensor, value_C: Tensor) -> Tensor:
-    """Return the reward that mu <- pi* tends to: the best arm's among the first limit's (C,).
-
-    Every survivor of the first limit has r > V, so from then on tau = 0 and the iteration is
-    mu(y) <- mu(y)(r(y) - V)/(V^mu - V), a power iteration that drops no arm.
-    """
-    first = limit_below_mean(flow_at_value(behaviour_CA, rewards_CA, value_C)).policy_CA
-    return rewards_CA.masked_fill(first <= 0, -torch.inf).amax(-1)
-
-
 def critical_value(behaviour_A: Tensor, rewards_A: Tensor) -> float:
     """V_{0,mu} of Theorem 4.3: the supremum of the V at which repeated improvement ends optimal.
 

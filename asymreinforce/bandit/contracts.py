@@ -5,7 +5,6 @@
 | BANDIT_CHAINS | a chain: its settings, how it ended, its limit      | chain         |
 | BANDIT_TRACES | a recorded moment of a chain                        | (chain, step) |
 | BANDIT_LIMITS | the closed form of one draw at one V                | (seed, offset)|
-| WAYS          | a way in which an arm of a sweep answers            | (arm, way)    |
 
 Rewards and values are in units of reward, entropies in nats, `offset` is V - V^mu. Null stands
 where theory gives no limit: updates other than AsymRE, several iterations, sampled V > V^mu.
@@ -13,7 +12,7 @@ where theory gives no limit: updates other than AsymRE, several iterations, samp
 
 import pyarrow as pa
 
-from asymreinforce.data.schemas import ARM_COLUMNS, Contract, list_of, make_schema
+from asymreinforce.data.schemas import Contract, list_of, make_schema
 
 _FLOAT, _INT, _TEXT = pa.float64(), pa.int32(), pa.string()
 _POLICY = list_of(pa.float64())
@@ -94,22 +93,9 @@ BANDIT_LIMITS = Contract(
     ("seed", "offset"),
 )
 
-WAYS = Contract(
-    "ways",
-    1,
-    make_schema(
-        {
-            **ARM_COLUMNS,
-            "way": _TEXT,
-            "behaviour_share": _FLOAT,  # of mu's rollouts
-            "drift": _FLOAT,  # a = E_mu[1{way} A], in units of reward
-            "share": _FLOAT,  # of the samples of the arm's last evaluation
-        },
-        {
-            "behaviour_accuracy": _FLOAT,  # of mu's answers in this way; null where it has none
-            "accuracy": _FLOAT,
-            "predicted_share": _FLOAT,  # null where Theorem 4.2 leaves open which arm is the limit
-        },
-    ),
-    ("arm", "way"),
-)
+TABLES = {
+    "chains.parquet": BANDIT_CHAINS,
+    "traces.parquet": BANDIT_TRACES,
+    "limits.parquet": BANDIT_LIMITS,
+}
+"""The tables of a bench, and the contract that this version writes and reads each by."""

@@ -6,7 +6,6 @@ The contracts stand in `contracts.py`. The figures are drawn from the tables by
 `asymreinforce.report.bandit.figures`.
 """
 
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,20 +14,13 @@ import torch
 
 from asymreinforce.bandit import tables, trajectory
 from asymreinforce.bandit.config import BanditConfig
-from asymreinforce.bandit.contracts import BANDIT_CHAINS, BANDIT_LIMITS, BANDIT_TRACES
+from asymreinforce.bandit.contracts import BANDIT_CHAINS, TABLES
 from asymreinforce.bandit.grid import Batch, make_batches
 from asymreinforce.bandit.stability import largest_stable_lr
 from asymreinforce.data import contracts
-from asymreinforce.data.contracts import Contract
 from asymreinforce.data.store import Store
 from asymreinforce.errors import ConfigError
 from asymreinforce.progress import Advance
-
-SHARDS: dict[str, Contract] = {
-    "chains.parquet": BANDIT_CHAINS,
-    "traces.parquet": BANDIT_TRACES,
-    "limits.parquet": BANDIT_LIMITS,
-}
 
 
 class BanditRun(NamedTuple):
@@ -55,23 +47,20 @@ def run_bandit(
     identity = {
         "stage": "bandit",
         "settings": config.model_dump(mode="json"),
-        "contracts": [contract.label for contract in SHARDS.values()],
+        "contracts": [contract.label for contract in TABLES.values()],
     }
     store = Store(directory, identity)
     plan = make_batches(config)
     for batch in plan:
         require_stable(batch, config)
-    if store.is_done(SHARDS):
+    if store.is_done(TABLES):
         progress(chain_steps(config))
     else:
         with store.held():
-            store.plan(SHARDS)
+            store.plan(TABLES)
             rows = _make_tables(plan, config, progress=progress)
             for name in store.missing():
-                write = partial(
-                    _write_shard, contract=SHARDS[name], rows=rows[name], identity=store.hash
-                )
-                store.publish(name, write)
+                contracts.publish_table(store, name, TABLES[name], rows[name])
             store.close()
     chains = contracts.read_table(store.path("chains.parquet"), BANDIT_CHAINS)
     return BanditRun(store.directory, chains)
@@ -111,7 +100,3 @@ def _make_tables(
         "traces.parquet": pa.concat_tables(traces),
         "limits.parquet": limits,
     }
-
-
-def _write_shard(path: Path, *, contract: Contract, rows: pa.Table, identity: str) -> None:
-    contracts.write_table(path, contract, rows, identity=identity)

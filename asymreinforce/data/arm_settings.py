@@ -14,7 +14,6 @@ from asymreinforce.config import RANKS, SAME_GRADIENT, ExperimentConfig
 from asymreinforce.data import files
 from asymreinforce.data.provenance import run_provenance
 from asymreinforce.data.store import Store
-from asymreinforce.errors import InputError
 from asymreinforce.progress import say
 
 CONFIG = "config.json"
@@ -41,16 +40,16 @@ def publish_failure(directory: Path, failure: Failure) -> None:
 
 def read_failure(directory: Path) -> Failure | None:
     """Read why an arm failed; None if it did not, or nothing readable says so."""
-    failure = _read_if_whole(directory / FAILURE)
-    return (
-        Failure(str(failure["error"]), str(failure.get("log", ""))) if "error" in failure else None
-    )
+    failure = files.read_if_whole(directory / FAILURE)
+    if "error" not in failure:
+        return None
+    return Failure(str(failure["error"]), str(failure.get("log", "")))
 
 
 def publish_settings(store: Store, config: ExperimentConfig) -> None:
     """Write an arm's `config.json`; say and record what changed since the run before."""
     settings = config.model_dump(mode="json")
-    before = _read_if_whole(store.directory / CONFIG).get("train")
+    before = files.read_if_whole(store.directory / CONFIG).get("train")
     changed = {
         f"train.{key}": {"before": before[key], "now": settings["train"][key]}
         for key in sorted(config.train.beside_the_identity)
@@ -71,7 +70,7 @@ def remember_rows(store: Store, config: ExperimentConfig, tokens: int) -> None:
 
 def remembered_rows(store: Store, config: ExperimentConfig) -> int | None:
     """Return what `remember_rows` wrote; None if nothing was, or under other settings."""
-    remembered = _read_if_whole(store.directory / ROWS)
+    remembered = files.read_if_whole(store.directory / ROWS)
     tokens = remembered.get("tokens_per_micro_batch")
     if not isinstance(tokens, int) or remembered.get("under") != _memory_settings(config):
         return None
@@ -81,12 +80,3 @@ def remembered_rows(store: Store, config: ExperimentConfig) -> int | None:
 def _memory_settings(config: ExperimentConfig) -> dict[str, Any]:
     """The settings that decide how much memory a row takes."""
     return config.train.model_dump(mode="json", include=set(RANKS | SAME_GRADIENT))
-
-
-def _read_if_whole(path: Path) -> dict[str, Any]:
-    """Read a file that may be absent or damaged: then it says nothing."""
-    try:
-        content = files.read_json(path)
-    except InputError:
-        return {}
-    return content if isinstance(content, dict) else {}

@@ -11,6 +11,7 @@ is passed over. What lies in no stage directory, such as a model from elsewhere,
 `$ASYMRL_CACHE`, by default `~/.cache/asymrl`.
 """
 
+import contextlib
 import hashlib
 import os
 import time
@@ -93,7 +94,7 @@ class _Memory:
         """Remember a checksum, if the file system lets us."""
         if "\n" not in name:
             text = f"{stamp} {value} {name}"
-            files.append_line(self._path, f"{_seal_of(text)} {text}")
+            _append_line(self._path, f"{_seal_of(text)} {text}")
 
     def _catch_up(self) -> None:
         """Read what was appended since, or all of another file."""
@@ -142,3 +143,18 @@ def _cache_directory() -> Path:
 
 def _seal_of(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def _append_line(path: Path, line: str) -> None:
+    """Append a line that may be lost or torn: it is made anew by whoever misses it.
+
+    A file system that refuses is no error. Lines that processes append at once do not mix on a
+    local file system.
+    """
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o644)
+        try:
+            os.write(descriptor, f"\n{line}\n".encode())  # a line that was torn ends here
+        finally:
+            os.close(descriptor)

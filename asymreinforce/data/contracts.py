@@ -4,7 +4,7 @@
 """
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -49,8 +49,10 @@ __all__ = [
     "check_table",
     "count_rows",
     "make_table",
+    "prompt_tables",
     "publish_table",
     "read_label",
+    "read_shards",
     "read_table",
     "write_table",
 ]
@@ -134,6 +136,29 @@ def publish_table(
     store.publish(
         name, lambda path: write_table(path, contract, rows, identity=store.hash), facts=facts
     )
+
+
+def read_shards(
+    store: "Store", names: Iterable[str], contract: Contract, *, columns: list[str] | None = None
+) -> pa.Table:
+    """Read at least one shard of a stage's store, all as one table."""
+    return pa.concat_tables(
+        [read_table(store.path(name), contract, columns=columns) for name in names]
+    )
+
+
+def prompt_tables(
+    directory: Path,
+    *,
+    split: str = "*",
+    columns: list[str] | None = None,
+    wanted: Iterable[str] | None = None,
+) -> Iterator[pa.Table]:
+    """Yield the prompts of an experiment, a file at a time: all, or those with the wanted ids."""
+    ids = None if wanted is None else pa.array(list(wanted), pa.string())
+    for path in sorted((directory / "prompts").glob(f"*/{split}.parquet")):
+        rows = read_table(path, PROMPTS, columns=columns)
+        yield rows if ids is None else rows.filter(pc.is_in(rows.column("prompt_id"), ids))
 
 
 def count_rows(path: Path, contract: Contract) -> int:

@@ -157,31 +157,6 @@ def publish_passing(path: Path, value: Any) -> None:
             remove_path(temporary)
 
 
-def publish_sealed(path: Path, value: dict[str, Any]) -> None:
-    """Publish a JSON object with its own checksum under `check`."""
-    publish_json(path, {**value, "check": _checksum_of(value)})
-
-
-def read_sealed(path: Path) -> dict[str, Any]:
-    """Read such an object without its checksum; an `InputError` names a file that was changed.
-
-    One without a checksum, of an earlier version, is taken as it is.
-    """
-    value = read_json(path)
-    if not isinstance(value, dict):
-        raise InputError(f"{path}: not a JSON object; delete it and run the stage again")
-    if value.pop("check", None) not in (None, _checksum_of(value)):
-        raise InputError(
-            f"{path}: damaged, or changed by hand (its checksum differs); delete it and run the "
-            "stage again"
-        )
-    return value
-
-
-def _checksum_of(value: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
-
-
 def read_json(path: Path) -> Any:
     """Read a JSON file; an `InputError` names it where it is absent or damaged."""
     try:
@@ -192,6 +167,15 @@ def read_json(path: Path) -> Any:
         raise InputError(
             f"{path}: not readable as JSON ({error}); delete it and run the stage again"
         ) from None
+
+
+def read_if_whole(path: Path) -> dict[str, Any]:
+    """Read a JSON object that may be absent or damaged: then it says nothing."""
+    try:
+        content = read_json(path)
+    except InputError:
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def remove_path(path: Path) -> None:
@@ -267,21 +251,6 @@ def size_on_disk(path: Path) -> int:
     if path.is_dir():
         return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
     return path.stat().st_size
-
-
-def append_line(path: Path, line: str) -> None:
-    """Append a line that may be lost or torn: it is made anew by whoever misses it.
-
-    A file system that refuses is no error. Lines that processes append at once do not mix on a
-    local file system.
-    """
-    with contextlib.suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o644)
-        try:
-            os.write(descriptor, f"\n{line}\n".encode())  # a line that was torn ends here
-        finally:
-            os.close(descriptor)
 
 
 def _write_bytes(path: Path, content: bytes) -> None:

@@ -20,6 +20,11 @@ def place_of(shard: str) -> tuple[int, int]:
     return int(block.removeprefix("s")), int(chunk.removeprefix("p"))
 
 
+def published_shards(store: Store) -> list[str]:
+    """Name the shards of a store's plan that are published."""
+    return [name for name in store.planned if store.receipt(name)]
+
+
 def has_own_groups(rollouts: Store) -> bool:
     """Tell whether groups are of the sizes that they came in: rollouts from elsewhere."""
     return "sampling" not in rollouts.identity

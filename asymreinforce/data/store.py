@@ -24,7 +24,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from asymreinforce.data import checksums, files, lease
+from asymreinforce.data import checksums, files, lease, sealed
 from asymreinforce.errors import ConfigError, InputError, StorageError
 
 HASH_LENGTH = 16
@@ -127,7 +127,7 @@ class Store:
 
     def _publish_plan(self, shards: Sequence[str]) -> None:
         plan = {"identity": self.identity, "hash": self.hash, "shards": shards}
-        files.publish_sealed(self.directory / "plan.json", plan)
+        sealed.publish_sealed(self.directory / "plan.json", plan)
 
     def receipt(self, name: str) -> Receipt | None:
         """Return a shard's receipt, or None where it is not published; the shard is not read."""
@@ -135,7 +135,7 @@ class Store:
         if not (path.exists() and receipt_path.exists()):
             return None
         try:
-            receipt = Receipt(**files.read_sealed(receipt_path))
+            receipt = Receipt(**sealed.read_sealed(receipt_path))
         except (InputError, TypeError):
             return None
         return receipt if receipt.identity == self.hash else None
@@ -169,7 +169,7 @@ class Store:
         receipt = Receipt(
             self.hash, files.size_on_disk(path), files.sha256(path), dict(facts or {})
         )
-        files.publish_sealed(receipt_path, receipt._asdict())
+        sealed.publish_sealed(receipt_path, receipt._asdict())
 
     def drop(self, name: str) -> None:
         """Remove a shard and its receipt: retention of checkpoints."""
@@ -220,7 +220,7 @@ class Store:
             "facts": dict(facts or {}),
         }
         if self._read_manifest() != json.loads(json.dumps(manifest)):
-            files.publish_sealed(self.directory / "manifest.json", manifest)
+            sealed.publish_sealed(self.directory / "manifest.json", manifest)
         self._drop_passed()
 
     def _has_passed(self) -> list[str]:
@@ -259,7 +259,7 @@ class Store:
     def _read_manifest(self) -> dict[str, Any] | None:
         """Read the manifest; an absent or damaged one is none, and the next close rewrites it."""
         try:
-            manifest = files.read_sealed(self.directory / "manifest.json")
+            manifest = sealed.read_sealed(self.directory / "manifest.json")
         except InputError:
             return None
         return manifest if {"shards", "facts"} <= set(manifest) else None
@@ -280,7 +280,7 @@ class Store:
 
 
 def _read_plan(path: Path) -> dict[str, Any]:
-    plan = files.read_sealed(path)
+    plan = sealed.read_sealed(path)
     if not (isinstance(plan.get("identity"), dict) and isinstance(plan.get("shards"), list)):
         raise InputError(f"{path}: not a plan; delete the directory, run the stage again")
     return plan

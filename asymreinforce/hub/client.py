@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from asymreinforce import credentials
 from asymreinforce.errors import InputError
+from asymreinforce.failures import first_line
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -89,8 +90,8 @@ class HubClient:
         except ImportError:
             raise
         except Exception as error:  # of the network, the hub's answers, a name that is none
-            words = next(iter(str(error).strip().splitlines()), "")
-            reason = without_tokens(f"{type(error).__name__}: {words}"[:500])
+            words = f"{type(error).__name__}: {first_line(error, default='')}"
+            reason = without_tokens(words[:500])
             raise InputError(
                 f"{repository}: the hub did not take it ({reason}); log in by 'hf auth login' or "
                 "HF_TOKEN, with a token that may write, and check the name and the network"

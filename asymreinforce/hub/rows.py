@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from asymreinforce.data import contracts
+from asymreinforce.data.shard_names import published_shards
 from asymreinforce.data.store import Store
 from asymreinforce.viewing.stored import StoredSet
 
@@ -24,7 +25,7 @@ def write_rows(stored: StoredSet, verdicts: Store | None, directory: Path) -> li
 
     Bytes are checked against their receipts; one shard is in memory at a time.
     """
-    names = [name for name in stored.rollouts.planned if stored.rollouts.receipt(name)]
+    names = published_shards(stored.rollouts)
     questions = _questions(stored.directory)
     written = []
     for number, name in enumerate(names):
@@ -63,8 +64,7 @@ def _keys(table: pa.Table) -> Iterator[tuple[str, int]]:
 def _questions(directory: Path) -> dict[str, tuple[str, str]]:
     questions: dict[str, tuple[str, str]] = {}
     names = ["prompt_id", "question", "gold_answer"]
-    for path in sorted((directory / "prompts").glob("*/train.parquet")):
-        rows = contracts.read_table(path, contracts.PROMPTS, columns=names)
+    for rows in contracts.prompt_tables(directory, split="train", columns=names):
         columns = (rows.column(name).to_pylist() for name in names)
         questions |= {id_: (question, gold) for id_, question, gold in zip(*columns, strict=True)}
     return questions

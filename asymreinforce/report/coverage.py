@@ -6,7 +6,7 @@ over the seeds of a setting, up to the largest k that all evaluations allow.
 """
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,11 +15,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from asymreinforce.data import contracts
+from asymreinforce.data.shard_names import published_shards
 from asymreinforce.data.store import Store
 from asymreinforce.report.evaluated import ArmEnds, scale_of
 from asymreinforce.report.groups import ArmGroup, group_label
 from asymreinforce.report.records import Experiment
 from asymreinforce.report.rollout_sets import verdicts_of_behaviour
+from asymreinforce.report.words import count_words, percent_text
 from asymreinforce.rewards.scale import rewards_of
 from asymreinforce.rewards.sums import Sums, seen_at_k
 
@@ -128,14 +130,11 @@ def _read_verdicts(store: Store) -> pa.Table | None:
     """Read whole chunks of prompts, as many as are few enough rows."""
     columns = ["prompt_id", "sample", "status", "score", "truncated"]
     by_chunk: dict[str, list[str]] = {}
-    for name in store.planned:
-        if store.receipt(name):
-            by_chunk.setdefault(Path(name).stem.rsplit("-", 1)[-1], []).append(name)
+    for name in published_shards(store):
+        by_chunk.setdefault(Path(name).stem.rsplit("-", 1)[-1], []).append(name)
     tables: list[pa.Table] = []
     for names in by_chunk.values():
-        tables += [
-            contracts.read_table(store.path(n), contracts.VERDICTS, columns=columns) for n in names
-        ]
+        tables.append(contracts.read_shards(store, names, contracts.VERDICTS, columns=columns))
         if sum(map(len, tables)) >= MOST_ROWS:
             break
     rows = pa.concat_tables(tables) if tables else None
@@ -163,26 +162,26 @@ def first_crossing(before_K: Sequence[float], after_K: Sequence[float]) -> int |
 
 def coverage_findings(coverage: Coverage) -> list[str]:
     """Say in sentences, made of the numbers, whether accuracy was bought with coverage."""
+    return list(_coverage_sentences(coverage))
+
+
+def _coverage_sentences(coverage: Coverage) -> Iterator[str]:
     uncollapsed = [item for item in coverage.settings if not _has_collapsed(item.group)]
-    sentences = []
     if coverage.k > 1 and coverage.behaviour:
-        sentences += _against_behaviour(coverage, coverage.behaviour, uncollapsed)
+        yield from _against_behaviour(coverage, coverage.behaviour, uncollapsed)
     if coverage.k > 1:
-        sentences += _between_baselines(coverage, uncollapsed)
-    samples = _count_words(coverage.k, "sample")
-    drawn = f"The evaluation drew {samples} of a prompt, so k ends at {coverage.k}"
-    if coverage.k < MORE_SAMPLES:
-        drawn += (
-            "; 'asymrl evaluate evaluation.sampling.samples_per_prompt="
-            f"{MORE_SAMPLES}' draws more from the same weights"
-        )
-    sentences.append(f"{drawn}.")
+        yield from _between_baselines(coverage, uncollapsed)
+    more = f"evaluation.sampling.samples_per_prompt={MORE_SAMPLES}"
+    advice = f"; 'asymrl evaluate {more}' draws more from the same weights"
+    yield (
+        f"The evaluation drew {count_words(coverage.k, 'sample')} of a prompt, so k ends at "
+        f"{coverage.k}{advice if coverage.k < MORE_SAMPLES else ''}."
+    )
     if (own := coverage.rollouts) and len(own.pass_at_K) > coverage.k:
-        sentences.append(
-            f"µ's own training rollouts reach further: pass@1 {_percent_text(own.accuracy)}, "
-            f"pass@{len(own.pass_at_K)} {_percent_text(own.covered)} ({own.name})."
+        yield (
+            f"µ's own training rollouts reach further: pass@1 {percent_text(own.accuracy)}, "
+            f"pass@{len(own.pass_at_K)} {percent_text(own.covered)} ({own.name})."
         )
-    return sentences
 
 
 def _has_collapsed(group: ArmGroup) -> bool:
@@ -192,28 +191,27 @@ def _has_collapsed(group: ArmGroup) -> bool:
 
 def _against_behaviour(
     coverage: Coverage, mu: Line, uncollapsed: Sequence[GroupCoverage]
-) -> list[str]:
+) -> Iterator[str]:
     """Name the settings that ended with a higher accuracy than mu and a lower pass@k."""
     risen = [item for item in uncollapsed if item.line.accuracy > mu.accuracy]
     if not risen:
-        return []
+        return
     bought = [item for item in risen if first_crossing(mu.pass_at_K, item.line.pass_at_K)]
-    settings = _count_words(len(risen), "setting")
+    settings = count_words(len(risen), "setting")
     head = f"Of {settings} that ended above µ in accuracy without collapse, "
-    at = f"pass@{coverage.k} ({_percent_text(mu.covered)} for µ)"
+    at = f"pass@{coverage.k} ({percent_text(mu.covered)} for µ)"
     if not bought:
-        return [
-            f"{head}none covers fewer prompts than µ at any k up to {coverage.k}: {at} rose too."
-        ]
+        yield f"{head}none covers fewer prompts than µ at any k up to {coverage.k}: {at} rose too."
+        return
     names = "; ".join(
         f"{item.line.name} from k = {first_crossing(mu.pass_at_K, item.line.pass_at_K)}"
         for item in bought[:8]
     )
     cover = "covers" if len(bought) == 1 else "cover"
-    return [f"{head}{len(bought)} {cover} fewer prompts than µ at some k ({names}); {at}."]
+    yield f"{head}{len(bought)} {cover} fewer prompts than µ at some k ({names}); {at}."
 
 
-def _between_baselines(coverage: Coverage, uncollapsed: Sequence[GroupCoverage]) -> list[str]:
+def _between_baselines(coverage: Coverage, uncollapsed: Sequence[GroupCoverage]) -> Iterator[str]:
     """Count, over pairs of baselines of one family, what the higher one did to both."""
     pairs = [
         (low.line, high.line)
@@ -224,26 +222,16 @@ def _between_baselines(coverage: Coverage, uncollapsed: Sequence[GroupCoverage])
         and low.group.baseline < high.group.baseline
     ]
     if not pairs:
-        return []
+        return
     traded = sum(h.accuracy > low.accuracy and h.covered < low.covered for low, h in pairs)
     together = sum((h.accuracy - low.accuracy) * (h.covered - low.covered) > 0 for low, h in pairs)
     fewer = sum(h.answers_at_K[-1] < low.answers_at_K[-1] for low, h in pairs)
-    answer = (
-        "a higher baseline trades coverage for accuracy"
-        if 2 * traded > len(pairs)
-        else "a higher baseline does not trade coverage for accuracy here"
+    trades = "trades coverage for accuracy"
+    if 2 * traded <= len(pairs):
+        trades = "does not trade coverage for accuracy here"
+    yield (
+        f"Among baselines that did not collapse, a higher baseline {trades}: of "
+        f"{count_words(len(pairs), 'pair')} the higher one has more accuracy and less "
+        f"pass@{coverage.k} in {traded}, and moves both the same way in {together}; it gives fewer "
+        f"distinct answers of {coverage.k} in {fewer}."
     )
-    return [
-        f"Among baselines that did not collapse, {answer}: of {_count_words(len(pairs), 'pair')} "
-        "the "
-        f"higher one has more accuracy and less pass@{coverage.k} in {traded}, and moves both the "
-        f"same way in {together}; it gives fewer distinct answers of {coverage.k} in {fewer}."
-    ]
-
-
-def _percent_text(share: float) -> str:
-    return f"{100 * share:.1f}%"
-
-
-def _count_words(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -116,12 +116,8 @@ def _sort_key(arm: ReportedArm) -> tuple[Any, ...]:
 
 def _read_settings(path: Path) -> dict[str, Any]:
     """Return an arm's resolved configuration, flat; empty where it has none."""
-    if not path.exists():
-        return {}
-    values = files.read_json(path)
-    if not isinstance(values, dict):
-        raise InputError(f"{path}: not a JSON object; delete the arm and train it again")
-    return flatten_settings(values)
+    values = _read_object(path, advice="delete the arm and train it again")
+    return flatten_settings(values or {})
 
 
 def _read_identity(path: Path) -> dict[str, Any]:
@@ -133,6 +129,16 @@ def _read_identity(path: Path) -> dict[str, Any]:
     if not isinstance(identity, dict):
         raise InputError(f"{path}: not a plan; delete the arm and train it again")
     return flatten_settings(identity)
+
+
+def _read_object(path: Path, *, advice: str) -> dict[str, Any] | None:
+    """Read a JSON object; None where there is no such file."""
+    if not path.exists():
+        return None
+    value = files.read_json(path)
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: not a JSON object; {advice}")
+    return value
 
 
 def _read_rows(path: Path, contract: contracts.Contract) -> list[dict[str, Any]]:
@@ -261,9 +267,7 @@ def _read_facts(path: Path) -> RunFacts | None:
 
 
 def _read_failure(path: Path) -> ArmFailure | None:
-    if not path.exists():
+    value = _read_object(path, advice="delete it and run 'asymrl sweep' again")
+    if value is None:
         return None
-    value = files.read_json(path)
-    if not isinstance(value, dict):
-        raise InputError(f"{path}: not a JSON object; delete it and run 'asymrl sweep' again")
     return ArmFailure(str(value.get("error", "no reason was recorded")), str(value.get("log", "")))

@@ -1,5 +1,6 @@
 """What the experiment asked and what it found, in sentences made of its numbers."""
 
+import operator
 from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -8,6 +9,7 @@ from asymreinforce.report.ending import count_fallen
 from asymreinforce.report.groups import ArmGroup, best_group, group_label, mean
 from asymreinforce.report.records import Experiment
 from asymreinforce.report.reference_words import words_of
+from asymreinforce.report.words import count_words, percent_text
 
 
 class Side(NamedTuple):
@@ -19,9 +21,8 @@ class Side(NamedTuple):
 
 def question_sentence(experiment: Experiment, groups: Sequence[ArmGroup]) -> str:
     """Say in one sentence what was asked."""
-    references = list(
-        dict.fromkeys(group.baseline_reference for group in groups if group.baseline is not None)
-    )
+    swept = [group for group in groups if group.baseline is not None]
+    references = list(dict.fromkeys(group.baseline_reference for group in swept))
     measured = f"{experiment.split.replace('_', '-')} accuracy"
     if not references:
         return f"What {measured} does a policy reach that learns from one frozen set of rollouts?"
@@ -42,13 +43,13 @@ def finding_sentences(experiment: Experiment, groups: Sequence[ArmGroup]) -> lis
     if (behaviour := experiment.behaviour_accuracy) is not None:
         many = "" if experiment.policies == 1 else f", the mean of {experiment.policies} policies"
         sentences.append(
-            f"The behaviour policy µ answers {_percent_text(behaviour)} correctly{many}."
+            f"The behaviour policy µ answers {percent_text(behaviour)} correctly{many}."
         )
     if best := best_group(groups):
-        seeds = _count_words(len(best.accuracies), "seed")
+        seeds = count_words(len(best.accuracies), "seed")
         sentences.append(
             f"Highest at the last step: {_group_name(best, groups)}, "
-            f"{_percent_text(mean(best.accuracies))} "
+            f"{percent_text(mean(best.accuracies))} "
             f"on average over {seeds}."
         )
     split = experiment.split
@@ -64,10 +65,10 @@ def answer_sentence(experiment: Experiment, groups: Sequence[ArmGroup]) -> str |
     """Say in one line what came out; None if no arm was evaluated."""
     if (best := best_group(groups)) is None:
         return None
-    line = f"{_group_name(best, groups)} ends highest, at {_percent_text(mean(best.accuracies))}"
+    line = f"{_group_name(best, groups)} ends highest, at {percent_text(mean(best.accuracies))}"
     line = line[0].upper() + line[1:]
     if (behaviour := experiment.behaviour_accuracy) is not None:
-        line += f" (µ: {_percent_text(behaviour)})"
+        line += f" (µ: {percent_text(behaviour)})"
     collapsed = [
         f"{_share_words(len(fallen), len(arms))} {side.words[0].lower()}{side.words[1:]}"
         for side in _critical_sides(groups)
@@ -97,16 +98,10 @@ def _critical_sides(groups: Sequence[ArmGroup]) -> list[Side]:
         for group in groups
         if group.baseline is not None and words_of(group.baseline_reference).is_critical_at_0
     ]
+    sides = {"Below 0": operator.lt, "At 0": operator.eq, "Above 0": operator.gt}
     return [
-        Side(
-            "Below 0",
-            tuple(group for group in offset if group.baseline is not None and group.baseline < 0),
-        ),
-        Side("At 0", tuple(group for group in offset if group.baseline == 0)),
-        Side(
-            "Above 0",
-            tuple(group for group in offset if group.baseline is not None and group.baseline > 0),
-        ),
+        Side(words, tuple(group for group in offset if is_there(group.baseline or 0.0, 0.0)))
+        for words, is_there in sides.items()
     ]
 
 
@@ -126,20 +121,12 @@ def _side_sentence(side: Side, *, split: str) -> str | None:
     counted = ", ".join(
         f"{count} {_fate_words(fate, count)}" for fate, count in fates.most_common()
     )
-    return f"{side.words}, of {_count_words(len(arms), 'arm')}: {counted}{but}."
+    return f"{side.words}, of {count_words(len(arms), 'arm')}: {counted}{but}."
 
 
 def _fate_words(fate: str, count: int) -> str:
     if fate in ("improved", "collapsed", "failed"):
         return fate
-    return (
-        f"{'was' if count == 1 else 'were'} {fate}" if fate != "no verdict yet" else f"with {fate}"
-    )
-
-
-def _percent_text(share: float) -> str:
-    return f"{100 * share:.1f}%"
-
-
-def _count_words(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    if fate == "no verdict yet":
+        return f"with {fate}"
+    return f"{'was' if count == 1 else 'were'} {fate}"

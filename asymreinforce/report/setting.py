@@ -1,11 +1,12 @@
 """The setting of an experiment in a dozen lines: what a reader must know before the numbers."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from asymreinforce.report.groups import ArmGroup, signed_text
 from asymreinforce.report.records import Experiment
 from asymreinforce.report.reference_words import words_of
+from asymreinforce.report.words import count_words
 
 AGGREGATIONS = {
     "sequence_sum": "sequence_sum: log π(y|x) is the sum over a completion's tokens",
@@ -27,22 +28,19 @@ class Fact(NamedTuple):
 def describe_experiment(experiment: Experiment, groups: Sequence[ArmGroup]) -> list[Fact]:
     """Say what was run; a line whose settings are not on disk is left out."""
     values = experiment.shared
-    lines: list[tuple[str, Callable[[Mapping[str, Any]], str]]] = [
-        ("Task", _task_words),
-        ("Behaviour policy µ", _policy_words),
-        ("Rollouts", _rollout_words),
-        ("Rewards", _reward_words),
-        ("Optimizer", _optimizer_words),
-        ("Evaluation", lambda known: _evaluation_words(known, experiment)),
-    ]
-    facts = [
-        Fact("Arms", _arm_words(experiment, groups)),
-        Fact("Objective", _objective_words(groups)),
-    ]
-    facts.append(Fact("Token aggregation", _aggregation_words(experiment)))
-    facts.append(Fact("Baseline", _baseline_words(groups)))
-    facts += [Fact(name, words(values)) for name, words in lines]
-    return [fact for fact in facts if fact.words]
+    facts = {
+        "Arms": _arm_words(experiment, groups),
+        "Objective": _objective_words(groups),
+        "Token aggregation": _aggregation_words(experiment),
+        "Baseline": _baseline_words(groups),
+        "Task": _task_words(values),
+        "Behaviour policy µ": str(values.get("policy.source", "")),
+        "Rollouts": _rollout_words(values),
+        "Rewards": _reward_words(values),
+        "Optimizer": _optimizer_words(values),
+        "Evaluation": _evaluation_words(values, experiment),
+    }
+    return [Fact(name, words) for name, words in facts.items() if words]
 
 
 def _arm_words(experiment: Experiment, groups: Sequence[ArmGroup]) -> str:
@@ -58,9 +56,7 @@ def _arm_words(experiment: Experiment, groups: Sequence[ArmGroup]) -> str:
         if len(values) > 1
     ]
     between = f"; between seeds varies: {', '.join(varied)}" if varied else ""
-    settings = "1 setting" if len(groups) == 1 else f"{len(groups)} settings"
-    count = len(experiment.arms)
-    arms = "1 arm" if count == 1 else f"{count} arms"
+    arms, settings = count_words(len(experiment.arms), "arm"), count_words(len(groups), "setting")
     return f"{arms}: {settings}, seeds of each: {seeds}{between}"
 
 
@@ -96,15 +92,11 @@ def _task_words(known: Mapping[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def _policy_words(known: Mapping[str, Any]) -> str:
-    return str(known.get("policy.source", ""))
-
-
 def _rollout_words(known: Mapping[str, Any]) -> str:
     samples = known.get("sampling.samples_per_prompt")
-    return (
-        "" if samples is None else f"{samples} of each prompt, {_sampling_words(known, 'sampling')}"
-    )
+    if samples is None:
+        return ""
+    return f"{samples} of each prompt, {_sampling_words(known, 'sampling')}"
 
 
 def _reward_words(known: Mapping[str, Any]) -> str:
@@ -112,12 +104,10 @@ def _reward_words(known: Mapping[str, Any]) -> str:
     if correct is None or incorrect is None:
         return ""
     value = known.get("reward.value", "threshold")
-    two = f"{signed_text(correct)} correct, {signed_text(incorrect)} incorrect"
+    high, low = signed_text(correct), signed_text(incorrect)
     if value == "score":
-        return (
-            f"the score, mapped from 0 and 1 to {signed_text(incorrect)} and {signed_text(correct)}"
-        )
-    return two if value == "threshold" else f"{value} of the score"
+        return f"the score, mapped from 0 and 1 to {low} and {high}"
+    return f"{high} correct, {low} incorrect" if value == "threshold" else f"{value} of the score"
 
 
 def _optimizer_words(known: Mapping[str, Any]) -> str:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.data.store import hash_of
 from asymreinforce.errors import ConfigError
+from asymreinforce.failures import first_line
 from asymreinforce.progress import say
 from asymreinforce.tracking import results
 from asymreinforce.tracking.protocol import About, Open, Point, Results
@@ -126,6 +127,5 @@ class _Guarded:
             send()
         except Exception as error:  # of the network, of the tracker's own process, of its files
             if not self.is_lost:
-                reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-                say(f"warning: {self._run.lost(reason[:300])}")
+                say(f"warning: {self._run.lost(first_line(error)[:300])}")
             self.is_lost = True

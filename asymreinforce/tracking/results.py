@@ -8,7 +8,6 @@ from asymreinforce.config import ExperimentConfig
 from asymreinforce.data import contracts, files
 from asymreinforce.data.arm_settings import CONFIG
 from asymreinforce.data.store import hash_of
-from asymreinforce.errors import InputError
 from asymreinforce.tracking.protocol import Point, Results
 
 SUMMARY, CURVES, FIGURES, PAGE = "summary.parquet", "curves.parquet", "figures", "report.html"
@@ -56,17 +55,9 @@ def evaluated_arms(directory: Path) -> Iterator[EvaluatedArm]:
             rows[0]["algorithm"],
             rows[0]["baseline"],
             rows[0]["seed"],
-            _settings(directory / "train" / arm / CONFIG),
+            files.read_if_whole(directory / "train" / arm / CONFIG),
             [Point(step, steps[step]) for step in sorted(steps)],
         )
-
-
-def _settings(path: Path) -> dict[str, Any]:
-    try:
-        settings = files.read_json(path)
-    except InputError:
-        return {}
-    return settings if isinstance(settings, dict) else {}
 
 
 class Logged:
@@ -79,11 +70,7 @@ class Logged:
     def __init__(self, config: ExperimentConfig):
         key = hash_of(config.tracker.model_dump(mode="json"))
         self._path = config.directory / "logs" / f"tracked-{config.tracker.name}-{key}.json"
-        try:
-            known = files.read_json(self._path)
-        except InputError:
-            known = {}
-        self._known: dict[str, str] = known if isinstance(known, dict) else {}
+        self._known: dict[str, str] = files.read_if_whole(self._path)
 
     def holds(self, arm: EvaluatedArm) -> bool:
         """Tell whether just these points of an arm were logged."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from asymreinforce.config import ExperimentConfig
+from asymreinforce.config.settings import flatten_settings
 from asymreinforce.data import files
 from asymreinforce.tracking.protocol import About, Point, Results
 
@@ -40,8 +41,9 @@ class TensorboardRun:
         for point in points:
             for name, value in point.numbers.items():
                 writer.add_scalar(name, value, point.step)
-        flat = {name: _at(self._settings, name) for name in HYPERPARAMETERS}
-        settings = {n: value for n, value in flat.items() if isinstance(value, str | int | float)}
+        flat = flatten_settings(self._settings)
+        known = {name: flat.get(name) for name in HYPERPARAMETERS}
+        settings = {n: value for n, value in known.items() if isinstance(value, str | int | float)}
         last = {f"{name}/last": value for name, value in points[-1].numbers.items()}
         writer.add_hparams(settings, last, run_name=".", global_step=points[-1].step)
 
@@ -77,12 +79,6 @@ def open_run(config: ExperimentConfig, about: About) -> TensorboardRun:
     readable = re.sub(r"[^\w.=+-]+", "_", about.name)
     parent = files.make_directory(config.directory / FOLDER)
     return TensorboardRun(parent / f"{readable}_{about.id[:8]}", about.settings)
-
-
-def _at(settings: Any, name: str) -> Any:
-    for part in name.split("."):
-        settings = settings.get(part) if isinstance(settings, Mapping) else None
-    return settings
 
 
 def _markdown(table: "pa.Table") -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.data import files
+from asymreinforce.failures import first_line
 from asymreinforce.progress import say
 from asymreinforce.tracking.protocol import About, Point, Results
 
@@ -107,8 +108,8 @@ def open_run(config: ExperimentConfig, about: About) -> WandbRun:
             return WandbRun(wandb.init(**options, mode="online", settings=settings), place=place)
         except wandb.errors.Error as error:
             _is_unreachable = True
-            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-            say("warning: " + _offline("could not start a run online", reason[:300], place=place))
+            reason = first_line(error)[:300]
+            say("warning: " + _offline("could not start a run online", reason, place=place))
             if wandb.run is None:
                 wandb.teardown()  # the run that failed keeps its id in use
             else:

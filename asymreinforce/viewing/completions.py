@@ -101,9 +101,8 @@ def _arm(experiment: Experiment, prefix: str | None) -> ReportedArm:
         )
     if prefix is None:
         best = best_group(group_arms(experiment))
-        return (
-            next((arm for arm in best.arms if arm.outcome), evaluated[0]) if best else evaluated[0]
-        )
+        arms = best.arms if best else ()
+        return next((arm for arm in arms if arm.outcome), evaluated[0])
     matching = [arm for arm in evaluated if arm.id.startswith(prefix)]
     if len(matching) == 1:
         return matching[0]
@@ -114,9 +113,9 @@ def _arm(experiment: Experiment, prefix: str | None) -> ReportedArm:
 
 def _read_questions(experiment: Experiment) -> dict[str, tuple[str, str]]:
     questions: dict[str, tuple[str, str]] = {}
-    for path in sorted((experiment.directory / "prompts").glob("*/*.parquet")):
-        rows = contracts.read_table(path, contracts.PROMPTS)
-        for row in rows.select(["prompt_id", "question", "gold_answer", "metadata"]).to_pylist():
+    columns = ["prompt_id", "question", "gold_answer", "metadata"]
+    for rows in contracts.prompt_tables(experiment.directory, columns=columns):
+        for row in rows.to_pylist():
             golds = " or ".join(accepted_answers(row["metadata"], row["gold_answer"]))
             questions[row["prompt_id"]] = row["question"], golds
     return questions

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from asymreinforce.config import RewardConfig
 from asymreinforce.data import contracts
 from asymreinforce.data.contracts import UNJUDGED
+from asymreinforce.data.shard_names import published_shards
 from asymreinforce.data.store import Store
 from asymreinforce.errors import InputError
 from asymreinforce.rewards.scale import COUNTING, Rewards, outcome_names, rewards_of
@@ -131,18 +132,15 @@ def _read_chunks(
     stored: StoredSet, verdicts: Store | None, view: View
 ) -> Iterator[tuple[list[str], list[Row]]]:
     """Yield the shards of a chunk of prompts with their rollouts, in order of prompt and sample."""
-    names = [name for name in stored.rollouts.planned if stored.rollouts.receipt(name)]
+    names = published_shards(stored.rollouts)
     scale = scale_of(verdicts, view)
     mean = _mean_reward(verdicts, scale) if view.reference == "dataset_mean" and verdicts else None
     for chunk in sorted({name.split("-p")[1] for name in names}):
         chunk_names = [name for name in names if name.endswith(f"-p{chunk}")]
         keys = _read_shards(stored.rollouts, chunk_names, contracts.ROLLOUTS, KEYS)
-        judged = verdicts and [name for name in chunk_names if verdicts.receipt(name)]
-        table = (
-            _read_shards(verdicts, judged, contracts.VERDICTS, None)
-            if verdicts and judged
-            else None
-        )
+        table = None
+        if verdicts and (judged := [name for name in chunk_names if verdicts.receipt(name)]):
+            table = _read_shards(verdicts, judged, contracts.VERDICTS, None)
         yield chunk_names, _shown_rollouts(keys, table, scale, view, mean)
 
 
@@ -249,9 +247,7 @@ def _prompt_token_ids(table: pa.Table) -> dict[str, list[list[int]]]:
 def _read_prompts(directory: Path, wanted: list[str]) -> dict[str, dict[str, Any]]:
     """Look prompts up in every prompt file of the experiment."""
     by_id: dict[str, dict[str, Any]] = {}
-    for path in sorted((directory / "prompts").glob("*/train.parquet")):
-        rows = contracts.read_table(path, contracts.PROMPTS)
-        rows = rows.filter(pc.is_in(rows.column("prompt_id"), value_set=pa.array(wanted)))
+    for rows in contracts.prompt_tables(directory, split="train", wanted=wanted):
         by_id |= {row["prompt_id"]: row for row in rows.to_pylist()}
     return by_id
 
@@ -260,8 +256,7 @@ def _prompt_kinds(directory: Path) -> dict[str, tuple[str | None, str | None]]:
     """Return the level and subject of the prompts that have one."""
     columns = ["prompt_id", "level", "subject"]
     by_id: dict[str, tuple[str | None, str | None]] = {}
-    for path in sorted((directory / "prompts").glob("*/train.parquet")):
-        rows = contracts.read_table(path, contracts.PROMPTS, columns=columns)
+    for rows in contracts.prompt_tables(directory, split="train", columns=columns):
         has_kind = pc.or_(*(pc.is_valid(rows.column(name)) for name in columns[1:]))
         for row in rows.filter(has_kind).to_pylist():
             by_id[row["prompt_id"]] = (row["level"], row["subject"])
@@ -271,5 +266,4 @@ def _prompt_kinds(directory: Path) -> dict[str, tuple[str | None, str | None]]:
 def _read_shards(
     store: Store, names: list[str], contract: contracts.Contract, columns: list[str] | None
 ) -> pa.Table:
-    tables = [contracts.read_table(store.path(name), contract, columns=columns) for name in names]
-    return pa.concat_tables(tables).sort_by(ORDER)
+    return contracts.read_shards(store, names, contract, columns=columns).sort_by(ORDER)

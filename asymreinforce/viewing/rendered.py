@@ -48,11 +48,7 @@ def _decoder(place: Path) -> Decode:
 def _places(stored: StoredSet) -> Iterator[Path]:
     records = sorted((stored.rollouts.directory / "provenance").glob("*.json"), reverse=True)
     for record in records:
-        try:
-            values = files.read_json(record)
-        except InputError:
-            continue
-        if isinstance(values, dict) and isinstance(values.get("checkpoint"), str):
-            yield Path(values["checkpoint"])
+        if isinstance(checkpoint := files.read_if_whole(record).get("checkpoint"), str):
+            yield Path(checkpoint)
     yield from sorted(stored.directory.glob("policy/*/checkpoint"))
     yield from sorted(stored.directory.glob("train/*/checkpoints/step-??????"))

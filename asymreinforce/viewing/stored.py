@@ -6,6 +6,7 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from asymreinforce.data import contracts, files
+from asymreinforce.data.shard_names import published_shards
 from asymreinforce.data.store import Store
 from asymreinforce.errors import InputError
 
@@ -40,7 +41,7 @@ def find_set(
     round has to be asked for, by the step at which the round began (and the arm, where several
     have one), or by how the set's name begins. Raises `InputError` where there is none such.
     """
-    sets = _open_stores(directory / "rollouts", None)
+    sets = _open_stores(directory / "rollouts")
     if not sets:
         raise InputError(
             f"{directory}: holds no rollouts; run 'asymrl generate' or 'asymrl import', or point "
@@ -49,7 +50,7 @@ def find_set(
     store, words = _choose_rollouts(directory, sets, rollouts=rollouts, round_=round_, arm=arm)
     verdicts = [
         other
-        for other in _open_stores(directory / "verdicts", None)
+        for other in _open_stores(directory / "verdicts")
         if other.identity.get("rollouts") == store.hash
     ]
     return StoredSet(directory, store, verdicts, len(sets) - 1, words)
@@ -137,15 +138,13 @@ def grader_of(verdicts: Store) -> str:
 
 def all_verdicts(verdicts: Store) -> pa.Table:
     """Return every published verdict of a set."""
-    names = [name for name in verdicts.planned if verdicts.receipt(name)]
+    names = published_shards(verdicts)
     if not names:
         raise InputError(f"{verdicts.directory}: holds no verdicts; run 'asymrl score' again")
-    return pa.concat_tables(
-        contracts.read_table(verdicts.path(n), contracts.VERDICTS) for n in names
-    )
+    return contracts.read_shards(verdicts, names, contracts.VERDICTS)
 
 
-def _open_stores(parent: Path, prefix: str | None) -> list[Store]:
+def _open_stores(parent: Path) -> list[Store]:
     """Open the stores below a directory, the newest plan first."""
     plans = sorted(parent.glob("*/plan.json"), key=lambda path: -path.stat().st_mtime_ns)
-    return [Store.open(p.parent) for p in plans if p.parent.name.startswith(prefix or "")]
+    return [Store.open(path.parent) for path in plans]

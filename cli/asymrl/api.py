@@ -160,19 +160,14 @@ def rollouts(experiment: Where, *, name: str | None = None) -> "pd.DataFrame":
     `name` may be the beginning of its directory's name below `rollouts/`.
     """
     from asymreinforce.data import contracts
+    from asymreinforce.data.shard_names import published_shards
     from asymreinforce.viewing.stored import find_set
 
     store = find_set(_directory(experiment), rollouts=name).rollouts
-    published = [shard for shard in store.planned if store.receipt(shard)]
+    published = published_shards(store)
     if not published:
         raise InputError(f"{store.directory}: holds no rollouts yet; run 'asymrl generate'")
-    import pyarrow as pa
-
-    return _frame(
-        pa.concat_tables(
-            [contracts.read_table(store.path(s), contracts.ROLLOUTS) for s in published]
-        )
-    )
+    return _frame(contracts.read_shards(store, published, contracts.ROLLOUTS))
 
 
 def verdicts(

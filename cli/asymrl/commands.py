@@ -12,6 +12,7 @@ from asymrl.completion import complete
 if TYPE_CHECKING:
     from asymreinforce.config import ExperimentConfig
     from asymreinforce.experiment.sweep import SweepResult
+    from asymrl.overrides import Prepared
 
 PAPER_SWEEP = {"baseline": "-0.5,-0.3,-0.2,-0.1,0,0.1,0.2,0.3", "replicate": "0,1,2"}
 Settings = Annotated[
@@ -126,13 +127,9 @@ def sweep(settings: Settings = None) -> None:
     Arms that are complete are skipped; one that fails does not stop the others.
     """
     from asymrl.launching import launcher_of, sweep_arms
-    from asymrl.overrides import prepared
     from asymrl.remembered import kept
-    from asymrl.words import only_prints
 
-    given = prepared("sweep", settings or [])
-    if only_prints(given.overrides):
-        _print(given.overrides)
+    if not (given := _prepare_or_print("sweep", settings)):
         return
     overrides = with_default_sweep(given.overrides)
     launcher = launcher_of(overrides)
@@ -154,13 +151,9 @@ def run_rounds(settings: Settings = None) -> None:
     Does first whatever is missing, evaluates, and sums up, as a sweep does; round 0 is shared by
     all arms. One that was killed goes on where it stands.
     """
-    from asymrl.overrides import prepared
     from asymrl.remembered import kept
-    from asymrl.words import only_prints
 
-    given = prepared("run", settings or [])
-    if only_prints(given.overrides):
-        _print(given.overrides)
+    if not (given := _prepare_or_print("run", settings)):
         return
     arms = _compose_arms(given.overrides)
     with kept(arms, given.asked):
@@ -180,13 +173,9 @@ def plan(settings: Settings = None) -> None:
     asymrl plan experiment=h200_qwen3b baseline=-0.1,0 plan.completion_tokens=600
     """
     from asymrl.devices import resolved_for_plan
-    from asymrl.overrides import prepared
     from asymrl.plan import print_plan
-    from asymrl.words import only_prints
 
-    given = prepared("plan", settings or [])
-    if only_prints(given.overrides):
-        _print(given.overrides)
+    if not (given := _prepare_or_print("plan", settings)):
         return
     print_plan(resolved_for_plan(_compose_arms(with_default_sweep(given.overrides))))
 
@@ -271,9 +260,16 @@ def _run_job(command: str, settings: list[str] | None) -> None:
     run_hydra(remembering, given.overrides)
 
 
-def _print(overrides: list[str]) -> None:
-    """Let Hydra print what options ask for."""
+def _prepare_or_print(command: str, settings: list[str] | None) -> "Prepared | None":
+    """Return what stands behind a command; None if Hydra printed what its options ask for."""
+    from asymrl.overrides import prepared
+    from asymrl.words import only_prints
+
+    given = prepared(command, settings or [])
+    if not only_prints(given.overrides):
+        return given
     from asymrl import jobs
     from asymrl.bridge import run_hydra
 
-    run_hydra(jobs.collect_job, overrides)
+    run_hydra(jobs.collect_job, given.overrides)
+    return None

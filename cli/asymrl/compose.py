@@ -20,19 +20,6 @@ if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
 
 
-def compose(overrides: Sequence[str]) -> ExperimentConfig:
-    """Compose one configuration; `auto` stays what it is.
-
-    Raises `ConfigError` if a setting is unknown or out of its range, or has several values.
-    """
-    arms = compose_arms(overrides)
-    if len(arms) != 1:
-        raise ConfigError(
-            f"{' '.join(overrides)}: these are {len(arms)} configurations, where one is asked for"
-        )
-    return arms[0]
-
-
 def compose_arms(overrides: Sequence[str]) -> list[ExperimentConfig]:
     """Compose every arm that the overrides expand to, in Hydra's order; `auto` stays what it is.
 

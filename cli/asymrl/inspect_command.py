@@ -56,8 +56,14 @@ def inspect(
 
     asymrl inspect runs/mine --grader math --against gsm8k
     """
-    from asymrl.inspection import WantedRollouts, run_inspect
+    from asymreinforce.viewing.stored import find_set
+    from asymrl.inspection import WantedRollouts, compare_graders, print_rollouts, view_of
 
+    view = view_of(baseline=baseline, reference=reference)
+    rollout_set = find_set(directory, rollouts=rollouts, round_=round_, arm=arm)
+    if against is not None:
+        compare_graders(rollout_set, view, grader=grader, against=against)
+        return
     outcomes = {
         "correct": correct,
         "incorrect": incorrect,
@@ -71,17 +77,5 @@ def inspect(
         policy=policy,
         truncated=truncated,
     )
-    run_inspect(
-        directory,
-        wanted,
-        baseline=baseline,
-        reference=reference,
-        grader=grader,
-        against=against,
-        rollouts=rollouts,
-        round_=round_,
-        arm=arm,
-        counts_alone=counts,
-        limit=limit,
-        characters=characters,
-    )
+    shown = 0 if counts else limit
+    print_rollouts(rollout_set, view, wanted, grader=grader, limit=shown, characters=characters)

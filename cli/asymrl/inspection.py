@@ -1,11 +1,6 @@
-"""What `asymrl inspect` prints: groups of rollouts, counts, and where two graders disagree.
-
-Texts come from models and files: every character that does not show itself is spelled out, and
-nothing is taken for markup.
-"""
+"""What `asymrl inspect` prints: groups of rollouts, counts, and where two graders disagree."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from asymreinforce import terminal
@@ -13,7 +8,14 @@ from asymreinforce.config import REFERENCES
 from asymreinforce.data.gold_answers import accepted_answers
 from asymreinforce.errors import ConfigError
 from asymreinforce.plugins import is_plugin
-from asymreinforce.untrusted import show_bytes, visible
+from asymrl.console import (
+    MOST_LINES,
+    add_numbers,
+    cut_text,
+    make_table,
+    outcome_style,
+    styled_text,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -29,8 +31,6 @@ SHOWN_REFERENCES = ("group_mean", "leave_one_out", "dataset_mean", "zero")
 """References that a prompt's verdicts and the data set's mean are enough for."""
 LONGEST_NAME = 18
 LONGEST_ANSWER = 24
-MOST_LINES = 16
-STYLES = {"correct": "green", "incorrect": "red"}
 
 
 class WantedRollouts(NamedTuple):
@@ -53,25 +53,9 @@ class WantedRollouts(NamedTuple):
         )
 
 
-def run_inspect(
-    directory: Path,
-    wanted: WantedRollouts,
-    *,
-    baseline: float,
-    reference: str,
-    grader: str | None,
-    against: str | None,
-    rollouts: str | None,
-    round_: int | None,
-    arm: str | None,
-    counts_alone: bool,
-    limit: int,
-    characters: int,
-) -> None:
-    """Print what is wanted of an experiment's rollouts; `InputError` where there are none."""
-    from asymreinforce.viewing import inspection, stored
-    from asymreinforce.viewing.disagreements import find_disagreements
-    from asymreinforce.viewing.rendered import decoder_of
+def view_of(*, baseline: float, reference: str) -> "View":
+    """Return how rewards are shown; `ConfigError` for a reference that needs more than verdicts."""
+    from asymreinforce.viewing.inspection import View
 
     if reference not in SHOWN_REFERENCES and not is_plugin(reference):
         why = "is made of more than verdicts" if reference in REFERENCES else "is unknown"
@@ -79,28 +63,46 @@ def run_inspect(
             f"--reference {reference} {why}; inspect shows {', '.join(SHOWN_REFERENCES)}, and "
             "your own"
         )
-    view = inspection.View(baseline=baseline, reference=reference)
-    rollout_set = stored.find_set(directory, rollouts=rollouts, round_=round_, arm=arm)
-    verdicts = stored.verdicts_of(rollout_set, grader)
+    return View(baseline=baseline, reference=reference)
+
+
+def compare_graders(
+    rollout_set: "StoredSet", view: "View", *, grader: str | None, against: str
+) -> None:
+    """Print where two graders disagree; `ConfigError` if there are no verdicts of two."""
+    from asymreinforce.viewing import inspection, stored
+    from asymreinforce.viewing.disagreements import find_disagreements
+
+    one, other = (stored.verdicts_of(rollout_set, name) for name in (grader, against))
+    if one is None or other is None:
+        raise ConfigError("--against needs two sets of verdicts; name one with --grader")
+    left, right = (stored.all_verdicts(store) for store in (one, other))
+    reward = inspection.scale_of(one, view)
+    print_disagreements(terminal.make_console(), find_disagreements(left, right, reward))
+
+
+def print_rollouts(
+    rollout_set: "StoredSet",
+    view: "View",
+    wanted: WantedRollouts,
+    *,
+    grader: str | None,
+    limit: int,
+    characters: int,
+) -> None:
+    """Print the wanted rollouts of a set, of at most `limit` prompts, and how many there are."""
+    from asymreinforce.viewing import inspection, stored
+    from asymreinforce.viewing.rendered import decoder_of
+
+    verdicts, match = stored.verdicts_of(rollout_set, grader), wanted.matches
     console = terminal.make_console()
-    if against is not None:
-        other = stored.verdicts_of(rollout_set, against)
-        if verdicts is None or other is None:
-            raise ConfigError("--against needs two sets of verdicts; name one with --grader")
-        left, right = (stored.all_verdicts(store) for store in (verdicts, other))
-        reward = inspection.scale_of(verdicts, view)
-        print_disagreements(console, find_disagreements(left, right, reward))
-        return
     by = f"verdicts of {stored.grader_of(verdicts)}" if verdicts else "not scored yet"
-    console.print(
-        _styled_text(f"rollouts {rollout_set.rollouts.hash} · {by}", style="dim"), soft_wrap=True
-    )
-    console.print(_styled_text(_describe_set(rollout_set), style="dim"))
-    counts = inspection.count_by_kind(rollout_set, verdicts, view, match=wanted.matches)
-    if not counts_alone:
-        groups = inspection.matching_groups(
-            rollout_set, verdicts, view, match=wanted.matches, limit=limit
-        )
+    heading = f"rollouts {rollout_set.rollouts.hash} · {by}"
+    console.print(styled_text(heading, style="dim"), soft_wrap=True)
+    console.print(styled_text(_describe_set(rollout_set), style="dim"))
+    counts = inspection.count_by_kind(rollout_set, verdicts, view, match=match)
+    if limit:
+        groups = inspection.matching_groups(rollout_set, verdicts, view, match=match, limit=limit)
         decode = decoder_of(rollout_set) if groups else None
         for group in groups:
             print_group(console, group, view=view, characters=characters, decode=decode)
@@ -112,38 +114,30 @@ def run_inspect(
 
 def _describe_set(rollout_set: "StoredSet") -> str:
     """Say why it is this set, and how to see another."""
-    others = (
-        f"; {rollout_set.others} more, --rollouts or --round chooses" if rollout_set.others else ""
-    )
+    count = rollout_set.others
+    others = f"; {count} more, --rollouts or --round chooses" if count else ""
     return rollout_set.chosen_as + others
 
 
 def print_group(
-    console: "Console",
-    group: "Group",
-    *,
-    view: "View",
-    characters: int,
-    decode: "Decode | None",
+    console: "Console", group: "Group", *, view: "View", characters: int, decode: "Decode | None"
 ) -> None:
     """Print a prompt, as the model saw it too, its rollouts, and the texts of those that match."""
     prompt = group.prompt
     about = [prompt["prompt_id"], *(prompt.get(name) for name in ("level", "subject"))]
-    console.rule(
-        _styled_text(" · ".join(str(part) for part in about if part), style="bold"), align="left"
-    )
-    console.print(
-        _cut_text(prompt.get("question", "(its prompt is not in this experiment)"), characters)
-    )
+    title = " · ".join(str(part) for part in about if part)
+    console.rule(styled_text(title, style="bold"), align="left")
+    question = prompt.get("question", "(its prompt is not in this experiment)")
+    console.print(_cut_text(question, characters))
     if prompt.get("gold_answer"):
         golds = " or ".join(accepted_answers(prompt.get("metadata"), prompt["gold_answer"]))
-        console.print(_styled_text("gold answer: ", style="dim") + _cut_text(golds, 200))
+        console.print(styled_text("gold answer: ", style="dim") + _cut_text(golds, 200))
     _print_rendered(console, group, characters=characters, decode=decode)
     console.print(_group_table(group, view))
     for place in group.matching:
         row = group.rows[place]
         heading = f"sample {row.sample} · {row.policy} · {row.outcome}"
-        console.print(_styled_text(heading, style=STYLES.get(row.outcome, "yellow")))
+        console.print(styled_text(heading, style=outcome_style(row.outcome)))
         console.print(_cut_text(group.texts[place], characters), soft_wrap=False)
         console.print()
 
@@ -157,29 +151,22 @@ def _print_rendered(
     token_ids, *others = group.prompt_token_ids
     about = f"{len(token_ids)} tokens" + (f"; {len(others)} other prompts" if others else "")
     if decode is None:
-        console.print(_styled_text(f"prompt: {about}; its tokenizer was not found", style="dim"))
+        console.print(styled_text(f"prompt: {about}; its tokenizer was not found", style="dim"))
         return
     text = decode(token_ids)
     if text == group.prompt.get("question"):
-        console.print(
-            _styled_text(f"prompt as the model saw it: the question alone ({about})", style="dim")
-        )
+        text = f"prompt as the model saw it: the question alone ({about})"
+        console.print(styled_text(text, style="dim"))
         return
-    console.print(_styled_text(f"prompt as the model saw it ({about}):", style="dim"))
+    console.print(styled_text(f"prompt as the model saw it ({about}):", style="dim"))
     console.print(_cut_text(text, characters))
 
 
 def _group_table(group: "Group", view: "View") -> "Table":
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for name in ("#", "tokens"):
-        table.add_column(name, justify="right", no_wrap=True)
+    table = make_table(numbers=("#", "tokens"))
     table.add_column("end", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
-    for name in ("r", f"A at {view.baseline:g}"):
-        table.add_column(name, justify="right", no_wrap=True)
+    add_numbers(table, "r", f"A at {view.baseline:g}")
     table.add_column("answer", no_wrap=True, overflow="ellipsis", max_width=LONGEST_ANSWER)
     table.add_column("policy", no_wrap=True, overflow="ellipsis", max_width=LONGEST_NAME)
     for place, row in enumerate(group.rows):
@@ -187,7 +174,7 @@ def _group_table(group: "Group", view: "View") -> "Table":
             str(row.sample),
             str(group.tokens[place]),
             "cut off" if row.finish_reason == "length" else row.finish_reason,
-            _styled_text(row.outcome.replace("_", " "), style=STYLES.get(row.outcome, "yellow")),
+            styled_text(row.outcome.replace("_", " "), style=outcome_style(row.outcome)),
             _signed_number(row.reward),
             _signed_number(row.advantage, decimals=3),
             _one_line(row.answer),
@@ -199,13 +186,9 @@ def _group_table(group: "Group", view: "View") -> "Table":
 
 def print_counts(console: "Console", counts: "Mapping[str, Mapping[str, Count]]") -> None:
     """Print how many rollouts there are, by policy, level and subject."""
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table = make_table()
     table.add_column("", no_wrap=True, overflow="ellipsis", max_width=32)
-    for name in ("prompts", "rollouts", "correct", "no answer", "cut off"):
-        table.add_column(name, justify="right", no_wrap=True)
+    add_numbers(table, "prompts", "rollouts", "correct", "no answer", "cut off")
     for kind in ("all", "policy", "level", "subject"):
         names = counts.get(kind, {})
         if kind != "all" and names:
@@ -224,19 +207,13 @@ def print_counts(console: "Console", counts: "Mapping[str, Mapping[str, Count]]"
 
 def print_disagreements(console: "Console", result: "Disagreements") -> None:
     """Print how often two graders said what of the same rollouts, and some that differ."""
-    from rich import box
-    from rich.table import Table
-
     agreement = "-" if result.agreement is None else f"{result.agreement:.2%}"
-    console.print(
-        _styled_text(
-            f"{result.rows} rollouts judged by both, {result.differing} differ; agree: {agreement}"
-        )
-    )
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    differing = f"{result.rows} rollouts judged by both, {result.differing} differ"
+    console.print(styled_text(f"{differing}; agree: {agreement}"))
+    table = make_table()
     for name in (result.left, result.right):
         table.add_column(_one_line(name), no_wrap=True)
-    table.add_column("rollouts", justify="right", no_wrap=True)
+    add_numbers(table, "rollouts")
     for pair in result.pairs:
         table.add_row(
             pair.left.replace("_", " "),
@@ -247,7 +224,7 @@ def print_disagreements(console: "Console", result: "Disagreements") -> None:
     console.print(table)
     if not result.examples:
         return
-    examples = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    examples = make_table()
     examples.add_column("rollout", no_wrap=True, overflow="ellipsis", max_width=28)
     for name in (result.left, result.right):
         examples.add_column(_one_line(name), overflow="fold")
@@ -262,33 +239,15 @@ def print_disagreements(console: "Console", result: "Disagreements") -> None:
 
 def _outcome_text(outcome: str, answer: str | None) -> "Text":
     text = outcome.replace("_", " ")
-    return _styled_text(text if answer is None else f"{text}: ") + _cut_text(answer or "", 80)
-
-
-def _styled_text(content: str, *, style: str = "") -> "Text":
-    from rich.text import Text
-
-    return Text(visible(content), style=style)
+    return styled_text(text if answer is None else f"{text}: ") + _cut_text(answer or "", 80)
 
 
 def _one_line(content: str | None) -> "Text":
-    return _styled_text("-" if content is None else " ".join(content[:200].split()))
+    return styled_text("-" if content is None else " ".join(content[:200].split()))
 
 
 def _cut_text(content: Any, characters: int) -> "Text":
-    """Show so many characters of an untrusted text, of at most a screen's lines."""
-    from rich.text import Text
-
-    shown = show_bytes(str(content).encode(errors="surrogateescape"), longest=characters)
-    lines = shown.text.splitlines()
-    kept = "\n".join(lines[:MOST_LINES])
-    more = []
-    if len(lines) > MOST_LINES:
-        more.append(f"{len(lines) - MOST_LINES} lines")
-    if shown.bytes_left_out:
-        more.append(f"{shown.bytes_left_out} bytes")
-    text = Text(kept)
-    return text + Text(f" … {' and '.join(more)} more", style="dim") if more else text
+    return cut_text(str(content), characters, most_lines=MOST_LINES)
 
 
 def _signed_number(value: float | None, *, decimals: int = 2) -> str:

@@ -93,11 +93,8 @@ def takes_several(key: str) -> bool:
 
 def takes_text(key: str) -> bool:
     """Tell whether a setting's value may be any text."""
-    return key in fields() and str in (fields()[key].annotation, *_parts(fields()[key]))
-
-
-def _parts(field: FieldInfo) -> tuple[Any, ...]:
-    return get_args(field.annotation)
+    annotation = fields()[key].annotation if key in fields() else None
+    return str in (annotation, *get_args(annotation))
 
 
 def _containers(annotation: Any) -> set[Any]:

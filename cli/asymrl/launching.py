@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.errors import AsymreinforceError, ConfigError
+from asymreinforce.failures import first_line
 from asymreinforce.progress import say
 
 if TYPE_CHECKING:
@@ -60,9 +61,9 @@ def launch_by_hydra(overrides: Sequence[str]) -> None:
     except AsymreinforceError:
         raise
     except Exception as error:
-        reason = str(error).strip().splitlines() or [type(error).__name__]
+        reason = first_line(error)[:300]
         say(
-            f"warning: the launcher gave up on a job ({type(error).__name__}: {reason[0][:300]}); "
+            f"warning: the launcher gave up on a job ({type(error).__name__}: {reason}); "
             "jobs that it started may still run: the same sweep again, once they are done, adds "
             "what is missing"
         )

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from asymreinforce import terminal
+from asymreinforce.report.words import count_words
 
 if TYPE_CHECKING:
     from asymreinforce.config import ExperimentConfig
@@ -28,12 +29,11 @@ def print_plan(arms: "list[ExperimentConfig]") -> None:
 
     sweep_plan = plan(arms)
     console = terminal.make_console()
+    sets = count_words(sweep_plan.sets, "set")
     sections = {
         "what runs": settings_rows(sweep_plan, arms),
-        f"shared by the arms: {_count_text(sweep_plan.sets, 'set')} of rollouts": shared_rows(
-            sweep_plan
-        ),
-        f"each of {_count_text(sweep_plan.arms, 'arm')}": arm_rows(sweep_plan),
+        f"shared by the arms: {sets} of rollouts": shared_rows(sweep_plan),
+        f"each of {count_words(sweep_plan.arms, 'arm')}": arm_rows(sweep_plan),
         "memory of a GPU": memory_rows(sweep_plan),
         "disk and time, all together": totals_rows(sweep_plan),
     }
@@ -62,11 +62,8 @@ def settings_rows(plan: "Plan", arms: "list[ExperimentConfig]") -> Iterator[Row]
     revision = (config.policy.revision or "")[:12]
     dtype = f"{config.policy.dtype} in generation"
     yield "model", config.policy.source, f"{revision}, {dtype}" if revision else dtype
-    yield (
-        "parameters",
-        _number_text(plan.parameters),
-        "" if plan.parameters else "set policy.parameters",
-    )
+    missing = "" if plan.parameters else "set policy.parameters"
+    yield "parameters", _number_text(plan.parameters), missing
     division = f" {config.task.division}" if config.task.division else ""
     yield "task", f"{config.task.name}{division}", f"graded by {config.task.grader}"
     for name in ("baseline", "seed"):
@@ -80,47 +77,28 @@ def shared_rows(plan: "Plan") -> Iterator[Row]:
     """What is drawn and judged once."""
     sampling = plan.config.sampling
     for split, count in plan.prompts.items():
-        yield (
-            f"{split} prompts",
-            _number_text(count),
-            "" if count is not None else f"set task.{split}",
-        )
-    yield (
-        "samples a prompt",
-        str(sampling.samples_per_prompt),
-        (f"temperature {sampling.temperature:g}, top-p {sampling.top_p:g}"),
-    )
+        missing = "" if count is not None else f"set task.{split}"
+        yield f"{split} prompts", _number_text(count), missing
+    how = f"temperature {sampling.temperature:g}, top-p {sampling.top_p:g}"
+    yield "samples a prompt", str(sampling.samples_per_prompt), how
     yield "completions", _number_text(plan.completions), "drawn once and judged once"
     length = "at most" if plan.config.plan.completion_tokens is None else "in the mean"
-    yield (
-        "completion tokens",
-        _number_text(plan.rollout_tokens),
-        f"{length} {plan.completion_tokens} each",
-    )
+    each = f"{length} {plan.completion_tokens} each"
+    yield "completion tokens", _number_text(plan.rollout_tokens), each
 
 
 def arm_rows(plan: "Plan") -> Iterator[Row]:
     """What one arm does."""
     config = plan.config
     if plan.rounds != 1:
-        completions_of_arm = plan.refreshed // plan.arms if plan.refreshed is not None else None
-        yield (
-            "rounds",
-            _number_text(plan.rounds),
-            f"mu becomes pi every {config.refresh_every} steps",
-        )
-        yield (
-            "completions of its own",
-            _number_text(completions_of_arm),
-            "of all rounds but the first",
-        )
+        own = plan.refreshed // plan.arms if plan.refreshed is not None else None
+        refreshed = f"mu becomes pi every {config.refresh_every} steps"
+        yield "rounds", _number_text(plan.rounds), refreshed
+        yield "completions of its own", _number_text(own), "of all rounds but the first"
     yield "steps", _number_text(plan.steps), f"{config.prompts_per_step} whole groups each"
     yield "trained tokens", _number_text(plan.trained_tokens), "prompts included"
-    yield (
-        "checkpoints kept",
-        _number_text(plan.checkpoints),
-        f"every {config.train.checkpoint_every} steps",
-    )
+    every = f"every {config.train.checkpoint_every} steps"
+    yield "checkpoints kept", _number_text(plan.checkpoints), every
     settings = config.evaluation
     limit = "all" if settings.prompts is None else f"{settings.prompts:,}"
     more = f" and {settings.train_prompts} of train" if settings.train_prompts else ""
@@ -134,14 +112,10 @@ def memory_rows(plan: "Plan") -> Iterator[Row]:
     if generate is None or train is None:
         yield "unknown", "", "give policy.parameters, or a local checkpoint as policy.source"
         return
-    yield (
-        "generation: weights",
-        _gib(generate.weights),
-        f"on each of {_count_text(generate.gpus, 'GPU')}",
-    )
-    running = (
-        f"{generate.running:.0f} sequences run at once" if generate.running else "none is left"
-    )
+    gpus = f"on each of {count_words(generate.gpus, 'GPU')}"
+    yield "generation: weights", _gib(generate.weights), gpus
+    at_once = generate.running
+    running = f"{at_once:.0f} sequences run at once" if at_once else "none is left"
     yield "generation: cache", _gib(generate.cache), running
     yield from training_memory_rows(plan.config, train)
 
@@ -170,11 +144,9 @@ def training_memory_rows(config: "ExperimentConfig", train: "TrainingCost") -> I
     yield "training", _gib(train.memory), f"of {limit:g} GiB; CUDA itself takes about 1"
     if train.validation:
         weights, sequence, running = train.validation
-        yield (
-            "validation",
-            _gib(parts.state + train.asleep + weights + running * sequence),
-            f"{_count_text(running, 'sequence')} at once beside the state of training",
-        )
+        used = parts.state + train.asleep + weights + running * sequence
+        beside = f"{count_words(running, 'sequence')} at once beside the state of training"
+        yield "validation", _gib(used), beside
 
 
 def totals_rows(plan: "Plan") -> Iterator[Row]:
@@ -189,11 +161,8 @@ def totals_rows(plan: "Plan") -> Iterator[Row]:
         yield f"{stage}", _hours_text(hours, "GPU-hours"), _speed_text(plan, stage)
     yield "arms at once", str(plan.arms_at_once), _slots_text(plan)
     yield "train, by the clock", _hours_text(plan.training_hours, "hours"), "of all arms"
-    yield (
-        "score",
-        _hours_text(plan.score_hours, "hours"),
-        (f"{settings.cores} cores at {settings.score_per_core_s:g} completions a second"),
-    )
+    speed = f"{settings.cores} cores at {settings.score_per_core_s:g} completions a second"
+    yield "score", _hours_text(plan.score_hours, "hours"), speed
 
 
 def plan_warnings(plan: "Plan") -> Iterator[str]:
@@ -240,7 +209,7 @@ def disk_warnings(plan: "Plan") -> Iterator[str]:
 
 
 def _slots_text(plan: "Plan") -> str:
-    each = _count_text(plan.config.train.processes, "GPU")
+    each = count_words(plan.config.train.processes, "GPU")
     return f"{each} each, of {plan.config.plan.gpus} (plan.gpus)"
 
 
@@ -252,10 +221,6 @@ def _speed_text(plan: "Plan", stage: str) -> str:
     given = getattr(plan.config.plan, f"{name}_tokens_per_s")
     source = f"plan.{name}_tokens_per_s" if given else f"estimated, {plan.config.plan.gpu}"
     return f"{part.tokens_per_s:,.0f} tokens/s a GPU ({source})"
-
-
-def _count_text(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _number_text(value: int | None) -> str:

@@ -67,9 +67,9 @@ def read(directory: Path) -> Made | None:
     path = directory / FILE
     if not path.is_file() or not is_made(directory):
         return None
-    from asymreinforce.data import files
+    from asymreinforce.data.sealed import read_sealed
 
-    value = files.read_sealed(path)
+    value = read_sealed(path)
     return Made(list(value["words"]), dict(value["settings"]))
 
 
@@ -128,7 +128,7 @@ def _write(directory: Path, wanted: Asked, arms: "Sequence[ExperimentConfig]") -
 
     The stage itself says why, if it has anything to write.
     """
-    from asymreinforce.data import files
+    from asymreinforce.data import files, sealed
     from asymreinforce.data.determines import flat_settings
 
     all_of = [flat_settings(arm) for arm in arms]
@@ -139,7 +139,7 @@ def _write(directory: Path, wanted: Asked, arms: "Sequence[ExperimentConfig]") -
     }
     with contextlib.suppress(AsymreinforceError):
         files.remove_leftovers(files.make_directory(directory), below=False)
-        files.publish_sealed(directory / FILE, {"words": wanted.words, "settings": same})
+        sealed.publish_sealed(directory / FILE, {"words": wanted.words, "settings": same})
 
 
 def _require_same(arms: "Sequence[ExperimentConfig]", made: Made, directory: Path) -> None:

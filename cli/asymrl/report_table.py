@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from asymreinforce import terminal
-from asymreinforce.untrusted import visible
+from asymrl.console import VERDICT_STYLES, add_numbers, make_table, styled_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from asymreinforce.report.statistics.comparison import Comparison
 
 LONGEST_NAME = 40
-STYLES = {"improved": "green", "collapsed": "red", "stable": "yellow", "failed": "red"}
 
 
 def print_results(report: "Report", *, power: float | None = None) -> None:
@@ -39,7 +38,7 @@ def print_results(report: "Report", *, power: float | None = None) -> None:
         lines.append("‡ Some seeds collapsed and some did not: no interval holds there.")
     lines += [f"warning: {sentence}" for sentence in report.experiment.warnings]
     for line in filter(None, lines):
-        console.print(_styled_text(line, style="dim"))
+        console.print(styled_text(line, style="dim"))
     if power is not None:
         console.print(_power_table(report, power))
     if report.coverage:
@@ -50,13 +49,13 @@ def _power_table(report: "Report", points: float) -> "Table":
     from asymreinforce.report.results import seeds_for
     from asymreinforce.report.statistics.power import POWER
 
-    table = _plain_table(f"seeds for a difference of {points:g} points with power {POWER:g}")
-    table.add_column("setting", overflow="fold", max_width=LONGEST_NAME, style="bold")
+    table = make_table(f"seeds for a difference of {points:g} points with power {POWER:g}")
+    _add_names(table)
     for name in ("has", "sd between seeds, points", "needs"):
         table.add_column(name, justify="right")
     for row in seeds_for(report.results, points=points):
         deviation = f"{100 * row.deviation:.1f}"
-        table.add_row(_styled_text(row.name), str(row.seeds), deviation, row.needed)
+        table.add_row(styled_text(row.name), str(row.seeds), deviation, row.needed)
     return table
 
 
@@ -66,17 +65,17 @@ def _print_coverage(console: "Console", coverage: "Coverage") -> None:
     from asymreinforce.report.page.coverage_table import coverage_table
 
     shown_table = coverage_table(coverage)
-    table = _plain_table(
+    table = make_table(
         f"coverage at the last step: distinct among {coverage.k} samples of a prompt"
     )
-    table.add_column(shown_table.columns[0], overflow="fold", max_width=LONGEST_NAME, style="bold")
+    _add_names(table)
     for name in shown_table.columns[1:]:
         table.add_column(name, justify="right", overflow="fold")
     for row in shown_table.rows:
-        table.add_row(*(_styled_text(cell.text) for cell in row))
+        table.add_row(*(styled_text(cell.text) for cell in row))
     console.print(table)
     for line in coverage_findings(coverage):
-        console.print(_styled_text(line, style="dim"))
+        console.print(styled_text(line, style="dim"))
 
 
 def results_table(report: "Report") -> "Table":
@@ -87,17 +86,16 @@ def results_table(report: "Report") -> "Table":
 
     split = report.experiment.split.replace("_", "-")
     against = report.results.against
-    table = _plain_table(f"{split} accuracy, %, at the last step; differences with 95% intervals")
-    table.add_column("setting", overflow="fold", max_width=LONGEST_NAME, style="bold")
-    for name in ("n", "mean", "against µ"):
-        table.add_column(name, justify="right", no_wrap=True)
+    table = make_table(f"{split} accuracy, %, at the last step; differences with 95% intervals")
+    _add_names(table)
+    add_numbers(table, "n", "mean", "against µ")
     if against is not None:
-        table.add_column(_styled_text(f"against {against}"), justify="right", overflow="ellipsis")
-        table.add_column("p", justify="right", no_wrap=True)
+        table.add_column(styled_text(f"against {against}"), justify="right", overflow="ellipsis")
+        add_numbers(table, "p")
     table.add_column("ended", no_wrap=True)
     for row in report.results.rows:
         cells: list[str | Text] = [
-            _styled_text(row.name),
+            styled_text(row.name),
             str(len(row.group.arms)),
             "—" if row.accuracy is None else f"{100 * row.accuracy:.1f}",
             _difference_text(row.against_behaviour),
@@ -106,7 +104,7 @@ def results_table(report: "Report") -> "Table":
             p = row.against.p_holm if row.against else None
             cells += [_difference_text(row.against), p_text(p) if row.against else ""]
         mark = f" {SPLIT_MARK}" if row.is_split else ""
-        table.add_row(*cells, _fates_text(row.fates) + _styled_text(mark))
+        table.add_row(*cells, _fates_text(row.fates) + styled_text(mark))
     return table
 
 
@@ -116,38 +114,34 @@ def print_pair(compared: "ExperimentPair") -> None:
 
     first, second = (experiment.name for experiment in compared.experiments)
     console = terminal.make_console()
-    table = _plain_table("accuracy, %, at the last step; the second minus the first, 95% interval")
-    table.add_column("setting", overflow="fold", max_width=LONGEST_NAME, style="bold")
+    table = make_table("accuracy, %, at the last step; the second minus the first, 95% interval")
+    _add_names(table)
     for name in (first, second):
-        table.add_column(_styled_text(name), justify="right", overflow="ellipsis")
-    table.add_column("difference", justify="right", no_wrap=True)
-    table.add_column("p", justify="right", no_wrap=True)
+        table.add_column(styled_text(name), justify="right", overflow="ellipsis")
+    add_numbers(table, "difference", "p")
     for twin in compared.twins:
         accuracies = ("—" if a is None else f"{100 * a:.1f}" for a in twin.accuracies)
         p = twin.comparison.p_holm if twin.comparison else None
         table.add_row(
-            _styled_text(twin.name), *accuracies, _difference_text(twin.comparison), p_text(p)
+            styled_text(twin.name), *accuracies, _difference_text(twin.comparison), p_text(p)
         )
     if compared.twins:
         console.print(table)
     else:
         console.print("no setting is in both experiments")
     for item in compared.differences:
-        console.print(_styled_text(f"{item.key}: {item.first} | {item.second}", style="dim"))
+        console.print(styled_text(f"{item.key}: {item.first} | {item.second}", style="dim"))
     if varied := _what_varied([twin.comparison for twin in compared.twins]):
-        console.print(_styled_text(varied, style="dim"))
+        console.print(styled_text(varied, style="dim"))
 
 
-def _plain_table(title: str) -> "Table":
-    from rich import box
-    from rich.table import Table
-
-    return Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
+def _add_names(table: "Table") -> None:
+    table.add_column("setting", overflow="fold", max_width=LONGEST_NAME, style="bold")
 
 
 def _difference_text(comparison: "Comparison | None") -> str:
-    from asymreinforce.report.page.arm_table import bracket_interval
-    from asymreinforce.report.page.result_table import points_text
+    from asymreinforce.report.page.cells import bracket_interval
+    from asymreinforce.report.words import points_text
 
     if comparison is None:
         return "—"
@@ -178,14 +172,10 @@ def _fates_text(fates: tuple[tuple[str, int], ...]) -> "Text":
 
     if len(fates) == 1:
         fate, _ = fates[0]
-        return Text(visible(fate), style=STYLES.get(fate, ""))
-    marks = (
-        (f"{count} {VERDICT_MARKS.get(fate, fate)} ", STYLES.get(fate, "")) for fate, count in fates
+        return styled_text(fate, style=VERDICT_STYLES.get(fate, ""))
+    return Text.assemble(
+        *(
+            (f"{count} {VERDICT_MARKS.get(fate, fate)} ", VERDICT_STYLES.get(fate, ""))
+            for fate, count in fates
+        )
     )
-    return Text.assemble(*marks)
-
-
-def _styled_text(content: str, *, style: str = "") -> "Text":
-    from rich.text import Text
-
-    return Text(visible(content), style=style)

@@ -52,7 +52,7 @@ def run_report(
     if instead is Printed.PATH:
         terminal.print_line(str(page), to_stderr=False)
     else:
-        _say_page(page)
+        say(f"report: {page}")
 
 
 def _of_one_only(instead: Printed | None, *, against: str | None, power: float | None) -> None:
@@ -114,9 +114,5 @@ def report_sweep(config: "ExperimentConfig") -> None:
         page = config.directory / PAGE
         say(f"report: {page} (no result is newer; 'asymrl report' draws it anew)")
     else:
-        _say_page(write_report(config.directory))
+        say(f"report: {write_report(config.directory)}")
     track_report(config)
-
-
-def _say_page(page: Path) -> None:
-    say(f"report: {page}")

@@ -1,14 +1,10 @@
-"""What `asymrl samples` prints: the completions of a checkpoint, with their verdicts.
-
-Texts come from models and files: every character that does not show itself is spelled out, and
-nothing is taken for markup.
-"""
+"""What `asymrl samples` prints: the completions of a checkpoint, with their verdicts."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from asymreinforce import terminal
-from asymreinforce.untrusted import show_bytes, visible
+from asymrl.console import cut_text, outcome_style, styled_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -16,7 +12,6 @@ if TYPE_CHECKING:
 
     from asymreinforce.viewing.completions import Chosen, QuestionCompletions
 
-STYLES = {"correct": "green", "incorrect": "red"}
 LONGEST_ANSWER = 60
 
 
@@ -57,7 +52,7 @@ def _heading_text(chosen: "Chosen") -> "Text":
     arm, checkpoint = chosen
     baseline = f" baseline={arm.baseline:g}" if arm.uses_baseline else ""
     accuracy = f"{100 * checkpoint.accuracy:.1f}%"
-    return _styled_text(
+    return styled_text(
         f"{arm.algorithm}{baseline} seed={arm.seed} (arm {arm.id}), step {checkpoint.step}, "
         f"{checkpoint.split.replace('_', '-')} accuracy {accuracy}",
         style="bold",
@@ -77,32 +72,15 @@ def _matching_places(asked: "QuestionCompletions", wanted: WantedSamples) -> lis
 def _print_prompt(
     console: "Console", asked: "QuestionCompletions", matching: list[int], *, characters: int
 ) -> None:
-    console.rule(_styled_text(asked.prompt_id, style="bold"), align="left")
-    console.print(_cut_text(asked.question or "(its prompt is not in this experiment)", characters))
+    console.rule(styled_text(asked.prompt_id, style="bold"), align="left")
+    console.print(cut_text(asked.question or "(its prompt is not in this experiment)", characters))
     if asked.gold_answer is not None:
-        console.print(
-            _styled_text("gold answer: ", style="dim")
-            + _cut_text(asked.gold_answer, LONGEST_ANSWER)
-        )
+        gold = cut_text(asked.gold_answer, LONGEST_ANSWER)
+        console.print(styled_text("gold answer: ", style="dim") + gold)
     for place in matching:
         row = asked.completions[place]
         cut_off = ", cut off" if row.finish_reason == "length" else ""
         heading = f"sample {row.sample} · {row.outcome} · {row.tokens} tokens{cut_off} · answer "
-        answer = _cut_text("none" if row.answer is None else row.answer, LONGEST_ANSWER)
-        console.print(_styled_text(heading, style=STYLES.get(row.outcome, "yellow")) + answer)
-        console.print(_cut_text(row.text, characters))
-
-
-def _styled_text(content: str, *, style: str = "") -> "Text":
-    from rich.text import Text
-
-    return Text(visible(content), style=style)
-
-
-def _cut_text(content: str, characters: int) -> "Text":
-    """Show so many characters of an untrusted text."""
-    from rich.text import Text
-
-    shown = show_bytes(content.encode(errors="surrogateescape"), longest=characters)
-    more = f" … {shown.bytes_left_out} bytes more" if shown.bytes_left_out else ""
-    return Text(shown.text) + Text(more, style="dim")
+        answer = cut_text("none" if row.answer is None else row.answer, LONGEST_ANSWER)
+        console.print(styled_text(heading, style=outcome_style(row.outcome)) + answer)
+        console.print(cut_text(row.text, characters))

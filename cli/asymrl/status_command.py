@@ -31,17 +31,16 @@ def status(
 
 def _print(status: "Status") -> None:
     from rich.table import Table
-    from rich.text import Text
 
     from asymreinforce import terminal
     from asymreinforce.experiment.arm_table import ArmLine, arm_table
-    from asymreinforce.untrusted import visible
+    from asymrl.console import styled_text
 
     console = terminal.make_console()
-    console.print(Text(visible(f"{status.directory}: {status.line}"), style="bold"))
+    console.print(styled_text(f"{status.directory}: {status.line}", style="bold"))
     stages = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=False)
     for stage in status.stages:
-        stages.add_row(stage.stage, Text(visible(stage.words)))
+        stages.add_row(stage.stage, styled_text(stage.words))
     if status.results:
         stages.add_row("results", ", ".join(status.results))
     console.print(stages)
@@ -52,4 +51,4 @@ def _print(status: "Status") -> None:
     console.print(arm_table(lines, width=console.width, with_state=True))
     for arm in status.arms:
         if arm.reason:
-            console.print(Text(visible(f"{arm.name}: {arm.reason}"), style="dim"))
+            console.print(styled_text(f"{arm.name}: {arm.reason}", style="dim"))

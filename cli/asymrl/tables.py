@@ -8,12 +8,11 @@ import pyarrow as pa
 
 from asymreinforce import terminal
 from asymreinforce.data.arm_progress import IN_SAMPLE_KL
-from asymreinforce.untrusted import visible
+from asymrl.console import VERDICT_STYLES, make_table, styled_text
 
 if TYPE_CHECKING:
     from asymreinforce.report.records import ReportedArm
 
-STYLES = {"improved": "green", "collapsed": "red", "stable": "yellow"}
 OWN_COLUMNS = {"baseline", "seed"}
 GAP = 1
 EDGES = 2
@@ -39,17 +38,10 @@ def print_summary(summary: pa.Table) -> None:
 
     A terminal that is too narrow for all columns shows those that are needed most.
     """
-    from rich import box
-    from rich.table import Table
     from rich.text import Text
 
     console = terminal.make_console()
-    table = Table(
-        title="held-out accuracy in %, at the last step (± standard error over prompts)",
-        box=box.SIMPLE_HEAD,
-        padding=(0, GAP, 0, 0),
-        title_justify="left",
-    )
+    table = make_table("held-out accuracy in %, at the last step (± standard error over prompts)")
     rows = summary.to_pylist()
     others = [others_of(row) for row in rows]
     columns, room = _columns(rows), console.width - EDGES
@@ -63,9 +55,9 @@ def print_summary(summary: pa.Table) -> None:
     if any(others):
         table.add_column("also", overflow="fold", min_width=NARROWEST_OTHERS)
     for number, (row, also) in enumerate(zip(rows, others, strict=True)):
-        styles = {"verdict": STYLES.get(row["verdict"], "")}
+        styles = {"verdict": VERDICT_STYLES.get(row["verdict"], "")}
         cells = [Text(c.cells[number], style=styles.get(c.title, "")) for c in shown]
-        table.add_row(*cells, *([Text(visible(also))] if any(others) else []))
+        table.add_row(*cells, *([styled_text(also)] if any(others) else []))
     console.print(table)
 
 
@@ -109,18 +101,10 @@ def print_arms(arms: "Sequence[ReportedArm]") -> None:
 
     They are means over the completions of the fixed diagnostic set, in nats.
     """
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(
-        title="log-probability of the rollouts, before to after training; not evaluated",
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        title_justify="left",
+    table = make_table(
+        "log-probability of the rollouts, before to after training; not evaluated",
+        numbers=("baseline", "seed", "steps", "of correct ones", "of incorrect ones"),
     )
-    for name in ("baseline", "seed", "steps", "of correct ones", "of incorrect ones"):
-        table.add_column(name, justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
     for arm in arms:
         series = [arm.metrics.get(f"slice_logp_{kind}", ()) for kind in ("correct", "incorrect")]
@@ -130,7 +114,7 @@ def print_arms(arms: "Sequence[ReportedArm]") -> None:
             str(arm.seed),
             str(last),
             *(f"{p[0].value:.1f} to {p[-1].value:.1f}" if p else "-" for p in series),
-            Text(visible(arm.fate), style=STYLES.get(arm.fate, "")),
+            styled_text(arm.fate, style=VERDICT_STYLES.get(arm.fate, "")),
         )
     terminal.make_console().print(table)
 

@@ -11,96 +11,29 @@ import numpy as np
 import torch
 from torch import Tensor
 from transformers import (
-    LlamaConfig,
-    LlamaForCausalLM,
     Qwen2Config,
     Qwen2ForCausalLM,
-    Qwen3Config,
-    Qwen3ForCausalLM,
 )
 from workloads import Optimizer
 
-from asymreinforce.algorithm.ratio import opmd_kimi
-from asymreinforce.update.layers import checkpoint_activations, compile_layers
+from asymreinforce.update.layers import compile_layers
 from asymreinforce.update.packing import Sequences
 from asymreinforce.update.trainer import RatioInputs, Trainer, Update
 from gpu.checks import Finding, Place, distance, needs_cuda, peak, reset_peak
+from gpu.tiny_models import (
+    KINDS,
+    TINY,
+    adapted,
+    batch_of,
+    frozen_in_bf16,
+    linear_terms,
+    model_of,
+    ratio_inputs,
+    recomputing,
+)
 
 FP32, BF16 = 1e-5, 0.02
 """Largest relative distance of a gradient from that of the CPU in fp32."""
-
-TINY: dict[str, Any] = {
-    "vocab_size": 500,
-    "hidden_size": 128,
-    "intermediate_size": 192,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "max_position_embeddings": 512,
-    "bos_token_id": None,
-    "eos_token_id": 1,
-    "pad_token_id": 0,
-}
-KINDS: dict[str, Callable[[], Any]] = {
-    "llama": lambda: LlamaForCausalLM(LlamaConfig(**TINY)),
-    "qwen2": lambda: Qwen2ForCausalLM(Qwen2Config(**TINY, tie_word_embeddings=True)),
-    "qwen3": lambda: Qwen3ForCausalLM(Qwen3Config(**TINY, head_dim=32)),
-}
-GROUPS, SAMPLES = 6, 4
-
-
-def model_of(kind: str) -> Any:
-    """Make a tiny model on CPU, in fp32, from a fixed seed."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        return KINDS[kind]().train()
-
-
-def adapted(model: Any) -> Any:
-    """Round the weights to bf16, in which frozen ones are held, and add adapters that are not 0."""
-    from asymreinforce.model import adapters
-
-    class Config:
-        rank, alpha, target_modules = 8, 16, "all-linear"
-
-    adapters.attach_adapters(model.to(torch.bfloat16).float(), Config(), seed=0)  # type: ignore[arg-type]
-    generator = torch.Generator().manual_seed(0)
-    for name, parameter in model.named_parameters():
-        if "lora_B" in name:
-            torch.nn.init.normal_(parameter, std=0.02, generator=generator)
-    return model
-
-
-def batch_of(seed: int = 0, *, shortest: int = 2, longest: int = 90) -> Sequences:
-    """Groups of completions of one token up to `longest`."""
-    generator = np.random.default_rng(seed)
-    prompts = [generator.integers(2, 500, generator.integers(3, 40)) for _ in range(GROUPS)]
-    lengths = generator.integers(shortest, longest, GROUPS * SAMPLES)
-    lengths[0] = 1
-    return Sequences(
-        [prompt for prompt in prompts for _ in range(SAMPLES)],
-        [generator.integers(1, 500, length) for length in lengths],
-    )
-
-
-def linear_terms() -> Tensor:
-    """Coefficients of which a third are zero: those sequences are skipped."""
-    terms_B = torch.linspace(-1, 1, GROUPS * SAMPLES, dtype=torch.float64)
-    terms_B[::3] = 0
-    return terms_B
-
-
-def ratio_inputs() -> RatioInputs:
-    """An objective whose loss depends on log pi, and smoothly: rounding flips no clip."""
-    completions = batch_of().completions
-    count = len(completions)
-    behaviour = [np.full(len(y), -6.2) for y in completions]
-    return RatioInputs(_ratio_loss, torch.linspace(-1, 1, count), torch.ones(count), behaviour)
-
-
-def _ratio_loss(*given: Tensor, weights_B: Tensor) -> Tensor:
-    losses_B: Tensor = opmd_kimi(*given, tau=0.1)
-    return (losses_B * weights_B).sum()
 
 
 def trainer_of(model: Any, place: Place, *, half: bool, tokens: int = 300, **more: Any) -> Trainer:
@@ -156,20 +89,6 @@ def _options(place: Place) -> Iterator[Finding]:
         model = frozen_in_bf16(model) if half else model
         found, _ = gradient_of(trainer_of(model, place, half=half), terms)
         yield Finding(f"adapters, {precision}", distance(found, lora), "relative", most)
-
-
-def recomputing(model: Any) -> Any:
-    """Let a model compute its activations again to go backward."""
-    checkpoint_activations(model)
-    return model
-
-
-def frozen_in_bf16(model: Any) -> Any:
-    """Hold what does not train in bf16, as beside adapters."""
-    for parameter in model.parameters():
-        if not parameter.requires_grad:
-            parameter.data = parameter.data.bfloat16()
-    return model
 
 
 def compiled(place: Place) -> Iterator[Finding]:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import baselines
 import torch
-from bench_training_step import Prepared, with_optimizer
+from step_ways import Prepared, with_optimizer
 from transformers import PreTrainedModel
 from workloads import Optimizer, Shape, Workload
 

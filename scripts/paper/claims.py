@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from asymreinforce.algorithm.ending import STANDARD_ERRORS
-from asymreinforce.report.bandit.words import DIFFERS, Finding, join_words, paper_verdict
+from asymreinforce.report.bandit.words import DIFFERS, Finding, compare_with_paper, join_words
 from asymreinforce.report.ending import has_collapsed
 from asymreinforce.report.groups import ArmGroup, mean, signed_text
 from asymreinforce.report.records import Experiment, ReportedArm
 from asymreinforce.report.statistics.comparison import between_groups, share_a_seed
+from asymreinforce.report.words import percent_text, points_text
 from scripts.paper.arms import (
     BySteps,
     accuracy_by_step,
@@ -49,8 +50,8 @@ def every_seed(experiment: Experiment, groups: Sequence[ArmGroup]) -> list[Findi
     if critical and (arms := _evaluated_arms(critical)):
         collapsed = _count_collapsed(arms)
         findings.append(
-            Finding(
-                paper_verdict(collapsed == len(arms)),
+            compare_with_paper(
+                collapsed == len(arms),
                 f"At 0 the paper's 7 runs all collapse; here {collapsed} of {len(arms)} do.",
             )
         )
@@ -58,11 +59,11 @@ def every_seed(experiment: Experiment, groups: Sequence[ArmGroup]) -> list[Findi
         collapsed = _count_collapsed(arms)
         ends = [arm.outcome.accuracy for arm in arms if arm.outcome]
         findings.append(
-            Finding(
-                paper_verdict(collapsed == 0),
+            compare_with_paper(
+                collapsed == 0,
                 f"At {signed_text(PAIR[0])} the paper's 7 runs are stable; here {collapsed} of "
-                f"{len(arms)} collapse, and they end at {_percent_text(min(ends))} to "
-                f"{_percent_text(max(ends))}.",
+                f"{len(arms)} collapse, and they end at {percent_text(min(ends))} to "
+                f"{percent_text(max(ends))}.",
             )
         )
     return findings
@@ -85,8 +86,8 @@ def entropy(experiment: Experiment, groups: Sequence[ArmGroup]) -> list[Finding]
     early = [values[first] for values in means.values()]
     before = mean(values[min(values)] for values in means.values())
     findings = [
-        Finding(
-            paper_verdict(_is_rising([-value for value in early], slack=0.0)),
+        compare_with_paper(
+            _is_rising([-value for value in early], slack=0.0),
             "In the paper entropy falls faster for larger baselines; here it goes, within "
             f"{first} steps, from {before:.2f} nats a completion to "
             f"{_list_by_baseline(means, lambda values: f'{values[first]:.2f}')}.",
@@ -119,8 +120,8 @@ def _course_findings(groups: Sequence[ArmGroup], split: str) -> list[Finding]:
     if arms := [arm for group in below for arm in _evaluated_arms(group)]:
         collapsed = _count_collapsed(arms)
         findings.append(
-            Finding(
-                paper_verdict(collapsed == 0),
+            compare_with_paper(
+                collapsed == 0,
                 f"Below 0 training is stable in the paper; here {collapsed} of {len(arms)} arms "
                 "collapsed.",
             )
@@ -129,8 +130,8 @@ def _course_findings(groups: Sequence[ArmGroup], split: str) -> list[Finding]:
     if arms := [arm for group in above for arm in _evaluated_arms(group)]:
         collapsed = _count_collapsed(arms)
         findings.append(
-            Finding(
-                paper_verdict(collapsed == len(arms)),
+            compare_with_paper(
+                collapsed == len(arms),
                 f"At 0 and above accuracy collapses in the paper; here {collapsed} of {len(arms)} "
                 "arms collapsed.",
             )
@@ -150,12 +151,12 @@ def _speed_findings(below: Sequence[ArmGroup], split: str) -> list[Finding]:
         STANDARD_ERRORS * math.sqrt(2) * max(standard_error(group, split, first) for group in below)
     )
     return [
-        Finding(
-            paper_verdict(_is_rising(early, slack=noise)),
+        compare_with_paper(
+            _is_rising(early, slack=noise),
             f"Below 0 the paper's accuracy rises faster towards 0; here {_split_words(split)} "
             "accuracy "
             f"after {first} steps is "
-            f"{_list_by_baseline(means, lambda values: _percent_text(values[first]))}; "
+            f"{_list_by_baseline(means, lambda values: percent_text(values[first]))}; "
             f"differences under {100 * noise:.1f} points are noise"
             + (", so no order is to be seen." if max(early) - min(early) <= noise else "."),
         )
@@ -178,8 +179,8 @@ def _order_of_falls(above: Sequence[ArmGroup], split: str) -> list[Finding]:
     order = list(means.values())
     is_earlier = order == sorted(order, reverse=True) and order[0] > order[-1]
     return [
-        Finding(
-            paper_verdict(is_earlier),
+        compare_with_paper(
+            is_earlier,
             "The paper's collapse comes earlier for larger baselines; here "
             f"{_split_words(split)} accuracy first falls under half of its peak at step "
             f"{_list_by_baseline(means, lambda step: f'{step:.0f}')}, on average over seeds.",
@@ -198,11 +199,11 @@ def _highest_findings(groups: Sequence[ArmGroup]) -> list[Finding]:
         return []
     top = max(ends, key=lambda baseline: ends[baseline])
     return [
-        Finding(
-            paper_verdict(top == max(ends)),
+        compare_with_paper(
+            top == max(ends),
             f"Of the baselines below 0, {signed_text(top)} ends highest"
             + ("" if top == max(ends) else f", and not {signed_text(max(ends))}, the nearest to 0")
-            + f": {_list_by_baseline(ends, _percent_text)} at the last step.",
+            + f": {_list_by_baseline(ends, percent_text)} at the last step.",
         )
     ]
 
@@ -212,16 +213,16 @@ def _ends_higher(own: ArmGroup, rival: ArmGroup) -> Finding:
     asymre, grpo = _of_shared_seeds(own, rival)
     interval = compared.interval
     between = (
-        f", 95% interval {_points_text(interval.low)} to {_points_text(interval.high)}"
+        f", 95% interval {points_text(interval.low)} to {points_text(interval.high)}"
         if interval
         else ""
     )
-    return Finding(
-        paper_verdict(compared.difference > 0),
+    return compare_with_paper(
+        compared.difference > 0,
         f"AsymRE at {signed_text(PAIR[0])} ends higher than GRPO in the paper; here the difference "
         "is "
-        f"{_points_text(compared.difference)} points ({_percent_text(mean(asymre))} and "
-        f"{_percent_text(mean(grpo))}; {compared.pairs} paired seeds{between}).",
+        f"{points_text(compared.difference)} points ({percent_text(mean(asymre))} and "
+        f"{percent_text(mean(grpo))}; {compared.pairs} paired seeds{between}).",
     )
 
 
@@ -245,11 +246,11 @@ def _is_faster(own: ArmGroup, rival: ArmGroup, split: str) -> list[Finding]:
         return []
     first = steps[0]
     return [
-        Finding(
-            paper_verdict(asymre[first] > grpo[first]),
-            f"It is also faster in the paper; here it is at {_percent_text(asymre[first])} after "
+        compare_with_paper(
+            asymre[first] > grpo[first],
+            f"It is also faster in the paper; here it is at {percent_text(asymre[first])} after "
             f"{first} "
-            f"steps, GRPO at {_percent_text(grpo[first])}.",
+            f"steps, GRPO at {percent_text(grpo[first])}.",
         )
     ]
 
@@ -294,11 +295,3 @@ def _list_by_baseline(values: Mapping[float, Value], words: Callable[[Value], st
 
 def _split_words(split: str) -> str:
     return split.replace("_", "-")
-
-
-def _percent_text(share: float) -> str:
-    return f"{100 * share:.1f}%"
-
-
-def _points_text(share: float) -> str:
-    return f"{100 * share:+.1f}".replace("-", "−")

@@ -3,7 +3,7 @@
 `says` and `paper` are what Arnal et al. 2025 (arXiv 2506.20520) report; all else is made of data.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from asymreinforce.report.bandit import theorems
@@ -36,7 +36,7 @@ class OfBench(NamedTuple):
     """The preset of the theory bench that it is drawn from."""
 
     draw: tuple[Callable[[Bench], Drawing], ...]
-    findings: tuple[Callable[[Bench], list[Finding]], ...]
+    findings: tuple[Callable[[Bench], Iterable[Finding]], ...]
 
 
 class OfSweep(NamedTuple):

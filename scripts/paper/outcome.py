@@ -12,7 +12,6 @@ import pyarrow as pa
 import torch
 
 from asymreinforce.algorithm.table import objective_of
-from asymreinforce.bandit.contracts import WAYS
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.data import contracts, files
 from asymreinforce.errors import InputError
@@ -21,6 +20,7 @@ from asymreinforce.experiment.arms import TrainedArm, arms_of
 from asymreinforce.rewards.scale import rewards_of, scale_rewards
 from asymreinforce.tasks import cups
 from scripts.paper.answer_styles import Ways, measure_drift, predicted_shares
+from scripts.paper.contracts import WAYS
 
 WAYS_PARQUET = "ways.parquet"
 ALGORITHM = "asymre"

@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from asymreinforce.bandit.contracts import WAYS
 from asymreinforce.data import contracts
 from asymreinforce.report.figures import canvas
 from asymreinforce.report.figures.canvas import Drawing, EndLabel
 from asymreinforce.report.figures.colours import BEHAVIOUR, CATEGORIES, MUTED
+from scripts.paper.contracts import WAYS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from asymreinforce.report.figures import canvas
 from asymreinforce.report.figures.canvas import Drawing, EndLabel
 from asymreinforce.report.figures.colours import BEHAVIOUR, MUTED, Style, group_styles
-from asymreinforce.report.figures.curve_panels import curve_panels, read_curves
+from asymreinforce.report.figures.curve_panels import draw_panel, read_curves
 from asymreinforce.report.groups import ArmGroup, mean, signed_text
 from asymreinforce.report.records import Experiment
 from scripts.paper.arms import accuracy_by_step, at_baseline, of_algorithm, swept_groups
@@ -76,7 +76,8 @@ def _draw_panel(experiment: Experiment, groups: Sequence[ArmGroup], name: str) -
 
     curves = [panel for panel in read_curves(experiment, groups) if panel.panel.name == name]
     with matplotlib.rc_context(canvas.RC):
-        drawn = curve_panels(experiment, groups, group_styles(groups), curves)
+        styles = group_styles(groups)
+        drawn = [draw_panel(panel, experiment, groups, styles) for panel in curves]
     return [drawing._replace(caption=CAPTIONS[name]) for drawing in drawn]
 
 

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from asymreinforce.algorithm.table import objective_of
 from asymreinforce.config import AlgorithmConfig
-from tests.algorithm import computed
-from tests.algorithm import table_policy as naive
+from tests.fixtures import step_gradients as computed
+from tests.fixtures import table_policy as naive
 
 TOLERANCE = 1e-12
 MU = naive.logits(11)

@@ -20,8 +20,8 @@ from asymreinforce.algorithm.references import (
     shrunk_group_mean,
 )
 from asymreinforce.errors import ConfigError, InputError
-from tests.algorithm import table_policy as naive
-from tests.algorithm.computed import gradient
+from tests.fixtures import table_policy as naive
+from tests.fixtures.step_gradients import gradient
 
 TOLERANCE = 1e-10
 MEAN = 0.2

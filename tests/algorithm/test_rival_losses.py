@@ -10,9 +10,8 @@ from torch import Tensor
 from asymreinforce.algorithm import ratio, rivals
 from asymreinforce.algorithm.standardised import standardised_advantages
 from asymreinforce.errors import ConfigError
-from tests.algorithm import table_policy as naive
-from tests.algorithm.computed import gradient
-from tests.algorithm.rival_cases import (
+from tests.fixtures import table_policy as naive
+from tests.fixtures.rival_cases import (
     Losses,
     awr_term,
     centred,
@@ -22,6 +21,7 @@ from tests.algorithm.rival_cases import (
     same_gradient,
     step_loss,
 )
+from tests.fixtures.step_gradients import gradient
 
 TOLERANCE = 1e-10
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from asymreinforce.algorithm.table import OBJECTIVES
-from tests.algorithm import computed
-from tests.algorithm import table_policy as naive
-from tests.algorithm.rival_cases import awr_term, dro_term, gspo_term
+from tests.fixtures import step_gradients as computed
+from tests.fixtures import table_policy as naive
+from tests.fixtures.rival_cases import awr_term, dro_term, gspo_term
 
 TOLERANCE = 1e-10
 AGGREGATIONS = ("sequence_sum", "token_mean", "sequence_mean")

@@ -10,8 +10,8 @@ from asymreinforce.algorithm.objective import advantages
 from asymreinforce.algorithm.table import objective_identity, objective_of
 from asymreinforce.config import AlgorithmConfig
 from asymreinforce.errors import ConfigError
-from tests.algorithm import computed
-from tests.algorithm import table_policy as naive
+from tests.fixtures import step_gradients as computed
+from tests.fixtures import table_policy as naive
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "own_objective.py"
 BROKEN = {

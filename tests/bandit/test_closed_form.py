@@ -5,7 +5,6 @@ from torch import Tensor
 
 from asymreinforce.bandit.closed_form import (
     critical_value,
-    iterated_limit_reward,
     iterated_limits,
     limit_at_mean,
     limit_below_mean,
@@ -17,7 +16,7 @@ from asymreinforce.bandit.problem import (
     flow_at_gap,
     flow_at_value,
 )
-from tests.bandit.draws import ABOVE, BELOW, DRAWS, case
+from tests.fixtures.bandit_draws import ABOVE, BELOW, DRAWS, case
 
 EPSILON = 2.0**-52
 
@@ -49,6 +48,16 @@ def limit_to_fifty_digits(mu: list[float], rewards: list[float], value: float) -
 def furthest(policy: list[float], exact: list[mpmath.mpf]) -> float:
     with mpmath.workdps(50):
         return float(max(abs(mpmath.mpf(p) - e) for p, e in zip(policy, exact, strict=True)))
+
+
+def iterated_limit_reward(behaviour_CA: Tensor, rewards_CA: Tensor, value_C: Tensor) -> Tensor:
+    """Return the reward that mu <- pi* tends to: the best arm's among the first limit's (C,).
+
+    Every survivor of the first limit has r > V, so from then on tau = 0 and the iteration is
+    mu(y) <- mu(y)(r(y) - V)/(V^mu - V), a power iteration that drops no arm.
+    """
+    first = limit_below_mean(flow_at_value(behaviour_CA, rewards_CA, value_C)).policy_CA
+    return rewards_CA.masked_fill(first <= 0, -torch.inf).amax(-1)
 
 
 @pytest.mark.parametrize("ties", [False, True])

@@ -7,7 +7,7 @@ from asymreinforce.bandit.closed_form import limit_at_mean, limit_below_mean, st
 from asymreinforce.bandit.dynamics import advance_logits, ascend_drifts
 from asymreinforce.bandit.problem import Flow, total_variation
 from asymreinforce.bandit.stability import largest_stable_lr
-from tests.bandit.draws import ABOVE, BELOW, DRAWS, case
+from tests.fixtures.bandit_draws import ABOVE, BELOW, DRAWS, case
 
 RESOLVED = 30.0
 """Where |a - tau| times the steps is less, an arm may still move: exp(-30) is far under 1e-6."""

@@ -6,7 +6,7 @@ import pytest
 from asymreinforce.bandit.config import parse_settings
 from asymreinforce.bandit.run import run_bandit
 from asymreinforce.errors import InputError
-from asymreinforce.report.bandit.figures import FIGURES, draw_bench, publish_bench_figures
+from asymreinforce.report.bandit.figures import FIGURES, publish_bench_figures
 
 SHORT: dict[str, dict[str, Any]] = {
     "section_5_1": {"steps": 50, "baseline_reference": "behaviour_mean"},
@@ -58,16 +58,17 @@ def test_each_experiment_has_figures_as_svg_and_png(
 
 def test_the_same_tables_give_the_same_figures(tmp_path: Path) -> None:
     directory = bench("section_5_1", tmp_path, WIDE)
-    assert draw_bench(directory, "section_5_1") == draw_bench(directory, "section_5_1")
+    first, second = (publish_bench_figures(directory, "section_5_1") for _ in range(2))
+    assert first == second
 
 
 def test_the_papers_draw_is_called_near_and_not_proven(tmp_path: Path) -> None:
-    near = draw_bench(bench("section_5_1", tmp_path / "a", WIDE), "section_5_1")
-    other = draw_bench(bench("section_5_1", tmp_path / "b", NARROW), "section_5_1")
+    near = publish_bench_figures(bench("section_5_1", tmp_path / "a", WIDE), "section_5_1")
+    other = publish_bench_figures(bench("section_5_1", tmp_path / "b", NARROW), "section_5_1")
     assert "not proven to be it" in near[0].caption
     assert "not proven to be it" not in other[0].caption
 
 
 def test_figures_without_tables_name_the_file_that_is_absent(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"chains\.parquet"):
-        draw_bench(tmp_path, "section_5_1")
+        publish_bench_figures(tmp_path, "section_5_1")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.commands import tiny
+from tests.fixtures.commands import tiny
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from transformers import MptConfig, MptForCausalLM
 from asymreinforce.data import files
 from asymreinforce.data.contracts import PROMPTS, ROLLOUTS, VERDICTS
 from asymreinforce.data.store import Store
-from tests.cli.commands import (
+from tests.fixtures.commands import (
     asymrl,
     foreign,
     only,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.commands import asymrl, published, refused, tiny
+from tests.fixtures.commands import asymrl, published, refused, tiny
 
 COMMANDS = ["init", "generate", "score", "train", "evaluate", "sweep"]
 

@@ -7,8 +7,8 @@ import pytest
 from asymrl.base import with_base
 
 from asymreinforce.config import ExperimentConfig, parse_config
-from tests.cli.commands import asymrl, published, refused
 from tests.cli.test_settings import composed
+from tests.fixtures.commands import asymrl, published, refused
 
 MODEL = "policy.source=org/model"
 

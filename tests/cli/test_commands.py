@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from asymrl.main import app
 
-from tests.cli.commands import asymrl, refused, tiny
+from tests.fixtures.commands import asymrl, refused, tiny
 
 CALLBACKS = {
     command.name or command.callback.__name__: command.callback

@@ -5,9 +5,10 @@ from pathlib import Path
 import hydra
 import pytest
 from asymrl import jobs
+from asymrl.api import load
 from asymrl.bridge import run_hydra
 from asymrl.commands import PAPER_SWEEP
-from asymrl.compose import compose, compose_arms
+from asymrl.compose import compose_arms
 
 from asymreinforce.errors import ConfigError
 
@@ -71,7 +72,7 @@ def test_nothing_is_written(tmp_path: Path) -> None:
 
 
 def test_one_configuration_is_asked_for_and_several_are_refused() -> None:
-    config = compose(["baseline=-0.2", "runs_dir=~/x"])
+    config = load("baseline=-0.2", "runs_dir=~/x")
     assert (config.baseline, config.runs_dir) == (-0.2, Path("~/x").expanduser())
     with pytest.raises(ConfigError, match="2 configurations"):
-        compose(["seed=0,1"])
+        load("seed=0,1")

@@ -10,15 +10,16 @@ from asymreinforce.errors import ConfigError
 from asymreinforce.model import devices
 from asymreinforce.model.devices import Machine, resolve_auto
 from asymreinforce.stages.train import arm_store
-from tests import made
-from tests.cli.commands import asymrl, published, refused, tiny
+from tests.fixtures.commands import asymrl, published, refused, tiny
+from tests.fixtures.experiments import small_config
+from tests.fixtures.scored_sets import write_scored_set
 
 H100, V100, LAPTOP = Machine(True, True), Machine(True, False), Machine(False, False)
 
 
 def unresolved(device: str, precision: str) -> Any:
     given = {"train__device": device, "train__precision": precision}
-    return made.config(Path("runs"), policy="owner/model", **given)
+    return small_config(Path("runs"), policy="owner/model", **given)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +54,7 @@ def test_a_machine_is_not_asked_for_what_the_settings_say(given: tuple[str, str]
 def test_an_arm_has_one_identity_whether_its_device_was_given_or_resolved(
     tmp_path: Path, random_policy: Path
 ) -> None:
-    rollouts = ScoredRollouts(*made.scored_set(tmp_path, prompts=24, samples=4), samples=4)
+    rollouts = ScoredRollouts(*write_scored_set(tmp_path, prompts=24, samples=4), samples=4)
     given: dict[str, Any] = {"checkpoint": random_policy, "scored": rollouts, "parent": tmp_path}
     explicit = arm_store(unresolved("cuda", "bfloat16"), **given)
     assert arm_store(resolve_auto(unresolved("auto", "auto"), lambda: H100), **given).hash == (

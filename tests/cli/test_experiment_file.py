@@ -10,8 +10,8 @@ from asymrl.new import TEMPLATE
 from asymrl.words import settable
 
 from asymreinforce.config import parse_config
-from tests.cli.commands import asymrl, published, refused
 from tests.cli.test_settings import composed
+from tests.fixtures.commands import asymrl, published, refused
 
 FILLED = ("policy.source=org/model", "task.path=questions.jsonl", "task.held_out=10")
 

@@ -7,8 +7,8 @@ import pytest
 
 from asymreinforce.data import contracts
 from asymreinforce.data.store import Store
-from tests.cli.commands import IN_PROCESS, Outcome, asymrl, foreign, only, published, refused
-from tests.imported import files
+from tests.fixtures import foreign_files as files
+from tests.fixtures.commands import IN_PROCESS, Outcome, asymrl, foreign, only, published, refused
 
 Command = Callable[..., Outcome]
 HELD_BACK = ("source.validation=8", "source.held_out=12", "evaluation.train_prompts=4")

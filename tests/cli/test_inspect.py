@@ -14,9 +14,10 @@ import pytest
 from asymreinforce.data import contracts
 from asymreinforce.data.store import Store
 from asymreinforce.viewing.stored import find_set
-from tests import made
-from tests.cli.commands import asymrl, refused
-from tests.imported import files
+from tests.fixtures import foreign_files as files
+from tests.fixtures.commands import asymrl, refused
+from tests.fixtures.scored_sets import write_scored_set, write_shard
+from tests.fixtures.stored_files import read_stamps
 
 HOSTILE = "\x1b[2J\x1b]0;owned\x07[red]not markup[/red]\u202e" + "x\n" * 40
 
@@ -111,11 +112,11 @@ def test_hostile_text_is_spelled_out_and_lines_fit_the_terminal(
 
 
 def test_a_long_text_is_cut_in_characters_and_in_lines() -> None:
-    from asymrl.inspection import _cut_text
+    from asymrl.console import cut_text
 
-    assert _cut_text("a" * 50, 10).plain == "aaaaaaaaaa … 40 bytes more"
-    assert _cut_text("x\n" * 40, 1000).plain.count("\n") == 15
-    assert _cut_text("x\n" * 40, 1000).plain.endswith(" … 24 lines more")
+    assert cut_text("a" * 50, 10).plain == "aaaaaaaaaa … 40 bytes more"
+    assert cut_text("x\n" * 40, 1000, most_lines=16).plain.count("\n") == 15
+    assert cut_text("x\n" * 40, 1000, most_lines=16).plain.endswith(" … 24 lines more")
 
 
 def test_two_graders_are_compared_in_a_table(made_once: Path, tmp_path: Path) -> None:
@@ -133,7 +134,7 @@ def test_two_graders_are_compared_in_a_table(made_once: Path, tmp_path: Path) ->
         place = rows.schema.get_field_index("score")
         columns = rows.set_column(place, "score", scores).to_pydict()
         columns["grader"] = ["strict"] * len(rows)
-        made.write(other, name, contracts.VERDICTS, columns, 3)
+        write_shard(other, name, contracts.VERDICTS, columns, 3)
     text = shown(runs, "--grader", "imported", "--against", "strict")
     assert "9 rollouts judged by both, 3 differ; agree: 66.67%" in text
     cells = [line.split() for line in text.splitlines()]
@@ -164,7 +165,7 @@ def test_rollouts_that_are_not_scored_are_shown_without_rewards(
 
 
 def test_generated_rollouts_in_blocks_are_shown_as_whole_groups(tmp_path: Path) -> None:
-    rollouts, _ = made.scored_set(tmp_path / "set", prompts=3, samples=4, samples_per_block=2)
+    rollouts, _ = write_scored_set(tmp_path / "set", prompts=3, samples=4, samples_per_block=2)
     shutil.copytree(tmp_path / "set", tmp_path / "runs")
     text = shown(tmp_path / "runs", "--limit", "1")
     assert rollouts.hash in text
@@ -180,8 +181,8 @@ def later_round(runs: Path, arm: str, start: int, rollouts: str) -> None:
 
 
 def test_the_shared_set_is_shown_and_a_later_round_s_where_it_is_asked_for(tmp_path: Path) -> None:
-    shared, _ = made.scored_set(tmp_path / "a", prompts=3, samples=4)
-    later, _ = made.scored_set(tmp_path / "b", prompts=2, samples=4, policy="later")
+    shared, _ = write_scored_set(tmp_path / "a", prompts=3, samples=4)
+    later, _ = write_scored_set(tmp_path / "b", prompts=2, samples=4, policy="later")
     runs = tmp_path / "runs"
     for name in ("a", "b"):  # the later one is the newest
         shutil.copytree(tmp_path / name, runs, dirs_exist_ok=True)
@@ -202,9 +203,9 @@ def test_the_shared_set_is_shown_and_a_later_round_s_where_it_is_asked_for(tmp_p
 
 
 def test_inspect_changes_nothing(made_once: Path) -> None:
-    before = made.stamps(made_once)
+    before = read_stamps(made_once)
     shown(made_once)
-    assert made.stamps(made_once) == before
+    assert read_stamps(made_once) == before
 
 
 def rendered(text: str) -> list[str]:

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from asymreinforce import progress, terminal
-from tests.cli.commands import IN_PROCESS, asymrl
-from tests.cli.commands import foreign as checkpoint
 from tests.cli.test_import import HELD_BACK
-from tests.imported import files as foreign
+from tests.fixtures import foreign_files as foreign
+from tests.fixtures.commands import IN_PROCESS, asymrl
+from tests.fixtures.commands import foreign as checkpoint
 
 EVIL = "x\x1b[2J\x1b]0;title\x07\u202e\x9b31m[red]\rz[/no]"
 RICH_COLOURS = re.compile(r"\x1b\[[0-9;]*m")

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from asymreinforce.data import contracts
-from tests import toy_chat
-from tests.cli.commands import asymrl, only, refused
+from tests.fixtures import toy_chat
+from tests.fixtures.commands import asymrl, only, refused
 
 FILLED = {
     "policy.source: ???": "policy.source: qwen2",

@@ -6,7 +6,7 @@ from pathlib import Path
 import asymrl
 import pytest
 
-from tests.cli.commands import IN_PROCESS, refused, tiny
+from tests.fixtures.commands import IN_PROCESS, refused, tiny
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "own_objective.py"
 OWN = (

@@ -7,7 +7,7 @@ from typing import NoReturn
 import pytest
 from asymrl.bridge import conf_directory
 
-from tests.cli.commands import Outcome, asymrl, published, refused
+from tests.fixtures.commands import Outcome, asymrl, published, refused
 
 EXPERIMENTS = sorted(
     path.stem

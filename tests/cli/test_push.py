@@ -16,7 +16,7 @@ from asymreinforce.experiment.arms import arms_of
 from asymreinforce.hub import cards
 from asymreinforce.hub.client import HubClient, Kind, Upload, Visibility, without_tokens
 from asymreinforce.hub.push import push_checkpoint, push_rollouts
-from tests.cli.commands import asymrl, only, refused
+from tests.fixtures.commands import asymrl, only, refused
 
 TOKEN = "hf_" + "a" * 34
 

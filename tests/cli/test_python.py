@@ -14,9 +14,16 @@ import pytest
 
 from asymreinforce.errors import ConfigError, InputError
 from asymreinforce.report.export import ARM_COLUMNS, SETTING_COLUMNS
-from tests.cli.commands import EMBEDDED, TINY
-from tests.cli.commands import asymrl as command
-from tests.report.made_up import BEHAVIOUR, SEEDS, STEPS, MadeUpArm, make_experiment, sweep
+from tests.fixtures.commands import EMBEDDED, TINY
+from tests.fixtures.commands import asymrl as command
+from tests.fixtures.made_up_experiment import (
+    BEHAVIOUR,
+    SEEDS,
+    STEPS,
+    MadeUpArm,
+    make_experiment,
+    sweep,
+)
 
 ROOT = Path(__file__).parents[2]
 DOC = (ROOT / "docs/python.md").read_text()

@@ -14,9 +14,9 @@ import pytest
 from asymrl.main import app
 
 from asymreinforce.config import parse_config
-from tests.cli.commands import EMBEDDED, IN_PROCESS, TINY, Outcome, asymrl
 from tests.cli.test_settings import composed
-from tests.imported import files
+from tests.fixtures import foreign_files as files
+from tests.fixtures.commands import EMBEDDED, IN_PROCESS, TINY, Outcome, asymrl
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^```(?:sh|bash|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

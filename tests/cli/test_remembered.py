@@ -9,8 +9,8 @@ from asymrl import api
 from asymrl.remembered import FILE, asked, words
 
 from asymreinforce.errors import ConfigError
-from tests.cli.commands import EMBEDDED, TINY, asymrl, published, refused, tiny
 from tests.cli.test_settings import composed
+from tests.fixtures.commands import EMBEDDED, TINY, asymrl, published, refused, tiny
 
 MADE = ("name=sums", "optim.lr=3e-4", "task.seed=5")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from tests.cli.commands import Outcome, asymrl, published, refused, tiny
+from tests.fixtures.commands import Outcome, asymrl, published, refused, tiny
 
 ARMS = ("refresh_every=2,null", "baseline=-0.1", "seed=0")
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from asymreinforce.data import contracts
-from tests import made
-from tests.cli.commands import asymrl, refused
-from tests.report.made_up import MadeUpArm, make_experiment, sweep
+from tests.fixtures.commands import asymrl, refused
+from tests.fixtures.made_up_experiment import MadeUpArm, make_experiment, sweep
+from tests.fixtures.scored_sets import write_scored_set
 
 WIDTH = 80
 
@@ -113,7 +113,7 @@ def test_coverage_and_the_seeds_that_a_difference_needs_are_printed(
 
 def test_every_command_on_the_page_runs(directory: Path) -> None:
     """Commands of the page, pasted: each exits with 0."""
-    made.scored_set(directory / "set", prompts=3, samples=4)
+    write_scored_set(directory / "set", prompts=3, samples=4)
     for part in ("rollouts", "verdicts"):
         shutil.copytree(directory / "set" / part, directory / part, dirs_exist_ok=True)
     asymrl("report", str(directory))

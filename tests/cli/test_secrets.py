@@ -12,7 +12,7 @@ import pytest
 
 from asymreinforce import credentials
 from asymreinforce.errors import ConfigError
-from tests.cli.commands import asymrl, refused, tiny
+from tests.fixtures.commands import asymrl, refused, tiny
 
 HF, WANDB = "hf_PlantedTokenOfATest0123456789", "0123456789abcdef0123456789abcdef01234567"
 TOKENS = [

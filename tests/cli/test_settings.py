@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 
 from asymreinforce.config import ExperimentConfig, parse_config
 from asymreinforce.config.settings import flatten_settings
-from tests.cli.commands import Outcome, asymrl, published, refused, tiny
+from tests.fixtures.commands import Outcome, asymrl, published, refused, tiny
 
 CONF = conf_directory()
 PRESET = CONF / "experiment/cups.yaml"

@@ -11,7 +11,7 @@ from asymrl.settings_command import DETERMINED, catalogue
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.config.settings import flatten_settings
 from asymreinforce.data.determines import Product, first_product
-from tests.cli.commands import asymrl, refused
+from tests.fixtures.commands import asymrl, refused
 from tests.test_startup import HEAVY
 
 ROOT = Path(__file__).parents[2]

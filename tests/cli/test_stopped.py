@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from asymreinforce.data import lease
-from tests.cli.commands import EMBEDDED, TINY, only, published, refused, tiny
 from tests.data.test_lease import another, said
+from tests.fixtures.commands import EMBEDDED, TINY, only, published, refused, tiny
 
 
 def start(command: str, runs_dir: Path, *settings: str) -> "subprocess.Popen[str]":

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 from asymrl.tables import print_summary
 
-from tests.report.made_up import make_experiment, sweep
+from tests.fixtures.made_up_experiment import make_experiment, sweep
 
 
 @pytest.fixture(scope="module")

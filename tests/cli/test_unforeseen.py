@@ -14,8 +14,8 @@ import pytest
 from asymreinforce import failures
 from asymreinforce.data import files
 from asymreinforce.errors import StorageError
-from tests.cli.commands import TINY
-from tests.report.made_up import make_experiment, sweep
+from tests.fixtures.commands import TINY
+from tests.fixtures.made_up_experiment import make_experiment, sweep
 
 ROOT = Path(__file__).parents[2]
 RUN = "from asymrl.main import main; main()"
@@ -178,7 +178,7 @@ def test_a_file_larger_than_allowed_is_said_and_nothing_half_written_stays(tmp_p
     """The weights are written by safetensors, whose error is no OSError."""
     import json
 
-    from tests.cli.commands import EMBEDDED
+    from tests.fixtures.commands import EMBEDDED
 
     settings = (*TINY, *EMBEDDED, f"runs_dir={tmp_path}/runs")
     done = run("init", *settings, place=tmp_path, limit=small_files)

@@ -13,8 +13,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.cli.commands import asymrl, published, refused
 from tests.cli.test_settings import composed
+from tests.fixtures.commands import asymrl, published, refused
 from tests.test_startup import HEAVY
 
 ANSWERS = {

@@ -13,7 +13,7 @@ from asymreinforce.data import checksums, files
 from asymreinforce.data.store import Store
 from asymreinforce.errors import InputError
 from asymreinforce.model.fingerprint import checkpoint_fingerprint, require_unchanged
-from tests import made
+from tests.fixtures.stored_files import read_stamps
 
 TICK_S = 0.05
 """Longer than a tick of the clock by which Linux stamps files."""
@@ -219,12 +219,12 @@ def test_a_model_from_elsewhere_is_remembered_without_a_trace_beside_it(
 ) -> None:
     model = Path(shutil.copytree(random_policy, tmp_path / "model"))
     time.sleep(TICK_S)
-    there = made.stamps(tmp_path)
+    there = read_stamps(tmp_path)
     name = checkpoint_fingerprint(model)
     another_process(monkeypatch)
     assert reads.of(lambda: checkpoint_fingerprint(model)) == []
     assert "model.safetensors" in reads.of(lambda: require_unchanged(model, named=name))
-    assert made.stamps(tmp_path) == there
+    assert read_stamps(tmp_path) == there
     flip(model / "model.safetensors")
     with pytest.raises(InputError, match=f"{model}: damaged"):
         require_unchanged(model, named=name)

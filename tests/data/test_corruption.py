@@ -14,7 +14,8 @@ from asymreinforce.data import contracts, files
 from asymreinforce.data.store import Store
 from asymreinforce.errors import AsymreinforceError, InputError
 from asymreinforce.model.checkpoint import load_model, load_tokenizer
-from tests import made
+from tests.fixtures.experiments import small_config
+from tests.fixtures.scored_sets import write_scored_set
 
 Damage = Callable[[bytes], bytes]
 FUZZED = settings(
@@ -44,7 +45,7 @@ def damages(draw: st.DrawFn) -> Damage:
 @pytest.fixture(scope="module")
 def rollouts(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """Three shards of rollouts, complete."""
-    return made.scored_set(tmp_path_factory.mktemp("set"), prompts=24, samples=2)[0]
+    return write_scored_set(tmp_path_factory.mktemp("set"), prompts=24, samples=2)[0]
 
 
 def facts_of(directory: Path) -> object:
@@ -123,7 +124,7 @@ def test_a_damaged_configuration_is_parsed_or_named(
     damage: Damage, random_policy: Path, tmp_path: Path
 ) -> None:
     path = tmp_path / "config.json"
-    files.publish_json(path, made.config(tmp_path, policy=random_policy).model_dump(mode="json"))
+    files.publish_json(path, small_config(tmp_path, policy=random_policy).model_dump(mode="json"))
     path.write_bytes(damage(path.read_bytes()))
     try:
         parse_config(files.read_json(path))

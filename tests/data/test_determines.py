@@ -30,7 +30,8 @@ from asymreinforce.experiment.inputs import Inputs
 from asymreinforce.experiment.side_by_side import split_by_process
 from asymreinforce.experiment.sweep import plan_sweep as plan_sweep
 from asymreinforce.planning.plan import plan
-from tests import made
+from tests.fixtures.experiments import small_config
+from tests.fixtures.scored_sets import write_scored_set
 
 
 def fields() -> Iterator[str]:
@@ -48,7 +49,7 @@ def test_every_setting_stands_in_the_table_once() -> None:
 
 
 def test_settings_of_several_values_are_classified_as_one() -> None:
-    settings = flatten_settings(made.config(Path("runs"), policy="mu").model_dump(mode="json"))
+    settings = flatten_settings(small_config(Path("runs"), policy="mu").model_dump(mode="json"))
     assert first_product("task.sources.train.hub", settings) is PROMPTS
     assert first_product("train.lora.rank", settings) is ARM
     assert first_product("a_key_of_another_version", settings) is ARM
@@ -83,7 +84,7 @@ CONDITIONS: list[tuple[str, dict[str, Any], Product, Product]] = [
 def test_some_settings_determine_something_under_others_alone(
     setting: str, under: dict[str, Any], without: Product, then: Product
 ) -> None:
-    plain = flatten_settings(made.config(Path("runs"), policy="mu").model_dump(mode="json"))
+    plain = flatten_settings(small_config(Path("runs"), policy="mu").model_dump(mode="json"))
     assert (first_product(setting, plain), first_product(setting, plain | under)) == (without, then)
 
 
@@ -154,14 +155,14 @@ def test_an_arm_s_name_changes_with_the_settings_that_determine_it_and_with_no_o
     under: dict[str, Any], tmp_path: Path, random_policy: Path
 ) -> None:
     prompts = Store(tmp_path, {"stage": "prompts"})
-    scored = ScoredRollouts(*made.scored_set(tmp_path, prompts=24, samples=4), samples=4)
+    scored = ScoredRollouts(*write_scored_set(tmp_path, prompts=24, samples=4), samples=4)
 
     def name_of(**settings: Any) -> str:
         given = {"train__rendezvous": "host:1"} | under | settings
-        config = made.config(tmp_path, policy=random_policy, **given)
+        config = small_config(tmp_path, policy=random_policy, **given)
         return arm_store(config, Inputs(random_policy, prompts, scored)).hash
 
-    before, base = name_of(), made.config(tmp_path, policy=random_policy, **under)
+    before, base = name_of(), small_config(tmp_path, policy=random_policy, **under)
     values = base.model_dump(mode="json")
     settings = flatten_settings(values)
     asked = 0
@@ -199,7 +200,7 @@ SAME_INPUTS: list[tuple[dict[str, Any], Sets]] = [
 
 @pytest.mark.parametrize(("setting", "expected"), SAME_INPUTS)
 def test_all_who_ask_for_the_same_inputs_agree(setting: dict[str, Any], expected: Sets) -> None:
-    arms = [made.config(Path("runs"), policy="mu", **more) for more in ({}, setting)]
+    arms = [small_config(Path("runs"), policy="mu", **more) for more in ({}, setting)]
     assert (
         len(plan_sweep(arms).inputs),
         plan(arms).sets,
@@ -208,18 +209,18 @@ def test_all_who_ask_for_the_same_inputs_agree(setting: dict[str, Any], expected
 
 
 def test_rollouts_of_two_files_are_two_sets_of_inputs() -> None:
-    arms = [made.config(Path("runs"), policy="mu", source__path=path) for path in ("a.jsonl", "b")]
+    arms = [small_config(Path("runs"), policy="mu", source__path=path) for path in ("a.jsonl", "b")]
     assert (len(plan_sweep(arms).inputs), len(split_by_process(arms, size=2))) == (2, 2)
 
 
 def test_pins_name_other_inputs() -> None:
-    arms = [made.config(Path("runs"), policy="mu", **pin) for pin in ({}, {"pins__rollouts": "a"})]
+    arms = [small_config(Path("runs"), policy="mu", **pin) for pin in ({}, {"pins__rollouts": "a"})]
     assert key_of(arms[0], VERDICTS) != key_of(arms[1], VERDICTS)
 
 
 def test_arms_of_an_objective_without_baseline_are_one_arm_whatever_their_baseline() -> None:
     arms = [
-        made.config(Path("runs"), policy="mu", algorithm__name=name, baseline=baseline)
+        small_config(Path("runs"), policy="mu", algorithm__name=name, baseline=baseline)
         for name in ("asymre", "positives_only")
         for baseline in (-0.1, 0.1)
     ]

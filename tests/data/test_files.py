@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from asymreinforce.data import files
+from asymreinforce.data import files, sealed
 
 
 @pytest.fixture(params=[0o022, 0o002, 0o077])
@@ -43,7 +43,7 @@ def test_weights_are_as_readable_as_the_receipts_beside_them(tmp_path: Path, uma
 
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf, float(np.float32("nan"))])
 def test_a_number_that_is_not_finite_is_in_no_json_file(tmp_path: Path, number: float) -> None:
-    for publish in (files.publish_json, files.publish_sealed):
+    for publish in (files.publish_json, sealed.publish_sealed):
         with pytest.raises(ValueError, match="not JSON compliant"):
             publish(tmp_path / "facts.json", {"mean": {"of": [1.0, number]}})
     assert list(tmp_path.iterdir()) == []

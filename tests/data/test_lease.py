@@ -12,7 +12,7 @@ import pytest
 
 from asymreinforce.data import files, lease
 from asymreinforce.errors import HeldError, StorageError
-from tests import killing
+from tests.fixtures import kills
 
 HOLD = """
 import sys, time
@@ -188,11 +188,11 @@ def test_killed_at_every_point_of_taking_it_the_next_one_gets_it(
     tmp_path: Path, function: object
 ) -> None:
     assert callable(function)
-    points = killing.failpoints(tmp_path / "points", function, tmp_path / "stage")
+    points = kills.failpoints(tmp_path / "points", function, tmp_path / "stage")
     assert len(points) >= 2
     (tmp_path / "points").unlink()
     for number in range(1, len(points) + 1):
-        killing.kill_at(number, function, tmp_path / "stage")
+        kills.kill_at(number, function, tmp_path / "stage")
         with lease.held(tmp_path / "stage"):
             pass
         files.remove_leftovers(tmp_path)

@@ -11,11 +11,11 @@ from asymreinforce.data import contracts
 from asymreinforce.data.rollouts import ScoredRollouts
 from asymreinforce.data.shard_names import first_shards, shard_name
 from asymreinforce.errors import InputError
-from tests import made
+from tests.fixtures.scored_sets import write_scored_set
 
 
 def scored(tmp_path: Path, *, samples: int = 4, **settings: Any) -> ScoredRollouts:
-    rollouts, verdicts = made.scored_set(tmp_path, prompts=20, samples=4, **settings)
+    rollouts, verdicts = write_scored_set(tmp_path, prompts=20, samples=4, **settings)
     return ScoredRollouts(rollouts, verdicts, samples=samples)
 
 
@@ -77,13 +77,13 @@ def test_the_first_k_samples_can_be_taken(tmp_path: Path) -> None:
 
 
 def test_more_samples_than_there_are_name_the_commands(tmp_path: Path) -> None:
-    rollouts, _ = made.scored_set(tmp_path, prompts=4, samples=4)
+    rollouts, _ = write_scored_set(tmp_path, prompts=4, samples=4)
     with pytest.raises(InputError, match="run 'asymrl generate' and 'asymrl score'"):
         first_shards(rollouts, samples=5)
 
 
 def test_the_fingerprint_of_the_first_k_survives_more_samples(tmp_path: Path) -> None:
-    rollouts, verdicts = made.scored_set(tmp_path, prompts=8, samples=2)
+    rollouts, verdicts = write_scored_set(tmp_path, prompts=8, samples=2)
     before = ScoredRollouts(rollouts, verdicts, samples=2).fingerprint()
     for store in (rollouts, verdicts):
         store.plan([shard_name(block=1, chunk=0)])
@@ -91,14 +91,14 @@ def test_the_fingerprint_of_the_first_k_survives_more_samples(tmp_path: Path) ->
 
 
 def test_verdicts_on_other_rollouts_are_refused(tmp_path: Path) -> None:
-    rollouts, _ = made.scored_set(tmp_path / "a", prompts=8, samples=2, seed=0)
-    _, verdicts = made.scored_set(tmp_path / "b", prompts=8, samples=2, seed=1)
+    rollouts, _ = write_scored_set(tmp_path / "a", prompts=8, samples=2, seed=0)
+    _, verdicts = write_scored_set(tmp_path / "b", prompts=8, samples=2, seed=1)
     with pytest.raises(InputError, match=r"verdicts on other rollouts.*run 'asymrl score'"):
         ScoredRollouts(rollouts, verdicts, samples=2)
 
 
 def test_verdicts_of_another_version_of_a_shard_are_refused(tmp_path: Path) -> None:
-    rollouts, verdicts = made.scored_set(tmp_path, prompts=8, samples=2)
+    rollouts, verdicts = write_scored_set(tmp_path, prompts=8, samples=2)
     name = shard_name(block=0, chunk=0)
     rows = contracts.read_table(rollouts.path(name), contracts.ROLLOUTS)
     rollouts.publish(
@@ -111,7 +111,7 @@ def test_verdicts_of_another_version_of_a_shard_are_refused(tmp_path: Path) -> N
 
 
 def test_rollouts_without_a_verdict_each_are_refused(tmp_path: Path) -> None:
-    rollouts, verdicts = made.scored_set(tmp_path, prompts=8, samples=2)
+    rollouts, verdicts = write_scored_set(tmp_path, prompts=8, samples=2)
     name = shard_name(block=0, chunk=0)
     receipt = verdicts.receipt(name)
     assert receipt
@@ -126,7 +126,7 @@ def test_rollouts_without_a_verdict_each_are_refused(tmp_path: Path) -> None:
 
 
 def test_texts_come_with_their_own_verdicts_and_only_the_samples_in_use(tmp_path: Path) -> None:
-    rollouts, verdicts = made.scored_set(tmp_path, prompts=8, samples=4)
+    rollouts, verdicts = write_scored_set(tmp_path, prompts=8, samples=4)
     scored = ScoredRollouts(rollouts, verdicts, samples=2)
     texts = [row for table in scored.texts() for row in table.to_pylist()]
     graded = {

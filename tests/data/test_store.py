@@ -9,7 +9,8 @@ import pytest
 from asymreinforce.data import files
 from asymreinforce.data.store import Store, differing_keys, hash_of
 from asymreinforce.errors import ConfigError, InputError, StorageError
-from tests import killing, made
+from tests.fixtures import kills
+from tests.fixtures.stored_files import read_payload, read_stamps
 
 IDENTITY = {"stage": "made", "lr": 0.1, "nested": {"seed": 0}}
 SHARDS = ["a.bin", "sub/b.bin", "c"]
@@ -48,15 +49,15 @@ def test_equal_identities_have_equal_hashes_whatever_the_order_of_keys() -> None
 
 
 def test_a_complete_directory_is_left_alone(store: Store, tmp_path: Path) -> None:
-    before = made.stamps(store.directory)
+    before = read_stamps(store.directory)
     assert store.is_complete()
     fill(tmp_path)
-    assert made.stamps(store.directory) == before
+    assert read_stamps(store.directory) == before
 
 
 @pytest.mark.parametrize("name", SHARDS)
 def test_a_damaged_shard_alone_is_made_again(store: Store, tmp_path: Path, name: str) -> None:
-    untouched, before = made.payload(store.directory), made.stamps(store.directory)
+    untouched, before = read_payload(store.directory), read_stamps(store.directory)
     path = store.directory / name
     target = path / "inside.bin" if path.is_dir() else path
     content = bytearray(target.read_bytes())
@@ -66,30 +67,30 @@ def test_a_damaged_shard_alone_is_made_again(store: Store, tmp_path: Path, name:
     with pytest.raises(InputError, match="damaged"):
         store.path(name)
     fill(tmp_path)
-    assert made.payload(store.directory) == untouched
-    after = made.stamps(store.directory)
+    assert read_payload(store.directory) == untouched
+    after = read_stamps(store.directory)
     changed = {key for key in before if before[key] != after[key]}
     assert {key.removesuffix(".receipt").split("/inside")[0] for key in changed} == {name}
 
 
 def test_killed_at_every_point_the_rerun_gives_the_same_payload(tmp_path: Path) -> None:
-    points = killing.failpoints(tmp_path / "points", fill, tmp_path / "untouched")
+    points = kills.failpoints(tmp_path / "points", fill, tmp_path / "untouched")
     assert len(points) == 4 * (1 + 2 * 3 + 1 + 1)  # plan, shards and receipts, provenance, manifest
-    untouched = made.payload(tmp_path / "untouched")
+    untouched = read_payload(tmp_path / "untouched")
     for number in range(1, len(points) + 1):
         parent = tmp_path / f"killed-{number}"
-        killing.kill_at(number, fill, parent)
-        assert killing.run(fill, parent) == 0
-        assert made.payload(parent) == untouched, points[number - 1]
+        kills.kill_at(number, fill, parent)
+        assert kills.run(fill, parent) == 0
+        assert read_payload(parent) == untouched, points[number - 1]
 
 
 def test_a_plan_can_grow_and_what_was_there_stays(store: Store) -> None:
-    before = made.stamps(store.directory)
+    before = read_stamps(store.directory)
     store.plan([*SHARDS, "d.bin"])
     assert not store.is_complete() and store.missing() == ["d.bin"]
     store.publish("d.bin", writer("d.bin"))
     store.close()
-    after = made.stamps(store.directory)
+    after = read_stamps(store.directory)
     assert store.is_complete()
     assert all(after[name] == before[name] for name in before if name.startswith(("a", "s", "c")))
 
@@ -101,7 +102,7 @@ def test_a_plan_that_grew_is_the_plan_that_was_made_at_once(tmp_path: Path) -> N
     assert parts.planned == ("mu", "b", "c")
     for store in (parts, whole):
         store.plan(["mu", "a", "b", "c"])
-    assert made.payload(parts.directory) == made.payload(whole.directory)
+    assert read_payload(parts.directory) == read_payload(whole.directory)
 
 
 def test_the_fingerprint_of_some_shards_does_not_change_when_more_are_added(store: Store) -> None:

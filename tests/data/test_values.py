@@ -20,7 +20,7 @@ from asymreinforce.config.task import TaskConfig
 from asymreinforce.data import contracts, json_rows, parquet_rows
 from asymreinforce.data.values import OddValueError, WrittenFloat, json_text, text_of
 from asymreinforce.errors import InputError
-from tests.imported import files
+from tests.fixtures import foreign_files as files
 
 PARTS = [{"type": "text", "text": "How "}, {"type": "text", "text": "many?"}]
 

@@ -15,7 +15,7 @@ from asymreinforce.config import EngineConfig, PolicyConfig, SamplingConfig
 from asymreinforce.engines import Completion, Engine, open_engine
 from asymreinforce.errors import EngineError, InputError
 from asymreinforce.model.checkpoint import end_tokens, load_model
-from tests import made
+from tests.fixtures.checkpoints import write_random_policy
 
 WIDTH = 64
 """vLLM on CPU serves heads of 32 numbers, but not of 8."""
@@ -45,7 +45,7 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Pat
 
 def spread_out(directory: Path, *, seed: int, tied: bool = False) -> Path:
     """A random policy whose logits are as wide as a real one's: many tokens are drawn."""
-    made.random_policy(directory, seed=seed, width=WIDTH, tied=tied)
+    write_random_policy(directory, seed=seed, width=WIDTH, tied=tied)
     model = load_model(directory)
     with torch.no_grad():
         model.get_output_embeddings().weight.mul_(0.4)
@@ -302,7 +302,7 @@ def test_a_bad_checkpoint_is_named_and_a_good_one_loads_after(
 ) -> None:
     engine, checkpoint = engines(name, "untied"), checkpoints["untied"][0]
     engine.load(checkpoint)
-    bad = made.random_policy(tmp_path / "bad", seed=0, width=WIDTH)
+    bad = write_random_policy(tmp_path / "bad", seed=0, width=WIDTH)
     (bad / "model.safetensors").write_bytes(b"\0" * 100)
     with pytest.raises((EngineError, InputError), match=str(bad)):
         engine.load(bad)

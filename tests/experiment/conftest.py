@@ -1,11 +1,12 @@
-"""A sweep of two baselines and two seeds, made once; tests that change it work on a copy."""
+"""A sweep of two baselines and two seeds, and an arm of three rounds, each made once."""
 
 import shutil
 from pathlib import Path
 
 import pytest
 
-from tests.cli.commands import IN_PROCESS, Outcome, tiny
+from tests.fixtures import rounds
+from tests.fixtures.commands import IN_PROCESS, Outcome, tiny
 
 SWEEP = ("baseline=-0.1,0.1", "seed=0,1")
 
@@ -21,3 +22,10 @@ def first_sweep(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Outcome
 def swept(first_sweep: tuple[Path, Outcome], tmp_path: Path) -> Path:
     """A copy of its runs directory."""
     return Path(shutil.copytree(first_sweep[0], tmp_path / "runs"))
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory, random_policy: Path) -> rounds.Trained:
+    """Three rounds of two steps."""
+    config = rounds.settings(tmp_path_factory.mktemp("rounds"), random_policy)
+    return config, *rounds.run(config)

@@ -12,14 +12,16 @@ import pytest
 from asymreinforce.data.arm_settings import publish_settings
 from asymreinforce.data.store import Store
 from asymreinforce.experiment.arms import TrainedArm, is_readable, overrides_of, survey_arms
-from tests import made
-from tests.cli.commands import IN_PROCESS, tiny
 from tests.experiment.conftest import SWEEP
+from tests.fixtures.commands import IN_PROCESS, tiny
+from tests.fixtures.experiments import small_config
 
 
 def arms(directory: Path, *settings: dict[str, Any]) -> list[TrainedArm]:
     return [
-        TrainedArm(Store(directory, {"arm": number}), made.config(directory, policy="mu", **chosen))
+        TrainedArm(
+            Store(directory, {"arm": number}), small_config(directory, policy="mu", **chosen)
+        )
         for number, chosen in enumerate(settings)
     ]
 
@@ -197,7 +199,7 @@ def test_the_same_sweep_mends_an_arm_that_lost_something(
 
 def test_an_arm_whose_rounds_say_how_many_steps_it_has_is_read(tmp_path: Path) -> None:
     rounds: dict[str, Any] = {"rounds": 4, "refresh_every": 2, "optim__steps": None}
-    config = made.config(tmp_path, policy="mu", **rounds)
+    config = small_config(tmp_path, policy="mu", **rounds)
     optim = config.optim.model_dump(mode="json") | {"steps": config.steps}
     assert optim["steps"] == 8
     store = Store(tmp_path / "train", {"optim": optim})

@@ -12,7 +12,7 @@ import pytest
 
 from asymreinforce.experiment.children import work_in_slots
 from asymreinforce.experiment.slots import ON_CPU
-from tests.experiment import slot_work
+from tests.fixtures import slot_work
 
 PATIENCE_S = 30.0
 
@@ -79,7 +79,7 @@ def test_nothing_is_begun_after_a_word_to_stop() -> None:
 COMMAND = """
 import sys
 from asymreinforce.experiment.children import work_in_slots
-from tests.experiment import slot_work
+from tests.fixtures import slot_work
 work_in_slots(slot_work.wait_for_a_signal, [sys.argv[1]] * 2, slots=[("0",), ("1",)])
 """
 

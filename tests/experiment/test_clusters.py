@@ -17,7 +17,7 @@ from asymrl.bridge import conf_directory
 from hydra import compose, initialize_config_dir
 
 from asymreinforce.data.store import Store
-from tests.cli.commands import EMBEDDED, TINY, Outcome, asymrl, tiny
+from tests.fixtures.commands import EMBEDDED, TINY, Outcome, asymrl, tiny
 
 pytest.importorskip("submitit", reason="the extra 'slurm' is not installed")
 

@@ -14,7 +14,7 @@ from asymreinforce.experiment import rounds
 from asymreinforce.experiment.inputs import generated
 from asymreinforce.experiment.sweep import run_sweep
 from asymreinforce.update.trainer import Trainer
-from tests.experiment.test_rounds import Engine, settings
+from tests.fixtures.rounds import Engine, settings
 
 
 class OnDevice(Engine):

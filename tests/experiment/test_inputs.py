@@ -9,8 +9,8 @@ from asymreinforce.config import ExperimentConfig
 from asymreinforce.config.task import SPLITS
 from asymreinforce.errors import ConfigError
 from asymreinforce.experiment.inputs import generated, imported, rollout_source
-from tests import made
-from tests.imported import files
+from tests.fixtures import foreign_files as files
+from tests.fixtures.experiments import small_config
 
 ROOT = Path(__file__).parents[2]
 
@@ -37,7 +37,7 @@ def test_a_group_is_of_the_size_that_was_asked_for_or_that_it_came_in(
 def test_questions_come_from_the_rollouts_that_hold_some_back_or_from_the_task(
     tmp_path: Path, random_policy: Path, foreign: ExperimentConfig
 ) -> None:
-    own = made.config(tmp_path, policy=random_policy, task__validation=0)
+    own = small_config(tmp_path, policy=random_policy, task__validation=0)
     assert [own.questions_of(split) for split in SPLITS] == ["task", None, "task"]
     assert [foreign.questions_of(split) for split in SPLITS] == ["source", "task", "source"]
 

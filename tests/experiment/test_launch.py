@@ -34,10 +34,10 @@ from asymreinforce.experiment.launch import (
     torchrun_command,
 )
 from asymreinforce.update.ranks import Ranks
-from tests import made
-from tests.cli.commands import Outcome, asymrl, refused, tiny
 from tests.data.test_lease import written
-from tests.stages.training import metrics
+from tests.fixtures.commands import Outcome, asymrl, refused, tiny
+from tests.fixtures.experiments import small_config
+from tests.fixtures.tiny_arm import metrics
 
 
 def test_one_node_s_ranks_meet_on_their_own_and_several_nodes_at_an_address() -> None:
@@ -64,16 +64,16 @@ def test_the_number_of_ranks_is_no_part_of_an_arm_s_identity(
     tmp_path: Path, random_policy: Path
 ) -> None:
     from asymreinforce.stages.train import arm_store
-    from tests.stages.training import scored
+    from tests.fixtures.tiny_arm import scored
 
     rollouts = scored(tmp_path)
     hashes = {
         arm_store(config, checkpoint=random_policy, scored=rollouts, parent=tmp_path).hash
         for config in (
-            made.config(tmp_path, policy=random_policy),
-            made.config(tmp_path, policy=random_policy, train__processes=8),
-            made.config(tmp_path, policy=random_policy, train__cpu_offload=True),
-            made.config(tmp_path, policy=random_policy, train__sharding="node"),
+            small_config(tmp_path, policy=random_policy),
+            small_config(tmp_path, policy=random_policy, train__processes=8),
+            small_config(tmp_path, policy=random_policy, train__cpu_offload=True),
+            small_config(tmp_path, policy=random_policy, train__sharding="node"),
         )
     }
     assert len(hashes) == 1
@@ -85,7 +85,7 @@ def test_how_a_gradient_is_computed_names_an_arm_on_cpu_alone(
 ) -> None:
     """On CUDA no bytes are promised, and advice to change one of these must not cost the arm."""
     from asymreinforce.stages.train import arm_store
-    from tests.stages.training import scored
+    from tests.fixtures.tiny_arm import scored
 
     rollouts = scored(tmp_path)
     changes: list[dict[str, Any]] = [
@@ -98,7 +98,7 @@ def test_how_a_gradient_is_computed_names_an_arm_on_cpu_alone(
     ]
     hashes = [
         arm_store(
-            made.config(tmp_path, policy=random_policy, train__device=device, **change),
+            small_config(tmp_path, policy=random_policy, train__device=device, **change),
             checkpoint=random_policy,
             scored=rollouts,
             parent=tmp_path,
@@ -115,7 +115,7 @@ def test_an_arm_that_goes_on_under_other_settings_says_which(
     store.directory.mkdir()
     cuda: dict[str, Any] = {"policy": random_policy, "train__device": "cuda"}
     long, short = (
-        made.config(tmp_path, train__tokens_per_micro_batch=tokens, **cuda)
+        small_config(tmp_path, train__tokens_per_micro_batch=tokens, **cuda)
         for tokens in (16384, 8192)
     )
     for config in (long, long, short):
@@ -134,11 +134,11 @@ def test_rows_that_fit_are_remembered_for_the_settings_that_decide_it(
     store = Store(tmp_path, {"an": "arm"})
     store.directory.mkdir()
     cuda: dict[str, Any] = {"policy": random_policy, "train__device": "cuda"}
-    config = made.config(tmp_path, **cuda)
+    config = small_config(tmp_path, **cuda)
     assert remembered_rows(store, config) is None
     remember_rows(store, config, 4096)
-    assert remembered_rows(store, made.config(tmp_path, **cuda, train__keep_state=True)) == 4096
-    roomy = made.config(tmp_path, **cuda, train__activation_checkpointing=True)
+    assert remembered_rows(store, small_config(tmp_path, **cuda, train__keep_state=True)) == 4096
+    roomy = small_config(tmp_path, **cuda, train__activation_checkpointing=True)
     assert remembered_rows(store, roomy) is None
     (store.directory / "rows.json").write_text("{")
     assert remembered_rows(store, config) is None
@@ -222,7 +222,7 @@ def test_an_interrupted_parent_stops_its_ranks(
     two = config.model_copy(update={"train": config.train.model_copy(update={"processes": 2})})
     started = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
-        launch_ranks(two, Store(tmp_path, {"an": "arm"}), worker="tests.experiment.idle_worker")
+        launch_ranks(two, Store(tmp_path, {"an": "arm"}), worker="tests.fixtures.idle_worker")
     assert time.monotonic() - started < 60
     for pid in pids:
         with pytest.raises(ProcessLookupError):
@@ -240,7 +240,7 @@ def test_two_ranks_killed_in_mid_step_and_one_that_goes_on_have_the_curve_of_one
     first_sweep: tuple[Path, Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     killed, whole = (Path(shutil.copytree(first_sweep[0], tmp_path / n)) for n in ("two", "one"))
-    dying = functools.partial(launch_ranks, worker="tests.experiment.dying_worker")
+    dying = functools.partial(launch_ranks, worker="tests.fixtures.dying_worker")
     monkeypatch.setattr(arm, "launch_ranks", dying)
     settings = ("seed=7", "train.checkpoint_every=2")
     refused(tiny("train", killed, *settings, "train.processes=2"), "a rank of 2 failed", "the log")
@@ -264,7 +264,7 @@ def test_ranks_of_which_one_runs_out_of_memory_go_back_together_to_shorter_rows(
     first_sweep: tuple[Path, Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tight, whole = (Path(shutil.copytree(first_sweep[0], tmp_path / n)) for n in ("two", "one"))
-    short = functools.partial(launch_ranks, worker="tests.experiment.short_of_memory_worker")
+    short = functools.partial(launch_ranks, worker="tests.fixtures.short_of_memory_worker")
     monkeypatch.setattr(arm, "launch_ranks", short)
     settings = ("seed=7", "train.checkpoint_every=2", "train.tokens_per_micro_batch=200")
     outcome = tiny("train", tight, *settings, "train.processes=2")

@@ -14,8 +14,8 @@ import pytest
 from asymreinforce.errors import ConfigError
 from asymreinforce.report.write import write_report
 from asymreinforce.tracking import require_tracker, track_report, tracker
-from tests import made
-from tests.report.made_up import make_experiment, sweep
+from tests.fixtures.experiments import small_config
+from tests.fixtures.made_up_experiment import make_experiment, sweep
 
 Call = tuple[Any, ...]
 
@@ -107,7 +107,7 @@ def of(calls: list[Call], kind: str) -> list[Call]:
 def test_trackio_gets_an_arm_s_metrics_in_a_private_run_of_the_experiment_s_group(
     calls: list[Call], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    config = made.config(tmp_path, policy="a", tracker__name="trackio", seed=3)
+    config = small_config(tmp_path, policy="a", tracker__name="trackio", seed=3)
     with tracker(config, arm="0123456789abcdef") as log:
         log({"step": 2, "loss": 0.5, "kl": None})
     ((options,),) = of(calls, "init")
@@ -121,7 +121,7 @@ def test_trackio_gets_an_arm_s_metrics_in_a_private_run_of_the_experiment_s_grou
 def test_trackio_gets_held_out_accuracy_by_step_and_the_summary_as_a_table(
     calls: list[Call], experiment: Path
 ) -> None:
-    config = made.config(experiment, policy="embedded", tracker__name="trackio")
+    config = small_config(experiment, policy="embedded", tracker__name="trackio")
     track_report(config)
     names = [options["name"] for (options,) in of(calls, "init")]
     assert len(names) == 7 and names[-1].startswith("small summary ")
@@ -136,7 +136,7 @@ def test_trackio_gets_held_out_accuracy_by_step_and_the_summary_as_a_table(
 def test_tensorboard_gets_the_same_as_event_files(
     calls: list[Call], experiment: Path, tmp_path: Path
 ) -> None:
-    config = made.config(tmp_path, policy="a", tracker__name="tensorboard", seed=3)
+    config = small_config(tmp_path, policy="a", tracker__name="tensorboard", seed=3)
     with tracker(config, arm="0123456789abcdef") as log:
         log({"step": 2, "loss": 0.5, "kl": None})
     name = "asymre_baseline=-0.1_seed=3_01234567"
@@ -147,7 +147,7 @@ def test_tensorboard_gets_the_same_as_event_files(
         ("close", name),
     ]
     calls.clear()
-    track_report(made.config(experiment, policy="embedded", tracker__name="tensorboard"))
+    track_report(small_config(experiment, policy="embedded", tracker__name="tensorboard"))
     by_arm: dict[str, list[int]] = {}
     for arm, tag, _, step in of(calls, "scalar"):
         if tag == "held_out/accuracy":
@@ -164,13 +164,13 @@ def test_tensorboard_gets_the_same_as_event_files(
 
 def test_what_was_logged_is_not_logged_again(calls: list[Call], tmp_path: Path) -> None:
     directory = make_experiment(tmp_path / "runs" / "small", sweep([-0.3]), metric_files=1)
-    config = made.config(tmp_path / "runs", policy="embedded", tracker__name="trackio")
+    config = small_config(tmp_path / "runs", policy="embedded", tracker__name="trackio")
     track_report(config)
     assert len(of(calls, "init")) == 4
     calls.clear()
     track_report(config)
     assert len(of(calls, "init")) == 1  # the summary's, which is drawn anew
-    another = made.config(
+    another = small_config(
         tmp_path / "runs", policy="embedded", tracker__name="trackio", tracker__project="other"
     )
     track_report(another)
@@ -183,7 +183,7 @@ def test_evaluations_that_were_lost_are_logged_by_the_next_command(
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     make_experiment(tmp_path / "runs" / "small", sweep([-0.3]), metric_files=1)
-    config = made.config(tmp_path / "runs", policy="embedded", tracker__name="trackio")
+    config = small_config(tmp_path / "runs", policy="embedded", tracker__name="trackio")
     open_run = sys.modules["trackio"].init
 
     def broken(**options: Any) -> Any:
@@ -206,7 +206,7 @@ def test_an_arm_whose_settings_are_gone_is_logged_all_the_same(
     directory = make_experiment(tmp_path / "runs" / "small", sweep([-0.3]), metric_files=1)
     for path in directory.glob("train/*/config.json"):
         path.unlink()
-    track_report(made.config(tmp_path / "runs", policy="embedded", tracker__name="trackio"))
+    track_report(small_config(tmp_path / "runs", policy="embedded", tracker__name="trackio"))
     names = [options["name"] for (options,) in of(calls, "init")]
     assert names[0].startswith("asymre baseline=-0.3 seed=0 ")
 
@@ -218,7 +218,7 @@ def test_a_tracker_that_is_not_installed_is_refused_by_its_extra(
     name: str, extra: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda package: None)
-    config = made.config(tmp_path, policy="a", tracker__name=name)
+    config = small_config(tmp_path, policy="a", tracker__name=name)
     for work in (lambda: require_tracker(config), lambda: tracker(config, arm="a").__enter__()):
         with pytest.raises(ConfigError, match=f"install the extra '{extra}'"):
             work()

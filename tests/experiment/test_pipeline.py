@@ -9,8 +9,8 @@ import pytest
 
 from asymreinforce.data import contracts
 from asymreinforce.data.store import Store
-from tests.cli.commands import Outcome, asymrl, only, published, tiny
-from tests.made import payload
+from tests.fixtures.commands import Outcome, asymrl, only, published, tiny
+from tests.fixtures.stored_files import read_payload
 
 STAGES = ("init", "generate", "score", "train", "evaluate")
 
@@ -108,11 +108,11 @@ def test_a_sweep_makes_the_same_bytes_as_the_commands_in_order(
 ) -> None:
     swept = first_sweep[0]
     for stage in ("prompts", "policy", "rollouts"):
-        assert payload(in_order / "cups" / stage) == payload(swept / "cups" / stage)
+        assert read_payload(in_order / "cups" / stage) == read_payload(swept / "cups" / stage)
     arm = only(in_order / "cups/train").directory
     twin = swept / "cups/train" / arm.name
-    trained = payload(arm)
-    other = payload(twin)
+    trained = read_payload(arm)
+    other = read_payload(twin)
     assert {k: v for k, v in trained.items() if k != "config.json"} == {
         k: v for k, v in other.items() if k != "config.json"
     }

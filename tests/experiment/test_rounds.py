@@ -1,8 +1,7 @@
-"""Rounds: which prompts and rollouts each trains on, what goes on between them, and kills."""
+"""Rounds: which prompts and rollouts each trains on, and what goes on between them."""
 
 import contextlib
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,65 +10,23 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from asymreinforce.config import ExperimentConfig
-from asymreinforce.data import contracts
 from asymreinforce.data.order import prompts_from
 from asymreinforce.data.store import Store
-from asymreinforce.engines.transformers_engine import TransformersEngine
 from asymreinforce.errors import ConfigError
 from asymreinforce.experiment import inputs, refresh, rounds
 from asymreinforce.experiment.arm import arm_store, train_arm
-from asymreinforce.experiment.rounds import train_in_rounds
-from asymreinforce.model.checkpoint import load_model, load_tokenizer
+from asymreinforce.model.checkpoint import load_model
 from asymreinforce.model.fingerprint import checkpoint_fingerprint
 from asymreinforce.planning.plan import plan
-from asymreinforce.stages.train.schedule import Schedule
-from tests import made
-
-STEPS = 6
-
-
-class Engine(made.FakeEngine):
-    """Draws nothing from a model, and passes for the engine that is configured."""
-
-    def __init__(self, config: ExperimentConfig) -> None:
-        super().__init__(load_tokenizer(Path(config.policy.source)))
-        self._real = TransformersEngine(config.engine, config.policy)
-
-
-def settings(place: Path, policy: Path, **overrides: Any) -> ExperimentConfig:
-    given = {"refresh_every": 2, "reward__workers": 1, **overrides}
-    return made.config(place / "runs", policy=policy, **given)
-
-
-def run(config: ExperimentConfig, engine: Engine | None = None) -> tuple[Store, Engine]:
-    """Do all that is missing, and train."""
-    engine = engine or Engine(config)
-    inputs.prepare_inputs(config, engine=engine)
-    return train_in_rounds(config, engine=engine), engine
-
-
-def rows_of(store: Store) -> list[dict[str, Any]]:
-    paths = sorted((store.directory / "metrics").glob("*.parquet"))
-    return [
-        row for path in paths for row in contracts.read_table(path, contracts.METRICS).to_pylist()
-    ]
-
-
-def records(store: Store) -> list[dict[str, Any]]:
-    return [json.loads(p.read_text()) for p in sorted((store.directory / "rounds").glob("*.json"))]
-
-
-@pytest.fixture(scope="module")
-def trained(
-    tmp_path_factory: pytest.TempPathFactory, random_policy: Path
-) -> tuple[ExperimentConfig, Store, Engine]:
-    """Three rounds of two steps."""
-    config = settings(tmp_path_factory.mktemp("rounds"), random_policy)
-    return config, *run(config)
-
-
-Trained = tuple[ExperimentConfig, Store, Engine]
+from tests.fixtures.rounds import (
+    STEPS,
+    Engine,
+    Trained,
+    records,
+    rows_of,
+    run,
+    settings,
+)
 
 
 def test_the_plan_counts_what_the_rounds_drew(trained: Trained) -> None:
@@ -242,110 +199,6 @@ def test_on_policy_makes_rollouts_for_every_step_and_keeps_the_checkpoints_asked
     assert len(list((config.directory / "rollouts").iterdir())) == 4
 
 
-class KilledError(Exception):
-    """Stands for whatever ends a run."""
-
-
-class Dying(Engine):
-    """Dies at a given call of `sample`."""
-
-    def __init__(self, config: ExperimentConfig, *, at: int) -> None:
-        super().__init__(config)
-        self._at = at
-
-    def sample(self, *arguments: Any, **named: Any) -> Any:
-        if self.calls == self._at:
-            self.calls += 1
-            raise KilledError
-        return super().sample(*arguments, **named)
-
-
-def payload(store: Store) -> dict[str, bytes]:
-    """All of an arm but its settings and provenance; the mismatch audit is of the start alone."""
-    return {k: v for k, v in made.payload(store.directory).items() if k != "config.json"}
-
-
-@pytest.mark.parametrize("calls", [6, 7, 8])
-def test_killed_while_it_generates_a_run_goes_on_to_the_same_bytes(
-    tmp_path: Path, random_policy: Path, trained: Trained, calls: int
-) -> None:
-    """Round 0 takes six calls (three chunks, two blocks), each later one two."""
-    config = settings(tmp_path, random_policy)
-    with pytest.raises(KilledError):
-        run(config, Dying(config, at=calls))
-    store, engine = run(config)
-    assert payload(store) == payload(trained[1])
-    assert engine.calls == 10 - calls
-
-
-@pytest.mark.parametrize("step", [1, 3, 4, 6])
-def test_killed_inside_a_round_a_run_goes_on_to_the_same_bytes(
-    tmp_path: Path,
-    random_policy: Path,
-    trained: Trained,
-    monkeypatch: pytest.MonkeyPatch,
-    step: int,
-) -> None:
-    config = settings(tmp_path, random_policy)
-    kill_at(step, monkeypatch)
-    with pytest.raises(KilledError):
-        run(config)
-    monkeypatch.undo()
-    store, _ = run(config)
-    assert payload(store) == payload(trained[1])
-
-
-def kill_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the log of an arm die once it is told of a step."""
-    from asymreinforce import tracking
-
-    @contextlib.contextmanager
-    def tracker(config: ExperimentConfig, *, arm: str) -> Iterator[Callable[[Any], None]]:
-        def log(row: dict[str, Any]) -> None:
-            if row["step"] == step:
-                raise KilledError
-
-        yield log
-
-    monkeypatch.setattr(tracking, "tracker", tracker)
-
-
-def test_a_run_that_is_complete_does_nothing(trained: Trained) -> None:
-    config, store, _ = trained
-    before = made.stamps(config.directory)
-    again, engine = run(config)
-    assert again.directory == store.directory
-    assert engine.loaded == []
-    assert made.stamps(config.directory) == before
-
-
-def test_one_that_stops_at_its_collapse_makes_no_more_rollouts(
-    tmp_path: Path, random_policy: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from asymreinforce.stages.train import monitors
-
-    def collapsed_at_three(state: Any, row: Any, rule: Any) -> Any:
-        return state._replace(step=3) if row["step"] == 3 else state
-
-    monkeypatch.setattr(monitors, "observe", collapsed_at_three)
-    config = settings(tmp_path, random_policy, train__on_collapse="stop", train__checkpoint_every=1)
-    store, engine = run(config)
-    assert store.is_complete()
-    assert (store.facts["steps"], store.facts["collapse_step"]) == (3, 3)
-    assert len(engine.loaded) == 2
-    assert [record["start"] for record in records(store)] == [0, 2]
-    assert run(config)[1].loaded == []
-
-
-def test_weights_of_a_refresh_stay_for_as_long_as_their_round_lasts() -> None:
-    schedule = Schedule(steps=10, every=4, keep=None, refresh_every=3)
-    assert schedule.starts == [0, 3, 6, 9]
-    assert schedule.checkpoints == [3, 4, 6, 8, 9, 10]
-    assert schedule.kept_at(5) == [3, 4]
-    assert schedule.kept_at(6) == [4, 6]
-    assert schedule.kept == [4, 8, 10]
-
-
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
@@ -401,19 +254,3 @@ def test_another_architecture_takes_another_engine_in_place_of_the_one_that_runs
         assert engines.of(config.model_copy(update={"policy": other_seed})) is first
         longer = policy.model_copy(update={"context": 48})
         assert engines.of(config.model_copy(update={"policy": longer})) is not first
-
-
-def test_an_arm_that_fails_in_a_later_round_is_named_and_the_others_go_on(
-    tmp_path: Path, random_policy: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    @contextlib.contextmanager
-    def open_engine(*given: Any, **named: Any) -> Iterator[Engine]:
-        yield Dying(config, at=7)  # the first arm's second round
-
-    config = settings(tmp_path, random_policy, sweep__workers=1)
-    arms = [config, config.model_copy(update={"refresh_every": None})]
-    monkeypatch.setattr(rounds, "open_engine", open_engine)
-    result = rounds.run_in_rounds(arms)
-    assert [failed.error for failed in result.failed] == ["KilledError()"]
-    assert result.summary is not None
-    assert len(result.summary) == 1

@@ -14,10 +14,10 @@ from asymreinforce.experiment import evaluation, rounds, side_by_side, slots
 from asymreinforce.experiment.children import ChildOutcome
 from asymreinforce.experiment.evaluation import evaluation_slots
 from asymreinforce.experiment.slots import ON_CPU
-from tests import made
-from tests.cli.commands import published, refused, tiny
-from tests.experiment import slot_work
-from tests.experiment.slot_work import Seen
+from tests.fixtures import slot_work
+from tests.fixtures.commands import published, refused, tiny
+from tests.fixtures.experiments import small_config
+from tests.fixtures.slot_work import Seen
 
 ON_CUDA = ("train.device=cuda", "sweep.workers=null")
 
@@ -146,7 +146,7 @@ def test_more_processes_evaluate_where_that_is_sooner_done(
 ) -> None:
     monkeypatch.setattr(slots, "device_count", lambda: devices)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    config = made.config(Path("runs"), policy="owner/model", **settings)
+    config = small_config(Path("runs"), policy="owner/model", **settings)
     found = evaluation_slots(config, checkpoints=checkpoints)
     assert len(found) == expected
     assert all((slot == ON_CPU) == (devices == 0) for slot in found)
@@ -154,7 +154,7 @@ def test_more_processes_evaluate_where_that_is_sooner_done(
 
 def test_checkpoints_of_many_targets_are_dealt_out_evenly() -> None:
     """Two arms' policies of three checkpoints each, say, on four devices."""
-    config = made.config(Path("runs"), policy="owner/model")
+    config = small_config(Path("runs"), policy="owner/model")
     names = ("a", "b", "c"), ("d", "e", "f"), ("g",)
     targets = [
         evaluation.EvaluationTarget(config, "held_out", {name: Path(name) for name in group})

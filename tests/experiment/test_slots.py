@@ -9,7 +9,7 @@ import pytest
 from asymreinforce.errors import ConfigError
 from asymreinforce.experiment import slots
 from asymreinforce.experiment.slots import ON_CPU, cut_slots, shown_devices, slots_of
-from tests import made
+from tests.fixtures.experiments import small_config
 
 EIGHT = [str(number) for number in range(8)]
 
@@ -89,7 +89,7 @@ def test_work_on_devices_has_slots_of_them_and_work_on_the_cpu_one_a_core(
     work: str, settings: dict[str, Any], count: int, each: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shows(8, monkeypatch)
-    arm = made.config(Path("runs"), policy="owner/model", **settings)
+    arm = small_config(Path("runs"), policy="owner/model", **settings)
     found = slots_of([arm] * 24, **dict.fromkeys(work.split(), True))
     assert [len(slot) for slot in found] == [each] * count
 
@@ -97,13 +97,13 @@ def test_work_on_devices_has_slots_of_them_and_work_on_the_cpu_one_a_core(
 def test_arms_on_several_nodes_run_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     shows(8, monkeypatch)
     spread = {"train__device": "cuda", "train__nodes": 2, "train__rendezvous": "node0:29500"}
-    arm = made.config(Path("runs"), policy="owner/model", train__processes=2, **spread)
+    arm = small_config(Path("runs"), policy="owner/model", train__processes=2, **spread)
     assert slots_of([arm], train=True) == [("0", "1")]
 
 
 def test_a_machine_without_devices_samples_on_its_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     shows(0, monkeypatch)
-    arm = made.config(Path("runs"), policy="owner/model")
+    arm = small_config(Path("runs"), policy="owner/model")
     assert slots_of([arm], sample=True) == [ON_CPU] * CORES
     with pytest.raises(ConfigError, match=r"this machine shows (0|no CUDA device)"):
-        slots_of([made.config(Path("runs"), policy="x", train__device="cuda")], train=True)
+        slots_of([small_config(Path("runs"), policy="x", train__device="cuda")], train=True)

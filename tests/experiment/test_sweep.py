@@ -13,16 +13,16 @@ import pytest
 
 from asymreinforce import engines
 from asymreinforce.config import parse_config
-from asymreinforce.data import checksums, files
+from asymreinforce.data import checksums, files, sealed
 from asymreinforce.data.store import Store
 from asymreinforce.errors import AsymreinforceError, ConfigError
 from asymreinforce.experiment import evaluation, inputs
 from asymreinforce.experiment.inputs import generated
 from asymreinforce.experiment.sweep import plan_sweep
-from tests import made
-from tests.cli import commands
-from tests.cli.commands import EMBEDDED, IN_PROCESS, TINY, Outcome, published, refused, tiny
 from tests.experiment.conftest import SWEEP
+from tests.fixtures import commands
+from tests.fixtures.commands import EMBEDDED, IN_PROCESS, TINY, Outcome, published, refused, tiny
+from tests.fixtures.experiments import small_config
 
 ISSUE_COLUMNS = {
     "algorithm",
@@ -316,7 +316,7 @@ def test_a_sweep_over_two_experiments_is_refused(tmp_path: Path) -> None:
 
 def test_the_plan_names_inputs_and_arms_once(tmp_path: Path) -> None:
     def arm(**overrides: object) -> object:
-        return made.config(tmp_path, policy="embedded", **overrides)
+        return small_config(tmp_path, policy="embedded", **overrides)
 
     one, two = arm(baseline=-0.1), arm(baseline=0.1)
     other_policy = arm(policy__seed=1)
@@ -337,9 +337,9 @@ def copied(store: Store, **identity: object) -> None:
             new = {"hash": other.hash} | (
                 {"identity": other.identity} if "plan" in path.name else {}
             )
-            files.publish_sealed(path, files.read_sealed(path) | new)
+            sealed.publish_sealed(path, sealed.read_sealed(path) | new)
         elif path.suffix == ".receipt":
-            files.publish_sealed(path, files.read_sealed(path) | {"identity": other.hash})
+            sealed.publish_sealed(path, sealed.read_sealed(path) | {"identity": other.hash})
 
 
 def test_arms_that_differ_in_a_baseline_that_enters_nothing_are_trained_once(swept: Path) -> None:

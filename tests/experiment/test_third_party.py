@@ -17,7 +17,7 @@ from asymreinforce.model import embedded
 from asymreinforce.model.fingerprint import checkpoint_fingerprint
 from asymreinforce.stages.evaluate import evaluate, evaluation_store, shard_of
 from asymreinforce.stages.init import make_prompts
-from tests import made
+from tests.fixtures.experiments import small_config
 
 lm_eval = pytest.importorskip("lm_eval", reason="lm-evaluation-harness is not installed ([eval])")
 
@@ -94,7 +94,7 @@ def test_the_harness_finds_the_same_accuracy_and_the_same_completions(
     from lm_eval.models.huggingface import HFLM
 
     monkeypatch.setenv("HF_DATASETS_OFFLINE", "1")
-    config = made.config(
+    config = small_config(
         tmp_path / "runs", policy=policy, task__held_out=PROMPTS, evaluation__sampling=GREEDY
     )
     ours = our_answers(config, policy)

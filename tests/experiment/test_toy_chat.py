@@ -11,9 +11,9 @@ import pytest
 
 from asymreinforce.data import contracts
 from asymreinforce.model.checkpoint import load_tokenizer
-from tests import toy_chat
-from tests.cli.commands import IN_PROCESS, Outcome, asymrl, only
-from tests.toy_chat import IM_END, IM_START
+from tests.fixtures import toy_chat
+from tests.fixtures.commands import IN_PROCESS, Outcome, asymrl, only
+from tests.fixtures.toy_chat import IM_END, IM_START
 
 SIZES = (
     "name=toy",

@@ -15,9 +15,9 @@ from asymreinforce.data import contracts
 from asymreinforce.report.write import write_report
 from asymreinforce.tracking import track_report, tracker, wandb_runs
 from asymreinforce.tracking.protocol import About
-from tests import made
-from tests.cli.commands import Outcome, only, tiny
-from tests.report.made_up import make_experiment, sweep
+from tests.fixtures.commands import Outcome, only, tiny
+from tests.fixtures.experiments import small_config
+from tests.fixtures.made_up_experiment import make_experiment, sweep
 
 if TYPE_CHECKING:
     from wandb.proto.wandb_internal_pb2 import Record
@@ -63,7 +63,7 @@ def run_of(log: Path) -> tuple[str, str]:
 
 
 def test_nothing_but_local_files_by_default(tmp_path: Path) -> None:
-    config = made.config(tmp_path, policy="embedded")
+    config = small_config(tmp_path, policy="embedded")
     assert config.tracker.name == "none"
     with tracker(config, arm="a") as log:
         log({"step": 1, "loss": 0.5})
@@ -107,7 +107,7 @@ def test_a_sweep_is_a_group_with_its_summary_figures_and_page_as_one_more_run(
     directory = make_experiment(tmp_path / "runs" / "small", sweep([-0.3, 0.3]), metric_files=1)
     write_report(directory)
     tracked = {"tracker__name": "wandb", "tracker__mode": "offline"}
-    config = made.config(tmp_path / "runs", policy="embedded", **tracked)
+    config = small_config(tmp_path / "runs", policy="embedded", **tracked)
     track_report(config)
     records = {log: run_of(log) for log in (directory / "wandb").rglob("*.wandb")}
     assert sorted(records.values()) == [("small", "arm")] * 6 + [("small", "summary")]
@@ -128,7 +128,7 @@ def test_a_sweep_is_a_group_with_its_summary_figures_and_page_as_one_more_run(
 
 
 def test_without_a_tracker_a_report_is_sent_nowhere(tmp_path: Path) -> None:
-    track_report(made.config(tmp_path, policy="embedded"))
+    track_report(small_config(tmp_path, policy="embedded"))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -142,7 +142,7 @@ def test_a_server_that_does_not_answer_is_waited_for_once_and_runs_go_to_files(
     monkeypatch.setenv("WANDB_API_KEY", key)
     monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("WANDB_INIT_TIMEOUT", "3")
-    config = made.config(tmp_path, policy="a", tracker__name="wandb", tracker__mode="online")
+    config = small_config(tmp_path, policy="a", tracker__name="wandb", tracker__mode="online")
     started = time.monotonic()
     for arm in ("first", "second"):
         with tracker(config, arm=arm) as log:
@@ -190,7 +190,7 @@ def test_a_server_that_is_lost_in_the_middle_of_a_run_costs_seconds_and_one_warn
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
     monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{server.server_port}")
-    config = made.config(tmp_path, policy="a", tracker__name="wandb", tracker__mode="online")
+    config = small_config(tmp_path, policy="a", tracker__name="wandb", tracker__mode="online")
     with tracker(config, arm="first") as log:
         log({"step": 1, "loss": 0.5})
         assert any(b"UpsertBucket" in body for body in StandIn.received)
@@ -231,7 +231,7 @@ def test_a_run_that_wandb_refuses_to_log_to_goes_on(
     pytest.importorskip("wandb")
     monkeypatch.setattr(wandb_runs, "_is_unreachable", False)
     monkeypatch.setattr(wandb_runs, "open_run", opened)
-    config = made.config(tmp_path, policy="a", tracker__name="wandb", tracker__mode="online")
+    config = small_config(tmp_path, policy="a", tracker__name="wandb", tracker__mode="online")
     with tracker(config, arm="a") as log:
         for step in range(3):
             log({"step": step, "loss": 0.5})
@@ -290,9 +290,9 @@ def test_wandb_s_own_variables_say_what_settings_leave_open(
     }.items():
         monkeypatch.setenv(name, value)
     about = About("0" * 16, "a run", "arm", {})
-    wandb_runs.open_run(made.config(tmp_path, policy="a", tracker__name="wandb"), about)
+    wandb_runs.open_run(small_config(tmp_path, policy="a", tracker__name="wandb"), about)
     tracked = {"name": "wandb", "project": "p", "mode": "offline", "entity": "e", "tags": ["t"]}
-    wandb_runs.open_run(made.config(tmp_path, policy="a", tracker=tracked), about)
+    wandb_runs.open_run(small_config(tmp_path, policy="a", tracker=tracked), about)
     names = ("project", "mode", "entity", "tags")
     by_environment, by_settings = ([options[name] for name in names] for options in started)
     # wandb itself reads WANDB_ENTITY and WANDB_TAGS if it is given none

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 
-from tests.cli.commands import Outcome, asymrl, tiny
 from tests.data.test_corruption import FUZZED, Damage, damages
+from tests.fixtures.commands import Outcome, asymrl, tiny
 
 READ_BY = {
     "train/*/config.json": ("evaluate", "report"),

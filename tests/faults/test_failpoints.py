@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from tests import killing, made
-from tests.faults import spying
-from tests.faults.commands import SCENARIOS, lay_out
-from tests.faults.spying import ROOT, Point
+from tests.fixtures import kills, spies
+from tests.fixtures.scenarios import SCENARIOS, lay_out
+from tests.fixtures.spies import ROOT, Point
+from tests.fixtures.stored_files import read_payload
 
 WRITES = {"publish", "publish_bytes", "publish_json", "publish_sealed", "failpoint"}
 SHELL = "asymreinforce/stages/train/shared_store.py"
@@ -33,7 +33,7 @@ OF_STAGES = (
 def visit(work: Path, policy: Path, part: str) -> None:
     """Run each scenario untouched, then killed at each failpoint that none before it passed."""
     os.environ["OMP_NUM_THREADS"] = "1"
-    spying.prepare_this_process(work)
+    spies.prepare_this_process(work)
     visited: set[Point] = set()
     here, output, log = work / "here", work / "output", work / "log"
     told = (work / "told").open("a", buffering=1)
@@ -42,16 +42,16 @@ def visit(work: Path, policy: Path, part: str) -> None:
         again = scenario.again or scenario.do
 
         def run(do, at=None):  # type: ignore[no-untyped-def]
-            return spying.forked(lambda: do(here), output=output, at=at)
+            return spies.forked(lambda: do(here), output=output, at=at)
 
         lay_out(here, state, policy)
         log.unlink(missing_ok=True)
-        assert run(scenario.do, spying.recorded(log)) == 0, (name, output.read_text()[-3000:])
+        assert run(scenario.do, spies.recorded(log)) == 0, (name, output.read_text()[-3000:])
         if scenario.again:
             assert run(scenario.again) == 0, (name, output.read_text()[-3000:])
-        expected = made.payload(here)
+        expected = read_payload(here)
         lay_out(work / "states" / name, here, policy)
-        points = spying.passed(log)
+        points = spies.passed(log)
         new: dict[Point, int] = {}
         for number, point in enumerate(points, start=1):
             new.setdefault(point.identity, number)
@@ -63,10 +63,10 @@ def visit(work: Path, policy: Path, part: str) -> None:
             visited.add(identity)
             lay_out(here, state, policy)
             output.unlink()
-            code = run(scenario.do, spying.killed(number))
+            code = run(scenario.do, spies.killed(number))
             assert code == -signal.SIGKILL, (name, identity, code, output.read_text()[-3000:])
             assert run(again) == 0, (name, identity, output.read_text()[-3000:])
-            found = made.payload(here)
+            found = read_payload(here)
             differing = {n for n in {*found, *expected} if found.get(n) != expected.get(n)}
             told.write(f"{name}\t{' '.join(identity)}\t{' '.join(sorted(differing))}\n")
         told.write(f"{name}\t\t\n")
@@ -105,7 +105,7 @@ def _own_calls(function: ast.FunctionDef) -> list[bool]:
 def test_killed_at_every_failpoint_of_every_command_it_ends_with_the_same_payload(
     tmp_path: Path, random_policy: Path, part: str
 ) -> None:
-    code = killing.run(visit, tmp_path, random_policy, part, patience_s=1500)
+    code = kills.run(visit, tmp_path, random_policy, part, patience_s=1500)
     told = [line.split("\t") for line in (tmp_path / "told").read_text().splitlines()]
     assert [line for line in told if line[2]] == []
     assert code == 0

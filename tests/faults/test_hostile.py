@@ -18,10 +18,10 @@ from asymreinforce.model.checkpoint import load_tokenizer
 from asymreinforce.report.read import read_pair
 from asymreinforce.report.write import write_comparison
 from asymreinforce.untrusted import visible
-from tests import made
-from tests.cli.commands import asymrl
-from tests.imported import files as foreign
-from tests.report.made_up import MadeUpArm, make_experiment, sweep
+from tests.fixtures import foreign_files as foreign
+from tests.fixtures.commands import asymrl
+from tests.fixtures.experiments import small_config
+from tests.fixtures.made_up_experiment import MadeUpArm, make_experiment, sweep
 from tests.report.test_report import Elements
 from tests.report.test_untrusted import HOSTILE, scripts_of
 
@@ -182,9 +182,9 @@ def test_wandb_takes_hostile_settings_and_samples_as_they_are(
     policy = text
     if not is_taken(text):  # by the settings: the samples hold it all the same
         with pytest.raises(ConfigError, match="holds a NUL, or bytes that are no UTF-8"):
-            made.config(tmp_path / "runs", policy=text, **tracked)
+            small_config(tmp_path / "runs", policy=text, **tracked)
         policy = "owner/model"
-    config = made.config(tmp_path / "runs", policy=policy, **tracked)
+    config = small_config(tmp_path / "runs", policy=policy, **tracked)
     with tracker(config, arm="0" * 16) as log:
         log({"step": 1, "loss": 0.5})
     track_report(config)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.commands import EMBEDDED, TINY
+from tests.fixtures.commands import EMBEDDED, TINY
 
 PATIENCE_S = 240.0
 SECONDS_TO_END = 15.0

@@ -18,10 +18,9 @@ from typing import NamedTuple
 import pytest
 
 from asymreinforce.processes import PR_SET_CHILD_SUBREAPER, children_of, prctl
-from tests import killing, made
-from tests.faults import spying
-from tests.faults.commands import Do, bandit, command, imported, lay_out, report
-from tests.faults.test_machine import states
+from tests.fixtures import kills, spies
+from tests.fixtures.scenarios import Do, bandit, command, imported, lay_out, report, states
+from tests.fixtures.stored_files import read_payload
 
 SECONDS_TO_END = 15.0
 LONGEST_DELAY_S = 0.1
@@ -35,7 +34,7 @@ sweep = command("sweep", *SWEEP)
 
 def after_a_sweep(work: Path, policy: Path) -> None:
     states(work, policy, until="score")
-    assert spying.forked(lambda: sweep(work / "here"), output=work / "output") == 0
+    assert spies.forked(lambda: sweep(work / "here"), output=work / "output") == 0
     lay_out(work / "states" / "sweep", work / "here", policy)
 
 
@@ -126,7 +125,7 @@ def kill(work: Path, policy: Path, name: str) -> None:
     os.environ |= {"OMP_NUM_THREADS": "1", "TMPDIR": str(temporary)}
     tempfile.tempdir = None
     prctl(PR_SET_CHILD_SUBREAPER, 1)
-    spying.prepare_this_process(work)
+    spies.prepare_this_process(work)
     chosen = COMMANDS[name]
     chosen.prepare(work, policy)
     here, output = work / "here", work / "output"
@@ -138,27 +137,27 @@ def kill(work: Path, policy: Path, name: str) -> None:
 
     lay_out(here, state, policy)
     first = count_files(here) + 1
-    assert spying.forked(do, output=output) == 0, output.read_text()
-    expected = made.payload(here)
+    assert spies.forked(do, output=output) == 0, output.read_text()
+    expected = read_payload(here)
     for number in range(chosen.kills):
         shared = set(SHARED.iterdir())
         whom, code = "all", 0
         while whom != "one" and code == 0:  # it may have ended before
             lay_out(here, state, policy)
             output.write_text("")
-            child = spying.fork(do, output=output)
+            child = spies.fork(do, output=output)
             wait_for_files(here, generator.randint(first, len(expected)), child)
             time.sleep(generator.uniform(0.0, LONGEST_DELAY_S))
             whom = hit(child, generator)
-            code = spying.ended(child)
+            code = spies.ended(child)
         case = f"{name}, kill {number + 1}, of {whom}"
         said = output.read_text()
         assert code in ((0, 1) if whom == "one" else (-signal.SIGKILL,)), (case, code, said)
         assert "Traceback" not in said and "unexpected" not in said, (case, said)
         assert wait_for_orphans() == [], case
         assert left_in_shared_memory(shared) == set(), case
-        assert spying.forked(do, output=output) == 0, (case, output.read_text())
-        found = made.payload(here)
+        assert spies.forked(do, output=output) == 0, (case, output.read_text())
+        found = read_payload(here)
         differing = {n for n in {*found, *expected} if found.get(n) != expected.get(n)}
         assert differing == set(), (case, said, output.read_text())
         assert wait_for_orphans() == [], case
@@ -172,7 +171,7 @@ def kill(work: Path, policy: Path, name: str) -> None:
 def test_killed_at_random_moments_it_ends_with_the_same_payload_and_leaves_nothing(
     name: str, tmp_path: Path, random_policy: Path
 ) -> None:
-    assert killing.run(kill, tmp_path, random_policy, name, patience_s=1500) == 0
+    assert kills.run(kill, tmp_path, random_policy, name, patience_s=1500) == 0
     seen = (tmp_path / "seen").read_text().split()
     assert len(seen) == COMMANDS[name].kills
     assert name != "sweep" or set(seen) == {"parent", "all", "one"}

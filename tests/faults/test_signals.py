@@ -36,7 +36,11 @@ def in_training(arms: int) -> Begun:
 COMMANDS: dict[str, tuple[tuple[str, ...], str | None, Begun]] = {
     "init": (("init", *SLOW_WARM_UP), "", planned("policy")),
     "generate": (("generate", *MANY, "sampling.seed=9"), None, planned("rollouts", 1)),
-    "score": (("score", "task.grader=tests.grading.hostile:slow"), None, planned("verdicts", 1)),
+    "score": (
+        ("score", "task.grader=tests.fixtures.hostile_grader:slow"),
+        None,
+        planned("verdicts", 1),
+    ),
     "sweep": (
         ("sweep", *LONG, "baseline=-0.1", "seed=0", "hydra/launcher=basic"),
         None,

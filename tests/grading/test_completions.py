@@ -10,7 +10,7 @@ from asymreinforce.config import RewardConfig
 from asymreinforce.grading.graders import GRADERS, load_grader
 from asymreinforce.grading.reasoning import Reasoning, spoken_text
 from asymreinforce.grading.verdict import NO_ANSWER
-from tests.grading.completions import COMPLETIONS
+from tests.fixtures.completions import COMPLETIONS
 
 
 @pytest.mark.parametrize("kind", COMPLETIONS)

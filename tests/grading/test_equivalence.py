@@ -17,7 +17,7 @@ from asymreinforce.grading.math.notation import canonical
 from asymreinforce.grading.math.numerals import read_number
 from asymreinforce.grading.math.points import constant_value
 from asymreinforce.grading.math.units import without_unit
-from tests.grading.answer_pairs import DIFFERENT, SAME
+from tests.fixtures.answer_pairs import DIFFERENT, SAME
 
 logging.getLogger("math_verify").setLevel(logging.ERROR)
 ONE_WAY = {

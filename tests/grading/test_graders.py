@@ -14,7 +14,7 @@ from asymreinforce.grading.candidates import find_candidates
 from asymreinforce.grading.graders import GRADERS, identify
 from asymreinforce.grading.inert import EVALUATED_FAMILIES, is_algebra, is_arithmetic, is_literal
 from asymreinforce.grading.verdict import NO_ANSWER, Verdict, verdict_of
-from tests.grading import hostile
+from tests.fixtures import hostile_grader as hostile
 
 
 def grade(grader: str, *, gold: str, text: str, metadata: str | None = None) -> Any:

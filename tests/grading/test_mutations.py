@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from scripts.mutate_answers import accepted, golds_of_math, rule
-from tests.grading.answer_pairs import SAME
+from tests.fixtures.answer_pairs import SAME
 
 DATA = os.environ.get("ASYMRL_TEST_DATA")
 

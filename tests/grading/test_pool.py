@@ -13,7 +13,7 @@ from asymreinforce.errors import AsymreinforceError, ConfigError
 from asymreinforce.grading.pool.pool import GraderPool
 from asymreinforce.grading.verdict import GradedRow, Verdict
 from asymreinforce.processes import children_of
-from tests.grading import hostile
+from tests.fixtures import hostile_grader as hostile
 
 GRADER = f"{hostile.__name__}:grade"
 GOOD = GradedRow(None, "5", "5")

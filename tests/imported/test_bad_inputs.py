@@ -19,8 +19,8 @@ from asymreinforce.imported.columns import Columns
 from asymreinforce.imported.group_by_prompt import group_by_prompt
 from asymreinforce.imported.problems import Problems
 from asymreinforce.imported.tokens import Encoder
-from tests import made
-from tests.imported import files
+from tests.fixtures import foreign_files as files
+from tests.fixtures.experiments import small_values
 
 ROWS, BYTES, SETTINGS = 300, 50, 150
 BAD_VALUES: dict[str, tuple[str, ...]] = {
@@ -163,7 +163,7 @@ def test_a_truth_value_is_no_number(name: str, tmp_path: Path, random_policy: Pa
 
 def settings(runs: Path, policy: Path, name: str, value: Any) -> dict[str, Any]:
     """The settings of a small experiment with one of them changed; dots are `__`."""
-    given = made.values(runs, policy=policy)
+    given = small_values(runs, policy=policy)
     group = given
     *groups, last = name.split("__")
     for part in groups:

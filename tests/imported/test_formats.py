@@ -10,7 +10,7 @@ from asymreinforce.data import contracts
 from asymreinforce.errors import ConfigError, InputError
 from asymreinforce.imported.columns import look_up
 from asymreinforce.model.checkpoint import load_tokenizer
-from tests.imported import files
+from tests.fixtures import foreign_files as files
 
 QUESTION = "Ball under 3 Swaps: 4-3 5-4 3-1 3-2 ="
 

@@ -22,8 +22,8 @@ from asymreinforce.grading.graders import GRADERS
 from asymreinforce.imported import Stores, facts_of
 from asymreinforce.model import embedded
 from asymreinforce.model.checkpoint import quiet_transformers
-from tests.imported import files
-from tests.stages.training import metrics
+from tests.fixtures import foreign_files as files
+from tests.fixtures.tiny_arm import metrics
 
 NAME = "gsm8k_model_solutions.parquet"
 DATA = Path(os.environ.get("ASYMRL_TEST_DATA", "/nowhere")) / NAME

@@ -11,8 +11,9 @@ from asymreinforce.data import contracts
 from asymreinforce.data.files import process_namespace
 from asymreinforce.errors import InputError
 from asymreinforce.model.checkpoint import load_tokenizer
-from tests import made
-from tests.imported import files
+from tests.fixtures import foreign_files as files
+from tests.fixtures.experiments import small_config
+from tests.fixtures.stored_files import read_payload, read_stamps
 
 
 def test_rows_of_several_policies_become_groups_by_prompt(
@@ -180,9 +181,9 @@ def test_a_second_import_does_nothing_and_a_changed_file_is_another_set(
 ) -> None:
     path = files.jsonl(tmp_path / "a.jsonl", files.rows())
     found = files.bring(tmp_path / "runs", random_policy, path)
-    before = made.stamps(tmp_path / "runs")
+    before = read_stamps(tmp_path / "runs")
     assert files.bring(tmp_path / "runs", random_policy, path).rollouts.hash == found.rollouts.hash
-    assert made.stamps(tmp_path / "runs") == before
+    assert read_stamps(tmp_path / "runs") == before
     assert "complete, nothing to do" in capsys.readouterr().err
     files.jsonl(path, files.rows(prompts=5))
     assert files.bring(tmp_path / "runs", random_policy, path).rollouts.hash != found.rollouts.hash
@@ -195,7 +196,7 @@ def test_an_import_that_was_killed_is_filled_in_with_the_same_bytes(
     path = files.jsonl(tmp_path / "a.jsonl", values)
     size = {"source__prompts_per_shard": 2}
     found = files.bring(tmp_path / "runs", random_policy, path, **size)
-    payload = made.payload(tmp_path / "runs")
+    payload = read_payload(tmp_path / "runs")
     dead = f".tmp-99999999-{process_namespace()[:8]}-gathering.sqlite"
     leftover = found.rollouts.directory.parent / dead
     for store, name in (
@@ -206,7 +207,7 @@ def test_an_import_that_was_killed_is_filled_in_with_the_same_bytes(
         store.drop(name)
         leftover.touch()
         files.bring(tmp_path / "runs", random_policy, path, **size)
-        assert made.payload(tmp_path / "runs") == payload
+        assert read_payload(tmp_path / "runs") == payload
 
 
 def test_prompts_can_be_held_back_for_evaluation(tmp_path: Path, random_policy: Path) -> None:
@@ -231,7 +232,7 @@ def test_evaluation_questions_of_the_task_that_were_imported_are_counted(
 ) -> None:
     from asymreinforce import tasks
 
-    config = made.config(tmp_path / "runs", policy=random_policy)
+    config = small_config(tmp_path / "runs", policy=random_policy)
     held_out = tasks.split_questions(config.task, "held_out")[:5]
     values = [
         {"question": q.question, "gold_answer": q.gold_answer, "completion": " Answer: 1"}

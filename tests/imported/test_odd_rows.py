@@ -9,7 +9,7 @@ import pytest
 
 from asymreinforce.data import contracts
 from asymreinforce.errors import ConfigError, InputError
-from tests.imported import files
+from tests.fixtures import foreign_files as files
 
 
 def test_an_empty_list_of_completions_is_counted(tmp_path: Path, random_policy: Path) -> None:

@@ -12,8 +12,8 @@ from asymreinforce.config import parse_config
 from asymreinforce.errors import ConfigError, InputError
 from asymreinforce.experiment.inputs import imported
 from asymreinforce.model.checkpoint import load_model, load_tokenizer
-from tests import made
-from tests.imported import files
+from tests.fixtures import foreign_files as files
+from tests.fixtures.experiments import small_config, small_values
 
 BAD: dict[str, tuple[Callable[[list[Any]], None], str]] = {
     "invalid JSON": (
@@ -227,7 +227,7 @@ def test_a_source_that_cannot_be_read_says_why(tmp_path: Path, random_policy: Pa
 def test_a_format_that_is_not_known_is_refused_with_those_there_are(
     tmp_path: Path, random_policy: Path
 ) -> None:
-    values = made.values(tmp_path, policy=random_policy, source__format="xlsx")
+    values = small_values(tmp_path, policy=random_policy, source__format="xlsx")
     with pytest.raises(
         ConfigError, match=r"source\.format.*'parquet', 'csv', 'arrow', 'trl', 'verl'"
     ):
@@ -236,7 +236,7 @@ def test_a_format_that_is_not_known_is_refused_with_those_there_are(
 
 def test_import_without_a_path_says_what_it_needs(tmp_path: Path, random_policy: Path) -> None:
     with pytest.raises(ConfigError, match=r"asymrl import needs source\.path"):
-        imported.run_import(made.config(tmp_path / "runs", policy=random_policy))
+        imported.run_import(small_config(tmp_path / "runs", policy=random_policy))
 
 
 def test_a_policy_of_pickled_weights_serves_where_these_are_allowed(

@@ -17,10 +17,10 @@ from asymreinforce.experiment import inputs
 from asymreinforce.experiment.arm import train_arm
 from asymreinforce.experiment.inputs import imported
 from asymreinforce.stages.train.audit import NAME
-from tests import made
-from tests.imported import files
-from tests.stages.training import metrics
-from tests.update import naive
+from tests.fixtures import foreign_files as files
+from tests.fixtures import slow_trainer as naive
+from tests.fixtures.stored_files import read_payload
+from tests.fixtures.tiny_arm import metrics
 
 SIZES = (3, 1, 5, 2, 4, 3, 6, 2)
 """Rollouts of each of eight prompts: 26, in the mean 3.25."""
@@ -145,11 +145,11 @@ def test_a_killed_arm_resumes_bit_for_bit(tmp_path: Path, random_policy: Path) -
     scored_rollouts(tmp_path, random_policy)
     settings = config(tmp_path, random_policy, optim__steps=4)
     store = train_arm(settings)
-    payload = made.payload(store.directory)
+    payload = read_payload(store.directory)
     for shard in ("checkpoints/step-000004", "metrics/step-000004.parquet"):
         store.drop(shard)
     train_arm(settings)  # from step 0: no state is kept
-    assert made.payload(store.directory) == payload
+    assert read_payload(store.directory) == payload
 
 
 def test_leave_one_out_is_refused_where_prompts_have_one_rollout(

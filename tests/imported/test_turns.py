@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from asymreinforce.errors import InputError
-from tests.imported import files
+from tests.fixtures import foreign_files as files
 
 CALL = {"role": "assistant", "content": " Steps:", "tool_calls": [{"name": "add"}]}
 RESULT = {"role": "tool", "content": "3"}

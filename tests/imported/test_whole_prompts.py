@@ -11,9 +11,10 @@ from asymreinforce.data import contracts
 from asymreinforce.engines.encoding import encode_prompts
 from asymreinforce.errors import InputError
 from asymreinforce.model.checkpoint import load_tokenizer
-from tests import made, toy_chat
-from tests.chat_kinds import KINDS, tokenizer
-from tests.imported import files
+from tests.fixtures import foreign_files as files
+from tests.fixtures import toy_chat
+from tests.fixtures.chat_kinds import KINDS, tokenizer
+from tests.fixtures.experiments import small_config
 
 QUESTION = "What is 1 plus 2?"
 CHAT = [{"role": "user", "content": QUESTION}]
@@ -204,7 +205,7 @@ def test_tokens_that_the_model_does_not_know_are_refused_at_every_border(tmp_pat
     found = {"prompt_id": ["q"], "question": [QUESTION], "gold_answer": ["3"]}
     nothing = {name: [None] for name in ("level", "subject", "metadata")}
     questions = contracts.make_table(contracts.PROMPTS, found | nothing)
-    config = made.config(tmp_path / "runs", policy=policy, policy__context=120)
+    config = small_config(tmp_path / "runs", policy=policy, policy__context=120)
     with pytest.raises(InputError, match=rf"prompt q has the token \d+, .* knows {common}: its"):
         encode_prompts(questions, words, config, checkpoint=policy)
 
@@ -231,7 +232,7 @@ def test_prompts_that_are_held_back_are_evaluated_by_the_tokens_that_they_came_i
     settings = {"source__format": "trl", "source__held_out": 2, "policy__context": 120}
     rows = [row(prompt=text) for text in texts]
     found = bring(tmp_path, policy, rows, **settings)
-    config: ExperimentConfig = made.config(tmp_path / "runs", policy=policy, **settings)
+    config: ExperimentConfig = small_config(tmp_path / "runs", policy=policy, **settings)
     held = contracts.read_table(found.prompts.path("held_out.parquet"), contracts.PROMPTS)
     encoded = encode_prompts(held, words, config, checkpoint=policy)
     whole = {tuple(words.encode(text, add_special_tokens=False)) for text in texts}

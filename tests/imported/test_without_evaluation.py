@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.commands import IN_PROCESS, Outcome, asymrl, refused
-from tests.imported import files
+from tests.fixtures import foreign_files as files
+from tests.fixtures.commands import IN_PROCESS, Outcome, asymrl, refused
 
 SMALL = (
     *("policy.dtype=float32", "policy.context=64", "engine=transformers", "optim.epochs=2"),

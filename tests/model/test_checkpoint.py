@@ -17,7 +17,7 @@ from asymreinforce.model.checkpoint import (
     save_model,
 )
 from asymreinforce.model.fingerprint import checkpoint_fingerprint, tokenizer_fingerprint
-from tests import made
+from tests.fixtures.checkpoints import write_random_policy
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def test_a_touched_file_of_equal_contents_keeps_the_fingerprint(copy: Path) -> N
 def test_other_weights_have_another_fingerprint_and_the_same_tokenizer(
     random_policy: Path, tmp_path: Path
 ) -> None:
-    other = made.random_policy(tmp_path / "other", seed=1)
+    other = write_random_policy(tmp_path / "other", seed=1)
     assert checkpoint_fingerprint(other) != checkpoint_fingerprint(random_policy)
     assert tokenizer_fingerprint(other) == tokenizer_fingerprint(random_policy)
 
@@ -100,7 +100,7 @@ def test_saved_weights_load_bit_for_bit_with_the_tokenizer_beside_them(
 
 
 def test_weights_load_in_the_dtype_that_is_asked_for(random_policy: Path, tmp_path: Path) -> None:
-    half = made.random_policy(tmp_path / "half", seed=0, dtype="bfloat16")
+    half = write_random_policy(tmp_path / "half", seed=0, dtype="bfloat16")
     assert load_model(half).dtype == torch.bfloat16
     assert load_model(half, dtype=torch.float32).dtype == torch.float32
 

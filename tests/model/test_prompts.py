@@ -9,8 +9,8 @@ import pytest
 from asymreinforce.config.task import TaskConfig
 from asymreinforce.errors import ConfigError, InputError
 from asymreinforce.model.prompts import PromptEncoder
-from tests import toy_chat
-from tests.toy_chat import CHAT, DATED, IM_END, IM_START
+from tests.fixtures import toy_chat
+from tests.fixtures.toy_chat import CHAT, DATED, IM_END, IM_START
 
 
 def task(**settings: Any) -> TaskConfig:

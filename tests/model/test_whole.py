@@ -22,7 +22,7 @@ from asymreinforce.model.checkpoint import (
     require_whole_checkpoint,
     save_model,
 )
-from tests import made
+from tests.fixtures.checkpoints import write_random_policy
 
 Weights = dict[str, torch.Tensor]
 LAYER = "model.layers.1."
@@ -179,7 +179,7 @@ def ignored_by_its_class(checkpoint: Path) -> None:
 
 
 def tied(checkpoint: Path, *, stored_twice: bool) -> None:
-    made.random_policy(checkpoint, seed=0, tied=True)
+    write_random_policy(checkpoint, seed=0, tied=True)
     if stored_twice:
         head = "lm_head.weight"
         edit_weights(checkpoint, lambda w: {**w, head: w["model.embed_tokens.weight"].clone()})

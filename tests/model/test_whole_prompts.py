@@ -11,8 +11,8 @@ from asymreinforce.errors import InputError
 from asymreinforce.model.chat_template import end_of_turn
 from asymreinforce.model.checkpoint import end_tokens
 from asymreinforce.model.prompts import PromptEncoder
-from tests import toy_chat
-from tests.chat_kinds import KINDS, Kind, tokenizer
+from tests.fixtures import toy_chat
+from tests.fixtures.chat_kinds import KINDS, Kind, tokenizer
 
 QUESTION = "What is 1 plus 2?"
 

@@ -15,13 +15,13 @@ from asymreinforce.config import ExperimentConfig, parse_config
 from asymreinforce.config.task import TaskConfig
 from asymreinforce.planning.gpus import GIB, TrainingCost
 from asymreinforce.planning.plan import plan, prompts_of
-from tests import made
-from tests.cli.commands import Outcome
+from tests.fixtures.commands import Outcome
+from tests.fixtures.experiments import small_config
 
 
 def config(**settings: Any) -> ExperimentConfig:
     """24 prompts of 4 samples and 8 tokens, 6 steps of 16, weights at 2, 4 and 6."""
-    return made.config(Path("runs"), policy="owner/model", **settings)
+    return small_config(Path("runs"), policy="owner/model", **settings)
 
 
 def test_counts_are_products_of_the_settings() -> None:

@@ -7,7 +7,8 @@ import pytest
 from asymreinforce.config import PolicyConfig
 from asymreinforce.data import files
 from asymreinforce.planning.shape import PUBLISHED, from_config, shape_of
-from tests import made, toy_chat
+from tests.fixtures import toy_chat
+from tests.fixtures.checkpoints import write_random_policy
 
 
 @pytest.mark.parametrize(
@@ -30,7 +31,7 @@ def test_the_presets_models_have_the_parameters_that_are_published(
 def test_a_llama_is_counted_as_it_is_built(tied: bool, tmp_path: Path) -> None:
     from asymreinforce.model.checkpoint import load_model
 
-    path = made.random_policy(tmp_path / "llama", seed=0, tied=tied)
+    path = write_random_policy(tmp_path / "llama", seed=0, tied=tied)
     found = shape_of(PolicyConfig(source=str(path)))
     assert found and found.parameters == load_model(path).num_parameters()
 

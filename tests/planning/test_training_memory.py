@@ -8,7 +8,7 @@ from transformers import LlamaConfig, Qwen2Config, Qwen3Config
 
 from asymreinforce.planning.shape import PUBLISHED, Shape, from_config
 from asymreinforce.planning.training_memory import layer_bytes, training_memory
-from tests.update.saved_tensors import Counted, counted
+from tests.fixtures.saved_tensors import Counted, counted
 
 RANK = 16
 WORKSPACE = 10**9

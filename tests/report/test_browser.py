@@ -12,7 +12,7 @@ import pytest
 from asymreinforce.report.experiment import read_experiment
 from asymreinforce.report.pair import pair_experiments
 from asymreinforce.report.write import write_comparison, write_report
-from tests.report.made_up import make_experiment, sweep
+from tests.fixtures.made_up_experiment import make_experiment, sweep
 
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = (

@@ -16,7 +16,7 @@ from asymreinforce.report.experiment import read_experiment
 from asymreinforce.report.groups import ArmGroup, group_arms, told_apart
 from asymreinforce.report.page.coverage_table import coverage_table
 from asymreinforce.report.records import Experiment
-from tests.report.made_up import SEEDS, make_experiment, sweep
+from tests.fixtures.made_up_experiment import SEEDS, make_experiment, sweep
 
 
 @pytest.fixture(scope="module")

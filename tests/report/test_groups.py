@@ -6,7 +6,7 @@ import pytest
 from asymreinforce.config.settings import flatten_settings
 from asymreinforce.data import files
 from asymreinforce.report.experiment import read_experiment
-from asymreinforce.report.figures.canvas import EndLabel, chosen_labels, spread_apart
+from asymreinforce.report.figures.canvas import MOST_LABELS, EndLabel, choose_evenly, spread_apart
 from asymreinforce.report.figures.colours import (
     DASHED,
     NEGATIVE,
@@ -18,9 +18,9 @@ from asymreinforce.report.figures.colours import (
     group_styles,
 )
 from asymreinforce.report.groups import LONGEST_LINE, ArmGroup, group_arms, mean_band, signed_text
-from asymreinforce.report.page.arm_table import Cell
+from asymreinforce.report.page.cells import Cell
 from asymreinforce.report.records import SeriesPoint
-from tests.report.made_up import MadeUpArm, make_experiment, sweep
+from tests.fixtures.made_up_experiment import MadeUpArm, make_experiment, sweep
 
 
 def group_at(baseline: float) -> ArmGroup:
@@ -51,7 +51,7 @@ def test_labels_that_would_overlap_are_moved_apart_in_their_order() -> None:
 
 def test_of_too_many_labels_twelve_stay_with_the_first_and_the_last() -> None:
     labels = [EndLabel(float(i), str(i), "#000000") for i in range(100)]
-    chosen = chosen_labels(labels)
+    chosen = choose_evenly(labels, MOST_LABELS)
     assert len(chosen) == 12
     assert (chosen[0].text, chosen[-1].text) == ("0", "99")
 

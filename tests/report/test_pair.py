@@ -12,7 +12,7 @@ from asymreinforce.report.page.comparison import comparison_sentence
 from asymreinforce.report.pair import ExperimentPair, pair_experiments
 from asymreinforce.report.read import read_pair
 from asymreinforce.report.write import write_comparison
-from tests.report.made_up import SEEDS, STEPS, MadeUpArm, make_experiment, sweep
+from tests.fixtures.made_up_experiment import SEEDS, STEPS, MadeUpArm, make_experiment, sweep
 
 
 @pytest.fixture(scope="module")

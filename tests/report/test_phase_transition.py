@@ -12,7 +12,7 @@ from asymreinforce.report.figures.files import draw_all
 from asymreinforce.report.figures.phase_transition import SheetBox, _drawable
 from asymreinforce.report.groups import ArmGroup, group_arms
 from asymreinforce.report.reference_words import REFERENCES, words_of
-from tests.report.made_up import BASELINES, SEEDS, MadeUpArm, make_experiment, sweep
+from tests.fixtures.made_up_experiment import BASELINES, SEEDS, MadeUpArm, make_experiment, sweep
 
 DOT = re.compile(r'<use [^>]*? x="([\d.]+)" y="([\d.]+)" style="fill: #\w+; fill-opacity')
 NUMBER = re.compile(

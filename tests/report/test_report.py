@@ -10,7 +10,7 @@ import pytest
 from asymreinforce.data import contracts
 from asymreinforce.errors import InputError
 from asymreinforce.report.write import is_current, write_report
-from tests.report.made_up import (
+from tests.fixtures.made_up_experiment import (
     BASELINES,
     SEEDS,
     MadeUpArm,

@@ -12,14 +12,22 @@ from asymreinforce.report.commands import Commands, shorten_ids
 from asymreinforce.report.evaluated import read_ends, run_intervals
 from asymreinforce.report.experiment import read_experiment
 from asymreinforce.report.groups import ArmGroup, group_arms
-from asymreinforce.report.page.arm_table import bracket_interval
+from asymreinforce.report.page.cells import bracket_interval
 from asymreinforce.report.page.result_table import result_table
 from asymreinforce.report.records import Experiment
 from asymreinforce.report.results import GroupResults, compare_groups, seed_deviation, seeds_for
 from asymreinforce.report.setting import describe_experiment
 from asymreinforce.report.statistics.intervals import Interval, between_runs
 from asymreinforce.report.statistics.power import seeds_needed
-from tests.report.made_up import BEHAVIOUR, PROMPTS, SEEDS, STEPS, MadeUpArm, make_experiment, sweep
+from tests.fixtures.made_up_experiment import (
+    BEHAVIOUR,
+    PROMPTS,
+    SEEDS,
+    STEPS,
+    MadeUpArm,
+    make_experiment,
+    sweep,
+)
 
 SWEPT = (-0.3, 0.0, 0.3)
 

@@ -7,7 +7,13 @@ from asymreinforce.data import contracts
 from asymreinforce.report.experiment import read_experiment
 from asymreinforce.report.groups import group_arms
 from asymreinforce.report.page.samples import Samples, read_samples
-from tests.report.made_up import PROMPTS, MadeUpArm, make_experiment, sweep, write_evaluation
+from tests.fixtures.made_up_experiment import (
+    PROMPTS,
+    MadeUpArm,
+    make_experiment,
+    sweep,
+    write_evaluation,
+)
 
 
 def samples_of(directory: Path) -> Samples:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from asymreinforce.data import contracts
 from asymreinforce.report.write import write_report
 from asymreinforce.untrusted import Shown, show_bytes, visible
-from tests.report.made_up import MadeUpArm, make_experiment, make_training, sweep
+from tests.fixtures.made_up_experiment import MadeUpArm, make_experiment, make_training, sweep
 from tests.report.test_report import Elements
 
 HOSTILE = (

@@ -25,8 +25,8 @@ from asymreinforce.rewards.scale import rewards_of
 from asymreinforce.rewards.sums import sums_of
 from asymreinforce.viewing.completions import choose, read_completions
 from asymreinforce.viewing.disagreements import find_disagreements
-from tests import made
-from tests.report.made_up import MadeUpArm, make_experiment
+from tests.fixtures.experiments import small_config
+from tests.fixtures.made_up_experiment import MadeUpArm, make_experiment
 
 ROWS = (
     ("ok", 1.0, "stop"),
@@ -158,7 +158,7 @@ class Pool:
 def validated(tmp_path: Path, policy: Path, reward: dict[str, Any]) -> float:
     """The accuracy by which training chooses its best checkpoint, of the five completions."""
     scale = {f"reward__{name}": value for name, value in reward.items()}
-    config = made.config(tmp_path, policy=policy, train__validation_prompts=5, **scale)
+    config = small_config(tmp_path, policy=policy, train__validation_prompts=5, **scale)
     prompts = Store(tmp_path, {"stage": "prompts"})
     columns: dict[str, Iterable[Any]] = {
         "prompt_id": [f"prompt-{number}" for number in range(5)],

@@ -14,7 +14,7 @@ NEEDS_CUDA = {"varlen attention", "out of memory", "compiled layers", "attention
 
 
 def test_the_toy_run_passes_what_a_bare_cpu_can_show_and_names_the_rest(tmp_path: Path) -> None:
-    bare = Path(__file__).parent / "bare.py"
+    bare = Path(__file__).parents[1] / "fixtures/bare_machine.py"
     command = [sys.executable, str(bare), str(SCRIPT), str(tmp_path / "checks.json"), "--toy"]
 
     result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)

@@ -10,7 +10,8 @@ from torch import Tensor
 from asymreinforce.data.rollouts import ScoredRollouts
 from asymreinforce.data.rows import Rows
 from asymreinforce.stages.train.objective import ArmObjective
-from tests import made
+from tests.fixtures.experiments import small_config
+from tests.fixtures.scored_sets import write_scored_set
 
 LENGTHS = (3, 1, 2, 2, 4, 1, 1)
 """Of a mixed group of 3, one all wrong of 2, and one all right of 2."""
@@ -27,8 +28,8 @@ ROWS = Rows(
 
 
 def coefficients(place: Path, **settings: Any) -> list[float]:
-    config = made.config(place, policy="mu", baseline=-0.25, **settings)
-    scored = ScoredRollouts(*made.scored_set(place, prompts=2, samples=4), samples=4)
+    config = small_config(place, policy="mu", baseline=-0.25, **settings)
+    scored = ScoredRollouts(*write_scored_set(place, prompts=2, samples=4), samples=4)
     objective = ArmObjective(config, scored)
     rewarded = objective.rewards(ROWS)
     inputs_B = objective.loss_inputs(objective.advantages(rewarded), rewarded)

@@ -12,7 +12,7 @@ from asymreinforce.model import adapters
 from asymreinforce.model.checkpoint import load_model
 from asymreinforce.stages.train.decoding import decoding
 from asymreinforce.update.trainer import Trainer
-from tests.update import naive
+from tests.fixtures import slow_trainer as naive
 
 
 def stepped(model: Any) -> Any:

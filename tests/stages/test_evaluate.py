@@ -13,10 +13,12 @@ from asymreinforce.model.fingerprint import checkpoint_fingerprint
 from asymreinforce.stages.evaluate import evaluate, evaluation_store, shard_of
 from asymreinforce.stages.init import make_prompts
 from asymreinforce.tasks import cups
-from tests import made
+from tests.fixtures.checkpoints import write_random_policy
+from tests.fixtures.experiments import small_config
+from tests.fixtures.fake_engine import FakeEngine
 
 
-class ByItsOwnTokens(made.FakeEngine):
+class ByItsOwnTokens(FakeEngine):
     """Answers in the tokens of the checkpoint that is loaded, and keeps the prompts."""
 
     def __init__(self) -> None:
@@ -36,7 +38,7 @@ class ByItsOwnTokens(made.FakeEngine):
 def test_checkpoints_of_several_tokenizers_are_each_asked_in_their_own(
     tmp_path: Path, random_policy: Path, config: ExperimentConfig
 ) -> None:
-    other = made.random_policy(tmp_path / "other", seed=1)
+    other = write_random_policy(tmp_path / "other", seed=1)
     texts = [q.worked_answer for q in itertools.islice(cups.draw_cups("train", seed=5), 50)]
     embedded.train_tokenizer(texts, vocabulary=270).save_pretrained(other)
     prompts = make_prompts(config.task, config.directory / "prompts")
@@ -67,7 +69,7 @@ def test_training_prompts_as_the_split_itself_are_the_first_so_many(
     tmp_path: Path, random_policy: Path
 ) -> None:
     limits = {"evaluation__split": "train", "evaluation__prompts": 3}
-    config = made.config(tmp_path, policy=random_policy, **limits)
+    config = small_config(tmp_path, policy=random_policy, **limits)
     prompts = make_prompts(config.task, config.directory / "prompts")
     stores = {
         split: evaluation_store(
@@ -76,7 +78,7 @@ def test_training_prompts_as_the_split_itself_are_the_first_so_many(
         for split in ("train", "held_out")
     }
     assert stores["train"].identity["first_prompts"] == 3
-    beside = made.config(tmp_path, policy=random_policy, evaluation__train_prompts=2)
+    beside = small_config(tmp_path, policy=random_policy, evaluation__train_prompts=2)
     store = evaluation_store(
         beside, split="train", prompts=prompts, parent=tmp_path / "evaluations"
     )

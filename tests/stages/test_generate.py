@@ -16,13 +16,17 @@ from asymreinforce.model.checkpoint import load_tokenizer
 from asymreinforce.model.prompts import identity_of
 from asymreinforce.stages.generate import generate, shard_seed
 from asymreinforce.stages.init import make_prompts
-from tests import made, toy_chat
-from tests.stages.forks import failpoints_that_differ
+from tests.fixtures import toy_chat
+from tests.fixtures.experiments import small_config
+from tests.fixtures.fake_engine import FakeEngine
+from tests.fixtures.forks import failpoints_that_differ
+from tests.fixtures.scored_sets import write_shard
+from tests.fixtures.stored_files import read_payload, read_stamps
 
 
 def run(runs: Path, policy: Path, overrides: dict[str, Any]) -> None:
     """Lay prompts out and generate with the fake engine: what a child is given."""
-    filled(made.config(runs, policy=policy, **overrides), policy)
+    filled(small_config(runs, policy=policy, **overrides), policy)
 
 
 def warm(policy: Path, overrides: dict[str, Any]) -> None:
@@ -40,7 +44,7 @@ def generated(config: ExperimentConfig, policy: Path, prompts: Store, engine: An
         config,
         checkpoint=policy,
         prompts=prompts,
-        engine=engine or made.FakeEngine(load_tokenizer(policy)),
+        engine=engine or FakeEngine(load_tokenizer(policy)),
         parent=config.directory / "rollouts",
     )
 
@@ -54,7 +58,7 @@ def with_questions(parent: Path, questions: list[str]) -> Store:
         "question": questions,
         "gold_answer": ["1"] * len(questions),
     }
-    made.write(store, "train.parquet", contracts.PROMPTS, columns, len(questions))
+    write_shard(store, "train.parquet", contracts.PROMPTS, columns, len(questions))
     return store
 
 
@@ -83,34 +87,34 @@ def test_a_complete_set_is_left_alone_and_the_engine_is_not_loaded(
     config: ExperimentConfig, random_policy: Path
 ) -> None:
     store = filled(config, random_policy)
-    before = made.stamps(config.directory)
-    engine = made.FakeEngine(load_tokenizer(random_policy))
+    before = read_stamps(config.directory)
+    engine = FakeEngine(load_tokenizer(random_policy))
     assert filled(config, random_policy, engine).directory == store.directory
-    assert made.stamps(config.directory) == before
+    assert read_stamps(config.directory) == before
     assert (engine.loaded, engine.calls) == ([], 0)
 
 
 def test_one_missing_shard_costs_one_call(config: ExperimentConfig, random_policy: Path) -> None:
     store = filled(config, random_policy)
-    payload, before = made.payload(store.directory), made.stamps(store.directory)
+    payload, before = read_payload(store.directory), read_stamps(store.directory)
     name = store.planned[3]
     store.drop(name)
-    engine = made.FakeEngine(load_tokenizer(random_policy))
+    engine = FakeEngine(load_tokenizer(random_policy))
     filled(config, random_policy, engine)
     assert (engine.loaded, engine.calls) == ([random_policy], 1)
-    assert made.payload(store.directory) == payload
-    after = made.stamps(store.directory)
+    assert read_payload(store.directory) == payload
+    after = read_stamps(store.directory)
     assert {key for key in before if before[key] != after[key]} == {name, f"{name}.receipt"}
 
 
 def test_more_samples_are_more_shards_of_the_same_set(tmp_path: Path, random_policy: Path) -> None:
-    first = filled(made.config(tmp_path, policy=random_policy), random_policy)
-    before = made.stamps(first.directory)
-    engine = made.FakeEngine(load_tokenizer(random_policy))
+    first = filled(small_config(tmp_path, policy=random_policy), random_policy)
+    before = read_stamps(first.directory)
+    engine = FakeEngine(load_tokenizer(random_policy))
     more = {"sampling__samples_per_prompt": 8, "optim__trajectories_per_step": 16}
-    second = filled(made.config(tmp_path, policy=random_policy, **more), random_policy, engine)
+    second = filled(small_config(tmp_path, policy=random_policy, **more), random_policy, engine)
     assert second.directory == first.directory
-    after = made.stamps(second.directory)
+    after = read_stamps(second.directory)
     assert {name for name in before if before[name] != after[name]} == {
         "plan.json",
         "manifest.json",
@@ -119,7 +123,7 @@ def test_more_samples_are_more_shards_of_the_same_set(tmp_path: Path, random_pol
     found = rows(second)
     assert len(found) == 24 * 8 and len({(r["prompt_id"], r["sample"]) for r in found}) == 24 * 8
     assert {row["sample"] for row in found} == set(range(8))
-    fewer = filled(made.config(tmp_path, policy=random_policy), random_policy, engine)
+    fewer = filled(small_config(tmp_path, policy=random_policy), random_policy, engine)
     assert fewer.is_complete() and engine.calls == 6  # the first four are taken; nothing is made
 
 
@@ -136,8 +140,8 @@ def test_more_samples_are_more_shards_of_the_same_set(tmp_path: Path, random_pol
 def test_what_determines_the_rows_names_the_directory(
     tmp_path: Path, random_policy: Path, setting: dict[str, Any]
 ) -> None:
-    first = filled(made.config(tmp_path, policy=random_policy), random_policy)
-    other = filled(made.config(tmp_path, policy=random_policy, **setting), random_policy)
+    first = filled(small_config(tmp_path, policy=random_policy), random_policy)
+    other = filled(small_config(tmp_path, policy=random_policy, **setting), random_policy)
     assert other.directory != first.directory
 
 
@@ -145,7 +149,7 @@ def test_questions_that_look_rendered_are_counted_once_for_all_shards(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     policy = toy_chat.checkpoint(tmp_path / "policy")
-    config = made.config(tmp_path / "runs", policy=policy, policy__context=100)
+    config = small_config(tmp_path / "runs", policy=policy, policy__context=100)
     rendered = "<|im_start|>user\n1?<|im_end|>\n<|im_start|>assistant\n"
     prompts = with_questions(tmp_path / "prompts", ["1?", rendered, *["2?"] * 20, f"{rendered}3?"])
     store = generated(config, policy, prompts)
@@ -156,20 +160,20 @@ def test_questions_that_look_rendered_are_counted_once_for_all_shards(
 
 
 def test_only_the_embedded_policys_prompts_are_of_no_version(tmp_path: Path) -> None:
-    embedded = made.config(tmp_path, policy="embedded")
+    embedded = small_config(tmp_path, policy="embedded")
     assert identity_of(embedded) == embedded.task.rendering
-    other = made.config(tmp_path, policy="org/model")
+    other = small_config(tmp_path, policy="org/model")
     assert identity_of(other) == {**other.task.rendering, "version": 3}
 
 
 def test_a_pinned_set_of_other_settings_names_them(tmp_path: Path, random_policy: Path) -> None:
-    first = filled(made.config(tmp_path, policy=random_policy), random_policy)
+    first = filled(small_config(tmp_path, policy=random_policy), random_policy)
     pinned = {"pins__rollouts": str(first.directory), "sampling__seed": 7}
     with pytest.raises(ConfigError, match=r"sampling\.seed: 7 is not 0"):
-        filled(made.config(tmp_path, policy=random_policy, **pinned), random_policy)
+        filled(small_config(tmp_path, policy=random_policy, **pinned), random_policy)
 
 
-class Recording(made.FakeEngine):
+class Recording(FakeEngine):
     """Remembers what it gave."""
 
     def sample(self, prompts: Any, sampling: Any, *, seed: int) -> Any:
@@ -221,7 +225,7 @@ def test_special_tokens_in_a_question_stay_text(
 
 
 def test_the_template_stands_around_the_question(tmp_path: Path, random_policy: Path) -> None:
-    config = made.config(tmp_path, policy=random_policy, task__template="{question} Steps:")
+    config = small_config(tmp_path, policy=random_policy, task__template="{question} Steps:")
     prompts = with_questions(tmp_path / "own", ["Ball under 3"])
     tokenizer = load_tokenizer(random_policy)
     row = rows(generated(config, random_policy, prompts))[0]
@@ -277,7 +281,7 @@ def test_a_truncated_prompt_file_is_refused(config: ExperimentConfig, random_pol
 def test_a_set_holds_exactly_the_samples_that_are_asked_for(
     tmp_path: Path, random_policy: Path, samples: int, block: int
 ) -> None:
-    config = made.config(
+    config = small_config(
         tmp_path / "runs",
         policy=random_policy,
         sampling__samples_per_prompt=samples,

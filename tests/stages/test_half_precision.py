@@ -18,7 +18,9 @@ from asymreinforce.errors import InputError
 from asymreinforce.interruption import Interrupted
 from asymreinforce.model.checkpoint import load_model
 from asymreinforce.stages.train import Training, arm_store, train
-from tests import made
+from tests.fixtures.checkpoints import write_random_policy
+from tests.fixtures.experiments import small_config
+from tests.fixtures.stored_files import read_payload
 
 HALF: dict[str, Any] = {"train__precision": "bfloat16", "train__checkpoint_every": 2}
 Log = Callable[[dict[str, Any]], None]
@@ -27,7 +29,7 @@ Log = Callable[[dict[str, Any]], None]
 def trained(
     runs: Path, policy: Path, rollouts: ScoredRollouts, log: Log | None = None, **settings: Any
 ) -> Store:
-    config = made.config(runs, policy=policy, **{**HALF, **settings})
+    config = small_config(runs, policy=policy, **{**HALF, **settings})
     store = arm_store(config, checkpoint=policy, scored=rollouts, parent=config.directory / "train")
     with interruption.handle_signals():
         train(Training(config, store, log=log), checkpoint=policy, scored=rollouts)
@@ -43,14 +45,14 @@ def state(store: Store, step: int) -> dict[str, torch.Tensor]:
 
 
 def payload(store: Store) -> dict[str, bytes]:
-    return {n: b for n, b in made.payload(store.directory).items() if n != "config.json"}
+    return {n: b for n, b in read_payload(store.directory).items() if n != "config.json"}
 
 
 @pytest.mark.parametrize("tied", [False, True])
 def test_a_checkpoint_holds_the_masters_rounded_and_the_state_holds_them_whole(
     tmp_path: Path, rollouts: ScoredRollouts, tied: bool
 ) -> None:
-    policy = made.random_policy(tmp_path / "policy", seed=0, tied=tied)
+    policy = write_random_policy(tmp_path / "policy", seed=0, tied=tied)
     store = trained(tmp_path, policy, rollouts, train__keep_state=True)
     rounded, found = weights(store, 6), state(store, 6)
     masters = {
@@ -121,7 +123,7 @@ def test_a_state_without_masters_is_not_gone_on_from(
     tmp_path: Path, random_policy: Path, rollouts: ScoredRollouts
 ) -> None:
     from asymreinforce.update.state import load_state
-    from tests.update import naive
+    from tests.fixtures import slow_trainer as naive
 
     store = trained(
         tmp_path, random_policy, rollouts, train__precision="float32", train__keep_state=True

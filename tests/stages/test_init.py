@@ -16,7 +16,8 @@ from asymreinforce.model.embedded import END, learning_rate_factor
 from asymreinforce.stages import init
 from asymreinforce.stages.init import EMBEDDED_RECIPE, make_policy, make_prompts, policy_store
 from asymreinforce.tasks import cups
-from tests import made
+from tests.fixtures.experiments import small_config
+from tests.fixtures.stored_files import read_payload, read_stamps
 
 TINY = {
     "policy__source": "embedded",
@@ -39,18 +40,18 @@ def test_complete_prompts_are_left_alone_and_a_missing_split_is_made_again(
     config: ExperimentConfig,
 ) -> None:
     store = make_prompts(config.task, config.directory / "prompts")
-    before, payload = made.stamps(store.directory), made.payload(store.directory)
+    before, payload = read_stamps(store.directory), read_payload(store.directory)
     make_prompts(config.task, config.directory / "prompts")
-    assert made.stamps(store.directory) == before
+    assert read_stamps(store.directory) == before
     store.drop("held_out.parquet")
     make_prompts(config.task, config.directory / "prompts")
-    assert made.payload(store.directory) == payload
-    assert made.stamps(store.directory)["train.parquet"] == before["train.parquet"]
+    assert read_payload(store.directory) == payload
+    assert read_stamps(store.directory)["train.parquet"] == before["train.parquet"]
 
 
 def test_equal_settings_make_equal_policies_and_another_seed_another(tmp_path: Path) -> None:
     def weights(parent: str, seed: int) -> bytes:
-        config = made.config(tmp_path, policy="embedded", policy__seed=seed, **TINY)
+        config = small_config(tmp_path, policy="embedded", policy__seed=seed, **TINY)
         return (make_policy(config, tmp_path / parent) / "model.safetensors").read_bytes()
 
     first = weights("first", 0)
@@ -59,11 +60,11 @@ def test_equal_settings_make_equal_policies_and_another_seed_another(tmp_path: P
 
 
 def test_a_policy_that_is_there_is_not_made_again(tmp_path: Path) -> None:
-    config = made.config(tmp_path, policy="embedded", **TINY)
+    config = small_config(tmp_path, policy="embedded", **TINY)
     checkpoint = make_policy(config, tmp_path / "policy")
-    before = made.stamps(tmp_path / "policy")
+    before = read_stamps(tmp_path / "policy")
     assert make_policy(config, tmp_path / "policy") == checkpoint
-    assert made.stamps(tmp_path / "policy") == before
+    assert read_stamps(tmp_path / "policy") == before
     (checkpoint / "model.safetensors").write_bytes(b"half")
     make_policy(config, tmp_path / "policy")
     assert load_model(checkpoint).num_parameters() > 0
@@ -71,7 +72,7 @@ def test_a_policy_that_is_there_is_not_made_again(tmp_path: Path) -> None:
 
 def test_the_embedded_policy_is_of_the_size_and_vocabulary_it_says(tmp_path: Path) -> None:
     settings = TINY | {"policy__embedded__warm_up__questions": 5000}
-    config = made.config(tmp_path, policy="embedded", **settings)
+    config = small_config(tmp_path, policy="embedded", **settings)
     checkpoint = make_policy(config, tmp_path / "policy")
     tokenizer = load_tokenizer(checkpoint)
     assert len(tokenizer) == 291 and tokenizer.eos_token == END  # no more pairs are left to merge
@@ -90,7 +91,7 @@ def test_this_version_of_the_recipe_makes_these_weights(tmp_path: Path) -> None:
 
     A directory under the old name would hold other bytes than those that are made anew.
     """
-    config = made.config(tmp_path, policy="embedded", **TINY)
+    config = small_config(tmp_path, policy="embedded", **TINY)
     checkpoint = make_policy(config, tmp_path / "policy")
     vocabulary = json.dumps(load_tokenizer(checkpoint).get_vocab(), sort_keys=True)
     weights = load_model(checkpoint).state_dict()
@@ -107,21 +108,21 @@ def test_this_version_of_the_recipe_makes_these_weights(tmp_path: Path) -> None:
 
 
 def test_another_recipe_is_another_policy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    policy = made.config(tmp_path, policy="embedded", **TINY).policy
+    policy = small_config(tmp_path, policy="embedded", **TINY).policy
     before = policy_store(policy, tmp_path, threads=1).directory
     monkeypatch.setattr(init, "EMBEDDED_RECIPE", EMBEDDED_RECIPE + 1)
     assert policy_store(policy, tmp_path, threads=1).directory != before
 
 
 def test_warm_up_rises_for_50_steps_and_falls_to_a_tenth() -> None:
-    config = made.config(Path("runs"), policy="embedded").policy.embedded.warm_up
+    config = small_config(Path("runs"), policy="embedded").policy.embedded.warm_up
     found = [learning_rate_factor(step, config) for step in (0, 24, 49, 50, 250, 450)]
     assert found == pytest.approx([0.02, 0.5, 1.0, 1.0, 0.55, 0.1])
 
 
 def test_the_embedded_policy_answers_cups_alone(tmp_path: Path) -> None:
     other = {"task__name": "reasoning_gym", "task__family": "chain_sum"}
-    config = made.config(tmp_path, policy="embedded", **other)
+    config = small_config(tmp_path, policy="embedded", **other)
     with pytest.raises(ConfigError, match="answers task=cups alone; name a checkpoint"):
         make_policy(config, tmp_path / "policy")
 
@@ -134,7 +135,7 @@ def test_a_given_checkpoint_is_used_where_it_lies(
 
 
 def test_a_source_that_is_neither_a_directory_nor_a_model_is_said(tmp_path: Path) -> None:
-    config = made.config(tmp_path, policy="no/such/model/anywhere")
+    config = small_config(tmp_path, policy="no/such/model/anywhere")
     with pytest.raises(InputError, match=r"policy\.source=no/such/model/anywhere is neither"):
         make_policy(config, tmp_path / "policy")
 
@@ -143,7 +144,7 @@ def test_the_worked_answer_is_what_the_warm_up_teaches(tmp_path: Path) -> None:
     """The measure of `init` counts exactly the working that `cups` writes."""
     from asymreinforce.stages.init import measure_warmth
 
-    config = made.config(tmp_path, policy="embedded", **TINY)
+    config = small_config(tmp_path, policy="embedded", **TINY)
     checkpoint = make_policy(config, tmp_path / "policy")
     found = measure_warmth(checkpoint, config.task, config.policy, config.engine)
     assert found.samples == 8 and 0 <= found.worked_accuracy < 0.5  # four steps teach little

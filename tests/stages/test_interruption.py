@@ -14,8 +14,9 @@ from asymreinforce.data.rollouts import ScoredRollouts
 from asymreinforce.data.store import Store
 from asymreinforce.interruption import Interrupted
 from asymreinforce.stages.train import Training, arm_store, train
-from tests import made
-from tests.stages.training import falling
+from tests.fixtures.experiments import small_config
+from tests.fixtures.stored_files import read_payload
+from tests.fixtures.tiny_arm import falling
 
 
 def trained(
@@ -25,7 +26,7 @@ def trained(
     log: Callable[[dict[str, Any]], None] | None = None,
     **overrides: Any,
 ) -> Store:
-    config = made.config(runs, policy=policy, **overrides)
+    config = small_config(runs, policy=policy, **overrides)
     store = arm_store(config, checkpoint=policy, scored=rollouts, parent=config.directory / "train")
     with interruption.handle_signals():
         train(Training(config, store, falling, log), checkpoint=policy, scored=rollouts)
@@ -43,7 +44,7 @@ def signalled(*steps: int, number: int = signal.SIGTERM) -> Callable[[dict[str, 
 
 
 def comparable(runs: Path) -> dict[str, bytes]:
-    return {n: b for n, b in made.payload(runs).items() if not n.endswith("config.json")}
+    return {n: b for n, b in read_payload(runs).items() if not n.endswith("config.json")}
 
 
 @pytest.mark.parametrize("lora", [None, 2])

@@ -8,8 +8,9 @@ import pytest
 from asymreinforce.data.rollouts import ScoredRollouts
 from asymreinforce.data.store import Store
 from asymreinforce.stages.train import Training, arm_store, train
-from tests import made
-from tests.stages.training import metrics, run_arm
+from tests.fixtures.experiments import small_config
+from tests.fixtures.stored_files import read_stamps
+from tests.fixtures.tiny_arm import metrics, run_arm
 
 CHECKPOINT_EACH_STEP = {"train__checkpoint_every": 1, "train__validation_prompts": 100}
 
@@ -20,7 +21,7 @@ def collapsing(model: Any, step: int) -> float:
 
 
 def arm(place: Path, policy: Path, rollouts: ScoredRollouts, on_collapse: str) -> Store:
-    config = made.config(
+    config = small_config(
         place, policy=policy, train__on_collapse=on_collapse, **CHECKPOINT_EACH_STEP
     )
     return run_arm(config, policy, rollouts, collapsing)
@@ -50,10 +51,10 @@ def test_a_stopped_arm_is_not_trained_again(
     tmp_path: Path, random_policy: Path, rollouts: ScoredRollouts
 ) -> None:
     store = arm(tmp_path, random_policy, rollouts, "stop")
-    before = made.stamps(store.directory)
+    before = read_stamps(store.directory)
     again = arm(tmp_path, random_policy, rollouts, "stop")
     assert again.is_complete()
-    assert made.stamps(store.directory) == before
+    assert read_stamps(store.directory) == before
 
 
 def test_up_to_the_collapse_the_weights_are_those_of_a_run_that_goes_on(
@@ -75,7 +76,7 @@ def test_a_resumed_arm_stops_at_the_same_step(
     tmp_path: Path, random_policy: Path, rollouts: ScoredRollouts, killed_at: int
 ) -> None:
     """At step 3 the collapse is published and the arm not closed: it must not train on."""
-    config = made.config(
+    config = small_config(
         tmp_path, policy=random_policy, train__on_collapse="stop", **CHECKPOINT_EACH_STEP
     )
     store = arm_store(config, checkpoint=random_policy, scored=rollouts, parent=tmp_path / "arm")

@@ -11,7 +11,7 @@ from asymreinforce.data.rollouts import ScoredRollouts
 from asymreinforce.errors import DeviceMemoryError
 from asymreinforce.stages.train import Training, arm_store, train
 from asymreinforce.update.trainer import Trainer
-from tests import made
+from tests.fixtures.experiments import small_config
 
 ROWS = {"train__tokens_per_micro_batch": 300}
 
@@ -43,7 +43,7 @@ def test_rows_that_fitted_are_where_a_killed_run_goes_on_with(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     device = Device(100, monkeypatch)
-    config = made.config(tmp_path, policy=random_policy, **ROWS)
+    config = small_config(tmp_path, policy=random_policy, **ROWS)
     store = arm_store(config, checkpoint=random_policy, scored=rollouts, parent=tmp_path)
     given: dict[str, Any] = {"checkpoint": random_policy, "scored": rollouts}
 
@@ -65,7 +65,7 @@ def test_a_device_too_small_is_not_said_to_be_a_step_that_is_not_finite(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     Device(10, monkeypatch)
-    config = made.config(tmp_path, policy=random_policy, **ROWS)
+    config = small_config(tmp_path, policy=random_policy, **ROWS)
     store = arm_store(config, checkpoint=random_policy, scored=rollouts, parent=tmp_path)
     with pytest.raises(DeviceMemoryError, match=r"^out of memory with rows of 75 tokens"):
         train(Training(config, store), checkpoint=random_policy, scored=rollouts)

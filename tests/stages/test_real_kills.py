@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import made
+from tests.fixtures.stored_files import read_payload
 
 KILLS = int(os.environ.get("ASYMRL_KILLS", "1"))
 SETTINGS = [
@@ -106,6 +106,6 @@ def test_killed_at_random_moments_it_ends_with_the_same_payload(
     generator = random.Random(f"moments of {command}")
     for _ in range(KILLS):
         kill(command, tmp_path, here / stage, generator)
-    assert made.payload(here / stage) != made.payload(there / stage)  # there was more to do
+    assert read_payload(here / stage) != read_payload(there / stage)  # there was more to do
     finish(command, tmp_path)
-    assert made.payload(here / stage) == made.payload(there / stage)
+    assert read_payload(here / stage) == read_payload(there / stage)

@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 
 from asymreinforce.data.rollouts import ScoredRollouts
-from tests import killing, made
-from tests.stages.training import arm, falling, made_arm, metrics, run_arm, scored, shards
+from tests.fixtures import kills
+from tests.fixtures.experiments import small_config
+from tests.fixtures.stored_files import read_stamps
+from tests.fixtures.tiny_arm import arm, falling, made_arm, metrics, run_arm, scored, shards
 
 
 def test_all_weights_are_kept_and_the_state_until_the_arm_is_complete(
@@ -25,11 +27,11 @@ def test_killed_between_closing_and_dropping_the_state_the_rerun_drops_it(
 ) -> None:
     scored(tmp_path / "set")
     given = (tmp_path / "set", random_policy, {"optim__steps": 4})
-    points = killing.failpoints(tmp_path / "points", made_arm, tmp_path / "whole", *given)
+    points = kills.failpoints(tmp_path / "points", made_arm, tmp_path / "whole", *given)
     assert points[-1] == "published manifest.json"
-    killing.kill_at(len(points), made_arm, tmp_path / "killed", *given)
+    kills.kill_at(len(points), made_arm, tmp_path / "killed", *given)
     assert list((tmp_path / "killed").rglob("state/step-000004.receipt"))
-    assert killing.run(made_arm, tmp_path / "killed", *given) == 0
+    assert kills.run(made_arm, tmp_path / "killed", *given) == 0
     assert not list((tmp_path / "killed").rglob("state"))
 
 
@@ -37,9 +39,9 @@ def test_a_finished_arm_stays_finished_whatever_of_its_state_is_to_be_kept(
     tmp_path: Path, random_policy: Path, rollouts: ScoredRollouts
 ) -> None:
     kept = arm(tmp_path, random_policy, rollouts, train__keep_state=True)
-    before = made.stamps(kept.directory)
+    before = read_stamps(kept.directory)
     assert arm(tmp_path, random_policy, rollouts).hash == kept.hash
-    assert made.stamps(kept.directory) == before
+    assert read_stamps(kept.directory) == before
 
 
 def test_keep_checkpoints_keeps_the_latest_weights(
@@ -54,7 +56,7 @@ def test_keep_checkpoints_keeps_the_latest_weights(
 def test_the_best_checkpoint_is_kept_whole_beyond_retention(
     tmp_path: Path, random_policy: Path, rollouts: ScoredRollouts
 ) -> None:
-    config = made.config(
+    config = small_config(
         tmp_path / "runs", policy=random_policy, train__keep_checkpoints=1, train__keep_state=True
     )
     store = run_arm(config, random_policy, rollouts, falling)

@@ -1,42 +1,23 @@
+"""The verdicts of a set: each rollout once, more of them, made anew, and kills."""
+
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
-from asymreinforce import progress
 from asymreinforce.config import RewardConfig
-from asymreinforce.data import contracts, files
+from asymreinforce.data import contracts
 from asymreinforce.data.rollouts import ScoredRollouts
 from asymreinforce.data.store import Store
-from asymreinforce.errors import AsymreinforceError, ConfigError, GraderError, InputError
+from asymreinforce.errors import GraderError
 from asymreinforce.stages import score as stage
-from asymreinforce.stages.score import Scored
 from asymreinforce.viewing.disagreements import OutcomePair, find_disagreements
-from tests import killing
-from tests.grading import hostile
-from tests.stages import made_up_rollouts
-from tests.stages.made_up_rollouts import MadeUp
+from tests.fixtures import hostile_grader as hostile
+from tests.fixtures import kills, made_up_rollouts
+from tests.fixtures.made_up_rollouts import MadeUp
+from tests.fixtures.verdict_sets import score
 
 HOSTILE = f"{hostile.__name__}:grade"
-
-
-def score(
-    made: MadeUp,
-    parent: Path,
-    *,
-    grader: str = "final_answer",
-    samples: int | None = None,
-    reward: RewardConfig | None = None,
-) -> Scored:
-    return stage.score(
-        rollouts=made.rollouts,
-        prompts=made.prompts,
-        parent=parent,
-        grader=grader,
-        reward=reward or RewardConfig(workers=2),
-        samples=samples,
-        progress=progress.silent_bar,
-    )
 
 
 def payload(directory: Path) -> dict[str, bytes]:
@@ -46,11 +27,6 @@ def payload(directory: Path) -> dict[str, bytes]:
 def stamps(directory: Path) -> dict[str, tuple[int, int]]:
     paths = [path for path in directory.glob("*.*") if path.is_file()]
     return {path.name: (path.stat().st_ino, path.stat().st_mtime_ns) for path in paths}
-
-
-@pytest.fixture
-def made(tmp_path: Path) -> MadeUp:
-    return made_up_rollouts.make(tmp_path, prompts=20, samples=6, samples_per_block=3)
 
 
 def test_every_rollout_gets_a_verdict_and_counts_agree_by_hand(
@@ -262,122 +238,6 @@ def test_graders_and_limits_have_verdicts_of_their_own(made: MadeUp, tmp_path: P
     assert found[0].store.directory == found[2].store.directory
 
 
-def unknown_prompt(made: MadeUp) -> None:
-    made_up_rollouts.write_prompts(made.prompts, 19)
-
-
-def missing_prompts(made: MadeUp) -> None:
-    made.prompts.unlink()
-
-
-def truncated_prompts(made: MadeUp) -> None:
-    made.prompts.write_bytes(made.prompts.read_bytes()[:-200])
-
-
-def prompts_of_another_contract(made: MadeUp) -> None:
-    shard = made.rollouts.path(made.rollouts.planned[0])
-    made.prompts.write_bytes(shard.read_bytes())
-
-
-def empty_prompts(made: MadeUp) -> None:
-    made_up_rollouts.write_prompts(made.prompts, 0)
-
-
-def missing_shard(made: MadeUp) -> None:
-    files.remove_path(made.rollouts.directory / made.rollouts.planned[2])
-
-
-def truncated_shard(made: MadeUp) -> None:
-    path = made.rollouts.directory / made.rollouts.planned[4]
-    path.write_bytes(path.read_bytes()[:-100])
-
-
-def publish_as(made: MadeUp, name: str, prompts: range, samples: range) -> None:
-    made_up_rollouts.publish(made.rollouts, name, prompts, samples, lambda p, s: "Answer: 1")
-
-
-def repeated_rows_in_two_blocks(made: MadeUp) -> None:
-    publish_as(made, "rollouts-s001-p00002.parquet", range(16, 20), range(3))
-
-
-def prompt_in_two_chunks(made: MadeUp) -> None:
-    publish_as(made, "rollouts-s000-p00002.parquet", range(15, 20), range(3))
-
-
-def unknown_finish_reason(made: MadeUp) -> None:
-    name = made.rollouts.planned[1]
-    rows = contracts.read_table(made.rollouts.path(name), contracts.ROLLOUTS)
-    changed = rows.set_column(5, contracts.ROLLOUTS.schema.field(5), [["abort"] * len(rows)])
-    made.rollouts.publish(
-        name,
-        lambda path: contracts.write_table(
-            path, contracts.ROLLOUTS, changed, identity=made.rollouts.hash
-        ),
-        facts={"rows": len(rows), "prompts": 8},
-    )
-
-
-def shard_of_another_contract(made: MadeUp) -> None:
-    content = made.prompts.read_bytes()
-    made.rollouts.publish(
-        made.rollouts.planned[5],
-        lambda path: path.write_bytes(content) and None,  # type: ignore[arg-type]
-        facts={"rows": 1, "prompts": 1},
-    )
-
-
-@pytest.mark.parametrize(
-    ("spoil", "message"),
-    [
-        (unknown_prompt, "3 of 12 rows are of prompts|6 of 24 rows are of prompts"),
-        (missing_prompts, "no such file; run 'asymrl init'"),
-        (truncated_prompts, "not readable as parquet"),
-        (prompts_of_another_contract, "holds rollouts/1, not prompts/1"),
-        (empty_prompts, "rows are of prompts that .* does not hold, such as p-0000000"),
-        (missing_shard, "not published; run the stage that makes it again"),
-        (truncated_shard, "damaged .its checksum differs"),
-        (repeated_rows_in_two_blocks, "12 rows repeat a key of rollouts/1"),
-        (prompt_in_two_chunks, "prompt p-0000015 stands in another chunk too"),
-        (unknown_finish_reason, "24 rows have the finish_reason 'abort'"),
-        (shard_of_another_contract, "holds prompts/1, not rollouts/1"),
-    ],
-)
-def test_bad_input_is_named_and_nothing_is_published(
-    made: MadeUp, tmp_path: Path, spoil: object, message: str
-) -> None:
-    assert callable(spoil)
-    spoil(made)
-    with pytest.raises(InputError, match=message):
-        score(made, tmp_path / "verdicts")
-    assert not (tmp_path / "verdicts").exists()
-
-
-def test_more_samples_than_there_are_is_an_input_error(made: MadeUp, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="holds fewer than 9 samples of each prompt"):
-        score(made, tmp_path / "verdicts", samples=9)
-    assert not (tmp_path / "verdicts").exists()
-
-
-def test_a_grader_that_is_not_there_publishes_nothing(made: MadeUp, tmp_path: Path) -> None:
-    for grader in ("nothing", f"{hostile.__name__}:absent"):
-        with pytest.raises(ConfigError, match=r"task\.grader="):
-            score(made, tmp_path / "verdicts", grader=grader)
-    assert not (tmp_path / "verdicts").exists()
-
-
-def test_a_pinned_directory_of_another_grader_is_an_error(made: MadeUp, tmp_path: Path) -> None:
-    store, _ = score(made, tmp_path / "verdicts")
-    with pytest.raises(AsymreinforceError, match=r"grader\.name: 'exact' is not 'final_answer'"):
-        stage.verdict_store(
-            rollouts=made.rollouts,
-            prompts=made.prompts,
-            parent=tmp_path,
-            grader="exact",
-            reward=RewardConfig(),
-            pinned=store.directory,
-        )
-
-
 def score_for_killing(rollouts: Path, prompts: Path, parent: Path) -> None:
     score(MadeUp(Store.open(rollouts), prompts), parent, reward=RewardConfig(workers=1))
 
@@ -385,7 +245,7 @@ def score_for_killing(rollouts: Path, prompts: Path, parent: Path) -> None:
 def test_killed_at_any_publish_point_and_run_again_the_payload_is_the_same(tmp_path: Path) -> None:
     made = made_up_rollouts.make(tmp_path, prompts=3, samples=4, samples_per_block=2)
     arguments = (score_for_killing, made.rollouts.directory, made.prompts)
-    points = killing.failpoints(tmp_path / "failpoints", *arguments, tmp_path / "untouched")
+    points = kills.failpoints(tmp_path / "failpoints", *arguments, tmp_path / "untouched")
     # Four points each for the plan, 2 shards, 2 receipts, provenance and the manifest; the lease.
     assert len(points) == 4 * (1 + 2 + 2 + 1 + 1) + 2
     (directory,) = (tmp_path / "untouched").iterdir()
@@ -393,7 +253,7 @@ def test_killed_at_any_publish_point_and_run_again_the_payload_is_the_same(tmp_p
     resumed = 0
     for number, point in enumerate(points, start=1):
         parent = tmp_path / f"killed-{number}"
-        killing.kill_at(number, *arguments, parent)
+        kills.kill_at(number, *arguments, parent)
         finished = finished_shards(parent / directory.name)
         again = score(made, parent)
         assert payload(again.store.directory) == expected, point

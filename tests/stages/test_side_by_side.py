@@ -8,8 +8,9 @@ import pytest
 from asymreinforce.data.rollouts import ScoredRollouts
 from asymreinforce.errors import ConfigError, TrainingError
 from asymreinforce.stages.train import Training, arm_store, train_side_by_side
-from tests import made
-from tests.stages.training import run_arm, scored
+from tests.fixtures.experiments import small_config
+from tests.fixtures.stored_files import read_payload
+from tests.fixtures.tiny_arm import run_arm, scored
 
 NOWHERE = {"rank": 2, "target_modules": ["no_such_layer"]}
 BASELINES = (-0.3, -0.1, 0.0, 0.2)
@@ -21,7 +22,7 @@ def rollouts(tmp_path: Path) -> ScoredRollouts:
 
 
 def arm(runs: Path, policy: Path, rollouts: ScoredRollouts, **settings: Any) -> Training:
-    config = made.config(runs, policy=policy, **settings)
+    config = small_config(runs, policy=policy, **settings)
     store = arm_store(config, checkpoint=policy, scored=rollouts, parent=config.directory / "train")
     return Training(config, store)
 
@@ -34,8 +35,8 @@ def test_each_of_four_arms_has_the_bytes_that_it_has_alone_and_each_chunk_is_rea
 ) -> None:
     alone = []
     for baseline in BASELINES:
-        config = made.config(tmp_path / "alone", policy=random_policy, baseline=baseline)
-        alone.append(made.payload(run_arm(config, random_policy, rollouts).directory))
+        config = small_config(tmp_path / "alone", policy=random_policy, baseline=baseline)
+        alone.append(read_payload(run_arm(config, random_policy, rollouts).directory))
     reads: list[str] = []
     read = ScoredRollouts.read
 
@@ -51,7 +52,7 @@ def test_each_of_four_arms_has_the_bytes_that_it_has_alone_and_each_chunk_is_rea
     failed = train_side_by_side(arms, checkpoint=random_policy, scored=rollouts)
     assert failed == {}
     for one, expected in zip(arms, alone, strict=True):
-        found = made.payload(one.store.directory)
+        found = read_payload(one.store.directory)
         assert found.keys() == expected.keys()
         assert [n for n in found if found[n] != expected[n] and n != "config.json"] == []
     slices = len(BASELINES)  # each arm's own diagnostic slice

@@ -14,10 +14,12 @@ from asymreinforce.data.store import Store
 from asymreinforce.errors import ConfigError, InputError, TrainingError
 from asymreinforce.model.checkpoint import load_model
 from asymreinforce.stages.train import warnings_on
-from tests import made
-from tests.stages.forks import failpoints_that_differ
-from tests.stages.training import arm, made_arm, metrics, run_arm, scored, shards, warm
-from tests.update import naive
+from tests.fixtures import slow_trainer as naive
+from tests.fixtures.experiments import small_config
+from tests.fixtures.forks import failpoints_that_differ
+from tests.fixtures.scored_sets import write_scored_set, write_shard
+from tests.fixtures.stored_files import read_payload, read_stamps
+from tests.fixtures.tiny_arm import arm, made_arm, metrics, run_arm, scored, shards, warm
 
 
 def first_batch(config: ExperimentConfig, rollouts: ScoredRollouts) -> Any:
@@ -50,7 +52,7 @@ def test_a_resumed_arm_equals_an_uninterrupted_one_bit_for_bit(
 
     overrides = {"optim__warmup_steps": 5, "optim__weight_decay": 0.1}
     whole = arm(tmp_path / "whole", random_policy, rollouts, **overrides)
-    config = made.config(tmp_path / "runs", policy=random_policy, **overrides)
+    config = small_config(tmp_path / "runs", policy=random_policy, **overrides)
     store = arm_store(config, checkpoint=random_policy, scored=rollouts, parent=tmp_path / "arm")
     done: list[int] = []
 
@@ -62,14 +64,14 @@ def test_a_resumed_arm_equals_an_uninterrupted_one_bit_for_bit(
     settings: dict[str, Any] = {"checkpoint": random_policy, "scored": rollouts}
     with pytest.raises(StoppedError):
         train(Training(config, store, log=stop), **settings)
-    before = made.stamps(store.directory)
+    before = read_stamps(store.directory)
     kept = [name for name in before if name.startswith(("metrics", "checkpoints"))]
     train(Training(config, store, log=lambda row: done.append(row["step"])), **settings)
     last = stop_after - stop_after % 2
     assert done == [*range(1, stop_after + 1), *range(last + 1, 7)]
-    after = made.stamps(store.directory)
+    after = read_stamps(store.directory)
     assert len(kept) >= 2 and all(before[name] == after[name] for name in kept)
-    ours, theirs = made.payload(store.directory), made.payload(whole.directory)
+    ours, theirs = read_payload(store.directory), read_payload(whole.directory)
     assert ours.keys() == theirs.keys()
     assert [n for n in ours if ours[n] != theirs[n]] == ["config.json"]  # it names its directory
 
@@ -78,22 +80,22 @@ def test_a_complete_arm_is_left_alone(
     tmp_path: Path, random_policy: Path, rollouts: ScoredRollouts
 ) -> None:
     store = arm(tmp_path, random_policy, rollouts, optim__steps=4)
-    before = made.stamps(store.directory)
+    before = read_stamps(store.directory)
     assert store.is_complete() and store.facts["steps"] == 4
     arm(tmp_path, random_policy, rollouts, optim__steps=4)
-    assert made.stamps(store.directory) == before
+    assert read_stamps(store.directory) == before
 
 
 def test_a_damaged_checkpoint_alone_is_made_again(
     tmp_path: Path, random_policy: Path, rollouts: ScoredRollouts
 ) -> None:
     store = arm(tmp_path, random_policy, rollouts)
-    payload, before = made.payload(store.directory), made.stamps(store.directory)
+    payload, before = read_payload(store.directory), read_stamps(store.directory)
     damaged = store.directory / "checkpoints" / "step-000004" / "model.safetensors"
     damaged.write_bytes(b"half")
     arm(tmp_path, random_policy, rollouts)
-    assert made.payload(store.directory) == payload
-    after = made.stamps(store.directory)
+    assert read_payload(store.directory) == payload
+    after = read_stamps(store.directory)
     untouched = {
         n for n in before if n.startswith(("checkpoints", "metrics")) and before[n] == after[n]
     }
@@ -112,7 +114,7 @@ def test_two_runs_of_one_arm_are_equal_bytes_whatever_torch_s_random_state(
     for seed in (1, 2):
         torch.manual_seed(seed)
         store = arm(tmp_path / str(seed), random_policy, rollouts, optim__steps=4)
-        found.append(made.payload(store.directory))
+        found.append(read_payload(store.directory))
     first, second = found
     assert [n for n in first if first[n] != second[n]] == ["config.json"]  # it names its directory
 
@@ -121,7 +123,7 @@ def test_two_runs_of_one_arm_are_equal_bytes_whatever_torch_s_random_state(
 def test_validation_decodes_in_the_precision_of_training(
     tmp_path: Path, random_policy: Path, rollouts: ScoredRollouts, precision: str
 ) -> None:
-    config = made.config(
+    config = small_config(
         tmp_path / "runs", policy=random_policy, optim__steps=2, train__precision=precision
     )
     seen = []
@@ -161,7 +163,7 @@ def test_the_first_step_logs_what_a_slow_loop_computes(
     tmp_path: Path, random_policy: Path, rollouts: ScoredRollouts
 ) -> None:
     """A = r - group mean - baseline, loss = -mean(A log pi), by a loop in fp64."""
-    config = made.config(tmp_path / "runs", policy=random_policy)
+    config = small_config(tmp_path / "runs", policy=random_policy)
     rows = first_batch(config, rollouts)
     model = naive.in_fp64(random_policy)
     with torch.no_grad():
@@ -194,7 +196,7 @@ def test_each_reference_and_objective_has_the_loss_of_its_formula(
     settings: dict[str, Any],
     value: str,
 ) -> None:
-    config = made.config(tmp_path / "runs", policy=random_policy, optim__steps=2, **settings)
+    config = small_config(tmp_path / "runs", policy=random_policy, optim__steps=2, **settings)
     rows = first_batch(config, rollouts)
     model = naive.in_fp64(random_policy)
     with torch.no_grad():
@@ -229,7 +231,7 @@ def test_groups_of_equal_rewards_are_kept_and_at_baseline_0_skipped(
     tmp_path: Path, random_policy: Path
 ) -> None:
     same = scored(tmp_path / "set")
-    config = made.config(
+    config = small_config(
         tmp_path / "runs", policy=random_policy, reward__correct_at=1.0, baseline=0.0
     )
     rows = first_batch(config, same)
@@ -243,7 +245,7 @@ def test_groups_of_equal_rewards_are_kept_and_at_baseline_0_skipped(
 
 def unjudged(parent: Path) -> ScoredRollouts:
     """The same set, of which no verdict was reached."""
-    rollouts, verdicts = made.scored_set(parent, prompts=24, samples=4)
+    rollouts, verdicts = write_scored_set(parent, prompts=24, samples=4)
     other = Store(parent / "unjudged", verdicts.identity)
     other.plan(verdicts.planned)
     for name in verdicts.planned:
@@ -251,7 +253,7 @@ def unjudged(parent: Path) -> ScoredRollouts:
         rows |= {"status": ["timeout"] * len(rows["status"]), "score": [None] * len(rows["status"])}
         receipt = rollouts.receipt(name)
         assert receipt
-        made.write(other, name, contracts.VERDICTS, rows, 8, receipt.sha256)
+        write_shard(other, name, contracts.VERDICTS, rows, 8, receipt.sha256)
     return ScoredRollouts(rollouts, other, samples=4)
 
 
@@ -340,7 +342,7 @@ def test_a_group_of_one_sample_that_is_its_own_mean_is_warned_of(
     reference: str,
     count: int,
 ) -> None:
-    config = made.config(
+    config = small_config(
         tmp_path,
         policy=random_policy,
         sampling__samples_per_prompt=samples,

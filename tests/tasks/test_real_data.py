@@ -10,8 +10,8 @@ from asymreinforce import tasks
 from asymreinforce.config import parse_config
 from asymreinforce.config.task import TaskConfig
 from asymreinforce.tasks.task_data import TaskData
-from tests.cli.commands import asymrl
 from tests.cli.test_settings import composed
+from tests.fixtures.commands import asymrl
 
 DATA = Path(os.environ.get("ASYMRL_TEST_DATA") or "absent")
 pytestmark = pytest.mark.skipif(

@@ -12,7 +12,7 @@ from asymreinforce.config import LoraConfig
 from asymreinforce.errors import ConfigError
 from asymreinforce.model import adapters
 from asymreinforce.model.checkpoint import load_model, save_model
-from tests.update import naive
+from tests.fixtures import slow_trainer as naive
 
 
 def adapted(checkpoint: Path, **settings: Any) -> Any:

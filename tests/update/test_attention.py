@@ -15,7 +15,7 @@ from asymreinforce.errors import ConfigError
 from asymreinforce.update import attention
 from asymreinforce.update.attention.sdpa import SdpaPlan
 from asymreinforce.update.packing import PackedRow, Sequences, pack_rows
-from tests.update import flash_kernel
+from tests.fixtures import flash_kernel
 
 HEADS, KEY_HEADS, WIDTH = 4, 2, 8
 

@@ -13,7 +13,7 @@ from asymreinforce.update.attention import packed_attention
 from asymreinforce.update.balance import Cost, assign_items, idle_row, rows_of_rank
 from asymreinforce.update.log_probs import Gradient, Scorer
 from asymreinforce.update.packing import PackedRow, Sequences
-from tests.update import naive
+from tests.fixtures import slow_trainer as naive
 
 COST = Cost(token=3.0, scored=2.0, pair=0.1)
 

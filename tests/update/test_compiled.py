@@ -12,7 +12,7 @@ from asymreinforce.config import EngineConfig, LoraConfig, PolicyConfig, Samplin
 from asymreinforce.engines.transformers_engine import TransformersEngine
 from asymreinforce.model import adapters
 from asymreinforce.update.layers import checkpoint_activations, compile_layers
-from tests.update import naive
+from tests.fixtures import slow_trainer as naive
 from tests.update.test_log_probs import made
 
 

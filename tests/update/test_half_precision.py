@@ -26,7 +26,8 @@ from asymreinforce.update.layers import checkpoint_activations
 from asymreinforce.update.log_probs import Scorer
 from asymreinforce.update.trainable import require_trainable
 from asymreinforce.update.trainer import RatioInputs, Trainer
-from tests.update import flash_kernel, naive
+from tests.fixtures import flash_kernel
+from tests.fixtures import slow_trainer as naive
 from tests.update.test_log_probs import made
 
 LoRA = LoraConfig(rank=4)

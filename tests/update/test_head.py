@@ -152,7 +152,7 @@ def test_the_logits_buffer_gives_the_same_memory_again_and_grows() -> None:
 
 def test_the_kernel_of_cuda_reads_and_writes_what_the_softmax_in_pytorch_does() -> None:
     """In Triton's interpreter, which needs no device, in a process of its own."""
-    script = Path(__file__).parent / "interpreted_kernel.py"
+    script = Path(__file__).parents[1] / "fixtures/interpreted_kernel.py"
     environment = {**os.environ, "TRITON_INTERPRET": "1"}
     command = [sys.executable, str(script)]
     result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)

@@ -24,7 +24,7 @@ from asymreinforce.errors import ConfigError
 from asymreinforce.model.checkpoint import load_model
 from asymreinforce.update.log_probs import Scorer
 from asymreinforce.update.trainable import require_trainable
-from tests.update import naive
+from tests.fixtures import slow_trainer as naive
 
 SMALL: dict[str, Any] = {
     "vocab_size": 300,

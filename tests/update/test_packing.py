@@ -14,7 +14,7 @@ from asymreinforce.update.packing import (
     pack_blocks,
     pack_rows,
 )
-from tests.update import naive
+from tests.fixtures import slow_trainer as naive
 
 NONE = slice(0, 0)
 

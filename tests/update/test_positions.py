@@ -19,8 +19,8 @@ from asymreinforce.update.packing import Sequences, pack_rows
 from asymreinforce.update.trainable import (
     require_trainable_checkpoint,
 )
-from tests import made
-from tests.update.small_models import (
+from tests.fixtures.experiments import small_config
+from tests.fixtures.small_models import (
     EXPERTS,
     SMALL,
     model_of,
@@ -76,7 +76,7 @@ def test_positions_that_the_length_of_the_input_changes_are_refused_where_it_may
     config, steady = ROPES[name]
     config.save_pretrained(tmp_path)
     for context in (16, 48, 49, 128):
-        settings = made.config(
+        settings = small_config(
             tmp_path,
             policy=tmp_path,
             policy__context=context,

@@ -22,8 +22,8 @@ from asymreinforce.update.packing import Sequences
 from asymreinforce.update.ranks import ALONE, Ranks
 from asymreinforce.update.state import Position, load_state, save_state
 from asymreinforce.update.trainer import RatioInputs, Trainer
-from tests.ranks import together
-from tests.update import naive
+from tests.fixtures import slow_trainer as naive
+from tests.fixtures.two_ranks import together
 
 COEFFICIENTS_B = torch.tensor([0.5, -1.0, 2.0, 0.0, 1.5, -0.5, 0.25, 0.0, -2.0])
 TOKENS = 20

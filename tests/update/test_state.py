@@ -10,8 +10,8 @@ from asymreinforce.errors import InputError
 from asymreinforce.model.checkpoint import load_model, save_model
 from asymreinforce.update.state import POSITION, Position, load_state, save_state
 from asymreinforce.update.trainer import Trainer
-from tests import made
-from tests.update import naive
+from tests.fixtures import slow_trainer as naive
+from tests.fixtures.checkpoints import write_random_policy
 
 WHERE = Position(3, 2, 0.625)
 
@@ -71,7 +71,7 @@ def test_the_random_state_is_put_back(random_policy: Path, tmp_path: Path) -> No
 
 
 def test_a_tied_head_is_saved_once_and_continues(tmp_path: Path) -> None:
-    tied = made.random_policy(tmp_path / "tied", seed=0, tied=True)
+    tied = write_random_policy(tmp_path / "tied", seed=0, tied=True)
     trainer = trained(tied, [1.0])
     loaded = saved(trainer, tmp_path, tied)
     for either in (trainer, loaded):
@@ -82,7 +82,7 @@ def test_a_tied_head_is_saved_once_and_continues(tmp_path: Path) -> None:
 
 
 def test_the_state_of_another_model_is_refused(random_policy: Path, tmp_path: Path) -> None:
-    tied = made.random_policy(tmp_path / "tied", seed=0, tied=True)
+    tied = write_random_policy(tmp_path / "tied", seed=0, tied=True)
     save_state(tmp_path / "state", trained(tied, [1.0]), WHERE, more={})
     with pytest.raises(InputError, match=r"not the state of this model, it lacks .*lm_head"):
         load_state(tmp_path / "state", naive.trainer(load_model(random_policy)))

@@ -31,9 +31,9 @@ from asymreinforce.update.trainable import (
     small_model,
 )
 from asymreinforce.update.trainer import Trainer
-from tests import made
-from tests.update import naive
-from tests.update.small_models import (
+from tests.fixtures import slow_trainer as naive
+from tests.fixtures.experiments import small_config
+from tests.fixtures.small_models import (
     ACCEPTED,
     SMALL,
     VISION,
@@ -217,14 +217,14 @@ def test_a_config_alone_tells_that_its_architecture_is_refused(name: str, tmp_pa
     config, message = REFUSED[name]
     config.save_pretrained(tmp_path)
     with pytest.raises(ConfigError, match=message):
-        require_trainable_checkpoint(tmp_path, made.config(tmp_path, policy=tmp_path))
+        require_trainable_checkpoint(tmp_path, small_config(tmp_path, policy=tmp_path))
 
 
 @pytest.mark.parametrize("name", ACCEPTED)
 def test_a_config_alone_tells_that_its_architecture_is_taken(name: str, tmp_path: Path) -> None:
     ACCEPTED[name].save_pretrained(tmp_path)
     before = torch.get_rng_state()
-    require_trainable_checkpoint(tmp_path, made.config(tmp_path, policy=tmp_path))
+    require_trainable_checkpoint(tmp_path, small_config(tmp_path, policy=tmp_path))
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -232,7 +232,7 @@ def test_a_config_tells_that_adapters_on_the_head_are_refused(tmp_path: Path) ->
     ACCEPTED["llama"].save_pretrained(tmp_path)
     settings = {"train__lora": {"rank": 2, "target_modules": ["q_proj", "lm_head"]}}
     with pytest.raises(ConfigError, match="adapts the language-model head"):
-        require_trainable_checkpoint(tmp_path, made.config(tmp_path, policy=tmp_path, **settings))
+        require_trainable_checkpoint(tmp_path, small_config(tmp_path, policy=tmp_path, **settings))
 
 
 @pytest.mark.parametrize("targets", ["([", ["nope"], "nothing_like_it"])
@@ -240,7 +240,7 @@ def test_targets_that_fit_no_layer_are_refused(targets: Any, tmp_path: Path) -> 
     ACCEPTED["llama"].save_pretrained(tmp_path)
     settings = {"train__lora": {"rank": 2, "target_modules": targets}}
     with pytest.raises(ConfigError, match=r"fits no layer of LlamaForCausalLM \(.*'all-linear'"):
-        require_trainable_checkpoint(tmp_path, made.config(tmp_path, policy=tmp_path, **settings))
+        require_trainable_checkpoint(tmp_path, small_config(tmp_path, policy=tmp_path, **settings))
 
 
 def test_one_layer_of_each_kind_is_asked(tmp_path: Path) -> None:
@@ -256,7 +256,7 @@ def test_one_layer_of_each_kind_is_asked(tmp_path: Path) -> None:
 def test_a_trainer_leaves_only_recomputing_layers_in_training_mode() -> None:
     model = model_of(ACCEPTED["llama"])
     checkpoint_activations(model)
-    Trainer(model.train(), made.config(Path("runs"), policy="p").optim)
+    Trainer(model.train(), small_config(Path("runs"), policy="p").optim)
     assert [name for name, module in model.named_modules() if module.training] == [
         "model.layers.0",
         "model.layers.1",

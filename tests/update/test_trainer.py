@@ -20,7 +20,7 @@ from asymreinforce.model.checkpoint import load_model
 from asymreinforce.update.layers import checkpoint_activations
 from asymreinforce.update.packing import PackedRow, Sequences, pack_rows
 from asymreinforce.update.trainer import RatioInputs
-from tests.update import naive
+from tests.fixtures import slow_trainer as naive
 
 GROUPS_B = torch.tensor([0, 0, 0, 1, 1, 1, 2, 2, 2])
 REWARDS_B = torch.tensor([1, -1, 1, -1, -1, 1, 1, 1, 1], dtype=torch.float64)

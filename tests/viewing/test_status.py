@@ -12,8 +12,8 @@ from asymreinforce.data.arm_progress import ArmProgress, progress_path, publish_
 from asymreinforce.data.arm_settings import Failure, publish_failure, publish_settings
 from asymreinforce.data.store import Store
 from asymreinforce.viewing.status import read_status
-from tests import made
-from tests.cli.commands import asymrl, refused
+from tests.fixtures.commands import asymrl, refused
+from tests.fixtures.experiments import small_config
 
 ROOT = Path(__file__).parents[2]
 HEAVY = {"torch", "vllm", "transformers", "pyarrow", "matplotlib", "numpy", "hydra"}
@@ -21,7 +21,7 @@ HEAVY = {"torch", "vllm", "transformers", "pyarrow", "matplotlib", "numpy", "hyd
 
 def arm(runs_dir: Path, *, seed: int) -> Store:
     """An arm that has its plan and its settings, and no shard yet."""
-    config = made.config(runs_dir, policy="embedded", seed=seed)
+    config = small_config(runs_dir, policy="embedded", seed=seed)
     store = Store(config.directory / "train", {"seed": seed, "baseline": -0.1})
     store.plan(["metrics/step-000008.parquet"])
     publish_settings(store, config)

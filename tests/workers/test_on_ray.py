@@ -26,7 +26,9 @@ from asymreinforce.stages.init import make_prompts
 from asymreinforce.stages.score import score
 from asymreinforce.workers import MakeShards, ShardResult, in_this_process, one_by_one
 from asymreinforce.workers.on_ray import Actor, OnRay, join_cluster
-from tests import made
+from tests.fixtures.experiments import small_config
+from tests.fixtures.fake_engine import FakeEngine
+from tests.fixtures.stored_files import read_payload
 
 TWO_WORKERS = OnRay(RayConfig(), workers=2, cpus=1)
 
@@ -38,7 +40,7 @@ def cluster() -> Iterator[None]:
         yield
 
 
-class DyingEngine(made.FakeEngine):
+class DyingEngine(FakeEngine):
     """A fake engine that takes its process with it at its second shard, the first time."""
 
     def __init__(self, tokenizer: Any, died: Path) -> None:
@@ -65,7 +67,7 @@ def generated(config: ExperimentConfig, policy: Path, **crew: Any) -> Store:
         config,
         checkpoint=policy,
         prompts=make_prompts(config.task, config.directory / "prompts"),
-        engine=made.FakeEngine(load_tokenizer(policy)),
+        engine=FakeEngine(load_tokenizer(policy)),
         parent=config.directory / "rollouts",
         **crew,
     )
@@ -87,8 +89,8 @@ def test_two_workers_of_which_one_is_killed_give_the_rollouts_and_verdicts_of_on
     tmp_path: Path, random_policy: Path
 ) -> None:
     settings = {"sampling__prompts_per_shard": 4}
-    here = made.config(tmp_path / "here", policy=random_policy, **settings)
-    there = made.config(tmp_path / "there", policy=random_policy, **settings)
+    here = small_config(tmp_path / "here", policy=random_policy, **settings)
+    there = small_config(tmp_path / "there", policy=random_policy, **settings)
     one = generated(here, random_policy)
     died = tmp_path / "died"
     start = functools.partial(dying_engine, random_policy, died)
@@ -96,12 +98,12 @@ def test_two_workers_of_which_one_is_killed_give_the_rollouts_and_verdicts_of_on
     assert died.exists()
     assert len(two.planned) >= 6
     assert two.is_complete()
-    assert made.payload(two.directory) == made.payload(one.directory)
+    assert read_payload(two.directory) == read_payload(one.directory)
 
     judged_here = scored(there, two, "here")
     judged_there = scored(there, two, "there", crew=TWO_WORKERS)
     assert judged_there.facts == judged_here.facts
-    assert made.payload(judged_there.directory) == made.payload(judged_here.directory)
+    assert read_payload(judged_there.directory) == read_payload(judged_here.directory)
 
 
 def niceness() -> int:

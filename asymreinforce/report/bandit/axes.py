@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from asymreinforce.report.bandit.bench import Spread
-from asymreinforce.report.figures.canvas import style_axes
+from asymreinforce.report.figures.canvas import fix_ticks, style_axes
 from asymreinforce.report.figures.colours import (
     ABOVE_CRITICAL,
     CATEGORIES,
@@ -105,16 +105,11 @@ def draw_spread(axes: "Axes", spread: Spread, style: Style, *, label: str | None
     """Draw the median as a line, the band from 10 % to 90 % around it."""
     colour = style.colour.light
     axes.fill_between(spread.places, spread.low, spread.high, color=colour, alpha=0.15, linewidth=0)
-    axes.plot(
-        spread.places, spread.median, color=colour, linewidth=style.width, label=label,
-        linestyle=(0, style.dashes) if style.dashes else "-",
-    )  # fmt: skip
+    axes.plot(spread.places, spread.median, label=label, **style.line)
 
 
 def offset_scale(axes: "Axes", offsets: Sequence[float]) -> None:
     """Make x a symmetric logarithm of V - V^mu, linear within the smallest offset, with ticks."""
-    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
-
     sizes = sorted({abs(offset) for offset in offsets if offset})
     smallest, largest = (sizes[0], sizes[-1]) if sizes else (0.01, 0.1)
     axes.set_xscale("symlog", linthresh=smallest, linscale=0.5)
@@ -123,9 +118,7 @@ def offset_scale(axes: "Axes", offsets: Sequence[float]) -> None:
         10.0**power for power in range(-6, 3) if smallest <= 1.01 * 10.0**power <= 2 * largest
     ]
     marks = [sign * mark for mark in powers or [smallest] for sign in (-1, 1)]
-    axes.xaxis.set_major_locator(FixedLocator([0.0, *marks]))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: signed_offset(value)))
+    fix_ticks(axes.xaxis, [0.0, *marks], signed_offset)
 
 
 def draw_legend(axes: "Axes", *, place: str = "best") -> None:

@@ -16,14 +16,6 @@ SWEPT = ("update", "lr", "steps", "samples", "group_size", "sampling_seed")
 """What a figure shows one value of, the first, unless it is about that setting."""
 
 
-TABLES = {
-    "chains.parquet": BANDIT_CHAINS,
-    "traces.parquet": BANDIT_TRACES,
-    "limits.parquet": BANDIT_LIMITS,
-}
-"""The tables of a bench, and the contract that this version reads each by."""
-
-
 class Bench(NamedTuple):
     """The chains (rows of BANDIT_CHAINS), their traces in order of steps, and BANDIT_LIMITS."""
 

@@ -1,7 +1,8 @@
 """Chains against steps: reward (Fig. 1), entropy (Fig. 7) and policy improvement (Fig. 2)."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, TypeVar
+from statistics import median
+from typing import TYPE_CHECKING
 
 from asymreinforce.report.bandit.axes import (
     MU,
@@ -17,13 +18,11 @@ from asymreinforce.report.bandit.axes import (
 )
 from asymreinforce.report.bandit.bench import Bench, Row, spread_by_place
 from asymreinforce.report.figures import canvas
-from asymreinforce.report.figures.canvas import Drawing, EndLabel
+from asymreinforce.report.figures.canvas import Drawing, EndLabel, choose_evenly
 from asymreinforce.report.figures.colours import MUTED, Style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-Item = TypeVar("Item")
 
 PANEL_WIDTH, LABEL_WIDTH = 3.95, 0.7
 """Inches of a panel and beside it, for labels such as `−0.005`: 335 pixels, as a phone has."""
@@ -36,27 +35,17 @@ MOST_VALUES = 9
 
 def reward_by_step(bench: Bench) -> Drawing:
     """Fig. 1, left: expected reward against gradient step, for many V."""
-    return _by_step(
-        bench,
-        column="reward",
-        name="reward-by-step",
-        title="Expected reward against step (Fig. 1)",
-        unit="expected reward",
-    )
+    title = "Expected reward against step (Fig. 1)"
+    return _by_step(bench, column="reward", title=title, unit="expected reward")
 
 
 def entropy_by_step(bench: Bench) -> Drawing:
     """Fig. 7: entropy of the policy against gradient step, for many V."""
-    return _by_step(
-        bench,
-        column="entropy",
-        name="entropy-by-step",
-        title="Entropy against step (Fig. 7)",
-        unit="entropy, nats",
-    )
+    title = "Entropy against step (Fig. 7)"
+    return _by_step(bench, column="entropy", title=title, unit="entropy, nats")
 
 
-def _by_step(bench: Bench, *, column: str, name: str, title: str, unit: str) -> Drawing:
+def _by_step(bench: Bench, *, column: str, title: str, unit: str) -> Drawing:
     bench = bench.of_first()
     near = bench.only(seed=bench.near_seed).chains
     draws = len(bench.values("seed"))
@@ -70,19 +59,13 @@ def _by_step(bench: Bench, *, column: str, name: str, title: str, unit: str) -> 
         _draw_bands(axes[1], bench, _spread_out(bench.values("baseline")), column=column)
         is_gain = column == "reward"
         name_axes(axes[1], "gradient step", f"{unit} − {V_MU}" if is_gain else unit)
-    return canvas.save_drawing(
-        figure,
-        name=name,
-        title=title,
-        caption=f"Lines: the exact update at {_words_of_labels(bench)}, blue below V^µ, orange "
-        "above. "
+    caption = (
+        f"Lines: the exact update at {_words_of_labels(bench)}, blue below V^µ, orange above. "
         "Dots at the right end: the closed form of Theorem 4.2. "
-        + (
-            "Seed 43 is the draw nearest to the paper's, not proven to be it."
-            if _is_43(bench)
-            else ""
-        ),
     )
+    if bench.near_seed == 43:
+        caption += "Seed 43 is the draw nearest to the paper's, not proven to be it."
+    return canvas.save_drawing(figure, name=f"{column}-by-step", title=title, caption=caption)
 
 
 def _near_curves(axes: "Axes", bench: Bench, chains: Sequence[Row], *, column: str) -> None:
@@ -91,12 +74,9 @@ def _near_curves(axes: "Axes", bench: Bench, chains: Sequence[Row], *, column: s
     for chain in chains:
         style = style_of_offset(chain["offset"], offsets)
         trace = bench.traces[chain["chain"]]
-        _draw_line(axes, [m["step"] for m in trace], [m[column] for m in trace], style)
-        ends.append(
-            EndLabel(
-                trace[-1][column], _baseline_label(chain["baseline"], chain), style.colour.light
-            )
-        )
+        axes.plot([m["step"] for m in trace], [m[column] for m in trace], **style.line)
+        label = _baseline_label(chain["baseline"], chain)
+        ends.append(EndLabel(trace[-1][column], label, style.colour.light))
         limit = chain[f"limit_{column}"]
         if limit is not None:
             _draw_dot(axes, trace[-1]["step"], limit, style)
@@ -117,18 +97,13 @@ def _draw_bands(axes: "Axes", bench: Bench, baselines: Sequence[float], *, colum
         )
         style = style_of_offset(offset, offsets)
         draw_spread(axes, band, style)
-        ends.append(
-            EndLabel(band.median[-1], _baseline_label(baseline, chains[0]), style.colour.light)
-        )
+        label = _baseline_label(baseline, chains[0])
+        ends.append(EndLabel(band.median[-1], label, style.colour.light))
         last = int(max(last, band.places[-1]))
         limits = [c for c in chains if c[f"limit_{column}"] is not None]
         if limits:
-            end = spread_by_place(
-                limits,
-                place=lambda c: 0.0,
-                value=lambda c: c[f"limit_{column}"] - start[c["chain"]],
-            )
-            _draw_dot(axes, last, end.median[0], style)
+            end = median(c[f"limit_{column}"] - start[c["chain"]] for c in limits)
+            _draw_dot(axes, last, end, style)
     _step_scale(axes, last)
     canvas.label_ends(axes, ends)
 
@@ -163,7 +138,7 @@ def _draw_iterations(axes: "Axes", bench: Bench, chains: Sequence[Row]) -> None:
         style = style_of_offset(chain["offset"], offsets)
         trace = bench.traces[chain["chain"]]
         iterations = [moment["iteration"] for moment in trace]
-        _draw_line(axes, iterations, [moment["reward"] for moment in trace], style)
+        axes.plot(iterations, [moment["reward"] for moment in trace], **style.line)
         exact = [moment["limit_reward"] for moment in trace]
         if None not in exact:
             axes.plot(iterations, exact, color=style.colour.light, linewidth=1.4, linestyle=":")
@@ -208,13 +183,6 @@ def _spread_out(values: Sequence[float]) -> list[float]:
     return sorted({values[0], values[len(values) // 4], values[-1]})
 
 
-def choose_evenly(values: Sequence[Item], most: int) -> list[Item]:
-    """Return all values, or where they are too many an even choice with the first and last."""
-    if len(values) <= most:
-        return list(values)
-    return [values[round(i * (len(values) - 1) / max(1, most - 1))] for i in range(most)]
-
-
 def _baseline_label(baseline: float, chain: Row) -> str:
     return f"{baseline:.4g}" if chain["baseline_reference"] == "zero" else signed_offset(baseline)
 
@@ -226,15 +194,7 @@ def _words_of_labels(bench: Bench) -> str:
 
 def _median_offset(bench: Bench, baseline: float) -> float:
     """Return the median V - V^mu of a baseline: draws differ where V is constant."""
-    rows = bench.only(baseline=baseline).chains
-    return spread_by_place(rows, place=lambda c: 0.0, value=lambda c: c["offset"]).median[0]
-
-
-def _draw_line(axes: "Axes", xs: Sequence[float], ys: Sequence[float], style: Style) -> None:
-    axes.plot(
-        xs, ys, color=style.colour.light, linewidth=style.width,
-        linestyle=(0, style.dashes) if style.dashes else "-",
-    )  # fmt: skip
+    return float(median(chain["offset"] for chain in bench.only(baseline=baseline).chains))
 
 
 def _draw_dot(axes: "Axes", x: float, y: float, style: Style) -> None:
@@ -246,17 +206,9 @@ def _draw_dot(axes: "Axes", x: float, y: float, style: Style) -> None:
 
 def _step_scale(axes: "Axes", last: int) -> None:
     """Make x logarithmic in steps with 0 beside 1, and fix the limits so labels can be placed."""
-    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
-
     axes.set_xscale("symlog", linthresh=1, linscale=0.3)
     axes.set_xlim(0, last)
     powers = [10**power for power in range(len(str(last))) if 10**power <= last]
-    axes.xaxis.set_major_locator(FixedLocator([0, *powers]))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: canvas.tick_number(value)))
+    canvas.fix_ticks(axes.xaxis, [0, *powers])
     axes.set_ylim(axes.get_ylim())
     axes.tick_params(axis="x", labelcolor=MUTED.light)
-
-
-def _is_43(bench: Bench) -> bool:
-    return bench.near_seed == 43

@@ -28,16 +28,8 @@ RC = canvas.RC | {"text.parse_math": True}
 """Labels here hold symbols, not settings."""
 
 
-def draw_bench(directory: Path, experiment: str) -> list[Drawing]:
-    """Draw the figures of a bench from its tables.
-
-    Raises `InputError` where a table is absent or damaged.
-    """
-    return draw_bench_figures(read_bench(directory), experiment)
-
-
-def draw_bench_figures(bench: Bench, experiment: str) -> list[Drawing]:
-    """Draw the figures of a bench that is read already."""
+def draw_bench(bench: Bench, experiment: str) -> list[Drawing]:
+    """Draw the figures of a bench."""
     import matplotlib
 
     with matplotlib.rc_context(RC):
@@ -45,7 +37,10 @@ def draw_bench_figures(bench: Bench, experiment: str) -> list[Drawing]:
 
 
 def publish_bench_figures(directory: Path, experiment: str) -> list[Drawing]:
-    """Draw the figures of a bench and publish them as `figures/<name>.svg` and `.png` beside it."""
-    drawings = draw_bench(directory, experiment)
+    """Draw the figures of a bench and publish them as `figures/<name>.svg` and `.png` beside it.
+
+    Raises `InputError` where a table is absent or damaged.
+    """
+    drawings = draw_bench(read_bench(directory), experiment)
     publish_figures(drawings, directory / "figures")
     return drawings

@@ -1,6 +1,6 @@
 """What a theory bench found, in sentences made of its numbers, beside what the paper says."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from statistics import median
 
 from asymreinforce.report.bandit.axes import signed_offset
@@ -12,10 +12,10 @@ from asymreinforce.report.bandit.words import (
     SINGLE,
     Finding,
     below_critical,
+    compare_with_paper,
     count_of,
     join_words,
     offset_of,
-    paper_verdict,
     range_text,
     reward_share,
     width_of,
@@ -27,66 +27,53 @@ FLAT = 0.02
 
 def bench_findings(bench: Bench, experiment: str) -> list[Finding]:
     """Say what came out; what a bench has no chains for is left out."""
-    return FINDINGS[experiment](bench)
+    return list(FINDINGS[experiment](bench))
 
 
-def _phase_diagram(bench: Bench) -> list[Finding]:
+def _phase_diagram(bench: Bench) -> Iterator[Finding]:
     bench = bench.of_first("steps")
     bench = bench.only(seed=bench.near_seed)
     rows = {steps: bench.only(steps=steps).chains for steps in bench.values("steps")}
     longest = max(rows)
     below, above = below_critical(rows[longest]), [c for c in rows[longest] if c["offset"] > 0]
-    findings = []
     if below and above:
         top = max(below, key=reward_share)
-        findings.append(
-            Finding(
-                BEYOND,
-                f"With {longest:,} steps an iteration reward ends at {reward_share(top):.3f} of "
-                "the best "
-                f"arm's at V − V^µ = {signed_offset(top['offset'])}, the best below V^µ, and at "
-                f"{range_text(map(reward_share, above))} above it.",
-            )
+        yield Finding(
+            BEYOND,
+            f"With {longest:,} steps an iteration reward ends at {reward_share(top):.3f} of the "
+            f"best arm's at V − V^µ = {signed_offset(top['offset'])}, the best below V^µ, and at "
+            f"{range_text(map(reward_share, above))} above it.",
         )
     flattest = min(rows, key=lambda steps: width_of(map(reward_share, rows[steps])))
     if width_of(map(reward_share, rows[flattest])) < FLAT:
-        findings.append(
-            Finding(
-                BEYOND,
-                f"With {flattest:,} steps an iteration the transition is all but gone: every V "
-                f"ends at {range_text(map(reward_share, rows[flattest]))}.",
-            )
+        yield Finding(
+            BEYOND,
+            f"With {flattest:,} steps an iteration the transition is all but gone: every V "
+            f"ends at {range_text(map(reward_share, rows[flattest]))}.",
         )
-    return findings
 
 
-def _stale_mu(bench: Bench) -> list[Finding]:
+def _stale_mu(bench: Bench) -> Iterator[Finding]:
     """Tell from which V on a refresh interval ends on the arm that a frozen mu collapses to."""
     bench = bench.of_first("steps")
     bench = bench.only(seed=bench.near_seed)
     frozen = max(bench.only(steps=max(bench.values("steps"))).chains, key=offset_of)
-    starts = {
-        steps: _lowest_offset_on_arm(bench.only(steps=steps).chains, arm=frozen["top_arm"])
-        for steps in bench.values("steps")
-    }
-    top = max(bench.chains, key=reward_share)
-    highest = Finding(
-        BEYOND,
-        f"Highest: {reward_share(top):.3f} of the best arm's reward at V − V^µ = "
-        f"{signed_offset(top['offset'])} "
-        f"with N = {top['steps']:,}.",
-    )
-    if frozen["offset"] <= 0:
-        return [highest]
-    return [
-        Finding(
+    if frozen["offset"] > 0:
+        starts = {
+            steps: _lowest_offset_on_arm(bench.only(steps=steps).chains, arm=frozen["top_arm"])
+            for steps in bench.values("steps")
+        }
+        yield Finding(
             BEYOND,
             f"The collapse onto the first winner ({reward_share(frozen):.3f} of the best arm's "
-            "reward) "
-            f"begins at V − V^µ = {_list_starts(starts)}.",
-        ),
-        highest,
-    ]
+            f"reward) begins at V − V^µ = {_list_starts(starts)}.",
+        )
+    top = max(bench.chains, key=reward_share)
+    yield Finding(
+        BEYOND,
+        f"Highest: {reward_share(top):.3f} of the best arm's reward at V − V^µ = "
+        f"{signed_offset(top['offset'])} with N = {top['steps']:,}.",
+    )
 
 
 def _lowest_offset_on_arm(chains: Sequence[Row], *, arm: int) -> float | None:
@@ -107,42 +94,34 @@ def _list_starts(starts: Mapping[int, float | None]) -> str:
     return join_words([*said, *never])
 
 
-def _sampled_groups(bench: Bench) -> list[Finding]:
+def _sampled_groups(bench: Bench) -> Iterator[Finding]:
     bench = bench.of_first("group_size", "sampling_seed")
     low = [c for c in bench.chains if c["baseline"] < 0]
     high = [c for c in bench.chains if c["baseline"] >= 0]
     sizes = join_words(bench.values("group_size"))
-    findings = []
     if low and high:
         kept = sum(c["top_probability"] <= SINGLE for c in low)
         single = sum(c["top_probability"] > SINGLE for c in high)
-        findings.append(
-            Finding(
-                paper_verdict(kept == len(low) and single == len(high)),
-                f"The critical value of the group mean is 0 for G = {sizes}: {count_of(kept, low)} "
-                f"below keep several arms, {count_of(single, high)} at 0 and above end on one.",
-            )
+        yield compare_with_paper(
+            kept == len(low) and single == len(high),
+            f"The critical value of the group mean is 0 for G = {sizes}: {count_of(kept, low)} "
+            f"below keep several arms, {count_of(single, high)} at 0 and above end on one.",
         )
     nearest = min(bench.values("baseline"), key=abs)
     noises = [
         median(c["noise"] or 0.0 for c in bench.only(group_size=size, baseline=nearest).chains)
         for size in bench.values("group_size")
     ]
-    findings.append(
-        Finding(
-            BEYOND,
-            "The noise of an update depends on G: "
-            f"{join_words(f'{noise:.3f}' for noise in noises)} "
-            f"for G = {sizes}, at baseline {signed_offset(nearest)}.",
-        )
+    yield Finding(
+        BEYOND,
+        f"The noise of an update depends on G: {join_words(f'{noise:.3f}' for noise in noises)} "
+        f"for G = {sizes}, at baseline {signed_offset(nearest)}.",
     )
-    return findings
 
 
-def _rival_updates(bench: Bench) -> list[Finding]:
+def _rival_updates(bench: Bench) -> Iterator[Finding]:
     bench = bench.of_first("update", "samples", "sampling_seed")
     baseline = learning_baseline(bench)
-    findings = []
     for samples in bench.values("samples"):
         part = bench.only(samples=samples, baseline=baseline)
         ends = {
@@ -150,23 +129,20 @@ def _rival_updates(bench: Bench) -> list[Finding]:
             for update, name in UPDATES.items()
             if (chains := part.only(update=update).chains)
         }
-        if len(ends) > 1:
-            best = max(ends, key=lambda name: ends[name])
-            how = "in expectation" if samples == 0 else f"from {samples} sampled arms a step"
-            numbers = join_words(f"{name} {share:.3f}" for name, share in ends.items())
-            findings.append(
-                Finding(
-                    paper_verdict(best == UPDATES["asymre"]),
-                    f"The paper's language models end highest with AsymRE at −0.1; here, {how} "
-                    f"at V − V^µ = {signed_offset(baseline)}, {best} does: {numbers} of the best "
-                    "arm's "
-                    "reward (medians over draws).",
-                )
-            )
-    return findings
+        if len(ends) < 2:
+            continue
+        best = max(ends, key=lambda name: ends[name])
+        how = "in expectation" if samples == 0 else f"from {samples} sampled arms a step"
+        numbers = join_words(f"{name} {share:.3f}" for name, share in ends.items())
+        yield compare_with_paper(
+            best == UPDATES["asymre"],
+            f"The paper's language models end highest with AsymRE at −0.1; here, {how} at "
+            f"V − V^µ = {signed_offset(baseline)}, {best} does: {numbers} of the best arm's "
+            "reward (medians over draws).",
+        )
 
 
-FINDINGS: dict[str, Callable[[Bench], list[Finding]]] = {
+FINDINGS: dict[str, Callable[[Bench], Iterator[Finding]]] = {
     "section_5_1": section_5_1,
     "policy_improvement": policy_improvement,
     "phase_diagram": _phase_diagram,

@@ -10,7 +10,8 @@ from asymreinforce.report.bandit.axes import (
     signed_offset,
     write_above,
 )
-from asymreinforce.report.bandit.bench import Bench, Row, spread_by_place
+from asymreinforce.report.bandit.bench import Bench, spread_by_place
+from asymreinforce.report.bandit.words import reward_share
 from asymreinforce.report.figures import canvas
 from asymreinforce.report.figures.canvas import Drawing
 from asymreinforce.report.figures.colours import ON_DARK_CELL, ON_LIGHT_CELL
@@ -69,13 +70,10 @@ def _draw_maps(bench: Bench, *, name: str, title: str, x: str, y: str, caption: 
 
 def _draw_map(axes: "Axes", bench: Bench) -> None:
     baselines, steps = bench.values("baseline"), bench.values("steps")
-    share = {
-        count: spread_by_place(
-            bench.only(steps=count).chains, place=lambda c: c["baseline"], value=_share
-        )
-        for count in steps
-    }
-    grid = [share[count].median for count in steps]
+    grid = [
+        spread_by_place(chains, place=lambda c: c["baseline"], value=reward_share).median
+        for chains in (bench.only(steps=count).chains for count in steps)
+    ]
     low = min(map(min, grid))
     axes.grid(False)
     axes.imshow(grid, cmap="cividis", vmin=low, vmax=1.0, aspect="auto", origin="lower")
@@ -94,7 +92,3 @@ def _draw_map(axes: "Axes", bench: Bench) -> None:
             axes.axvline(below - 0.5, color=colour.light, linewidth=1.6, linestyle=dashes)
         write_above(axes, below - 0.5, f"V < {V_MU}  ", align="right")
         write_above(axes, below - 0.5, f"  V ≥ {V_MU}", align="left")
-
-
-def _share(chain: Row) -> float:
-    return float(chain["reward"] / chain["best_reward"])

@@ -5,17 +5,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from asymreinforce.bandit.contracts import TABLES
 from asymreinforce.data.store import Store
 from asymreinforce.errors import InputError
-from asymreinforce.report.bandit.bench import TABLES, Bench, read_bench
-from asymreinforce.report.bandit.figures import draw_bench_figures
+from asymreinforce.report.bandit.bench import Bench, read_bench
+from asymreinforce.report.bandit.figures import draw_bench
 from asymreinforce.report.bandit.findings import bench_findings
 from asymreinforce.report.bandit.setting import QUESTIONS, TITLES, describe_bench
 from asymreinforce.report.bandit.table import near_table, what_it_shows
 from asymreinforce.report.bandit.words import AGREES, BEYOND, DIFFERS, Finding
 from asymreinforce.report.figures.canvas import Drawing
 from asymreinforce.report.figures.files import inline_svg
-from asymreinforce.report.page.arm_table import Table, setting_rows
+from asymreinforce.report.page.cells import Table, setting_rows
 from asymreinforce.report.page.html import fill_template
 from asymreinforce.untrusted import visible
 
@@ -133,7 +134,7 @@ def _make_section(store: Store, directory: Path) -> Section:
         question=QUESTIONS[experiment],
         setting=describe_bench(settings),
         findings=bench_findings(bench, experiment),
-        figures=[frame_drawing(drawing) for drawing in draw_bench_figures(bench, experiment)],
+        figures=[frame_drawing(drawing) for drawing in draw_bench(bench, experiment)],
         table=table._replace(columns=tuple(map(typeset, table.columns))),
         table_note=what_it_shows(bench, experiment),
         draw_note=_draw_note(bench, settings),

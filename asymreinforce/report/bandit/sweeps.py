@@ -17,6 +17,7 @@ from asymreinforce.report.bandit.axes import (
     style_of_offset,
 )
 from asymreinforce.report.bandit.bench import Bench, Row, Spread, spread_by_place
+from asymreinforce.report.bandit.words import final_reward, reward_share
 from asymreinforce.report.figures import canvas
 from asymreinforce.report.figures.canvas import Drawing
 from asymreinforce.report.figures.colours import INK, MUTED, POSITIVE
@@ -136,12 +137,10 @@ def sampled_groups(bench: Bench) -> Drawing:
     )
     for style, mark, size in zip(CATEGORY_STYLES, MARKS, bench.values("group_size"), strict=False):
         part = bench.only(group_size=size)
-        for axis, value in zip(axes, (_reward, _effective_arms, _update_noise), strict=True):
+        for axis, value in zip(axes, (final_reward, _effective_arms, _update_noise), strict=True):
             curve = spread_by_place(part.chains, place=lambda c: c["baseline"], value=value)
             draw_spread(axis, curve, style, label=f"G = {size}")
-            axis.plot(
-                curve.places, curve.median, mark, color=style.colour.light, markersize=4,
-            )  # fmt: skip
+            axis.plot(curve.places, curve.median, mark, color=style.colour.light, markersize=4)
         limits = [chain for chain in part.chains if chain["limit_reward"] is not None]
         if limits:
             exact = spread_by_place(
@@ -188,7 +187,9 @@ def rival_updates(bench: Bench) -> Drawing:
                 draw_spread(
                     axis, _learning_spread(part.only(baseline=learning)), style, label=label
                 )
-                ends = spread_by_place(part.chains, place=lambda c: c["baseline"], value=_share)
+                ends = spread_by_place(
+                    part.chains, place=lambda c: c["baseline"], value=reward_share
+                )
                 draw_spread(low, ends, style, label=label)
         name_axes(axis, "gradient step", "reward ÷ best arm's")
         low.set_xlim(low.get_xlim())
@@ -223,14 +224,6 @@ def learning_baseline(bench: Bench) -> float:
 
 def _signed_term(offset: float) -> str:
     return "" if offset == 0 else f"{'+' if offset > 0 else '−'} {abs(offset):g}"
-
-
-def _reward(chain: Row) -> float:
-    return float(chain["reward"])
-
-
-def _share(chain: Row) -> float:
-    return float(chain["reward"] / chain["best_reward"])
 
 
 def _effective_arms(chain: Row) -> float:

@@ -7,7 +7,7 @@ from typing import Any
 from asymreinforce.report.bandit.axes import signed_offset
 from asymreinforce.report.bandit.bench import Bench, Row
 from asymreinforce.report.bandit.sweeps import UPDATES
-from asymreinforce.report.page.arm_table import NOTHING, Cell, Table
+from asymreinforce.report.page.cells import EMPTY, Cell, Table
 
 PIVOTS = {
     "phase_diagram": {"steps an iteration": "steps"},
@@ -97,7 +97,7 @@ def _with_iterated_limits(bench: Bench) -> Bench:
 
 def _median_cell(chains: Sequence[Row], name: str) -> Cell:
     values = [chain[name] for chain in chains if chain[name] is not None]
-    return _number_cell(median(values)) if values else Cell(NOTHING, None)
+    return _number_cell(median(values)) if values else EMPTY
 
 
 def _setting_cell(value: Any) -> Cell:

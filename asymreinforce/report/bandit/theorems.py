@@ -1,7 +1,7 @@
 """What the paper says of its bandit (Arnal et al. 2025, Section 5.1), held against the chains."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from asymreinforce.report.bandit.axes import signed_offset
 from asymreinforce.report.bandit.bench import Bench, Row
@@ -12,11 +12,11 @@ from asymreinforce.report.bandit.words import (
     SINGLE,
     Finding,
     below_critical,
+    compare_with_paper,
     count_arms,
     count_of,
     final_reward,
     offset_of,
-    paper_verdict,
     power_text,
     reward_share,
 )
@@ -31,183 +31,143 @@ PAPERS_BEST = 0.89
 """Best expected reward over V in the paper's Fig. 1, about, of a best arm of 0.999."""
 
 
-def section_5_1(bench: Bench) -> list[Finding]:
+def section_5_1(bench: Bench) -> Iterator[Finding]:
     """Hold Fig. 1, Fig. 7 and Theorem 4.2 against the chains."""
-    return [*limit_findings(bench), *entropy_findings(bench), *peak_findings(bench)]
+    yield from limit_findings(bench)
+    yield from entropy_findings(bench)
+    yield from peak_findings(bench)
 
 
-def limit_findings(bench: Bench) -> list[Finding]:
+def limit_findings(bench: Bench) -> Iterator[Finding]:
     """Hold Theorem 4.2 and the support of Fig. 1 against the chains."""
-    bench = _with_known_limit(bench)
-    if not bench.chains:
-        return []
-    below, above = below_critical(bench.chains), [c for c in bench.chains if c["offset"] > 0]
-    near = _near_chains(bench)
-    findings = []
-    if below:
-        findings.append(_closed_form_finding(below))
-    if below_critical(near):
-        findings += _support_findings(below_critical(near))
-    if above:
+    bench, near = _with_known_limit(bench)
+    if below := below_critical(bench.chains):
+        distances = [chain["total_variation"] for chain in below]
+        arrived = sum(distance < CONVERGED for distance in distances)
+        yield compare_with_paper(
+            arrived == len(below),
+            f"Theorem 4.2's closed form is met within a total variation of {CONVERGED:g} by "
+            f"{count_of(arrived, below)} with V < V^µ; the furthest is at "
+            f"{power_text(max(distances))}.",
+        )
+    if below := below_critical(near):
+        yield from _support_findings(below)
+    if above := [chain for chain in bench.chains if chain["offset"] > 0]:
         single = sum(chain["top_probability"] > SINGLE for chain in above)
-        findings.append(
-            Finding(
-                paper_verdict(single == len(above)),
-                f"Above V^µ a single arm is left in {count_of(single, above)}.",
-            )
-        )
-    return findings
+        text = f"Above V^µ a single arm is left in {count_of(single, above)}."
+        yield compare_with_paper(single == len(above), text)
 
 
-def entropy_findings(bench: Bench) -> list[Finding]:
-    """Hold Fig. 7 against the chains."""
-    bench = _with_known_limit(bench)
-    near = _near_chains(bench) if bench.chains else []
-    return [_entropy_finding(bench, near)] if len(near) > 1 else []
+def entropy_findings(bench: Bench) -> Iterator[Finding]:
+    """Hold Fig. 7 against the chains.
 
-
-def peak_findings(bench: Bench) -> list[Finding]:
-    """Tell where the reward of Fig. 1 is highest."""
-    bench = _with_known_limit(bench)
-    near = _near_chains(bench) if bench.chains else []
-    return _early_peak_findings(bench, near) if len(near) > 1 else []
-
-
-def _with_known_limit(bench: Bench) -> Bench:
-    """Return the chains for which a closed form of their end is known."""
-    bench = bench.of_first()
-    return bench._replace(chains=[c for c in bench.chains if c["total_variation"] is not None])
-
-
-def _closed_form_finding(below: Sequence[Row]) -> Finding:
-    distances = [chain["total_variation"] for chain in below]
-    arrived = sum(distance < CONVERGED for distance in distances)
-    return Finding(
-        paper_verdict(arrived == len(below)),
-        f"Theorem 4.2's closed form is met within a total variation of {CONVERGED:g} by "
-        f"{count_of(arrived, below)} with V < V^µ; the furthest is at "
-        f"{power_text(max(distances))}.",
-    )
-
-
-def _support_findings(below: Sequence[Row]) -> list[Finding]:
-    supports = [chain["limit_support"] for chain in below]
-    first, last = below[0], below[-1]
-    findings = [
-        Finding(
-            paper_verdict(supports == sorted(supports, reverse=True)),
-            f"The limit's support shrinks towards V^µ: {count_arms(supports[0])} at V − V^µ = "
-            f"{signed_offset(first['offset'])}, {count_arms(supports[-1])} at "
-            f"{signed_offset(last['offset'])}.",
-        )
-    ]
-    single = [chain["offset"] for chain in below if chain["limit_support"] == 1]
-    if single:
-        findings.append(
-            Finding(
-                DIFFERS,
-                "The support does not drop to a single arm at V^µ only: the limit is one arm "
-                f"from V − V^µ = {signed_offset(single[0])} on.",
-            )
-        )
-    return findings
-
-
-def _entropy_finding(bench: Bench, near: Sequence[Row]) -> Finding:
-    """Compare entropies in the middle of the recorded moments, which are even in log(step)."""
+    Entropies are compared in the middle of the recorded moments, which are even in log(step).
+    """
+    bench, near = _with_known_limit(bench)
+    if len(near) < 2:
+        return
     traces = [bench.traces[chain["chain"]] for chain in near]
     moments = [trace[len(trace) // 2] for trace in traces]
     entropies = [moment["entropy"] for moment in moments]
-    return Finding(
-        paper_verdict(entropies == sorted(entropies, reverse=True)),
+    yield compare_with_paper(
+        entropies == sorted(entropies, reverse=True),
         f"Entropy falls faster for larger V: after {moments[0]['step']:,} steps it is "
         f"{entropies[0]:.2f} nats at V − V^µ = {signed_offset(near[0]['offset'])} and "
         f"{entropies[-1]:.2f} at {signed_offset(near[-1]['offset'])}.",
     )
 
 
-def _early_peak_findings(bench: Bench, near: Sequence[Row]) -> list[Finding]:
-    """Tell where reward is highest over V, where that is before the last V below V^mu."""
+def peak_findings(bench: Bench) -> Iterator[Finding]:
+    """Tell where the reward of Fig. 1 is highest, if that is before the last V below V^mu."""
+    bench, near = _with_known_limit(bench)
     below = below_critical(near)
-    if not below:
-        return []
-    top = max(below, key=lambda chain: float(chain["reward"]))
-    last = below[-1]
+    if len(near) < 2 or not below:
+        return
+    top, last = max(below, key=final_reward), below[-1]
     if top["reward"] < last["reward"] + CLEAR:
-        return []
+        return
     draws = [below_critical(bench.only(seed=seed).chains) for seed in bench.values("seed")]
     early = sum(max(map(final_reward, own)) > final_reward(own[-1]) + CLEAR for own in draws)
     paper = f"; the paper's best is about {PAPERS_BEST}" if bench.near_seed == 43 else ""
-    return [
-        Finding(
+    yield Finding(
+        DIFFERS,
+        f"Reward does not rise all the way to V^µ: it is highest, {top['reward']:.3f}, at "
+        f"V − V^µ = {signed_offset(top['offset'])} and {last['reward']:.3f} at "
+        f"{signed_offset(last['offset'])}{paper}. It peaks early in {early} of {len(draws)} "
+        "draws.",
+    )
+
+
+def _with_known_limit(bench: Bench) -> tuple[Bench, list[Row]]:
+    """Return the chains of which a closed form of the end is known, and those of the first draw."""
+    bench = bench.of_first()
+    bench = bench._replace(chains=[c for c in bench.chains if c["total_variation"] is not None])
+    return bench, _near_chains(bench) if bench.chains else []
+
+
+def _support_findings(below: Sequence[Row]) -> Iterator[Finding]:
+    supports = [chain["limit_support"] for chain in below]
+    first, last = below[0], below[-1]
+    yield compare_with_paper(
+        supports == sorted(supports, reverse=True),
+        f"The limit's support shrinks towards V^µ: {count_arms(supports[0])} at V − V^µ = "
+        f"{signed_offset(first['offset'])}, {count_arms(supports[-1])} at "
+        f"{signed_offset(last['offset'])}.",
+    )
+    if single := [chain["offset"] for chain in below if chain["limit_support"] == 1]:
+        yield Finding(
             DIFFERS,
-            f"Reward does not rise all the way to V^µ: it is highest, {top['reward']:.3f}, at "
-            f"V − V^µ = {signed_offset(top['offset'])} and {last['reward']:.3f} at "
-            f"{signed_offset(last['offset'])}{paper}. It peaks early in {early} of {len(draws)} "
-            "draws.",
+            "The support does not drop to a single arm at V^µ only: the limit is one arm "
+            f"from V − V^µ = {signed_offset(single[0])} on.",
         )
-    ]
 
 
-def policy_improvement(bench: Bench) -> list[Finding]:
+def policy_improvement(bench: Bench) -> Iterator[Finding]:
     """Hold Fig. 2 and Theorem 4.3 against the chains."""
     bench = bench.of_first()
-    findings = []
     near = _near_chains(bench)
     stable = [c["reward"] for c in near if c["value"] <= 0.5]
     late = [c for c in near if c["value"] > 0.52 and c["offset"] < 0]
     if stable and late and near[0]["baseline_reference"] == "zero":
         highest = max(chain["reward"] for chain in late)
         names = " and ".join(f"{chain['value']:.4g}" for chain in late)
-        findings.append(
-            Finding(
-                paper_verdict(highest < min(stable)),
-                f"V = {names} end at {highest:.3f} or less, every V ≤ 0.5 at {min(stable):.3f} "
-                "or more.",
-            )
+        yield compare_with_paper(
+            highest < min(stable),
+            f"V = {names} end at {highest:.3f} or less, every V ≤ 0.5 at {min(stable):.3f} "
+            "or more.",
         )
     below = below_critical(bench.chains)
     if below:
         kept = sum(_never_falls(bench, chain) for chain in below)
-        findings.append(
-            Finding(
-                paper_verdict(kept == len(below)),
-                f"Theorem 4.3: in {count_of(kept, below)} with V < V^µ reward never falls from one "
-                "iteration to the next.",
-            )
+        yield compare_with_paper(
+            kept == len(below),
+            f"Theorem 4.3: in {count_of(kept, below)} with V < V^µ reward never falls from one "
+            "iteration to the next.",
         )
-    return [*findings, *_around_critical(bench, below)]
+    yield from _around_critical(bench, below)
 
 
-def _around_critical(bench: Bench, below: Sequence[Row]) -> list[Finding]:
+def _around_critical(bench: Bench, below: Sequence[Row]) -> Iterator[Finding]:
     """Hold chains on either side of V_{0,mu} against what Theorem 4.3 says of the end."""
-    findings = []
-    good = [chain for chain in below if chain["value"] < chain["critical_value"]]
-    if good:
+    if good := [chain for chain in below if chain["value"] < chain["critical_value"]]:
         shares = sorted(map(reward_share, good))
-        findings.append(
-            Finding(
-                AGREES if shares[0] > 1 - CLEAR else BEYOND,
-                f"For V < V₀,µ Theorem 4.3 promises the best arm without saying when: here those "
-                f"{len(good)} chains stop at {shares[0]:.3f} to {shares[-1]:.3f} of its reward.",
-            )
+        yield Finding(
+            AGREES if shares[0] > 1 - CLEAR else BEYOND,
+            f"For V < V₀,µ Theorem 4.3 promises the best arm without saying when: here those "
+            f"{len(good)} chains stop at {shares[0]:.3f} to {shares[-1]:.3f} of its reward.",
         )
     between = [c for c in below if c["value"] > c["critical_value"]]
     ends = {c["chain"]: bench.traces[c["chain"]][-1]["limit_reward"] for c in between}
     between = [c for c in between if ends[c["chain"]] is not None]
-    passing = [c for c in between if c["reward"] > ends[c["chain"]] + CLEAR]
-    if passing:
+    if passing := [c for c in between if c["reward"] > ends[c["chain"]] + CLEAR]:
         example = passing[0]
-        findings.append(
-            Finding(
-                DIFFERS,
-                f"Finite steps soften V₀,µ: {len(passing)} of {len(between)} chains between V₀,µ "
-                "and V^µ end above the exact limits iterated as often, as seed "
-                f"{example['seed']} at V = {example['value']:.4g}: {example['reward']:.3f} against "
-                f"{ends[example['chain']]:.3f}.",
-            )
+        yield Finding(
+            DIFFERS,
+            f"Finite steps soften V₀,µ: {len(passing)} of {len(between)} chains between V₀,µ "
+            "and V^µ end above the exact limits iterated as often, as seed "
+            f"{example['seed']} at V = {example['value']:.4g}: {example['reward']:.3f} against "
+            f"{ends[example['chain']]:.3f}.",
         )
-    return findings
 
 
 def _near_chains(bench: Bench) -> list[Row]:

@@ -50,9 +50,9 @@ def range_text(values: Iterable[float]) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def paper_verdict(does: bool) -> str:
-    """Return whether the paper says the same."""
-    return AGREES if does else DIFFERS
+def compare_with_paper(agrees: bool, text: str) -> Finding:
+    """Return a finding of which the paper says the same, or something else."""
+    return Finding(AGREES if agrees else DIFFERS, text)
 
 
 def count_of(count: int, chains: Sequence[Row]) -> str:

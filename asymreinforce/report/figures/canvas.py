@@ -5,14 +5,17 @@ no window, and the same bytes for the same data.
 """
 
 import io
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from asymreinforce.report.figures.colours import GRID, INK, MUTED, SURFACE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
+
+Item = TypeVar("Item")
 
 RC: dict[str, Any] = {
     "svg.fonttype": "none",
@@ -86,7 +89,7 @@ def style_axes(axes: "Axes", title: str, *, fontsize: float, pad: float) -> "Axe
 
 def label_ends(axes: "Axes", labels: Sequence[EndLabel]) -> None:
     """Write each label at its line's end, pushed apart where lines end close to each other."""
-    chosen = chosen_labels(labels)
+    chosen = choose_evenly(labels, MOST_LABELS)
     to_axes = axes.transData + axes.transAxes.inverted()
     x_right = axes.get_xlim()[1]
     ends = [float(to_axes.transform((x_right, label.y))[1]) for label in chosen]
@@ -103,12 +106,11 @@ def label_ends(axes: "Axes", labels: Sequence[EndLabel]) -> None:
         )  # fmt: skip
 
 
-def chosen_labels(labels: Sequence[EndLabel]) -> list[EndLabel]:
-    """Return all labels, or where they are too many an even choice with the first and the last."""
-    if len(labels) <= MOST_LABELS:
-        return list(labels)
-    last = len(labels) - 1
-    return [labels[round(i * last / (MOST_LABELS - 1))] for i in range(MOST_LABELS)]
+def choose_evenly(values: Sequence[Item], most: int) -> list[Item]:
+    """Return all values, or where they are too many an even choice with the first and the last."""
+    if len(values) <= most:
+        return list(values)
+    return [values[round(i * (len(values) - 1) / max(1, most - 1))] for i in range(most)]
 
 
 def spread_apart(places: Sequence[float], *, gap: float) -> list[float]:
@@ -127,6 +129,17 @@ def spread_apart(places: Sequence[float], *, gap: float) -> list[float]:
     for i, place in zip(order, moved, strict=True):
         result[i] = place
     return result
+
+
+def fix_ticks(
+    axis: "Axis", marks: Sequence[float], text: Callable[[float], str] | None = None
+) -> None:
+    """Put ticks at the marks alone, by default with `tick_number` as their text."""
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+    axis.set_major_locator(FixedLocator(marks))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: (text or tick_number)(value)))
 
 
 def tick_number(value: float) -> str:

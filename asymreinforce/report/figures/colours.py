@@ -7,7 +7,7 @@ replaces each by a CSS variable that has both, for which `PALETTE` lists all the
 """
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from asymreinforce.report.groups import ArmGroup
 
@@ -25,6 +25,12 @@ class Style(NamedTuple):
     colour: Colour
     dashes: tuple[float, ...]
     width: float
+
+    @property
+    def line(self) -> dict[str, Any]:
+        """The keywords by which matplotlib draws such a line."""
+        dashes = (0, self.dashes) if self.dashes else "-"
+        return {"color": self.colour.light, "linewidth": self.width, "linestyle": dashes}
 
 
 SURFACE = Colour("#ffffff", "#171c23")
@@ -106,9 +112,7 @@ def on_ramp(ramp: tuple[Colour, Colour], rank: int, count: int) -> Colour:
 def _ramp_colour(ramp: tuple[Colour, Colour], stop: int) -> Colour:
     near, far = ramp
     share = stop / RAMP_STOPS
-    return Colour(
-        _mix_colours(near.light, far.light, share), _mix_colours(near.dark, far.dark, share)
-    )
+    return Colour(*(_mix_colours(*ends, share) for ends in zip(near, far, strict=True)))
 
 
 def _mix_colours(near: str, far: str, share: float) -> str:
@@ -123,16 +127,9 @@ PALETTE = tuple(
     dict.fromkeys(
         [
             *THEME,
-            *(
-                _ramp_colour(ramp, stop)
-                for ramp in (NEGATIVE, POSITIVE)
-                for stop in range(RAMP_STOPS + 1)
-            ),
-            ZERO,
-            *WITHOUT_BASELINE,
-            *CATEGORIES,
-            ON_DARK_CELL,
-            ON_LIGHT_CELL,
+            *(_ramp_colour(NEGATIVE, stop) for stop in range(RAMP_STOPS + 1)),
+            *(_ramp_colour(POSITIVE, stop) for stop in range(RAMP_STOPS + 1)),
+            *(ZERO, *WITHOUT_BASELINE, *CATEGORIES, ON_DARK_CELL, ON_LIGHT_CELL),
         ]
     )
 )

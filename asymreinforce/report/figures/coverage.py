@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from asymreinforce.report.coverage import Coverage, Line
 from asymreinforce.report.figures import canvas
 from asymreinforce.report.figures.canvas import Drawing, EndLabel
-from asymreinforce.report.figures.colours import BEHAVIOUR, DOTTED, MUTED, Colour, Style
+from asymreinforce.report.figures.colours import BEHAVIOUR, DOTTED, MUTED, SOLID, Style
 from asymreinforce.report.groups import ArmGroup
 
 if TYPE_CHECKING:
@@ -33,14 +33,11 @@ def coverage_figure(
     )
     ends = []
     for item in coverage.settings:
-        style = of_group[id(item.group)]
-        ends.append(
-            _draw_line(axes, item.line, style.colour, dashes=style.dashes, width=style.width)
-        )
+        ends.append(_draw_line(axes, item.line, of_group[id(item.group)]))
     if coverage.behaviour:
-        ends.append(_draw_line(axes, coverage.behaviour, BEHAVIOUR, dashes=(), width=2.2))
+        ends.append(_draw_line(axes, coverage.behaviour, Style(BEHAVIOUR, SOLID, 2.2)))
     if coverage.rollouts:
-        _draw_line(axes, coverage.rollouts, BEHAVIOUR, dashes=DOTTED, width=1.6)
+        _draw_line(axes, coverage.rollouts, Style(BEHAVIOUR, DOTTED, 1.6))
     last = max(coverage.k, len(own_K))
     for end in ends if last > coverage.k else ():  # leads from where a line ends to its name
         axes.plot((coverage.k, last), (end.y, end.y), color=end.colour, linewidth=0.6, alpha=0.35)
@@ -56,26 +53,17 @@ def coverage_figure(
     return canvas.save_drawing(figure, name=NAME, title=TITLE, caption=caption, is_inline=narrow)
 
 
-def _draw_line(
-    axes: "Axes", line: Line, colour: Colour, *, dashes: tuple[float, ...], width: float
-) -> EndLabel:
+def _draw_line(axes: "Axes", line: Line, style: Style) -> EndLabel:
     values = [100 * share for share in line.pass_at_K]
-    axes.plot(
-        range(1, len(values) + 1), values, color=colour.light, linewidth=width,
-        linestyle=(0, dashes) if dashes else "-", marker="o", markersize=3.5,
-    )  # fmt: skip
-    return EndLabel(values[-1], line.name, colour.light)
+    axes.plot(range(1, len(values) + 1), values, marker="o", markersize=3.5, **style.line)
+    return EndLabel(values[-1], line.name, style.colour.light)
 
 
 def _scale_axes(axes: "Axes", last: int) -> None:
-    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
-
     marks = list(range(1, last + 1))
     if last > MOST_EVEN:
         axes.set_xscale("log", base=2)
         marks = [2**power for power in range(last.bit_length())]
     axes.set_xlim(1 if last > MOST_EVEN else 0.95, last)
     axes.set_ylim(0, 102)
-    axes.xaxis.set_major_locator(FixedLocator(marks))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    canvas.fix_ticks(axes.xaxis, marks, "{:g}".format)

@@ -1,7 +1,7 @@
 """Curves against training steps: a line a group, the band from its lowest to its highest seed."""
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from asymreinforce.report.coverage import pass_at_words
 from asymreinforce.report.figures import canvas
@@ -52,18 +52,14 @@ def _sampled_entropy(arm: ReportedArm, split: str) -> Series:
     return tuple(SeriesPoint(c.step, c.entropy) for c in sampled if c.entropy is not None)
 
 
-def _pass_at_k(arm: ReportedArm, split: str) -> Series:
-    return tuple(
-        SeriesPoint(c.step, c.pass_at_k) for c in arm.checkpoints if c.split == split and c.k > 1
-    )
+def _several_reader(name: str) -> Callable[[ReportedArm, str], Series]:
+    """Return a reader of what several samples of a prompt are needed for."""
 
+    def series(arm: ReportedArm, split: str) -> Series:
+        several = (c for c in arm.checkpoints if c.split == split and c.k > 1)
+        return tuple(SeriesPoint(c.step, getattr(c, name)) for c in several)
 
-def _distinct_answers(arm: ReportedArm, split: str) -> Series:
-    return tuple(
-        SeriesPoint(c.step, c.distinct_answers)
-        for c in arm.checkpoints
-        if c.split == split and c.k > 1
-    )
+    return series
 
 
 PANELS = (
@@ -79,11 +75,13 @@ PANELS = (
     ),
     Panel(
         "pass-at-k", "{Split} {pass_at}", "%",
-        "Prompts of which at least one of k samples is correct.", _pass_at_k, scale=100,
+        "Prompts of which at least one of k samples is correct.",
+        _several_reader("pass_at_k"), scale=100,
     ),
     Panel(
         "distinct-answers", "Distinct answers, {split}", "",
-        "Different answers among k samples of a prompt: 1 where all agree.", _distinct_answers,
+        "Different answers among k samples of a prompt: 1 where all agree.",
+        _several_reader("distinct_answers"),
     ),
     Panel(
         "entropy", "Entropy of {split} samples", "nats",
@@ -141,25 +139,16 @@ def read_curves(experiment: Experiment, groups: Sequence[ArmGroup]) -> list[Curv
     return curves
 
 
-def curve_panels(
-    experiment: Experiment,
-    groups: Sequence[ArmGroup],
-    styles: Sequence[Style],
-    curves: Sequence[Curves],
-) -> list[Drawing]:
-    """Draw each panel."""
-    return [_draw_panel(panel, experiment, groups, styles) for panel in curves]
-
-
 def is_logarithmic(curves: Curves) -> bool:
     """Tell whether a panel is drawn on a symmetric logarithmic axis."""
     values = (v for band in curves.bands for v in (*band.low, *band.high))
     return curves.panel.may_be_logarithmic and max(map(abs, values)) > WIDE_RANGE
 
 
-def _draw_panel(
+def draw_panel(
     curves: Curves, experiment: Experiment, groups: Sequence[ArmGroup], styles: Sequence[Style]
 ) -> Drawing:
+    """Draw a panel."""
     panel = curves.panel
     names = [group_label(group, groups) for group in groups]
     title = f"{curves.title}, {panel.unit}" if panel.unit else curves.title
@@ -183,16 +172,12 @@ def _draw_panel(
 
 
 def _draw_band(axes: "Axes", band: Band, style: Style, *, has_band: bool, scale: float) -> None:
-    colour = style.colour.light
     if has_band:
         low = [scale * value for value in band.low]
         high = [scale * value for value in band.high]
-        axes.fill_between(band.steps, low, high, color=colour, alpha=0.14, linewidth=0)
-    line = (0, style.dashes) if style.dashes else "-"
-    axes.plot(
-        band.steps, [scale * value for value in band.mean], color=colour,
-        linewidth=style.width, linestyle=line, marker="o" if len(band.steps) == 1 else None,
-    )  # fmt: skip
+        axes.fill_between(band.steps, low, high, color=style.colour.light, alpha=0.14, linewidth=0)
+    marker = "o" if len(band.steps) == 1 else None
+    axes.plot(band.steps, [scale * value for value in band.mean], marker=marker, **style.line)
 
 
 def _draw_lines(axes: "Axes", lines: Sequence[tuple[Band, Style]], *, scale: float) -> None:
@@ -200,15 +185,15 @@ def _draw_lines(axes: "Axes", lines: Sequence[tuple[Band, Style]], *, scale: flo
     from matplotlib.collections import LineCollection
 
     drawn = [(band, style) for band, style in lines if len(band.steps) > 1]
-    axes.add_collection(
-        LineCollection(
-            [[(step, scale * value) for step, value in zip(band.steps, band.mean, strict=True)]
-             for band, _ in drawn],
-            colors=[style.colour.light for _, style in drawn],
-            linewidths=[style.width for _, style in drawn],
-            linestyles=[(0, style.dashes) if style.dashes else "-" for _, style in drawn],
-        )
-    )  # fmt: skip
+    paths = [
+        [(step, scale * value) for step, value in zip(band.steps, band.mean, strict=True)]
+        for band, _ in drawn
+    ]
+    looks: dict[str, Any] = {
+        f"{key}s": [style.line[key] for _, style in drawn]
+        for key in ("color", "linewidth", "linestyle")
+    }
+    axes.add_collection(LineCollection(paths, **looks))
     axes.autoscale_view()
 
 
@@ -227,14 +212,10 @@ def _scale_axes(axes: "Axes", curves: Curves) -> None:
 
 def _make_logarithmic(axes: "Axes", bands: Sequence[Band]) -> None:
     """Make the axis symmetric logarithmic, no longer than its values, with ticks as numbers."""
-    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
-
     low = min(value for band in bands for value in band.low)
     high = max(value for band in bands for value in band.high)
     axes.set_yscale("symlog", linthresh=LINEAR_UP_TO)
     axes.set_ylim(1.3 * min(low, 0.0), 1.3 * max(high, 0.0))
     powers = range(len(f"{max(abs(low), abs(high)):.0f}"))
     marks = [0.0, *(sign * 10.0**power for power in powers for sign in (-1, 1))]
-    axes.yaxis.set_major_locator(FixedLocator([mark for mark in marks if low <= mark <= high]))
-    axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: canvas.tick_number(value)))
+    canvas.fix_ticks(axes.yaxis, [mark for mark in marks if low <= mark <= high])

@@ -11,7 +11,7 @@ from asymreinforce.report.figures import canvas
 from asymreinforce.report.figures.canvas import Drawing
 from asymreinforce.report.figures.colours import PALETTE, Colour, group_styles
 from asymreinforce.report.figures.coverage import coverage_figure
-from asymreinforce.report.figures.curve_panels import Curves, curve_panels
+from asymreinforce.report.figures.curve_panels import Curves, draw_panel
 from asymreinforce.report.figures.phase_transition import phase_transition
 from asymreinforce.report.groups import ArmGroup
 from asymreinforce.report.records import Experiment
@@ -51,7 +51,7 @@ def draw_all(
             ]
             for is_narrow in (False, True)
         )
-        drawn = curve_panels(experiment, groups, of_groups, curves)
+        drawn = [draw_panel(panel, experiment, groups, of_groups) for panel in curves]
         return Drawn(
             (*(drawing for drawing in wide if drawing), *drawn),
             tuple(drawing for drawing in narrow if drawing),

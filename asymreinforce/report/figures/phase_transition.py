@@ -88,28 +88,19 @@ def phase_transition(
     sheet_title = "Final accuracy, %" if narrow else f"{title}, %"
     figure, axes = canvas.blank_figure(width=width, height=height, labels=names, title=sheet_title)
 
-    criticals = list(
-        dict.fromkeys(critical_values(experiment, [group for group, _ in swept]))
-    )  # several references share one
-    left, right = _axis_limits(
-        [group.baseline for group, _ in swept if group.baseline is not None]
-        + [critical.value for critical in criticals]
-    )
+    # several references share one
+    criticals = list(dict.fromkeys(critical_values(experiment, [group for group, _ in swept])))
+    baselines = sorted({group.baseline for group, _ in swept if group.baseline is not None})
+    left, right = _axis_limits([*baselines, *(critical.value for critical in criticals)])
     _mark_critical(axes, criticals, right=right)
     ends = _draw_families(axes, swept, families, width=right - left)
     for group, style in level:
-        axes.axhline(
-            100 * mean(group.accuracies), color=style.colour.light, linewidth=style.width,
-            linestyle=(0, style.dashes),
-        )  # fmt: skip
-        ends.append(
-            EndLabel(100 * mean(group.accuracies), _level_name(group, groups), style.colour.light)
-        )
+        percent = 100 * mean(group.accuracies)
+        axes.axhline(percent, **style.line)
+        ends.append(EndLabel(percent, _level_name(group, groups), style.colour.light))
     _mark_behaviour(axes, experiment)
     axes.set_xlim(left, right)
-    _mark_baselines(
-        axes, sorted({group.baseline for group, _ in swept if group.baseline is not None})
-    )
+    _mark_baselines(axes, baselines)
     axes.set_ylim(0, 104)
     if len(swept) <= MOST_VALUES and len(families) == 1:
         _write_means(axes, [group for group, _ in swept])

@@ -3,7 +3,15 @@
 from collections.abc import Sequence
 
 from asymreinforce.report.aggregates import Aggregated
-from asymreinforce.report.page.arm_table import NOTHING, Cell, Table
+from asymreinforce.report.page.cells import (
+    EMPTY,
+    Cell,
+    Table,
+    make_table,
+    number_cell,
+    percent_cell,
+    setting_cell,
+)
 from asymreinforce.report.statistics.aggregates import Improvement
 
 
@@ -11,19 +19,18 @@ def aggregate_table(rows: Sequence[Aggregated], *, against: str | None) -> Table
     """Make the table; None if no setting was evaluated."""
     if not rows:
         return None
-    cells = [_row_cells(row, against) for row in rows]
-    return Table(tuple(cells[0]), tuple(tuple(row.values()) for row in cells))
+    return make_table([_row_cells(row, against) for row in rows])
 
 
 def _row_cells(row: Aggregated, against: str | None) -> dict[str, Cell]:
     runs, accuracy = len(row.group.accuracies), row.accuracy
     quartiles = f"[{100 * accuracy.low_quartile:.1f}, {100 * accuracy.high_quartile:.1f}]"
     cells = {
-        "setting": Cell(row.name, row.name if row.group.baseline is None else row.group.baseline),
-        "seeds": Cell(str(runs), runs),
-        "median, %": Cell(f"{100 * accuracy.median:.1f}", accuracy.median),
+        "setting": setting_cell(row.name, row.group),
+        "seeds": number_cell(runs, "d"),
+        "median, %": percent_cell(accuracy.median),
         "quartiles, %": Cell(quartiles, accuracy.high_quartile - accuracy.low_quartile),
-        "IQM, %": Cell(f"{100 * accuracy.interquartile_mean:.1f}", accuracy.interquartile_mean),
+        "IQM, %": percent_cell(accuracy.interquartile_mean),
         "P(above µ)": _probability_cell(row.over_behaviour),
     }
     if against is not None:
@@ -33,7 +40,7 @@ def _row_cells(row: Aggregated, against: str | None) -> dict[str, Cell]:
 
 def _probability_cell(improvement: Improvement | None) -> Cell:
     if improvement is None:
-        return Cell(NOTHING, None)
+        return EMPTY
     text = f"{improvement.probability:.2f}"
     if improvement.interval:
         text += f" [{improvement.interval.low:.2f}, {improvement.interval.high:.2f}]"

@@ -1,8 +1,6 @@
-"""The table of arms: a row an arm, each cell with the text to show and the value to sort by."""
+"""The table of arms: a row an arm."""
 
-import json
 from collections.abc import Mapping
-from typing import Any, NamedTuple
 
 from asymreinforce.data.arm_progress import IN_SAMPLE_KL
 from asymreinforce.report.commands import Commands
@@ -10,34 +8,20 @@ from asymreinforce.report.coverage import pass_at_words
 from asymreinforce.report.ending import fall_of
 from asymreinforce.report.evaluated import RunIntervals
 from asymreinforce.report.groups import NAMED_APART, SEEDS, signed_text
+from asymreinforce.report.page.cells import (
+    EMPTY,
+    NOTHING,
+    Cell,
+    Table,
+    bracket_interval,
+    make_table,
+    number_cell,
+    plain_text,
+    text_cell,
+)
 from asymreinforce.report.records import ArmOutcome, Experiment, ReportedArm
-from asymreinforce.report.statistics.intervals import Interval
-
-NOTHING = "—"
-WIDE = 0.2
-"""A share: in an interval as wide, tenths of a point say nothing."""
 
 VERDICT_MARKS = {"improved": "↑", "collapsed": "↓", "stable": "→", "failed": "×"}
-
-
-class Cell(NamedTuple):
-    """What a cell shows, what it is sorted by (None comes last), and its verdict if it is one.
-
-    `command` shows what is behind the number; `under` stands below it, in small.
-    """
-
-    text: str
-    value: float | str | None
-    verdict: str | None = None
-    command: str | None = None
-    under: str = ""
-
-
-class Table(NamedTuple):
-    """Column titles, and rows of as many cells."""
-
-    columns: tuple[str, ...]
-    rows: tuple[tuple[Cell, ...], ...]
 
 
 def arm_table(
@@ -54,39 +38,26 @@ def arm_table(
     pass_at = f"{pass_at_words(arm.outcome.k for arm in arms if arm.outcome)}, %"
     rows = []
     for arm in arms:
-        cells = {"baseline": _baseline_cell(arm), "seed": _number_cell(arm.seed, "d")}
+        cells = {"baseline": _baseline_cell(arm), "seed": number_cell(arm.seed, "d")}
         if several_algorithms:
-            cells["algorithm"] = _text_cell(arm.algorithm)
+            cells["algorithm"] = text_cell(arm.algorithm)
         if several_references:
-            cells["reference"] = _text_cell(
-                arm.baseline_reference if arm.uses_baseline else NOTHING
-            )
+            reference = arm.baseline_reference if arm.uses_baseline else NOTHING
+            cells["reference"] = text_cell(reference)
         if experiment.policies > 1:
-            cells["policy seed"] = _number_cell(arm.policy_seed, "d")
+            cells["policy seed"] = number_cell(arm.policy_seed, "d")
         if len({other.sampling_seed for other in arms}) > 1:
-            cells["sampling seed"] = _number_cell(arm.sampling_seed, "d")
-        cells |= {key: _text_cell(_plain_text(arm.differing.get(key))) for key in keys}
+            cells["sampling seed"] = number_cell(arm.sampling_seed, "d")
+        cells |= {key: text_cell(plain_text(arm.differing.get(key))) for key in keys}
         cells["verdict"] = _verdict_cell(arm, split=experiment.split)
         if any(other.outcome and other.outcome.collapse_step for other in arms):
             step = arm.outcome.collapse_step if arm.outcome else None
-            cells["collapsed at step"] = _number_cell(step, "d")
+            cells["collapsed at step"] = number_cell(step, "d")
         cells |= _number_cells(arm, pass_at, intervals.get(arm.id))
         if commands:
             cells |= _with_commands(arm, cells, commands, pass_at)
         rows.append(cells)
-    return Table(tuple(rows[0]), tuple(tuple(cells.values()) for cells in rows))
-
-
-def bracket_interval(interval: Interval, *, sign: str = "") -> str:
-    """Write an interval of shares in points: "[52.1, 58.7]"; wide ones without decimals."""
-    decimals = 1 if interval.high - interval.low < WIDE else 0
-    ends = (f"{100 * end:{sign}.{decimals}f}" for end in (interval.low, interval.high))
-    return f"[{', '.join(ends)}]".replace("-", "−")
-
-
-def setting_rows(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return dotted settings with their values as JSON, in the order of their names."""
-    return [(key, _plain_text(settings[key])) for key in sorted(settings)]
+    return make_table(rows)
 
 
 def _with_commands(
@@ -115,19 +86,21 @@ def _number_cells(
     if outcome is None:
         names = ("step", "accuracy, %", "minus µ", "peak, %", pass_at, "entropy",
                  "logp correct", "logp incorrect", IN_SAMPLE_KL, "ESS", "seconds")  # fmt: skip
-        return dict.fromkeys(names, Cell(NOTHING, None))
+        return dict.fromkeys(names, EMPTY)
     return {
-        "step": _number_cell(outcome.step, "d"),
+        "step": number_cell(outcome.step, "d"),
         "accuracy, %": _accuracy_cell(outcome, intervals),
         "minus µ": _difference_cell(outcome, intervals),
-        "peak, %": _peak_cell(outcome),
+        "peak, %": number_cell(100 * outcome.peak_accuracy, ".1f")._replace(
+            under=f"at step {outcome.peak_step}"
+        ),
         pass_at: _pass_at_k_cell(outcome, names_k="k from" in pass_at),
-        "entropy": _number_cell(outcome.entropy, ".2f"),
-        "logp correct": _number_cell(outcome.logp_correct, ".3g"),
-        "logp incorrect": _number_cell(outcome.logp_incorrect, ".3g"),
-        IN_SAMPLE_KL: _number_cell(outcome.kl, ".3g"),
-        "ESS": _number_cell(outcome.ess, ".3g"),
-        "seconds": _number_cell(outcome.seconds, ".0f"),
+        "entropy": number_cell(outcome.entropy, ".2f"),
+        "logp correct": number_cell(outcome.logp_correct, ".3g"),
+        "logp incorrect": number_cell(outcome.logp_incorrect, ".3g"),
+        IN_SAMPLE_KL: number_cell(outcome.kl, ".3g"),
+        "ESS": number_cell(outcome.ess, ".3g"),
+        "seconds": number_cell(outcome.seconds, ".0f"),
     }
 
 
@@ -138,14 +111,9 @@ def _accuracy_cell(outcome: ArmOutcome, intervals: RunIntervals | None) -> Cell:
     return Cell(f"{text} ± {100 * outcome.accuracy_se:.1f}", outcome.accuracy)
 
 
-def _peak_cell(outcome: ArmOutcome) -> Cell:
-    cell = _number_cell(100 * outcome.peak_accuracy, ".1f")
-    return cell._replace(under=f"at step {outcome.peak_step}")
-
-
 def _difference_cell(outcome: ArmOutcome, intervals: RunIntervals | None) -> Cell:
     if outcome.behaviour_accuracy is None:
-        return Cell(NOTHING, None)
+        return EMPTY
     points = 100 * (outcome.accuracy - outcome.behaviour_accuracy)
     if intervals and intervals.minus_behaviour:
         under = bracket_interval(intervals.minus_behaviour, sign="+")
@@ -156,8 +124,8 @@ def _difference_cell(outcome: ArmOutcome, intervals: RunIntervals | None) -> Cel
 
 def _pass_at_k_cell(outcome: ArmOutcome, *, names_k: bool) -> Cell:
     if outcome.k < 2:
-        return Cell(NOTHING, None)
-    cell = _number_cell(100 * outcome.pass_at_k, ".1f")
+        return EMPTY
+    cell = number_cell(100 * outcome.pass_at_k, ".1f")
     return cell._replace(under=f"k = {outcome.k}") if names_k else cell
 
 
@@ -172,17 +140,3 @@ def _verdict_cell(arm: ReportedArm, *, split: str) -> Cell:
     mark = VERDICT_MARKS.get(verdict)
     under = "" if fall is None else f"fell by {100 * fall:.1f}"
     return Cell(f"{mark} {verdict}" if mark else verdict, verdict, verdict=verdict, under=under)
-
-
-def _number_cell(value: float | None, form: str) -> Cell:
-    if value is None:
-        return Cell(NOTHING, None)
-    return Cell(format(value, form).replace("-", "−"), value)
-
-
-def _text_cell(text: str) -> Cell:
-    return Cell(text, text)
-
-
-def _plain_text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)

@@ -1,21 +1,31 @@
 """The page that compares two experiments: settings that differ, twins with intervals, curves."""
 
 import shlex
+from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
 from asymreinforce.report.commands import Commands
 from asymreinforce.report.figures.curve_panels import Curves
 from asymreinforce.report.figures.files import Drawn
 from asymreinforce.report.groups import ArmGroup
-from asymreinforce.report.page.arm_table import NOTHING, Cell, Table, setting_rows
+from asymreinforce.report.page.cells import (
+    EMPTY,
+    Cell,
+    Table,
+    percent_cell,
+    plain_text,
+    setting_cell,
+    setting_rows,
+    text_cell,
+)
 from asymreinforce.report.page.experiment import results_and_curves, sample_columns
 from asymreinforce.report.page.html import fill_template
-from asymreinforce.report.page.result_table import difference_cell, fate_counts, p_text
+from asymreinforce.report.page.result_table import difference_cell, fate_counts, p_cell
 from asymreinforce.report.page.samples import Samples
 from asymreinforce.report.pair import ExperimentPair, Twin
 from asymreinforce.report.results import compare_groups
 from asymreinforce.report.setting import describe_experiment
+from asymreinforce.report.words import count_words
 
 SURE = 0.05
 """The largest Holm-corrected p of a difference that is told."""
@@ -34,7 +44,7 @@ def render_comparison(
         names=(first.name, second.name),
         experiment=compared.merged,
         setting=describe_experiment(compared.merged, compared.groups),
-        differences=[(item.key, *map(_plain_text, item[1:])) for item in compared.differences],
+        differences=[(item.key, *map(plain_text, item[1:])) for item in compared.differences],
         answer=comparison_sentence(compared),
         findings=_comparison_sentences(compared),
         table=twin_table(compared),
@@ -51,22 +61,27 @@ def comparison_sentence(compared: ExperimentPair) -> str:
     first, second = (experiment.name for experiment in compared.experiments)
     if not compared.twins:
         return "No setting is in both experiments: there is nothing to compare but their curves."
-    tested = [twin for twin in compared.twins if _corrected_p(twin) is not None]
+    tested, above, below = _sure_differences(compared)
     if not tested:
         return "No setting has seeds enough in both experiments to tell a difference from chance."
-    sure = _sure_twins(tested)
-    up = sum(twin.comparison.difference > 0 for twin in sure if twin.comparison)
+    if not above and not below:
+        return (
+            f"{second} and {first} do not differ beyond what seeds would give, at any setting "
+            f"of both ({tested})."
+        )
     return (
-        f"{second} ends above {first} at {up} and below it at {len(sure) - up} of the settings "
-        f"of both ({len(tested)}); elsewhere the difference is not beyond what seeds would give."
-        if sure
-        else f"{second} and {first} do not differ beyond what seeds would give, at any setting "
-        f"of both ({len(tested)})."
+        f"{second} ends above {first} at {len(above)} and below it at {len(below)} of the settings "
+        f"of both ({tested}); elsewhere the difference is not beyond what seeds would give."
     )
 
 
-def _sure_twins(tested: Sequence[Twin]) -> list[Twin]:
-    return [twin for twin in tested if (_corrected_p(twin) or 0.0) <= SURE]
+def _sure_differences(compared: ExperimentPair) -> tuple[int, list[str], list[str]]:
+    """Count the settings that are tested; name those with the second above, and below it."""
+    p_values = [(twin, _corrected_p(twin)) for twin in compared.twins]
+    tested = [(twin, p) for twin, p in p_values if p is not None]
+    sure = [(t.name, t.comparison.difference) for t, p in tested if p <= SURE and t.comparison]
+    above = [name for name, difference in sure if difference > 0]
+    return len(tested), above, [name for name, difference in sure if not difference > 0]
 
 
 def twin_table(compared: ExperimentPair) -> Table:
@@ -76,12 +91,12 @@ def twin_table(compared: ExperimentPair) -> Table:
     columns = ("setting", f"{first}, %", f"{second}, %", "second minus first", "p", "ended")
     rows = [
         (
-            Cell(twin.name, twin.name if twin.first.baseline is None else twin.first.baseline),
+            setting_cell(twin.name, twin.first),
             _accuracy_cell(twin.accuracies[0], twin.first, commands[0]),
             _accuracy_cell(twin.accuracies[1], twin.second, commands[1]),
             difference_cell(twin.comparison),
-            Cell(p_text(_corrected_p(twin)), _corrected_p(twin)),
-            Cell(_fate_text(twin), _fate_text(twin)),
+            p_cell(twin.comparison),
+            text_cell(_fate_text(twin)),
         )
         for twin in compared.twins
     ]
@@ -96,18 +111,14 @@ def _comparison_sentences(compared: ExperimentPair) -> list[str]:
         if compared.twins
         else "No setting is in both experiments, so only their curves stand side by side."
     ]
-    tested = [twin for twin in compared.twins if _corrected_p(twin) is not None]
-    sure = _sure_twins(tested)
-    if tested:
-        up = [t.name for t in sure if t.comparison and t.comparison.difference > 0]
-        down = [t.name for t in sure if t.comparison and t.comparison.difference < 0]
-        sentences += [
-            f"{second} ends {word} {first} at {', '.join(names)} (Holm-corrected p at most {SURE})."
-            for word, names in (("above", up), ("below", down))
-            if names
-        ]
-        if not sure:
-            sentences.append("At none of them is the difference beyond what seeds would give.")
+    tested, above, below = _sure_differences(compared)
+    sentences += [
+        f"{second} ends {word} {first} at {', '.join(names)} (Holm-corrected p at most {SURE})."
+        for word, names in (("above", above), ("below", below))
+        if names
+    ]
+    if tested and not above and not below:
+        sentences.append("At none of them is the difference beyond what seeds would give.")
     if compared.twins and not compared.same_prompts:
         sentences.append(
             "They were evaluated on other prompts or in another way: the intervals are silent "
@@ -122,22 +133,13 @@ def _corrected_p(twin: Twin) -> float | None:
 
 def _accuracy_cell(value: float | None, group: ArmGroup, commands: Commands) -> Cell:
     if value is None:
-        return Cell(NOTHING, None)
+        return EMPTY
     arm = min((arm for arm in group.arms if arm.outcome), key=lambda arm: arm.seed)
     command = commands.samples(arm, step=arm.outcome.step) if arm.outcome else None
-    count = len(group.accuracies)
-    under = f"{count} seed{'s' if count > 1 else ''}"
-    return Cell(f"{100 * value:.1f}", value, command=command, under=under)
+    under = count_words(len(group.accuracies), "seed")
+    return percent_cell(value, command=command, under=under)
 
 
 def _fate_text(twin: Twin) -> str:
-    return " | ".join(fate_counts(_count_fates(group)) for group in (twin.first, twin.second))
-
-
-def _count_fates(group: ArmGroup) -> list[tuple[str, int]]:
-    fates = [arm.fate for arm in group.arms]
-    return [(fate, fates.count(fate)) for fate in dict.fromkeys(fates)]
-
-
-def _plain_text(value: Any) -> str:
-    return setting_rows({"": value})[0][1]
+    fates = (Counter(arm.fate for arm in group.arms) for group in (twin.first, twin.second))
+    return " | ".join(fate_counts(list(counts.items())) for counts in fates)

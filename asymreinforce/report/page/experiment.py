@@ -15,7 +15,8 @@ from asymreinforce.report.figures.files import Drawn, css_variable, inline_svg
 from asymreinforce.report.findings import answer_sentence, finding_sentences, question_sentence
 from asymreinforce.report.groups import ArmGroup, group_label, signed_text
 from asymreinforce.report.page.aggregate_table import aggregate_table
-from asymreinforce.report.page.arm_table import arm_table, setting_rows
+from asymreinforce.report.page.arm_table import arm_table
+from asymreinforce.report.page.cells import setting_rows
 from asymreinforce.report.page.coverage_table import coverage_table
 from asymreinforce.report.page.curve_data import as_script, curve_data, svg_dashes
 from asymreinforce.report.page.html import fill_template
@@ -127,8 +128,9 @@ def inline_figure(drawings: Drawn, name: str) -> Inline | None:
     """Return a figure for the page, with the variant for a small screen where there is one."""
     from markupsafe import Markup
 
-    wide = next((d for d in drawings.wide if d.name == name), None)
-    narrow = next((d for d in drawings.narrow if d.name == name), None)
+    wide, narrow = (
+        next((drawing for drawing in drawn if drawing.name == name), None) for drawn in drawings
+    )
     if wide is None:
         return None
     if narrow is None:
@@ -159,15 +161,10 @@ def sample_columns(samples: Samples, commands: Mapping[str, Commands]) -> dict[s
 
 
 def _legend_keys(groups: Sequence[ArmGroup], of_groups: Sequence[Style]) -> list[Key]:
+    styled = enumerate(zip(groups, of_groups, strict=True))
     return [
-        Key(
-            rank,
-            group_label(group, groups),
-            css_variable(style.colour),
-            svg_dashes(style),
-            style.width,
-        )
-        for rank, (group, style) in enumerate(zip(groups, of_groups, strict=True))
+        Key(rank, group_label(group, groups), css_variable(s.colour), svg_dashes(s), s.width)
+        for rank, (group, s) in styled
         if any(arm.checkpoints or arm.metrics for arm in group.arms)
     ]
 

@@ -4,15 +4,23 @@ from collections.abc import Sequence
 
 from asymreinforce.report.commands import Commands
 from asymreinforce.report.groups import ArmGroup
-from asymreinforce.report.page.arm_table import (
+from asymreinforce.report.page.arm_table import VERDICT_MARKS
+from asymreinforce.report.page.cells import (
+    EMPTY,
     NOTHING,
-    VERDICT_MARKS,
     Cell,
     Table,
     bracket_interval,
+    make_table,
+    number_cell,
+    percent_cell,
+    setting_cell,
+    text_cell,
 )
+from asymreinforce.report.records import ReportedArm
 from asymreinforce.report.results import GroupResults, Result
 from asymreinforce.report.statistics.comparison import Comparison
+from asymreinforce.report.words import points_text
 
 SPLIT_MARK = "‡"
 
@@ -22,24 +30,21 @@ def result_table(results: GroupResults, commands: Commands | None) -> Table:
     rows = []
     for row in results.rows:
         command = _samples_command(row.group, commands)
+        compared = {"µ": row.against_behaviour}
+        if results.against is not None:
+            compared[results.against] = row.against
         cells = {
-            "setting": Cell(row.name, _sort_value(row.group, row.name)),
-            "seeds": Cell(str(len(row.group.arms)), len(row.group.arms)),
+            "setting": setting_cell(row.name, row.group),
+            "seeds": number_cell(len(row.group.arms), "d"),
             "ended": _fate_cell(row),
             "accuracy, %": _mean_cell(row, command),
-            "against µ": difference_cell(
-                row.against_behaviour, command=command, is_split=row.is_split
-            ),
-            "p": _p_cell(row.against_behaviour),
         }
-        if results.against is not None:
-            base = results.against
-            cells[f"against {base}"] = difference_cell(
-                row.against, command=command, is_split=row.is_split
-            )
-            cells[f"p, against {base}"] = _p_cell(row.against)
+        for base, comparison in compared.items():
+            difference = difference_cell(comparison, command=command, is_split=row.is_split)
+            cells[f"against {base}"] = difference
+            cells["p" if base == "µ" else f"p, against {base}"] = p_cell(comparison)
         rows.append(cells)
-    return Table(tuple(rows[0]), tuple(tuple(cells.values()) for cells in rows))
+    return make_table(rows)
 
 
 def varied_text(comparison: Comparison) -> str:
@@ -57,26 +62,24 @@ def p_text(value: float | None) -> str:
     return "<0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def points_text(value: float) -> str:
-    """Write a difference of shares in points, with its sign."""
-    return f"{100 * value:+.1f}".replace("-", "−")
-
-
 def fate_counts(fates: Sequence[tuple[str, int]]) -> str:
     """Count how arms ended: "2 ↑ 1 ↓"."""
     return " ".join(f"{count} {VERDICT_MARKS.get(fate, fate)}" for fate, count in fates)
 
 
+def lowest_seed(group: ArmGroup) -> ReportedArm | None:
+    """Return the evaluated arm of the lowest seeds, which speaks for its group."""
+    evaluated = (arm for arm in group.arms if arm.outcome)
+    return min(
+        evaluated, key=lambda arm: (arm.policy_seed, arm.sampling_seed, arm.seed), default=None
+    )
+
+
 def _samples_command(group: ArmGroup, commands: Commands | None) -> str | None:
-    evaluated = [arm for arm in group.arms if arm.outcome]
-    if not commands or not evaluated:
+    first = lowest_seed(group)
+    if not (commands and first and first.outcome):
         return None
-    first = min(evaluated, key=lambda arm: (arm.policy_seed, arm.sampling_seed, arm.seed))
-    return commands.samples(first, step=first.outcome.step) if first.outcome else None
-
-
-def _sort_value(group: ArmGroup, name: str) -> float | str:
-    return name if group.baseline is None else group.baseline
+    return commands.samples(first, step=first.outcome.step)
 
 
 def _fate_cell(row: Result) -> Cell:
@@ -85,15 +88,13 @@ def _fate_cell(row: Result) -> Cell:
         fate, count = row.fates[0]
         mark = VERDICT_MARKS.get(fate, "")
         return Cell(f"{mark} {fate}".strip(), f"{fate} {count}", verdict=fate, under=under)
-    return Cell(fate_counts(row.fates), fate_counts(row.fates), under=under)
+    return text_cell(fate_counts(row.fates))._replace(under=under)
 
 
 def _mean_cell(row: Result, command: str | None) -> Cell:
-    if row.accuracy is None:
-        return Cell(NOTHING, None)
     values = row.group.accuracies
     span = f"{100 * min(values):.1f} to {100 * max(values):.1f}" if len(values) > 1 else ""
-    return Cell(f"{100 * row.accuracy:.1f}", row.accuracy, command=command, under=span)
+    return percent_cell(row.accuracy, command=command, under=span)
 
 
 def difference_cell(
@@ -101,7 +102,7 @@ def difference_cell(
 ) -> Cell:
     """Show a difference with its interval, and below what varied under it."""
     if comparison is None:
-        return Cell(NOTHING, None)
+        return EMPTY
     text = points_text(comparison.difference)
     if comparison.interval:
         text += f" {bracket_interval(comparison.interval, sign='+')}"
@@ -110,6 +111,7 @@ def difference_cell(
     return Cell(text, comparison.difference, command=command, under=varied_text(comparison))
 
 
-def _p_cell(comparison: Comparison | None) -> Cell:
+def p_cell(comparison: Comparison | None) -> Cell:
+    """Show a corrected p-value."""
     value = comparison.p_holm if comparison else None
     return Cell(p_text(value), value)

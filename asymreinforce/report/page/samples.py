@@ -16,6 +16,7 @@ from asymreinforce.config import RewardConfig
 from asymreinforce.data import contracts
 from asymreinforce.report.evaluated import scale_of
 from asymreinforce.report.groups import ArmGroup, best_group
+from asymreinforce.report.page.result_table import lowest_seed
 from asymreinforce.report.records import Checkpoint, Experiment, ReportedArm
 from asymreinforce.rewards.scale import rewards_of
 from asymreinforce.untrusted import LONGEST, Shown, show_bytes
@@ -120,17 +121,16 @@ def choose_writers(experiment: Experiment, groups: Sequence[ArmGroup]) -> list[W
     arm started from.
     """
     best = best_group(groups)
-    if best is None:
+    first = lowest_seed(best) if best else None
+    if first is None:
         return []
     writers = []
-    evaluated = [arm for arm in best.arms if arm.outcome]
-    first = min(evaluated, key=lambda arm: (arm.policy_seed, arm.sampling_seed, arm.seed))
     collapsed = [
-        arm for arm in experiment.arms if arm.outcome and arm.outcome.verdict == "collapsed"
+        (arm.outcome.accuracy, number)
+        for number, arm in enumerate(experiment.arms)
+        if arm.outcome and arm.outcome.verdict == "collapsed"
     ]
-    lowest = min(
-        collapsed, key=lambda arm: arm.outcome.accuracy if arm.outcome else 0, default=None
-    )
+    lowest = experiment.arms[min(collapsed)[1]] if collapsed else None
 
     def writer(role: str, arm: ReportedArm, checkpoint: Checkpoint) -> Writer:
         path = experiment.directory / checkpoint.evaluation
@@ -172,9 +172,7 @@ def _read_chosen(path: Path, chosen: Iterable[str], reward: RewardConfig) -> dic
 def _make_sample(row: dict[str, Any], is_correct: bool, is_kept: bool) -> Sample:
     return Sample(
         text=_shown_text(row, "text", LONGEST),
-        answer=_shown_text(row, "extracted_answer")
-        if row["extracted_answer"] is not None
-        else None,
+        answer=None if row["extracted_answer"] is None else _shown_text(row, "extracted_answer"),
         status=row["status"],
         correct=bool(is_correct) if is_kept else None,
         tokens=row["tokens"],
@@ -186,14 +184,12 @@ def _read_questions(
 ) -> dict[str, tuple[Shown, Shown]]:
     """Look the chosen prompts up in every prompt file of the experiment."""
     questions: dict[str, tuple[Shown, Shown]] = {}
-    for path in sorted((experiment.directory / "prompts").glob("*/*.parquet")):
+    for rows in contracts.prompt_tables(experiment.directory, wanted=chosen):
+        for row in _cut_rows(rows):
+            texts = (_shown_text(row, "question"), _shown_text(row, "gold_answer"))
+            questions[row["prompt_id"]] = texts
         if len(questions) == len(chosen):
             break
-        for row in _cut_rows(_of_prompts(contracts.read_table(path, contracts.PROMPTS), chosen)):
-            questions[row["prompt_id"]] = (
-                _shown_text(row, "question"),
-                _shown_text(row, "gold_answer"),
-            )
     return questions
 
 

@@ -17,7 +17,7 @@ from asymreinforce.report.statistics.comparison import (
     independent_replicates,
 )
 from asymreinforce.report.statistics.intervals import crossed, p_of_interval
-from tests.report.made_up import BEHAVIOUR, make_experiment, sweep
+from tests.fixtures.made_up_experiment import BEHAVIOUR, make_experiment, sweep
 
 
 def groups_of(directory: Path, baselines: Any = (-0.3, -0.1, 0.1)) -> tuple[ArmGroup, ...]:

@@ -12,7 +12,7 @@ from scripts.paper.diagrams.axes import AXES, BEHAVIOUR, GROUP_SIZE, LEARNING_RA
 from scripts.paper.diagrams.cells import Axis, Cell, Diagram, Edge, gather_diagram
 from scripts.paper.diagrams.maps import CELL_HEIGHT, draw_diagram, row_label
 from scripts.paper.diagrams.words import diagram_findings, diagram_table, end_of
-from tests.report.made_up import MadeUpArm, empty, make_experiment
+from tests.fixtures.made_up_experiment import MadeUpArm, empty, make_experiment
 
 LR, G = "optim.lr", "sampling.samples_per_prompt"
 USUAL = {LR: 1e-4, G: 8}

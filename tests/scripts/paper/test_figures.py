@@ -22,7 +22,7 @@ from scripts.paper.page import write_page
 from scripts.paper.prediction import prediction_findings
 from scripts.paper.prediction_figures import WayOutcome as WaysOutcome
 from scripts.paper.sections import Drawn, Runs, draw_everything, read_runs
-from tests.report.made_up import MadeUpArm, empty, make_experiment, sweep
+from tests.fixtures.made_up_experiment import MadeUpArm, empty, make_experiment, sweep
 from tests.report.test_browser import CHROMIUM, DARK, ask
 
 ROOT = Path(__file__).parents[3]

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from asymreinforce.bandit.contracts import WAYS
 from asymreinforce.data import contracts
 from asymreinforce.errors import InputError
+from scripts.paper.contracts import WAYS
 from scripts.paper.outcome import WAYS_PARQUET, measure_ways
 from scripts.paper.prediction_figures import draw_ways, read_outcomes
 
