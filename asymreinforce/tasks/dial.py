@@ -97,6 +97,6 @@ WORLD = World(
     draw_puzzle=draw_dial,
     answer_style=answer_style,
     working=WORKING,
-    least_accuracy=0.6,
+    least_accuracy=0.8,
     version=1,
 )
