@@ -79,7 +79,7 @@ def use_wheel(wheel: Path, uv: Path, python: str, place: Path) -> None:
 
 def make_stored_experiment(directory: Path) -> None:
     """Write a small trained and evaluated experiment, as the tests of the report make them."""
-    from tests.report.made_up import make_experiment, sweep
+    from tests.fixtures.made_up_experiment import make_experiment, sweep
 
     make_experiment(directory, sweep((-0.1, 0.1)), metric_files=1)
 

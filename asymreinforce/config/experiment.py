@@ -31,8 +31,8 @@ Reference = Literal[
     "length_weighted_mean",
 ]
 REFERENCES: tuple[str, ...] = get_args(Reference)
-EMBEDDED_TASK, IMPORTED = "cups", "imported"
-"""The task whose questions are made for the embedded policy, and the one that has none."""
+EMBEDDED_TASKS, IMPORTED = ("cups", "dial", "count"), "imported"
+"""The tasks whose questions are made for the embedded policy, and the one that has none."""
 
 
 class ExperimentConfig(RoundsConfig):
@@ -168,7 +168,7 @@ class ExperimentConfig(RoundsConfig):
     @model_validator(mode="after")
     def imported_rollouts_are_judged_on_their_own_questions(self) -> Self:
         """The embedded questions say nothing of rollouts from elsewhere."""
-        if self.task.loader != EMBEDDED_TASK or self.questions_of("train") == "task":
+        if self.task.loader not in EMBEDDED_TASKS or self.questions_of("train") == "task":
             return self
         embedded = [s for s in self.graded_questions if self.questions_of(s) == "task"]
         if embedded:

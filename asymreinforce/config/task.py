@@ -91,7 +91,8 @@ class TaskConfig(Settings):
     name: str = Field(description="of the task; for reasoning-gym the name of a family")
     kind: str | None = Field(
         None,
-        description="cups, reasoning_gym, dataset, imported, module:function; null: by the name",
+        description="cups, dial, count, reasoning_gym, dataset, imported, module:function; null: "
+        "by the name",
     )
     family: str | None = Field(None, description="of reasoning-gym, where the name is another")
     seed: int = Field(0, description="draws and splits the questions")

@@ -1,12 +1,16 @@
-"""The embedded behaviour policy: a tiny Llama that learned two ways to answer the cups task.
+"""The embedded behaviour policy: a tiny Llama that learned to answer the questions of a world.
 
-Both from correct examples only. Warm-up first shows the working often, so that it is learned, and
-then seldom, so that the policy seldom writes it: what is left to reinforcement is to choose it.
+From correct examples only, in the world's two answer styles. Warm-up first shows the working often,
+so that it is learned, and then seldom, so that the policy seldom writes it: what is left to
+reinforcement is to choose it. A world of one style is learned for so short a while that answers are
+often wrong.
 """
 
+import itertools
 import random
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -16,6 +20,7 @@ from asymreinforce.config import EmbeddedConfig, PolicyConfig, WarmUpConfig
 from asymreinforce.model.checkpoint import quiet_transformers
 from asymreinforce.progress import Advance
 from asymreinforce.tasks import cups
+from asymreinforce.tasks.world import Puzzle, World
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -83,7 +88,7 @@ def learning_rate_factor(step: int, config: WarmUpConfig) -> float:
 def warm_up(
     model: "PreTrainedModel",
     tokenizer: "PreTrainedTokenizerFast",
-    questions: list[cups.Cups],
+    questions: Sequence[Puzzle],
     config: WarmUpConfig,
     *,
     seed: int,
@@ -137,11 +142,13 @@ def cross_entropy(
     return F.cross_entropy(logits_CV, torch.from_numpy(np.concatenate(completions)))
 
 
-def make_checkpoint(directory: Path, policy: PolicyConfig, *, advance: Advance) -> None:
-    """Draw the questions, train tokenizer and model, and write an ordinary checkpoint."""
+def make_checkpoint(
+    directory: Path, policy: PolicyConfig, *, advance: Advance, world: World[Any] = cups.WORLD
+) -> None:
+    """Draw a world's questions, train tokenizer and model, and write an ordinary checkpoint."""
     config = policy.embedded
-    source = cups.draw_cups("warm_up", seed=policy.seed)
-    questions = [next(source) for _ in range(config.warm_up.questions)]
+    source = world.draw_puzzles("warm_up", seed=policy.seed)
+    questions = list(itertools.islice(source, config.warm_up.questions))
     texts = [q.text + q.direct_answer for q in questions] + [q.worked_answer for q in questions]
     tokenizer = train_tokenizer(texts, vocabulary=config.vocabulary)
     model = random_model(

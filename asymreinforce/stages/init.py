@@ -21,14 +21,12 @@ CHECKPOINT = "checkpoint"
 EMBEDDED_RECIPE = 2
 """Version of `model/embedded.py` and of the questions that it draws: raise it with every change
 after which the same settings give other bytes."""
-WORKED_ACCURACY = 0.95
-"""Below this, reinforcing the working teaches little (the embedded task's premise)."""
 
 
 class Warmth(NamedTuple):
-    """How often the embedded policy is right when it shows its working."""
+    """How often the embedded policy is right when it shows its working, if it has one."""
 
-    worked_accuracy: float
+    accuracy: float
     samples: int
 
 
@@ -103,14 +101,16 @@ def _write_prompts(task: TaskConfig, store: Store, names: dict[str, Split]) -> N
     store.close(data.facts)
 
 
-def policy_store(policy: PolicyConfig, parent: Path, *, threads: int) -> Store:
+def policy_store(config: ExperimentConfig, parent: Path) -> Store:
     """Return the store of the embedded policy, made or not."""
+    policy = config.policy
     identity = {
         "stage": "policy",
         "recipe": EMBEDDED_RECIPE,
         "seed": policy.seed,
         "context": policy.context,
-        "threads": threads,
+        "threads": config.train.threads,
+        **tasks.world_of(config.task).identity,
         **policy.embedded.model_dump(mode="json"),
     }
     return Store(parent, identity)
@@ -124,9 +124,10 @@ def make_policy(config: ExperimentConfig, parent: Path) -> Path:
     policy = config.policy
     if policy.source != "embedded":
         return _existing_checkpoint(policy)
-    if config.task.name != "cups" and config.questions_of("train") == "task":
-        raise ConfigError("policy.source=embedded answers task=cups alone; name a checkpoint")
-    store = policy_store(policy, parent, threads=config.train.threads)
+    if config.task.loader not in tasks.WORLDS and config.questions_of("train") == "task":
+        names = ", ".join(tasks.WORLDS)
+        raise ConfigError(f"policy.source=embedded answers task={names} alone; name a checkpoint")
+    store = policy_store(config, parent)
     if not store.is_done([CHECKPOINT]):
         with store.held():
             store.plan([CHECKPOINT])
@@ -163,44 +164,48 @@ def _warm_up(config: ExperimentConfig, store: Store) -> None:
     from asymreinforce.model import embedded
 
     torch.set_num_threads(config.train.threads)
-    steps = config.policy.embedded.warm_up.steps
+    steps, world = config.policy.embedded.warm_up.steps, tasks.world_of(config.task)
     with bar("warming up the embedded policy", total=steps, unit="steps") as advance:
         store.publish(
             CHECKPOINT,
-            lambda path: embedded.make_checkpoint(path, config.policy, advance=advance),
+            lambda path: embedded.make_checkpoint(
+                path, config.policy, advance=advance, world=world
+            ),
         )
     store.record(run_provenance())
     warmth = measure_warmth(store.path(CHECKPOINT), config.task, config.policy, config.engine)
+    answers = "worked answers" if world.working else "answers"
     say(
-        f"embedded policy: {warmth.worked_accuracy:.1%} of {warmth.samples} worked answers are "
-        f"right (at least {WORKED_ACCURACY:.0%} expected)"
+        f"embedded policy: {warmth.accuracy:.1%} of {warmth.samples} {answers} are "
+        f"right (at least {world.least_accuracy:.0%} expected)"
     )
-    if warmth.worked_accuracy < WORKED_ACCURACY:
+    if warmth.accuracy < world.least_accuracy:
         say(
-            f"warning: the working of policy.seed={config.policy.seed} is right too seldom for the "
-            "picture to be clear; raise policy.embedded.warm_up.steps or take another policy.seed"
+            f"warning: policy.seed={config.policy.seed} writes {answers} that are right too seldom "
+            "for the picture to be clear; raise policy.embedded.warm_up.steps or take another "
+            "policy.seed"
         )
 
 
 def measure_warmth(
     checkpoint: Path, task: TaskConfig, policy: PolicyConfig, engine: "EngineConfig"
 ) -> Warmth:
-    """Let the policy answer validation questions with its working, and count the right ones."""
+    """Let the policy answer validation questions with its working, and count those that it writes
+    as the world does."""
     from asymreinforce.config import SamplingConfig
     from asymreinforce.engines.transformers_engine import TransformersEngine
     from asymreinforce.model.checkpoint import load_tokenizer
-    from asymreinforce.tasks import cups
 
-    tokenizer = load_tokenizer(checkpoint)
-    questions = list(
-        itertools.islice(cups.draw_cups("validation", seed=task.seed), task.validation)
-    )
-    prompts = [tokenizer.encode(question.text + " Steps:") for question in questions]
+    tokenizer, world = load_tokenizer(checkpoint), tasks.world_of(task)
+    source = world.draw_puzzles("validation", seed=task.seed)
+    questions = list(itertools.islice(source, task.validation))
+    prompts = [tokenizer.encode(question.text + world.working) for question in questions]
+    expected = [q.worked_answer.removeprefix(world.working) for q in questions]
+    longest = max(len(tokenizer.encode(text)) for text in expected)
     sampler = TransformersEngine(engine, policy)
     sampler.load(checkpoint)
-    sampling = SamplingConfig(samples_per_prompt=1, max_tokens=2 * cups.SWAPS)
+    sampling = SamplingConfig(samples_per_prompt=1, max_tokens=longest + 1)  # and the end
     drawn = sampler.sample(prompts, sampling, seed=policy.seed)
     texts = [tokenizer.decode(row[0].token_ids, skip_special_tokens=True) for row in drawn]
-    expected = [q.worked_answer.removeprefix(" Steps:") for q in questions]
     right = sum(text == answer for text, answer in zip(texts, expected, strict=True))
     return Warmth(right / len(questions), len(questions))

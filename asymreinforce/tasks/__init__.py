@@ -7,18 +7,20 @@ from typing import Any
 from asymreinforce.config.task import SPLITS, Split, TaskConfig
 from asymreinforce.errors import ConfigError
 from asymreinforce.plugins import is_plugin
+from asymreinforce.tasks import count, cups, dial
 from asymreinforce.tasks.question import Question
 from asymreinforce.tasks.task_data import TaskData
+from asymreinforce.tasks.world import World
 
 Questions = Callable[[TaskConfig, str], Iterator[Question]]
 
 DATASET = "dataset"
 
 
-def _cups_questions(config: TaskConfig, split: str) -> Iterator[Question]:
-    from asymreinforce.tasks import cups
-
-    return cups.cups_questions(config, split)
+WORLDS: dict[str, World[Any]] = {
+    world.name: world for world in (cups.WORLD, dial.WORLD, count.WORLD)
+}
+"""The tasks that the embedded policy can be warmed up on."""
 
 
 def _reasoning_gym(config: TaskConfig, split: str) -> Iterator[Question]:
@@ -32,7 +34,7 @@ def _none(config: TaskConfig, split: str) -> Iterator[Question]:
 
 
 TASKS: dict[str, Questions] = {
-    "cups": _cups_questions,
+    **{name: world.questions for name, world in WORLDS.items()},
     "reasoning_gym": _reasoning_gym,
     "imported": _none,  # the questions come with the rollouts
 }
@@ -76,7 +78,15 @@ def task_fingerprints(config: TaskConfig) -> dict[str, Any]:
         from asymreinforce.tasks import reasoning_gym_task
 
         return reasoning_gym_task.library_fingerprint()
-    return {}
+    return WORLDS[config.loader].identity if config.loader in WORLDS else {}
+
+
+def world_of(config: TaskConfig) -> World[Any]:
+    """Return the world of a task; of a task that is none the first one, cups.
+
+    The embedded policy was always warmed up on cups where rollouts are imported.
+    """
+    return WORLDS.get(config.loader, cups.WORLD)
 
 
 def _take_questions(config: TaskConfig, split: Split) -> list[Question]:
@@ -111,9 +121,11 @@ def _question_source(config: TaskConfig) -> Questions:
 __all__ = [
     "DATASET",
     "TASKS",
+    "WORLDS",
     "TaskData",
     "Question",
     "load_task_data",
     "task_fingerprints",
     "split_questions",
+    "world_of",
 ]

@@ -7,14 +7,11 @@ when it writes down where the ball is after each swap (` Steps: 4 5 5 Answer: 5`
 does both, mostly the former, leaves reinforcement something to learn: to write the working.
 """
 
-import hashlib
 import random
 import re
-from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
-from asymreinforce.config.task import TaskConfig
-from asymreinforce.tasks.question import Question
+from asymreinforce.tasks.world import World
 
 AnswerStyle = Literal["worked", "direct", "other"]
 ANSWER_STYLES: tuple[AnswerStyle, ...] = ("worked", "direct", "other")
@@ -23,7 +20,7 @@ DIRECT = re.compile(r" Answer: \d")
 
 CUPS = 5
 SWAPS = 4
-SPLIT_PERCENT = {"warm_up": 70, "train": 20, "validation": 5, "held_out": 5}
+WORKING = " Steps:"
 
 
 class Cups(NamedTuple):
@@ -48,15 +45,20 @@ class Cups(NamedTuple):
         return places[1:]
 
     @property
+    def gold_answer(self) -> str:
+        """Where the ball is in the end."""
+        return str(self.positions[-1])
+
+    @property
     def direct_answer(self) -> str:
         """The answer at once."""
-        return f" Answer: {self.positions[-1]}"
+        return f" Answer: {self.gold_answer}"
 
     @property
     def worked_answer(self) -> str:
         """The answer after its working."""
         *steps, answer = self.positions
-        return f" Steps: {' '.join(map(str, steps))} Answer: {answer}"
+        return f"{WORKING} {' '.join(map(str, steps))} Answer: {answer}"
 
 
 def answer_style(completion: str) -> AnswerStyle:
@@ -66,30 +68,17 @@ def answer_style(completion: str) -> AnswerStyle:
     return "direct" if DIRECT.fullmatch(completion) else "other"
 
 
-def split_of(text: str) -> str:
-    """Return the split of a question: a function of its text alone, the same for every seed."""
-    percent = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) % 100
-    for name, share in SPLIT_PERCENT.items():
-        if percent < share:
-            return name
-        percent -= share
-    raise AssertionError("the shares of the splits sum to 100")
+def draw_cup_game(generator: random.Random) -> Cups:
+    """Draw a question: one of 800,000."""
+    pairs = [generator.sample(range(1, CUPS + 1), 2) for _ in range(SWAPS)]
+    return Cups(generator.randint(1, CUPS), tuple((a, b) for a, b in pairs))
 
 
-def draw_cups(split: str, *, seed: int) -> Iterator[Cups]:
-    """Yield distinct questions of a split, for ever or until the world's 800,000 are used up."""
-    generator = random.Random(f"cups-{split}-{seed}")
-    seen: set[Cups] = set()
-    while True:
-        pairs = [generator.sample(range(1, CUPS + 1), 2) for _ in range(SWAPS)]
-        question = Cups(generator.randint(1, CUPS), tuple((a, b) for a, b in pairs))
-        if question not in seen and split_of(question.text) == split:
-            seen.add(question)
-            yield question
-
-
-def cups_questions(config: TaskConfig, split: str) -> Iterator[Question]:
-    """Yield the questions of a split with their gold answers; ids are hashes of the text."""
-    for question in draw_cups(split, seed=config.seed):
-        digest = hashlib.sha256(question.text.encode()).hexdigest()[:12]
-        yield Question(f"cups-{digest}", question.text, str(question.positions[-1]))
+WORLD = World(
+    name="cups",
+    draw_puzzle=draw_cup_game,
+    answer_style=answer_style,
+    working=WORKING,
+    least_accuracy=0.95,
+)
+draw_cups = WORLD.draw_puzzles

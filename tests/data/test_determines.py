@@ -241,7 +241,7 @@ def test_arms_of_an_objective_without_baseline_are_one_arm_whatever_their_baseli
 
 
 def test_a_replicate_gives_the_seeds_that_are_left_open() -> None:
-    first = made.config(Path("runs"), policy="mu")
+    first = small_config(Path("runs"), policy="mu")
     values = first.model_dump(mode="json") | {"replicate": 3, "seed": None}
     values["sampling"]["seed"] = None
     config = ExperimentConfig.model_validate(values)

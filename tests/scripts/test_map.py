@@ -7,7 +7,7 @@ import pytest
 from asymreinforce.report.experiment import read_experiment
 from scripts.foresee_collapse import Watched, alarm_step, auc_at, fall_of, threshold_of, watch
 from scripts.pivot import read_arms, table
-from tests.report.made_up import make_experiment, sweep
+from tests.fixtures.made_up_experiment import make_experiment, sweep
 
 
 def watched(values: list[float], fall: int | None) -> Watched:

@@ -108,10 +108,10 @@ def test_this_version_of_the_recipe_makes_these_weights(tmp_path: Path) -> None:
 
 
 def test_another_recipe_is_another_policy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    policy = small_config(tmp_path, policy="embedded", **TINY).policy
-    before = policy_store(policy, tmp_path, threads=1).directory
+    config = small_config(tmp_path, policy="embedded", **TINY)
+    before = policy_store(config, tmp_path).directory
     monkeypatch.setattr(init, "EMBEDDED_RECIPE", EMBEDDED_RECIPE + 1)
-    assert policy_store(policy, tmp_path, threads=1).directory != before
+    assert policy_store(config, tmp_path).directory != before
 
 
 def test_warm_up_rises_for_50_steps_and_falls_to_a_tenth() -> None:
@@ -123,7 +123,7 @@ def test_warm_up_rises_for_50_steps_and_falls_to_a_tenth() -> None:
 def test_the_embedded_policy_answers_cups_alone(tmp_path: Path) -> None:
     other = {"task__name": "reasoning_gym", "task__family": "chain_sum"}
     config = small_config(tmp_path, policy="embedded", **other)
-    with pytest.raises(ConfigError, match="answers task=cups alone; name a checkpoint"):
+    with pytest.raises(ConfigError, match="task=cups, dial, count alone; name"):
         make_policy(config, tmp_path / "policy")
 
 
@@ -147,6 +147,6 @@ def test_the_worked_answer_is_what_the_warm_up_teaches(tmp_path: Path) -> None:
     config = small_config(tmp_path, policy="embedded", **TINY)
     checkpoint = make_policy(config, tmp_path / "policy")
     found = measure_warmth(checkpoint, config.task, config.policy, config.engine)
-    assert found.samples == 8 and 0 <= found.worked_accuracy < 0.5  # four steps teach little
+    assert found.samples == 8 and 0 <= found.accuracy < 0.5  # four steps teach little
     assert cups.SWAPS == 4
     shutil.rmtree(tmp_path / "policy")

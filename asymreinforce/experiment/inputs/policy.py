@@ -14,7 +14,7 @@ from asymreinforce.stages.init import CHECKPOINT, make_policy, policy_store
 def prepare_policy(config: ExperimentConfig) -> Path:
     """Make or fetch the behaviour policy; raise `InputError` for one that has no fingerprint."""
     parent = config.directory / "policy"
-    with remove_if_refused(policy_store(config.policy, parent, threads=config.train.threads)):
+    with remove_if_refused(policy_store(config, parent)):
         checkpoint = make_policy(config, parent)
         checkpoint_fingerprint(checkpoint, safetensors_only=config.policy.safetensors_only)
     return checkpoint
@@ -25,7 +25,7 @@ def find_policy(config: ExperimentConfig, *, stage: str) -> Path:
     parent = config.directory / "policy"
     if config.policy.source != "embedded":
         return make_policy(config, parent)
-    policy = policy_store(config.policy, parent, threads=config.train.threads)
+    policy = policy_store(config, parent)
     require_shards(policy, "behaviour policy", stage)
     return policy.path(CHECKPOINT)
 
