@@ -14,7 +14,7 @@ from asymreinforce.data.store import Store
 from asymreinforce.errors import ConfigError
 from asymreinforce.progress import say
 from asymrl.bridge import describe_error
-from asymrl.suites import with_presets
+from asymrl.named_suites import with_presets
 
 COLLECTED: list[ExperimentConfig] = []
 POLICY = (

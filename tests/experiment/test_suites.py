@@ -13,16 +13,15 @@ import pytest
 
 from asymreinforce.data import contracts
 from asymreinforce.data.store import Store
-from asymreinforce.errors import ConfigError
 from tests import killing
 from tests.cli.commands import IN_PROCESS, Outcome, asymrl, refused, tiny
 from tests.made import payload
 
 MODULE = "suite_questions"
-OWN = f"""
+OWN = """
 def questions(config, split):
     for n in range(6):
-        yield {{"question": f"{{split}} {{n}}?", "gold_answer": str(n % 5 + 1)}}
+        yield {"question": f"{split} {n}?", "gold_answer": str(n % 5 + 1)}
 """
 SWEEP = ("baseline=-0.1,0.1", "seed=0", "evaluation.train_prompts=0")
 SUITES = (
@@ -188,19 +187,25 @@ def test_killed_on_the_way_and_run_again_it_leaves_the_same_payload(
     assert payload(killed / "cups") == payload(whole / "cups") == payload(evaluated[0] / "cups")
 
 
-def test_a_suite_that_cannot_be_graded_is_refused_before_anything_is_made(
-    tmp_path: Path, importable: None
+ODD = {
+    '{"question": "1?"}': "evaluation.suites.odd.task.columns.answer=question",
+    '{"question": "1?", "answer": "seven"}': "leave the suite out of evaluation.suites",
+}
+"""Lines of a file, and what is advised: no answers at all, and none that the grader can use."""
+
+
+@pytest.mark.parametrize("line", ODD)
+def test_a_suite_without_gold_answers_is_refused_before_rollouts_are_made(
+    line: str, without: Path, tmp_path: Path
 ) -> None:
     own = tmp_path / "odd.jsonl"
-    own.write_text('{"question": "1?"}\n{"question": "2?"}\n')
-    outcome = tiny(
-        "sweep",
-        tmp_path / "runs",
-        *SWEEP,
-        f"evaluation.suites.odd.task={{preset: file, path: {own}, held_out: 1}}",
-    )
-    refused(outcome, "evaluation.suites.odd: ", "leave the suite out of evaluation.suites")
-    assert not list((tmp_path / "runs").glob("cups/rollouts/*/*.parquet"))
+    own.write_text("\n".join([line, line.replace("1?", "2?"), line.replace("1?", "3?")]))
+    runs_dir = Path(shutil.copytree(without, tmp_path / "runs"))
+    shutil.rmtree(runs_dir / "cups/rollouts")
+    task = f"{{preset: file, path: {own}, held_out: 1, grader: multiple_choice}}"
+    outcome = tiny("sweep", runs_dir, *SWEEP, f"evaluation.suites.odd.task={task}")
+    refused(outcome, "evaluation.suites.odd: ", ODD[line])
+    assert not (runs_dir / "cups/rollouts").exists()
 
 
 def test_suites_beside_no_evaluation_are_refused(without: Path, tmp_path: Path) -> None:
@@ -209,11 +214,9 @@ def test_suites_beside_no_evaluation_are_refused(without: Path, tmp_path: Path) 
     refused(outcome, "evaluation.prompts=0", "evaluation.suites stand beside the evaluation")
 
 
-def test_a_suite_is_the_evaluation_of_an_experiment_of_that_task(without: Path) -> None:
-    config = api.load(f"runs_dir={without}", "name=cups", "evaluation.suites.more.task=cups")
+def test_a_suite_is_the_evaluation_of_an_experiment_of_that_task() -> None:
+    config = api.load("evaluation.suites.more.task=cups")
     own = config.of_suite("more")
     assert own.evaluated_splits == ("held_out",)
     assert own.graded_questions == {"held_out": None}
     assert own.evaluation.suites == {}
-    with pytest.raises(ConfigError, match="policy.context"):
-        api.load(f"runs_dir={without}", "evaluation.suites.cups.sampling.max_tokens=64")

@@ -1,10 +1,14 @@
 """The questions of an evaluation's suites: laid out beside those that are trained on."""
 
+import re
+
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.errors import AsymreinforceError
 from asymreinforce.experiment.cleanup import remove_if_refused
 from asymreinforce.experiment.inputs.gradable import require_gradable_split
 from asymreinforce.stages.init import make_prompts, prompt_store
+
+TASK = re.compile(r"(?<![\w.])task\.")
 
 
 def prepare_suites(config: ExperimentConfig) -> None:
@@ -17,7 +21,9 @@ def prepare_suites(config: ExperimentConfig) -> None:
         try:
             _prepare_suite(config.of_suite(name))
         except AsymreinforceError as error:
-            raise type(error)(f"evaluation.suites.{name}: {error}") from error
+            own = f"evaluation.suites.{name}"
+            advice = TASK.sub(f"{own}.task.", f"{error}")  # what a suite calls a task's settings
+            raise type(error)(f"{own}: {advice}") from error
 
 
 def _prepare_suite(config: ExperimentConfig) -> None:
