@@ -5,6 +5,7 @@ writes the rows.
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +13,7 @@ from typing import Any, NamedTuple
 from asymreinforce.data import contracts
 from asymreinforce.errors import InputError
 from asymreinforce.report.groups import ArmGroup, group_label
+from asymreinforce.report.records import Series, SeriesPoint
 
 FILE = "suites.parquet"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
@@ -71,6 +73,18 @@ def read_suite_rows(directory: Path) -> list[dict[str, Any]]:
         if not row["is_main"] and not NAME.fullmatch(row["suite"]):
             raise InputError(f"{path}: {row['suite'][:80]!r} is no suite; evaluate again")
     return rows
+
+
+def suite_series(rows: Iterable[Row]) -> dict[str, dict[str, Series]]:
+    """Return the accuracy on each suite by step, by arm."""
+    points: dict[str, dict[str, list[SeriesPoint]]] = defaultdict(lambda: defaultdict(list))
+    for row in rows:
+        if not row["is_main"]:
+            points[row["arm"]][row["suite"]].append(SeriesPoint(row["step"], row["accuracy"]))
+    return {
+        arm: {name: tuple(sorted(series)) for name, series in by_suite.items()}
+        for arm, by_suite in points.items()
+    }
 
 
 def suite_results(rows: Sequence[Row], groups: Sequence[ArmGroup]) -> SuiteResults | None:

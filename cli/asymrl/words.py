@@ -213,11 +213,11 @@ def require_one_value(command: str, settings: Sequence[str]) -> None:
 def layered(below: Sequence[str], above: Sequence[str]) -> list[str]:
     """Put settings over others, which lose what is set again, be it by a group that is chosen.
 
-    A list of names takes the place of a mapping, and of all that was set in it.
+    A mapping that may be a list of names takes the place of all that was set in it below.
     """
     set_again = {key_of(word) for word in above}
-    lists = tuple(f"{key_of(word)}." for word in above if value_of(word)[:1] == "[")
-    below = [word for word in below if not key_of(word).startswith(lists)]
+    anew = tuple(f"{key}." for key in set_again & keys.NAMED)
+    below = [word for word in below if not key_of(word).startswith(anew)]
     for word in above:
         key, value = key_of(word), value_of(word)
         if value in keys.groups().get(key, ()):

@@ -79,8 +79,10 @@ def test_a_list_takes_the_place_of_a_file_s_and_a_setting_adds_to_it(tmp_path: P
     assert list(more.evaluation.suites) == ["math500", "aime24", "gsm8k"]
     assert more.evaluation.suites["math500"].prompts == 9
     assert list(loaded("evaluation.suites=[gsm8k]", file=file).evaluation.suites) == ["gsm8k"]
+    assert loaded("evaluation.suites={}", file=file).evaluation.suites == {}
     file.write_text(base + "evaluation.suites.math500.prompts: 9\n")
     assert list(loaded("evaluation.suites=[gsm8k]", file=file).evaluation.suites) == ["gsm8k"]
+    assert loaded("evaluation.suites={}", file=file).evaluation.suites == {}
 
 
 SLIPS = {
