@@ -63,7 +63,8 @@ def run_evaluation(
     """
     if reason := why_not_evaluated(config):
         raise ConfigError(f"nothing to evaluate on: {reason}")
-    inputs.prepare_suites(config)
+    if any((config.directory / "train").glob("*/manifest.json")):
+        inputs.prepare_suites(config)
     planned = plan_evaluation(config)
     if not planned:
         raise InputError(

@@ -6,6 +6,7 @@ from typing import Any
 import asymrl
 import pytest
 import yaml
+from asymrl.overrides import prepared
 
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.errors import ConfigError
@@ -115,6 +116,12 @@ def test_a_slip_is_answered_by_what_where_and_how(word: str) -> None:
         assert words in str(error.value)
 
 
-def test_a_sweep_over_arms_has_the_suites_in_each(tmp_path: Path) -> None:
+def test_names_without_brackets_are_no_sweep() -> None:
+    for command in ("sweep", "evaluate"):
+        with pytest.raises(ConfigError, match=r"one list is evaluation\.suites=\[math500,aime24\]"):
+            prepared(command, ["evaluation.suites=math500,aime24"])
+
+
+def test_a_sweep_over_arms_has_the_suites_in_each() -> None:
     arms = asymrl.load_arms("evaluation.suites=[math500]", "seed=0,1", LONG)
     assert [list(arm.evaluation.suites) for arm in arms] == [["math500"], ["math500"]]
