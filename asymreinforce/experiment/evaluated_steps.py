@@ -1,5 +1,6 @@
 """Which checkpoints are evaluated, on what, and where each evaluation lies."""
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -52,30 +53,44 @@ def plan_evaluation(config: ExperimentConfig) -> list[EvaluatedStep]:
     How to evaluate comes from `config`; what an arm was trained on comes from the arm. A suite is
     evaluated as an arm is whose task it were; its prompts are there.
     """
-    evaluations = []
+    evaluations: list[EvaluatedStep] = []
+    prompts_of: dict[str, Store] = {}
     for arm in arms_of(config.directory):
         settings = arm.config.model_copy(
             update={"evaluation": config.evaluation, "engine": config.engine}
         )
-        checkpoint, _ = inputs.find_init(settings)
-        steps = {0: checkpoint} | arm.checkpoints
+        checkpoint, prompts = inputs.find_init(settings)
         only = settings.policy.safetensors_only
-        shards = {
-            step: shard_of(checkpoint_fingerprint(path, safetensors_only=only))
-            for step, path in steps.items()
+        steps = {
+            step: (path, shard_of(checkpoint_fingerprint(path, safetensors_only=only)))
+            for step, path in ({0: checkpoint} | arm.checkpoints).items()
         }
-        wanted = [(None, settings, set(steps))] + [
-            (name, settings.of_suite(name), _steps_of_suite(suite, arm))
-            for name, suite in config.evaluation.suites.items()
-        ]
-        evaluations += [
-            EvaluatedStep(arm, split, step, store, shards[step], own, path, suite)
-            for suite, own, wanted_steps in wanted
-            for split, store in stores_of(own).items()
-            for step, path in steps.items()
-            if step in wanted_steps
-        ]
+        evaluations += _steps_on(settings, prompts, arm, steps)
+        for name, suite in config.evaluation.suites.items():
+            own = settings.of_suite(name)
+            if name not in prompts_of:  # all arms are asked the same: its data is hashed once
+                prompts_of[name] = inputs.find_init(own)[1]
+            wanted = _steps_of_suite(suite, arm)
+            kept = {step: steps[step] for step in steps if step in wanted}
+            evaluations += _steps_on(own, prompts_of[name], arm, kept, suite=name)
     return evaluations
+
+
+def _steps_on(
+    config: ExperimentConfig,
+    prompts: Store,
+    arm: TrainedArm,
+    steps: Mapping[int, tuple[Path, str]],
+    *,
+    suite: str | None = None,
+) -> Iterator[EvaluatedStep]:
+    """Name the evaluation of each of an arm's steps on the splits that the settings evaluate.
+
+    `steps` are checkpoints with the name of the shard of each.
+    """
+    for split, store in stores_of(config, prompts=prompts).items():
+        for step, (path, shard) in steps.items():
+            yield EvaluatedStep(arm, split, step, store, shard, config, path, suite)
 
 
 def _steps_of_suite(suite: SuiteConfig, arm: TrainedArm) -> set[int]:
@@ -85,9 +100,8 @@ def _steps_of_suite(suite: SuiteConfig, arm: TrainedArm) -> set[int]:
     return {0, int(arm.store.facts.get("best_step") or 0), arm.last_step}
 
 
-def stores_of(config: ExperimentConfig) -> dict[Split, Store]:
+def stores_of(config: ExperimentConfig, *, prompts: Store) -> dict[Split, Store]:
     """Return the store of the evaluations on each split that is evaluated."""
-    _, prompts = inputs.find_init(config)
     parent = config.directory / "evaluations"
     return {
         split: evaluation_store(config, split=split, prompts=prompts, parent=parent)

@@ -214,7 +214,7 @@ def evaluate_targets(
         with opened as engine:
             for target in group:
                 _, prompts = inputs.find_init(target.config)
-                store = stores_of(target.config)[target.split]
+                store = stores_of(target.config, prompts=prompts)[target.split]
                 with store.held():  # a child's is the command's, as long as that keeps it
                     evaluate(
                         target.config,

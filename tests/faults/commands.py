@@ -178,6 +178,7 @@ class Scenario(NamedTuple):
     again: Do | None = None
 
 
+SUITE = "evaluation.suites.more.task={preset: cups, seed: 9, train: 0, validation: 0, held_out: 2}"
 SCENARIOS = {
     "init": Scenario(None, command("init", "embedded", *EMBEDDED)),
     "bandit": Scenario(None, bandit),
@@ -195,6 +196,7 @@ SCENARIOS = {
     "train, of an earlier version": Scenario("train", without_a_readable_config),
     "an arm that fails": Scenario("score", failing),
     "evaluate": Scenario("train", command("evaluate")),
+    "evaluate, with suites": Scenario("evaluate", command("evaluate", SUITE)),
     "sweep, together": Scenario(
         "score", command("sweep", "sweep.together=2", "baseline=-0.1,0", "seed=0")
     ),
