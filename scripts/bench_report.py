@@ -24,7 +24,7 @@ from asymreinforce.config import ExperimentConfig, Split
 from asymreinforce.data import contracts, files
 from asymreinforce.data.store import Store
 from asymreinforce.experiment.arms import TrainedArm
-from asymreinforce.experiment.evaluation import EvaluatedStep
+from asymreinforce.experiment.evaluated_steps import EvaluatedStep
 from asymreinforce.experiment.summary import write_summary
 from asymreinforce.report.write import write_report
 from asymreinforce.rewards.sums import facts_of, sums_of

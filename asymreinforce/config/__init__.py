@@ -14,7 +14,7 @@ from asymreinforce.config.engine import EngineConfig
 from asymreinforce.config.experiment import REFERENCES, ExperimentConfig
 from asymreinforce.config.policy import EmbeddedConfig, PolicyConfig, WarmUpConfig
 from asymreinforce.config.reward import RewardConfig
-from asymreinforce.config.sampling import RolloutConfig, SamplingConfig
+from asymreinforce.config.sampling import RolloutConfig, SamplingConfig, SuiteConfig
 from asymreinforce.config.sweep import Pins
 from asymreinforce.config.task import Split, TaskConfig
 from asymreinforce.config.training import (
@@ -44,6 +44,7 @@ __all__ = [
     "RolloutConfig",
     "SamplingConfig",
     "Split",
+    "SuiteConfig",
     "TaskConfig",
     "TrainConfig",
     "WarmUpConfig",

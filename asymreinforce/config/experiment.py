@@ -108,6 +108,24 @@ class ExperimentConfig(RoundsConfig):
         """Optimizer steps of an arm; None for as many as `optim.epochs` hold."""
         return self.steps_of_rounds or self.optim.steps
 
+    def of_suite(self, name: str) -> "ExperimentConfig":
+        """Return the settings under which a suite is what is evaluated, and nothing beside it."""
+        suite = self.evaluation.suites[name]
+        evaluation = EvaluationConfig(
+            split=suite.split, prompts=suite.prompts, sampling=suite.sampling
+        )
+        lengths = {"max_tokens": suite.sampling.max_tokens}  # a prompt need leave room for no more
+        return self.model_copy(
+            update={
+                "task": suite.task,
+                "source": SourceConfig(),
+                "pins": Pins(),
+                "evaluation": evaluation,
+                "sampling": self.sampling.model_copy(update=lengths),
+                "train": self.train.model_copy(update={"validation_prompts": 0}),
+            }
+        )
+
     def questions_of(self, split: Split) -> Literal["source", "task"] | None:
         """Return the section that a split's questions come from; None if there are none."""
         section = self.section_of_questions
@@ -233,4 +251,10 @@ class ExperimentConfig(RoundsConfig):
             raise ValueError(
                 f"max_tokens ({longest}) must be below policy.context ({self.policy.context})"
             )
+        for name, suite in self.evaluation.suites.items():
+            if suite.sampling.max_tokens >= self.policy.context:
+                raise ValueError(
+                    f"evaluation.suites.{name}.sampling.max_tokens ({suite.sampling.max_tokens}) "
+                    f"must be below policy.context ({self.policy.context})"
+                )
         return self

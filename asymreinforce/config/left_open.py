@@ -3,6 +3,8 @@
 seed, policy.seed, sampling.seed   replicate
 sampling.max_tokens              task.completion_tokens, at most half of policy.context
 evaluation.sampling.max_tokens   sampling.max_tokens
+evaluation.suites                none
+evaluation.suites.NAME.sampling  evaluation.sampling; max_tokens by the suite's own task
 train.validation_prompts         the validation questions there are, at most MOST_VALIDATION
 sampling.samples_per_block       lowered until whole blocks make exactly samples_per_prompt
 """
@@ -35,12 +37,30 @@ def filled(values: Mapping[str, Any]) -> dict[str, Any]:
         evaluation["sampling"] = dict(evaluation["sampling"])
         if evaluation["sampling"].get("max_tokens", "given") is None:
             evaluation["sampling"]["max_tokens"] = sampling.get("max_tokens")
+        suites = evaluation.get("suites", {})
+        if isinstance(suites, Mapping | None):
+            evaluation["suites"] = {
+                name: _filled_suite(suite, evaluation["sampling"], policy)
+                for name, suite in (suites or {}).items()
+            }
     if train.get("validation_prompts", "given") is None:
         train["validation_prompts"] = _validation_prompts(task, source)
     samples, block = sampling.get("samples_per_prompt"), sampling.get("samples_per_block")
     if type(samples) is int and type(block) is int and samples > 0 < block <= MOST_SAMPLES:
         sampling["samples_per_block"] = math.gcd(samples, block)
     return result
+
+
+def _filled_suite(suite: Any, sampling: Mapping[str, Any], policy: Mapping[str, Any]) -> Any:
+    """Return a suite whose sampling is the evaluation's in what it does not say itself."""
+    own = suite.get("sampling", {}) if isinstance(suite, Mapping) else None
+    if not isinstance(own, Mapping | None) or not isinstance(suite, Mapping):
+        return suite
+    drawn = {**sampling, "max_tokens": None, **(own or {})}
+    if drawn["max_tokens"] is None:
+        task = suite.get("task")
+        drawn["max_tokens"] = _completion_tokens(task if isinstance(task, Mapping) else {}, policy)
+    return {**suite, "sampling": drawn}
 
 
 def _completion_tokens(task: Mapping[str, Any], policy: Mapping[str, Any]) -> Any:

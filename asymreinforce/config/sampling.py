@@ -1,12 +1,12 @@
-"""Settings of sampling: of the rollouts, and of evaluation."""
+"""Settings of sampling: of the rollouts, of evaluation, and of the suites beside it."""
 
-from typing import Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from asymreinforce.config.left_open import MOST_SAMPLES
 from asymreinforce.config.settings import Settings
-from asymreinforce.config.task import Split
+from asymreinforce.config.task import Split, TaskConfig
 
 LOWEST_TEMPERATURE = 0.01
 
@@ -50,6 +50,38 @@ class RolloutConfig(SamplingConfig):
     )
 
 
+class SuiteConfig(Settings):
+    """A benchmark beside the main evaluation: its own questions, grader and sampling."""
+
+    task: TaskConfig = Field(description="questions, prompts and grader; a preset's name will do")
+    split: Split = Field("held_out", description="of the task's questions")
+    prompts: int | None = Field(None, ge=1, description="the first so many; null for all")
+    sampling: SamplingConfig = Field(
+        description="what is left out is that of evaluation.sampling, max_tokens as the task says"
+    )
+    checkpoints: Literal["ends", "all"] = Field(
+        "ends", description="ends: mu, and of each arm the best on validation and the last"
+    )
+
+    @model_validator(mode="after")
+    def there_are_questions(self) -> Self:
+        """A suite of no question would report nothing."""
+        if self.task.loader == "imported":
+            raise ValueError(
+                "task=imported has no questions of its own; name a task such as math500, or "
+                "{preset: file, path: FILE}"
+            )
+        if getattr(self.task, self.split) == 0:
+            raise ValueError(
+                f"split={self.split}, and task.{self.split}=0 leaves it no question; raise it, or "
+                "take another split"
+            )
+        return self
+
+
+SuiteName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+
+
 class EvaluationConfig(Settings):
     """How checkpoints are evaluated; held-out prompts are reported, and choose nothing."""
 
@@ -59,6 +91,11 @@ class EvaluationConfig(Settings):
     )
     sampling: SamplingConfig
     train_prompts: int = Field(0, ge=0, description="training prompts evaluated beside the split")
+    suites: dict[SuiteName, SuiteConfig] = Field(
+        default_factory=dict,
+        description="further benchmarks, as in [math500,aime24] or {amc: {task: math500, ...}} "
+        "(docs/suites.md)",
+    )
 
     @model_validator(mode="after")
     def training_prompts_are_evaluated_once(self) -> Self:

@@ -64,7 +64,7 @@ TABLE: dict[str, dict[Product, str]] = {
         ROLLOUTS: "samples_per_prompt temperature top_p max_tokens seed samples_per_block "
         "prompts_per_shard"
     },
-    "evaluation": {EVALUATION: "split prompts sampling train_prompts"},
+    "evaluation": {EVALUATION: "split prompts sampling train_prompts suites"},
     "reward": {
         VERDICTS: "cpu_limit_s reasoning memory_limit_mb",
         ARM: "value correct incorrect correct_at no_answer truncated unjudged",

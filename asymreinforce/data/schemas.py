@@ -9,6 +9,7 @@
 | METRICS     | a training step, or a fixed slice at a step | (step, staleness)           |
 | CURVES      | an evaluated checkpoint of an arm           | (arm, split, step)          |
 | SUMMARY     | an arm of a sweep                           | arm                         |
+| SUITES      | an arm's checkpoint on one benchmark        | (arm, is_main, suite, step) |
 
 Advantages are never stored: they are a function of (reward, group, baseline), made at train time.
 A completion's token ids and log-probabilities cannot be recomputed and are kept; text is untrusted.
@@ -207,4 +208,33 @@ SUMMARY = Contract(
     ("arm",),
 )
 
-CONTRACTS = (PROMPTS, ROLLOUTS, VERDICTS, EVALUATIONS, METRICS, CURVES, SUMMARY)
+SUITES = Contract(
+    "suites",
+    1,
+    make_schema(
+        {
+            **ARM_COLUMNS,
+            "suite": pa.string(),
+            "is_main": pa.bool_(),
+            "split": pa.string(),
+            "step": pa.int32(),
+            "is_last": pa.bool_(),
+            "prompts": pa.int32(),
+            "k": pa.int32(),
+            "accuracy": pa.float64(),
+            "accuracy_se": pa.float64(),
+            "majority": pa.float64(),
+            "ties": pa.float64(),
+            "pass_at_k": pa.float64(),
+            "difference": pa.float64(),
+            "difference_se": pa.float64(),
+            "length": pa.float64(),
+            "truncated": pa.float64(),
+            "evaluation": pa.string(),
+        },
+        {},
+    ),
+    ("arm", "is_main", "suite", "step"),
+)
+
+CONTRACTS = (PROMPTS, ROLLOUTS, VERDICTS, EVALUATIONS, METRICS, CURVES, SUMMARY, SUITES)

@@ -9,18 +9,22 @@ from typing import NamedTuple, Protocol
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.config.task import Split
 from asymreinforce.data import determines
-from asymreinforce.data.store import Store
 from asymreinforce.engines import open_engine
 from asymreinforce.engines.protocol import Engine
 from asymreinforce.errors import AsymreinforceError, ConfigError, EngineError, InputError
 from asymreinforce.experiment import inputs
-from asymreinforce.experiment.arms import PassedOver, TrainedArm, arms_of, survey_arms
+from asymreinforce.experiment.arms import PassedOver, survey_arms
 from asymreinforce.experiment.children import free_cached_memory, work_in_slots
 from asymreinforce.experiment.cleanup import remove_if_refused
+from asymreinforce.experiment.evaluated_steps import (
+    EvaluatedStep,
+    plan_evaluation,
+    stores_of,
+    why_not_evaluated,
+)
 from asymreinforce.experiment.slots import Slot, slots_of
-from asymreinforce.model.fingerprint import checkpoint_fingerprint
 from asymreinforce.progress import say, watch_progress
-from asymreinforce.stages.evaluate import evaluate, evaluation_store, shard_of
+from asymreinforce.stages.evaluate import evaluate
 
 CHECKPOINTS_WORTH_A_PROCESS = 24
 """On the CPU an engine takes about ten seconds of every core to start; fewer checkpoints than this
@@ -49,59 +53,6 @@ class EvaluationTarget(NamedTuple):
     checkpoints: dict[str, Path]
 
 
-class EvaluatedStep(NamedTuple):
-    """Where the evaluation of an arm's step lies; step 0 is mu."""
-
-    arm: TrainedArm
-    split: Split
-    step: int
-    store: Store
-    shard: str
-    config: ExperimentConfig
-    """The arm's own, with the engine and the evaluation that were asked for."""
-    checkpoint: Path
-
-
-def why_not_evaluated(config: ExperimentConfig) -> str | None:
-    """Say why the settings evaluate nothing, and how they would; None if they do."""
-    if config.evaluated_splits:
-        return None
-    if config.evaluation.prompts == 0:
-        return "evaluation.prompts=0 (null: all questions of evaluation.split)"
-    section = config.section_of_questions
-    return (
-        f"{section}.{config.evaluation.split}=0; {section}.{config.evaluation.split}=N holds "
-        "questions back, and needs their gold answers"
-    )
-
-
-def plan_evaluation(config: ExperimentConfig) -> list[EvaluatedStep]:
-    """Name the evaluation of every checkpoint on disk, under the settings of `config`.
-
-    How to evaluate comes from `config`; what an arm was trained on comes from the arm.
-    """
-    evaluations = []
-    for arm in arms_of(config.directory):
-        settings = arm.config.model_copy(
-            update={"evaluation": config.evaluation, "engine": config.engine}
-        )
-        checkpoint, prompts = inputs.find_init(settings)
-        steps = {0: checkpoint} | arm.checkpoints
-        only = settings.policy.safetensors_only
-        shards = {
-            step: shard_of(checkpoint_fingerprint(path, safetensors_only=only))
-            for step, path in steps.items()
-        }
-        for split in settings.evaluated_splits:
-            parent = config.directory / "evaluations"
-            store = evaluation_store(settings, split=split, prompts=prompts, parent=parent)
-            evaluations += [
-                EvaluatedStep(arm, split, step, store, shards[step], settings, path)
-                for step, path in steps.items()
-            ]
-    return evaluations
-
-
 def run_evaluation(
     config: ExperimentConfig, *, engines: OpenEngines | None = None
 ) -> list[EvaluatedStep]:
@@ -112,6 +63,8 @@ def run_evaluation(
     """
     if reason := why_not_evaluated(config):
         raise ConfigError(f"nothing to evaluate on: {reason}")
+    if any((config.directory / "train").glob("*/manifest.json")):
+        inputs.prepare_suites(config)
     planned = plan_evaluation(config)
     if not planned:
         raise InputError(
@@ -261,12 +214,7 @@ def evaluate_targets(
         with opened as engine:
             for target in group:
                 _, prompts = inputs.find_init(target.config)
-                store = evaluation_store(
-                    target.config,
-                    split=target.split,
-                    prompts=prompts,
-                    parent=target.config.directory / "evaluations",
-                )
+                store = stores_of(target.config, prompts=prompts)[target.split]
                 with store.held():  # a child's is the command's, as long as that keeps it
                     evaluate(
                         target.config,

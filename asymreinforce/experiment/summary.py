@@ -16,16 +16,22 @@ from asymreinforce.algorithm.ending import verdict
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.data import contracts, files
 from asymreinforce.data.values import finite_or_none
-from asymreinforce.errors import AsymreinforceError
 from asymreinforce.experiment.arms import TrainedArm, overrides_of
-from asymreinforce.experiment.evaluation import EvaluatedStep
+from asymreinforce.experiment.evaluated_steps import EvaluatedStep
+from asymreinforce.experiment.suites import write_suites
+from asymreinforce.experiment.summary_files import arm_columns, contract_table, publish_table
 from asymreinforce.rewards.sums import Sums, read_sums, standard_error
 
 SUMMARY_PARQUET, SUMMARY_JSON, CURVES_PARQUET = "summary.parquet", "summary.json", "curves.parquet"
 
 
 def write_summary(config: ExperimentConfig, evaluated: Sequence[EvaluatedStep]) -> pa.Table:
-    """Write `curves.parquet`, `summary.parquet` and `summary.json`; return the summary."""
+    """Write `curves.parquet`, `summary.parquet` and `summary.json`; return the summary.
+
+    `suites.parquet` comes to them if suites were evaluated.
+    """
+    write_suites(config, evaluated)
+    evaluated = [item for item in evaluated if item.suite is None]
     measured = _read_evaluations(config, evaluated)
     steps_of_arm: dict[str, list[EvaluatedStep]] = defaultdict(list)
     for item in evaluated:
@@ -51,14 +57,14 @@ def write_summary(config: ExperimentConfig, evaluated: Sequence[EvaluatedStep]) 
         }
         summary.append(_summary_row(arm, steps, json.dumps(overrides[name], sort_keys=True)))
     summary.sort(key=lambda row: (row["algorithm"], row["baseline"], row["seed"], row["arm"]))
-    table = _contract_table(contracts.SUMMARY, summary)
+    table = contract_table(contracts.SUMMARY, summary)
     files.remove_leftovers(config.directory, below=False)
-    _publish_table(
+    publish_table(
         config.directory / CURVES_PARQUET,
         contracts.CURVES,
-        _contract_table(contracts.CURVES, curves),
+        contract_table(contracts.CURVES, curves),
     )
-    _publish_table(config.directory / SUMMARY_PARQUET, contracts.SUMMARY, table)
+    publish_table(config.directory / SUMMARY_PARQUET, contracts.SUMMARY, table)
     files.publish_json(config.directory / SUMMARY_JSON, summary)
     return table
 
@@ -92,23 +98,11 @@ def _measure_step(sums: Sums) -> MeasuredStep:
     return MeasuredStep(sums.accuracy_P, columns)
 
 
-def _identity_columns(arm: TrainedArm) -> dict[str, Any]:
-    return {
-        "arm": arm.name,
-        "algorithm": arm.config.algorithm.name,
-        "baseline": arm.config.baseline,
-        "baseline_reference": arm.config.baseline_reference,
-        "seed": arm.config.seed,
-        "policy_seed": arm.config.policy.seed,
-        "sampling_seed": arm.config.sampling.seed,
-    }
-
-
 def _curve_row(
     config: ExperimentConfig, item: EvaluatedStep, measured: MeasuredStep
 ) -> dict[str, Any]:
     path = item.store.directory / item.shard
-    return _identity_columns(item.arm) | {
+    return arm_columns(item.arm) | {
         "split": item.split,
         "step": item.step,
         "prompts": len(measured.accuracy_P),
@@ -124,7 +118,7 @@ def _summary_row(arm: TrainedArm, steps: dict[int, MeasuredStep], overrides: str
     peak_step = max(after_start, key=lambda step: steps[step].accuracy)
     peak = steps[peak_step].accuracy
     difference_se = standard_error(difference_P)
-    return _identity_columns(arm) | {
+    return arm_columns(arm) | {
         "overrides": overrides,
         "step": arm.last_step,
         "behaviour_accuracy": mu.accuracy,
@@ -158,24 +152,3 @@ def _last_metrics(arm: TrainedArm) -> dict[str, float | None]:
 def _training_seconds(arm: TrainedArm) -> float:
     records = (arm.store.directory / "provenance").glob("*.json")
     return sum(float(files.read_json(path).get("seconds", 0.0)) for path in records)
-
-
-def _contract_table(contract: contracts.Contract, rows: list[dict[str, Any]]) -> pa.Table:
-    names = contract.schema.names
-    return contracts.make_table(contract, {name: [row.get(name) for row in rows] for name in names})
-
-
-def _publish_table(path: Path, contract: contracts.Contract, rows: pa.Table) -> None:
-    """Write a table if it is not there already: a page that is newer than it tells the same."""
-    if not _holds(path, contract, rows):
-        files.publish_path(
-            path, lambda target: contracts.write_table(target, contract, rows, identity="")
-        )
-
-
-def _holds(path: Path, contract: contracts.Contract, rows: pa.Table) -> bool:
-    """Tell whether a file holds these rows; one that cannot be read does not."""
-    try:
-        return bool(contracts.read_table(path, contract).equals(rows))
-    except (AsymreinforceError, OSError):
-        return False

@@ -20,12 +20,8 @@ from asymreinforce.errors import AsymreinforceError, ConfigError
 from asymreinforce.experiment import inputs
 from asymreinforce.experiment.arm import arm_store, arm_warnings, mend_settings
 from asymreinforce.experiment.arms import TrainedArm, name_arms
-from asymreinforce.experiment.evaluation import (
-    OpenEngines,
-    report_passed_over,
-    run_evaluation,
-    why_not_evaluated,
-)
+from asymreinforce.experiment.evaluated_steps import why_not_evaluated
+from asymreinforce.experiment.evaluation import OpenEngines, report_passed_over, run_evaluation
 from asymreinforce.experiment.slots import Slot, slots_of
 from asymreinforce.experiment.summary import write_summary
 from asymreinforce.experiment.watching import watched

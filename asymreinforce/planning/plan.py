@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from asymreinforce.config import ExperimentConfig
-from asymreinforce.config.task import Split, TaskConfig
+from asymreinforce.config.task import Split
 from asymreinforce.data import determines
 from asymreinforce.experiment.inputs import rollout_source
 from asymreinforce.experiment.slots import at_once
@@ -25,6 +25,7 @@ from asymreinforce.planning.gpus import (
     training,
 )
 from asymreinforce.planning.shape import shape_of
+from asymreinforce.planning.suites import SuiteCost, prompts_of, suite_costs
 from asymreinforce.planning.training_memory import FP32
 from asymreinforce.stages.train.schedule import Schedule, schedule_of
 
@@ -56,6 +57,8 @@ class Plan(NamedTuple):
     parameters: int | None
     generation: GenerationCost | None
     training: TrainingCost | None
+    suites: tuple[SuiteCost, ...] = ()
+    """What the suites take beside the main evaluation."""
 
     @property
     def drawn(self) -> int | None:
@@ -80,14 +83,17 @@ class Plan(NamedTuple):
         """GPU-hours by stage, all sets and arms together."""
         generate, train = self.generation, self.training
         speed = generate.tokens_per_s * 3600 if generate else None
-        drawn, evaluated = _known_product(self.drawn, self.completion_tokens), self.evaluated
+        drawn = _known_product(self.drawn, self.completion_tokens)
+        evaluated = _known_product(self.evaluated, self.completion_tokens)
+        for suite in self.suites:
+            evaluated = _known_sum(evaluated, suite.tokens)
         return {
             "generate": _known_ratio(drawn, speed),
             "train": _known_ratio(
                 _known_product(self.trained_tokens, self.arms),
                 train.tokens_per_s * 3600 if train else None,
             ),
-            "evaluate": _known_ratio(_known_product(evaluated, self.completion_tokens), speed),
+            "evaluate": _known_ratio(evaluated, speed),
         }
 
     @property
@@ -110,6 +116,8 @@ class Plan(NamedTuple):
         """Hours of `plan.cores` cores that judge every completion, evaluations included."""
         plan = self.config.plan
         judged = _known_sum(self.drawn, self.evaluated)
+        for suite in self.suites:
+            judged = _known_sum(judged, suite.completions)
         return _known_ratio(judged, plan.score_per_core_s * plan.cores * 3600)
 
     @property
@@ -187,6 +195,7 @@ def plan(arms: Sequence[ExperimentConfig]) -> Plan:
         parameters=parameters,
         generation=generation(config, shape, parameters, completion) if parameters else None,
         training=training(config, shape, parameters) if parameters else None,
+        suites=suite_costs(config, arms=len(arms), checkpoints=checkpoints),
     )
 
 
@@ -199,20 +208,6 @@ def _require_trainable(arms: Sequence[ExperimentConfig]) -> None:
             from asymreinforce.update.trainable import require_trainable_checkpoint
 
             require_trainable_checkpoint(checkpoint, arm)
-
-
-def prompts_of(task: TaskConfig) -> dict[Split, int | None]:
-    """Return the prompts of each split, as far as settings and known sizes tell."""
-    known = dict(task.rows)
-    if task.division == "12000/500" and {"train", "held_out"} <= known.keys():
-        known |= {"train": known["train"] + known["held_out"] - 500, "held_out": 500}
-    kept_back = sum(getattr(task, s) or 0 for s in ("validation", "held_out") if s not in known)
-    rest = known["train"] - kept_back if "train" in known else None
-    return {
-        "train": rest if task.train is None else task.train,
-        "validation": known.get("validation") if task.validation is None else task.validation,
-        "held_out": known.get("held_out") if task.held_out is None else task.held_out,
-    }
 
 
 def _known_schedule(config: ExperimentConfig, prompts: int | None) -> Schedule | None:

@@ -24,6 +24,7 @@ from asymreinforce.report.records import (
     Series,
     SeriesPoint,
 )
+from asymreinforce.report.suites import read_suite_rows, suite_series
 from asymreinforce.rewards.warnings import FILE, RunFacts, facts_from
 
 METRICS = (
@@ -68,6 +69,7 @@ def read_experiment(directory: Path) -> Experiment:
     known = {id_: settings[id_] for id_ in ids if settings[id_]}
     differing = determines.differing_settings(known)
     metrics = _read_metrics(directory, ids)
+    suites = suite_series(read_suite_rows(directory))
     arms = (
         ReportedArm(
             id=id_,
@@ -79,6 +81,7 @@ def read_experiment(directory: Path) -> Experiment:
             metrics=metrics[id_],
             failure=_read_failure(directory / "train" / id_ / "failure.json"),
             facts=_read_facts(directory / "train" / id_ / FILE),
+            suites=suites.get(id_, {}),
         )
         for id_ in ids
     )

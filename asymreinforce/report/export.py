@@ -20,6 +20,7 @@ from asymreinforce.report.results import Result
 from asymreinforce.report.statistics.aggregates import Improvement
 from asymreinforce.report.statistics.comparison import Comparison
 from asymreinforce.report.statistics.intervals import Interval
+from asymreinforce.report.suite_export import score_columns, scores_of, suite_rows
 
 SETTING_COLUMNS = {
     "setting": "the name of the setting in figures and tables",
@@ -90,10 +91,18 @@ ARM_COLUMNS = {
 
 
 def setting_rows(report: Report) -> list[dict[str, Any]]:
-    """Return a row a setting, with `SETTING_COLUMNS`."""
+    """Return a row a setting, with `setting_columns`."""
     aggregated = {item.name: item for item in aggregate_groups(report.results)}
     against = report.results.against
-    return [_setting_row(row, aggregated.get(row.name), against) for row in report.results.rows]
+    return [
+        _setting_row(row, aggregated.get(row.name), against) | scores_of(report.suites, row.name)
+        for row in report.results.rows
+    ]
+
+
+def setting_columns(report: Report) -> dict[str, str]:
+    """Return `SETTING_COLUMNS`, and three columns of each suite if there are any."""
+    return SETTING_COLUMNS | score_columns(report.suites)
 
 
 def arm_rows(report: Report) -> list[dict[str, Any]]:
@@ -122,13 +131,15 @@ def as_json(report: Report) -> str:
         "settings": setting_rows(report),
         "arms": arm_rows(report),
     }
+    if report.suite_rows:
+        told["suites"] = suite_rows(report.suite_rows)
     return json.dumps(told, ensure_ascii=False, allow_nan=False, indent=1)
 
 
 def as_csv(report: Report) -> str:
-    """Return a line a setting below a line of `SETTING_COLUMNS`; what is not known is empty."""
+    """Return a line a setting below a line of `setting_columns`; what is not known is empty."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(SETTING_COLUMNS), lineterminator="\n")
+    writer = csv.DictWriter(text, list(setting_columns(report)), lineterminator="\n")
     writer.writeheader()
     writer.writerows(setting_rows(report))
     return text.getvalue().rstrip("\n")

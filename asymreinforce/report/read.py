@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from asymreinforce.report.coverage import Coverage, read_coverage
 from asymreinforce.report.evaluated import ArmEnds, read_ends
@@ -11,6 +11,7 @@ from asymreinforce.report.groups import ArmGroup, group_arms
 from asymreinforce.report.pair import ExperimentPair, pair_experiments
 from asymreinforce.report.records import Experiment
 from asymreinforce.report.results import GroupResults, compare_groups
+from asymreinforce.report.suites import SuiteResults, read_suite_rows, suite_results
 
 
 class Report(NamedTuple):
@@ -25,6 +26,14 @@ class Report(NamedTuple):
     coverage: Coverage | None
     """None where no evaluation is on disk."""
 
+    suite_rows: Sequence[Mapping[str, Any]] = ()
+    """Of the benchmarks beside the main evaluation, a row an arm and checkpoint."""
+
+    @property
+    def suites(self) -> SuiteResults | None:
+        """The benchmarks side by side; None if there is the main evaluation alone."""
+        return suite_results(self.suite_rows, self.groups)
+
 
 def read_report(directory: Path, *, against: str | None = None) -> Report:
     """Read an experiment directory, and compare its groups with `against` or the default.
@@ -36,7 +45,8 @@ def read_report(directory: Path, *, against: str | None = None) -> Report:
     groups = group_arms(experiment)
     ends = read_ends(experiment)
     results = compare_groups(experiment, groups, against=against, ends=ends)
-    return Report(experiment, groups, results, ends, read_coverage(experiment, groups, ends))
+    coverage = read_coverage(experiment, groups, ends)
+    return Report(experiment, groups, results, ends, coverage, read_suite_rows(directory))
 
 
 def read_pair(first: Path, second: Path) -> ExperimentPair:

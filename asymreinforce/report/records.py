@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from asymreinforce.algorithm.table import has_baseline
@@ -93,6 +94,9 @@ class ReportedArm(NamedTuple):
     failure: ArmFailure | None
     facts: RunFacts | None = None
     """Counts of its rollouts and steps; None if it was trained before they were kept."""
+
+    suites: Mapping[str, Series] = MappingProxyType({})
+    """Accuracy, a share of 1, on each suite beside the main evaluation."""
 
     @property
     def uses_baseline(self) -> bool:

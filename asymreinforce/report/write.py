@@ -12,6 +12,7 @@ from asymreinforce.report.page.experiment import render_experiment
 from asymreinforce.report.page.samples import read_samples, read_samples_of_two
 from asymreinforce.report.pair import ExperimentPair
 from asymreinforce.report.read import Report, read_report
+from asymreinforce.report.suites import FILE as SUITES
 
 PAGE = "report.html"
 
@@ -37,16 +38,16 @@ def write_report(directory: Path, *, report: Report | None = None) -> Path:
 def is_current(directory: Path) -> bool:
     """Tell whether an experiment's page is there, and newer than the results that it tells of.
 
-    Those are the summary, the curves and the failures of arms, none of which is written again as
-    long as nothing in it changes.
+    Those are the summary, the curves, the suites and the failures of arms, none of which is written
+    again as long as nothing in it changes.
     """
     page = directory / PAGE
     told = [directory / name for name in ("summary.parquet", "curves.parquet")]
     if not all(path.is_file() for path in (page, *told)):
         return False
     made = page.stat().st_mtime_ns
-    failures = (directory / "train").glob("*/failure.json")
-    return all(path.stat().st_mtime_ns <= made for path in (*told, *failures))
+    others = [*(directory / "train").glob("*/failure.json"), *directory.glob(SUITES)]
+    return all(path.stat().st_mtime_ns <= made for path in (*told, *others))
 
 
 def write_comparison(compared: ExperimentPair) -> Path:

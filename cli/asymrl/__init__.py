@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from asymrl.api import rollouts as rollouts
     from asymrl.api import run_stage as run_stage
     from asymrl.api import run_sweep as run_sweep
+    from asymrl.api import suites as suites
     from asymrl.api import summary as summary
     from asymrl.api import verdicts as verdicts
     from asymrl.api import write_report as write_report
@@ -27,6 +28,7 @@ __all__ = [
     "results",
     "summary",
     "curves",
+    "suites",
     "rollouts",
     "verdicts",
 ]

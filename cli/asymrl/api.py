@@ -133,11 +133,11 @@ def results(experiment: Where, *, against: str | None = None) -> "pd.DataFrame":
 
     `against` names the setting that others are compared with; by default the baseline nearest 0.
     """
-    from asymreinforce.report.export import SETTING_COLUMNS, setting_rows
+    from asymreinforce.report.export import setting_columns, setting_rows
     from asymreinforce.report.read import read_report
 
-    rows = setting_rows(read_report(_directory(experiment), against=against))
-    return _pandas().DataFrame(rows, columns=list(SETTING_COLUMNS))
+    report = read_report(_directory(experiment), against=against)
+    return _pandas().DataFrame(setting_rows(report), columns=list(setting_columns(report)))
 
 
 def summary(experiment: Where) -> "pd.DataFrame":
@@ -152,6 +152,13 @@ def curves(experiment: Where) -> "pd.DataFrame":
     from asymreinforce.data import contracts
 
     return _table(experiment, "curves.parquet", contracts.CURVES)
+
+
+def suites(experiment: Where) -> "pd.DataFrame":
+    """Return a row an arm, a benchmark and a checkpoint: avg@k, maj@k, pass@k, shares of 1."""
+    from asymreinforce.data import contracts
+
+    return _table(experiment, "suites.parquet", contracts.SUITES)
 
 
 def rollouts(experiment: Where, *, name: str | None = None) -> "pd.DataFrame":

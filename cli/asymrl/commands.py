@@ -102,6 +102,8 @@ def evaluate(settings: Settings = None) -> None:
     asymrl evaluate
 
     asymrl evaluate evaluation.sampling.temperature=0.1 evaluation.sampling.top_p=0.95
+
+    asymrl evaluate 'evaluation.suites=[math500,aime24]'   further benchmarks beside it
     """
     _run_job("evaluate", settings)
 
@@ -218,10 +220,13 @@ def _print_sweep_result(result: "SweepResult", config: "ExperimentConfig") -> No
     """
     from asymreinforce.progress import say
     from asymrl.reporting import print_trained, report_sweep
+    from asymrl.suite_table import print_suites_of
     from asymrl.tables import print_summary
 
     if result.summary is not None:
         print_summary(result.summary)
+        if config.evaluation.suites:
+            print_suites_of(config.directory)
     elif result.trained:
         print_trained(config.directory)
     if config.sweep.report and result.is_reportable:

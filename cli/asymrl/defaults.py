@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
 from asymreinforce.config import ExperimentConfig
+from asymrl import keys
 
 MISSING = "???"
 """What OmegaConf calls a value that must be given."""
@@ -28,6 +29,9 @@ def stored_defaults() -> dict[str, Any]:
     values = defaults_of(ExperimentConfig)
     for section, name in ASKED_FOR:
         del values[section][name]
+    for key in keys.NAMED:  # a list of names takes the place of nothing, and of no mapping
+        section, _, name = key.rpartition(".")
+        values[section][name] = None
     return values
 
 

@@ -14,6 +14,7 @@ from asymreinforce.data.store import Store
 from asymreinforce.errors import ConfigError
 from asymreinforce.progress import say
 from asymrl.bridge import describe_error
+from asymrl.named_suites import with_presets
 
 COLLECTED: list[ExperimentConfig] = []
 POLICY = (
@@ -45,6 +46,8 @@ def parsed(cfg: DictConfig) -> ExperimentConfig:
         raise ConfigError(POLICY if is_policy else describe_error(error)) from error
     except OmegaConfBaseException as error:
         raise ConfigError(describe_error(error)) from error
+    if isinstance(evaluation := values.get("evaluation"), dict):
+        evaluation["suites"] = with_presets(evaluation.get("suites"))
     return parse_config(values)
 
 
@@ -119,12 +122,15 @@ def evaluate_job(cfg: DictConfig) -> None:
     from asymreinforce.experiment.evaluation import report_passed_over, run_evaluation
     from asymreinforce.experiment.summary import write_summary
     from asymreinforce.tracking import require_tracker, track_report
+    from asymrl.suite_table import print_suites_of
     from asymrl.tables import print_summary
 
     config = config_of(cfg)
     passed_over = report_passed_over(config)
     require_tracker(config)
     print_summary(write_summary(config, run_evaluation(config)))
+    if config.evaluation.suites:
+        print_suites_of(config.directory)
     track_report(config)
     if lacking := [arm for arm in passed_over if not arm.is_at_work]:
         raise InputError(

@@ -18,6 +18,8 @@ ADDED_BY_HYDRA = ("runs_dir", "directory", "experiment")
 """What `asymrl bandit` takes beside the fields of its model."""
 PACKAGES = {"model": "policy"}
 """Groups whose files set another section than the one of their own name."""
+NAMED = frozenset({"evaluation.suites"})
+"""Mappings that may be given as a list of their names."""
 SHOWN = 4
 """Names that a message suggests at most."""
 

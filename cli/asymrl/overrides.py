@@ -43,6 +43,7 @@ def prepared(command: str, words: Sequence[str]) -> Prepared:
     given = sorted_out(words)
     for word in given.settings:
         keys.require_known(key_of(word), value_of(word))
+    require_one_value(command, [word for word in given.settings if key_of(word) in keys.NAMED])
     takes_one = command not in SWEEPING and not {"-m", "--multirun"} & set(given.options)
     if takes_one:
         require_one_value(command, given.settings)

@@ -104,6 +104,11 @@ def arm_rows(plan: "Plan") -> Iterator[Row]:
     more = f" and {settings.train_prompts} of train" if settings.train_prompts else ""
     samples = f"{settings.sampling.samples_per_prompt} of each by each checkpoint"
     yield "evaluated on", f"{limit} of {settings.split}{more}", samples
+    for suite in plan.suites:
+        number = _number_text(suite.prompts)
+        models = "unknown" if suite.models is None else f"{suite.models:,}"
+        words = f"{suite.samples} of each by {models} models, {suite.longest} tokens each"
+        yield f"suite {suite.name}", number, words
 
 
 def memory_rows(plan: "Plan") -> Iterator[Row]:

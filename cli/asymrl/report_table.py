@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from asymreinforce import terminal
 from asymrl.console import VERDICT_STYLES, add_numbers, make_table, styled_text
+from asymrl.suite_table import print_suites
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -43,6 +44,7 @@ def print_results(report: "Report", *, power: float | None = None) -> None:
         console.print(_power_table(report, power))
     if report.coverage:
         _print_coverage(console, report.coverage)
+    print_suites(report.suites)
 
 
 def _power_table(report: "Report", points: float) -> "Table":

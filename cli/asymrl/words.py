@@ -34,6 +34,7 @@ PRINTING = {"--cfg", "-c", "--info", "-i", "--hydra-help"}
 """Options of Hydra's that print something of one configuration, where a sweep has many."""
 FILES = (".yaml", ".yml")
 NUMBER = re.compile(r"[-+]?[\d.][\d.,eE+-]*")
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 PAIRS = {"[": "]", "{": "}", "(": ")"}
 
 
@@ -171,7 +172,19 @@ def several(word: str) -> list[str]:
 def settable(word: str) -> str:
     """Return a setting as Hydra takes it: what a mapping holds is new to it, and is added."""
     is_new = "=" in word and not word.startswith("~") and keys.is_in_mapping(key_of(word))
-    return f"++{word.lstrip('+')}" if is_new else word
+    return f"++{_as_mapping(word).lstrip('+')}" if is_new else word
+
+
+def _as_mapping(word: str) -> str:
+    """Return a list of names as a mapping of them, which further settings can be merged into."""
+    value = value_of(word)
+    if key_of(word) not in keys.NAMED or not (value[:1] == "[" and value[-1:] == "]"):
+        return word
+    names = [name.strip() for name in several(f"{key_of(word)}={value[1:-1]}")]
+    is_plain = all(map(NAME.fullmatch, names)) and len(set(names)) == len(names)
+    return (
+        f"{key_of(word)}={{{', '.join(f'{name}: null' for name in names)}}}" if is_plain else word
+    )
 
 
 def quoted_text(text: str) -> str:
@@ -198,8 +211,13 @@ def require_one_value(command: str, settings: Sequence[str]) -> None:
 
 
 def layered(below: Sequence[str], above: Sequence[str]) -> list[str]:
-    """Put settings over others, which lose what is set again, be it by a group that is chosen."""
+    """Put settings over others, which lose what is set again, be it by a group that is chosen.
+
+    A mapping that may be a list of names takes the place of all that was set in it below.
+    """
     set_again = {key_of(word) for word in above}
+    anew = tuple(f"{key}." for key in set_again & keys.NAMED)
+    below = [word for word in below if not key_of(word).startswith(anew)]
     for word in above:
         key, value = key_of(word), value_of(word)
         if value in keys.groups().get(key, ()):

@@ -14,6 +14,7 @@ import pytest
 
 from asymreinforce.errors import ConfigError, InputError
 from asymreinforce.report.export import ARM_COLUMNS, SETTING_COLUMNS
+from asymreinforce.report.suite_export import SUITE_COLUMNS
 from tests.fixtures.commands import EMBEDDED, TINY
 from tests.fixtures.commands import asymrl as command
 from tests.fixtures.made_up_experiment import (
@@ -117,8 +118,9 @@ def test_the_page_of_docs_describes_every_function_and_column() -> None:
     functions = set(re.findall(r"^\| `(\w+)\(", DOC, re.MULTILINE))
     assert functions == set(asymrl.__all__)
     rows = re.findall(r"^\| `(\w+)` \| (.+) \|$", DOC, re.MULTILINE)
-    assert [name for name, _ in rows] == [*SETTING_COLUMNS, *ARM_COLUMNS]
-    meanings = [*SETTING_COLUMNS.values(), *ARM_COLUMNS.values()]
+    assert [name for name, _ in rows] == [*SETTING_COLUMNS, *ARM_COLUMNS, *SUITE_COLUMNS]
+    columns = (SETTING_COLUMNS, ARM_COLUMNS, SUITE_COLUMNS)
+    meanings = [meaning for one in columns for meaning in one.values()]
     assert [words.replace("‖", "||") for _, words in rows] == meanings
 
 

@@ -134,6 +134,12 @@ OTHERS = {
     "train.attention": "sdpa",
     "train.lora": {"rank": 4},
     "evaluation.sampling": {"samples_per_prompt": 3, "max_tokens": 8},
+    "evaluation.suites": {
+        "more": {
+            "task": {"name": "cups", "train": 0, "validation": 0, "held_out": 4, "grader": "exact"},
+            "sampling": {"max_tokens": 8},
+        }
+    },
 }
 """Values that `another` does not find, or that need other settings (None: left out)."""
 TRAINED = [

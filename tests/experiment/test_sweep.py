@@ -16,7 +16,7 @@ from asymreinforce.config import parse_config
 from asymreinforce.data import checksums, files, sealed
 from asymreinforce.data.store import Store
 from asymreinforce.errors import AsymreinforceError, ConfigError
-from asymreinforce.experiment import evaluation, inputs
+from asymreinforce.experiment import evaluated_steps, evaluation, inputs
 from asymreinforce.experiment.inputs import generated
 from asymreinforce.experiment.sweep import plan_sweep
 from tests.experiment.conftest import SWEEP
@@ -370,4 +370,4 @@ def test_no_engine_is_opened_to_name_rollouts_and_evaluations(
     config = parse_config(json.loads(next(swept.glob("cups/train/*/config.json")).read_text()))
     config = config.model_copy(update={"runs_dir": swept})
     inputs.find_inputs(config)
-    assert evaluation.plan_evaluation(config)
+    assert evaluated_steps.plan_evaluation(config)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from asymreinforce.data import contracts
 from tests.fixtures import foreign_files as files
 from tests.fixtures.commands import IN_PROCESS, Outcome, asymrl, refused
 
@@ -80,3 +81,19 @@ def test_an_arm_trains_where_the_questions_are_left_out(command: Command) -> Non
     assert outcome.code == 0, outcome.err
     outcome = command("train", "source.held_out=5", "evaluation.prompts=0")
     assert outcome.code == 0, outcome.err
+
+
+def test_imported_rollouts_are_evaluated_on_a_task_and_on_suites_beside_it(
+    command: Command, tmp_path: Path
+) -> None:
+    rows = [{"question": f"{n}?", "answer": f"{n}"} for n in range(6)]
+    task = ("task=file", f"task.path={files.jsonl(tmp_path / 'asked.jsonl', rows)}")
+    own = ("task.held_out=4", "task.grader=exact", "evaluation.sampling.samples_per_prompt=2")
+    suite = "evaluation.suites.cups.task={preset: cups, train: 0, validation: 0, held_out: 5}"
+    outcome = command("sweep", "baseline=-0.1", "seed=0", *task, *own, suite, IN_PROCESS)
+    assert outcome.code == 0, outcome.err
+    (directory,) = (tmp_path / "runs").glob("*/")
+    rows = contracts.read_table(directory / "suites.parquet", contracts.SUITES).to_pylist()
+    sizes = {(row["suite"], row["is_main"], row["prompts"]) for row in rows}
+    assert {(is_main, prompts) for _, is_main, prompts in sizes} == {(True, 4), (False, 5)}
+    assert len(rows) == 2 * 2  # mu and the last step

@@ -14,7 +14,8 @@ import pytest
 from asymreinforce.config import ExperimentConfig, parse_config
 from asymreinforce.config.task import TaskConfig
 from asymreinforce.planning.gpus import GIB, TrainingCost
-from asymreinforce.planning.plan import plan, prompts_of
+from asymreinforce.planning.plan import plan
+from asymreinforce.planning.suites import prompts_of
 from tests.fixtures.commands import Outcome
 from tests.fixtures.experiments import small_config
 
@@ -34,6 +35,32 @@ def test_counts_are_products_of_the_settings() -> None:
     # 6 arms x 3 checkpoints and mu, 12 prompts x 2 samples each
     assert found.evaluated == 19 * 24
     assert found.trained_tokens == 6 * 16 * (200 + 8)
+
+
+def test_suites_are_counted_with_their_own_prompts_samples_and_lengths() -> None:
+    task = {"name": "cups", "train": 0, "validation": 0, "held_out": 50, "grader": "exact"}
+    suites = {
+        "ends": {"task": task, "sampling": {"samples_per_prompt": 16, "max_tokens": 5}},
+        "every": {
+            "task": task,
+            "prompts": 10,
+            "sampling": {"max_tokens": 30},
+            "checkpoints": "all",
+        },
+    }
+    arms = [config(seed=s, evaluation__suites=suites) for s in (0, 1)]
+    ends, every = plan(arms).suites
+    assert (ends.prompts, ends.models, ends.completions) == (50, 1 + 2 * 1, 50 * 3 * 16)
+    assert (every.prompts, every.models, every.completions) == (10, 1 + 2 * 3, 10 * 7 * 2)
+    assert (ends.tokens, every.tokens) == (50 * 3 * 16 * 5, 10 * 7 * 2 * 30)
+    known = {"policy__parameters": 1000, "plan__generate_tokens_per_s": 100}
+    without, beside = plan([config(**known)]), plan([config(**known, evaluation__suites=suites)])
+    hours = [one.gpu_hours["evaluate"] for one in (without, beside)]
+    assert hours[0] and hours[1]
+    more = 50 * 2 * 16 * 5 + 10 * 4 * 2 * 30  # tokens of one arm and mu
+    assert hours[1] - hours[0] == pytest.approx(more / (100 * 3600))
+    both = [config(evaluation__suites=suites, train__validation_prompts=4)]
+    assert plan(both).suites[0].models == 1 + 2  # the best on validation as well
 
 
 def test_arms_that_differ_before_training_need_sets_of_their_own() -> None:

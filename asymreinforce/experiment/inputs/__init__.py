@@ -17,6 +17,7 @@ from asymreinforce.experiment.inputs import generated, imported
 from asymreinforce.experiment.inputs.generated import engine_log
 from asymreinforce.experiment.inputs.gradable import require_gradable
 from asymreinforce.experiment.inputs.stores import RolloutSet, require_shards, score_rollouts
+from asymreinforce.experiment.inputs.suites import prepare_suites
 from asymreinforce.progress import say
 from asymreinforce.rewards.warnings import of_verdicts, warnings
 from asymreinforce.stages.score import facts_of
@@ -28,6 +29,7 @@ __all__ = [
     "find_init",
     "find_inputs",
     "prepare_inputs",
+    "prepare_suites",
     "require_gradable",
     "rollout_source",
     "run_generate",
@@ -93,7 +95,9 @@ def run_init(config: ExperimentConfig, *, made_before: bool = False) -> tuple[Pa
     Raises `InputError` if there is no whole checkpoint at `policy.source`, and `ConfigError` if
     training would refuse its architecture; no prompt is written then.
     """
-    return rollout_source(config).run_init(config, made_before=made_before)
+    made = rollout_source(config).run_init(config, made_before=made_before)
+    prepare_suites(config)
+    return made
 
 
 def find_init(config: ExperimentConfig) -> tuple[Path, Store]:
@@ -136,6 +140,7 @@ def prepare_inputs(config: ExperimentConfig, *, engine: Engine | None = None) ->
     source = rollout_source(config)
     source.run_init(config, made_before=True)
     require_gradable(config, source.find_init(config)[1])  # before rollouts are paid for
+    prepare_suites(config)
     rollouts = source.prepare_rollouts(config, engine=engine)
     if source.needs_grader(config, rollouts):
         run_score(config)

@@ -19,12 +19,20 @@ def require_gradable(config: ExperimentConfig, prompts: Store) -> None:
 
     That is a split without a question, or whose gold answers the grader cannot use.
     """
-    for split, count in config.graded_questions.items():
-        path = prompts.path(f"{split}.parquet")
-        questions = contracts.read_table(path, contracts.PROMPTS).slice(0, count)
-        if not len(questions):
-            raise InputError(f"{path}: holds no prompt; {UNGRADED[split]}")
-        try:
-            require_usable(config.task.grader, [questions], where=path)
-        except InputError as error:
-            raise InputError(f"{error}; {UNGRADED[split]}") from None
+    for split in config.graded_questions:
+        require_gradable_split(config, prompts, split=split, without=UNGRADED[split])
+
+
+def require_gradable_split(
+    config: ExperimentConfig, prompts: Store, *, split: Split, without: str
+) -> None:
+    """Raise `InputError`, which ends in how to go on `without`, if nothing of a split is graded."""
+    path = prompts.path(f"{split}.parquet")
+    count = config.graded_questions[split]
+    questions = contracts.read_table(path, contracts.PROMPTS).slice(0, count)
+    if not len(questions):
+        raise InputError(f"{path}: holds no prompt; {without}")
+    try:
+        require_usable(config.task.grader, [questions], where=path)
+    except InputError as error:
+        raise InputError(f"{error}; {without}") from None

@@ -1,5 +1,6 @@
 """Curves against training steps: a line a group, the band from its lowest to its highest seed."""
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -116,6 +117,32 @@ PANELS = (
 )  # fmt: skip
 
 
+FEWEST_POINTS = 4
+"""Of a suite's curve: mu, the best and the last checkpoint alone are a row of a table."""
+
+
+def _suite_panels(experiment: Experiment) -> list[Panel]:
+    """Return a panel for each suite on which some arm was evaluated at more than its ends."""
+    drawn = {
+        name: None
+        for arm in experiment.arms
+        for name, series in arm.suites.items()
+        if len(series) >= FEWEST_POINTS
+    }
+    return [
+        Panel(
+            f"suite-{name}", f"Accuracy on {name}", "%",
+            f"Accuracy on the suite {name}, beside what was trained on.",
+            functools.partial(_suite_series, name), scale=100,
+        )
+        for name in drawn
+    ]  # fmt: skip
+
+
+def _suite_series(name: str, arm: ReportedArm, split: str) -> Series:
+    return arm.suites.get(name, ())
+
+
 class Curves(NamedTuple):
     """A panel with a band for each group, in their order; a group without the series has none."""
 
@@ -131,7 +158,7 @@ def read_curves(experiment: Experiment, groups: Sequence[ArmGroup]) -> list[Curv
     words = split.replace("_", "-")
     counts = (c.k for arm in experiment.arms for c in arm.checkpoints if c.split == split)
     pass_at = pass_at_words(counts)
-    for panel in PANELS:
+    for panel in (*PANELS, *_suite_panels(experiment)):
         bands = tuple(mean_band(panel.series(arm, split) for arm in group.arms) for group in groups)
         if any(band.steps for band in bands):
             title = panel.title.format(Split=words.capitalize(), split=words, pass_at=pass_at)

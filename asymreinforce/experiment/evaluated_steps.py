@@ -1,0 +1,109 @@
+"""Which checkpoints are evaluated, on what, and where each evaluation lies."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from asymreinforce.config import ExperimentConfig, SuiteConfig
+from asymreinforce.config.task import Split
+from asymreinforce.data.store import Store
+from asymreinforce.experiment import inputs
+from asymreinforce.experiment.arms import TrainedArm, arms_of
+from asymreinforce.model.fingerprint import checkpoint_fingerprint
+from asymreinforce.stages.evaluate import evaluation_store, shard_of
+
+
+class EvaluatedStep(NamedTuple):
+    """Where the evaluation of an arm's step lies; step 0 is mu."""
+
+    arm: TrainedArm
+    split: Split
+    step: int
+    store: Store
+    shard: str
+    config: ExperimentConfig
+    """The arm's own, with the engine and the evaluation that were asked for."""
+    checkpoint: Path
+    suite: str | None = None
+    """The suite that it is of; None for the main evaluation."""
+
+
+def why_not_evaluated(config: ExperimentConfig) -> str | None:
+    """Say why the settings evaluate nothing, and how they would; None if they do."""
+    if config.evaluated_splits:
+        return None
+    section = config.section_of_questions
+    reason = (
+        f"{section}.{config.evaluation.split}=0; {section}.{config.evaluation.split}=N holds "
+        "questions back, and needs their gold answers"
+    )
+    if config.evaluation.prompts == 0:
+        reason = "evaluation.prompts=0 (null: all questions of evaluation.split)"
+    if config.evaluation.suites:
+        reason += (
+            "; evaluation.suites stand beside the evaluation on evaluation.split, and one of them "
+            "can take its place (as in task=math500, if the rollouts are imported)"
+        )
+    return reason
+
+
+def plan_evaluation(config: ExperimentConfig) -> list[EvaluatedStep]:
+    """Name the evaluation of every checkpoint on disk, under the settings of `config`.
+
+    How to evaluate comes from `config`; what an arm was trained on comes from the arm. A suite is
+    evaluated as an arm is whose task it were; its prompts are there.
+    """
+    evaluations: list[EvaluatedStep] = []
+    prompts_of: dict[str, Store] = {}
+    for arm in arms_of(config.directory):
+        settings = arm.config.model_copy(
+            update={"evaluation": config.evaluation, "engine": config.engine}
+        )
+        checkpoint, prompts = inputs.find_init(settings)
+        only = settings.policy.safetensors_only
+        steps = {
+            step: (path, shard_of(checkpoint_fingerprint(path, safetensors_only=only)))
+            for step, path in ({0: checkpoint} | arm.checkpoints).items()
+        }
+        evaluations += _steps_on(settings, prompts, arm, steps)
+        for name, suite in config.evaluation.suites.items():
+            own = settings.of_suite(name)
+            if name not in prompts_of:  # all arms are asked the same: its data is hashed once
+                prompts_of[name] = inputs.find_init(own)[1]
+            wanted = _steps_of_suite(suite, arm)
+            kept = {step: steps[step] for step in steps if step in wanted}
+            evaluations += _steps_on(own, prompts_of[name], arm, kept, suite=name)
+    return evaluations
+
+
+def _steps_on(
+    config: ExperimentConfig,
+    prompts: Store,
+    arm: TrainedArm,
+    steps: Mapping[int, tuple[Path, str]],
+    *,
+    suite: str | None = None,
+) -> Iterator[EvaluatedStep]:
+    """Name the evaluation of each of an arm's steps on the splits that the settings evaluate.
+
+    `steps` are checkpoints with the name of the shard of each.
+    """
+    for split, store in stores_of(config, prompts=prompts).items():
+        for step, (path, shard) in steps.items():
+            yield EvaluatedStep(arm, split, step, store, shard, config, path, suite)
+
+
+def _steps_of_suite(suite: SuiteConfig, arm: TrainedArm) -> set[int]:
+    """Return the steps at which an arm is evaluated on a suite; step 0 is mu."""
+    if suite.checkpoints == "all":
+        return {0, *arm.checkpoints}
+    return {0, int(arm.store.facts.get("best_step") or 0), arm.last_step}
+
+
+def stores_of(config: ExperimentConfig, *, prompts: Store) -> dict[Split, Store]:
+    """Return the store of the evaluations on each split that is evaluated."""
+    parent = config.directory / "evaluations"
+    return {
+        split: evaluation_store(config, split=split, prompts=prompts, parent=parent)
+        for split in config.evaluated_splits
+    }

@@ -1,0 +1,35 @@
+"""The questions of an evaluation's suites: laid out beside those that are trained on."""
+
+import re
+
+from asymreinforce.config import ExperimentConfig
+from asymreinforce.errors import AsymreinforceError
+from asymreinforce.experiment.cleanup import remove_if_refused
+from asymreinforce.experiment.inputs.gradable import require_gradable_split
+from asymreinforce.stages.init import make_prompts, prompt_store
+
+TASK = re.compile(r"(?<![\w.])task\.")
+
+
+def prepare_suites(config: ExperimentConfig) -> None:
+    """Write the prompts of each suite that are missing, and ask that its grader can judge them.
+
+    A suite of a task whose prompts are there is evaluated on those. What is wrong with a suite
+    is raised with its name.
+    """
+    for name in config.evaluation.suites:
+        try:
+            _prepare_suite(config.of_suite(name))
+        except AsymreinforceError as error:
+            own = f"evaluation.suites.{name}"
+            advice = TASK.sub(f"{own}.task.", f"{error}")  # what a suite calls a task's settings
+            raise type(error)(f"{own}: {advice}") from error
+
+
+def _prepare_suite(config: ExperimentConfig) -> None:
+    parent = config.directory / "prompts"
+    with remove_if_refused(prompt_store(config.task, parent, made_before=True)):
+        prompts = make_prompts(config.task, parent, made_before=True)
+    split = config.evaluation.split
+    without = "leave the suite out of evaluation.suites, or take another split or grader"
+    require_gradable_split(config, prompts, split=split, without=without)

@@ -1,0 +1,71 @@
+"""What the suites of an evaluation take: completions and tokens, as far as settings tell."""
+
+from typing import NamedTuple
+
+from asymreinforce.config import ExperimentConfig, SuiteConfig
+from asymreinforce.config.task import Split, TaskConfig
+
+
+class SuiteCost(NamedTuple):
+    """What one suite takes over all arms; None is unknown."""
+
+    name: str
+    prompts: int | None
+    models: int | None
+    """Checkpoints that are evaluated on it, mu once."""
+    samples: int
+    longest: int
+    """Tokens of a completion: the mean that was given, or the longest."""
+
+    @property
+    def completions(self) -> int | None:
+        """Of all models."""
+        if self.prompts is None or self.models is None:
+            return None
+        return self.prompts * self.models * self.samples
+
+    @property
+    def tokens(self) -> int | None:
+        """Of all completions."""
+        return None if self.completions is None else self.completions * self.longest
+
+
+def suite_costs(
+    config: ExperimentConfig, *, arms: int, checkpoints: int | None
+) -> tuple[SuiteCost, ...]:
+    """Return what each suite takes if an arm keeps so many checkpoints."""
+    given = config.plan.completion_tokens
+    costs = []
+    for name, suite in config.evaluation.suites.items():
+        each = checkpoints
+        if suite.checkpoints == "ends" and checkpoints is not None:
+            each = min(checkpoints, 2 if config.train.validation_prompts else 1)
+        costs.append(
+            SuiteCost(
+                name,
+                _prompts_of_suite(suite),
+                None if each is None else 1 + arms * each,
+                suite.sampling.samples_per_prompt,
+                min(given or suite.sampling.max_tokens, suite.sampling.max_tokens),
+            )
+        )
+    return tuple(costs)
+
+
+def _prompts_of_suite(suite: SuiteConfig) -> int | None:
+    available = prompts_of(suite.task)[suite.split]
+    return suite.prompts if available is None else min(available, suite.prompts or available)
+
+
+def prompts_of(task: TaskConfig) -> dict[Split, int | None]:
+    """Return the prompts of each split, as far as settings and known sizes tell."""
+    known = dict(task.rows)
+    if task.division == "12000/500" and {"train", "held_out"} <= known.keys():
+        known |= {"train": known["train"] + known["held_out"] - 500, "held_out": 500}
+    kept_back = sum(getattr(task, s) or 0 for s in ("validation", "held_out") if s not in known)
+    rest = known["train"] - kept_back if "train" in known else None
+    return {
+        "train": rest if task.train is None else task.train,
+        "validation": known.get("validation") if task.validation is None else task.validation,
+        "held_out": known.get("held_out") if task.held_out is None else task.held_out,
+    }

@@ -1,0 +1,61 @@
+"""Every benchmark of an evaluation as a table for the terminal, narrow enough for 80 columns."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from asymreinforce import terminal
+from asymreinforce.untrusted import visible
+
+if TYPE_CHECKING:
+    from asymreinforce.report.suites import Benchmark, Score, SuiteResults
+
+LONGEST_NAME = 30
+
+
+def print_suites_of(directory: Path) -> None:
+    """Print the benchmarks of an experiment that has suites; nothing if it has none."""
+    from asymreinforce.report.experiment import read_experiment
+    from asymreinforce.report.groups import group_arms
+    from asymreinforce.report.suites import read_suite_rows, suite_results
+
+    if rows := read_suite_rows(directory):
+        print_suites(suite_results(rows, group_arms(read_experiment(directory))))
+
+
+def print_suites(results: "SuiteResults | None") -> None:
+    """Print a row a benchmark and a setting: mu before training, then each at its last step."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    if results is None:
+        return
+    table = Table(
+        title="benchmarks at the last step, in %; maj: what most samples answer",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        title_justify="left",
+    )
+    for name in ("benchmark", "setting"):
+        table.add_column(name, overflow="fold", max_width=LONGEST_NAME)
+    for name in ("n", "k", "avg@k", "minus µ", "maj@k", "pass@k"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for place, benchmark in enumerate(results.benchmarks):
+        for line in results.lines:
+            cells = (_name(benchmark), line.name, str(line.runs), str(benchmark.k))
+            shown = [*cells, *_numbers(line.scores[place])]
+            is_end = line is results.lines[-1]
+            table.add_row(*(Text(visible(cell)) for cell in shown), end_section=is_end)
+    terminal.make_console().print(table)
+
+
+def _name(benchmark: "Benchmark") -> str:
+    return f"main: {benchmark.name}" if benchmark.is_main else benchmark.name
+
+
+def _numbers(score: "Score | None") -> list[str]:
+    if score is None:
+        return ["—"] * 4
+    difference = "" if score.difference is None else f"{100 * score.difference:+.1f}"
+    shares = [f"{100 * share:.1f}" for share in (score.majority, score.pass_at_k)]
+    return [f"{100 * score.accuracy:.1f}", difference, *shares]
