@@ -13,7 +13,7 @@ def inspect(
         str, typer.Option(help="group_mean, leave_one_out, dataset_mean or zero.")
     ] = "group_mean",
     grader: Annotated[
-        str | None, typer.Option(help="Whose verdicts; the newest by default.")
+        str | None, typer.Option(help="Whose verdicts alone; by default the task's grader's.")
     ] = None,
     against: Annotated[
         str | None, typer.Option(help="Another grader: print where the two disagree.")
@@ -27,7 +27,7 @@ def inspect(
         typer.Option("--round", min=0, help="The set of the round that began at this step."),
     ] = None,
     arm: Annotated[
-        str | None, typer.Option(help="Whose round, by how the arm's name begins.")
+        str | None, typer.Option(help="Whose reward and round, by how the arm's name begins.")
     ] = None,
     prompt_id: Annotated[list[str] | None, typer.Option(help="Of these prompts alone.")] = None,
     policy: Annotated[str | None, typer.Option(help="Rollouts of this policy.")] = None,

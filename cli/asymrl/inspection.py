@@ -71,7 +71,9 @@ def run_inspect(
     """Print what is wanted of an experiment's rollouts; `InputError` where there are none."""
     from asymreinforce.viewing import inspection, stored
     from asymreinforce.viewing.disagreements import find_disagreements
+    from asymreinforce.viewing.judged_chunks import scale_of
     from asymreinforce.viewing.rendered import decoder_of
+    from asymreinforce.viewing.shown_reward import choose_reward
 
     if reference not in SHOWN_REFERENCES and not is_plugin(reference):
         why = "is made of more than verdicts" if reference in REFERENCES else "is unknown"
@@ -79,22 +81,22 @@ def run_inspect(
             f"--reference {reference} {why}; inspect shows {', '.join(SHOWN_REFERENCES)}, and "
             "your own"
         )
-    view = inspection.View(baseline=baseline, reference=reference)
     rollout_set = stored.find_set(directory, rollouts=rollouts, round_=round_, arm=arm)
-    verdicts = stored.verdicts_of(rollout_set, grader)
+    reward = choose_reward(rollout_set, grader=grader, arm=arm)
+    verdicts = reward.verdicts
+    view = inspection.View(baseline, reference, reward.config, reward.others)
     console = terminal.make_console()
     if against is not None:
         other = stored.verdicts_of(rollout_set, against)
         if verdicts is None or other is None:
             raise ConfigError("--against needs two sets of verdicts; name one with --grader")
         left, right = (stored.all_verdicts(store) for store in (verdicts, other))
-        reward = inspection.scale_of(verdicts, view)
-        print_disagreements(console, find_disagreements(left, right, reward))
+        scale = scale_of(verdicts, reward.config)
+        print_disagreements(console, find_disagreements(left, right, scale))
         return
     by = f"verdicts of {stored.grader_of(verdicts)}" if verdicts else "not scored yet"
-    console.print(
-        _styled_text(f"rollouts {rollout_set.rollouts.hash} · {by}", style="dim"), soft_wrap=True
-    )
+    about = [f"rollouts {rollout_set.rollouts.hash}", by, *filter(None, [reward.words])]
+    console.print(_styled_text(" · ".join(about), style="dim"), soft_wrap=True)
     console.print(_styled_text(_describe_set(rollout_set), style="dim"))
     counts = inspection.count_by_kind(rollout_set, verdicts, view, match=wanted.matches)
     if not counts_alone:
