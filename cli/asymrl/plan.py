@@ -68,7 +68,9 @@ def settings_rows(plan: "Plan", arms: "list[ExperimentConfig]") -> Iterator[Row]
         "" if plan.parameters else "set policy.parameters",
     )
     division = f" {config.task.division}" if config.task.division else ""
-    yield "task", f"{config.task.name}{division}", f"graded by {config.task.grader}"
+    further = [name for name in config.reward.graders if name != config.task.grader]
+    graders = ", ".join([config.task.grader, *further])
+    yield "task", f"{config.task.name}{division}", f"graded by {graders}"
     for name in ("baseline", "seed"):
         values = sorted({getattr(arm, name) for arm in arms})
         yield name, ", ".join(f"{value:g}" for value in values), ""
@@ -90,7 +92,8 @@ def shared_rows(plan: "Plan") -> Iterator[Row]:
         str(sampling.samples_per_prompt),
         (f"temperature {sampling.temperature:g}, top-p {sampling.top_p:g}"),
     )
-    yield "completions", _number_text(plan.completions), "drawn once and judged once"
+    judged = "once" if plan.graders == 1 else f"by {plan.graders} graders"
+    yield "completions", _number_text(plan.completions), f"drawn once and judged {judged}"
     length = "at most" if plan.config.plan.completion_tokens is None else "in the mean"
     yield (
         "completion tokens",
