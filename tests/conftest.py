@@ -39,6 +39,7 @@ SLOW = (
     "cli/test_secrets",
     "cli/test_settings",
     "cli/test_stopped",
+    "cli/test_summed_rewards",
     "cli/test_unforeseen",
     "data/test_lease",
     "data/test_store",

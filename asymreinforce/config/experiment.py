@@ -32,7 +32,8 @@ Reference = Literal[
 ]
 REFERENCES: tuple[str, ...] = get_args(Reference)
 EMBEDDED_TASKS, IMPORTED = ("cups", "dial", "count"), "imported"
-"""The tasks whose questions are made for the embedded policy, and the one that has none."""
+"""The tasks whose questions are made for the embedded policy, and the one that has none; verdicts
+that came with rollouts are those of the grader `imported`."""
 
 
 class ExperimentConfig(RoundsConfig):
@@ -196,6 +197,17 @@ class ExperimentConfig(RoundsConfig):
                 "source.validation=N), or name questions of your own (task=file "
                 "task.path=FILE task.held_out=N), or evaluate nothing "
                 "(evaluation.prompts=0 train.validation_prompts=0)"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def imported_verdicts_come_with_imported_rollouts(self) -> Self:
+        """Generated rollouts have no verdicts but those of graders."""
+        if IMPORTED in self.reward.graders and not self.is_foreign:
+            raise ValueError(
+                f"reward.graders names {IMPORTED}, the verdicts that come with rollouts from "
+                "elsewhere, and these are generated; name graders alone, or bring rollouts "
+                "(source.path=FILE)"
             )
         return self
 

@@ -1,6 +1,6 @@
 """Settings of the reward scale, and limits of the grader."""
 
-from typing import Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, field_validator, model_validator
 
@@ -10,6 +10,55 @@ from asymreinforce.config.settings import Settings
 Value = Literal["threshold", "score"]
 """Rewards of a score that are built in."""
 VALUES: tuple[str, ...] = get_args(Value)
+Weight = Annotated[float, Field(ge=-1e9, le=1e9)]
+
+
+class OverlongConfig(Settings):
+    """A punishment of long completions that is added to the reward: DAPO's, Yu et al. 2025."""
+
+    max_tokens: int | None = Field(
+        None,
+        ge=1,
+        le=10_000_000,
+        description="L_max of DAPO's soft overlong punishment: a longer completion pays -weight; "
+        "null: none pays for its length",
+    )
+    cache_tokens: int | None = Field(
+        None,
+        ge=1,
+        le=10_000_000,
+        description="L_cache: over the last so many tokens below max_tokens the punishment grows "
+        "from 0 to -weight",
+    )
+    weight: float = Field(
+        1.0, gt=0, le=1e9, description="of the punishment; DAPO's is 1, for rewards of 1 and -1"
+    )
+
+    @property
+    def free_tokens(self) -> int:
+        """The longest completion that pays nothing, if some do: L_max - L_cache."""
+        return (self.max_tokens or 0) - (self.cache_tokens or 0)
+
+    @model_validator(mode="after")
+    def the_cache_ends_at_the_longest_completion(self) -> Self:
+        """Both lengths are given or neither, and the punishment begins at a length above 0."""
+        if (self.max_tokens is None) != (self.cache_tokens is None):
+            given = "max_tokens" if self.cache_tokens is None else "cache_tokens"
+            other = "cache_tokens" if self.cache_tokens is None else "max_tokens"
+            raise ValueError(
+                f"reward.overlong.{given} is set without reward.overlong.{other}: max_tokens is "
+                "the length from which on a completion pays all of it (as a rule "
+                "sampling.max_tokens), cache_tokens over how many tokens below it that begins"
+            )
+        if self.max_tokens is None or self.cache_tokens is None:
+            return self
+        if self.cache_tokens > self.max_tokens:
+            raise ValueError(
+                f"reward.overlong.cache_tokens ({self.cache_tokens}) is above "
+                f"reward.overlong.max_tokens ({self.max_tokens}): the punishment would begin below "
+                "a length of 0; lower cache_tokens (DAPO's is a fifth of max_tokens)"
+            )
+        return self
 
 
 class RewardConfig(Settings):
@@ -21,6 +70,14 @@ class RewardConfig(Settings):
         "threshold",
         description="threshold: `correct` or `incorrect`; score: the score s itself, as "
         "incorrect + (correct - incorrect) s; module:function: your own, of scores",
+    )
+    graders: tuple[str, ...] = Field(
+        (),
+        description="graders whose values a reward is the weighted sum of, each with verdicts of "
+        "its own: names as of task.grader, and imported; none: the verdicts of task.grader alone",
+    )
+    weights: tuple[Weight, ...] | None = Field(
+        None, description="one for each of reward.graders, in their order; null: 1 each"
     )
     correct_at: float = Field(1.0, gt=0, le=1, description="lowest score that counts as correct")
     no_answer: Literal["incorrect", "exclude"] = Field(
@@ -52,6 +109,19 @@ class RewardConfig(Settings):
     max_error_rate: float = Field(
         0.02, ge=0, le=1, description="share of timeouts and errors above which scoring fails"
     )
+    overlong: OverlongConfig = OverlongConfig()
+
+    @property
+    def weight_by_grader(self) -> dict[str, float]:
+        """The weighted graders in the order of their names; none for task.grader alone."""
+        weights = self.weights or (1.0,) * len(self.graders)
+        return dict(sorted(zip(self.graders, weights, strict=True)))
+
+    @property
+    def is_one_of_two(self) -> bool:
+        """Whether a reward is `correct` or `incorrect` and nothing else, so that it tells which."""
+        is_of_verdict = not self.graders and self.overlong.max_tokens is None
+        return self.value == "threshold" and is_of_verdict
 
     @property
     def limits(self) -> list[float | str]:
@@ -68,6 +138,33 @@ class RewardConfig(Settings):
         raise ValueError(
             f"{value} is none of {', '.join(VALUES)} and not of the form module:function"
         )
+
+    @field_validator("graders", "weights", mode="before")
+    @classmethod
+    def one_is_a_list_of_one(cls, value: Any) -> Any:
+        """`reward.graders=math` says the same as `reward.graders=[math]`."""
+        return (value,) if isinstance(value, str | int | float) else value
+
+    @model_validator(mode="after")
+    def every_grader_has_a_weight(self) -> Self:
+        """A grader stands once, and has one weight; some weight is not 0."""
+        repeated = {name for name in self.graders if self.graders.count(name) > 1}
+        if repeated:
+            raise ValueError(
+                f"reward.graders names {', '.join(sorted(repeated))} more than once; name each "
+                "grader once, and give it the sum of its weights"
+            )
+        if self.weights is None:
+            return self
+        if len(self.weights) != len(self.graders):
+            raise ValueError(
+                f"reward.weights are {len(self.weights)} for {len(self.graders)} of "
+                "reward.graders: name the graders, and give each one weight in their order, as in "
+                "reward.graders=[math,my_module:format] reward.weights=[1,0.2]"
+            )
+        if self.graders and not any(self.weights):
+            raise ValueError("reward.weights are all 0, so that every reward is the same")
+        return self
 
     @model_validator(mode="after")
     def correct_pays_more_than_incorrect(self) -> Self:

@@ -66,8 +66,8 @@ TABLE: dict[str, dict[Product, str]] = {
     },
     "evaluation": {EVALUATION: "split prompts sampling train_prompts suites"},
     "reward": {
-        VERDICTS: "cpu_limit_s reasoning memory_limit_mb",
-        ARM: "value correct incorrect correct_at no_answer truncated unjudged",
+        VERDICTS: "graders cpu_limit_s reasoning memory_limit_mb",
+        ARM: "value correct incorrect weights overlong correct_at no_answer truncated unjudged",
         NOTHING: "workers max_error_rate",
     },
     "algorithm": {
@@ -98,8 +98,8 @@ NO_BASELINE = {"baseline": -0.1, "baseline_reference": "group_mean"}
 """What the identity of an arm has whose objective takes none: what `conf/config.yaml` has, under
 which such arms were trained before."""
 
-CHOOSES = {"sampling.samples_per_prompt"}
-"""Determines how many rollouts of a set are there and used, and not what they are."""
+CHOOSES = {"sampling.samples_per_prompt", "reward.graders"}
+"""Determine how many rollouts or verdicts are there and used, and not what they are."""
 
 FIRST: dict[str, Product] = {
     f"{section}.{name}".lstrip("."): product

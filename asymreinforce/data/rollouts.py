@@ -10,8 +10,9 @@ Shapes: B sequences.
 """
 
 import copy
+import functools
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -21,15 +22,20 @@ import pyarrow.compute as pc
 
 from asymreinforce.data import contracts
 from asymreinforce.data.order import epoch_order
-from asymreinforce.data.rows import Rows, concatenate_rows
+from asymreinforce.data.rows import Judged, Rows, concatenate_rows
 from asymreinforce.data.shard_names import first_shards, has_own_groups
 from asymreinforce.data.store import Store
-from asymreinforce.data.token_ids import unread_tokens
+from asymreinforce.data.token_ids import ShardTokens, unread_tokens
+from asymreinforce.data.verdict_sets import (
+    VerdictSets,
+    read_verdicts,
+    require_same_rows,
+    scores_of,
+)
 from asymreinforce.errors import InputError
 
 MOST_SHARDS = 8
 """Shards that are searched for rollouts with log-probabilities."""
-VERDICT_COLUMNS = ["prompt_id", "sample", "status", "score", "truncated"]
 
 
 class Behaviour(NamedTuple):
@@ -44,18 +50,21 @@ class ScoredRollouts:
     """A set of rollouts and the verdicts on it, of which the first `samples` of a prompt are used.
 
     Rollouts from elsewhere come in groups of any size (`samples` is None then), and all are used.
-    Raises `InputError` where a shard is missing or damaged, or where the verdicts are of other
-    rollouts.
+    `others` are verdicts of further graders on the same rollouts, by the grader's name. Raises
+    `InputError` where a shard is missing or damaged, or where verdicts are of other rollouts.
     """
 
-    def __init__(self, rollouts: Store, verdicts: Store, *, samples: int):
-        self._rollouts, self._verdicts = rollouts, verdicts
+    def __init__(
+        self,
+        rollouts: Store,
+        verdicts: Store,
+        *,
+        samples: int,
+        others: Mapping[str, Store] | None = None,
+    ):
+        self._rollouts, self._verdicts = rollouts, VerdictSets(verdicts, others or {})
+        self._verdicts.require_on(rollouts)
         self.samples = None if has_own_groups(rollouts) else samples
-        if verdicts.identity.get("rollouts") != rollouts.hash:
-            raise InputError(
-                f"{verdicts.directory}: holds verdicts on other rollouts than "
-                f"{rollouts.directory}; run 'asymrl score' for these"
-            )
         self._share: Literal["all", "checked", "unchecked"] = "all"
         self.shards = first_shards(rollouts, samples=samples)
         self.chunks = sorted({name.split("-p")[1] for name in self.shards})
@@ -77,18 +86,16 @@ class ScoredRollouts:
 
     def fingerprint(self) -> dict[str, str]:
         """Name the contents of the shards in use; more samples appended later do not change it."""
-        return {
-            "rollouts": self._rollouts.fingerprint(self.shards),
-            "verdicts": self._verdicts.fingerprint(self.shards),
-        }
+        return {name: store.fingerprint(self.shards) for name, store in self._stores.items()}
 
     @property
     def names(self) -> dict[str, str]:
         """The names of the directories, below `rollouts/` and `verdicts/`."""
-        return {
-            "rollouts": self._rollouts.directory.name,
-            "verdicts": self._verdicts.directory.name,
-        }
+        return {name: store.directory.name for name, store in self._stores.items()}
+
+    @property
+    def _stores(self) -> dict[str, Store]:
+        return {"rollouts": self._rollouts, **self._verdicts.by_name}
 
     def prompts_in(self, chunk: str) -> int:
         """Return the number of prompts of a chunk without reading it."""
@@ -121,6 +128,18 @@ class ScoredRollouts:
         for chunk in self.chunks:
             yield self._verdicts_of(chunk)
 
+    def judged(self, *, with_lengths: bool) -> Iterator[Judged]:
+        """Yield what rewards depend on, a chunk at a time, without reading tokens."""
+        for chunk in self.chunks:
+            verdicts = self._verdicts_of(chunk)
+            others = self._others_of(chunk, verdicts)
+            yield Judged(
+                scores_of(verdicts),
+                verdicts.column("truncated").to_numpy(zero_copy_only=False).astype(bool),
+                {name: scores_of(table) for name, table in others.items()},
+                self._lengths_of(chunk) if with_lengths else None,
+            )
+
     def read(self, chunk: str, *, with_logps: bool = False) -> Rows:
         """Read a chunk: its rollouts joined with their verdicts, sorted by prompt and sample.
 
@@ -137,12 +156,8 @@ class ScoredRollouts:
         table = table.append_column("row", pa.array(np.arange(len(table))))
         table = self._first_samples(table)
         verdicts = self._verdicts_of(chunk)
-        for key in ("prompt_id", "sample"):
-            if not table.column(key).equals(verdicts.column(key)):
-                raise InputError(
-                    f"{self._verdicts.directory}: chunk {chunk} does not hold one verdict for each "
-                    f"rollout of {self._rollouts.directory}; run 'asymrl score' again"
-                )
+        require_same_rows(self._verdicts.own, verdicts, self._rollouts, table)
+        others = self._others_of(chunk, verdicts)
         group = _one_array(table.column("prompt_id")).dictionary_encode().indices
         table = table.append_column("group", group.cast(pa.int64()))
         order = pc.sort_indices(table, sort_keys=[("group", "ascending"), ("sample", "ascending")])
@@ -171,6 +186,7 @@ class ScoredRollouts:
             verdicts.column("status").to_numpy(zero_copy_only=False),
             verdicts.column("truncated").to_numpy(zero_copy_only=False).astype(bool),
             logps,
+            {name: scores_of(other.take(order)) for name, other in others.items()},
         )
 
     def texts(self) -> Iterator[pa.Table]:
@@ -247,15 +263,25 @@ class ScoredRollouts:
     def _of(self, chunk: str) -> list[str]:
         return [name for name in self.shards if name.endswith(f"-p{chunk}")]
 
-    def _verdicts_of(self, chunk: str) -> pa.Table:
-        parts = []
+    def _verdicts_of(self, chunk: str, store: Store | None = None) -> pa.Table:
+        """Read what a grader says of a chunk: by default the one that says what is correct."""
+        store, names = store or self._verdicts.own, self._of(chunk)
+        table = read_verdicts(store, names, rollouts=self._rollouts, path_of=self._path)
+        return self._first_samples(table)
+
+    def _others_of(self, chunk: str, own: pa.Table) -> dict[str, pa.Table]:
+        return self._verdicts.read_others(own, functools.partial(self._verdicts_of, chunk))
+
+    def _lengths_of(self, chunk: str) -> np.ndarray:
+        """Return the tokens of each completion, in the order of the verdicts."""
+        tables = []
         for name in self._of(chunk):
-            path, receipt = self._path(self._verdicts, name), self._verdicts.receipt(name)
-            graded = self._rollouts.receipt(name)
-            if receipt and graded and receipt.facts["rollouts_sha256"] != graded.sha256:
-                raise InputError(f"{path}: judges another version of {name}; run 'asymrl score'")
-            parts.append(contracts.read_table(path, contracts.VERDICTS, columns=VERDICT_COLUMNS))
-        return self._first_samples(pa.concat_tables(parts))
+            path = self._path(self._rollouts, name)
+            sample = contracts.read_table(path, contracts.ROLLOUTS, columns=["sample"])
+            tokens = pa.array(ShardTokens(path).lengths.completion_B)
+            tables.append(sample.append_column("tokens", tokens))
+        tokens_B: np.ndarray = self._first_samples(pa.concat_tables(tables))["tokens"].to_numpy()
+        return tokens_B
 
     def behaviour(self, *, rollouts: int) -> "Behaviour":
         """Return the first rollouts that have log-probabilities, at most so many; maybe none."""

@@ -3,9 +3,39 @@
 Shapes: B sequences.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
+
+
+class Scores(NamedTuple):
+    """What one grader says of B rollouts."""
+
+    score_B: np.ndarray
+    """NaN where the completion was not judged or gave no answer."""
+    status_B: np.ndarray
+
+    def take(self, rows: np.ndarray) -> "Scores":
+        """Return the scores of some of the rollouts, in the order given."""
+        return Scores(self.score_B[rows], self.status_B[rows])
+
+
+ByGrader = Mapping[str, Scores]
+NO_OTHERS: ByGrader = MappingProxyType({})
+
+
+class Judged(NamedTuple):
+    """All that the reward of B rollouts may depend on."""
+
+    own: Scores
+    """Of the grader that says what is correct."""
+    truncated_B: np.ndarray
+    others: ByGrader = NO_OTHERS
+    """Of further graders of `reward.graders`."""
+    tokens_B: np.ndarray | None = None
+    """Lengths of the completions; None where not read."""
 
 
 class Rows(NamedTuple):
@@ -24,6 +54,14 @@ class Rows(NamedTuple):
     truncated_B: np.ndarray
     behaviour_logps: list[np.ndarray] | None = None
     """log mu of each completion token, by the policy that wrote the row; None where not read."""
+    others: ByGrader = NO_OTHERS
+    """What further graders of `reward.graders` say."""
+
+    @property
+    def judged(self) -> Judged:
+        """What the rewards of the rows may depend on."""
+        tokens_B = np.array([len(completion) for completion in self.completions], dtype=np.int64)
+        return Judged(Scores(self.score_B, self.status_B), self.truncated_B, self.others, tokens_B)
 
     def take(self, rows: np.ndarray) -> "Rows":
         """Return some of the rows, in the order given."""
@@ -37,6 +75,7 @@ class Rows(NamedTuple):
             self.status_B[rows],
             self.truncated_B[rows],
             None if self.behaviour_logps is None else [self.behaviour_logps[r] for r in rows],
+            {name: scores.take(rows) for name, scores in self.others.items()},
         )
 
     @property
@@ -61,4 +100,12 @@ def concatenate_rows(parts: list[Rows]) -> Rows:
         None
         if parts[0].behaviour_logps is None
         else [logps for part in parts for logps in part.behaviour_logps or ()],
+        {name: _joined([part.others[name] for part in parts]) for name in parts[0].others},
+    )
+
+
+def _joined(parts: list[Scores]) -> Scores:
+    return Scores(
+        np.concatenate([part.score_B for part in parts]),
+        np.concatenate([part.status_B for part in parts]),
     )

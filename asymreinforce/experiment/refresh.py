@@ -18,7 +18,12 @@ from asymreinforce.data.store import Store
 from asymreinforce.engines.protocol import Engine
 from asymreinforce.errors import InputError
 from asymreinforce.experiment.inputs import Inputs
-from asymreinforce.experiment.inputs.stores import RolloutSet, graded_verdicts, score_rollouts
+from asymreinforce.experiment.inputs.stores import (
+    RolloutSet,
+    further_graders,
+    graded_verdicts,
+    score_rollouts,
+)
 from asymreinforce.experiment.shard_workers import generation_workers
 from asymreinforce.model.fingerprint import checkpoint_fingerprint
 from asymreinforce.stages.generate import generate, rollout_store
@@ -56,8 +61,14 @@ def make_round_rollouts(
             parent=config.directory / "rollouts",
             **generation_workers(settings),
         )
-        verdicts = score_rollouts(settings, RolloutSet(weights, prompts, rollouts)).store
-        scored = ScoredRollouts(rollouts, verdicts, samples=config.sampling.samples_per_prompt)
+        rollout_set = RolloutSet(weights, prompts, rollouts)
+        own = score_rollouts(settings, rollout_set).store
+        others = {
+            name: score_rollouts(settings, rollout_set, name).store
+            for name in further_graders(settings, own)
+        }
+        samples = config.sampling.samples_per_prompt
+        scored = ScoredRollouts(rollouts, own, samples=samples, others=others)
     if round_.schedule.refresh_every:
         _record_round(config, arm_inputs, store, round_, scored)
     return scored
@@ -74,10 +85,17 @@ def find_round_rollouts(
     weights = behaviour_weights(arm_inputs, store, round_)
     parent = config.directory / "rollouts"
     rollouts = rollout_store(settings, checkpoint=weights, prompts=prompts, parent=parent)
-    verdicts = graded_verdicts(settings, RolloutSet(weights, prompts, rollouts))
-    if not verdicts.is_complete():
-        raise InputError(f"{verdicts.directory}: not complete; 'asymrl run' fills what is missing")
-    return ScoredRollouts(rollouts, verdicts, samples=config.sampling.samples_per_prompt)
+    rollout_set = RolloutSet(weights, prompts, rollouts)
+    own = graded_verdicts(settings, rollout_set)
+    others = {
+        name: graded_verdicts(settings, rollout_set, name)
+        for name in further_graders(settings, own)
+    }
+    for store in (own, *others.values()):
+        if not store.is_complete():
+            raise InputError(f"{store.directory}: not complete; 'asymrl run' fills what is missing")
+    samples = config.sampling.samples_per_prompt
+    return ScoredRollouts(rollouts, own, samples=samples, others=others)
 
 
 def behaviour_weights(arm_inputs: Inputs, store: Store, round_: Round) -> Path:

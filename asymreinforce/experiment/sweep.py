@@ -125,6 +125,7 @@ def run_sweep(
     for config in planned.arms:  # before rollouts are paid for
         require_objective(config.algorithm, baseline_reference=config.baseline_reference)
         require_reward(config.reward)
+        inputs.require_graders(config)
     _say_what_enters_no_arm(arms, planned)
     for config in planned.inputs:
         inputs.prepare_inputs(config, engine=engines.of(config) if engines else None)

@@ -18,10 +18,13 @@ SHOWN = 40
 """Characters of a gold answer that a message quotes."""
 
 
-def require_usable(grader: str, tables: Iterable[pa.Table], *, where: Path) -> None:
+def require_usable(
+    grader: str, tables: Iterable[pa.Table], *, where: Path, setting: str = "task.grader"
+) -> None:
     """Raise `InputError` if a built-in grader cannot use some gold answer of the PROMPTS tables.
 
-    What a user's own grader can use is not known. Raises `ConfigError` for an unknown grader.
+    What a user's own grader can use is not known. Raises `ConfigError` for an unknown grader. The
+    message names the `setting` that the grader comes from.
     """
     require_known(grader)
     if is_plugin(grader):
@@ -35,6 +38,6 @@ def require_usable(grader: str, tables: Iterable[pa.Table], *, where: Path) -> N
     if unusable:
         prompt_id, gold = unusable[0]
         raise InputError(
-            f"{where}: task.grader={grader} cannot use {len(unusable)} of {prompts} gold answers, "
+            f"{where}: {setting}={grader} cannot use {len(unusable)} of {prompts} gold answers, "
             f"such as {gold[:SHOWN]!r} of prompt {prompt_id}: it needs {GRADERS[grader].needs}"
         )

@@ -9,6 +9,7 @@ A user's own grader is named `module:function` and lies on the Python path or in
 the command is started in.
 """
 
+import difflib
 import functools
 import importlib
 import json
@@ -173,14 +174,15 @@ GRADERS = {
 }
 
 
-def identify(name: str) -> GraderId:
+def identify(name: str, *, setting: str = "task.grader") -> GraderId:
     """Return a grader's name and version without importing what it imports.
 
-    A user's own is versioned by `plugins.identity`. Raises `ConfigError` where there is none.
+    A user's own is versioned by `plugins.identity`. Raises `ConfigError`, which begins with the
+    `setting` that names it, where there is none.
     """
     if is_plugin(name):
         return GraderId(name, plugins.plugin_identity(name))
-    grader = _built_in(name)
+    grader = _built_in(name, setting=setting)
     libraries = (f"{dist}-{distributions.version(dist)}" for dist, _ in grader.libraries)
     return GraderId(name, "+".join([grader.version, *libraries]))
 
@@ -206,11 +208,13 @@ def require_known(name: str) -> None:
         _built_in(name)
 
 
-def _built_in(name: str) -> Grader:
+def _built_in(name: str, *, setting: str = "task.grader") -> Grader:
     if name not in GRADERS:
+        nearest = difflib.get_close_matches(name, GRADERS, n=1)
+        meant = f"; did you mean {nearest[0]}?" if nearest else ""
         raise ConfigError(
-            f"task.grader={name}: no such grader; there are {', '.join(GRADERS)}, "
-            "and your own as module:function"
+            f"{setting}={name}: no such grader; there are {', '.join(GRADERS)}, "
+            f"and your own as module:function{meant}"
         )
     return GRADERS[name]
 

@@ -71,8 +71,8 @@ def push_rollouts(
 ) -> Pushed:
     """Push a set of rollouts with its verdicts and questions as a dataset of parquet files.
 
-    By default it is the set that all arms share, with its newest verdicts. Raises `InputError` if
-    there is no such set, or the hub does not take it.
+    By default it is the set that all arms share, with the verdicts of the task's grader. Raises
+    `InputError` if there is no such set, or the hub does not take it.
     """
     stored = find_set(directory, rollouts=rollouts)
     verdicts = verdicts_of(stored, grader)

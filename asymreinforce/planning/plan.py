@@ -15,7 +15,7 @@ from typing import NamedTuple
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.config.task import Split
 from asymreinforce.data import determines
-from asymreinforce.experiment.inputs import rollout_source
+from asymreinforce.experiment.inputs import require_graders, rollout_source
 from asymreinforce.experiment.slots import at_once
 from asymreinforce.planning.gpus import (
     DTYPE_BYTES,
@@ -64,6 +64,11 @@ class Plan(NamedTuple):
     def drawn(self) -> int | None:
         """Completions of all sets and of all rounds."""
         return _known_sum(_known_product(self.completions, self.sets), self.refreshed)
+
+    @property
+    def graders(self) -> int:
+        """Graders that judge each rollout: the task's, and further ones of `reward.graders`."""
+        return len({self.config.task.grader, *self.config.reward.graders})
 
     @property
     def rollout_tokens(self) -> int | None:
@@ -115,7 +120,7 @@ class Plan(NamedTuple):
     def score_hours(self) -> float | None:
         """Hours of `plan.cores` cores that judge every completion, evaluations included."""
         plan = self.config.plan
-        judged = _known_sum(self.drawn, self.evaluated)
+        judged = _known_sum(_known_product(self.drawn, self.graders), self.evaluated)
         for suite in self.suites:
             judged = _known_sum(judged, suite.completions)
         return _known_ratio(judged, plan.score_per_core_s * plan.cores * 3600)
@@ -171,6 +176,8 @@ def plan(arms: Sequence[ExperimentConfig]) -> Plan:
         "hold"
     )
     _require_trainable(arms)
+    for arm in arms:
+        require_graders(arm)
     prompts = prompts_of(config.task)
     train = prompts["train"]
     schedule = _known_schedule(config, train)

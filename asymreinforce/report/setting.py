@@ -105,9 +105,32 @@ def _reward_words(known: Mapping[str, Any]) -> str:
         return ""
     value = known.get("reward.value", "threshold")
     high, low = signed_text(correct), signed_text(incorrect)
-    if value == "score":
-        return f"the score, mapped from 0 and 1 to {low} and {high}"
-    return f"{high} correct, {low} incorrect" if value == "threshold" else f"{value} of the score"
+    words = f"{value} of the score"
+    if value == "threshold":
+        words = f"{high} correct, {low} incorrect"
+    elif value == "score":
+        words = f"the score, mapped from 0 and 1 to {low} and {high}"
+    return f"{words}{_graders_words(known)}{_overlong_words(known)}"
+
+
+def _graders_words(known: Mapping[str, Any]) -> str:
+    graders = known.get("reward.graders")
+    if not graders:
+        return ""
+    if "reward.weights" not in known:
+        return f"; summed over the graders {', '.join(graders)}, by weights in which arms differ"
+    weights = known["reward.weights"] or [1.0] * len(graders)
+    terms = [f"{weight:g} {name}" for name, weight in zip(graders, weights, strict=False)]
+    return f"; summed over graders: {' + '.join(terms)}"
+
+
+def _overlong_words(known: Mapping[str, Any]) -> str:
+    names = ("max_tokens", "cache_tokens")
+    longest, cache = (known.get(f"reward.overlong.{name}") for name in names)
+    if longest is None or cache is None:
+        return ""
+    weight = known.get("reward.overlong.weight", 1.0)
+    return f"; less up to {weight:g} from {longest - cache} to {longest} tokens"
 
 
 def _optimizer_words(known: Mapping[str, Any]) -> str:

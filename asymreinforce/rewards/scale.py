@@ -1,4 +1,7 @@
-"""The reward scale: from stored verdicts to rewards, at train time; no scale is baked in."""
+"""The reward scale: what a stored verdict pays, at train time; no scale is baked in.
+
+`total.py` sums up what the verdicts of several graders pay.
+"""
 
 from collections.abc import Iterable
 from typing import Any, NamedTuple
@@ -98,13 +101,17 @@ def _described(values: np.ndarray) -> str:
 
 
 def reward_identity(config: RewardConfig) -> dict[str, Any]:
-    """Return what decides rewards; a user's function counts by its code."""
+    """Return what decides rewards beside verdicts; a user's function counts by its code."""
     names = {"correct", "incorrect", *COUNTING}
     identity = config.model_dump(mode="json", include=names)
     if config.value != "threshold":
         identity["value"] = config.value
     if plugins.is_plugin(config.value):
         identity["code"] = plugins.plugin_identity(config.value)
+    if config.graders:
+        identity["graders"] = config.weight_by_grader
+    if config.overlong.max_tokens is not None:
+        identity["overlong"] = config.overlong.model_dump(mode="json")
     return identity
 
 

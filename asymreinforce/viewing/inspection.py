@@ -6,8 +6,9 @@ prompts at a time.
 Shapes: B rollouts of a chunk.
 """
 
+import functools
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,15 +19,18 @@ import pyarrow.compute as pc
 from asymreinforce.config import RewardConfig
 from asymreinforce.data import contracts
 from asymreinforce.data.contracts import UNJUDGED
-from asymreinforce.data.shard_names import published_shards
 from asymreinforce.data.store import Store
-from asymreinforce.errors import InputError
-from asymreinforce.rewards.scale import COUNTING, Rewards, outcome_names, rewards_of
-from asymreinforce.viewing.stored import StoredSet, all_verdicts
+from asymreinforce.rewards.scale import Rewards
+from asymreinforce.viewing.judged_chunks import (
+    KEYS,
+    JudgedChunk,
+    mean_reward,
+    read_judged,
+    read_shards,
+)
+from asymreinforce.viewing.stored import StoredSet
 
 UNSCORED: Any = ("not scored", None, None, None)
-KEYS = ["prompt_id", "sample", "policy", "finish_reason"]
-ORDER = [("prompt_id", "ascending"), ("sample", "ascending")]
 
 
 class View(NamedTuple):
@@ -34,8 +38,9 @@ class View(NamedTuple):
 
     baseline: float = -0.1
     reference: str = "group_mean"
-    correct: float = 1.0
-    incorrect: float = -1.0
+    reward: RewardConfig = RewardConfig()
+    others: Mapping[str, Store] = {}
+    """Verdicts of further graders of `reward.graders`, by name."""
 
 
 class Row(NamedTuple):
@@ -132,38 +137,33 @@ def _read_chunks(
     stored: StoredSet, verdicts: Store | None, view: View
 ) -> Iterator[tuple[list[str], list[Row]]]:
     """Yield the shards of a chunk of prompts with their rollouts, in order of prompt and sample."""
-    names = published_shards(stored.rollouts)
-    scale = scale_of(verdicts, view)
-    mean = _mean_reward(verdicts, scale) if view.reference == "dataset_mean" and verdicts else None
-    for chunk in sorted({name.split("-p")[1] for name in names}):
-        chunk_names = [name for name in names if name.endswith(f"-p{chunk}")]
-        keys = _read_shards(stored.rollouts, chunk_names, contracts.ROLLOUTS, KEYS)
-        table = None
-        if verdicts and (judged := [name for name in chunk_names if verdicts.receipt(name)]):
-            table = _read_shards(verdicts, judged, contracts.VERDICTS, None)
-        yield chunk_names, _shown_rollouts(keys, table, scale, view, mean)
+    chunks = functools.partial(
+        read_judged, stored, verdicts, reward=view.reward, others=view.others
+    )
+    mean = None
+    if view.reference == "dataset_mean" and verdicts:
+        mean = mean_reward(chunks(), where=verdicts.directory)
+    for chunk in chunks():
+        yield chunk.names, _shown_rollouts(chunk, view, mean)
 
 
-def _shown_rollouts(
-    keys: pa.Table, table: pa.Table | None, scale: RewardConfig, view: View, mean: float | None
-) -> list[Row]:
-    columns = (keys.column(name).to_pylist() for name in KEYS)
+def _shown_rollouts(chunk: JudgedChunk, view: View, mean: float | None) -> list[Row]:
+    table, rewards = chunk.verdicts, chunk.rewards
+    columns = (chunk.keys.column(name).to_pylist() for name in KEYS)
     rows = [Row(*key, *UNSCORED) for key in zip(*columns, strict=True)]
     if table is None:
         return rows
-    rewards = rewards_of(table, scale)
-    advantage_B = _kept_advantages(table, rewards, view, mean)
+    advantage_B = _kept_advantages(table, rewards, view, mean) if rewards else None
     names = ("prompt_id", "sample", "extracted_answer")
-    called = outcome_names(table.column("status").to_pylist(), rewards.correct_B)
-    judged = zip(*(table.column(name).to_pylist() for name in names), called, strict=True)
+    judged = zip(*(table.column(name).to_pylist() for name in names), chunk.outcomes, strict=True)
     places = {(row.prompt_id, row.sample): place for place, row in enumerate(rows)}
     for number, (prompt_id, sample, answer, outcome) in enumerate(judged):
-        kept = bool(rewards.kept_B[number])
+        kept = rewards is not None and bool(rewards.kept_B[number])
         place = places[prompt_id, sample]
         rows[place] = rows[place]._replace(
             outcome=outcome,
-            reward=float(rewards.reward_B[number]) if kept else None,
-            advantage=float(advantage_B[number]) if kept else None,
+            reward=float(rewards.reward_B[number]) if rewards and kept else None,
+            advantage=float(advantage_B[number]) if advantage_B is not None and kept else None,
             answer=answer,
         )
     return rows
@@ -191,25 +191,11 @@ def _kept_advantages(
     return advantage_B
 
 
-def scale_of(verdicts: Store | None, view: View) -> RewardConfig:
-    """Return the scale of the rewards: what counts as correct comes from the scored set."""
-    stored = dict(verdicts.facts.get("scale", {})) if verdicts else {}
-    kept = {name: stored[name] for name in COUNTING if name in stored}
-    return RewardConfig(correct=view.correct, incorrect=view.incorrect, **kept)
-
-
-def _mean_reward(verdicts: Store, scale: RewardConfig) -> float:
-    rewards = rewards_of(all_verdicts(verdicts), scale)
-    if not rewards.kept_B.any():
-        raise InputError(f"{verdicts.directory}: no rollout was judged, so there is no mean reward")
-    return float(rewards.reward_B[rewards.kept_B].mean())
-
-
 def _with_texts(
     stored: StoredSet, names: list[str], chosen: dict[str, list[Row]], match: Match
 ) -> list[Group]:
     columns = ["prompt_id", "sample", "text", "completion_token_ids", "prompt_token_ids"]
-    table = _read_shards(stored.rollouts, names, contracts.ROLLOUTS, columns)
+    table = read_shards(stored.rollouts, names, contracts.ROLLOUTS, columns)
     wanted = pa.array(list(chosen), pa.string())
     table = table.filter(pc.is_in(table.column("prompt_id"), value_set=wanted))
     lengths = pc.list_value_length(table.column("completion_token_ids")).to_pylist()
@@ -261,9 +247,3 @@ def _prompt_kinds(directory: Path) -> dict[str, tuple[str | None, str | None]]:
         for row in rows.filter(has_kind).to_pylist():
             by_id[row["prompt_id"]] = (row["level"], row["subject"])
     return by_id
-
-
-def _read_shards(
-    store: Store, names: list[str], contract: contracts.Contract, columns: list[str] | None
-) -> pa.Table:
-    return contracts.read_shards(store, names, contract, columns=columns).sort_by(ORDER)

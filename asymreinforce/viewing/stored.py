@@ -1,11 +1,14 @@
 """Find stored rollouts and the verdicts on them, whatever settings they were made with."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
+from asymreinforce.config.experiment import IMPORTED
 from asymreinforce.data import contracts, files
+from asymreinforce.data.experiment_record import recorded_settings
 from asymreinforce.data.shard_names import published_shards
 from asymreinforce.data.store import Store
 from asymreinforce.errors import InputError
@@ -118,9 +121,12 @@ def later_rounds(directory: Path) -> list[LaterRound]:
 
 
 def verdicts_of(stored: StoredSet, grader: str | None) -> Store | None:
-    """Return the newest verdicts, or those of a grader; raises `InputError` where it gave none."""
+    """Return the verdicts of a grader; raise `InputError` if it gave none.
+
+    By default they are those that say what is correct (`own_verdicts`).
+    """
     if grader is None:
-        return stored.verdicts[0] if stored.verdicts else None
+        return own_verdicts(stored, recorded_settings(stored.directory))
     for store in stored.verdicts:
         if grader_of(store) == grader:
             return store
@@ -129,6 +135,19 @@ def verdicts_of(stored: StoredSet, grader: str | None) -> Store | None:
         f"{stored.directory}: no verdicts of grader {grader} on {stored.rollouts.hash} (there are: "
         f"{has}); run 'asymrl score task.grader={grader}'"
     )
+
+
+def own_verdicts(stored: StoredSet, settings: Mapping[str, Any]) -> Store | None:
+    """Return the verdicts that say what is correct under flat settings, else the newest.
+
+    These are the task's grader's, or those that came with rollouts from elsewhere if they train.
+    """
+    facts, trained = stored.rollouts.facts, settings.get("source.verdicts")
+    is_judged = facts.get("rewarded") is not None and facts["rewarded"] == facts["rows"]
+    is_imported = trained == IMPORTED or (trained is None and is_judged)
+    own = IMPORTED if is_imported else settings.get("task.grader")
+    by_own = [store for store in stored.verdicts if grader_of(store) == own]
+    return next(iter([*by_own, *stored.verdicts]), None)
 
 
 def grader_of(verdicts: Store) -> str:

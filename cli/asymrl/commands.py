@@ -74,6 +74,8 @@ def score(settings: Settings = None) -> None:
     asymrl score
 
     asymrl score task.grader=math reward.cpu_limit_s=10
+
+    asymrl score reward.graders=[math,my_module:format]    further verdicts, for a summed reward
     """
     _run_job("score", settings)
 

@@ -13,7 +13,7 @@ def inspect(
         str, typer.Option(help="group_mean, leave_one_out, dataset_mean or zero.")
     ] = "group_mean",
     grader: Annotated[
-        str | None, typer.Option(help="Whose verdicts; the newest by default.")
+        str | None, typer.Option(help="Whose verdicts alone; by default the task's grader's.")
     ] = None,
     against: Annotated[
         str | None, typer.Option(help="Another grader: print where the two disagree.")
@@ -27,7 +27,7 @@ def inspect(
         typer.Option("--round", min=0, help="The set of the round that began at this step."),
     ] = None,
     arm: Annotated[
-        str | None, typer.Option(help="Whose round, by how the arm's name begins.")
+        str | None, typer.Option(help="Whose reward and round, by how the arm's name begins.")
     ] = None,
     prompt_id: Annotated[list[str] | None, typer.Option(help="Of these prompts alone.")] = None,
     policy: Annotated[str | None, typer.Option(help="Rollouts of this policy.")] = None,
@@ -56,13 +56,15 @@ def inspect(
 
     asymrl inspect runs/mine --grader math --against gsm8k
     """
+    from asymreinforce.viewing.shown_reward import choose_reward
     from asymreinforce.viewing.stored import find_set
     from asymrl.inspection import WantedRollouts, compare_graders, print_rollouts, view_of
 
-    view = view_of(baseline=baseline, reference=reference)
     rollout_set = find_set(directory, rollouts=rollouts, round_=round_, arm=arm)
+    reward = choose_reward(rollout_set, grader=grader, arm=arm)
+    view = view_of(baseline=baseline, reference=reference, reward=reward)
     if against is not None:
-        compare_graders(rollout_set, view, grader=grader, against=against)
+        compare_graders(rollout_set, reward, against=against)
         return
     outcomes = {
         "correct": correct,
@@ -78,4 +80,4 @@ def inspect(
         truncated=truncated,
     )
     shown = 0 if counts else limit
-    print_rollouts(rollout_set, view, wanted, grader=grader, limit=shown, characters=characters)
+    print_rollouts(rollout_set, reward, view, wanted, limit=shown, characters=characters)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from asymreinforce.viewing.disagreements import Disagreements
     from asymreinforce.viewing.inspection import Count, Group, Row, View
     from asymreinforce.viewing.rendered import Decode
+    from asymreinforce.viewing.shown_reward import ShownReward
     from asymreinforce.viewing.stored import StoredSet
 
 SHOWN_REFERENCES = ("group_mean", "leave_one_out", "dataset_mean", "zero")
@@ -53,7 +54,7 @@ class WantedRollouts(NamedTuple):
         )
 
 
-def view_of(*, baseline: float, reference: str) -> "View":
+def view_of(*, baseline: float, reference: str, reward: "ShownReward") -> "View":
     """Return how rewards are shown; `ConfigError` for a reference that needs more than verdicts."""
     from asymreinforce.viewing.inspection import View
 
@@ -63,30 +64,29 @@ def view_of(*, baseline: float, reference: str) -> "View":
             f"--reference {reference} {why}; inspect shows {', '.join(SHOWN_REFERENCES)}, and "
             "your own"
         )
-    return View(baseline=baseline, reference=reference)
+    return View(baseline, reference, reward.config, reward.others)
 
 
-def compare_graders(
-    rollout_set: "StoredSet", view: "View", *, grader: str | None, against: str
-) -> None:
+def compare_graders(rollout_set: "StoredSet", reward: "ShownReward", *, against: str) -> None:
     """Print where two graders disagree; `ConfigError` if there are no verdicts of two."""
-    from asymreinforce.viewing import inspection, stored
+    from asymreinforce.viewing import stored
     from asymreinforce.viewing.disagreements import find_disagreements
+    from asymreinforce.viewing.judged_chunks import scale_of
 
-    one, other = (stored.verdicts_of(rollout_set, name) for name in (grader, against))
+    one, other = reward.verdicts, stored.verdicts_of(rollout_set, against)
     if one is None or other is None:
         raise ConfigError("--against needs two sets of verdicts; name one with --grader")
     left, right = (stored.all_verdicts(store) for store in (one, other))
-    reward = inspection.scale_of(one, view)
-    print_disagreements(terminal.make_console(), find_disagreements(left, right, reward))
+    scale = scale_of(one, reward.config)
+    print_disagreements(terminal.make_console(), find_disagreements(left, right, scale))
 
 
 def print_rollouts(
     rollout_set: "StoredSet",
+    reward: "ShownReward",
     view: "View",
     wanted: WantedRollouts,
     *,
-    grader: str | None,
     limit: int,
     characters: int,
 ) -> None:
@@ -94,11 +94,11 @@ def print_rollouts(
     from asymreinforce.viewing import inspection, stored
     from asymreinforce.viewing.rendered import decoder_of
 
-    verdicts, match = stored.verdicts_of(rollout_set, grader), wanted.matches
+    verdicts, match = reward.verdicts, wanted.matches
     console = terminal.make_console()
     by = f"verdicts of {stored.grader_of(verdicts)}" if verdicts else "not scored yet"
-    heading = f"rollouts {rollout_set.rollouts.hash} · {by}"
-    console.print(styled_text(heading, style="dim"), soft_wrap=True)
+    about = [f"rollouts {rollout_set.rollouts.hash}", by, *filter(None, [reward.words])]
+    console.print(styled_text(" · ".join(about), style="dim"), soft_wrap=True)
     console.print(styled_text(_describe_set(rollout_set), style="dim"))
     counts = inspection.count_by_kind(rollout_set, verdicts, view, match=match)
     if limit:

@@ -65,7 +65,9 @@ def settings_rows(plan: "Plan", arms: "list[ExperimentConfig]") -> Iterator[Row]
     missing = "" if plan.parameters else "set policy.parameters"
     yield "parameters", _number_text(plan.parameters), missing
     division = f" {config.task.division}" if config.task.division else ""
-    yield "task", f"{config.task.name}{division}", f"graded by {config.task.grader}"
+    further = [name for name in config.reward.graders if name != config.task.grader]
+    graders = ", ".join([config.task.grader, *further])
+    yield "task", f"{config.task.name}{division}", f"graded by {graders}"
     for name in ("baseline", "seed"):
         values = sorted({getattr(arm, name) for arm in arms})
         yield name, ", ".join(f"{value:g}" for value in values), ""
@@ -81,7 +83,8 @@ def shared_rows(plan: "Plan") -> Iterator[Row]:
         yield f"{split} prompts", _number_text(count), missing
     how = f"temperature {sampling.temperature:g}, top-p {sampling.top_p:g}"
     yield "samples a prompt", str(sampling.samples_per_prompt), how
-    yield "completions", _number_text(plan.completions), "drawn once and judged once"
+    judged = "once" if plan.graders == 1 else f"by {plan.graders} graders"
+    yield "completions", _number_text(plan.completions), f"drawn once and judged {judged}"
     length = "at most" if plan.config.plan.completion_tokens is None else "in the mean"
     each = f"{length} {plan.completion_tokens} each"
     yield "completion tokens", _number_text(plan.rollout_tokens), each

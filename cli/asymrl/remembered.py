@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from asymreinforce.config.paths import expand_home
+from asymreinforce.data.experiment_record import FILE
 from asymreinforce.errors import AsymreinforceError, ConfigError
 from asymrl.words import key_of, several, value_of
 
 if TYPE_CHECKING:
     from asymreinforce.config import ExperimentConfig
 
-FILE = "experiment.json"
 PLACE = ("name", "runs_dir")
 ONE_ARMS = ("baseline", "seed", "replicate")
 """What tells arms apart: one that was trained by itself says nothing of the next."""

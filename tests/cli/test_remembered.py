@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 from asymrl import api
-from asymrl.remembered import FILE, asked, words
+from asymrl.remembered import asked, words
 
+from asymreinforce.data.experiment_record import FILE
 from asymreinforce.errors import ConfigError
 from tests.cli.test_settings import composed
 from tests.fixtures.commands import EMBEDDED, TINY, asymrl, published, refused, tiny

@@ -116,6 +116,8 @@ OTHERS = {
     "algorithm.imitation": None,
     "algorithm.function": None,
     "reward.value": "score",
+    "reward.weights": None,
+    "reward.overlong": {"max_tokens": 8, "cache_tokens": 4},
     "baseline_reference": "zero",
     "optim.trajectories_per_step": 32,
     "rounds": None,
@@ -198,6 +200,8 @@ SAME_INPUTS: list[tuple[dict[str, Any], Sets]] = [
     ({"reward__incorrect": 0.0}, (1, 1, 1)),
     ({"reward__cpu_limit_s": 9.0}, (2, 1, 2)),
     ({"task__grader": "gsm8k"}, (2, 1, 2)),
+    ({"reward__graders": ["exact"]}, (2, 1, 2)),
+    ({"reward__overlong": {"max_tokens": 8, "cache_tokens": 4}}, (1, 1, 1)),
     ({"sampling__seed": 1}, (2, 2, 2)),
     ({"task__seed": 1}, (2, 2, 2)),
 ]
@@ -212,6 +216,15 @@ def test_all_who_ask_for_the_same_inputs_agree(setting: dict[str, Any], expected
         plan(arms).sets,
         len(split_by_process(arms, size=2)),
     ) == expected
+
+
+def test_arms_of_the_same_graders_share_their_verdicts_whatever_the_weights() -> None:
+    arms = [
+        small_config(Path("runs"), policy="mu", reward__graders=["exact"], reward__weights=weights)
+        for weights in ([1.0], [0.5])
+    ]
+    assert (len(plan_sweep(arms).inputs), len(split_by_process(arms, size=2))) == (1, 1)
+    assert len(plan_sweep(arms).arms) == 2
 
 
 def test_rollouts_of_two_files_are_two_sets_of_inputs() -> None:

@@ -254,3 +254,27 @@ def test_another_architecture_takes_another_engine_in_place_of_the_one_that_runs
         assert engines.of(config.model_copy(update={"policy": other_seed})) is first
         longer = policy.model_copy(update={"context": 48})
         assert engines.of(config.model_copy(update={"policy": longer})) is not first
+
+
+def test_each_round_is_judged_by_every_grader_of_a_summed_reward(
+    tmp_path: Path, random_policy: Path
+) -> None:
+    summed: dict[str, Any] = {"reward__graders": ["final_answer", "exact"], "optim__steps": 4}
+    config = settings(tmp_path, random_policy, **summed)
+    store, engine = run(config)
+    found = records(store)
+    assert len(found) == 2
+    for record in found:
+        for name, grader in (("verdicts", "final_answer"), ("verdicts of exact", "exact")):
+            verdicts = Store.open(config.directory / "verdicts" / record[name])
+            assert verdicts.is_complete()
+            assert verdicts.identity["grader"]["name"] == grader
+            assert verdicts.identity["rollouts"] == record["rollouts"]
+    arm_inputs = inputs.find_inputs(config)
+    later = refresh.find_round_rollouts(
+        config, arm_inputs, store, refresh.round_at(config, arm_inputs, 2)
+    )
+    assert later.names == {key: found[1][key] for key in later.names} and len(later.names) == 3
+    calls = engine.calls
+    run(config, engine)
+    assert engine.calls == calls

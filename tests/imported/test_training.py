@@ -16,6 +16,7 @@ from asymreinforce.errors import ConfigError, InputError
 from asymreinforce.experiment import inputs
 from asymreinforce.experiment.arm import train_arm
 from asymreinforce.experiment.inputs import imported
+from asymreinforce.rewards.total import total_rewards
 from asymreinforce.stages.train.audit import NAME
 from tests.fixtures import foreign_files as files
 from tests.fixtures import slow_trainer as naive
@@ -221,3 +222,31 @@ def test_generate_is_refused_where_rollouts_are_imported(
 ) -> None:
     with pytest.raises(ConfigError, match=r"rollouts are imported \('asymrl import'\), none made"):
         inputs.run_generate(config(tmp_path, random_policy))
+
+
+def test_imported_verdicts_and_a_grader_s_are_summed(tmp_path: Path, random_policy: Path) -> None:
+    uneven(tmp_path / "a.jsonl")
+    both: dict[str, Any] = {"reward__graders": ["imported", "exact"], "reward__weights": [1.0, 0.5]}
+    settings = config(tmp_path, random_policy, reward__workers=1, **both)
+    arm_inputs = inputs.prepare_inputs(settings)
+    names = arm_inputs.scored.names
+    assert sorted(names) == ["rollouts", "verdicts", "verdicts of exact"]
+    graders = {plan.parent.name for plan in settings.directory.glob("verdicts/*/plan.json")}
+    assert graders == {names["verdicts"], names["verdicts of exact"]}  # the task's judged nothing
+    rows = next(arm_inputs.scored.batches(prompts=8, seed=0))
+    exact_B = rows.others["exact"].score_B
+    expected_B = np.where(rows.score_B == 1, 1.0, -1.0) + 0.5 * np.where(exact_B == 1, 1.0, -1.0)
+    given = total_rewards(rows.judged, settings.reward)
+    assert given.reward_B.tolist() == expected_B.tolist()
+    assert given.correct_B.tolist() == (rows.score_B == 1).tolist()
+
+
+def test_imported_verdicts_that_did_not_come_are_refused(
+    tmp_path: Path, random_policy: Path
+) -> None:
+    uneven(tmp_path / "a.jsonl", rewards=False)
+    settings = config(tmp_path, random_policy, reward__graders=["imported", "final_answer"])
+    imported.run_import(settings)
+    inputs.run_score(settings)
+    with pytest.raises(ConfigError, match="no row came with a reward"):
+        inputs.find_inputs(settings)

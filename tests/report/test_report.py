@@ -238,6 +238,20 @@ def test_no_mean_reward_is_made_of_an_accuracy_where_the_reward_is_the_score(
     assert "the score, mapped from 0 and 1 to −1 and +1" in page
 
 
+def test_a_summed_reward_and_a_length_term_stand_in_the_setting(tmp_path: Path) -> None:
+    make_experiment(tmp_path, [MadeUpArm(value, 0, reference="zero") for value in (-0.5, 0.2)])
+    overlong = {"max_tokens": 12, "cache_tokens": 4, "weight": 0.5}
+    more = {"graders": ["math", "mine:form"], "weights": [1.0, 0.2], "overlong": overlong}
+    for path in tmp_path.glob("train/*/config.json"):
+        config = json.loads(path.read_text())
+        config["reward"] |= more
+        path.write_text(json.dumps(config))
+    page = page_of(tmp_path)
+    words = "summed over graders: 1 math + 0.2 mine:form; less up to 0.5 from 8 to 12 tokens"
+    assert f"+1 correct, −1 incorrect; {words}" in page
+    assert "the mean reward of µ by its accuracy" not in page  # rewards are not two
+
+
 def test_a_report_runs_no_function_that_an_arm_names(tmp_path: Path) -> None:
     make_experiment(tmp_path, sweep([-0.3], seeds=[0]))
     for path in tmp_path.glob("train/*/config.json"):

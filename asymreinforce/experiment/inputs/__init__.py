@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from asymreinforce.config import ExperimentConfig
+from asymreinforce.config.experiment import IMPORTED
 from asymreinforce.data.rollouts import ScoredRollouts
 from asymreinforce.data.shard_names import first_shards
 from asymreinforce.data.store import Store
@@ -16,7 +17,13 @@ from asymreinforce.engines.protocol import Engine
 from asymreinforce.experiment.inputs import generated, imported
 from asymreinforce.experiment.inputs.generated import engine_log
 from asymreinforce.experiment.inputs.gradable import require_gradable
-from asymreinforce.experiment.inputs.stores import RolloutSet, require_shards, score_rollouts
+from asymreinforce.experiment.inputs.stores import (
+    RolloutSet,
+    further_graders,
+    require_graders,
+    require_shards,
+    score_rollouts,
+)
 from asymreinforce.experiment.inputs.suites import prepare_suites
 from asymreinforce.progress import say
 from asymreinforce.rewards.warnings import of_verdicts, warnings
@@ -31,6 +38,7 @@ __all__ = [
     "prepare_inputs",
     "prepare_suites",
     "require_gradable",
+    "require_graders",
     "rollout_source",
     "run_generate",
     "run_init",
@@ -79,8 +87,10 @@ class RolloutSource(Protocol):
     def needs_grader(self, config: ExperimentConfig, rollouts: Store) -> bool:
         """Tell whether a grader's verdicts train, or those that came with the rollouts."""
 
-    def find_verdicts(self, config: ExperimentConfig, rollout_set: RolloutSet) -> Store:
-        """Return the store of the verdicts that train, made or not."""
+    def find_verdicts(
+        self, config: ExperimentConfig, rollout_set: RolloutSet, grader: str | None = None
+    ) -> Store:
+        """Return the store of a grader's verdicts, made or not: by default of those that train."""
 
 
 def rollout_source(config: ExperimentConfig) -> RolloutSource:
@@ -95,6 +105,7 @@ def run_init(config: ExperimentConfig, *, made_before: bool = False) -> tuple[Pa
     Raises `InputError` if there is no whole checkpoint at `policy.source`, and `ConfigError` if
     training would refuse its architecture; no prompt is written then.
     """
+    require_graders(config)
     made = rollout_source(config).run_init(config, made_before=made_before)
     prepare_suites(config)
     return made
@@ -107,16 +118,31 @@ def find_init(config: ExperimentConfig) -> tuple[Path, Store]:
 
 def run_generate(config: ExperimentConfig, *, engine: Engine | None = None) -> Store:
     """Generate rollouts with the configured engine, or with one that runs already."""
+    require_graders(config)
     source = rollout_source(config)
     source.require_generated("rollouts are imported ('asymrl import'), none made")
     return source.prepare_rollouts(config, engine=engine)
 
 
 def run_score(config: ExperimentConfig) -> Store:
-    """Score the rollouts that the settings name, and say what they look like."""
-    scored = score_rollouts(config, rollout_source(config).find_rollouts(config))
+    """Score the rollouts that the settings name, and say what they look like.
+
+    Each of `reward.graders` gives verdicts of its own; those of the task's grader are returned.
+    """
+    require_graders(config)
+    rollout_set = rollout_source(config).find_rollouts(config)
+    scored = score_rollouts(config, rollout_set)
     say(scored.facts.line)
+    _score_by_others(config, rollout_set, scored.store)
     return scored.store
+
+
+def _score_by_others(config: ExperimentConfig, rollout_set: RolloutSet, own: Store) -> None:
+    """Let the further graders of `reward.graders` judge what they have not judged."""
+    for name in further_graders(config, own):
+        if name != IMPORTED:
+            scored = score_rollouts(config, rollout_set, name)
+            say(f"verdicts of {name}: {scored.store.directory}\n{scored.facts.line}")
 
 
 def find_inputs(config: ExperimentConfig) -> Inputs:
@@ -128,7 +154,13 @@ def find_inputs(config: ExperimentConfig) -> Inputs:
     samples = config.sampling.samples_per_prompt
     shards = first_shards(rollout_set.rollouts, samples=samples)
     require_shards(verdicts, "verdicts", "score", shards=shards)
-    scored = ScoredRollouts(rollout_set.rollouts, verdicts, samples=samples)
+    others = {
+        name: source.find_verdicts(config, rollout_set, name)
+        for name in further_graders(config, verdicts)
+    }
+    for name, store in others.items():
+        require_shards(store, f"verdicts of {name}", "score", shards=shards)
+    scored = ScoredRollouts(rollout_set.rollouts, verdicts, samples=samples, others=others)
     return Inputs(rollout_set.checkpoint, rollout_set.prompts, scored)
 
 
@@ -144,6 +176,9 @@ def prepare_inputs(config: ExperimentConfig, *, engine: Engine | None = None) ->
     rollouts = source.prepare_rollouts(config, engine=engine)
     if source.needs_grader(config, rollouts):
         run_score(config)
+    elif config.reward.graders:
+        rollout_set = source.find_rollouts(config)
+        _score_by_others(config, rollout_set, source.find_verdicts(config, rollout_set))
     return find_inputs(config)
 
 

@@ -92,6 +92,8 @@ def needs_grader(config: ExperimentConfig, rollouts: Store) -> bool:
     return True
 
 
-def find_verdicts(config: ExperimentConfig, rollout_set: RolloutSet) -> Store:
-    """Return the grader's verdicts, made or not."""
-    return graded_verdicts(config, rollout_set)
+def find_verdicts(
+    config: ExperimentConfig, rollout_set: RolloutSet, grader: str | None = None
+) -> Store:
+    """Return a grader's verdicts, made or not."""
+    return graded_verdicts(config, rollout_set, grader)

@@ -6,6 +6,7 @@ One of the two `RolloutSource`s, whose docstrings say what each function is for.
 from pathlib import Path
 
 from asymreinforce.config import ExperimentConfig
+from asymreinforce.config.experiment import IMPORTED
 from asymreinforce.data.store import Store
 from asymreinforce.engines.protocol import Engine
 from asymreinforce.errors import ConfigError, InputError
@@ -82,10 +83,18 @@ def needs_grader(config: ExperimentConfig, rollouts: Store) -> bool:
     return not trains_on_imported_verdicts(config, rollouts)
 
 
-def find_verdicts(config: ExperimentConfig, rollout_set: RolloutSet) -> Store:
-    """Return the verdicts that came with the rollouts, or the grader's, made or not."""
-    if needs_grader(config, rollout_set.rollouts):
-        return graded_verdicts(config, rollout_set)
+def find_verdicts(
+    config: ExperimentConfig, rollout_set: RolloutSet, grader: str | None = None
+) -> Store:
+    """Return the verdicts that came with the rollouts, or a grader's, made or not."""
+    is_graded = grader != IMPORTED if grader else needs_grader(config, rollout_set.rollouts)
+    if is_graded:
+        return graded_verdicts(config, rollout_set, grader)
+    if not rollout_set.rollouts.facts["rewarded"]:
+        raise ConfigError(
+            f"reward.graders names {IMPORTED}, but no row came with a reward; name their column "
+            "(source.columns.reward=NAME), or leave it out"
+        )
     return find_imported(config, checkpoint=rollout_set.checkpoint).verdicts
 
 

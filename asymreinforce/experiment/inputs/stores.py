@@ -5,9 +5,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from asymreinforce.config import ExperimentConfig
+from asymreinforce.config.experiment import IMPORTED
+from asymreinforce.data import contracts
 from asymreinforce.data.store import Store
 from asymreinforce.errors import InputError
 from asymreinforce.experiment.shard_workers import scoring_workers
+from asymreinforce.grading.golds import require_usable
+from asymreinforce.grading.graders import identify
 from asymreinforce.stages.score import Scored, score, verdict_store
 
 
@@ -19,30 +23,58 @@ class RolloutSet(NamedTuple):
     rollouts: Store
 
 
-def graded_verdicts(config: ExperimentConfig, rollout_set: RolloutSet) -> Store:
-    """Return the store of the grader's verdicts on a set of rollouts, made or not."""
+def graded_verdicts(
+    config: ExperimentConfig, rollout_set: RolloutSet, grader: str | None = None
+) -> Store:
+    """Return the store of a grader's verdicts on a set of rollouts, made or not.
+
+    By default the grader is the task's.
+    """
     return verdict_store(
         rollouts=rollout_set.rollouts,
         prompts=rollout_set.prompts.path("train.parquet"),
         parent=config.directory / "verdicts",
-        grader=config.task.grader,
+        grader=grader or config.task.grader,
         reward=config.reward,
-        pinned=config.pins.verdicts,
+        pinned=_pinned(config, grader),
     )
 
 
-def score_rollouts(config: ExperimentConfig, rollout_set: RolloutSet) -> Scored:
-    """Let the grader judge what it has not judged of a set of rollouts."""
+def score_rollouts(
+    config: ExperimentConfig, rollout_set: RolloutSet, grader: str | None = None
+) -> Scored:
+    """Let a grader, by default the task's, judge what it has not judged of a set of rollouts."""
+    prompts = rollout_set.prompts.path("train.parquet")
+    if grader:
+        questions = contracts.read_table(prompts, contracts.PROMPTS)
+        require_usable(grader, [questions], where=prompts, setting="reward.graders")
     return score(
         rollouts=rollout_set.rollouts,
-        prompts=rollout_set.prompts.path("train.parquet"),
+        prompts=prompts,
         parent=config.directory / "verdicts",
-        grader=config.task.grader,
+        grader=grader or config.task.grader,
         reward=config.reward,
         samples=config.group_size,
-        pinned=config.pins.verdicts,
+        pinned=_pinned(config, grader),
         crew=scoring_workers(config),
     )
+
+
+def _pinned(config: ExperimentConfig, grader: str | None) -> Path | None:
+    """Return where verdicts are pinned: those of the task's grader alone."""
+    return config.pins.verdicts if grader in (None, config.task.grader) else None
+
+
+def further_graders(config: ExperimentConfig, own: Store) -> list[str]:
+    """Name the graders of `reward.graders` but for the one whose verdicts are `own`."""
+    return [name for name in config.reward.graders if name != own.identity["grader"]["name"]]
+
+
+def require_graders(config: ExperimentConfig) -> None:
+    """Raise `ConfigError` if there is no such grader as one of `reward.graders`."""
+    for name in config.reward.graders:
+        if name != IMPORTED:
+            identify(name, setting="reward.graders")
 
 
 def require_shards(

@@ -102,7 +102,7 @@ class Client:
             state, reason = "failed", [f"its import took over {IMPORT_LIMIT_S:.0f} s"]
         self._control.settimeout(None)
         if state != "ready":
-            raise ConfigError(f"task.grader={grader}: cannot be imported ({reason[0]})")
+            raise ConfigError(f"grader {grader}: cannot be imported ({reason[0]})")
 
     def _send_request(self, action: str, slot: int, *descriptors: int) -> None:
         try:

@@ -1,7 +1,7 @@
 """The critical baseline: where V crosses the mean reward of µ (Arnal et al. 2025, Thm. 4.2)."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from asymreinforce.report.groups import ArmGroup, signed_text
 from asymreinforce.report.records import Experiment
@@ -41,11 +41,21 @@ def critical_values(experiment: Experiment, groups: Sequence[ArmGroup]) -> list[
     return criticals
 
 
+def is_one_of_two(settings: Mapping[str, Any]) -> bool:
+    """Tell by an arm's flat settings whether its rewards are `correct` and `incorrect` alone."""
+    return (
+        settings.get("reward.value", "threshold") == "threshold"
+        and not settings.get("reward.graders")
+        and settings.get("reward.overlong.max_tokens") is None
+    )
+
+
 def _mean_reward(experiment: Experiment) -> float | None:
     accuracy = experiment.behaviour_accuracy
     correct = experiment.shared.get("reward.correct")
     incorrect = experiment.shared.get("reward.incorrect")
-    is_by_threshold = experiment.shared.get("reward.value", "threshold") == "threshold"
-    if accuracy is None or correct is None or incorrect is None or not is_by_threshold:
+    if accuracy is None or correct is None or incorrect is None:
+        return None
+    if not all(is_one_of_two(arm.settings) for arm in experiment.arms):
         return None
     return round(float(accuracy * correct + (1 - accuracy) * incorrect), 3)

@@ -145,5 +145,5 @@ def rule_of(config: ExperimentConfig) -> Rule:
         validation_prompts=max(1, config.train.validation_prompts),
         incorrect=config.reward.incorrect,
         correct=config.reward.correct,
-        reads_rewards=config.reward.value == "threshold",
+        reads_rewards=config.reward.is_one_of_two,
     )

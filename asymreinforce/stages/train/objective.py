@@ -1,6 +1,6 @@
 """An arm's objective on its reward scale: verdicts -> rewards -> advantages -> loss inputs.
 
-    r = reward of the stored verdict       A = r - V       c = w * A, or the inputs of a ratio loss
+    r = reward of the stored verdicts      A = r - V       c = w * A, or the inputs of a ratio loss
 
 Shapes: B sequences of the step that have a reward.
 """
@@ -19,7 +19,7 @@ from asymreinforce.config import ExperimentConfig
 from asymreinforce.data.rollouts import ScoredRollouts
 from asymreinforce.data.rows import Rows
 from asymreinforce.errors import InputError
-from asymreinforce.rewards.scale import rewards_of, scale_rewards
+from asymreinforce.rewards.total import total_rewards
 from asymreinforce.update.packing import Sequences
 from asymreinforce.update.trainer import RatioInputs
 
@@ -57,18 +57,13 @@ class ArmObjective:
         return self._objective.needs_behaviour_logps
 
     def rewards(self, rows: Rows) -> RewardedRows:
-        """Apply the reward scale to stored verdicts."""
-        scale = scale_rewards(
-            score_B=rows.score_B,
-            status_B=rows.status_B,
-            truncated_B=rows.truncated_B,
-            config=self._config.reward,
-        )
-        kept = np.flatnonzero(scale.kept_B)
+        """Make rewards of stored verdicts and lengths (`rewards/total.py`)."""
+        rewards = total_rewards(rows.judged, self._config.reward)
+        kept = np.flatnonzero(rewards.kept_B)
         return RewardedRows(
             rows.take(kept),
-            torch.from_numpy(scale.reward_B[kept]),
-            torch.from_numpy(scale.correct_B[kept]),
+            torch.from_numpy(rewards.reward_B[kept]),
+            torch.from_numpy(rewards.correct_B[kept]),
         )
 
     def advantages(self, rewarded: RewardedRows) -> Tensor:
@@ -115,10 +110,10 @@ def reward_mean(config: ExperimentConfig, scored: ScoredRollouts) -> float | Non
     if config.baseline_reference not in ("dataset_mean", "shrunk_group_mean"):
         return None
     total, count = 0.0, 0
-    for table in scored.verdict_columns():
-        scale = rewards_of(table, config.reward)
-        total += math.fsum(scale.reward_B[scale.kept_B])
-        count += int(scale.kept_B.sum())
+    for judged in scored.judged(with_lengths=config.reward.overlong.max_tokens is not None):
+        rewards = total_rewards(judged, config.reward)
+        total += math.fsum(rewards.reward_B[rewards.kept_B])
+        count += int(rewards.kept_B.sum())
     if not count:
         raise InputError("no rollout was judged, so their mean reward is not known")
     return total / count

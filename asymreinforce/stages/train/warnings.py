@@ -1,6 +1,7 @@
 """What a user should know of an arm before it trains: of its settings, and of its rollouts."""
 
 from asymreinforce.config import ExperimentConfig, RewardConfig
+from asymreinforce.config.experiment import IMPORTED
 from asymreinforce.data import files
 from asymreinforce.data.rollouts import ScoredRollouts
 from asymreinforce.data.store import Store
@@ -25,7 +26,7 @@ def run_facts(config: ExperimentConfig, scored: ScoredRollouts) -> RunFacts:
     prompts_per_step = scored.prompts_per_step(config.optim.trajectories_per_step)
     schedule = schedule_of(config, prompts=scored.prompts, prompts_per_step=prompts_per_step)
     # groups were counted by what is correct, which says nothing of other rewards
-    are_two = config.reward.value == "threshold"
+    are_two = config.reward.is_one_of_two
     return of_verdicts(counted, is_imported=scored.is_imported)._replace(
         has_group_reference=are_two and config.baseline_reference in OF_EQUAL_REWARDS,
         prompts_per_step=prompts_per_step,
@@ -55,9 +56,23 @@ def _counted(scored: ScoredRollouts, reward: RewardConfig) -> ScoreFacts:
 
 
 def _of_settings(config: ExperimentConfig) -> list[str]:
+    lines = []
     if config.group_size == 1 and config.baseline_reference == "group_mean":
-        return [
+        lines.append(
             "a group of one sample is its own mean, so every advantage is -baseline; raise "
             "sampling.samples_per_prompt or use another baseline_reference"
-        ]
-    return []
+        )
+    graders, overlong = config.reward.graders, config.reward.overlong
+    if graders and not {config.task.grader, IMPORTED} & set(graders):
+        lines.append(
+            f"no reward follows from task.grader={config.task.grader}, by which accuracy goes: "
+            "name it among reward.graders, unless that is what you compare"
+        )
+    longest = None if config.is_foreign else config.sampling.max_tokens
+    if overlong.max_tokens and longest and longest <= overlong.free_tokens:
+        lines.append(
+            f"reward.overlong begins beyond {overlong.free_tokens} tokens, and completions have at "
+            f"most {longest} (sampling.max_tokens), so that none pays: lower "
+            "reward.overlong.max_tokens"
+        )
+    return lines
