@@ -6,6 +6,7 @@ from typing import Any, Literal, Self, get_args
 
 from pydantic import Field, field_validator, model_validator
 
+from asymreinforce.config.baseline import BaselineScheduleConfig
 from asymreinforce.config.engine import EngineConfig
 from asymreinforce.config.left_open import filled
 from asymreinforce.config.paths import HomePath
@@ -35,7 +36,7 @@ EMBEDDED_TASK, IMPORTED = "cups", "imported"
 """The task whose questions are made for the embedded policy, and the one that has none."""
 
 
-class ExperimentConfig(RoundsConfig):
+class ExperimentConfig(RoundsConfig, BaselineScheduleConfig):
     """Everything about an experiment; one model for every command."""
 
     name: str = Field(
@@ -205,6 +206,30 @@ class ExperimentConfig(RoundsConfig):
         """Without the sample itself, a group of one has no mean."""
         if self.baseline_reference == "leave_one_out" and self.group_size == 1:
             raise ValueError("baseline_reference=leave_one_out needs sampling.samples_per_prompt>1")
+        return self
+
+    @model_validator(mode="after")
+    def staleness_can_be_measured(self) -> Self:
+        """Means over rollouts estimate expectations under mu only if mu drew them, untruncated."""
+        if self.baseline_schedule != "staleness":
+            return self
+        if self.is_foreign or (self.sampling.temperature, self.sampling.top_p) != (1, 1):
+            why = (
+                "source.path brings rollouts from elsewhere"
+                if self.is_foreign
+                else f"sampling.temperature={self.sampling.temperature:g} and "
+                f"sampling.top_p={self.sampling.top_p:g} draw from another policy"
+            )
+            raise ValueError(
+                f"baseline_schedule=staleness needs {self.baseline_measure}, which is measured on "
+                f"rollouts that mu drew at temperature 1 and top-p 1 alone, and {why}; "
+                "baseline_schedule=linear needs no measurement"
+            )
+        if not self.baseline_lowest <= self.baseline <= 0:
+            raise ValueError(
+                f"baseline={self.baseline:g} is where baseline_schedule=staleness starts, between "
+                f"baseline_lowest={self.baseline_lowest:g} and 0"
+            )
         return self
 
     @model_validator(mode="after")

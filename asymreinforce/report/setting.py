@@ -28,6 +28,7 @@ def describe_experiment(experiment: Experiment, groups: Sequence[ArmGroup]) -> l
     """Say what was run; a line whose settings are not on disk is left out."""
     values = experiment.shared
     lines: list[tuple[str, Callable[[Mapping[str, Any]], str]]] = [
+        ("Baseline schedule", _schedule_words),
         ("Task", _task_words),
         ("Behaviour policy µ", _policy_words),
         ("Rollouts", _rollout_words),
@@ -86,6 +87,21 @@ def _baseline_words(groups: Sequence[ArmGroup]) -> str:
     return f"{listed}; {words}"
 
 
+def _schedule_words(known: Mapping[str, Any]) -> str:
+    """Say how the baseline of all arms changes; arms that differ are told apart by their names."""
+    schedule = known.get("baseline_schedule", "constant")
+    if schedule == "linear" and {"baseline_start", "baseline_steps"} <= known.keys():
+        start = signed_text(known["baseline_start"])
+        return f"linear: from {start} to the baseline over {known['baseline_steps']} steps"
+    if schedule == "staleness":
+        words = "staleness: the baseline is where a controller starts"
+        values = [known.get(f"baseline_{name}") for name in ("gain", "measure", "target")]
+        return (
+            words if None in values else f"{words}, gain {values[0]} on {values[1]} at {values[2]}"
+        )
+    return "" if schedule == "constant" else str(schedule)
+
+
 def _task_words(known: Mapping[str, Any]) -> str:
     family = known.get("task.family")
     name = f"{known['task.name']}: {family}" if family else known.get("task.name")
@@ -123,7 +139,11 @@ def _reward_words(known: Mapping[str, Any]) -> str:
 def _optimizer_words(known: Mapping[str, Any]) -> str:
     if known.get("optim.lr") is None:
         return ""
-    parts = [f"AdamW, learning rate {known['optim.lr']:g}"]
+    schedule, left = known.get("optim.schedule", "constant"), known.get("optim.final_lr_share")
+    decay = (
+        "" if schedule == "constant" or left is None else f", {schedule} decay to {left:g} of it"
+    )
+    parts = [f"AdamW, learning rate {known['optim.lr']:g}{decay}"]
     if (trajectories := known.get("optim.trajectories_per_step")) is not None:
         parts.append(f"{trajectories} trajectories a step")
     if (steps := known.get("optim.steps")) is not None:
