@@ -16,6 +16,7 @@ from asymreinforce.config.ray import RayConfig
 from asymreinforce.config.reward import RewardConfig
 from asymreinforce.config.rounds import RoundsConfig
 from asymreinforce.config.sampling import EvaluationConfig, RolloutConfig
+from asymreinforce.config.search import SearchConfig
 from asymreinforce.config.source import SourceConfig
 from asymreinforce.config.sweep import Pins, SweepConfig, TrackerConfig
 from asymreinforce.config.task import Split, TaskConfig
@@ -69,6 +70,7 @@ class ExperimentConfig(RoundsConfig, BaselineScheduleConfig):
     train: TrainConfig = TrainConfig()
     tracker: TrackerConfig = TrackerConfig()
     sweep: SweepConfig = SweepConfig()
+    search: SearchConfig = SearchConfig()
     pins: Pins = Pins()
     plan: PlanConfig = PlanConfig()
     ray: RayConfig = RayConfig()

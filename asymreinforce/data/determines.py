@@ -87,6 +87,7 @@ TABLE: dict[str, dict[Product, str]] = {
     },
     "tracker": {NOTHING: "name mode project entity tags"},
     "sweep": {NOTHING: "workers together report"},
+    "search": {NOTHING: "trials spread value seed"},
     "pins": {NOTHING: "prompts rollouts verdicts"},
     "plan": {
         NOTHING: "gpu gpus gpu_memory_gib gpu_tflops gpu_tb_per_s train_utilisation "

@@ -11,6 +11,7 @@ from asymreinforce.report.groups import ArmGroup, group_arms
 from asymreinforce.report.pair import ExperimentPair, pair_experiments
 from asymreinforce.report.records import Experiment
 from asymreinforce.report.results import GroupResults, compare_groups
+from asymreinforce.report.searches import SearchedMethod, read_searches
 
 
 class Report(NamedTuple):
@@ -24,6 +25,7 @@ class Report(NamedTuple):
 
     coverage: Coverage | None
     """None where no evaluation is on disk."""
+    searches: Sequence[SearchedMethod] = ()
 
 
 def read_report(directory: Path, *, against: str | None = None) -> Report:
@@ -36,7 +38,8 @@ def read_report(directory: Path, *, against: str | None = None) -> Report:
     groups = group_arms(experiment)
     ends = read_ends(experiment)
     results = compare_groups(experiment, groups, against=against, ends=ends)
-    return Report(experiment, groups, results, ends, read_coverage(experiment, groups, ends))
+    coverage = read_coverage(experiment, groups, ends)
+    return Report(experiment, groups, results, ends, coverage, read_searches(directory))
 
 
 def read_pair(first: Path, second: Path) -> ExperimentPair:

@@ -131,7 +131,7 @@ def sweep(settings: Settings = None) -> None:
 
     given = prepared("sweep", settings or [])
     if only_prints(given.overrides):
-        _print(given.overrides)
+        print_configuration(given.overrides)
         return
     overrides = with_default_sweep(given.overrides)
     launcher = launcher_of(overrides)
@@ -159,7 +159,7 @@ def run_rounds(settings: Settings = None) -> None:
 
     given = prepared("run", settings or [])
     if only_prints(given.overrides):
-        _print(given.overrides)
+        print_configuration(given.overrides)
         return
     arms = _compose_arms(given.overrides)
     with kept(arms, given.asked):
@@ -185,7 +185,7 @@ def plan(settings: Settings = None) -> None:
 
     given = prepared("plan", settings or [])
     if only_prints(given.overrides):
-        _print(given.overrides)
+        print_configuration(given.overrides)
         return
     print_plan(resolved_for_plan(_compose_arms(with_default_sweep(given.overrides))))
 
@@ -268,7 +268,7 @@ def _run_job(command: str, settings: list[str] | None) -> None:
     run_hydra(remembering, given.overrides)
 
 
-def _print(overrides: list[str]) -> None:
+def print_configuration(overrides: list[str]) -> None:
     """Let Hydra print what options ask for."""
     from asymrl import jobs
     from asymrl.bridge import run_hydra

@@ -87,10 +87,11 @@ def takes_several(key: str) -> bool:
 
 def takes_text(key: str) -> bool:
     """Tell whether a setting's value may be any text."""
-    return key in fields() and str in (fields()[key].annotation, *_parts(fields()[key]))
+    return key in fields() and str in (fields()[key].annotation, *parts_of(fields()[key]))
 
 
-def _parts(field: FieldInfo) -> tuple[Any, ...]:
+def parts_of(field: FieldInfo) -> tuple[Any, ...]:
+    """Return the types that a setting takes if it takes several."""
     return get_args(field.annotation)
 
 
