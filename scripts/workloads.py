@@ -75,6 +75,7 @@ class Optimizer(NamedTuple):
     weight_decay: float = 0.0
     grad_clip: float = 1e9
     warmup_steps: int = 0
+    schedule: str = "constant"
 
 
 class Shape(NamedTuple):

@@ -6,6 +6,7 @@ from typing import Any, Literal, Self, get_args
 
 from pydantic import Field, field_validator, model_validator
 
+from asymreinforce.config.baseline import BaselineScheduleConfig
 from asymreinforce.config.engine import EngineConfig
 from asymreinforce.config.left_open import filled
 from asymreinforce.config.paths import HomePath
@@ -15,6 +16,7 @@ from asymreinforce.config.ray import RayConfig
 from asymreinforce.config.reward import RewardConfig
 from asymreinforce.config.rounds import RoundsConfig
 from asymreinforce.config.sampling import EvaluationConfig, RolloutConfig
+from asymreinforce.config.search import SearchConfig
 from asymreinforce.config.source import SourceConfig
 from asymreinforce.config.sweep import Pins, SweepConfig, TrackerConfig
 from asymreinforce.config.task import Split, TaskConfig
@@ -36,7 +38,7 @@ EMBEDDED_TASKS, IMPORTED = ("cups", "dial", "count"), "imported"
 that came with rollouts are those of the grader `imported`."""
 
 
-class ExperimentConfig(RoundsConfig):
+class ExperimentConfig(RoundsConfig, BaselineScheduleConfig):
     """Everything about an experiment; one model for every command."""
 
     name: str = Field(
@@ -75,6 +77,7 @@ class ExperimentConfig(RoundsConfig):
     train: TrainConfig = TrainConfig()
     tracker: TrackerConfig = TrackerConfig()
     sweep: SweepConfig = SweepConfig()
+    search: SearchConfig = SearchConfig()
     pins: Pins = Pins()
     plan: PlanConfig = PlanConfig()
     ray: RayConfig = RayConfig()
@@ -241,6 +244,30 @@ class ExperimentConfig(RoundsConfig):
         """Without the sample itself, a group of one has no mean."""
         if self.baseline_reference == "leave_one_out" and self.group_size == 1:
             raise ValueError("baseline_reference=leave_one_out needs sampling.samples_per_prompt>1")
+        return self
+
+    @model_validator(mode="after")
+    def staleness_can_be_measured(self) -> Self:
+        """Means over rollouts estimate expectations under mu only if mu drew them, untruncated."""
+        if self.baseline_schedule != "staleness":
+            return self
+        if self.is_foreign or (self.sampling.temperature, self.sampling.top_p) != (1, 1):
+            why = (
+                "source.path brings rollouts from elsewhere"
+                if self.is_foreign
+                else f"sampling.temperature={self.sampling.temperature:g} and "
+                f"sampling.top_p={self.sampling.top_p:g} draw from another policy"
+            )
+            raise ValueError(
+                f"baseline_schedule=staleness needs {self.baseline_measure}, which is measured on "
+                f"rollouts that mu drew at temperature 1 and top-p 1 alone, and {why}; "
+                "baseline_schedule=linear needs no measurement"
+            )
+        if not self.baseline_lowest <= self.baseline <= 0:
+            raise ValueError(
+                f"baseline={self.baseline:g} is where baseline_schedule=staleness starts, between "
+                f"baseline_lowest={self.baseline_lowest:g} and 0"
+            )
         return self
 
     @model_validator(mode="after")

@@ -1,6 +1,6 @@
 """Settings of training: the objective, the optimizer, adapters, devices and ranks."""
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -49,7 +49,7 @@ class AlgorithmConfig(Settings):
 
 
 class OptimConfig(Settings):
-    """The optimizer: AdamW with linear warm-up to a constant learning rate."""
+    """The optimizer: AdamW; the learning rate rises to `lr` by linear warm-up, then may decay."""
 
     lr: float = Field(gt=0, description="learning rate")
     betas: tuple[Beta, Beta] = Field((0.9, 0.95), description="decays of AdamW's moments")
@@ -59,11 +59,26 @@ class OptimConfig(Settings):
     warmup_steps: int = Field(
         0, ge=0, description="steps over which the learning rate rises to `lr`"
     )
+    schedule: Literal["constant", "linear", "cosine"] = Field(
+        "constant",
+        description="of the learning rate behind the warm-up, over all steps of the arm, those of "
+        "all rounds together (docs/schedules.md)",
+    )
+    # LLaMA's (Touvron et al. 2023, arXiv 2302.13971, Sec. 2.3)
+    final_lr_share: float = Field(
+        0.1, ge=0, le=1, description="of `lr` at the last step, under linear and cosine"
+    )
     trajectories_per_step: int = Field(
         ge=1, description="completions of an optimizer step, in whole groups"
     )
     steps: int | None = Field(None, ge=1, description="null: as many as `epochs` hold")
     epochs: int = Field(1, ge=1, description="times that each rollout is trained on")
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What determines an arm; a constant learning rate was there before it had a name."""
+        unused = {"schedule", "final_lr_share"} if self.schedule == "constant" else set()
+        return self.model_dump(mode="json", exclude=unused)
 
 
 class LoraConfig(Settings):

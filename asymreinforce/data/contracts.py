@@ -91,6 +91,8 @@ def write_table(path: Path, contract: Contract, rows: pa.Table, *, identity: str
     metadata = {"contract": contract.label, "identity": identity}
     is_small = len(rows) <= HANDFUL
     rows = rows.cast(contract.schema).replace_schema_metadata(metadata)
+    if empty := [name for name in contract.optional if rows[name].null_count == len(rows)]:
+        rows = rows.drop_columns(empty)
     with pq.ParquetWriter(
         path,
         rows.schema,
@@ -200,6 +202,8 @@ def check_table(
     """Return the rows if they keep the contract; raise `InputError` that says where they do not."""
     names = contract.schema.names if columns is None else columns
     expected = _expected_schema(contract, tuple(names))
+    if absent := (contract.optional & {*names}) - {*rows.column_names}:
+        rows = _with_nulls(contract, rows, absent)
     if not rows.schema.equals(expected):
         _require_columns(contract, rows, expected, where=where)
     for name in _required_names(contract, tuple(names)):
@@ -208,6 +212,13 @@ def check_table(
     if set(contract.key) <= set(names):
         _check_unique(rows, contract, where=where)
     return rows
+
+
+def _with_nulls(contract: Contract, rows: pa.Table, absent: Iterable[str]) -> pa.Table:
+    """Add optional columns that a file lacks, in the contract's order."""
+    for name in absent:
+        rows = rows.append_column(name, pa.nulls(len(rows), contract.schema.field(name).type))
+    return rows.select([name for name in contract.schema.names if name in rows.column_names])
 
 
 @functools.cache

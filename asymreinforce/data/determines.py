@@ -16,6 +16,7 @@ from typing import Any
 
 from asymreinforce.algorithm.table import has_baseline, takes_option
 from asymreinforce.config import RANKS, SAME_GRADIENT, ExperimentConfig
+from asymreinforce.config.baseline import SCHEDULE_OF
 from asymreinforce.config.settings import flatten_settings
 from asymreinforce.config.training import KEPT
 
@@ -37,7 +38,8 @@ PROMPTS, ROLLOUTS, VERDICTS, ARM, EVALUATION, NOTHING = Product
 
 TABLE: dict[str, dict[Product, str]] = {
     "": {
-        ARM: "baseline baseline_reference baseline_quantile seed rounds refresh_every",
+        ARM: "baseline baseline_reference baseline_quantile baseline_schedule seed rounds "
+        "refresh_every " + " ".join(SCHEDULE_OF),
         NOTHING: "name runs_dir replicate",  # which the seeds say
     },
     "task": {
@@ -75,7 +77,8 @@ TABLE: dict[str, dict[Product, str]] = {
         "positive_weight negative_weight imitation function drop_groups",
     },
     "optim": {
-        ARM: "lr betas eps weight_decay grad_clip warmup_steps trajectories_per_step steps epochs"
+        ARM: "lr betas eps weight_decay grad_clip warmup_steps schedule final_lr_share "
+        "trajectories_per_step steps epochs"
     },
     "train": {
         ARM: "device precision lora checkpoint_every diagnostics_every slice_prompts "
@@ -84,6 +87,7 @@ TABLE: dict[str, dict[Product, str]] = {
     },
     "tracker": {NOTHING: "name mode project entity tags"},
     "sweep": {NOTHING: "workers together report"},
+    "search": {NOTHING: "trials spread value seed"},
     "pins": {NOTHING: "prompts rollouts verdicts"},
     "plan": {
         NOTHING: "gpu gpus gpu_memory_gib gpu_tflops gpu_tb_per_s train_utilisation "
@@ -94,7 +98,11 @@ TABLE: dict[str, dict[Product, str]] = {
 }
 """Section -> what is determined -> its settings; a setting of several values is one of them."""
 
-NO_BASELINE = {"baseline": -0.1, "baseline_reference": "group_mean"}
+NO_BASELINE = {
+    "baseline": -0.1,
+    "baseline_reference": "group_mean",
+    "baseline_schedule": "constant",
+}
 """What the identity of an arm has whose objective takes none: what `conf/config.yaml` has, under
 which such arms were trained before."""
 
@@ -148,6 +156,11 @@ def first_product(setting: str, settings: Flat) -> Product:
     if section == "algorithm" and not takes_option(objective, field.partition(".")[2]):
         return NOTHING
     if field == "baseline_quantile" and settings.get("baseline_reference") != "group_quantile":
+        return NOTHING
+    schedule = settings.get("baseline_schedule", "constant")
+    if SCHEDULE_OF.get(field, schedule) != schedule:
+        return NOTHING
+    if field == "optim.final_lr_share" and settings.get("optim.schedule", "constant") == "constant":
         return NOTHING
     if field.startswith("baseline"):
         return ARM if has_baseline(objective) else NOTHING

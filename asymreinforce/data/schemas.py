@@ -29,6 +29,8 @@ class Contract(NamedTuple):
     version: int
     schema: pa.Schema
     key: tuple[str, ...]
+    optional: frozenset[str] = frozenset()
+    """Nullable columns that a file lacks if none of its rows has a value."""
 
     @property
     def label(self) -> str:
@@ -135,10 +137,12 @@ METRICS = Contract(
                 "log_mean_weight",
                 "max_weight_share",
                 "validation_accuracy",
+                "baseline",
             )
         },
     ),
     ("step", "staleness"),
+    optional=frozenset({"baseline"}),
 )
 
 ARM_COLUMNS = {

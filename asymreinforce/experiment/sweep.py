@@ -120,6 +120,24 @@ def run_sweep(
 
     Arms are shown while they train, unless `launch_speaks` of them itself.
     """
+    planned = prepare_sweep(arms, engines=engines)
+    stores, failed = train_waiting(planned.arms, launch=launch, launch_speaks=launch_speaks)
+    if len(failed) == len(stores):
+        return SweepResult(None, failed)
+    known = {arm.arm for arm in failed}
+    left_out = [a for a in report_passed_over(arms[0]) if a.directory.name not in known]
+    failed += [UnfinishedArm(a.directory.name, a.reason, "") for a in left_out if a.was_complete]
+    if reason := why_not_evaluated(arms[0]):
+        say(f"not evaluated: {reason}")
+        return SweepResult(None, failed, trained=sum(store.is_complete() for store in stores))
+    evaluated = run_evaluation(arms[0], engines=engines)
+    return SweepResult(write_summary(arms[0], evaluated), failed)
+
+
+def prepare_sweep(
+    arms: Sequence[ExperimentConfig], *, engines: OpenEngines | None = None
+) -> SweepPlan:
+    """Check what arms ask for, make their shared inputs, and say what should be known of them."""
     planned = plan_sweep(arms)
     require_tracker(arms[0])
     for config in planned.arms:  # before rollouts are paid for
@@ -131,14 +149,28 @@ def run_sweep(
         inputs.prepare_inputs(config, engine=engines.of(config) if engines else None)
     for warning in dict.fromkeys(w for config in planned.arms for w in arm_warnings(config)):
         say(f"warning: {warning}")
+    return planned
+
+
+def train_waiting(
+    arms: Sequence[ExperimentConfig],
+    *,
+    launch: Launch,
+    launch_speaks: bool = False,
+    what: str = "sweep",
+) -> tuple[list[Store], list[UnfinishedArm]]:
+    """Launch the arms that are not complete; return all their stores, and those that failed.
+
+    Their inputs are there. `what` begins the line that is said of them.
+    """
     # inputs of other settings may be of the same bytes: two of these are one arm then
-    arm_of = {s.hash: (c, s) for c in planned.arms for s in [arm_store(c, inputs.find_inputs(c))]}
+    arm_of = {s.hash: (c, s) for c in arms for s in [arm_store(c, inputs.find_inputs(c))]}
     stores = [store for _, store in arm_of.values()]
     waiting = [store for store in stores if not store.is_done()]
     for config, store in arm_of.values():
         if store not in waiting:
             mend_settings(config, store)
-    say(f"sweep: {len(stores)} arms, {len(stores) - len(waiting)} complete already")
+    say(f"{what}: {len(stores)} arms, {len(stores) - len(waiting)} complete already")
     if waiting:
         for store in waiting:
             files.remove_path(store.directory / FAILURE)
@@ -147,16 +179,7 @@ def run_sweep(
         with contextlib.nullcontext() if launch_speaks else shown:
             launch([config for config, store in arm_of.values() if store in waiting])
     failed = [_failure_of(store.directory) for store in waiting if not store.is_complete()]
-    if len(failed) == len(stores):
-        return SweepResult(None, failed)
-    known = {arm.arm for arm in failed}
-    left_out = [a for a in report_passed_over(arms[0]) if a.directory.name not in known]
-    failed += [UnfinishedArm(a.directory.name, a.reason, "") for a in left_out if a.was_complete]
-    if reason := why_not_evaluated(arms[0]):
-        say(f"not evaluated: {reason}")
-        return SweepResult(None, failed, trained=sum(store.is_complete() for store in stores))
-    evaluated = run_evaluation(arms[0], engines=engines)
-    return SweepResult(write_summary(arms[0], evaluated), failed)
+    return stores, failed
 
 
 def _names(

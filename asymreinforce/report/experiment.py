@@ -35,6 +35,7 @@ METRICS = (
     "token_entropy",
     "kl",
     "ess",
+    "baseline",
 )
 Flat = Mapping[str, Any]
 _ABSENT = object()

@@ -18,6 +18,9 @@ LONGEST_LINE = 300
 WORDS_OF_NULL = {"refresh_every": "never", "optim.steps": "all", "train.lora.rank": "full"}
 """What `null` of a setting means in a label; of others it is "none"."""
 
+NAMES_OTHERS = "baseline_schedule"
+"""A setting that says what others mean, and stays in labels though they imply it."""
+
 Others = tuple[tuple[str, str], ...]
 """Further settings in which groups differ, by dotted name, as text."""
 
@@ -106,7 +109,8 @@ def _telling_keys(among: tuple[Others, ...]) -> frozenset[str]:
     rows = [dict(others) for others in among]
     kept = sorted({key for row in rows for key in row})
     for key in list(kept):
-        if any(_implies(other, key, rows) for other in kept if other != key):
+        is_implied = any(_implies(other, key, rows) for other in kept if other != key)
+        if is_implied and key != NAMES_OTHERS:
             kept.remove(key)
     return frozenset(kept)
 

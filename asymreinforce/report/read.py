@@ -11,6 +11,7 @@ from asymreinforce.report.groups import ArmGroup, group_arms
 from asymreinforce.report.pair import ExperimentPair, pair_experiments
 from asymreinforce.report.records import Experiment
 from asymreinforce.report.results import GroupResults, compare_groups
+from asymreinforce.report.searches import SearchedMethod, read_searches
 from asymreinforce.report.suites import SuiteResults, read_suite_rows, suite_results
 
 
@@ -25,6 +26,8 @@ class Report(NamedTuple):
 
     coverage: Coverage | None
     """None where no evaluation is on disk."""
+    searches: Sequence[SearchedMethod] = ()
+    """What `asymrl search` looked for, a method each."""
 
     suite_rows: Sequence[Mapping[str, Any]] = ()
     """Of the benchmarks beside the main evaluation, a row an arm and checkpoint."""
@@ -46,7 +49,8 @@ def read_report(directory: Path, *, against: str | None = None) -> Report:
     ends = read_ends(experiment)
     results = compare_groups(experiment, groups, against=against, ends=ends)
     coverage = read_coverage(experiment, groups, ends)
-    return Report(experiment, groups, results, ends, coverage, read_suite_rows(directory))
+    searches, suite_rows = read_searches(directory), read_suite_rows(directory)
+    return Report(experiment, groups, results, ends, coverage, searches, suite_rows)
 
 
 def read_pair(first: Path, second: Path) -> ExperimentPair:

@@ -33,6 +33,7 @@ def describe_experiment(experiment: Experiment, groups: Sequence[ArmGroup]) -> l
         "Objective": _objective_words(groups),
         "Token aggregation": _aggregation_words(experiment),
         "Baseline": _baseline_words(groups),
+        "Baseline schedule": _schedule_words(values),
         "Task": _task_words(values),
         "Behaviour policy µ": str(values.get("policy.source", "")),
         "Rollouts": _rollout_words(values),
@@ -80,6 +81,21 @@ def _baseline_words(groups: Sequence[ArmGroup]) -> str:
     references = dict.fromkeys(group.baseline_reference for group in swept)
     words = "; ".join(words_of(name).formula for name in references)
     return f"{listed}; {words}"
+
+
+def _schedule_words(known: Mapping[str, Any]) -> str:
+    """Say how the baseline of all arms changes; arms that differ are told apart by their names."""
+    schedule = known.get("baseline_schedule", "constant")
+    if schedule == "linear" and {"baseline_start", "baseline_steps"} <= known.keys():
+        start = signed_text(known["baseline_start"])
+        return f"linear: from {start} to the baseline over {known['baseline_steps']} steps"
+    if schedule == "staleness":
+        words = "staleness: the baseline is where a controller starts"
+        values = [known.get(f"baseline_{name}") for name in ("gain", "measure", "target")]
+        return (
+            words if None in values else f"{words}, gain {values[0]} on {values[1]} at {values[2]}"
+        )
+    return "" if schedule == "constant" else str(schedule)
 
 
 def _task_words(known: Mapping[str, Any]) -> str:
@@ -136,7 +152,11 @@ def _overlong_words(known: Mapping[str, Any]) -> str:
 def _optimizer_words(known: Mapping[str, Any]) -> str:
     if known.get("optim.lr") is None:
         return ""
-    parts = [f"AdamW, learning rate {known['optim.lr']:g}"]
+    schedule, left = known.get("optim.schedule", "constant"), known.get("optim.final_lr_share")
+    decay = (
+        "" if schedule == "constant" or left is None else f", {schedule} decay to {left:g} of it"
+    )
+    parts = [f"AdamW, learning rate {known['optim.lr']:g}{decay}"]
     if (trajectories := known.get("optim.trajectories_per_step")) is not None:
         parts.append(f"{trajectories} trajectories a step")
     if (steps := known.get("optim.steps")) is not None:

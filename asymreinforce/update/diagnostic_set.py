@@ -29,7 +29,7 @@ class DiagnosticSet:
     def __init__(self, sequences: Sequences, *, correct_B: np.ndarray, is_from_policy: bool):
         self._sequences = sequences
         self._correct_B = torch.from_numpy(correct_B)
-        self._is_from_policy = is_from_policy
+        self.is_from_policy = is_from_policy
 
     @torch.no_grad()
     def measure(self, trainer: Trainer) -> DiagnosticScores:
@@ -56,7 +56,7 @@ class DiagnosticSet:
             "slice_logp_correct": mean_of(logps_B[self._correct_B]),
             "slice_logp_incorrect": mean_of(logps_B[~self._correct_B]),
         }
-        if self._is_from_policy:
+        if self.is_from_policy:
             weights = importance_weights(behaviour_logps_B, logps_B)
             diagnostics |= {
                 "kl": kl_divergence(behaviour_logps_B, logps_B),

@@ -133,7 +133,7 @@ def require_trainable_checkpoint(checkpoint: Path, config: ExperimentConfig) -> 
             adapters.attach_adapters(model, config.train.lora, seed=0)
         if config.train.activation_checkpointing:
             checkpoint_activations(model)
-        trainer = Trainer(model, config.optim, attention="sdpa")
+        trainer = Trainer(model, config.optim, steps=1, attention="sdpa")
         require_trainable(trainer.scorer, context=config.policy.context, longest=SHORT)
         require_gradients(trainer)
 

@@ -19,6 +19,7 @@ from asymreinforce.update.attention import Name, packed_attention
 from asymreinforce.update.balance import Cost, rows_of_rank
 from asymreinforce.update.head import LogitsBuffer
 from asymreinforce.update.layers import silence_randomness
+from asymreinforce.update.learning_rate import learning_rate_share
 from asymreinforce.update.log_probs import Gradient, Scorer, sequence_sums
 from asymreinforce.update.memory import halving_rows
 from asymreinforce.update.packing import PackedRow, Sequences, pack_rows
@@ -64,7 +65,9 @@ class RatioInputs(NamedTuple):
 
 
 class Trainer:
-    """A policy with its optimizer: AdamW, linear warm-up, clipped gradient, fp32 master weights.
+    """A policy with its optimizer: AdamW, clipped gradient, fp32 master weights.
+
+    `steps` are those of the whole arm, over which a learning rate decays (`learning_rate.py`).
 
     The model is in evaluation mode from here on. `autocast` runs it in bf16 over the fp32 weights.
     Parameters that want no gradient (as beside LoRA's) are left alone. If `ranks` have a mesh, each
@@ -78,6 +81,7 @@ class Trainer:
         model: "PreTrainedModel",
         config: "OptimConfig",
         *,
+        steps: int | None = None,
         tokens_per_micro_batch: int | None = None,
         autocast: bool = False,
         attention: Name = "auto",
@@ -115,8 +119,11 @@ class Trainer:
             weight_decay=config.weight_decay,
             fused=True,
         )
+        if steps is None and config.schedule != "constant":
+            raise ValueError(f"optim.schedule={config.schedule} needs the steps of the arm")
         self.schedule = torch.optim.lr_scheduler.LambdaLR(
-            self.optimizer, lambda step: min(1.0, (step + 1) / max(1, config.warmup_steps))
+            self.optimizer,
+            lambda done: learning_rate_share(done + 1, config, steps=steps or 0),
         )
 
     def step(self, batch: Sequences, loss_inputs: Tensor | RatioInputs) -> Update:

@@ -275,8 +275,13 @@ def _prepare_or_print(command: str, settings: list[str] | None) -> "Prepared | N
     given = prepared(command, settings or [])
     if not only_prints(given.overrides):
         return given
+    print_configuration(given.overrides)
+    return None
+
+
+def print_configuration(overrides: list[str]) -> None:
+    """Let Hydra print what options ask for."""
     from asymrl import jobs
     from asymrl.bridge import run_hydra
 
-    run_hydra(jobs.collect_job, given.overrides)
-    return None
+    run_hydra(jobs.collect_job, overrides)

@@ -99,6 +99,11 @@ def takes_text(key: str) -> bool:
     return str in (annotation, *get_args(annotation))
 
 
+def parts_of(field: FieldInfo) -> tuple[Any, ...]:
+    """Return the types that a setting takes if it takes several."""
+    return get_args(field.annotation)
+
+
 def _containers(annotation: Any) -> set[Any]:
     own = {get_origin(annotation) or annotation} & {list, tuple, dict}
     inner = [_containers(part) for part in get_args(annotation)] if not own else []

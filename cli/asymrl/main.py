@@ -17,6 +17,7 @@ from asymrl.new import new
 from asymrl.push_command import push
 from asymrl.report_command import report
 from asymrl.samples_command import samples
+from asymrl.search_command import search
 from asymrl.settings_command import settings as settings_command
 from asymrl.status_command import status
 
@@ -67,6 +68,7 @@ app.command(context_settings=HYDRA)(commands.score)
 app.command(context_settings=HYDRA)(commands.train)
 app.command(context_settings=HYDRA)(commands.evaluate)
 app.command(context_settings=HYDRA)(commands.sweep)
+app.command(context_settings=HYDRA)(search)
 app.command("run", context_settings=HYDRA)(commands.run_rounds)
 app.command(context_settings=HYDRA)(commands.plan)
 app.command(context_settings=HYDRA)(commands.bandit)

@@ -10,9 +10,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from asymreinforce import terminal
+from asymreinforce.errors import ConfigError
 from asymrl import experiment_file, keys, remembered
 from asymrl.words import (
     CHANGE,
+    is_interval,
     key_of,
     layered,
     only_prints,
@@ -23,7 +25,7 @@ from asymrl.words import (
     value_of,
 )
 
-SWEEPING = ("sweep", "run", "plan")
+SWEEPING = ("sweep", "run", "plan", "search")
 """Commands that take several values of a setting."""
 
 
@@ -43,6 +45,7 @@ def prepared(command: str, words: Sequence[str]) -> Prepared:
     given = sorted_out(words)
     for word in given.settings:
         keys.require_known(key_of(word), value_of(word))
+        _require_no_search(command, word)
     require_one_value(command, [word for word in given.settings if key_of(word) in keys.NAMED])
     takes_one = command not in SWEEPING and not {"-m", "--multirun"} & set(given.options)
     if takes_one:
@@ -59,6 +62,15 @@ def prepared(command: str, words: Sequence[str]) -> Prepared:
         settings = first_values(settings, is_told=command in (*SWEEPING, "train"))
     options = [word for word in given.options if word != CHANGE]
     return Prepared([*options, *map(settable, settings)], asked)
+
+
+def _require_no_search(command: str, word: str) -> None:
+    """Raise `ConfigError` for what only `asymrl search` does: its arms are not known beforehand."""
+    if is_interval(word) or key_of(word) == "hydra/sweeper":
+        raise ConfigError(
+            f"{word}: 'asymrl {command}' takes values and no sweeper of Hydra's; 'asymrl search' "
+            "takes intervals, such as 'optim.lr=interval(1e-5,1e-3)', and a budget, search.trials=8"
+        )
 
 
 def of_the_bench(words: Sequence[str]) -> list[str]:

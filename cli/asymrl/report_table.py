@@ -1,5 +1,6 @@
 """What `asymrl report` prints: results with intervals, narrow enough for 80 columns."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from asymreinforce import terminal
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from asymreinforce.report.coverage import Coverage
     from asymreinforce.report.pair import ExperimentPair
     from asymreinforce.report.read import Report
+    from asymreinforce.report.searches import SearchedMethod
     from asymreinforce.report.statistics.comparison import Comparison
 
 LONGEST_NAME = 40
@@ -42,9 +44,25 @@ def print_results(report: "Report", *, power: float | None = None) -> None:
         console.print(styled_text(line, style="dim"))
     if power is not None:
         console.print(_power_table(report, power))
+    if report.searches:
+        console.print(searches_table(report.searches))
     if report.coverage:
         _print_coverage(console, report.coverage)
     print_suites(report.suites)
+
+
+def searches_table(methods: "Sequence[SearchedMethod]") -> "Table":
+    """Make a row a method: what was searched for it, in what budget, and what was found."""
+    from asymreinforce.report.page.search_table import search_table
+
+    shown = search_table(methods)
+    assert shown
+    table = make_table("searched on validation questions")
+    for title in shown.columns:
+        table.add_column(title, overflow="fold")
+    for row in shown.rows:
+        table.add_row(*(styled_text(cell.text) for cell in row))
+    return table
 
 
 def _power_table(report: "Report", points: float) -> "Table":

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asymreinforce import terminal
-from asymreinforce.untrusted import visible
 
 if TYPE_CHECKING:
     from asymreinforce.report.suites import Benchmark, Score, SuiteResults
@@ -24,28 +23,20 @@ def print_suites_of(directory: Path) -> None:
 
 def print_suites(results: "SuiteResults | None") -> None:
     """Print a row a benchmark and a setting: mu before training, then each at its last step."""
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
+    from asymrl.console import add_numbers, make_table, styled_text
 
     if results is None:
         return
-    table = Table(
-        title="benchmarks at the last step, in %; maj: what most samples answer",
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        title_justify="left",
-    )
+    table = make_table("benchmarks at the last step, in %; maj: what most samples answer")
     for name in ("benchmark", "setting"):
         table.add_column(name, overflow="fold", max_width=LONGEST_NAME)
-    for name in ("n", "k", "avg@k", "minus µ", "maj@k", "pass@k"):
-        table.add_column(name, justify="right", no_wrap=True)
+    add_numbers(table, "n", "k", "avg@k", "minus µ", "maj@k", "pass@k")
     for place, benchmark in enumerate(results.benchmarks):
         for line in results.lines:
             cells = (_name(benchmark), line.name, str(line.runs), str(benchmark.k))
             shown = [*cells, *_numbers(line.scores[place])]
             is_end = line is results.lines[-1]
-            table.add_row(*(Text(visible(cell)) for cell in shown), end_section=is_end)
+            table.add_row(*(styled_text(cell) for cell in shown), end_section=is_end)
     terminal.make_console().print(table)
 
 

@@ -35,6 +35,8 @@ PRINTING = {"--cfg", "-c", "--info", "-i", "--hydra-help"}
 FILES = (".yaml", ".yml")
 NUMBER = re.compile(r"[-+]?[\d.][\d.,eE+-]*")
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+INTERVAL = re.compile(r"\s*(?:(?:int|float)\(|tag\([^()]*)*\s*interval\(")
+"""How the value of a setting begins that `asymrl search` looks for."""
 PAIRS = {"[": "]", "{": "}", "(": ")"}
 
 
@@ -144,6 +146,11 @@ def _numbers(words: Sequence[str]) -> list[str]:
     """Return the words up to the first that is no number."""
     end = next((i for i, word in enumerate(words) if not NUMBER.fullmatch(word)), len(words))
     return [word.strip(",") for word in words[:end]]
+
+
+def is_interval(word: str) -> bool:
+    """Tell whether a setting's value is an interval in which a search looks."""
+    return INTERVAL.match(value_of(word)) is not None
 
 
 def several(word: str) -> list[str]:

@@ -9,6 +9,7 @@ from asymrl.defaults import defaults_of
 from asymrl.settings_command import DETERMINED, catalogue
 
 from asymreinforce.config import ExperimentConfig
+from asymreinforce.config.baseline import SCHEDULE_OF
 from asymreinforce.config.settings import flatten_settings
 from asymreinforce.data.determines import Product, first_product
 from tests.fixtures.commands import asymrl, refused
@@ -57,6 +58,7 @@ def test_what_a_setting_determines_is_what_the_table_says() -> None:
     plain = {"policy.source": "org/model", "engine.name": "vllm", "source.path": None}
     odd = {"policy.seed", "policy.embedded", "train.threads"}  # of the embedded policy alone
     odd |= {"algorithm.", "baseline_quantile"}  # of some objectives or references alone
+    odd |= {"optim.final_lr_share", *SCHEDULE_OF}  # of some schedules alone
     for key, one in SETTINGS.items():
         if not key.startswith(("source.", *odd)):
             assert one.determines == DETERMINED[first_product(key, plain).name], key

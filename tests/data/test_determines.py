@@ -75,6 +75,11 @@ CONDITIONS: list[tuple[str, dict[str, Any], Product, Product]] = [
     ("baseline", {"algorithm.name": "positives_only"}, ARM, NOTHING),
     ("baseline_reference", {"algorithm.name": "positives_only"}, ARM, NOTHING),
     ("baseline_quantile", {"baseline_reference": "group_quantile"}, NOTHING, ARM),
+    ("baseline_steps", {"baseline_schedule": "linear"}, NOTHING, ARM),
+    ("baseline_steps", {"baseline_schedule": "staleness"}, NOTHING, NOTHING),
+    ("baseline_target", {"baseline_schedule": "staleness"}, NOTHING, ARM),
+    ("baseline_schedule", {"algorithm.name": "positives_only"}, ARM, NOTHING),
+    ("optim.final_lr_share", {"optim.schedule": "cosine"}, NOTHING, ARM),
     ("algorithm.function", {"algorithm.name": "linear"}, NOTHING, ARM),
     ("algorithm.tau", {"algorithm.name": "awr"}, NOTHING, ARM),
 ]

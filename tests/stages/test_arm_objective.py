@@ -32,7 +32,7 @@ def coefficients(place: Path, **settings: Any) -> list[float]:
     scored = ScoredRollouts(*write_scored_set(place, prompts=2, samples=4), samples=4)
     objective = ArmObjective(config, scored)
     rewarded = objective.rewards(ROWS)
-    inputs_B = objective.loss_inputs(objective.advantages(rewarded), rewarded)
+    inputs_B = objective.loss_inputs(objective.advantages(rewarded, baseline=-0.25), rewarded)
     assert isinstance(inputs_B, Tensor)
     return [round(float(c), 6) for c in inputs_B]
 

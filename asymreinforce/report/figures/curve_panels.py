@@ -114,6 +114,10 @@ PANELS = (
         "Of the self-normalised weights π/µ on the slice. It reads high when π leaves all samples "
         "evenly.", _metric_reader("ess"),
     ),
+    Panel(
+        "baseline", "Baseline in force", "",
+        "Of arms whose baseline a schedule changes while they train.", _metric_reader("baseline"),
+    ),
 )  # fmt: skip
 
 

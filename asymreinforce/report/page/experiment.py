@@ -22,10 +22,12 @@ from asymreinforce.report.page.curve_data import as_script, curve_data, svg_dash
 from asymreinforce.report.page.html import fill_template
 from asymreinforce.report.page.result_table import SPLIT_MARK, result_table
 from asymreinforce.report.page.samples import Samples, Writer
+from asymreinforce.report.page.search_table import search_table
 from asymreinforce.report.page.suite_table import suite_table
 from asymreinforce.report.read import Report
 from asymreinforce.report.records import Experiment, ReportedArm
 from asymreinforce.report.results import RULE, GroupResults
+from asymreinforce.report.searches import search_sentences
 from asymreinforce.report.setting import describe_experiment
 from asymreinforce.untrusted import LONGEST
 
@@ -92,6 +94,8 @@ def render_experiment(
         coverage_findings=coverage_findings(report.coverage) if report.coverage else [],
         coverage=coverage_table(report.coverage) if report.coverage else None,
         suites=suite_table(report.suites) if report.suites else None,
+        searched=search_table(report.searches),
+        search_sentences=search_sentences(report.searches),
         settings=setting_rows(experiment.shared),
         report_command=commands.report,
         **results_and_curves(experiment, groups, results, drawings, curves),

@@ -16,6 +16,7 @@ from asymreinforce.data.store import Store
 from asymreinforce.errors import DeviceMemoryError, TrainingError
 from asymreinforce.progress import say
 from asymreinforce.stages.train.audit import audit_start
+from asymreinforce.stages.train.baseline import BaselineInForce
 from asymreinforce.stages.train.checkpoints import Checkpoints
 from asymreinforce.stages.train.diagnostics import diagnostic_set, require_known_tokens
 from asymreinforce.stages.train.monitors import Monitors, Validate
@@ -55,6 +56,7 @@ class ActiveArm:
         round_: Round,
         prompts_per_step: int,
         objective: ArmObjective,
+        baseline: BaselineInForce,
         trainer: Trainer,
         monitors: Monitors,
         checkpoints: Checkpoints,
@@ -65,6 +67,7 @@ class ActiveArm:
         self.round = round_
         self.prompts_per_step = prompts_per_step
         self.objective = objective
+        self.baseline = baseline
         self.trainer = trainer
         self.monitors = monitors
         self.checkpoints = checkpoints
@@ -139,8 +142,13 @@ class ActiveArm:
 def label(configs: Sequence[ExperimentConfig]) -> str:
     """Name the arms that a process trains, by objective, baseline and seed."""
     names = sorted({config.algorithm.name for config in configs})
-    baselines = ",".join(f"{config.baseline:g}" for config in configs)
+    baselines = ",".join(map(_baseline_words, configs))
     return f"train {','.join(names)} baseline={baselines} seed={configs[0].seed}"
+
+
+def _baseline_words(config: ExperimentConfig) -> str:
+    kind = config.baseline_schedule
+    return f"{config.baseline:g}" + ("" if kind == "constant" else f" ({kind})")
 
 
 def start(
@@ -171,13 +179,17 @@ def start(
         checkpoint=checkpoint,
         weights=source.weights,
         policy=str(store.identity["policy"]),
+        steps=round_.schedule.steps,
         tokens=int(ranks.decided(lambda: remembered_rows(store, config) or 0)),
         ranks=ranks,
         logits=logits,
     )
     watched = diagnostic_set(config, scored, objective, trainer.model, checkpoint=checkpoint)
     monitors = Monitors(config, round_, trainer, watched=watched, validate=training.validate)
-    checkpoints = Checkpoints(config, store, round_, trainer, monitors, behaviour_policy=checkpoint)
+    baseline = BaselineInForce(config, is_measured=watched.is_from_policy)
+    checkpoints = Checkpoints(
+        config, store, round_, trainer, monitors, baseline, behaviour_policy=checkpoint
+    )
     if source.state:
         checkpoints.restore(source)
     else:
@@ -189,6 +201,7 @@ def start(
         round_=round_,
         prompts_per_step=prompts_per_step,
         objective=objective,
+        baseline=baseline,
         trainer=trainer,
         monitors=monitors,
         checkpoints=checkpoints,

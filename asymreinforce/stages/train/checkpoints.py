@@ -12,6 +12,7 @@ from asymreinforce.data.arm_settings import remember_rows
 from asymreinforce.data.store import Store
 from asymreinforce.model.checkpoint import save_model
 from asymreinforce.stages.train import resume
+from asymreinforce.stages.train.baseline import BaselineInForce
 from asymreinforce.stages.train.monitors import Best, Metrics, Monitors
 from asymreinforce.stages.train.policy import has_masters, is_half
 from asymreinforce.stages.train.schedule import (
@@ -37,6 +38,7 @@ class Checkpoints:
         round_: Round,
         trainer: Trainer,
         monitors: Monitors,
+        baseline: BaselineInForce,
         *,
         behaviour_policy: Path,
     ):
@@ -45,7 +47,7 @@ class Checkpoints:
         """The checkpoint that the arm started from, whose tokenizer is saved with its weights."""
         self.saved_step = 0
         self._config, self._round = config, round_
-        self._trainer, self._monitors = trainer, monitors
+        self._trainer, self._monitors, self._baseline = trainer, monitors, baseline
         self._pending: list[Metrics] = []
         """Metrics of steps that are not published yet."""
         self._longest_row = trainer.asked_tokens
@@ -59,6 +61,7 @@ class Checkpoints:
         """Put optimizer, random state and monitors back to a saved step."""
         assert source.state is not None
         position, more = load_state(source.state, self._trainer, masters=has_masters(self._config))
+        self._baseline.resume(more)
         step = self.saved_step = source.step
         self._pending = list(source.unpublished)
         self._monitors.resume(
@@ -177,6 +180,6 @@ class Checkpoints:
             path,
             self._trainer,
             Position(self.saved_step, best.step, best.accuracy),
-            more={"behaviour_logps": self._monitors.behaviour_logps_B},
+            more={"behaviour_logps": self._monitors.behaviour_logps_B, **self._baseline.state},
             masters=has_masters(self._config),
         )

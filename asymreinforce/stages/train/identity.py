@@ -51,7 +51,7 @@ def arm_store(
             config.algorithm, baseline_reference=config.baseline_reference
         ),
         "reward": reward_identity(config.reward),
-        "optim": config.optim.model_dump(mode="json") | {"steps": config.steps},
+        "optim": config.optim.identity | {"steps": config.steps},
         "train": config.train.model_dump(
             mode="json", exclude=set(config.train.beside_the_identity)
         ),
@@ -63,6 +63,7 @@ def arm_store(
         determined_by["baseline_code"] = plugin_identity(config.baseline_reference)
     if config.baseline_reference == "group_quantile":
         determined_by["baseline_quantile"] = config.baseline_quantile
+    determined_by |= config.changing_baseline
     schedule = schedule_of(
         config,
         prompts=scored.prompts,

@@ -106,10 +106,12 @@ def _take_steps(arms: dict[int, ActiveArm], scored: ScoredRollouts, failures: Fa
 def take_step(arm: ActiveArm, step: int, batch: Rows) -> None:
     """Take one optimizer step of an arm on whole groups of rollouts, and publish what is due."""
     rewarded = arm.rewards(batch)  # verdicts -> r; what could not be scored is dropped
-    advantages_B = arm.objective.advantages(rewarded)  # A = r - V
+    baseline = arm.baseline.at(step)
+    advantages_B = arm.objective.advantages(rewarded, baseline=baseline)  # A = r - V
     loss_inputs = arm.objective.loss_inputs(advantages_B, rewarded)
     update = arm.trainer.step(rewarded.sequences, loss_inputs)
     metrics = arm.monitors.after(step, update, rewarded)  # diagnostics, validation, collapse
+    metrics |= arm.baseline.after(step, metrics)
     arm.checkpoints.save_if_due(step, metrics)
     arm.log(step, metrics, rewarded.sequences)
 

@@ -66,14 +66,14 @@ class ArmObjective:
             torch.from_numpy(rewards.correct_B[kept]),
         )
 
-    def advantages(self, rewarded: RewardedRows) -> Tensor:
+    def advantages(self, rewarded: RewardedRows, *, baseline: float) -> Tensor:
         """A = r - V,  V(x) = reference(x) + baseline  (Arnal et al. 2025, Eq. 4), shape B."""
         if not len(rewarded.reward_B):
             return rewarded.reward_B
         return self._objective.advantages(
             rewarded.reward_B,
             torch.from_numpy(rewarded.rows.group_B),
-            baseline=self._config.baseline,
+            baseline=baseline,
             reference_name=self._config.baseline_reference,
             mean=self._mean,
             lengths_B=_lengths(rewarded.rows),

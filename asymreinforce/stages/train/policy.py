@@ -35,6 +35,7 @@ def make_trainer(
     checkpoint: Path,
     weights: Path | None,
     policy: str,
+    steps: int,
     tokens: int,
     ranks: Ranks,
     logits: LogitsBuffer,
@@ -42,9 +43,9 @@ def make_trainer(
     """Load a policy and make its trainer.
 
     `weights` are a saved step's, None to start at `checkpoint`, whose contents `policy` names;
-    `tokens` of a packed row, 0 for those of the settings. Raises `ConfigError` if there is no such
-    device, or packed training does not reproduce the model or reach its parameters, `InputError`
-    for a checkpoint that changed.
+    `steps` are those of the whole arm, `tokens` those of a packed row, 0 for what the settings say.
+    Raises `ConfigError` if there is no such device, or packed training does not reproduce the model
+    or reach its parameters, `InputError` for a checkpoint that changed.
     """
     if config.train.device == "cuda":
         cuda.require_device()
@@ -53,6 +54,7 @@ def make_trainer(
     trainer = Trainer(
         model if ranks.mesh else model.to(config.train.device),
         config.optim,
+        steps=steps,
         tokens_per_micro_batch=tokens or config.train.tokens_per_micro_batch,
         autocast=is_half(config),
         attention=config.train.attention,

@@ -1,0 +1,76 @@
+"""The baseline in force at each step of an arm."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from asymreinforce.algorithm.baseline_schedule import (
+    linear_baseline,
+    next_baseline,
+    staleness_of,
+)
+from asymreinforce.algorithm.table import has_baseline
+from asymreinforce.config import ExperimentConfig
+from asymreinforce.errors import InputError
+
+STATE = "baseline"
+"""What a full state calls the baseline of the next step."""
+
+
+class BaselineInForce:
+    """The baseline of an arm, which a schedule may change from step to step.
+
+    Only a controller on staleness has a state, the baseline of the next step. Raises `InputError`
+    if it would never hear of staleness: `is_measured` tells whether the diagnostics have it.
+    """
+
+    def __init__(self, config: ExperimentConfig, *, is_measured: bool):
+        self._config = config
+        self._value = config.baseline
+        changes = has_baseline(config.algorithm.name)
+        self._schedule = config.baseline_schedule if changes else "constant"
+        if self._schedule == "staleness" and not is_measured:
+            raise InputError(
+                f"baseline_schedule=staleness needs {config.baseline_measure}, which these "
+                "rollouts leave null: mu did not draw them at temperature 1 and top-p 1; "
+                "baseline_schedule=linear needs no measurement"
+            )
+
+    def at(self, step: int) -> float:
+        """Return the baseline of a step, counted from 1."""
+        config = self._config
+        if self._schedule == "linear":
+            return linear_baseline(
+                step, start=config.baseline_start, end=config.baseline, steps=config.baseline_steps
+            )
+        return self._value
+
+    def after(self, step: int, metrics: Mapping[str, Any]) -> dict[str, float]:
+        """Return the metric of a step if the baseline changes, and move it if a measure is due."""
+        if self._schedule == "constant":
+            return {}
+        used, config = self.at(step), self._config
+        measured = metrics.get(config.baseline_measure)
+        if self._schedule == "staleness" and measured is not None:
+            self._value = next_baseline(
+                used,
+                staleness_of(config.baseline_measure, measured),
+                target=config.baseline_target,
+                gain=config.baseline_gain,
+                lowest=config.baseline_lowest,
+            )
+        return {"baseline": used}
+
+    @property
+    def state(self) -> dict[str, Tensor]:
+        """What a checkpoint keeps of it: nothing, unless a controller moves it."""
+        if self._schedule != "staleness":
+            return {}
+        return {STATE: torch.tensor(self._value, dtype=torch.float64)}
+
+    def resume(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from what a checkpoint kept."""
+        if self._schedule == "staleness":
+            self._value = float(state[STATE])
