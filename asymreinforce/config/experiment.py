@@ -29,6 +29,8 @@ Reference = Literal[
     "group_quantile",
     "shrunk_group_mean",
     "length_weighted_mean",
+    "minimum_variance",
+    "limit_support",
 ]
 REFERENCES: tuple[str, ...] = get_args(Reference)
 EMBEDDED_TASK, IMPORTED = "cups", "imported"
@@ -54,6 +56,13 @@ class ExperimentConfig(RoundsConfig):
         gt=0,
         le=1,
         description="of the group's rewards, under baseline_reference=group_quantile",
+    )
+    # no source has one: where most of a group's samples stay, its mean is V
+    baseline_support: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="share of a group's samples to keep, under baseline_reference=limit_support",
     )
     seed: int = Field(0, ge=0, description="seed of training: data order, and whatever it draws")
     task: TaskConfig

@@ -22,8 +22,9 @@ from workloads import Optimizer
 
 from asymreinforce.algorithm.ratio import opmd_kimi
 from asymreinforce.update.layers import checkpoint_activations, compile_layers
+from asymreinforce.update.loss_inputs import RatioInputs
 from asymreinforce.update.packing import Sequences
-from asymreinforce.update.trainer import RatioInputs, Trainer, Update
+from asymreinforce.update.trainer import Trainer, Update
 from gpu.checks import Finding, Place, distance, needs_cuda, peak, reset_peak
 
 FP32, BF16 = 1e-5, 0.02

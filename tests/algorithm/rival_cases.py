@@ -66,5 +66,34 @@ def dro_term(tau: float) -> naive.Term:
     return term
 
 
+def vespo_term(positive: tuple[float, float], negative: tuple[float, float]) -> naive.Term:
+    def term(pi: list[Tensor], mu: list[float], a: float) -> Any:
+        w = float(naive.product(pi).detach()) / math.prod(mu)
+        power, decay = positive if a >= 0 else negative
+        return w**power * math.exp(decay * (1 - w)) * a * naive.log_of(pi)
+
+    return term
+
+
+def nft_term(floor: float) -> naive.Term:
+    """A is 1[correct] - p; the gradient of a floored ratio is that of the ratio."""
+
+    def term(pi: list[Tensor], mu: list[float], a: float) -> Any:
+        if a > 0:
+            p = 1 - a
+            return (1 - p) * sum((pi_t / m).log() for pi_t, m in zip(pi, mu, strict=True))
+        total: Any = 0.0 * pi[0]
+        if a == 0:
+            return total
+        p = -a
+        for pi_t, m in zip(pi, mu, strict=True):
+            rest = (1 - p * pi_t / m) / (1 - p)
+            floored = max(floor, float(rest.detach()))
+            total = total + math.log(floored) + (rest - rest.detach()) / floored
+        return (1 - p) * total
+
+    return term
+
+
 def awr_term(tau: float, limit: float) -> naive.Term:
     return lambda pi, mu, a: min(math.exp(a / tau), limit) * naive.log_of(pi)

@@ -178,6 +178,10 @@ def is_correct(group: list[float]) -> float:
     return float(group[0] > 0)
 
 
+def correctness(group: list[float]) -> float:
+    return float(group[0] > 0) - mean(float(reward > 0) for reward in group)
+
+
 def reward_itself(group: list[float]) -> float:
     return group[0]
 

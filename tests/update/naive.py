@@ -14,8 +14,9 @@ from torch import Tensor
 from asymreinforce.algorithm import objective
 from asymreinforce.config import OptimConfig
 from asymreinforce.model.checkpoint import load_model
+from asymreinforce.update.loss_inputs import LossInputs
 from asymreinforce.update.packing import Sequences
-from asymreinforce.update.trainer import RatioInputs, Trainer
+from asymreinforce.update.trainer import Trainer
 
 UNCLIPPED = 1e12
 
@@ -92,9 +93,7 @@ def paper_loss(model: Any, batch: Sequences, coefficients: list[float]) -> Tenso
     )
 
 
-def gradient_of_step(
-    model: Any, batch: Sequences, terms: Tensor | RatioInputs, **settings: Any
-) -> Tensor:
+def gradient_of_step(model: Any, batch: Sequences, terms: LossInputs, **settings: Any) -> Tensor:
     """The gradient that a step of the real trainer left behind; the model's weights move."""
     before = {name: value.clone() for name, value in model.state_dict().items()}
     trainer(model, **settings).step(batch, terms)
