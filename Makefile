@@ -81,6 +81,7 @@ check: install ## Run ruff and mypy --strict
 
 bench: $(VENV)/.installed-bench ## Measure each stage on this machine, side by side with alternatives
 	$(BIN)/python scripts/bench_training_step.py --json runs/bench/training_step.json
+	$(BIN)/python scripts/bench_objectives.py --json runs/bench/objectives.json
 	$(BIN)/python scripts/bench_online_step.py --json runs/bench/online_step.json
 	$(BIN)/python scripts/bench_arms.py
 	$(BIN)/python scripts/bench_engines.py

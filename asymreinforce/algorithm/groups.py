@@ -1,4 +1,4 @@
-"""Groups that teach nothing: those of equal rewards, which AsymRE keeps and others drop.
+"""Groups that get no weight: those of equal rewards, or outside a band of difficulty.
 
 Under `group_mean` each sample of such a group has A = -baseline: below 0 it is imitated. Dropping
 it is another algorithm (DAPO's dynamic sampling does so; Yu et al. 2025, arXiv 2503.14476, Sec.
@@ -8,17 +8,10 @@ the others' share of the gradient is the same.
 Shapes: B sequences of whole groups; `groups_B` holds an integer per sequence.
 """
 
-import torch
 from torch import Tensor
 
-from asymreinforce.config.training import DroppedGroups
-
-
-def group_maxima(values_B: Tensor, groups_B: Tensor) -> Tensor:
-    """Give each sequence the largest value of its group."""
-    _, group_of_B = torch.unique(groups_B, return_inverse=True)
-    highest_P = values_B.new_full((int(group_of_B.max()) + 1,), -torch.inf)
-    return highest_P.scatter_reduce_(0, group_of_B, values_B, "amax")[group_of_B]
+from asymreinforce.algorithm.references import group_maxima, group_mean
+from asymreinforce.config import AlgorithmConfig
 
 
 def has_equal_rewards(rewards_B: Tensor, groups_B: Tensor) -> Tensor:
@@ -27,14 +20,17 @@ def has_equal_rewards(rewards_B: Tensor, groups_B: Tensor) -> Tensor:
 
 
 def dropped_sequences(
-    rewards_B: Tensor, correct_B: Tensor, groups_B: Tensor, *, dropped: DroppedGroups
+    rewards_B: Tensor, correct_B: Tensor, groups_B: Tensor, *, algorithm: AlgorithmConfig
 ) -> Tensor:
-    """Tell which sequences are of groups that are dropped (bool)."""
-    if dropped == "none":
-        return torch.zeros_like(correct_B)
-    if dropped == "equal":
-        return has_equal_rewards(rewards_B, groups_B)
+    """Tell which sequences are of groups that `drop_groups` or `kept_shares` drop (bool)."""
     right_B = correct_B.to(rewards_B.dtype)
-    if dropped == "all_right":
-        return group_maxima(-right_B, groups_B) == -1
-    return group_maxima(right_B, groups_B) == 0
+    share_B = group_mean(right_B, groups_B)
+    low, high = algorithm.kept_shares or (0.0, 1.0)
+    is_outside_B = (share_B < low) | (share_B > high)
+    if algorithm.drop_groups == "equal":
+        return is_outside_B | has_equal_rewards(rewards_B, groups_B)
+    if algorithm.drop_groups == "all_right":
+        return is_outside_B | (share_B == 1)
+    if algorithm.drop_groups == "all_wrong":
+        return is_outside_B | (share_B == 0)
+    return is_outside_B

@@ -9,6 +9,8 @@ log pi is known before the forward pass: the objective is linear in log pi.
 Shapes: B sequences. `groups_B` holds an integer per sequence, equal for the samples of one prompt.
 """
 
+from typing import Any
+
 from torch import Tensor
 
 from asymreinforce.algorithm.references import reference_rewards
@@ -20,23 +22,14 @@ def advantages(
     *,
     baseline: float | Tensor,
     reference_name: str = "group_mean",
-    mean: float | None = None,
-    lengths_B: Tensor | None = None,
-    quantile: float | None = None,
+    **made_of: Any,
 ) -> Tensor:
     """A = r - V,  V(x) = reference(x) + baseline  (Eq. 4; `baseline` is the paper's delta-V).
 
-    The paper's reference(x) is `group_mean`; the others are in `references.py`, which says what
-    `mean`, `lengths_B` and `quantile` are for.
+    The paper's reference(x) is `group_mean`; the others are in `references.py`, where
+    `reference_rewards` has the names of what they are made of beside rewards.
     """
-    reference_B = reference_rewards(
-        rewards_B,
-        groups_B,
-        name=reference_name,
-        mean=mean,
-        lengths_B=lengths_B,
-        quantile=quantile,
-    )
+    reference_B = reference_rewards(rewards_B, groups_B, name=reference_name, **made_of)
     return rewards_B - reference_B - baseline
 
 

@@ -1,4 +1,4 @@
-"""References V-hat(x): means of a prompt's rewards, a quantile, a shrunk and a weighted mean.
+"""References V-hat(x): means of a prompt's rewards, a quantile, shrunk and weighted means, a bound.
 
     V(x) = reference(x) + baseline
 
@@ -16,6 +16,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from asymreinforce.algorithm.limit_policy import value_of_support
 from asymreinforce.algorithm.user_functions import load_reference
 from asymreinforce.errors import ConfigError, InputError
 from asymreinforce.plugins import is_plugin
@@ -32,12 +33,17 @@ def reference_rewards(
     mean: float | None = None,
     lengths_B: Tensor | None = None,
     quantile: float | None = None,
+    log_weights_B: Tensor | None = None,
+    completions_B: Tensor | None = None,
+    support: float | None = None,
 ) -> Tensor:
     """Return the reference(x) of each sequence; groups are whole.
 
     `mean` is the mean reward of all judged rollouts of the set, `lengths_B` the tokens of each
-    completion, `quantile` that of `group_quantile`. Raises `ConfigError` for a name that is not
-    known and is no user's function, or lacks what it needs.
+    completion, `quantile` that of `group_quantile`, `log_weights_B` log pi/mu of each completion,
+    `completions_B` an integer that is equal for equal completions of a prompt, `support` that of
+    `limit_support`. Raises `ConfigError` for a name that is not known and is no user's function, or
+    lacks what it needs.
     """
     if name == "group_mean":
         return group_mean(rewards_B, groups_B)
@@ -53,6 +59,10 @@ def reference_rewards(
         return shrunk_group_mean(rewards_B, groups_B, mean=mean)
     if name == "length_weighted_mean" and lengths_B is not None:
         return length_weighted_mean(rewards_B, groups_B, lengths_B)
+    if name == "minimum_variance" and lengths_B is not None and log_weights_B is not None:
+        return minimum_variance(rewards_B, groups_B, lengths_B, log_weights_B)
+    if name == "limit_support" and completions_B is not None and support is not None:
+        return limit_support(rewards_B, groups_B, completions_B, support=support)
     if is_plugin(name):
         return load_reference(name)(rewards_B, groups_B)
     raise ConfigError(f"baseline_reference={name} is unknown or lacks what it is made of")
@@ -63,6 +73,13 @@ def group_sums(values_B: Tensor, groups_B: Tensor) -> Tensor:
     _, group_of_B = torch.unique(groups_B, return_inverse=True)
     sums_P = values_B.new_zeros(int(group_of_B.max()) + 1).index_add_(0, group_of_B, values_B)
     return sums_P[group_of_B]
+
+
+def group_maxima(values_B: Tensor, groups_B: Tensor) -> Tensor:
+    """Give each sequence the largest value of its group."""
+    _, group_of_B = torch.unique(groups_B, return_inverse=True)
+    highest_P = values_B.new_full((int(group_of_B.max()) + 1,), -torch.inf)
+    return highest_P.scatter_reduce_(0, group_of_B, values_B, "amax")[group_of_B]
 
 
 def group_mean(rewards_B: Tensor, groups_B: Tensor) -> Tensor:
@@ -163,13 +180,82 @@ def length_weighted_mean(rewards_B: Tensor, groups_B: Tensor, lengths_B: Tensor)
     Raises `InputError` if a group has no completion token.
     """
     weights_B = lengths_B.to(rewards_B.dtype)
-    tokens_B = group_sums(weights_B, groups_B)
-    if bool((tokens_B <= 0).any()):
+    return _weighted_mean(rewards_B, groups_B, weights_B, name="length_weighted_mean")
+
+
+def minimum_variance(
+    rewards_B: Tensor, groups_B: Tensor, lengths_B: Tensor, log_weights_B: Tensor
+) -> Tensor:
+    """V-hat(x) = sum_i w_i^2 l_i r_i / sum_i w_i^2 l_i,  w = pi(y|x)/mu(y|x), l tokens of y.
+
+    Variance-controlled policy optimization's off-policy baseline (VCPO; Huang et al. 2026, arXiv
+    2602.17616): the V of least variance of sum w (r - V) grad log pi has w^2 g^2 as weights, with
+    g the norm of grad log pi(y|x). The paper takes g from a backward pass for each sequence; here
+    g^2 is taken to grow as the length does, as in `length_weighted_mean`, which this is while pi is
+    mu. w is not truncated, as there; the paper's step size by effective sample size is not part of
+    it. It needs log pi of the whole step, and so a first pass without a gradient.
+
+    Value: it is the one for objectives that weigh by pi/mu, `tis` foremost.
+    Fails: as pi leaves mu's failures their w falls, and V rises to the rewards of the completions
+    that pi keeps, so above V^mu; an objective without weights, as AsymRE, then collapses. With one
+    large w in a group, V is that completion's reward.
+
+    Raises `InputError` if a group has no completion token.
+    """
+    # the largest weight of a group is 1: none overflows, and a common factor cancels
+    scaled_B = log_weights_B - group_maxima(log_weights_B, groups_B)
+    weights_B = (2 * scaled_B).exp().to(rewards_B.dtype) * lengths_B
+    return _weighted_mean(rewards_B, groups_B, weights_B, name="minimum_variance")
+
+
+def limit_support(
+    rewards_B: Tensor, groups_B: Tensor, completions_B: Tensor, *, support: float
+) -> Tensor:
+    """V-hat(x) = sup{V <= V^mu : mu(support of pi*_V) >= support}, on the group's own samples.
+
+    Theorem 4.2 of Arnal et al. 2025, with the group's empirical distribution as mu: a completion's
+    share of the samples, and its mean reward. The limit pi*_V of training at V keeps fewer of them
+    the closer V is to V^mu (`limit_policy.py`); this V, at any baseline below 0, keeps those that
+    make up `support` of the samples. No paper has it as a baseline.
+
+    Value: with two reward levels, unlike completions and a share p of successes, V is V^mu if
+    p >= support, else the low reward: hard prompts teach by their successes alone, as under
+    `group_quantile`, but easy ones have the group's mean. V is never above that.
+    Fails: groups are small beside what mu can say, so the limit on them is not that of mu; and the
+    theorem is of a table, in which completions share nothing.
+
+    Raises `ConfigError` unless 0 < support <= 1.
+    """
+    if not 0 < support <= 1:
+        raise ConfigError(f"the support that is kept must be above 0 and at most 1, not {support}")
+    values_B = torch.empty_like(rewards_B)
+    for group in torch.unique(groups_B):
+        is_of_group_B = groups_B == group
+        values_B[is_of_group_B] = _value_of_group(
+            rewards_B[is_of_group_B], completions_B[is_of_group_B], support
+        )
+    return values_B
+
+
+def _value_of_group(rewards_G: Tensor, completions_G: Tensor, support: float) -> float:
+    _, arm_of_G, counts_A = torch.unique(completions_G, return_inverse=True, return_counts=True)
+    lowest = rewards_G.min()
+    # above the lowest, so that equal rewards are exactly 0 and V is exactly they
+    above_A = rewards_G.new_zeros(len(counts_A)).index_add_(0, arm_of_G, rewards_G - lowest)
+    value = value_of_support(
+        counts_A.double() / len(rewards_G), above_A / counts_A, support=support
+    )
+    return float(lowest + value)
+
+
+def _weighted_mean(rewards_B: Tensor, groups_B: Tensor, weights_B: Tensor, *, name: str) -> Tensor:
+    total_B = group_sums(weights_B, groups_B)
+    if bool((total_B <= 0).any()):
         raise InputError(
-            "baseline_reference=length_weighted_mean met a prompt without a completion token; "
+            f"baseline_reference={name} met a prompt without a completion token; "
             "leave its rollouts out or use baseline_reference=group_mean"
         )
-    return group_sums(weights_B * rewards_B, groups_B) / tokens_B
+    return group_sums(weights_B * rewards_B, groups_B) / total_B
 
 
 class _GroupStatistics(NamedTuple):

@@ -1,4 +1,4 @@
-"""Further objectives: GSPO and DRO (ratio), AWR (linear).
+"""Further objectives: GSPO, DRO, VESPO and NFT (ratio), AWR (linear).
 
     rho_t = pi(y_t|x, y_<t) / mu(y_t|x, y_<t)     of a token
     rho   = prod_t rho_t = pi(y|x) / mu(y|x)      of a sequence
@@ -17,6 +17,9 @@ from asymreinforce.errors import ConfigError
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+LARGEST_LOG_RATIO = 10.0
+"""Of NFT's authors' code (github.com/NVlabs/NFT): e^10 in place of larger ratios of a token."""
 
 
 def gspo(
@@ -66,6 +69,67 @@ def dro(
     _require_positive(tau, name="dro")
     log_ratio_B = sequence_sums(logps_C - behaviour_logps_C, sequence_of_C, advantages_B)
     return (advantages_B - tau * log_ratio_B).square() / (2 * tau)
+
+
+def vespo(
+    logps_C: Tensor,
+    behaviour_logps_C: Tensor,
+    advantages_B: Tensor,
+    sequence_of_C: Tensor,
+    *,
+    positive_power: float,
+    positive_decay: float,
+    negative_power: float,
+    negative_decay: float,
+) -> Tensor:
+    """L = -sg(phi(rho)) A log pi(y|x),   phi(rho) = rho^k e^(l (1 - rho)).
+
+    Variational sequence-level soft policy optimization (VESPO; Shen et al. 2026, arXiv 2602.10693,
+    Sec. 3.4): a weight of a gamma density's shape, 1 at rho = 1 and 0 far from it on both sides,
+    with a power k (the paper's c1) and a decay l (c2) for A >= 0 and others for A < 0; A = (r -
+    mean r)/std.
+    Fails: the peak is at rho = k/l, so that positives fade before pi has reached mu's share of
+    them; rho of long completions is soon so far from 1 that few samples teach.
+    """
+    log_ratio_B = sequence_sums((logps_C - behaviour_logps_C).detach(), sequence_of_C, advantages_B)
+    is_positive_B = advantages_B >= 0
+    power_B = log_ratio_B.new_full((), positive_power).where(is_positive_B, negative_power)
+    decay_B = log_ratio_B.new_full((), positive_decay).where(is_positive_B, negative_decay)
+    weight_B = (power_B * log_ratio_B + decay_B * (1 - log_ratio_B.exp())).exp()
+    return -weight_B * advantages_B * sequence_sums(logps_C, sequence_of_C, advantages_B)
+
+
+def nft(
+    logps_C: Tensor,
+    behaviour_logps_C: Tensor,
+    advantages_B: Tensor,
+    sequence_of_C: Tensor,
+    *,
+    likelihood_floor: float,
+) -> Tensor:
+    """L = -(1 - p) sum_t log rho_t of correct y,  -(1 - p) sum_t log max(q_t, floor) of others.
+
+        q_t = (1 - p rho_t) / (1 - p),   p the group's share of correct samples
+
+    Negative-aware fine-tuning (NFT; Chen et al. 2025, arXiv 2505.18116): pi is the policy of the
+    correct answers, and what it leaves of mu = p pi + (1 - p) pi- is that of the wrong ones, whose
+    likelihood ratio q_t is maximised too. Gradient flows through the max as if it were q_t. The
+    prompt's weight is 1 - p, the authors' default, under which one step at pi = mu has Dr. GRPO's
+    gradient with A = 1[correct] - p, which is the A that comes in. Groups without right or without
+    wrong samples have A = 0 and no loss. The authors' code also bounds p to [0.02, 0.98].
+    Fails: where rho_t > 1 on a wrong answer the push is p rho_t, which grows with pi.
+    """
+    log_ratio_C = logps_C - behaviour_logps_C
+    advantages_C = advantages_B[sequence_of_C]
+    is_wrong_C = advantages_C < 0
+    # p of wrong samples; 0 for others, which leaves q = 1
+    share_C = (-advantages_C).clamp_min(0)
+    ratio_C = log_ratio_C.clamp(max=LARGEST_LOG_RATIO).exp()
+    rest_C = (1 - share_C * ratio_C) / (1 - share_C)
+    floored_C = rest_C + (rest_C.clamp_min(likelihood_floor) - rest_C).detach()
+    gain_C = floored_C.log().where(is_wrong_C, log_ratio_C)
+    weight_C = (1 + advantages_C).where(is_wrong_C, advantages_C)  # 1 - p, and 0 where A is 0
+    return -sequence_sums(weight_C * gain_C, sequence_of_C, advantages_B)
 
 
 def awr(advantages_B: Tensor, correct_B: Tensor, *, tau: float, weight_limit: float) -> Tensor:

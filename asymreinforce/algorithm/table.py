@@ -1,104 +1,25 @@
-"""The table of objectives: two declared kinds, so that the trainer can pick its path by the kind.
+"""The table of objectives: each by its name, with its options and its kind (`kinds.py`).
 
-A *linear* objective knows the coefficient of each log pi(y|x) before the forward pass; sequences
-whose coefficient is zero need no forward pass at all. A *ratio* objective needs log pi and log mu
-of every completion token to say its loss; with A = 0 a sequence may still have one.
-
-Shapes: B sequences, C completion tokens of them laid end to end. No torch is imported before it is
-used: reports read the table.
+No torch is imported before it is used: reports read the table.
 """
 
-from __future__ import annotations
-
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any
 
 from asymreinforce.algorithm import linear as coefficients
 from asymreinforce.algorithm import ratio as losses
-from asymreinforce.algorithm import rivals
+from asymreinforce.algorithm import rivals, whole_step
+from asymreinforce.algorithm.kinds import Linear, Objective, Ratio, WholeStep
 from asymreinforce.config import AlgorithmConfig
 from asymreinforce.errors import ConfigError
 from asymreinforce.plugins import is_plugin, plugin_identity
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
 DAPO_CLIP_HIGH = 0.28
 """DAPO's (Yu et al. 2025, Sec. 4.1); the paper of CISPO does not print the value that it used."""
 
-
-@dataclass(frozen=True, kw_only=True)
-class Base:
-    """What the two kinds share: how A is made, and the options with their defaults."""
-
-    options: Mapping[str, float] = field(default_factory=dict)
-    """Settings of `algorithm` that enter, with their defaults; any other one is an error."""
-    reference: str | None = None
-    """The only `baseline_reference` under which the objective is what its name says; None: any."""
-    has_baseline: bool = True
-    """Whether V(x) = reference(x) + baseline enters."""
-    is_standardised: bool = False
-    """A = (r - mean)/std - baseline, with the group's std, in place of A = r - V."""
-
-    def advantages(
-        self,
-        rewards_B: Tensor,
-        groups_B: Tensor,
-        *,
-        baseline: float,
-        reference_name: str,
-        **made_of: Any,
-    ) -> Tensor:
-        """Return A of each sequence; the groups must be whole.
-
-        `made_of` is what references are made of beside rewards: `reference_rewards` has the names.
-        """
-        from asymreinforce.algorithm import objective as paper
-        from asymreinforce.algorithm.standardised import standardised_advantages
-
-        if self.is_standardised:
-            return standardised_advantages(rewards_B, groups_B) - baseline
-        return paper.advantages(
-            rewards_B, groups_B, baseline=baseline, reference_name=reference_name, **made_of
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Linear(Base):
-    """J = (1/N) sum_i c_i log pi(y_i|x_i), with c = coefficients(advantages_B, correct_B)."""
-
-    coefficients: Callable[..., Tensor]
-    needs_behaviour_logps: ClassVar[bool] = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ratio(Base):
-    """L = (1/N) sum_i losses_i(logps_C, behaviour_logps_C, advantages_B, sequence_of_C)."""
-
-    losses: Callable[..., Tensor]
-    needs_behaviour_logps: ClassVar[bool] = True
-
-    def loss(
-        self,
-        logps_C: Tensor,
-        behaviour_logps_C: Tensor,
-        advantages_B: Tensor,
-        sequence_of_C: Tensor,
-        *,
-        weights_B: Tensor,
-    ) -> Tensor:
-        """Return the micro-batch's share of N times the loss: sum_i w_i losses_i, a scalar.
-
-        `sequence_of_C` (int64) holds each token's place in B; `weights_B` are those of
-        `sequence_weights`. Divide by N, the sequences of the whole step.
-        """
-        losses_B: Tensor = self.losses(logps_C, behaviour_logps_C, advantages_B, sequence_of_C)
-        return (losses_B * weights_B).sum()
-
-
-Objective = Linear | Ratio
+OF_POLICY = ("minimum_variance",)
+"""References that are made of log pi of the whole step."""
 
 OBJECTIVES: dict[str, Objective] = {
     "asymre": Linear(coefficients=coefficients.asymre),
@@ -140,6 +61,34 @@ OBJECTIVES: dict[str, Objective] = {
     ),
     # the best of 0.1, 1 and 5 on its paper's data
     "dro": Ratio(losses=rivals.dro, options={"tau": 1.0}),
+    # the powers and decays of its authors' scripts
+    "vespo": Ratio(
+        losses=rivals.vespo,
+        options={
+            "positive_power": 2.0,
+            "positive_decay": 3.0,
+            "negative_power": 3.0,
+            "negative_decay": 2.0,
+        },
+        reference="group_mean",
+        is_standardised=True,
+    ),
+    "nft": Ratio(
+        losses=rivals.nft,
+        options={"likelihood_floor": 1.0},
+        has_baseline=False,
+        is_of_correctness=True,
+    ),
+    "m2po": WholeStep(
+        losses=whole_step.m2po,
+        options={"second_moment_limit": 0.04},
+        reference="group_mean",
+        is_standardised=True,
+    ),
+    # its paper's beta, Appendix B
+    "dpo": WholeStep(
+        losses=whole_step.dpo, options={"tau": 0.1}, has_baseline=False, is_of_correctness=True
+    ),
     # its authors' code, which standardises A over a batch
     "awr": Linear(coefficients=rivals.awr, options={"tau": 1.0, "weight_limit": 20.0}),
     "ppo": Ratio(losses=losses.clipped, options={"clip_low": 0.2, "clip_high": 0.2}),
@@ -168,7 +117,7 @@ def has_baseline(name: str) -> bool:
 
 def takes_option(name: str, option: str) -> bool:
     """Tell whether an option of `algorithm` enters an objective; of an unknown one, it does."""
-    if option in ("name", "aggregation", "drop_groups"):
+    if option in ("name", "aggregation", "drop_groups", "kept_shares"):
         return True
     if name in OWN:
         return option == "function"
@@ -205,11 +154,11 @@ def objective_of(config: AlgorithmConfig, *, baseline_reference: str) -> Objecti
             f"choose the preset algorithm={config.name}, or another objective"
         )
     options = {**chosen.options, **config.options}
+    follows_policy = chosen.has_baseline and baseline_reference in OF_POLICY
+    chosen = replace(chosen, options=options, follows_policy=follows_policy)
     if isinstance(chosen, Linear):
-        return replace(
-            chosen, coefficients=partial(chosen.coefficients, **options), options=options
-        )
-    return replace(chosen, losses=partial(chosen.losses, **options), options=options)
+        return replace(chosen, coefficients=partial(chosen.coefficients, **options))
+    return replace(chosen, losses=partial(chosen.losses, **options))
 
 
 def require_objective(config: AlgorithmConfig, *, baseline_reference: str) -> None:
@@ -235,16 +184,16 @@ def _own_objective(config: AlgorithmConfig) -> Objective:
     return Ratio(losses=user_functions.load_losses(config.function))
 
 
-def objective_identity(
-    config: AlgorithmConfig, *, baseline_reference: str
-) -> dict[str, str | float]:
+def objective_identity(config: AlgorithmConfig, *, baseline_reference: str) -> dict[str, Any]:
     """Return what determines an objective: its name, aggregation, and every option that enters.
 
     A user's function counts by its code, which is read and not run.
     """
-    shared = {"name": config.name, "aggregation": config.aggregation}
+    shared: dict[str, Any] = {"name": config.name, "aggregation": config.aggregation}
     if config.drop_groups != "none":
         shared["drop_groups"] = config.drop_groups
+    if config.kept_shares is not None:
+        shared["kept_shares"] = list(config.kept_shares)
     if config.name in OWN and config.function:
         code = plugin_identity(config.function)
         return {**shared, "code": code}

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from asymreinforce.algorithm.limit_policy import survival_values
 from asymreinforce.bandit.problem import Flow, expected_reward, flow_at_value
 
 
@@ -98,21 +99,8 @@ def iterated_limits(
 def critical_value(behaviour_A: Tensor, rewards_A: Tensor) -> float:
     """V_{0,mu} of Theorem 4.3: the supremum of the V at which repeated improvement ends optimal.
 
-    An optimal arm * survives the first limit iff h(V) = d(V) - sum_y (a(y) - a(*))_+ > 0. As h is
-    concave and piecewise linear in V, h > 0 far below and h <= 0 at V^mu, Newton's method from V^mu
-    falls monotonically onto its root and ends exactly, in at most A rounds.
+    The largest of the optimal arms is the last of them (`algorithm/limit_policy.py`).
     """
     seen = behaviour_A > 0
     mu, r = behaviour_A[seen], rewards_A[seen]
-    optimal = (r == r.max()).nonzero()[:, 0]
-    best = optimal[mu[optimal].argmax()]
-    value, above = mu @ r, torch.zeros_like(mu, dtype=torch.bool)
-    for _ in range(len(mu) + 1):
-        drift = mu * (r - value)
-        now = drift > drift[best]
-        if torch.equal(now, above):
-            break
-        above = now
-        slope = mu.sum() - (mu - mu[best])[above].sum()
-        value = (mu @ r - (mu * r - mu[best] * r[best])[above].sum()) / slope
-    return float(value)
+    return float(survival_values(mu, r)[r == r.max()].max())

@@ -31,6 +31,8 @@ Reference = Literal[
     "group_quantile",
     "shrunk_group_mean",
     "length_weighted_mean",
+    "minimum_variance",
+    "limit_support",
 ]
 REFERENCES: tuple[str, ...] = get_args(Reference)
 EMBEDDED_TASKS, IMPORTED = ("cups", "dial", "count"), "imported"
@@ -57,6 +59,13 @@ class ExperimentConfig(RoundsConfig, BaselineScheduleConfig):
         gt=0,
         le=1,
         description="of the group's rewards, under baseline_reference=group_quantile",
+    )
+    # no source has one: where most of a group's samples stay, its mean is V
+    baseline_support: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="share of a group's samples to keep, under baseline_reference=limit_support",
     )
     replicate: int = Field(
         0,

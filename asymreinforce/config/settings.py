@@ -13,6 +13,7 @@ LARGEST_FLOAT, SMALLEST_FLOAT = 3.4e38, 1.2e-38
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
 """Decay of a moment of Adam's."""
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Settings(BaseModel):

@@ -4,7 +4,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from asymreinforce.config.settings import Beta, Settings
+from asymreinforce.config.settings import Beta, Settings, Share
 
 DroppedGroups = Literal["none", "all_right", "all_wrong", "equal"]
 
@@ -30,6 +30,10 @@ class AlgorithmConfig(Settings):
     drop_groups: DroppedGroups = Field(
         "none", description="groups that get no weight: of all right, all wrong, or equal rewards"
     )
+    kept_shares: tuple[Share, Share] | None = Field(
+        None,
+        description="[low, high]: groups whose share of correct samples lies outside get no weight",
+    )
     clip_low: float | None = Field(None, ge=0, le=1, description="ratios stay above 1 - clip_low")
     clip_high: float | None = Field(None, ge=0, description="ratios stay below 1 + clip_high")
     weight_limit: float | None = Field(None, gt=0, description="largest importance weight")
@@ -41,10 +45,28 @@ class AlgorithmConfig(Settings):
         None, description="beta, added to the coefficient of every completion"
     )
 
+    positive_power: float | None = Field(None, ge=0, description="VESPO's k, of advantages >= 0")
+    positive_decay: float | None = Field(None, ge=0, description="VESPO's lambda, of the same")
+    negative_power: float | None = Field(None, ge=0, description="VESPO's k, of advantages < 0")
+    negative_decay: float | None = Field(None, ge=0, description="VESPO's lambda, of the same")
+    likelihood_floor: float | None = Field(
+        None, gt=0, description="least likelihood ratio of NFT's policy of wrong answers"
+    )
+    second_moment_limit: float | None = Field(
+        None, gt=0, description="M2PO's: largest mean of (log pi/mu)^2 over a step's kept tokens"
+    )
+
+    @model_validator(mode="after")
+    def kept_shares_are_in_order(self) -> Self:
+        """The lower share of correct samples comes first."""
+        if self.kept_shares and self.kept_shares[0] > self.kept_shares[1]:
+            raise ValueError("algorithm.kept_shares is [low, high], with low at most high")
+        return self
+
     @property
     def options(self) -> dict[str, float]:
         """The options that were given a value."""
-        own = {"name", "aggregation", "function", "drop_groups"}
+        own = {"name", "aggregation", "function", "drop_groups", "kept_shares"}
         return self.model_dump(exclude=own, exclude_none=True)
 
 

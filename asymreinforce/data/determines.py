@@ -38,8 +38,8 @@ PROMPTS, ROLLOUTS, VERDICTS, ARM, EVALUATION, NOTHING = Product
 
 TABLE: dict[str, dict[Product, str]] = {
     "": {
-        ARM: "baseline baseline_reference baseline_quantile baseline_schedule seed rounds "
-        "refresh_every " + " ".join(SCHEDULE_OF),
+        ARM: "baseline baseline_reference baseline_quantile baseline_support baseline_schedule "
+        "seed rounds refresh_every " + " ".join(SCHEDULE_OF),
         NOTHING: "name runs_dir replicate",  # which the seeds say
     },
     "task": {
@@ -74,7 +74,8 @@ TABLE: dict[str, dict[Product, str]] = {
     },
     "algorithm": {
         ARM: "name aggregation clip_low clip_high weight_limit tau kl_coefficient "
-        "positive_weight negative_weight imitation function drop_groups",
+        "positive_weight negative_weight imitation function drop_groups kept_shares positive_power "
+        "positive_decay negative_power negative_decay likelihood_floor second_moment_limit",
     },
     "optim": {
         ARM: "lr betas eps weight_decay grad_clip warmup_steps schedule final_lr_share "
@@ -105,6 +106,9 @@ NO_BASELINE = {
 }
 """What the identity of an arm has whose objective takes none: what `conf/config.yaml` has, under
 which such arms were trained before."""
+
+OF_A_REFERENCE = {"baseline_quantile": "group_quantile", "baseline_support": "limit_support"}
+"""Settings that enter V(x) under one `baseline_reference` alone."""
 
 CHOOSES = {"sampling.samples_per_prompt", "reward.graders"}
 """Determine how many rollouts or verdicts are there and used, and not what they are."""
@@ -155,7 +159,7 @@ def first_product(setting: str, settings: Flat) -> Product:
     objective = settings.get("algorithm.name", "asymre")
     if section == "algorithm" and not takes_option(objective, field.partition(".")[2]):
         return NOTHING
-    if field == "baseline_quantile" and settings.get("baseline_reference") != "group_quantile":
+    if field in OF_A_REFERENCE and settings.get("baseline_reference") != OF_A_REFERENCE[field]:
         return NOTHING
     schedule = settings.get("baseline_schedule", "constant")
     if SCHEDULE_OF.get(field, schedule) != schedule:

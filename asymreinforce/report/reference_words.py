@@ -49,6 +49,16 @@ REFERENCES = {
         "V(x) = mean reward of the prompt's samples, weighted by length, + baseline",
         "baseline δV  (V = group mean reward by length + δV)",
     ),
+    "minimum_variance": ReferenceWords(
+        "the mean reward of a prompt's samples, weighted by (pi/mu)^2 and length",
+        "V(x) = mean reward of the prompt's samples, weighted by (pi/mu)^2 and length, + baseline",
+        "baseline δV  (V = minimum-variance mean reward + δV)",
+    ),
+    "limit_support": ReferenceWords(
+        "the last V at which the limit policy keeps enough of a prompt's samples",
+        "V(x) = last V at which the limit policy keeps enough of the prompt's samples + baseline",
+        "baseline δV  (V = last V of the group's support + δV)",
+    ),
 }
 
 

@@ -7,7 +7,7 @@ Shapes: B sequences of the step, C completion tokens of a row.
 
 import contextlib
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -21,9 +21,18 @@ from asymreinforce.update.head import LogitsBuffer
 from asymreinforce.update.layers import silence_randomness
 from asymreinforce.update.learning_rate import learning_rate_share
 from asymreinforce.update.log_probs import Gradient, Scorer, sequence_sums
+from asymreinforce.update.loss_inputs import (
+    KnownInputs,
+    LossInputs,
+    RatioInputs,
+    StepInputs,
+    TokenCoefficients,
+    used_sequences,
+)
 from asymreinforce.update.memory import halving_rows
 from asymreinforce.update.packing import PackedRow, Sequences, pack_rows
 from asymreinforce.update.ranks import ALONE, Ranks
+from asymreinforce.update.whole_step import token_coefficients
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -51,17 +60,6 @@ class Accumulated(NamedTuple):
     loss: float
     logps_B: np.ndarray
     norm: Tensor
-
-
-class RatioInputs(NamedTuple):
-    """What a ratio objective needs of each sequence beside log pi."""
-
-    loss: Callable[..., Tensor]
-    """(logps_C, behaviour_logps_C, advantages_B, sequence_of_C, *, weights_B) -> sum over rows."""
-    advantages_B: Tensor
-    weights_B: Tensor
-    behaviour_logps: Sequence[np.ndarray]
-    """log mu of each completion token, sequence by sequence."""
 
 
 class Trainer:
@@ -126,17 +124,24 @@ class Trainer:
             lambda done: learning_rate_share(done + 1, config, steps=steps or 0),
         )
 
-    def step(self, batch: Sequences, loss_inputs: Tensor | RatioInputs) -> Update:
+    def step(self, batch: Sequences, loss_inputs: LossInputs) -> Update:
         """Take a step of gradient ascent, N counting all sequences of the batch.
 
         With coefficients c_B, on J = (1/N) sum_i c_i log pi(y_i|x_i)  (Eq. 1), where sequences with
-        c = 0 cost nothing; with the inputs of a ratio objective, on its loss. On CUDA a step that
-        runs out of memory is taken again with half the tokens of a row, unless it is sharded.
+        c = 0 cost nothing; with the inputs of a ratio objective, on its loss; with those of an
+        objective of the whole step, after a first pass without a gradient (`whole_step.py`). On
+        CUDA a step that runs out of memory is taken again with half the tokens of a row, unless it
+        is sharded.
 
         Raises `TrainingError`, with the weights untouched, where the loss or the gradient is not
         finite, or where a row of one sequence does not fit the memory.
         """
-        loss, logps_B, total_norm = self._accumulate(batch, loss_inputs)
+        known = (
+            token_coefficients(self, batch, loss_inputs)
+            if isinstance(loss_inputs, StepInputs)
+            else loss_inputs
+        )
+        loss, logps_B, total_norm = self._accumulate(batch, known)
         norm = float(total_norm)
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise TrainingError(f"the loss is {loss} and the gradient's norm {norm}")
@@ -151,22 +156,16 @@ class Trainer:
         self.scorer.free()
 
     @halving_rows
-    def _accumulate(self, batch: Sequences, loss_inputs: Tensor | RatioInputs) -> Accumulated:
+    def _accumulate(self, batch: Sequences, loss_inputs: KnownInputs) -> Accumulated:
         """Add up the gradient over rows, from zero."""
         self._zero_gradient()
         count = len(batch.prompts)
-        used = np.arange(count)
-        if isinstance(loss_inputs, Tensor):
-            used = np.flatnonzero(loss_inputs.numpy())
+        used = used_sequences(loss_inputs, count)
         parts: list[tuple[list[int], Tensor, Tensor]] = []
         for packed in self.rows(batch.take(used)):
             row = packed._replace(members=used[packed.members].tolist())
             with packed_attention(self.model):
-                part, logps_C = (
-                    self._linear(row, loss_inputs / count)  # c/N; the head multiplies by -log pi
-                    if isinstance(loss_inputs, Tensor)
-                    else self._ratio(row, loss_inputs, count)
-                )
+                part, logps_C = self._row(row, loss_inputs, count)
             parts.append((row.members, part, sequence_sums(logps_C, row)))
         self._fill_gradient()
         norm = self._gradient_norm()
@@ -176,6 +175,8 @@ class Trainer:
             loss += float(part)
             logps_B[members] = sums_B.cpu().numpy()
         *logps, loss = self.ranks.sum(np.array([*logps_B, loss]))
+        if isinstance(loss_inputs, TokenCoefficients):
+            loss = loss_inputs.loss
         logps_B = np.full(count, np.nan)
         logps_B[used] = np.array(logps)[used]
         return Accumulated(float(loss), logps_B, norm)
@@ -190,7 +191,7 @@ class Trainer:
             parameter.grad = None
         for row in self.rows(batch):
             with packed_attention(self.model):
-                self._linear(row, torch.ones(len(batch.prompts)))
+                self._linear(row, torch.ones(len(row.targets_C)))
         named = self.model.named_parameters()
         names = [name for name, p in named if p.requires_grad and p.grad is None]
         for parameter in self.parameters:
@@ -235,9 +236,18 @@ class Trainer:
         with around_layers(self.scorer):
             yield
 
-    def _linear(self, row: PackedRow, coefficients_B: Tensor) -> tuple[Tensor, Tensor]:
+    def _row(self, row: PackedRow, inputs: KnownInputs, count: int) -> tuple[Tensor, Tensor]:
         """Add a row's gradient; return its loss and log pi of its completion tokens."""
-        gradient = self.scorer(row, coefficients_B[row.members][row.sequence_of_C])
+        if isinstance(inputs, RatioInputs):
+            return self._ratio(row, inputs, count)
+        if isinstance(inputs, TokenCoefficients):
+            return self._linear(row, inputs.of_row(row))
+        # c/N; the head multiplies by -log pi
+        return self._linear(row, (inputs / count)[row.members][row.sequence_of_C])
+
+    def _linear(self, row: PackedRow, coefficients_C: Tensor) -> tuple[Tensor, Tensor]:
+        """Do so for tokens whose coefficients are known."""
+        gradient = self.scorer(row, coefficients_C)
         assert isinstance(gradient, Gradient)
         gradient.finish()
         return gradient.made.loss, gradient.made.logps_C

@@ -17,8 +17,9 @@ from transformers import (
 from workloads import Optimizer
 
 from asymreinforce.update.layers import compile_layers
+from asymreinforce.update.loss_inputs import RatioInputs
 from asymreinforce.update.packing import Sequences
-from asymreinforce.update.trainer import RatioInputs, Trainer, Update
+from asymreinforce.update.trainer import Trainer, Update
 from gpu.checks import Finding, Place, distance, needs_cuda, peak, reset_peak
 from gpu.tiny_models import (
     KINDS,

@@ -94,6 +94,7 @@ def _of_behaviour(config: ExperimentConfig) -> tuple[Ways, list[float | None]]:
     advantages_B = objective.advantages(
         torch.from_numpy(scale.reward_B[kept]),
         torch.from_numpy(group_B[kept]),
+        correct_B=torch.from_numpy(scale.correct_B[kept]),
         baseline=config.baseline,
         reference_name=config.baseline_reference,
         mean=float(scale.reward_B[kept].mean()),

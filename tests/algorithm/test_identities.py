@@ -96,7 +96,11 @@ def test_at_mu_the_gradient_is_that_of_reinforce(
 def test_at_mu_grpo_and_cispo_are_reinforce_with_standardised_advantages(name: str) -> None:
     objective = objective_of(AlgorithmConfig(name=name), baseline_reference="group_mean")
     scores_B = objective.advantages(
-        BATCH.rewards_B, BATCH.groups_B, baseline=0.0, reference_name="group_mean"
+        BATCH.rewards_B,
+        BATCH.groups_B,
+        correct_B=BATCH.rewards_B > 0,
+        baseline=0.0,
+        reference_name="group_mean",
     )
     scored = BATCH._replace(rewards=scores_B.tolist())
     of_scores = gradient("reinforce", at=AT_MU, of=scored, reference="zero")

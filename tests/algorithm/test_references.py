@@ -17,10 +17,13 @@ from asymreinforce.algorithm.references import (
     group_mean,
     group_quantile,
     length_weighted_mean,
+    limit_support,
+    minimum_variance,
     shrunk_group_mean,
 )
 from asymreinforce.errors import ConfigError, InputError
 from tests.fixtures import table_policy as naive
+from tests.fixtures.limit_cases import naive_support
 from tests.fixtures.step_gradients import gradient
 
 TOLERANCE = 1e-10
@@ -66,6 +69,25 @@ def naive_weighted(rewards: list[float], groups: list[int], lengths: list[int]) 
         group = group_places(groups, i)
         tokens = math.fsum(lengths[j] for j in group)
         values.append(math.fsum(lengths[j] * rewards[j] for j in group) / tokens)
+    return values
+
+
+def made_up_log_weights(lengths: list[int]) -> list[float]:
+    return [math.sin(length) for length in lengths]
+
+
+def naive_minimum_variance(
+    rewards: list[float], groups: list[int], lengths: list[int]
+) -> list[float]:
+    weights = [
+        length * math.exp(log_weight) ** 2
+        for length, log_weight in zip(lengths, made_up_log_weights(lengths), strict=True)
+    ]
+    values = []
+    for i in range(len(rewards)):
+        group = group_places(groups, i)
+        total = math.fsum(weights[j] for j in group)
+        values.append(math.fsum(weights[j] * rewards[j] for j in group) / total)
     return values
 
 
@@ -223,6 +245,19 @@ REFERENCES: dict[str, tuple[Reference, Naive]] = {
         lambda rewards, groups, lengths: naive_shrunk(rewards, groups, MEAN),
     ),
     "length_weighted_mean": (length_weighted_mean, naive_weighted),
+    "minimum_variance": (
+        lambda rewards_B, groups_B, lengths_B: minimum_variance(
+            rewards_B, groups_B, lengths_B, tensor(made_up_log_weights(lengths_B.tolist()))
+        ),
+        naive_minimum_variance,
+    ),
+    # completions of a prompt are called equal where their lengths are
+    "limit_support": (
+        lambda rewards_B, groups_B, lengths_B: limit_support(
+            rewards_B, groups_B, lengths_B, support=0.5
+        ),
+        lambda rewards, groups, lengths: naive_support(rewards, groups, lengths, 0.5),
+    ),
 }
 
 

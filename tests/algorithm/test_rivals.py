@@ -9,7 +9,8 @@ import torch
 from asymreinforce.algorithm.table import OBJECTIVES
 from tests.fixtures import step_gradients as computed
 from tests.fixtures import table_policy as naive
-from tests.fixtures.rival_cases import awr_term, dro_term, gspo_term
+from tests.fixtures import whole_step_cases as whole
+from tests.fixtures.rival_cases import awr_term, dro_term, gspo_term, nft_term, vespo_term
 
 TOLERANCE = 1e-10
 AGGREGATIONS = ("sequence_sum", "token_mean", "sequence_mean")
@@ -23,6 +24,8 @@ class Formula(NamedTuple):
     reference: str = "group_mean"
     baseline: float = -0.1
     options: dict[str, float] = {}  # noqa: RUF012
+    total: whole.Total | None = None
+    """Of objectives that look at the whole step, in place of `term`."""
 
 
 def taper(ratio: float, a: float) -> float:
@@ -59,6 +62,33 @@ FORMULAS = {
         gspo_term(0.2, 0.1), naive.standard_score, options={"clip_low": 0.2, "clip_high": 0.1}
     ),
     "dro": Formula(dro_term(0.4), options={"tau": 0.4}),
+    "vespo": Formula(
+        vespo_term((2.0, 1.5), (3.0, 2.0)),
+        naive.standard_score,
+        options={
+            "positive_power": 2.0,
+            "positive_decay": 1.5,
+            "negative_power": 3.0,
+            "negative_decay": 2.0,
+        },
+    ),
+    "nft": Formula(
+        nft_term(0.5), naive.correctness, baseline=0.0, options={"likelihood_floor": 0.5}
+    ),
+    "m2po": Formula(
+        naive.reinforce,
+        naive.standard_score,
+        baseline=0.0,
+        options={"second_moment_limit": 0.1},
+        total=whole.m2po(0.1),
+    ),
+    "dpo": Formula(
+        naive.reinforce,
+        naive.correctness,
+        baseline=0.0,
+        options={"tau": 0.3},
+        total=whole.dpo(0.3),
+    ),
     "awr": Formula(awr_term(0.7, 1.5), options={"tau": 0.7, "weight_limit": 1.5}),
     "ppo": Formula(naive.clipped(0.1, 0.3), options={"clip_low": 0.1, "clip_high": 0.3}),
     "cispo": Formula(
@@ -94,6 +124,16 @@ def both(name: str, seed: int, *, aggregation: Any, micro_batches: int = 1) -> A
         micro_batches=micro_batches,
         **formula.options,
     )
+    if formula.total:
+        of_step = whole.loss(
+            table,
+            behaviour,
+            sequences,
+            total=formula.total,
+            advantage=formula.advantage,
+            aggregation=aggregation,
+        )
+        return computed.gradient(table, computed_loss), computed.gradient(table, of_step)
     written = naive.loss(
         table,
         behaviour,

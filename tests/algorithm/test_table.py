@@ -4,14 +4,9 @@ import pytest
 import torch
 
 from asymreinforce.algorithm.aggregation import sequence_weights
+from asymreinforce.algorithm.kinds import Linear, Ratio, WholeStep
 from asymreinforce.algorithm.standardised import standardised_advantages
-from asymreinforce.algorithm.table import (
-    OBJECTIVES,
-    Linear,
-    Ratio,
-    objective_identity,
-    objective_of,
-)
+from asymreinforce.algorithm.table import OBJECTIVES, objective_identity, objective_of
 from asymreinforce.config import AlgorithmConfig
 from asymreinforce.errors import ConfigError
 
@@ -55,13 +50,27 @@ def test_what_needs_behaviour_log_probabilities_says_so() -> None:
     ]  # fmt: skip
 
 
-def test_each_objective_has_one_of_two_kinds_and_keeps_it_when_its_options_are_bound() -> None:
+def test_each_objective_has_one_kind_and_keeps_it_when_its_options_are_bound() -> None:
     for name, found in OBJECTIVES.items():
         reference = found.reference or "group_mean"
         bound = objective_of(AlgorithmConfig(name=name), baseline_reference=reference)
         assert type(bound) is type(found)
     assert isinstance(OBJECTIVES["topr"], Ratio)
     assert isinstance(OBJECTIVES["rloo"], Linear)
+    assert isinstance(OBJECTIVES["m2po"], WholeStep)
+
+
+def test_a_reference_of_log_pi_asks_for_log_mu_and_the_whole_step() -> None:
+    plain, follows = (
+        objective_of(AlgorithmConfig(), baseline_reference=reference)
+        for reference in ("group_mean", "minimum_variance")
+    )
+    assert (plain.needs_behaviour_logps, plain.follows_policy) == (False, False)
+    assert (follows.needs_behaviour_logps, follows.follows_policy) == (True, True)
+    without = objective_of(
+        AlgorithmConfig(name="positives_only"), baseline_reference="minimum_variance"
+    )
+    assert not without.follows_policy
 
 
 def test_the_weights_of_a_sequence_by_each_aggregation() -> None:
@@ -85,6 +94,7 @@ def test_a_baseline_of_grpo_shifts_the_standardised_advantage() -> None:
     found_B = OBJECTIVES["grpo"].advantages(
         torch.tensor([1.0, 0.0, 1.0, 1.0], dtype=torch.float64),
         torch.tensor([0, 0, 1, 1]),
+        correct_B=torch.tensor([True, False, True, True]),
         baseline=-0.1,
         reference_name="group_mean",
     )

@@ -11,7 +11,7 @@ from asymrl.settings_command import DETERMINED, catalogue
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.config.baseline import SCHEDULE_OF
 from asymreinforce.config.settings import flatten_settings
-from asymreinforce.data.determines import Product, first_product
+from asymreinforce.data.determines import OF_A_REFERENCE, Product, first_product
 from tests.fixtures.commands import asymrl, refused
 from tests.test_startup import HEAVY
 
@@ -57,8 +57,8 @@ def test_what_a_setting_determines_is_what_the_table_says() -> None:
     """For an experiment of one's own model, whose identities are made by the same table."""
     plain = {"policy.source": "org/model", "engine.name": "vllm", "source.path": None}
     odd = {"policy.seed", "policy.embedded", "train.threads"}  # of the embedded policy alone
-    odd |= {"algorithm.", "baseline_quantile"}  # of some objectives or references alone
     odd |= {"optim.final_lr_share", *SCHEDULE_OF}  # of some schedules alone
+    odd |= {"algorithm.", *OF_A_REFERENCE}  # of some objectives or references alone
     for key, one in SETTINGS.items():
         if not key.startswith(("source.", *odd)):
             assert one.determines == DETERMINED[first_product(key, plain).name], key

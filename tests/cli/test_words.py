@@ -119,9 +119,10 @@ class Context:
     [
         ((), "optim.l", ["optim.lr="]),
         ((), "algo", ["algorithm=", *(f"algorithm.{n}=" for n in (
-            "name", "function", "aggregation", "drop_groups", "clip_low", "clip_high",
-            "weight_limit", "tau", "kl_coefficient", "positive_weight", "negative_weight",
-            "imitation"))]),
+            "name", "function", "aggregation", "drop_groups", "kept_shares", "clip_low",
+            "clip_high", "weight_limit", "tau", "kl_coefficient", "positive_weight",
+            "negative_weight", "imitation", "positive_power", "positive_decay",
+            "negative_power", "negative_decay", "likelihood_floor", "second_moment_limit"))]),
         ((), "algorithm=gr", ["algorithm=grpo"]),
         ((), "train.device=", ["train.device=auto", "train.device=cpu", "train.device=cuda"]),
         ((), "engine.eager=t", ["engine.eager=true"]),

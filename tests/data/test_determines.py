@@ -80,6 +80,8 @@ CONDITIONS: list[tuple[str, dict[str, Any], Product, Product]] = [
     ("baseline_target", {"baseline_schedule": "staleness"}, NOTHING, ARM),
     ("baseline_schedule", {"algorithm.name": "positives_only"}, ARM, NOTHING),
     ("optim.final_lr_share", {"optim.schedule": "cosine"}, NOTHING, ARM),
+    ("baseline_support", {"baseline_reference": "limit_support"}, NOTHING, ARM),
+    ("algorithm.second_moment_limit", {"algorithm.name": "m2po"}, NOTHING, ARM),
     ("algorithm.function", {"algorithm.name": "linear"}, NOTHING, ARM),
     ("algorithm.tau", {"algorithm.name": "awr"}, NOTHING, ARM),
 ]
@@ -94,7 +96,9 @@ def test_some_settings_determine_something_under_others_alone(
 
 
 def test_the_table_of_objectives_says_which_have_a_baseline() -> None:
-    assert [name for name in OBJECTIVES if not has_baseline(name)] == ["positives_only"]
+    assert [name for name in OBJECTIVES if not has_baseline(name)] == [
+        "positives_only", "nft", "dpo",
+    ]  # fmt: skip
 
 
 def another(value: Any, annotation: Any) -> Any:
@@ -119,6 +123,13 @@ OTHERS = {
     "algorithm.positive_weight": None,
     "algorithm.negative_weight": None,
     "algorithm.imitation": None,
+    "algorithm.kept_shares": [0.25, 0.75],
+    "algorithm.positive_power": None,
+    "algorithm.positive_decay": None,
+    "algorithm.negative_power": None,
+    "algorithm.negative_decay": None,
+    "algorithm.likelihood_floor": None,
+    "algorithm.second_moment_limit": None,
     "algorithm.function": None,
     "reward.value": "score",
     "reward.weights": None,

@@ -217,6 +217,39 @@ def test_each_reference_and_objective_has_the_loss_of_its_formula(
     assert (found["logp_incorrect"] is None) == (value == "positives")
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"algorithm__name": "m2po"},
+        {"algorithm__name": "dpo"},
+        {"algorithm__name": "tis", "baseline_reference": "minimum_variance"},
+    ],
+)
+def test_an_objective_of_the_whole_step_trains_and_its_micro_batches_change_nothing(
+    tmp_path: Path,
+    random_policy: Path,
+    rollouts: ScoredRollouts,
+    settings: dict[str, Any],
+) -> None:
+    first, second = (
+        metrics(
+            arm(
+                tmp_path,
+                random_policy,
+                rollouts,
+                optim__steps=3,
+                train__tokens_per_micro_batch=tokens,
+                **settings,
+            )
+        )
+        for tokens in (64, 1024)
+    )
+    for step in (1, 2, 3):
+        for key in ("loss", "grad_norm"):
+            assert first[step][key] == pytest.approx(second[step][key], rel=1e-3)
+    assert first[1]["grad_norm"] != pytest.approx(first[3]["grad_norm"], rel=1e-3)
+
+
 def test_arms_of_one_seed_read_the_same_order_and_another_seed_another(
     tmp_path: Path, random_policy: Path, rollouts: ScoredRollouts
 ) -> None:

@@ -17,15 +17,17 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
-from asymreinforce.algorithm.table import Ratio, objective_of
+from asymreinforce.algorithm.kinds import Ratio
+from asymreinforce.algorithm.table import objective_of
 from asymreinforce.config import AlgorithmConfig, LoraConfig, OptimConfig
 from asymreinforce.errors import ConfigError
 from asymreinforce.model import adapters
 from asymreinforce.update import attention
 from asymreinforce.update.layers import checkpoint_activations
 from asymreinforce.update.log_probs import Scorer
+from asymreinforce.update.loss_inputs import RatioInputs
 from asymreinforce.update.trainable import require_trainable
-from asymreinforce.update.trainer import RatioInputs, Trainer
+from asymreinforce.update.trainer import Trainer
 from tests.fixtures import flash_kernel
 from tests.fixtures import slow_trainer as naive
 from tests.update.test_log_probs import made

@@ -18,10 +18,11 @@ from asymreinforce.model import adapters
 from asymreinforce.model.checkpoint import empty_model, load_model
 from asymreinforce.update.diagnostic_set import DiagnosticSet
 from asymreinforce.update.layers import checkpoint_activations
+from asymreinforce.update.loss_inputs import RatioInputs, StepInputs
 from asymreinforce.update.packing import Sequences
 from asymreinforce.update.ranks import ALONE, Ranks
 from asymreinforce.update.state import Position, load_state, save_state
-from asymreinforce.update.trainer import RatioInputs, Trainer
+from asymreinforce.update.trainer import Trainer
 from tests.fixtures import slow_trainer as naive
 from tests.fixtures.two_ranks import together
 
@@ -77,6 +78,17 @@ def ratio_inputs(coefficients_B: Tensor) -> RatioInputs:
     )
     behaviour = [np.full(len(tokens), -6.0) for tokens in naive.sequences(0).completions]
     return RatioInputs(objective.loss, coefficients_B, torch.ones(9), behaviour)  # type: ignore[union-attr]
+
+
+def step_inputs(coefficients_B: Tensor) -> StepInputs:
+    """A loss of the whole step: each token's weight is made of all others."""
+    behaviour = [np.full(len(tokens), -6.0) for tokens in naive.sequences(0).completions]
+
+    def loss(logps_C: Tensor, behaviour_logps_C: Tensor, sequence_of_C: Tensor) -> Tensor:
+        own_C = coefficients_B[sequence_of_C] * (logps_C - behaviour_logps_C)
+        return own_C.sum().exp() + own_C.sum()
+
+    return StepInputs(loss, behaviour)
 
 
 def flat(tensors: Any) -> Tensor:
@@ -137,6 +149,7 @@ def everything(ranks: Ranks, directory: Path) -> dict[str, Any]:
         "lora": compare(ranks, "qwen2", made="lora"),
         "recomputed": compare(ranks, "qwen2", made="recomputed"),
         "ratio": compare(ranks, terms=ratio_inputs),
+        "whole step": compare(ranks, terms=step_inputs),
         "bf16": compare(ranks, autocast=True),
         "zeros": zero_steps(ranks),
         "bad": bad_steps(ranks),
@@ -162,7 +175,14 @@ def results(states: Path) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     "name",
-    [*(f"{kind} {tied}" for kind, tied in MODELS), "offloaded", "lora", "recomputed", "ratio"],
+    [
+        *(f"{kind} {tied}" for kind, tied in MODELS),
+        "offloaded",
+        "lora",
+        "recomputed",
+        "ratio",
+        "whole step",
+    ],
 )
 def test_two_ranks_make_the_steps_of_one_process_to_1e_6(
     results: dict[str, Any], name: str

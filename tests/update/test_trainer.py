@@ -11,15 +11,16 @@ import pytest
 import torch
 from torch import Tensor
 
+from asymreinforce.algorithm.kinds import Ratio
 from asymreinforce.algorithm.linear import positives_only
 from asymreinforce.algorithm.objective import advantages
-from asymreinforce.algorithm.table import Ratio, objective_of
+from asymreinforce.algorithm.table import objective_of
 from asymreinforce.config import AlgorithmConfig
 from asymreinforce.errors import TrainingError
 from asymreinforce.model.checkpoint import load_model
 from asymreinforce.update.layers import checkpoint_activations
+from asymreinforce.update.loss_inputs import RatioInputs
 from asymreinforce.update.packing import PackedRow, Sequences, pack_rows
-from asymreinforce.update.trainer import RatioInputs
 from tests.fixtures import slow_trainer as naive
 
 GROUPS_B = torch.tensor([0, 0, 0, 1, 1, 1, 2, 2, 2])
@@ -206,7 +207,11 @@ def test_a_ratio_objective_s_gradient_equals_its_formula_over_sequences(
     objective = objective_of(AlgorithmConfig(name=name), baseline_reference="group_mean")
     assert isinstance(objective, Ratio)
     advantages_B = objective.advantages(
-        REWARDS_B, GROUPS_B, baseline=0.0, reference_name="group_mean"
+        REWARDS_B,
+        GROUPS_B,
+        correct_B=REWARDS_B > 0,
+        baseline=0.0,
+        reference_name="group_mean",
     )
     logps = [naive.token_logps(model, x, y) for x, y in zip(*batch, strict=True)]
     generator = np.random.default_rng(0)

@@ -6,7 +6,7 @@ from typing import Any
 from asymreinforce.algorithm.table import objective_identity
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.data import contracts
-from asymreinforce.data.determines import without_idle_baseline
+from asymreinforce.data.determines import OF_A_REFERENCE, without_idle_baseline
 from asymreinforce.data.rollouts import ScoredRollouts
 from asymreinforce.data.store import Store
 from asymreinforce.errors import ConfigError
@@ -61,8 +61,9 @@ def arm_store(
     }
     if is_plugin(config.baseline_reference):
         determined_by["baseline_code"] = plugin_identity(config.baseline_reference)
-    if config.baseline_reference == "group_quantile":
-        determined_by["baseline_quantile"] = config.baseline_quantile
+    for setting, reference in OF_A_REFERENCE.items():
+        if config.baseline_reference == reference:
+            determined_by[setting] = getattr(config, setting)
     determined_by |= config.changing_baseline
     schedule = schedule_of(
         config,

@@ -108,7 +108,7 @@ def take_step(arm: ActiveArm, step: int, batch: Rows) -> None:
     rewarded = arm.rewards(batch)  # verdicts -> r; what could not be scored is dropped
     baseline = arm.baseline.at(step)
     advantages_B = arm.objective.advantages(rewarded, baseline=baseline)  # A = r - V
-    loss_inputs = arm.objective.loss_inputs(advantages_B, rewarded)
+    loss_inputs = arm.objective.loss_inputs(advantages_B, rewarded, baseline=baseline)
     update = arm.trainer.step(rewarded.sequences, loss_inputs)
     metrics = arm.monitors.after(step, update, rewarded)  # diagnostics, validation, collapse
     metrics |= arm.baseline.after(step, metrics)

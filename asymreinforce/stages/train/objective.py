@@ -5,6 +5,7 @@
 Shapes: B sequences of the step that have a reward.
 """
 
+import functools
 import math
 from typing import NamedTuple
 
@@ -14,14 +15,15 @@ from torch import Tensor
 
 from asymreinforce.algorithm.aggregation import sequence_weights
 from asymreinforce.algorithm.groups import dropped_sequences
-from asymreinforce.algorithm.table import Linear, objective_of
+from asymreinforce.algorithm.kinds import Linear, WholeStep, WholeStepLogps
+from asymreinforce.algorithm.table import objective_of
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.data.rollouts import ScoredRollouts
 from asymreinforce.data.rows import Rows
 from asymreinforce.errors import InputError
 from asymreinforce.rewards.total import total_rewards
+from asymreinforce.update.loss_inputs import LossInputs, RatioInputs, StepInputs
 from asymreinforce.update.packing import Sequences
-from asymreinforce.update.trainer import RatioInputs
 
 
 class RewardedRows(NamedTuple):
@@ -30,6 +32,11 @@ class RewardedRows(NamedTuple):
     rows: Rows
     reward_B: Tensor
     correct_B: Tensor
+
+    @property
+    def groups_B(self) -> Tensor:
+        """An integer for each row, equal for the samples of a prompt."""
+        return torch.from_numpy(self.rows.group_B)
 
     @property
     def sequences(self) -> Sequences:
@@ -66,39 +73,89 @@ class ArmObjective:
             torch.from_numpy(rewards.correct_B[kept]),
         )
 
-    def advantages(self, rewarded: RewardedRows, *, baseline: float) -> Tensor:
-        """A = r - V,  V(x) = reference(x) + baseline  (Arnal et al. 2025, Eq. 4), shape B."""
+    def advantages(
+        self, rewarded: RewardedRows, *, baseline: float, log_weights_B: Tensor | None = None
+    ) -> Tensor:
+        """A = r - V,  V(x) = reference(x) + baseline  (Arnal et al. 2025, Eq. 4), shape B.
+
+        `log_weights_B` is log pi/mu where the reference is made of it; pi is taken as mu without.
+        """
         if not len(rewarded.reward_B):
             return rewarded.reward_B
+        reference = self._config.baseline_reference
         return self._objective.advantages(
             rewarded.reward_B,
-            torch.from_numpy(rewarded.rows.group_B),
+            rewarded.groups_B,
+            correct_B=rewarded.correct_B,
             baseline=baseline,
-            reference_name=self._config.baseline_reference,
+            reference_name=reference,
             mean=self._mean,
             lengths_B=_lengths(rewarded.rows),
             quantile=self._config.baseline_quantile,
+            log_weights_B=(
+                torch.zeros_like(rewarded.reward_B) if log_weights_B is None else log_weights_B
+            ),
+            completions_B=(
+                number_completions(rewarded.rows) if reference == "limit_support" else None
+            ),
+            support=self._config.baseline_support,
         )
 
-    def loss_inputs(self, advantages_B: Tensor, rewarded: RewardedRows) -> Tensor | RatioInputs:
-        """Return c_B of a linear objective, or what a ratio objective needs beside log pi."""
+    def loss_inputs(
+        self, advantages_B: Tensor, rewarded: RewardedRows, *, baseline: float
+    ) -> LossInputs:
+        """Return c_B of a linear objective, or what another one needs beside log pi.
+
+        `baseline` is the one that `advantages_B` were made with.
+        """
         rows = rewarded.rows
         if not len(advantages_B):
             return advantages_B
         algorithm = self._config.algorithm
         weights_B = sequence_weights(_lengths(rows), algorithm.aggregation)
-        if algorithm.drop_groups != "none":
+        if algorithm.drop_groups != "none" or algorithm.kept_shares:
             dropped_B = dropped_sequences(
-                rewarded.reward_B,
-                rewarded.correct_B,
-                torch.from_numpy(rows.group_B),
-                dropped=algorithm.drop_groups,
+                rewarded.reward_B, rewarded.correct_B, rewarded.groups_B, algorithm=algorithm
             )
             weights_B = weights_B.masked_fill(dropped_B, 0.0)
+        if isinstance(self._objective, WholeStep) or self._objective.follows_policy:
+            assert rows.behaviour_logps is not None
+            loss = functools.partial(self._step_loss, advantages_B, weights_B, rewarded, baseline)
+            return StepInputs(loss, rows.behaviour_logps)
         if isinstance(self._objective, Linear):
             return self._objective.coefficients(advantages_B, rewarded.correct_B) * weights_B
         assert rows.behaviour_logps is not None
         return RatioInputs(self._objective.loss, advantages_B, weights_B, rows.behaviour_logps)
+
+    def _step_loss(
+        self,
+        advantages_B: Tensor,
+        weights_B: Tensor,
+        rewarded: RewardedRows,
+        baseline: float,
+        logps_C: Tensor,
+        behaviour_logps_C: Tensor,
+        sequence_of_C: Tensor,
+    ) -> Tensor:
+        """Return N times the loss of a step whose log pi are known."""
+        step = WholeStepLogps(
+            logps_C, behaviour_logps_C, sequence_of_C, rewarded.groups_B, rewarded.correct_B
+        )
+        if self._objective.follows_policy:
+            advantages_B = self.advantages(
+                rewarded, baseline=baseline, log_weights_B=step.log_weights_B
+            )
+        return self._objective.step_loss(step, advantages_B, weights_B)
+
+
+def number_completions(rows: Rows) -> Tensor:
+    """Return an integer for each row, equal for equal completions of a prompt   (B,)."""
+    numbers: dict[tuple[int, bytes], int] = {}
+    keys = [
+        (int(group), np.asarray(completion, dtype=np.int64).tobytes())
+        for group, completion in zip(rows.group_B, rows.completions, strict=True)
+    ]
+    return torch.tensor([numbers.setdefault(key, len(numbers)) for key in keys])
 
 
 def _lengths(rows: Rows) -> Tensor:

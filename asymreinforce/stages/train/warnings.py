@@ -16,7 +16,14 @@ def warnings_on(config: ExperimentConfig, scored: ScoredRollouts) -> list[str]:
     return [*_of_settings(config), *warnings(run_facts(config, scored))]
 
 
-OF_EQUAL_REWARDS = ("group_mean", "leave_one_out", "group_quantile", "length_weighted_mean")
+OF_EQUAL_REWARDS = (
+    "group_mean",
+    "leave_one_out",
+    "group_quantile",
+    "length_weighted_mean",
+    "minimum_variance",
+    "limit_support",
+)
 """References under which every advantage of a group of equal rewards is -baseline."""
 
 
