@@ -20,7 +20,7 @@ def advantages(
     *,
     baseline: float | Tensor,
     reference_name: str = "group_mean",
-    mean: float | None = None,
+    mean: float | Tensor | None = None,
     lengths_B: Tensor | None = None,
     quantile: float | None = None,
 ) -> Tensor:

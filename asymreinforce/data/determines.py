@@ -37,7 +37,8 @@ PROMPTS, ROLLOUTS, VERDICTS, ARM, EVALUATION, NOTHING = Product
 
 TABLE: dict[str, dict[Product, str]] = {
     "": {
-        ARM: "baseline baseline_reference baseline_quantile seed rounds refresh_every",
+        ARM: "baseline baseline_reference baseline_quantile baseline_decay seed rounds "
+        "refresh_every",
         NOTHING: "name runs_dir",
     },
     "task": {
@@ -82,6 +83,7 @@ TABLE: dict[str, dict[Product, str]] = {
         "validation_prompts on_collapse " + " ".join(SAME_GRADIENT),
         NOTHING: " ".join(RANKS | KEPT),
     },
+    "replay": {ARM: "capacity fresh_share positive_bias"},
     "tracker": {NOTHING: "name mode project entity tags"},
     "sweep": {NOTHING: "workers together report"},
     "pins": {NOTHING: "prompts rollouts verdicts"},
@@ -97,6 +99,9 @@ TABLE: dict[str, dict[Product, str]] = {
 NO_BASELINE = {"baseline": -0.1, "baseline_reference": "group_mean"}
 """What the identity of an arm has whose objective takes none: what `conf/config.yaml` has, under
 which such arms were trained before."""
+
+OF_REFERENCE = {"baseline_quantile": "group_quantile", "baseline_decay": "running_mean"}
+"""Settings that one reference alone is made of."""
 
 CHOOSES = {"sampling.samples_per_prompt"}
 """Determines how many rollouts of a set are there and used, and not what they are."""
@@ -147,7 +152,9 @@ def first_product(setting: str, settings: Flat) -> Product:
     objective = settings.get("algorithm.name", "asymre")
     if section == "algorithm" and not takes_option(objective, field.partition(".")[2]):
         return NOTHING
-    if field == "baseline_quantile" and settings.get("baseline_reference") != "group_quantile":
+    if field in OF_REFERENCE and settings.get("baseline_reference") != OF_REFERENCE[field]:
+        return NOTHING
+    if section == "replay" and field != "replay.capacity" and not settings.get("replay.capacity"):
         return NOTHING
     if field.startswith("baseline"):
         return ARM if has_baseline(objective) else NOTHING

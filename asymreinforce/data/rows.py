@@ -8,6 +8,21 @@ from typing import NamedTuple
 import numpy as np
 
 
+class Origins(NamedTuple):
+    """Which round each of B rows was drawn in; the rows of a step with replay are of several."""
+
+    round_B: np.ndarray
+    """The round's number, from 0."""
+    start_B: np.ndarray
+    """The steps that the policy had taken that drew the row."""
+    is_muted_B: np.ndarray
+    """Counts in the mean of its group, and is not trained on."""
+
+    def take(self, rows: np.ndarray) -> "Origins":
+        """Return those of some of the rows, in the order given."""
+        return Origins(*(column[rows] for column in self))
+
+
 class Rows(NamedTuple):
     """Rollouts with their verdicts; the rows of a prompt stand together, in order of sample."""
 
@@ -24,6 +39,8 @@ class Rows(NamedTuple):
     truncated_B: np.ndarray
     behaviour_logps: list[np.ndarray] | None = None
     """log mu of each completion token, by the policy that wrote the row; None where not read."""
+    origins: Origins | None = None
+    """None where all rows are of one round."""
 
     def take(self, rows: np.ndarray) -> "Rows":
         """Return some of the rows, in the order given."""
@@ -37,6 +54,7 @@ class Rows(NamedTuple):
             self.status_B[rows],
             self.truncated_B[rows],
             None if self.behaviour_logps is None else [self.behaviour_logps[r] for r in rows],
+            None if self.origins is None else self.origins.take(rows),
         )
 
     @property
@@ -61,4 +79,11 @@ def concatenate_rows(parts: list[Rows]) -> Rows:
         None
         if parts[0].behaviour_logps is None
         else [logps for part in parts for logps in part.behaviour_logps or ()],
+        _concatenate_origins([part.origins for part in parts if part.origins is not None]),
     )
+
+
+def _concatenate_origins(parts: list[Origins]) -> Origins | None:
+    if not parts:
+        return None
+    return Origins(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))

@@ -140,6 +140,21 @@ METRICS = Contract(
     ("step", "staleness"),
 )
 
+REPLAY_METRICS = METRICS._replace(
+    schema=pa.schema(
+        [
+            *METRICS.schema,
+            pa.field("fresh_sequences", pa.int32()),
+            pa.field("mean_age", pa.float64()),
+            pa.field("max_age", pa.int32()),
+            pa.field("mean_age_rounds", pa.float64()),
+            pa.field("max_age_rounds", pa.int32()),
+        ]
+    )
+)
+"""METRICS of an arm with replay, with how old the completions of a step are: a reader of METRICS
+passes over the further columns, and the files of arms without replay do not have them."""
+
 ARM_COLUMNS = {
     "arm": pa.string(),
     "algorithm": pa.string(),

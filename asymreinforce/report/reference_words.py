@@ -49,6 +49,11 @@ REFERENCES = {
         "V(x) = mean reward of the prompt's samples, weighted by length, + baseline",
         "baseline δV  (V = group mean reward by length + δV)",
     ),
+    "running_mean": ReferenceWords(
+        "the exponential mean reward of the rounds so far",
+        "V(x) = exponential mean reward of the rounds so far + baseline",
+        "baseline δV  (V = mean reward over rounds + δV)",
+    ),
 }
 
 

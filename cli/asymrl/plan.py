@@ -114,6 +114,13 @@ def arm_rows(plan: "Plan") -> Iterator[Row]:
             _number_text(completions_of_arm),
             "of all rounds but the first",
         )
+        if config.replay.capacity:
+            replayed = config.prompts_per_step - config.fresh_prompts_per_step
+            yield (
+                "replayed",
+                f"{replayed} groups a step",
+                f"of {_count_text(config.replay.capacity, 'round')} before, from round 1 on",
+            )
     yield "steps", _number_text(plan.steps), f"{config.prompts_per_step} whole groups each"
     yield "trained tokens", _number_text(plan.trained_tokens), "prompts included"
     yield (

@@ -74,6 +74,10 @@ CONDITIONS: list[tuple[str, dict[str, Any], Product, Product]] = [
     ("baseline", {"algorithm.name": "positives_only"}, ARM, NOTHING),
     ("baseline_reference", {"algorithm.name": "positives_only"}, ARM, NOTHING),
     ("baseline_quantile", {"baseline_reference": "group_quantile"}, NOTHING, ARM),
+    ("baseline_decay", {"baseline_reference": "running_mean"}, NOTHING, ARM),
+    ("replay.fresh_share", {"replay.capacity": 1}, NOTHING, ARM),
+    ("replay.positive_bias", {"replay.capacity": 1}, NOTHING, ARM),
+    ("replay.capacity", {"replay.capacity": 1}, ARM, ARM),
     ("algorithm.function", {"algorithm.name": "linear"}, NOTHING, ARM),
     ("algorithm.tau", {"algorithm.name": "awr"}, NOTHING, ARM),
 ]
@@ -118,6 +122,8 @@ OTHERS = {
     "baseline_reference": "zero",
     "optim.trajectories_per_step": 32,
     "rounds": None,
+    "replay.capacity": None,
+    "replay.fresh_share": 0.75,
     "optim.lr": 2e-3,
     "optim.betas": [0.8, 0.9],
     "reward.correct_at": 0.5,
@@ -145,6 +151,7 @@ UNDER: list[dict[str, Any]] = [
     {"train__device": "cuda"},
     {"train__validation_prompts": 5},
     {"algorithm__name": "positives_only"},
+    {"refresh_every": 2, "replay__capacity": 1},
 ]
 
 

@@ -14,6 +14,7 @@ from asymreinforce.model.checkpoint import save_model
 from asymreinforce.stages.train import resume
 from asymreinforce.stages.train.monitors import Best, Metrics, Monitors
 from asymreinforce.stages.train.policy import has_masters, is_half
+from asymreinforce.stages.train.replay import is_replayed
 from asymreinforce.stages.train.schedule import (
     Round,
     metrics_shard,
@@ -158,11 +159,13 @@ class Checkpoints:
             self.store.publish(name, write)
 
     def _write_metrics(self, path: Path) -> None:
-        names = contracts.METRICS.schema.names
+        replays = is_replayed(self._config, self._round.schedule)
+        contract = contracts.REPLAY_METRICS if replays else contracts.METRICS
+        names = contract.schema.names
         columns = {name: [row.get(name) for row in self._pending] for name in names}
         if self._trainer.ranks.is_first:
-            table = contracts.make_table(contracts.METRICS, columns)
-            contracts.write_table(path, contracts.METRICS, table, identity=self.store.hash)
+            table = contracts.make_table(contract, columns)
+            contracts.write_table(path, contract, table, identity=self.store.hash)
 
     def _write_weights(self, path: Path) -> None:
         gathered_in = torch.bfloat16 if has_masters(self._config) else None

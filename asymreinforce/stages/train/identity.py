@@ -63,6 +63,8 @@ def arm_store(
         determined_by["baseline_code"] = plugin_identity(config.baseline_reference)
     if config.baseline_reference == "group_quantile":
         determined_by["baseline_quantile"] = config.baseline_quantile
+    if config.baseline_reference == "running_mean":
+        determined_by["baseline_decay"] = config.baseline_decay
     schedule = schedule_of(
         config,
         prompts=scored.prompts,
@@ -70,6 +72,8 @@ def arm_store(
     )
     if schedule.refresh_every:
         determined_by["refresh_every"] = schedule.refresh_every
+        if config.replay.capacity:
+            determined_by["replay"] = config.replay.model_dump(mode="json")
     return Store(parent, determined_by, passing=PASSING)
 
 

@@ -6,6 +6,7 @@ Shapes: B sequences of the step that have a reward.
 """
 
 import math
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +23,9 @@ from asymreinforce.errors import InputError
 from asymreinforce.rewards.scale import rewards_of, scale_rewards
 from asymreinforce.update.packing import Sequences
 from asymreinforce.update.trainer import RatioInputs
+
+OF_MEANS = ("dataset_mean", "shrunk_group_mean", "running_mean")
+"""References that take the mean reward of a set of rollouts."""
 
 
 class RewardedRows(NamedTuple):
@@ -40,16 +44,24 @@ class RewardedRows(NamedTuple):
 class ArmObjective:
     """What an arm maximises.
 
-    Raises `ConfigError` for an objective that is not there, `InputError` if the mean reward of the
-    set is needed and nothing was scored.
+    `means` are the mean rewards that a reference of that kind takes, by the start of the round that
+    drew a row; without them it is that of `scored`. Raises `ConfigError` for an objective that is
+    not there, `InputError` if the mean reward of the set is needed and nothing was scored.
     """
 
-    def __init__(self, config: ExperimentConfig, scored: ScoredRollouts):
+    def __init__(
+        self,
+        config: ExperimentConfig,
+        scored: ScoredRollouts,
+        *,
+        means: Mapping[int, float] | None = None,
+    ):
         self._config = config
         self._objective = objective_of(
             config.algorithm, baseline_reference=config.baseline_reference
         )
-        self._mean = reward_mean(config, scored)
+        self._means = means or {}
+        self._mean = means[max(means)] if means else reward_mean(config, scored)
 
     @property
     def needs_behaviour_logps(self) -> bool:
@@ -80,10 +92,17 @@ class ArmObjective:
             torch.from_numpy(rewarded.rows.group_B),
             baseline=self._config.baseline,
             reference_name=self._config.baseline_reference,
-            mean=self._mean,
+            mean=self._mean_of(rewarded.rows),
             lengths_B=_lengths(rewarded.rows),
             quantile=self._config.baseline_quantile,
         )
+
+    def _mean_of(self, rows: Rows) -> float | Tensor | None:
+        """Return the mean reward that a reference takes, of the round that drew each row."""
+        if rows.origins is None or not self._means:
+            return self._mean
+        starts = rows.origins.start_B.tolist()
+        return torch.tensor([self._means[start] for start in starts], dtype=torch.float64)
 
     def loss_inputs(self, advantages_B: Tensor, rewarded: RewardedRows) -> Tensor | RatioInputs:
         """Return c_B of a linear objective, or what a ratio objective needs beside log pi."""
@@ -100,6 +119,8 @@ class ArmObjective:
                 dropped=algorithm.drop_groups,
             )
             weights_B = weights_B.masked_fill(dropped_B, 0.0)
+        if rows.origins is not None:
+            weights_B = weights_B.masked_fill(torch.from_numpy(rows.origins.is_muted_B), 0.0)
         if isinstance(self._objective, Linear):
             return self._objective.coefficients(advantages_B, rewarded.correct_B) * weights_B
         assert rows.behaviour_logps is not None
@@ -112,7 +133,7 @@ def _lengths(rows: Rows) -> Tensor:
 
 def reward_mean(config: ExperimentConfig, scored: ScoredRollouts) -> float | None:
     """Return the mean reward of the scored rollouts in use if the reference needs it."""
-    if config.baseline_reference not in ("dataset_mean", "shrunk_group_mean"):
+    if config.baseline_reference not in OF_MEANS:
         return None
     total, count = 0.0, 0
     for table in scored.verdict_columns():
