@@ -119,7 +119,7 @@ def arm_rows(plan: "Plan") -> Iterator[Row]:
             yield (
                 "replayed",
                 f"{replayed} groups a step",
-                f"of {_count_text(config.replay.capacity, 'round')} before, from round 1 on",
+                f"of the {_count_text(config.replay.capacity, 'round')} before",
             )
     yield "steps", _number_text(plan.steps), f"{config.prompts_per_step} whole groups each"
     yield "trained tokens", _number_text(plan.trained_tokens), "prompts included"

@@ -230,9 +230,10 @@ def test_each_sequence_is_measured_by_the_mean_of_its_own_set() -> None:
 
 
 def test_the_running_mean_is_the_exponential_mean_of_the_rounds() -> None:
-    values, means = [], [0.5, -1.0, 0.25, 1.0]
-    for mean in means:
-        values.append(running_mean(values[-1] if values else None, mean, decay=0.75))
+    values: list[float] = []
+    means = [0.5, -1.0, 0.25, 1.0]
+    for of_round in means:
+        values.append(running_mean(values[-1] if values else None, of_round, decay=0.75))
     assert values == pytest.approx([0.5, 0.125, 0.15625, 0.3671875], abs=1e-15)
     weights = [0.75**3, 0.25 * 0.75**2, 0.25 * 0.75, 0.25]
     assert values[-1] == pytest.approx(sum(w * m for w, m in zip(weights, means, strict=True)))

@@ -56,7 +56,8 @@ def test_what_a_setting_determines_is_what_the_table_says() -> None:
     """For an experiment of one's own model, whose identities are made by the same table."""
     plain = {"policy.source": "org/model", "engine.name": "vllm", "source.path": None}
     odd = {"policy.seed", "policy.embedded", "train.threads"}  # of the embedded policy alone
-    odd |= {"algorithm.", "baseline_quantile"}  # of some objectives or references alone
+    odd |= {"algorithm.", "baseline_quantile", "baseline_decay"}  # of objectives and references
+    odd |= {"replay."}  # of a buffer that holds something
     for key, one in SETTINGS.items():
         if not key.startswith(("source.", *odd)):
             assert one.determines == DETERMINED[first_product(key, plain).name], key
