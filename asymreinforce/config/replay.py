@@ -35,6 +35,11 @@ class ReplayConfig(Settings):
         """
         if not self.capacity:
             return prompts_per_step
+        if prompts_per_step == 1:
+            raise ValueError(
+                "a step of one group cannot hold fresh and replayed ones: raise "
+                "optim.trajectories_per_step, or set replay.capacity=0"
+            )
         groups = self.fresh_share * prompts_per_step
         if abs(groups - round(groups)) > WHOLE * prompts_per_step or not round(groups):
             possible = max(1, min(prompts_per_step - 1, round(groups)))

@@ -28,8 +28,8 @@ from asymreinforce.progress import say
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from asymreinforce.experiment.earlier_rounds import EarlierRounds
     from asymreinforce.stages.train import Log, Validate
+    from asymreinforce.stages.train.replay import EarlierRounds
     from asymreinforce.stages.train.schedule import Round
     from asymreinforce.update.ranks import Ranks
 
@@ -143,6 +143,7 @@ def _train_with_ranks(
     earlier: "EarlierRounds | None" = None,
 ) -> None:
     from asymreinforce.stages.train import Training, train
+    from asymreinforce.stages.train.replay import EarlierRounds
     from asymreinforce.update.ranks import ALONE
 
     ranks = ranks or ALONE
@@ -153,7 +154,7 @@ def _train_with_ranks(
         elif config.train.validation_prompts:
             validate = _only_the_first_rank_validates
         train(
-            Training(config, store, validate, log, round_, *(earlier or ())),
+            Training(config, store, validate, log, round_, earlier or EarlierRounds()),
             checkpoint=arm_inputs.checkpoint,
             scored=arm_inputs.scored,
             ranks=ranks,

@@ -4,10 +4,8 @@ The arm's records of its rounds say which rollouts these are; the weights that d
 gone.
 """
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from asymreinforce.algorithm.references import running_mean
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.data import files
 from asymreinforce.data.rollouts import ScoredRollouts
@@ -17,19 +15,10 @@ from asymreinforce.experiment.inputs import Inputs
 from asymreinforce.stages.train.schedule import Round, round_shard
 
 if TYPE_CHECKING:
-    from asymreinforce.stages.train.replay import RoundRollouts
+    from asymreinforce.stages.train.replay import EarlierRounds, RoundRollouts
 
 RUNNING_MEAN = "running_mean"
 """Of the mean rewards of the rounds so far, in a round's record."""
-
-
-class EarlierRounds(NamedTuple):
-    """What a round is trained with beside its own rollouts."""
-
-    replayed: "Sequence[RoundRollouts]" = ()
-    """What the rounds trained on that the replay buffer holds groups of."""
-    means: dict[int, float] | None = None
-    """Mean rewards by the start of rounds, if the reference takes those of several."""
 
 
 def earlier_rounds(
@@ -38,11 +27,14 @@ def earlier_rounds(
     store: Store,
     round_: Round,
     scored: ScoredRollouts,
-) -> EarlierRounds:
+) -> "EarlierRounds":
     """Return what a round takes from those before it, which are trained; its record is written.
 
     Raises `InputError` if rollouts of an earlier round are not there any more.
     """
+    from asymreinforce.stages.train.objective import reward_mean
+    from asymreinforce.stages.train.replay import EarlierRounds
+
     replayed = _replayed_rounds(config, arm_inputs, store, round_)
     starts = [*(past.start for past in replayed), round_.start]
     if config.baseline_reference == RUNNING_MEAN and round_.schedule.refresh_every:
@@ -51,8 +43,6 @@ def earlier_rounds(
         return EarlierRounds(replayed, means)
     if not replayed:
         return EarlierRounds()
-    from asymreinforce.stages.train.objective import reward_mean
-
     sets = [*(past.scored for past in replayed), scored]
     of_sets = [reward_mean(config, rollouts) for rollouts in sets]
     known = {start: m for start, m in zip(starts, of_sets, strict=True) if m is not None}
@@ -72,6 +62,7 @@ def recorded_facts(
         replayed = _replayed_rounds(config, arm_inputs, store, round_)
         facts["replayed"] = [past.scored.names["rollouts"] for past in replayed]
     if config.baseline_reference == RUNNING_MEAN:
+        from asymreinforce.algorithm.references import running_mean
         from asymreinforce.stages.train.objective import reward_mean
 
         mean, before = reward_mean(config, scored), None

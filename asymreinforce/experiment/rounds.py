@@ -153,7 +153,7 @@ def train_in_rounds(config: ExperimentConfig, *, engine: Engine) -> Store:
                 continue
             earlier = earlier_rounds(config, arm_inputs, store, round_, scored)
             train(
-                Training(config, store, validate, log, round_, *earlier),
+                Training(config, store, validate, log, round_, earlier),
                 checkpoint=arm_inputs.checkpoint,
                 scored=scored,
             )

@@ -255,6 +255,7 @@ def test_rollouts_that_are_replayed_and_are_gone_are_named(
         ({"replay__fresh_share": 0.9}, "take 3/4 = 0.75"),
         ({"replay__fresh_share": 1.0}, "replay.fresh_share=1 never replays"),
         ({"replay__fresh_share": 0.0}, "replay.fresh_share"),
+        ({"optim__trajectories_per_step": 4}, "a step of one group"),
         ({"replay__capacity": -1}, "replay.capacity"),
         ({"replay__positive_bias": 1.5}, "replay.positive_bias"),
         (
@@ -330,3 +331,16 @@ def test_a_replayed_completion_is_measured_by_the_mean_of_its_own_round(
         means = [r.get("running_mean", mean_reward(config, r["verdicts"])) for r in found]
         assert {number for number, _ in seen} == {0, 1, 2}
         assert all(value == pytest.approx(means[number], abs=1e-12) for number, value in seen)
+
+
+def test_two_ranks_are_trained_on_the_same_groups(
+    tmp_path: Path, random_policy: Path, trained: Trained
+) -> None:
+    """Each reads the tokens of its share; what is summed up is equal, but for rounding."""
+    config = replaying(tmp_path, random_policy, train__processes=2)
+    store, _ = run(config)
+    steps = [[r for r in rows_of(arm) if r["sequences"]] for arm in (store, trained.store)]
+    for ours, theirs in zip(*steps, strict=True):
+        exact = ("step", "sequences", "reward", "fresh_sequences", "mean_age", "max_age_rounds")
+        assert [ours[name] for name in exact] == [theirs[name] for name in exact]
+        assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-4)

@@ -1,7 +1,7 @@
 """An arm in memory: what it is to be trained with, and the objects that its steps call."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +21,7 @@ from asymreinforce.stages.train.diagnostics import diagnostic_set, require_known
 from asymreinforce.stages.train.monitors import Monitors, Validate
 from asymreinforce.stages.train.objective import ArmObjective, RewardedRows
 from asymreinforce.stages.train.policy import make_trainer
-from asymreinforce.stages.train.replay import ReplayBuffer, RoundRollouts, is_replayed
+from asymreinforce.stages.train.replay import EarlierRounds, ReplayBuffer, is_replayed
 from asymreinforce.stages.train.reporter import Reporter
 from asymreinforce.stages.train.resume import where_to_resume
 from asymreinforce.stages.train.schedule import Round, Schedule, schedule_of
@@ -44,10 +44,7 @@ class Training(NamedTuple):
     log: Log | None = None
     round: Round | None = None
     """The stretch of its steps to train now; None for all of them, on one set of rollouts."""
-    earlier: Sequence[RoundRollouts] = ()
-    """What the rounds trained on that the replay buffer holds groups of."""
-    means: Mapping[int, float] | None = None
-    """The mean rewards of rounds by their start, if the reference takes them of several."""
+    earlier: EarlierRounds = EarlierRounds()
 
 
 class ActiveArm:
@@ -162,7 +159,7 @@ def start(
     round_ = training.round or Round(
         schedule_of(config, prompts=scored.prompts, prompts_per_step=prompts_per_step)
     )
-    objective = ArmObjective(config, scored, means=training.means)
+    objective = ArmObjective(config, scored, means=training.earlier.means)
     store = _planned(training, round_.schedule, ranks)
     if ranks.decided(store.is_done):
         say(f"train: complete, nothing to do ({store.directory})")
@@ -218,7 +215,7 @@ def _replay_buffer(
     return ReplayBuffer(
         training.config,
         round_,
-        training.earlier,
+        training.earlier.replayed,
         with_logps=objective.needs_behaviour_logps,
         ranks=ranks,
     )

@@ -5,7 +5,7 @@ left them, rollouts, verdicts and log-probabilities of the policies that drew th
 """
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -39,6 +39,15 @@ class RoundRollouts(NamedTuple):
     scored: ScoredRollouts
     prompts: int | None
     """How many its steps read of a set that holds more; None for all."""
+
+
+class EarlierRounds(NamedTuple):
+    """What a round is trained with beside its own rollouts."""
+
+    replayed: Sequence[RoundRollouts] = ()
+    """What the rounds trained on that the replay buffer holds groups of."""
+    means: Mapping[int, float] | None = None
+    """Mean rewards of rounds by their start, if the reference takes those of several."""
 
 
 class ReplayBuffer:
