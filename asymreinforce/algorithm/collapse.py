@@ -116,7 +116,10 @@ def _after_validation(state: State, seen: Mapping[str, float], rule: Rule) -> St
 
 def _after_first_rollouts(state: State, row: Mapping[str, float | None], rule: Rule) -> State:
     """Take in the accuracy of a round's first rollouts; round 0's, of mu, begin the peak."""
-    reward, step, answers = row.get("reward"), row.get("step"), row.get("sequences")
+    reward, step = row.get("reward"), row.get("step")
+    # under replay the reward is that of the round's own rollouts, and so many are the step's
+    fresh = row.get("fresh_sequences")
+    answers = row.get("sequences") if fresh is None else fresh
     is_first = rule.reads_rewards and row.get("staleness") == 1
     if not is_first or reward is None or step is None or not answers:
         return state

@@ -30,7 +30,7 @@ def reference_rewards(
     groups_B: Tensor,
     *,
     name: str,
-    mean: float | None = None,
+    mean: float | Tensor | None = None,
     lengths_B: Tensor | None = None,
     quantile: float | None = None,
     log_weights_B: Tensor | None = None,
@@ -39,8 +39,9 @@ def reference_rewards(
 ) -> Tensor:
     """Return the reference(x) of each sequence; groups are whole.
 
-    `mean` is the mean reward of all judged rollouts of the set, `lengths_B` the tokens of each
-    completion, `quantile` that of `group_quantile`, `log_weights_B` log pi/mu of each completion,
+    `mean` is the mean reward of all judged rollouts of the set, or of the set that each sequence
+    comes from (shape B), or that mean over rounds; `lengths_B` the tokens of each completion,
+    `quantile` that of `group_quantile`, `log_weights_B` log pi/mu of each completion,
     `completions_B` an integer that is equal for equal completions of a prompt, `support` that of
     `limit_support`. Raises `ConfigError` for a name that is not known and is no user's function, or
     lacks what it needs.
@@ -49,7 +50,7 @@ def reference_rewards(
         return group_mean(rewards_B, groups_B)
     if name == "leave_one_out":
         return leave_one_out(rewards_B, groups_B)
-    if name == "dataset_mean" and mean is not None:
+    if name in ("dataset_mean", "running_mean") and mean is not None:
         return dataset_mean(rewards_B, mean)
     if name == "zero":
         return torch.zeros_like(rewards_B)
@@ -101,9 +102,31 @@ def leave_one_out(rewards_B: Tensor, groups_B: Tensor) -> Tensor:
     return (group_sums(rewards_B, groups_B) - rewards_B) / (sizes_B - 1)
 
 
-def dataset_mean(rewards_B: Tensor, mean: float) -> Tensor:
-    """V-hat = mean reward of every judged rollout of the set, the same for all prompts."""
+def dataset_mean(rewards_B: Tensor, mean: float | Tensor) -> Tensor:
+    """V-hat = mean reward of every judged rollout of the set, the same for all its prompts."""
+    if isinstance(mean, Tensor):
+        return mean.to(rewards_B.dtype)
     return torch.full_like(rewards_B, mean)
+
+
+def running_mean(before: float | None, mean: float, *, decay: float) -> float:
+    """V-hat_r = decay V-hat_(r-1) + (1 - decay) mean_r,  V-hat_0 = mean_0,  r counts rounds.
+
+    Reinforcement comparison (Sutton 1984; Williams 1992), whose mean goes over trials: here over
+    the mean rewards of rounds, which `before` sums up, and the same for all prompts of a round. At
+    decay 0 it is `dataset_mean` of the round's own rollouts. There is none for each prompt: a round
+    draws a part of the prompts, so that a prompt's last mean is of any age.
+
+    Value: V lags behind V^mu. While rewards rise it is below V^mu, as under a negative baseline,
+    the more so the faster they rise.
+    Fails: while rewards fall V is above V^mu, as under a positive baseline, which is what makes
+    them fall faster off policy; and, as with `dataset_mean`, on prompts harder than the mean.
+
+    Raises `ConfigError` unless 0 <= decay < 1.
+    """
+    if not 0 <= decay < 1:
+        raise ConfigError(f"the decay of a running mean must be from 0 to below 1, not {decay}")
+    return mean if before is None else decay * before + (1 - decay) * mean
 
 
 def group_quantile(rewards_B: Tensor, groups_B: Tensor, *, quantile: float) -> Tensor:
@@ -131,7 +154,7 @@ def group_quantile(rewards_B: Tensor, groups_B: Tensor, *, quantile: float) -> T
     return rewards_B[order_B[starts_P + ranks_P - 1]][group_of_B]
 
 
-def shrunk_group_mean(rewards_B: Tensor, groups_B: Tensor, *, mean: float) -> Tensor:
+def shrunk_group_mean(rewards_B: Tensor, groups_B: Tensor, *, mean: float | Tensor) -> Tensor:
     """V-hat(x) = (1 - lambda) m(x) + lambda mean,  lambda = v / (v + s),  m(x) the group's mean.
 
         v = mean over groups of (1/(G (G-1))) sum_i (r_i - m(x))^2      noise of a group's mean
@@ -160,10 +183,11 @@ def shrunk_group_mean(rewards_B: Tensor, groups_B: Tensor, *, mean: float) -> Te
         )
     noise_P = groups.squares_P / (groups.sizes_P * (groups.sizes_P - 1))
     noise = noise_P[has_spread_P].mean()
-    spread = (groups.means_P - mean).square().mean()
+    centre_P = _of_groups(mean, groups) if isinstance(mean, Tensor) else mean
+    spread = (groups.means_P - centre_P).square().mean()
     # without noise lambda is 0, also where the spread is 0 with it
     shrinkage = noise / (noise + spread).clamp_min(torch.finfo(rewards_B.dtype).tiny)
-    return ((1 - shrinkage) * groups.means_P + shrinkage * mean)[groups.group_of_B]
+    return ((1 - shrinkage) * groups.means_P + shrinkage * centre_P)[groups.group_of_B]
 
 
 def length_weighted_mean(rewards_B: Tensor, groups_B: Tensor, lengths_B: Tensor) -> Tensor:
@@ -265,6 +289,12 @@ class _GroupStatistics(NamedTuple):
     means_P: Tensor
     squares_P: Tensor
     """Sum over the group of (r - m)^2."""
+
+
+def _of_groups(values_B: Tensor, groups: _GroupStatistics) -> Tensor:
+    """Return each group's value, of values that are equal within a group."""
+    values_P = torch.zeros_like(groups.means_P)
+    return values_P.index_put((groups.group_of_B,), values_B.to(values_P.dtype))
 
 
 def _statistics(rewards_B: Tensor, groups_B: Tensor) -> _GroupStatistics:

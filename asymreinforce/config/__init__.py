@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from asymreinforce.config.engine import EngineConfig
 from asymreinforce.config.experiment import REFERENCES, ExperimentConfig
 from asymreinforce.config.policy import EmbeddedConfig, PolicyConfig, WarmUpConfig
+from asymreinforce.config.replay import ReplayConfig
 from asymreinforce.config.reward import RewardConfig
 from asymreinforce.config.sampling import RolloutConfig, SamplingConfig, SuiteConfig
 from asymreinforce.config.sweep import Pins
@@ -39,6 +40,7 @@ __all__ = [
     "PolicyConfig",
     "RANKS",
     "REFERENCES",
+    "ReplayConfig",
     "RewardConfig",
     "SAME_GRADIENT",
     "RolloutConfig",

@@ -13,6 +13,7 @@ from asymreinforce.config.paths import HomePath
 from asymreinforce.config.plan import PlanConfig
 from asymreinforce.config.policy import PolicyConfig
 from asymreinforce.config.ray import RayConfig
+from asymreinforce.config.replay import ReplayConfig
 from asymreinforce.config.reward import RewardConfig
 from asymreinforce.config.rounds import RoundsConfig
 from asymreinforce.config.sampling import EvaluationConfig, RolloutConfig
@@ -33,6 +34,7 @@ Reference = Literal[
     "length_weighted_mean",
     "minimum_variance",
     "limit_support",
+    "running_mean",
 ]
 REFERENCES: tuple[str, ...] = get_args(Reference)
 EMBEDDED_TASKS, IMPORTED = ("cups", "dial", "count"), "imported"
@@ -67,6 +69,12 @@ class ExperimentConfig(RoundsConfig, BaselineScheduleConfig):
         le=1,
         description="share of a group's samples to keep, under baseline_reference=limit_support",
     )
+    baseline_decay: float = Field(
+        0.9,
+        ge=0,
+        lt=1,
+        description="weight of the mean so far, under baseline_reference=running_mean",
+    )
     replicate: int = Field(
         0,
         ge=0,
@@ -84,6 +92,7 @@ class ExperimentConfig(RoundsConfig, BaselineScheduleConfig):
     algorithm: AlgorithmConfig = AlgorithmConfig()
     optim: OptimConfig
     train: TrainConfig = TrainConfig()
+    replay: ReplayConfig = ReplayConfig()
     tracker: TrackerConfig = TrackerConfig()
     sweep: SweepConfig = SweepConfig()
     search: SearchConfig = SearchConfig()
@@ -115,6 +124,11 @@ class ExperimentConfig(RoundsConfig, BaselineScheduleConfig):
     def prompts_per_step(self) -> int:
         """Whole groups in an optimizer step."""
         return self.optim.trajectories_per_step // self.sampling.samples_per_prompt
+
+    @property
+    def fresh_prompts_per_step(self) -> int:
+        """Those of them that a later round draws itself; the others are replayed."""
+        return self.replay.fresh_prompts(self.prompts_per_step)
 
     @property
     def steps(self) -> int | None:
@@ -245,6 +259,37 @@ class ExperimentConfig(RoundsConfig, BaselineScheduleConfig):
             raise ValueError(
                 f"optim.trajectories_per_step ({self.optim.trajectories_per_step}) must be a "
                 f"multiple of sampling.samples_per_prompt ({self.group_size})"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def what_rounds_hold_needs_rounds(self) -> Self:
+        """Replay and the mean over rounds look back on earlier rounds."""
+        if self.baseline_reference == "running_mean" and not self.refresh_every:
+            raise ValueError(
+                "baseline_reference=running_mean is a mean over rounds, and there is one round: "
+                "set refresh_every ('asymrl run'), or take baseline_reference=dataset_mean"
+            )
+        if self.replay.capacity and not self.refresh_every:
+            raise ValueError(
+                f"replay.capacity={self.replay.capacity} holds rollouts of earlier rounds, and "
+                "there is one round: set refresh_every ('asymrl run'), or replay.capacity=0"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def a_step_replays_no_more_than_is_held(self) -> Self:
+        """The buffer of a later round holds the groups that so many rounds drew themselves."""
+        if not (self.replay.capacity and self.refresh_every and self.group_size):
+            return self
+        fresh = self.fresh_prompts_per_step
+        held = self.replay.capacity * self.refresh_every * fresh
+        replayed = self.prompts_per_step - fresh
+        if held < replayed:
+            raise ValueError(
+                f"a step would replay {replayed} groups, and replay.capacity="
+                f"{self.replay.capacity} rounds of refresh_every={self.refresh_every} steps hold "
+                f"{held}: raise replay.capacity or replay.fresh_share"
             )
         return self
 

@@ -38,8 +38,8 @@ PROMPTS, ROLLOUTS, VERDICTS, ARM, EVALUATION, NOTHING = Product
 
 TABLE: dict[str, dict[Product, str]] = {
     "": {
-        ARM: "baseline baseline_reference baseline_quantile baseline_support baseline_schedule "
-        "seed rounds refresh_every " + " ".join(SCHEDULE_OF),
+        ARM: "baseline baseline_reference baseline_quantile baseline_support baseline_decay "
+        "baseline_schedule seed rounds refresh_every " + " ".join(SCHEDULE_OF),
         NOTHING: "name runs_dir replicate",  # which the seeds say
     },
     "task": {
@@ -86,6 +86,7 @@ TABLE: dict[str, dict[Product, str]] = {
         "validation_prompts on_collapse " + " ".join(SAME_GRADIENT),
         NOTHING: " ".join(RANKS | KEPT),
     },
+    "replay": {ARM: "capacity fresh_share positive_bias"},
     "tracker": {NOTHING: "name mode project entity tags"},
     "sweep": {NOTHING: "workers together report"},
     "search": {NOTHING: "trials spread value seed"},
@@ -107,7 +108,11 @@ NO_BASELINE = {
 """What the identity of an arm has whose objective takes none: what `conf/config.yaml` has, under
 which such arms were trained before."""
 
-OF_A_REFERENCE = {"baseline_quantile": "group_quantile", "baseline_support": "limit_support"}
+OF_A_REFERENCE = {
+    "baseline_quantile": "group_quantile",
+    "baseline_support": "limit_support",
+    "baseline_decay": "running_mean",
+}
 """Settings that enter V(x) under one `baseline_reference` alone."""
 
 CHOOSES = {"sampling.samples_per_prompt", "reward.graders"}
@@ -160,6 +165,8 @@ def first_product(setting: str, settings: Flat) -> Product:
     if section == "algorithm" and not takes_option(objective, field.partition(".")[2]):
         return NOTHING
     if field in OF_A_REFERENCE and settings.get("baseline_reference") != OF_A_REFERENCE[field]:
+        return NOTHING
+    if section == "replay" and field != "replay.capacity" and not settings.get("replay.capacity"):
         return NOTHING
     schedule = settings.get("baseline_schedule", "constant")
     if SCHEDULE_OF.get(field, schedule) != schedule:

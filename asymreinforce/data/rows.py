@@ -38,6 +38,21 @@ class Judged(NamedTuple):
     """Lengths of the completions; None where not read."""
 
 
+class Origins(NamedTuple):
+    """Which round each of B rows was drawn in; the rows of a step with replay are of several."""
+
+    round_B: np.ndarray
+    """The round's number, from 0."""
+    start_B: np.ndarray
+    """The steps that the policy had taken that drew the row."""
+    is_muted_B: np.ndarray
+    """Counts in the mean of its group, and is not trained on."""
+
+    def take(self, rows: np.ndarray) -> "Origins":
+        """Return those of some of the rows, in the order given."""
+        return Origins(*(column[rows] for column in self))
+
+
 class Rows(NamedTuple):
     """Rollouts with their verdicts; the rows of a prompt stand together, in order of sample."""
 
@@ -56,6 +71,8 @@ class Rows(NamedTuple):
     """log mu of each completion token, by the policy that wrote the row; None where not read."""
     others: ByGrader = NO_OTHERS
     """What further graders of `reward.graders` say."""
+    origins: Origins | None = None
+    """None where all rows are of one round."""
 
     @property
     def judged(self) -> Judged:
@@ -76,6 +93,7 @@ class Rows(NamedTuple):
             self.truncated_B[rows],
             None if self.behaviour_logps is None else [self.behaviour_logps[r] for r in rows],
             {name: scores.take(rows) for name, scores in self.others.items()},
+            None if self.origins is None else self.origins.take(rows),
         )
 
     @property
@@ -101,6 +119,7 @@ def concatenate_rows(parts: list[Rows]) -> Rows:
         if parts[0].behaviour_logps is None
         else [logps for part in parts for logps in part.behaviour_logps or ()],
         {name: _joined([part.others[name] for part in parts]) for name in parts[0].others},
+        _concatenate_origins([part.origins for part in parts if part.origins is not None]),
     )
 
 
@@ -109,3 +128,9 @@ def _joined(parts: list[Scores]) -> Scores:
         np.concatenate([part.score_B for part in parts]),
         np.concatenate([part.status_B for part in parts]),
     )
+
+
+def _concatenate_origins(parts: list[Origins]) -> Origins | None:
+    if not parts:
+        return None
+    return Origins(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))

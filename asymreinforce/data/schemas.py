@@ -114,6 +114,15 @@ EVALUATIONS = Contract(
     ("prompt_id", "sample"),
 )
 
+AGES = {
+    "fresh_sequences": pa.int32(),
+    "mean_age": pa.float64(),
+    "max_age": pa.int32(),
+    "mean_age_rounds": pa.float64(),
+    "max_age_rounds": pa.int32(),
+}
+"""How old the completions of a step are, in the files of arms with replay alone."""
+
 METRICS = Contract(
     "metrics",
     2,
@@ -139,10 +148,11 @@ METRICS = Contract(
                 "validation_accuracy",
                 "baseline",
             )
-        },
+        }
+        | AGES,
     ),
     ("step", "staleness"),
-    optional=frozenset({"baseline"}),
+    optional=frozenset({"baseline", *AGES}),
 )
 
 ARM_COLUMNS = {

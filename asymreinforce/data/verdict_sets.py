@@ -17,6 +17,8 @@ from asymreinforce.errors import InputError
 
 COLUMNS = ["prompt_id", "sample", "status", "score", "truncated"]
 KEYS = ("prompt_id", "sample")
+OTHERS = "verdicts of "
+"""What stands before a further grader's name in identities and records."""
 
 PathOf = Callable[[Store, str], Path]
 """Where a shard of a store lies, once it is known to be as its receipt says."""
@@ -33,7 +35,7 @@ class VerdictSets(NamedTuple):
     @property
     def by_name(self) -> dict[str, Store]:
         """All of them, by the names that they have in identities and records."""
-        others = {f"verdicts of {name}": store for name, store in sorted(self.others.items())}
+        others = {f"{OTHERS}{name}": store for name, store in sorted(self.others.items())}
         return {"verdicts": self.own} | others
 
     def require_on(self, rollouts: Store) -> None:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from asymreinforce.stages.train import Log, Validate
+    from asymreinforce.stages.train.replay import EarlierRounds
     from asymreinforce.stages.train.schedule import Round
     from asymreinforce.update.ranks import Ranks
 
@@ -119,16 +120,17 @@ def _train_rank(
     config: ExperimentConfig, ranks: "Ranks", arm_inputs: inputs.Inputs, store: Store
 ) -> None:
     from asymreinforce.experiment import refresh
+    from asymreinforce.experiment.earlier_rounds import earlier_rounds
 
     if not config.refresh_every:
         _train_with_ranks(config, arm_inputs, store, ranks=ranks)
         return
     done = int(ranks.decided(lambda: refresh.current_round(config, arm_inputs, store).at or 0))
     round_ = refresh.round_at(config, arm_inputs, done)
-    arm_inputs = arm_inputs._replace(
-        scored=refresh.find_round_rollouts(config, arm_inputs, store, round_)
-    )
-    _train_with_ranks(config, arm_inputs, store, ranks=ranks, round_=round_)
+    scored = refresh.find_round_rollouts(config, arm_inputs, store, round_)
+    earlier = earlier_rounds(config, arm_inputs, store, round_, scored)
+    arm_inputs = arm_inputs._replace(scored=scored)
+    _train_with_ranks(config, arm_inputs, store, ranks=ranks, round_=round_, earlier=earlier)
 
 
 def _train_with_ranks(
@@ -138,8 +140,10 @@ def _train_with_ranks(
     *,
     ranks: "Ranks | None" = None,
     round_: "Round | None" = None,
+    earlier: "EarlierRounds | None" = None,
 ) -> None:
     from asymreinforce.stages.train import Training, train
+    from asymreinforce.stages.train.replay import EarlierRounds
     from asymreinforce.update.ranks import ALONE
 
     ranks = ranks or ALONE
@@ -150,7 +154,7 @@ def _train_with_ranks(
         elif config.train.validation_prompts:
             validate = _only_the_first_rank_validates
         train(
-            Training(config, store, validate, log, round_),
+            Training(config, store, validate, log, round_, earlier or EarlierRounds()),
             checkpoint=arm_inputs.checkpoint,
             scored=arm_inputs.scored,
             ranks=ranks,

@@ -17,6 +17,7 @@ from asymreinforce.data.rollouts import ScoredRollouts
 from asymreinforce.data.store import Store
 from asymreinforce.engines.protocol import Engine
 from asymreinforce.errors import InputError
+from asymreinforce.experiment.earlier_rounds import recorded_facts
 from asymreinforce.experiment.inputs import Inputs
 from asymreinforce.experiment.inputs.stores import (
     RolloutSet,
@@ -122,6 +123,8 @@ def round_prompt_store(config: ExperimentConfig, arm_inputs: Inputs, round_: Rou
         "first": round_.start * config.prompts_per_step,
         "count": (round_.end - round_.start) * config.prompts_per_step,
     }
+    if config.replay.capacity:
+        identity |= {"per_step": config.prompts_per_step, "fresh": config.fresh_prompts_per_step}
     return Store(config.directory / "round_prompts", identity)
 
 
@@ -138,13 +141,17 @@ def write_round_prompts(config: ExperimentConfig, arm_inputs: Inputs, round_: Ro
 
 def _publish_round_prompts(config: ExperimentConfig, arm_inputs: Inputs, store: Store) -> None:
     counts = [arm_inputs.scored.prompts_in(chunk) for chunk in arm_inputs.scored.chunks]
+    count = int(store.identity["count"])
     places = prompts_from(
-        counts,
-        seed=config.seed,
-        first=int(store.identity["first"]),
-        prompts=int(store.identity["count"]),
+        counts, seed=config.seed, first=int(store.identity["first"]), prompts=count
     )
-    rows = [sum(counts[:chunk]) + place for chunk, place in places]
+    # with replay a step draws the first ones of those that it would read without
+    per_step, fresh = (int(store.identity.get(name, count)) for name in ("per_step", "fresh"))
+    rows = [
+        sum(counts[:chunk]) + place
+        for number, (chunk, place) in enumerate(places)
+        if number % per_step < fresh
+    ]
     shared_prompts = contracts.read_table(arm_inputs.prompts.path(PROMPTS), contracts.PROMPTS)
     round_prompts = shared_prompts.take(pa.array(list(dict.fromkeys(rows))))
     contracts.publish_table(
@@ -171,5 +178,6 @@ def _record_round(
         "end": round_.end,
         "policy": checkpoint_fingerprint(mu, safetensors_only=config.policy.safetensors_only),
         **scored.names,
+        **recorded_facts(config, arm_inputs, store, round_, scored),
     }
     store.publish(name, lambda path: files.publish_json(path, record))

@@ -29,6 +29,7 @@ from asymreinforce.experiment.arm import (
 )
 from asymreinforce.experiment.children import work_in_slots
 from asymreinforce.experiment.cleanup import remove_if_refused
+from asymreinforce.experiment.earlier_rounds import earlier_rounds
 from asymreinforce.experiment.launch import launch_ranks
 from asymreinforce.experiment.slots import Slot
 from asymreinforce.experiment.sweep import SweepResult, run_sweep, training_slots
@@ -150,8 +151,9 @@ def train_in_rounds(config: ExperimentConfig, *, engine: Engine) -> Store:
             if config.train.is_sharded:
                 launch_ranks(config, store)
                 continue
+            earlier = earlier_rounds(config, arm_inputs, store, round_, scored)
             train(
-                Training(config, store, validate, log, round_),
+                Training(config, store, validate, log, round_, earlier),
                 checkpoint=arm_inputs.checkpoint,
                 scored=scored,
             )

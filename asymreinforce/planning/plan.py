@@ -233,7 +233,7 @@ def _refreshed_completions(arms: Sequence[ExperimentConfig], prompts: int | None
         every = schedule.refresh_every or schedule.steps
         for start in schedule.starts[1:]:
             steps = min(every, schedule.steps - start)
-            read = steps * arm.prompts_per_step
+            read = steps * arm.fresh_prompts_per_step
             drawn_prompts = read if prompts is None else min(read, prompts)
             total = _known_sum(total, drawn_prompts * arm.sampling.samples_per_prompt)
     return total

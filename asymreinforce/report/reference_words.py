@@ -59,6 +59,11 @@ REFERENCES = {
         "V(x) = last V at which the limit policy keeps enough of the prompt's samples + baseline",
         "baseline δV  (V = last V of the group's support + δV)",
     ),
+    "running_mean": ReferenceWords(
+        "the exponential mean reward of the rounds so far",
+        "V(x) = exponential mean reward of the rounds so far + baseline",
+        "baseline δV  (V = mean reward over rounds + δV)",
+    ),
 }
 
 

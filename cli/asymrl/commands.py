@@ -152,6 +152,8 @@ def run_rounds(settings: Settings = None) -> None:
 
     asymrl run rounds=60 refresh_every=1                 on-policy
 
+    asymrl run refresh_every=25 replay.capacity=2        half of a step replays earlier rounds
+
     Does first whatever is missing, evaluates, and sums up, as a sweep does; round 0 is shared by
     all arms. One that was killed goes on where it stands.
     """

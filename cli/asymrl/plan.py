@@ -98,6 +98,10 @@ def arm_rows(plan: "Plan") -> Iterator[Row]:
         refreshed = f"mu becomes pi every {config.refresh_every} steps"
         yield "rounds", _number_text(plan.rounds), refreshed
         yield "completions of its own", _number_text(own), "of all rounds but the first"
+        if config.replay.capacity:
+            replayed = config.prompts_per_step - config.fresh_prompts_per_step
+            held = f"of the {count_words(config.replay.capacity, 'round')} before"
+            yield "replayed", f"{replayed} groups a step", held
     yield "steps", _number_text(plan.steps), f"{config.prompts_per_step} whole groups each"
     yield "trained tokens", _number_text(plan.trained_tokens), "prompts included"
     every = f"every {config.train.checkpoint_every} steps"

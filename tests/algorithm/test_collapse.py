@@ -136,6 +136,14 @@ def test_a_rounds_rollouts_show_a_collapse_where_nothing_is_validated() -> None:
     )
 
 
+def test_with_replay_an_accuracy_is_of_as_many_answers_as_the_round_itself_drew() -> None:
+    """38 and 5% of 128 answers lie further apart than noise; of 8 answers they do not."""
+    rows = [drawn(1, 0.38), drawn(26, 0.05)]
+    assert collapse_state(rows, RULE).failing == 1
+    few = [row | {"fresh_sequences": 8} for row in rows]
+    assert collapse_state(few, RULE).failing == 0
+
+
 def test_rollouts_of_a_policy_that_had_left_the_round_before_are_a_collapse_at_once() -> None:
     far = {"log_mean_weight": -2.0, "slice_logp_correct": -6.0}
     start = {"step": 0, "staleness": 0, "log_mean_weight": 0.0, "slice_logp_correct": -1.0}

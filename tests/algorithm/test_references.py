@@ -19,6 +19,7 @@ from asymreinforce.algorithm.references import (
     length_weighted_mean,
     limit_support,
     minimum_variance,
+    running_mean,
     shrunk_group_mean,
 )
 from asymreinforce.errors import ConfigError, InputError
@@ -228,6 +229,43 @@ def test_long_successes_lift_the_weighted_mean_and_long_failures_lower_it() -> N
 def test_a_prompt_without_a_token_is_an_error() -> None:
     with pytest.raises(InputError, match="without a completion token"):
         length_weighted_mean(tensor([1, 0, 1]), torch.tensor([0, 0, 1]), torch.tensor([2, 1, 0]))
+
+
+# means of several sets
+
+
+def test_each_sequence_is_measured_by_the_mean_of_its_own_set() -> None:
+    """As in replay, where the groups of a step are of several rounds."""
+    rewards_B, groups_B = tensor([1, 0, 1, -1, 1, 1]), torch.tensor([5, 5, 3, 3, 4, 4])
+    means_B = tensor([0.25, 0.25, -0.5, -0.5, 0.25, 0.25])
+    assert dataset_mean(rewards_B, means_B).tolist() == means_B.tolist()
+    noise = (0.5 / 2 + 2.0 / 2 + 0.0) / 3
+    spread = (0.25**2 + 0.5**2 + 0.75**2) / 3
+    share = noise / (noise + spread)
+    by_hand = [(1 - share) * m + share * c for m, c in ((0.5, 0.25), (0.0, -0.5), (1.0, 0.25))]
+    expected = [value for value in by_hand for _ in range(2)]
+    values_B = shrunk_group_mean(rewards_B, groups_B, mean=means_B)
+    torch.testing.assert_close(values_B, tensor(expected), rtol=0, atol=1e-15)
+    for reference in (dataset_mean, lambda r_B, mean: shrunk_group_mean(r_B, groups_B, mean=mean)):
+        of_one, of_each = reference(rewards_B, 0.2), reference(rewards_B, tensor([0.2] * 6))
+        torch.testing.assert_close(of_one, of_each, rtol=0, atol=0)
+
+
+def test_the_running_mean_is_the_exponential_mean_of_the_rounds() -> None:
+    values: list[float] = []
+    means = [0.5, -1.0, 0.25, 1.0]
+    for of_round in means:
+        values.append(running_mean(values[-1] if values else None, of_round, decay=0.75))
+    assert values == pytest.approx([0.5, 0.125, 0.15625, 0.3671875], abs=1e-15)
+    weights = [0.75**3, 0.25 * 0.75**2, 0.25 * 0.75, 0.25]
+    assert values[-1] == pytest.approx(sum(w * m for w, m in zip(weights, means, strict=True)))
+    assert running_mean(0.3, -0.7, decay=0.0) == -0.7
+
+
+@pytest.mark.parametrize("decay", [-0.1, 1.0])
+def test_a_decay_that_makes_no_mean_is_an_error(decay: float) -> None:
+    with pytest.raises(ConfigError, match="from 0 to below 1"):
+        running_mean(0.0, 1.0, decay=decay)
 
 
 # all of them

@@ -51,6 +51,25 @@ def test_the_same_run_again_trains_and_generates_nothing(ran: tuple[Path, Outcom
     assert {stage: published(runs_dir / "cups" / stage) for stage in stages} == before
 
 
+def test_arms_with_and_without_replay_are_told_apart_and_reported(
+    ran: tuple[Path, Outcome],
+) -> None:
+    """Beside the arms that are there; what `plan`, `status` and `report` say of them."""
+    runs_dir, _ = ran
+    arms = ("refresh_every=2", "replay.capacity=0,1", "baseline=-0.1", "seed=0")
+    outcome = tiny("run", runs_dir, *arms)
+    assert outcome.code == 0, outcome.err
+    assert "2 arms, 1 complete already" in outcome.err
+    rows = pq.read_table(runs_dir / "cups/summary.parquet").to_pylist()
+    capacities = [json.loads(row["overrides"]).get("replay.capacity") for row in rows]
+    assert sorted(c or 0 for c in capacities) == [0, 0, 1]
+    assert "capacity=1" in (runs_dir / "cups/report.html").read_text()
+    status = asymrl("status", str(runs_dir / "cups"))
+    assert status.code == 0, status.err
+    planned = tiny("plan", runs_dir, arms[0], "replay.capacity=1", "baseline=-0.1", "seed=0")
+    assert "4 groups a step" in planned.out
+
+
 @pytest.mark.parametrize("command", ["train", "sweep"])
 def test_commands_that_make_no_rollouts_name_the_one_that_does(
     tmp_path: Path, command: str

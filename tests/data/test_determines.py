@@ -82,6 +82,10 @@ CONDITIONS: list[tuple[str, dict[str, Any], Product, Product]] = [
     ("optim.final_lr_share", {"optim.schedule": "cosine"}, NOTHING, ARM),
     ("baseline_support", {"baseline_reference": "limit_support"}, NOTHING, ARM),
     ("algorithm.second_moment_limit", {"algorithm.name": "m2po"}, NOTHING, ARM),
+    ("baseline_decay", {"baseline_reference": "running_mean"}, NOTHING, ARM),
+    ("replay.fresh_share", {"replay.capacity": 1}, NOTHING, ARM),
+    ("replay.positive_bias", {"replay.capacity": 1}, NOTHING, ARM),
+    ("replay.capacity", {"replay.capacity": 1}, ARM, ARM),
     ("algorithm.function", {"algorithm.name": "linear"}, NOTHING, ARM),
     ("algorithm.tau", {"algorithm.name": "awr"}, NOTHING, ARM),
 ]
@@ -138,6 +142,8 @@ OTHERS = {
     "optim.trajectories_per_step": 32,
     "rounds": None,
     "replicate": None,
+    "replay.capacity": None,
+    "replay.fresh_share": 0.75,
     "optim.lr": 2e-3,
     "optim.betas": [0.8, 0.9],
     "reward.correct_at": 0.5,
@@ -171,6 +177,7 @@ UNDER: list[dict[str, Any]] = [
     {"train__device": "cuda"},
     {"train__validation_prompts": 5},
     {"algorithm__name": "positives_only"},
+    {"refresh_every": 2, "replay__capacity": 1},
 ]
 
 

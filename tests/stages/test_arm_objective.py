@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from asymreinforce.data.rollouts import ScoredRollouts
-from asymreinforce.data.rows import Rows
+from asymreinforce.data.rows import Origins, Rows
 from asymreinforce.stages.train.objective import ArmObjective, number_completions
 from asymreinforce.update.loss_inputs import StepInputs
 from tests.fixtures.experiments import small_config
@@ -148,3 +148,18 @@ def test_rewards_references_and_weights_by_hand(
 ) -> None:
     """The first group: scores 1, 0 and 1/2 of 3, 1 and 2 tokens, at a baseline of -0.25."""
     assert coefficients(tmp_path, **settings)[:3] == expected
+
+
+def test_a_muted_completion_counts_in_its_groups_mean_and_in_n_and_is_not_trained_on(
+    tmp_path: Path,
+) -> None:
+    config = small_config(tmp_path, policy="mu", baseline=-0.25)
+    scored = ScoredRollouts(*write_scored_set(tmp_path, prompts=2, samples=4), samples=4)
+    objective = ArmObjective(config, scored)
+    is_muted_B = np.array([False, True, True, False, False, False, False])
+    origins = Origins(np.zeros(7, int), np.zeros(7, int), is_muted_B)
+    rewarded = objective.rewards(ROWS._replace(origins=origins))
+    advantages_B = objective.advantages(rewarded, baseline=-0.25)
+    inputs_B = objective.loss_inputs(advantages_B, rewarded, baseline=-0.25)
+    assert isinstance(inputs_B, Tensor)
+    assert [round(float(c), 6) for c in inputs_B] == [1.583333, 0, 0, 0.25, 0.25, 0.25, 0.25]

@@ -22,6 +22,7 @@ from asymreinforce.stages.train.diagnostics import diagnostic_set, require_known
 from asymreinforce.stages.train.monitors import Monitors, Validate
 from asymreinforce.stages.train.objective import ArmObjective, RewardedRows
 from asymreinforce.stages.train.policy import make_trainer
+from asymreinforce.stages.train.replay import EarlierRounds, ReplayBuffer, is_replayed
 from asymreinforce.stages.train.reporter import Reporter
 from asymreinforce.stages.train.resume import where_to_resume
 from asymreinforce.stages.train.schedule import Round, Schedule, schedule_of
@@ -44,6 +45,7 @@ class Training(NamedTuple):
     log: Log | None = None
     round: Round | None = None
     """The stretch of its steps to train now; None for all of them, on one set of rollouts."""
+    earlier: EarlierRounds = EarlierRounds()
 
 
 class ActiveArm:
@@ -61,6 +63,7 @@ class ActiveArm:
         monitors: Monitors,
         checkpoints: Checkpoints,
         reporter: Reporter,
+        replay: ReplayBuffer | None,
         started: float,
     ):
         self.training = training
@@ -72,6 +75,7 @@ class ActiveArm:
         self.monitors = monitors
         self.checkpoints = checkpoints
         self.reporter = reporter
+        self.replay = replay
         self.done = checkpoints.saved_step
         """The steps that were taken before."""
         self._started = started
@@ -163,7 +167,7 @@ def start(
     round_ = training.round or Round(
         schedule_of(config, prompts=scored.prompts, prompts_per_step=prompts_per_step)
     )
-    objective = ArmObjective(config, scored)
+    objective = ArmObjective(config, scored, means=training.earlier.means)
     store = _planned(training, round_.schedule, ranks)
     if ranks.decided(store.is_done):
         say(f"train: complete, nothing to do ({store.directory})")
@@ -211,7 +215,22 @@ def start(
             done=checkpoints.saved_step,
             is_first=ranks.is_first,
         ),
+        replay=_replay_buffer(training, round_, objective, ranks),
         started=started,
+    )
+
+
+def _replay_buffer(
+    training: Training, round_: Round, objective: ArmObjective, ranks: Ranks
+) -> ReplayBuffer | None:
+    if not is_replayed(training.config, round_.schedule):
+        return None
+    return ReplayBuffer(
+        training.config,
+        round_,
+        training.earlier.replayed,
+        with_logps=objective.needs_behaviour_logps,
+        ranks=ranks,
     )
 
 

@@ -72,6 +72,8 @@ def arm_store(
     )
     if schedule.refresh_every:
         determined_by["refresh_every"] = schedule.refresh_every
+        if config.replay.capacity:
+            determined_by["replay"] = config.replay.model_dump(mode="json")
     return Store(parent, determined_by, passing=PASSING)
 
 

@@ -121,15 +121,16 @@ def _batches(scored: ScoredRollouts, arms: dict[int, ActiveArm]) -> Iterator[tup
     some = next(iter(arms.values()))
     first = min(arm.done for arm in arms.values())
     last = max(arm.end for arm in arms.values())
-    start_of_round = some.round.start
+    start_of_round, replay = some.round.start, some.replay
     batches = scored.batches(
-        prompts=some.prompts_per_step,
+        prompts=replay.fresh_prompts if replay else some.prompts_per_step,
         # the prompts of a later round are in order already
         seed=None if start_of_round else some.training.config.seed,
         start=first - start_of_round,
         with_logps=any(arm.objective.needs_behaviour_logps for arm in arms.values()),
     )
-    return zip(range(first + 1, last + 1), batches, strict=False)
+    steps = zip(range(first + 1, last + 1), batches, strict=False)
+    return ((step, replay.add(step, rows)) for step, rows in steps) if replay else steps
 
 
 @contextlib.contextmanager

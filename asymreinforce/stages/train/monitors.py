@@ -10,6 +10,7 @@ from asymreinforce.algorithm.collapse import Rule, State, observe
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.stages.train.decoding import decoding
 from asymreinforce.stages.train.objective import RewardedRows
+from asymreinforce.stages.train.replay import ages
 from asymreinforce.stages.train.schedule import Round
 from asymreinforce.update.diagnostic_set import DiagnosticSet, mean_of
 from asymreinforce.update.trainer import Trainer, Update
@@ -99,7 +100,12 @@ class Monitors:
     def _figures(self, step: int, update: Update, rewarded: RewardedRows) -> Metrics:
         logps_B = torch.from_numpy(update.logps_B)
         computed_B, correct_B = ~logps_B.isnan(), rewarded.correct_B
-        return {
+        origins, own_B = rewarded.rows.origins, torch.ones_like(correct_B)
+        replay: Metrics = {}
+        if origins is not None:
+            own_B = torch.from_numpy(origins.start_B == self._round.start)
+            replay = ages(origins, step=step, current=self._round)
+        return replay | {
             "step": step,
             "staleness": step - self._round.start,
             "sequences": len(correct_B),
@@ -107,7 +113,7 @@ class Monitors:
             "loss": update.loss,
             "grad_norm": update.grad_norm,
             "lr": update.lr,
-            "reward": mean_of(rewarded.reward_B),
+            "reward": mean_of(rewarded.reward_B[own_B]),  # of what this round's policy drew
             "logp_correct": mean_of(logps_B[computed_B & correct_B]),
             "logp_incorrect": mean_of(logps_B[computed_B & ~correct_B]),
         }

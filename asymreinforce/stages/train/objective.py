@@ -7,6 +7,7 @@ Shapes: B sequences of the step that have a reward.
 
 import functools
 import math
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +25,9 @@ from asymreinforce.errors import InputError
 from asymreinforce.rewards.total import total_rewards
 from asymreinforce.update.loss_inputs import LossInputs, RatioInputs, StepInputs
 from asymreinforce.update.packing import Sequences
+
+OF_MEANS = ("dataset_mean", "shrunk_group_mean", "running_mean")
+"""References that take the mean reward of a set of rollouts."""
 
 
 class RewardedRows(NamedTuple):
@@ -47,16 +51,24 @@ class RewardedRows(NamedTuple):
 class ArmObjective:
     """What an arm maximises.
 
-    Raises `ConfigError` for an objective that is not there, `InputError` if the mean reward of the
-    set is needed and nothing was scored.
+    `means` are the mean rewards that a reference of that kind takes, by the start of the round that
+    drew a row; without them it is that of `scored`. Raises `ConfigError` for an objective that is
+    not there, `InputError` if the mean reward of the set is needed and nothing was scored.
     """
 
-    def __init__(self, config: ExperimentConfig, scored: ScoredRollouts):
+    def __init__(
+        self,
+        config: ExperimentConfig,
+        scored: ScoredRollouts,
+        *,
+        means: Mapping[int, float] | None = None,
+    ):
         self._config = config
         self._objective = objective_of(
             config.algorithm, baseline_reference=config.baseline_reference
         )
-        self._mean = reward_mean(config, scored)
+        self._means = means or {}
+        self._mean = means[max(means)] if means else reward_mean(config, scored)
 
     @property
     def needs_behaviour_logps(self) -> bool:
@@ -89,7 +101,7 @@ class ArmObjective:
             correct_B=rewarded.correct_B,
             baseline=baseline,
             reference_name=reference,
-            mean=self._mean,
+            mean=self._mean_of(rewarded.rows),
             lengths_B=_lengths(rewarded.rows),
             quantile=self._config.baseline_quantile,
             log_weights_B=(
@@ -100,6 +112,13 @@ class ArmObjective:
             ),
             support=self._config.baseline_support,
         )
+
+    def _mean_of(self, rows: Rows) -> float | Tensor | None:
+        """Return the mean reward that a reference takes, of the round that drew each row."""
+        if rows.origins is None or not self._means:
+            return self._mean
+        starts = rows.origins.start_B.tolist()
+        return torch.tensor([self._means[start] for start in starts], dtype=torch.float64)
 
     def loss_inputs(
         self, advantages_B: Tensor, rewarded: RewardedRows, *, baseline: float
@@ -118,6 +137,8 @@ class ArmObjective:
                 rewarded.reward_B, rewarded.correct_B, rewarded.groups_B, algorithm=algorithm
             )
             weights_B = weights_B.masked_fill(dropped_B, 0.0)
+        if rows.origins is not None:
+            weights_B = weights_B.masked_fill(torch.from_numpy(rows.origins.is_muted_B), 0.0)
         if isinstance(self._objective, WholeStep) or self._objective.follows_policy:
             assert rows.behaviour_logps is not None
             loss = functools.partial(self._step_loss, advantages_B, weights_B, rewarded, baseline)
@@ -164,7 +185,7 @@ def _lengths(rows: Rows) -> Tensor:
 
 def reward_mean(config: ExperimentConfig, scored: ScoredRollouts) -> float | None:
     """Return the mean reward of the scored rollouts in use if the reference needs it."""
-    if config.baseline_reference not in ("dataset_mean", "shrunk_group_mean"):
+    if config.baseline_reference not in OF_MEANS:
         return None
     total, count = 0.0, 0
     for judged in scored.judged(with_lengths=config.reward.overlong.max_tokens is not None):

@@ -1,0 +1,56 @@
+"""Settings of replay: how long rollouts of earlier rounds stay, and their share of a step."""
+
+from pydantic import Field
+
+from asymreinforce.config.settings import Settings
+
+WHOLE = 1e-9
+"""0.28 times 25 is a little more than 7, and means 7."""
+
+
+class ReplayConfig(Settings):
+    """Experience replay in rounds: a step mixes the round's rollouts with those of earlier rounds.
+
+    Nothing is replayed at `capacity` 0, and the other settings then determine nothing.
+    """
+
+    capacity: int = Field(
+        0, ge=0, description="earlier rounds whose rollouts are held beside the current one's"
+    )
+    fresh_share: float = Field(
+        0.5, gt=0, le=1, description="of a step's groups, drawn in the current round"
+    )
+    positive_bias: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="share of the groups too old for `capacity` whose correct completions stay "
+        "as many rounds again",
+    )
+
+    def fresh_prompts(self, prompts_per_step: int) -> int:
+        """Return how many groups of a step are drawn in its own round, all without replay.
+
+        Raises `ValueError` if their share is no whole number below all of them.
+        """
+        if not self.capacity:
+            return prompts_per_step
+        if prompts_per_step == 1:
+            raise ValueError(
+                "a step of one group cannot hold fresh and replayed ones: raise "
+                "optim.trajectories_per_step, or set replay.capacity=0"
+            )
+        groups = self.fresh_share * prompts_per_step
+        if abs(groups - round(groups)) > WHOLE * prompts_per_step or not round(groups):
+            possible = max(1, min(prompts_per_step - 1, round(groups)))
+            raise ValueError(
+                f"replay.fresh_share={self.fresh_share:g} of {prompts_per_step} groups a step "
+                f"(optim.trajectories_per_step / sampling.samples_per_prompt) is no whole number "
+                f"of them: take {possible}/{prompts_per_step} = {possible / prompts_per_step:g}"
+            )
+        if round(groups) == prompts_per_step:
+            raise ValueError(
+                f"replay.capacity={self.capacity} holds rollouts that replay.fresh_share=1 never "
+                "replays: lower replay.fresh_share, or set replay.capacity=0"
+            )
+        return round(groups)

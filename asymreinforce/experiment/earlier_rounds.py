@@ -1,0 +1,117 @@
+"""What a round takes from the rounds before it: rollouts to replay, and mean rewards.
+
+The arm's records of its rounds say which rollouts these are; the weights that drew them may be
+gone.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from asymreinforce.config import ExperimentConfig
+from asymreinforce.data import files
+from asymreinforce.data.rollouts import ScoredRollouts
+from asymreinforce.data.store import Store
+from asymreinforce.data.verdict_sets import OTHERS
+from asymreinforce.errors import InputError
+from asymreinforce.experiment.inputs import Inputs
+from asymreinforce.stages.train.schedule import Round, round_shard
+
+if TYPE_CHECKING:
+    from asymreinforce.stages.train.replay import EarlierRounds, RoundRollouts
+
+RUNNING_MEAN = "running_mean"
+"""Of the mean rewards of the rounds so far, in a round's record."""
+
+
+def earlier_rounds(
+    config: ExperimentConfig,
+    arm_inputs: Inputs,
+    store: Store,
+    round_: Round,
+    scored: ScoredRollouts,
+) -> "EarlierRounds":
+    """Return what a round takes from those before it, which are trained; its record is written.
+
+    Raises `InputError` if rollouts of an earlier round are not there any more.
+    """
+    from asymreinforce.stages.train.objective import reward_mean
+    from asymreinforce.stages.train.replay import EarlierRounds
+
+    replayed = _replayed_rounds(config, arm_inputs, store, round_)
+    starts = [*(past.start for past in replayed), round_.start]
+    if config.baseline_reference == RUNNING_MEAN and round_.schedule.refresh_every:
+        records = {start: _read_record(store, start) for start in starts}
+        means = {start: float(record[RUNNING_MEAN]) for start, record in records.items()}
+        return EarlierRounds(replayed, means)
+    if not replayed:
+        return EarlierRounds()
+    sets = [*(past.scored for past in replayed), scored]
+    of_sets = [reward_mean(config, rollouts) for rollouts in sets]
+    known = {start: m for start, m in zip(starts, of_sets, strict=True) if m is not None}
+    return EarlierRounds(replayed, known or None)
+
+
+def recorded_facts(
+    config: ExperimentConfig,
+    arm_inputs: Inputs,
+    store: Store,
+    round_: Round,
+    scored: ScoredRollouts,
+) -> dict[str, Any]:
+    """Return what a round's record holds beyond what every round's does."""
+    facts: dict[str, Any] = {}
+    if config.replay.capacity:
+        replayed = _replayed_rounds(config, arm_inputs, store, round_)
+        facts["replayed"] = [past.scored.names["rollouts"] for past in replayed]
+    if config.baseline_reference == RUNNING_MEAN:
+        from asymreinforce.algorithm.references import running_mean
+        from asymreinforce.stages.train.objective import reward_mean
+
+        mean, before = reward_mean(config, scored), None
+        assert mean is not None
+        if round_.number:
+            before = _read_record(store, round_.schedule.starts[round_.number - 1])[RUNNING_MEAN]
+        facts[RUNNING_MEAN] = running_mean(before, mean, decay=config.baseline_decay)
+    return facts
+
+
+def _replayed_rounds(
+    config: ExperimentConfig, arm_inputs: Inputs, store: Store, round_: Round
+) -> "list[RoundRollouts]":
+    if not config.replay.capacity or not round_.start:
+        return []
+    from asymreinforce.stages.train.replay import RoundRollouts, rounds_to_read
+
+    starts = round_.schedule.starts
+    read_by_first = starts[1] * config.prompts_per_step
+    return [
+        RoundRollouts(
+            number,
+            starts[number],
+            _rollouts_of(config, store, starts[number]) if number else arm_inputs.scored,
+            None if number else read_by_first,
+        )
+        for number in rounds_to_read(config, round_)
+    ]
+
+
+def _rollouts_of(config: ExperimentConfig, store: Store, start: int) -> ScoredRollouts:
+    """Open what the round after step `start` was trained on, by the names in its record."""
+    record = _read_record(store, start)
+    graders = [name.removeprefix(OTHERS) for name in record if name.startswith(OTHERS)]
+    verdicts = config.directory / "verdicts"
+    try:
+        rollouts = Store.open(config.directory / "rollouts" / record["rollouts"])
+        own = Store.open(verdicts / record["verdicts"])
+        others = {name: Store.open(verdicts / record[f"{OTHERS}{name}"]) for name in graders}
+    except InputError as error:
+        raise InputError(
+            f"{error}; the arm {store.directory} replays it: put it back, or delete the arm's "
+            "directory to train it anew, or set replay.capacity=0"
+        ) from error
+    samples = config.sampling.samples_per_prompt
+    return ScoredRollouts(rollouts, own, samples=samples, others=others)
+
+
+def _read_record(store: Store, start: int) -> dict[str, Any]:
+    record: dict[str, Any] = files.read_json(store.path(round_shard(start)))
+    return record
