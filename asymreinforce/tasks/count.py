@@ -3,8 +3,8 @@
     Count a in c a b b a c a a b c a b c c a b =
 
 There is one style of answer (` Answer: 6`). A policy that learned to count for a short while is
-off by one in most of its failures: nearly right is not right, and what a failure shares with a
-success is most of what there is to learn.
+off by one in half of its failures or more: nearly right is not right, and what a failure shares
+with a success is most of what there is to learn.
 """
 
 import random
