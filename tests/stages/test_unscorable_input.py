@@ -111,8 +111,9 @@ def test_more_samples_than_there_are_is_an_input_error(made: MadeUp, tmp_path: P
 
 
 def test_a_grader_that_is_not_there_publishes_nothing(made: MadeUp, tmp_path: Path) -> None:
-    for grader in ("nothing", f"{hostile.__name__}:absent"):
-        with pytest.raises(ConfigError, match=r"task\.grader="):
+    absent = f"{hostile.__name__}:absent"
+    for grader, words in (("nothing", "task.grader=nothing"), (absent, f"grader {absent}: cannot")):
+        with pytest.raises(ConfigError, match=words):
             score(made, tmp_path / "verdicts", grader=grader)
     assert not (tmp_path / "verdicts").exists()
 

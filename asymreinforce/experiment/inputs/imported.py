@@ -90,7 +90,7 @@ def find_verdicts(
     is_graded = grader != IMPORTED if grader else needs_grader(config, rollout_set.rollouts)
     if is_graded:
         return graded_verdicts(config, rollout_set, grader)
-    if not rollout_set.rollouts.facts["rewarded"]:
+    if grader and not rollout_set.rollouts.facts["rewarded"]:
         raise ConfigError(
             f"reward.graders names {IMPORTED}, but no row came with a reward; name their column "
             "(source.columns.reward=NAME), or leave it out"
