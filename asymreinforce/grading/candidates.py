@@ -2,22 +2,21 @@ r"""What a completion gives as its answer to a mathematical question: pure text,
 
     find_candidates(r"\boxed{7}, no: \boxed{42}") == Candidates("42", "42")
 
-The last `\boxed{}` counts; of the text behind it only a final answer in so many words, or a line of
-`####` with nothing but a value, since a model that corrects itself says it so. Without a box what
-is declared counts (`<answer>`, `####`, `the answer is`), without that the last formula or number.
-Boxes or formulas that stand side by side (`\boxed{1} and \boxed{2}`) are one list as well, which
-counts if the gold answer is one. Only one answer is ever compared: nobody wins by naming many.
+docs/graders.md says which text counts. Only one answer is ever compared: naming many wins nothing.
 """
 
+import itertools
 import re
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
 
-from asymreinforce.grading.denial import ALTERNATIVE, BOUND, JOINED, is_denied
 from asymreinforce.grading.extraction import Box, find_boxes, last_tag
 from asymreinforce.grading.written_values import (
+    ALTERNATIVE,
+    BOUND,
     CONTRAST,
     FORMULA,
+    JOINED,
     LONGEST_BARE,
     MOST_WORDS,
     NUMBER,
@@ -25,6 +24,7 @@ from asymreinforce.grading.written_values import (
     WORD,
     formula_content,
     is_bare,
+    is_denied,
     is_value,
 )
 
@@ -52,11 +52,11 @@ ALIGNED = re.compile(
     r"(?:(?:\$\$|\\\[)\s?)?\\begin\{((?:align|gather|eqnarray)(?:ed)?\*?)\}((?:[^\\]|\\(?!end|begin))*)"
     r"\\end\{\1\}\s?(?:\$\$|\\\])?"
 )
-"""A derivation over several lines."""
 UNBRACED = re.compile(r"\\boxed\s*(-?\d+(?:[.,/]\d+)*|(?<=\s)[A-Za-z](?![A-Za-z]))")
 OPERATOR = re.compile(r"\s*[-+*/^=<>!]|\s*\\[a-z]")
 ENUMERATED = re.compile(r"\d+[.):]\s+\D")
 VALUE_SIGN = re.compile(r"[\d$€£¥=+*/^<>\\-]")
+Part = TypeVar("Part")
 
 
 class Candidates(NamedTuple):
@@ -72,32 +72,34 @@ def find_candidates(text: str) -> Candidates | None:
     if not filled:
         text = ALIGNED.sub(_last_line, EMPTY_BOX.sub(" ", text))
         if unbraced := UNBRACED.findall(text):
-            return Candidates(unbraced[-1], unbraced[-1])
+            return _single(unbraced[-1])
         return _tagged_answer(text) or _declared_answer(text) or _unmarked_answer(text)
     last = filled[-1]
     behind = text[last.end + 1 :]
     for mark in reversed([*FINAL.finditer(behind)][-MOST_MARKS:]):
         if _is_nothing_but_a_value(behind, mark):
             return _in_sentence(behind[mark.end() :])
-    return _unless_denied(
-        text, last.start, Candidates(_box_content(text, last), _joined_boxes(text, filled))
-    )
-
-
-def _unless_denied(text: str, start: int, given: Candidates) -> Candidates:
-    """Return an answer with the denial before it: `not 42` is another answer than 42."""
-    return Candidates(*[f"not {given.answer}"] * 2) if is_denied(text, start) else given
+    given = Candidates(_box_content(text, last), _joined_boxes(text, filled))
+    return _unless_denied(text, last.start, given)
 
 
 def gold_of(text: str) -> str:
     r"""Return the answer of a gold text: its boxes, its declared answer, else the whole of it."""
-    filled = _filled_boxes(text)
-    if filled:
+    if filled := _filled_boxes(text):
         return _joined_boxes(text, filled)
     if opened := OPEN_BOX.search(text):
         return text[opened.end() :]  # a box that was cut off
     declared = _declared_answer(text) if len(text) > LONGEST_BARE else None
     return declared.together if declared else text
+
+
+def _single(answer: str) -> Candidates:
+    return Candidates(answer.strip(), answer.strip())
+
+
+def _unless_denied(text: str, start: int, given: Candidates) -> Candidates:
+    """Return an answer with the denial before it: `not 42` is another answer than 42."""
+    return _single(f"not {given.answer}") if is_denied(text, start) else given
 
 
 def _filled_boxes(text: str) -> list[Box]:
@@ -119,17 +121,21 @@ def _box_content(text: str, box: Box) -> str:
     return declared.answer if declared else inside
 
 
+def _adjoining(parts: list[Part], are_joined: Callable[[Part, Part], object]) -> list[Part]:
+    """Return the first part and those that are joined to it one after another."""
+    run = parts[:1]
+    for part in parts[1 : MOST_SIDE_BY_SIDE + 1]:
+        if not are_joined(run[-1], part):
+            break
+        run.append(part)
+    return run
+
+
 def _joined_boxes(text: str, filled: list[Box]) -> str:
     """Join the boxes that stand side by side at the end, equal neighbours once."""
-    run = [filled[-1]]
-    for box in reversed(filled[:-1]):
-        gap = text[box.end + 1 : run[0].start]
-        if len(run) > MOST_SIDE_BY_SIDE or not _is_gap_of_list(gap):
-            break
-        run.insert(0, box)
-    contents = [_box_content(text, box) for box in run]
-    kept = [c for place, c in enumerate(contents) if not place or c != contents[place - 1]]
-    return ", ".join(kept)
+    run = _adjoining(filled[::-1], lambda b, a: _is_gap_of_list(text[a.end + 1 : b.start]))
+    contents = [_box_content(text, box) for box in reversed(run)]
+    return ", ".join(content for content, _ in itertools.groupby(contents))
 
 
 def _is_gap_of_list(gap: str) -> bool:
@@ -137,9 +143,8 @@ def _is_gap_of_list(gap: str) -> bool:
     if len(gap) > LONGEST_GAP:
         return False
     said = {word.casefold() for word in WORD.findall(re.sub(r"\\[a-zA-Z]+", " ", gap))}
-    return not said or bool(
-        JOINING.search(gap) and not SENTENCE_END.search(gap) and not CONTRAST & said
-    )
+    is_joined = JOINING.search(gap) and not SENTENCE_END.search(gap) and not CONTRAST & said
+    return not said or bool(is_joined)
 
 
 def _is_nothing_but_a_value(text: str, mark: re.Match[str]) -> bool:
@@ -153,22 +158,16 @@ def _is_nothing_but_a_value(text: str, mark: re.Match[str]) -> bool:
 
 def _may_declare(text: str, mark: re.Match[str]) -> bool:
     """Tell a `####` before an answer from that of a heading, such as `#### Verification`."""
-    if mark[0] != "####":
-        return True
     line = text[mark.end() :].lstrip(" *").partition("\n")[0][:LONGEST_BARE]
-    if ENUMERATED.match(line) or not VALUE_SIGN.search(line):
-        return False
-    return is_bare(line) or NUMBER.match(line) is not None
+    is_heading = ENUMERATED.match(line) or not VALUE_SIGN.search(line)
+    return mark[0] != "####" or not (is_heading or not (is_bare(line) or NUMBER.match(line)))
 
 
 def _tagged_answer(text: str) -> Candidates | None:
-    inside = last_tag(text)
-    if not inside:
+    if not (inside := last_tag(text)):
         return None
-    whole = Candidates(inside, inside)
-    return (
-        whole if is_bare(inside) else _declared_answer(inside) or _unmarked_answer(inside) or whole
-    )
+    given = None if is_bare(inside) else _declared_answer(inside) or _unmarked_answer(inside)
+    return given or _single(inside)
 
 
 def _declared_answer(text: str) -> Candidates | None:
@@ -181,40 +180,36 @@ def _declared_answer(text: str) -> Candidates | None:
 
 
 def _in_sentence(text: str) -> Candidates | None:
-    """Return the formulas or number that a declaration begins with, else the last of its sentence.
-
-    A declaration without either is an answer in words if it is short.
-    """
+    """Return the formulas or number that a declaration begins with, else what its sentence does."""
     text = text.lstrip(' *:"\n\t')[:LONGEST_DECLARED]
     if (display := FORMULA.match(text)) and (display["dd"] or display["b"]):
-        return _side_by_side(text, [display])
+        return _single(formula_content(display))
     sentence = SENTENCE_END.split(text, 1)[0].strip(" *:\"'`").rstrip(".")
     if not sentence:
         return None
     if is_bare(sentence) or BOUND.match(sentence):
-        return Candidates(sentence, sentence)
-    if FORMULA.match(sentence):
-        return _first_formulas(sentence)
+        return _single(sentence)
+    if FORMULA.match(sentence):  # all that it begins with are the answer
+        run = _adjoining([*FORMULA.finditer(sentence)], lambda a, b: _are_joint(sentence, a, b))
+        return _single(", ".join(map(formula_content, run)))
     first = PLAIN_VALUE.match(sentence)
     if first and not any(more.match(sentence, first.end()) for more in (OPERATOR, ALTERNATIVE)):
-        return Candidates(first[0].strip(), first[0].strip())
+        return _single(first[0])
     return _unmarked_answer(sentence)
 
 
 def _unmarked_answer(text: str) -> Candidates | None:
     """Return the whole of a bare answer, else the last formula or number of a text."""
     if is_bare(text) or BOUND.match(text):
-        return Candidates(text.strip(), text.strip())
+        return _single(text)
     text = text[-LONGEST_TEXT:]
     formulas = list(FORMULA.finditer(text))
     if value := _last_value(text, formulas[-1].end() if formulas else 0):
         return value
     if formulas:
-        return _unless_denied(text, formulas[-1].start(), _side_by_side(text, formulas))
-    short = text.strip()
-    if len(short) <= LONGEST_BARE and WORD.search(short) and len(short.split()) <= MOST_WORDS:
-        return Candidates(short, short)
-    return None
+        return _unless_denied(text, formulas[-1].start(), _last_formulas(text, formulas))
+    is_short = len(text.strip()) <= LONGEST_BARE and len(text.split()) <= MOST_WORDS
+    return _single(text) if is_short and WORD.search(text) else None
 
 
 def _last_value(text: str, start: int) -> Candidates | None:
@@ -222,35 +217,22 @@ def _last_value(text: str, start: int) -> Candidates | None:
     values = [value for value in PLAIN_VALUE.finditer(text, start) if is_value(value[0].strip())]
     if not values:
         return None
-    first = last = values[-1]
-    for value in reversed(values[:-1]):
-        gap = text[value.end() : first.start()]
-        if not (JOINED.fullmatch(gap) or (first is not last and gap.strip() == ",")):
-            break
-        first = value
-    joined = text[first.start() : last.end()].strip()
-    return _unless_denied(text, first.start(), Candidates(joined, joined))
+
+    def are_joined(after: re.Match[str], before: re.Match[str]) -> bool:
+        gap = text[before.end() : after.start()]
+        return bool(JOINED.fullmatch(gap)) or (after is not values[-1] and gap.strip() == ",")
+
+    first = _adjoining(values[::-1], are_joined)[-1].start()
+    return _unless_denied(text, first, _single(text[first : values[-1].end()]))
 
 
-def _first_formulas(text: str) -> Candidates:
-    """Return the formulas that a declaration begins with: all of them are the answer."""
-    run: list[re.Match[str]] = []
-    for formula in FORMULA.finditer(text):
-        if run and not JOINT.fullmatch(text[run[-1].end() : formula.start()]):
-            break
-        run.append(formula)
-    together = ", ".join(formula_content(formula) for formula in run[:MOST_SIDE_BY_SIDE])
-    return Candidates(together, together)
+def _are_joint(text: str, before: re.Match[str], after: re.Match[str]) -> bool:
+    return JOINT.fullmatch(text[before.end() : after.start()]) is not None
 
 
-def _side_by_side(text: str, formulas: Sequence[re.Match[str]]) -> Candidates:
-    run = [formulas[-1]]
-    for formula in reversed(formulas[:-1]):
-        gap = text[formula.end() : run[0].start()]
-        if len(run) > MOST_SIDE_BY_SIDE or not JOINT.fullmatch(gap):
-            break
-        run.insert(0, formula)
-    contents = [formula_content(formula) for formula in run]
+def _last_formulas(text: str, formulas: list[re.Match[str]]) -> Candidates:
+    run = _adjoining(formulas[::-1], lambda b, a: _are_joint(text, a, b))[::-1]
+    contents = [*map(formula_content, run)]
     together = ", ".join(contents)
-    are_alternatives = ALTERNATIVE.search(text, run[0].end(), run[-1].start() + 1) is not None
+    are_alternatives = ALTERNATIVE.search(text, run[0].end(), run[-1].start() + 1)
     return Candidates(together if are_alternatives else contents[-1], together)

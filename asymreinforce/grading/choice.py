@@ -2,10 +2,10 @@
 
 import re
 
-from asymreinforce.grading.denial import is_denied
 from asymreinforce.grading.extraction import last_boxed, last_tag
 from asymreinforce.grading.math.equivalence import equivalent
 from asymreinforce.grading.verdict import NO_ANSWER, Verdict
+from asymreinforce.grading.written_values import is_denied
 
 LETTERS = "ABCDEFGHIJ"
 LETTER = "[A-J]"
@@ -24,7 +24,6 @@ ANYWHERE = re.compile(rf"{APART}\(?({LETTER})\)?(?=$|[\s.,:;!?)*]|[^\x00-\x7f])"
 COMMAND = re.compile(r"\\(?:[A-Za-z]+\*?|[\s,;:!()\[\]])|[{}$`]|\*\*")
 """What LaTeX and Markdown put around an answer."""
 ARTICLE = re.compile(r"A(?= [a-z])|I(?='| [a-z])")
-"""Words of a sentence that are no letter of a choice."""
 
 
 def choice(metadata: str | None, gold_answer: str, text: str) -> Verdict:
@@ -34,36 +33,23 @@ def choice(metadata: str | None, gold_answer: str, text: str) -> Verdict:
     text of the gold answer and no letter is right too.
     """
     gold = letter_of(gold_answer)
-    for place in (last_boxed(text), last_tag(text)):
-        if place:
-            letter = letter_of(place)
-            if letter is None and gold is not None:
-                right = _says_gold_choice(gold_answer, place)
-                return Verdict(float(right), place, "ok")
-            return Verdict(float(letter is not None and letter == gold), letter or place, "ok")
+    if place := last_boxed(text) or last_tag(text):
+        letter = letter_of(place)
+        is_text = letter is None and gold is not None and _says_gold_choice(gold_answer, place)
+        return Verdict(float(is_text or letter == gold is not None), letter or place, "ok")
     letter = letter_of(text)
     return NO_ANSWER if letter is None else Verdict(float(letter == gold), letter, "ok")
 
 
 def numbered_choice(first: int, metadata: str | None, gold_answer: str, text: str) -> Verdict:
     """Compare letters, the gold answer being the number of a choice: `first` is A."""
-    return choice(metadata, LETTERS[_number_of_choice(gold_answer) - first], text)
+    return choice(metadata, LETTERS[int(float(gold_answer)) - first], text)
 
 
 def is_number_of_a_choice(first: int, gold_answer: str) -> bool:
     """Tell whether a gold answer is a number whose letter is A to J."""
-    return bool(NUMBER.fullmatch(gold_answer.strip())) and (
-        first <= _number_of_choice(gold_answer) < first + len(LETTERS)
-    )
-
-
-def names_a_letter(gold_answer: str) -> bool:
-    """Tell whether a gold answer settles on a letter."""
-    return letter_of(gold_answer) is not None
-
-
-def _number_of_choice(gold_answer: str) -> int:
-    return int(float(gold_answer))
+    is_number = NUMBER.fullmatch(gold_answer.strip()) is not None
+    return is_number and first <= int(float(gold_answer)) < first + len(LETTERS)
 
 
 def letter_of(text: str) -> str | None:
@@ -71,28 +57,21 @@ def letter_of(text: str) -> str | None:
     short = _without_commands(text) if len(text) < 200 else text
     if alone := ALONE.fullmatch(short):
         return alone[1].upper()
-    declared = [m[1] for m in DECLARED.finditer(text) if m[1].isupper() and not _denied(text, m)]
-    if declared:
+    named = [m for m in DECLARED.finditer(text) if m[1].isupper()]
+    if declared := [m[1] for m in named if not is_denied(text, m.start(1))]:
         return declared[-1]
     first = OPTION.match(short)
     if first and not ARTICLE.match(short.lstrip(" *(")):
         return first[1]
-    letters = [
-        m[1]
-        for m in ANYWHERE.finditer(text)
-        if not ARTICLE.match(text, m.start(1)) and not _denied(text, m)
-    ]
-    return letters[-1] if letters else None
-
-
-def _denied(text: str, letter: re.Match[str]) -> bool:
-    return is_denied(text, letter.start(1))
+    named = [m for m in ANYWHERE.finditer(text) if not ARTICLE.match(text, m.start(1))]
+    return next((m[1] for m in reversed(named) if not is_denied(text, m.start(1))), None)
 
 
 def _says_gold_choice(gold: str, answer: str) -> bool:
-    option = OPTION.match(_without_commands(gold))
-    said = _without_commands(gold)[option.end() :] if option else ""
-    return bool(said.strip()) and equivalent(said, answer)
+    said = _without_commands(gold)
+    option = OPTION.match(said)
+    behind = said[option.end() :] if option else ""
+    return bool(behind.strip()) and equivalent(behind, answer)
 
 
 def _without_commands(text: str) -> str:

@@ -8,31 +8,20 @@ OPENING_TAG, CLOSING_TAG = "<answer>", "</answer>"
 BOX_OR_BRACE = re.compile(r"\\\\?f?box(?:ed)?\s*\{|\\.|[{}]", re.DOTALL)
 
 
-def is_text(gold_answer: str) -> bool:
-    """Tell whether a gold answer says anything."""
-    return bool(gold_answer.strip())
-
-
-def is_one_line(gold_answer: str) -> bool:
-    """Tell whether a gold answer is one line, as a final answer is."""
-    return len(gold_answer.strip().splitlines()) == 1
-
-
 def after_last_answer(text: str) -> str | None:
-    """Return what follows the last `Answer:`, stripped; None where there is none, or nothing."""
-    _, mark, rest = text.rpartition(ANSWER)
-    return (rest.strip() or None) if mark else None
+    """Return what follows the last `Answer:`, stripped; None if there is none, or nothing."""
+    return text.rpartition(ANSWER)[2].strip() or None if ANSWER in text else None
 
 
 def last_tag_or_answer(text: str) -> str | None:
     """Return the later of the last `<answer>..</answer>` and what follows the last `Answer:`."""
-    if text.rfind(ANSWER) > text.rfind(CLOSING_TAG) or (inside := last_tag(text)) is None:
-        return after_last_answer(text)
-    return inside or None
+    is_later = text.rfind(ANSWER) > text.rfind(CLOSING_TAG)
+    inside = None if is_later else last_tag(text)
+    return after_last_answer(text) if inside is None else inside or None
 
 
 def last_tag(text: str) -> str | None:
-    """Return what stands in the last `<answer>..</answer>`, stripped; None where there is none."""
+    """Return what stands in the last `<answer>..</answer>`, stripped; None if there is none."""
     end = text.rfind(CLOSING_TAG)
     start = text.rfind(OPENING_TAG, 0, max(end, 0))
     return None if start < 0 else text[start + len(OPENING_TAG) : end].strip()
@@ -66,6 +55,6 @@ def find_boxes(text: str) -> list[Box]:
 
 
 def last_boxed(text: str) -> str | None:
-    """Return the content of the last box, stripped; None where there is none, or nothing in it."""
+    """Return the content of the last box, stripped; None if there is none, or nothing in it."""
     all_boxes = find_boxes(text)
     return (text[all_boxes[-1].inside : all_boxes[-1].end].strip() or None) if all_boxes else None

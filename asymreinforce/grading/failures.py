@@ -1,7 +1,7 @@
-"""Rows that a grader could not judge: told, counted, and refused where they are too many.
+"""Rows that a grader could not judge: told, counted, and refused if they are too many.
 
-A `timeout` or an `error` says nothing about the completion. A few are left out of their groups;
-many mean that the grader, its limits or the data are wrong, and a reward of zero would hide it.
+A few are left out of their groups; many mean that the grader, its limits or the data are wrong, and
+a reward of zero would hide it.
 """
 
 import itertools

@@ -2,11 +2,8 @@
 
 A grader is called as `grade(metadata, gold_answer, text)`, where `metadata` is the question's JSON
 or None, and returns a `Verdict`, a score, or None for no answer. It may hang, raise or eat memory:
-`grading/pool/pool.py` bounds it. Texts are untrusted and never evaluated. The built-in ones are
-given what a completion says after its reasoning, and accept any of several gold answers.
-
-A user's own grader is named `module:function` and lies on the Python path or in the directory that
-the command is started in.
+`grading/pool/pool.py` bounds it. Texts are untrusted and never evaluated. A user's own is named
+`module:function` and lies on the Python path or in the directory that the command is started in.
 """
 
 import difflib
@@ -24,7 +21,7 @@ from asymreinforce.grading import extraction
 from asymreinforce.grading.choice import (
     choice,
     is_number_of_a_choice,
-    names_a_letter,
+    letter_of,
     numbered_choice,
 )
 from asymreinforce.grading.inert import may_be_scored
@@ -46,7 +43,7 @@ class Grader(NamedTuple):
     """(distribution, module): the version is recorded; workers import the module beforehand."""
     warm_up: tuple[tuple[str, str], ...] = ()
     """(gold answer, text) graded before workers are forked, which inherit the parser's tables."""
-    can_use: Callable[[str], bool] = extraction.is_text
+    can_use: Callable[[str], bool] = lambda gold: bool(gold.strip())
     """Tells whether a completion can ever be right by a gold answer."""
     needs: str = "a text (task.columns.answer, or source.columns.gold_answer, names its column)"
     """What the gold answer must be, and which setting reads it otherwise."""
@@ -116,7 +113,7 @@ GRADERS = {
             "final_answer",
             "2",
             final_answer,
-            can_use=extraction.is_one_line,
+            can_use=lambda gold: len(gold.strip().splitlines()) == 1,
             needs="one line; task.grader=exact compares several",
         ),
         Grader("exact", "2", exact),
@@ -124,7 +121,7 @@ GRADERS = {
             "multiple_choice",
             "3",
             choice,
-            can_use=names_a_letter,
+            can_use=lambda gold: letter_of(gold) is not None,
             needs="a letter A to J; for the numbers of choices set "
             "task.grader=multiple_choice_from_0 if 0 is A, multiple_choice_from_1 if 1 is A",
         ),

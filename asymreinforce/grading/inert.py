@@ -1,9 +1,7 @@
 """Which answers may be shown to a library that evaluates them.
 
-Several reasoning-gym families score an answer by `eval(answer)` or by sympy's `parse_expr`, which
-is `eval` as well: a completion could run code. Their answers pass only where they cannot do
-anything; the others are scored like no answer. A test searches the installed library for families
-that this table lacks.
+Several reasoning-gym families score an answer by `eval(answer)` or sympy's `parse_expr`, which is
+`eval` as well: a completion could run code. Answers that could do something are scored like none.
 """
 
 import ast

@@ -3,17 +3,11 @@ r"""The graders of mathematical questions: `math` by equivalence, `gsm8k` by the
 import functools
 import re
 
-from asymreinforce.grading.candidates import (
-    LONGEST_DECLARED,
-    MOST_MARKS,
-    find_candidates,
-    gold_of,
-)
-from asymreinforce.grading.denial import is_denied
+from asymreinforce.grading.candidates import LONGEST_DECLARED, MOST_MARKS, find_candidates, gold_of
 from asymreinforce.grading.extraction import last_boxed
 from asymreinforce.grading.math.equivalence import equivalent
 from asymreinforce.grading.verdict import NO_ANSWER, Verdict
-from asymreinforce.grading.written_values import NUMBER
+from asymreinforce.grading.written_values import NUMBER, is_denied
 
 MOST_REMEMBERED = 16_384
 LONGEST_REMEMBERED = 512
@@ -21,10 +15,7 @@ LONGEST_REMEMBERED = 512
 
 
 def math(metadata: str | None, gold_answer: str, text: str) -> Verdict:
-    r"""Compare the answer that a completion ends with, the last `\boxed{}` first, by equivalence.
-
-    Several boxes side by side are one answer if the gold answer is a list.
-    """
+    r"""Compare the answer that a completion ends with, the last box first."""
     if text.strip() == gold_answer.strip() != "":
         return Verdict(1.0, text.strip(), "ok")
     given = find_candidates(text)
@@ -38,9 +29,8 @@ def math(metadata: str | None, gold_answer: str, text: str) -> Verdict:
 
 def is_right(gold: str, answer: str) -> bool:
     """Compare, and remember: of many samples of a prompt most give an answer given before."""
-    if len(gold) + len(answer) > LONGEST_REMEMBERED:
-        return equivalent(gold=gold_of(gold), answer=answer)
-    return is_right_remembered(gold, answer)
+    is_long = len(gold) + len(answer) > LONGEST_REMEMBERED
+    return (is_right_remembered.__wrapped__ if is_long else is_right_remembered)(gold, answer)
 
 
 @functools.lru_cache(MOST_REMEMBERED)
@@ -82,24 +72,19 @@ def holds_a_number(gold_answer: str) -> bool:
 
 def final_number(text: str) -> str | None:
     """Return the number that a completion ends with, as it is written there; `not 42` is none."""
-    boxed = last_boxed(text)
-    if boxed is not None and (numbers := _calculated_numbers(boxed)):
+    if numbers := _calculated_numbers(last_boxed(text) or ""):
         return numbers[-1]
     for mark in reversed([*MARKS.finditer(text)][-MOST_MARKS:]):
         line = text[mark.end() :][:LONGEST_DECLARED].strip().partition("\n")[0]
         if numbers := _calculated_numbers(line):
             return numbers[0]
-    numbers = _calculated_numbers(REMARK.sub(r"\1", text), NUMBER)
-    return numbers[-1] if numbers else None
+    return next(reversed(_calculated_numbers(REMARK.sub(r"\1", text), NUMBER)), None)
 
 
 def _calculated_numbers(text: str, what: re.Pattern[str] = CALCULATION) -> list[str]:
     """Return the numbers of a text; of a calculation what stands behind its last `=`."""
-    return [
-        match[0].rpartition("=")[2].strip()
-        for match in what.finditer(text)
-        if not is_denied(text, match.start())
-    ]
+    matches = (match for match in what.finditer(text) if not is_denied(text, match.start()))
+    return [match[0].rpartition("=")[2].strip() for match in matches]
 
 
 def same_number(gold: str, answer: str) -> bool:

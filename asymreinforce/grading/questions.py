@@ -42,15 +42,16 @@ class Questions:
                 f"{contracts.PROMPTS.label}; point at the prompts of these rollouts"
             )
         hashes = [_hash_ids(rows.column("prompt_id")) for rows in self._read_rows(checked=True)]
-        self._hash_P = np.concatenate([np.zeros(0, np.uint64), *hashes])
-        self._hash_P.sort()
-        if (repeated := int((np.diff(self._hash_P) == 0).sum())) > 0:
+        hash_P = np.sort(np.concatenate([np.zeros(0, np.uint64), *hashes]))
+        if repeated := int((np.diff(hash_P) == 0).sum()):
             raise InputError(f"{path}: {repeated} rows repeat a prompt_id; each must stand once")
+        # One more, so that each hash that is looked up has a place.
+        self._hash_P = np.append(hash_P, np.iinfo(np.uint64).max)
         self._endless = itertools.chain.from_iterable(
             self._read_rows() for _ in itertools.repeat(None)
         )
         self._batches = len(hashes)
-        self._rows_at_hand: pa.Table | None = None
+        self._rows_at_hand: list[pa.Table] = []
 
     def check(self, chunks: Mapping[str, Iterable[Path]]) -> int:
         """Ask that rollouts, a chunk's shards together, belong to these prompts; count the rows.
@@ -92,43 +93,35 @@ class Questions:
         """
         wanted = pc.unique(prompt_ids)
         gold_of_prompt: dict[str, Gold] = {}
-        for _ in range(self._batches + 1):
-            if self._rows_at_hand is not None:
-                kept = self._rows_at_hand.filter(
-                    pc.is_in(self._rows_at_hand.column("prompt_id"), value_set=wanted)
-                )
-                values = (kept.column(name).to_pylist() for name in COLUMNS)
-                for prompt_id, gold_answer, metadata in zip(*values, strict=True):
-                    gold_of_prompt[prompt_id] = Gold(gold_answer, metadata)
+        batches = itertools.chain(self._rows_at_hand, self._endless)
+        for rows in itertools.islice(batches, self._batches + 1):
+            self._rows_at_hand = [rows]
+            kept = rows.filter(pc.is_in(rows.column("prompt_id"), value_set=wanted))
+            columns = (kept.column(name).to_pylist() for name in COLUMNS)
+            gold_of_prompt |= {row[0]: Gold(*row[1:]) for row in zip(*columns, strict=True)}
             if len(gold_of_prompt) == len(wanted):
                 return gold_of_prompt
-            self._rows_at_hand = next(self._endless)
         raise InputError(f"{self._path}: changed while it was read; run 'asymrl score' again")
 
     def _read_rows(self, *, checked: bool = False) -> Iterator[pa.Table]:
         """Yield the file's rows, some at a time."""
+        where, options = str(self._path), {"columns": COLUMNS, "use_threads": False}
         try:
             with pq.ParquetFile(
                 self._path, page_checksum_verification=True, buffer_size=BUFFER_BYTES
             ) as file:
-                for batch in file.iter_batches(PROMPTS_AT_ONCE, columns=COLUMNS, use_threads=False):
+                for batch in file.iter_batches(PROMPTS_AT_ONCE, **options):
                     rows = pa.Table.from_batches([batch]).replace_schema_metadata(None)
-                    yield (
-                        contracts.check_table(
-                            contracts.PROMPTS, rows, where=str(self._path), columns=COLUMNS
-                        )
-                        if checked
-                        else rows
-                    )
+                    if checked:
+                        contracts.check_table(contracts.PROMPTS, rows, where=where, columns=COLUMNS)
+                    yield rows
         except (pa.ArrowException, OSError) as error:
             raise InputError(f"{self._path}: damaged parquet ({error}); make it again") from error
 
     def _places_of_prompts(self, prompt_ids: pa.ChunkedArray, *, where: str) -> np.ndarray:
         hash_B = _hash_ids(prompt_ids)
         place_B = np.searchsorted(self._hash_P, hash_B)
-        within_B = np.minimum(place_B, max(0, len(self._hash_P) - 1))
-        known_B = self._hash_P[within_B] == hash_B if len(self._hash_P) else hash_B != hash_B
-        if (unknown := np.flatnonzero(~known_B)).size:
+        if (unknown := np.flatnonzero(self._hash_P[place_B] != hash_B)).size:
             raise InputError(
                 f"{where}: {len(unknown)} of {len(hash_B)} rows are of prompts that "
                 f"{self._path} does not hold, such as {prompt_ids[int(unknown[0])]}; point at "

@@ -1,9 +1,6 @@
 r"""Where a completion ends its reasoning, and where its turn: one place for all built-in graders.
 
-    spoken_text("<think>is it 41?</think> It is 42.<|im_end|>") == " It is 42."
-
-Each model family has marks of its own for a block of reasoning; the answer is what stands behind
-the last end of one and before the end of the turn.
+spoken_text("<think>is it 41?</think> It is 42.<|im_end|>") == " It is 42."
 """
 
 import re

@@ -1,5 +1,6 @@
 """What goes into a grader and what comes out. Light: worker processes import it."""
 
+import contextlib
 import math
 from typing import Any, NamedTuple
 
@@ -59,10 +60,9 @@ def verdict_of(result: Any) -> Verdict:
 
 def failure_verdict(error: BaseException) -> Verdict:
     """Turn what a grader raised into the row's verdict, with a short message."""
-    try:
-        text = f"{type(error).__name__}: {error}"
-    except Exception:  # a grader's own exception may not even print
-        text = type(error).__name__
+    text = type(error).__name__
+    with contextlib.suppress(Exception):  # a grader's own exception may not even print
+        text = f"{text}: {error}"
     return Verdict(None, None, "error", storable_text(text, limit=LONGEST_MESSAGE))
 
 

@@ -1,13 +1,12 @@
 r"""Numbers that are exact fractions as long as they can be, and complex with `DIGITS` digits after.
 
-    root(Fraction(9), Fraction(2)) == Fraction(3)        root(Fraction(2), Fraction(2)) is 1.41...
-
-What takes more bits than any answer deserves raises `TooLarge` before it is computed; so does what
-lies so far from 1, or so near to 0 or 1, that `DIGITS` digits would not tell it from another value.
-Inexact numbers are computed within `precise()`.
+What takes more bits than any answer deserves, or would not be told from another value by these
+digits, raises `TooLarge` before it is computed.
 """
 
+import functools
 import math
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from fractions import Fraction
 from typing import Any
@@ -47,10 +46,7 @@ def to_inexact(value: Number) -> Number:
 
 
 def check_size(value: Number, *, scale: int = 0, rounded: bool = True) -> Number:
-    """Pass a value on unless it is too large or hides a difference.
-
-    `rounded` takes what is off 0 or 1 by less than the noise of values of 2**scale for 0 or 1.
-    """
+    """Pass a value on, or 0 or 1 for noise of values of 2**scale, unless it hides a difference."""
     if isinstance(value, Fraction):
         if max(value.numerator.bit_length(), value.denominator.bit_length()) > MOST_BITS:
             raise TooLarge
@@ -172,9 +168,8 @@ def apply_function(name: str, argument: Number, base: Number = None) -> Number:
     if name == "exp":
         return power(+mpmath.e, argument)
     if name in ("ln", "log", "lg"):
-        base = (
-            to_inexact(base) if base is not None else mpmath.mpf(10) if name == "lg" else mpmath.e
-        )
+        usual = mpmath.mpf(10) if name == "lg" else mpmath.e
+        base = usual if base is None else to_inexact(base)
         return check_size(mpmath.log(argument) / mpmath.log(base))
     of_mpmath = "fabs" if name == "abs" else name.replace("arc", "a")
     if base is not None or not hasattr(mpmath, of_mpmath):
@@ -182,27 +177,19 @@ def apply_function(name: str, argument: Number, base: Number = None) -> Number:
     return check_size(getattr(mpmath, of_mpmath)(argument))
 
 
-def factorial(n: Number) -> Number:
-    """Return n!, and what continues it between the natural numbers."""
+def _of_naturals(name: str, exact: Callable[..., int], most: int, *arguments: Number) -> Number:
+    """Apply a function of natural numbers, or what continues it between them."""
     import mpmath
 
-    if abs(n) > 20_000:
+    if any(abs(argument) > most for argument in arguments):
         raise TooLarge
-    if not isinstance(n, Fraction):
-        return check_size(mpmath.factorial(n))
-    if n.denominator != 1 or n < 0:
+    if not all(isinstance(argument, Fraction) for argument in arguments):
+        return check_size(getattr(mpmath, name)(*map(to_inexact, arguments)))
+    if any(argument.denominator != 1 or argument < 0 for argument in arguments):
         raise NotANumber
-    return Fraction(math.factorial(int(n)))
+    return Fraction(exact(*map(int, arguments)))
 
 
-def binomial(above: Number, below: Number) -> Number:
-    """Return "above choose below", and what continues it between the natural numbers."""
-    import mpmath
-
-    if abs(above) > 10_000 or abs(below) > 10_000:
-        raise TooLarge
-    if not isinstance(above, Fraction) or not isinstance(below, Fraction):
-        return check_size(mpmath.binomial(to_inexact(above), to_inexact(below)))
-    if above.denominator != 1 or below.denominator != 1 or above < 0 or below < 0:
-        raise NotANumber
-    return Fraction(math.comb(int(above), int(below)))
+factorial = functools.partial(_of_naturals, "factorial", math.factorial, 20_000)
+binomial = functools.partial(_of_naturals, "binomial", math.comb, 10_000)
+"""n!, and "n choose k"."""

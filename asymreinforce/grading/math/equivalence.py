@@ -1,10 +1,7 @@
 r"""Whether two answers say the same: by their value, their words, their parts, and algebra last.
 
-    equivalent(r"\frac{1}{2}", "0.5")        equivalent("(1, 2)", "(1,2)")
-
-The rules stand in `RULES`, in the order in which they are asked; the first that knows decides.
-Numbers come first, words are compared only if both sides are letters alone, and what no rule
-proves equal is unequal. docs/graders.md says in words what counts as equal.
+The rules stand in `RULES`, in the order in which they are asked; the first that knows decides, and
+what none proves equal is unequal. docs/graders.md says in words what counts as equal.
 """
 
 import functools
@@ -12,16 +9,17 @@ import re
 
 from asymreinforce.grading.math import points, structure, symbolic, units, wording
 from asymreinforce.grading.math.arithmetic import TooLarge
-from asymreinforce.grading.math.collections import (
+from asymreinforce.grading.math.notation import CLOSE, LONGEST, OPEN, canonical, without_spaces
+from asymreinforce.grading.math.numerals import THOUSANDS, equal_values, read_number
+from asymreinforce.grading.math.ranges import same_set
+from asymreinforce.grading.math.structure import (
     Same,
     base_name,
     compare_collections,
     compare_matrices,
+    peel_brackets,
+    read_assignment,
 )
-from asymreinforce.grading.math.notation import CLOSE, LONGEST, OPEN, canonical, without_spaces
-from asymreinforce.grading.math.numerals import THOUSANDS, equal_values, read_number
-from asymreinforce.grading.math.ranges import same_set
-from asymreinforce.grading.math.structure import peel_brackets, read_assignment
 
 MOST_DEPTH = 6
 LONGEST_PARTED = 2_000
@@ -30,7 +28,8 @@ BASED = re.compile(
     rf"(?P<opening>\()?{OPEN}?([0-9A-Fa-f]+(?:\.[0-9A-Fa-f]+)?){CLOSE}?(?(opening)\))"
     rf"\s*_\s*\{{?\s*{OPEN}?\s*(\d+|[a-z]+)\s*{CLOSE}?\s*\}}?"
 )
-BASES = ("two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+BASES = {"two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7", "eight": "8"}
+BASES |= {"nine": "9", "ten": "10"}
 POINTED = re.compile(r"[-+]?\d*\.\d+%?")
 """A decimal with a point, beside which a comma before other than three digits is one too."""
 DIGITS = re.compile(r"[0-9A-Fa-f]+(?:\.[0-9A-Fa-f]+)?")
@@ -66,13 +65,10 @@ def _same_canonical(gold: str, answer: str, *, depth: int) -> bool:
     same = functools.partial(_same_canonical, depth=depth + 1)
     rules = RULES if max(len(gold), len(answer)) <= LONGEST_PARTED else (compare_numbers,)
     try:
-        for rule in rules:
-            verdict = rule(gold, answer, same)
-            if verdict is not None:
-                return verdict
+        verdicts = (rule(gold, answer, same) for rule in rules)
+        return next((verdict for verdict in verdicts if verdict is not None), False)
     except TooLarge:
-        pass  # it is written shortly, and not in the same way
-    return False
+        return False  # it is written shortly, and not in the same way
 
 
 def _without_additions(text: str) -> str:
@@ -110,19 +106,13 @@ def compare_numbers(gold: str, answer: str, same: Same) -> bool | None:
 def compare_based(gold: str, answer: str, same: Same) -> bool | None:
     """Compare numerals with their bases; one without a base has the other's."""
     one, other = BASED.fullmatch(gold), BASED.fullmatch(answer)
-    if one and other:
-        return one[2].upper() == other[2].upper() and _digits_of_base(one[3]) == _digits_of_base(
-            other[3]
-        )
-    if one and DIGITS.fullmatch(answer):
-        return one[2].upper() == answer.upper()
+    bases = [BASES.get(each[3], each[3]) if each else None for each in (one, other)]
+    if one and (other or DIGITS.fullmatch(answer)):
+        digits = (other[2] if other else answer).upper()
+        return one[2].upper() == digits and (bases[0] == bases[1] or not other)
     if other and DIGITS.fullmatch(gold):
-        return _digits_of_base(other[3]) == "10" and other[2] == gold
+        return bases[1] == "10" and other[2] == gold
     return None
-
-
-def _digits_of_base(name: str) -> str:
-    return str(BASES.index(name) + 2) if name in BASES else name
 
 
 def compare_words(gold: str, answer: str, same: Same) -> bool | None:
@@ -184,10 +174,9 @@ def _is_contradictory(chain: structure.RelationChain) -> bool:
     if set(chain.relations) != {"="} or structure.is_name(chain.terms[0]):
         return False
     numerals = [term for term in chain.terms if ARITHMETIC.fullmatch(term)]
-    values = [value for term in numerals if (value := points.constant_value(term)) is not None]
-    rounded = any("." in term for term in numerals)
-    is_equal = points.is_near if rounded else points.values_agree
-    return any(not is_equal(values[0], value) for value in values[1:])
+    values = [value for value in map(points.constant_value, numerals) if value is not None]
+    is_equal = points.is_near if any("." in term for term in numerals) else points.values_agree
+    return not all(is_equal(values[0], value) for value in values[1:])
 
 
 def _stated_values(answer: str) -> tuple[str, ...]:
@@ -202,8 +191,9 @@ def _stated_values(answer: str) -> tuple[str, ...]:
     first = relation.terms[0]
     if value.strip() == "0" and structure.has_variable(first) and not structure.is_name(first):
         return ()
-    if relation.relations[-1] == r"\approx" and points.constants_near(value, relation.terms[-1]):
-        return (value, relation.terms[-1])
+    ends = (value, relation.terms[-1])
+    if relation.relations[-1] == r"\approx" and points.is_near(*map(points.constant_value, ends)):
+        return ends
     return (value,)
 
 
@@ -212,11 +202,9 @@ def compare_expressions(gold: str, answer: str, same: Same) -> bool | None:
     gold, answer = (re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", text) for text in (gold, answer))
     verdict = points.same_at_points(gold, answer)
     is_algebra = ALGEBRA.search(gold) or ALGEBRA.search(answer)
-    if verdict is None and is_algebra and all(map(WELL_FORMED.fullmatch, (gold, answer))):
-        return symbolic.equal_by_math_verify(
-            *(text.replace("°", r"^{\circ}") for text in (gold, answer))
-        )
-    return verdict
+    if verdict is not None or not is_algebra or not all(map(WELL_FORMED.fullmatch, (gold, answer))):
+        return verdict
+    return symbolic.equal_by_math_verify(*(t.replace("°", r"^{\circ}") for t in (gold, answer)))
 
 
 RULES = (

@@ -2,8 +2,7 @@ r"""Arithmetic in canonical notation, evaluated with given values of letters.
 
     evaluate(r"2 \frac{1}{2}", named) == Fraction(5, 2)        evaluate("2x", {"x": 3}.get) == 6
 
-Nothing is built: brackets are reduced from the inside as they close, so a text takes time linear in
-its length, however deep it is. What would grow beyond its bound raises `TooLarge` beforehand.
+Brackets are reduced from the inside as they close, in time linear in the length of the text.
 """
 
 import re
@@ -31,6 +30,7 @@ MOST_DEPTH = 60
 """Powers of powers, and functions of functions that stand without brackets."""
 CLOSING = {"(": ")", "{": "}", "[": "]", r"\lfloor": r"\rfloor", r"\lceil": r"\rceil", "|": "|"}
 READ_AS = {r"\lfloor": "floor", r"\lceil": "ceil", "|": "abs"}
+PRODUCT = (r"\times", r"\cdot")
 FUNCTIONS = frozenset(notation.FUNCTIONS.split("|")) - {"lim", "det", "gcd"}
 GREEK = (
     "alpha|beta|gamma|delta|epsilon|zeta|eta|theta|iota|kappa|lambda|mu|nu|xi|rho|sigma|tau|upsilon"
@@ -45,8 +45,8 @@ TOKEN = re.compile(
 )
 
 
-class ReducedBracket(NamedTuple):
-    """What stood in brackets, reduced; `is_plain` if it was a number without a sign."""
+class Reduced(NamedTuple):
+    """What stood in brackets, reduced to a value; `is_plain` if it was a number without a sign."""
 
     opening: str
     value: Any
@@ -66,19 +66,16 @@ def evaluate(text: str, named: Callable[[str], Number]) -> Number:
     frames = [OpenBracket("", [], is_argument=False)]
     for token in _read_tokens(text):
         frame = frames[-1]
-        opens = token in CLOSING and not (token == "|" == frame.opening and _ends_a_value(frame))
-        if opens:
-            of_function = bool(frame.items) and _is_function(frame.items[-1])
-            frames.append(OpenBracket(token, [], of_function or frame.is_argument))
+        last = frame.items[-1] if frame.items else "+"
+        if token in CLOSING and not (token == "|" == frame.opening and _ends_a_value(last)):
+            frames.append(OpenBracket(token, [], _is_function(last) or frame.is_argument))
         elif CLOSING.get(frame.opening) == token:
-            value = _Flat(frame, named).read_sum()
-            if frame.opening in READ_AS:
-                value = apply_function(READ_AS[frame.opening], value)
+            value, opening = _Flat(frame, named).read_sum(), frame.opening
+            if opening in READ_AS:
+                value, opening = apply_function(READ_AS[opening], value), "("
+            is_plain = isinstance(last, str) and last.isdigit() and len(frame.items) == 1
             frames.pop()
-            only = frame.items[0] if len(frame.items) == 1 else None
-            opening = "(" if frame.opening in READ_AS else frame.opening
-            is_plain = isinstance(only, str) and only.isdigit()
-            frames[-1].items.append(ReducedBracket(opening, value, is_plain))
+            frames[-1].items.append(Reduced(opening, value, is_plain))
         else:
             frame.items.append(token)
     if len(frames) > 1:
@@ -90,9 +87,8 @@ def _is_function(item: Any) -> bool:
     return isinstance(item, str) and item[1:] in FUNCTIONS
 
 
-def _ends_a_value(frame: OpenBracket) -> bool:
-    last = frame.items[-1] if frame.items else "+"
-    return isinstance(last, ReducedBracket) or last[-1:].isalnum() or last[-1:] in ".!°}'"
+def _ends_a_value(item: Any) -> bool:
+    return isinstance(item, Reduced) or item[-1:].isalnum() or item[-1:] in ".!°}'"
 
 
 def _read_tokens(text: str) -> list[str]:
@@ -119,8 +115,7 @@ class _Flat:
 
     def read_sum(self) -> Any:
         total = self._read_product()
-        while (sign := self._peek()) in ("+", "-"):
-            self._at += 1
+        while sign := self._take("+", "-"):
             term = self._read_product()
             total = plus(total, term if sign == "+" else -term)
         if self._at < len(self._items):
@@ -130,19 +125,23 @@ class _Flat:
     def _peek(self) -> Any:
         return self._items[self._at] if self._at < len(self._items) else ""
 
+    def _take(self, *signs: str) -> Any:
+        """Return the next item and go on if it is one of these."""
+        item = self._peek()
+        self._at += item in signs
+        return item if item in signs else ""
+
     def _read_product(self) -> Any:
         total = self._read_signed()
         while (item := self._peek()) and item not in ("+", "-"):
-            if item in ("*", r"\times", r"\cdot"):
-                self._at += 1
+            if self._take("*", *PRODUCT):
                 total = times(total, self._read_signed())
-            elif item == "/":
-                self._at += 1
+            elif self._take("/"):
                 total = over(total, self._read_signed())
+            elif isinstance(item, Reduced) or item[0].isalpha() or item[0] == "\\":
+                total = times(total, self._read_power())
             elif item == "~" and self._items[self._at - 2] == "^":
                 self._at += 1
-                total = times(total, self._read_power())
-            elif isinstance(item, ReducedBracket) or item[0].isalpha() or item[0] == "\\":
                 total = times(total, self._read_power())
             else:
                 raise NotANumber
@@ -150,23 +149,18 @@ class _Flat:
 
     def _read_signed(self) -> Any:
         sign = 1
-        while self._peek() in ("+", "-"):
-            sign = -sign if self._peek() == "-" else sign
-            self._at += 1
+        while taken := self._take("+", "-"):
+            sign = -sign if taken == "-" else sign
         return sign * self._read_power()
 
     def _read_power(self) -> Any:
         base = self._read_mixed()
-        while (mark := self._peek()) in ("!", "°"):
-            self._at += 1
+        while mark := self._take("!", "°"):
             if mark == "!":
                 base = factorial(base)
             elif self._in_argument:
                 base = times(base, over(self._named(r"\pi"), Fraction(180)))
-        if self._peek() != "^":
-            return base
-        self._at += 1
-        return power(base, self._read_nested(self._read_signed))
+        return power(base, self._read_nested(self._read_signed)) if self._take("^") else base
 
     def _read_nested(self, read: Callable[[], Any]) -> Any:
         self._depth += 1
@@ -180,38 +174,31 @@ class _Flat:
         r"""`2 \frac{1}{2}` and `2 1/2` are sums; so is nothing else that stands side by side."""
         first = self._peek()
         whole = self._read_atom()
-        if not isinstance(first, str) or not first.isdigit():
-            return whole
-        if self._peek() == r"\frac":
-            parts = self._items[self._at + 1 : self._at + 3]
-            is_mixed = all(isinstance(part, ReducedBracket) and part.is_plain for part in parts)
-            part = self._read_atom()
-            is_mixed = is_mixed and 0 < part.real < 1
-            return plus(whole, part) if is_mixed else times(whole, part)
         rest = self._items[self._at : self._at + 4]
-        if len(rest) == 4 and rest[0] == "~" and rest[2] == "/":
-            if not (isinstance(rest[1], str) and isinstance(rest[3], str)):
-                raise NotANumber
+        if not rest or not isinstance(first, str) or not first.isdigit():
+            return whole
+        if rest[0] == r"\frac":
+            is_mixed = all(isinstance(part, Reduced) and part.is_plain for part in rest[1:3])
+            part = self._read_atom()
+            return (plus if is_mixed and 0 < part.real < 1 else times)(whole, part)
+        if rest[0] == "~" and rest[2:3] == ["/"] and all(isinstance(part, str) for part in rest):
             self._at += 4
-            return plus(whole, over(read_literal(rest[1]), read_literal(rest[3])))
+            return plus(whole, over(*map(read_literal, rest[1::2])))
         return whole
 
     def _read_atom(self) -> Any:
         item = self._peek()
         self._at += 1
-        if isinstance(item, ReducedBracket):
+        if isinstance(item, Reduced):
             return item.value
         if item[:1].isdigit() or item[:1] == ".":
             return read_literal(item)
-        if item == r"\frac":
+        if item in (r"\frac", r"\binom"):
             above = self._read_bracket("{")
-            return over(above, self._read_bracket("{"))
-        if item == r"\binom":
-            above = self._read_bracket("{")
-            return binomial(above, self._read_bracket("{"))
+            return (over if item == r"\frac" else binomial)(above, self._read_bracket("{"))
         if item == r"\sqrt":
             following = self._peek()
-            is_given = isinstance(following, ReducedBracket) and following.opening == "["
+            is_given = isinstance(following, Reduced) and following.opening == "["
             degree = self._read_bracket("[") if is_given else Fraction(2)
             return root(self._read_bracket("{"), degree)
         if _is_function(item):
@@ -223,20 +210,20 @@ class _Flat:
 
     def _read_function(self, name: str) -> Any:
         r"""Apply a function: `\log_2 8`, `\sin^2 x`, `\sin^{-1} x`, `\cos 2x`, `\ln(x)`."""
-        base = exponent = None
-        if self._peek() == "_":
-            self._at += 1
-            base = self._read_atom()
-        if self._peek() == "^":
-            self._at += 1
-            exponent = self._read_atom() if self._peek() != "-" else self._read_signed()
-        self._at += self._peek() == "~"
-        if isinstance(self._peek(), ReducedBracket):
+        base = self._read_atom() if self._take("_") else None
+        exponent = None
+        if self._take("^"):
+            exponent = self._read_signed() if self._peek() == "-" else self._read_atom()
+        self._take("~")
+        if isinstance(self._peek(), Reduced):
             argument = self._read_atom()
         else:
             outside, self._in_argument = self._in_argument, True
             argument = self._read_signed()
-            while (item := self._peek()) and self._is_factor_of_argument(item):
+            # An argument without brackets goes on: `\sin 2x`, not `\sin x \cos y`.
+            while isinstance(item := self._peek(), str) and not _is_function(item):
+                if not item[:1].isalpha() and (item[:1] != "\\" or item in PRODUCT):
+                    break
                 argument = times(argument, self._read_power())
             self._in_argument = outside
         if exponent == -1:
@@ -244,16 +231,9 @@ class _Flat:
         value = apply_function(name, argument, base)
         return value if exponent is None else power(value, exponent)
 
-    @staticmethod
-    def _is_factor_of_argument(item: Any) -> bool:
-        """Tell whether an argument without brackets goes on: `\\sin 2x`, not `\\sin x \\cos y`."""
-        if isinstance(item, ReducedBracket) or _is_function(item):
-            return False
-        return item[0].isalpha() or (item[0] == "\\" and item not in (r"\times", r"\cdot"))
-
     def _read_bracket(self, opening: str) -> Any:
         item = self._peek()
-        if not isinstance(item, ReducedBracket) or item.opening != opening:
+        if not isinstance(item, Reduced) or item.opening != opening:
             raise NotANumber
         self._at += 1
         return item.value

@@ -1,11 +1,8 @@
 r"""One notation for the many ways in which an answer is written down.
 
-`canonical` maps `\dfrac12`, `½` and `\frac{1}{2}` to the same text, and likewise signs, spaces,
-delimiters, degrees and currency. It changes how a thing is written, never what it says: it neither
-evaluates nor splits. What stood in `\text{...}` comes out between `⟦` and `⟧`, so that units and
-words are told from variables.
-
-Answers are untrusted: every pattern here takes time linear in the text.
+`canonical` maps `\dfrac12`, `½` and `\frac{1}{2}` to the same text, and never changes what it says.
+What stood in `\text{...}` comes out between `⟦` and `⟧`, so that units and words are told from
+variables. Answers are untrusted: every pattern here takes time linear in the text.
 """
 
 import re
@@ -33,6 +30,9 @@ for letter in map(chr, (*range(0x391, 0x3A2), *range(0x3A3, 0x3CA))):
     described = unicodedata.name(letter)  # GREEK SMALL LETTER ALPHA
     name = described.rpartition(" ")[2]
     SYMBOLS[letter] = f"\\{name.lower() if 'SMALL' in described else name.title()} "
+for vulgar in "¼½¾⅐⅑⅒⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞↉":
+    above, below = unicodedata.normalize("NFKC", vulgar).split("⁄")
+    SYMBOLS[vulgar] = rf" \frac{{{above}}}{{{below}}}"
 SYMBOL_TABLE = str.maketrans(SYMBOLS)
 SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ", "0123456789+-n")
 SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
@@ -98,10 +98,7 @@ LAST_STOP = re.compile(r"(?<=[A-Za-z])\.\s*$")
 
 
 def canonical(answer: str) -> str:
-    """Return an answer in the notation in which two of them are compared.
-
-    Total and pure: any text comes out as some text. Longer than `LONGEST`, it is only stripped.
-    """
+    """Return an answer in the notation in which two of them are compared; if long, as it is."""
     text = without_invisible(answer).strip()
     if len(text) > LONGEST:
         return text
@@ -144,8 +141,7 @@ def unicode_as_latex(text: str) -> str:
         return text
     text = RAISED.sub(lambda raised: f"^{{{raised[0].translate(SUPERSCRIPTS)}}}", text)
     text = LOWERED.sub(lambda lowered: f"_{{{lowered[0].translate(SUBSCRIPTS)}}}", text)
-    text = "".join(_vulgar_fraction(character) for character in text.translate(SYMBOL_TABLE))
-    text = unicodedata.normalize("NFKC", text).translate(SYMBOL_TABLE)
+    text = unicodedata.normalize("NFKC", text.translate(SYMBOL_TABLE)).translate(SYMBOL_TABLE)
     return IDEOGRAMS.sub(r"\\text{\g<0>}", text)
 
 
@@ -199,13 +195,6 @@ def _marked_text(command: re.Match[str]) -> str:
     if not letters or is_variable or OPEN in content:
         return content
     return f"{OPEN}{LAST_STOP.sub('', content)}{CLOSE}"
-
-
-def _vulgar_fraction(character: str) -> str:
-    if not unicodedata.decomposition(character).startswith("<fraction>"):
-        return character
-    above, _, below = unicodedata.normalize("NFKC", character).partition("⁄")
-    return rf" \frac{{{above}}}{{{below}}}" if below else character
 
 
 def _braced_fraction(fraction: re.Match[str]) -> str:

@@ -1,8 +1,4 @@
-"""A number as it is written: separators, percent signs, repeating and rounded decimals.
-
-read_number("1,250") == Number(Fraction(1250))
-read_number("35%") == Number(Fraction(35), True)
-"""
+"""A number as it is written: separators, percent signs, repeating and rounded decimals."""
 
 import re
 from fractions import Fraction
@@ -35,11 +31,7 @@ class Number(NamedTuple):
 
 
 def read_number(text: str, *, decimal_comma: bool = False) -> Number | None:
-    """Read a canonical text as one number; None if it is something else.
-
-    `decimal_comma` reads `2,5` as 2.5. Raises `TooLarge`.
-    """
-    is_percent = text.endswith("%")
+    """Read a canonical text as one number, if it is one; `decimal_comma` reads `2,5` as 2.5."""
     bare = text.removesuffix("%").strip()
     if (written := THOUSANDS.match(bare)) is not None:
         bare = written[1] + re.sub("[, ]", "", written[2]) + bare[written.end() :]
@@ -49,30 +41,24 @@ def read_number(text: str, *, decimal_comma: bool = False) -> Number | None:
         return None
     repeating = _read_repeating(bare)
     value = constant_value(bare) if repeating is None else repeating
-    return None if value is None else Number(value, is_percent, _last_place(bare))
+    return None if value is None else Number(value, text.endswith("%"), _last_place(bare))
 
 
 def equal_values(gold: Number, answer: Number) -> bool:
-    """Compare two numbers; a percentage is taken as its number and as its share.
-
-    A number of six places or more may be a rounding of the other, or cut off.
-    """
-    if gold.is_percent and answer.is_percent:
-        gold, answer = gold._replace(is_percent=False), answer._replace(is_percent=False)
+    """Compare two numbers by what docs/graders.md says of percentages and roundings."""
+    both = gold.is_percent and answer.is_percent
+    with arithmetic.with_digits():
+        golds, answers = (
+            [each.value, each.value / 100] if each.is_percent and not both else [each.value]
+            for each in (gold, answer)
+        )
     return any(
         values_agree(one, other)
         or _is_rounding(one, other, gold.unit)
         or _is_rounding(other, one, answer.unit)
-        for one in _values_of_percent(gold)
-        for other in _values_of_percent(answer)
+        for one in golds
+        for other in answers
     )
-
-
-def _values_of_percent(number: Number) -> tuple[arithmetic.Number, ...]:
-    if not number.is_percent:
-        return (number.value,)
-    with arithmetic.with_digits():
-        return (number.value, number.value / 100)
 
 
 def _is_rounding(short: arithmetic.Number, exact: arithmetic.Number, unit: Fraction | None) -> bool:
@@ -99,8 +85,7 @@ def _read_repeating(text: str) -> Fraction | None:
     digits = REPEATING.fullmatch(text.replace(" ", ""))
     if digits is None or len(text) > LONGEST_REPEATING:
         return None
-    sign, whole, once = digits[1], digits[2], digits[3]
-    again = digits["line"] or digits["brackets"]
-    start = Fraction(int(whole or 0)) + Fraction(int(once or 0), 10 ** len(once))
+    whole, once, again = digits[2], digits[3], digits["line"] or digits["brackets"]
     rest = Fraction(int(again), (10 ** len(again) - 1) * 10 ** len(once))
-    return -(start + rest) if sign == "-" else start + rest
+    value = Fraction(int(whole or 0)) + Fraction(int(once or 0), 10 ** len(once)) + rest
+    return -value if digits[1] == "-" else value

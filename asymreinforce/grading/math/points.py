@@ -1,10 +1,7 @@
 r"""The value of an expression, at points if it varies: what decides most answers.
 
-    constant_value(r"\frac{3}{4}") == Fraction(3, 4)
-    same_at_points("x^2-4", "(x-2)(x+2)") is True
-
-Two expressions with different values at a point are different. If they agree in `AGREEING` digits
-at all points, and no value on the way could hide a difference (`arithmetic.py`), they are equal.
+If two agree in `AGREEING` digits at all points, and no value on the way could hide a difference
+(`arithmetic.py`), they are equal.
 """
 
 import math
@@ -25,10 +22,7 @@ POINTS = (0.73, 1.37, -1.61, 0.19, -0.58)
 
 
 def constant_value(text: str) -> Number | None:
-    """Return the value of an expression without variables; None if it has none.
-
-    Raises `TooLarge` if the value would take too much to compute, or to tell from others.
-    """
+    """Return the value of an expression without variables, if it has one; raises `TooLarge`."""
     return _value_at(text, None)
 
 
@@ -52,20 +46,14 @@ def as_fraction(value: Number) -> Fraction | None:
         return None if value.imag else Fraction(int(value.real * 10**AGREEING), 10**AGREEING)
 
 
-def constants_near(text: str, rounded: str) -> bool:
-    """Tell whether two texts are constants that differ by less than a hundredth."""
-    one, other = constant_value(text), constant_value(rounded)
-    return one is not None and other is not None and is_near(one, other)
-
-
-def is_near(one: Number, other: Number) -> bool:
+def is_near(one: Number | None, other: Number | None) -> bool:
     """Tell whether two real values differ by less than a hundredth of the first."""
-    fractions = as_fraction(one), as_fraction(other)
-    if fractions[0] is None or fractions[1] is None:
+    if one is None or other is None:
         return False
-    return fractions[0] == fractions[1] or abs(fractions[0] - fractions[1]) * 100 < abs(
-        fractions[0]
-    )
+    exact, near = as_fraction(one), as_fraction(other)
+    if exact is None or near is None:
+        return False
+    return exact == near or abs(exact - near) * 100 < abs(exact)
 
 
 def same_at_points(gold: str, answer: str) -> bool | None:
@@ -73,18 +61,15 @@ def same_at_points(gold: str, answer: str) -> bool | None:
 
     A point at which neither is real counts only if there is no other: 1/sqrt(n) is sqrt(1/n).
     """
-    unreal, is_read = list[bool](), False
+    real, unreal = list[bool](), list[bool]()
     for point in POINTS:
         one, other = _value_or_none(gold, point), _value_or_none(answer, point)
-        if one is None or other is None:
-            continue
-        if one.imag == 0 or other.imag == 0:
-            if not values_agree(one, other):
+        if one is not None and other is not None:
+            is_real = one.imag == 0 or other.imag == 0
+            (real if is_real else unreal).append(values_agree(one, other))
+            if is_real and not real[-1]:
                 return False
-            is_read = True
-        else:
-            unreal.append(values_agree(one, other))
-    return True if is_read else all(unreal) if unreal else None
+    return all(real or unreal) if real or unreal else None
 
 
 def ratio_sign(gold: tuple[str, ...], answer: tuple[str, ...]) -> int:
@@ -94,31 +79,26 @@ def ratio_sign(gold: tuple[str, ...], answer: tuple[str, ...]) -> int:
     """
     ratio = last = None
     for point in POINTS:
-        terms = [
-            term for each in (*gold, *answer) if (term := _value_or_none(each, point)) is not None
-        ]
-        if len(terms) < len(gold) + len(answer):
+        terms = (_value_or_none(term, point) for term in (*gold, *answer))
+        values = [value for value in terms if value is not None]
+        if len(values) < len(gold) + len(answer):
             continue
-        if values_agree(terms[0], terms[1]) or values_agree(terms[2], terms[3]):
+        if values_agree(*values[:2]) or values_agree(*values[2:]):
             return 0
         with with_digits():
-            difference = terms[0] - terms[1]
-            current_ratio = difference / (terms[2] - terms[3])
-        if ratio is not None and (
-            not values_agree(ratio, current_ratio) or values_agree(last, difference)
+            difference = values[0] - values[1]
+            current = difference / (values[2] - values[3])
+        if last is not None and (
+            not values_agree(ratio, current) or values_agree(last, difference)
         ):
             return 0
-        ratio, last = current_ratio, difference
+        ratio, last = current, difference
     return 0 if ratio is None or ratio.imag else int(math.copysign(1, ratio.real))
 
 
 def _value_or_none(text: str, point: float) -> Number | None:
-    import mpmath
-
     try:
-        value = _value_at(text, point)
-        with with_digits():
-            return None if value is None else mpmath.mpmathify(value)
+        return _value_at(text, point)
     except TooLarge:
         return None
 
@@ -142,8 +122,6 @@ def _value_at(text: str, point: float | None) -> Number | None:
             value = evaluate(text, named)
         except (NotANumber, ArithmeticError, ValueError, TypeError):
             return None
-        return (
-            value
-            if isinstance(value, Fraction)
-            else mpmath.chop(value, abs(value) * 10.0**-AGREEING)
-        )
+        if isinstance(value, Fraction):
+            return value if point is None else mpmath.mpmathify(value)
+        return mpmath.chop(value, abs(value) * 10.0**-AGREEING)

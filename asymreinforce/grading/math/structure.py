@@ -1,10 +1,12 @@
-r"""How an answer is built: lists, tuples, sets, matrices, chains of relations.
+r"""How an answer is built: tuples and matrices in order, sets and lists in any, relations.
 
-Everything here cuts canonical text (`notation.py`) where no bracket is open, and only there.
-Intervals and tuples are written alike, so brackets keep the signs they were written with.
+Everything here cuts canonical text (`notation.py`) where no bracket is open, and only there. To a
+comparison `same` compares two members; None says that there are none, or that they may be equal.
 """
 
 import re
+from collections.abc import Callable
+from itertools import chain
 from typing import NamedTuple
 
 from asymreinforce.grading.math.notation import CLOSE, OPEN, without_spaces
@@ -31,6 +33,9 @@ FUNCTION_COMMAND = re.compile(
 POINT = re.compile(r"[A-Z]'*\s*(?=\()")
 MOST_PEELED = 9
 INSIDE, BEGIN, END = "\0\1\2"
+Same = Callable[[str, str], bool]
+MOST_COMPARED = 24
+"""Members of a list that may be compared with each other by more than their text."""
 
 
 class Bracketed(NamedTuple):
@@ -49,21 +54,16 @@ class RelationChain(NamedTuple):
 
 
 def blot_brackets(text: str) -> str:
-    """Return a text of the same length in which what stands in brackets is blotted out.
-
-    All of it is, if the brackets do not match. One pass over the text.
-    """
+    """Blot out what stands in brackets, at the same length; all if the brackets do not match."""
     pieces, depth, position = [], 0, 0
     for bracket in BRACKET.finditer(text):
         between = text[position : bracket.start()]
         pieces.append(INSIDE * len(between) if depth else between)
-        mark = INSIDE
-        if bracket[0] != r"\\":
-            opens = bracket[0] in OPENING
-            depth += 1 if opens else -1
-            mark = BEGIN if opens and depth == 1 else END if not opens and not depth else INSIDE
+        step = 0 if bracket[0] == r"\\" else 1 if bracket[0] in OPENING else -1
+        depth, before = depth + step, depth
         if depth < 0:
             break
+        mark = BEGIN if depth > before == 0 else END if before > depth == 0 else INSIDE
         pieces.append(mark * len(bracket[0]))
         position = bracket.end()
     return INSIDE * len(text) if depth else "".join(pieces) + text[position:]
@@ -79,11 +79,9 @@ def split_outside(text: str, at: re.Pattern[str]) -> list[str]:
 
 def read_chain(text: str) -> RelationChain | None:
     """Cut a text at its relations; None if it has none."""
-    relations = RELATION.findall(blot_brackets(text))
-    if not relations:
-        return None
-    both_signs = tuple("=" if relation == ":=" else relation for relation in relations)
-    return RelationChain(tuple(split_outside(text, RELATION)), both_signs)
+    relations = ["=" if sign == ":=" else sign for sign in RELATION.findall(blot_brackets(text))]
+    terms = tuple(split_outside(text, RELATION))
+    return RelationChain(terms, tuple(relations)) if relations else None
 
 
 def rising_chain(chain: RelationChain) -> RelationChain:
@@ -110,7 +108,7 @@ def peel_brackets(text: str) -> str:
     """Drop braces and parentheses around the whole that group nothing."""
     for _ in range(MOST_PEELED):
         outer = outer_bracket(text)
-        if outer is None or (outer.opening, outer.closing) not in (("{", "}"), ("(", ")")):
+        if outer is None or outer.opening + outer.closing not in ("{}", "()"):
             break
         if outer.opening == "(" and len(split_outside(outer.inner, COMMA)) > 1:
             break  # a tuple
@@ -132,17 +130,13 @@ def both_signs(text: str) -> list[str]:
     if r"\pm" not in text and r"\mp" not in text:
         return [text]
     name, value = read_assignment(text) or ("", text)
-    return [
-        (f"{name}=" if name else "") + value.replace(r"\pm", upper).replace(r"\mp", lower).strip()
-        for upper, lower in (("+", "-"), ("-", "+"))
-    ]
+    start = f"{name}=" if name else ""
+    signs = (("+", "-"), ("-", "+"))
+    return [start + value.replace(r"\pm", a).replace(r"\mp", b).strip() for a, b in signs]
 
 
 def read_assignment(text: str) -> tuple[str, str] | None:
-    r"""Return the name and the value of `x = 5`, `5 = x`, `f(x) = 5`, `x = 2+3 = 5`, `A(1,2)`.
-
-    None if no side is a name: `2x + z = 1` says nothing about a value.
-    """
+    r"""Return the name and the value of `x = 5`, `5 = x`, `f(x) = 5`, `x = 2+3 = 5`, `A(1,2)`."""
     relation = read_chain(text)
     if relation is None:
         point = POINT.match(text)
@@ -191,7 +185,97 @@ def matrix_rows(text: str) -> list[list[str]] | None:
     if begin_end is None:
         return None
     body = begin_end[1] if begin_end[1] is not None else begin_end[2]
+    rows = [row.strip() for row in re.split(r"\\\\(?:\s*\[[^\]]*\])?", body)]
     if r"\begin" in body:
         return None
-    rows = [row.strip() for row in re.split(r"\\\\(?:\s*\[[^\]]*\])?", body)]
     return [[cell.strip() for cell in row.split("&")] for row in rows if row]
+
+
+def compare_matrices(gold: str, answer: str, same: Same) -> bool | None:
+    """Compare entry by entry; a column is the same as a tuple."""
+    one, other = matrix_rows(gold), matrix_rows(answer)
+    if one is not None and other is not None:
+        in_shape = [len(row) for row in one] == [len(row) for row in other]
+        return in_shape and all_same([*chain(*one)], [*chain(*other)], same)
+    rows, text = (one, answer) if one is not None else (other, gold)
+    if rows is None:
+        return None
+    tuple_ = outer_bracket(text)
+    if tuple_ is None or tuple_.opening != "(" or any(len(row) > 1 for row in rows):
+        return None if r"\begin" in text or read_chain(text) else False
+    return all_same([*chain(*rows)], split_outside(tuple_.inner, COMMA), same)
+
+
+def compare_collections(gold: str, answer: str, same: Same) -> bool | None:
+    """Compare tuples in order, sets and lists in any, and a set of one with its member."""
+    one, other = _kind_and_members(gold), _kind_and_members(answer)
+    if one is None and other is None:
+        return None
+    if one is None or other is None:
+        (kind, members), single = (one, answer) if one else (other or ("", []), gold)
+        if kind == "set" and len(members) == 1:
+            return same(members[0] if one else gold, answer if one else members[0])
+        pair = read_assignment(single)
+        if pair is None:  # `1/2 or 0.5` is one value
+            return kind == "list" and all(same(single, member) for member in members)
+        return same(gold, pair[1]) if one else same(pair[1], answer)
+    (kind, golds), (other_kind, answers) = one, other
+    in_order = kind[0] in "([" or other_kind[0] in "(["
+    may_differ = not in_order or "list" in (kind, other_kind)
+    if len(golds) != len(answers) or not (kind == other_kind or may_differ):
+        return False
+    if all(any(map(read_chain, side)) for side in (golds, answers)):
+        return _any_order(golds, answers, same)
+    # `x=1, x=2` are values of one name; those of `x=1, y=2` stand in order, which `1, 2` says too.
+    names = [{pair[0] for pair in map(read_assignment, side) if pair} for side in (golds, answers)]
+    in_order = (in_order and len(names[0] | names[1]) != 1) or len(names[0]) > 1
+    return (all_same if in_order else _any_order)(
+        _member_values(golds), _member_values(answers), same
+    )
+
+
+def _kind_and_members(text: str) -> tuple[str, list[str]] | None:
+    r"""Return the kind of a collection (`()`, `[]`, `set`, `list`) and its members."""
+    members = list_members(text)
+    if len(members) > 1:
+        return "list", members
+    outer = outer_bracket(text)
+    if outer is None:
+        return None
+    if outer.opening in (r"\{", "{"):
+        return ("set" if outer.opening == r"\{" else "list"), list_members(outer.inner)
+    members = split_outside(outer.inner, COMMA)
+    return (outer.opening + outer.closing, members) if len(members) > 1 else None
+
+
+def base_name(name: str) -> str:
+    """Return a name without the argument of a function and braces: `W` for `W(n)`."""
+    name = name[:-3] if name[1:2] == "(" and name[3:] == ")" and name[2].islower() else name
+    return name.replace("{", "").replace("}", "")
+
+
+def _member_values(members: list[str]) -> list[str]:
+    return [pair[1] if (pair := read_assignment(member)) else member for member in members]
+
+
+def all_same(golds: list[str], answers: list[str], same: Same) -> bool:
+    """Compare members in order."""
+    return len(golds) == len(answers) and all(map(same, golds, answers))
+
+
+def _any_order(golds: list[str], answers: list[str], same: Same) -> bool:
+    """Match members in any order: equal texts first, the others each against each."""
+    others, rest = [*answers], []
+    for member in golds:
+        text = without_spaces(member)
+        if (equal := next((o for o in others if without_spaces(o) == text), None)) is None:
+            rest.append(member)
+        else:
+            others.remove(equal)
+    if len(rest) > MOST_COMPARED:
+        return False
+    for member in rest:
+        if (match := next((other for other in others if same(member, other)), None)) is None:
+            return False
+        others.remove(match)
+    return True

@@ -1,8 +1,6 @@
 r"""Equality by math-verify, under bounds: what the other comparisons do not read.
 
-Sums, integrals, limits, functions of sets and of matrices get here. math-verify parses LaTeX by a
-grammar and compares by sympy's `simplify`, which may take for ever. Its time-outs, which are
-signals, are off: the pool bounds what is left.
+Its time-outs, which are signals, are off: the pool bounds what sympy's `simplify` takes.
 """
 
 import functools
@@ -18,12 +16,11 @@ def equal_by_math_verify(gold: str, answer: str) -> bool:
     """Tell whether two canonical texts are the same expression, set, relation or matrix."""
     if any(len(text) > LONGEST or _bracket_depth(text) > DEEPEST for text in (gold, answer)):
         return False
-    golds, answers = _parsed_gold(gold), _parse_latex(answer)
-    if not golds or not answers:
-        return False
     from math_verify import verify
 
-    return bool(verify(golds, answers, allow_set_relation_comp=True, timeout_seconds=None))
+    golds, answers = _parsed_gold(gold), _parse_latex(answer)
+    options: dict[str, Any] = {"allow_set_relation_comp": True, "timeout_seconds": None}
+    return bool(golds and answers and verify(golds, answers, **options))
 
 
 def _bracket_depth(text: str) -> int:
@@ -31,21 +28,15 @@ def _bracket_depth(text: str) -> int:
     return max(itertools.accumulate(signs), default=0)
 
 
-@functools.lru_cache(maxsize=64)
-def _parsed_gold(text: str) -> Any:
-    return _parse_latex(text)
-
-
 def _parse_latex(text: str) -> Any:
     from math_verify import parse
 
-    expressions = parse(
-        f"\\boxed{{{text}}}",
-        [_extraction_config()],
-        fallback_mode="no_fallback",
-        parsing_timeout=None,
-    )
+    options: dict[str, Any] = {"fallback_mode": "no_fallback", "parsing_timeout": None}
+    expressions = parse(f"\\boxed{{{text}}}", [_extraction_config()], **options)
     return [_with_imaginary_unit(expression) for expression in expressions]
+
+
+_parsed_gold = functools.lru_cache(maxsize=64)(_parse_latex)
 
 
 def _with_imaginary_unit(expression: Any) -> Any:

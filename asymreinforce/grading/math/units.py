@@ -1,10 +1,6 @@
 """Units of measure behind a number: told from variables, words that count, and each other.
 
-    without_unit("15 ⟦cm⟧^{2}") == ("15", "cm")        without_unit("3 x") == ("3 x", None)
-
-An answer may leave the unit out or write it in another way; two known units that differ are two
-different answers. Words that multiply (`million`, `dozen`) are part of the number, and words that
-say something of it (`or more`, `is wrong`) are no unit.
+without_unit("15 ⟦cm⟧^{2}") == ("15", "cm")        without_unit("3 x") == ("3 x", None)
 """
 
 import re
@@ -69,9 +65,7 @@ def without_unit(text: str, *, bare_letters: bool = False) -> tuple[str, str | N
         return text[:-1].strip(), "degree"
     for pattern in (MARKED, BARE):
         match = pattern.fullmatch(text)
-        if match and _is_unit(
-            match["head"], match["unit"], is_marked=pattern is MARKED, bare=bare_letters
-        ):
+        if match and _is_unit(*match.groups(), is_marked=pattern is MARKED, bare=bare_letters):
             return match["head"].strip(), known_unit(match["unit"])
     return text, None
 
@@ -80,13 +74,11 @@ def known_unit(unit: str) -> str | None:
     """Name a unit of measure, however it is written; None for one that the table lacks."""
     names = []
     for word in _unit_words(unit):
-        if word in ("square", "sq", "cubic", "cu", "per"):
-            continue
-        forms = (word, word.removesuffix("s"), word.removesuffix("es"))
-        names.append(next((KNOWN[form] for form in forms if form in KNOWN), word))
-    joined = "/".join(names)
-    joined = KNOWN.get(joined, joined)
-    return joined if all(part in NAMES for part in joined.split("/")) or joined in NAMES else None
+        if word not in ("square", "sq", "cubic", "cu", "per"):
+            forms = (word, word.removesuffix("s"), word.removesuffix("es"))
+            names.append(next((KNOWN[form] for form in forms if form in KNOWN), word))
+    joined = KNOWN.get("/".join(names), "/".join(names))
+    return joined if joined in NAMES or all(part in NAMES for part in joined.split("/")) else None
 
 
 def _unit_words(unit: str) -> list[str]:

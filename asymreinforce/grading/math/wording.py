@@ -7,7 +7,6 @@ from asymreinforce.grading.math.notation import CLOSE, OPEN, without_spaces
 LEAD = re.compile(
     rf"^{OPEN}[^{CLOSE}]*(?:\b(?:is|are|about|approximately|equals)|[:=])\s*{CLOSE}\s*(?=\S)"
 )
-"""Words that lead up to an answer in its box."""
 OPTION = re.compile(
     rf"{OPEN}?\s*(?:\(\s*([A-J])\s*\)|([A-J])\s*[).:]|([A-J])(?=\s*{CLOSE}?$))\s*{CLOSE}?(?:\s+(.*))?",
     re.DOTALL,
@@ -16,20 +15,16 @@ SENTENCE = re.compile(rf"{OPEN}[^{OPEN}{CLOSE}]*{CLOSE}")
 WORDS = re.compile(r"[^\W\d_]{2,}(?:[\s',.-]+[^\W\d_]+)*\.?")
 NAME = re.compile(r"[A-Za-z]{1,3}")
 """Letters that may be a product of variables as well."""
-MEANING = {
-    **dict.fromkeys(
-        (
-            "nosolution", "nosolutions", "norealsolution", "norealsolutions", "none", "emptyset",
-            "theemptyset", "thereisnosolution", "therearenosolutions", "norealroots", "noroots",
-        ),
-        r"\emptyset",
-    ),
-    **dict.fromkeys(("allrealnumbers", "allreals", "allreal", "realnumbers"), r"\mathbb{R}"),
-    **dict.fromkeys(("dne", "thelimitdoesnotexist"), "doesnotexist"),
-    "No": "no",
-    "infinitelymanysolutions": "infinitelymany",
-    **dict.fromkeys(("infinite", "infinity", "infty", r"+\infty"), r"\infty"),
-}  # fmt: skip
+MEANINGS = {
+    r"\emptyset": "nosolution nosolutions norealsolution norealsolutions none emptyset theemptyset "
+    "thereisnosolution therearenosolutions norealroots noroots",
+    r"\mathbb{R}": "allrealnumbers allreals allreal realnumbers",
+    "doesnotexist": "dne thelimitdoesnotexist",
+    "no": "No",
+    "infinitelymany": "infinitelymanysolutions",
+    r"\infty": r"infinite infinity infty +\infty",
+}
+MEANING = {name: said for said, names in MEANINGS.items() for name in names.split()}
 
 
 def plain_meaning(text: str) -> str:
@@ -43,9 +38,11 @@ def plain_meaning(text: str) -> str:
 def same_choice(gold: str, answer: str) -> bool | None:
     """Compare letters of choices; a text behind a letter counts if the other has no letter."""
     one, other = OPTION.fullmatch(gold), OPTION.fullmatch(answer)
-    if not one or not other:
-        return None
-    return (one[1] or one[2] or one[3]) == (other[1] or other[2] or other[3])
+    return (
+        (one[1] or one[2] or one[3]) == (other[1] or other[2] or other[3])
+        if one and other
+        else None
+    )
 
 
 def without_letter(text: str) -> str | None:
@@ -55,10 +52,7 @@ def without_letter(text: str) -> str | None:
 
 
 def as_words(text: str) -> str | None:
-    """Return a text that is letters alone as its words, without case and stops; None for others.
-
-    Up to three letters outside `\\text` are no words, since they may be a product.
-    """
+    """Return a text that is letters alone as its words, without case and stops, if it is one."""
     bare = re.sub(rf"[{OPEN}{CLOSE}{{}}]", " ", text).strip()
     is_marked = OPEN in text
     if not WORDS.fullmatch(bare) or (NAME.fullmatch(bare) and not is_marked):
