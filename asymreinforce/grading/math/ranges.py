@@ -24,6 +24,7 @@ MEMBER = re.compile(r"([^\\<>=,]{1,12})\\in(?![A-Za-z])\s*")
 WITHOUT = re.compile(r"\\setminus(?![A-Za-z])|(?<=[\])}R\1\2])\s*-(?=\s*[\1\\])")
 BUILDER = re.compile(r"[^|:]{1,20}[|:](.*)", re.DOTALL)
 OR = re.compile(r"\\(?:cup|lor)(?![A-Za-z])|(?<![A-Za-z\\])or(?![a-z])")
+INFINITE = re.compile(r"\s*([-+]?)\s*\\infty\s*")
 
 
 class RealSet(NamedTuple):
@@ -135,8 +136,8 @@ def _set_of_points(text: str) -> RealSet | None:
 def _end_value(end: str) -> Any:
     from sympy import Rational, S
 
-    if (bare := end.replace(" ", "")).lstrip("+-") == r"\infty":
-        return S.NegativeInfinity if bare[0] == "-" else S.Infinity
+    if infinite := INFINITE.fullmatch(end):
+        return S.NegativeInfinity if infinite[1] == "-" else S.Infinity
     value = constant_value(end)
     fraction = None if value is None else as_fraction(value)
     return None if fraction is None else Rational(fraction.numerator, fraction.denominator)
