@@ -46,7 +46,7 @@ $(VENV)/.installed-$(EXTRA): pyproject.toml constraints-$(EXTRA).txt
 demo: install ## Run the sweep over baselines on the embedded default, and its report
 	$(BIN)/asymrl sweep $(SWEEP)
 
-results: install ## The numbers of docs/results.md: five replicates of each baseline, and two rivals
+results: install ## The numbers of docs/results/baselines.md: five replicates of each baseline, and two rivals
 	$(BIN)/asymrl sweep baseline=-0.5,-0.3,-0.2,-0.1,0,0.1,0.2,0.3 $(REPLICATES) sweep.report=false
 	$(BIN)/asymrl sweep algorithm=grpo,positives_only baseline=0 $(REPLICATES)
 
@@ -105,7 +105,7 @@ audit: install ## Look up known vulnerabilities of the pinned packages (needs a 
 	$(VENV)/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
 	$(BIN)/python scripts/audit.py --pip-audit $(VENV)/audit/bin/pip-audit --service $(SERVICE)
 
-chaos: install ## Kill, fill, damage and interrupt every stage; write the table of docs/reliability.md
+chaos: install ## Kill, fill, damage and interrupt every stage; write the table of docs/internals/reliability.md
 	$(BIN)/python scripts/chaos.py
 
 figures: results ## The counterpart of each figure of the paper, from nothing: runs/paper/index.html

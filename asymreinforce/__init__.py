@@ -1,6 +1,6 @@
 """Off-policy REINFORCE on language models, with a swept baseline.
 
-The architecture is told in `docs/architecture.md`; the algorithm stands in
+The architecture is told in `docs/internals/architecture.md`; the algorithm stands in
 `asymreinforce/algorithm/objective.py`.
 """
 

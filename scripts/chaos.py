@@ -1,4 +1,4 @@
-"""The campaign of faults: run each group of tests, and write its table to docs/reliability.md.
+"""The campaign of faults: run each group of tests, and write the table of docs/internals/.
 
     make chaos                                  all of it: two rows side by side, one thread each
     python scripts/chaos.py --only lease,signals     some rows; the others keep what they say

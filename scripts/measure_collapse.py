@@ -2,8 +2,9 @@
 
     .venv/bin/python scripts/measure_collapse.py runs/cups ...     # experiments with a summary
 
-The table of docs/collapse.md, and the commands of its sweeps, stand there. "without validation"
-runs the rule as if no accuracy had been measured during training, but that of a round's rollouts.
+The table of docs/results/collapse.md, and the commands of its sweeps, stand there. "without
+validation" runs the rule as if no accuracy had been measured during training, but that of a round's
+rollouts.
 """
 
 import sys

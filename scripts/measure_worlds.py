@@ -1,4 +1,4 @@
-"""What the policies of an embedded world write, before training and after it (docs/worlds.md).
+"""What the policies of an embedded world write, before training and after it.
 
     .venv/bin/python scripts/measure_worlds.py runs/dial runs/count ...
 

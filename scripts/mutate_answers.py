@@ -5,8 +5,8 @@
 
 Each gold answer is changed by one sign: inserted at the ends, before the first digit and at two
 places drawn by the answer itself, deleted, or exchanged. Of each change that is accepted the script
-names the rule of docs/graders.md by which it may be. It exits with 1 if there is none, which is a
-wrong answer that is called right.
+names the rule of docs/reference/graders.md by which it may be. It exits with 1 if there is none,
+which is a wrong answer that is called right.
 """
 
 import argparse

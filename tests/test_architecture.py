@@ -180,7 +180,7 @@ def test_the_command_line_imports_nothing_heavy_before_it_is_asked_to() -> None:
 
 
 def test_only_the_store_and_its_files_rename() -> None:
-    """No other module publishes files by hand or reads a manifest (docs/architecture.md)."""
+    """No other module publishes files by hand or reads a manifest."""
     renames = {
         str(path.relative_to(ROOT / PACKAGE))
         for path in (ROOT / PACKAGE).rglob("*.py")

@@ -5,8 +5,8 @@ With a(y) = mu(y)(r(y) - V), V < V^mu and d = V^mu - V = sum_y a(y), training at
     pi*(y) = (a(y) - tau)_+ / d,   tau set so that sum_y pi*(y) = 1
 
 and arm j keeps mass iff its excess is below the gap: sum_y (a(y) - a(j))_+ < d. Supports are
-nested and shrink as V grows, so that each arm has a last value. `docs/theory.md` derives it;
-`bandit/closed_form.py` has the limit itself.
+nested and shrink as V grows, so that each arm has a last value. `docs/theory/closed-form.md`
+derives it; `bandit/closed_form.py` has the limit itself.
 
 Shapes: A arm, J arm that is asked about.
 """

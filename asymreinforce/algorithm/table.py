@@ -177,7 +177,7 @@ def _own_objective(config: AlgorithmConfig) -> Objective:
         kind = "coefficients" if config.name == "linear" else "losses"
         raise ConfigError(
             f"algorithm={config.name} needs your own {kind}: algorithm.function=module:function "
-            "(docs/own-objective.md has an example)"
+            "(docs/tutorials/own-objective.md has an example)"
         )
     if config.name == "linear":
         return Linear(coefficients=user_functions.load_coefficients(config.function))

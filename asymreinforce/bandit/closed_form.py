@@ -6,7 +6,7 @@ With a(y) = mu(y)(r(y) - V) and d = V^mu - V = sum_y a(y):
     V = V^mu:   pi*(y) ~ pi_0(y) on argmax a, 0 elsewhere
     V > V^mu:   pi* = one arm y of { y : a(y) > max a - (V - V^mu) }, which one depends on pi_0
 
-Shapes: C chain, A arm. Derivations stand in `docs/theory.md`.
+Shapes: C chain, A arm. Derivations stand in `docs/theory/closed-form.md`.
 """
 
 from typing import NamedTuple

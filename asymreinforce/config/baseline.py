@@ -24,7 +24,7 @@ class BaselineScheduleConfig(Settings):
         "constant",
         description="linear: by step, from baseline_start to `baseline`; staleness: from "
         "`baseline` on, lower while pi is far from mu, and towards 0 while it is near "
-        "(docs/schedules.md)",
+        "(docs/guides/schedules.md)",
     )
     baseline_start: float = Field(0.0, description="linear: the baseline of the first step")
     baseline_steps: int = Field(100, ge=1, description="linear: steps until it is `baseline`")
@@ -33,7 +33,7 @@ class BaselineScheduleConfig(Settings):
         description="staleness: minus the log of the mean weight pi/mu, or KL(mu || pi), as "
         "measured every train.diagnostics_every steps",
     )
-    # measured on the embedded default: at 0.5 the baseline swings (docs/schedules.md)
+    # measured on the embedded default: at 0.5 the baseline swings (docs/guides/schedules.md)
     baseline_target: float = Field(
         0.1, ge=0, description="staleness: nats at which the baseline stays as it is"
     )

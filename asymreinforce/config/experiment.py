@@ -53,7 +53,7 @@ class ExperimentConfig(RoundsConfig, BaselineScheduleConfig):
     baseline_reference: Reference | str = Field(
         "group_mean",
         description="of V(x): the mean reward of the group, of the group's other samples, of all "
-        "rollouts, or 0, ... (docs/objectives.md); or your own, module:function",
+        "rollouts, or 0, ... (docs/reference/objectives.md); or your own, module:function",
     )
     # QAE's default (Wu et al. 2025); its authors advise 0.6 if entropy falls early
     baseline_quantile: float = Field(

@@ -94,7 +94,7 @@ class EvaluationConfig(Settings):
     suites: dict[SuiteName, SuiteConfig] = Field(
         default_factory=dict,
         description="further benchmarks, as in [math500,aime24] or {amc: {task: math500, ...}} "
-        "(docs/suites.md)",
+        "(docs/guides/suites.md)",
     )
 
     @model_validator(mode="after")

@@ -8,7 +8,7 @@ from asymreinforce.config.settings import Settings
 
 
 class SearchConfig(Settings):
-    """What 'asymrl search' spends on each method (docs/search.md)."""
+    """What 'asymrl search' spends on each method (docs/guides/search.md)."""
 
     trials: int = Field(8, ge=1, le=10_000, description="of each method, an arm a seed in each")
     spread: int = Field(

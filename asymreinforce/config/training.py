@@ -20,7 +20,8 @@ class AlgorithmConfig(Settings):
         description="a name in algorithm/table.py; linear and ratio are your own `function`",
     )
     function: str | None = Field(
-        None, description="module:function of algorithm=linear or ratio (docs/own-objective.md)"
+        None,
+        description="module:function of algorithm=linear or ratio (tutorials/own-objective.md)",
     )
     aggregation: Literal["sequence_sum", "token_mean", "sequence_mean"] = Field(
         "sequence_sum",
@@ -84,7 +85,7 @@ class OptimConfig(Settings):
     schedule: Literal["constant", "linear", "cosine"] = Field(
         "constant",
         description="of the learning rate behind the warm-up, over all steps of the arm, those of "
-        "all rounds together (docs/schedules.md)",
+        "all rounds together (docs/guides/schedules.md)",
     )
     # LLaMA's (Touvron et al. 2023, arXiv 2302.13971, Sec. 2.3)
     final_lr_share: float = Field(

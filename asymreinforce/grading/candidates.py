@@ -2,7 +2,8 @@ r"""What a completion gives as its answer to a mathematical question: pure text,
 
     find_candidates(r"\boxed{7}, no: \boxed{42}") == Candidates("42", "42")
 
-docs/graders.md says which text counts. Only one answer is ever compared: naming many wins nothing.
+docs/reference/graders.md says which text counts. Only one answer is ever compared: naming many wins
+nothing.
 """
 
 import itertools

@@ -7,7 +7,7 @@
     asymrl.results(directory)
 
 What goes wrong is an `asymreinforce.errors.AsymreinforceError`, whose message says how to mend it.
-docs/python.md describes every table.
+docs/reference/python.md describes every table.
 """
 
 import os

@@ -122,7 +122,7 @@ def sweep(settings: Settings = None) -> None:
 
     asymrl sweep sweep.together=8 sweep.workers=1    eight arms side by side in one process
 
-    asymrl sweep hydra/launcher=slurm                arms as Slurm jobs; see docs/clusters.md
+    asymrl sweep hydra/launcher=slurm                arms as Slurm jobs; see docs/guides/clusters.md
 
     asymrl sweep arithmetic.yaml                     an experiment's file, of 'asymrl new'
 

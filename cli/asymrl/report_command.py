@@ -41,7 +41,7 @@ def report(
 
     asymrl report --power 2                          how many seeds show a difference of 2 points
 
-    asymrl report --csv > results.csv                a line a setting, as docs/python.md says
+    asymrl report --csv > results.csv                a line a setting
 
     asymrl report runs/one runs/two                  two experiments, side by side
 

@@ -1,6 +1,7 @@
 """`asymrl settings`: what every setting means, its range, its default, and what it determines.
 
-`docs/settings.md` is `asymrl settings --markdown`. Both are read from the settings' models.
+`docs/reference/settings.md` is `asymrl settings --markdown`. Both are read from the settings'
+models.
 """
 
 import json
@@ -55,7 +56,7 @@ def settings(
         str | None, typer.Argument(help="Part of a key or of a meaning.", show_default=False)
     ] = None,
     markdown: Annotated[
-        bool, typer.Option("--markdown", help="Print docs/settings.md and nothing else.")
+        bool, typer.Option("--markdown", help="Print docs/reference/settings.md and nothing else.")
     ] = False,
 ) -> None:
     """Print every setting with its meaning, range, default, and what it determines.
@@ -98,7 +99,7 @@ def catalogue() -> Iterator[Setting]:
 
 
 def page(chosen: Iterable[Setting]) -> str:
-    """Return docs/settings.md."""
+    """Return docs/reference/settings.md."""
     from asymrl import keys
 
     lines = [HEAD.rstrip("\n"), ""]

@@ -1,4 +1,4 @@
-"""A baseline, two objectives and a reward of one's own (docs/own-objective.md).
+"""A baseline, two objectives and a reward of one's own (docs/tutorials/own-objective.md).
 
 Shapes: B sequences of the step, C completion tokens laid end to end.
 """

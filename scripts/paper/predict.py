@@ -3,7 +3,7 @@
     .venv/bin/python -m scripts.paper.predict runs/cups
 
 Publishes `ways.parquet` and `figures/ways-*.{svg,png}` in the experiment directory, and prints the
-table of docs/prediction.md.
+table of docs/results/prediction.md.
 """
 
 import sys

@@ -9,7 +9,10 @@ from scripts.paper.prediction_figures import WayOutcome
 FAR = 50.0
 """Points between every predicted and every reached share, for the collapse to be another one."""
 
-FORGONE = ": the network's collapse is not the bandit's, whose best way stays (docs/prediction.md)."
+FORGONE = (
+    ": the network's collapse is not the bandit's, whose best way stays "
+    "(docs/results/prediction.md)."
+)
 
 
 def prediction_findings(outcomes: Sequence[WayOutcome]) -> list[Finding]:

@@ -1,4 +1,4 @@
-"""The example of docs/own-objective.md: swept and reported beside the built-in objective."""
+"""The example of a user's own functions: swept and reported beside the built-in objective."""
 
 import shutil
 from pathlib import Path

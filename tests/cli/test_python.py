@@ -27,7 +27,7 @@ from tests.fixtures.made_up_experiment import (
 )
 
 ROOT = Path(__file__).parents[2]
-DOC = (ROOT / "docs/python.md").read_text()
+DOC = (ROOT / "docs/reference/python.md").read_text()
 NOTEBOOK = ROOT / "docs/notebooks/first_sweep.ipynb"
 
 

@@ -1,4 +1,4 @@
-"""`asymrl settings`: every setting, what it means, and what it determines; docs/settings.md."""
+"""`asymrl settings`: every setting, what it means, and what it determines."""
 
 import subprocess
 import sys
@@ -26,8 +26,8 @@ def test_every_setting_is_there_and_says_what_it_means() -> None:
 
 
 def test_the_page_is_what_the_models_say() -> None:
-    """'asymrl settings --markdown > docs/settings.md' writes it anew."""
-    assert (ROOT / "docs/settings.md").read_text() == asymrl("settings", "--markdown").out
+    """'asymrl settings --markdown > docs/reference/settings.md' writes it anew."""
+    assert (ROOT / "docs/reference/settings.md").read_text() == asymrl("settings", "--markdown").out
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What counts as the same answer, on answers made up for it; docs/graders.md says it in words."""
+"""What counts as the same answer, on answers made up for it; graders.md says it in words."""
 
 import logging
 import time

@@ -1,7 +1,7 @@
 r"""Whether two answers say the same: by their value, their words, their parts, and algebra last.
 
 The rules stand in `RULES`, in the order in which they are asked; the first that knows decides, and
-what none proves equal is unequal. docs/graders.md says in words what counts as equal.
+what none proves equal is unequal. docs/reference/graders.md says in words what counts as equal.
 """
 
 import functools

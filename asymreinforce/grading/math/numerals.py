@@ -45,7 +45,7 @@ def read_number(text: str, *, decimal_comma: bool = False) -> Number | None:
 
 
 def equal_values(gold: Number, answer: Number) -> bool:
-    """Compare two numbers by what docs/graders.md says of percentages and roundings."""
+    """Compare two numbers by what docs/reference/graders.md says of percentages and roundings."""
     both = gold.is_percent and answer.is_percent
     with arithmetic.with_digits():
         golds, answers = (

@@ -189,7 +189,8 @@ def test_the_prediction_is_held_against_what_came() -> None:
         "Below 0 the share of worked answers ends 5.0 points from what the theorem predicts of the "
         "rollouts, in the median of 3 arms; 10.0 at most.",
         "At 0 and above, where it predicts 100%, 2 to 10% of the answers are worked in the end: "
-        "the network's collapse is not the bandit's, whose best way stays (docs/prediction.md).",
+        "the network's collapse is not the bandit's, whose best way stays "
+        "(docs/results/prediction.md).",
     ]
     near = prediction_findings([outcome(0.0, 1.0, 0.6)])
     assert near[0].text == (
