@@ -25,8 +25,9 @@ FP32 = 4
 BF16 = 2
 COMPILED = 0.63
 """The share of a layer's activations that `torch.compile` keeps: 0.59, 0.62 and 0.62 were measured
-on an H200 at 0.5B, 1.5B and 3B in bf16 (docs/internals/benchmarks.md). With adapters: not
-measured.""" FEED_FORWARD = 4
+on an H200 at 0.5B, 1.5B and 3B in bf16 (docs/internals/benchmarks.md). With adapters: not measured.
+"""
+FEED_FORWARD = 4
 """Numbers of width I that a gated feed-forward layer keeps: gate, its activation, up, product."""
 
 
