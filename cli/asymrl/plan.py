@@ -49,9 +49,10 @@ def print_plan(arms: "list[ExperimentConfig]") -> None:
         console.print(table)
     for line in plan_warnings(sweep_plan):
         console.print(f"warning: {line}", soft_wrap=True)
+    command = "run" if sweep_plan.config.refresh_every else "sweep"
     console.print(
-        "nothing was made; 'asymrl sweep' with the same settings does it, and '--cfg job' prints "
-        "every setting",
+        f"nothing was made; 'asymrl {command}' with the same settings does it, and '--cfg job' "
+        "prints every setting",
         soft_wrap=True,
     )
 

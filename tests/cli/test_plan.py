@@ -49,8 +49,9 @@ def test_every_experiment_is_planned_and_nothing_is_made(experiment: str, tmp_pa
     if experiment in PAPER:
         assert value(outcome, "parameters") == PAPER[experiment]
         assert value(outcome, "optimizer").startswith("lr 6e-08   128 trajectories")
-        assert value(outcome, "steps").startswith("250   16 whole")
+        assert value(outcome, "steps").startswith("2,000   16 whole")
         assert value(outcome, "completions").startswith("32,000 ")
+        assert value(outcome, "rounds").startswith("8 ") and "'asymrl run'" in outcome.out
         assert value(outcome, "completion tokens").startswith("65,536,000   at most 2048")
 
 

@@ -18,6 +18,7 @@ from tests.fixtures.toy_chat import IM_END, IM_START
 SIZES = (
     "name=toy",
     "policy.revision=null",
+    "refresh_every=null",
     "policy.dtype=float32",
     "policy.context=128",
     "engine=transformers",
