@@ -20,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-PAGE = Path(__file__).parents[1] / "docs" / "reliability.md"
+PAGE = Path(__file__).parents[1] / "docs" / "internals" / "reliability.md"
 LOGS = Path(__file__).parents[1] / "runs" / "chaos"
 """What the tests of a row that failed had to say."""
 BUDGET_S = 30 * 60

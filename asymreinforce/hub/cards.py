@@ -59,7 +59,7 @@ def model_card(
     told.sort(key=lambda row: (row["split"], row["step"]))
     collapse = arm.store.facts.get("collapse_step")
     warning = (
-        f"\nThis arm collapsed at step {collapse} (docs/results/collapse.md).\n" if collapse else ""
+        f"\nThis arm collapsed at step {collapse} (docs/reference/collapse.md).\n" if collapse else ""
     )
     results = _table(told) if told else "This checkpoint was not evaluated."
     return f"""{_front(head)}
