@@ -41,7 +41,7 @@ one directory, by design; slow renames are simulated), a real GPU out of memory 
 host that vanishes. `make audit` says how many pinned packages could be looked up for known
 vulnerabilities.
 
-## What is no sandbox
+## Graders and templates are not sandboxed
 
 Graders, task functions and templates that a user names run as that user. Only graders are
 restricted: in time, memory, the size of a file, processes (which are killed with them), and an
