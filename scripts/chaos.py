@@ -20,16 +20,17 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-PAGE = Path(__file__).parents[1] / "docs" / "reliability.md"
+PAGE = Path(__file__).parents[1] / "docs" / "internals" / "reliability.md"
 LOGS = Path(__file__).parents[1] / "runs" / "chaos"
 """What the tests of a row that failed had to say."""
 BUDGET_S = 30 * 60
 AT_ONCE = 2
 TITLE = """# Reliability
 
-What is done to every stage, and how it ends. Written by `make chaos` (`scripts/chaos.py`), which
-anyone can run; the part that takes seconds belongs to `make test`, the rest is marked `campaign`.
-*Not run* means just that. Skipped tests say why: `pytest -m "" -rs` with the row's files.
+Faults that are done to every stage, and how each ends. `make chaos` (`scripts/chaos.py`) writes
+this page, and anyone can run it. The part that takes seconds belongs to `make test`; the rest is
+marked `campaign`. *Not run* means that a row was not run. Skipped tests say why: `pytest -m "" -rs`
+with the files of the row.
 
 | row | fault | outcome | date |
 | --- | --- | --- | --- |
@@ -37,18 +38,19 @@ anyone can run; the part that takes seconds belongs to `make test`, the rest is 
 NOT_TRIED = """
 Not tried here: NFS and Lustre themselves (leases and publication use `O_EXCL` and a rename within
 one directory, by design; slow renames are simulated), a real GPU out of memory (it is simulated), a
-host that vanishes. `make audit` stands beside this: it says how many pins could be looked up.
+host that vanishes. `make audit` says how many pinned packages could be looked up for known
+vulnerabilities.
 
-## What is no sandbox
+## Graders and templates are not sandboxed
 
-A grader, a task function and a template that a user names run as that user. Graders alone are
-fenced in: by time, memory, the size of a file, processes that are killed with them, and an
+Graders, task functions and templates that a user names run as that user. Only graders are
+restricted: in time, memory, the size of a file, processes (which are killed with them), and an
 environment of listed variables (`ASYMRL_GRADER_ENVIRONMENT` names more). If the system lets users
-make namespaces, the kernel also keeps from them what the environment and memory of the processes
-above hold. Without that (many containers forbid it) a grader can read `/proc/PID/environ` of
-every process of its user. In either case it can read and write the user's files,
-`~/.cache/huggingface/token` and `~/.netrc` among them, and use the network. Code that is not
-trusted wants a container or a user of its own.
+make namespaces, the kernel also hides the environment and memory of the parent processes from
+graders. Without namespaces (many containers forbid them) a grader can read `/proc/PID/environ` of
+every process of its user. In either case a grader can use the network, and read and write the
+user's files, `~/.cache/huggingface/token` and `~/.netrc` among them. Run untrusted code in a
+container or as a separate user.
 """
 
 

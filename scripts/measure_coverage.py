@@ -1,6 +1,6 @@
 """How often each interval holds what it is to hold, on simulated sweeps with a known effect.
 
-    .venv/bin/python scripts/measure_coverage.py     # the tables of docs/theory/statistics.md
+    .venv/bin/python scripts/measure_coverage.py   # tables of docs/results/coverage-of-intervals.md
 
 95% intervals; the standard error of a coverage over 2,000 sweeps is 0.5 points.
 """

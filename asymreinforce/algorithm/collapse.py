@@ -21,7 +21,7 @@ KL(mu || pi) and the effective sample size decide nothing. KL grows to 14 nats i
 they leave mu's failures behind, as they should. The effective sample size is as high after a
 collapse as in a stable run, since pi has then left all samples evenly. Entropy falls in one task
 and rises in another. All three are kept as evidence. Thresholds were set on one behaviour policy
-and are measured on another (docs/results/collapse.md).
+and are measured on another (docs/results/collapse.md; the rule: docs/reference/collapse.md).
 """
 
 import math

@@ -58,9 +58,9 @@ def model_card(
     told = [row for row in curves if row["step"] in {0, step}]
     told.sort(key=lambda row: (row["split"], row["step"]))
     collapse = arm.store.facts.get("collapse_step")
-    warning = (
-        f"\nThis arm collapsed at step {collapse} (docs/results/collapse.md).\n" if collapse else ""
-    )
+    warning = ""
+    if collapse:
+        warning = f"\nThis arm collapsed at step {collapse} (docs/reference/collapse.md).\n"
     results = _table(told) if told else "This checkpoint was not evaluated."
     return f"""{_front(head)}
 # {_inline(title)}

@@ -9,8 +9,9 @@ from asymreinforce.report.records import ArmOutcome, ReportedArm
 def has_collapsed(outcome: ArmOutcome) -> bool:
     """Tell whether an arm's verdict is a collapse, or the rule saw one that it never got over.
 
-    The rule of docs/results/collapse.md sees a collapse while it happens; an arm that ends above mu
-    all the same has come back, and one that does not has not, even where its verdict is `stable`.
+    The rule (docs/reference/collapse.md) sees a collapse while it happens. An arm that ends above
+    mu all the same has recovered; an arm that does not has collapsed, even if its verdict is
+    `stable`.
     """
     is_called = outcome.collapse_step is not None and outcome.verdict != "improved"
     return outcome.verdict == "collapsed" or is_called

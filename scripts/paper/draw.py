@@ -26,7 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
         ("refresh", "the sweep over refresh intervals, RUNS/refresh"),
         ("diagrams", "the sweeps of the phase diagrams, RUNS/phase-diagrams"),
         ("out", "where page and figures go, RUNS/paper"),
-        ("docs", "a directory with paper-figures.md and phase-diagrams.md to fill"),
+        ("docs", "a directory with results/paper-figures.md and phase-diagrams.md to fill"),
     ):
         parser.add_argument(f"--{name}", type=Path, help=words)
     parser.add_argument(

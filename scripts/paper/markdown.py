@@ -16,22 +16,23 @@ from scripts.paper.sections import DiagramSection, Drawn, Section
 
 BEGIN, END = "<!-- made of data: begin -->", "<!-- made of data: end -->"
 FIGURE_PAGE, DIAGRAM_PAGE, FIGURES = "paper-figures.md", "phase-diagrams.md", "figures"
+PAGES = "results"
 
 
 def write_docs(drawn: Drawn, directory: Path) -> None:
-    """Fill the marked blocks of both pages, and write their figures as SVG beside them.
+    """Fill the marked blocks of both pages in `results/`, and write their SVGs to `figures/`.
 
-    Raises `InputError` where a page, or the marks in it, are absent.
+    Raises `InputError` if a page, or the marks in it, are absent.
     """
     pages = {
-        directory / FIGURE_PAGE: "\n".join(map(_section_text, drawn.sections)),
-        directory / DIAGRAM_PAGE: "\n".join(
+        directory / PAGES / FIGURE_PAGE: "\n".join(map(_section_text, drawn.sections)),
+        directory / PAGES / DIAGRAM_PAGE: "\n".join(
             [*map(_diagram_text, drawn.diagrams), *_prediction_lines(drawn)]
         ),
     }
     filled = {path: _fill_block(path, block) for path, block in pages.items()}
     place = files.make_directory(directory / FIGURES)
-    for written in (directory, place):
+    for written in (directory / PAGES, place):
         files.remove_leftovers(written, below=False)
     for path, text in filled.items():
         files.publish_bytes(path, text.encode())
@@ -96,7 +97,7 @@ def _prediction_lines(drawn: Drawn) -> list[str]:
 
 
 def _image_link(drawing: Drawing) -> str:
-    return f"![{drawing.title}]({FIGURES}/{drawing.name}.svg)"
+    return f"![{drawing.title}](../{FIGURES}/{drawing.name}.svg)"
 
 
 def _finding_lines(findings: Sequence[Finding]) -> list[str]:

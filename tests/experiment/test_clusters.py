@@ -100,7 +100,7 @@ def test_an_arm_on_slurm_asks_for_a_gpu_a_rank_and_goes_on_after_a_time_out() ->
         assert launcher.partition == "long"
 
 
-PAGE = Path(__file__).parents[2] / "docs" / "clusters.md"
+PAGE = Path(__file__).parents[2] / "docs" / "guides" / "clusters.md"
 GIVEN = {"$SLURM_NNODES": "2", "$head": "node0"}
 """What the page's scripts find out where they run."""
 

@@ -8,8 +8,8 @@
 | `bootstrap`    | any number a prompt                | this one policy, other prompts        |
 
 None holds where runs end in two heaps, say collapsed or not: three of a kind say nothing of the
-other. `scripts/measure_coverage.py` measures how often each holds: docs/theory/statistics.md has a
-table.
+other. `scripts/measure_coverage.py` measures how often each holds
+(docs/results/coverage-of-intervals.md).
 
 Shapes: N runs, P prompts.
 """

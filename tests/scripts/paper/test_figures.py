@@ -135,26 +135,30 @@ def test_nothing_at_all_is_an_error_that_says_what_to_run(tmp_path: Path) -> Non
 def test_the_docs_keep_what_is_written_by_hand_and_get_what_is_made(
     drawn: Drawn, tmp_path: Path
 ) -> None:
+    pages = tmp_path / "results"
+    pages.mkdir()
     for name in ("paper-figures.md", "phase-diagrams.md"):
-        (tmp_path / name).write_text(f"# Mine\n\n{BEGIN}\nold\n{END}\n\nalso mine\n")
+        (pages / name).write_text(f"# Mine\n\n{BEGIN}\nold\n{END}\n\nalso mine\n")
     write_docs(drawn, tmp_path)
-    figures = (tmp_path / "paper-figures.md").read_text()
+    figures = (pages / "paper-figures.md").read_text()
     assert figures.startswith("# Mine\n") and figures.endswith("\n\nalso mine\n")
     assert "old" not in figures
-    links = re.findall(r"\]\((figures/[\w-]+\.svg)\)", figures)
+    links = re.findall(r"\]\((\.\./figures/[\w-]+\.svg)\)", figures)
     assert {Path(link).stem for link in links} == DRAWINGS
-    assert all((tmp_path / link).is_file() for link in links)
-    diagrams = (tmp_path / "phase-diagrams.md").read_text()
+    assert all((pages / link).is_file() for link in links)
+    diagrams = (pages / "phase-diagrams.md").read_text()
     assert "| learning rate | −0.1 | 0 | +0.1 | safe region ends |" in diagrams
     write_docs(drawn, tmp_path)
-    assert (tmp_path / "paper-figures.md").read_text() == figures
+    assert (pages / "paper-figures.md").read_text() == figures
 
 
 def test_docs_without_marks_are_left_alone(drawn: Drawn, tmp_path: Path) -> None:
-    (tmp_path / "paper-figures.md").write_text("mine\n")
+    pages = tmp_path / "results"
+    pages.mkdir()
+    (pages / "paper-figures.md").write_text("mine\n")
     with pytest.raises(InputError, match="has no lines"):
         write_docs(drawn, tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["paper-figures.md"]
+    assert list(tmp_path.rglob("*")) == [pages, pages / "paper-figures.md"]
 
 
 def test_the_script_ends_with_one_line_where_nothing_was_run(
