@@ -113,4 +113,4 @@ def _write_log(error: Exception) -> str:
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(lines.encode(errors="backslashreplace"))
         return f"log: {path}"
-    return "its log cannot be written; set TMPDIR to a directory that can be"
+    return "its log cannot be written; set TMPDIR to a writable directory"

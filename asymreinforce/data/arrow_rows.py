@@ -57,7 +57,7 @@ def _batches(path: Path) -> Iterator[pa.RecordBatch]:
 
 def _require_names(schema: pa.Schema) -> None:
     if repeated := sorted({name for name in schema.names if schema.names.count(name) > 1}):
-        raise ValueError(f"the column {repeated[0]!r} stands twice")
+        raise ValueError(f"the column {repeated[0]!r} appears twice")
 
 
 def saved_splits(directory: Path) -> dict[str, list[Path]] | None:
@@ -72,7 +72,7 @@ def saved_splits(directory: Path) -> dict[str, list[Path]] | None:
         return None
     names = _read(directory / SPLITS).get("splits")
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise InputError(f"{directory / SPLITS}: names no splits; save the data set anew")
+        raise InputError(f"{directory / SPLITS}: names no splits; save the data set again")
     return {name: _files_of(directory / Path(name).name) for name in names}
 
 
@@ -82,17 +82,17 @@ def _files_of(directory: Path) -> list[Path]:
     names = [e.get("filename") if isinstance(e, dict) else None for e in entries or ()]
     # Only bare names: the list comes from outside, and a path could lead out of the directory.
     if not names or any(not isinstance(name, str) or Path(name).name != name for name in names):
-        raise InputError(f"{directory / STATE}: names no data files; save the data set anew")
+        raise InputError(f"{directory / STATE}: names no data files; save the data set again")
     if state.get("_indices_data_files"):
         raise InputError(
-            f"{directory}: an old version of 'datasets' saved rows with a choice among them; save "
-            "the data set anew"
+            f"{directory}: an old version of 'datasets' saved all rows and a list of the chosen "
+            "ones; save the data set again with a newer version"
         )
     paths = [directory / str(name) for name in names]
     if absent := [path.name for path in paths if not path.is_file()]:
         raise InputError(
             f"{directory}: {len(absent)} of its {len(paths)} files are not there ({absent[0]}); "
-            "bring all of the directory"
+            "copy the whole directory"
         )
     return paths
 
@@ -101,5 +101,5 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); bring all of the directory") from None
+        raise InputError(f"{path}: cannot be read ({error}); copy the whole directory") from None
     return value if isinstance(value, dict) else {}

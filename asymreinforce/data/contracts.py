@@ -262,5 +262,5 @@ def _check_unique(rows: pa.Table, contract: Contract, *, where: str) -> None:
     key = ", ".join(f"{name}={first[name]}" for name in contract.key)
     raise InputError(
         f"{where}: {len(rows) - len(keys)} rows repeat a key of {contract.label}, such as {key}; "
-        "each must stand once"
+        "each key must be unique"
     )

@@ -152,7 +152,7 @@ def first_product(setting: str, settings: Flat) -> Product:
     if section == ("sampling" if is_imported else "source"):
         return NOTHING
     if is_imported and product == ROLLOUTS and (section == "engine" or field == "policy.dtype"):
-        return EVALUATION  # the engine drew no rollouts, but samples for evaluation
+        return EVALUATION  # the engine drew none of the rollouts, but samples for evaluation
     if field == "engine.tensor_parallel_size" and settings.get("engine.name") == "transformers":
         return NOTHING
     if field in ("policy.seed", "policy.embedded") and not is_embedded:

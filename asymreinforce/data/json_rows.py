@@ -68,7 +68,7 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(values) < len(pairs):
         names = [name for name, _ in pairs]
         repeated = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key {repeated[:60]!r} stands twice in an object")
+        raise ValueError(f"the key {repeated[:60]!r} appears twice in an object")
     return values
 
 

@@ -186,7 +186,7 @@ def _read_holder(path: Path) -> Holder | None:
 
 
 def _require_kept(directory: Path, owner: Holder) -> None:
-    """Raise `HeldError` if another process took the owner's lease over."""
+    """Raise `HeldError` if the lease is no longer the owner's."""
     path = path_of(directory)
     current = _read_holder(path)
     # A file that exists but cannot be read proves no take-over.

@@ -53,7 +53,7 @@ def rows(path: Path) -> Iterator[ParquetRow]:
     with pq.ParquetFile(path) as file:
         names = file.schema_arrow.names
         if repeated := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"the column {repeated[0]!r} stands twice")
+            raise ValueError(f"the column {repeated[0]!r} appears twice")
         texts = _text_columns(file)
     with pq.ParquetFile(path, read_dictionary=texts) as file:
         for group in range(file.num_row_groups):

@@ -58,10 +58,10 @@ def require_same_prompts(store: Store, name: str, digest: str) -> None:
             continue
         if known != digest:
             raise InputError(
-                f"{store.directory / name}: its prompts are other tokens than in {other}, so that "
-                "one prompt_id would stand for two prompts. Data that a template of yours reads, "
-                "or a library, changed since (a fingerprint() beside the template makes its data "
-                "count). Nothing was published; delete the directory to draw the set anew"
+                f"{store.directory / name}: its prompts have other tokens than in {other}, so that "
+                "one prompt_id would stand for two prompts. Data that your template reads, or a "
+                "library, has changed since (a fingerprint() beside the template adds such data to "
+                "the identity). Nothing was published; delete the directory to draw the set again"
             )
         return  # the other blocks were compared with this block before
 
@@ -76,8 +76,8 @@ def require_new(store: Store, name: str, rows: pa.Table, digest: str) -> None:
     for other in _other_blocks(store, name):
         if _digest_in(store, other, DIGEST) == digest:
             raise EngineError(
-                f"{store.directory / name}: its {len(rows)} completions are those of {other}, "
-                "token by token, which chance alone does less than once in 10^9 times; the engine "
+                f"{store.directory / name}: its {len(rows)} completions equal those of {other}, "
+                "token by token, which happens by chance less than once in 10^9 times; the engine "
                 "drew the same random numbers twice. The shard was not published. Draw the set "
                 "with another sampling.seed, or with engine=transformers, and report this"
             )

@@ -79,7 +79,8 @@ def warn_of_odd(
     if rendered:
         say(
             f"warning: {rendered} of {count} questions hold special tokens' names or chat markup, "
-            "which are letters in a prompt; if they are rendered already, give the questions alone"
+            "which a prompt contains as plain text; if the questions are rendered prompts, give "
+            "only the questions themselves"
         )
 
 

@@ -153,7 +153,7 @@ class TransformersEngine:
             torch.cuda.empty_cache()
         say(
             f"out of memory with {size} sequences at once: {size // 2} from here on "
-            f"(engine.max_sequences={size // 2} starts so)"
+            f"(set engine.max_sequences={size // 2} to start with so many)"
         )
         return size // 2
 

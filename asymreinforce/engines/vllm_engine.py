@@ -81,8 +81,8 @@ class VllmEngine:
             # Otherwise vLLM would use keys and values of the earlier weights without an error.
             if self._features.caches_prefixes and not self._llm.reset_prefix_cache():
                 raise EngineError(
-                    "vLLM kept keys and values of the weights before, because requests are at "
-                    f"work; run the same command again; its log is {self._log}"
+                    "vLLM kept keys and values of the earlier weights, because requests are in "
+                    f"progress; run the same command again; its log is {self._log}"
                 )
 
     def sample(

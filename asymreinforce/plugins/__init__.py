@@ -73,9 +73,9 @@ def plugin_identity(name: str) -> str:
     elif loaded.unfollowed and name not in _WARNED:
         _WARNED.add(name)
         say(
-            f"warning: {name}: {loaded.unfollowed[0]} may load code that no identity sees, so that "
-            "a change of it goes unnoticed; import by statements, or define fingerprint() in "
-            f"{module}"
+            f"warning: {name}: {loaded.unfollowed[0]} may load code that is not part of the "
+            "identity, so that changes of that code go unnoticed; use import statements, or define "
+            f"fingerprint() in {module}"
         )
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
