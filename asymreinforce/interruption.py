@@ -39,7 +39,7 @@ _is_handling = False
 
 
 class Interrupted(KeyboardInterrupt):
-    """A signal asked this process to stop; `code` is what a shell expects it to exit with."""
+    """A signal asked this process to stop; `code` is the exit code that shells expect."""
 
     def __init__(self, number: int):
         super().__init__(signal.Signals(number).name)

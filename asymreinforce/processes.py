@@ -28,7 +28,7 @@ def children_of(pid: int) -> set[int]:
     """Return the ids of the processes whose parent is `pid`, zombies included."""
     children = set()
     for entry in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):  # it ended while we looked
+        with contextlib.suppress(OSError):  # the process has ended meanwhile
             stat = (entry / "stat").read_bytes()
             # The second field, the command's name, may hold blanks and parentheses.
             if int(stat.rpartition(b")")[2].split()[1]) == pid:

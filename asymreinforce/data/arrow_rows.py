@@ -46,6 +46,7 @@ def _batches(path: Path) -> Iterator[pa.RecordBatch]:
         try:
             reader = pa.ipc.open_stream(source)
         except pa.ArrowInvalid:
+            # `datasets` writes streams; other programs may write Arrow's file format.
             source.seek(0)
             file = pa.ipc.open_file(source)
             _require_names(file.schema)

@@ -1,6 +1,6 @@
 """Write and read the parquet files between stages; `schemas.py` defines their contracts.
 
-Every file is written and read by this module, which checks it against its contract.
+This module checks every table that it writes or reads against the table's contract.
 """
 
 import functools
@@ -92,6 +92,7 @@ def write_table(path: Path, contract: Contract, rows: pa.Table, *, identity: str
     metadata = {"contract": contract.label, "identity": identity}
     is_small = len(rows) <= HANDFUL
     rows = rows.cast(contract.schema).replace_schema_metadata(metadata)
+    # Without its empty optional columns, a file has the bytes that it had before they existed.
     if empty := [name for name in contract.optional if rows[name].null_count == len(rows)]:
         rows = rows.drop_columns(empty)
     with pq.ParquetWriter(

@@ -150,13 +150,13 @@ def first_product(setting: str, settings: Flat) -> Product:
     is_imported = settings.get("source.path") is not None
     is_embedded = settings.get("policy.source") == "embedded"
     if section == ("sampling" if is_imported else "source"):
-        return NOTHING
+        return NOTHING  # a set is either generated or imported
     if is_imported and product == ROLLOUTS and (section == "engine" or field == "policy.dtype"):
         return EVALUATION  # the engine drew none of the rollouts, but samples for evaluation
     if field == "engine.tensor_parallel_size" and settings.get("engine.name") == "transformers":
-        return NOTHING
+        return NOTHING  # only the engine on vLLM reads it
     if field in ("policy.seed", "policy.embedded") and not is_embedded:
-        return NOTHING
+        return NOTHING  # both make the embedded policy only
     if field == "train.threads" and is_embedded:
         return ROLLOUTS  # the embedded policy is trained with the same number of threads
     if field == "evaluation.sampling" and settings.get("train.validation_prompts"):

@@ -78,6 +78,7 @@ def _line_rows(path: Path, stream: BinaryIO) -> Iterator[JsonRow]:
         number += 1
         place = f"{path.name} line {number}"
         if len(line) == LONGEST_LINE and not line.endswith(b"\n"):
+            # the rest of the line is no row: skip it in pieces that fit the memory
             while (rest := stream.readline(LONGEST_LINE)) and not rest.endswith(b"\n"):
                 pass
             yield JsonRow(place, None, f"are longer than {LONGEST_LINE >> 20} MiB")

@@ -106,7 +106,7 @@ class Rows(NamedTuple):
 
 def concatenate_rows(parts: list[Rows]) -> Rows:
     """Join rows end to end; groups of different parts stay different groups."""
-    # With replay, two parts may hold groups of the same prompt from different rounds.
+    # Parts may hold groups of one prompt that are of different rounds or epochs.
     offsets = np.cumsum([0, *(int(part.group_B.max(initial=-1)) + 1 for part in parts[:-1])])
     return Rows(
         np.concatenate([part.prompt_id_B for part in parts]),

@@ -1,4 +1,4 @@
-"""The parquet contracts between stages, each a versioned schema; `contracts.py` reads and writes.
+"""The parquet contracts between stages, each a versioned schema (`contracts.py`: their files).
 
 | table       | one row is                                  | key                         |
 | ----------- | ------------------------------------------- | --------------------------- |

@@ -16,9 +16,11 @@ def rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     Raises `csv.Error`, `OSError`, `EOFError`, `zlib.error` or `ValueError` if the file is damaged,
     names a column twice, or has a row with another number of values.
     """
+    # Python's default limit of 131,072 characters is too short for some completions.
     csv.field_size_limit(LONGEST_FIELD)
     delimiter = "\t" if ".tsv" in path.suffixes else ","
     opened = gzip.open if path.suffix == ".gz" else open
+    # "utf-8-sig", since spreadsheets put a byte order mark before the first column's name.
     with opened(path, "rt", newline="", encoding="utf-8-sig") as stream:
         reader = csv.reader(stream, delimiter=delimiter, strict=True)
         names = next(reader, [])

@@ -215,6 +215,7 @@ class Store:
             "shards": {name: self._shard_sum(name) for name in self.planned},
             "facts": dict(facts or {}),
         }
+        # compared as JSON reads it back, with lists for tuples
         if self._read_manifest() != json.loads(json.dumps(manifest)):
             sealed.publish_sealed(self.directory / "manifest.json", manifest)
         self._drop_passed()

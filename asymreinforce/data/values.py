@@ -174,6 +174,7 @@ def _to_json(value: Any) -> str:
 
 
 def _is_number(value: Any) -> bool:
+    # Decimal is no numbers.Real in Python, and bool is one.
     return isinstance(value, numbers.Real | Decimal) and not isinstance(value, bool)
 
 

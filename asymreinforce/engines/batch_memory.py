@@ -1,4 +1,4 @@
-"""How many sequences `generate` can hold at once in the memory of a CUDA device."""
+"""Estimate how many sequences `generate` can sample at once in a CUDA device's memory."""
 
 import torch
 
@@ -31,7 +31,7 @@ def sequence_bytes(
         return None
     cache = decoder.cached_numbers * (prompt + completion) * item
     scores = vocabulary * (SCORE_BYTES + TOP_P_BYTES * has_top_p)
-    # gate, up, their product and its factor; the residual, its norm, attention's input and output
+    # MLP: gate, up, activation and product; width: residual, norm, attention's input and output
     layer = prompt * 4 * (decoder.intermediate + decoder.width) * item
     mask = prompt**2 * (1 + item)  # a boolean mask (1 byte) and its additive form
     # The layers of the prompt are freed before the first token is drawn, so only the larger counts.

@@ -13,7 +13,7 @@ class Completion(NamedTuple):
 
     token_ids: list[int]
     logps: list[float]
-    """log mu of each token under the distribution that it was drawn from."""
+    """log mu of each token, under the distribution that the token was drawn from."""
     finish_reason: FinishReason
 
 

@@ -126,7 +126,8 @@ class OnRay:
             size=min(self.workers, len(names)), max_tasks_in_flight_per_actor=WAITING_SHARDS
         )
         with warnings.catch_warnings():
-            # to be renamed in 2.64, which the extra leaves out; nothing else bounds the retries
+            # ray_remote_args_fn is the only option that bounds the retries; Ray 2.64, which the
+            # extra 'ray' excludes, renames it.
             warnings.simplefilter("ignore", category=DeprecationWarning)
             warnings.filterwarnings("ignore", message=".*ray_remote_args_fn.*")
             replies = shards.map_batches(
