@@ -1,7 +1,7 @@
 """Off-policy REINFORCE on language models, with a swept baseline.
 
-The architecture is told in `docs/internals/architecture.md`; the algorithm stands in
-`asymreinforce/algorithm/objective.py`.
+`docs/internals/architecture.md` explains the architecture; `asymreinforce/algorithm/objective.py`
+holds the algorithm.
 """
 
 __version__ = "0.2.0"

@@ -1,7 +1,7 @@
-"""Passwords and tokens: never among the settings, which are written down, shown and uploaded.
+"""Keep passwords and tokens out of the settings and away from graders.
 
 Settings reach `config.json`, the report page and the tracker. Libraries that need a credential read
-it from the environment (HF_TOKEN, WANDB_API_KEY) or from a file of their own.
+the environment (HF_TOKEN, WANDB_API_KEY) or their login file.
 """
 
 import os
@@ -12,9 +12,10 @@ from typing import Any
 from asymreinforce.errors import ConfigError
 
 NAMES = re.compile(r"(TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|API_?KEY|ACCESS_KEY)", re.I)
-"""What environment variables that hold a credential are called."""
+"""Matches the names of environment variables that hold a credential."""
+# The pattern never backtracks over the same text: settings may be megabytes of anything.
 IN_A_URL = re.compile(r"[a-z0-9+.-]://[^/\s@:]*:[^/\s@]+@", re.I)
-"""Written so that no text is gone over twice: settings may be megabytes of anything."""
+"""Matches `scheme://user:password@`."""
 KNOWN_TOKENS = re.compile(
     r"\b("
     r"hf_[A-Za-z0-9]{20,}|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|glpat-[\w-]{16,}"
@@ -26,7 +27,7 @@ KNOWN_TOKENS = re.compile(
     r"|\bBearer [\w.~+/-]{16,}",
     re.I,
 )
-"""What services call their tokens, and how URLs, headers and key files give a credential away."""
+"""Matches the token formats of known services, and credentials in URLs, headers and key files."""
 SHOWN_TO_SETTINGS = re.compile(
     r"HOME|USER|LOGNAME|HOSTNAME|PWD|TMPDIR|SCRATCH|WORK|PROJECT|HF_HOME|HF_HUB_CACHE|XDG_\w+_HOME"
     r"|CUDA_VISIBLE_DEVICES|RANK|LOCAL_RANK|WORLD_SIZE|SLURM_\w+|PBS_\w+|ASYMRL_\w+"
@@ -37,11 +38,11 @@ SHOWN_TO_GRADERS = re.compile(
     r"|VIRTUAL_ENV|CONDA_PREFIX|CONDA_DEFAULT_ENV|XDG_CACHE_HOME|HF_HOME|HF_HUB_OFFLINE"
     r"|(OMP|MKL|OPENBLAS)_NUM_THREADS|TOKENIZERS_PARALLELISM|CUDA_VISIBLE_DEVICES"
 )
-"""Environment variables that an interpreter and its libraries need, or that tell no secret."""
+"""Environment variables that an interpreter and its libraries need, or that hold no secret."""
 MORE_FOR_GRADERS = "ASYMRL_GRADER_ENVIRONMENT"
-"""Names the further variables that a user's own grader needs, comma-separated."""
+"""The variable that lists further variables for a user's grader, separated by commas."""
 SHORTEST = 8
-"""Shorter values of such variables are flags more often than credentials."""
+"""Characters of a credential, at least; shorter values of such variables are usually flags."""
 
 
 def secrets_in(environment: Mapping[str, str]) -> dict[str, str]:
@@ -54,9 +55,10 @@ def secrets_in(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def for_graders(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables for processes that run what comes from data, by a list of names.
+    """Return the environment of a grader's process, which runs code and text that came from data.
 
-    A value that looks like a credential is left out unless the user named its variable.
+    Only listed variables pass. A value that looks like a credential is left out unless the user
+    named its variable.
     """
     named = set(re.split(r"[\s,]+", environment.get(MORE_FOR_GRADERS, "")))
     return {
@@ -72,11 +74,12 @@ def for_graders(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def of_environment(name: str, *default: str | None) -> str | None:
-    """Return what `${oc.env:NAME}` or `${oc.env:NAME,default}` stands for in a setting.
+    """Return the value of `${oc.env:NAME}` or `${oc.env:NAME,default}` in a setting.
 
-    Settings are written down, so only variables that tell no secret may be taken. Raises
-    `ConfigError` for others, and if the variable is not set and there is no default.
+    Raises `ConfigError` if the variable is not in `SHOWN_TO_SETTINGS`, or if it is not set and has
+    no default.
     """
+    # Settings are written to files and reports, so only variables without secrets may enter them.
     if not SHOWN_TO_SETTINGS.fullmatch(name):
         raise ConfigError(
             f"${{oc.env:{name}}}: settings are written to config.json and reports, so they take "
@@ -89,7 +92,7 @@ def of_environment(name: str, *default: str | None) -> str | None:
 
 
 def require_none(settings: Mapping[str, Any], environment: Mapping[str, str]) -> None:
-    """Raise `ConfigError` where a setting holds a credential; the message does not repeat it."""
+    """Raise `ConfigError` if a setting holds a credential; the message does not repeat it."""
     secrets = secrets_in(environment).values()
     for key, text in _setting_texts(settings):
         if (

@@ -1,24 +1,24 @@
-"""The failures that a user can mend, each with a message that says what, where and how."""
+"""The errors that a user can fix; each message says what failed, where, and what to do."""
 
 
 class AsymreinforceError(Exception):
-    """Any failure that a user can mend; the command line prints its message and exits with 1."""
+    """An error that a user can fix; the command line prints its message and exits with 1."""
 
 
 class ConfigError(AsymreinforceError):
-    """A setting is unknown, out of range, or at odds with another."""
+    """A setting is unknown, out of range, or contradicts another setting."""
 
 
 class InputError(AsymreinforceError):
-    """A file or a row that a stage was given is missing, damaged or not what it claims to be."""
+    """An input file or row is missing, damaged, or does not hold what it claims to hold."""
 
 
 class StorageError(AsymreinforceError):
-    """A directory cannot be written, a disk is full, or a published file no longer matches."""
+    """A directory cannot be written, a disk is full, or a published file changed."""
 
 
 class HeldError(StorageError):
-    """Another process works on a stage directory; its message names that process."""
+    """Another process works on a stage directory; the message names that process."""
 
 
 class EngineError(AsymreinforceError):
@@ -34,9 +34,9 @@ class TrainingError(AsymreinforceError):
 
 
 class DeviceMemoryError(TrainingError):
-    """A step does not fit the device's memory; `rows` is the number of a row's tokens to try next.
+    """A training step does not fit the device's memory.
 
-    It is None if shorter rows would not help.
+    `rows` is the number of tokens per packed row to try next, None if shorter rows would not help.
     """
 
     def __init__(self, message: str, *, rows: int | None = None):

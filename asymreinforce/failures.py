@@ -1,7 +1,7 @@
-"""How a failure is told: a line for whoever can mend it, a log for whoever must look for a defect.
+"""Report a failure: one line for the user, and a log with the traceback if it is unexpected.
 
-Commands (`cli/asymrl/main.py`) and the processes that they start (`experiment/children.py`) tell
-whatever escapes from their work by `failure_line`.
+Commands (`cli/asymrl/main.py`) and the processes that they start (`experiment/children.py`) pass
+every exception that they did not handle to `failure_line`.
 """
 
 import contextlib
@@ -14,6 +14,7 @@ import traceback
 from asymreinforce.errors import AsymreinforceError
 
 LONGEST = 500
+"""Characters of an unexpected error's message that are shown."""
 EXTRAS = {
     **dict.fromkeys(("torch", "transformers", "safetensors", "peft", "tokenizers"), "train"),
     **dict.fromkeys(("datasets", "huggingface_hub"), "data"),
@@ -23,7 +24,7 @@ EXTRAS = {
     "vllm": "cpu' or 'gpu",
     "ray": "ray",
 }
-"""The extra of pyproject.toml that brings a package, if the base installation does not."""
+"""Package -> the extra of pyproject.toml that installs it."""
 
 FULL = "free some space and run the same command again"
 ADVICE = {
@@ -47,33 +48,33 @@ ADVICE = {
     ),
     errno.ENAMETOOLONG: "the path is too long; use a shorter name, or set runs_dir",
 }
-"""What to do about a failure of the file system; `number_of` finds which one it was."""
+"""Error number of the file system (`number_of`) -> what the user can do."""
 OF_A_PATH = "check that path, its permissions and the free space, or set runs_dir elsewhere"
+# Some libraries raise their own error class with the system's message and without its number.
 WORDS = {"No space left": errno.ENOSPC, "Permission": errno.EACCES}
-"""Libraries raise errors of their own, at times with the system's words alone."""
+"""Words of a message -> error number."""
 NUMBER = re.compile(r"\(os error (\d+)\)|\[?[Ee]rrno:? (\d+)")
 
 
 def number_of(error: BaseException) -> int | None:
-    """Return the system's number of an I/O error, None for any other.
-
-    pyarrow raises `OSError` too, at times without a number, and safetensors an error of its own, so
-    the message is searched as well.
-    """
+    """Return the operating system's number (`errno`) of an I/O error, None for any other error."""
     if isinstance(error, OSError) and error.errno is not None:
         return error.errno
+    # pyarrow raises `OSError` at times without a number, and safetensors its own error class, so
+    # the number is searched in the message as well.
     is_io = isinstance(error, OSError) or type(error).__name__ == "SafetensorError"
     text = str(error)
     if is_io and (match := NUMBER.search(text)):
         return int(match[1] or match[2])
     for words, number in WORDS.items():
+        # "Permission" alone may be about anything; "No space left" is about a disk.
         if words in text and (is_io or number == errno.ENOSPC):
             return number
     return None
 
 
 def failure_line(error: Exception) -> str:
-    """Return the line that tells a failure; the traceback of an unexpected one goes to a log."""
+    """Return one line that reports an error; the traceback of an unexpected error goes to a log."""
     if isinstance(error, AsymreinforceError):
         return str(error)
     if package := _missing_package(error):
@@ -87,13 +88,13 @@ def failure_line(error: Exception) -> str:
 
 
 def first_line(error: Exception, *, default: str | None = None) -> str:
-    """Return the first line of an error's message, by default its type's name if it has none."""
+    """Return the first line of an error's message, or `default` (the type's name) without one."""
     otherwise = type(error).__name__ if default is None else default
     return next(iter(str(error).strip().splitlines()), otherwise)
 
 
 def _missing_package(error: BaseException | None) -> str | None:
-    """Return the package of an extra whose absence caused an error, if one did."""
+    """Return the package of an extra whose absence caused an error, if there is such a package."""
     while error:
         if isinstance(error, ModuleNotFoundError):
             package = (error.name or "").partition(".")[0]
@@ -104,11 +105,12 @@ def _missing_package(error: BaseException | None) -> str | None:
 
 
 def _write_log(error: Exception) -> str:
-    """Write the traceback to a log that this user alone can read; say where it is."""
+    """Write the traceback to a log that only this user can read; return words that name the log."""
     lines = "".join(traceback.format_exception(error))
     with contextlib.suppress(OSError):
+        # mkstemp creates the file with mode 0600: a traceback may quote data or paths
         descriptor, path = tempfile.mkstemp(prefix="asymrl-", suffix=".log")
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(lines.encode(errors="backslashreplace"))
         return f"log: {path}"
-    return "its log cannot be written; set TMPDIR to a directory that can be"
+    return "its log cannot be written; set TMPDIR to a writable directory"

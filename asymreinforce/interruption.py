@@ -1,11 +1,12 @@
-"""Ctrl-C and SIGTERM: stop where it is safe, say so in a line, and lose as little as can be.
+"""Stop on Ctrl-C and SIGTERM where it is safe, with one line of explanation and little lost work.
 
-Most stages are simply unwound: what is published stays, the shard in flight is dropped. Training
-delays signals (`delay_signals`): it ends the step that it is in and writes a checkpoint. After the
-first signal the second has the operating system's own effect, which is to stop at once.
+Most stages stop at once by an exception: published shards stay, the unfinished shard is dropped.
+Training delays signals (`delay_signals`): it finishes the current step and writes a checkpoint. A
+second signal has the operating system's default effect and stops the process at once.
 
-A command that trains arms in processes of its own waits for them, and passes a signal that it alone
-got on by the connection to each of them (`experiment/children.py`), whose task `as_worker` stops.
+A command that trains arms in child processes waits for them. It forwards a signal that only the
+parent received over the connection to each child (`experiment/children.py`); `as_worker` stops the
+child's task.
 """
 
 import contextlib
@@ -23,19 +24,22 @@ NOTICE = b"\nstopping after this step, with a checkpoint; Ctrl-C again stops at 
 
 SECONDS_BETWEEN_LOOKS = 0.2
 SECONDS_UNTIL_RAISED_AGAIN = 0.01
+# A terminal and some schedulers signal workers too, at about the time of their parent.
 SECONDS_OF_DOUBT = 1.0
-"""A terminal and some schedulers signal workers too, at about the time of their parent."""
+"""Time within which a worker's signal and its parent's count as one request to stop."""
 
 _asked: int | None = None
+"""The signal that asked this process to stop."""
 _patient = 0
+"""How many `delay_signals` blocks are open."""
 _word_to_stop: threading.Event | None = None
-"""Set once the process that this one works for is asked to stop; None if it works for none."""
+"""Set once the parent is asked to stop; None if this process is no worker."""
 _is_handling = False
-"""Whether `handle_signals` is at work; signals before it began or after it ended are past."""
+"""Whether a `handle_signals` block is open; a signal of an earlier block does not count."""
 
 
 class Interrupted(KeyboardInterrupt):
-    """A signal asked this process to stop; `code` is what a shell expects it to exit with."""
+    """A signal asked this process to stop; `code` is the exit code that shells expect."""
 
     def __init__(self, number: int):
         super().__init__(signal.Signals(number).name)
@@ -44,8 +48,9 @@ class Interrupted(KeyboardInterrupt):
 
 @contextlib.contextmanager
 def handle_signals() -> Iterator[None]:
-    """Turn the first of the signals into `Interrupted`; outside the main thread do nothing."""
+    """Turn the first signal into `Interrupted`; outside the main thread do nothing."""
     global _asked, _is_handling
+    # Python allows signal handlers to be set in the main thread only.
     if _is_handling or threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -63,13 +68,13 @@ def handle_signals() -> Iterator[None]:
 
 
 def exit_code() -> int | None:
-    """Return what to exit with where a signal came, whoever caught the exception meanwhile."""
+    """Return the exit code if a signal came, even if the exception was caught; else None."""
     return None if _asked is None else 128 + _asked
 
 
 @contextlib.contextmanager
 def delay_signals() -> Iterator[Callable[[], bool]]:
-    """Yield what tells whether a signal has come; it is raised as `Interrupted` at the end."""
+    """Yield a function that tells whether a signal came; the block's end raises `Interrupted`."""
     global _patient
     _patient += 1
     try:
@@ -81,16 +86,15 @@ def delay_signals() -> Iterator[Callable[[], bool]]:
 
 
 def work_for_another(word_to_stop: threading.Event) -> None:
-    """Say that this process is a worker, whose tasks stop once the event is set."""
+    """Declare this process a worker, whose tasks stop once the event is set."""
     global _word_to_stop
     _word_to_stop = word_to_stop
 
 
 def as_worker(task: Callable[[], object]) -> None:
-    """Do a task of a process that may be a worker; nothing if it was told to stop.
+    """Run a task; a worker skips or stops the task if its parent was asked to stop.
 
-    In any other process the task is just done. A signal that the worker alone got is raised as
-    `Interrupted`.
+    Raises `Interrupted` if this process received a signal and no parent asked it to stop.
     """
     word = _word_to_stop
     if _is_handling or word is None:
@@ -105,6 +109,7 @@ def as_worker(task: Callable[[], object]) -> None:
         with handle_signals():
             task()
     except Interrupted:
+        # The parent received the signal too: it reports the stop, and the worker ends in silence.
         if not word.wait(SECONDS_OF_DOUBT):
             raise
     finally:
@@ -112,9 +117,10 @@ def as_worker(task: Callable[[], object]) -> None:
 
 
 def _look_for(word: threading.Event, is_done: threading.Event) -> None:
-    """Signal this process once it is told to stop, unless that has been done from elsewhere."""
+    """Signal this process once its parent asks it to stop, unless a signal has come already."""
     while not is_done.wait(SECONDS_BETWEEN_LOOKS):
         if word.is_set():
+            # A second signal would end training without its checkpoint, and one may be on its way.
             is_done.wait(SECONDS_OF_DOUBT)
             if _asked is None and _is_handling:
                 os.kill(os.getpid(), signal.SIGTERM)
@@ -123,26 +129,28 @@ def _look_for(word: threading.Event, is_done: threading.Event) -> None:
 
 def _on_signal(number: int, frame: FrameType | None) -> None:
     global _asked
+    # From here on a second Ctrl-C ends the process at once.
     for each in SIGNALS:
         signal.signal(each, signal.SIG_DFL)
     _asked = number
     if not _patient:
         raise Interrupted(number)
     if not progress.is_hushed():
+        # os.write, since a print that the signal interrupted cannot be entered again
         os.write(2, NOTICE)
 
 
 def _raise_again(dropped: "sys.UnraisableHookArgs") -> bool:
-    """Signal this process once more if what Python dropped is the exception of a signal.
+    """Signal this process again if Python dropped an `Interrupted`; return whether it did.
 
-    It drops it if the signal came while an object was being destroyed (`__del__`).
+    Python drops the exception if the signal came while an object was being destroyed (`__del__`).
     """
     if not isinstance(dropped.exc_value, Interrupted):
         return False
     number = dropped.exc_value.code - 128
     for each in SIGNALS:
         signal.signal(each, _on_signal)
-    # from a thread: this function is called from where nothing can be raised
+    # from a thread, since Python drops every exception that this function raises
     send = threading.Timer(SECONDS_UNTIL_RAISED_AGAIN, os.kill, (os.getpid(), number))
     send.daemon = True
     send.start()

@@ -1,4 +1,4 @@
-"""Processes as Linux has them: attributes of this one, and who its relatives are."""
+"""Linux processes: attributes of this process, and the children of any process."""
 
 import contextlib
 import ctypes
@@ -17,21 +17,20 @@ def prctl(option: int, value: int) -> None:
 
 
 def continue_when_parent_dies() -> None:
-    """Have this process continued when its parent dies, if it is stopped (SIGSTOP) at that time.
-
-    A process that ends itself once its parent is gone cannot do so while it is stopped. The kernel
-    sends the signal at the end of the thread that started this process, which may be earlier; to a
-    process that runs it does nothing.
-    """
+    """Let the kernel continue this process when its parent dies, if it is stopped (SIGSTOP)."""
+    # A process that ends itself once its parent is gone cannot do so while it is stopped. The
+    # kernel sends the signal at the end of the thread that started this process, which may be
+    # earlier than the parent's end; SIGCONT does nothing to a process that runs.
     prctl(PR_SET_PDEATHSIG, signal.SIGCONT)
 
 
 def children_of(pid: int) -> set[int]:
-    """Return the processes whose parent is `pid`, ended but unreaped ones among them."""
+    """Return the ids of the processes whose parent is `pid`, zombies included."""
     children = set()
     for entry in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):  # it ended while we looked
+        with contextlib.suppress(OSError):  # the process has ended meanwhile
             stat = (entry / "stat").read_bytes()
+            # The second field, the command's name, may hold blanks and parentheses.
             if int(stat.rpartition(b")")[2].split()[1]) == pid:
                 children.add(int(entry.name))
     return children

@@ -1,7 +1,7 @@
-"""Progress for people and for logs: a bar with rate and time left, or plain lines.
+"""Show progress: a bar with rate and time left on a terminal, plain lines elsewhere.
 
-On a terminal a long stage shows a bar; where the output is no terminal (CI, a log file, one of
-several arms in parallel) it prints a line every so often. Everything goes to standard error.
+If the output is no terminal (CI, a log file, one of several arms in parallel), a long stage prints
+a line every `SECONDS_BETWEEN_LINES`. Everything goes to standard error.
 """
 
 import contextlib
@@ -15,13 +15,13 @@ from asymreinforce import terminal
 
 Advance = Callable[[int], None]
 Tell = Callable[[dict[str, Any]], None]
-"""Takes what another process is to show: {"say": line}, {"bar": settings}, {"advance": n},
+"""Sends an event for another process to show: {"say": line}, {"bar": settings}, {"advance": n} or
 {"end": true}."""
 SECONDS_BETWEEN_LINES = 20.0
 BESIDE_A_NAME = 40
-"""Characters that a bar and its numbers take; a narrower terminal shows count and time left."""
+"""Characters of a bar and its numbers; a narrower terminal shows only count and time left."""
 BESIDE_A_SHORT_NAME = 24
-"""Characters that these two take."""
+"""Characters of count and time left."""
 
 
 _hushed = False
@@ -30,7 +30,7 @@ _tell: Tell | None = None
 
 @contextlib.contextmanager
 def hush_output() -> Iterator[None]:
-    """Keep bars and lines back: this process is one of many whose parent speaks for all."""
+    """Print no bars and lines: the parent of this process reports for all its children."""
     global _hushed
     before, _hushed = _hushed, True
     try:
@@ -40,13 +40,13 @@ def hush_output() -> Iterator[None]:
 
 
 def is_hushed() -> bool:
-    """Tell whether a parent speaks for this process."""
+    """Tell whether this process prints nothing (`hush_output`)."""
     return _hushed
 
 
 @contextlib.contextmanager
 def relay_output(tell: Tell) -> Iterator[None]:
-    """Send lines and bars on as events, for a parent that shows them (`RelayedProgress`)."""
+    """Send lines and bars as events to a parent, which shows them by `RelayedProgress`."""
     global _tell
     before, _tell = _tell, tell
     try:
@@ -56,12 +56,12 @@ def relay_output(tell: Tell) -> Iterator[None]:
 
 
 def say(message: str) -> None:
-    """Print one clear line to standard error."""
+    """Print one line to standard error, or relay it to the parent."""
     voice()(message)
 
 
 def voice() -> Callable[[str], None]:
-    """Return what prints a line now; it goes on doing so if this process is hushed later."""
+    """Return a function that prints a line, even if this process is hushed later."""
     if _hushed:
         return lambda message: None
     if tell := _tell:
@@ -71,7 +71,7 @@ def voice() -> Callable[[str], None]:
 
 @contextlib.contextmanager
 def bar(description: str, *, total: int, unit: str, done: int = 0) -> Iterator[Advance]:
-    """Yield `advance(n)`, which reports n more units of `total`; `done` were there before."""
+    """Yield `advance(n)`, which reports n more units of `total`; `done` units are done already."""
     with _choose_bar()(description, total=total, unit=unit, done=done) as advance:
         yield advance
 
@@ -86,7 +86,7 @@ def _choose_bar() -> Callable[..., contextlib.AbstractContextManager[Advance]]:
 
 @contextlib.contextmanager
 def silent_bar(description: str, *, total: int, unit: str, done: int = 0) -> Iterator[Advance]:
-    """Take the place of `bar` where nobody watches."""
+    """Take the place of `bar` and show nothing."""
     yield lambda count: None
 
 
@@ -109,7 +109,7 @@ class RelayedProgress(contextlib.ExitStack):
         self._advance: Advance = lambda count: None
 
     def show(self, event: dict[str, Any]) -> None:
-        """Show one event; others than `Tell` lists are passed over."""
+        """Show one event of `Tell`; any other event is ignored."""
         if "say" in event:
             say(event["say"])
         elif "bar" in event:
@@ -122,6 +122,7 @@ class RelayedProgress(contextlib.ExitStack):
 
 @contextlib.contextmanager
 def _terminal_bar(description: str, *, total: int, unit: str, done: int) -> Iterator[Advance]:
+    # imported here, since only a bar on a terminal needs rich
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -153,6 +154,7 @@ def _line_bar(description: str, *, total: int, unit: str, done: int) -> Iterator
         nonlocal last, count
         count += more
         now = time.monotonic()
+        # at `total` the line below says it, with the whole time
         if now - last >= SECONDS_BETWEEN_LINES and done < count < total:
             last = now
             each = (now - start) / (count - done)
@@ -165,7 +167,7 @@ def _line_bar(description: str, *, total: int, unit: str, done: int) -> Iterator
 
 
 def _pace_text(seconds_each: float) -> str:
-    """Return what a unit takes, as a rate where many are done in a second."""
+    """Return seconds per unit if a unit takes over 2 s, else units per second."""
     return f"{seconds_each:.0f} s each" if seconds_each > 2 else f"{1 / seconds_each:.1f}/s"
 
 
@@ -173,7 +175,7 @@ def _pace_text(seconds_each: float) -> str:
 def watch_progress(
     description: str, *, total: int, unit: str, count: Callable[[], int], every_s: float = 0.5
 ) -> Iterator[None]:
-    """Show the progress of other processes: `count()` is asked for what is done, of `total`."""
+    """Show the progress of other processes; `count()` returns how many units are done."""
     seen = done = count()
     with bar(description, total=total, unit=unit, done=done) as advance:
 
@@ -189,7 +191,7 @@ def watch_progress(
 
 @contextlib.contextmanager
 def repeatedly(call: Callable[[], None], *, every_s: float) -> Iterator[None]:
-    """Call a function every so often, from a thread of its own, and once more at the end."""
+    """Call a function every `every_s` seconds from a separate thread, and once more at the end."""
     stopped = threading.Event()
 
     def follow() -> None:

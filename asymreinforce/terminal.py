@@ -1,8 +1,7 @@
-"""The two doors by which text leaves for the terminal: `print_line`, and `make_console` for tables.
+"""The only two functions that print: `print_line`, and `make_console` for tables and bars.
 
-Text may come from models, data and files, so at both doors every character that does not show
-itself is spelled out. A reader that has gone (`asymrl report | head -1`) costs the command nothing,
-and neither does an encoding that lacks a character.
+Text may come from models, data and files, so both escape every invisible character. A closed pipe
+(`asymrl report | head -1`) is no error, nor is a character that the encoding lacks.
 """
 
 import contextlib
@@ -18,23 +17,27 @@ if TYPE_CHECKING:
 
 
 def print_line(message: str, *, to_stderr: bool = True) -> None:
-    """Print a message, at once."""
+    """Print a message with invisible characters escaped, and flush the stream."""
     stream = sys.stderr if to_stderr else sys.stdout
     with _outliving_its_reader(stream):
         print(visible(message), file=stream, flush=True)
 
 
 def make_console(*, to_stderr: bool = False) -> "Console":
-    """Return rich's console, for tables and bars; it takes no text for markup."""
+    """Return a rich console for tables and bars that escapes invisible characters.
+
+    It reads no markup and no emoji codes in texts.
+    """
     from rich.console import Console
     from rich.segment import Segment
 
     class Door(Console):
-        """Spells out what does not show itself; rich's own sequences are segments of control."""
+        """Escapes invisible characters of every text."""
 
         def render(self, renderable: Any, options: Any = None) -> Iterable[Segment]:
             for segment in super().render(renderable, options):
                 text, style, control = segment
+                # rich's own escape sequences are control segments, and must reach the terminal
                 yield segment if control else Segment(visible(text), style)
 
         def on_broken_pipe(self) -> None:
@@ -44,14 +47,14 @@ def make_console(*, to_stderr: bool = False) -> "Console":
 
 
 def take_any_character() -> None:
-    """Let both streams spell out the characters that their encoding lacks, as in `\\u2212`."""
+    """Let both streams escape the characters that their encoding lacks, as in `\\u2212`."""
     for stream in (sys.stdout, sys.stderr):
         if reconfigure := getattr(stream, "reconfigure", None):
             reconfigure(errors="backslashreplace")
 
 
 def flush_streams() -> None:
-    """Write out what is still in memory; raises `OSError` if the system refuses it."""
+    """Flush standard output and error; raises `OSError` if the system refuses a write."""
     for stream in (sys.stdout, sys.stderr):
         if stream:
             with _outliving_its_reader(stream):
@@ -67,7 +70,8 @@ def _outliving_its_reader(stream: TextIO) -> Iterator[None]:
 
 
 def _discard_output(stream: Any) -> None:
-    """Send what a stream still gets to nowhere: whoever read it has gone."""
+    """Send all further output of a stream to the null device, because its reader is gone."""
+    # Python flushes standard streams at exit, which would raise another BrokenPipeError.
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, stream.fileno())
     os.close(nowhere)

@@ -1,38 +1,37 @@
-r"""Show text that a model wrote: never markup, never a terminal escape, never without end.
+r"""Make text that a model wrote safe to show: invisible characters escaped, length bounded.
 
-Escaping for HTML is the page's work; here every character that does not show itself is spelled
-out, so that `\x1b[2J`, a right-to-left override or a zero-width space is seen and not obeyed.
+A terminal escape (`\x1b[2J`), a right-to-left override or a zero-width space is printed as its
+code and has no effect. The report page escapes HTML itself.
 """
 
 import unicodedata
 from typing import NamedTuple
 
 LONGEST = 2_000
+"""Characters of a text that are shown."""
 SHOWN_AS_THEY_ARE = frozenset("\n\t")
 INVISIBLE_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 """Unicode categories control, format, surrogate, private use, unassigned, line and paragraph."""
 
 
 class Shown(NamedTuple):
-    """Text that is safe to look at, and how many bytes of the original are left out."""
+    """Text that is safe to show, and how many bytes of the original are left out."""
 
     text: str
     bytes_left_out: int
 
 
 def visible(text: str) -> str:
-    r"""Spell out the characters that do not show themselves: `"\x1b"` becomes `"\\x1b"`."""
+    r"""Escape invisible characters: `"\x1b"` becomes `"\\x1b"`."""
     if text.isascii() and text.isprintable():
         return text
     return "".join(_visible_character(character) for character in text)
 
 
 def show_bytes(content: bytes, *, longest: int = LONGEST) -> Shown:
-    """Decode at most `longest` characters of UTF-8 bytes; bytes that are not UTF-8 are spelled out.
-
-    The bytes are cut before they are decoded, so that a line of 10 MB costs no more than a short.
-    """
-    # A character takes at most 4 bytes; 4 more keep a character cut in two out of what is shown.
+    """Decode at most `longest` characters of UTF-8; bytes that are not UTF-8 are escaped."""
+    # The bytes are cut before they are decoded, so that a line of 10 MB costs no more than a short
+    # one. A character takes at most 4 bytes; 4 more keep a character cut in two out of the result.
     start = content[: 4 * longest + 4].decode(errors="surrogateescape")[:longest]
     used = len(start.encode(errors="surrogateescape"))
     return Shown(visible(start), len(content) - used)

@@ -1,1 +1,1 @@
-"""Files: atomic publication, stage directories, and the contracts between stages."""
+"""Files: atomic publication, stage directories, and the parquet contracts between stages."""

@@ -1,10 +1,10 @@
-"""How far an arm is while it trains, in a small file among the experiment's logs.
+"""The progress of an arm in training, in a small file among the experiment's logs.
 
     runs/<experiment>/train/<identity>/              the arm
     runs/<experiment>/logs/progress-<identity>.json
 
-A sweep shows it of arms in other processes, and `asymrl status` after the fact. It lies outside the
-arm's directory, determines nothing, and may be lost: `files.publish_passing`.
+A sweep reads it to show arms in other processes, and `asymrl status` reads it at any time. The file
+lies outside the arm's directory, determines nothing, and may be lost (`files.publish_passing`).
 """
 
 import math
@@ -20,52 +20,54 @@ from asymreinforce.errors import InputError
 
 State = Literal["running", "stopped", "failed", "done"]
 NUMBERS = ("loss", "reward", "validation_accuracy", "kl")
-"""Columns of METRICS that are shown; each is the latest that is known."""
+"""Columns of METRICS that are shown, each with its latest known value."""
 TEXTS = ("state", "reason", "host")
-"""Fields of `ArmProgress` that are texts; all others are numbers or None."""
+"""Fields of `ArmProgress` that are texts; all other fields are numbers or None."""
+# The estimate uses the rollouts that the arm trains on, so that it falls below 0 if pi comes to
+# give them more probability than mu.
 IN_SAMPLE_KL = "KL in-sample"
-"""The title of KL(mu || pi). It is estimated on rollouts that the arm trains on: if pi comes to
-give them more probability than mu did, the estimate is below 0."""
+"""The title of KL(mu || pi)."""
 
 
 class ArmProgress(NamedTuple):
-    """Where an arm stands; a number that is not known is None."""
+    """The progress of an arm; an unknown number is None."""
 
     step: int
     steps: int
     state: State
     reason: str = ""
-    """Why it stopped or failed."""
+    """Why the arm stopped or failed."""
     loss: float | None = None
     reward: float | None = None
     validation_accuracy: float | None = None
     kl: float | None = None
     tokens_per_second: float | None = None
-    """Of prompts and completions, validation's time included."""
+    """Prompt and completion tokens per second, with validation in the time."""
     seconds_left: float | None = None
     since: float = 0.0
-    """Seconds since the epoch at which this process began with the arm, at step `from_step`."""
+    """Unix time at which this process began with the arm, at step `from_step`."""
     from_step: int = 0
     written: float = 0.0
-    """Seconds since the epoch."""
+    """Unix time at which the file was written."""
     host: str = ""
     process: int = 0
 
     @property
     def is_mine(self) -> bool:
-        """Whether this process wrote it."""
+        """Whether this process wrote the file."""
         return (self.host, self.process) == (platform.node(), os.getpid())
 
 
 def progress_path(arm: Path) -> Path:
-    """Return where the progress of an arm's directory stands."""
+    """Return the path of an arm's progress file, given the arm's directory."""
     return arm.parents[1] / "logs" / f"progress-{arm.name}.json"
 
 
 def publish_progress(arm: Path, progress: ArmProgress) -> None:
-    """Write the progress of an arm's directory, stamped with this process and the time."""
+    """Write an arm's progress file, with this process and the time."""
     stamped = progress._replace(written=time.time(), host=platform.node(), process=os.getpid())
     values = {
+        # JSON has no NaN, which a loss may be
         name: value if isinstance(value, str) else finite_or_none(value)
         for name, value in stamped._asdict().items()
     }
@@ -73,11 +75,11 @@ def publish_progress(arm: Path, progress: ArmProgress) -> None:
 
 
 def read_progress(arm: Path) -> ArmProgress | None:
-    """Read the progress of an arm's directory; None if there is none of this version."""
+    """Read an arm's progress file; None if it is absent, damaged or of another version."""
     try:
         values = files.read_json(progress_path(arm))
         progress = ArmProgress(**values)
-    except (InputError, OSError, TypeError):
+    except (InputError, OSError, TypeError):  # another version may have other fields
         return None
     return progress if _is_sound(progress) else None
 
@@ -90,10 +92,10 @@ def _is_sound(progress: ArmProgress) -> bool:
 
 
 def words(progress: ArmProgress) -> str:
-    """Say in a line where an arm stands: `step 120 of 400: batch reward 0.31, validation 45.2%`."""
+    """Return a line such as `step 120 of 400: batch reward 0.31, validation 45.2%`."""
     numbers = {
         "loss": number(progress.loss),
-        "batch reward": number(progress.reward),  # of the rollouts that the step read, not of pi
+        "batch reward": number(progress.reward),  # of the step's rollouts, which pi did not draw
         "validation": share(progress.validation_accuracy),
         IN_SAMPLE_KL: number(progress.kl),
     }
@@ -106,17 +108,17 @@ def words(progress: ArmProgress) -> str:
 
 
 def number(value: float | None) -> str:
-    """Return three significant digits; empty if there is no finite number."""
+    """Return a number with three significant digits; empty if it is None or not finite."""
     return "" if value is None or not math.isfinite(value) else f"{value:.3g}"
 
 
 def share(value: float | None) -> str:
-    """Return a share in per cent."""
+    """Return a share in per cent; empty if it is None or not finite."""
     return "" if value is None or not math.isfinite(value) else f"{100 * value:.1f}%"
 
 
 def whole(value: float | None) -> str:
-    """Return a whole number with separators of thousands."""
+    """Return a rounded number with thousands separators; empty if it is None or not finite."""
     return "" if value is None or not math.isfinite(value) else f"{value:,.0f}"
 
 

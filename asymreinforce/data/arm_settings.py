@@ -1,10 +1,10 @@
-"""What stands beside an arm's shards, of settings under which it may change and stay the same arm.
+"""Files beside an arm's shards that may change while the arm stays the same.
 
-    config.json   the settings of its latest run; provenance says which of them were other ones
-    rows.json     the tokens of a packed row that fit the memory, where longer ones did not
-    failure.json  why its latest run failed, and where the log is
+    config.json   the settings of the latest run; `provenance/` records changes between runs
+    rows.json     the longest packed row (tokens) that fits the memory, if longer rows did not fit
+    failure.json  why the latest run failed, and the path of its log
 
-None has a receipt: they determine nothing.
+These files determine nothing and have no receipts.
 """
 
 from pathlib import Path
@@ -22,7 +22,7 @@ FAILURE = "failure.json"
 
 
 class Failure(NamedTuple):
-    """What went wrong with an arm, and the log with its traceback."""
+    """The error of an arm that failed, and the path of the log with the traceback."""
 
     error: str
     log: str
@@ -34,12 +34,12 @@ class Failure(NamedTuple):
 
 
 def publish_failure(directory: Path, failure: Failure) -> None:
-    """Write why an arm failed."""
+    """Write `failure.json`."""
     files.publish_json(directory / FAILURE, failure._asdict())
 
 
 def read_failure(directory: Path) -> Failure | None:
-    """Read why an arm failed; None if it did not, or nothing readable says so."""
+    """Read `failure.json`; None if it is absent or damaged."""
     failure = files.read_if_whole(directory / FAILURE)
     if "error" not in failure:
         return None
@@ -47,7 +47,7 @@ def read_failure(directory: Path) -> Failure | None:
 
 
 def publish_settings(store: Store, config: ExperimentConfig) -> None:
-    """Write an arm's `config.json`; say and record what changed since the run before."""
+    """Write an arm's `config.json`; print and record settings that changed since the last run."""
     settings = config.model_dump(mode="json")
     before = files.read_if_whole(store.directory / CONFIG).get("train")
     changed = {
@@ -63,13 +63,13 @@ def publish_settings(store: Store, config: ExperimentConfig) -> None:
 
 
 def remember_rows(store: Store, config: ExperimentConfig, tokens: int) -> None:
-    """Write down that rows of so many tokens are the longest that were not found too long."""
+    """Write `rows.json`: packed rows of `tokens` tokens are the longest that may fit the memory."""
     remembered = {"tokens_per_micro_batch": tokens, "under": _memory_settings(config)}
     files.publish_json(store.directory / ROWS, remembered)
 
 
 def remembered_rows(store: Store, config: ExperimentConfig) -> int | None:
-    """Return what `remember_rows` wrote; None if nothing was, or under other settings."""
+    """Return the tokens in `rows.json`; None if it is absent or of other memory settings."""
     remembered = files.read_if_whole(store.directory / ROWS)
     tokens = remembered.get("tokens_per_micro_batch")
     if not isinstance(tokens, int) or remembered.get("under") != _memory_settings(config):
@@ -78,5 +78,5 @@ def remembered_rows(store: Store, config: ExperimentConfig) -> int | None:
 
 
 def _memory_settings(config: ExperimentConfig) -> dict[str, Any]:
-    """The settings that decide how much memory a row takes."""
+    """Return the settings that decide how much memory a packed row takes."""
     return config.train.model_dump(mode="json", include=set(RANKS | SAME_GRADIENT))

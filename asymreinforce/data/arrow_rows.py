@@ -1,6 +1,7 @@
-"""Rows of Arrow files, and the files of a directory that `save_to_disk` of `datasets` wrote.
+"""Read rows of Arrow files, and list the files that `datasets.save_to_disk` wrote.
 
-The library itself is not needed: a data set is a directory of Arrow streams with a list of them.
+The library `datasets` is not needed: a saved data set is a directory of Arrow streams and a list of
+their names.
 """
 
 import json
@@ -15,19 +16,20 @@ from asymreinforce.errors import InputError
 
 ENDINGS = (".arrow",)
 STATE, SPLITS = "state.json", "dataset_dict.json"
-"""Files by which a saved data set is told, and several of them by the names of their splits."""
+"""Files that mark a saved data set, and a saved dictionary of data sets (one for each split)."""
 ALONE = ""
-"""The split of a data set that was saved alone: like a file, it is whatever it is used for."""
+"""The split of a data set that was saved without a split's name."""
 
 
 def rows(path: Path) -> Iterator[ParquetRow]:
-    """Yield every row of a file or stream in order.
+    """Yield every row of an Arrow file or stream in order.
 
-    Raises `pa.ArrowException`, `OSError` or `ValueError` if it is damaged or repeats the name of a
-    column.
+    Raises `pa.ArrowException`, `OSError` or `ValueError` if the file is damaged or repeats a
+    column's name.
     """
     number = 0
     for batch in _batches(path):
+        # Arrow trusts the offsets in a file; a damaged file could make it read beyond its buffers.
         batch.validate(full=True)
         for values, problem in python_rows(batch):
             number += 1
@@ -35,7 +37,7 @@ def rows(path: Path) -> Iterator[ParquetRow]:
 
 
 def count(path: Path) -> int:
-    """Return the rows of a file."""
+    """Return the number of rows of a file."""
     return sum(batch.num_rows for batch in _batches(path))
 
 
@@ -44,6 +46,7 @@ def _batches(path: Path) -> Iterator[pa.RecordBatch]:
         try:
             reader = pa.ipc.open_stream(source)
         except pa.ArrowInvalid:
+            # `datasets` writes streams; other programs may write Arrow's file format.
             source.seek(0)
             file = pa.ipc.open_file(source)
             _require_names(file.schema)
@@ -55,13 +58,14 @@ def _batches(path: Path) -> Iterator[pa.RecordBatch]:
 
 def _require_names(schema: pa.Schema) -> None:
     if repeated := sorted({name for name in schema.names if schema.names.count(name) > 1}):
-        raise ValueError(f"the column {repeated[0]!r} stands twice")
+        raise ValueError(f"the column {repeated[0]!r} appears twice")
 
 
 def saved_splits(directory: Path) -> dict[str, list[Path]] | None:
-    """Return the files of each split of a saved data set, in order; None if it is none.
+    """Return the files of each split, in order; None if the directory is no saved data set.
 
-    One that was saved alone is the split `ALONE`. Raises `InputError` if files are not there.
+    A data set that was saved without splits has the split `ALONE`. Raises `InputError` if files are
+    missing.
     """
     if (directory / STATE).is_file():
         return {ALONE: _files_of(directory)}
@@ -69,7 +73,7 @@ def saved_splits(directory: Path) -> dict[str, list[Path]] | None:
         return None
     names = _read(directory / SPLITS).get("splits")
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise InputError(f"{directory / SPLITS}: names no splits; save the data set anew")
+        raise InputError(f"{directory / SPLITS}: names no splits; save the data set again")
     return {name: _files_of(directory / Path(name).name) for name in names}
 
 
@@ -77,19 +81,19 @@ def _files_of(directory: Path) -> list[Path]:
     state = _read(directory / STATE)
     entries = state.get("_data_files")
     names = [e.get("filename") if isinstance(e, dict) else None for e in entries or ()]
-    # the name alone: what a file of another's says is no path to follow
+    # Only bare names: the list comes from outside, and a path could lead out of the directory.
     if not names or any(not isinstance(name, str) or Path(name).name != name for name in names):
-        raise InputError(f"{directory / STATE}: names no data files; save the data set anew")
+        raise InputError(f"{directory / STATE}: names no data files; save the data set again")
     if state.get("_indices_data_files"):
         raise InputError(
-            f"{directory}: an old version of 'datasets' saved rows with a choice among them; save "
-            "the data set anew"
+            f"{directory}: an old version of 'datasets' saved all rows and a list of the chosen "
+            "ones; save the data set again with a newer version"
         )
     paths = [directory / str(name) for name in names]
     if absent := [path.name for path in paths if not path.is_file()]:
         raise InputError(
             f"{directory}: {len(absent)} of its {len(paths)} files are not there ({absent[0]}); "
-            "bring all of the directory"
+            "copy the whole directory"
         )
     return paths
 
@@ -98,5 +102,5 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); bring all of the directory") from None
+        raise InputError(f"{path}: cannot be read ({error}); copy the whole directory") from None
     return value if isinstance(value, dict) else {}

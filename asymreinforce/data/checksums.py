@@ -1,13 +1,13 @@
-"""Checksums that are remembered: bytes are read again only where something changed since.
+"""Remember checksums, so that bytes are read again only if a file changed.
 
-    <stage directory>/.sums      a line a checksum: seal, stamp, checksum, what it is of
+    <stage directory>/.sums      a line per checksum: seal, stamp, checksum, kind and name
 
-A *stamp* is name, size, inode and times of change (mtime, ctime) of every file that a checksum is
-of. Who is about to use bytes has them read all the same (`read`): a disk may lose some without a
-trace. What was read in this process is not read again by it, as long as the stamp stays.
+A *stamp* hashes the name, size, inode and times of change (mtime, ctime) of every file that a
+checksum covers. A process that is about to use bytes reads them once even if the stamp is the same
+(`read`), because a disk may damage bytes without a trace.
 
-The file determines nothing. Lines are appended, by readers as well, and one that is torn or damaged
-is passed over. What lies in no stage directory, such as a model from elsewhere, is remembered below
+`.sums` determines nothing. Writers and readers append lines; a torn or damaged line is ignored.
+Checksums of files outside stage directories, such as a downloaded model, are remembered below
 `$ASYMRL_CACHE`, by default `~/.cache/asymrl`.
 """
 
@@ -22,11 +22,11 @@ from typing import NamedTuple
 from asymreinforce.data import files
 
 SUMS = ".sums"
+# A second change within one tick of the file system's clock would leave the stamp as it is.
 SETTLED_S = 2.0
-"""The coarsest clock of a file system in use. What changed less long ago than that is not
-remembered: a second change within the same tick would leave the stamp as it is."""
+"""The tick of the coarsest file system clock; a file that changed within it is not remembered."""
 LEVELS = 3
-"""So far below a stage directory lies a shard: `checkpoints/step-000100`."""
+"""Levels from a file up to its stage directory, at most, as in `checkpoints/step-000100/<file>`."""
 
 
 class _Stamp(NamedTuple):
@@ -35,7 +35,7 @@ class _Stamp(NamedTuple):
 
 
 def remembered_sha256(path: Path, *, read: bool = False) -> str:
-    """Return `files.sha256` of a file or a directory, from memory if nothing changed."""
+    """Return `files.sha256` of a file or a directory, without reading it if nothing changed."""
     paths = [p for p in sorted(path.rglob("*")) if p.is_file()] if path.is_dir() else [path]
     return remembered_checksum("sha256", path, paths, lambda: files.sha256(path), read=read)
 
@@ -43,9 +43,9 @@ def remembered_sha256(path: Path, *, read: bool = False) -> str:
 def remembered_checksum(
     kind: str, path: Path, parts: Sequence[Path], compute: Callable[[], str], *, read: bool = False
 ) -> str:
-    """Return what `compute` makes of the files `parts` at or below `path`, or what it made before.
+    """Return `compute()`, a checksum of the files `parts` at or below `path`, or its earlier value.
 
-    `read`: only if it was in this process.
+    With `read`, an earlier value is used only if this process computed it.
     """
     path = path.absolute()
     stamp = _stamp_files(path, parts)
@@ -58,6 +58,7 @@ def remembered_checksum(
         return known
     began_ns = time.time_ns()
     value = compute()
+    # A file that changed during or shortly before the computation may not match its stamp.
     if stamp.newest_ns < began_ns - SETTLED_S * 1e9 and _stamp_files(path, parts) == stamp:
         _READ[key] = (stamp.text, value)
         if value != known:
@@ -66,7 +67,7 @@ def remembered_checksum(
 
 
 _READ: dict[str, tuple[str, str]] = {}
-"""Kind and path -> stamp and checksum, of what this process has read."""
+"""Kind and path -> stamp and checksum of the files that this process has read."""
 
 
 def _stamp_files(path: Path, parts: Sequence[Path]) -> _Stamp:
@@ -77,7 +78,7 @@ def _stamp_files(path: Path, parts: Sequence[Path]) -> _Stamp:
 
 
 class _Memory:
-    """One file of remembered checksums; what others append to it is read as it comes."""
+    """One file of remembered checksums, to which other processes may append."""
 
     def __init__(self, path: Path):
         self._path = path
@@ -85,21 +86,22 @@ class _Memory:
         self._inode, self._offset = 0, 0
 
     def get(self, name: str, stamp: str) -> str | None:
-        """Return the checksum that was remembered under a stamp."""
+        """Return the checksum that was remembered for a name, if the stamp is still the same."""
         self._catch_up()
         entry = self._known.get(name)
         return entry[1] if entry and entry[0] == stamp else None
 
     def add(self, name: str, stamp: str, value: str) -> None:
-        """Remember a checksum, if the file system lets us."""
-        if "\n" not in name:
+        """Remember a checksum if the file can be written."""
+        if "\n" not in name:  # an entry is one line
             text = f"{stamp} {value} {name}"
             _append_line(self._path, f"{_seal_of(text)} {text}")
 
     def _catch_up(self) -> None:
-        """Read what was appended since, or all of another file."""
+        """Read the lines that were appended since the last call."""
         try:
             stat = self._path.stat()
+            # another file took the place of the known one: read it from its start
             if stat.st_ino != self._inode or stat.st_size < self._offset:
                 self._known, self._inode, self._offset = {}, stat.st_ino, 0
             if stat.st_size == self._offset:
@@ -109,6 +111,7 @@ class _Memory:
                 added = stream.read()
         except OSError:
             return
+        # another process may be in the middle of a line; the rest is read by a later call
         whole = added[: added.rfind(b"\n") + 1]
         self._offset += len(whole)
         for line in whole.decode(errors="replace").splitlines():
@@ -122,7 +125,7 @@ _MEMORIES: dict[Path, _Memory] = {}
 
 
 def _memory_of(kind: str, path: Path) -> tuple[_Memory, str]:
-    """Return the memory in which a path's checksum stands, and its name there."""
+    """Return the memory that holds a path's checksum, and the checksum's name in it."""
     for above in path.parents[:LEVELS]:
         if (above / "plan.json").exists():
             return _memory_at(above / SUMS), f"{kind} {path.relative_to(above)}"
@@ -146,15 +149,15 @@ def _seal_of(text: str) -> str:
 
 
 def _append_line(path: Path, line: str) -> None:
-    """Append a line that may be lost or torn: it is made anew by whoever misses it.
+    """Append a line that may be lost or torn; a file system that refuses is no error.
 
-    A file system that refuses is no error. Lines that processes append at once do not mix on a
-    local file system.
+    Lines that several processes append at once do not mix on a local file system.
     """
+    # A lost checksum costs one reading: the next process computes it again.
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o644)
         try:
-            os.write(descriptor, f"\n{line}\n".encode())  # a line that was torn ends here
+            os.write(descriptor, f"\n{line}\n".encode())  # the first \n ends a torn line
         finally:
             os.close(descriptor)

@@ -1,6 +1,6 @@
-"""The parquet files between stages: the only writer and reader of each contract.
+"""Write and read the parquet files between stages; `schemas.py` defines their contracts.
 
-`schemas.py` says what a file of a contract holds. Whoever handles files finds the contracts here.
+This module checks every table that it writes or reads against the table's contract.
 """
 
 import functools
@@ -62,17 +62,18 @@ __all__ = [
 FinishReason = Literal["stop", "length"]
 
 ROW_GROUP = 8192
-"""Rows that a reader of one row group holds, at most."""
+"""Rows of a row group, at most, and so of a reader that holds one row group."""
 FEW_ROWS = 20_000
-"""Up to so many, handing columns to threads costs more than it saves."""
+"""Up to this many rows, threads for columns cost more than they save."""
 HANDFUL = 64
-"""Up to so many, compression, dictionaries and hash tables of keys cost more than they save."""
+"""Up to this many rows, compression, dictionaries and Arrow's hash tables of keys cost more than
+they save."""
 
 
 def make_table(contract: Contract, columns: Mapping[str, Any]) -> pa.Table:
     """Build a table of a contract; a nullable column that is not given is all null.
 
-    Raises `InputError` where a value does not fit its column or a required one is null.
+    Raises `InputError` if a value does not fit its column or a required value is null.
     """
     rows = max((len(values) for values in columns.values()), default=0)
     filled = {name: columns.get(name, [None] * rows) for name in contract.schema.names}
@@ -84,13 +85,14 @@ def make_table(contract: Contract, columns: Mapping[str, Any]) -> pa.Table:
 
 
 def write_table(path: Path, contract: Contract, rows: pa.Table, *, identity: str) -> None:
-    """Write rows as parquet with the contract's label and the shard's identity in the footer.
+    """Write rows as parquet, with the contract's label and the shard's identity in the footer.
 
-    Row groups of rollouts hold whole prompts (`token_ids.py`).
+    A row group of rollouts holds whole prompts (`token_ids.py`).
     """
     metadata = {"contract": contract.label, "identity": identity}
     is_small = len(rows) <= HANDFUL
     rows = rows.cast(contract.schema).replace_schema_metadata(metadata)
+    # Without its empty optional columns, a file has the bytes that it had before they existed.
     if empty := [name for name in contract.optional if rows[name].null_count == len(rows)]:
         rows = rows.drop_columns(empty)
     with pq.ParquetWriter(
@@ -108,19 +110,20 @@ def write_table(path: Path, contract: Contract, rows: pa.Table, *, identity: str
 
 
 def read_table(path: Path, contract: Contract, *, columns: list[str] | None = None) -> pa.Table:
-    """Read one parquet file of a contract and check what it claims to be.
+    """Read one parquet file and check it against its contract.
 
-    Raises `InputError`, naming the file, where it is missing, truncated, of another contract or
+    Raises `InputError`, naming the file, if the file is missing, truncated, of another contract or
     version, lacks a column, holds a null that the contract forbids, or repeats a key.
     """
     try:
-        # A report reads thousands of small files: one opening each, for label and rows, and no
-        # hand-over to threads that fetch ahead.
+        # A report reads thousands of small files: each is opened once, for label and rows, without
+        # threads that read ahead.
         with pq.ParquetFile(path, page_checksum_verification=True, pre_buffer=False) as file:
             label = _schema_label(file.schema_arrow)
             _require_label(path, contract, label)
             rows = file.read(columns=columns, use_threads=file.metadata.num_rows > FEW_ROWS)
-    except (pa.ArrowException, OSError, ValueError) as error:  # a footer of no UTF-8, too
+    except (pa.ArrowException, OSError, ValueError) as error:  # ValueError: a footer not in UTF-8
+        # A file of another contract lacks the columns: its label makes the clearer message.
         _require_label(path, contract, read_label(path))
         raise InputError(f"{path}: damaged parquet ({error}); run its stage again") from error
     return check_table(
@@ -136,7 +139,7 @@ def publish_table(
     *,
     facts: Mapping[str, Any] | None = None,
 ) -> None:
-    """Publish rows as a shard of a stage's store."""
+    """Publish rows as a shard of a stage's store, with `facts` in its receipt."""
     store.publish(
         name, lambda path: write_table(path, contract, rows, identity=store.hash), facts=facts
     )
@@ -145,7 +148,7 @@ def publish_table(
 def read_shards(
     store: "Store", names: Iterable[str], contract: Contract, *, columns: list[str] | None = None
 ) -> pa.Table:
-    """Read at least one shard of a stage's store, all as one table."""
+    """Read one or more shards of a stage's store as one table."""
     return pa.concat_tables(
         [read_table(store.path(name), contract, columns=columns) for name in names]
     )
@@ -158,7 +161,7 @@ def prompt_tables(
     columns: list[str] | None = None,
     wanted: Iterable[str] | None = None,
 ) -> Iterator[pa.Table]:
-    """Yield the prompts of an experiment, a file at a time: all, or those with the wanted ids."""
+    """Yield an experiment's prompts, a table per file; with `wanted`, only those prompt ids."""
     ids = None if wanted is None else pa.array(list(wanted), pa.string())
     for path in sorted((directory / "prompts").glob(f"*/{split}.parquet")):
         rows = read_table(path, PROMPTS, columns=columns)
@@ -166,18 +169,21 @@ def prompt_tables(
 
 
 def count_rows(path: Path, contract: Contract) -> int:
-    """Return the rows of a parquet file of a contract by its footer; none of them is read."""
+    """Return the number of rows of a parquet file of a contract, by reading only its footer."""
     _require_label(path, contract, read_label(path))
     return int(pq.read_metadata(path).num_rows)
 
 
 def read_label(path: Path) -> str | None:
-    """Return the contract that a parquet file says it holds, None where it says nothing."""
+    """Return the contract's label in a parquet file, such as `rollouts/1`; None if it has none.
+
+    Raises `InputError` if the file is missing or no parquet.
+    """
     try:
         return _schema_label(pq.read_schema(path))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; run the stage that makes it") from None
-    except (pa.ArrowException, OSError, ValueError) as error:  # a footer of no UTF-8, too
+    except (pa.ArrowException, OSError, ValueError) as error:  # ValueError: a footer not in UTF-8
         raise InputError(
             f"{path}: not readable as parquet ({error}); it may be truncated, make it again"
         ) from error
@@ -199,7 +205,7 @@ def _require_label(path: Path, contract: Contract, label: str | None) -> None:
 def check_table(
     contract: Contract, rows: pa.Table, *, where: str, columns: list[str] | None = None
 ) -> pa.Table:
-    """Return the rows if they keep the contract; raise `InputError` that says where they do not."""
+    """Return the rows if they fulfil the contract; `where` names their place in an `InputError`."""
     names = contract.schema.names if columns is None else columns
     expected = _expected_schema(contract, tuple(names))
     if absent := (contract.optional & {*names}) - {*rows.column_names}:
@@ -244,6 +250,7 @@ def _require_columns(
 
 
 def _check_unique(rows: pa.Table, contract: Contract, *, where: str) -> None:
+    # A set of Python tuples is faster for few rows than Arrow's group_by.
     if len(rows) <= HANDFUL:
         keys_of_rows = zip(*(rows.column(name).to_pylist() for name in contract.key), strict=True)
         if len(set(keys_of_rows)) == len(rows):
@@ -256,5 +263,5 @@ def _check_unique(rows: pa.Table, contract: Contract, *, where: str) -> None:
     key = ", ".join(f"{name}={first[name]}" for name in contract.key)
     raise InputError(
         f"{where}: {len(rows) - len(keys)} rows repeat a key of {contract.label}, such as {key}; "
-        "each must stand once"
+        "each key must be unique"
     )

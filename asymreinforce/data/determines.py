@@ -1,10 +1,10 @@
-"""What each setting determines: prompts, rollouts, verdicts, an arm, its evaluation, or nothing.
+"""The product that each setting determines: prompts, rollouts, verdicts, an arm or its evaluation.
 
     prompts -> rollouts -> verdicts -> arm -> evaluation
 
-A setting stands in `TABLE` under the first of these that its value enters, and determines all that
-follow as well. Whether two arms are one, share their inputs, or are seeds of one setting, and in
-which settings arms differ, is asked here. Settings are flat: `{"optim.lr": 1e-4}`.
+`TABLE` lists a setting under the first product that its value enters; the setting determines all
+later products too. These functions decide whether two arms are the same, share inputs or differ
+only by seed, and in which settings arms differ. Settings are flat: `{"optim.lr": 1e-4}`.
 """
 
 import enum
@@ -24,7 +24,7 @@ Flat = Mapping[str, Any]
 
 
 class Product(enum.IntEnum):
-    """What a pipeline makes, in its order."""
+    """The products of the pipeline, in its order."""
 
     PROMPTS = 1
     ROLLOUTS = 2
@@ -40,7 +40,7 @@ TABLE: dict[str, dict[Product, str]] = {
     "": {
         ARM: "baseline baseline_reference baseline_quantile baseline_support baseline_decay "
         "baseline_schedule seed rounds refresh_every " + " ".join(SCHEDULE_OF),
-        NOTHING: "name runs_dir replicate",  # which the seeds say
+        NOTHING: "name runs_dir replicate",  # a replicate acts through the seeds that it sets
     },
     "task": {
         PROMPTS: "name kind family seed train validation held_out params path sources columns "
@@ -98,25 +98,25 @@ TABLE: dict[str, dict[Product, str]] = {
     },
     "ray": {NOTHING: "address gpus_per_worker scorers tries"},
 }
-"""Section -> what is determined -> its settings; a setting of several values is one of them."""
+"""Section -> product -> names of settings; a setting of several values counts as one setting."""
 
+# These are the defaults of conf/config.yaml, under which such arms were trained before.
 NO_BASELINE = {
     "baseline": -0.1,
     "baseline_reference": "group_mean",
     "baseline_schedule": "constant",
 }
-"""What the identity of an arm has whose objective takes none: what `conf/config.yaml` has, under
-which such arms were trained before."""
+"""The baseline settings in the identity of an arm whose objective has no baseline."""
 
 OF_A_REFERENCE = {
     "baseline_quantile": "group_quantile",
     "baseline_support": "limit_support",
     "baseline_decay": "running_mean",
 }
-"""Settings that enter V(x) under one `baseline_reference` alone."""
+"""Setting -> the only `baseline_reference` under which the setting enters V(x)."""
 
 CHOOSES = {"sampling.samples_per_prompt", "reward.graders"}
-"""Determine how many rollouts or verdicts are there and used, and not what they are."""
+"""Settings that determine how many rollouts or verdicts exist and are used, not their content."""
 
 FIRST: dict[str, Product] = {
     f"{section}.{name}".lstrip("."): product
@@ -127,12 +127,12 @@ FIRST: dict[str, Product] = {
 
 
 def flat_settings(config: ExperimentConfig) -> dict[str, Any]:
-    """Return all settings by their dotted names, with values as JSON has them."""
+    """Return all settings by their dotted names, with JSON values."""
     return flatten_settings(config.model_dump(mode="json"))
 
 
 def is_same_value(one: Any, other: Any) -> bool:
-    """Tell whether two values of a setting are equal, or paths of one file."""
+    """Tell whether two values of a setting are equal, or are paths of the same file."""
     is_text = isinstance(one, str) and isinstance(other, str)
     return one == other or (
         is_text and "/" in one + other and Path(one).resolve() == Path(other).resolve()
@@ -140,9 +140,9 @@ def is_same_value(one: Any, other: Any) -> bool:
 
 
 def first_product(setting: str, settings: Flat) -> Product:
-    """Return the first product that a setting determines, among the other settings of its arm.
+    """Return the first product that a setting determines, given all settings of its arm.
 
-    A setting that is not in the table, as another version may have one, counts as the arm's.
+    An unknown setting, as another version may have, determines the arm.
     """
     field = setting if setting in FIRST else ".".join(setting.split(".")[:2])
     product = FIRST.get(field, ARM)
@@ -150,17 +150,17 @@ def first_product(setting: str, settings: Flat) -> Product:
     is_imported = settings.get("source.path") is not None
     is_embedded = settings.get("policy.source") == "embedded"
     if section == ("sampling" if is_imported else "source"):
-        return NOTHING
+        return NOTHING  # a set is either generated or imported
     if is_imported and product == ROLLOUTS and (section == "engine" or field == "policy.dtype"):
-        return EVALUATION
+        return EVALUATION  # the engine drew none of the rollouts, but samples for evaluation
     if field == "engine.tensor_parallel_size" and settings.get("engine.name") == "transformers":
-        return NOTHING
+        return NOTHING  # only the engine on vLLM reads it
     if field in ("policy.seed", "policy.embedded") and not is_embedded:
-        return NOTHING
+        return NOTHING  # both make the embedded policy only
     if field == "train.threads" and is_embedded:
-        return ROLLOUTS  # the embedded policy is made with as many
+        return ROLLOUTS  # the embedded policy is trained with the same number of threads
     if field == "evaluation.sampling" and settings.get("train.validation_prompts"):
-        return ARM  # validation samples by it, and chooses the best checkpoint
+        return ARM  # validation samples with these settings, and chooses the best checkpoint
     objective = settings.get("algorithm.name", "asymre")
     if section == "algorithm" and not takes_option(objective, field.partition(".")[2]):
         return NOTHING
@@ -175,29 +175,28 @@ def first_product(setting: str, settings: Flat) -> Product:
         return NOTHING
     if field.startswith("baseline"):
         return ARM if has_baseline(objective) else NOTHING
+    # These settings change only the order of rounding; on CUDA the bytes are not promised anyway.
     is_rounding = section == "train" and field.partition(".")[2] in SAME_GRADIENT
     return NOTHING if is_rounding and settings.get("train.device") == "cuda" else product
 
 
 def determining_settings(settings: Flat, product: Product) -> dict[str, Any]:
-    """Return the settings that a product depends on, those of what it is made of included."""
+    """Return the settings that determine a product or one of the products before it."""
     return {
         key: value for key, value in settings.items() if first_product(key, settings) <= product
     }
 
 
 def key_of(config: ExperimentConfig, product: Product) -> str:
-    """Return a text that is equal for arms that share a product.
-
-    Pins determine nothing, but say where a product lies: arms with other ones share none.
-    """
+    """Return a text that is equal for two arms if they share a product."""
     settings = flat_settings(config)
+    # Pins determine nothing, but name a product's directory: arms with different pins share none.
     pins = {key: value for key, value in settings.items() if key.startswith("pins.")}
     return json.dumps(determining_settings(settings, product) | pins, sort_keys=True)
 
 
 def idle_settings(arms: Sequence[ExperimentConfig]) -> list[str]:
-    """Name the settings whose values differ, and that do not determine some of the arms."""
+    """Name the settings whose values differ although they determine nothing for some arms."""
     all_of = [flat_settings(arm) for arm in arms]
     return [
         key
@@ -208,11 +207,11 @@ def idle_settings(arms: Sequence[ExperimentConfig]) -> list[str]:
 
 
 def differing_settings(arms: Mapping[str, Flat]) -> dict[str, dict[str, Any]]:
-    """Return, for each arm, those of the settings that determine it in which the arms differ.
+    """Return for each arm the determining settings in which the arms differ.
 
-    A setting counts over the arms that depend on it. An option that an objective's preset brings
-    along says no more than the objective's name, and is left out; so are the seeds of policy and
-    rollouts if they are the seed of training in each arm, as those of replicates are.
+    A setting is compared among the arms that depend on it. Left out are an objective's options if
+    they differ only between objectives, and the seeds of policy and rollouts if they equal the
+    training seed in every arm (replicates).
     """
     by_arm = {name: determining_settings(settings, ARM) for name, settings in arms.items()}
     by_objective: dict[Any, list[Flat]] = defaultdict(list)
@@ -222,6 +221,7 @@ def differing_settings(arms: Mapping[str, Flat]) -> dict[str, dict[str, Any]]:
         key
         for key in {key for settings in by_arm.values() for key in settings}
         if _count_values(key, by_arm.values()) > 1
+        # An option that comes with an objective's preset says no more than the objective's name.
         and not (
             key.startswith("algorithm.")
             and key not in ("algorithm.name", "algorithm.function")
@@ -237,26 +237,24 @@ def differing_settings(arms: Mapping[str, Flat]) -> dict[str, dict[str, Any]]:
 
 
 def _is_replicate(settings: Flat) -> bool:
-    """Tell whether all seeds that determine an arm are one number."""
+    """Tell whether all seeds that determine an arm are the same number."""
     seeds = [settings[key] for key in ("seed", "policy.seed", "sampling.seed") if key in settings]
     return len(set(seeds)) == 1
 
 
 def _count_values(key: str, arms: Iterable[Flat]) -> int:
-    """Count the values that a setting has over the arms that have it."""
+    """Count the different values of a setting among the arms that have it."""
     return len({json.dumps(arm[key], sort_keys=True) for arm in arms if key in arm})
 
 
 def without_idle_baseline(config: ExperimentConfig) -> ExperimentConfig:
-    """Return an arm's settings, with `NO_BASELINE` if no baseline enters its objective."""
+    """Return an arm's settings, with `NO_BASELINE` if its objective has no baseline."""
     return config if has_baseline(config.algorithm.name) else config.model_copy(update=NO_BASELINE)
 
 
 def same_arm(identity: Flat) -> str:
-    """Return a text that is equal for the identities of arms which differ in no bytes.
-
-    An arm that was trained before its baseline was known not to enter its objective has a twin.
-    """
+    """Return a text that is equal for two identities if their arms have the same bytes."""
+    # Earlier versions gave arms without a baseline in their objective one identity per baseline.
     values = flatten_settings(identity)
     if not has_baseline(str(values.get("algorithm.name", values.get("algorithm")))):
         values = {k: v for k, v in values.items() if not k.startswith("baseline")}

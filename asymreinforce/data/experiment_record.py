@@ -1,6 +1,6 @@
-"""What an experiment was made with, as its directory says: `runs/<name>/experiment.json`.
+"""Read `runs/<name>/experiment.json`: the settings that an experiment was made with.
 
-The command line writes it (`asymrl/remembered.py`). It determines nothing.
+The command line writes the file (`asymrl/remembered.py`). It determines nothing.
 """
 
 from pathlib import Path
@@ -12,7 +12,7 @@ FILE = "experiment.json"
 
 
 def recorded_settings(directory: Path) -> dict[str, Any]:
-    """Return the flat settings that all arms of an experiment were made with; empty if unknown.
+    """Return the flat settings that all arms of an experiment share; empty if unknown.
 
     Raises `InputError` if the file is damaged.
     """

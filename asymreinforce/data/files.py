@@ -1,9 +1,8 @@
-"""Atomic publication: a temporary name, fsync, rename. No other module renames a file.
+"""Atomic publication: write under a temporary name, fsync, rename. No other module renames a file.
 
-Whatever a process was doing when it was killed, a reader sees a whole file or none. Each point at
-which a kill could leave something behind is a named *failpoint*: a test sets
-`ASYMRL_FAILPOINT=<n>` to be killed at the n-th one, and `ASYMRL_FAILPOINT_LOG=<file>` to have
-their names written down.
+A reader sees a whole file or none, even if a writer is killed. Each point at which a kill could
+leave something behind is a named *failpoint*: with `ASYMRL_FAILPOINT=<n>` a test kills the process
+at the n-th failpoint, and `ASYMRL_FAILPOINT_LOG=<file>` writes their names down.
 """
 
 import contextlib
@@ -23,14 +22,15 @@ from asymreinforce.errors import AsymreinforceError, InputError, StorageError
 from asymreinforce.failures import ADVICE, number_of
 
 TEMPORARY = ".tmp-"
+# Whether a process of another host still lives is not known here.
 ABANDONED_S = 300.0
-"""What another host left half-written and has not touched for so long, it never finishes."""
+"""Age at which another host's temporary file counts as abandoned."""
 _passed_failpoints = 0
 _guards: list[tuple[Path, Callable[[], None]]] = []
 
 
 def pass_failpoint(name: str) -> None:
-    """Kill this process here where `ASYMRL_FAILPOINT` says so; otherwise do nothing."""
+    """Kill this process if `ASYMRL_FAILPOINT` names this failpoint; otherwise do nothing."""
     global _passed_failpoints
     _passed_failpoints += 1
     if log := os.environ.get("ASYMRL_FAILPOINT_LOG"):
@@ -44,7 +44,7 @@ def pass_failpoint(name: str) -> None:
 def guarded_directory(directory: Path, check: Callable[[], None]) -> Iterator[None]:
     """Call `check` before this process renames or removes anything in a directory.
 
-    It raises if this process may no longer change the directory.
+    `check` raises if this process may no longer change the directory.
     """
     guard = (directory.absolute(), check)
     _guards.append(guard)
@@ -62,7 +62,7 @@ def _ask_guards(path: Path) -> None:
 
 @contextlib.contextmanager
 def readable_os_errors(path: Path) -> Iterator[None]:
-    """Turn a failure of the file system into a `StorageError`: where, and how to mend it."""
+    """Turn a failure of the file system into a `StorageError` with the path and advice."""
     try:
         yield
     except Exception as error:
@@ -83,22 +83,23 @@ def fsync(path: Path) -> None:
 
 
 def make_directory(path: Path) -> Path:
-    """Create a directory and its parents; a `StorageError` says why where that cannot be."""
+    """Create a directory and its parents; raises `StorageError`."""
     with readable_os_errors(path):
         path.mkdir(parents=True, exist_ok=True)
     return path
 
 
 def temporary_of(path: Path) -> Path:
-    """Return the name under which this process writes what will be `path`."""
+    """Return the temporary path under which this process writes `path`."""
+    # process and namespace in the name tell later whether the writer still lives
     return path.with_name(f"{TEMPORARY}{os.getpid()}-{process_namespace()[:8]}-{path.name}")
 
 
 def publish_path(path: Path, write: Callable[[Path], None]) -> None:
     """Let `write` fill a temporary file or directory, then rename it to `path`.
 
-    A directory that stands at `path` already (an invalid one, or the caller would not write) is
-    removed first. Raises `StorageError` where the file system refuses, and what a guard raises.
+    A directory at `path` is removed first; the caller has found it invalid. Raises `StorageError`
+    if the file system refuses, and the errors of `guarded_directory`.
     """
     temporary = temporary_of(path)
     with readable_os_errors(path):
@@ -109,17 +110,19 @@ def publish_path(path: Path, write: Callable[[Path], None]) -> None:
             pass_failpoint(f"fsync {path.name}")
             _fsync_tree(temporary)
             _ask_guards(path)
-            if path.is_dir():
+            if path.is_dir():  # unlike a file, a directory cannot be replaced by a rename
                 shutil.rmtree(path)
             pass_failpoint(f"rename {path.name}")
             _ask_guards(path)
             temporary.rename(path)
-            fsync(path.parent)
+            fsync(path.parent)  # the rename itself reaches the disk
             pass_failpoint(f"published {path.name}")
         except BaseException:
             with contextlib.suppress(OSError):
                 _remove_unguarded(temporary)
-            _ask_guards(path)  # whoever took the directory over may have removed the temporary file
+            # A process that took the directory over may have removed the temporary file: then the
+            # guard's error names the cause.
+            _ask_guards(path)
             raise
 
 
@@ -129,25 +132,23 @@ def publish_bytes(path: Path, content: bytes) -> None:
 
 
 def publish_json(path: Path, value: Any) -> None:
-    """Publish a JSON file, keys sorted so that equal values are equal bytes."""
+    """Publish a JSON file with sorted keys, so that equal values give equal bytes."""
     publish_bytes(path, json_bytes(value))
 
 
 def json_bytes(value: Any) -> bytes:
-    """Return a value as a JSON file; raises `ValueError` for a number that is not finite.
-
-    JSON has no NaN, and other programs read no file with one: whoever has one writes null.
-    """
+    """Return the bytes of a JSON file; raises `ValueError` for a number that is not finite."""
+    # JSON has no NaN, and other programs reject a file with NaN; callers write null instead.
     return (json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n").encode()
 
 
 def publish_passing(path: Path, value: Any) -> None:
-    """Publish a small JSON file that may be lost: it is written anew soon, and determines nothing.
+    """Publish a small JSON file that may be lost: it determines nothing and is soon rewritten.
 
-    Readers see a whole file or none. It is not flushed to the disk and is no failpoint, and a file
-    system that refuses is no error: work does not end because nobody can be told of it.
+    Readers see a whole file or none. The file is not flushed to the disk and has no failpoint.
     """
     temporary = temporary_of(path)
+    # A file system that refuses is no error: work goes on even if nobody can watch it.
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_bytes(json_bytes(value))
@@ -158,7 +159,7 @@ def publish_passing(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file; an `InputError` names it where it is absent or damaged."""
+    """Read a JSON file; raises `InputError` if the file is absent or damaged."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -170,7 +171,7 @@ def read_json(path: Path) -> Any:
 
 
 def read_if_whole(path: Path) -> dict[str, Any]:
-    """Read a JSON object that may be absent or damaged: then it says nothing."""
+    """Read a JSON object; return an empty dictionary if the file is absent or damaged."""
     try:
         content = read_json(path)
     except InputError:
@@ -179,7 +180,7 @@ def read_if_whole(path: Path) -> dict[str, Any]:
 
 
 def remove_path(path: Path) -> None:
-    """Remove a file or a directory, if it is there; raises what a guard raises."""
+    """Remove a file or a directory if it exists; raises the errors of `guarded_directory`."""
     _ask_guards(path)
     _remove_unguarded(path)
 
@@ -193,9 +194,10 @@ def _remove_unguarded(path: Path) -> None:
 
 
 def remove_leftovers(directory: Path, *, below: bool = True) -> None:
-    """Remove what killed processes left half-written in a directory, and `below` it.
+    """Remove the temporary files that killed processes left in a directory, and `below` it.
 
-    Of this host what no living process is writing; of another what was not touched for long.
+    A file of this host is removed if its process is dead or is this process; a file of another host
+    if it was not written for `ABANDONED_S`.
     """
     pattern = f"{TEMPORARY}*"
     for leftover in sorted(directory.rglob(pattern) if below else directory.glob(pattern)):
@@ -210,7 +212,7 @@ def remove_leftovers(directory: Path, *, below: bool = True) -> None:
 
 @functools.cache
 def process_namespace() -> str:
-    """Return a hash of where process numbers mean what they mean here: host, boot, namespace."""
+    """Return a hash of host, boot and process namespace, within which process ids are unique."""
     parts = [socket.gethostname()]
     with contextlib.suppress(OSError):
         parts.append(Path("/proc/sys/kernel/random/boot_id").read_text())
@@ -219,10 +221,8 @@ def process_namespace() -> str:
 
 
 def seconds_since_written(path: Path) -> float:
-    """Return the seconds since a file, or anything in a directory, was written; 0 if unknown.
-
-    By the clock of the file system, to which a probe is written: hosts' own clocks may differ.
-    """
+    """Return the seconds since a file, or any file of a directory, was written; 0 if unknown."""
+    # A probe file gives the time by the file system's clock: clocks of hosts may differ.
     try:
         probe = temporary_of(path.with_name("clock"))
         probe.write_bytes(b"")
@@ -234,7 +234,7 @@ def seconds_since_written(path: Path) -> float:
 
 
 def sha256(path: Path) -> str:
-    """Return the hexadecimal SHA-256 of a file, or of a directory's relative names and files."""
+    """Return the hexadecimal SHA-256 of a file, or of a directory's relative paths and contents."""
     digest = hashlib.sha256()
     for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
         if not file.is_file():
@@ -247,7 +247,7 @@ def sha256(path: Path) -> str:
 
 
 def size_on_disk(path: Path) -> int:
-    """Return the bytes of a file, or of all files of a directory."""
+    """Return the size in bytes of a file, or of all files of a directory."""
     if path.is_dir():
         return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
     return path.stat().st_size
@@ -258,16 +258,14 @@ def _write_bytes(path: Path, content: bytes) -> None:
 
 
 def _share_files(path: Path) -> None:
-    """Let whoever may read a directory read its files.
-
-    safetensors creates its files for their owner alone, whatever the umask.
-    """
+    """Give the files of a directory the directory's permissions to read and write."""
     if not path.is_dir():
         return
+    # safetensors creates files that only their owner can read, whatever the umask.
     readable = stat.S_IMODE(path.stat().st_mode) & 0o666
     for file in path.rglob("*"):
         if file.is_file() and stat.S_IMODE(file.stat().st_mode) != readable:
-            with contextlib.suppress(PermissionError):  # of a file system without such modes
+            with contextlib.suppress(PermissionError):  # some file systems have no such modes
                 file.chmod(readable)
 
 

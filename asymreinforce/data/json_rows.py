@@ -1,7 +1,6 @@
-"""Rows of a JSON file as they stand there: an object a line, or one array of objects.
+"""Read rows of a JSON file exactly as written: one object per line, or one array of objects.
 
-Numbers keep their digits, texts stay texts, and an object that names a key twice is no row: which
-of the values was meant is not known.
+Numbers keep their digits and texts stay texts. An object that repeats a key is refused.
 """
 
 import gzip
@@ -12,14 +11,15 @@ from typing import Any, BinaryIO, NamedTuple
 
 from asymreinforce.data.values import MOST_DIGITS, WrittenFloat
 
+# A short gzip file can unpack to a line that does not fit the memory.
 LONGEST_LINE = 1 << 27
-"""Bytes. A short file can unpack to a line that no memory holds."""
+"""Bytes of a line, at most."""
 LARGEST_ARRAY = 1 << 30
-"""Bytes of a file that is one array, which is parsed as a whole."""
+"""Bytes of a file that is one array, at most; an array is parsed as a whole."""
 
 
 class JsonRow(NamedTuple):
-    """What stands at a place of a file: an object, or why there is none (words after `n rows`)."""
+    """One row of a file: an object, or the problem with it (words that follow `n rows`)."""
 
     place: str
     values: dict[str, Any] | None
@@ -27,7 +27,7 @@ class JsonRow(NamedTuple):
 
 
 def read_rows(path: Path) -> Iterator[JsonRow]:
-    """Yield every row of a file, plain or gzip, in order; blank lines are passed over.
+    """Yield every row of a plain or gzip file in order, without blank lines.
 
     Raises `OSError`, `EOFError` or `zlib.error` if the file cannot be read or unpacked.
     """
@@ -38,7 +38,7 @@ def read_rows(path: Path) -> Iterator[JsonRow]:
 
 
 def count_rows(path: Path) -> int:
-    """Return the rows of a file; those of lines are counted without parsing them."""
+    """Return the number of objects of an array, or of line ends in a file of lines (not parsed)."""
     with _open_stream(path) as stream:
         if _first_sign(stream) == b"[":
             return sum(1 for _ in read_rows(path))
@@ -47,10 +47,10 @@ def count_rows(path: Path) -> int:
 
 
 def parse_json(text: str | bytes) -> Any:
-    """Parse JSON; floats keep their digits.
+    """Parse JSON into Python values; floats keep their digits.
 
-    Raises `ValueError` for text that is no JSON or repeats a key, `RecursionError` for one that is
-    nested too deeply.
+    Raises `ValueError` for a text that is no JSON or repeats a key, `RecursionError` for too deep
+    nesting.
     """
     return json.loads(
         text, parse_float=WrittenFloat, parse_int=_whole_number, object_pairs_hook=_without_repeats
@@ -58,15 +58,17 @@ def parse_json(text: str | bytes) -> Any:
 
 
 def _whole_number(digits: str) -> int | WrittenFloat:
+    # Python refuses to parse longer whole numbers.
     return int(digits) if len(digits) <= MOST_DIGITS else WrittenFloat(digits)
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values = dict(pairs)
+    # Python would keep the last value, but which value was meant is not known.
     if len(values) < len(pairs):
         names = [name for name, _ in pairs]
         repeated = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key {repeated[:60]!r} stands twice in an object")
+        raise ValueError(f"the key {repeated[:60]!r} appears twice in an object")
     return values
 
 
@@ -76,6 +78,7 @@ def _line_rows(path: Path, stream: BinaryIO) -> Iterator[JsonRow]:
         number += 1
         place = f"{path.name} line {number}"
         if len(line) == LONGEST_LINE and not line.endswith(b"\n"):
+            # the rest of the line is no row: skip it in pieces that fit the memory
             while (rest := stream.readline(LONGEST_LINE)) and not rest.endswith(b"\n"):
                 pass
             yield JsonRow(place, None, f"are longer than {LONGEST_LINE >> 20} MiB")
@@ -91,7 +94,7 @@ def _parse_row(place: str, text: bytes) -> JsonRow:
 
 
 def _array_rows(path: Path, stream: BinaryIO) -> Iterator[JsonRow]:
-    """Yield the objects of one array, which lm-evaluation-harness wrote before its lines."""
+    """Yield the objects of one array, the format of earlier versions of lm-evaluation-harness."""
     text = stream.read(LARGEST_ARRAY)
     if len(text) == LARGEST_ARRAY:
         yield JsonRow(path.name, None, f"are one array of more than {LARGEST_ARRAY >> 20} MiB")
@@ -126,7 +129,7 @@ def _open_stream(path: Path) -> Any:
 
 
 def _first_sign(stream: BinaryIO) -> bytes:
-    """Return the first byte that is no space and no byte order mark; empty if there is none."""
+    """Return the first byte after spaces and a byte order mark; empty if there is none."""
     while block := stream.read(1 << 16):
         if sign := block.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]:
             return sign

@@ -1,17 +1,16 @@
-"""A lease on a stage directory: of two processes that would fill it, the second is refused.
+"""A lease on a stage directory, so that only one process at a time fills the directory.
 
     runs/<experiment>/<stage>/.<identity>.lease       host, process, start time, command
 
-No lock of the operating system is used, since NFS and Lustre may lack them. A lease is created by
-`O_EXCL`, of which only one process succeeds, and replaced by a rename within its directory, for
-which a process first wins the right by creating `<lease>.over-<nonce>`, again by `O_EXCL`. Its
-holder touches it every so often, so that a host which vanished is told from one that works.
+Locks of the operating system are not used, since NFS and Lustre may lack them. A lease is created
+with `O_EXCL`, which succeeds in one process only. To take over a dead lease, a process first
+creates `<lease>.over-<nonce>` with `O_EXCL`, then replaces the lease by a rename within its
+directory. The holder touches its lease every `TOUCH_EVERY_S`.
 
-What a dead process of this host left is taken over at once (its number and start time say that it
-is dead), what another host left once it was not touched for `STALE_S`. Processes that the holder
-started share its lease. A holder that was stopped for longer, or could not reach its files, loses
-the lease to whoever takes it over. It is told before its next rename or removal, which it does not
-do.
+A lease of a dead process of this host is taken over at once; process id and start time tell that
+the process is dead. A lease of another host is taken over after `STALE_S` without a touch. Child
+processes of the holder share its lease. A holder that was stopped, or could not reach its files,
+for longer than `STALE_S` may lose the lease; its next rename or removal then raises `HeldError`.
 """
 
 import contextlib
@@ -31,14 +30,16 @@ from asymreinforce.data import files
 from asymreinforce.errors import HeldError
 
 TOUCH_EVERY_S = 30.0
+# Longer than a short failure of a file server, and short enough to wait for.
 STALE_S = 300.0
-"""Ten touches missed: longer than a file server's hiccup, shorter than a wait that matters."""
+"""Ten missed touches, after which the holder on another host counts as dead."""
+# The holder creates the lease before it writes, and a network file system may cache the empty file.
 UNREADABLE_S = 3.0
-"""So long an empty lease may be one whose writing is on its way, to this host or in its cache."""
+"""Time after which a lease that is still unreadable counts as dead."""
 
 
 class Holder(NamedTuple):
-    """Who holds a lease; `start` is the process's start in clock ticks since the boot."""
+    """The process that holds a lease; `start` is its start time in clock ticks since boot."""
 
     host: str
     place: str
@@ -50,21 +51,22 @@ class Holder(NamedTuple):
 
     @property
     def line(self) -> str:
-        """Name the holder for a message."""
+        """The holder in words, for a message."""
         return f"process {self.pid} on {self.host} ('{self.command}', since {self.since})"
 
 
 def path_of(directory: Path) -> Path:
-    """The lease of a stage directory lies beside it."""
+    """Return the path of a stage directory's lease."""
+    # beside the directory, since the lease exists before the directory does
     return directory.with_name(f".{directory.name}.lease")
 
 
 @contextlib.contextmanager
 def held(directory: Path) -> Iterator[None]:
-    """Hold the lease of a stage directory; raise `HeldError` where another process has it.
+    """Hold the lease of a stage directory; raise `HeldError` if another process has the lease.
 
-    A process whose parent (or the parent's parent, ...) holds it works under that one. If the lease
-    is lost meanwhile, what this process would publish or remove in the directory is a `HeldError`.
+    A process works under the lease of an ancestor if there is one. If the lease is lost meanwhile,
+    publishing or removing anything in the directory raises `HeldError`.
     """
     path = path_of(directory)
     is_new = not path.parent.exists()
@@ -81,9 +83,10 @@ def held(directory: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _keep_lease(path: Path, claim: Holder, *, is_new: bool) -> Iterator[None]:
-    """Touch this process's lease every so often, and remove it at the end."""
+    """Touch this process's lease every `TOUCH_EVERY_S`, and remove it at the end."""
     for right in path.parent.glob(f"{path.name}.over-*"):
-        files.remove_path(right)  # to a lease that is not there any more; who has it will see that
+        # A right to replace an earlier lease; its owner sees that the lease has changed.
+        files.remove_path(right)
     files.remove_leftovers(path.parent, below=False)
     done = threading.Event()
     threading.Thread(target=_touch_lease, args=(path, claim, done), daemon=True).start()
@@ -93,15 +96,16 @@ def _keep_lease(path: Path, claim: Holder, *, is_new: bool) -> Iterator[None]:
         done.set()
         if os.getpid() == claim.pid and _read_holder(path) == claim:
             files.pass_failpoint(f"release {path.name}")
-            with contextlib.suppress(OSError):  # what went wrong before it is worth more words
+            with contextlib.suppress(OSError):  # an error of the work itself matters more
                 files.remove_path(path)
             if is_new:
-                with contextlib.suppress(OSError):  # whoever was refused leaves no trace
+                # a stage that refused its settings leaves no directory; rmdir fails if it is filled
+                with contextlib.suppress(OSError):
                     path.parent.rmdir()
 
 
 def current_holder(directory: Path) -> Holder | None:
-    """Return who works on a directory now, this process and its parents aside; None for nobody."""
+    """Return the living holder of a directory's lease; None for nobody, or for an ancestor."""
     owner = _read_holder(path_of(directory))
     if owner is None or _is_own_lineage(owner) or _is_dead(owner, path_of(directory)):
         return None
@@ -109,13 +113,13 @@ def current_holder(directory: Path) -> Holder | None:
 
 
 def is_abandoned(directory: Path) -> bool:
-    """Tell whether the lease of a dead process lies beside a directory."""
+    """Tell whether a dead process left its lease on a directory."""
     owner = _read_holder(path_of(directory))
     return owner is not None and _is_dead(owner, path_of(directory))
 
 
 def _acquire_lease(path: Path, claim: Holder, directory: Path) -> Holder:
-    """Create the lease, or take over a dead one; return whose lease this process works under."""
+    """Create the lease or take over a dead one; return the holder of the lease in effect."""
     deadline = time.monotonic() + UNREADABLE_S
     while True:
         if _create_lease(path, claim):
@@ -148,7 +152,7 @@ def _create_lease(path: Path, claim: Holder) -> bool:
         try:
             os.write(descriptor, json.dumps(claim._asdict()).encode())
         except OSError:
-            path.unlink()
+            path.unlink()  # an empty lease would keep other processes waiting
             raise
         finally:
             os.close(descriptor)
@@ -157,14 +161,16 @@ def _create_lease(path: Path, claim: Holder) -> bool:
 
 
 def _take_over(path: Path, dead: Holder | None, claim: Holder) -> None:
-    """Replace a dead lease by `claim`, unless another process is about to, or was quicker."""
+    """Replace a dead lease by `claim`, unless another process does so or has done so."""
     right = path.with_name(f"{path.name}.over-{dead.nonce if dead else 'unreadable'}")
     if not _create_lease(right, claim):
         rival = _read_holder(right)
+        # A process that died in the middle of a take-over must not block the lease for good.
         if rival is None or _is_dead(rival, right):
             files.remove_path(right)
         return
     try:
+        # The lease may have been replaced before this process won the right.
         if _read_holder(path) == dead:
             files.publish_bytes(path, json.dumps(claim._asdict()).encode())
     finally:
@@ -172,7 +178,7 @@ def _take_over(path: Path, dead: Holder | None, claim: Holder) -> None:
 
 
 def _read_holder(path: Path) -> Holder | None:
-    """Return who a lease names; None where there is none, or it cannot be read (yet)."""
+    """Return the holder in a lease file; None if the file is absent or not readable (yet)."""
     try:
         return Holder(**json.loads(path.read_text()))
     except (OSError, ValueError, TypeError):
@@ -180,9 +186,10 @@ def _read_holder(path: Path) -> Holder | None:
 
 
 def _require_kept(directory: Path, owner: Holder) -> None:
-    """Raise `HeldError` if the lease is no longer the owner's; an unreachable file is no reason."""
+    """Raise `HeldError` if the lease is no longer the owner's."""
     path = path_of(directory)
     current = _read_holder(path)
+    # A file that exists but cannot be read proves no take-over.
     if current == owner or (current is None and path.exists()):
         return
     who = f"{current.line} took it over" if current else "it was taken over"
@@ -217,11 +224,12 @@ def _this_process() -> Holder:
 def _is_dead(owner: Holder, path: Path) -> bool:
     if owner.place != files.process_namespace():
         return files.seconds_since_written(path) > STALE_S
+    # The start time tells the holder from a later process that got the same id.
     return _start_time(owner.pid) != owner.start
 
 
 def _is_own_lineage(owner: Holder) -> bool:
-    """Tell whether this process or one that it descends from is the holder, and lives."""
+    """Tell whether the holder is this process or a living ancestor of it."""
     if owner.place != files.process_namespace():
         return False
     pid = os.getpid()
@@ -231,8 +239,9 @@ def _is_own_lineage(owner: Holder) -> bool:
 
 
 def _stat_fields(pid: int) -> list[str]:
-    """The fields of /proc/<pid>/stat after the name, which may hold blanks and parentheses."""
+    """Return the fields of /proc/<pid>/stat after the command's name; empty if there are none."""
     try:
+        # the name is in parentheses, and may hold blanks and parentheses itself
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return []
@@ -244,7 +253,8 @@ def _parent_of(pid: int) -> int:
 
 
 def _start_time(pid: int) -> int | None:
-    """Return when a process started; None where it is dead, or a zombie that only waits for it."""
+    """Return a process's start in clock ticks since boot; None if it is dead or a zombie."""
+    # Without /proc, only whether the process lives is known.
     if not Path("/proc/self").exists():
         try:
             os.kill(pid, 0)

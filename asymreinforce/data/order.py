@@ -1,4 +1,4 @@
-"""The seeded order in which an epoch reads a pool of prompts: chunks, then the prompts of each."""
+"""The seeded order in which an epoch reads prompts: chunks are permuted, then prompts in chunks."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -9,9 +9,9 @@ import numpy as np
 def epoch_order(
     counts: Sequence[int], *, seed: int | None, epoch: int
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield (chunk, order of its prompts) of an epoch, given the prompts of each chunk.
+    """Yield (chunk, order of its prompts) for an epoch, given the number of prompts of each chunk.
 
-    Chunks are permuted, and then the prompts of each; `seed=None` leaves all as it is stored.
+    The order is random, or the stored order if `seed` is None.
     """
     if seed is None:
         yield from ((chunk, np.arange(count)) for chunk, count in enumerate(counts))
@@ -23,9 +23,9 @@ def epoch_order(
 def prompts_from(
     counts: Sequence[int], *, seed: int, first: int, prompts: int
 ) -> Iterator[tuple[int, int]]:
-    """Yield (chunk, place in it) of `prompts` prompts in the order of `batches`, from `first` on.
+    """Yield (chunk, place in chunk) of `prompts` prompts, starting at number `first`.
 
-    A pool that is used up begins again, in the next epoch's order.
+    The order is that of `ScoredRollouts.batches`. After the last prompt the next epoch follows.
     """
     epoch, skip = divmod(first, sum(counts))
     while prompts:

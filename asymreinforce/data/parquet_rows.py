@@ -1,7 +1,8 @@
-"""Rows of any parquet file in bounded memory, whatever they unpack to.
+"""Read rows of any parquet file in bounded memory.
 
-A kilobyte of parquet can hold one long text a million times, or a list of a million equal numbers.
-So texts are read as numbers into a dictionary, and rows become Python objects few at a time.
+A kilobyte of parquet can unpack to one long text a million times, or to a list of a million equal
+numbers. So texts are read as indices into a dictionary, and rows become Python objects in small
+batches.
 """
 
 from collections.abc import Iterator
@@ -16,23 +17,26 @@ ROWS_AT_ONCE = 256
 VALUES_AT_ONCE = 1 << 20
 """Values of a column that are decoded at once; one row may hold more."""
 LARGEST_ROW = 1 << 24
-"""Values of a column in one row: no completion has so many tokens."""
+"""Values of a column in one row, at most; no completion has so many tokens."""
 BYTES_AT_ONCE = 1 << 26
-"""Bytes that Python objects of some rows may take, at most, but for a single row."""
+"""Bytes that the Python objects of a batch of rows take, at most; one row may take more."""
+# Text shrinks to about a twentieth, so that no real data reaches the ratio. pyarrow would unpack
+# the pages of such a column as a whole.
 LARGEST_CHUNK = 1 << 30
 LARGEST_RATIO = 500
-"""A column of a row group that unpacks to more bytes, and to so many times its size, is no data:
-text shrinks to a twentieth. Its pages would be unpacked as a whole."""
+"""A column of a row group is refused if it unpacks to more than `LARGEST_CHUNK` bytes and more than
+`LARGEST_RATIO` times its compressed size."""
+# How many values a row holds is known only after all of them are decoded.
 LARGEST_CROWD = 1 << 26
 MOST_A_BYTE = 64
-"""A column of a row group that holds more values, and so many in a byte of the file, is no data
-either: which row holds how many is not known before all of them are decoded."""
+"""A column of a row group is refused if it holds more than `LARGEST_CROWD` values and more than
+`MOST_A_BYTE` values per compressed byte."""
 
 NARROW: dict[pa.DataType, type] = {pa.float16(): np.float16, pa.float32(): np.float32}
 
 
 class ParquetRow(NamedTuple):
-    """A row by its number from 1, or why Python cannot hold it (words after `n rows`)."""
+    """A row and its number from 1, or the problem with the row (words that follow `n rows`)."""
 
     number: int
     values: dict[str, Any] | None
@@ -40,16 +44,16 @@ class ParquetRow(NamedTuple):
 
 
 def rows(path: Path) -> Iterator[ParquetRow]:
-    """Yield every row of a file in order.
+    """Yield every row of a parquet file in order; a row with too many values has a `problem`.
 
-    Raises `pa.ArrowException`, `OSError` or `ValueError` if the file is damaged, repeats the name
-    of a column, or unpacks to hundreds of times its size. A row of too many values has a problem.
+    Raises `pa.ArrowException`, `OSError` or `ValueError` if the file is damaged, repeats a column's
+    name, or unpacks to hundreds of times its size.
     """
     number = 0
     with pq.ParquetFile(path) as file:
         names = file.schema_arrow.names
         if repeated := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"the column {repeated[0]!r} stands twice")
+            raise ValueError(f"the column {repeated[0]!r} appears twice")
         texts = _text_columns(file)
     with pq.ParquetFile(path, read_dictionary=texts) as file:
         for group in range(file.num_row_groups):
@@ -68,7 +72,7 @@ def _text_columns(file: pq.ParquetFile) -> list[str]:
 
 
 def _is_text(leaf: pq.ColumnSchema) -> bool:
-    """Tell whether a leaf is a text or bytes, and no decimal that is written as bytes."""
+    """Tell whether a leaf holds texts or bytes; decimals may be stored as bytes too."""
     return leaf.logical_type.type in ("STRING", "NONE", "JSON", "ENUM")
 
 
@@ -91,15 +95,18 @@ def _require_size(group: Any) -> None:
 
 
 def _rows_at_once(group: Any) -> int:
-    """Return how many rows of a group hold `VALUES_AT_ONCE` values of its longest column."""
+    """Return how many rows of a row group hold `VALUES_AT_ONCE` values of its longest column."""
     longest = max((group.column(i).num_values for i in range(group.num_columns)), default=0)
     fitting: int = VALUES_AT_ONCE * group.num_rows // max(1, longest)
     return max(1, min(ROWS_AT_ONCE, fitting))
 
 
 def python_rows(batch: pa.RecordBatch) -> Iterator[tuple[dict[str, Any] | None, str]]:
-    """Yield the rows of a batch, few of them at a time, each with why Python cannot hold it."""
-    # A text of the dictionary may stand in every row.
+    """Yield (row, "") for each row of a batch, or (None, why Python cannot hold the row).
+
+    Only a few rows at a time become Python objects.
+    """
+    # In the worst case every row holds the longest text of the dictionary.
     size = max(1, BYTES_AT_ONCE // max(1, batch.nbytes))
     narrow = {f.name: NARROW[f.type] for f in batch.schema if f.type in NARROW}
     fits = max(map(_count_values, batch.columns), default=0) <= LARGEST_ROW
@@ -118,7 +125,7 @@ def python_rows(batch: pa.RecordBatch) -> Iterator[tuple[dict[str, Any] | None, 
 
 
 def _count_values(column: pa.Array) -> int:
-    """Return how many numbers and texts a column of any nesting holds."""
+    """Return how many values a column holds, in lists, maps and structs too."""
     if pa.types.is_struct(column.type):
         return max([len(column), *map(_count_values, column.flatten())])
     if pa.types.is_map(column.type):
@@ -130,7 +137,7 @@ def _count_values(column: pa.Array) -> int:
 
 
 def _one_row(row: pa.RecordBatch) -> tuple[dict[str, Any] | None, str]:
-    """Return a row of a batch in which some value is out of Python's range, or is too large."""
+    """Return one row, or the problem with a value that is too large or out of Python's range."""
     values = {}
     for name, column in zip(row.schema.names, row.columns, strict=True):
         if (count := _count_values(column)) > LARGEST_ROW:
@@ -144,7 +151,8 @@ def _one_row(row: pa.RecordBatch) -> tuple[dict[str, Any] | None, str]:
 
 
 def _with_own_digits(row: dict[str, Any], narrow: dict[str, type]) -> dict[str, Any]:
-    """Keep floats of 16 and 32 bits in their own precision: 0.1 is no 0.10000000149011612."""
+    """Keep floats of 16 and 32 bits in their precision."""
+    # As a Python float, a 32-bit 0.1 would become 0.10000000149011612.
     for name, type_ in narrow.items():
         if row[name] is not None:
             row[name] = type_(row[name])

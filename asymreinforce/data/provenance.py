@@ -1,4 +1,4 @@
-"""Where and with what a stage ran: recorded beside its output, never part of its identity."""
+"""The host and versions that a stage ran with: recorded beside its output, not in its identity."""
 
 import os
 import platform
@@ -21,7 +21,7 @@ PACKAGES = (
 
 
 def run_provenance(**more: Any) -> dict[str, Any]:
-    """Return versions, git revision, host and process, with whatever the stage adds."""
+    """Return versions, git revision, host and process, with the entries that the stage adds."""
     return {
         "packages": package_versions(),
         "python": platform.python_version(),
@@ -33,7 +33,7 @@ def run_provenance(**more: Any) -> dict[str, Any]:
 
 
 def package_versions() -> dict[str, str]:
-    """Return the installed versions of the packages that matter."""
+    """Return the installed versions of `PACKAGES`."""
     installed = {}
     for name in PACKAGES:
         try:
@@ -44,7 +44,7 @@ def package_versions() -> dict[str, str]:
 
 
 def git_revision() -> str | None:
-    """Return the revision of the checkout that this package is imported from, None outside one."""
+    """Return the git revision of the checkout that holds this package; None outside a checkout."""
     try:
         result = subprocess.run(
             ["git", "rev-parse", "HEAD"],

@@ -1,10 +1,8 @@
-"""Shards of other blocks: they must hold the same prompts, and must not hold the same completions.
+"""Check that blocks of a chunk hold the same prompts, and do not hold the same completions.
 
-Blocks of a chunk hold completions of the same prompts, drawn independently. Completions that are
-all equal, token by token, are what a wrongly seeded engine would make: either mu leaves nothing to
-chance, or random numbers were used twice. How likely the first is, the completions say themselves:
-a second draw of a shard gives the same rows with probability mu(rows) = exp(sum of log mu over all
-tokens).
+Blocks of a chunk hold completions of the same prompts, drawn independently. A wrongly seeded engine
+would draw completions of another block again, token by token. By chance, a second draw of a shard
+gives the same rows with probability mu(rows) = exp(sum of log mu over all tokens).
 """
 
 import hashlib
@@ -19,17 +17,17 @@ from asymreinforce.data.store import Store
 from asymreinforce.errors import EngineError, InputError
 
 DIGEST = "completions_sha256"
-"""The fact in a shard's receipt that stands for its completions."""
+"""The key of the completions' checksum in a shard's receipt."""
 PROMPTS_DIGEST = "prompts_sha256"
-"""The same for its prompts, as ids and as tokens."""
+"""The key of the checksum of prompt ids and prompt tokens."""
 RAREST = math.log(1e-9)
-"""Equality that is likelier than this may be chance."""
+"""Equal completions with a higher log-probability may be chance."""
 GREEDY = 1e-4
-"""Temperatures below it leave nothing to chance, whatever log mu says of the tokens."""
+"""Below this temperature equal completions are expected, whatever their log mu is."""
 
 
 def digest_of(rows: pa.Table) -> str:
-    """Return the SHA-256 of the completions of a shard of rollouts, in their order."""
+    """Return the SHA-256 of the completions of a shard of rollouts, in the order of its rows."""
     return _sum_of_lists(rows, "completion_token_ids")
 
 
@@ -44,56 +42,55 @@ def prompts_digest_of(rows: pa.Table) -> str:
 def _sum_of_lists(rows: pa.Table, name: str) -> str:
     lists = rows.column(name).combine_chunks()
     sums = hashlib.sha256()
+    # The lengths are hashed too: the same tokens may be cut into other completions.
     for values in (pc.list_value_length(lists), lists.flatten()):
         sums.update(values.cast(pa.int64()).to_numpy(zero_copy_only=False).tobytes())
     return sums.hexdigest()
 
 
 def require_same_prompts(store: Store, name: str, digest: str) -> None:
-    """Raise `InputError` where a shard's prompts are not those of another block of its chunk.
-
-    The identity of a set names what its prompts are made of. What it cannot see, such as a file
-    that a template reads or another version of a tokenizer's library, shows here.
-    """
+    """Raise `InputError` if a shard's prompts differ from another block of its chunk."""
+    # The set's identity names everything that makes its prompts, except what it cannot see, such as
+    # a file that a template reads or the version of a tokenizer's library.
     for other in _other_blocks(store, name):
         known = _digest_in(store, other, PROMPTS_DIGEST)
         if known is None:
             continue
         if known != digest:
             raise InputError(
-                f"{store.directory / name}: its prompts are other tokens than in {other}, so that "
-                "one prompt_id would stand for two prompts. Data that a template of yours reads, "
-                "or a library, changed since (a fingerprint() beside the template makes its data "
-                "count). Nothing was published; delete the directory to draw the set anew"
+                f"{store.directory / name}: its prompts have other tokens than in {other}, so that "
+                "one prompt_id would stand for two prompts. Data that your template reads, or a "
+                "library, has changed since (a fingerprint() beside the template adds such data to "
+                "the identity). Nothing was published; delete the directory to draw the set again"
             )
-        return  # the others were held against that one
+        return  # the other blocks were compared with this block before
 
 
 def require_new(store: Store, name: str, rows: pa.Table, digest: str) -> None:
-    """Raise `EngineError` where a shard's rows repeat those of another block of its prompts.
+    """Raise `EngineError` if a shard's completions repeat another block of the same prompts.
 
-    Only receipts are read, and the rows of shards from before receipts held digests.
+    Reads receipts, and the rows of old shards whose receipts hold no digest.
     """
     if store.identity["sampling"]["temperature"] < GREEDY or _log_chance(rows) > RAREST:
         return
     for other in _other_blocks(store, name):
         if _digest_in(store, other, DIGEST) == digest:
             raise EngineError(
-                f"{store.directory / name}: its {len(rows)} completions are those of {other}, "
-                "token by token, which chance alone does less than once in 10^9 times; the engine "
+                f"{store.directory / name}: its {len(rows)} completions equal those of {other}, "
+                "token by token, which happens by chance less than once in 10^9 times; the engine "
                 "drew the same random numbers twice. The shard was not published. Draw the set "
                 "with another sampling.seed, or with engine=transformers, and report this"
             )
 
 
 def _log_chance(rows: pa.Table) -> float:
-    """Return log mu of all rows: the chance that a second draw gives the same."""
+    """Return log mu of all rows: the log-probability that a second draw gives the same rows."""
     logps = pc.list_flatten(rows.column("behaviour_logps"))
     return float(pc.sum(logps).as_py() or 0.0)
 
 
 def _other_blocks(store: Store, name: str) -> list[str]:
-    """Name the shards that other blocks have of the same chunk of prompts."""
+    """Name the shards of the same chunk of prompts in other blocks."""
     _, chunk = place_of(name)
     return [other for other in store.planned if place_of(other)[1] == chunk and other != name]
 

@@ -1,18 +1,18 @@
-"""Which groups of earlier rounds a replay buffer holds, and which of them a step draws.
+"""The groups of earlier rounds that a replay buffer holds, and the groups that a step draws.
 
-    round r   holds   groups of rounds r - capacity to r - 1                       whole
-                      some of rounds r - 2 capacity to r - capacity - 1            the correct ones
-    step s    draws   so many of them, each equally likely, none twice
+    round r   holds   all groups of rounds r - capacity to r - 1
+                      some groups of rounds r - 2 capacity to r - capacity - 1, correct rows only
+    step s    draws   a fixed number of held groups, uniformly, without replacement
 
-The first line is a first-in-first-out buffer; the second is its positive bias: of the groups that
-would leave it, those with a correct completion stay as many rounds again with probability
-`positive_bias`, and teach by their correct completions alone.
+The first line is a first-in-first-out buffer; the second line is its positive bias. A group with a
+correct completion that would leave the buffer stays for `capacity` more rounds with probability
+`positive_bias`, and only its correct completions are trained on.
 
-A group is the completions of one prompt in one round, and stays whole: the mean of their rewards
-estimates V^mu(x) of the policy that drew them, and a mean over what is left of a group, or over the
-groups of several policies, estimates that of none. Whatever is drawn follows from the seed, the
-step, and the group's name: nothing is kept from step to step, so that a run goes on anywhere, and
-a group that two arms hold is drawn by both or by neither, but for groups that only one of them has.
+A group is the completions of one prompt in one round, and stays whole: the mean of its rewards
+estimates V^mu(x) of the policy that drew it. A mean over part of a group, or over groups of several
+policies, estimates no policy's value. Draws are a function of seed, step and the group's name.
+Nothing is kept from step to step, so that a run can resume anywhere; two arms draw the same of
+their common groups, except where one of them holds groups that the other lacks.
 """
 
 import hashlib
@@ -22,26 +22,27 @@ from typing import NamedTuple
 from asymreinforce.data.order import prompts_from
 
 SPAN = 2**64
+"""Random numbers are whole numbers from 0 to `SPAN` - 1."""
 
 
 class GroupName(NamedTuple):
-    """A group by its place: equal for the groups of two arms whose rounds have equal prompts."""
+    """A group's place: equal in two arms whose rounds have equal prompts."""
 
     start: int
-    """The steps before the round that drew it."""
+    """Training steps before the round that drew the group."""
     chunk: int
-    """The place of its chunk among those of the round's rollouts."""
+    """Index of the group's chunk among the chunks of the round's rollouts."""
     place: int
-    """Its place in the chunk."""
+    """Index of the group in its chunk."""
 
 
 class HeldRounds(NamedTuple):
-    """The numbers of the rounds whose groups are held, from the oldest on."""
+    """The numbers of the rounds whose groups a buffer holds, oldest first."""
 
     leaving: range
-    """Of these, groups with a correct completion that the positive bias keeps."""
+    """Rounds of which only groups that the positive bias keeps are held."""
     whole: range
-    """Of these, all groups."""
+    """Rounds of which all groups are held."""
 
 
 def held_rounds(number: int, *, capacity: int, positive_bias: float) -> HeldRounds:
@@ -54,11 +55,11 @@ def held_rounds(number: int, *, capacity: int, positive_bias: float) -> HeldRoun
 def groups_of_round(
     counts: Sequence[int], *, start: int, seed: int, prompts: int | None
 ) -> list[GroupName]:
-    """Name the groups that a round's steps read, given the prompts of each chunk of its rollouts.
+    """Name the groups that a round's steps read; `counts` are the prompts of each chunk.
 
-    A later round has drawn its own prompts, and reads all of them. Of the set that all arms share,
-    round 0 reads the first `prompts` in the seed's order.
+    Round 0 reads the first `prompts` prompts in the seed's order; `prompts=None` means all.
     """
+    # Round 0 reads from the set that all arms share; a later round draws the prompts that it reads.
     if prompts is None:
         places = [(chunk, place) for chunk, n in enumerate(counts) for place in range(n)]
     else:
@@ -74,16 +75,16 @@ def is_kept_longer(group: GroupName, *, seed: int, positive_bias: float) -> bool
 def draw_groups(
     groups: Sequence[GroupName], *, seed: int, step: int, count: int
 ) -> list[GroupName]:
-    """Draw `count` of the groups for a step, each equally likely, none twice if there are enough.
+    """Draw `count` groups for a step, uniformly and without replacement.
 
-    Each group draws a number, and the lowest ones are taken. If there are too few of them, all are
-    taken before one is taken again.
+    If there are fewer than `count` groups, every group is drawn before a group is drawn again.
     """
+    # Each group gets a random number by its name, so that other groups do not change its number.
     by_number = sorted(groups, key=lambda group: _uniform("drawn", seed, step, *group))
     return [by_number[index % len(by_number)] for index in range(count)] if by_number else []
 
 
 def _uniform(*names: str | int) -> int:
-    """Return a number below `SPAN` that follows from the names."""
+    """Return a pseudo-random number below `SPAN`, a function of the names."""
     text = "/".join(map(str, names))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8])

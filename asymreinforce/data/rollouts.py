@@ -1,10 +1,10 @@
-"""Reading rollouts with their verdicts, chunk by chunk, in a seeded order.
+"""Read rollouts with their verdicts, chunk by chunk, in a seeded order.
 
-A generated set is cut both ways: shard `s003-p00012` holds block 3 of the samples of chunk 12 of
-the prompts. A *chunk* (all blocks of the same prompts) is the unit of reading: it holds whole
-groups, and memory holds one or two at a time, whatever the size of the set. The order of an epoch
-permutes the chunks and then the prompts of each; every arm of a sweep reads the same order. A set
-from elsewhere has one block, in which the groups of a chunk are of the sizes that they came in.
+A generated set is divided by samples and by prompts: shard `s003-p00012` holds block 3 of the
+samples of chunk 12 of the prompts. A *chunk* (all blocks of the same prompts) is the unit of
+reading: it holds whole groups, and one or two chunks are in memory at a time. An epoch permutes the
+chunks and then the prompts of each chunk; every arm of a sweep reads the same order. Imported
+rollouts have one block, with groups of any size.
 
 Shapes: B sequences.
 """
@@ -35,11 +35,11 @@ from asymreinforce.data.verdict_sets import (
 from asymreinforce.errors import InputError
 
 MOST_SHARDS = 8
-"""Shards that are searched for rollouts with log-probabilities."""
+"""Shards that are searched for rollouts with log-probabilities, at most."""
 
 
 class Behaviour(NamedTuple):
-    """Rollouts with what their own policy's engine said of their tokens."""
+    """Rollouts with the log-probabilities of their tokens under the policy that drew them."""
 
     prompts: list[np.ndarray]
     completions: list[np.ndarray]
@@ -47,11 +47,11 @@ class Behaviour(NamedTuple):
 
 
 class ScoredRollouts:
-    """A set of rollouts and the verdicts on it, of which the first `samples` of a prompt are used.
+    """A set of rollouts with verdicts, of which the first `samples` of each prompt are used.
 
-    Rollouts from elsewhere come in groups of any size (`samples` is None then), and all are used.
-    `others` are verdicts of further graders on the same rollouts, by the grader's name. Raises
-    `InputError` where a shard is missing or damaged, or where verdicts are of other rollouts.
+    Imported rollouts come in groups of any size; all are used, and the attribute `samples` is None.
+    `others` maps the names of further graders to their verdicts on the same rollouts. Raises
+    `InputError` if a shard is missing or damaged, or if the verdicts are on other rollouts.
     """
 
     def __init__(
@@ -71,26 +71,26 @@ class ScoredRollouts:
 
     @property
     def is_imported(self) -> bool:
-        """Whether the rollouts come from elsewhere; no engine drew them under these settings."""
+        """Whether the rollouts were imported, not drawn by the engine under these settings."""
         return self.samples is None
 
     def shared_out(self, *, checked: bool) -> "ScoredRollouts":
-        """Return the same set for one of several processes, which reads the tokens that it uses.
+        """Return the same set for one of several processes, with `Unread` tokens in its rows.
 
-        The rows that it yields hold all verdicts, and `Unread` tokens. One process compares the
-        checksums of whole files (`checked`); the others need not read them for that.
+        Every process gets all verdicts, and reads only the tokens that it uses. One process checks
+        the checksums of whole files (`checked`), so that the other processes need not read them.
         """
         one = copy.copy(self)
         one._share = "checked" if checked else "unchecked"
         return one
 
     def fingerprint(self) -> dict[str, str]:
-        """Name the contents of the shards in use; more samples appended later do not change it."""
+        """Return hashes of the shards in use; samples that are added later do not change them."""
         return {name: store.fingerprint(self.shards) for name, store in self._stores.items()}
 
     @property
     def names(self) -> dict[str, str]:
-        """The names of the directories, below `rollouts/` and `verdicts/`."""
+        """The names of the directories below `rollouts/` and `verdicts/`."""
         return {name: store.directory.name for name, store in self._stores.items()}
 
     @property
@@ -98,7 +98,7 @@ class ScoredRollouts:
         return {"rollouts": self._rollouts, **self._verdicts.by_name}
 
     def prompts_in(self, chunk: str) -> int:
-        """Return the number of prompts of a chunk without reading it."""
+        """Return the number of prompts of a chunk, by its receipt."""
         receipt = self._rollouts.receipt(f"rollouts-s000-p{chunk}")
         if receipt is None:
             raise InputError(
@@ -115,8 +115,8 @@ class ScoredRollouts:
     def prompts_per_step(self, trajectories: int) -> int:
         """Return how many whole groups make a step of `trajectories` sequences.
 
-        Where groups differ in size, so many of the mean size do: a step of the same number of
-        prompts, in which the number of sequences varies.
+        If groups differ in size, the mean size counts: the number of prompts per step is fixed, and
+        the number of sequences varies.
         """
         if self.samples is not None:
             return trajectories // self.samples
@@ -124,12 +124,12 @@ class ScoredRollouts:
         return max(1, round(trajectories * self.prompts / rows))
 
     def verdict_columns(self) -> Iterator[pa.Table]:
-        """Yield the verdicts in use, a chunk at a time, without the rollouts themselves."""
+        """Yield the verdicts in use, a table per chunk, without reading rollouts."""
         for chunk in self.chunks:
             yield self._verdicts_of(chunk)
 
     def judged(self, *, with_lengths: bool) -> Iterator[Judged]:
-        """Yield what rewards depend on, a chunk at a time, without reading tokens."""
+        """Yield the inputs of rewards, chunk by chunk, without reading tokens."""
         for chunk in self.chunks:
             verdicts = self._verdicts_of(chunk)
             others = self._others_of(chunk, verdicts)
@@ -141,9 +141,9 @@ class ScoredRollouts:
             )
 
     def read(self, chunk: str, *, with_logps: bool = False) -> Rows:
-        """Read a chunk: its rollouts joined with their verdicts, sorted by prompt and sample.
+        """Read a chunk's rollouts with their verdicts, by prompt and then by sample.
 
-        Raises `InputError` where log-probabilities are asked for and a rollout has none.
+        Raises `InputError` if `with_logps` is set and a rollout has no log-probabilities.
         """
         lazily = self._share != "all"
         columns = ["prompt_id", "sample"]
@@ -190,7 +190,7 @@ class ScoredRollouts:
         )
 
     def texts(self) -> Iterator[pa.Table]:
-        """Yield each chunk's completions as text with their verdicts, rollouts in stored order."""
+        """Yield the texts of each chunk's completions with their verdicts, a table per chunk."""
         for chunk in self.chunks:
             parts = [
                 contracts.read_table(
@@ -219,11 +219,11 @@ class ScoredRollouts:
     def batches(
         self, *, prompts: int, seed: int | None, start: int = 0, with_logps: bool = False
     ) -> Iterator[Rows]:
-        """Yield, without end, the rows of `prompts` whole groups at a time, from batch `start` on.
+        """Yield batches of `prompts` whole groups without end, from batch number `start` on.
 
-        Epoch after epoch in a new order, or in the stored one where `seed` is None; what is skipped
-        at the start is not read.
+        Each epoch has another random order, or the stored order if `seed` is None.
         """
+        # Whole epochs and chunks before `start` are skipped without reading them.
         skip = start * prompts
         epoch, skip = divmod(skip, self.prompts)
         pending: list[Rows] = []
@@ -244,7 +244,7 @@ class ScoredRollouts:
     def _read_epoch(
         self, *, seed: int | None, epoch: int, skip: int, with_logps: bool
     ) -> Iterator[Rows]:
-        """Yield the chunks of an epoch in its order, each with its prompts permuted."""
+        """Yield the chunks of an epoch in the epoch's order, each with its prompts permuted."""
         counts = [self.prompts_in(chunk) for chunk in self.chunks]
         for index, order in epoch_order(counts, seed=seed, epoch=epoch):
             if skip >= len(order):
@@ -255,7 +255,7 @@ class ScoredRollouts:
             yield rows.take(np.concatenate([np.arange(starts[g], starts[g + 1]) for g in order]))
 
     def _path(self, store: Store, name: str) -> Path:
-        """Return the path of a shard that is as its receipt says, or that another compares."""
+        """Return the path of a shard; its checksum is compared here or by another process."""
         if self._share == "unchecked" and store.receipt(name):
             return store.directory / name
         return store.path(name)
@@ -264,7 +264,7 @@ class ScoredRollouts:
         return [name for name in self.shards if name.endswith(f"-p{chunk}")]
 
     def _verdicts_of(self, chunk: str, store: Store | None = None) -> pa.Table:
-        """Read what a grader says of a chunk: by default the one that says what is correct."""
+        """Read a grader's verdicts on a chunk (default: the grader that decides correctness)."""
         store, names = store or self._verdicts.own, self._of(chunk)
         table = read_verdicts(store, names, rollouts=self._rollouts, path_of=self._path)
         return self._first_samples(table)
@@ -273,7 +273,7 @@ class ScoredRollouts:
         return self._verdicts.read_others(own, functools.partial(self._verdicts_of, chunk))
 
     def _lengths_of(self, chunk: str) -> np.ndarray:
-        """Return the tokens of each completion, in the order of the verdicts."""
+        """Return the number of tokens of each completion, in the order of the verdicts."""
         tables = []
         for name in self._of(chunk):
             path = self._path(self._rollouts, name)
@@ -284,7 +284,7 @@ class ScoredRollouts:
         return tokens_B
 
     def behaviour(self, *, rollouts: int) -> "Behaviour":
-        """Return the first rollouts that have log-probabilities, at most so many; maybe none."""
+        """Return at most `rollouts` rollouts that have log-probabilities; there may be none."""
         parts: list[pa.Table] = []
         columns = ["prompt_token_ids", "completion_token_ids", "behaviour_logps"]
         for name in self.shards[:MOST_SHARDS]:

@@ -11,10 +11,10 @@ import numpy as np
 
 
 class Scores(NamedTuple):
-    """What one grader says of B rollouts."""
+    """One grader's scores and statuses of B rollouts."""
 
     score_B: np.ndarray
-    """NaN where the completion was not judged or gave no answer."""
+    """NaN if the completion was not judged or gave no answer."""
     status_B: np.ndarray
 
     def take(self, rows: np.ndarray) -> "Scores":
@@ -27,56 +27,57 @@ NO_OTHERS: ByGrader = MappingProxyType({})
 
 
 class Judged(NamedTuple):
-    """All that the reward of B rollouts may depend on."""
+    """All values that the rewards of B rollouts may depend on."""
 
     own: Scores
-    """Of the grader that says what is correct."""
+    """Scores by the grader that decides correctness."""
     truncated_B: np.ndarray
     others: ByGrader = NO_OTHERS
-    """Of further graders of `reward.graders`."""
+    """Scores by further graders of `reward.graders`."""
     tokens_B: np.ndarray | None = None
-    """Lengths of the completions; None where not read."""
+    """Lengths of the completions in tokens; None if they were not read."""
 
 
 class Origins(NamedTuple):
-    """Which round each of B rows was drawn in; the rows of a step with replay are of several."""
+    """The round that drew each of B rows; with replay, a step has rows of several rounds."""
 
     round_B: np.ndarray
     """The round's number, from 0."""
     start_B: np.ndarray
-    """The steps that the policy had taken that drew the row."""
+    """Training steps of the policy that drew the row."""
     is_muted_B: np.ndarray
-    """Counts in the mean of its group, and is not trained on."""
+    """Whether the row only counts in the mean of its group and is not trained on."""
 
     def take(self, rows: np.ndarray) -> "Origins":
-        """Return those of some of the rows, in the order given."""
+        """Return the origins of some of the rows, in the order given."""
         return Origins(*(column[rows] for column in self))
 
 
 class Rows(NamedTuple):
-    """Rollouts with their verdicts; the rows of a prompt stand together, in order of sample."""
+    """Rollouts with their verdicts; the rows of a prompt follow each other in order of sample."""
 
     prompt_id_B: np.ndarray
     sample_B: np.ndarray
     group_B: np.ndarray
     """An integer per row, equal for the rows of one group."""
     prompts: list[np.ndarray]
-    """Of several processes each reads what it uses: these are `Unread` there."""
+    """Token ids; like completions and log-probabilities, `Unread` in training by several
+    processes."""
     completions: list[np.ndarray]
     score_B: np.ndarray
-    """NaN where the completion was not judged or gave no answer."""
+    """NaN if the completion was not judged or gave no answer."""
     status_B: np.ndarray
     truncated_B: np.ndarray
     behaviour_logps: list[np.ndarray] | None = None
-    """log mu of each completion token, by the policy that wrote the row; None where not read."""
+    """log mu of each completion token under the policy that drew the row; None if not read."""
     others: ByGrader = NO_OTHERS
-    """What further graders of `reward.graders` say."""
+    """Scores by further graders of `reward.graders`."""
     origins: Origins | None = None
-    """None where all rows are of one round."""
+    """None if all rows are of one round."""
 
     @property
     def judged(self) -> Judged:
-        """What the rewards of the rows may depend on."""
+        """The values that the rewards of the rows may depend on."""
         tokens_B = np.array([len(completion) for completion in self.completions], dtype=np.int64)
         return Judged(Scores(self.score_B, self.status_B), self.truncated_B, self.others, tokens_B)
 
@@ -98,13 +99,14 @@ class Rows(NamedTuple):
 
     @property
     def group_starts(self) -> np.ndarray:
-        """The row at which each group starts, and the number of rows at the end."""
+        """The first row of each group, followed by the number of rows."""
         changes = np.flatnonzero(np.diff(self.group_B)) + 1
         return np.concatenate([[0], changes, [len(self.group_B)]]).astype(int)
 
 
 def concatenate_rows(parts: list[Rows]) -> Rows:
-    """Join rows end to end; groups of different parts stay different, be they of one prompt."""
+    """Join rows end to end; groups of different parts stay different groups."""
+    # Parts may hold groups of one prompt that are of different rounds or epochs.
     offsets = np.cumsum([0, *(int(part.group_B.max(initial=-1)) + 1 for part in parts[:-1])])
     return Rows(
         np.concatenate([part.prompt_id_B for part in parts]),

@@ -1,19 +1,19 @@
-"""The parquet contracts between stages: one versioned schema each; `contracts.py` reads them.
+"""The parquet contracts between stages, each a versioned schema (`contracts.py`: their files).
 
 | table       | one row is                                  | key                         |
 | ----------- | ------------------------------------------- | --------------------------- |
 | PROMPTS     | a question with its gold answer             | prompt_id                   |
 | ROLLOUTS    | a completion of the behaviour policy        | (prompt_id, sample)         |
-| VERDICTS    | what a grader says of a rollout             | (prompt_id, sample)         |
+| VERDICTS    | a grader's verdict on a rollout             | (prompt_id, sample)         |
 | EVALUATIONS | a graded completion of a checkpoint         | (prompt_id, sample)         |
 | METRICS     | a training step, or a fixed slice at a step | (step, staleness)           |
 | CURVES      | an evaluated checkpoint of an arm           | (arm, split, step)          |
 | SUMMARY     | an arm of a sweep                           | arm                         |
 | SUITES      | an arm's checkpoint on one benchmark        | (arm, is_main, suite, step) |
 
-Advantages are never stored: they are a function of (reward, group, baseline), made at train time.
-A completion's token ids and log-probabilities cannot be recomputed and are kept; text is untrusted.
-A prompt's metadata is JSON for graders and templates; several accepted answers stand in it
+Advantages are never stored: training computes them from (reward, group, baseline). A completion's
+token ids and log-probabilities cannot be recomputed and are stored; text is untrusted. A prompt's
+metadata is JSON for graders and templates, and holds several accepted answers if there are several
 (`data/gold_answers.py`).
 """
 
@@ -23,29 +23,29 @@ import pyarrow as pa
 
 
 class Contract(NamedTuple):
-    """A named schema with a version; `key` columns together are unique within a shard."""
+    """A named schema with a version; no two rows of a shard have the same `key` columns."""
 
     name: str
     version: int
     schema: pa.Schema
     key: tuple[str, ...]
     optional: frozenset[str] = frozenset()
-    """Nullable columns that a file lacks if none of its rows has a value."""
+    """Nullable columns that are left out of a file if all their values are null."""
 
     @property
     def label(self) -> str:
-        """The name and version as identities and files carry them, such as `rollouts/1`."""
+        """The name and version in identities and files, such as `rollouts/1`."""
         return f"{self.name}/{self.version}"
 
 
 def list_of(item: pa.DataType) -> pa.DataType:
-    """Return the type of lists without nulls."""
-    # A list child that is not declared changes its name in a parquet round trip.
+    """Return the type of a list whose items are never null."""
+    # Parquet names the items "element": another name would change in a round trip.
     return pa.list_(pa.field("element", item, nullable=False))
 
 
 def make_schema(required: dict[str, pa.DataType], nullable: dict[str, pa.DataType]) -> pa.Schema:
-    """Return a schema of columns without nulls, and of columns that may hold them."""
+    """Return a schema of columns without nulls and of columns that may hold nulls."""
     return pa.schema(
         [pa.field(name, type_, nullable=False) for name, type_ in required.items()]
         + [pa.field(name, type_) for name, type_ in nullable.items()]
@@ -121,7 +121,7 @@ AGES = {
     "mean_age_rounds": pa.float64(),
     "max_age_rounds": pa.int32(),
 }
-"""How old the completions of a step are, in the files of arms with replay alone."""
+"""The age of a step's completions; only files of arms with replay have these columns."""
 
 METRICS = Contract(
     "metrics",

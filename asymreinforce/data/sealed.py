@@ -1,4 +1,4 @@
-"""JSON objects with their own checksum, by which a change by hand or by a disk is seen."""
+"""JSON files that hold their own checksum, which reveals damage and changes by hand."""
 
 import hashlib
 import json
@@ -10,18 +10,19 @@ from asymreinforce.errors import InputError
 
 
 def publish_sealed(path: Path, value: dict[str, Any]) -> None:
-    """Publish a JSON object with its own checksum under `check`."""
+    """Publish a JSON object with its checksum under `check`."""
     publish_json(path, {**value, "check": _checksum_of(value)})
 
 
 def read_sealed(path: Path) -> dict[str, Any]:
-    """Read such an object without its checksum; an `InputError` names a file that was changed.
+    """Read a JSON object and check its checksum, which the result does not contain.
 
-    One without a checksum, of an earlier version, is taken as it is.
+    Raises `InputError` if the file is absent, damaged or changed.
     """
     value = read_json(path)
     if not isinstance(value, dict):
         raise InputError(f"{path}: not a JSON object; delete it and run the stage again")
+    # files of earlier versions have no checksum
     if value.pop("check", None) not in (None, _checksum_of(value)):
         raise InputError(
             f"{path}: damaged, or changed by hand (its checksum differs); delete it and run the "

@@ -1,6 +1,7 @@
-"""What a search tried: a file a method, `runs/<experiment>/search/<name>.json`.
+"""The record of a search, one file per method: `runs/<experiment>/search/<name>.json`.
 
-Run again, a search takes the values of its trials from here, and their accuracies from the arms.
+A search that is run again reads the values of its trials from here, and their accuracies from the
+arms.
 """
 
 import hashlib
@@ -17,58 +18,58 @@ FOLDER = "search"
 
 
 class Interval(NamedTuple):
-    """The values of a setting among which a search looks."""
+    """The range of a setting that a search tries."""
 
     setting: str
     low: float
     high: float
     is_log: bool
-    """Whether ratios count, and not differences."""
+    """Whether the scale is logarithmic."""
     is_whole: bool
     """Whether the values are whole numbers."""
 
 
 class Trial(NamedTuple):
-    """The values of one trial, and what came of them."""
+    """The values of one trial and its result."""
 
     values: Mapping[str, float]
     accuracy: float | None = None
-    """On validation questions, the mean over seeds; None if an arm failed."""
+    """Accuracy on validation questions, the mean over seeds; None if an arm failed."""
     arms: tuple[str, ...] = ()
-    """Their directories below `train/`."""
+    """The arms' directories below `train/`."""
     error: str = ""
 
 
 class SearchRecord(NamedTuple):
-    """A method, what was searched for it, and its trials so far."""
+    """A method, the intervals that are searched, and the trials so far."""
 
     arms: tuple[str, ...]
-    """The names of its arms, a seed each, at the lower ends of the intervals, trained or not."""
+    """The names that the method's arms (one per seed) would have at the intervals' lower ends."""
     settings: Mapping[str, Any]
-    """That determine the method's arms, flat, without its seed and what is searched."""
+    """The flat settings that determine the method's arms, without seed and searched settings."""
     intervals: tuple[Interval, ...]
     seeds: tuple[int, ...]
-    """Of each trial's arms."""
+    """The seeds of each trial's arms."""
     value: str
-    """Which validation accuracy of an arm counts, its best or its last."""
+    """Whether an arm's best or last validation accuracy counts."""
     questions: int
-    """That an accuracy is the mean of."""
+    """The number of questions of which an accuracy is the mean."""
     spread: int
     seed: int
     budget: int
-    """Trials that were asked for."""
+    """The number of trials that the user asked for."""
     trials: tuple[Trial, ...] = ()
 
     @property
     def name(self) -> str:
-        """Names the file: by the method's arms, and by what decides which values are tried."""
+        """The file's name, a hash of the method's arms and of all that decides the tried values."""
         identity = [self.arms, self.intervals, self.value, self.spread, self.seed]
         text = json.dumps(identity)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property
     def best(self) -> Trial | None:
-        """The first trial of the highest accuracy; None if no trial has one."""
+        """The first trial with the highest accuracy; None if no trial has an accuracy."""
         judged = [trial for trial in self.trials if trial.accuracy is not None]
         return max(judged, key=lambda trial: trial.accuracy or 0.0, default=None)
 
@@ -102,7 +103,7 @@ def read_record(path: Path) -> SearchRecord:
 
 
 def stored_trials(directory: Path, record: SearchRecord) -> tuple[Trial, ...]:
-    """Return the trials that an earlier run of the same search took."""
+    """Return the trials of an earlier run of the same search."""
     path = directory / FOLDER / f"{record.name}.json"
     return read_record(path).trials if path.is_file() else ()
 

@@ -1,4 +1,4 @@
-"""Rows of a CSV or TSV file, plain or gzip; every value is a text, so that 007 stays 007."""
+"""Read rows of a CSV or TSV file, plain or gzip; every value is a text, so that 007 stays 007."""
 
 import csv
 import gzip
@@ -6,19 +6,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 LONGEST_FIELD = 1 << 27
-"""Characters of a value."""
+"""Characters of a value, at most."""
 ENDINGS = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
 
 
 def rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield the number of the line that a row ends in, and the row; the first line names columns.
+    """Yield (number of a row's last line, row); the first line of the file names the columns.
 
     Raises `csv.Error`, `OSError`, `EOFError`, `zlib.error` or `ValueError` if the file is damaged,
-    names a column twice, or a row has another number of values than there are columns.
+    names a column twice, or has a row with another number of values.
     """
+    # Python's default limit of 131,072 characters is too short for some completions.
     csv.field_size_limit(LONGEST_FIELD)
     delimiter = "\t" if ".tsv" in path.suffixes else ","
     opened = gzip.open if path.suffix == ".gz" else open
+    # "utf-8-sig", since spreadsheets put a byte order mark before the first column's name.
     with opened(path, "rt", newline="", encoding="utf-8-sig") as stream:
         reader = csv.reader(stream, delimiter=delimiter, strict=True)
         names = next(reader, [])

@@ -1,4 +1,4 @@
-"""Names of the shards of a set of rollouts: blocks of samples, chunks of prompts.
+"""Names of the shards of a set of rollouts, by block of samples and chunk of prompts.
 
 Shard `rollouts-s003-p00012.parquet` holds block 3 of the samples of chunk 12 of the prompts.
 """
@@ -21,20 +21,21 @@ def place_of(shard: str) -> tuple[int, int]:
 
 
 def published_shards(store: Store) -> list[str]:
-    """Name the shards of a store's plan that are published."""
+    """Name the planned shards of a store that are published."""
     return [name for name in store.planned if store.receipt(name)]
 
 
 def has_own_groups(rollouts: Store) -> bool:
-    """Tell whether groups are of the sizes that they came in: rollouts from elsewhere."""
+    """Tell whether the rollouts were imported, with groups of any size."""
+    # only the identity of a generated set has sampling settings
     return "sampling" not in rollouts.identity
 
 
 def first_shards(rollouts: Store, *, samples: int) -> list[str]:
     """Name the shards that hold the first `samples` samples of every prompt of a set.
 
-    Of rollouts from elsewhere all are used. Raises `InputError` where the set was never planned to
-    hold so many.
+    Names all shards of imported rollouts. Raises `InputError` if the set is not planned to hold so
+    many samples.
     """
     if has_own_groups(rollouts):
         return list(rollouts.planned)
@@ -51,7 +52,7 @@ def first_shards(rollouts: Store, *, samples: int) -> list[str]:
 
 
 def planned_samples(rollouts: Store) -> int:
-    """Return how many samples of each prompt a set of rollouts is planned to hold, at most."""
+    """Return the largest number of samples per prompt that a set of rollouts is planned to hold."""
     if has_own_groups(rollouts):
         return int(rollouts.facts["largest_group"])
     blocks = {place_of(name)[0] for name in rollouts.planned}

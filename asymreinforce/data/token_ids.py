@@ -1,12 +1,12 @@
-"""Token ids of a shard of rollouts that are read when they are asked for, a few prompts at a time.
+"""Read the token ids of a shard of rollouts on first use, a few prompts at a time.
 
-A shard's row groups end where a prompt's rows do, and its footer says how many tokens each row has:
+Each row group of a shard holds whole prompts, and the footer holds the lengths of all rows:
 
-    footer       prompt and completion lengths of all rows      what shares a step out needs
-    row group    whole prompts, `GROUP_TOKENS` tokens or more   what a rank reads of its own rows
+    footer       prompt and completion lengths of all rows      to assign a step's rows to ranks
+    row group    whole prompts, `GROUP_TOKENS` tokens or more   read by a rank for its rows
 
-A file without those lengths (made by an earlier version) is read once through for them, a row group
-at a time. A page's own checksum is compared when it is read.
+A file of an earlier version has no lengths in its footer; all its row groups are read once to count
+them. The checksum of each page is compared when the page is read.
 
 Shapes: B rows of a shard.
 """
@@ -29,15 +29,16 @@ import pyarrow.parquet as pq
 from asymreinforce.errors import InputError
 
 GROUP_TOKENS = 8192
-"""A prompt with 8 samples of a thousand tokens each; smaller ones share a row group."""
+"""Tokens of a row group, at least, as of one prompt with 8 samples of a thousand tokens each."""
+# The samples of a prompt are several rows of a row group.
 KEPT_GROUPS = 4
-"""Row groups of a shard that stay in memory: the samples of a prompt may be in several rows."""
+"""Row groups of a shard that stay in memory."""
 LENGTHS = b"lengths"
 Column = Literal["prompt_token_ids", "completion_token_ids", "behaviour_logps"]
 
 
 class Lengths(NamedTuple):
-    """Tokens of each row's prompt and completion."""
+    """The number of tokens of each row's prompt and completion."""
 
     prompt_B: np.ndarray
     completion_B: np.ndarray
@@ -51,7 +52,7 @@ def lengths_of(rows: pa.Table) -> Lengths:
 
 
 def row_groups(rows: pa.Table) -> Iterator[pa.Table]:
-    """Cut rows where a prompt's end, each part with at least `GROUP_TOKENS` tokens but the last."""
+    """Cut rows between prompts into parts of at least `GROUP_TOKENS` tokens, except the last."""
     prompt_B = rows.column("prompt_id").to_numpy(zero_copy_only=False)
     tokens_B = np.cumsum(np.sum(lengths_of(rows), axis=0))
     start, before = 0, 0
@@ -63,14 +64,14 @@ def row_groups(rows: pa.Table) -> Iterator[pa.Table]:
 
 
 def pack_lengths(lengths: Lengths) -> bytes:
-    """Return lengths as text for a parquet footer."""
+    """Return compressed lengths as text for a parquet footer."""
     return base64.b64encode(zlib.compress(np.asarray(lengths, dtype="<i4").tobytes()))
 
 
 class ShardTokens:
-    """The token ids and log-probabilities of one shard, whose file stays open meanwhile.
+    """The token ids and log-probabilities of one shard, read on use from a file that stays open.
 
-    Raises `InputError` where the file is damaged.
+    Raises `InputError` if the file is damaged.
     """
 
     def __init__(self, path: Path):
@@ -80,11 +81,12 @@ class ShardTokens:
         groups = range(self._file.num_row_groups)
         rows = [self._file.metadata.row_group(group).num_rows for group in groups]
         self._starts = [0, *itertools.accumulate(rows)]
+        # three columns: prompts, completions and log-probabilities
         self._read = functools.lru_cache(maxsize=3 * KEPT_GROUPS)(self._read_group)
 
     @functools.cached_property
     def lengths(self) -> Lengths:
-        """The tokens of each row, by the footer where it says so."""
+        """The lengths of all rows, from the footer or, if it has none, counted."""
         stored = (self._file.metadata.metadata or {}).get(LENGTHS)
         if stored is None:
             return self._count_lengths()
@@ -93,7 +95,7 @@ class ShardTokens:
             return Lengths(*numbers.reshape(2, self._starts[-1]))
 
     def values(self, column: Column, row: int) -> np.ndarray:
-        """Read a row's token ids or log-probabilities, with those of its row group."""
+        """Return a row's token ids or log-probabilities; reads the row's whole row group."""
         group = bisect.bisect_right(self._starts, row) - 1
         values, offsets = self._read(column, group)
         place = row - self._starts[group]
@@ -101,7 +103,7 @@ class ShardTokens:
         return row_values
 
     def largest(self, column: Column, row: int) -> int:
-        """Return the largest token of a row's row group, by the footer where it says so."""
+        """Return the largest token of a row's row group, from the footer if it has statistics."""
         group = bisect.bisect_right(self._starts, row) - 1
         columns = self._file.metadata.row_group(group)
         for chunk in map(columns.column, range(columns.num_columns)):
@@ -132,9 +134,9 @@ class ShardTokens:
 
 
 class Unread:
-    """A row's token ids, which stand in for an array of them: their number is known, they are not.
+    """Lazy token ids of one row: the length is known, the values are read on first use.
 
-    Two that are the same object are the same tokens; others are not compared.
+    The same object means the same tokens; different objects are never compared.
     """
 
     __slots__ = ("_column", "_length", "_row", "_shard")
@@ -156,17 +158,17 @@ class Unread:
 
     @property
     def largest(self) -> int:
-        """A token that none of these is above, without reading them where the footer knows one."""
+        """An upper bound of the row's token ids, from the footer if it has statistics."""
         return self._shard.largest(self._column, self._row)
 
 
 def unread_tokens(
     paths: Sequence[Path], *, row_B: np.ndarray, group_B: np.ndarray, with_logps: bool
 ) -> tuple[list[Any], list[Any], list[Any] | None]:
-    """Return what stands for prompts, completions and log-probabilities of rows of several shards.
+    """Return lazy prompts, completions and log-probabilities (`Unread`) of rows of several shards.
 
-    `row_B` counts rows through the shards, one after the other. The rows of a group have one
-    prompt; they share what stands for it.
+    `row_B` numbers the rows of all shards, one shard after the other. Consecutive rows of a group
+    (`group_B`) share one object for their prompt.
     """
     shards = [ShardTokens(path) for path in paths]
     lengths = [np.stack(shard.lengths) for shard in shards]
@@ -188,7 +190,7 @@ def unread_tokens(
 
 
 def largest_token(tokens: Sequence["np.ndarray | Unread"]) -> int:
-    """Return a token that none is above: the largest of all, or of the row groups they stand in."""
+    """Return an upper bound of all token ids: the largest of the rows or of their row groups."""
     return max(int(t.largest) if isinstance(t, Unread) else int(t.max(initial=0)) for t in tokens)
 
 
@@ -199,7 +201,7 @@ def _list_lengths(column: pa.ChunkedArray) -> np.ndarray:
 
 @contextlib.contextmanager
 def _readable_parquet(path: Path) -> Iterator[None]:
-    """Turn what a damaged file raises into an `InputError` that names it."""
+    """Turn the errors of a damaged parquet file into an `InputError` that names the file."""
     try:
         yield
     except (pa.ArrowException, OSError, ValueError, zlib.error) as error:

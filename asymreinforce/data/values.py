@@ -1,8 +1,8 @@
-"""Values from outside as texts, messages and JSON: exactly as they were written, or not at all.
+"""Convert values from outside to texts, messages and JSON: exactly as written, or not at all.
 
-Every border asks here: rows of tasks, a user's functions, imports, gold answers and prompts. What
-is neither a text nor a number is refused, since Python's or JSON's spelling of it would be a text
-that nobody wrote.
+All values from outside pass through here: rows of tasks, results of a user's functions, imports,
+gold answers and prompts. A value that is no text and no number is refused, since Python's or JSON's
+spelling of it would be a text that nobody wrote.
 """
 
 import datetime
@@ -13,17 +13,18 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, NamedTuple
 
+# Python refuses to print or read whole numbers of more than 4,300 digits.
 MOST_DIGITS = 4_000
-"""Python refuses to print or read whole numbers of more than 4,300 digits."""
+"""Digits of a whole number, at most."""
 LARGEST = 10**MOST_DIGITS
 
 
 class OddValueError(Exception):
-    """A value that is no text, number, message or JSON; the message completes `it is ...`."""
+    """A value cannot be converted; the message completes the sentence `it is ...`."""
 
 
 class WrittenFloat(float):
-    """A number of a JSON file that keeps the digits it was written in, such as 1.50 or 1e400."""
+    """A number of a JSON file that keeps its written digits, such as 1.50 or 1e400."""
 
     written: str
 
@@ -42,9 +43,10 @@ class Message(NamedTuple):
 
 
 def text_of(value: Any) -> str | None:
-    """Return a text as it is, a number in its own digits, text parts joined; None for null.
+    """Return a text unchanged, a number in its written digits, or text parts joined.
 
-    A number that is not finite is null. Raises `OddValueError` for anything else.
+    Returns None for null and for a number that is not finite. Raises `OddValueError` for any other
+    value.
     """
     if value is None or isinstance(value, str):
         return None if value is None else str(value)
@@ -56,13 +58,14 @@ def text_of(value: Any) -> str | None:
 
 
 def one_text_of(value: Any) -> str | None:
-    """Return `text_of` a value, or of the one item of a list: lm-evaluation-harness' targets."""
+    """Return `text_of` a value, or of the only item of a list."""
+    # lm-evaluation-harness wraps targets in a list
     is_wrapped = isinstance(value, list) and len(value) == 1 and not isinstance(value[0], dict)
     return text_of(value[0] if is_wrapped else value)
 
 
 def number_text(value: Any) -> str | None:
-    """Return a number's exact digits; None if it is not finite.
+    """Return a number's exact digits; None if the number is not finite.
 
     Raises `OddValueError` for a whole number of more than 4,000 digits.
     """
@@ -76,12 +79,12 @@ def number_text(value: Any) -> str | None:
         return str(value)
     if not math.isfinite(value):
         return None
-    # numpy prints a narrow float in the digits that tell it from its neighbours
+    # numpy prints a 16- or 32-bit float in the shortest digits that identify it in its precision
     return repr(float(value)) if isinstance(value, float) else str(value)
 
 
 def is_parts(value: Any) -> bool:
-    """Tell whether a value is a content in parts: `[{"type": "text", "text": ...}]`."""
+    """Tell whether a value is a message's content in parts: `[{"type": "text", "text": ...}]`."""
     return (
         isinstance(value, list)
         and bool(value)
@@ -90,24 +93,25 @@ def is_parts(value: Any) -> bool:
 
 
 def is_messages(value: Any) -> bool:
-    """Tell whether a value is meant as a chat: a list with an object in it, and no text parts."""
+    """Tell whether a value is meant as a chat: a list with an object that is no list of parts."""
     return isinstance(value, list) and any(map(_is_object, value)) and not is_parts(value)
 
 
 def messages_of(value: Any) -> tuple[Message, ...]:
-    """Return a chat's messages; the text parts of a content are joined.
+    """Return a chat's messages, with the text parts of each content joined.
 
-    Raises `OddValueError`, naming the message, for one that lacks a role or a text.
+    Raises `OddValueError`, naming the message, if a message lacks a role or a text.
     """
     return tuple(_parse_message(item, number) for number, item in enumerate(value, start=1))
 
 
 def prompt_of(value: Any) -> tuple[Message, ...]:
-    """Return a chat in which the user has the last word: behind an answer nothing is asked.
+    """Return the messages of a chat that ends with the user's message.
 
-    Raises `OddValueError` for any other.
+    Raises `OddValueError` for any other value.
     """
     messages = messages_of(value)
+    # A chat that ends with an answer asks nothing.
     if messages[-1].role != "user":
         raise OddValueError(
             f"a chat whose last message is of the {messages[-1].role}, not the user"
@@ -116,16 +120,18 @@ def prompt_of(value: Any) -> tuple[Message, ...]:
 
 
 def require_storable(text: str | None) -> str | None:
-    """Return a text that a file can hold; raise `OddValueError` for half a surrogate pair."""
+    """Return the text; raise `OddValueError` if it holds half a surrogate pair."""
+    # Such a text has no UTF-8 encoding, so that no file can hold it.
     if text is not None and any("\ud800" <= sign <= "\udfff" for sign in text):
         raise OddValueError("a text that is no valid Unicode (half a surrogate pair)")
     return text
 
 
 def json_text(value: Any) -> str:
-    """Return a value as JSON with sorted keys: numbers in their own digits, dates as ISO texts.
+    """Return JSON with sorted keys, numbers in their written digits and dates as ISO texts.
 
-    Numbers that are not finite are null. Raises `OddValueError` for what JSON cannot hold.
+    Numbers that are not finite become null. Raises `OddValueError` for a value that JSON cannot
+    hold.
     """
     try:
         return _to_json(value)
@@ -134,17 +140,17 @@ def json_text(value: Any) -> str:
 
 
 def is_missing(value: Any) -> bool:
-    """Tell whether a value is null: None, or a number that is not finite as it was written."""
+    """Tell whether a value is None or a number that is not finite as written."""
     return value is None or (_is_number(value) and number_text(value) is None)
 
 
 def finite_or_none(number: float | None) -> float | None:
-    """Return a number for a JSON file: itself, or None (null) if it is not finite."""
+    """Return the number, or None (JSON's null) if it is not finite."""
     return number if number is not None and math.isfinite(number) else None
 
 
 def kind_of(value: Any) -> str:
-    """Say what a value is, for a message."""
+    """Return the kind of a value in words, for a message."""
     names = {"dict": "an object", "list": "a list", "bool": "a truth value", "NoneType": "null"}
     return names.get(type(value).__name__, f"a {type(value).__name__}")
 
@@ -168,6 +174,7 @@ def _to_json(value: Any) -> str:
 
 
 def _is_number(value: Any) -> bool:
+    # Decimal is no numbers.Real in Python, and bool is one.
     return isinstance(value, numbers.Real | Decimal) and not isinstance(value, bool)
 
 

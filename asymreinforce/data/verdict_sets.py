@@ -1,7 +1,7 @@
-"""The sets of verdicts that a reward depends on: of the grader that says what is correct, and more.
+"""The sets of verdicts that a reward depends on, one per grader.
 
-Each grader has a set of its own, whose shards have the rollouts' names and rows, so that one is
-made anew without the others. They are joined here, by prompt and sample.
+The shards of each set have the rollouts' names and rows, so that one set can be made again without
+the others. This module joins the sets by prompt and sample.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,28 +18,28 @@ from asymreinforce.errors import InputError
 COLUMNS = ["prompt_id", "sample", "status", "score", "truncated"]
 KEYS = ("prompt_id", "sample")
 OTHERS = "verdicts of "
-"""What stands before a further grader's name in identities and records."""
+"""The prefix of a further grader's name in identities and records."""
 
 PathOf = Callable[[Store, str], Path]
-"""Where a shard of a store lies, once it is known to be as its receipt says."""
+"""Returns the path of a store's shard after checking the shard against its receipt."""
 
 
 class VerdictSets(NamedTuple):
     """Sets of verdicts on one set of rollouts."""
 
     own: Store
-    """Of the grader that says what is correct."""
+    """Verdicts of the grader that decides correctness."""
     others: Mapping[str, Store]
-    """Of further graders of `reward.graders`, by name."""
+    """Verdicts of further graders of `reward.graders`, by the grader's name."""
 
     @property
     def by_name(self) -> dict[str, Store]:
-        """All of them, by the names that they have in identities and records."""
+        """All sets, by their names in identities and records."""
         others = {f"{OTHERS}{name}": store for name, store in sorted(self.others.items())}
         return {"verdicts": self.own} | others
 
     def require_on(self, rollouts: Store) -> None:
-        """Raise `InputError` if one of them judges other rollouts."""
+        """Raise `InputError` if a set judges other rollouts."""
         for store in self.by_name.values():
             if store.identity.get("rollouts") != rollouts.hash:
                 raise InputError(
@@ -48,9 +48,9 @@ class VerdictSets(NamedTuple):
                 )
 
     def read_others(self, own: pa.Table, read: Callable[[Store], pa.Table]) -> dict[str, pa.Table]:
-        """Return what further graders say of the rollouts of `own`, in the same order.
+        """Return the verdicts of further graders on the rollouts of `own`, in the same order.
 
-        Raises `InputError` if one has not a verdict for each of them.
+        Raises `InputError` if a grader lacks a verdict on one of the rollouts.
         """
         tables = {name: read(store) for name, store in self.others.items()}
         for name, table in tables.items():
@@ -59,7 +59,7 @@ class VerdictSets(NamedTuple):
 
 
 def require_same_rows(verdicts: Store, rows: pa.Table, other: Store, other_rows: pa.Table) -> None:
-    """Raise `InputError` if verdicts are not on the rows of another set, one each in its order."""
+    """Raise `InputError` unless two sets have the same prompts and samples in the same order."""
     if not all(rows.column(key).equals(other_rows.column(key)) for key in KEYS):
         raise InputError(
             f"{verdicts.directory}: does not hold one verdict for each rollout of "
@@ -70,7 +70,7 @@ def require_same_rows(verdicts: Store, rows: pa.Table, other: Store, other_rows:
 def read_verdicts(
     verdicts: Store, names: Sequence[str], *, rollouts: Store, path_of: PathOf
 ) -> pa.Table:
-    """Read shards of verdicts; raise `InputError` if one judges another version of its rollouts."""
+    """Read shards of verdicts; raises `InputError` if a shard judges an older shard of rollouts."""
     parts = []
     for name in names:
         path, receipt = path_of(verdicts, name), verdicts.receipt(name)
@@ -82,7 +82,7 @@ def read_verdicts(
 
 
 def scores_of(verdicts: pa.Table) -> Scores:
-    """Return the scores and statuses of rows of VERDICTS."""
+    """Return the scores and statuses of a VERDICTS table."""
     return Scores(
         verdicts.column("score").to_numpy(),
         verdicts.column("status").to_numpy(zero_copy_only=False),

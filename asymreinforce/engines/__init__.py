@@ -1,4 +1,4 @@
-"""Inference engines behind one protocol; `open_engine` starts the one that is configured."""
+"""Inference engines behind one protocol; `open_engine` starts the configured engine."""
 
 import contextlib
 from collections.abc import Iterator
@@ -12,11 +12,12 @@ from asymreinforce.errors import EngineError
 
 @contextlib.contextmanager
 def open_engine(engine: EngineConfig, policy: PolicyConfig, *, log: Path) -> Iterator[Engine]:
-    """Yield the configured engine, started lazily at its first `load`, and close it after.
+    """Yield the configured engine and close it afterwards; the first `load` starts its library.
 
-    What the engine's library prints goes to the file `log`.
+    The library's output goes to the file `log`. Raises `EngineError` for an unknown `engine.name`.
     """
     opened: Engine
+    # imported in the branches: vLLM may not be installed, and both libraries are slow to import
     if engine.name == "vllm":
         from asymreinforce.engines.vllm_engine import VllmEngine
 
@@ -34,10 +35,8 @@ def open_engine(engine: EngineConfig, policy: PolicyConfig, *, log: Path) -> Ite
 
 
 def engine_identity(engine: EngineConfig, policy: PolicyConfig) -> dict[str, Any]:
-    """Return the settings that determine the sampled bytes, for the identity of a set.
-
-    The batch size is one of them, since rounding depends on the shape of a batch.
-    """
+    """Return the settings of the engine that determine the sampled bytes, for identities."""
+    # max_sequences is among the settings because rounding depends on the shape of a batch.
     ranks = {"tensor_parallel_size": engine.tensor_parallel_size} if engine.name == "vllm" else {}
     return {
         "name": engine.name,

@@ -1,15 +1,15 @@
-"""Memory of a CUDA device that this process keeps for later, though nothing uses it."""
+"""Return CUDA memory that torch caches in this process to the device."""
 
 import gc
 
 
 def return_unused_memory() -> None:
-    """Give what torch keeps for its next tensors back to the device; nothing where CUDA rests.
+    """Free torch's cached CUDA memory; do nothing if this process has not initialized CUDA.
 
-    Another process's engine, or vLLM's own allocator, cannot take it otherwise.
+    Another process's engine and vLLM's allocator cannot use memory that torch caches.
     """
     import torch
 
-    gc.collect()
+    gc.collect()  # tensors in reference cycles still hold their memory
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.empty_cache()

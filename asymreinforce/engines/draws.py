@@ -1,6 +1,6 @@
-"""Completions while `generate` draws them: tokens, and the log-probability of each as it is drawn.
+"""Record the tokens that `generate` draws, each with its log-probability.
 
-No more than one step's scores of the vocabulary are kept, whatever the length of a completion.
+Only the current step's scores over the vocabulary are in memory, however long a completion is.
 
 Shapes: B sequences, T tokens, V vocabulary.
 """
@@ -20,14 +20,15 @@ Warper = Callable[[Tensor, Tensor], Tensor]
 
 @dataclasses.dataclass
 class Draw:
-    """A completion of one prompt, as far as it is drawn; it holds nothing after its end token."""
+    """A completion of one prompt that may be unfinished; it holds nothing after its end token."""
 
     prompt: Sequence[int]
     tokens: list[int] = dataclasses.field(default_factory=list)
     logps: list[float] = dataclasses.field(default_factory=list)
 
     def extend(self, tokens: list[int], logps: list[float], *, ends: tuple[int, ...]) -> None:
-        """Append tokens up to the first end token; what `generate` put behind it is padding."""
+        """Append tokens with their log-probabilities, up to and with the first end token."""
+        # `generate` pads a sequence that ended before others of its batch
         end = next((i for i, token in enumerate(tokens) if token in ends), len(tokens))
         self.tokens += tokens[: end + 1]
         self.logps += logps[: end + 1]
@@ -37,14 +38,14 @@ class Draw:
         return bool(self.tokens) and self.tokens[-1] in ends
 
     def completion(self, ends: tuple[int, ...]) -> Completion:
-        """Return it as the engine does."""
+        """Return the completion; raises `EngineError` if a log-probability is not finite."""
         return Completion(
             self.tokens, require_finite(self.logps), "stop" if self.has_ended(ends) else "length"
         )
 
 
 class DrawRecorder:
-    """Warps the scores of each step, and notes what is drawn from them, for `generate` to call."""
+    """Callbacks of `generate` that warp each step's scores and record the drawn tokens."""
 
     def __init__(self, warpers: Sequence[Warper], *, width: int, with_logps: bool):
         self._warpers, self._width, self._with_logps = warpers, width, with_logps
@@ -53,24 +54,25 @@ class DrawRecorder:
         self._logps: list[Tensor] = []
 
     def warp_scores(self, ids_BT: Tensor, scores_BV: Tensor) -> Tensor:
-        """Return the scores that the next token is drawn from (a logits processor)."""
+        """Return the scores of the next token's distribution (a logits processor)."""
         for warp in self._warpers:
             scores_BV = warp(ids_BT, scores_BV)
         self._scores_BV = scores_BV
         return scores_BV
 
     def note_tokens(self, ids_BT: Tensor, scores: Any) -> bool:
-        """Note the newest token of each sequence, and stop none (a stopping criterion)."""
+        """Record the newest token of each sequence; always return False (a stopping criterion)."""
         assert self._scores_BV is not None
         if self._with_logps:
+            # of the warped scores: log mu is of the distribution that the token was drawn from
             logps_BV = self._scores_BV.float().log_softmax(-1)
             self._logps.append(logps_BV.gather(1, ids_BT[:, -1:])[:, 0])
-        self._scores_BV = None
+        self._scores_BV = None  # frees B x V numbers before the next forward pass
         self._ids_BT = ids_BT
         return False
 
     def drawn(self) -> list[tuple[list[int], list[float]]]:
-        """Return each sequence's tokens with their log-probabilities, if these are noted."""
+        """Return each sequence's tokens and log-probabilities (empty if they are not recorded)."""
         if self._ids_BT is None:
             return []
         tokens = self._ids_BT[:, self._width :].tolist()

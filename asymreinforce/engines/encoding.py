@@ -1,4 +1,4 @@
-"""Between text and token ids: prompts are encoded once, completions decoded for people."""
+"""Encode prompts to token ids, and decode completions for graders and people."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -25,15 +25,16 @@ def encode_prompts(
     checkpoint: Path,
     warns: bool = True,
 ) -> list[list[int]]:
-    """Tokenize prompts once, as `model/prompts.py` renders them.
+    """Render prompts by `model/prompts.py` and return their token ids.
 
-    Says what looks wrong with them (`warn_of_odd`), unless the caller has said it of all shards.
-    Raises `InputError` where one is too long for the context with `max_tokens` to come, or holds a
-    token that the model does not know.
+    Prints warnings (`warn_of_odd`) unless the caller has printed them for all shards. Raises
+    `InputError` if a prompt plus `max_tokens` exceeds the context, or if a token id is outside the
+    model's vocabulary.
     """
     declared = model_config.of_checkpoint(checkpoint)
     limit = min(config.policy.context, declared.context or config.policy.context)
     known = declared.vocabulary or len(tokenizer)
+    # One limit for rollouts and evaluations: the longer of their completions must fit.
     room = limit - max(config.sampling.max_tokens, config.evaluation.sampling.max_tokens)
     encoder = PromptEncoder(tokenizer, config.task)
     encoded = []
@@ -64,9 +65,9 @@ def warn_of_odd(
     tokenizer: "PreTrainedTokenizerBase",
     config: ExperimentConfig,
 ) -> None:
-    """Say how many questions look rendered already, and which settings reach no prompt.
+    """Warn of questions that look rendered already, and of settings that change no prompt.
 
-    `rows` have the columns of the prompts' contract.
+    `rows` have the columns of PROMPTS.
     """
     encoder = PromptEncoder(tokenizer, config.task)
     for line in encoder.unused_settings:
@@ -78,14 +79,16 @@ def warn_of_odd(
     if rendered:
         say(
             f"warning: {rendered} of {count} questions hold special tokens' names or chat markup, "
-            "which are letters in a prompt; if they are rendered already, give the questions alone"
+            "which a prompt contains as plain text; if the questions are rendered prompts, give "
+            "only the questions themselves"
         )
 
 
 def decode_completions(
     completions: list[Completion], tokenizer: "PreTrainedTokenizerBase"
 ) -> list[str]:
-    """Decode completions for graders and people, the end-of-sequence token left out."""
+    """Decode completions without their end-of-sequence token."""
+    # Only the last token is cut off: other special tokens stay visible to graders and people.
     tokens = [c.token_ids[:-1] if c.finish_reason == "stop" else c.token_ids for c in completions]
     decoded: list[str] = tokenizer.batch_decode(tokens, skip_special_tokens=False)
     return decoded

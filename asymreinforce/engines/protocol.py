@@ -1,4 +1,4 @@
-"""What an inference engine is: token ids in, token ids with log-probabilities out."""
+"""The interface of an inference engine: token ids in, token ids with log-probabilities out."""
 
 from collections.abc import Generator, Iterable, Sequence
 from pathlib import Path
@@ -9,16 +9,16 @@ from asymreinforce.data.contracts import FinishReason
 
 
 class Completion(NamedTuple):
-    """One sampled completion; its end-of-sequence token, where it ended by one, is included."""
+    """One sampled completion, with its end-of-sequence token if it ended by one."""
 
     token_ids: list[int]
     logps: list[float]
-    """log mu of each token under the distribution that it was drawn from."""
+    """log mu of each token, under the distribution that the token was drawn from."""
     finish_reason: FinishReason
 
 
 class Job(NamedTuple):
-    """Prompts that one seed samples; the name says whose completions come back."""
+    """Prompts to sample with one seed; the name identifies the job's completions."""
 
     name: str
     prompts: Sequence[Sequence[int]]
@@ -28,21 +28,21 @@ class Job(NamedTuple):
 Drawn = list[list[Completion]]
 """The completions of each prompt of a job."""
 DrawnJobs = Generator[tuple[str, Drawn], None, None]
-"""Names of jobs with what was drawn for them."""
+"""(name of a job, its completions), in any order."""
 
 
 class Engine(Protocol):
     """Samples completions of one checkpoint at a time.
 
-    An engine owns its threads, its key/value cache (which never outlives a `load`) and its random
-    state, which it leaves as it found it. On CPU the completions of a call are a function of the
-    checkpoint, the prompts, the sampling settings and the seed.
+    An engine restores torch's threads and random state after each call, and its key/value cache
+    never outlives a `load`. On CPU the completions of a call are a function of the checkpoint, the
+    prompts, the sampling settings and the seed.
     """
 
     def load(self, checkpoint: Path) -> None:
-        """Start, or swap in the weights of another checkpoint of the same architecture.
+        """Start the engine on a checkpoint, or load new weights of the same architecture.
 
-        Raises `EngineError` where the library refuses, `InputError` for a bad checkpoint.
+        Raises `EngineError` if the library fails, `InputError` for a bad checkpoint.
         """
 
     def sample(
@@ -50,25 +50,25 @@ class Engine(Protocol):
     ) -> Drawn:
         """Draw `sampling.samples_per_prompt` completions of each prompt (`sampling.seed` unused).
 
-        Prompts leave room for `max_tokens` in the context, which `engines/encoding.py` sees to.
-        Raises `EngineError` where the library fails.
+        Prompts must leave room for `max_tokens` in the context (`engines/encoding.py` checks).
+        Raises `EngineError` if the library fails.
         """
 
     def sample_jobs(self, jobs: Iterable[Job], sampling: SamplingConfig) -> DrawnJobs:
-        """Yield (name, completions) of each job when they are drawn, in whatever order.
+        """Yield (name, completions) of each job as soon as the job is done, in any order.
 
-        A job's completions are those of `sample` with its seed. An engine may take jobs ahead, so
-        that it has work while earlier ones end: about two beyond what it decodes at once.
+        A job's completions are the same as from `sample` with its seed. An engine may begin about
+        two jobs ahead, so that it is busy while the last completions of earlier jobs end.
         """
 
     def release(self) -> None:
-        """Give the device's memory back until the next `load`, for a trainer to use."""
+        """Free the device's memory for a trainer; the next `load` takes memory again."""
 
     def close(self) -> None:
-        """Give back memory and threads."""
+        """Stop the engine and free its memory and threads."""
 
 
 def one_by_one(engine: Engine, jobs: Iterable[Job], sampling: SamplingConfig) -> DrawnJobs:
-    """Sample jobs one after the other: `sample_jobs` for engines that take none ahead."""
+    """Sample jobs one after the other: `sample_jobs` of an engine that begins no job ahead."""
     for job in jobs:
         yield job.name, engine.sample(job.prompts, sampling, seed=job.seed)

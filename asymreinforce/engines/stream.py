@@ -1,7 +1,7 @@
-"""Feeding jobs to an engine that works on requests, so that it always has some to begin.
+"""Feed jobs to an engine request by request, so that the engine always has requests waiting.
 
-An engine that is given one job at a time runs dry at the end of each: its last completions are
-decoded few at once. Here requests of the next jobs wait in the engine before it needs them.
+An engine that receives one job at a time runs in small batches at the end of each job. Here the
+requests of the next jobs are queued before the engine needs them.
 """
 
 import contextlib
@@ -13,27 +13,27 @@ from asymreinforce.engines.protocol import Completion, DrawnJobs, Job
 
 
 class RequestEngine(Protocol):
-    """What is used of vLLM's `LLMEngine`."""
+    """The methods of vLLM's `LLMEngine` that this module calls."""
 
     def add_request(self, request_id: str, prompt: Any, params: Any) -> Any:
         """Queue a request."""
 
     def step(self) -> list[Any]:
-        """Work a little; return outputs with `request_id`, `finished` and `outputs`."""
+        """Run one engine step; return outputs with `request_id`, `finished` and `outputs`."""
 
     def abort_request(self, request_ids: list[str]) -> None:
-        """Forget requests that are not finished."""
+        """Drop requests that are not finished."""
 
 
 class Request(NamedTuple):
-    """A prompt as the engine takes it, and how to sample it."""
+    """A prompt and its sampling parameters, in the engine's types."""
 
     prompt: Any
     params: Any
 
 
 class _Open:
-    """A job of which some completions are still to come."""
+    """A job that still waits for some of its completions."""
 
     def __init__(self, name: str, requests: int):
         self.name = name
@@ -41,6 +41,7 @@ class _Open:
         self.groups: list[list[Completion]] = [[] for _ in range(requests)]
 
 
+# One counter for the process: an engine that outlives a call must never see an id twice.
 _NUMBERS = itertools.count()
 
 
@@ -55,9 +56,9 @@ def stream_jobs(
 ) -> DrawnJobs:
     """Yield (name, completions) of each job as soon as its last completion is drawn.
 
-    `capacity` is how many completions the engine decodes at once, `samples` how many a request has.
-    A whole job at least waits beyond them, and two at most, as long as there are jobs. Requests
-    that are not finished when the caller leaves are aborted.
+    `capacity` is the number of completions that the engine decodes at once, `samples` the number
+    per request. Beyond `capacity` one to two whole jobs wait, as long as there are jobs. Unfinished
+    requests are aborted if the caller stops early.
     """
     more, waiting = iter(jobs), dict[str, tuple[_Open, int]]()
     width, ended = 0, False

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class TransformersEngine:
-    """Samples with `generate`; prompts are padded on the left, and the cache lives for one call."""
+    """Samples with transformers' `generate`, from prompts that are padded on the left."""
 
     def __init__(self, engine: EngineConfig, policy: PolicyConfig):
         self._config = engine
@@ -33,7 +33,7 @@ class TransformersEngine:
         self._with_logps = True
 
     def load(self, checkpoint: Path) -> None:
-        """Load a checkpoint in the policy's dtype, onto CUDA where there is one."""
+        """Load a checkpoint in the policy's dtype, onto CUDA if the machine has a CUDA device."""
         model = load_model(
             checkpoint,
             dtype=getattr(torch, self._policy.dtype),
@@ -46,16 +46,16 @@ class TransformersEngine:
     def use(
         self, model: "PreTrainedModel", *, end_tokens: tuple[int, ...], with_logps: bool = True
     ) -> None:
-        """Sample from a model that is in memory already, such as one in training.
+        """Sample from a model that is in memory already, such as a model in training.
 
-        Without `with_logps` completions have no log-probabilities, and none are computed.
+        With `with_logps=False` completions have no log-probabilities.
         """
         self._model, self._end_tokens, self._with_logps = model, end_tokens, with_logps
 
     def sample(
         self, prompts: Sequence[Sequence[int]], sampling: SamplingConfig, *, seed: int
     ) -> list[list[Completion]]:
-        """Draw completions, `engine.max_sequences` at once, or as many as fit a CUDA device."""
+        """Draw completions, `engine.max_sequences` at a time, or fewer if a CUDA device is full."""
         from transformers import GenerationConfig
 
         if self._model is None:
@@ -71,11 +71,11 @@ class TransformersEngine:
         ):
             torch.manual_seed(seed)
             torch.set_num_threads(self._config.threads)
-            # A checkpoint may bring top-k or a repetition penalty of its own; mu has neither.
+            # A checkpoint's defaults may set top-k or a repetition penalty; mu has neither.
             model.generation_config = GenerationConfig()
             try:
                 return self._sample(prompts, sampling)
-            except RuntimeError as error:  # out of memory is one
+            except RuntimeError as error:  # OutOfMemoryError is a RuntimeError
                 if "probability tensor contains" in str(error):
                     raise EngineError(NOT_FINITE) from error
                 raise engine_error("the engine failed while it sampled", error) from error
@@ -92,6 +92,7 @@ class TransformersEngine:
         waiting = draws
         while waiting:
             drawn = len(waiting[0].tokens)
+            # `generate` takes one max_new_tokens for a batch, so all must be equally far.
             batch = [draw for draw in waiting if len(draw.tokens) == drawn][:size]
             if not self._extend_draws(batch, sampling, drawn=drawn):
                 size = self._halve_batch(len(batch))
@@ -104,10 +105,9 @@ class TransformersEngine:
         return [completions[i : i + count] for i in range(0, len(completions), count)]
 
     def _extend_draws(self, batch: Sequence[Draw], sampling: SamplingConfig, *, drawn: int) -> bool:
-        """Draw on to the end of each completion; return whether the memory sufficed.
+        """Continue each completion to its end; return False if the memory ran out before.
 
-        Every completion of a batch has `drawn` tokens already. If memory runs out, what was drawn
-        until then stays: to draw it again would favour the batches of short completions.
+        Every completion of the batch has `drawn` tokens already.
         """
         assert self._model is not None
         rows = [[*draw.prompt, *draw.tokens] for draw in batch]
@@ -130,7 +130,8 @@ class TransformersEngine:
             if len(batch) == 1:
                 raise
             is_whole = False
-        # nothing is noted if memory ran out before the first draw
+        # Tokens that were drawn before memory ran out are kept: drawing them again would favour
+        # batches of short completions. Nothing is recorded if memory ran out before the first draw.
         for draw, (tokens, logps) in zip(batch, recorder.drawn(), strict=is_whole):
             draw.extend(tokens, logps, ends=self._end_tokens)
         return is_whole
@@ -147,19 +148,19 @@ class TransformersEngine:
         return sequences_at_once(self._model.device, needed, limit=self._config.max_sequences)
 
     def _halve_batch(self, size: int) -> int:
-        """Free what a batch that did not fit left behind; return the size of the next ones."""
+        """Free the memory of a batch that did not fit; return the size of the next batches."""
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         say(
             f"out of memory with {size} sequences at once: {size // 2} from here on "
-            f"(engine.max_sequences={size // 2} starts so)"
+            f"(set engine.max_sequences={size // 2} to start with so many)"
         )
         return size // 2
 
     def _generation_config(self, sampling: SamplingConfig, *, drawn: int) -> "GenerationConfig":
         from transformers import GenerationConfig
 
-        # temperature and top-p are the recorder's, which must see what they leave
+        # the recorder applies temperature and top-p, since log mu is of the scores after both
         drawing: dict[str, Any] = (
             {"do_sample": True, "temperature": 1.0, "top_p": 1.0, "top_k": 0}
             if sampling.temperature > 0
@@ -177,7 +178,7 @@ class TransformersEngine:
         return one_by_one(self, jobs, sampling)
 
     def release(self) -> None:
-        """Drop the model; `load` reads it again."""
+        """Drop the model and free its memory; `load` reads a model again."""
         self._model = None
         return_unused_memory()
 
@@ -187,7 +188,7 @@ class TransformersEngine:
 
 
 def _make_warpers(sampling: SamplingConfig) -> list[Warper]:
-    """Return what makes scores of logits, in the order in which `generate` has them."""
+    """Return the temperature and top-p warpers, in the order in which `generate` applies them."""
     from transformers import TemperatureLogitsWarper, TopPLogitsWarper
 
     if sampling.temperature == 0:

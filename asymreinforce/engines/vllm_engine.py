@@ -1,8 +1,8 @@
 """The engine on vLLM.
 
-On CPU it runs in this process, where torch's generator is seeded anew for each job, so that a job's
-completions are a function of its seed. On CUDA each request has a seed of its own, so that jobs may
-overlap, and vLLM runs in processes of its own, which decode while this one writes shards.
+On CPU vLLM runs in this process, and torch's generator is seeded for each job, so that a job's
+completions are a function of its seed. On CUDA each request has its seed, so that jobs may overlap,
+and vLLM runs in separate processes, which decode while this process writes shards.
 """
 
 import contextlib
@@ -28,9 +28,9 @@ from asymreinforce.model.checkpoint import context_of, end_tokens, require_whole
 
 
 class VllmEngine:
-    """Starts vLLM at the first `load`; later ones swap weights in milliseconds.
+    """Starts vLLM at the first `load`; later loads swap weights in milliseconds.
 
-    `features` None: those of the platform that vLLM finds.
+    `features` defaults to the features of the platform that vLLM detects.
     """
 
     def __init__(
@@ -58,12 +58,12 @@ class VllmEngine:
         return self._given
 
     def load(self, checkpoint: Path) -> None:
-        """Start vLLM on a checkpoint, or wake it up and reload its weights.
+        """Start vLLM on a checkpoint, or wake vLLM up and reload its weights.
 
-        Raises `InputError` if the checkpoint is not whole.
+        Raises `InputError` if the checkpoint is incomplete, `EngineError` if vLLM fails.
         """
         trusted = self._policy.trust_remote_code
-        # vLLM raises for some of what is missing or unknown, and passes over the rest in silence.
+        # vLLM ignores some missing or unknown weights without an error.
         require_whole_checkpoint(checkpoint, trust_remote_code=trusted)
         self._end_tokens = end_tokens(checkpoint, trust_remote_code=trusted)
         path = str(checkpoint.resolve())
@@ -78,22 +78,22 @@ class VllmEngine:
                 self._sleeps = False
             self._llm.collective_rpc("reload_weights", kwargs={"weights_path": path})
             self._llm.collective_rpc(refresh_tied_head)
-            # Keys and values of the weights before would be used in silence.
+            # Otherwise vLLM would use keys and values of the earlier weights without an error.
             if self._features.caches_prefixes and not self._llm.reset_prefix_cache():
                 raise EngineError(
-                    "vLLM kept keys and values of the weights before, because requests are at "
-                    f"work; run the same command again; its log is {self._log}"
+                    "vLLM kept keys and values of the earlier weights, because requests are in "
+                    f"progress; run the same command again; its log is {self._log}"
                 )
 
     def sample(
         self, prompts: Sequence[Sequence[int]], sampling: SamplingConfig, *, seed: int
     ) -> Drawn:
-        """Draw completions; torch's random state and threads are put back after."""
+        """Draw completions; torch's random state and thread count are restored afterwards."""
         ((_, drawn),) = self._draw_jobs([Job("", prompts, seed)], sampling, generator_seed=seed)
         return drawn
 
     def sample_jobs(self, jobs: Iterable[Job], sampling: SamplingConfig) -> DrawnJobs:
-        """Yield each job's completions; on CUDA the next jobs are begun before one ends."""
+        """Yield each job's completions; on CUDA the next jobs begin before a job ends."""
         if self._features.streams:
             yield from self._draw_jobs(jobs, sampling, generator_seed=0)
             return
@@ -103,7 +103,7 @@ class VllmEngine:
     def _draw_jobs(
         self, jobs: Iterable[Job], sampling: SamplingConfig, *, generator_seed: int
     ) -> DrawnJobs:
-        """Yield jobs as they end; output and random state are redirected only while vLLM works."""
+        """Yield jobs as they end."""
         import torch
 
         if self._llm is None or self._sleeps:
@@ -118,6 +118,7 @@ class VllmEngine:
         )
         with contextlib.closing(drawn):
             for part in itertools.count():
+                # per job, so that at each yield the caller has its own output and random state
                 threads = torch.get_num_threads()
                 with (
                     self._redirected_output("vLLM failed while it sampled"),
@@ -165,19 +166,19 @@ class VllmEngine:
         ]
 
     def release(self) -> None:
-        """Put vLLM to sleep on CUDA: weights and cache go, and `load` brings them back."""
+        """Free the weights and the cache on CUDA by vLLM's sleep mode, until the next `load`."""
         if self._llm is None or self._sleeps or self._features == ON_CPU:
             return
         if not self._features.sleeps:
             self.close()
             return
         with self._redirected_output("vLLM cannot give back the memory of the device"):
-            # Level 2 forgets the weights; level 1 would copy them to the host's memory.
+            # Level 2 drops the weights; level 1 would copy them to the host's memory.
             self._llm.sleep(level=2)
         self._sleeps = True
 
     def close(self) -> None:
-        """Stop vLLM and free its cache."""
+        """Stop vLLM and free its memory; errors of vLLM at its end are ignored."""
         if self._llm is None:
             return
         with contextlib.suppress(Exception), self._redirected_output("vLLM did not stop"):
@@ -213,13 +214,13 @@ class VllmEngine:
                     enable_sleep_mode=self._features.sleeps,
                     # log-probabilities of the distribution that a token was drawn from
                     logprobs_mode="processed_logprobs",
-                    # a checkpoint may bring top-k or a repetition penalty of its own; mu has none
+                    # a checkpoint's defaults may set top-k or a repetition penalty; mu has neither
                     generation_config="vllm",
                     load_format="safetensors" if self._policy.safetensors_only else "auto",
                     seed=0,
                 )
         finally:
-            # vLLM on CPU puts one in its place that does nothing, for the whole process.
+            # vLLM on CPU replaces this function in the whole process by one that does nothing.
             torch.set_num_threads = set_num_threads
             set_num_threads(threads)
         if own_process:
@@ -229,7 +230,7 @@ class VllmEngine:
     def _set_environment(self, *, own_process: bool) -> None:
         settings = {
             "VLLM_ENABLE_V1_MULTIPROCESSING": "1" if own_process else "0",
-            # a function is sent to the workers by pickle, from this process alone
+            # collective_rpc pickles a function for the workers; only this process sends to them
             "VLLM_ALLOW_INSECURE_SERIALIZATION": "1" if own_process else "0",
             "VLLM_CPU_KVCACHE_SPACE": str(max(1, round(self._config.memory_gib))),
             "VLLM_CPU_OMP_THREADS_BIND": "nobind",
@@ -237,7 +238,7 @@ class VllmEngine:
             "VLLM_LOGGING_COLOR": "0",
         }
         if self._features.own_process:
-            # A fork would share the locks of this process's threads, and CUDA if it has begun.
+            # A fork would copy locks that other threads hold, and would share CUDA if it has begun.
             settings["VLLM_WORKER_MULTIPROC_METHOD"] = "spawn"
         else:
             settings["OMP_NUM_THREADS"] = str(self._config.threads)
@@ -245,7 +246,8 @@ class VllmEngine:
 
     @contextlib.contextmanager
     def _omp_threads(self) -> Iterator[None]:
-        """Let vLLM's processes on CUDA choose their threads: the command line's one is for CPUs."""
+        """Hide OMP_NUM_THREADS from vLLM's processes on CUDA."""
+        # The command line sets one thread for work on CPUs.
         is_hidden = self._features.own_process
         hidden = os.environ.pop("OMP_NUM_THREADS", None) if is_hidden else None
         try:
@@ -256,8 +258,9 @@ class VllmEngine:
 
     @contextlib.contextmanager
     def _redirected_output(self, failure: str) -> Iterator[None]:
-        """Send what vLLM and its libraries print to the log file; say where it is if they fail."""
+        """Redirect the output of vLLM and its libraries to the log file; their errors name it."""
         files.make_directory(self._log.parent)
+        # File descriptors, not sys.stdout: native code and child processes print too.
         sys.stdout.flush()
         sys.stderr.flush()
         kept = os.dup(1), os.dup(2)

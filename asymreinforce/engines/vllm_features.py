@@ -1,21 +1,21 @@
-"""What vLLM can do on a device, as far as it makes a difference to the engine."""
+"""The features of vLLM on a device that the engine depends on."""
 
 from typing import Any, NamedTuple
 
 
 class Features(NamedTuple):
-    """What vLLM can do on a device."""
+    """The features of vLLM on a device."""
 
     seeds_requests: bool
-    """A request may have a seed; else torch's generator decides, in the order of the work."""
+    """A request may have a seed; otherwise torch's generator draws, in the order of the work."""
     streams: bool
-    """Jobs overlap. Their completions depend on their seeds alone only if requests have seeds."""
+    """Jobs may overlap, which needs `seeds_requests` for reproducible completions."""
     caches_prefixes: bool
-    """A prompt is computed once for its completions."""
+    """All completions of a prompt share the prompt's keys and values."""
     sleeps: bool
-    """The device's memory can be given back and taken again without a new start."""
+    """vLLM can free the device's memory and take it again without a restart."""
     own_process: bool
-    """vLLM works in a process of its own."""
+    """vLLM runs in a separate process."""
 
 
 ON_CPU = Features(
@@ -27,7 +27,7 @@ ON_GPU = Features(
 
 
 def features_of(platform: Any) -> Features:
-    """Return what vLLM can do on one of its platforms (`vllm.platforms`)."""
+    """Return the features of vLLM on a platform of `vllm.platforms`."""
     if platform.is_cpu():
         return ON_CPU
     sleeps = platform.is_sleep_mode_available() and platform.is_cumem_allocator_available()

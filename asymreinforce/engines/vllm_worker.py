@@ -1,4 +1,4 @@
-"""What runs inside vLLM's workers: functions that `collective_rpc` calls with the worker."""
+"""Functions that run inside vLLM's workers; `collective_rpc` calls them with the worker."""
 
 import os
 import signal
@@ -8,33 +8,30 @@ from typing import Any
 
 
 def reseed(worker: Any, seed: int) -> None:
-    """Seed torch's generator in a vLLM worker: per-request seeds crash on CPU."""
+    """Seed torch's generator in a vLLM worker."""
     import torch
 
+    # per-request seeds crash vLLM on CPU
     torch.manual_seed(seed)
 
 
 def refresh_tied_head(worker: Any) -> None:
-    """Repack a language-model head that shares its weight with the embedding.
-
-    On CPU vLLM packs each linear layer's weight when it loads it. A tied head has no weight of its
-    own in the checkpoint, so a reload swaps the embedding and leaves the packed head as it was.
-    """
+    """Repack a language-model head that shares its weight with the embedding (a tied head)."""
     from vllm.model_executor.layers.vocab_parallel_embedding import ParallelLMHead
 
+    # On CPU vLLM packs each linear layer's weight as it loads the weight. The checkpoint holds no
+    # weight for a tied head, so a reload changes the embedding and leaves the old packed head.
     for module in worker.model_runner.get_model().modules():
         if isinstance(module, ParallelLMHead):
             module.quant_method.process_weights_after_loading(module)
 
 
 def end_with(worker: Any, command: int) -> None:
-    """Let vLLM's processes end when the command that started them is gone, however it ended.
-
-    vLLM's core process notices nothing where its parent is killed, and would keep the GPU's memory.
-    The worker is that process, or a child of it.
-    """
+    """Kill vLLM's processes once the process with id `command` is gone, however it ended."""
     import psutil  # type: ignore[import-untyped]
 
+    # vLLM's core process does not notice that its parent was killed, and would keep the GPU's
+    # memory. The worker is the core process or a child of it.
     core = psutil.Process()
     if core.ppid() != command:
         core = core.parent() or core

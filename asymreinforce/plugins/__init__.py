@@ -1,7 +1,7 @@
-"""A user's own functions, named as `module:function` in the configuration.
+"""Plugins: a user's functions, named as `module:function` in the configuration.
 
-Tasks, templates and graders may be such functions. What they do decides bytes, so each counts in
-identities by `plugin_identity`: its code, and the data that it declares by a `fingerprint()`.
+Tasks, templates and graders may be plugins. Their code decides the output, so `plugin_identity`
+enters identities: a hash of the code, and of the data that the module declares by `fingerprint()`.
 """
 
 import hashlib
@@ -17,12 +17,12 @@ from asymreinforce.plugins import code
 from asymreinforce.progress import say
 
 FINGERPRINT = "fingerprint"
-"""A plugin's module may define a function of this name, which names the data that it reads."""
+"""The optional function of a plugin's module that identifies the data that the plugin reads."""
 _WARNED: set[str] = set()
 
 
 def is_plugin(name: str) -> bool:
-    """Tell whether a setting has the form `module:function`, and so names a user's own."""
+    """Tell whether a setting names a plugin, that is, has the form `module:function`."""
     module, _, function = name.partition(":")
     return function.isidentifier() and all(part.isidentifier() for part in module.split("."))
 
@@ -30,14 +30,14 @@ def is_plugin(name: str) -> bool:
 def load_function(name: str) -> Callable[..., Any]:
     """Import the function that `module:function` names, from the path or the current directory.
 
-    Raises `ConfigError` where the name has another form, the module does not import or has no such
+    Raises `ConfigError` if the name has another form, or the module fails to import or has no such
     function.
     """
     if not is_plugin(name):
         raise ConfigError(f"{name!r} is not of the form module:function, as in my_tasks:questions")
     module_name, _, function_name = name.partition(":")
     if (directory := str(Path.cwd())) not in sys.path:
-        # console scripts do not look there, and it is where a user's module lies
+        # A user's module lies in the current directory, which a console script does not search.
         sys.path.append(directory)
     try:
         module = importlib.import_module(module_name)
@@ -53,12 +53,12 @@ def load_function(name: str) -> Callable[..., Any]:
 
 
 def plugin_identity(name: str) -> str:
-    """Name what decides a plugin's outcome, for every identity that it enters (16 hex digits).
+    """Return a hash of a plugin's code and declared data, for identities (16 hex digits).
 
-    It covers the bytes of the plugin's module and of each module that its import loads from outside
-    the installed packages, and what the module's `fingerprint()` returns, if it defines one. The
-    module is imported only then. Raises `ConfigError` if there is no such module, and `InputError`
-    if `fingerprint` fails or returns no JSON value.
+    The code is the plugin's module and every module that it imports from outside the installed
+    packages. The data is the return value of the module's `fingerprint()`; the module is imported
+    only if it defines that function. Raises `ConfigError` if there is no such module, and
+    `InputError` if `fingerprint` fails or returns no JSON value.
     """
     module = name.partition(":")[0]
     loaded = code.read_code(module)
@@ -73,9 +73,9 @@ def plugin_identity(name: str) -> str:
     elif loaded.unfollowed and name not in _WARNED:
         _WARNED.add(name)
         say(
-            f"warning: {name}: {loaded.unfollowed[0]} may load code that no identity sees, so that "
-            "a change of it goes unnoticed; import by statements, or define fingerprint() in "
-            f"{module}"
+            f"warning: {name}: {loaded.unfollowed[0]} may load code that is not part of the "
+            "identity, so that changes of that code go unnoticed; use import statements, or define "
+            f"fingerprint() in {module}"
         )
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -1,8 +1,7 @@
-"""The code that a plugin's import loads from outside the installed packages, found in its source.
+"""Find the code that a plugin imports from outside the installed packages, without running it.
 
-Nothing is run. Import statements are followed wherever they stand, inside functions too, and so are
-calls of `import_module` with a literal name. Modules of installed packages do not count, nor do
-those of this package.
+Import statements are followed, inside functions too, and calls of `import_module` with a literal
+name. Modules of installed packages and of this package do not count.
 """
 
 import ast
@@ -20,26 +19,26 @@ from typing import Any, NamedTuple
 
 IMPORTING = {"import_module", "__import__"}
 UNFOLLOWED = {"exec", "run_module", "run_path", "spec_from_file_location"}
-"""Calls that may load code of which the source does not say where it is."""
+"""Calls that may load code whose place the source does not tell."""
 
 
 class Code(NamedTuple):
-    """What a plugin's import loads."""
+    """The code that importing a plugin loads."""
 
     sums: dict[str, str]
     """Module -> SHA-256 of its file."""
     names: frozenset[str]
-    """What the plugin's own module defines or imports at its top level."""
+    """Names that the plugin's module defines or imports at its top level."""
     unfollowed: list[str]
-    """Places that may load more than `sums` holds, in words."""
+    """Places that may load code that is not in `sums`, in words."""
 
 
 def read_code(module: str) -> Code | None:
-    """Return the code of a module and of all that it imports; None if there is no such module.
+    """Return the code of a module and of its imports; None if there is no such module.
 
-    The module's own package counts even if it is installed.
+    The plugin's top-level package counts even if it is installed.
     """
-    importlib.invalidate_caches()
+    importlib.invalidate_caches()  # the file may be newer than Python's directory listings
     if find_module(module) is None:
         return None
     loaded = Code({}, frozenset(), [])
@@ -67,7 +66,7 @@ def read_code(module: str) -> Code | None:
 
 
 def find_module(module: str) -> ModuleSpec | None:
-    """Find a module as an import would, without running its packages; here as the last place."""
+    """Find a module as `import` would, then in the current directory, without running anything."""
     spec: ModuleSpec | None = None
     places: Any = None
     parts = module.split(".")
@@ -87,10 +86,10 @@ def _find_part(name: str, places: Any) -> ModuleSpec | None:
 
 
 def _is_counted(spec: ModuleSpec, *, plugin: str) -> bool:
-    """Tell whether a module is the plugin's own, or neither Python's nor installed nor of here."""
+    """Tell whether a module is in the plugin's package, or not Python's, installed or ours."""
     if spec.name.partition(".")[0] == plugin.partition(".")[0]:
         return True
-    if spec.origin is None:  # a package without a file, whose modules lie anywhere
+    if spec.origin is None:  # a namespace package, whose modules may lie anywhere
         return spec.submodule_search_locations is not None
     path = Path(spec.origin).resolve()
     if not spec.has_location or {"site-packages", "dist-packages"} & {*path.parts}:
@@ -113,7 +112,7 @@ def _module_bytes(spec: ModuleSpec) -> bytes | None:
     path = Path(spec.origin)
     if path.is_file():
         return path.read_bytes()
-    get_data = getattr(spec.loader, "get_data", None)  # of an archive
+    get_data = getattr(spec.loader, "get_data", None)  # the module may lie in a zip archive
     try:
         return bytes(get_data(spec.origin)) if get_data else None
     except OSError:
@@ -121,7 +120,7 @@ def _module_bytes(spec: ModuleSpec) -> bytes | None:
 
 
 def _parse_source(content: bytes) -> ast.Module | None:
-    """Return the syntax tree of a source file; None for compiled code, and for what is no code."""
+    """Return the syntax tree of a source file; None if it is no Python source."""
     try:
         return ast.parse(content)
     except (SyntaxError, ValueError, RecursionError):
@@ -129,7 +128,7 @@ def _parse_source(content: bytes) -> ast.Module | None:
 
 
 def _imported_names(tree: ast.Module, package: str) -> Iterator[str]:
-    """Name the modules that a file may import; names that are no modules are among them."""
+    """Name the modules that a file may import; some names may be functions or classes."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -139,14 +138,14 @@ def _imported_names(tree: ast.Module, package: str) -> Iterator[str]:
         elif isinstance(node, ast.Call) and (literal := _literal_import(node)):
             yield _absolute_name(literal, package)
         elif isinstance(node, ast.Assign) and "__all__" in _target_names(node):
-            # `from package import *` imports the modules that are named here
+            # `from package import *` imports the modules that `__all__` names
             yield from (f"{package}.{text}" for text in _literal_texts(node.value))
 
 
 def _absolute_name(name: str, package: str) -> str:
     try:
         return importlib.util.resolve_name(name, package)
-    except ImportError:  # it reaches above the top package, and fails if it runs
+    except ImportError:  # the import reaches above the top package, and fails if it runs
         return name.lstrip(".")
 
 
@@ -158,13 +157,13 @@ def _literal_import(call: ast.Call) -> str:
 
 
 def _unfollowed_places(tree: ast.Module) -> Iterator[str]:
-    """Name the places that may load code from where the source does not say."""
+    """Name the places of a file that may load code which its imports do not name."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
             name = _called_name(node)
             if name in UNFOLLOWED or (name in IMPORTING and not _literal_import(node)):
                 yield f"{node.lineno}: {name}"
-        elif isinstance(node, ast.ImportFrom):  # under another name its calls are not recognised
+        elif isinstance(node, ast.ImportFrom):  # calls under another name are not recognised
             renamed = (alias.name for alias in node.names if alias.asname)
             yield from (f"{node.lineno}: {n}" for n in renamed if n in IMPORTING | UNFOLLOWED)
         elif isinstance(node, ast.Attribute) and ast.unparse(node) == "sys.path":

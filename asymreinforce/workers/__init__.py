@@ -1,8 +1,8 @@
-"""A crew makes shards by name: one worker in this process, or many on Ray.
+"""Workers make shards by name: one worker in this process, or many on Ray.
 
-A worker holds what is dear to start (an engine, a pool of graders). What it makes of a name is a
-function of the name alone, so that it does not matter which worker makes it, or how often one dies
-over it. The stage publishes, and a shard that comes back is published once.
+A worker keeps what is slow to start (an engine, a pool of graders). A shard is a function of its
+name alone, so that any worker can make it, again if a worker died. The stage publishes each shard
+that comes back, once.
 """
 
 from collections.abc import Callable, Generator, Iterable, Sequence
@@ -13,7 +13,7 @@ import pyarrow as pa
 
 
 class ShardResult(NamedTuple):
-    """A shard's rows, and what the stage is told of them (JSON)."""
+    """The rows of one shard and JSON counts for its receipt."""
 
     rows: pa.Table
     facts: dict[str, Any]
@@ -21,21 +21,22 @@ class ShardResult(NamedTuple):
 
 Shards = Generator[tuple[str, ShardResult], None, None]
 MakeShards = Callable[[Iterable[str]], Shards]
-"""Makes the named shards in whatever order they are done; a worker may begin some ahead."""
+"""Makes the named shards and yields them in any order; a worker may begin shards ahead."""
 StartWorker = Callable[[], AbstractContextManager[MakeShards]]
-"""Starts a worker; pickled where workers are processes, on hosts that share the file system."""
+"""Starts a worker; pickled if workers are processes, on hosts that share the file system."""
 Workers = Callable[[StartWorker, Sequence[str]], Shards]
-"""Makes the named shards, and yields each once, in whatever order they are done."""
+"""Makes the named shards by workers, and yields each shard once, in any order."""
 
 
 def in_this_process(start_worker: StartWorker, names: Sequence[str]) -> Shards:
-    """Make shards in this process."""
+    """Make shards by one worker in this process."""
+    # closing: requests in flight are aborted before the worker ends, even if the caller stops early
     with start_worker() as make, closing(make(names)) as shards:
         yield from shards
 
 
 def one_by_one(make_shard: Callable[[str], ShardResult]) -> MakeShards:
-    """Return what makes shards one after the other, each by `make_shard`."""
+    """Return a `MakeShards` that makes one shard after the other by `make_shard`."""
 
     def make_shards(names: Iterable[str]) -> Shards:
         for name in names:

@@ -1,8 +1,7 @@
-"""A crew on Ray Data: names of shards -> an actor pool, a worker each -> the rows of a shard.
+"""Workers on Ray Data: names of shards -> a pool of actors with a worker each -> rows of shards.
 
-Ray starts an actor that died again and gives its shards to those that are left; names stream
-through, and rows come back as they are made. What a worker raises comes back as a
-value, since Ray would try again what is raised.
+Ray restarts an actor that died and gives its shards to the other actors. Names stream to the pool,
+and rows come back as they are made.
 """
 
 import contextlib
@@ -24,29 +23,29 @@ from asymreinforce.progress import say
 from asymreinforce.workers import MakeShards, ShardResult, Shards, StartWorker
 
 WAITING_SHARDS = 2
-"""Shards at an actor, the one at work included: the next is there when it is done."""
+"""Shards in flight per actor: one at work, and the next so that the actor never waits."""
 REPLY = pa.schema(
     [("shard", pa.string()), ("rows", pa.binary()), ("facts", pa.string()), ("error", pa.string())]
 )
 
 
 class Ledger:
-    """Counts how often each shard was begun: a shard that kills its workers is told by that."""
+    """Counts how often each shard was begun, to recognize a shard that kills its workers."""
 
     def __init__(self) -> None:
         self._begun: dict[str, int] = {}
 
     def begin(self, name: str) -> int:
-        """Count, and return, how often a shard was begun."""
+        """Count a start of a shard; return how often the shard was begun."""
         self._begun[name] = self._begun.get(name, 0) + 1
         return self._begun[name]
 
 
 class Actor:
-    """Holds a worker, which starts at its first shard, and answers names with rows.
+    """Holds a worker, which starts at the first shard, and makes shards by name.
 
-    It refuses a shard that was begun `tries` times before: each time its worker died of it. With no
-    `ledger` (a Ray actor of `Ledger`) nothing is counted.
+    A shard that was begun `tries` times before is refused, because its worker died each time.
+    Without a `ledger` (a Ray actor of `Ledger`) nothing is counted.
     """
 
     def __init__(self, start: StartWorker, ledger: Any = None, tries: int = 1) -> None:
@@ -55,7 +54,7 @@ class Actor:
         self._make: MakeShards | None = None
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        """Take one name of a shard; return one row of `REPLY`."""
+        """Make the shard that a batch of one name asks for; return one row of `REPLY`."""
         (name,) = batch.column("item").to_pylist()
         reply: dict[str, Any] = {"shard": name}
         try:
@@ -64,9 +63,10 @@ class Actor:
                 self._make = self._stack.enter_context(self._start())
             ((_, result),) = self._make([name])
             reply |= {"rows": pack_table(result.rows), "facts": json.dumps(result.facts)}
+        # An error comes back as a value, because Ray would retry a shard whose worker raises.
         except AsymreinforceError as error:
             reply["error"] = json.dumps({"kind": type(error).__name__, "error": str(error)})
-        except Exception as error:  # a defect: tried again it would be the same
+        except Exception as error:  # a defect, which a retry would repeat
             where = traceback.extract_tb(error.__traceback__)[-1]
             said = f"{type(error).__name__}: {error}, at {where.filename}:{where.lineno}"
             reply["error"] = json.dumps({"kind": "EngineError", "error": f"{name}: {said}"})
@@ -87,9 +87,9 @@ class Actor:
 
 @dataclass(frozen=True)
 class OnRay:
-    """A crew of `workers` actors, each with `cpus` cores and `gpus` GPUs.
+    """A pool of `workers` actors, each with `cpus` cores and `gpus` GPUs.
 
-    `gpus` None: `devices` of them where the cluster has any, else none.
+    `gpus=None` means `devices` GPUs each if the cluster has GPUs, else none.
     """
 
     config: RayConfig
@@ -99,7 +99,7 @@ class OnRay:
     devices: int = 0
 
     def __call__(self, start: StartWorker, names: Sequence[str]) -> Shards:
-        """Make shards on the cluster. Raises what a worker raised, and `EngineError` for Ray's."""
+        """Make shards on the cluster; raises a worker's error, and `EngineError` if Ray fails."""
         with join_cluster(self.config, cpus=self.workers * self.cpus):
             try:
                 yield from self._make_shards(start, names)
@@ -119,14 +119,15 @@ class OnRay:
         gpus = self._gpus_of_worker()
         tries = self.config.tries
         ledger = ray.remote(num_cpus=0)(Ledger).remote()
-        # A shard that waits behind one that kills its worker is tried again as often as that one.
+        # A shard that waits behind a shard that kills its worker is retried as often as that shard.
         retries = {"max_restarts": -1, "max_task_retries": tries * len(names)}
         shards = ray.data.from_items(list(names), override_num_blocks=len(names))
         pool = ray.data.ActorPoolStrategy(
             size=min(self.workers, len(names)), max_tasks_in_flight_per_actor=WAITING_SHARDS
         )
         with warnings.catch_warnings():
-            # to be renamed in 2.64, which the extra leaves out; nothing else bounds the retries
+            # ray_remote_args_fn is the only option that bounds the retries; Ray 2.64, which the
+            # extra 'ray' excludes, renames it.
             warnings.simplefilter("ignore", category=DeprecationWarning)
             warnings.filterwarnings("ignore", message=".*ray_remote_args_fn.*")
             replies = shards.map_batches(
@@ -174,16 +175,16 @@ class OnRay:
 
 @contextlib.contextmanager
 def join_cluster(config: RayConfig, *, cpus: int) -> Iterator[None]:
-    """Join the cluster, or start one of `cpus` cores here; leave it after, and end what was begun.
+    """Join the cluster, or start a local one with `cpus` cores; disconnect or stop it afterwards.
 
-    Raises `ConfigError` where Ray is not installed or there is no cluster.
+    Raises `ConfigError` if Ray is not installed or the cluster cannot be reached.
     """
-    # read when ray is imported; nothing is reported to anyone
+    # Ray reads these variables when it is imported. No usage statistics leave the machine.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
-    # Ray's own is 15: a 28th of what other processes of the same scheduling group would get
+    # Ray's default niceness is 15: a 28th of the CPU time of other processes in the same group.
     os.environ.setdefault("RAY_worker_niceness", "0")
-    # Ray Data's own way of giving actors their arguments makes Ray's core warn at each start.
+    # Ray's core warns at each start about how Ray Data passes arguments to actors.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     try:
         import ray
@@ -213,7 +214,7 @@ def join_cluster(config: RayConfig, *, cpus: int) -> Iterator[None]:
 
 
 def pack_table(rows: pa.Table) -> bytes:
-    """Return a table as bytes: one value of a row, whose columns are no business of Ray's."""
+    """Return a table as bytes, for one field of `REPLY`: Ray sees none of the table's columns."""
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, rows.schema) as stream:
         stream.write_table(rows)
@@ -222,7 +223,7 @@ def pack_table(rows: pa.Table) -> bytes:
 
 
 def unpack_table(value: bytes) -> pa.Table:
-    """Return what `pack_table` made bytes of."""
+    """Return the table that `pack_table` packed."""
     return pa.ipc.open_stream(value).read_all()
 
 
@@ -233,6 +234,7 @@ def _error_of_reply(reply: dict[str, str]) -> AsymreinforceError:
 
 
 def _reason(error: Exception) -> str:
-    """The last line of Ray's message, which holds the cause; those before it are a traceback."""
+    """Return the error's type and the last line of its message."""
+    # Ray puts a traceback before the cause.
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: {lines[-1][:300]}" if lines else type(error).__name__

@@ -129,7 +129,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str, tuple[str, ...]]] = {
     "verdicts that repeat a key": (
         lambda runs: rewrite_rows(verdicts(runs), SHARD, VERDICTS, twice),
         "train",
-        (SHARD, "sample=0", "each must stand once"),
+        (SHARD, "sample=0", "each key must be unique"),
     ),
     "rollouts made anew after they were judged": (
         lambda runs: rewrite_rows(rollouts(runs), SHARD, ROLLOUTS, lambda rows: rows[::-1]),

@@ -83,8 +83,8 @@ def test_where_no_log_can_be_written_the_line_says_so(tmp_path: Path) -> None:
     (line,) = done.stderr.decode().splitlines()
     assert done.returncode == 1
     assert line == (
-        "error: unexpected KeyError: 'x' (its log cannot be written; set TMPDIR to a directory "
-        "that can be)"
+        "error: unexpected KeyError: 'x' (its log cannot be written; set TMPDIR to a writable "
+        "directory)"
     )
 
 

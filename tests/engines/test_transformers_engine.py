@@ -196,7 +196,7 @@ def test_out_of_memory_halves_the_batch_and_draws_on_from_what_is_drawn(
     calm = using(model).sample(PROMPTS, settings, seed=0)
     model.register_forward_pre_hook(out_of_memory_above(4, after=after), with_kwargs=True)
     drawn = using(model).sample(PROMPTS, settings, seed=0)
-    said = "out of memory with 8 sequences at once: 4 from here on (engine.max_sequences=4 starts"
+    said = "out of memory with 8 sequences at once: 4 from here on (set engine.max_sequences=4 to"
     assert said in capsys.readouterr().err
     for prompt, group, expected in zip(PROMPTS, drawn, calm, strict=True):
         for completion, other in zip(group, expected, strict=True):

@@ -175,7 +175,7 @@ def test_a_cache_that_will_not_forget_is_an_error(
     engine = engine_on(checkpoints[0], tmp_path / "log")
     engine.load(checkpoints[0])
     monkeypatch.setattr(started[0], "reset_prefix_cache", lambda: False)
-    with pytest.raises(EngineError, match="keys and values of the weights before"):
+    with pytest.raises(EngineError, match="keys and values of the earlier weights"):
         engine.load(checkpoints[1])
 
 

@@ -58,9 +58,9 @@ BAD: dict[str, tuple[Callable[[list[Any]], None], str]] = {
         lambda rows: rows[0].update(completion_ids=[5], logprobs=[-(10**400)]),
         "log-probabilities that are out of range",
     ),
-    "a key that stands twice": (
+    "a key that appears twice": (
         lambda rows: rows.__setitem__(3, '{"question": "a", "question": "b", "completion": "c"}'),
-        r"1 rows are not valid JSON \(the key 'question' stands twice",
+        r"1 rows are not valid JSON \(the key 'question' appears twice",
     ),
     "messages that are no objects": (
         lambda rows: rows[0].update(question=[{"role": "user", "content": "a"}, "b"]),
