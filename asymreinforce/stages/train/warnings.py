@@ -75,7 +75,8 @@ def _of_settings(config: ExperimentConfig) -> list[str]:
             f"no reward follows from task.grader={config.task.grader}, by which accuracy goes: "
             "name it among reward.graders, unless that is what you compare"
         )
-    longest = None if config.is_foreign else config.sampling.max_tokens
+    is_sampled = config.section_of_questions == "task"
+    longest = config.sampling.max_tokens if is_sampled else None
     if overlong.max_tokens and longest and longest <= overlong.free_tokens:
         lines.append(
             f"reward.overlong begins beyond {overlong.free_tokens} tokens, and completions have at "
