@@ -229,7 +229,7 @@ class ExperimentConfig(RoundsConfig, BaselineScheduleConfig):
     @model_validator(mode="after")
     def imported_verdicts_come_with_imported_rollouts(self) -> Self:
         """Generated rollouts have no verdicts but those of graders."""
-        if IMPORTED in self.reward.graders and not self.is_foreign:
+        if IMPORTED in self.reward.graders and self.section_of_questions == "task":
             raise ValueError(
                 f"reward.graders names {IMPORTED}, the verdicts that come with rollouts from "
                 "elsewhere, and these are generated; name graders alone, or bring rollouts "
@@ -305,10 +305,11 @@ class ExperimentConfig(RoundsConfig, BaselineScheduleConfig):
         """Means over rollouts estimate expectations under mu only if mu drew them, untruncated."""
         if self.baseline_schedule != "staleness":
             return self
-        if self.is_foreign or (self.sampling.temperature, self.sampling.top_p) != (1, 1):
+        is_imported = self.section_of_questions == "source"
+        if is_imported or (self.sampling.temperature, self.sampling.top_p) != (1, 1):
             why = (
                 "source.path brings rollouts from elsewhere"
-                if self.is_foreign
+                if is_imported
                 else f"sampling.temperature={self.sampling.temperature:g} and "
                 f"sampling.top_p={self.sampling.top_p:g} draw from another policy"
             )
