@@ -44,11 +44,11 @@ Columns = dict[str, Iterable[Any]]
 OFFSETS = tuple(
     float(offset) for offset in [*-np.geomspace(1, 1e-4, 121), 0.0, *np.geomspace(1e-4, 0.3, 61)]
 )
-"""V - V^mu of the dense closed form, even in its logarithm on either side of 0."""
+"""V - V^mu of the dense closed form, evenly spaced in the logarithm on both sides of 0."""
 
 
 class ChainLimits(NamedTuple):
-    """The limit of each chain (C, A), where theory gives one (C,) bool, and its arms (C,)."""
+    """Each chain's limit (C, A), whether theory gives a limit (C,), and its number of arms (C,)."""
 
     policy_CA: Tensor
     known_C: Tensor
@@ -173,7 +173,7 @@ def _trace_columns(trajectory: Trajectory, state: Start, *, chains: list[int]) -
 def _iterated_rewards(
     batch: Batch, trajectory: Trajectory, *, state: Start, flow: Flow, config: BanditConfig
 ) -> list[float | None]:
-    """Return Theorem 4.3's rewards at the recorded ends of iterations, for constant V < V^mu."""
+    """Return the rewards of Theorem 4.3 at the recorded iterations, for constant V < V^mu."""
     is_constant = config.baseline_reference in ("zero", "initial_mean")
     rewards_RC = torch.zeros(len(trajectory.steps_R), len(batch.chains), dtype=torch.float64)
     known_C = flow.gap_C > 0
@@ -190,7 +190,7 @@ def _iterated_rewards(
 
 
 def _known_values(values: Tensor, known_C: Tensor) -> list[Any]:
-    """Flatten values whose last dimension is the chain, with None where a chain has none."""
+    """Flatten values whose last dimension is the chain, with None for chains that are not known."""
     known = known_C.expand_as(values).flatten().tolist()
     flat = values.flatten().tolist()
     return [value if keep else None for value, keep in zip(flat, known, strict=True)]
