@@ -5,8 +5,8 @@
 On policy a reference only reduces variance. Off policy a reference decides where learning ends: the
 critical value of V(x) is V^mu(x), the mean reward of mu on x (Arnal et al. 2025, arXiv 2506.20520,
 Thm. 4.2). A reference above V^mu(x) acts like a positive baseline on x, a reference below V^mu(x)
-like a negative baseline. "Value" in a docstring says what a reference is good for, "Fails" where it
-goes wrong.
+like a negative baseline. "Value" in a docstring names the benefit of a reference, "Fails" the
+prompts or policies on which the reference goes wrong.
 
 Shapes: B sequences of complete groups, P groups, G samples of a group. `groups_B` holds an integer
 per sequence, equal for the samples of one prompt. Results have the dtype of the rewards.

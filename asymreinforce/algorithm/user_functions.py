@@ -86,15 +86,15 @@ def _called(name: str, function: Callable[..., Tensor], *given: Tensor, like_B: 
     if not isinstance(values_B, Tensor) or values_B.shape != like_B.shape:
         shape = tuple(values_B.shape) if isinstance(values_B, Tensor) else type(values_B).__name__
         raise ConfigError(
-            f"{name} is to return a tensor of one number a sequence, shape {tuple(like_B.shape)}; "
-            f"it returned {shape}"
+            f"{name} must return a tensor of one number per sequence, shape "
+            f"{tuple(like_B.shape)}; it returned {shape}"
         )
     return values_B
 
 
 def _require_finite(name: str, values_B: Tensor) -> Tensor:
     if not values_B.dtype.is_floating_point or not bool(values_B.isfinite().all()):
-        raise ConfigError(f"{name} is to return finite numbers; it returned {values_B.tolist()}")
+        raise ConfigError(f"{name} must return finite numbers; it returned {values_B.tolist()}")
     return values_B
 
 
@@ -107,6 +107,6 @@ def _require_no_other_group(name: str, of_rewards: Callable[[Tensor], Tensor]) -
         changed_B[~is_other_B] *= -0.75
         if not torch.allclose(of_rewards(changed_B)[is_other_B], before_B[is_other_B]):
             raise ConfigError(
-                f"{name}: what it returns of a sequence depends on another group, so that the "
-                "gradient would depend on how a step is cut up"
+                f"{name}: the value of a sequence depends on another group, so the gradient would "
+                "depend on the micro-batches"
             )

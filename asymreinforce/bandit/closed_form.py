@@ -50,6 +50,7 @@ def limit_below_mean(flow: Flow) -> Limit:
     # a sum of terms >= 0: nothing cancels, and equal arms stay equal
     excess_CA = torch.zeros_like(ordered_CA)
     excess_CA[:, 1:] = (ranks_A * (ordered_CA[:, :-1] - ordered_CA[:, 1:])).cumsum(-1)
+    # if no a(y) is negative, tau is exactly 0: rounding in e_k must not drop an arm
     is_whole_C1 = ordered_CA[:, -1:] >= 0
     survives_CA = (ordered_CA > 0) & (is_whole_C1 | (excess_CA < gap_C1))
     support_C1 = survives_CA.sum(-1, keepdim=True)

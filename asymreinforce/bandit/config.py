@@ -125,7 +125,7 @@ class BanditConfig(BaseModel):
 def _require_no_repeats(name: str, values: tuple[Any, ...]) -> None:
     repeated = sorted({value for value in values if values.count(value) > 1})
     if repeated:
-        raise ValueError(f"{name}: {repeated[0]!r} stands there twice; name each value once")
+        raise ValueError(f"{name}: {repeated[0]!r} is listed twice; list each value once")
 
 
 def parse_settings(settings: dict[str, Any]) -> BanditConfig:

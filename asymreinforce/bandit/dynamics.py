@@ -102,6 +102,7 @@ def _denormals_flushed() -> Iterator[None]:
 def _recentre_every(drift: Tensor, gap: Tensor) -> int:
     """Return the number of steps within which no logit can rise by more than `SAFE_EXPONENT`."""
     climb = float((drift.abs().amax(-1, keepdim=True) + gap.abs()).max())
+    # 1e-300: a flow of zeros never rises
     return max(1, min(RECENTRE_EVERY, int(SAFE_EXPONENT / max(climb, 1e-300))))
 
 

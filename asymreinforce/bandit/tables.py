@@ -94,6 +94,7 @@ def of_batch(
 
 
 def _chain_limits(batch: Batch, trajectory: Trajectory, *, state: Start, flow: Flow) -> ChainLimits:
+    # for V > V^mu theory names no arm if updates are sampled or mu changes
     reached_C = torch.full_like(flow.gap_C, -1, dtype=torch.int64)
     if batch.update == "asymre" and not batch.samples and batch.iterations == 1:
         reached_C = reached_arm(trajectory.logits_CA, flow, lr_C=state.lr_C)
@@ -206,6 +207,7 @@ def closed_forms(config: BanditConfig) -> pa.Table:
     for seed in config.seed:
         rewards_CA = rewards_of(config, seed).repeat(len(OFFSETS), 1)
         flow = flow_at_gap(behaviour_CA, rewards_CA, -offsets_C)
+        # for V > V^mu pi_0 decides the arm: the table holds the range of all possible limits
         unknown_C = torch.full_like(offsets_C, -1, dtype=torch.int64)
         limits = limits_of(flow, behaviour_CA, reached_C=unknown_C)
         possible_CA = stable_arms(flow)

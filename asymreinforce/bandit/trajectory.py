@@ -104,6 +104,7 @@ def run_batch(batch: Batch, config: BanditConfig, *, progress: Advance) -> Traje
     for first in range(0, batch.steps * batch.iterations, batch.steps):
         frozen = freeze_behaviour(logits_CA, state, batch=batch, config=config)
         move = _make_mover(frozen, state, batch=batch, config=config, sampler=sampler)
+        # policies are recorded between moves, so an iteration stops at each recorded step
         stops = sorted({first, *moments, first + batch.steps})
         stops = [stop for stop in stops if first <= stop <= first + batch.steps]
         for current_step, next_step in pairwise(stops):

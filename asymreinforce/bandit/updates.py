@@ -31,6 +31,7 @@ class WeightInputs(NamedTuple):
 def importance_weighted(policy_CA: Tensor, setting: WeightInputs) -> Tensor:
     """w = pi/mu, but 0 if mu has no mass   (C, A)."""
     ratio_CA = policy_CA / setting.behaviour_CA
+    # without mass the drift is 0, and 0 times an infinite ratio would be NaN
     return ratio_CA.masked_fill(setting.behaviour_CA == 0, 0.0)
 
 

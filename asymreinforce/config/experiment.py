@@ -216,7 +216,7 @@ class ExperimentConfig(RoundsConfig, BaselineScheduleConfig):
         embedded = [s for s in self.graded_questions if self.questions_of(s) == "task"]
         if embedded:
             raise ValueError(
-                f"the rollouts are imported, and the {' and '.join(embedded)} questions would be "
+                f"the rollouts are imported, but the {' and '.join(embedded)} questions would be "
                 "the embedded task's. Hold imported questions back (source.held_out=N "
                 "source.validation=N), or name questions of your own (task=file "
                 "task.path=FILE task.held_out=N), or evaluate nothing "
@@ -245,8 +245,8 @@ class ExperimentConfig(RoundsConfig, BaselineScheduleConfig):
             )
         if self.refresh_every and self.source.path:
             raise ValueError(
-                "refresh_every generates rollouts anew, and source.path brings them from "
-                "elsewhere; leave one of them null"
+                "refresh_every generates new rollouts, and source.path imports them; leave one of "
+                "them null"
             )
         return self
 

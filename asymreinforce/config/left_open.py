@@ -46,6 +46,7 @@ def filled(values: Mapping[str, Any]) -> dict[str, Any]:
     if train.get("validation_prompts", "given") is None:
         train["validation_prompts"] = _validation_prompts(task, source)
     samples, block = sampling.get("samples_per_prompt"), sampling.get("samples_per_block")
+    # other values are wrong, and their own checks report them
     if type(samples) is int and type(block) is int and samples > 0 < block <= MOST_SAMPLES:
         sampling["samples_per_block"] = math.gcd(samples, block)
     return result
@@ -67,6 +68,7 @@ def _completion_tokens(task: Mapping[str, Any], policy: Mapping[str, Any]) -> An
     tokens, context = task.get("completion_tokens"), policy.get("context")
     if type(tokens) is not int or type(context) is not int:
         return tokens
+    # at most half of the context, so that a prompt fits
     return max(1, min(tokens, context // 2))
 
 

@@ -171,7 +171,7 @@ class TaskConfig(Settings):
             kept |= {"max_characters", "overlap"}
         values = self.model_dump(mode="json", include=kept, exclude_none=True)
         for source in values.get("sources", {}).values():
-            source.pop("path", None)
+            source.pop("path", None)  # a local copy counts by its contents, not by its place
             if self.loader == "dataset":  # the data set's fingerprint holds the commit
                 source.pop("revision", None)
         return values

@@ -162,16 +162,16 @@ def _refusal_error(messages: Sequence[Message], error: Exception) -> Unrenderabl
     roles = ", ".join(message["role"] for message in messages)
     return UnrenderableError(
         f"the chat template refuses messages of {roles} ({type(error).__name__}: {error}); "
-        "set task.system=null where it knows no system prompt, or task.chat=never for a plain "
-        "prompt"
+        "set task.system=null if the template takes no system prompt, or task.chat=never for a "
+        "plain prompt"
     )
 
 
 def _left_out(role: str) -> UnrenderableError:
     advice = "task.system=null, or " if role == "system" else ""
     return UnrenderableError(
-        f"the chat template leaves out the text of the {role} message, be it given as a text or as "
-        f"content parts; set {advice}task.chat=never for a plain prompt, or mend the template"
+        f"the chat template leaves out the text of the {role} message, both as text and as content "
+        f"parts; set {advice}task.chat=never for a plain prompt, or correct the template"
     )
 
 

@@ -68,7 +68,7 @@ def require_unchanged(checkpoint: Path, *, named: str, safetensors_only: bool = 
     if checkpoint_fingerprint(checkpoint, safetensors_only=safetensors_only, read=True) != named:
         raise InputError(
             f"{checkpoint}: damaged (its bytes are not those that it was named by, {named}); "
-            "restore it, or run the same command again: it makes anew what depends on it"
+            "restore it, or run the same command again to redo all results that depend on it"
         )
 
 

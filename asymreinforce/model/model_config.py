@@ -104,7 +104,7 @@ def _end_tokens(declared: Any, *, where: Path) -> list[int]:
     if not all(type(token) is int and token >= 0 for token in tokens):
         raise InputError(
             f"{where}: eos_token_id is {str(declared)[:60]}, not a token id or a list of them; "
-            "mend it there"
+            "correct it there"
         )
     return tokens
 
