@@ -1,7 +1,7 @@
-"""A baseline that changes while an arm trains: by step, or with measured staleness.
+"""Schedules for a baseline that changes while an arm trains: by step, or by measured staleness.
 
-The critical value of `baseline` is 0, and the further pi is from mu, the less room there is below
-it. Both schedules are of this software, not of the paper, whose baselines are constant.
+The critical value of `baseline` is 0. The further pi is from mu, the smaller the margin below 0.
+The paper's baselines are constant; both schedules are additions of this software.
 
 t counts steps from 1; b_t is the baseline of step t, in V(x) = reference(x) + b_t.
 """
@@ -17,12 +17,14 @@ def next_baseline(
 ) -> float:
     """b' = min(0, max(lowest, b - gain (s - target))): integral control at each measurement s.
 
-    `staleness` is in nats, -log E_mu[pi/mu] or KL(mu || pi): above `target` the baseline falls,
-    below it the baseline rises, and never beyond 0.
+    s is `staleness` in nats: -log E_mu[pi/mu] or KL(mu || pi). The baseline falls if s is above
+    `target` and rises if s is below `target`, but never above 0.
     """
+    # 0 is the critical value: above it the limit policy is a single completion (Thm. 4.2)
     return min(0.0, max(lowest, baseline - gain * (staleness - target)))
 
 
 def staleness_of(measure: str, value: float) -> float:
-    """Return a metric as staleness: the log of the mean weight falls as pi leaves mu."""
+    """Return a metric as a staleness, which grows as pi leaves mu."""
+    # log E_mu[pi/mu] falls as pi leaves mu, KL(mu || pi) rises
     return -value if measure == "log_mean_weight" else value

@@ -1,27 +1,28 @@
-"""When a policy has collapsed: a written rule on the rows of METRICS, as training makes them.
+"""Decide whether a policy has collapsed, by a fixed rule on the rows of METRICS.
 
-Two signs are read from a row; either may be absent from it.
+The rule reads two signs; a row may hold either, both or neither.
 
-    failing    accuracy is below half of the best so far, by more than three standard errors of the
-               difference; accuracy is that of validation, and, in refresh rounds, that of the
-               rollouts of a round's first step, which the policy drew where the round starts
-    departed   log E_mu[pi/mu] < -1: pi has left the completions that mu drew, as a whole; and the
-               successes' log-probability is 2 nats below where it started
+    failing    accuracy is below half of the best accuracy so far, by more than three standard
+               errors of the difference. Accuracy comes from validation and, in refresh rounds, also
+               from the rollouts of a round's first step, which the policy drew as the round began.
+    departed   log E_mu[pi/mu] < -1, so pi as a whole has left the completions that mu drew, and
+               the log-probability of the correct completions is 2 nats below its starting value.
 
-A run has collapsed at a step where
+A run has collapsed at the first step at which
 
-    1. it is failing and departed, each by its latest row; or
-    2. it was failing twice in a row, wherever its mass is; or
-    3. no accuracy was ever seen, and it departed far (twice as far) in three rows in a row.
+    1. the latest accuracy is failing and the latest diagnostics are departed; or
+    2. two accuracies in a row are failing, departed or not; or
+    3. no accuracy was ever measured, and three diagnostics in a row are far departed: at least
+       twice the thresholds of `departed`.
 
-Where mu becomes pi, departure is measured anew; what a round's first rollouts say of the policy is
-held against how far it had departed by then.
+A new round makes pi the behaviour policy, so departure is measured from that round's start. The
+accuracy of a round's first rollouts is paired with the departure at the end of the round before.
 
-KL(mu || pi) and the effective sample size decide nothing. KL grows to 14 nats in runs that do well:
-they leave mu's failures behind, as they should. The effective sample size is as high after a
-collapse as in a stable run, since pi has then left all samples evenly. Entropy falls in one task
-and rises in another. All three are kept as evidence. Thresholds were set on one behaviour policy
-and are measured on another (docs/results/collapse.md; the rule: docs/reference/collapse.md).
+KL(mu || pi), effective sample size and entropy are kept as evidence and decide nothing. KL grows to
+14 nats in runs that do well, because they leave mu's failures behind, as they should. The effective
+sample size is as high after a collapse as in a stable run, because pi has left all samples evenly.
+Entropy falls in one task and rises in another. The thresholds were set on one behaviour policy and
+tested on another (docs/results/collapse.md; the rule in words: docs/reference/collapse.md).
 """
 
 import math
@@ -33,65 +34,67 @@ from asymreinforce.algorithm.ending import FALL_ERRORS, PEAK_SHARE
 
 EVIDENCE = ("validation_accuracy", "kl", "ess", "log_mean_weight", "slice_logp_correct",
             "token_entropy")  # fmt: skip
-"""What is remembered of the run at the step of its collapse, the latest value of each."""
+"""Metrics whose latest values are recorded at the step of the collapse."""
 
 
 class Rule(NamedTuple):
-    """The thresholds; nats are of whole completions."""
+    """The thresholds of the collapse rule; log-probabilities are of whole completions, in nats."""
 
     validation_prompts: int
-    """How many answers a validated accuracy is the mean of; its standard error follows from it."""
+    """Answers that a validation accuracy averages over; they set its standard error."""
     incorrect: float = -1.0
     correct: float = 1.0
-    """The two rewards, between which a mean reward is an accuracy."""
+    """Rewards of a wrong and of a right answer: they turn a mean reward into an accuracy."""
     reads_rewards: bool = True
-    """Whether there are these two rewards and no others."""
+    """Whether rewards take these two values only, so that a mean reward can be an accuracy."""
     peak_share: float = PEAK_SHARE
     standard_errors: float = FALL_ERRORS
     log_mean_weight: float = -1.0
     fall_of_successes: float = 2.0
     failing_in_a_row: int = 2
     departed_in_a_row: int = 3
-    """Rows of diagnostics, where no accuracy is validated."""
+    """Rows of diagnostics, if no accuracy is validated."""
     far: float = 2.0
-    """How many times as far as above the policy has then departed."""
+    """Factor on both thresholds of departure, if no accuracy is validated."""
 
 
 class State(NamedTuple):
-    """What the rows so far have shown; a new run starts with none of it."""
+    """What the rows of a run have shown so far; the defaults are the state of a new run."""
 
     start_logp: float | None = None
-    """Of the successes, where the round started."""
+    """Log-probability of the correct completions at the start of the round."""
     behaviour: float | None = None
-    """Accuracy of the rollouts of the run's first step."""
+    """Accuracy of the rollouts of the run's first step, which mu drew."""
     peak: float | None = None
+    """Best accuracy so far."""
     failing: int = 0
-    """Accuracies in a row that failed, the latest included."""
+    """Number of failing accuracies in a row, the latest included."""
     departed: bool = False
     departed_before: bool = False
-    """Where the round before ended."""
+    """Whether the policy had departed at the end of the round before."""
     far_departed: int = 0
     latest: tuple[tuple[str, float], ...] = ()
     step: int | None = None
-    """The step of the collapse, None while there was none; later rows leave it as it is."""
+    """Step of the collapse, None if there was none; later rows do not change it."""
     reason: str | None = None
 
     @property
     def evidence(self) -> dict[str, float]:
-        """The latest value of each diagnostic, up to the collapse."""
+        """The latest value of each metric in `EVIDENCE`, up to the collapse."""
         return dict(self.latest)
 
 
 def collapse_state(rows: Iterable[Mapping[str, float | None]], rule: Rule) -> State:
-    """Fold the rows of a run, in the order of their steps, into what they show."""
+    """Return the state after all rows of a run, given in the order of their steps."""
     return reduce(lambda state, row: observe(state, row, rule), rows, State())
 
 
 def observe(state: State, row: Mapping[str, float | None], rule: Rule) -> State:
-    """Take one more row in. Rows without validation or diagnostics change nothing."""
+    """Return the state after one more row; rows without accuracy or diagnostics change nothing."""
     if state.step is not None:
         return state
-    if row.get("staleness") == 0:  # mu is pi from here on, and the slice is another
+    # staleness 0: a new round, whose mu is pi and whose diagnostic set is another
+    if row.get("staleness") == 0:
         state = state._replace(
             start_logp=None, departed=False, departed_before=state.departed, far_departed=0
         )
@@ -115,9 +118,9 @@ def _after_validation(state: State, seen: Mapping[str, float], rule: Rule) -> St
 
 
 def _after_first_rollouts(state: State, row: Mapping[str, float | None], rule: Rule) -> State:
-    """Take in the accuracy of a round's first rollouts; round 0's, of mu, begin the peak."""
+    """Return the state after a round's first rollouts; mu's own, of round 0, begin the peak."""
     reward, step = row.get("reward"), row.get("step")
-    # under replay the reward is that of the round's own rollouts, and so many are the step's
+    # under replay the reward averages over the round's own rollouts only, so only these are counted
     fresh = row.get("fresh_sequences")
     answers = row.get("sequences") if fresh is None else fresh
     is_first = rule.reads_rewards and row.get("staleness") == 1
@@ -129,12 +132,14 @@ def _after_first_rollouts(state: State, row: Mapping[str, float | None], rule: R
     if state.peak is None:
         state = state._replace(peak=state.behaviour)
     state = _after_accuracy(state, accuracy, rule, answers=answers)
+    # the rollouts come from the end of the round before: its departure belongs to this accuracy
     has_left = state.departed or bool(state.failing and state.departed_before)
     return state._replace(departed=has_left, departed_before=False)
 
 
 def _after_accuracy(state: State, accuracy: float, rule: Rule, *, answers: float) -> State:
     peak = accuracy if state.peak is None else max(state.peak, accuracy)
+    # binomial variances: both accuracies are taken over the same number of answers
     variance = (peak * (1 - peak) + accuracy * (1 - accuracy)) / answers
     beyond_noise = peak - accuracy > rule.standard_errors * math.sqrt(variance)
     is_failing = accuracy < rule.peak_share * peak and beyond_noise

@@ -1,18 +1,20 @@
-"""The kinds of objectives, so that the trainer can pick its path by the kind.
+"""The three kinds of objectives; the trainer computes each kind in its own way.
 
-*linear*      the coefficient of each log pi(y|x) is known before the forward pass; sequences whose
-              coefficient is zero need no forward pass at all
-*ratio*       the loss of a sequence needs log pi and log mu of its tokens; with A = 0 a sequence
-              may still have one
-*whole step*  the loss needs log pi of other sequences too: a first pass computes those of the whole
-              step without a gradient (`update/whole_step.py`), then every token has a coefficient
+*linear*      The coefficient of each log pi(y|x) is known before the forward pass. Sequences whose
+              coefficient is 0 need no forward pass at all.
+*ratio*       The loss of a sequence needs log pi and log mu of its tokens. A sequence with A = 0
+              may still have a loss.
+*whole step*  The loss also needs log pi of other sequences. A first pass computes log pi of the
+              whole step without a gradient (`update/whole_step.py`); the loss of those values then
+              gives every token's coefficient in a second pass.
 
-A linear or ratio objective whose reference is made of log pi (`minimum_variance`) takes the first
-pass as well.
+A linear or ratio objective takes the first pass too if its reference needs log pi
+(`minimum_variance`).
 
-Shapes: B sequences, C completion tokens of them laid end to end. No torch is imported before it is
-used: reports read the table.
+Shapes: B sequences, C completion tokens of all sequences end to end.
 """
+
+# torch is imported where it is used: reports read the table of objectives without loading torch
 
 from __future__ import annotations
 
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class WholeStepLogps(NamedTuple):
-    """The tokens of a whole step with log pi and log mu, and what its sequences are."""
+    """log pi and log mu of all tokens of a step, with each sequence's group and correctness."""
 
     logps_C: Tensor
     behaviour_logps_C: Tensor
@@ -40,7 +42,7 @@ class WholeStepLogps(NamedTuple):
 
     @property
     def log_weights_B(self) -> Tensor:
-        """sg(log pi/mu) of each sequence."""
+        """log pi(y|x) - log mu(y|x) of each sequence, without gradient."""
         from asymreinforce.algorithm.ratio import sequence_sums
 
         log_ratio_C = (self.logps_C - self.behaviour_logps_C).detach()
@@ -49,20 +51,20 @@ class WholeStepLogps(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Base:
-    """What the kinds share: how A is made, and the options with their defaults."""
+    """What all kinds share: the advantage A, and the options with their defaults."""
 
     options: Mapping[str, float] = field(default_factory=dict)
-    """Settings of `algorithm` that enter, with their defaults; any other one is an error."""
+    """Settings of `algorithm` that the objective takes, with their defaults; others are errors."""
     reference: str | None = None
-    """The only `baseline_reference` under which the objective is what its name says; None: any."""
+    """The `baseline_reference` that is part of the objective's definition; None: any is allowed."""
     has_baseline: bool = True
-    """Whether V(x) = reference(x) + baseline enters."""
+    """Whether the objective uses V(x) = reference(x) + baseline."""
     is_standardised: bool = False
     """A = (r - mean)/std - baseline, with the group's std, in place of A = r - V."""
     is_of_correctness: bool = False
-    """A = 1[correct] - its mean over the group, in place of A = r - V."""
+    """A = c - mean c over the group, with c = 1[correct], in place of A = r - V."""
     follows_policy: bool = False
-    """Whether the reference is made of log pi of the whole step; `objective_of` tells."""
+    """Whether the reference needs log pi of the whole step; `objective_of` sets this."""
 
     def advantages(
         self,
@@ -74,9 +76,9 @@ class Base:
         reference_name: str,
         **made_of: Any,
     ) -> Tensor:
-        """Return A of each sequence; the groups must be whole.
+        """Return A of each sequence   (B,); every group must be complete.
 
-        `made_of` is what references are made of beside rewards: `reference_rewards` has the names.
+        `made_of` holds the other inputs of a reference, by their names in `reference_rewards`.
         """
         from asymreinforce.algorithm import objective as paper
         from asymreinforce.algorithm.references import group_mean
@@ -100,7 +102,7 @@ class Linear(Base):
 
     @property
     def needs_behaviour_logps(self) -> bool:
-        """Whether rows must bring log mu."""
+        """Whether the rollouts must hold log mu."""
         return self.follows_policy
 
     def step_loss(self, step: WholeStepLogps, advantages_B: Tensor, weights_B: Tensor) -> Tensor:
@@ -133,11 +135,12 @@ class Ratio(Base):
         *,
         weights_B: Tensor,
     ) -> Tensor:
-        """Return the micro-batch's share of N times the loss: sum_i w_i losses_i, a scalar.
+        """Return sum_i w_i losses_i over a micro-batch, a scalar; divide it by N of the whole step.
 
-        `sequence_of_C` (int64) holds each token's place in B; `weights_B` are those of
-        `sequence_weights`. Divide by N, the sequences of the whole step.
+        `sequence_of_C` (int64) holds each token's index in B; w is `weights_B`, from
+        `sequence_weights`.
         """
+        # not divided by N here: N counts the whole step, of which this is one micro-batch
         losses_B: Tensor = self.losses(logps_C, behaviour_logps_C, advantages_B, sequence_of_C)
         return (losses_B * weights_B).sum()
 
@@ -146,7 +149,7 @@ class Ratio(Base):
 class WholeStep(Base):
     """L = (1/N) sum_i losses_i(logps_C, behaviour_logps_C, advantages_B, sequence_of_C, groups_B).
 
-    The arguments are those of a ratio objective, of all sequences of the step, and their groups.
+    `losses` takes the arguments of a ratio objective for all sequences of the step, and the groups.
     """
 
     losses: Callable[..., Tensor]

@@ -1,31 +1,35 @@
-"""At which V an arm stays in the limit of Theorem 4.2 (Arnal et al. 2025, arXiv 2506.20520).
+"""The largest V at which each arm survives in the limit policy of AsymRE.
 
-With a(y) = mu(y)(r(y) - V), V < V^mu and d = V^mu - V = sum_y a(y), training at V ends at
+Theorem 4.2 of Arnal et al. 2025 (arXiv 2506.20520): for V < V^mu, training on a table ends at
 
-    pi*(y) = (a(y) - tau)_+ / d,   tau set so that sum_y pi*(y) = 1
+    pi*(y) = (a(y) - tau)_+ / d,     a(y) = mu(y) (r(y) - V),   d = V^mu - V = sum_y a(y)
 
-and arm j keeps mass iff its excess is below the gap: sum_y (a(y) - a(j))_+ < d. Supports are
-nested and shrink as V grows, so that each arm has a last value. `docs/theory/closed-form.md`
-derives it; `bandit/closed_form.py` has the limit itself.
+with tau set so that sum_y pi*(y) = 1. Arm j keeps mass if and only if
 
-Shapes: A arm, J arm that is asked about.
+    sum_y (a(y) - a(j))_+ < d.
+
+The support of pi* shrinks as V grows, and each support contains the next one, so each arm has a
+largest V at which it survives. `docs/theory/closed-form.md` derives this; `bandit/closed_form.py`
+computes pi* itself.
+
+Shapes: A arm y, J arm j whose survival is asked about.
 """
 
 import torch
 from torch import Tensor
 
 TOLERANCE = 1e-9
-"""Shares of samples are rounded: their sum reaches a support of 0.7 a little before or after."""
+"""Absorbs rounding: a sum of shares may reach a support of 0.7 slightly before or after 0.7."""
 
 
 def survival_values(behaviour_A: Tensor, rewards_A: Tensor) -> Tensor:
     """Return, for each arm, the supremum of the V < V^mu at which it keeps mass   (A,), fp64.
 
-    h_j(V) = d(V) - sum_y (a(y) - a(j))_+ is concave and piecewise linear in V, above 0 far below
-    and at most 0 at V^mu. So Newton's method from V^mu falls monotonically onto its root and ends
-    exactly, in at most A rounds, each of which solves one linear piece. The arms' probabilities are
-    above 0.
+    The supremum is the root of h_j(V) = d(V) - sum_y (a(y) - a(j))_+. All arms must have mu(y) > 0.
     """
+    # h_j is concave and piecewise linear in V, above 0 at very low V and at most 0 at V^mu. So
+    # Newton's method from V^mu falls monotonically and ends exactly at the root, within A rounds:
+    # each round solves one linear piece.
     mu_A, r_A = behaviour_A.double(), rewards_A.double()
     earned_A = mu_A * r_A
     mean, total = earned_A.sum(), mu_A.sum()

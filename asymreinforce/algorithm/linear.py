@@ -2,7 +2,9 @@
 
     J = (1/N) sum_i c_i log pi(y_i|x_i)
 
-Shapes: B sequences; A = r - V is `advantages_B`, `correct_B` says which of them are correct.
+N is the number of sequences of the step, V(x) = reference(x) + baseline, A = r - V.
+
+Shapes: B sequences; A is `advantages_B`, `correct_B` (bool) says which sequences are correct.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ def asymre(advantages_B: Tensor, correct_B: Tensor) -> Tensor:
 def reinforce(advantages_B: Tensor, correct_B: Tensor) -> Tensor:
     """c = r - V with one constant V for all prompts (Williams 1992; Arnal et al. 2025, Def. 4.1).
 
-    The baseline is V itself: the reference is `zero`.
+    The reference is `zero`, so V is the baseline itself.
     """
     return advantages_B
 
@@ -35,15 +37,15 @@ def rloo(advantages_B: Tensor, correct_B: Tensor) -> Tensor:
 
 
 def positives_only(advantages_B: Tensor, correct_B: Tensor) -> Tensor:
-    """c = 1[correct]: rejection sampling, that is SFT on the successes; no baseline enters."""
+    """c = 1[correct]: SFT on the correct completions (rejection sampling); no baseline is used."""
     return correct_B.to(advantages_B.dtype)
 
 
 def opmd_mean(advantages_B: Tensor, correct_B: Tensor, *, tau: float) -> Tensor:
     """c = (r - mean r) / (1 + tau): online policy mirror descent, mean form.
 
-    Trinity-RFT (Pan et al. 2025, arXiv 2505.17826), its policy loss `opmd` with the group's mean as
-    baseline: mirror descent towards mu, with the current policy in place of mu.
+    The policy loss `opmd` of Trinity-RFT (Pan et al. 2025, arXiv 2505.17826), with the group's mean
+    as baseline. It is mirror descent towards mu, with the current policy in place of mu.
     """
     return advantages_B / (1 + tau)
 
@@ -56,19 +58,20 @@ def asymmetric(
     negative_weight: float,
     imitation: float,
 ) -> Tensor:
-    """c = w+ max(A, 0) - w- max(-A, 0) + beta: the family in which rivals of AsymRE lie.
+    """c = w+ max(A, 0) - w- max(-A, 0) + beta: a family that contains AsymRE and its rivals.
 
-    With A = r - reference(x), that is at baseline 0:
+    w+ is `positive_weight`, w- is `negative_weight`, beta is `imitation`. At baseline 0, so that
+    A = r - reference(x), the members are:
 
         w+ = w- = 1, beta = -baseline            AsymRE (Arnal et al. 2025, Eq. 4)
         w+ = w- = 1, beta = -V, reference zero   REINFORCE with a constant V (Def. 4.1)
         w- = 0, reference zero                   positives only
         w+ = 0, reference zero                   negatives only: NSR of Zhu et al. 2025
                                                  (arXiv 2506.01347)
-        w+ = 0.1, w- = 1, reference zero         their W-REINFORCE, lambda = w+
+        w+ = 0.1, w- = 1, reference zero         W-REINFORCE of Zhu et al. 2025, lambda = w+
         w+ = w- = 0, beta = 1                    imitation of mu
 
-    Sequences with c = 0 cost nothing.
+    Sequences with c = 0 need no forward pass.
     """
     positive_B, negative_B = advantages_B.clamp(min=0), (-advantages_B).clamp(min=0)
     return positive_weight * positive_B - negative_weight * negative_B + imitation

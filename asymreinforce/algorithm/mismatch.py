@@ -1,15 +1,15 @@
-"""How far an engine's stored log-probabilities lie from those of the model that is to train.
+"""Compare an engine's stored log-probabilities with the model that is about to train.
 
-    d_t = log pi(y_t|x, y_<t) - log mu(y_t|x, y_<t)        0 where pi is mu and both compute alike
+    d_t = log pi(y_t|x, y_<t) - log mu(y_t|x, y_<t)
 
-and, where they differ, the likeliest cause. Each cause leaves a trace of its own:
+d_t is 0 if pi is mu and both programs compute alike. If not, each likely cause leaves a trace:
 
 | cause              | trace                                                                  |
 | ------------------ | ---------------------------------------------------------------------- |
-| another tokenizer  | pi finds the tokens no likelier than by guessing: log pi near -log V   |
+| another tokenizer  | the tokens are as unlikely to pi as by guessing: log pi near -log V    |
 | temperature        | at another temperature pi's log-probabilities are nearly the engine's  |
-| truncated sampling | mu is never below pi (its mass was shared out among what was kept), or |
-|                    | no token from pi's tail was drawn, where many should have been         |
+| truncated sampling | mu is never below pi (kept tokens share the mass of the others), or    |
+|                    | no token from pi's tail was drawn although many were expected          |
 | dtype              | differences are small, and as often above as below                     |
 | another checkpoint | none of these                                                          |
 
@@ -26,41 +26,41 @@ from asymreinforce.algorithm.diagnostics import importance_weights
 
 RATIOS = (0.9, 1.1)
 TEMPERATURES = tuple(0.25 * 2 ** (k / 16) for k in range(65))
-"""0.25 to 4, 1 among them, each 4.4 percent above the last."""
+"""From 0.25 to 4 in steps of 4.4 percent, 1 included."""
 TAIL = 0.1
-"""The tail of a position: its least likely tokens, of at most this mass together."""
+"""The tail of a position: its least likely tokens, whose total probability is at most this."""
 
 OUTSIDE = 0.01
 P99_DIFFERENCE = 0.02
 BIAS = 0.005
-"""Warn beyond these; where both compute alike in fp32, all are below 1e-4."""
+"""Warn above these limits; if both programs compute alike in fp32, all figures are below 1e-4."""
 
 GUESSING = 0.8
 LIKELY_TO_ENGINE = -1.0
-"""Another tokenizer: mean log pi is below the first times -log V, and mean d below the second."""
+"""Another tokenizer: mean log pi is below GUESSING times -log V, and mean d is below the other."""
 FITS = 0.2
-"""A temperature is the cause where it leaves at most this share of the mean difference."""
+"""A temperature is the cause if it leaves at most this share of the mean difference."""
 TAIL_TOKENS = 10.0
 EMPTY_TAIL = 0.1
-"""Truncated: of at least so many expected tail tokens at most this share was drawn."""
+"""Truncated: at least TAIL_TOKENS were expected and at most EMPTY_TAIL of them were drawn."""
 ONE_SIDED = 0.98
 MOST_SHARED_OUT = 2.5
-"""Or: of sum |d| at least this share lies below 0, and the 99th percentile is at most this, in
-nats: what is kept has hardly less than a twelfth of the mass."""
+"""Or truncated: at least ONE_SIDED of sum |d| has d < 0, and the 99th percentile of |d| is at most
+MOST_SHARED_OUT nats: the kept tokens rarely hold less than a twelfth of the mass (e^-2.5)."""
 NOISE = 0.1
 NOISE_BIAS = 0.35
-"""dtype: mean |d| at most the first, and |mean d| at most this share of it."""
+"""dtype: mean |d| is at most NOISE, and |mean d| is at most NOISE_BIAS times mean |d|."""
 
 
 class Mismatch(NamedTuple):
-    """The audit's figures; differences are of tokens, in nats."""
+    """Figures of the comparison; differences d are per token, in nats."""
 
     rollouts: int
     tokens: int
     mean_difference: float
     """Mean of |d|."""
     bias: float
-    """Mean of d; its negative estimates KL(mu || pi) a token."""
+    """Mean of d; -bias estimates KL(mu || pi) per token."""
     p99_difference: float
     outside: float
     """Share of tokens whose ratio pi/mu lies outside [0.9, 1.1]."""
@@ -71,18 +71,18 @@ class Mismatch(NamedTuple):
 
 
 class Evidence(NamedTuple):
-    """What tells causes apart, of some of the tokens."""
+    """Traces of the causes, measured on some of the tokens."""
 
     vocabulary: int
     difference_K: tuple[float, ...]
     """Mean |d| with pi at each of `TEMPERATURES`."""
     tail_expected: float
-    """Tail tokens that sampling from pi, at the temperature that fits, would have drawn."""
+    """Expected number of tail tokens under sampling from pi at the best-fitting temperature."""
     tail_drawn: int
 
 
 def measure_mismatch(logps_C: Tensor, behaviour_logps_C: Tensor, sequence_of_C: Tensor) -> Mismatch:
-    """Compare log pi with the engine's log mu of the same tokens; at least one token."""
+    """Compare log pi with the engine's log mu of the same tokens; needs at least one token."""
     difference_C = logps_C.double() - behaviour_logps_C.double()
     size_C = difference_C.abs()
     count = int(sequence_of_C.max()) + 1
@@ -105,7 +105,7 @@ def measure_mismatch(logps_C: Tensor, behaviour_logps_C: Tensor, sequence_of_C: 
 
 
 def gather_evidence(logits_CV: Tensor, targets_C: Tensor, behaviour_logps_C: Tensor) -> Evidence:
-    """Gather what tells causes apart from the logits of some tokens."""
+    """Measure the traces of all causes on the logits of some tokens."""
     difference_K = tuple(
         float(
             (
@@ -131,14 +131,14 @@ def gather_evidence(logits_CV: Tensor, targets_C: Tensor, behaviour_logps_C: Ten
 
 
 def is_worth_warning(stats: Mismatch) -> bool:
-    """Tell whether the difference is worth a warning."""
+    """Return whether any figure exceeds its limit."""
     return (
         stats.outside > OUTSIDE or stats.p99_difference > P99_DIFFERENCE or abs(stats.bias) > BIAS
     )
 
 
 def likely_causes(stats: Mismatch, traces: Evidence) -> list[str]:
-    """Name the likely causes of a difference, each with its trace; empty where there is none."""
+    """Name the likely causes of a difference, each with its trace; empty if there is none."""
     if not is_worth_warning(stats):
         return _unadjusted_causes(traces)
     if named := [*_temperature_causes(traces), *_truncation_causes(stats, traces)]:
@@ -160,7 +160,7 @@ def likely_causes(stats: Mismatch, traces: Evidence) -> list[str]:
 
 
 def _unadjusted_causes(traces: Evidence) -> list[str]:
-    """Log-probabilities that fit, of tokens that were not drawn from them."""
+    """Name the cause if log-probabilities fit but the tokens were not drawn from them."""
     if not _tail_is_empty(traces):
         return []
     return [
@@ -193,7 +193,7 @@ def _truncation_causes(stats: Mismatch, traces: Evidence) -> list[str]:
 
 
 def _is_guessing(stats: Mismatch, traces: Evidence) -> bool:
-    """Tell whether tokens that the engine found likely say nothing to pi."""
+    """Return whether tokens that the engine found likely are as unlikely to pi as guesses."""
     return (
         stats.mean_logp < -GUESSING * math.log(traces.vocabulary) and stats.bias < LIKELY_TO_ENGINE
     )

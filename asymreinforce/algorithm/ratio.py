@@ -1,15 +1,16 @@
-"""Objectives that look at pi/mu, each as what every sequence adds to the loss.
+"""Objectives that use the ratio pi/mu; each function returns one loss per sequence.
 
-    rho_t = pi(y_t|x, y_<t) / mu(y_t|x, y_<t)     of a token
-    rho   = prod_t rho_t = pi(y|x) / mu(y|x)      of a sequence
-    sg    = no gradient flows through
+    rho_t = pi(y_t|x, y_<t) / mu(y_t|x, y_<t)     ratio of a token
+    rho   = prod_t rho_t = pi(y|x) / mu(y|x)      ratio of a sequence
+    pi_t  = pi(y_t|x, y_<t)                       probability of a token
+    sg(.)                                         no gradient flows through
 
-Nothing here is averaged: a normaliser comes from outside, so that no gradient depends on how a step
-was cut up. Behaviour log-probabilities carry no gradient. In each function mu is the policy that
-wrote the rollouts, where an online method has the policy of one update before.
+A is the advantage. The caller divides by N, so the gradient does not depend on micro-batches. mu is
+the behaviour policy, which wrote the rollouts; in an online method mu would be the policy of the
+update before. log mu carries no gradient.
 
-Shapes: B sequences, C completion tokens of them laid end to end; `sequence_of_C` (int64) holds the
-place in B of each token. All losses are to be minimised, and have shape B.
+Shapes: B sequences, C completion tokens of all sequences end to end; `sequence_of_C` (int64) holds
+each token's index in B. Losses have shape B and are minimised.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def sequence_sums(values_C: Tensor, sequence_of_C: Tensor, advantages_B: Tensor) -> Tensor:
-    """Sum a value of each token over its sequence   (B,)."""
+    """Sum the tokens' values over each sequence   (B,)."""
     sums_B = values_C.new_zeros(len(advantages_B))
     return sums_B.index_add_(0, sequence_of_C, values_C)
 
@@ -38,9 +39,9 @@ def clipped(
 ) -> Tensor:
     """L = -sum_t min(rho_t A, clip(rho_t, 1 - clip_low, 1 + clip_high) A).
 
-    PPO's surrogate (Schulman et al. 2017, arXiv 1707.06347, Eq. 7) of a token, without a critic;
-    GRPO's (Shao et al. 2024, arXiv 2402.03300, Eq. 3, without its KL term) where A is standardised
-    in the group; two clips as in DAPO (Yu et al. 2025, arXiv 2503.14476, Sec. 3.1).
+    PPO's surrogate of a token (Schulman et al. 2017, arXiv 1707.06347, Eq. 7), without a critic. If
+    A is standardised in the group, this is GRPO's loss without the KL term (Shao et al. 2024, arXiv
+    2402.03300, Eq. 3). Two clips are DAPO's (Yu et al. 2025, arXiv 2503.14476, Sec. 3.1).
     """
     ratio_C = (logps_C - behaviour_logps_C).exp()
     advantages_C = advantages_B[sequence_of_C]
@@ -60,8 +61,8 @@ def cispo(
 ) -> Tensor:
     """L = -sum_t sg(clip(rho_t, 1 - clip_low, 1 + clip_high)) A log pi_t.
 
-    MiniMax-M1 (Chen et al. 2025, arXiv 2506.13585, Eq. 4 and 5): the weight is clipped and no
-    token's gradient is dropped; A is standardised in the group.
+    CISPO of MiniMax-M1 (Chen et al. 2025, arXiv 2506.13585, Eq. 4 and 5): only the weight is
+    clipped, so every token keeps a gradient. A is standardised in the group.
     """
     weight_C = (logps_C - behaviour_logps_C).detach().exp().clamp(1 - clip_low, 1 + clip_high)
     terms_C = weight_C * advantages_B[sequence_of_C] * logps_C
@@ -76,11 +77,11 @@ def tis(
     *,
     weight_limit: float,
 ) -> Tensor:
-    """L = -sg(min(rho, weight_limit)) A log pi(y|x): truncated importance sampling, by sequence.
+    """L = -sg(min(rho, weight_limit)) A log pi(y|x): truncated importance sampling of sequences.
 
-    Ionides 2008 truncates importance weights so; Le Roux et al. 2025 (arXiv 2503.14286, Sec. 2)
-    take it, at the limit 1, as what TOPR is compared with. With no limit and A = r - V it is
-    off-policy REINFORCE with exact importance weights.
+    The truncation is of Ionides 2008. Le Roux et al. 2025 (arXiv 2503.14286, Sec. 2) compare TOPR
+    with this loss at limit 1. With no limit and A = r - V this loss is off-policy REINFORCE with
+    exact importance weights.
     """
     logp_B = sequence_sums(logps_C, sequence_of_C, advantages_B)
     log_ratio_B = _log_ratio(logps_C, behaviour_logps_C, sequence_of_C, advantages_B)
@@ -96,11 +97,11 @@ def tis_token(
     *,
     weight_limit: float,
 ) -> Tensor:
-    """L = -sum_t sg(min(rho_t, weight_limit)) A log pi_t: the same with each token's own ratio.
+    """L = -sum_t sg(min(rho_t, weight_limit)) A log pi_t: truncated importance sampling of tokens.
 
-    As reinforcement learning frameworks correct for what their sampler's numerics change (Yao et
-    al. 2025, "Your efficient RL framework secretly brings you off-policy RL training"); biased,
-    because the ratio of a prefix is left out.
+    Frameworks use this weight to correct for the numerics of their sampler (Yao et al. 2025, "Your
+    efficient RL framework secretly brings you off-policy RL training"). The weight is biased,
+    because the ratio of the prefix is left out.
     """
     log_ratio_C = (logps_C - behaviour_logps_C).detach()
     weight_C = log_ratio_C.clamp(max=math.log(weight_limit)).exp()
@@ -112,10 +113,11 @@ def tis_token(
 def topr(
     logps_C: Tensor, behaviour_logps_C: Tensor, advantages_B: Tensor, sequence_of_C: Tensor
 ) -> Tensor:
-    """L = -w A log pi(y|x),  w = 1 where A >= 0, sg(min(rho, 1)) where A < 0; rho of the sequence.
+    """L = -w A log pi(y|x),  w = 1 if A >= 0, else sg(min(rho, 1)).
 
-    Tapered off-policy REINFORCE (Le Roux et al. 2025, arXiv 2503.14286, Sec. 3), its canonical
-    form: positives at full weight, negatives fade as the policy leaves them. Its R - c is A here.
+    Tapered off-policy REINFORCE, TOPR (Le Roux et al. 2025, arXiv 2503.14286, Sec. 3), in the
+    canonical form: positives keep full weight, negatives fade as the policy leaves them. The
+    paper's R - c is A here.
     """
     logp_B = sequence_sums(logps_C, sequence_of_C, advantages_B)
     log_ratio_B = _log_ratio(logps_C, behaviour_logps_C, sequence_of_C, advantages_B)
@@ -126,9 +128,9 @@ def topr(
 def topr_token(
     logps_C: Tensor, behaviour_logps_C: Tensor, advantages_B: Tensor, sequence_of_C: Tensor
 ) -> Tensor:
-    """L = -sum_t w_t A log pi_t,  w_t = 1 where A > 0, sg(min(rho_t, 1)) where A <= 0.
+    """L = -sum_t w_t A log pi_t,  w_t = 1 if A > 0, else sg(min(rho_t, 1)).
 
-    Trinity-RFT's policy loss `topr`: each token has its own ratio. Not the paper's method.
+    The policy loss `topr` of Trinity-RFT. TOPR's paper uses the ratio of the sequence instead.
     """
     log_ratio_C = (logps_C - behaviour_logps_C).detach()
     advantages_C = advantages_B[sequence_of_C]
@@ -146,8 +148,8 @@ def opmd_kimi(
 ) -> Tensor:
     """L = -A log pi(y|x) + (tau/2) (log pi(y|x) - log mu(y|x))^2,   A = r - mean r.
 
-    Online policy mirror descent of Kimi k1.5 (Kimi Team 2025, arXiv 2501.12599, Eq. 3): the
-    group's mean stands for tau log Z. A sample with A = 0 still pulls pi back to mu.
+    Online policy mirror descent of Kimi k1.5 (Kimi Team 2025, arXiv 2501.12599, Eq. 3), with the
+    group's mean in place of tau log Z. A sample with A = 0 still pulls pi back to mu.
     """
     logp_B = sequence_sums(logps_C, sequence_of_C, advantages_B)
     log_ratio_B = sequence_sums(logps_C - behaviour_logps_C, sequence_of_C, advantages_B)
@@ -162,12 +164,12 @@ def asymre_reverse_kl(
     *,
     kl_coefficient: float,
 ) -> Tensor:
-    """L = -A log pi(y|x) + kl_coefficient (rho log rho - rho + 1),   rho of the sequence.
+    """L = -A log pi(y|x) + kl_coefficient (rho log rho - rho + 1).
 
-    AsymRE (Arnal et al. 2025, Eq. 4) with a penalty on KL(pi || mu) = E_{y ~ mu}[rho log rho]; as
-    E_mu[rho] = 1, the rest of the term averages to 0, makes every sample's share >= 0, and leaves
-    the gradient rho log rho grad log pi. A penalty on the samples' forward KL(mu || pi) needs no
-    objective: with coefficient beta it is AsymRE at a baseline lower by beta.
+    AsymRE (Arnal et al. 2025, Eq. 4) with a penalty on KL(pi || mu) = E_{y ~ mu}[rho log rho]. The
+    term 1 - rho averages to 0 because E_mu[rho] = 1; it makes every sample's penalty >= 0 and the
+    gradient rho log rho grad log pi. A penalty beta KL(mu || pi) needs no objective: AsymRE with a
+    baseline lower by beta has the same gradient.
     """
     logp_B = sequence_sums(logps_C, sequence_of_C, advantages_B)
     log_ratio_B = sequence_sums(logps_C - behaviour_logps_C, sequence_of_C, advantages_B)

@@ -1,14 +1,15 @@
-"""References V-hat(x): means of a prompt's rewards, a quantile, shrunk and weighted means, a bound.
+"""References V-hat(x), estimates of the mean reward of the behaviour policy mu on a prompt x.
 
     V(x) = reference(x) + baseline
 
-On policy a reference only takes away variance. Off policy it decides where learning goes: the
-critical value of V(x) is V^mu(x), the mean reward of mu on that prompt (Arnal et al. 2025, arXiv
-2506.20520, Thm. 4.2). A reference above V^mu(x) acts on its prompt as a positive baseline does, a
-reference below as a negative one; each docstring says for which prompts that happens.
+On policy a reference only reduces variance. Off policy a reference decides where learning ends: the
+critical value of V(x) is V^mu(x), the mean reward of mu on x (Arnal et al. 2025, arXiv 2506.20520,
+Thm. 4.2). A reference above V^mu(x) acts like a positive baseline on x, a reference below V^mu(x)
+like a negative baseline. "Value" in a docstring names the benefit of a reference, "Fails" the
+prompts or policies on which the reference goes wrong.
 
-Shapes: B sequences of whole groups, P groups. `groups_B` holds an integer per sequence, equal for
-the samples of one prompt. Every result is of the rewards' dtype.
+Shapes: B sequences of complete groups, P groups, G samples of a group. `groups_B` holds an integer
+per sequence, equal for the samples of one prompt. Results have the dtype of the rewards.
 """
 
 from typing import NamedTuple
@@ -22,7 +23,7 @@ from asymreinforce.errors import ConfigError, InputError
 from asymreinforce.plugins import is_plugin
 
 RANK_TOLERANCE = 1e-9
-"""K G is rounded: 0.28 times 25 is a little more than 7, and means the 7th reward."""
+"""quantile * G is subject to rounding: 0.28 * 25 is slightly above 7 and means the 7th reward."""
 
 
 def reference_rewards(
@@ -37,14 +38,17 @@ def reference_rewards(
     completions_B: Tensor | None = None,
     support: float | None = None,
 ) -> Tensor:
-    """Return the reference(x) of each sequence; groups are whole.
+    """Return reference(x) of each sequence   (B,); every group must be complete.
 
-    `mean` is the mean reward of all judged rollouts of the set, or of the set that each sequence
-    comes from (shape B), or that mean over rounds; `lengths_B` the tokens of each completion,
-    `quantile` that of `group_quantile`, `log_weights_B` log pi/mu of each completion,
-    `completions_B` an integer that is equal for equal completions of a prompt, `support` that of
-    `limit_support`. Raises `ConfigError` for a name that is not known and is no user's function, or
-    lacks what it needs.
+    `mean`            mean reward of all scored rollouts of the set: a number, or one per sequence
+                      (B,) if sequences come from several sets; the running mean for `running_mean`
+    `lengths_B`       completion tokens of each sequence
+    `quantile`        for `group_quantile`
+    `log_weights_B`   log pi(y|x) - log mu(y|x)
+    `completions_B`   an integer, equal for equal completions of a prompt
+    `support`         for `limit_support`
+
+    Raises `ConfigError` if `name` is unknown and is no user's function, or if an input is missing.
     """
     if name == "group_mean":
         return group_mean(rewards_B, groups_B)
@@ -91,7 +95,7 @@ def group_mean(rewards_B: Tensor, groups_B: Tensor) -> Tensor:
 def leave_one_out(rewards_B: Tensor, groups_B: Tensor) -> Tensor:
     """V-hat_i(x) = (1/(G-1)) sum_{j != i} r_j (RLOO; Ahmadian et al. 2024, arXiv 2402.14740).
 
-    Raises `ConfigError` where a group has one sample.
+    Raises `ConfigError` if a group has only one sample.
     """
     sizes_B = group_sums(torch.ones_like(rewards_B), groups_B)
     if bool((sizes_B < 2).any()):
@@ -103,7 +107,7 @@ def leave_one_out(rewards_B: Tensor, groups_B: Tensor) -> Tensor:
 
 
 def dataset_mean(rewards_B: Tensor, mean: float | Tensor) -> Tensor:
-    """V-hat = mean reward of every judged rollout of the set, the same for all its prompts."""
+    """V-hat = mean reward of all scored rollouts of the set, the same for all its prompts."""
     if isinstance(mean, Tensor):
         return mean.to(rewards_B.dtype)
     return torch.full_like(rewards_B, mean)
@@ -112,18 +116,18 @@ def dataset_mean(rewards_B: Tensor, mean: float | Tensor) -> Tensor:
 def running_mean(before: float | None, mean: float, *, decay: float) -> float:
     """V-hat_r = decay V-hat_(r-1) + (1 - decay) mean_r,  V-hat_0 = mean_0,  r counts rounds.
 
-    Reinforcement comparison (Sutton 1984; Williams 1992), whose mean goes over trials: here over
-    the mean rewards of rounds, which `before` sums up, and the same for all prompts of a round. At
-    decay 0 it is `dataset_mean` of the round's own rollouts. There is none for each prompt: a round
-    draws a part of the prompts, so that a prompt's last mean is of any age.
+    Reinforcement comparison (Sutton 1984; Williams 1992) averages over trials; this mean averages
+    over the mean rewards of rounds and is the same for all prompts of a round. `before` is
+    V-hat_(r-1), None in round 0. At decay 0 this is `dataset_mean` of the round's own rollouts.
 
-    Value: V lags behind V^mu. While rewards rise it is below V^mu, as under a negative baseline,
-    the more so the faster they rise.
-    Fails: while rewards fall V is above V^mu, as under a positive baseline, which is what makes
-    them fall faster off policy; and, as with `dataset_mean`, on prompts harder than the mean.
+    Value: V lags behind V^mu. While rewards rise, V is below V^mu, like a negative baseline; the
+    faster they rise, the lower.
+    Fails: while rewards fall, V is above V^mu, like a positive baseline, which off policy makes
+    rewards fall faster. As with `dataset_mean`, V is above V^mu on prompts harder than the mean.
 
     Raises `ConfigError` unless 0 <= decay < 1.
     """
+    # no running mean per prompt: a round draws a part of the prompts, so it could be of any age
     if not 0 <= decay < 1:
         raise ConfigError(f"the decay of a running mean must be from 0 to below 1, not {decay}")
     return mean if before is None else decay * before + (1 - decay) * mean
@@ -133,20 +137,21 @@ def group_quantile(rewards_B: Tensor, groups_B: Tensor, *, quantile: float) -> T
     """V-hat(x) = inf{v : (1/G) sum_j 1[r_j <= v] >= quantile}: the ceil(quantile G)-th lowest r.
 
     Quantile advantage estimation (QAE; Wu et al. 2025, arXiv 2509.22611, Sec. 4 and Eq. 4), without
-    its division by the standard deviation. The paper's quantile is always a reward of the group;
-    the authors' code interpolates between two of them. At 0.5 and odd G it is the median.
+    the division by the standard deviation. As in the paper, V is always a reward of the group; the
+    authors' code interpolates between two rewards. At quantile 0.5 and odd G, V is the median.
 
-    Value: with two reward levels and a share p of successes, V is the low reward if
-    p <= 1 - quantile, else the high one. Hard prompts teach by their successes alone, easy ones by
-    their failures alone, and every other sample has A = -baseline.
-    Fails: on easy prompts V is above V^mu, where the limit off policy is a single completion (Thm.
-    4.2 of Arnal et al.); in a small group one success more can turn V from low to high.
+    Value: with two reward levels and a share p of correct samples, V is the low reward if
+    p <= 1 - quantile, else the high reward. Hard prompts teach only by their correct samples, easy
+    prompts only by their incorrect samples, and all other samples have A = -baseline.
+    Fails: on easy prompts V is above V^mu, so the limit off policy is a single completion (Thm. 4.2
+    of Arnal et al.). In a small group one more correct sample can move V from low to high.
 
     Raises `ConfigError` unless 0 < quantile <= 1.
     """
     if not 0 < quantile <= 1:
         raise ConfigError(f"the quantile of a group must be above 0 and at most 1, not {quantile}")
     _, group_of_B, sizes_P = torch.unique(groups_B, return_inverse=True, return_counts=True)
+    # two stable sorts: by group, and by reward within each group
     by_reward_B = rewards_B.argsort(stable=True)
     order_B = by_reward_B[group_of_B[by_reward_B].argsort(stable=True)]
     ranks_P = (quantile * sizes_P.double() - RANK_TOLERANCE).ceil().long().clamp_min(1)
@@ -160,17 +165,19 @@ def shrunk_group_mean(rewards_B: Tensor, groups_B: Tensor, *, mean: float | Tens
         v = mean over groups of (1/(G (G-1))) sum_i (r_i - m(x))^2      noise of a group's mean
         s = mean over groups of (m(x) - mean)^2                         how far groups lie apart
 
-    James-Stein baseline (Zeng et al. 2025, arXiv 2511.03710, Sec. 3.3, Eq. 13 to 16): v and s are
-    the paper's plug-in estimators, taken over all groups of the step; groups of one sample leave v
-    as it is. Two things differ. The paper leaves a sample out of its group's mean, and its prompt
-    out of v, s and the centre, so that the gradient is unbiased; here the sample is included, as in
-    `group_mean`. Its centre is the mean of the step, here it is the data set's `mean`, which no
-    group moves; the paper's factor (P-1)/P, for an estimated centre, is therefore 1.
+    James-Stein baseline (Zeng et al. 2025, arXiv 2511.03710, Sec. 3.3, Eq. 13 to 16). v and s are
+    the paper's plug-in estimators over all groups of the step; groups of one sample do not enter v.
+    Two things differ from the paper:
 
-    Value: the squared error of m(x) as an estimate of V^mu(x) falls if groups are small.
-    Fails: V is above V^mu on prompts harder than the mean, a positive baseline there of about
-    lambda (mean - V^mu); s still counts the noise v, so that lambda stays near 1/2 if all prompts
-    are equally hard.
+    - The paper leaves a sample out of its group's mean, and its prompt out of v, s and the centre,
+      so that the gradient is unbiased. Here the sample is included, as in `group_mean`.
+    - The paper's centre is the mean of the step. Here the centre is the data set's `mean`, which is
+      not estimated from the step, so the paper's factor (P-1)/P is 1.
+
+    Value: in small groups V has a smaller squared error than m(x) as an estimate of V^mu(x).
+    Fails: on prompts harder than the mean V is above V^mu, like a positive baseline of about
+    lambda (mean - V^mu). s includes the noise v, so lambda stays near 1/2 if all prompts are
+    equally hard.
 
     Raises `ConfigError` if no group has two samples.
     """
@@ -185,21 +192,21 @@ def shrunk_group_mean(rewards_B: Tensor, groups_B: Tensor, *, mean: float | Tens
     noise = noise_P[has_spread_P].mean()
     centre_P = _of_groups(mean, groups) if isinstance(mean, Tensor) else mean
     spread = (groups.means_P - centre_P).square().mean()
-    # without noise lambda is 0, also where the spread is 0 with it
+    # clamped, so that lambda is 0 and not 0/0 if noise and spread are both 0
     shrinkage = noise / (noise + spread).clamp_min(torch.finfo(rewards_B.dtype).tiny)
     return ((1 - shrinkage) * groups.means_P + shrinkage * centre_P)[groups.group_of_B]
 
 
 def length_weighted_mean(rewards_B: Tensor, groups_B: Tensor, lengths_B: Tensor) -> Tensor:
-    """V-hat(x) = sum_i l_i r_i / sum_i l_i,  l_i the completion's tokens, the sample included.
+    """V-hat(x) = sum_i l_i r_i / sum_i l_i,  l_i the tokens of completion i, the sample included.
 
-    On-policy RL with optimal reward baseline (OPO; Hao et al. 2025, arXiv 2505.23585):
-    the V of least gradient variance is E[g^2 r] / E[g^2] with g the norm of grad log pi(y|x), and
-    g^2 is taken to grow as the length does.
+    On-policy RL with optimal reward baseline (OPO; Hao et al. 2025, arXiv 2505.23585). The V of
+    least gradient variance is E[g^2 r] / E[g^2], with g the norm of grad log pi(y|x); g^2 is
+    assumed proportional to the length.
 
-    Value: it takes most from the noise of long completions, which have the largest gradients.
-    Fails: V is above V^mu on prompts whose successes are longer than their failures, and below on
-    the others; as log pi is summed over tokens, the rule holds for `sequence_sum` alone.
+    Value: V reduces the noise of long completions most, which have the largest gradients.
+    Fails: V is above V^mu on prompts whose correct completions are longer than the incorrect ones,
+    else below. The rule holds for `sequence_sum` only, which sums log pi over tokens.
 
     Raises `InputError` if a group has no completion token.
     """
@@ -212,21 +219,21 @@ def minimum_variance(
 ) -> Tensor:
     """V-hat(x) = sum_i w_i^2 l_i r_i / sum_i w_i^2 l_i,  w = pi(y|x)/mu(y|x), l tokens of y.
 
-    Variance-controlled policy optimization's off-policy baseline (VCPO; Huang et al. 2026, arXiv
-    2602.17616): the V of least variance of sum w (r - V) grad log pi has w^2 g^2 as weights, with
-    g the norm of grad log pi(y|x). The paper takes g from a backward pass for each sequence; here
-    g^2 is taken to grow as the length does, as in `length_weighted_mean`, which this is while pi is
-    mu. w is not truncated, as there; the paper's step size by effective sample size is not part of
-    it. It needs log pi of the whole step, and so a first pass without a gradient.
+    Off-policy baseline of variance-controlled policy optimization (VCPO; Huang et al. 2026, arXiv
+    2602.17616). The V that minimises the variance of sum w (r - V) grad log pi is the mean reward
+    with weights w^2 g^2, with g the norm of grad log pi(y|x). The paper gets g from a backward pass
+    per sequence; here g^2 is assumed proportional to the length. While pi is mu, V equals
+    `length_weighted_mean`. As in the paper, w is not truncated. The paper's step size by effective
+    sample size is left out. V needs log pi of the whole step, so a first pass without a gradient.
 
-    Value: it is the one for objectives that weigh by pi/mu, `tis` foremost.
-    Fails: as pi leaves mu's failures their w falls, and V rises to the rewards of the completions
-    that pi keeps, so above V^mu; an objective without weights, as AsymRE, then collapses. With one
-    large w in a group, V is that completion's reward.
+    Value: the reference for objectives that weight by pi/mu, such as `tis`.
+    Fails: as pi leaves mu's incorrect completions, their w falls and V rises above V^mu, to the
+    rewards of the completions that pi keeps; an objective without weights, such as AsymRE, then
+    collapses. If one w of a group is much larger than the others, V is that completion's reward.
 
     Raises `InputError` if a group has no completion token.
     """
-    # the largest weight of a group is 1: none overflows, and a common factor cancels
+    # scaled so that a group's largest weight is 1: no weight overflows, and the factor cancels
     scaled_B = log_weights_B - group_maxima(log_weights_B, groups_B)
     weights_B = (2 * scaled_B).exp().to(rewards_B.dtype) * lengths_B
     return _weighted_mean(rewards_B, groups_B, weights_B, name="minimum_variance")
@@ -235,18 +242,19 @@ def minimum_variance(
 def limit_support(
     rewards_B: Tensor, groups_B: Tensor, completions_B: Tensor, *, support: float
 ) -> Tensor:
-    """V-hat(x) = sup{V <= V^mu : mu(support of pi*_V) >= support}, on the group's own samples.
+    """V-hat(x) = sup{V <= V^mu : mu(support of pi*_V) >= support}, with the group's samples as mu.
 
-    Theorem 4.2 of Arnal et al. 2025, with the group's empirical distribution as mu: a completion's
-    share of the samples, and its mean reward. The limit pi*_V of training at V keeps fewer of them
-    the closer V is to V^mu (`limit_policy.py`); this V, at any baseline below 0, keeps those that
-    make up `support` of the samples. No paper has it as a baseline.
+    Theorem 4.2 of Arnal et al. 2025, applied to the empirical distribution of the group: each
+    distinct completion has its share of the samples and its mean reward. The limit policy pi*_V of
+    training at V keeps fewer completions the closer V is to V^mu (`limit_policy.py`). With this V
+    and any baseline below 0, the limit keeps completions that make up `support` of the samples.
+    This reference is not from a paper.
 
-    Value: with two reward levels, unlike completions and a share p of successes, V is V^mu if
-    p >= support, else the low reward: hard prompts teach by their successes alone, as under
-    `group_quantile`, but easy ones have the group's mean. V is never above that.
-    Fails: groups are small beside what mu can say, so the limit on them is not that of mu; and the
-    theorem is of a table, in which completions share nothing.
+    Value: with two reward levels, distinct completions and a share p of correct samples, V is V^mu
+    if p >= support, else the low reward. Hard prompts teach only by their correct samples, as under
+    `group_quantile`; easy prompts get the group's mean. V is never above the group's mean.
+    Fails: a group shows few of the completions that mu can draw, so its limit is not the limit of
+    mu. The theorem is about a table, in which completions share no parameters.
 
     Raises `ConfigError` unless 0 < support <= 1.
     """
@@ -264,7 +272,7 @@ def limit_support(
 def _value_of_group(rewards_G: Tensor, completions_G: Tensor, support: float) -> float:
     _, arm_of_G, counts_A = torch.unique(completions_G, return_inverse=True, return_counts=True)
     lowest = rewards_G.min()
-    # above the lowest, so that equal rewards are exactly 0 and V is exactly they
+    # measured from the lowest reward, so that equal rewards give exactly that reward as V
     above_A = rewards_G.new_zeros(len(counts_A)).index_add_(0, arm_of_G, rewards_G - lowest)
     value = value_of_support(
         counts_A.double() / len(rewards_G), above_A / counts_A, support=support
@@ -284,7 +292,7 @@ def _weighted_mean(rewards_B: Tensor, groups_B: Tensor, weights_B: Tensor, *, na
 
 class _GroupStatistics(NamedTuple):
     group_of_B: Tensor
-    """Place in P of each sequence's group."""
+    """Index in P of each sequence's group."""
     sizes_P: Tensor
     means_P: Tensor
     squares_P: Tensor
@@ -292,7 +300,7 @@ class _GroupStatistics(NamedTuple):
 
 
 def _of_groups(values_B: Tensor, groups: _GroupStatistics) -> Tensor:
-    """Return each group's value, of values that are equal within a group."""
+    """Return one value per group, from values that are equal within each group   (P,)."""
     values_P = torch.zeros_like(groups.means_P)
     return values_P.index_put((groups.group_of_B,), values_B.to(values_P.dtype))
 

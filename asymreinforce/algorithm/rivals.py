@@ -1,10 +1,12 @@
 """Further objectives: GSPO, DRO, VESPO and NFT (ratio), AWR (linear).
 
-    rho_t = pi(y_t|x, y_<t) / mu(y_t|x, y_<t)     of a token
-    rho   = prod_t rho_t = pi(y|x) / mu(y|x)      of a sequence
+    rho_t = pi(y_t|x, y_<t) / mu(y_t|x, y_<t)     ratio of a token
+    rho   = prod_t rho_t = pi(y|x) / mu(y|x)      ratio of a sequence
+    sg(.)                                         no gradient flows through
 
-Ratio objectives have the arguments of those in `ratio.py` and its shapes: B sequences, C completion
-tokens laid end to end, losses of shape B, to be minimised. `awr` has those of `linear.py`.
+A is the advantage. Ratio objectives have the arguments and shapes of `ratio.py`: B sequences, C
+completion tokens of all sequences end to end, losses of shape B that are minimised. `awr` has the
+arguments of `linear.py`.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 LARGEST_LOG_RATIO = 10.0
-"""Of NFT's authors' code (github.com/NVlabs/NFT): e^10 in place of larger ratios of a token."""
+"""NFT's authors limit a token's ratio to e^10 (github.com/NVlabs/NFT)."""
 
 
 def gspo(
@@ -33,13 +35,13 @@ def gspo(
 ) -> Tensor:
     """L = -min(s A, clip(s, 1 - clip_low, 1 + clip_high) A),  s = rho^(1/n), n tokens.
 
-    Group sequence policy optimization (Zheng et al. 2025, arXiv 2507.18071, Eq. 5 and 7): one ratio
-    a sequence, the geometric mean of its tokens', and A = (r - mean r)/std. The mean over tokens is
-    inside s, so the aggregation is `sequence_sum`. At n = 1 it is PPO's clip.
-    Fails: one clip for all lengths, though s strays less from 1 the longer a sequence is; with
-    rollouts many updates old nearly every s is outside so narrow a clip and few samples teach.
+    Group sequence policy optimization (GSPO; Zheng et al. 2025, arXiv 2507.18071, Eq. 5 and 7): the
+    ratio of a sequence is the geometric mean of its tokens' ratios, and A = (r - mean r)/std. s
+    contains the mean over tokens, so the aggregation is `sequence_sum`. n = 1 gives PPO's clip.
+    Fails: the clip is the same for all lengths although s stays closer to 1 in longer sequences.
+    With rollouts many updates old nearly every s is outside the narrow clip, and few samples teach.
     """
-    # a sequence may have no token here; its ratio is then 1
+    # at least 1: a sequence without a token in this micro-batch then has ratio 1, not 0/0
     lengths_B = sequence_sums(logps_C.new_ones(len(logps_C)), sequence_of_C, advantages_B)
     log_ratio_B = sequence_sums(logps_C - behaviour_logps_C, sequence_of_C, advantages_B)
     ratio_B = (log_ratio_B / lengths_B.clamp_min(1)).exp()
@@ -57,12 +59,12 @@ def dro(
 ) -> Tensor:
     """L = (1/(2 tau)) (A - tau log rho)^2,  A = r - V.
 
-    Direct reward optimisation (Richemond et al. 2024, arXiv 2405.19107): the squared residual of
-    r - V(x) = tau log(pi/pi_ref), divided by tau as the paper does for its policy gradient. pi_ref
-    is mu here and V the reference plus the baseline, where the paper learns both V and pi. The
-    gradient is that of `opmd_kimi` with the same tau, whatever the reference.
-    Fails: the optimum's V is tau log E_mu[exp(r/tau)]. The group's mean is below that unless all
-    rewards are equal, and no pi then has residual 0 on all of mu. Small tau lets pi go far from mu.
+    Direct reward optimisation (DRO; Richemond et al. 2024, arXiv 2405.19107): the squared residual
+    of r - V(x) = tau log(pi/pi_ref), divided by tau as in the paper's policy gradient. Here pi_ref
+    is mu, and V is reference plus baseline; the paper learns both V and pi. The gradient equals the
+    gradient of `opmd_kimi` with the same tau and A, for any reference.
+    Fails: the optimal V is tau log E_mu[exp(r/tau)]. The group's mean is smaller unless all rewards
+    are equal, so no pi has residual 0 on all of mu. Small tau lets pi go far from mu.
 
     Raises `ConfigError` unless tau > 0.
     """
@@ -85,11 +87,11 @@ def vespo(
     """L = -sg(phi(rho)) A log pi(y|x),   phi(rho) = rho^k e^(l (1 - rho)).
 
     Variational sequence-level soft policy optimization (VESPO; Shen et al. 2026, arXiv 2602.10693,
-    Sec. 3.4): a weight of a gamma density's shape, 1 at rho = 1 and 0 far from it on both sides,
-    with a power k (the paper's c1) and a decay l (c2) for A >= 0 and others for A < 0; A = (r -
-    mean r)/std.
-    Fails: the peak is at rho = k/l, so that positives fade before pi has reached mu's share of
-    them; rho of long completions is soon so far from 1 that few samples teach.
+    Sec. 3.4). The weight phi has the shape of a gamma density: 1 at rho = 1, near 0 for much
+    smaller and much larger rho. The power k (the paper's c1) and the decay l (c2) differ for A >= 0
+    and A < 0. A = (r - mean r)/std.
+    Fails: phi peaks at rho = k/l, so correct samples fade before pi gives them mu's probability.
+    rho of long completions is soon so far from 1 that few samples teach.
     """
     log_ratio_B = sequence_sums((logps_C - behaviour_logps_C).detach(), sequence_of_C, advantages_B)
     is_positive_B = advantages_B >= 0
@@ -111,39 +113,43 @@ def nft(
 
         q_t = (1 - p rho_t) / (1 - p),   p the group's share of correct samples
 
-    Negative-aware fine-tuning (NFT; Chen et al. 2025, arXiv 2505.18116): pi is the policy of the
-    correct answers, and what it leaves of mu = p pi + (1 - p) pi- is that of the wrong ones, whose
-    likelihood ratio q_t is maximised too. Gradient flows through the max as if it were q_t. The
-    prompt's weight is 1 - p, the authors' default, under which one step at pi = mu has Dr. GRPO's
-    gradient with A = 1[correct] - p, which is the A that comes in. Groups without right or without
-    wrong samples have A = 0 and no loss. The authors' code also bounds p to [0.02, 0.98].
-    Fails: where rho_t > 1 on a wrong answer the push is p rho_t, which grows with pi.
+    Negative-aware fine-tuning (NFT; Chen et al. 2025, arXiv 2505.18116). mu is read as a mixture
+    mu = p pi + (1 - p) pi-, with pi the policy of correct answers and pi- the policy of incorrect
+    answers. NFT also maximises q_t = pi-/mu of the incorrect answers. The gradient passes through
+    the max as if max(q_t, floor) were q_t. The prompt's weight 1 - p is the authors' default: one
+    step at pi = mu then has Dr. GRPO's gradient with A = 1[correct] - p. `advantages_B` is this A.
+    Groups with only correct or only incorrect samples have A = 0 and no loss. The authors' code
+    also limits p to [0.02, 0.98].
+    Fails: if rho_t > 1 on an incorrect answer, the push is p rho_t, which grows with pi.
     """
     log_ratio_C = logps_C - behaviour_logps_C
     advantages_C = advantages_B[sequence_of_C]
     is_wrong_C = advantages_C < 0
-    # p of wrong samples; 0 for others, which leaves q = 1
+    # incorrect samples have A = -p; 0 for all others, so that their q is 1
     share_C = (-advantages_C).clamp_min(0)
     ratio_C = log_ratio_C.clamp(max=LARGEST_LOG_RATIO).exp()
     rest_C = (1 - share_C * ratio_C) / (1 - share_C)
+    # the detached difference changes the value to the max and leaves q's gradient
     floored_C = rest_C + (rest_C.clamp_min(likelihood_floor) - rest_C).detach()
     gain_C = floored_C.log().where(is_wrong_C, log_ratio_C)
-    weight_C = (1 + advantages_C).where(is_wrong_C, advantages_C)  # 1 - p, and 0 where A is 0
+    weight_C = (1 + advantages_C).where(is_wrong_C, advantages_C)  # 1 - p, and 0 if A is 0
     return -sequence_sums(weight_C * gain_C, sequence_of_C, advantages_B)
 
 
 def awr(advantages_B: Tensor, correct_B: Tensor, *, tau: float, weight_limit: float) -> Tensor:
     """c = min(exp(A / tau), weight_limit),  A = r - V.
 
-    Advantage-weighted regression (Peng et al. 2019, arXiv 1910.00177, Algorithm 1; tau is its
-    beta), the exponential clipped as its authors do. No sample is pushed down. If no weight is
-    clipped, the optimum is pi proportional to mu exp(r / tau), and a baseline only scales the loss.
-    Fails: nothing that mu never drew is found; small tau leaves the best samples alone, at the
-    limit, and large tau clones mu. The scale of the weights enters the learning rate.
+    Advantage-weighted regression (AWR; Peng et al. 2019, arXiv 1910.00177, Algorithm 1; tau is the
+    paper's beta), with the exponential clipped as in the authors' code. No sample is pushed down.
+    If no weight is clipped, the optimum is pi proportional to mu exp(r / tau), and a baseline only
+    scales the loss.
+    Fails: pi finds no completion that mu never drew. Small tau keeps only the best samples, at the
+    limit; large tau clones mu. The scale of the weights acts like a learning rate.
 
     Raises `ConfigError` unless tau > 0.
     """
     _require_positive(tau, name="awr")
+    # clipped before exp, which could overflow
     return (advantages_B / tau).clamp_max(math.log(weight_limit)).exp()
 
 

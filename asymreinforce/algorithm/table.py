@@ -1,7 +1,6 @@
-"""The table of objectives: each by its name, with its options and its kind (`kinds.py`).
+"""The table of objectives: name, kind (`kinds.py`), options and their defaults."""
 
-No torch is imported before it is used: reports read the table.
-"""
+# torch is imported where it is used: reports read the table without loading torch
 
 from dataclasses import replace
 from functools import partial
@@ -16,10 +15,10 @@ from asymreinforce.errors import ConfigError
 from asymreinforce.plugins import is_plugin, plugin_identity
 
 DAPO_CLIP_HIGH = 0.28
-"""DAPO's (Yu et al. 2025, Sec. 4.1); the paper of CISPO does not print the value that it used."""
+"""DAPO's value (Yu et al. 2025, Sec. 4.1); also for CISPO, whose paper does not give its value."""
 
 OF_POLICY = ("minimum_variance",)
-"""References that are made of log pi of the whole step."""
+"""References that need log pi of the whole step."""
 
 OBJECTIVES: dict[str, Objective] = {
     "asymre": Linear(coefficients=coefficients.asymre),
@@ -52,16 +51,16 @@ OBJECTIVES: dict[str, Objective] = {
         reference="group_mean",
         is_standardised=True,
     ),
-    # the clip of its paper's Sec. 5.1
+    # clips of the GSPO paper, Sec. 5.1
     "gspo": Ratio(
         losses=rivals.gspo,
         options={"clip_low": 3e-4, "clip_high": 4e-4},
         reference="group_mean",
         is_standardised=True,
     ),
-    # the best of 0.1, 1 and 5 on its paper's data
+    # the best tau of 0.1, 1 and 5 on the data of the DRO paper
     "dro": Ratio(losses=rivals.dro, options={"tau": 1.0}),
-    # the powers and decays of its authors' scripts
+    # powers and decays of the VESPO authors' scripts
     "vespo": Ratio(
         losses=rivals.vespo,
         options={
@@ -85,11 +84,11 @@ OBJECTIVES: dict[str, Objective] = {
         reference="group_mean",
         is_standardised=True,
     ),
-    # its paper's beta, Appendix B
+    # beta of the DPO paper, Appendix B
     "dpo": WholeStep(
         losses=whole_step.dpo, options={"tau": 0.1}, has_baseline=False, is_of_correctness=True
     ),
-    # its authors' code, which standardises A over a batch
+    # values of the AWR authors' code, which standardises A over a batch
     "awr": Linear(coefficients=rivals.awr, options={"tau": 1.0, "weight_limit": 20.0}),
     "ppo": Ratio(losses=losses.clipped, options={"clip_low": 0.2, "clip_high": 0.2}),
     "cispo": Ratio(
@@ -107,16 +106,16 @@ OBJECTIVES: dict[str, Objective] = {
 
 
 OWN = ("linear", "ratio")
-"""The two kinds, of a user's own `algorithm.function`."""
+"""The kinds that a user's own `algorithm.function` can have."""
 
 
 def has_baseline(name: str) -> bool:
-    """Tell whether a baseline enters an objective; of a name that is not known, that it does."""
+    """Return whether an objective uses the baseline; True for an unknown name."""
     return name not in OBJECTIVES or OBJECTIVES[name].has_baseline
 
 
 def takes_option(name: str, option: str) -> bool:
-    """Tell whether an option of `algorithm` enters an objective; of an unknown one, it does."""
+    """Return whether an objective uses an option of `algorithm`; True for an unknown name."""
     if option in ("name", "aggregation", "drop_groups", "kept_shares"):
         return True
     if name in OWN:
@@ -125,11 +124,11 @@ def takes_option(name: str, option: str) -> bool:
 
 
 def objective_of(config: AlgorithmConfig, *, baseline_reference: str) -> Objective:
-    """Return the objective that the settings ask for, its options bound.
+    """Return the objective that the settings ask for, with its options bound.
 
-    Raises `ConfigError`, saying what to change, for a name that is not in the table, for an option
-    that does not enter the objective, for a `baseline_reference` that contradicts its name, and for
-    a user's function that breaks its contract (`user_functions.py`).
+    Raises `ConfigError` if the name is not in the table, the objective does not take an option, the
+    objective needs another `baseline_reference`, or a user's function breaks its contract
+    (`user_functions.py`).
     """
     chosen = _own_objective(config) if config.name in OWN else OBJECTIVES.get(config.name)
     if chosen is None:
@@ -185,11 +184,12 @@ def _own_objective(config: AlgorithmConfig) -> Objective:
 
 
 def objective_identity(config: AlgorithmConfig, *, baseline_reference: str) -> dict[str, Any]:
-    """Return what determines an objective: its name, aggregation, and every option that enters.
+    """Return the values that determine an objective: name, aggregation and all options it uses.
 
-    A user's function counts by its code, which is read and not run.
+    A user's function is identified by its source code, which is read and not run.
     """
     shared: dict[str, Any] = {"name": config.name, "aggregation": config.aggregation}
+    # left out at their defaults, so that directories made before these settings keep their names
     if config.drop_groups != "none":
         shared["drop_groups"] = config.drop_groups
     if config.kept_shares is not None:

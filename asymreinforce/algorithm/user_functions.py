@@ -1,13 +1,16 @@
-"""A user's own objective or baseline, named `module:function` and held to its contract.
+"""Load a user's own objective or reference, named `module:function`, and check its contract.
 
     coefficients(advantages_B, correct_B) -> c_B                      algorithm=linear
     losses(logps_C, behaviour_logps_C, advantages_B, sequence_of_C) -> losses_B
                                                                       algorithm=ratio
     reference(rewards_B, groups_B) -> V-hat_B                         baseline_reference=...
 
-Each is tried on a made-up batch before anything trains: it returns a finite number a sequence, and
-no sequence's number depends on another group, so that gradients do not depend on how a step is cut
-up. Shapes: B sequences, C completion tokens laid end to end, of sequence `sequence_of_C`.
+Each function is tried on a made-up batch before training. The function must return one finite
+number per sequence, and the number of a sequence must not depend on other groups: else the gradient
+would depend on the micro-batches.
+
+Shapes: B sequences, C completion tokens of all sequences end to end; `sequence_of_C` holds each
+token's index in B.
 """
 
 import functools
@@ -26,7 +29,7 @@ SEQUENCE_OF_C = torch.tensor([0, 0, 1, 2, 2, 2, 3, 4, 5, 5])
 
 @functools.cache
 def load_coefficients(name: str) -> Callable[[Tensor, Tensor], Tensor]:
-    """Load the coefficients of a linear objective; raises `ConfigError` for a broken contract."""
+    """Load the coefficients of a linear objective; `ConfigError` if the contract is broken."""
     function = load_function(name)
 
     def coefficients(advantages_B: Tensor, correct_B: Tensor) -> Tensor:
@@ -39,7 +42,7 @@ def load_coefficients(name: str) -> Callable[[Tensor, Tensor], Tensor]:
 
 @functools.cache
 def load_reference(name: str) -> Callable[[Tensor, Tensor], Tensor]:
-    """Load a reference V-hat(x); raises `ConfigError` for a broken contract."""
+    """Load a reference V-hat(x); `ConfigError` if the contract is broken."""
     function = load_function(name)
 
     def reference(rewards_B: Tensor, groups_B: Tensor) -> Tensor:
@@ -52,7 +55,7 @@ def load_reference(name: str) -> Callable[[Tensor, Tensor], Tensor]:
 
 @functools.cache
 def load_losses(name: str) -> Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]:
-    """Load the losses of a ratio objective; raises `ConfigError` for a broken contract."""
+    """Load the losses of a ratio objective; `ConfigError` if the contract is broken."""
     function = load_function(name)
 
     def losses(
@@ -63,7 +66,7 @@ def load_losses(name: str) -> Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
     logps_C = torch.linspace(-2, -0.5, len(SEQUENCE_OF_C), dtype=torch.float64).requires_grad_()
     behaviour_logps_C = torch.full_like(logps_C, -1.0)
-    # of real losses the step itself asks whether they are finite
+    # checked on the made-up batch only: in training the step checks that its loss is finite
     losses_B = _require_finite(name, losses(logps_C, behaviour_logps_C, REWARDS_B, SEQUENCE_OF_C))
     if not losses_B.requires_grad:
         raise ConfigError(f"{name}: its losses do not depend on log pi: nothing would train")
@@ -77,26 +80,26 @@ def _called(name: str, function: Callable[..., Tensor], *given: Tensor, like_B: 
     try:
         values_B = function(*given)
     except torch.OutOfMemoryError:
-        raise  # the step is taken again with shorter rows
+        raise  # no fault of the function: the step is taken again with shorter rows
     except Exception as error:  # a user's function may fail in any way
         raise ConfigError(f"{name} fails ({type(error).__name__}: {error})") from error
     if not isinstance(values_B, Tensor) or values_B.shape != like_B.shape:
         shape = tuple(values_B.shape) if isinstance(values_B, Tensor) else type(values_B).__name__
         raise ConfigError(
-            f"{name} is to return a tensor of one number a sequence, shape {tuple(like_B.shape)}; "
-            f"it returned {shape}"
+            f"{name} must return a tensor of one number per sequence, shape "
+            f"{tuple(like_B.shape)}; it returned {shape}"
         )
     return values_B
 
 
 def _require_finite(name: str, values_B: Tensor) -> Tensor:
     if not values_B.dtype.is_floating_point or not bool(values_B.isfinite().all()):
-        raise ConfigError(f"{name} is to return finite numbers; it returned {values_B.tolist()}")
+        raise ConfigError(f"{name} must return finite numbers; it returned {values_B.tolist()}")
     return values_B
 
 
 def _require_no_other_group(name: str, of_rewards: Callable[[Tensor], Tensor]) -> None:
-    """Change one group's rewards after the other: what is returned of the others stays."""
+    """Check that changing one group's rewards does not change the values of other groups."""
     before_B = of_rewards(REWARDS_B)
     for group in range(int(GROUPS_B.max()) + 1):
         is_other_B = GROUPS_B.ne(group)
@@ -104,6 +107,6 @@ def _require_no_other_group(name: str, of_rewards: Callable[[Tensor], Tensor]) -
         changed_B[~is_other_B] *= -0.75
         if not torch.allclose(of_rewards(changed_B)[is_other_B], before_B[is_other_B]):
             raise ConfigError(
-                f"{name}: what it returns of a sequence depends on another group, so that the "
-                "gradient would depend on how a step is cut up"
+                f"{name}: the value of a sequence depends on another group, so the gradient would "
+                "depend on the micro-batches"
             )

@@ -1,16 +1,15 @@
-"""Objectives whose loss looks at the whole step: M2PO's mask of tokens, DPO's pairs of sequences.
+"""Objectives whose loss needs the whole step: M2PO masks tokens, DPO pairs sequences.
 
-    rho_t = pi(y_t|x, y_<t) / mu(y_t|x, y_<t)     of a token
-    h     = log pi(y|x) - log mu(y|x)             of a sequence
-    sg    = no gradient flows through
+    rho_t = pi(y_t|x, y_<t) / mu(y_t|x, y_<t)     ratio of a token
+    h     = log pi(y|x) - log mu(y|x)             log ratio of a sequence
 
-They are given all tokens of the step at once. The gradient is exact all the same, however the step
-is cut up: the loss is a function of log pi of its tokens, whose derivatives are the coefficients of
-a second pass (`update/whole_step.py`).
+A is the advantage. The functions get all tokens of the step at once. The loss is a function of the
+tokens' log pi; its derivatives are the coefficients of a second pass (`update/whole_step.py`), so
+the gradient is exact for any micro-batches.
 
-Shapes: B sequences of the step, C completion tokens of them laid end to end; `sequence_of_C`
-(int64) holds the place in B of each token, `groups_B` an integer per sequence, equal for the
-samples of one prompt. All losses are to be minimised, and have shape B.
+Shapes: B sequences of the step, C completion tokens of all sequences end to end; `sequence_of_C`
+(int64) holds each token's index in B, `groups_B` an integer per sequence, equal for the samples of
+one prompt. Losses have shape B and are minimised.
 """
 
 from __future__ import annotations
@@ -33,29 +32,30 @@ def m2po(
     *,
     second_moment_limit: float,
 ) -> Tensor:
-    """L = -sum_t M_t rho_t A,   M_t in {0, 1}: no clip, but the farthest tokens of the step masked.
+    """L = -sum_t M_t rho_t A,   M_t in {0, 1}: the tokens of the step that moved most are masked.
 
-    Second-moment trust policy optimization (M2PO; Zheng et al. 2025, arXiv 2510.01161, its
-    objective): M is `second_moment_mask`, A = (r - mean r)/std.
-    Fails: with rollouts many updates old nearly every token that may be masked is above the limit,
-    and those that stay are the ones that pi has hardly moved.
+    Second-moment trust policy optimization (M2PO; Zheng et al. 2025, arXiv 2510.01161): M is
+    `second_moment_mask`, A = (r - mean r)/std.
+    Fails: with rollouts many updates old nearly every token that can be masked exceeds the limit,
+    and only tokens that pi has hardly moved remain.
     """
     log_ratio_C = logps_C - behaviour_logps_C
     advantages_C = advantages_B[sequence_of_C]
     kept_C = second_moment_mask(log_ratio_C.detach(), advantages_C, limit=second_moment_limit)
-    # the ratio of a token without weight may be infinite, and 0 times that is no number
+    # the ratio of a token with weight 0 may be infinite, and 0 times infinity is NaN
     weight_C = advantages_C * kept_C
     surrogate_C = log_ratio_C.masked_fill(weight_C == 0, 0.0).exp() * weight_C
     return -sequence_sums(surrogate_C, sequence_of_C, advantages_B)
 
 
 def second_moment_mask(log_ratio_C: Tensor, advantages_C: Tensor, *, limit: float) -> Tensor:
-    """Mask as few tokens as leave mean (log rho_t)^2 <= limit over those that are left   (C, bool).
+    """Return which tokens to keep so that their mean (log rho_t)^2 is at most `limit`   (C, bool).
 
-    The largest go first, as AReaL documents the mask, over all tokens. Here only those that a clip
-    would stop count and may be masked: A > 0 and rho_t > 1, or A < 0 and rho_t < 1. So in the
-    authors' code (github.com/Infini-AI-Lab/M2PO), which caps log rho in place of masking, at a
-    bound of the same budget that is never tighter than rho in [0.7, 1.5].
+    The mask drops as few tokens as possible, the largest (log rho_t)^2 first (AReaL's documentation
+    of M2PO, which counts all tokens). Here only tokens that a clip would stop are counted and can
+    be dropped: A > 0 and rho_t > 1, or A < 0 and rho_t < 1. The authors' code
+    (github.com/Infini-AI-Lab/M2PO) counts the same tokens; instead of masking, that code caps log
+    rho at a bound of the same budget, never tighter than rho in [0.7, 1.5].
     """
     at_risk_C = log_ratio_C * advantages_C > 0
     squares, order = log_ratio_C[at_risk_C].double().square().sort(stable=True)
@@ -79,12 +79,13 @@ def dpo(
 ) -> Tensor:
     """L = -G mean over pairs of log sigma(tau (h(y+) - h(y-))),   for a group of G samples.
 
-    Direct preference optimization (Rafailov et al. 2023, arXiv 2305.18290, Eq. 7; tau is its beta)
-    on all pairs of a correct and an incorrect sample of a prompt; groups without one have no loss.
-    Each prompt counts by its samples, not by its pairs. Half of a pair's loss is each sequence's.
-    The paper's reference is the policy that was fine-tuned on the preferred answers, or that policy
-    before training; here it is mu, which drew both answers. A is 1[correct] - its mean.
-    Fails: only the margin h(y+) - h(y-) is held, so both may fall, and with them all of mu.
+    Direct preference optimization (DPO; Rafailov et al. 2023, arXiv 2305.18290, Eq. 7; tau is the
+    paper's beta), on all pairs of a correct sample y+ and an incorrect sample y- of a prompt. sigma
+    is the logistic function. Groups without such a pair have no loss. Each prompt counts by its
+    samples, not by its pairs. Each sequence of a pair has half of the pair's loss. The paper's
+    reference policy is fine-tuned on the preferred answers, or is the policy before training; here
+    it is mu, which drew both answers. A = c - mean c, with c = 1[correct].
+    Fails: only the margin h(y+) - h(y-) is trained, so both may fall, and all of mu with them.
 
     Raises `ConfigError` unless tau > 0.
     """
@@ -97,7 +98,8 @@ def dpo(
     margins_n = log_ratio_B[right_n] - log_ratio_B[wrong_n]
     # softplus(-z) = -log sigma(z)
     pair_losses_n = (-tau * margins_n).logaddexp(margins_n.new_zeros(()))
-    # A of the two is (G - k)/G and -k/G, with k correct samples: G/(k (G - k)) pairs' weight
+    # With k correct samples A is (G - k)/G and -k/G, so this weight is G/(k (G - k)): G times the
+    # mean over the group's k (G - k) pairs.
     sizes_n = are_of_group_BB.sum(1)[right_n]
     weights_n = 1 / (sizes_n * advantages_B[right_n] * -advantages_B[wrong_n])
     halves_n = weights_n * pair_losses_n / 2

@@ -1,9 +1,9 @@
-"""Which arm the update ends on where V > V^mu: the arm of the set that pi_0 leads to, certified.
+"""The arm that the update reaches if V > V^mu, with a proof for each chain.
 
-Certificate. Let D = V - V^mu > 0 and let arm y have both the greatest rate f(y) = a(y) + D pi(y),
-strictly, and the greatest pi. Then after any step l(y) - l(z) has grown for every z, so pi(y) has
-grown and pi(z)/pi(y) has shrunk, and f(y) - f(z) = a(y) - a(z) + D pi(y)(1 - pi(z)/pi(y)) has not
-shrunk. Both conditions hold for ever after, every l(y) - l(z) grows without bound, and pi -> e_y.
+Certificate. Let D = V - V^mu > 0. Let arm y have the strictly greatest rate f(y) = a(y) + D pi(y)
+and also the greatest pi. Then any step increases l(y) - l(z) for every z, so pi(y) grows,
+pi(z)/pi(y) shrinks, and f(y) - f(z) = a(y) - a(z) + D pi(y)(1 - pi(z)/pi(y)) does not shrink. Both
+conditions therefore hold after every step, every l(y) - l(z) grows without bound, and pi -> e_y.
 
 Shapes: C chain, A arm.
 """
@@ -19,7 +19,7 @@ MAX_STEPS = 1_024_000
 
 
 def decided_arm(logits_CA: Tensor, flow: Flow) -> Tensor:
-    """Return the arm that each chain is certain to end on (C,), -1 where it is not decided yet."""
+    """Return the arm that each chain is certain to reach (C,), -1 if it is not decided yet."""
     policy_CA = logits_CA.softmax(-1)
     rates_CA = flow.drift_CA - flow.gap_C[:, None] * policy_CA
     top_two = rates_CA.topk(2, -1)
@@ -32,8 +32,8 @@ def decided_arm(logits_CA: Tensor, flow: Flow) -> Tensor:
 def reached_arm(logits_CA: Tensor, flow: Flow, *, lr_C: Tensor) -> Tensor:
     """Return the arm that the exact update reaches from given logits for V > V^mu (C,).
 
-    It steps until the certificate of this module holds. -1 marks chains with V <= V^mu, and those
-    still undecided after `MAX_STEPS` steps, such as two arms equal in a and in pi_0.
+    The update runs until the certificate of this module holds. -1 marks chains with V <= V^mu and
+    chains that are undecided after `MAX_STEPS` steps, such as two arms equal in a and in pi_0.
     """
     arm_C = decided_arm(logits_CA, flow)
     open_C = (arm_C < 0) & (flow.gap_C < 0)

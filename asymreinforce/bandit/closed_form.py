@@ -1,12 +1,13 @@
-"""Where the gradient flow ends (Theorem 4.2), and what repeating it reaches (Theorem 4.3).
+"""The limit of the gradient flow (Theorem 4.2), and of its repetition (Theorem 4.3).
 
-With a(y) = mu(y)(r(y) - V) and d = V^mu - V = sum_y a(y):
+pi is the policy, mu the behaviour policy, V^mu the mean reward of mu. With
+a(y) = mu(y)(r(y) - V) and d = V^mu - V = sum_y a(y):
 
     V < V^mu:   pi*(y) = (a(y) - tau)_+ / d,   tau set so that sum_y pi*(y) = 1
     V = V^mu:   pi*(y) ~ pi_0(y) on argmax a, 0 elsewhere
-    V > V^mu:   pi* = one arm y of { y : a(y) > max a - (V - V^mu) }, which one depends on pi_0
+    V > V^mu:   pi* = one arm y of { y : a(y) > max a - (V - V^mu) }; pi_0 decides which arm
 
-Shapes: C chain, A arm. Derivations stand in `docs/theory/closed-form.md`.
+`docs/theory/closed-form.md` derives these. Shapes: C chain, A arm.
 """
 
 from typing import NamedTuple
@@ -19,7 +20,7 @@ from asymreinforce.bandit.problem import Flow, expected_reward, flow_at_value
 
 
 class Limit(NamedTuple):
-    """The limit policy (C, A) for V < V^mu, its threshold tau (C,) and its number of arms (C,)."""
+    """The limit policy (C, A) for V < V^mu, the threshold tau (C,) and the number of arms (C,)."""
 
     policy_CA: Tensor
     threshold_C: Tensor
@@ -29,15 +30,15 @@ class Limit(NamedTuple):
 def limit_below_mean(flow: Flow) -> Limit:
     """pi*(y) = (a(y) - tau)_+ / d  for V < V^mu (Arnal et al. 2025, Thm. 4.2).
 
-    Exact sort-and-scan. With a_1 >= a_2 >= ... the k-th arm survives iff its excess
+    The computation sorts and scans, without iteration. With a_1 >= a_2 >= ... the k-th arm survives
+    if and only if its excess
 
-        e_k = sum_{j<=k} (a_j - a_k) = sum_{j<k} j (a_j - a_{j+1})  <  d,
+        e_k = sum_{j<=k} (a_j - a_k) = sum_{j<k} j (a_j - a_{j+1})  <  d.
 
-    a sum of terms >= 0, so nothing cancels and equal arms stay equal. With k arms surviving,
-    tau = a_k - (d - e_k)/k and pi*(y) = (a(y) - a_k)/d + (1 - e_k/d)/k. As sum a = d, tau >= 0: an
-    arm with a(y) <= 0 never survives, and where no a(y) is negative tau is exactly 0.
+    If k arms survive, tau = a_k - (d - e_k)/k and pi*(y) = (a(y) - a_k)/d + (1 - e_k/d)/k. tau >= 0
+    because sum a = d, so an arm with a(y) <= 0 never survives. If no a(y) is negative, tau is 0.
 
-    Raises `ValueError` where some gap is not positive: then Theorem 4.2 has another limit.
+    Raises `ValueError` if a gap d is not positive: Theorem 4.2 then has another limit.
     """
     if not bool((flow.gap_C > 0).all()):
         raise ValueError(
@@ -46,8 +47,10 @@ def limit_below_mean(flow: Flow) -> Limit:
     gap_C1 = flow.gap_C[:, None]
     ordered_CA = flow.drift_CA.sort(-1, descending=True).values
     ranks_A = torch.arange(1, ordered_CA.shape[1], dtype=torch.float64)
+    # a sum of terms >= 0: nothing cancels, and equal arms stay equal
     excess_CA = torch.zeros_like(ordered_CA)
     excess_CA[:, 1:] = (ranks_A * (ordered_CA[:, :-1] - ordered_CA[:, 1:])).cumsum(-1)
+    # if no a(y) is negative, tau is exactly 0: rounding in e_k must not drop an arm
     is_whole_C1 = ordered_CA[:, -1:] >= 0
     survives_CA = (ordered_CA > 0) & (is_whole_C1 | (excess_CA < gap_C1))
     support_C1 = survives_CA.sum(-1, keepdim=True)
@@ -66,7 +69,7 @@ def limit_below_mean(flow: Flow) -> Limit:
 def limit_at_mean(flow: Flow, policy_CA: Tensor) -> Tensor:
     """pi*(y) = pi_0(y) / pi_0(argmax a) on argmax a, for V = V^mu (Thm. 4.2)   (C, A).
 
-    Arms whose drifts differ by one rounding are different arms here.
+    Drifts a(y) that differ only by rounding count as different.
     """
     top_CA = flow.drift_CA == flow.drift_CA.amax(-1, keepdim=True)
     kept_CA = policy_CA * top_CA
@@ -76,7 +79,7 @@ def limit_at_mean(flow: Flow, policy_CA: Tensor) -> Tensor:
 def stable_arms(flow: Flow) -> Tensor:
     """Mark the arms that the flow can end on for V > V^mu: a(y) > max a - (V - V^mu)   (C, A) bool.
 
-    The condition is of mu, r and V alone; which arm of the set is reached depends on pi_0
+    The condition depends on mu, r and V only; pi_0 decides which of these arms is reached
     (`basin.py`).
     """
     return flow.drift_CA > flow.drift_CA.amax(-1, keepdim=True) + flow.gap_C[:, None]
@@ -97,10 +100,8 @@ def iterated_limits(
 
 
 def critical_value(behaviour_A: Tensor, rewards_A: Tensor) -> float:
-    """V_{0,mu} of Theorem 4.3: the supremum of the V at which repeated improvement ends optimal.
-
-    The largest of the optimal arms is the last of them (`algorithm/limit_policy.py`).
-    """
+    """V_{0,mu} of Theorem 4.3: the supremum of the V at which repeated improvement ends optimal."""
     seen = behaviour_A > 0
     mu, r = behaviour_A[seen], rewards_A[seen]
+    # improvement stays optimal while any optimal arm survives: the last one has the largest value
     return float(survival_values(mu, r)[r == r.max()].max())

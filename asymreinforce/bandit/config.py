@@ -31,7 +31,7 @@ def _one_is_many(value: Any) -> Any:
 
 
 Some = BeforeValidator(_one_is_many)
-"""Lets a setting that is swept be given as one value."""
+"""Lets a swept setting be given as a single value."""
 
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Lr = Annotated[FiniteFloat, Field(gt=0)]
@@ -39,43 +39,43 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class BanditConfig(BaseModel):
-    """A theory bench: the product of all tuples below, one chain each, as one tensor.
+    """Settings of a theory bench: one chain for each element of the product of all tuples below.
 
-    The baseline is V minus its reference: `zero` makes it the constant V of Section 5.1,
-    `initial_mean` a constant V = V^{mu_0} + baseline, `behaviour_mean` a V that follows mu, and
-    `group_mean` the trainer's form with sampled groups.
+    V = reference + baseline. `zero` gives the constant V of Section 5.1, `initial_mean` a constant
+    V = V^{mu_0} + baseline, `behaviour_mean` a V that follows mu, and `group_mean` the trainer's
+    form with sampled groups.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     experiment: Experiment = "section_5_1"
-    """Which figures are drawn."""
+    """Name of the experiment, which decides the figures."""
     arms: int = Field(default=100, ge=2)
     logit_scale: FiniteFloat = Field(default=10.0, gt=0)
     """mu(y) = softmax(y / logit_scale)."""
     rewards: tuple[FiniteFloat, ...] | None = None
-    """r(y) in place of the draws that `seed` names; its length is then the number of arms."""
+    """Rewards r(y), one for each arm, in place of the draws of `seed`."""
     seed: Annotated[tuple[Seed, ...], Some, Field(min_length=1)] = (43,)
-    """Draws of the rewards, as np.random.seed(seed); np.random.rand(arms)."""
+    """Seeds of the rewards: np.random.seed(seed); np.random.rand(arms)."""
     baseline: Annotated[tuple[FiniteFloat, ...], Some, Field(min_length=1)]
     baseline_reference: Reference = "zero"
     lr: Annotated[tuple[Lr, ...], Some, Field(min_length=1)] = (1.0,)
     update: Annotated[tuple[Update, ...], Some, Field(min_length=1)] = ("asymre",)
     clip: FiniteFloat = Field(default=0.2, gt=0, lt=1)
-    """The clipped update's c."""
+    """c of the clipped update."""
     steps: Annotated[tuple[Count, ...], Some, Field(min_length=1)]
-    """Gradient steps of an iteration; then mu <- pi."""
+    """Gradient steps of an iteration, after which mu <- pi."""
     iterations: Count | None = 1
     total_steps: Count | None = None
-    """In place of `iterations`: the same number of gradient steps whatever `steps` is."""
+    """In place of `iterations`: total gradient steps, the same for every value of `steps`."""
     samples: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Some, Field(min_length=1)] = (0,)
-    """Sampled arms a step; 0 takes the exact expectation."""
+    """Sampled arms per step; 0 uses the exact expectation."""
     group_size: Annotated[tuple[Annotated[int, Field(ge=2)], ...] | None, Some] = None
-    """G, of `baseline_reference=group_mean`."""
+    """Group size G, for `baseline_reference=group_mean`."""
     sampling_seed: Annotated[tuple[Seed, ...], Some, Field(min_length=1)] = (0,)
-    """Streams of sampled arms; chains of one stream and one draw share them."""
+    """Seeds of the sampled arms; chains with the same `sampling_seed` and `seed` share samples."""
     records: int = Field(default=60, ge=2)
-    """Recorded moments of a chain of one iteration, spread evenly over log(step)."""
+    """Recorded moments of a chain: evenly spaced in log(step) if there is one iteration."""
 
     @model_validator(mode="after")
     def _no_setting_repeats_a_value(self) -> Self:
@@ -125,11 +125,11 @@ class BanditConfig(BaseModel):
 def _require_no_repeats(name: str, values: tuple[Any, ...]) -> None:
     repeated = sorted({value for value in values if values.count(value) > 1})
     if repeated:
-        raise ValueError(f"{name}: {repeated[0]!r} stands there twice; name each value once")
+        raise ValueError(f"{name}: {repeated[0]!r} is listed twice; list each value once")
 
 
 def parse_settings(settings: dict[str, Any]) -> BanditConfig:
-    """Parse plain settings; raises `ConfigError` that names each wrong one and what is expected."""
+    """Parse plain settings; raises `ConfigError` that names each wrong setting and its rule."""
     try:
         return BanditConfig.model_validate(settings)
     except ValidationError as error:

@@ -6,8 +6,8 @@
 | BANDIT_TRACES | a recorded moment of a chain                        | (chain, step) |
 | BANDIT_LIMITS | the closed form of one draw at one V                | (seed, offset)|
 
-Rewards and values are in units of reward, entropies in nats, `offset` is V - V^mu. Null stands
-where theory gives no limit: updates other than AsymRE, several iterations, sampled V > V^mu.
+Rewards and values are in units of reward, entropies in nats, `offset` is V - V^mu. A column is null
+if theory gives no limit: updates other than AsymRE, several iterations, sampled V > V^mu.
 """
 
 import pyarrow as pa
@@ -30,9 +30,9 @@ BANDIT_CHAINS = Contract(
             "seed": pa.int64(),
             "sampling_seed": pa.int64(),
             "lr": _FLOAT,
-            "steps": _INT,  # of one iteration, that is the refresh interval of mu
+            "steps": _INT,  # of one iteration: the refresh interval of mu
             "iterations": _INT,
-            "samples": _INT,  # a step; 0 is the exact expectation
+            "samples": _INT,  # per step; 0 is the exact expectation
             "offset": _FLOAT,  # V - V^mu at the first step
             "value": _FLOAT,  # V at the first step
             "behaviour_reward": _FLOAT,  # V^mu of the first behaviour policy
@@ -50,7 +50,7 @@ BANDIT_CHAINS = Contract(
             "limit_entropy": _FLOAT,
             "limit_support": _INT,
             "total_variation": _FLOAT,
-            "noise": _FLOAT,  # sqrt(E |a_hat/s - a|^2), s the share of a that a_hat has in the mean
+            "noise": _FLOAT,  # sqrt(E |a_hat/s - a|^2), with s such that E a_hat = s a
         },
     ),
     ("chain",),
@@ -85,7 +85,7 @@ BANDIT_LIMITS = Contract(
             "offset": _FLOAT,
             "value": _FLOAT,
             "support": _INT,  # V <= V^mu: arms of the limit; V > V^mu: arms that may be the limit
-            "lowest_reward": _FLOAT,  # of the possible limits; equal where there is one
+            "lowest_reward": _FLOAT,  # of the possible limits; equal to the highest if only one
             "highest_reward": _FLOAT,
         },
         {},
@@ -98,4 +98,4 @@ TABLES = {
     "traces.parquet": BANDIT_TRACES,
     "limits.parquet": BANDIT_LIMITS,
 }
-"""The tables of a bench, and the contract that this version writes and reads each by."""
+"""The tables of a bench, and the contract of each in this version."""

@@ -3,8 +3,8 @@
     AsymRE, exact:      l(y) <- l(y) + eta (a(y) - d pi(y)),   a(y) = mu(y)(r(y) - V),  d = sum a
     any update:         l(y) <- l(y) + eta (k(y) - pi(y) sum k),  k(y) = w(y) a(y)
 
-where w is the update's weight (`updates.py`), 1 for AsymRE, and a may be an estimate from sampled
-arms (`sampling.py`).
+l are the logits of pi, eta the learning rate, w the update's weight (`updates.py`), 1 for AsymRE. a
+may be an estimate from sampled arms (`sampling.py`).
 
 Shapes: C chain, A arm.
 """
@@ -20,11 +20,11 @@ from torch import Tensor
 from asymreinforce.bandit.problem import Flow
 
 BLOCK = 40_000
-"""Logits that are advanced together: three float64 arrays of this length fill 1 MB of L2 cache."""
+"""Logits that advance together: three float64 arrays of this length fill 1 MB of L2 cache."""
 
 RECENTRE_EVERY = 64
 SAFE_EXPONENT = 400.0
-"""Powers of two that logits may climb between two re-centrings; float64 overflows at 1024."""
+"""Powers of two that logits may rise between two re-centrings; float64 overflows at 1024."""
 
 
 def advance_logits(logits_CA: Tensor, flow: Flow, *, lr_C: Tensor, steps: int) -> Tensor:
@@ -47,9 +47,9 @@ def advance_logits(logits_CA: Tensor, flow: Flow, *, lr_C: Tensor, steps: int) -
 def _advance_block(
     logits_CA: Tensor, drift_CA: Tensor, gap_C: Tensor, lr_C: Tensor, *, steps: int
 ) -> Tensor:
-    # Base 2 because torch's exp2 of float64 takes three quarters of the time of its exp, which is
-    # most of a step. Nothing is allocated inside the loop, and pi is never normalised: its sum
-    # divides the gap, C numbers instead of C x A.
+    # Base 2, because exp is most of a step and torch's float64 exp2 takes three quarters of its
+    # time. Nothing is allocated inside the loop. pi is never normalised: dividing the gap by its
+    # sum divides C numbers instead of C x A.
     step_C = lr_C[:, None] / math.log(2)
     logits = logits_CA / math.log(2)
     drift = drift_CA * step_C
@@ -76,7 +76,7 @@ def ascend_drifts(
 ) -> Tensor:
     """Take one step per drift (C, A): l <- l + eta (k - pi sum k), k = weight(pi) * drift.
 
-    Serves what `advance_logits` does not: drifts that change every step, and updates with a weight.
+    For drifts that change every step and updates with a weight, unlike `advance_logits`.
     """
     logits = logits_CA.clone()
     for drift_CA in drifts:
@@ -89,7 +89,7 @@ def ascend_drifts(
 
 @contextmanager
 def _denormals_flushed() -> Iterator[None]:
-    # An arm below 1e-308 is as good as 0, but exp2 of one takes thrice the time of any other.
+    # A probability below 1e-308 is as good as 0, but its exp2 takes three times as long.
     tiny = torch.full((), 1e-308, dtype=torch.float64)
     was_flushed = float(tiny / 16) == 0
     torch.set_flush_denormal(True)
@@ -100,8 +100,9 @@ def _denormals_flushed() -> Iterator[None]:
 
 
 def _recentre_every(drift: Tensor, gap: Tensor) -> int:
-    """Return the steps within which no logit can climb by more than `SAFE_EXPONENT`."""
+    """Return the number of steps within which no logit can rise by more than `SAFE_EXPONENT`."""
     climb = float((drift.abs().amax(-1, keepdim=True) + gap.abs()).max())
+    # 1e-300: a flow of zeros never rises
     return max(1, min(RECENTRE_EVERY, int(SAFE_EXPONENT / max(climb, 1e-300))))
 
 

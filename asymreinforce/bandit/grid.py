@@ -1,4 +1,4 @@
-"""The chains of a configuration: the product of its tuples, cut where one tensor cannot hold it."""
+"""The chains of a configuration: the product of its tuples, in batches that fit one tensor."""
 
 from itertools import product
 from typing import NamedTuple
@@ -7,7 +7,7 @@ from asymreinforce.bandit.config import BanditConfig, Update
 
 
 class ChainSettings(NamedTuple):
-    """What sets one chain of a batch apart."""
+    """The settings in which the chains of a batch differ."""
 
     seed: int
     baseline: float
@@ -43,7 +43,7 @@ def make_batches(config: BanditConfig) -> list[Batch]:
 
 
 def _make_chains(config: BanditConfig, samples: int) -> tuple[ChainSettings, ...]:
-    # An exact expectation draws nothing: replicates of it would be equal.
+    # An exact expectation draws nothing, so its replicates would be equal.
     streams = config.sampling_seed if samples else config.sampling_seed[:1]
     return tuple(
         ChainSettings(seed, baseline, lr, stream)

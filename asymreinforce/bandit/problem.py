@@ -1,4 +1,4 @@
-"""The bandit of Section 5.1 and the two numbers per arm and chain that decide where it goes.
+"""The bandit of Section 5.1, and the drift and gap that determine its update.
 
     mu(y) = softmax(y / scale),   r(y) ~ U[0, 1],   V^mu = sum_y mu(y) r(y)
     a(y)  = mu(y) (r(y) - V)                          the drift of an arm
@@ -19,9 +19,10 @@ from asymreinforce.bandit.config import Reference
 class Flow(NamedTuple):
     """The expected update of the logits l, dl(y) = a(y) - d pi(y), of C chains.
 
-    `drift_CA` is a(y) = mu(y)(r(y) - V); `gap_C` is d = V^mu - V. The two stand apart because d is
-    often known exactly where a sum of drifts would cancel.
+    `drift_CA` is a(y) = mu(y)(r(y) - V); `gap_C` is d = V^mu - V.
     """
+
+    # d = sum a is kept on its own: d is often known exactly, while the sum of drifts would cancel
 
     drift_CA: Tensor
     gap_C: Tensor
@@ -62,9 +63,9 @@ def value_gap(
 ) -> Tensor:
     """d = V^mu - V of the expected update, for V = reference + baseline   (C,).
 
-    `mean_C` is V^mu of the present behaviour policy, `first_mean_C` that of the first one. With the
-    mean of G samples as reference, the sample itself included, the expected update is (G-1)/G times
-    the exact one at V = V^mu + baseline * G/(G-1), which is the V meant here.
+    `mean_C` is V^mu of the current behaviour policy, `first_mean_C` V^mu of the first behaviour
+    policy. If the reference is the mean of G samples, the sample itself included, the expected
+    update is (G-1)/G times the exact update at V = V^mu + baseline * G/(G-1); d is for this V.
     """
     if reference == "zero":
         return mean_C - baseline_C

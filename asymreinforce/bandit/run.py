@@ -2,8 +2,8 @@
 
     <directory>/<identity>/chains.parquet, traces.parquet, limits.parquet
 
-The contracts stand in `contracts.py`. The figures are drawn from the tables by
-`asymreinforce.report.bandit.figures`.
+`contracts.py` has the schemas of the tables. `asymreinforce.report.bandit.figures` draws figures
+from the tables.
 """
 
 from pathlib import Path
@@ -24,14 +24,14 @@ from asymreinforce.progress import Advance
 
 
 class BanditRun(NamedTuple):
-    """A finished bench: where its tables are, and the rows of BANDIT_CHAINS."""
+    """A finished bench: the directory of its tables, and the rows of BANDIT_CHAINS."""
 
     directory: Path
     chains: pa.Table
 
 
 def chain_steps(config: BanditConfig) -> int:
-    """Return the gradient steps of all chains together: what a progress bar counts."""
+    """Return the gradient steps of all chains together, the total of the progress bar."""
     return sum(batch.steps * batch.iterations * len(batch.chains) for batch in make_batches(config))
 
 
@@ -40,9 +40,9 @@ def run_bandit(
 ) -> BanditRun:
     """Run every chain of a configuration and publish its tables under `directory`.
 
-    A bench that is complete already is not run again. `progress` is told of chain-steps as they are
-    taken. Raises `ConfigError` where a learning rate is unstable, `StorageError` where the
-    directory cannot be written.
+    A complete bench is not run again. `progress` gets the number of chain-steps as they are taken.
+    Raises `ConfigError` if a learning rate is unstable, `StorageError` if the directory cannot be
+    written.
     """
     identity = {
         "stage": "bandit",
@@ -67,7 +67,7 @@ def run_bandit(
 
 
 def require_stable(batch: Batch, config: BanditConfig) -> None:
-    """Raise `ConfigError` where the exact update would leave its own limit at the learning rate."""
+    """Raise `ConfigError` if, at the learning rate, the exact update would leave its limit."""
     if batch.update != "asymre":
         return
     state = trajectory.start_state(batch, config)

@@ -1,4 +1,4 @@
-"""The stream of sampled drifts of a batch, chunk by chunk, and the noise that they turned out with.
+"""The sampled drifts of a batch, chunk by chunk, and their measured noise.
 
 Shapes: C chain, A arm, T step, N sampled arm, S random stream.
 """
@@ -14,7 +14,7 @@ from asymreinforce.bandit.problem import Flow
 from asymreinforce.bandit.sampling import Groups, draw_uniforms, estimate_drift, sample_arms
 
 CHUNK = 2_000_000
-"""Numbers of a chunk, C * T * max(A, N): 16 MB a tensor."""
+"""Largest C * T * max(A, N) of a chunk: 16 MB per tensor."""
 
 
 class Sampler:
@@ -33,7 +33,7 @@ class Sampler:
     def drifts(
         self, behaviour_CA: Tensor, rewards_CA: Tensor, *, flow: Flow, steps: int
     ) -> Iterator[Tensor]:
-        """Yield a_hat (C, A) of each step; `flow` is the expected update, up to its share."""
+        """Yield a_hat (C, A) of each step; `flow` is the exact update, E a_hat = s a (`noise`)."""
         groups = self._groups(behaviour_CA, rewards_CA, flow)
         chunk = max(1, CHUNK // (len(behaviour_CA) * max(behaviour_CA.shape[1], self._samples)))
         for first in range(0, steps, chunk):
@@ -47,7 +47,7 @@ class Sampler:
 
     @property
     def noise(self) -> Tensor:
-        """sqrt(E |a_hat/s - a|^2), s = (G-1)/G for group means and 1 elsewhere   (C,)."""
+        """sqrt(E |a_hat/s - a|^2), s = (G-1)/G for group means, else 1   (C,)."""
         return (self._squares_C / max(1, self._steps)).sqrt()
 
     def _groups(self, behaviour_CA: Tensor, rewards_CA: Tensor, flow: Flow) -> Groups:

@@ -1,8 +1,8 @@
-"""The learning rate from which the exact update leaves its own limit.
+"""The smallest learning rate eta at which the exact update does not stay at its limit pi*.
 
-Near pi* the update multiplies an error of the logits by I - eta d (diag(pi*) - pi* pi*^T), so it is
-stable iff eta d lambda < 2, lambda the largest eigenvalue of that matrix. For V >= V^mu no learning
-rate is unstable: single arms attract whatever eta.
+Near pi* the update multiplies an error of the logits by I - eta d M, M = diag(pi*) - pi* pi*^T. The
+update is stable if and only if eta d lambda < 2, lambda the largest eigenvalue of M. For V >= V^mu
+every learning rate is stable: single arms attract for any eta.
 
 Shapes: C chain, A arm.
 """
@@ -23,7 +23,7 @@ def largest_stable_lr(flow: Flow) -> Tensor:
     part = Flow(flow.drift_CA[below], flow.gap_C[below])
     policy_CA = limit_below_mean(part).policy_CA
     softmax_CAA = torch.diag_embed(policy_CA) - policy_CA[:, :, None] * policy_CA[:, None, :]
-    # Zero where one arm is left: then every learning rate is stable.
+    # 0 if only one arm is left: every learning rate is then stable
     greatest_C = torch.linalg.eigvalsh(softmax_CAA)[:, -1].clamp_min(0)
     result_C[below] = 2 / (part.gap_C * greatest_C)
     return result_C

@@ -44,11 +44,11 @@ Columns = dict[str, Iterable[Any]]
 OFFSETS = tuple(
     float(offset) for offset in [*-np.geomspace(1, 1e-4, 121), 0.0, *np.geomspace(1e-4, 0.3, 61)]
 )
-"""V - V^mu of the dense closed form, even in its logarithm on either side of 0."""
+"""V - V^mu of the dense closed form, evenly spaced in the logarithm on both sides of 0."""
 
 
 class ChainLimits(NamedTuple):
-    """The limit of each chain (C, A), where theory gives one (C,) bool, and its arms (C,)."""
+    """Each chain's limit (C, A), whether theory gives a limit (C,), and its number of arms (C,)."""
 
     policy_CA: Tensor
     known_C: Tensor
@@ -94,6 +94,7 @@ def of_batch(
 
 
 def _chain_limits(batch: Batch, trajectory: Trajectory, *, state: Start, flow: Flow) -> ChainLimits:
+    # for V > V^mu theory names no arm if updates are sampled or mu changes
     reached_C = torch.full_like(flow.gap_C, -1, dtype=torch.int64)
     if batch.update == "asymre" and not batch.samples and batch.iterations == 1:
         reached_C = reached_arm(trajectory.logits_CA, flow, lr_C=state.lr_C)
@@ -173,7 +174,7 @@ def _trace_columns(trajectory: Trajectory, state: Start, *, chains: list[int]) -
 def _iterated_rewards(
     batch: Batch, trajectory: Trajectory, *, state: Start, flow: Flow, config: BanditConfig
 ) -> list[float | None]:
-    """Return Theorem 4.3's rewards at the recorded ends of iterations, for constant V < V^mu."""
+    """Return the rewards of Theorem 4.3 at the recorded iterations, for constant V < V^mu."""
     is_constant = config.baseline_reference in ("zero", "initial_mean")
     rewards_RC = torch.zeros(len(trajectory.steps_R), len(batch.chains), dtype=torch.float64)
     known_C = flow.gap_C > 0
@@ -190,7 +191,7 @@ def _iterated_rewards(
 
 
 def _known_values(values: Tensor, known_C: Tensor) -> list[Any]:
-    """Flatten values whose last dimension is the chain, with None where a chain has none."""
+    """Flatten values whose last dimension is the chain, with None for chains that are not known."""
     known = known_C.expand_as(values).flatten().tolist()
     flat = values.flatten().tolist()
     return [value if keep else None for value, keep in zip(flat, known, strict=True)]
@@ -206,6 +207,7 @@ def closed_forms(config: BanditConfig) -> pa.Table:
     for seed in config.seed:
         rewards_CA = rewards_of(config, seed).repeat(len(OFFSETS), 1)
         flow = flow_at_gap(behaviour_CA, rewards_CA, -offsets_C)
+        # for V > V^mu pi_0 decides the arm: the table holds the range of all possible limits
         unknown_C = torch.full_like(offsets_C, -1, dtype=torch.int64)
         limits = limits_of(flow, behaviour_CA, reached_C=unknown_C)
         possible_CA = stable_arms(flow)

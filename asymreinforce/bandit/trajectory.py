@@ -1,6 +1,6 @@
-"""A batch of chains from pi_0 = mu through its iterations, with what is recorded on the way.
+"""Run a batch of chains from pi_0 = mu through its iterations, and record the policies.
 
-An iteration is a number of gradient steps against a frozen mu; after it, mu <- pi.
+An iteration is a number of gradient steps with a frozen mu, followed by mu <- pi.
 
 Shapes: C chain, A arm, R recorded moment.
 """
@@ -41,7 +41,7 @@ class Start(NamedTuple):
 
 
 class Frozen(NamedTuple):
-    """What stands still during an iteration: mu (C, A), its mean V^mu (C,), the expected update."""
+    """Constants of an iteration: mu (C, A), its mean reward V^mu (C,), the expected update."""
 
     behaviour_CA: Tensor
     mean_C: Tensor
@@ -49,7 +49,7 @@ class Frozen(NamedTuple):
 
 
 class Trajectory(NamedTuple):
-    """The recorded moments of a batch, where its chains ended, and the noise of sampled drifts."""
+    """The recorded moments of a batch, its final logits, and the noise of its sampled drifts."""
 
     steps_R: list[int]
     iteration_R: list[int]
@@ -74,7 +74,7 @@ def start_state(batch: Batch, config: BanditConfig) -> Start:
 
 
 def rewards_of(config: BanditConfig, seed: int) -> Tensor:
-    """Return the rewards (A,) that the configuration gives, or those of a draw."""
+    """Return the rewards (A,) of the configuration, or drawn by `seed` if it gives none."""
     if config.rewards is not None:
         return torch.tensor(config.rewards, dtype=torch.float64)
     return draw_rewards(seed, config.arms)
@@ -83,7 +83,7 @@ def rewards_of(config: BanditConfig, seed: int) -> Tensor:
 def freeze_behaviour(
     logits_CA: Tensor, state: Start, *, batch: Batch, config: BanditConfig
 ) -> Frozen:
-    """Take mu <- pi = softmax(logits), with the V that the reference gives it."""
+    """Return the constants of an iteration after mu <- pi = softmax(logits)."""
     behaviour_CA = logits_CA.softmax(-1)
     mean_C = expected_reward(behaviour_CA, state.rewards_CA)
     gap_C = value_gap(
@@ -97,13 +97,14 @@ def freeze_behaviour(
 
 
 def run_batch(batch: Batch, config: BanditConfig, *, progress: Advance) -> Trajectory:
-    """Take a batch through all its iterations."""
+    """Run all iterations of a batch."""
     state, sampler = start_state(batch, config), Sampler(batch) if batch.samples else None
     moments = recorded_steps(batch, config.records)
     logits_CA, policies, behaviour_rewards = state.logits_CA, [], []
     for first in range(0, batch.steps * batch.iterations, batch.steps):
         frozen = freeze_behaviour(logits_CA, state, batch=batch, config=config)
         move = _make_mover(frozen, state, batch=batch, config=config, sampler=sampler)
+        # policies are recorded between moves, so an iteration stops at each recorded step
         stops = sorted({first, *moments, first + batch.steps})
         stops = [stop for stop in stops if first <= stop <= first + batch.steps]
         for current_step, next_step in pairwise(stops):
@@ -125,9 +126,10 @@ def run_batch(batch: Batch, config: BanditConfig, *, progress: Advance) -> Traje
 
 
 def recorded_steps(batch: Batch, records: int) -> list[int]:
-    """Return the recorded steps, 0 and the last included.
+    """Return the recorded steps, including 0 and the last step.
 
-    They are spread evenly over log(step) in a single iteration, over the ends of iterations else.
+    The steps are spread evenly over log(step) if there is one iteration, else over the ends of
+    iterations.
     """
     if batch.iterations == 1:
         inner = np.geomspace(1, batch.steps, records - 1).round()
@@ -139,7 +141,7 @@ def recorded_steps(batch: Batch, records: int) -> list[int]:
 def _make_mover(
     frozen: Frozen, state: Start, *, batch: Batch, config: BanditConfig, sampler: Sampler | None
 ) -> Callable[[Tensor, int], Tensor]:
-    """Return the function (logits, steps) -> logits of an iteration."""
+    """Return the function (logits, steps) -> logits that advances an iteration."""
     if batch.update == "asymre" and sampler is None:
         return lambda logits_CA, steps: advance_logits(
             logits_CA, frozen.flow, lr_C=state.lr_C, steps=steps

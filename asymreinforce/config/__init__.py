@@ -1,7 +1,7 @@
-"""The configuration of an experiment, parsed once at the border into frozen models.
+"""The configuration of an experiment, parsed once into frozen models.
 
 YAML in `conf/` -> Hydra -> plain dict -> `ExperimentConfig`. Unknown keys are errors. Every command
-reads the same configuration; a stage is given the parts that it uses.
+reads the same configuration; a stage gets the parts that it uses.
 """
 
 import os
@@ -56,10 +56,8 @@ __all__ = [
 
 
 def parse_config(values: Mapping[str, Any]) -> ExperimentConfig:
-    """Parse a resolved configuration; a `ConfigError` names each setting that is wrong.
-
-    A setting that holds a password or a token is refused: settings are written down.
-    """
+    """Parse a resolved configuration; `ConfigError` names each wrong setting."""
+    # settings are written to files, so a setting that holds a password or a token is an error
     require_none(values, os.environ)
     _require_storable(values)
     try:
@@ -69,7 +67,8 @@ def parse_config(values: Mapping[str, Any]) -> ExperimentConfig:
 
 
 def _require_storable(values: Mapping[str, Any], prefix: str = "") -> None:
-    """Settings become file names and JSON: a NUL or a byte that is no UTF-8 fits neither."""
+    """Raise `ConfigError` if a setting holds a NUL character or bytes that are not UTF-8."""
+    # settings become file names and JSON, which can hold neither
     for name, value in values.items():
         if isinstance(value, Mapping):
             _require_storable(value, f"{prefix}{name}.")
@@ -79,7 +78,7 @@ def _require_storable(values: Mapping[str, Any], prefix: str = "") -> None:
 
 
 def describe_errors(error: ValidationError) -> str:
-    """Say in a line a setting what pydantic found wrong with it."""
+    """Return pydantic's errors as text, one line per setting."""
     lines = []
     for item in error.errors():
         key = ".".join(str(part) for part in item["loc"])

@@ -14,38 +14,38 @@ SCHEDULE_OF = {
     "baseline_gain": "staleness",
     "baseline_lowest": "staleness",
 }
-"""The only `baseline_schedule` that each of these settings enters."""
+"""The `baseline_schedule` that uses each of these settings."""
 
 
 class BaselineScheduleConfig(Settings):
-    """How the baseline changes over the steps of an arm; by default it does not."""
+    """How the baseline changes over the steps of an arm; the default is constant."""
 
     baseline_schedule: Literal["constant", "linear", "staleness"] = Field(
         "constant",
-        description="linear: by step, from baseline_start to `baseline`; staleness: from "
-        "`baseline` on, lower while pi is far from mu, and towards 0 while it is near "
+        description="linear: by step, from baseline_start to `baseline`; staleness: starts at "
+        "`baseline`, falls while pi is far from mu, rises towards 0 while pi is near mu "
         "(docs/guides/schedules.md)",
     )
     baseline_start: float = Field(0.0, description="linear: the baseline of the first step")
-    baseline_steps: int = Field(100, ge=1, description="linear: steps until it is `baseline`")
+    baseline_steps: int = Field(100, ge=1, description="linear: steps to `baseline`")
     baseline_measure: Literal["log_mean_weight", "kl"] = Field(
         "log_mean_weight",
-        description="staleness: minus the log of the mean weight pi/mu, or KL(mu || pi), as "
-        "measured every train.diagnostics_every steps",
+        description="staleness: -log of the mean weight pi/mu, or KL(mu || pi), measured every "
+        "train.diagnostics_every steps",
     )
     # measured on the embedded default: at 0.5 the baseline swings (docs/guides/schedules.md)
     baseline_target: float = Field(
-        0.1, ge=0, description="staleness: nats at which the baseline stays as it is"
+        0.1, ge=0, description="staleness: target in nats; at it the baseline does not change"
     )
     baseline_gain: float = Field(
-        0.1, gt=0, description="staleness: change of the baseline a nat, at each measurement"
+        0.1, gt=0, description="staleness: change of the baseline per nat, at each measurement"
     )
-    # of the paper's grid (Arnal et al. 2025, Sec. 5.2)
-    baseline_lowest: float = Field(-0.5, le=0, description="staleness: the baseline stays above")
+    # the lowest baseline of the paper's grid (Arnal et al. 2025, Sec. 5.2)
+    baseline_lowest: float = Field(-0.5, le=0, description="staleness: lowest baseline")
 
     @property
     def changing_baseline(self) -> dict[str, Any]:
-        """What determines an arm whose baseline changes; empty for one that does not."""
+        """Settings that determine how the baseline changes, empty if it is constant."""
         if self.baseline_schedule == "constant":
             return {}
         names = {n for n, schedule in SCHEDULE_OF.items() if schedule == self.baseline_schedule}

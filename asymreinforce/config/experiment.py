@@ -1,4 +1,4 @@
-"""Everything about an experiment in one model, and the rules that hold between its parts."""
+"""All settings of an experiment in one model, and the rules between its parts."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -38,50 +38,50 @@ Reference = Literal[
 ]
 REFERENCES: tuple[str, ...] = get_args(Reference)
 EMBEDDED_TASKS, IMPORTED = ("cups", "dial", "count"), "imported"
-"""The tasks whose questions are made for the embedded policy, and the one that has none; verdicts
-that came with rollouts are those of the grader `imported`."""
+"""The tasks with questions for the embedded policy, and the task without questions; `imported` is
+also the grader's name of verdicts that came with rollouts."""
 
 
 class ExperimentConfig(RoundsConfig, BaselineScheduleConfig):
-    """Everything about an experiment; one model for every command."""
+    """All settings of an experiment; every command uses this model."""
 
     name: str = Field(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="of the experiment and its directory"
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        description="name of the experiment and its directory",
     )
-    runs_dir: HomePath = Field(Path("runs"), description="where experiments' directories lie")
+    runs_dir: HomePath = Field(Path("runs"), description="directory of all experiments")
     baseline: float = Field(description="delta-V: V(x) = reference(x) + baseline")
     baseline_reference: Reference | str = Field(
         "group_mean",
-        description="of V(x): the mean reward of the group, of the group's other samples, of all "
-        "rollouts, or 0, ... (docs/reference/objectives.md); or your own, module:function",
+        description="reference(x): the mean reward of the group, of the group's other samples, of "
+        "all rollouts, or 0, ... (docs/reference/objectives.md); or your own, module:function",
     )
     # QAE's default (Wu et al. 2025); its authors advise 0.6 if entropy falls early
     baseline_quantile: float = Field(
         0.4,
         gt=0,
         le=1,
-        description="of the group's rewards, under baseline_reference=group_quantile",
+        description="quantile of the group's rewards, for baseline_reference=group_quantile",
     )
-    # no source has one: where most of a group's samples stay, its mean is V
+    # not from a source: if most of a group's samples are correct, V is then the group's mean
     baseline_support: float = Field(
         0.5,
         gt=0,
         le=1,
-        description="share of a group's samples to keep, under baseline_reference=limit_support",
+        description="share of a group's samples to keep, for baseline_reference=limit_support",
     )
     baseline_decay: float = Field(
         0.9,
         ge=0,
         lt=1,
-        description="weight of the mean so far, under baseline_reference=running_mean",
+        description="weight of the mean so far, for baseline_reference=running_mean",
     )
     replicate: int = Field(
         0,
         ge=0,
-        description="seed of everything that is drawn: it gives seed, policy.seed and "
-        "sampling.seed, unless they are given",
+        description="seed of all draws: default of seed, policy.seed and sampling.seed",
     )
-    seed: int = Field(0, ge=0, description="seed of training: data order, and whatever it draws")
+    seed: int = Field(0, ge=0, description="seed of training, such as the order of the data")
     task: TaskConfig
     source: SourceConfig = SourceConfig()
     policy: PolicyConfig
@@ -107,41 +107,42 @@ class ExperimentConfig(RoundsConfig, BaselineScheduleConfig):
 
     @property
     def is_foreign(self) -> bool:
-        """Whether rollouts come from elsewhere, and none is generated."""
+        """Whether rollouts are imported and none is generated."""
         return self.source.path is not None
 
     @property
     def section_of_questions(self) -> Literal["source", "task"]:
-        """The section of settings that training questions come from, and that holds some back."""
+        """The section of settings from which training and held-back questions come."""
         return "source" if self.is_foreign else "task"
 
     @property
     def group_size(self) -> int | None:
-        """Rollouts of each prompt; None for groups of the sizes that they were imported in."""
+        """Rollouts of each prompt, None if imported groups keep their sizes."""
         return None if self.is_foreign else self.sampling.samples_per_prompt
 
     @property
     def prompts_per_step(self) -> int:
-        """Whole groups in an optimizer step."""
+        """Groups of an optimizer step."""
         return self.optim.trajectories_per_step // self.sampling.samples_per_prompt
 
     @property
     def fresh_prompts_per_step(self) -> int:
-        """Those of them that a later round draws itself; the others are replayed."""
+        """Groups of a step that a later round draws itself; the other groups are replayed."""
         return self.replay.fresh_prompts(self.prompts_per_step)
 
     @property
     def steps(self) -> int | None:
-        """Optimizer steps of an arm; None for as many as `optim.epochs` hold."""
+        """Optimizer steps of an arm, None if `optim.epochs` decides."""
         return self.steps_of_rounds or self.optim.steps
 
     def of_suite(self, name: str) -> "ExperimentConfig":
-        """Return the settings under which a suite is what is evaluated, and nothing beside it."""
+        """Return the settings with which only the suite `name` is evaluated."""
         suite = self.evaluation.suites[name]
         evaluation = EvaluationConfig(
             split=suite.split, prompts=suite.prompts, sampling=suite.sampling
         )
-        lengths = {"max_tokens": suite.sampling.max_tokens}  # a prompt need leave room for no more
+        # a prompt only has to leave room for the suite's completions
+        lengths = {"max_tokens": suite.sampling.max_tokens}
         return self.model_copy(
             update={
                 "task": suite.task,
@@ -154,7 +155,7 @@ class ExperimentConfig(RoundsConfig, BaselineScheduleConfig):
         )
 
     def questions_of(self, split: Split) -> Literal["source", "task"] | None:
-        """Return the section that a split's questions come from; None if there are none."""
+        """Return the section from which a split's questions come, None if it has none."""
         section = self.section_of_questions
         if split == "train" or getattr(getattr(self, section), split):
             return section
@@ -162,7 +163,7 @@ class ExperimentConfig(RoundsConfig, BaselineScheduleConfig):
 
     @property
     def evaluated_splits(self) -> tuple[Split, ...]:
-        """The splits on which checkpoints are evaluated, the reported one first; maybe none."""
+        """The splits on which checkpoints are evaluated, the reported split first; may be empty."""
         split = self.evaluation.split
         if self.evaluation.prompts == 0 or self.questions_of(split) is None:
             return ()
@@ -170,10 +171,7 @@ class ExperimentConfig(RoundsConfig, BaselineScheduleConfig):
 
     @property
     def graded_questions(self) -> dict[Split, int | None]:
-        """The splits that validation and evaluation grade, and how many of their questions.
-
-        None is all of them.
-        """
+        """The number of questions that validation and evaluation grade, by split; None is all."""
         counts: dict[Split, int | None] = {}
         if self.train.validation_prompts:
             counts["validation"] = self.train.validation_prompts
@@ -186,7 +184,7 @@ class ExperimentConfig(RoundsConfig, BaselineScheduleConfig):
     @field_validator("baseline_reference")
     @classmethod
     def reference_is_known_or_a_function(cls, name: str) -> str:
-        """Those of `Reference` are built in; any other name is a user's function."""
+        """A reference is a name of `Reference` or a user's module:function."""
         if name in REFERENCES or is_plugin(name):
             return name
         raise ValueError(
@@ -196,12 +194,12 @@ class ExperimentConfig(RoundsConfig, BaselineScheduleConfig):
     @model_validator(mode="before")
     @classmethod
     def settings_left_open_are_decided_by_others(cls, values: Any) -> Any:
-        """`config/left_open.py` says which, and by what."""
+        """Null settings get the values that `config/left_open.py` derives from other settings."""
         return filled(values) if isinstance(values, Mapping) else values
 
     @model_validator(mode="after")
     def there_are_questions(self) -> Self:
-        """`task=imported` has none of its own."""
+        """`task=imported` has no questions, so rollouts must be imported."""
         if self.task.loader == IMPORTED and self.questions_of("train") == "task":
             raise ValueError(
                 "no questions are given: name a task (task=file task.path=FILE "
@@ -212,13 +210,13 @@ class ExperimentConfig(RoundsConfig, BaselineScheduleConfig):
 
     @model_validator(mode="after")
     def imported_rollouts_are_judged_on_their_own_questions(self) -> Self:
-        """The embedded questions say nothing of rollouts from elsewhere."""
+        """Imported rollouts are not evaluated on the embedded task's questions."""
         if self.task.loader not in EMBEDDED_TASKS or self.questions_of("train") == "task":
             return self
         embedded = [s for s in self.graded_questions if self.questions_of(s) == "task"]
         if embedded:
             raise ValueError(
-                f"the rollouts are imported, and the {' and '.join(embedded)} questions would be "
+                f"the rollouts are imported, but the {' and '.join(embedded)} questions would be "
                 "the embedded task's. Hold imported questions back (source.held_out=N "
                 "source.validation=N), or name questions of your own (task=file "
                 "task.path=FILE task.held_out=N), or evaluate nothing "
@@ -228,7 +226,7 @@ class ExperimentConfig(RoundsConfig, BaselineScheduleConfig):
 
     @model_validator(mode="after")
     def imported_verdicts_come_with_imported_rollouts(self) -> Self:
-        """Generated rollouts have no verdicts but those of graders."""
+        """Only imported rollouts can have verdicts of the grader `imported`."""
         if IMPORTED in self.reward.graders and self.section_of_questions == "task":
             raise ValueError(
                 f"reward.graders names {IMPORTED}, the verdicts that come with rollouts from "
@@ -239,7 +237,7 @@ class ExperimentConfig(RoundsConfig, BaselineScheduleConfig):
 
     @model_validator(mode="after")
     def rounds_are_the_steps(self) -> Self:
-        """Their number and length say how many steps there are, and rollouts can be made anew."""
+        """Rounds decide the number of steps, and need rollouts that can be generated again."""
         if self.rounds and self.optim.steps:
             raise ValueError(
                 f"rounds={self.rounds} of refresh_every={self.refresh_every} steps are the steps "
@@ -247,14 +245,14 @@ class ExperimentConfig(RoundsConfig, BaselineScheduleConfig):
             )
         if self.refresh_every and self.source.path:
             raise ValueError(
-                "refresh_every generates rollouts anew, and source.path brings them from "
-                "elsewhere; leave one of them null"
+                "refresh_every generates new rollouts, and source.path imports them; leave one of "
+                "them null"
             )
         return self
 
     @model_validator(mode="after")
     def steps_hold_whole_groups(self) -> Self:
-        """A group is never cut: its mean is its reference."""
+        """A step holds whole groups, because a group's mean is its reference."""
         if self.group_size and self.optim.trajectories_per_step % self.group_size:
             raise ValueError(
                 f"optim.trajectories_per_step ({self.optim.trajectories_per_step}) must be a "
@@ -264,7 +262,7 @@ class ExperimentConfig(RoundsConfig, BaselineScheduleConfig):
 
     @model_validator(mode="after")
     def what_rounds_hold_needs_rounds(self) -> Self:
-        """Replay and the mean over rounds look back on earlier rounds."""
+        """Replay and `running_mean` use earlier rounds, so there must be rounds."""
         if self.baseline_reference == "running_mean" and not self.refresh_every:
             raise ValueError(
                 "baseline_reference=running_mean is a mean over rounds, and there is one round: "
@@ -279,7 +277,8 @@ class ExperimentConfig(RoundsConfig, BaselineScheduleConfig):
 
     @model_validator(mode="after")
     def a_step_replays_no_more_than_is_held(self) -> Self:
-        """The buffer of a later round holds the groups that so many rounds drew themselves."""
+        """A step replays at most as many groups as the buffer holds."""
+        # the buffer holds the groups that `capacity` earlier rounds drew themselves
         if not (self.replay.capacity and self.refresh_every and self.group_size):
             return self
         fresh = self.fresh_prompts_per_step
@@ -295,14 +294,14 @@ class ExperimentConfig(RoundsConfig, BaselineScheduleConfig):
 
     @model_validator(mode="after")
     def leave_one_out_needs_two_samples(self) -> Self:
-        """Without the sample itself, a group of one has no mean."""
+        """A group of one sample has no mean without that sample."""
         if self.baseline_reference == "leave_one_out" and self.group_size == 1:
             raise ValueError("baseline_reference=leave_one_out needs sampling.samples_per_prompt>1")
         return self
 
     @model_validator(mode="after")
     def staleness_can_be_measured(self) -> Self:
-        """Means over rollouts estimate expectations under mu only if mu drew them, untruncated."""
+        """Staleness can be measured only on rollouts that mu drew, untruncated."""
         if self.baseline_schedule != "staleness":
             return self
         is_imported = self.section_of_questions == "source"
@@ -327,7 +326,7 @@ class ExperimentConfig(RoundsConfig, BaselineScheduleConfig):
 
     @model_validator(mode="after")
     def checkpoints_are_chosen_on_questions_kept_back(self) -> Self:
-        """There must be validation questions where training is to choose by them."""
+        """If training chooses checkpoints by validation, there must be validation questions."""
         if self.train.validation_prompts and self.questions_of("validation") is None:
             kept = f"{self.section_of_questions}.validation"
             raise ValueError(
@@ -339,7 +338,7 @@ class ExperimentConfig(RoundsConfig, BaselineScheduleConfig):
 
     @model_validator(mode="after")
     def completions_fit_the_context(self) -> Self:
-        """A completion as long as the context would leave no room for its prompt."""
+        """`max_tokens` must be below the context, to leave room for the prompt."""
         longest = max(self.sampling.max_tokens, self.evaluation.sampling.max_tokens)
         if longest >= self.policy.context:
             raise ValueError(

@@ -1,4 +1,4 @@
-"""Paths among the settings: `~` is the home directory, whoever reads the setting."""
+"""Types of settings that are paths, with `~` expanded to the home directory."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,18 +7,19 @@ from pydantic import AfterValidator
 
 
 def expand_home(path: str) -> str:
-    """Return a path with `~` or `~user` at its start replaced by that home directory.
+    """Return a path with a leading `~` or `~user` replaced by the home directory.
 
-    Raises `ValueError` if there is no such user: the path would become a directory named `~user`.
+    Raises `ValueError` if there is no such user.
     """
     if not path.startswith("~"):
         return path
     try:
         return str(Path(path).expanduser())
     except RuntimeError as error:
+        # kept as it is, the path would become a directory named `~user`
         raise ValueError(f"{error}; write the path from / on, or ./{path}") from None
 
 
 HomePath = Annotated[Path, AfterValidator(lambda path: Path(expand_home(str(path))))]
 HomeText = Annotated[str, AfterValidator(expand_home)]
-"""A path, or a name that is no path."""
+"""A path, or a name such as `embedded` or a hub id."""

@@ -1,4 +1,4 @@
-"""Where workers run that a stage shares its shards out to; no result depends on it."""
+"""Settings of Ray, on whose workers stages run their shards; no result depends on them."""
 
 from pydantic import Field
 
@@ -12,16 +12,16 @@ class RayConfig(Settings):
         None,
         pattern=r"^(auto|local|(ray://)?\S+:\d+)$",
         description="'auto' or HOST:PORT joins a cluster, 'local' starts one here for the stage; "
-        "null: Ray only where there is more than one worker, and then as 'local'",
+        "null: 'local' if there is more than one worker, else no Ray",
     )
     gpus_per_worker: float | None = Field(
-        None, ge=0, description="null for engine.tensor_parallel_size where the cluster has GPUs"
+        None, ge=0, description="null: engine.tensor_parallel_size if the cluster has GPUs"
     )
     scorers: int = Field(
         0,
         ge=0,
-        description="workers that score, reward.workers grader processes each; 0: this process",
+        description="workers that score, each with reward.workers grader processes; 0: score here",
     )
     tries: int = Field(
-        4, ge=1, description="workers that a shard may lose before its stage gives up"
+        4, ge=1, description="workers that may die on a shard before its stage fails"
     )

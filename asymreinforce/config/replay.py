@@ -1,37 +1,35 @@
-"""Settings of replay: how long rollouts of earlier rounds stay, and their share of a step."""
+"""Settings of replay: how many rounds rollouts are kept, and their share of a step."""
 
 from pydantic import Field
 
 from asymreinforce.config.settings import Settings
 
 WHOLE = 1e-9
-"""0.28 times 25 is a little more than 7, and means 7."""
+"""Tolerance for whole numbers: 0.28 times 25 is slightly above 7 and means 7."""
 
 
 class ReplayConfig(Settings):
-    """Experience replay in rounds: a step mixes the round's rollouts with those of earlier rounds.
+    """Experience replay: a step mixes the round's own rollouts with rollouts of earlier rounds.
 
-    Nothing is replayed at `capacity` 0, and the other settings then determine nothing.
+    At `capacity` 0 nothing is replayed, and the other settings have no effect.
     """
 
-    capacity: int = Field(
-        0, ge=0, description="earlier rounds whose rollouts are held beside the current one's"
-    )
+    capacity: int = Field(0, ge=0, description="number of earlier rounds whose rollouts are kept")
     fresh_share: float = Field(
-        0.5, gt=0, le=1, description="of a step's groups, drawn in the current round"
+        0.5, gt=0, le=1, description="share of a step's groups from the current round"
     )
     positive_bias: float = Field(
         0.0,
         ge=0,
         le=1,
-        description="share of the groups too old for `capacity` whose correct completions stay "
-        "as many rounds again",
+        description="share of the groups too old for `capacity` whose correct completions are kept "
+        "for as many more rounds",
     )
 
     def fresh_prompts(self, prompts_per_step: int) -> int:
-        """Return how many groups of a step are drawn in its own round, all without replay.
+        """Return how many of a step's groups its own round draws; all of them without replay.
 
-        Raises `ValueError` if their share is no whole number below all of them.
+        Raises `ValueError` if `fresh_share` gives no whole number of groups, or all groups.
         """
         if not self.capacity:
             return prompts_per_step

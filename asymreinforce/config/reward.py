@@ -1,4 +1,4 @@
-"""Settings of the reward scale, and limits of the grader."""
+"""Settings of rewards, and limits of the graders."""
 
 from typing import Annotated, Any, Literal, Self, get_args
 
@@ -8,40 +8,40 @@ from asymreinforce import plugins
 from asymreinforce.config.settings import Settings
 
 Value = Literal["threshold", "score"]
-"""Rewards of a score that are built in."""
+"""Built-in rules that turn a score into a reward."""
 VALUES: tuple[str, ...] = get_args(Value)
 Weight = Annotated[float, Field(ge=-1e9, le=1e9)]
 
 
 class OverlongConfig(Settings):
-    """A punishment of long completions that is added to the reward: DAPO's, Yu et al. 2025."""
+    """DAPO's soft punishment of long completions, added to the reward (Yu et al. 2025)."""
 
     max_tokens: int | None = Field(
         None,
         ge=1,
         le=10_000_000,
-        description="L_max of DAPO's soft overlong punishment: a longer completion pays -weight; "
-        "null: none pays for its length",
+        description="L_max of DAPO's soft overlong punishment: a longer completion gets -weight; "
+        "null: no punishment",
     )
     cache_tokens: int | None = Field(
         None,
         ge=1,
         le=10_000_000,
-        description="L_cache: over the last so many tokens below max_tokens the punishment grows "
-        "from 0 to -weight",
+        description="L_cache: over this many tokens below max_tokens the punishment grows from 0 "
+        "to -weight",
     )
     weight: float = Field(
-        1.0, gt=0, le=1e9, description="of the punishment; DAPO's is 1, for rewards of 1 and -1"
+        1.0, gt=0, le=1e9, description="largest punishment; DAPO has 1, for rewards of 1 and -1"
     )
 
     @property
     def free_tokens(self) -> int:
-        """The longest completion that pays nothing, if some do: L_max - L_cache."""
+        """Length of the longest completion without punishment: L_max - L_cache."""
         return (self.max_tokens or 0) - (self.cache_tokens or 0)
 
     @model_validator(mode="after")
     def the_cache_ends_at_the_longest_completion(self) -> Self:
-        """Both lengths are given or neither, and the punishment begins at a length above 0."""
+        """Both lengths are given or neither, and L_cache is at most L_max."""
         if (self.max_tokens is None) != (self.cache_tokens is None):
             given = "max_tokens" if self.cache_tokens is None else "cache_tokens"
             other = "cache_tokens" if self.cache_tokens is None else "max_tokens"
@@ -62,49 +62,50 @@ class OverlongConfig(Settings):
 
 
 class RewardConfig(Settings):
-    """The reward scale, applied to stored verdicts at train time, and limits of the grader."""
+    """The reward scale, applied to stored verdicts in training, and limits of the graders."""
 
     correct: float = Field(1.0, ge=-1e9, le=1e9, description="reward of a correct completion")
     incorrect: float = Field(-1.0, ge=-1e9, le=1e9, description="reward of an incorrect completion")
     value: Value | str = Field(
         "threshold",
-        description="threshold: `correct` or `incorrect`; score: the score s itself, as "
-        "incorrect + (correct - incorrect) s; module:function: your own, of scores",
+        description="threshold: `correct` or `incorrect`; score: incorrect + (correct - "
+        "incorrect) s, with s the score; module:function: your own function of scores",
     )
     graders: tuple[str, ...] = Field(
         (),
-        description="graders whose values a reward is the weighted sum of, each with verdicts of "
-        "its own: names as of task.grader, and imported; none: the verdicts of task.grader alone",
+        description="graders whose weighted sum is the reward, each with its own verdicts: names "
+        "as in task.grader, or imported; empty: task.grader alone",
     )
     weights: tuple[Weight, ...] | None = Field(
-        None, description="one for each of reward.graders, in their order; null: 1 each"
+        None, description="weights of reward.graders, in their order; null: 1 each"
     )
     correct_at: float = Field(1.0, gt=0, le=1, description="lowest score that counts as correct")
     no_answer: Literal["incorrect", "exclude"] = Field(
-        "incorrect", description="how completions count that give no answer"
+        "incorrect", description="treatment of completions without an answer"
     )
     truncated: Literal["incorrect", "exclude", "as_judged"] = Field(
-        "incorrect", description="how completions count that were cut off at max_tokens"
+        "incorrect", description="treatment of completions that were cut off at max_tokens"
     )
     unjudged: Literal["incorrect", "exclude"] = Field(
-        "exclude", description="timeouts and errors: the grader failed, not the answer"
+        "exclude",
+        description="treatment of completions that the grader could not score (timeout, error)",
     )
     reasoning: Literal["marked", "always", "ignored"] = Field(
         "marked",
-        description="marked: the answer stands behind the last block of reasoning, and a block "
-        "that never ends has none; always: the prompt begins a block; ignored: read the whole text",
+        description="marked: the answer follows the last block of reasoning, and there is none if "
+        "a block never ends; always: the prompt begins a block; ignored: read the whole text",
     )
     cpu_limit_s: float = Field(
         5.0,
         gt=0,
         le=1e6,
-        description="CPU seconds for one completion; 12 times as many of the wall clock",
+        description="CPU seconds to grade one completion; the wall-clock limit is 12 times as long",
     )
     memory_limit_mb: int = Field(
-        1024, ge=64, le=10_000_000, description="address space a grader may add"
+        1024, ge=64, le=10_000_000, description="address space that a grader may add"
     )
     workers: int | None = Field(
-        None, ge=1, le=4096, description="grader processes; null for one a core"
+        None, ge=1, le=4096, description="grader processes; null: one per core"
     )
     max_error_rate: float = Field(
         0.02, ge=0, le=1, description="share of timeouts and errors above which scoring fails"
@@ -113,26 +114,26 @@ class RewardConfig(Settings):
 
     @property
     def weight_by_grader(self) -> dict[str, float]:
-        """The weighted graders in the order of their names; none for task.grader alone."""
+        """The weight of each grader, ordered by name; empty if task.grader alone is used."""
         weights = self.weights or (1.0,) * len(self.graders)
         return dict(sorted(zip(self.graders, weights, strict=True)))
 
     @property
     def is_one_of_two(self) -> bool:
-        """Whether a reward is `correct` or `incorrect` and nothing else, so that it tells which."""
+        """Whether every reward is `correct` or `incorrect`, so that a reward tells the verdict."""
         is_of_verdict = not self.graders and self.overlong.max_tokens is None
         return self.value == "threshold" and is_of_verdict
 
     @property
     def limits(self) -> list[float | str]:
-        """What decides verdicts beside the grader, for identities."""
+        """Settings that decide verdicts besides the grader, for identities."""
         reasoning = [self.reasoning] if self.reasoning != "marked" else []
         return [self.cpu_limit_s, self.memory_limit_mb, *reasoning]
 
     @field_validator("value")
     @classmethod
     def value_is_known_or_a_function(cls, value: str) -> str:
-        """Two are built in; any other name is a user's function."""
+        """A value is a name of `Value` or a user's module:function."""
         if value in VALUES or plugins.is_plugin(value):
             return value
         raise ValueError(
@@ -147,7 +148,7 @@ class RewardConfig(Settings):
 
     @model_validator(mode="after")
     def every_grader_has_a_weight(self) -> Self:
-        """A grader stands once, and has one weight; some weight is not 0."""
+        """Each grader is named once and has one weight, and some weight is not 0."""
         repeated = {name for name in self.graders if self.graders.count(name) > 1}
         if repeated:
             raise ValueError(
@@ -168,7 +169,7 @@ class RewardConfig(Settings):
 
     @model_validator(mode="after")
     def correct_pays_more_than_incorrect(self) -> Self:
-        """A scale on which a wrong answer pays as much as a right one teaches the reverse."""
+        """A correct completion must get more than an incorrect one: else the reverse is learned."""
         if self.correct <= self.incorrect:
             raise ValueError("reward.correct must be above reward.incorrect")
         return self

@@ -1,4 +1,4 @@
-"""Settings of a search: the budget of each method, and how its trials are proposed and judged."""
+"""Settings of a search: the budget of each method, and the choice and value of its trials."""
 
 from typing import Literal
 
@@ -8,15 +8,15 @@ from asymreinforce.config.settings import Settings
 
 
 class SearchConfig(Settings):
-    """What 'asymrl search' spends on each method (docs/guides/search.md)."""
+    """Budget of 'asymrl search' for each method (docs/guides/search.md)."""
 
-    trials: int = Field(8, ge=1, le=10_000, description="of each method, an arm a seed in each")
+    trials: int = Field(8, ge=1, le=10_000, description="trials of each method, one arm per seed")
     spread: int = Field(
         4,
         ge=0,
-        description="trials at evenly spread values; optuna's TPE proposes the later ones",
+        description="first trials, at evenly spread values; optuna's TPE proposes the others",
     )
     value: Literal["best", "last"] = Field(
-        "best", description="validation accuracy of an arm's best checkpoint, or its last one"
+        "best", description="validation accuracy of an arm's best or last checkpoint"
     )
-    seed: int = Field(0, ge=0, description="of TPE's proposals")
+    seed: int = Field(0, ge=0, description="seed of TPE")

@@ -1,4 +1,4 @@
-"""What every part of the configuration is built on."""
+"""The base class of all parts of the configuration."""
 
 from collections.abc import Mapping
 from types import UnionType
@@ -7,12 +7,12 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 LARGEST_INTEGER = 2**63 - 1
-"""Of the files' columns, and of the seeds of random generators."""
+"""The limit of file columns and of the seeds of random generators."""
 LARGEST_FLOAT, SMALLEST_FLOAT = 3.4e38, 1.2e-38
-"""Of float32, in which models compute: beyond them a setting would become infinity, or 0."""
+"""Limits of float32, in which models compute: beyond them a setting would be infinity or 0."""
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
-"""Decay of a moment of Adam's."""
+"""Decay of one of Adam's moments."""
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -24,7 +24,8 @@ class Settings(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def a_truth_value_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
-        """YAML reads `yes` and `on` as true, which Python would count as 1."""
+        """A number may not be given as true or false."""
+        # YAML reads `yes` and `on` as true, which Python would count as 1
         taken = _field_types(cls.model_fields[str(info.field_name)].annotation)
         if isinstance(value, bool) and taken & {int, float} and not taken & {bool, Any}:
             raise ValueError("must be a number, not a truth value")
@@ -33,7 +34,7 @@ class Settings(BaseModel):
     @field_validator("*")
     @classmethod
     def numbers_fit_the_machine(cls, value: Any) -> Any:
-        """Integers fit 64 bits, and numbers are neither infinity nor 0 in float32."""
+        """Integers fit 64 bits, and floats neither overflow nor underflow in float32."""
         for number in value if isinstance(value, list | tuple) else [value]:
             if isinstance(number, int) and abs(number) > LARGEST_INTEGER:
                 raise ValueError(f"must lie between -2**63 and 2**63 (it is {number:.2e})")
@@ -45,7 +46,7 @@ class Settings(BaseModel):
 
 
 def _field_types(annotation: Any) -> set[Any]:
-    """Return the types that a field takes, without those inside lists and mappings."""
+    """Return the types that a field accepts, without types inside lists and mappings."""
     if get_origin(annotation) is Annotated:
         return _field_types(get_args(annotation)[0])
     if get_origin(annotation) in (Union, UnionType):

@@ -1,4 +1,4 @@
-"""Settings of rollouts that come from elsewhere: which file, and which of its columns is what."""
+"""Settings of imported rollouts: the file, and the meaning of its columns."""
 
 from typing import Any, Literal, Self
 
@@ -12,34 +12,34 @@ Turns = Literal["first", "last"]
 
 
 class SourceColumns(Settings):
-    """Names of columns in the file; `a.b` looks into nested values. Null: by the format's names."""
+    """Names of columns in the file; `a.b` reads nested values. Null: the format's own names."""
 
     prompt_id: str | None = Field(None, description="null: a hash of the prompt")
     question: str | None = Field(None, description="text, or a list of chat messages")
     prompt_token_ids: str | None = Field(
-        None, description="ids of the whole prompt, of the policy's tokenizer"
+        None, description="token ids of the whole prompt, by the policy's tokenizer"
     )
-    gold_answer: str | None = Field(None, description="what a grader compares with")
-    policy: str | None = Field(None, description="who wrote the row")
+    gold_answer: str | None = Field(None, description="answer with which graders compare")
+    policy: str | None = Field(None, description="policy that wrote the row")
     sample: str | None = Field(None, description="the row's own number, kept as source_sample")
-    completion: str | None = Field(None, description="text; a list of texts makes a row of each")
+    completion: str | None = Field(None, description="text; a list of texts becomes several rows")
     completion_token_ids: str | None = Field(
-        None, description="ids of the completion, of the policy's tokenizer"
+        None, description="token ids of the completion, by the policy's tokenizer"
     )
     logps: str | None = Field(None, description="log-probabilities of the completion's tokens")
     reward: str | None = Field(None, description="becomes a verdict of the grader 'imported'")
     finish_reason: str | None = Field(None, description="or whether the completion was cut off")
-    level: str | None = Field(None, description="of difficulty, for reports")
-    subject: str | None = Field(None, description="for reports")
+    level: str | None = Field(None, description="level of difficulty, for reports")
+    subject: str | None = Field(None, description="subject, for reports")
     metadata: str | None = Field(None, description="anything else, kept as JSON")
 
     def named(self) -> dict[str, str]:
-        """Return the columns that were named, by field."""
+        """Return the names that are not null, by field."""
         return {field: name for field, name in self if name is not None}
 
 
 class SourceConfig(Settings):
-    """Rollouts from elsewhere. With a `path`, every stage works on them and none is generated."""
+    """Imported rollouts. With a `path`, every stage uses them and no rollouts are generated."""
 
     path: HomePath | None = Field(None, description="a file, or a directory of files")
     format: Format | None = Field(None, description="null: by the file's ending")
@@ -47,24 +47,24 @@ class SourceConfig(Settings):
     ignore: tuple[str, ...] = Field(
         (), description="fields that are not read, such as [logps] of another policy"
     )
-    policy: str | None = Field(None, description="writer of rows that name none; null: the file")
+    policy: str | None = Field(None, description="policy of rows that name none; null: the file")
     templated: bool | None = Field(
         None, description="the question is the whole prompt, as the model saw it; null: by format"
     )
-    ended: bool = Field(True, description="texts that do not say had ended by themselves")
+    ended: bool = Field(True, description="completions without finish_reason were not cut off")
     turns: Turns | None = Field(
-        None, description="of a completion of several messages; null: such rows are refused"
+        None, description="which message of a completion of several; null: such rows are errors"
     )
-    filter: str | None = Field(None, description="lm_eval: which filter's rows; null: the first")
+    filter: str | None = Field(
+        None, description="lm_eval: filter whose rows are read; null: the first"
+    )
     too_long: Literal["skip", "refuse"] = Field("skip", description="rows beyond the context")
     verdicts: Literal["imported", "graded"] | None = Field(
-        None, description="which verdicts train; null: imported where every row came with a reward"
+        None, description="verdicts for training; null: imported if every row has a reward"
     )
     validation: int = Field(0, ge=0, description="prompts held back; 0: the task's own")
     held_out: int = Field(0, ge=0, description="prompts held back; 0: the task's own")
-    prompts_per_shard: int = Field(
-        256, ge=1, description="prompts whose rollouts are written as one file"
-    )
+    prompts_per_shard: int = Field(256, ge=1, description="prompts in one shard")
 
     @field_validator("ignore", mode="before")
     @classmethod
@@ -74,7 +74,8 @@ class SourceConfig(Settings):
 
     @model_validator(mode="after")
     def an_ignored_field_is_a_field_without_a_column(self) -> Self:
-        """A misspelt one would be read after all, and a named one is wanted."""
+        """An ignored field must exist and have no column set."""
+        # a misspelt field would be read after all
         for name in self.ignore:
             if name not in SourceColumns.model_fields:
                 fields = ", ".join(SourceColumns.model_fields)
@@ -85,7 +86,7 @@ class SourceConfig(Settings):
 
     @model_validator(mode="after")
     def a_filter_is_of_lm_eval(self) -> Self:
-        """Only lm-evaluation-harness writes a row for each filter."""
+        """`filter` needs format lm_eval: only lm-evaluation-harness writes a row per filter."""
         if self.filter is not None and self.format != "lm_eval":
             raise ValueError("source.filter needs source.format=lm_eval")
         return self

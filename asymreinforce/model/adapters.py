@@ -1,9 +1,9 @@
-"""Low-rank adapters (Hu et al. 2021, arXiv 2106.09685), by peft, inside a model that stays itself.
+"""Low-rank adapters, LoRA (Hu et al. 2021, arXiv 2106.09685), put into a model by peft.
 
     W' = W + (alpha / rank) B A        W frozen, A and B trained, B = 0 at the start
 
-A checkpoint holds the merged weights W' as any other, which every engine loads, and beside them the
-adapter alone in `adapter/`, from which training resumes and which vLLM takes as a LoRA.
+A checkpoint holds the merged weights W', which every engine loads, and the adapter alone in
+`adapter/`, from which training resumes and which vLLM loads as a LoRA.
 """
 
 import re
@@ -24,9 +24,9 @@ ADAPTER = "adapter"
 
 
 def attach_adapters(model: "PreTrainedModel", config: "LoraConfig", *, seed: int) -> None:
-    """Freeze a model's weights and put adapters into its linear layers, in fp32, A drawn by `seed`.
+    """Freeze a model's weights and put fp32 adapters into its linear layers; `seed` draws A.
 
-    Raises `ConfigError` if it has none of the named ones, or if the head is one of them.
+    Raises `ConfigError` if the model has none of the named layers, or if the head is among them.
     """
     import peft
     import torch
@@ -48,7 +48,7 @@ def attach_adapters(model: "PreTrainedModel", config: "LoraConfig", *, seed: int
         with torch.random.fork_rng(devices=sorted(devices, key=str)):
             torch.manual_seed(seed)
             peft.inject_adapter_in_model(settings, model)
-    except (ValueError, re.error) as error:  # a pattern may be none
+    except (ValueError, re.error) as error:  # `target_modules` may be an invalid pattern
         reason = str(error).split(". ")[0]
         raise ConfigError(
             f"train.lora.target_modules={config.target_modules!r} fits no layer of "
@@ -61,10 +61,9 @@ def attach_adapters(model: "PreTrainedModel", config: "LoraConfig", *, seed: int
 
 
 def _require_plain_head(model: "PreTrainedModel", config: "LoraConfig") -> None:
-    """Refuse an adapter on the head, or on an embedding whose weight is the head's.
-
-    The packed head multiplies by the weight itself: it would train nothing, or another model.
-    """
+    """Raise `ConfigError` for an adapter on the head, or on an embedding tied to the head."""
+    # the packed head multiplies by W itself: an adapter on the head would train nothing, and an
+    # adapter on a tied embedding would train another model
     head = _base_layer(model.get_output_embeddings()).weight
     is_tied = head is _base_layer(model.get_input_embeddings()).weight
     adapted = [
@@ -82,12 +81,12 @@ def _require_plain_head(model: "PreTrainedModel", config: "LoraConfig") -> None:
 
 
 def _base_layer(module: Any) -> Any:
-    """Return the layer that an adapter stands beside, or a layer without one itself."""
+    """Return the layer under an adapter, or the layer itself if it has no adapter."""
     return getattr(module, "base_layer", module)
 
 
 def attach_like(plain: "PreTrainedModel", model: "PreTrainedModel") -> None:
-    """Put adapters into a model where another of the same architecture has them."""
+    """Put adapters into the layers of `plain` that have adapters in `model`."""
     import peft
 
     configs: Any = model.peft_config
@@ -95,15 +94,13 @@ def attach_like(plain: "PreTrainedModel", model: "PreTrainedModel") -> None:
 
 
 def is_attached(model: "PreTrainedModel") -> bool:
-    """Tell whether a model has adapters."""
+    """Return whether a model has adapters."""
     return getattr(model, "peft_config", None) is not None
 
 
 def merged_weights(model: "PreTrainedModel") -> dict[str, Tensor]:
-    """Return the weights that a model without adapters would need to compute the same.
-
-    The model's own stay as they are: W' - BA is not W in floating point.
-    """
+    """Return the weights with which a model without adapters computes the same."""
+    # copies: merging in place could not be undone, W' - BA is not W in floating point
     adapted: dict[str, Any] = {
         f"{name}.": module for name, module in model.named_modules() if hasattr(module, "lora_A")
     }
@@ -134,9 +131,9 @@ def save_adapter(model: "PreTrainedModel", directory: Path) -> None:
 
 
 def restore_adapter(model: "PreTrainedModel", directory: Path) -> None:
-    """Put a saved adapter's weights into a model to which `attach_adapters` gave the same layers.
+    """Load a saved adapter into a model with adapters in the same layers (`attach_adapters`).
 
-    Raises `InputError` if they are not the weights of those layers, all of them and no others.
+    Raises `InputError` if a layer's weights are missing, unknown or of another shape.
     """
     import peft
     from safetensors.torch import load_file

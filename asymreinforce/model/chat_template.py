@@ -1,8 +1,8 @@
-"""A tokenizer's chat template: what it renders must hold the text of every message.
+"""Render messages with a tokenizer's chat template, and check that no message's text is lost.
 
-Some templates read a message's content as a text, others as content parts, each of a type. A
-template that is given the form that it does not read drops the question without an error, so that
-every prompt would be the same. Both forms are tried, and a rendering that lacks a text is refused.
+Some templates read a message's content as text, others as a list of typed content parts. Given the
+other form, a template drops the question without an error, so that every prompt would be the same.
+Both forms are tried, and a rendering that lacks a text is refused.
 """
 
 import datetime
@@ -21,18 +21,18 @@ Form = Callable[[Messages], list[dict[str, Any]]]
 
 
 class UnrenderableError(Exception):
-    """Messages that a chat template cannot render; its text says why, and what to do."""
+    """A chat template cannot render the messages; the error's text says why and what to do."""
 
 
 class Frame(NamedTuple):
-    """What a template writes before and after a question that is its only message."""
+    """Text that a template writes before and after a question that is the only message."""
 
     before: str
     after: str
 
 
 class ChatTemplate:
-    """Renders messages with one tokenizer's chat template, a date and arguments of its own."""
+    """Renders messages with one tokenizer's chat template, a fixed date and fixed arguments."""
 
     def __init__(
         self, tokenizer: "PreTrainedTokenizerBase", *, date: str, arguments: Mapping[str, Any]
@@ -43,8 +43,8 @@ class ChatTemplate:
     def render(self, messages: Messages) -> str:
         """Return the text of a prompt that ends where the assistant's turn begins.
 
-        Raises `UnrenderableError` if the template refuses the messages, or leaves the text of one
-        out whichever form its content has.
+        Raises `UnrenderableError` if, with both forms of content, the template refuses the messages
+        or leaves out the text of a message.
         """
         problem: UnrenderableError | None = None
         for form in (as_text, as_parts):
@@ -62,7 +62,7 @@ class ChatTemplate:
 
     @functools.cached_property
     def frame(self) -> Frame | None:
-        """What stands around a question; None without a template that renders one message."""
+        """The template's text around a question; None if no template renders a single message."""
         if not self._tokenizer.chat_template:
             return None
         try:
@@ -73,7 +73,7 @@ class ChatTemplate:
         return Frame(before, after)
 
     def end_of_turn(self) -> str:
-        """Return what stands behind an assistant's message; empty if that is not known."""
+        """Return the template's text after an assistant's message, empty if it is not known."""
         if self.frame is None:
             return ""
         messages = [
@@ -99,16 +99,14 @@ class ChatTemplate:
         return rendered
 
     def _unread_role(self, form: Form, messages: Messages) -> str | None:
-        """Return a role whose text the template leaves out, found by texts that nothing else holds.
-
-        A short question may stand in a rendering by chance, such as "2" in a date.
-        """
+        """Return a role whose text the template leaves out, None if there is none."""
+        # tested with unique marker texts: a short question such as "2" may also be part of a date
         roles = tuple(message["role"] for message in messages)
         if (form, roles) not in self._unread:
             marked = [{"role": role, "content": _marker_text(i)} for i, role in enumerate(roles)]
             try:
                 rendered = self._apply_template(form(marked))
-            except Exception:  # a template that refuses these texts is judged by the prompt's own
+            except Exception:  # if the markers are refused, only the prompt's own texts are checked
                 unread = None
             else:
                 lost = (m["role"] for m in marked if m["content"] not in rendered)
@@ -118,9 +116,9 @@ class ChatTemplate:
 
 
 def end_of_turn(tokenizer: "PreTrainedTokenizerBase") -> int | None:
-    """Return the special token by which a chat template ends an assistant's turn; None if by none.
+    """Return the special token with which a chat template ends an assistant's turn, None if none.
 
-    It need not be the tokenizer's end-of-sequence token, nor be declared by the model's files.
+    The token may differ from the end-of-sequence token and from all tokens that the model declares.
     """
     template = ChatTemplate(tokenizer, date=ANY_DATE, arguments={})
     behind = template.end_of_turn().lstrip()
@@ -131,12 +129,12 @@ def end_of_turn(tokenizer: "PreTrainedTokenizerBase") -> int | None:
 
 
 def as_text(messages: Messages) -> list[dict[str, Any]]:
-    """Return messages whose contents are texts."""
+    """Return messages whose content is text."""
     return [dict(message) for message in messages]
 
 
 def as_parts(messages: Messages) -> list[dict[str, Any]]:
-    """Return messages whose contents are lists of one part, a text."""
+    """Return messages whose content is a list of one text part."""
     return [{**m, "content": [{"type": "text", "text": m["content"]}]} for m in messages]
 
 
@@ -145,18 +143,16 @@ def _marker_text(index: int) -> str:
 
 
 def _spells_parts(rendered: str) -> bool:
-    """Tell whether a template that reads texts wrote the list of parts out, as Python or JSON."""
+    """Return whether a template that reads text wrote out the list of parts, as Python or JSON."""
     return bool(re.search(r"""['"]text['"]\s*:\s*['"]Zq\d+xK""", rendered))
 
 
 def _lost_role(rendered: str, messages: Sequence[Message]) -> str | None:
-    """Return the role of the first message whose text is not in a rendering.
-
-    White space is not compared, which templates trim. An assistant's earlier text is not looked
-    for, since templates leave its reasoning out.
-    """
+    """Return the role of the first message whose text is not in a rendering, else None."""
+    # without white space, which templates trim
     kept = "".join(rendered.split())
     for message in messages:
+        # an assistant's earlier message may be cut: templates leave its reasoning out
         if message["role"] != "assistant" and "".join(message["content"].split()) not in kept:
             return str(message["role"])
     return None
@@ -166,20 +162,21 @@ def _refusal_error(messages: Sequence[Message], error: Exception) -> Unrenderabl
     roles = ", ".join(message["role"] for message in messages)
     return UnrenderableError(
         f"the chat template refuses messages of {roles} ({type(error).__name__}: {error}); "
-        "set task.system=null where it knows no system prompt, or task.chat=never for a plain "
-        "prompt"
+        "set task.system=null if the template takes no system prompt, or task.chat=never for a "
+        "plain prompt"
     )
 
 
 def _left_out(role: str) -> UnrenderableError:
     advice = "task.system=null, or " if role == "system" else ""
     return UnrenderableError(
-        f"the chat template leaves out the text of the {role} message, be it given as a text or as "
-        f"content parts; set {advice}task.chat=never for a plain prompt, or mend the template"
+        f"the chat template leaves out the text of the {role} message, both as text and as content "
+        f"parts; set {advice}task.chat=never for a plain prompt, or correct the template"
     )
 
 
 def _fixed_date(date: str) -> Callable[[str], str]:
-    """Stand in for a template's clock: a prompt that changes by the day is none to compare by."""
+    """Return a `strftime_now` that always gives this date, for templates that ask for today's."""
+    # a fixed date keeps prompts identical from day to day
     day = datetime.date.fromisoformat(date)
     return day.strftime

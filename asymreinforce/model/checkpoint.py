@@ -1,4 +1,4 @@
-"""Checkpoints in the Hugging Face format: load and save. Safetensors only."""
+"""Load and save checkpoints in the Hugging Face format; pickled weights only if allowed."""
 
 import contextlib
 import json
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 _END_TOKENS: dict[str, tuple[int, ...]] = {}
-"""By the tokenizer's files: the checkpoints of a sweep share them, and they load slowly."""
+"""End tokens by tokenizer fingerprint: tokenizers load slowly, and a sweep's arms share one."""
 
 
 @contextlib.contextmanager
@@ -45,7 +45,7 @@ def _readable_load_errors(checkpoint: Path | str, what: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """Keep transformers' progress bars out of ours, and its loading report, which `whole` reads."""
+    """Silence transformers' progress bars and loading report; `whole.py` reads the report."""
     from transformers.utils import logging
 
     shown, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
@@ -67,7 +67,7 @@ def load_model(
     safetensors_only: bool = True,
     revision: str | None = None,
 ) -> "PreTrainedModel":
-    """Load a causal language model; raises `InputError` if it cannot be, or is not whole.
+    """Load a causal language model; `InputError` if it does not load or is incomplete.
 
     Pickled weights, which may hold code, are read only if `safetensors_only` is false.
     """
@@ -93,12 +93,12 @@ def load_model(
 
 
 def require_whole_checkpoint(checkpoint: Path, *, trust_remote_code: bool = False) -> None:
-    """Raise `InputError` if a checkpoint is not whole; reads its config and its files' headers.
+    """Raise `InputError` if a checkpoint is incomplete; reads its config and its files' headers.
 
-    For whoever leaves the loading to another library. Quantised weights, whose names only the
-    library that packed them knows, are left to it.
+    For callers that leave the loading to another library.
     """
     require_no_adapters(checkpoint)
+    # only the library that packed quantised weights knows their names
     if "quantization_config" in model_config.read_object(checkpoint / "config.json"):
         return
     empty = _meta_model(checkpoint, trust_remote_code=trust_remote_code)
@@ -110,11 +110,8 @@ def require_whole_checkpoint(checkpoint: Path, *, trust_remote_code: bool = Fals
 def empty_model(
     checkpoint: Path | str, *, dtype: "torch.dtype", trust_remote_code: bool = False
 ) -> "PreTrainedModel":
-    """Make a checkpoint's model without its weights, whose memory is set aside and not touched.
-
-    A rank that is sent its share of the weights starts from it. Raises what `load_model` does, so
-    that no rank waits for one that refused.
-    """
+    """Make a checkpoint's model with uninitialised weights, for ranks that receive the weights."""
+    # the checks of `load_model`: a rank that passed would wait forever for a rank that refused
     require_whole_checkpoint(Path(checkpoint), trust_remote_code=trust_remote_code)
     model = _meta_model(checkpoint, dtype=dtype, trust_remote_code=trust_remote_code)
     model = model.to_empty(device="cpu")
@@ -125,7 +122,7 @@ def empty_model(
 def _meta_model(
     checkpoint: Path | str, *, dtype: "torch.dtype | None" = None, trust_remote_code: bool
 ) -> "PreTrainedModel":
-    """Make a checkpoint's model on the meta device, where weights have shapes alone."""
+    """Make a checkpoint's model on the meta device, where weights have shapes but no values."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -141,7 +138,7 @@ def _meta_model(
 def load_tokenizer(
     checkpoint: Path | str, *, trust_remote_code: bool = False, revision: str | None = None
 ) -> "PreTrainedTokenizerBase":
-    """Load a tokenizer; raises `InputError` where it cannot be or has no end-of-sequence token."""
+    """Load a tokenizer; `InputError` if it does not load or has no end-of-sequence token."""
     from transformers import AutoTokenizer
 
     with _readable_load_errors(checkpoint, "the tokenizer"):
@@ -165,8 +162,8 @@ def save_model(
 ) -> None:
     """Write weights and config, and copy the tokenizer's files and `generation_config.json`.
 
-    Weights are rounded to `dtype`, if one is given. Adapters are merged into the weights, and stand
-    alone in `adapter/` as well, unrounded.
+    Weights are rounded to `dtype` if it is given. Adapters are merged into the weights, and also
+    saved alone and unrounded in `adapter/`.
     """
     with quiet_transformers():
         weights = adapters.merged_weights(model) if adapters.is_attached(model) else None
@@ -179,7 +176,7 @@ def save_model(
     if dtype is not None:
         _declare_dtype(directory / "config.json", dtype)
     code = [path.name for path in sorted(tokenizer_from.glob("*.py"))]
-    (directory / model_config.GENERATION).unlink(missing_ok=True)  # an empty one
+    (directory / model_config.GENERATION).unlink(missing_ok=True)  # transformers wrote an empty one
     for name in (*TOKENIZER_FILES, model_config.GENERATION, *code):
         if (tokenizer_from / name).exists():
             shutil.copyfile(tokenizer_from / name, directory / name)
@@ -187,9 +184,10 @@ def save_model(
 
 @contextlib.contextmanager
 def _without_generation_config(model: "PreTrainedModel") -> Iterator[None]:
-    """Let a model be saved without its generation config: a save refuses what a load took."""
+    """Take a model's generation config away while it is saved."""
     from transformers import GenerationConfig
 
+    # saving refuses some generation configs that loading accepted
     loaded_config = model.generation_config
     model.generation_config = GenerationConfig()
     try:
@@ -201,7 +199,7 @@ def _without_generation_config(model: "PreTrainedModel") -> Iterator[None]:
 def _rounded_weights(
     weights: "dict[str, torch.Tensor]", dtype: "torch.dtype"
 ) -> "dict[str, torch.Tensor]":
-    """Round weights one after the other onto the host; tied ones stay one tensor."""
+    """Round weights one by one and move them to the host; tied weights stay one tensor."""
     rounded: dict[tuple[int, torch.Size], torch.Tensor] = {}
     by_name = {}
     for name, tensor in weights.items():
@@ -213,10 +211,8 @@ def _rounded_weights(
 
 
 def _declare_dtype(config: Path, dtype: "torch.dtype") -> None:
-    """State the type that weights were rounded to, by which engines load them.
-
-    transformers writes the type of the model in memory.
-    """
+    """Write the dtype of the rounded weights into `config.json`; engines load weights in it."""
+    # transformers wrote the dtype of the model in memory
     declared: dict[str, Any] = files.read_json(config)
     for part in (declared, *declared.values()):
         if isinstance(part, dict) and "dtype" in part:
@@ -225,15 +221,15 @@ def _declare_dtype(config: Path, dtype: "torch.dtype") -> None:
 
 
 def context_of(checkpoint: Path) -> int | None:
-    """Return the model's own limit of positions, None where its config states none."""
+    """Return the model's limit of positions in tokens, None if its config states none."""
     return model_config.of_checkpoint(checkpoint).context
 
 
 def end_tokens(checkpoint: Path, *, trust_remote_code: bool = False) -> tuple[int, ...]:
     """Return the token ids that end a completion.
 
-    They are the tokenizer's, those that the model declares, and the one by which the chat template
-    ends an assistant's turn.
+    The ids are the tokenizer's end-of-sequence token, the end tokens that the model declares, and
+    the token with which the chat template ends an assistant's turn.
     """
     key = tokenizer_fingerprint(checkpoint)
     if key not in _END_TOKENS:

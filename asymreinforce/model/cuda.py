@@ -1,4 +1,4 @@
-"""CUDA devices: which driver this build of torch needs, and why there may be no device."""
+"""CUDA devices: the driver that this build of torch needs, and why no device may be visible."""
 
 import os
 import re
@@ -8,11 +8,11 @@ import torch
 from asymreinforce.errors import ConfigError
 
 DRIVERS = {"11": "450.80", "12": "525.60", "13": "580.65"}
-"""Oldest NVIDIA driver on Linux by CUDA's major version (NVIDIA, CUDA Compatibility)."""
+"""Oldest NVIDIA driver on Linux for each major version of CUDA (NVIDIA, CUDA Compatibility)."""
 
 
 def describe_build() -> str:
-    """Return what this torch is built for and the driver that it needs, for errors and reports."""
+    """Return the CUDA version of this torch and the driver it needs, for errors and reports."""
     version = torch.version.cuda
     if version is None:
         return f"torch {torch.__version__} is built without CUDA"

@@ -1,10 +1,10 @@
-"""What `auto` means for `train.device` and `train.precision`, on a machine.
+"""Replace `auto` in `train.device` and `train.precision` by the values for a machine.
 
     device      cuda if torch shows a device, else cpu
-    precision   bfloat16 on a CUDA device that computes in it, else float32
+    precision   bfloat16 on a CUDA device that computes in bfloat16, else float32
 
-The command line asks once, before the settings reach the library: an identity, an arm's
-`config.json`, its ranks and its evaluation only ever see the values.
+The command line does so once, before the settings reach the library. Identities, an arm's
+`config.json`, its ranks and its evaluation see only the values.
 """
 
 import importlib.util
@@ -15,7 +15,7 @@ from asymreinforce.config import ExperimentConfig
 
 
 class Machine(NamedTuple):
-    """What a machine can train with."""
+    """Devices and precision that a machine can train with."""
 
     has_cuda: bool
     has_bfloat16: bool
@@ -23,7 +23,7 @@ class Machine(NamedTuple):
 
 
 def this_machine() -> Machine:
-    """Ask torch what is here; a machine without torch has no device."""
+    """Return the devices that torch shows; a machine without torch has no device."""
     if importlib.util.find_spec("torch") is None:
         return Machine(False, False)
     import torch
@@ -34,30 +34,28 @@ def this_machine() -> Machine:
 
 
 def planned_gpu() -> Machine:
-    """The GPU of `asymrl plan`, whatever this machine has."""
+    """Return the GPU that `asymrl plan` assumes, independent of this machine."""
     return Machine(True, True)
 
 
 def depends_on_the_machine(config: ExperimentConfig) -> bool:
-    """Tell whether two machines could train an arm differently, or under two identities."""
+    """Return whether two machines could train an arm differently, or under two identities."""
     train = config.train
     return train.device == "auto" or (train.device == "cuda" and train.precision == "auto")
 
 
 def resolve_auto(config: ExperimentConfig, machine: Callable[[], Machine]) -> ExperimentConfig:
-    """Return the settings with `auto` replaced by what it means on a machine.
-
-    `machine` is asked only if the settings leave something open, since asking imports torch.
-    """
+    """Return the settings with `auto` replaced by the values for a machine."""
     train = config.train
     if "auto" not in (train.device, train.precision):
         return config
+    # `machine` is called only if needed: it imports torch
     hardware = machine() if depends_on_the_machine(config) else Machine(False, False)
     device, precision = train.device, train.precision
     if device == "auto":
         device = "cuda" if hardware.has_cuda else "cpu"
     if precision == "auto":
-        # a CUDA device that is asked for by name and is not here is an error when training begins
+        # device=cuda without a device counts as half: training then fails with its own error
         is_half = device == "cuda" and (hardware.has_bfloat16 or not hardware.has_cuda)
         precision = "bfloat16" if is_half else "float32"
     chosen = {"device": device, "precision": precision}

@@ -1,9 +1,9 @@
-"""The embedded behaviour policy: a tiny Llama that learned to answer the questions of a world.
+"""The embedded behaviour policy: a tiny Llama that is warmed up on the questions of a world.
 
-From correct examples only, in the world's two answer styles. Warm-up first shows the working often,
-so that it is learned, and then seldom, so that the policy seldom writes it: what is left to
-reinforcement is to choose it. A world of one style is learned for so short a while that answers are
-often wrong.
+Warm-up uses correct examples only, in the world's two answer styles, worked and direct. Worked
+answers are frequent at first, so that the policy learns them, and then rare, so that the policy
+seldom writes them: reinforcement has to learn to choose them. In a world with one answer style,
+warm-up is so short that answers are often wrong.
 """
 
 import itertools
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 END = "<|end|>"
 PIECES = r" ?[A-Za-z]+:?| ?\d|-\d| ?[^\sA-Za-z\d]+|\s+"
-"""Text is cut into pieces such as ` 4`, `-3` and ` Answer:`; merges never cross a cut."""
+"""Splits text into pieces such as ` 4`, `-3` and ` Answer:`; BPE merges never cross a split."""
 
 
 def train_tokenizer(texts: list[str], *, vocabulary: int) -> "PreTrainedTokenizerFast":
@@ -56,7 +56,7 @@ def train_tokenizer(texts: list[str], *, vocabulary: int) -> "PreTrainedTokenize
 def random_model(
     config: EmbeddedConfig, *, context: int, tokens: int, end_token: int, seed: int
 ) -> "PreTrainedModel":
-    """Make a two-layer Llama with random weights, drawn from `seed` alone."""
+    """Make a small Llama with random weights, drawn from `seed` alone."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
     architecture = LlamaConfig(
@@ -78,7 +78,7 @@ def random_model(
 
 
 def learning_rate_factor(step: int, config: WarmUpConfig) -> float:
-    """Rise linearly over the first steps, then fall linearly to a tenth."""
+    """Return the factor on the learning rate: a linear rise, then a linear fall to a tenth."""
     if step < config.lr_warmup_steps:
         return (step + 1) / config.lr_warmup_steps
     done = (step - config.lr_warmup_steps) / max(1, config.steps - config.lr_warmup_steps)
@@ -94,7 +94,7 @@ def warm_up(
     seed: int,
     advance: Advance,
 ) -> None:
-    """Train on correct examples, in place: cross-entropy of the completion's tokens."""
+    """Train a model in place on correct examples, by cross-entropy of the completions' tokens."""
     generator = random.Random(f"warm-up-{seed}")
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=config.lr, betas=config.betas, weight_decay=config.weight_decay
@@ -126,8 +126,9 @@ def warm_up(
 def cross_entropy(
     model: "PreTrainedModel", prompts: list[np.ndarray], completions: list[np.ndarray]
 ) -> torch.Tensor:
-    """Mean of -log pi(y_t | x, y_<t) over all completion tokens, by rows padded on the right."""
+    """Return the mean of -log pi(y_t | x, y_<t) over all completion tokens."""
     rows = [np.concatenate(pair)[:-1] for pair in zip(prompts, completions, strict=True)]
+    # padded on the right: causal attention never looks there, so no mask is needed
     width = max(map(len, rows))
     ids_BT = torch.from_numpy(np.array([np.pad(row, (0, width - len(row))) for row in rows]))
     predictors_C = np.concatenate(
@@ -145,7 +146,7 @@ def cross_entropy(
 def make_checkpoint(
     directory: Path, policy: PolicyConfig, *, advance: Advance, world: World[Any] = cups.WORLD
 ) -> None:
-    """Draw a world's questions, train tokenizer and model, and write an ordinary checkpoint."""
+    """Draw a world's questions, train a tokenizer and a model on them, and write a checkpoint."""
     config = policy.embedded
     source = world.draw_puzzles("warm_up", seed=policy.seed)
     questions = list(itertools.islice(source, config.warm_up.questions))

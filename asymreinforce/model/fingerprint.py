@@ -1,4 +1,4 @@
-"""Names of checkpoints and tokenizers, made of the contents of their files."""
+"""Fingerprints of checkpoints and tokenizers, from the contents of their files."""
 
 import hashlib
 from pathlib import Path
@@ -30,16 +30,17 @@ PICKLED_SUFFIXES = (".bin", ".bin.index.json")
 def checkpoint_fingerprint(
     checkpoint: Path, *, safetensors_only: bool = True, read: bool = False
 ) -> str:
-    """Name a checkpoint by the contents of its config, weights and tokenizer (16 hex digits).
+    """Return the fingerprint of a checkpoint's config, weights and tokenizer (16 hex digits).
 
-    End tokens that only `generation_config.json` declares count too: they end completions.
-    They are read where a file changed since they last were, or this process has not if `read`.
-    Raises `InputError` where there is none, or none but pickled weights and those are not allowed.
+    Files are read only if one changed since the fingerprint was remembered; with `read`, also if
+    this process has not read them yet. Raises `InputError` if there is no checkpoint, or if only
+    pickled weights are there and `safetensors_only`.
     """
     named_files = _fingerprinted_files(checkpoint, safetensors_only=safetensors_only)
 
     def hash_files() -> str:
         sums = [(path.name, files.sha256(path)) for path in named_files]
+        # end tokens that only generation_config.json declares end completions too
         if further := _further_end_tokens(checkpoint):
             sums.append(("end tokens", repr(further)))
         return hashlib.sha256(repr(sums).encode()).hexdigest()[:16]
@@ -56,25 +57,23 @@ def _further_end_tokens(checkpoint: Path) -> list[int]:
     try:
         in_config = model_config.declared_end_tokens(checkpoint, names=("config.json",))
         declared = model_config.declared_end_tokens(checkpoint)
-    except InputError:  # to name a checkpoint is not to load it: whoever does says what is broken
+    except InputError:  # a broken file is reported when the checkpoint is loaded
         return []
     return sorted({*declared} - {*in_config})
 
 
 def require_unchanged(checkpoint: Path, *, named: str, safetensors_only: bool = True) -> None:
-    """Read a checkpoint that is about to be loaded; an `InputError` if its name is another now.
-
-    An identity may name it by a fingerprint that was remembered, and a disk may lose bytes since.
-    """
+    """Raise `InputError` if a checkpoint's fingerprint is not `named`, before it is loaded."""
+    # the fingerprint in an identity may be a remembered one, and the files damaged since
     if checkpoint_fingerprint(checkpoint, safetensors_only=safetensors_only, read=True) != named:
         raise InputError(
             f"{checkpoint}: damaged (its bytes are not those that it was named by, {named}); "
-            "restore it, or run the same command again: it makes anew what depends on it"
+            "restore it, or run the same command again to redo all results that depend on it"
         )
 
 
 def tokenizer_fingerprint(checkpoint: Path) -> str:
-    """Name a tokenizer by the contents of its files: vocabulary, merges, special tokens."""
+    """Return the fingerprint of a tokenizer's files: vocabulary, merges, special tokens."""
     digest = hashlib.sha256()
     for name in TOKENIZER_FILES:
         if (checkpoint / name).exists():

@@ -1,4 +1,4 @@
-"""Chat markup in a text: whether a template has rendered it, this tokenizer's or another."""
+"""Detect chat markup in a text: whether this tokenizer's or another template rendered the text."""
 
 import re
 from typing import TYPE_CHECKING
@@ -15,12 +15,12 @@ IN_USE = re.compile(
     r"|\n[ \t]*(?:#+ *)?(?:assistant|Assistant|ASSISTANT|Response)[ \t]*:?\s*\Z"
     r"|\A\s*\[\s*\{\s*['\"](?:role|content|type)['\"]\s*:"
 )
-"""Chat markup of the models in use, a last header of a turn that lost its special names, and a list
-of messages that is written out as text."""
+"""Chat markup of the models in use, a final turn header without its special tokens, or a list of
+messages that was written out as text."""
 
 
 class Markup:
-    """Finds markup of one tokenizer, whose special tokens' names are `special`, and of others."""
+    """Finds markup of one tokenizer and of others; `special` matches its special tokens' names."""
 
     def __init__(
         self,
@@ -31,21 +31,22 @@ class Markup:
         self._tokenizer, self._template, self._special = tokenizer, template, special
 
     def is_rendered(self, text: str) -> bool:
-        """Tell whether a text holds the markup that this tokenizer's template puts after questions.
+        """Return whether a text holds the markup that this template puts after a question.
 
-        Special tokens are enough of it: other settings of the template write other words.
+        If that markup has special tokens, the text needs to hold only these.
         """
         frame = self._template.frame
         behind = frame.after.strip() if frame else ""
+        # only special tokens, because the words depend on the template's arguments
         markup = self._special.findall(behind) or [behind]
         return bool(behind) and all(part in text for part in markup)
 
     def looks_rendered(self, text: str) -> bool:
-        """Tell whether a text holds special tokens' names or chat markup, of any model in use."""
+        """Return whether a text holds special tokens' names or chat markup of any model in use."""
         return bool(self._special.search(text) or IN_USE.search(text) or self._ends_a_turn(text))
 
     def unknown_in(self, text: str) -> str | None:
-        """Return markup of a text that this tokenizer has no token for and its template not."""
+        """Return markup in a text that neither this tokenizer nor its template knows, else None."""
         frame = self._template.frame
         written = f"{frame.before}{frame.after}" if frame else ""
         known = self._tokenizer.get_added_vocab()
@@ -53,10 +54,8 @@ class Markup:
         return next((name for name in matches if name not in known and name not in written), None)
 
     def _ends_a_turn(self, text: str) -> bool:
-        """Tell whether a text holds what the template writes behind a question, if that is markup.
-
-        "Answer:" alone, which some templates write there, may stand in any question.
-        """
+        """Return whether a text holds the template's text after a question, if that is markup."""
+        # some templates write only "Answer:", which any question may contain
         return self.is_rendered(text) and bool(
             {*"<[|#"} & {*(self._template.frame or Frame("", "")).after}
         )

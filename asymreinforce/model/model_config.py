@@ -1,7 +1,7 @@
-"""What the configuration of a model says: vocabulary, context, end tokens, the shape of its layers.
+"""Read a model's configuration: vocabulary, context, end tokens, the shape of its layers.
 
-A multimodal checkpoint nests the settings of its language model (`text_config`); transformers'
-`get_text_config` finds them, and knows the defaults that a `config.json` leaves out.
+A multimodal checkpoint nests the settings of its language model (`text_config`). transformers'
+`get_text_config` finds them, and fills in defaults that a `config.json` leaves out.
 """
 
 import json
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 GENERATION = "generation_config.json"
 TEXT_PARTS = ("text_config", "decoder", "generator")
-"""Where `get_text_config` looks for a language model."""
+"""Keys under which `get_text_config` looks for a language model."""
 
 
 class Decoder(NamedTuple):
-    """The sizes of a decoder's layers; the largest, if they differ from layer to layer."""
+    """The sizes of a decoder's layers; the largest size if layers differ."""
 
     layers: int
     width: int
@@ -31,19 +31,19 @@ class Decoder(NamedTuple):
 
     @property
     def cached_numbers(self) -> int:
-        """Keys and values that a token leaves in the cache."""
+        """Numbers that the key/value cache holds for each token."""
         return 2 * self.layers * self.kv_heads * self.head_width
 
 
 class ModelConfig(NamedTuple):
-    """What is read off a configuration; None for what it does not say."""
+    """Values of a configuration; None if the configuration does not state a value."""
 
     vocabulary: int | None
     context: int | None
-    """The model's own limit of positions, in tokens."""
+    """The model's limit of positions, in tokens."""
     decoder: Decoder | None
     steady: int | None = None
-    """Tokens up to which a position is encoded alike in an input of any length; None for all."""
+    """Input length in tokens up to which positions are encoded alike; None: for any length."""
 
 
 def of_model(model: "PreTrainedModel") -> ModelConfig:
@@ -52,13 +52,13 @@ def of_model(model: "PreTrainedModel") -> ModelConfig:
 
 
 def vocabulary_of(model: "PreTrainedModel") -> int:
-    """Return how many tokens a model knows: as many as it says, or as it has embeddings."""
+    """Return a model's vocabulary size, or the number of its embeddings if it states none."""
     embedding: Any = model.get_input_embeddings()
     return of_model(model).vocabulary or int(embedding.weight.shape[0])
 
 
 def of_checkpoint(checkpoint: Path) -> ModelConfig:
-    """Read a checkpoint's `config.json`, and none of the code that may come with it.
+    """Read a checkpoint's `config.json`, without running code of the checkpoint.
 
     Raises `InputError` if transformers refuses the values of an architecture that it knows.
     """
@@ -85,9 +85,9 @@ def declared_end_tokens(
 ) -> list[int]:
     """Return the end tokens that `generation_config.json` and then `config.json` name.
 
-    A class's default is none of them: a Llama whose files name no token does not end by token 2.
-    Raises `InputError` for what is no token id.
+    Raises `InputError` if a declared end token is no token id.
     """
+    # read from the files: a class's default would end a Llama that names no end token by token 2
     tokens: list[int] = []
     for name in names:
         if (checkpoint / name).exists():
@@ -104,13 +104,13 @@ def _end_tokens(declared: Any, *, where: Path) -> list[int]:
     if not all(type(token) is int and token >= 0 for token in tokens):
         raise InputError(
             f"{where}: eos_token_id is {str(declared)[:60]}, not a token id or a list of them; "
-            "mend it there"
+            "correct it there"
         )
     return tokens
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """Read a JSON object of a checkpoint; raises `InputError` if there is none in the file."""
+    """Read a JSON file of a checkpoint; `InputError` if it holds no JSON object."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:  # UnicodeDecodeError is a ValueError
@@ -123,7 +123,7 @@ def read_object(path: Path) -> dict[str, Any]:
 
 
 def text_part(values: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the settings of the language model in a `config.json`: a nested part, or all."""
+    """Return the settings of the language model in a `config.json`: a nested part, or all of it."""
     nested = (values.get(name) for name in TEXT_PARTS)
     return next((part for part in nested if isinstance(part, Mapping)), values)
 
@@ -132,7 +132,7 @@ def _read_config(config: Any) -> ModelConfig:
     from transformers import PreTrainedConfig
 
     text = config.get_text_config(decoder=True)
-    if isinstance(text, dict):  # of an architecture that transformers does not know
+    if isinstance(text, dict):  # transformers does not know the architecture
         text = PreTrainedConfig.from_dict(text)
     return ModelConfig(
         _read_size(text, "vocab_size"),
@@ -143,9 +143,9 @@ def _read_config(config: Any) -> ModelConfig:
 
 
 def _steady_length(text: Any) -> int | None:
-    """Read the length from which a rotary encoding changes with that of the whole input.
+    """Return the input length above which the rotary encoding of all positions changes.
 
-    `dynamic` computes its frequencies anew there, and `longrope` takes others.
+    Above this length `dynamic` computes new frequencies, and `longrope` uses a second set.
     """
     rope = getattr(text, "rope_parameters", None)
     kinds = (

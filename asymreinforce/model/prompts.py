@@ -1,13 +1,14 @@
-"""Questions as prompts: the model's own chat template, or a plain text where it has none.
+"""Turn questions into prompts, by the model's chat template or, if it has none, as plain text.
 
-A *rendering* is text that the template wrote, in which special tokens are special. What a question
-brings stays text: a special token's name in it is shielded while the template is rendered, and
-encoded as the letters that it is.
+A *rendering* is text that the template wrote, in which special tokens are special. A question's
+text stays text: the name of a special token in the question is replaced by a shield while the
+template renders, and then encoded letter by letter.
 
-    question -> messages -> chat template -> text with shields -> token ids, no token twice
-    whole prompt: a rendering that came from elsewhere -> token ids, no token twice
+    question -> messages -> chat template -> text with shields -> token ids
+    whole prompt: a rendering that came from elsewhere -> token ids
 
-A begin-of-sequence token is added if none stands there, and nothing is ever added behind a prompt.
+A begin-of-sequence token is added if the prompt does not begin with it. Nothing is added at the
+end.
 """
 
 import functools
@@ -28,32 +29,32 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 VERSION = 3
-"""Of how questions and whole prompts become tokens, and of which tokens end a completion; raise it
-when one of them changes."""
+"""Version of the rules by which questions and whole prompts become tokens, and of the choice of end
+tokens; raise it with every change of either."""
 TOKENS = "imported_prompt_token_ids"
-"""In a row's metadata: the tokens of an imported prompt that is held back for evaluation."""
+"""Key in a row's metadata: token ids of an imported prompt that is held back for evaluation."""
 
 OPEN, CLOSE = "\ue000", "\ue001"
-"""Around the number of a shielded piece: private-use characters, shielded themselves in data."""
+"""Private-use characters around a shield's number; in data these characters are shielded too."""
 SHIELDED = re.compile(f"{OPEN}(\\d+){CLOSE}")
 
 
 class Rendering(NamedTuple):
-    """A prompt's text; a plain one still lacks the tokens that the tokenizer begins with."""
+    """A prompt's text; without chat, the tokenizer's first tokens are still to be added."""
 
     text: str
     is_chat: bool
 
 
 class Shields:
-    """The pieces of one prompt's data that must not be read as special tokens, by number."""
+    """Numbered pieces of one prompt's data that must not be read as special tokens."""
 
     def __init__(self, names: re.Pattern[str]):
         self._names = names
         self.pieces: list[str] = []
 
     def shield(self, text: str) -> str:
-        """Replace every special token's name in a text of data by a numbered mark."""
+        """Replace the name of every special token in a text by a numbered shield."""
         return self._names.sub(self._number_piece, text)
 
     def _number_piece(self, match: re.Match[str]) -> str:
@@ -70,7 +71,7 @@ class PromptError(InputError):
 
 
 class PromptEncoder:
-    """Encodes a task's questions for one tokenizer, whose special tokens it looks up once."""
+    """Encodes a task's questions for one tokenizer."""
 
     def __init__(self, tokenizer: "PreTrainedTokenizerBase", task: TaskConfig):
         self._tokenizer, self._task = tokenizer, task
@@ -80,10 +81,10 @@ class PromptEncoder:
         self.markup = Markup(tokenizer, self.template, self._special)
 
     def encode(self, row: Mapping[str, Any]) -> list[int]:
-        """Return a question's token ids; `row` has the columns of the prompts' contract.
+        """Return a question's token ids; `row` has the columns of the PROMPTS contract.
 
         Raises `PromptError`, which names the row, if the chat template refuses the messages or
-        leaves one out, and `InputError` if a user's template fails.
+        leaves out a message, and `InputError` if a user's template fails.
         """
         if (tokens_T := _read_metadata(row).get(TOKENS)) is not None:
             return self._imported_tokens(tokens_T, row)
@@ -91,17 +92,17 @@ class PromptEncoder:
         rendering = self._render_question(row, shields)
         tokens: list[int] = []
         for index, part in enumerate(SHIELDED.split(rendering.text)):
-            if index % 2:
+            if index % 2:  # split with one group: odd parts are the shields' numbers
                 tokens += _as_text(shields.pieces[int(part)], self._tokenizer, row)
             elif part:
                 tokens += self._tokenizer.encode(part, add_special_tokens=False)
         return tokens if rendering.is_chat else _with_beginning(tokens, self._beginning)
 
     def encode_whole(self, text: str) -> list[int]:
-        """Return the token ids of a whole prompt: what a template wrote, here or elsewhere.
+        """Return the token ids of a whole prompt, a text that some template has already written.
 
-        Special tokens are special in it. A rendering of this tokenizer's own chat template begins
-        as the template begins it, any other text as the tokenizer begins every text.
+        Special tokens in the text are special. A rendering of this tokenizer's own chat template
+        begins with the template's first token, any other text with the tokenizer's.
         """
         tokens: list[int] = self._tokenizer.encode(text, add_special_tokens=False)
         return _with_beginning(
@@ -109,9 +110,9 @@ class PromptEncoder:
         )
 
     def renders_twice(self, row: Mapping[str, Any]) -> bool:
-        """Tell whether a text that is to be encoded as letters looks as if it had been rendered.
+        """Return whether a question looks as if a template had already rendered it.
 
-        It is the question, or what a user's template makes of it.
+        The text is the question, or the text that a user's template makes of it.
         """
         if TOKENS in _read_metadata(row):
             return False
@@ -121,7 +122,7 @@ class PromptEncoder:
 
     @property
     def unused_settings(self) -> list[str]:
-        """Say of each setting that should stand in prompts, and stands in none, why that is so."""
+        """Messages on the settings that should be part of prompts but are not, each with why."""
         task = self._task
         given = [name for name in ("system", "instruction") if getattr(task, name)]
         if is_plugin(task.template):
@@ -140,7 +141,8 @@ class PromptEncoder:
         return [int(self._tokenizer.bos_token_id)] if begins else []
 
     def _imported_tokens(self, tokens_T: Any, row: Mapping[str, Any]) -> list[int]:
-        """Return tokens that an import kept; a file may hold anything under their name."""
+        """Return the token ids that an import kept in a row's metadata."""
+        # checked, because a file may hold anything under this key
         known = range(len(self._tokenizer))
         if not isinstance(tokens_T, list) or not all(
             type(t) is int and t in known for t in tokens_T
@@ -174,11 +176,9 @@ class PromptEncoder:
 
 
 def identity_of(config: ExperimentConfig) -> dict[str, Any]:
-    """Return what decides how a question becomes a prompt, for identities.
-
-    The embedded policy's tokenizer has no chat template and adds no token, so that no version has
-    changed its prompts or its end.
-    """
+    """Return the settings that decide how a question becomes a prompt, for identities."""
+    # The embedded policy's tokenizer has no chat template and adds no token, so no version has
+    # changed its prompts or its end token.
     version = {} if config.policy.source == "embedded" else {"version": VERSION}
     return {**config.task.rendering, **version}
 
@@ -187,17 +187,18 @@ def special_names(tokenizer: "PreTrainedTokenizerBase") -> re.Pattern[str]:
     """Return a pattern of the names that a tokenizer would read as special tokens."""
     names = {*tokenizer.all_special_tokens, OPEN, CLOSE}
     names |= {str(t) for t in tokenizer.added_tokens_decoder.values() if t.special}
+    # the longest first, because `|` takes the first alternative that matches
     longest_first = sorted(filter(None, names), key=len, reverse=True)
     return re.compile("|".join(map(re.escape, longest_first)))
 
 
 def has_chat(tokenizer: "PreTrainedTokenizerBase", task: TaskConfig) -> bool:
-    """Tell whether prompts of a task go through the tokenizer's chat template."""
+    """Return whether prompts of a task use the tokenizer's chat template."""
     return task.chat == "auto" and bool(tokenizer.chat_template)
 
 
 def _chat_messages(row: Mapping[str, Any], task: TaskConfig) -> Messages:
-    """Return the chat that a row brings with it, or its question as the user's one message."""
+    """Return the messages in a row's metadata, or its question as a single user message."""
     messages: Messages = _read_metadata(row).get("messages") or [
         {"role": "user", "content": row["question"]}
     ]
@@ -210,7 +211,7 @@ def _chat_messages(row: Mapping[str, Any], task: TaskConfig) -> Messages:
 
 
 def _read_metadata(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a row brings beside its columns; other programs' metadata may be any text."""
+    """Return a row's metadata, empty if it is no JSON object: other programs may store any text."""
     try:
         values = json.loads(row.get("metadata") or "{}")
     except (ValueError, RecursionError):
@@ -219,9 +220,9 @@ def _read_metadata(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def with_tokens(metadata: str | None, token_ids: list[int], *, where: str) -> str:
-    """Return a row's metadata with the tokens that its prompt is, which no template renders.
+    """Return a row's metadata with the token ids of its whole prompt added.
 
-    Raises `InputError` if the metadata is a text of another program, to which nothing can be added.
+    Raises `InputError` if the metadata is no JSON object, so that nothing can be added.
     """
     values = _read_metadata({"metadata": metadata})
     if metadata and not values and metadata.strip() != "{}":
@@ -238,7 +239,7 @@ def _render_plain(row: Mapping[str, Any], task: TaskConfig, shields: Shields) ->
         "{instruction}": task.instruction or "",
         "{system}": task.system or "",
     }
-    # in one pass, so that a question that holds {instruction} keeps it
+    # in one pass, so that the text {instruction} in a question is not replaced
     return re.sub("|".join(map(re.escape, values)), lambda match: values[match[0]], task.template)
 
 
@@ -274,18 +275,16 @@ def _as_text(piece: str, tokenizer: "PreTrainedTokenizerBase", row: Mapping[str,
 
 
 def _with_beginning(tokens: list[int], beginning: list[int]) -> list[int]:
-    """Return tokens that begin as a text should: the beginning is added if it does not stand."""
+    """Return tokens with `beginning` in front, unless they are empty or begin with it already."""
     stands = not tokens or tokens[: len(beginning)] == beginning
     return tokens if stands else [*beginning, *tokens]
 
 
 def _text_beginning(tokenizer: "PreTrainedTokenizerBase") -> list[int]:
-    """Return what the tokenizer puts before every text: its begin-of-sequence token, or nothing.
-
-    What it puts behind a text, an end-of-sequence token that may be the same, is not a beginning.
-    """
+    """Return the tokens that a tokenizer puts before every text: its begin token, or none."""
     first = tokenizer.bos_token_id
     bare: list[int] = tokenizer.encode("a", add_special_tokens=False)
     added: list[int] = tokenizer.encode("a", add_special_tokens=True)
+    # compared with "a" after it: a tokenizer may add the same token only at the end
     begins = first is not None and added[: 1 + len(bare)] == [first, *bare]
     return [first] if begins else []

@@ -1,8 +1,9 @@
-"""Whether a checkpoint is whole: the weights of its model, all of them, no others, in their shapes.
+"""Check that a checkpoint is whole: exactly the weights of its model, in their shapes.
 
-transformers draws at random what a checkpoint lacks and passes over what its model does not know.
-Its loading report says so, tied weights and what a class itself ignores left out; here a report
-becomes a refusal. The report of a checkpoint that another library loads is made of its headers.
+transformers initialises missing weights at random and ignores unknown weights. It says so only in a
+loading report, without tied weights and weights that the class ignores on purpose. Here the report
+becomes an error. For checkpoints that another library loads, a report is made from the files'
+headers.
 """
 
 from collections.abc import Collection, Mapping
@@ -17,19 +18,19 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 SHOWN = 3
-"""Names that a refusal shows of each kind."""
+"""Number of names that an error shows of each kind."""
 
 FLOATS = {"F64", "F32", "F16", "BF16"}
-"""The types of numbers that are weights as they stand."""
+"""Dtypes of weights that need no scale."""
 
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
-"""One file, or an index of shards beside it, in the order in which transformers looks."""
+"""Names of weight files, or with .index.json of shards, in the order of transformers' search."""
 
 
 def require_whole(checkpoint: Path | str, report: Mapping[str, Any]) -> None:
-    """Raise `InputError` if a loading report names a weight that is missing, unknown or misshapen.
+    """Raise `InputError` if a loading report names a missing, unknown or misshapen weight.
 
-    `report`: what `from_pretrained(output_loading_info=True)` returns beside the model.
+    `report`: the second result of `from_pretrained(output_loading_info=True)`.
     """
     mismatched = [
         f"{name} {tuple(stored)}, not {tuple(wanted)}"
@@ -51,7 +52,8 @@ def require_whole(checkpoint: Path | str, report: Mapping[str, Any]) -> None:
 
 
 def require_no_adapters(checkpoint: Path) -> None:
-    """Raise `InputError` for adapters: their base, which is loaded with them, has no name here."""
+    """Raise `InputError` if a checkpoint holds adapters."""
+    # transformers loads their base model too, whose files are in no fingerprint
     if (checkpoint / "adapter_config.json").exists():
         raise InputError(
             f"{checkpoint}: holds adapters (adapter_config.json), which transformers loads onto "
@@ -61,10 +63,8 @@ def require_no_adapters(checkpoint: Path) -> None:
 
 
 def require_one_set(checkpoint: Path | str) -> None:
-    """Raise `InputError` if a checkpoint holds its weights in one file and in shards as well.
-
-    transformers reads the file, vLLM the shards.
-    """
+    """Raise `InputError` if a checkpoint holds its weights both in one file and in shards."""
+    # transformers reads the file, vLLM the shards
     name = WEIGHTS[0]
     if all((Path(checkpoint) / one).exists() for one in (name, f"{name}.index.json")):
         raise InputError(
@@ -74,12 +74,13 @@ def require_one_set(checkpoint: Path | str) -> None:
 
 
 def require_plain_numbers(checkpoint: Path | str) -> None:
-    """Raise `InputError` if weights are stored in a type that needs a scale, and none is declared.
+    """Raise `InputError` if weights have a dtype that needs a scale, and no scale is declared.
 
-    transformers would take the bare integers, or 8-bit floats, for the weights. Reads headers.
+    Only the headers of the files are read.
     """
     from safetensors import safe_open
 
+    # transformers would use the bare integers or 8-bit floats as weights
     directory = Path(checkpoint)
     config = directory / "config.json"
     if not config.exists() or model_config.read_object(config).get("quantization_config"):
@@ -100,10 +101,8 @@ def require_plain_numbers(checkpoint: Path | str) -> None:
 
 
 def require_tied(checkpoint: Path | str, model: "PreTrainedModel") -> None:
-    """Raise `InputError` if a loaded model has two weights where its config says that they are one.
-
-    transformers unties them without an error, vLLM drops one of them.
-    """
+    """Raise `InputError` if two weights of a loaded model differ that its config ties."""
+    # transformers unties them without an error, vLLM drops one of them
     tied: dict[str, str] = model.get_expanded_tied_weights_keys(all_submodels=True)
     apart = [
         (name, other)
@@ -116,8 +115,8 @@ def require_tied(checkpoint: Path | str, model: "PreTrainedModel") -> None:
 def require_whole_files(checkpoint: Path, empty: "PreTrainedModel") -> None:
     """Raise `InputError` if the files of a checkpoint do not hold the weights of its model.
 
-    `empty`: that model on the meta device. Only the headers of the files are read, and the tensors
-    of a pair that is tied but stored twice.
+    `empty` is the model on the meta device. Only headers are read, and the tensors of tied pairs
+    that are stored twice.
     """
     import torch
 
@@ -151,7 +150,7 @@ def require_whole_files(checkpoint: Path, empty: "PreTrainedModel") -> None:
 def require_same(
     what: Path | str, given: Mapping[str, "Tensor"], wanted: Mapping[str, "Tensor"]
 ) -> None:
-    """Raise `InputError` if tensors have other names or shapes than those they are to replace."""
+    """Raise `InputError` if `given` tensors do not have the names and shapes of `wanted` ones."""
     common = given.keys() & wanted.keys()
     require_whole(
         what,
@@ -183,7 +182,7 @@ def _few_of(names: Collection[str]) -> str:
 
 
 def _weight_files(checkpoint: Path) -> list[Path]:
-    """Return the files that transformers reads the weights of a checkpoint from."""
+    """Return the files from which transformers reads the weights of a checkpoint."""
     for name in WEIGHTS:
         if (checkpoint / name).exists():
             return [checkpoint / name]
@@ -195,7 +194,8 @@ def _weight_files(checkpoint: Path) -> list[Path]:
 def _listed_shards(index: Path) -> list[str]:
     """Return the names of the files that an index lists.
 
-    Raises `InputError` if it is no index, or names files outside its own directory.
+    Raises `InputError` if the file is no index, or lists files that are missing or outside its
+    directory.
     """
     listed = model_config.read_object(index).get("weight_map")
     names = list(listed.values()) if isinstance(listed, dict) else []
@@ -214,7 +214,7 @@ def _listed_shards(index: Path) -> list[str]:
 
 
 def _read_headers(path: Path) -> dict[str, "Tensor"]:
-    """Return the tensors of a file on the meta device, by name; their types do not matter."""
+    """Return a file's tensors by name, on the meta device, with shapes only."""
     import torch
     from safetensors import safe_open
 

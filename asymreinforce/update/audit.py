@@ -1,4 +1,4 @@
-"""Recompute the log-probabilities of stored rollouts with the model that is to train.
+"""Recompute the log-probabilities of stored rollouts with the model that is about to train.
 
 Shapes: C completion tokens of all rollouts, V vocabulary.
 """
@@ -16,11 +16,11 @@ from asymreinforce.update.log_probs import Scorer
 from asymreinforce.update.packing import Sequences, pack_rows
 
 EVIDENCE_VALUES = 50_000_000
-"""Logits that evidence is gathered from: so many tokens times the vocabulary."""
+"""Number of logits (tokens times vocabulary) that the evidence is gathered from."""
 
 
 class Audit(NamedTuple):
-    """The figures of an audit, and what tells causes apart."""
+    """The figures of an audit, and the traces that tell its causes apart."""
 
     mismatch: Mismatch
     traces: Evidence
@@ -34,10 +34,9 @@ def audit_logps(
     *,
     tokens: int,
 ) -> Audit:
-    """Compare log pi of each completion's tokens with `behaviour_logps`, the engine's.
+    """Compare log pi of each completion token with the engine's `behaviour_logps`.
 
-    `tokens` bounds a packed row. Evidence is gathered from the first rollouts alone: it costs a
-    pass over the vocabulary for each temperature that is tried.
+    `tokens` is the largest number of tokens of a packed row.
     """
     logps, behaviour, numbers = [], [], []
     for row in pack_rows(sequences, tokens=tokens):
@@ -47,13 +46,14 @@ def audit_logps(
     figures = mismatch.measure_mismatch(
         torch.cat(logps), torch.from_numpy(np.concatenate(behaviour)), torch.cat(numbers)
     )
+    # from the first rollouts only: each temperature costs a pass over the vocabulary
     return Audit(figures, _first_evidence(scorer, sequences, behaviour_logps))
 
 
 def _first_evidence(
     scorer: Scorer, sequences: Sequences, behaviour_logps: Sequence[np.ndarray]
 ) -> Evidence:
-    """Let the model say its logits of the first rollouts, as many as `EVIDENCE_VALUES` allow."""
+    """Gather evidence from the first rollouts, as many as `EVIDENCE_VALUES` allows."""
     model: Any = scorer.model
     vocabulary = int(model.get_output_embeddings().weight.shape[0])
     longest = max(len(x) + len(y) for x, y in zip(*sequences, strict=True))
@@ -67,14 +67,12 @@ def _first_evidence(
 
 
 def _completion_logits(model: Any, sequences: Sequences) -> Tensor:
-    """Return the logits that predict each completion token, by the model's own forward, in fp32.
-
-    Padding stands on the right, where in causal order no token looks.
-    """
+    """Return the logits that predict each completion token, by the model's own forward, in fp32."""
     whole = [
         torch.from_numpy(np.concatenate([prompt, completion]).astype(np.int64))
         for prompt, completion in zip(*sequences, strict=True)
     ]
+    # padded on the right: causal attention never looks there, so no mask is needed
     ids_BT = torch.nn.utils.rnn.pad_sequence(whole, batch_first=True).to(model.device)
     logits_BTV: Tensor = model(input_ids=ids_BT, use_cache=False).logits
     parts = [

@@ -1,13 +1,13 @@
-"""How a step's sequences are shared out over ranks: each gets the same cost, in as many rows.
+"""Distribute a step's sequences over ranks, so that every rank has the same cost and row count.
 
     cost of a block = 6 N tokens + 6 D V scored tokens + 12 L D_attention (query, key) pairs
 
-in floating-point operations, forward and backward: N parameters of the body, D the model's width,
-V vocabulary, L layers. A block goes to the rank that has least so far, the costliest block first
-(longest processing time, Graham 1969: at most 4/3 of the best). Blocks of a group may be cut, its
-prompt computed again in each part, where the costliest rank has less to do then. Ranks pack their
-blocks into rows, and go through their rows in step, the costliest first; who has fewer runs idle
-rows.
+Costs are floating-point operations, forward and backward, with N parameters of the body, D the
+model's width, V vocabulary, L layers. The costliest block goes first, each to the rank with least
+cost so far (longest processing time, Graham 1969: at most 4/3 of the best). A group's block may be
+cut if the costliest rank then has less to do; each part computes the prompt again. Ranks pack their
+blocks into rows and compute their rows at the same time, the costliest first. A rank with fewer
+rows computes idle rows.
 """
 
 import heapq
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class Cost(NamedTuple):
-    """What a token, a scored token and a (query, key) pair cost, in floating-point operations."""
+    """Costs of a token, a scored token and a (query, key) pair, in floating-point operations."""
 
     token: float
     scored: float
@@ -41,9 +41,10 @@ class Cost(NamedTuple):
 
     @classmethod
     def of(cls, model: "PreTrainedModel") -> "Cost":
-        """Read the sizes off a model whose parameters are whole."""
+        """Return the costs of a model whose parameters are not sharded yet."""
         head: Any = model.get_output_embeddings()
         embedding: Any = model.get_input_embeddings()
+        # by identity: a tied weight of head and embedding counts once
         ends = {id(p): p.numel() for m in (head, embedding) for p in m.parameters()}
         body = sum(p.numel() for p in model.parameters()) - sum(ends.values())
         decoder = model_config.of_model(model).decoder
@@ -59,11 +60,11 @@ class Cost(NamedTuple):
 
 
 CUTS = (1, 2, 4, 8, 16)
-"""Parts of a rank's fair share of tokens that blocks are cut to, of which the best is taken."""
+"""Blocks are cut to 1/CUT of a rank's fair share of tokens; the best CUT is used."""
 
 
 class Assignment(NamedTuple):
-    """Blocks, what each costs, and which of them each rank has."""
+    """Blocks, their costs, and the indices of each rank's blocks."""
 
     blocks: list[Block]
     costs: list[float]
@@ -71,14 +72,14 @@ class Assignment(NamedTuple):
 
     @property
     def slowest(self) -> float:
-        """What the rank with most to do has to do."""
+        """Cost of the rank that has the most to do."""
         return max(sum(self.costs[i] for i in hand) for hand in self.blocks_of_rank)
 
 
 def rows_of_rank(
     sequences: Sequences, *, number: int, count: int, tokens: int, cost: Cost
 ) -> list[PackedRow]:
-    """Return the rows of rank `number` of `count`: as many as every other rank's, some idle."""
+    """Return the rows of rank `number` of `count`; every rank gets as many rows, some idle."""
     blocks, costs, blocks_of_rank = _best_assignment(
         sequences, count=count, tokens=tokens, cost=cost
     )
@@ -105,7 +106,7 @@ def _best_assignment(sequences: Sequences, *, count: int, tokens: int, cost: Cos
 
 
 def assign_items(costs: Sequence[float], *, ranks: int) -> list[list[int]]:
-    """Deal items out, the costliest first, each to the hand that holds least."""
+    """Assign items to ranks, the costliest first, each to the rank with the least cost so far."""
     items_of_rank: list[list[int]] = [[] for _ in range(ranks)]
     heap = [(0.0, rank) for rank in range(ranks)]
     for item in sorted(range(len(costs)), key=lambda i: -costs[i]):
@@ -116,6 +117,7 @@ def assign_items(costs: Sequence[float], *, ranks: int) -> list[list[int]]:
 
 
 def idle_row() -> PackedRow:
-    """Return a row of one token that scores nothing: what a rank computes to keep step."""
+    """Return a row of one token without targets, for a rank that has fewer rows than others."""
+    # a collective waits for every rank, so each must run a forward and a backward pass
     token, nothing = torch.zeros(1, dtype=torch.long), torch.zeros(0, dtype=torch.long)
     return PackedRow([], token, token, [[Segment(0, 1, slice(0, 0))]], nothing, nothing, nothing)

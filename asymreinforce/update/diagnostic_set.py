@@ -1,4 +1,4 @@
-"""The fixed slice of rollouts on which every arm of a sweep is watched."""
+"""The diagnostic set: fixed rollouts on which the diagnostics of every arm of a sweep are taken."""
 
 from typing import NamedTuple
 
@@ -13,17 +13,17 @@ from asymreinforce.update.trainer import Trainer
 
 
 class DiagnosticScores(NamedTuple):
-    """Log-probabilities of the slice's completions, and the mean entropy of its tokens, in nats."""
+    """Log-probabilities of the set's completions, and the mean entropy of its tokens, in nats."""
 
     logps_B: Tensor
     token_entropy: float
 
 
 class DiagnosticSet:
-    """Rollouts that are never resampled, with which of them are correct.
+    """Rollouts that are never resampled, and whether each is correct.
 
-    `is_from_policy`: drawn at temperature 1 and top-p 1, so that means over it estimate
-    expectations under mu.
+    `is_from_policy`: whether the rollouts were drawn at temperature 1 and top-p 1, so that their
+    means estimate expectations under mu.
     """
 
     def __init__(self, sequences: Sequences, *, correct_B: np.ndarray, is_from_policy: bool):
@@ -33,7 +33,7 @@ class DiagnosticSet:
 
     @torch.no_grad()
     def measure(self, trainer: Trainer) -> DiagnosticScores:
-        """Compute log pi(y|x) of each completion, and H of each position's next token."""
+        """Compute log pi(y|x) of each completion, and the mean entropy of the next token."""
         logps_B = torch.zeros(len(self._sequences.prompts), dtype=torch.float64)
         entropy, count = 0.0, 0
         with trainer.scoring():
@@ -49,7 +49,7 @@ class DiagnosticSet:
     def metrics(
         self, measured: DiagnosticScores, behaviour_logps_B: Tensor
     ) -> dict[str, float | None]:
-        """Name the diagnostics; those that need samples of mu itself are null without them."""
+        """Return the diagnostics by name; KL and weights only if the set was drawn from mu."""
         logps_B = measured.logps_B
         diagnostics: dict[str, float | None] = {
             "token_entropy": measured.token_entropy,
@@ -68,5 +68,5 @@ class DiagnosticSet:
 
 
 def mean_of(values: Tensor) -> float | None:
-    """Return the mean, None of nothing."""
+    """Return the mean, None if there are no values."""
     return float(values.mean()) if len(values) else None

@@ -1,7 +1,7 @@
-"""The input embedding, whose gradient is added where it belongs and nowhere else.
+"""The input embedding, with a gradient that touches only the rows that were read.
 
-Autograd makes a dense gradient of vocabulary x width for the few rows that a micro-batch reads,
-fills it with zeros, and adds it to the parameter's. Here the rows are added to `.grad` at once.
+Autograd allocates a dense gradient of vocabulary x width for each micro-batch, fills it with zeros
+and adds it to `.grad`. Here the rows that the micro-batch read are added to `.grad` directly.
 
 Shapes: T tokens, D width, V vocabulary.
 """
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 def embedded_inputs(model: "PreTrainedModel", input_ids_T: Tensor) -> dict[str, Tensor]:
-    """Return what a model's body takes for some tokens: embeddings, or ids if it has its own way.
+    """Return `inputs_embeds` for plain embeddings, `input_ids` for models with a custom embedding.
 
-    Some architectures scale embeddings inside their embedding module or read the ids elsewhere;
-    those get the ids.
+    The result is passed to the model's body by name.
     """
     module: Any = model.get_input_embeddings()
+    # some architectures scale embeddings inside their embedding module, or read the ids elsewhere
     plain = type(module) is nn.Embedding and not (module.scale_grad_by_freq or module.max_norm)
     if not (plain and module.weight.requires_grad and torch.is_grad_enabled()):
         return {"input_ids": input_ids_T[None]}
@@ -32,7 +32,7 @@ def embedded_inputs(model: "PreTrainedModel", input_ids_T: Tensor) -> dict[str, 
 
 
 class _Rows(torch.autograd.Function):
-    """weight[ids], whose backward pass adds to the rows of the weight's `.grad`."""
+    """weight[ids], with a backward pass that adds to rows of the weight's `.grad`."""
 
     @staticmethod
     def forward(ctx: Any, weight_VD: Tensor, ids_T: Tensor, padding: int | None) -> Tensor:
@@ -42,7 +42,7 @@ class _Rows(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *outer: Tensor) -> tuple[None, None, None]:
         weight_VD, ids_T, by_rows_TD = ctx.weight_VD, ctx.ids_T, outer[0]
-        if ctx.padding is not None:  # nn.Embedding keeps that row as it is
+        if ctx.padding is not None:  # as in nn.Embedding, the padding row gets no gradient
             by_rows_TD = by_rows_TD.masked_fill((ids_T == ctx.padding)[:, None], 0)
         if weight_VD.grad is None:
             weight_VD.grad = torch.zeros_like(weight_VD)

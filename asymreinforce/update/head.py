@@ -1,14 +1,14 @@
-"""The language-model head, in chunks of tokens: logits of all tokens never stand in memory at once.
+"""The language-model head, in chunks of tokens: logits of all tokens are never in memory at once.
 
     log pi(y|h) = w_y . h - log sum_v exp(w_v . h)
 
 `linear_loss` is for objectives whose coefficients are known before the forward pass. With
-p = softmax(W h), the gradient of  L = -sum_t c_t log p_t[y_t]  is made while the logits are there:
+p = softmax(W h), the gradient of  L = -sum_t c_t log p_t[y_t]  is computed with each chunk:
 
     dL/dh_t = c_t (sum_v p_tv w_v - w_{y_t})          dL/dw_v = sum_t c_t (p_tv - [v = y_t]) h_t
 
-Three matrix products (logits, dL/dh, dL/dW), where making the logits again to go backward takes
-four. `token_logps` is the recomputing head, for objectives whose coefficient depends on log pi.
+This takes three matrix products (logits, dL/dh, dL/dW). `token_logps` is for objectives whose
+coefficients depend on log pi: its backward pass computes the logits again, which takes four.
 
 Shapes: C tokens, N tokens of a chunk, D the model's width, V vocabulary.
 """
@@ -26,32 +26,34 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 CPU_LOGITS = 80_000_000
-"""Most logits that stand at once on CPU: 320 MB in fp32, or 512 tokens of 152 thousand words, from
-where on matrix products hardly get faster."""
+"""Most logits of a chunk on CPU: 320 MB in fp32, or 512 tokens of a vocabulary of 152 thousand.
+Larger matrix products are hardly faster."""
+# a chunk reads and writes all of dL/dW, so fewer and larger chunks cost less
 CUDA_SHARE = 1 / 32
-"""The share of a CUDA device's memory that logits may take: 4,000 tokens of 152 thousand words on
-80 GB. A chunk reads and writes all of dL/dW, so that fewer, larger ones cost less."""
+"""The share of a CUDA device's memory that logits may take: 4,000 tokens of a vocabulary of 152
+thousand on 80 GB."""
 
 
 def most_logits(device: torch.device) -> int:
-    """Return how many fp32 logits may stand at once on a device."""
+    """Return how many fp32 logits a chunk may have on a device."""
     if device.type != "cuda":
         return CPU_LOGITS
     return logits_within(torch.cuda.get_device_properties(device).total_memory)
 
 
 def logits_within(device_bytes: float) -> int:
-    """Return how many fp32 logits may stand at once on a CUDA device of so many bytes."""
+    """Return how many fp32 logits a chunk may have on a CUDA device of `device_bytes` bytes."""
     return int(device_bytes * CUDA_SHARE / 4)
 
 
 class LogitsBuffer:
-    """Memory that outlives a call: fresh pages for every chunk would cost a third of a product.
+    """Memory for logits that is used again by every chunk.
 
-    The next call overwrites the matrix that the last one returned.
+    `view` overwrites the matrix that the call before returned.
     """
 
     def __init__(self) -> None:
+        # kept between chunks: fresh pages for each would cost a third of a matrix product
         self._numbers = torch.empty(0)
 
     def view(self, rows: int, columns: int, like: Tensor) -> Tensor:
@@ -59,7 +61,7 @@ class LogitsBuffer:
         size, kept = rows * columns, self._numbers
         if kept.numel() < size or (kept.dtype, kept.device) != (like.dtype, like.device):
             del kept
-            self.free()  # the old memory goes before new memory is asked for
+            self.free()  # before the allocation, so that old and new memory do not add up
             self._numbers = like.new_empty(size)
         return self._numbers[:size].view(rows, columns)
 
@@ -69,17 +71,17 @@ class LogitsBuffer:
 
 
 class Head(NamedTuple):
-    """The weight and bias of a language-model head, and how many logits may stand at once."""
+    """The weight and bias of a language-model head, and the size of its chunks."""
 
     weight_VD: Tensor
     bias_V: Tensor | None
     buffer: LogitsBuffer
     workspace: int | None = None
-    """Most logits at once; None for `most_logits` of the device."""
+    """Most logits of a chunk; None for `most_logits` of the device."""
 
     @classmethod
     def of(cls, model: "PreTrainedModel", buffer: LogitsBuffer) -> "Head":
-        """Take the head of a Hugging Face causal language model."""
+        """Return the head of a Hugging Face causal language model."""
         module: Any = model.get_output_embeddings()
         return cls(module.weight, getattr(module, "bias", None), buffer)
 
@@ -91,9 +93,9 @@ class Head(NamedTuple):
         return (slice(at, min(at + size, tokens)) for at in range(0, tokens, max(1, size)))
 
     def logits(self, hidden_CD: Tensor, weight_VD: Tensor) -> Iterator[tuple[slice, Tensor]]:
-        """Yield the logits of chunk after chunk, in fp32 at least, for the caller to overwrite.
+        """Yield each chunk and its logits, in fp32 or fp64; the caller may overwrite the logits.
 
-        `weight_VD` is the head's weight in the precision of the hidden states.
+        `weight_VD` is the head's weight in the dtype of the hidden states.
         """
         like = hidden_CD.new_empty(0, dtype=precision_of(hidden_CD))
         for part in self.chunks(len(hidden_CD)):
@@ -106,34 +108,35 @@ class Head(NamedTuple):
 
 
 def precision_of(hidden_CD: Tensor) -> torch.dtype:
-    """The precision of logits and log-probabilities: fp32, or fp64 for hidden states in fp64."""
+    """Return the dtype of logits and log-probabilities: fp32, or fp64 for fp64 hidden states."""
     return torch.promote_types(hidden_CD.dtype, torch.float32)
 
 
 class Loss(NamedTuple):
-    """What `linear_loss` made."""
+    """Result of `linear_loss`."""
 
     loss: Tensor
     logps_C: Tensor
     by_hidden_CD: Tensor
-    """dL/dh, to go backward from."""
+    """dL/dh, with which the caller's backward pass starts."""
 
 
 class Scores(NamedTuple):
-    """What the recomputing head says of each token."""
+    """Result of `token_logps`."""
 
     logps_C: Tensor
     entropies_C: Tensor | None
-    """H_t = -sum_v p_tv log p_tv in nats, without gradient; None where it was not asked for."""
+    """H_t = -sum_v p_tv log p_tv in nats, without gradient; None if not asked for."""
 
 
 @torch.no_grad()
 def linear_loss(head: Head, hidden_CD: Tensor, targets_C: Tensor, coefficients_C: Tensor) -> Loss:
-    """Make L = -sum_t c_t log p_t[y_t] and its gradient in one pass.
+    """Return L = -sum_t c_t log p_t[y_t] and dL/dh, computed in one pass.
 
-    dL/dW and dL/db are added to `.grad` of the head's weight and bias at once, where those want
-    one, so that they never stand twice. Outside of autograd: go on by `hidden.backward(...)`.
+    dL/dW and dL/db are added to `.grad` of the head's weight and bias if they require a gradient.
+    Autograd is not used: the caller continues with `hidden.backward(by_hidden_CD)`.
     """
+    # added to `.grad` directly, so that dL/dW is never in memory twice
     gradient = _Gradient(head, hidden_CD, _grad_of(head.weight_VD), _grad_of(head.bias_V))
     coefficients_C = coefficients_C.to(precision_of(hidden_CD))
     logps_C = gradient.add_up(targets_C, coefficients_C)
@@ -143,7 +146,7 @@ def linear_loss(head: Head, hidden_CD: Tensor, targets_C: Tensor, coefficients_C
 def token_logps(
     head: Head, hidden_CD: Tensor, targets_C: Tensor, *, entropy: bool = False
 ) -> Scores:
-    """Return log p_t[y_t] with gradient, by logits that the backward pass makes again.
+    """Return log p_t[y_t] with gradient; the backward pass computes the logits again.
 
     `entropy` costs another pass over the logits.
     """
@@ -154,7 +157,7 @@ def token_logps(
 
 
 class _TokenLogps(torch.autograd.Function):
-    """Keeps no logits between the passes."""
+    """log p_t[y_t] without keeping logits between the forward and the backward pass."""
 
     @staticmethod
     def forward(
@@ -192,7 +195,7 @@ class _TokenLogps(torch.autograd.Function):
 
 
 class _Gradient:
-    """Adds up dL/dh, and those of dL/dW and dL/db that have a place, chunk by chunk."""
+    """Adds up dL/dh, and dL/dW and dL/db if their tensors are given, chunk by chunk."""
 
     def __init__(
         self, head: Head, hidden_CD: Tensor, by_weight_VD: Tensor | None, by_bias_V: Tensor | None
@@ -215,8 +218,9 @@ class _Gradient:
     def _add_chunk(
         self, part: slice, difference_NV: Tensor, weight_VD: Tensor, coefficients_N: Tensor
     ) -> None:
-        """Add a chunk's gradient from p - [v = y]; c multiplies N x D, never N x V."""
+        """Add a chunk's gradient from p - [v = y]."""
         by_hidden_ND = torch.mm(difference_NV, weight_VD, out=self.by_hidden_CD[part])
+        # c multiplies N x D numbers here, instead of N x V
         by_hidden_ND *= coefficients_N[:, None]
         scaled_ND = self._hidden_CD[part] * coefficients_N[:, None]
         if self.by_weight_VD is not None:
@@ -226,7 +230,7 @@ class _Gradient:
 
 
 def _grad_of(parameter: Tensor | None) -> Tensor | None:
-    """Return `.grad` of a parameter that wants a gradient, zeros where it had none yet."""
+    """Return `.grad` of a parameter, set to zeros if empty; None if no gradient is required."""
     if parameter is None or not parameter.requires_grad:
         return None
     if parameter.grad is None:
@@ -235,7 +239,8 @@ def _grad_of(parameter: Tensor | None) -> Tensor | None:
 
 
 def _multiply_into(left: Tensor, right: Tensor, *, out: Tensor) -> None:
-    """out = left @ right, in the precision of `out`: bf16 logits would be off by 0.4%."""
+    """out = left @ right, in the precision of `out`."""
+    # logits rounded to bf16 would be off by 0.4%
     if left.dtype == out.dtype:
         torch.mm(left, right, out=out)
     elif left.is_cuda:

@@ -1,4 +1,4 @@
-"""What is done to a model's layers before it trains: modes, recomputed activations, compilation."""
+"""Prepare a model's layers for training: modes, activation checkpointing, compilation."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -12,14 +12,12 @@ if TYPE_CHECKING:
 
 
 def silence_randomness(model: "PreTrainedModel") -> None:
-    """Put a model that is to train into evaluation mode, so that dropout and routers draw nothing.
-
-    The policy is the function that was sampled. A layer that recomputes its activations stays in
-    training mode itself, by which transformers tells that it is to; the modules inside do not.
-    """
+    """Put a model into evaluation mode for training, so that dropout and routers draw nothing."""
     from transformers.modeling_layers import GradientCheckpointingLayer
 
+    # the policy that is trained must be the function that was sampled, which had no dropout
     model.eval()
+    # transformers recomputes activations only in a layer that is in training mode itself
     for module in model.modules():
         if isinstance(module, GradientCheckpointingLayer):
             module.training = module.gradient_checkpointing
@@ -27,7 +25,7 @@ def silence_randomness(model: "PreTrainedModel") -> None:
 
 @contextlib.contextmanager
 def in_evaluation_mode(model: "PreTrainedModel") -> Iterator[None]:
-    """Put a model into evaluation mode, and each of its modules back into its own after."""
+    """Put a model into evaluation mode, and restore the mode of each module afterwards."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
@@ -38,7 +36,7 @@ def in_evaluation_mode(model: "PreTrainedModel") -> Iterator[None]:
 
 
 def checkpoint_activations(model: "PreTrainedModel") -> None:
-    """Keep the input of each layer alone, and compute the layer again to go backward."""
+    """Keep only the input of each layer; the backward pass computes the layer again."""
     model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     model.enable_input_require_grads()  # frozen embeddings would cut the graph before the layers
 
@@ -46,24 +44,23 @@ def checkpoint_activations(model: "PreTrainedModel") -> None:
 def compile_layers(
     model: "PreTrainedModel", *, backend: str | Callable[..., Any] = "inductor"
 ) -> None:
-    """Compile each decoder layer, for rows of any length; attention inside stays as it is."""
+    """Compile each decoder layer for rows of any length; the attention inside is not compiled."""
     for layer in decoder_layers(model):
         layer.compile(dynamic=True, backend=backend)
 
 
 def uncompiled_without_gradient() -> AbstractContextManager[None]:
-    """Leave compiled layers as they are written, unless a gradient is to be made.
-
-    Scoring and decoding would be compiled anew, with and without a cache, and are a small part.
-    """
+    """Run compiled layers uncompiled if gradients are disabled."""
     if torch.is_grad_enabled():
         return contextlib.nullcontext()
+    # scoring and decoding are a small part of the work, and each would need its own compilation
     return torch.compiler.set_stance("force_eager")  # type: ignore[no-any-return]
 
 
 def decoder_layers(model: "PreTrainedModel") -> list[torch.nn.Module]:
-    """Return the modules that a model's authors say must not be split, sharded or not."""
+    """Return the modules that the model's class declares as not to be split: its layers."""
     names = set(model._no_split_modules or ())
+    # by any class of the MRO: sharding gives a module a subclass with another name
     return [
         module
         for module in model.modules()

@@ -1,14 +1,14 @@
-"""The learning rate of each step, as a share of `optim.lr`: formula beside code.
+"""The learning rate of each step, as a share of `optim.lr`.
 
-t counts steps from 1, S all steps of an arm (those of its rounds together), W those of the warm-up,
-W' = max(W, 1), f the share that is left at the last step:
+t counts steps from 1. S is the number of steps of an arm over all rounds, W the number of warm-up
+steps, W' = max(W, 1), f the share at the last step:
 
     warm-up    t / W                                    while t < W
     constant   1
     linear     1 - (1 - f) p                            p = (t - W') / (S - W'), at most 1
     cosine     f + (1 - f) (1 + cos(pi p)) / 2          (Loshchilov and Hutter 2017, Eq. 5)
 
-The first step behind the warm-up has the whole rate, the last step f of it.
+The first step after the warm-up has share 1, the last step has share f.
 """
 
 import math

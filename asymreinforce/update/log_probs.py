@@ -1,11 +1,12 @@
-"""Log-probabilities of completions under a Hugging Face causal language model, a row at a time.
+"""Log-probabilities of completions under a Hugging Face causal language model, row by row.
 
     log pi(y|x) = sum_t log pi(y_t | x, y_<t)      end-of-sequence included, prompt excluded
 
-The model's body computes a packed row; of its hidden states those that predict completion tokens
-go on to the head, and no others.
+The model's body computes a packed row. Only hidden states that predict completion tokens reach the
+head.
 
-Shapes: T tokens of a row, C completion tokens of it laid end to end, B sequences of it, D width.
+Shapes: T tokens of a row, C completion tokens of its sequences end to end, B sequences of the row,
+D width.
 """
 
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -25,24 +26,22 @@ if TYPE_CHECKING:
 
 
 class Gradient(NamedTuple):
-    """A row's loss with the head's gradient made already; `finish` takes it through the body."""
+    """A row's loss, with the head's gradient already computed; `finish` adds the body's."""
 
     hidden_CD: Tensor
     made: Loss
 
     def finish(self) -> None:
-        """Go backward from the hidden states; to be called inside `packed_attention`."""
+        """Run the backward pass from the hidden states; call this inside `packed_attention`."""
         self.hidden_CD.backward(self.made.by_hidden_CD)  # type: ignore[no-untyped-call]
 
 
 class Scorer(nn.Module):
     """A model's body and head on packed rows.
 
-    `autocast` computes in bf16 over the weights as they are. `device` is where they will be, if
-    they are not there yet. Models that take turns can share the
-    memory of their `logits`. What is called twice
-    from outside, body and head, is one `forward`, so that a wrapper (sharding, compilation) sees
-    all of it.
+    `autocast` computes in bf16 and leaves the weights in their dtype. `device` is where the weights
+    will be, if they are not there yet. Models that never compute at the same time can share the
+    memory of their `logits`.
     """
 
     def __init__(
@@ -70,7 +69,8 @@ class Scorer(nn.Module):
     def forward(
         self, row: PackedRow, coefficients_C: Tensor | None = None, *, entropy: bool = False
     ) -> Gradient | Scores:
-        """Score a row's completion tokens; with their coefficients, make the loss's gradient."""
+        """Score a row's completion tokens; with coefficients, compute the loss and its gradient."""
+        # body and head in one `forward`, so that a wrapper (sharding, compilation) sees both
         device = self.model.device
         plan, row = attention.make_plan(self._way, row, device), row.to(device)
         with (
@@ -92,11 +92,11 @@ class Scorer(nn.Module):
         return Gradient(hidden_CD, loss)
 
     def free(self) -> None:
-        """Give back the memory of the head's logits; the next call takes it anew."""
+        """Free the memory of the head's logits; the next call allocates it again."""
         self._logits.free()
 
     def scores(self, row: PackedRow, *, entropy: bool = False) -> Scores:
-        """Return log pi of each completion token of a row, with gradient where that is on."""
+        """Return log pi of each completion token of a row, with gradient if autograd is on."""
         with attention.packed_attention(self.model):
             scores = self(row, entropy=entropy)
         assert isinstance(scores, Scores)
@@ -104,6 +104,6 @@ class Scorer(nn.Module):
 
 
 def sequence_sums(values_C: Tensor, row: PackedRow) -> Tensor:
-    """Sum a value of each completion token over its sequence, shape B, in the order of the row."""
+    """Sum the tokens' values over each sequence   (B,), in the order of the row."""
     sums_B = values_C.new_zeros(len(row.members))
     return sums_B.index_add_(0, on_device(row.sequence_of_C, values_C.device), values_C)

@@ -1,9 +1,9 @@
-"""What an optimizer step is given beside its sequences, by the kind of its objective.
+"""Inputs of an optimizer step besides its sequences, for each kind of objective.
 
-A tensor holds the coefficient of log pi(y|x) of each sequence, of a linear objective. The others
-are below.
+A linear objective needs a tensor of each sequence's coefficient of log pi(y|x)   (B,). The classes
+below are for the other kinds.
 
-Shapes: B sequences of the step, C completion tokens of them laid end to end.
+Shapes: B sequences of the step, C completion tokens of all sequences end to end.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,10 +17,10 @@ from asymreinforce.update.packing import PackedRow
 
 
 class RatioInputs(NamedTuple):
-    """What a ratio objective needs of each sequence beside log pi."""
+    """Inputs of a ratio objective besides log pi."""
 
     loss: Callable[..., Tensor]
-    """(logps_C, behaviour_logps_C, advantages_B, sequence_of_C, *, weights_B) -> sum over rows."""
+    """(logps_C, behaviour_logps_C, advantages_B, sequence_of_C, *, weights_B) -> sum over B."""
     advantages_B: Tensor
     weights_B: Tensor
     behaviour_logps: Sequence[np.ndarray]
@@ -28,7 +28,7 @@ class RatioInputs(NamedTuple):
 
 
 class StepInputs(NamedTuple):
-    """What an objective of the whole step needs beside log pi."""
+    """Inputs of a whole-step objective besides log pi."""
 
     loss: Callable[[Tensor, Tensor, Tensor], Tensor]
     """(logps_C, behaviour_logps_C, sequence_of_C) of all sequences -> N times the loss."""
@@ -37,19 +37,20 @@ class StepInputs(NamedTuple):
 
 
 class TokenCoefficients(NamedTuple):
-    """A step's loss and the coefficient of log pi of each token, sequence by sequence."""
+    """A step's loss and each token's coefficient of log pi, sequence by sequence."""
 
     loss: float
     coefficients: Sequence[Tensor]
 
     @property
     def used(self) -> np.ndarray:
-        """The sequences that have a coefficient other than 0."""
+        """Indices of the sequences that have a token whose coefficient is not 0."""
         return np.flatnonzero([bool(tokens.any()) for tokens in self.coefficients])
 
     def of_row(self, row: PackedRow) -> Tensor:
-        """Lay out those of a row's tokens, divided by N."""
+        """Return the coefficients of a row's completion tokens, divided by N   (C,)."""
         tokens = [self.coefficients[member] for member in row.members]
+        # the empty tensor is for idle rows, which have no sequence
         return torch.cat([torch.zeros(0), *tokens]) / len(self.coefficients)
 
 
@@ -58,7 +59,8 @@ LossInputs = Tensor | RatioInputs | StepInputs
 
 
 def used_sequences(inputs: KnownInputs, count: int) -> np.ndarray:
-    """Return the sequences that need a forward pass: those whose coefficient is not known as 0."""
+    """Return the indices of sequences that need a forward pass; known coefficients of 0 do not."""
     if isinstance(inputs, TokenCoefficients):
         return inputs.used
+    # a ratio objective may have a loss at A = 0, so all of its sequences are needed
     return np.arange(count) if isinstance(inputs, RatioInputs) else np.flatnonzero(inputs.numpy())

@@ -1,4 +1,4 @@
-"""A step that does not fit the memory of its device is taken again with shorter rows."""
+"""Repeat a call that ran out of device memory, with shorter rows."""
 
 import functools
 from collections.abc import Callable
@@ -14,18 +14,18 @@ Result = TypeVar("Result")
 Arguments = ParamSpec("Arguments")
 
 FEWEST_TOKENS = 64
-"""Rows are not halved below this: one sequence is longer by then."""
+"""Rows are not halved below this: by then a single sequence is longer than a row."""
 
 
 class Packing(Protocol):
-    """What computes in packed rows."""
+    """An object that computes in packed rows."""
 
     tokens_per_micro_batch: int
     """The most tokens of a row."""
     ranks: Ranks
 
     def free(self) -> None:
-        """Give back the memory that outlives a call."""
+        """Free the memory that is kept between calls."""
 
 
 Packs = TypeVar("Packs", bound=Packing)
@@ -34,11 +34,10 @@ Packs = TypeVar("Packs", bound=Packing)
 def halving_rows(
     method: Callable[Concatenate[Packs, Arguments], Result],
 ) -> Callable[Concatenate[Packs, Arguments], Result]:
-    """Call a method; if memory runs out, halve the tokens of a row, say so, and call it again.
+    """Call a method; if memory runs out, halve the tokens of a row, say so, and call again.
 
-    The shorter rows stay for later calls. Raises `DeviceMemoryError` if even short rows do not fit.
-    Of several ranks each raises it at once: the others may wait for it in a collective, so only
-    whoever started them can let all of them go back together (`experiment/launch.py`).
+    Later calls keep the shorter rows. Raises `DeviceMemoryError` if even short rows do not fit, or
+    at once if there are several ranks.
     """
 
     @functools.wraps(method)
@@ -50,7 +49,7 @@ def halving_rows(
                 return method(self, *args, **kwargs)
             except torch.OutOfMemoryError as error:
                 reason = str(error).split(".")[0]
-            # outside of the handler, whose traceback would keep the tensors of the failed step
+            # outside of the handler: its traceback would keep the tensors of the failed step
             self.free()
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
@@ -71,6 +70,8 @@ def halve_tokens(tokens: int, ranks: Ranks, reason: str) -> int:
             "command again (on CUDA the arm goes on from its last checkpoint), or train "
             "another arm with train.lora.rank or a smaller sampling.max_tokens"
         )
+    # other ranks may wait for this rank in a collective: only the process that started them can
+    # start all of them again with shorter rows (`experiment/launch.py`)
     if ranks.mesh:
         raise DeviceMemoryError(
             f"rank {ranks.number} is out of memory with rows of {tokens} tokens ({reason})",

@@ -1,15 +1,15 @@
-"""How the sequences of a step are packed: end to end in rows, no padding token anywhere.
+"""Pack the sequences of a step end to end into rows, without padding.
 
 A *block* is a prompt and the completions that follow it. Completions of the same prompt share a
-block, in which the prompt is computed once: each of them sees the prompt and itself, and its
-positions go on from the prompt's. A *row* holds blocks end to end, up to a budget of tokens.
+block, so that the prompt is computed once. Each completion sees the prompt and itself, and its
+positions continue from the prompt's. A *row* holds blocks end to end, up to a budget of tokens.
 
-    tokens     x1 x2 x3 | a1 a2 | b1 b2 b3 || u1 u2 | c1      the last token of each is not here:
-    positions   0  1  2 |  3  4 |  3  4  5 ||  0  1 |  2      it predicts nothing
+    tokens     x1 x2 x3 | a1 a2 | b1 b2 b3 || u1 u2 | c1      without each completion's last
+    positions   0  1  2 |  3  4 |  3  4  5 ||  0  1 |  2      token, which predicts nothing
 
-Rows are filled by best-fit decreasing (Johnson 1973): at most 11/9 of the fewest rows, and one.
+Rows are filled by best-fit decreasing (Johnson 1973): at most 11/9 of the fewest rows, plus one.
 
-Shapes: T tokens of a row, C completion tokens of its sequences laid end to end.
+Shapes: T tokens of a row, C completion tokens of its sequences end to end.
 """
 
 import bisect
@@ -24,7 +24,7 @@ Tokens = np.ndarray
 
 
 class Sequences(NamedTuple):
-    """The token ids of B prompts and of their completions."""
+    """The token ids of B prompts and their completions."""
 
     prompts: Sequence[Tokens]
     completions: Sequence[Tokens]
@@ -35,14 +35,14 @@ class Sequences(NamedTuple):
 
 
 class Block(NamedTuple):
-    """The sequences that share a prompt in a row, and the block's tokens."""
+    """Indices of sequences that share a prompt in a row, and the number of the block's tokens."""
 
     members: list[int]
     length: int
 
 
 class Segment(NamedTuple):
-    """Tokens `start` to `end` of a row: they see `prefix` and, in causal order, each other."""
+    """Tokens `start` to `end` of a row, which see `prefix` and, in causal order, each other."""
 
     start: int
     end: int
@@ -50,22 +50,22 @@ class Segment(NamedTuple):
 
 
 class PackedRow(NamedTuple):
-    """Tokens of a packed row, and where in it the completion tokens are predicted."""
+    """Tokens of a packed row, and the places that predict its completion tokens."""
 
     members: list[int]
-    """The sequences of the row by their number in the step, in the order in which they lie."""
+    """Indices in the step of the row's sequences, in the order of the row."""
     input_ids_T: Tensor
     positions_T: Tensor
     segments: list[list[Segment]]
-    """Those of each block, the longest block first."""
+    """Segments of each block, the longest block first."""
     predictors_C: Tensor
-    """Places whose next token is a completion token."""
+    """Place in T whose logits predict each completion token."""
     targets_C: Tensor
     sequence_of_C: Tensor
-    """An index into `members` of each completion token."""
+    """Index in `members` of each completion token's sequence."""
 
     def to(self, device: torch.device) -> "PackedRow":
-        """Move the tensors; the rest is for the host."""
+        """Return the row with its tensors on a device; members and segments stay on the host."""
         return self._replace(
             input_ids_T=on_device(self.input_ids_T, device),
             positions_T=on_device(self.positions_T, device),
@@ -76,25 +76,24 @@ class PackedRow(NamedTuple):
 
 
 def on_device(value: Tensor, device: torch.device) -> Tensor:
-    """Copy a tensor of the host to a device, unless it is there (FSDP moves what a model is given).
-
-    A copy from pageable memory waits until a CUDA device has done all that it was given before.
-    """
+    """Copy a tensor of the host to a device, unless it is already there."""
+    # FSDP has already moved a model's inputs
     if value.device.type == device.type:
         return value
+    # pinned, because a copy from pageable memory waits for all queued work of a CUDA device
     return value.pin_memory().to(device, non_blocking=True)
 
 
 def blocks_of(sequences: Sequences, *, longest: int) -> list[Block]:
-    """Put neighbours of equal prompts into one block, as long as it has at most `longest` tokens.
+    """Put neighbours with equal prompts into blocks of at most `longest` tokens.
 
-    A sequence that is longer has a block of its own.
+    A sequence longer than `longest` gets its own block.
     """
     blocks: list[Block] = []
     for index, (prompt, completion) in enumerate(
         zip(sequences.prompts, sequences.completions, strict=True)
     ):
-        added = len(completion) - 1
+        added = len(completion) - 1  # the last token predicts nothing
         if blocks:
             last = blocks[-1]
             shared = sequences.prompts[last.members[0]]
@@ -107,16 +106,16 @@ def blocks_of(sequences: Sequences, *, longest: int) -> list[Block]:
 
 
 def _are_equal(left: Tokens, right: Tokens) -> bool:
-    """Compare prompts; where they are not read yet, only the same object is the same."""
+    """Compare prompts; prompts that are not read yet are equal only if they are one object."""
     if left is right:
         return True
     return isinstance(left, np.ndarray) and np.array_equal(left, right)
 
 
 def fill_bins(lengths: Sequence[int], *, capacity: int) -> list[list[int]]:
-    """Put items into bins of `capacity`, longest first, each where it leaves the least room.
+    """Put items into bins of `capacity`, longest first, each into the fullest bin that fits.
 
-    An item longer than the capacity has a bin of its own. Returns the items' numbers, bin by bin.
+    An item longer than the capacity gets its own bin. Returns the items' indices, bin by bin.
     """
     bins: list[list[int]] = []
     rooms: list[tuple[int, int]] = []  # (room left, bin), in order
@@ -133,18 +132,15 @@ def fill_bins(lengths: Sequence[int], *, capacity: int) -> list[list[int]]:
 
 
 def pack_rows(sequences: Sequences, *, tokens: int) -> Iterator[PackedRow]:
-    """Yield rows of at most `tokens` tokens; a longer sequence has its own row.
-
-    A row is laid out when its turn comes: all of a large step's at once would be five times its
-    token ids.
-    """
+    """Yield rows of at most `tokens` tokens; a longer sequence gets its own row."""
     blocks = blocks_of(sequences, longest=tokens)
     bins = fill_bins([block.length for block in blocks], capacity=tokens)
+    # row by row: all rows of a large step at once would take five times the memory of its ids
     return (pack_blocks(sequences, [blocks[number] for number in numbers]) for numbers in bins)
 
 
 def pack_blocks(sequences: Sequences, blocks: Sequence[Block]) -> PackedRow:
-    """Lay blocks out end to end, the longest first."""
+    """Pack blocks end to end into one row, the longest first."""
     blocks = sorted(blocks, key=lambda block: -block.length)
     ids: list[Tokens] = []
     positions: list[Tokens] = []
@@ -166,6 +162,7 @@ def pack_blocks(sequences: Sequences, blocks: Sequence[Block]) -> PackedRow:
             predictors += [np.array([prefix.stop - 1]), np.arange(begin, end)]
             if end > begin:
                 block_segments.append(Segment(begin, end, prefix))
+        # one completion sees its prompt in causal order anyway: one segment is enough
         alone = len(block.members) == 1
         segments.append([Segment(start, end, slice(0, 0))] if alone else block_segments)
         start = end

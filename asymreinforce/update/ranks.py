@@ -1,8 +1,8 @@
-"""The processes that train one arm together, as each of them sees the others.
+"""The ranks that train one arm together.
 
 A *rank* is one process with one device. All ranks run the same code on the same steps in the same
-order, of which each reads the tokens of its own rows; what only one may do (files, progress,
-validation) the first one does.
+order, but each reads only the tokens of its own rows. Rank 0 alone writes files, shows progress and
+validates.
 """
 
 import contextlib
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh
 
 PATIENCE = datetime.timedelta(hours=2)
-"""How long a rank waits for the others: the first one may be validating or writing a checkpoint.
-A rank that died is noticed at once, by torchrun."""
+"""How long a rank waits for the others: rank 0 may be validating or writing a checkpoint. torchrun
+notices a dead rank at once."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Ranks:
-    """This process's number among `count`; `mesh` is None where it trains without sharding."""
+    """This process's rank among `count`; `mesh` is None if training is not sharded."""
 
     number: int = 0
     count: int = 1
@@ -40,7 +40,7 @@ class Ranks:
         return self.number == 0
 
     def sum(self, values: np.ndarray) -> np.ndarray:
-        """Add up an array of each rank, in fp64; every rank gets the sum and must call."""
+        """Return the sum of all ranks' arrays, in fp64; every rank must call."""
         if self.count == 1:
             return values
         import torch.distributed as dist
@@ -51,19 +51,19 @@ class Ranks:
         return total.cpu().numpy()
 
     def decided(self, decide: Callable[[], float]) -> float:
-        """Let the first rank decide on a number (a yes or no is 1 or 0); every rank must call."""
+        """Return the number that rank 0 decides on (yes is 1, no is 0); every rank must call."""
         decision = float(decide()) if self.is_first else 0.0
         return float(self.sum(np.array([decision]))[0])
 
     def text(self, value: str) -> str:
-        """Return the first rank's text; every rank must call."""
+        """Return rank 0's text; every rank must call."""
         encoded = np.frombuffer(value.encode(), dtype=np.uint8)
         length = int(self.decided(lambda: len(encoded)))
         sent = encoded if self.is_first else np.zeros(length)
         return bytes(self.sum(sent.astype(np.float64)).astype(np.uint8)).decode()
 
     def wait(self) -> None:
-        """Return when every rank is here."""
+        """Return when every rank has called this."""
         self.decided(lambda: 0)
 
 
@@ -75,7 +75,7 @@ def join_ranks(device: str, *, nodes_apart: bool = False) -> Iterator[Ranks]:
     """Join the ranks that torchrun's environment names (RANK, WORLD_SIZE, LOCAL_RANK).
 
     `nodes_apart`: weights are sharded within a node and copied between nodes. Raises `ConfigError`
-    if this machine has no devices, or fewer than ranks.
+    if this machine has fewer CUDA devices than ranks.
     """
     import torch.distributed as dist
     from torch.distributed.device_mesh import init_device_mesh
@@ -84,10 +84,11 @@ def join_ranks(device: str, *, nodes_apart: bool = False) -> Iterator[Ranks]:
     bound = None
     if device == "cuda":
         device_of_rank = _take_device(int(os.environ["LOCAL_RANK"]), local)
-        # NCCL then connects at once, on this device and no guessed one. Not where the mesh has two
-        # dimensions: torch splits a bound group for them, by NCCL's options, which gloo refuses.
+        # A bound group connects NCCL at once, on this device and not on a guessed device. A mesh of
+        # two dimensions is not bound: torch would split the group by NCCL options, which gloo
+        # refuses.
         bound = None if nodes_apart else device_of_rank
-    # gloo beside nccl: what is offloaded to the host is summed and gathered there
+    # gloo as well: tensors that are offloaded to the host are summed and gathered there
     backend = "cpu:gloo,cuda:nccl" if device == "cuda" else "gloo"
     dist.init_process_group(backend, timeout=PATIENCE, device_id=bound)
     try:

@@ -1,17 +1,16 @@
-"""A model's parameters, gradients and optimizer state in shards over ranks: FSDP2.
+"""Shard a model's parameters, gradients and optimizer state over ranks, by FSDP2.
 
-Each decoder layer is gathered when it computes; embedding, last norm and head are one group around
-the layers, gathered once a row. The gradient of a step is the sum over ranks of
+Each decoder layer is gathered when it computes. Embedding, last norm and head are one group around
+the layers, gathered once per row. The gradient of a step is the sum over ranks of
 
     (1/N) sum_i c_i grad log pi(y_i|x_i)          N: the sequences of the whole step
 
-so reductions add where FSDP would average. Head and embedding put their gradient straight into
-`.grad` of the gathered weight (`head.py`, `embedding.py`), which FSDP reduces after the backward
-pass. Where the model computes in bf16, layers are gathered in bf16 and reduced in fp32; the group
-around them stays in fp32, since the head's gradient is added up in it chunk by chunk.
+so reductions add, while FSDP averages by default. Head and embedding add their gradient to `.grad`
+of the gathered weight (`head.py`, `embedding.py`), which FSDP reduces after the backward pass. If
+the model computes in bf16, layers are gathered in bf16 and reduced in fp32.
 
-Moments are written shard by shard (`torch.distributed.checkpoint`, safetensors throughout) and can
-be read by any number of ranks.
+Moments are written shard by shard (`torch.distributed.checkpoint`, in safetensors), and any number
+of ranks can read them.
 """
 
 import contextlib
@@ -43,11 +42,11 @@ if TYPE_CHECKING:
 
 
 def shard_parameters(scorer: "Scorer", ranks: Ranks, *, half: bool, cpu_offload: bool) -> None:
-    """Leave each rank its shard of every parameter, layer by layer, on the ranks' devices.
+    """Shard every parameter over the ranks' devices, layer by layer, with rank 0's values.
 
-    What the first rank's model holds is sent to the others, a layer at a time, before it is cut up:
-    theirs may be hollow (`checkpoint.empty_model`), and no more than a layer of it is ever filled.
-    `half`: layers compute in bf16. `cpu_offload`: shards, gradients and moments stay on the host.
+    Other ranks may pass an empty model (`checkpoint.empty_model`): each layer is sent and then
+    sharded before the next, so no more than one layer is ever filled. `half`: layers compute in
+    bf16. `cpu_offload`: shards, gradients and moments stay on the host.
     """
     mesh = ranks.mesh
     assert mesh is not None
@@ -61,6 +60,7 @@ def shard_parameters(scorer: "Scorer", ranks: Ranks, *, half: bool, cpu_offload:
         _broadcast_first(layer)
         fully_shard(layer, mesh=mesh, mp_policy=precision, offload_policy=offload)
     _broadcast_first(scorer)
+    # in fp32: the head's gradient is added up in this group chunk by chunk
     fully_shard(scorer, mesh=mesh, offload_policy=offload)
     for module in _sharded_modules(scorer):
         module.set_gradient_divide_factor(1.0)
@@ -69,7 +69,7 @@ def shard_parameters(scorer: "Scorer", ranks: Ranks, *, half: bool, cpu_offload:
 
 @contextlib.contextmanager
 def around_layers(scorer: "Scorer") -> Iterator[None]:
-    """Let parts of the model be called from outside of the scorer, on every rank alike."""
+    """Gather the group around the layers, so that parts of the model can be called; all ranks."""
     assert isinstance(scorer, FSDPModule)
     scorer.unshard()
     try:
@@ -86,9 +86,9 @@ def gather_tensor(tensor: Tensor) -> Tensor:
 def whole_model(
     model: "PreTrainedModel", *, keep: bool, dtype: torch.dtype | None = None
 ) -> "PreTrainedModel | None":
-    """Gather a sharded model onto the host, a parameter at a time; every rank must call.
+    """Gather a sharded model onto the host, parameter by parameter; every rank must call.
 
-    Returns a plain model where `keep`, None elsewhere; rounded to `dtype` before it is sent.
+    Returns a plain model if `keep`, else None. Weights are rounded to `dtype` before they are sent.
     """
     gathered: dict[int, Tensor] = {}
     weights: dict[str, Tensor] = {}
@@ -105,7 +105,7 @@ def whole_model(
         if adapters.is_attached(model):
             adapters.attach_like(plain, model)
     plain.load_state_dict(weights, assign=True)
-    for name, buffer in model.named_buffers():  # those that no checkpoint holds
+    for name, buffer in model.named_buffers():  # some are in no state dict
         owner = plain.get_submodule(name.rpartition(".")[0])
         setattr(owner, name.rpartition(".")[2], buffer.detach().cpu().clone())
     plain.tie_weights()
@@ -114,7 +114,7 @@ def whole_model(
 
 
 def place_like(value: Tensor, parameter: Tensor) -> Tensor:
-    """Put a tensor where a sharded parameter is: on its device, and in its shards."""
+    """Return a tensor on a sharded parameter's device, sharded in the same way."""
     if isinstance(value, DTensor):
         return value
     assert isinstance(parameter, DTensor)
@@ -124,7 +124,7 @@ def place_like(value: Tensor, parameter: Tensor) -> Tensor:
 
 
 def write_shards(directory: Path, tensors: dict[str, Tensor]) -> None:
-    """Let every rank write its shards into one directory, which all of them see."""
+    """Write every rank's shards into one directory that all ranks see; every rank must call."""
     from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageWriter
     from torch.distributed.checkpoint.state_dict_saver import save
 
@@ -133,23 +133,24 @@ def write_shards(directory: Path, tensors: dict[str, Tensor]) -> None:
 
 
 def read_shards(directory: Path, tensors: dict[str, Tensor], ranks: Ranks) -> None:
-    """Fill tensors, whole or sharded in any way, with what was written by any number of ranks."""
+    """Fill tensors, sharded or not, from shards that any number of ranks wrote."""
     from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader
     from torch.distributed.checkpoint.state_dict_loader import load
 
     reader = HuggingFaceStorageReader(str(directory))
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "torch.distributed is disabled")  # as is meant, alone
+        # a single process reads without torch.distributed on purpose
+        warnings.filterwarnings("ignore", "torch.distributed is disabled")
         load(tensors, storage_reader=reader, no_dist=ranks.mesh is None)
 
 
 @torch.no_grad()
 def _broadcast_first(module: nn.Module) -> None:
-    """Give every rank the first one's parameters and buffers, but for those in shards already."""
+    """Send rank 0's parameters and buffers to every rank; sharded tensors are left out."""
     tensors = {id(t): t for t in [*module.parameters(), *module.buffers()]}  # a tied one once
     for tensor in tensors.values():
         if not isinstance(tensor, DTensor):
-            # as bytes: every backend can send those, whatever the type
+            # as bytes, which every backend can send, for tensors of any dtype
             dist.broadcast(tensor.detach().contiguous().view(-1).view(torch.uint8), src=0)
 
 

@@ -1,9 +1,9 @@
-"""The softmax of a chunk of logits at its targets: log p[y], its entropy, and p - [v = y].
+"""The softmax of a chunk of logits z at its targets y: log p[y], the entropy, and p - [v = y].
 
     log p_n[y_n] = z_ny - log sum_v exp(z_nv)          H_n = -sum_v p_nv log p_nv
 
-On CUDA one Triton kernel reads a row of logits twice and writes p - [v = y] in half precision over
-it. The same in PyTorch reads and writes the row seven times, and is used everywhere else.
+On CUDA one Triton kernel reads a row of logits twice and overwrites the row with p - [v = y] in
+half precision. Elsewhere PyTorch does the same with seven reads and writes of the row.
 
 Shapes: N tokens of a chunk, V vocabulary.
 """
@@ -21,7 +21,7 @@ BLOCK = 4096
 def target_logps(
     logits_NV: Tensor, targets_N: Tensor, *, entropy: bool = False
 ) -> tuple[Tensor, Tensor | None]:
-    """Return log p[y] and, if asked for, the entropy in nats; the logits are overwritten."""
+    """Return log p[y] and, if `entropy`, the entropy in nats; the logits are overwritten."""
     if _is_fused(logits_NV):
         logps_N, entropies_N = _run_kernel(logits_NV, targets_N, entropy=entropy)
         return logps_N, entropies_N
@@ -34,7 +34,7 @@ def target_differences(
 ) -> tuple[Tensor, Tensor]:
     """Return log p[y], and p - [v = y] in `dtype`; the logits are overwritten.
 
-    The differences may lie in the memory of the logits.
+    The differences may share the memory of the logits.
     """
     if _is_fused(logits_NV) and dtype.itemsize == 2:
         difference_NV = logits_NV.view(dtype)[:, : logits_NV.shape[1]]
@@ -45,7 +45,7 @@ def target_differences(
 
 
 def _softmax_in_place(logits_NV: Tensor, targets_N: Tensor) -> Tensor:
-    """Turn logits into p; return log p of the targets."""
+    """Overwrite logits with p; return log p of the targets."""
     target_N = logits_NV.gather(1, targets_N[:, None])[:, 0]
     largest_N, place_N = logits_NV.max(-1)
     p_NV = torch.softmax(logits_NV, -1, out=logits_NV)
@@ -64,7 +64,7 @@ def _run_kernel(
     difference_NV: Tensor | None = None,
     entropy: bool = False,
 ) -> tuple[Tensor, Tensor | None]:
-    """Run the kernel, a program a row: log p[y], and the entropy or the differences."""
+    """Run the kernel, one program per row; return log p[y] and the entropy."""
     logps_N = logits_NV.new_empty(len(logits_NV))
     entropies_N = torch.empty_like(logps_N) if entropy else None
     if len(logits_NV):
@@ -87,7 +87,7 @@ def _run_kernel(
 
 @functools.cache
 def _load_kernel() -> Any:
-    """Return the kernel, or None if Triton, which comes with torch for CUDA, is not there."""
+    """Return the kernel, None if Triton is not installed (it comes with torch for CUDA)."""
     try:
         from asymreinforce.update.softmax_kernel import softmax_at_targets
     except ImportError:

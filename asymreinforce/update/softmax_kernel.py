@@ -1,9 +1,9 @@
-"""The kernel behind `softmax.py`: one program a row of logits, which it reads twice.
+"""The Triton kernel of `softmax.py`: one program per row of logits, which reads the row twice.
 
 The first pass keeps, in each of BLOCK lanes, the largest logit m and s = sum exp(z - m) of the
-logits that the lane has seen (Milakov and Gimelshein 2018, Algorithm 3, a lane at a time). The
-second writes p - [v = y] over the row: half as wide as the logits, so that what is written never
-reaches what other lanes have still to read, if all lanes have read a block before any writes it.
+logits that the lane has seen (Milakov and Gimelshein 2018, Algorithm 3, in each lane). The second
+pass overwrites the row with p - [v = y], half as wide as the logits. No write reaches logits that
+another lane still has to read, because all lanes read a block before any lane writes it.
 """
 
 from typing import Any
@@ -12,7 +12,7 @@ import triton
 import triton.language as tl
 
 LOWEST: Any = tl.constexpr(-3.0e38)
-"""Below every logit, and finite: -inf - -inf would be NaN in lanes that have seen none yet."""
+"""Below every logit, and finite: in a lane without logits, -inf - -inf would be NaN."""
 
 
 @triton.jit  # type: ignore[untyped-decorator]
@@ -29,7 +29,7 @@ def softmax_at_targets(  # type: ignore[no-untyped-def]
     HAS_DIFFERENCE: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """log p[y] of a row, its entropy, and p - [v = y] over its logits."""
+    """Store log p[y] and the entropy of a row, and p - [v = y] in place of its logits."""
     row = tl.program_id(0).to(tl.int64)
     logits += row * logits_stride
     target = tl.load(targets + row)
@@ -43,7 +43,7 @@ def softmax_at_targets(  # type: ignore[no-untyped-def]
         z = tl.load(logits + at, mask=at < words, other=LOWEST)
         m = tl.maximum(largest, z)
         scale, e = tl.exp(largest - m), tl.exp(z - m)
-        e = tl.where(at < words, e, 0.0)
+        e = tl.where(at < words, e, 0.0)  # an empty lane has z = m, so exp(z - m) would be 1
         if HAS_ENTROPY:
             weighted = scale * (weighted + total * (largest - m)) + e * (z - m)
         total = scale * total + e
@@ -62,5 +62,5 @@ def softmax_at_targets(  # type: ignore[no-untyped-def]
             at = start + lanes
             z = tl.load(logits + at, mask=at < words, other=LOWEST)
             p = tl.exp(z - m) / z_sum - tl.where(at == target, 1.0, 0.0)
-            tl.debug_barrier()  # every lane has read this block
+            tl.debug_barrier()  # no lane may write before every lane has read this block
             tl.store(differences + at, p.to(differences.dtype.element_ty), mask=at < words)

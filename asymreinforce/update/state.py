@@ -1,8 +1,7 @@
-"""The full state of a training run, written without pickle: optimizer, random state, position.
+"""Save and load the state of a training run without pickle: optimizer, random state, position.
 
-Where the optimizer's moments are sharded over ranks, each rank writes its own shards of them, below
-`moments/`, and of the master weights below `masters/`; whole or sharded, any number of ranks can
-read them.
+If training is sharded, each rank writes its shards of the optimizer's moments to `moments/` and of
+the master weights to `masters/`. Any number of ranks can read the state, sharded or not.
 """
 
 from pathlib import Path
@@ -23,7 +22,7 @@ POSITION = "state.json"
 
 
 class Position(NamedTuple):
-    """Where a run stands: steps done, and the best validation accuracy so far."""
+    """Position of a run: steps done, and the best validation accuracy so far."""
 
     step: int
     best_step: int | None
@@ -38,10 +37,10 @@ def save_state(
     more: dict[str, Tensor],
     masters: bool = False,
 ) -> None:
-    """Write the state that, with the weights of the same step, continues the run bit for bit.
+    """Write the state from which, with the same step's weights, a run continues bit for bit.
 
-    `masters`: with the trained weights themselves, where the checkpoint holds rounded ones. Every
-    rank must call, with a directory that all of them see.
+    `masters`: also write the trained weights, if the checkpoint holds rounded weights. Every rank
+    must call, with a directory that all ranks see.
     """
     from safetensors.torch import save_file
 
@@ -82,16 +81,16 @@ def save_state(
 def load_state(
     directory: Path, trainer: Trainer, *, masters: bool = False
 ) -> tuple[Position, dict[str, Tensor]]:
-    """Put optimizer, schedule and random state back; return the position and what else was kept.
+    """Restore optimizer, schedule and random state; return the position and `more` of `save_state`.
 
-    Whoever wrote it, one process or many; with `masters`, the trained weights as well. Raises
-    `InputError` where the state does not belong to this model.
+    One process or many may have written the state. `masters`: restore the trained weights as well.
+    Raises `InputError` if the state belongs to another model.
     """
     from safetensors.torch import load_file
 
     tensors = load_file(directory / TENSORS)
     stored: dict[str, Any] = files.read_json(directory / POSITION)
-    # A function has no state of its own: None in its place leaves the trainer's as it is.
+    # A schedule's function is not saved: None makes torch keep the trainer's function.
     trainer.schedule.load_state_dict({**stored.pop("schedule"), "lr_lambdas": [None]})
     try:
         for name, parameter in _trained_parameters(trainer):
@@ -120,7 +119,7 @@ def _trained_parameters(trainer: Trainer) -> list[tuple[str, torch.nn.Parameter]
 
 
 def _load_moments(directory: Path, trainer: Trainer, tensors: dict[str, Tensor]) -> None:
-    """Fill the optimizer's moments from shards, or from whole tensors; `KeyError` for an absent."""
+    """Fill the optimizer's moments from shards or whole tensors; `KeyError` if one is missing."""
     parameters = dict(_trained_parameters(trainer))
     if (directory / MOMENTS).exists():
         from asymreinforce.update.sharding import read_shards
@@ -138,7 +137,7 @@ def _load_moments(directory: Path, trainer: Trainer, tensors: dict[str, Tensor])
 
 
 def _load_masters(directory: Path, trainer: Trainer, tensors: dict[str, Tensor]) -> None:
-    """Fill the trained weights in place, from shards or whole tensors; `KeyError` for an absent."""
+    """Fill the trained weights from shards or whole tensors; `KeyError` if one is missing."""
     parameters = {f"master.{name}": p.detach() for name, p in _trained_parameters(trainer)}
     if (directory / MASTERS).exists():
         from asymreinforce.update.sharding import read_shards

@@ -1,9 +1,9 @@
-"""Whether packed training reproduces a model, and reaches every weight that it is to train.
+"""Check that packed training reproduces a model and reaches every weight that should train.
 
-Some architectures scale or cap their logits behind the head, attend in a way of their own, or draw
-random numbers. `require_trainable` compares a model with its own forward, `require_gradients` goes
-backward once. `require_trainable_checkpoint` does both with a small model of a checkpoint's
-architecture, before rollouts are paid for.
+Some architectures scale or cap their logits after the head, have their own attention, or draw
+random numbers. `require_trainable` compares packed training with the model's own forward.
+`require_gradients` runs one backward pass. `require_trainable_checkpoint` runs both checks on a
+small model of a checkpoint's architecture, before any rollouts are generated.
 """
 
 import importlib.util
@@ -30,27 +30,28 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 LONGEST = 256
-"""Tokens of the longer of two sequences that a model is compared with its own forward by."""
+"""Tokens of the longer of the two sequences on which a model is compared with its own forward."""
 SHORT = 64
-"""The same where no more than the architecture is asked: the layers of an 8B model in a few seconds
-of CPU."""
+"""`LONGEST` for checks of the architecture only: the layers of an 8B model take a few seconds on
+CPU."""
 FEWEST_EQUAL = {torch.float32: 1.0, torch.bfloat16: 0.99, torch.float16: 0.99}
 """The share of tokens that must agree: in half precision a router may choose another expert."""
 EXPERT = re.compile(r"\bexperts\.\d+\.")
-"""In the name of a weight that only the tokens which are sent to it reach."""
+"""Matches names of expert weights, which only the tokens that are routed to them reach."""
 SMALL = {"vocab_size": 512, "intermediate_size": 128, "moe_intermediate_size": 128}
-"""The sizes of a small model, which nothing else in it depends on."""
+"""Sizes of a small model: sizes that no other setting of the model depends on."""
 
 
 @torch.no_grad()
 def require_trainable(
     scorer: Scorer, *, context: int | None = None, longest: int = LONGEST
 ) -> None:
-    """Raise `ConfigError` for a model that packed training does not reproduce.
+    """Raise `ConfigError` if packed training does not reproduce a model.
 
-    Two completions of one prompt must have the log-probabilities that the model's own forward gives
-    them, in evaluation mode, and the same ones twice. The longer one has `longest` tokens; those of
-    a run have `context` tokens at most, or as many as the model can read.
+    On two completions of one prompt, the longer with `longest` tokens, packed training must return
+    the same log-probabilities twice, and they must equal those of the model's own forward in
+    evaluation mode. `context` is the most tokens of a sequence of the run, None for the model's
+    limit.
     """
     model = scorer.model
     _require_steady_positions(model, context)
@@ -81,10 +82,8 @@ def require_trainable(
 
 
 def _require_steady_positions(model: "PreTrainedModel", context: int | None) -> None:
-    """Raise `ConfigError` if sequences may be so long that those of a row change each other.
-
-    A row is encoded by its longest sequence, as engines encode a completion by its context.
-    """
+    """Raise `ConfigError` if long sequences of a row could change each other's positions."""
+    # such models encode positions by the input's length: for a row, that of its longest sequence
     declared = of_model(model)
     longest = min(filter(None, [context, declared.context]), default=None)
     if declared.steady and (longest is None or longest > declared.steady):
@@ -98,7 +97,7 @@ def _require_steady_positions(model: "PreTrainedModel", context: int | None) -> 
 def require_gradients(trainer: Trainer) -> None:
     """Raise `ConfigError` if a parameter of the optimizer never gets a gradient.
 
-    It would stay as it is, or shrink by weight decay alone. Every rank must call.
+    Such a parameter would not train, or would only shrink by weight decay. Every rank must call.
     """
     absent = [
         n
@@ -117,8 +116,8 @@ def require_gradients(trainer: Trainer) -> None:
 def require_trainable_checkpoint(checkpoint: Path, config: ExperimentConfig) -> None:
     """Raise `ConfigError` if a checkpoint's architecture cannot be trained under the settings.
 
-    Reads its `config.json` alone: a small model of it stands for the weights, on CPU. Nothing is
-    raised if no small one can be made, or torch is not installed: training asks again.
+    Only `config.json` is read; the check runs on CPU with a small model of the architecture. The
+    check is skipped if no small model can be made or torch is not installed: training checks again.
     """
     needed = ["torch", "transformers", *(["peft"] if config.train.lora.rank else [])]
     if any(importlib.util.find_spec(name) is None for name in needed):
@@ -127,7 +126,7 @@ def require_trainable_checkpoint(checkpoint: Path, config: ExperimentConfig) -> 
         torch.manual_seed(0)
         try:
             model = small_model(checkpoint, trust_remote_code=config.policy.trust_remote_code)
-        except Exception:  # whatever a model's own code raises for sizes that are not its own
+        except Exception:  # a model's own code may raise anything for unusual sizes
             return
         if config.train.lora.rank:
             adapters.attach_adapters(model, config.train.lora, seed=0)
@@ -139,10 +138,7 @@ def require_trainable_checkpoint(checkpoint: Path, config: ExperimentConfig) -> 
 
 
 def small_model(checkpoint: Path, *, trust_remote_code: bool) -> "PreTrainedModel":
-    """Make a model with each kind of layer of a checkpoint's, few tokens and random weights.
-
-    They are large enough for its logits to tell one token from another.
-    """
+    """Make a model with random weights, each kind of layer of a checkpoint's, and few tokens."""
     from transformers import AutoConfig, AutoModelForCausalLM
 
     config = AutoConfig.from_pretrained(checkpoint, trust_remote_code=trust_remote_code)
@@ -161,6 +157,7 @@ def small_model(checkpoint: Path, *, trust_remote_code: bool) -> "PreTrainedMode
     model: PreTrainedModel = AutoModelForCausalLM.from_config(
         config, dtype=torch.float32, trust_remote_code=trust_remote_code
     )
+    # weights large enough for the logits to tell one token from another
     for parameter in model.parameters():
         if parameter.ndim > 1:
             nn.init.normal_(parameter, std=1.5 * parameter.shape[-1] ** -0.5)
@@ -177,7 +174,7 @@ def _probe_sequences(model: "PreTrainedModel", longest: int) -> Sequences:
 
 
 def _run_model_code(scorer: Scorer, compute: Callable[[], Any]) -> Any:
-    """Call what runs a model's own code; a `ConfigError` for whatever it raises."""
+    """Call a function that runs a model's own code; its errors become `ConfigError`."""
     try:
         return compute()
     except (AsymreinforceError, torch.OutOfMemoryError):
@@ -192,7 +189,7 @@ def _run_model_code(scorer: Scorer, compute: Callable[[], Any]) -> Any:
 
 
 def _own_logps(model: Any, sequences: Sequences) -> Tensor:
-    """log pi of each completion token by the model's own forward, in fp32."""
+    """Return log pi of each completion token by the model's own forward, in fp32."""
     logps = []
     for prompt, completion in zip(*sequences, strict=True):
         ids_1T = torch.from_numpy(np.concatenate([prompt, completion]))[None].to(model.device)
@@ -203,7 +200,7 @@ def _own_logps(model: Any, sequences: Sequences) -> Tensor:
 
 
 def _has_plain_head(model: Any, ids: np.ndarray) -> bool:
-    """Tell whether large logits come out of the model as they left the head."""
+    """Return whether the model returns large logits unchanged, as they leave the head."""
     left: list[Tensor] = []
 
     def enlarge_logits(module: nn.Module, inputs: Any, output: Tensor) -> Tensor:

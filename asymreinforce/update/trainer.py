@@ -1,6 +1,7 @@
-"""One optimizer step of a policy: a batch and its coefficients in, the step's figures out.
+"""One optimizer step of a policy: a batch and its loss inputs in, the step's figures out.
 
-Free of files, arms and logging, so that a faster inside replaces it without touching the loop.
+The trainer knows no files, arms or logging, so that a faster trainer can replace it without a
+change of the training loop.
 
 Shapes: B sequences of the step, C completion tokens of a row.
 """
@@ -40,12 +41,12 @@ if TYPE_CHECKING:
     from asymreinforce.config import OptimConfig
 
 TOKENS = {"cpu": 1024, "cuda": 16_384}
-"""Tokens of a packed row by device: few on CPU, where the activations of a layer then stay in the
-cache; many on CUDA, where only large products fill the device."""
+"""Tokens of a packed row by device. On CPU the activations of few tokens stay in the cache; on CUDA
+only large matrix products fill the device."""
 
 
 class Update(NamedTuple):
-    """What an optimizer step did; `logps_B` is NaN for sequences that were skipped (A = 0)."""
+    """Figures of an optimizer step; `logps_B` is NaN for sequences that were skipped."""
 
     loss: float
     grad_norm: float
@@ -55,7 +56,7 @@ class Update(NamedTuple):
 
 
 class Accumulated(NamedTuple):
-    """The figures of a step's gradient, before it is clipped; `logps_B` as in `Update`."""
+    """Loss, log-probabilities and gradient norm before clipping; `logps_B` as in `Update`."""
 
     loss: float
     logps_B: np.ndarray
@@ -65,13 +66,14 @@ class Accumulated(NamedTuple):
 class Trainer:
     """A policy with its optimizer: AdamW, clipped gradient, fp32 master weights.
 
-    `steps` are those of the whole arm, over which a learning rate decays (`learning_rate.py`).
+    `steps` counts the whole arm and sets the decay of the learning rate (`learning_rate.py`).
+    `autocast` computes in bf16 with fp32 weights. Parameters that require no gradient (such as the
+    weights under LoRA) are not trained. Trainers that never compute at the same time can share the
+    memory of their `logits`. The model stays in evaluation mode.
 
-    The model is in evaluation mode from here on. `autocast` runs it in bf16 over the fp32 weights.
-    Parameters that want no gradient (as beside LoRA's) are left alone. If `ranks` have a mesh, each
-    holds its shard of weights, gradient and moments (`sharding.py`), computes its share of a step's
-    rows, and reports the figures of the whole step; every rank must then make every call. Trainers
-    that take turns can share the memory of their `logits`.
+    If `ranks` has a mesh, each rank holds its shard of weights, gradient and moments
+    (`sharding.py`) and computes its share of a step's rows; the figures are of the whole step.
+    Every rank must then make every call.
     """
 
     def __init__(
@@ -101,14 +103,14 @@ class Trainer:
         self._config = config
         self.asked_tokens = tokens_per_micro_batch or TOKENS[self.device.type]
         self.tokens_per_micro_batch = self.asked_tokens
-        """The most tokens of a row: those asked for, or fewer once memory has run out."""
+        """The most tokens of a row: `asked_tokens`, or fewer after memory has run out."""
         if ranks.mesh:
             from asymreinforce.update.sharding import shard_parameters
 
-            self._cost = Cost.of(model)
+            self._cost = Cost.of(model)  # before sharding, while parameters have their full sizes
             shard_parameters(self.scorer, ranks, half=autocast, cpu_offload=cpu_offload)
         self.parameters = [p for p in model.parameters() if p.requires_grad]
-        """Those that train."""
+        """The parameters that train."""
         self.optimizer = torch.optim.AdamW(
             self.parameters,
             lr=config.lr,
@@ -125,16 +127,19 @@ class Trainer:
         )
 
     def step(self, batch: Sequences, loss_inputs: LossInputs) -> Update:
-        """Take a step of gradient ascent, N counting all sequences of the batch.
+        """Take one optimizer step on all N sequences of the batch.
 
-        With coefficients c_B, on J = (1/N) sum_i c_i log pi(y_i|x_i)  (Eq. 1), where sequences with
-        c = 0 cost nothing; with the inputs of a ratio objective, on its loss; with those of an
-        objective of the whole step, after a first pass without a gradient (`whole_step.py`). On
-        CUDA a step that runs out of memory is taken again with half the tokens of a row, unless it
-        is sharded.
+        The type of `loss_inputs` decides what is optimised:
 
-        Raises `TrainingError`, with the weights untouched, where the loss or the gradient is not
-        finite, or where a row of one sequence does not fit the memory.
+            Tensor         J = (1/N) sum_i c_i log pi(y_i|x_i)  (Eq. 1), with coefficients c_B;
+                           sequences with c = 0 cost nothing
+            RatioInputs    the loss of a ratio objective
+            StepInputs     the loss of a whole-step objective, after a first pass without a
+                           gradient (`whole_step.py`)
+
+        On CUDA a step that runs out of memory is repeated with half the tokens per row, unless
+        training is sharded. Raises `TrainingError`, with the weights unchanged, if the loss or the
+        gradient is not finite, or if a row of one sequence does not fit the memory.
         """
         known = (
             token_coefficients(self, batch, loss_inputs)
@@ -152,29 +157,31 @@ class Trainer:
         return Update(loss, norm, float(lr), logps_B, int(np.isnan(logps_B).sum()))
 
     def free(self) -> None:
-        """Give back the memory that outlives a step: the head's logits."""
+        """Free the memory that is kept between steps: the head's logits."""
         self.scorer.free()
 
     @halving_rows
     def _accumulate(self, batch: Sequences, loss_inputs: KnownInputs) -> Accumulated:
-        """Add up the gradient over rows, from zero."""
+        """Compute the step's gradient, summed over its rows."""
         self._zero_gradient()
         count = len(batch.prompts)
         used = used_sequences(loss_inputs, count)
         parts: list[tuple[list[int], Tensor, Tensor]] = []
         for packed in self.rows(batch.take(used)):
+            # back from indices in the used sequences to indices in the batch
             row = packed._replace(members=used[packed.members].tolist())
             with packed_attention(self.model):
                 part, logps_C = self._row(row, loss_inputs, count)
             parts.append((row.members, part, sequence_sums(logps_C, row)))
         self._fill_gradient()
         norm = self._gradient_norm()
-        # A read waits for the device: none may come before all of the work is queued.
+        # only now, after all work is queued: reading a number waits for the device
         logps_B, loss = np.zeros(count), 0.0
         for members, part, sums_B in parts:
             loss += float(part)
             logps_B[members] = sums_B.cpu().numpy()
         *logps, loss = self.ranks.sum(np.array([*logps_B, loss]))
+        # the sum of c_t log pi_t has the gradient of a whole-step loss, but not its value
         if isinstance(loss_inputs, TokenCoefficients):
             loss = loss_inputs.loss
         logps_B = np.full(count, np.nan)
@@ -185,7 +192,7 @@ class Trainer:
     def without_gradient(self, batch: Sequences) -> list[str]:
         """Return the names of trained parameters that the gradient of a batch does not reach.
 
-        Memory is asked for as in a step, and raises as there.
+        Running out of memory is handled as in `step`.
         """
         for parameter in self.parameters:
             parameter.grad = None
@@ -199,7 +206,7 @@ class Trainer:
         return names
 
     def rows(self, sequences: Sequences) -> Iterable[PackedRow]:
-        """Pack sequences; of several ranks each gets a share of equal cost and as many rows."""
+        """Pack sequences into rows; each of several ranks gets equal cost and as many rows."""
         tokens = self.tokens_per_micro_batch
         if not self.ranks.mesh:
             return pack_rows(sequences, tokens=tokens)
@@ -207,7 +214,7 @@ class Trainer:
         return rows_of_rank(sequences, number=number, count=count, tokens=tokens, cost=self._cost)
 
     def placed(self, value: Tensor, parameter: Tensor) -> Tensor:
-        """Put a tensor of a parameter's shape where the parameter is, and in its shards."""
+        """Return a tensor on its parameter's device, sharded in the same way."""
         if not self.ranks.mesh:
             return value.to(parameter.device)
         from asymreinforce.update.sharding import place_like
@@ -215,9 +222,9 @@ class Trainer:
         return place_like(value, parameter)
 
     def whole_model(self, *, dtype: torch.dtype | None = None) -> "PreTrainedModel | None":
-        """Return the model that is trained; of several ranks the first gets a gathered copy.
+        """Return the model; if training is sharded, a gathered copy on rank 0, else None.
 
-        `dtype`: that copy's, None for the type of the weights.
+        `dtype` is the dtype of the copy, None for the dtype of the weights.
         """
         if not self.ranks.mesh:
             return self.model
@@ -227,7 +234,7 @@ class Trainer:
 
     @contextlib.contextmanager
     def scoring(self) -> Iterator[None]:
-        """Hold what is to be called without going backward, on every rank alike."""
+        """Enter this to score without a backward pass; every rank must enter."""
         if not self.ranks.mesh:
             yield
             return
@@ -246,14 +253,14 @@ class Trainer:
         return self._linear(row, (inputs / count)[row.members][row.sequence_of_C])
 
     def _linear(self, row: PackedRow, coefficients_C: Tensor) -> tuple[Tensor, Tensor]:
-        """Do so for tokens whose coefficients are known."""
+        """Add a row's gradient if the tokens' coefficients are known."""
         gradient = self.scorer(row, coefficients_C)
         assert isinstance(gradient, Gradient)
         gradient.finish()
         return gradient.made.loss, gradient.made.logps_C
 
     def _ratio(self, row: PackedRow, inputs: RatioInputs, count: int) -> tuple[Tensor, Tensor]:
-        """Do the same for a ratio objective, through the head that makes its logits again."""
+        """Add a row's gradient for a ratio objective; the head computes its logits twice."""
         scores = self.scorer(row)
         logps_C: Tensor = scores.logps_C
         behaviour = [inputs.behaviour_logps[member] for member in row.members]
@@ -269,24 +276,23 @@ class Trainer:
         return loss.detach() / count, logps_C.detach()
 
     def _gradient_norm(self) -> Tensor:
-        """Take the norm of all ranks' gradient, where the gradient is."""
+        """Return the norm of the whole gradient over all ranks, on the gradient's device."""
         norm: Any = torch.nn.utils.get_total_norm(
             [p.grad for p in self.parameters if p.grad is not None]
         )
         return norm.full_tensor() if self.ranks.mesh else norm  # type: ignore[no-any-return]
 
     def _clip_gradient(self, norm: Tensor) -> None:
-        """Scale the gradient of that norm to one of at most `grad_clip`."""
+        """Scale the gradient so that its norm is at most `grad_clip`."""
         limit = self._config.grad_clip
-        if float(limit / (norm + 1e-6)) < 1:  # as torch has it; else a pass to multiply by 1
+        # torch's own factor; torch would also multiply the whole gradient by 1
+        if float(limit / (norm + 1e-6)) < 1:
             torch.nn.utils.clip_grads_with_norm_(self.parameters, limit, norm)
 
     def _zero_gradient(self) -> None:
-        """Start every parameter's gradient anew.
-
-        On CUDA the first row's is taken as it is, which spares memory zeros and their sum with it.
-        """
+        """Reset every parameter's gradient."""
         for parameter in self.parameters:
+            # on CUDA the first row's gradient is kept as it is, without zeros and a sum
             if self.device.type == "cuda":
                 parameter.grad = None
             elif parameter.grad is None:
@@ -295,11 +301,9 @@ class Trainer:
                 parameter.grad.zero_()
 
     def _fill_gradient(self) -> None:
-        """Give zeros to every parameter that no row gave a gradient.
-
-        AdamW passes over a parameter without one: a first step in which all coefficients are zero
-        would not count, and a resumed run would differ from an uninterrupted one.
-        """
+        """Set the gradient of parameters that no row reached to zeros."""
+        # AdamW skips a parameter without gradient: a first step with all coefficients 0 would not
+        # count, and a resumed run would differ from an uninterrupted run
         for parameter in self.parameters:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)

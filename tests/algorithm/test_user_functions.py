@@ -15,7 +15,7 @@ from tests.fixtures import table_policy as naive
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "own_objective.py"
 BROKEN = {
-    "def f(advantages_B, correct_B): return advantages_B.sum()": "one number a sequence",
+    "def f(advantages_B, correct_B): return advantages_B.sum()": "one number per sequence",
     "def f(advantages_B, correct_B): return [0.0] * 6": "it returned list",
     "def f(advantages_B, correct_B): return advantages_B / 0": "finite numbers",
     "def f(advantages_B, correct_B): return correct_B": "finite numbers",

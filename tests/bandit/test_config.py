@@ -78,7 +78,7 @@ def test_a_total_of_steps_is_kept_whatever_the_refresh_interval() -> None:
         ({"rewards": [0.1, 0.2]}, "rewards: 2 of them for arms=100; give one for each arm"),
         ({"rewards": [0.5] * 100, "seed": [0, 1]}, "seed: the rewards are given"),
         ({"lr": 0}, "lr.0=0: Input should be greater than 0"),
-        ({"seed": [1, 1]}, "seed: 1 stands there twice"),
+        ({"seed": [1, 1]}, "seed: 1 is listed twice"),
         ({"gamma": 1}, "gamma: no such setting"),
         ({"baseline_reference": "group_mean"}, "group_size belongs to"),
         (

@@ -1,14 +1,14 @@
 """Attention inside packed rows, through transformers' attention interface: no copy of model code.
 
-A *plan* is made once for a row and used by every layer. There are two ways to carry it out:
+A *plan* is made once per row and used by every layer. There are two implementations:
 
-| name   | how                                                   | for                             |
-| ------ | ----------------------------------------------------- | ------------------------------- |
-| varlen | `torch.nn.attention.varlen`, one FlashAttention call  | CUDA in half precision          |
-| sdpa   | one call a segment; short blocks in masked rectangles | CPU, and anything else          |
+| name   | how                                                     | for                           |
+| ------ | ------------------------------------------------------- | ----------------------------- |
+| varlen | `torch.nn.attention.varlen`, one FlashAttention call    | CUDA in half precision        |
+| sdpa   | one call per segment; short blocks in masked rectangles | CPU, and all other cases      |
 
 Shapes: T tokens of a row, H query heads, K key/value heads, D a head's width; S tokens of a
-segment, P of its prefix; N short blocks in a rectangle of L tokens.
+segment, P tokens of its prefix; N short blocks in a rectangle of width L.
 """
 
 import contextlib
@@ -40,10 +40,11 @@ PLANS: dict[str, Callable[[PackedRow, torch.device], Plan]] = {
 
 
 def choose(name: Name, device: torch.device, dtype: torch.dtype, *, head_width: int | None) -> str:
-    """Name the way for a device, a precision and a head; `ConfigError` if it is not to be had.
+    """Return the implementation for a device, a dtype and a head's width.
 
-    FlashAttention takes half precision, and heads of a multiple of 8 up to 256.
+    Raises `ConfigError` if varlen is asked for and not possible.
     """
+    # FlashAttention takes half precision only, and heads of a multiple of 8 up to 256
     half_on_cuda = device.type == "cuda" and dtype in (torch.bfloat16, torch.float16)
     fits = half_on_cuda and head_width in range(8, 257, 8)
     if name == "auto":
@@ -57,7 +58,7 @@ def choose(name: Name, device: torch.device, dtype: torch.dtype, *, head_width: 
 
 
 def make_plan(name: str, row: PackedRow, device: torch.device) -> Plan:
-    """Make the plan of a row for the way that `choose` named."""
+    """Make the plan of a row for the implementation that `choose` returned."""
     return PLANS[name](row, device)
 
 
@@ -65,8 +66,8 @@ def make_plan(name: str, row: PackedRow, device: torch.device) -> Plan:
 def packed_attention(model: "PreTrainedModel") -> Iterator[None]:
     """Let a model's layers attend by the plan that is passed to its forward as `packing`.
 
-    The backward pass belongs inside as well: activation checkpointing calls the layers again. What
-    the model used before, as for generation, is put back after.
+    Run the backward pass inside as well: activation checkpointing calls the layers again. The
+    attention that the model used before, for example for generation, is restored afterwards.
     """
     _register_interface()
     config: Any = model.config
@@ -82,7 +83,7 @@ def packed_attention(model: "PreTrainedModel") -> Iterator[None]:
 def _register_interface() -> None:
     from transformers import AttentionInterface
 
-    # No mask is registered beside it: transformers would look for packed sequences on the host.
+    # No mask is registered: transformers would then search for packed sequences on the host.
     AttentionInterface.register(IMPLEMENTATION, _attend_by_plan)
 
 
@@ -101,7 +102,7 @@ def _attend_by_plan(
     s_aux: Tensor | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """What transformers calls in each layer."""
+    """The attention function that transformers calls in each layer."""
     if dropout or softcap or s_aux is not None:
         raise ConfigError(
             f"{type(module).__name__} uses dropout, a soft cap or sinks in its attention, which "

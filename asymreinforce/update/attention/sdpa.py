@@ -1,6 +1,6 @@
 """One call of PyTorch's SDPA for each segment; short blocks in masked rectangles.
 
-Shapes as in the package's docstring.
+The package's docstring has the legend of shapes.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,32 +16,32 @@ from asymreinforce.update.attention.uncompiled import left_uncompiled
 from asymreinforce.update.packing import PackedRow, Segment, on_device
 
 SHORT = 64
-"""Blocks of up to so many tokens attend in masked rectangles: a call for each would cost more than
-the masked half of its scores."""
+"""Blocks of at most this many tokens attend in masked rectangles: one call per block would cost
+more than the masked half of the scores."""
 FILLED = 0.7
-"""Least share of a rectangle that is tokens, so that blocks of like lengths stand together."""
+"""Least share of tokens in a rectangle, so that a rectangle holds blocks of similar lengths."""
 
 
 class Rectangle(NamedTuple):
     """N short blocks, next to each other in the row, in a padded rectangle."""
 
     index_M: Tensor
-    """The token at each place, M = N L of them; padding repeats the first."""
+    """Index in the row of the token at each of the M = N L places; padding repeats a token."""
     mask_N1LL: Tensor
     positions_NL: Tensor
     places: Tensor
-    """Where in N L each token of the row stands."""
+    """Index in M of each token of the blocks."""
 
 
 class SdpaPlan:
-    """A call of SDPA for each segment of long blocks, and one for each rectangle of short ones.
+    """One SDPA call for each segment of a long block, and one for each rectangle of short blocks.
 
-    `linear` keeps the memory of a long segment linear in its length, as CUDA needs: there the one
-    kernel for grouped heads in fp32, or for a mask beside them, keeps all scores. So heads are
-    repeated, and the causal order is said in words and not by a mask.
+    `linear` keeps the memory of a long segment linear in its length; the default is to do so on
+    CUDA. Heads are then repeated, and the causal order is given without a mask.
     """
 
     def __init__(self, row: PackedRow, device: torch.device, *, linear: bool | None = None):
+        # CUDA's only kernel for grouped heads in fp32, or with a mask, keeps all scores in memory
         self._linear = device.type == "cuda" if linear is None else linear
         long = [b for b in row.segments if b[-1].end - b[0].start > SHORT]
         short = [b for b in row.segments if b[-1].end - b[0].start <= SHORT]
@@ -117,7 +117,7 @@ def _segment_without_mask(
 
 
 def _with_prefix(keys_1KTD: Tensor, segment: Segment) -> Tensor:
-    """Return the keys, or values, of a segment behind those of its prefix."""
+    """Return the keys, or values, of a segment's prefix and of the segment."""
     start, end, prefix = segment
     segment_keys = keys_1KTD[:, :, start:end]
     if prefix.start == prefix.stop:
@@ -148,7 +148,7 @@ def _rectangle_attention(
 
 
 def _group_alike(blocks: Sequence[list[Segment]]) -> Iterator[list[list[Segment]]]:
-    """Cut blocks, longest first, where a rectangle would be too empty."""
+    """Group blocks, longest first, so that no group's rectangle is emptier than `FILLED`."""
     part: list[list[Segment]] = []
     tokens = 0
     for block in blocks:
@@ -176,7 +176,7 @@ def _make_rectangle(
         for number, segment in enumerate(block):
             number_NL[row, segment.start - starts[row] : segment.end - starts[row]] = number
     query, key = number_NL[:, :, None], number_NL[:, None, :]
-    # Padding sees what is before it: a row of scores without any would be NaN.
+    # Padding sees earlier tokens too: a row of scores that are all masked would be NaN.
     mask_NLL = np.tri(width, dtype=bool) & ((key == query) | (key == 0))
     return Rectangle(
         on_device(torch.from_numpy(index_NL.ravel()), device),

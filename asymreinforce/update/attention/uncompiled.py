@@ -1,4 +1,4 @@
-"""What compiled layers leave out: a plan differs from row to row, and would be compiled anew."""
+"""Keep attention out of compiled layers: plans differ by row, and each would be compiled again."""
 
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
@@ -10,6 +10,6 @@ Result = TypeVar("Result")
 
 
 def left_uncompiled(function: Callable[Given, Result]) -> Callable[Given, Result]:
-    """Keep a function as it is where `torch.compile` compiles what calls it."""
+    """Return a function that is not compiled, even if `torch.compile` compiles its caller."""
     left_out: Callable[Given, Result] = torch.compiler.disable(function)  # type: ignore[no-untyped-call]
     return left_out

@@ -13,7 +13,7 @@ from asymreinforce.update.packing import PackedRow, on_device
 
 
 class VarlenPlan:
-    """One FlashAttention call: queries end to end, and each segment's keys behind its prefix's."""
+    """One FlashAttention call: queries end to end, each segment's keys after its prefix's keys."""
 
     def __init__(self, row: PackedRow, device: torch.device):
         segments = [segment for block in row.segments for segment in block]
@@ -30,11 +30,9 @@ class VarlenPlan:
     def __call__(
         self, query: Tensor, key: Tensor, value: Tensor, *, scale: float | None, window: int | None
     ) -> Tensor:
-        """Attend; returns out_1THD in the values' precision.
-
-        Under autocast rotary embeddings leave queries and keys in fp32, and values are in half
-        precision. The kernel has no autocast rule and takes one half precision for all three.
-        """
+        """Attend; returns out_1THD in the dtype of the values."""
+        # Under autocast rotary embeddings return queries and keys in fp32, while values are in half
+        # precision. The kernel has no autocast rule and needs one half dtype for all three.
         query, key = query.to(value.dtype), key.to(value.dtype)
         return self._attend_packed(query, key, value, scale, window)
 
@@ -60,7 +58,7 @@ class VarlenPlan:
             *self._bounds,
             *self._longest,
             scale=scale,
-            # FlashAttention aligns the causal order to the last key: a prefix is seen whole
+            # FlashAttention aligns causal order to the last key, so every query sees the prefix
             window_size=(-1 if window is None else window - 1, 0),
         )
         return out_THD[None]
@@ -73,9 +71,10 @@ def _segment_bounds(lengths: np.ndarray, device: torch.device) -> Tensor:
 
 @functools.cache
 def _varlen_kernel() -> Callable[..., Tensor]:
-    """Return `varlen_attn` for grouped heads: torch 2.11 takes them as they are, later ones ask."""
+    """Return `varlen_attn` for grouped heads."""
     from torch.nn.attention.varlen import varlen_attn
 
+    # torch 2.11 takes grouped heads as they are, later versions only with this argument
     if "enable_gqa" in inspect.signature(varlen_attn).parameters:
         return functools.partial(varlen_attn, enable_gqa=True)  # type: ignore[return-value]
     return varlen_attn  # type: ignore[return-value]
