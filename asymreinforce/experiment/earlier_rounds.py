@@ -1,7 +1,6 @@
-"""What a round takes from the rounds before it: rollouts to replay, and mean rewards.
+"""Read what a round takes from the rounds before it: rollouts to replay, and mean rewards.
 
-The arm's records of its rounds say which rollouts these are; the weights that drew them may be
-gone.
+The arm's records of its rounds name these rollouts; the weights that drew them may be deleted.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from asymreinforce.stages.train.replay import EarlierRounds, RoundRollouts
 
 RUNNING_MEAN = "running_mean"
-"""Of the mean rewards of the rounds so far, in a round's record."""
+"""Key of a round's record: the running mean of the mean rewards of the rounds so far."""
 
 
 def earlier_rounds(
@@ -29,9 +28,10 @@ def earlier_rounds(
     round_: Round,
     scored: ScoredRollouts,
 ) -> "EarlierRounds":
-    """Return what a round takes from those before it, which are trained; its record is written.
+    """Return the rollouts and mean rewards that a round takes from the rounds before it.
 
-    Raises `InputError` if rollouts of an earlier round are not there any more.
+    The earlier rounds are trained, and the record of `round_` is written. Raises `InputError` if
+    rollouts of an earlier round were deleted.
     """
     from asymreinforce.stages.train.objective import reward_mean
     from asymreinforce.stages.train.replay import EarlierRounds
@@ -57,7 +57,7 @@ def recorded_facts(
     round_: Round,
     scored: ScoredRollouts,
 ) -> dict[str, Any]:
-    """Return what a round's record holds beyond what every round's does."""
+    """Return the fields of a round's record that depend on replay and the baseline's reference."""
     facts: dict[str, Any] = {}
     if config.replay.capacity:
         replayed = _replayed_rounds(config, arm_inputs, store, round_)
@@ -95,7 +95,7 @@ def _replayed_rounds(
 
 
 def _rollouts_of(config: ExperimentConfig, store: Store, start: int) -> ScoredRollouts:
-    """Open what the round after step `start` was trained on, by the names in its record."""
+    """Open the rollouts of the round that began after step `start`, named in its record."""
     record = _read_record(store, start)
     graders = [name.removeprefix(OTHERS) for name in record if name.startswith(OTHERS)]
     verdicts = config.directory / "verdicts"
