@@ -27,7 +27,7 @@ def check_rows(
     columns: Columns,
     notes: Problems,
 ) -> None:
-    """Read, check and tokenise every row; raise `InputError` with all that is wrong."""
+    """Read, check and tokenise every row; raise one `InputError` that lists all problems."""
     source, problems, count = config.source, Problems(), 0
     paths = files_of(source)
     wanted_filter: list[str] = [source.filter] if source.filter else []
@@ -141,7 +141,7 @@ def _prompt_number(
 
 
 def _require_golds(groups: PromptGroups, where: str) -> None:
-    """A prompt without a gold answer can only be used where its rows came with rewards."""
+    """Raise `InputError` if a prompt has no gold answer and a row of it has no reward."""
     missing = Problems()
     prompts = 0
     for number, prompt_id in list(groups.prompt_ids()):
@@ -167,12 +167,13 @@ def _hash_of(prompt_ids: np.ndarray) -> str:
 
 
 def _policy_of(path: Path, format_: str | None) -> str:
-    """Name the writer by the file; lm-evaluation-harness puts a model's files into a directory."""
+    """Return a default policy name, from the name of the file or of its directory."""
+    # lm-evaluation-harness writes the files of each model to a directory named by the model
     return path.parent.name if format_ == "lm_eval" else path.name.partition(".")[0]
 
 
 def _of_another_filter(record: Record, wanted: list[str]) -> bool:
-    """Tell whether a record is of another filter than the wanted one, which is the first met."""
+    """Tell whether a record is of another filter than `wanted`; the first filter is wanted."""
     name = record.values.get("filter")
     if not isinstance(name, str):
         return False

@@ -18,10 +18,10 @@ from asymreinforce.progress import say
 
 
 def import_rollouts(config: ExperimentConfig, *, checkpoint: Path) -> Stores:
-    """Bring a foreign file in; what is there is left alone, what is missing is filled.
+    """Import a foreign file: publish the shards that are missing, and return the stores.
 
-    Raises `InputError` with counts and places for rows that cannot be used; nothing is published
-    then. `ConfigError` where the file's ending or a setting does not say how to read it.
+    Raises `InputError` with counts and places if rows cannot be used, and publishes nothing then.
+    Raises `ConfigError` if neither the file's ending nor a setting says how to read the file.
     """
     stores = import_stores(config, checkpoint=checkpoint)
     files.remove_leftovers(files.make_directory(config.directory / "rollouts"))

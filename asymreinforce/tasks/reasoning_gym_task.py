@@ -13,7 +13,7 @@ from asymreinforce.tasks.question import Question
 
 
 def family_questions(config: TaskConfig, split: str) -> Iterator[Question]:
-    """Yield distinct questions of a family; a question belongs to one split, by a hash of its text.
+    """Yield the distinct questions of a family in a split, which a hash of the text decides.
 
     `metadata` keeps the entry, which the family's `score_answer` needs.
     """
@@ -40,9 +40,9 @@ def family_questions(config: TaskConfig, split: str) -> Iterator[Question]:
 
 
 def library_fingerprint() -> dict[str, Any]:
-    """Return the library's version: another one may draw other questions from the same seed.
+    """Return the library's version, because versions may draw different questions for a seed.
 
-    Raises `InputError` if it is not installed.
+    Raises `InputError` if the library is not installed.
     """
     try:
         return {"reasoning-gym": metadata.version("reasoning-gym")}
@@ -65,7 +65,7 @@ def _create_dataset(config: TaskConfig, family: str, *, size: int) -> Any:
 
 
 def _split_of(digest: str, sizes: Mapping[Split, int]) -> str:
-    """Share the questions out in proportion to the sizes asked for."""
+    """Return the split of a question; splits have shares in proportion to their sizes."""
     place = int(digest[:12], 16) % sum(sizes.values())
     for name, size in sizes.items():
         if place < size:

@@ -1,4 +1,4 @@
-"""What an arm is: everything that determines its weights names its directory."""
+"""The identity of an arm: everything that determines its weights names its directory."""
 
 from pathlib import Path
 from typing import Any
@@ -25,10 +25,10 @@ def arm_store(
     parent: Path,
     prompts: Store | None = None,
 ) -> Store:
-    """Return the store of an arm: everything that determines its weights is its identity.
+    """Return the store of an arm, whose identity is everything that determines its weights.
 
-    `prompts` hold what validation asks; of generated rollouts the identity covers them already.
-    Raises `ConfigError` if the device or the precision is still left to the machine.
+    `prompts` hold the validation questions of imported rollouts. Raises `ConfigError` if the device
+    or the precision is still "auto".
     """
     config = without_idle_baseline(config)
     if "auto" in (config.train.device, config.train.precision):
@@ -80,11 +80,9 @@ def arm_store(
 def _validation(
     config: ExperimentConfig, scored: ScoredRollouts, prompts: Store | None
 ) -> dict[str, Any]:
-    """Return what decides the accuracy that chooses an arm's best checkpoint.
-
-    Rollouts from elsewhere know nothing of the prompts, the template and the grader of validation.
-    """
+    """Return everything that determines the accuracy by which the best checkpoint is chosen."""
     identity: dict[str, Any] = config.evaluation.sampling.model_dump(mode="json")
+    # the identity of generated rollouts covers prompts, template and grader of validation already
     if scored.is_imported and prompts:
         identity["prompts"] = prompts.fingerprint(["validation.parquet"])
         identity["prompt"] = config.task.rendering
