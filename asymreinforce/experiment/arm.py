@@ -80,9 +80,11 @@ def train_arm(config: ExperimentConfig) -> Store:
     arm_inputs = inputs.find_inputs(config)
     store = arm_store(config, arm_inputs)
     if store.is_done():
+        # a summary passes over an arm whose settings cannot be read
         mend_settings(config, store)
         say(f"train: complete, nothing to do ({store.directory})")
         return store
+    # gold answers that the grader cannot use are refused before anything trains
     inputs.require_gradable(config, arm_inputs.prompts)
     with remove_if_refused(store), hold_arm_lease(config, store):
         if config.train.is_sharded:
@@ -126,6 +128,7 @@ def _train_rank(
     if not config.refresh_every:
         _train_with_ranks(config, arm_inputs, store, ranks=ranks)
         return
+    # the first rank looks, because another rank may see new files with a delay
     done = int(ranks.decided(lambda: refresh.current_round(config, arm_inputs, store).at or 0))
     round_ = refresh.round_at(config, arm_inputs, done)
     scored = refresh.find_round_rollouts(config, arm_inputs, store, round_)

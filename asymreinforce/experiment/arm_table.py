@@ -45,6 +45,7 @@ def arm_table(lines: Sequence[ArmLine], *, width: int, with_state: bool = False)
     for title in cells[0] if cells else ():
         if all(row[title] == UNKNOWN for row in cells):
             continue
+        # columns are in order of need: the first that does not fit ends the table
         left -= GAP + max(len(title), *(len(row[title]) for row in cells))
         if left < 0:
             break

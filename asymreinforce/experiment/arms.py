@@ -65,6 +65,7 @@ def survey_arms(directory: Path) -> Survey:
     arms: dict[str, TrainedArm] = {}
     passed_over = [arm for arm in entries if isinstance(arm, PassedOver)]
     for arm in (arm for arm in entries if isinstance(arm, TrainedArm)):
+        # arms that differ only in a baseline that their objective ignores have the same weights
         first = arms.setdefault(determines.same_arm(arm.store.identity), arm)
         if first is not arm:
             reason = f"is the same arm as {first.name}: no baseline enters its objective"

@@ -191,6 +191,7 @@ def free_cached_memory() -> None:
 
 def serve(descriptor: int) -> None:
     """Do, as a child, the work that arrives at a connection until the parent closes it."""
+    # processes that this child starts must not keep the connection open
     os.set_inheritable(descriptor, False)
     os.dup2(2, 1)  # standard output is for the command's results, not for prints of libraries
     connection = Connection(descriptor)
@@ -226,6 +227,7 @@ def _listen_to_parent(
         try:
             message = connection.recv_bytes()
         except (EOFError, OSError):
+            # a closed connection tells an idle child to end; a busy child has lost its parent
             if is_busy.is_set():
                 os.killpg(0, signal.SIGKILL)
             messages.put(None)

@@ -45,6 +45,7 @@ def earlier_rounds(
     if not replayed:
         return EarlierRounds()
     sets = [*(past.scored for past in replayed), scored]
+    # one mean for each round: a group's critical value is V^mu of the policy that drew the group
     of_sets = [reward_mean(config, rollouts) for rollouts in sets]
     known = {start: m for start, m in zip(starts, of_sets, strict=True) if m is not None}
     return EarlierRounds(replayed, known or None)
@@ -88,6 +89,7 @@ def _replayed_rounds(
             number,
             starts[number],
             _rollouts_of(config, store, starts[number]) if number else arm_inputs.scored,
+            # round 0 counts only the groups that its steps read, not the whole shared set
             None if number else read_by_first,
         )
         for number in rounds_to_read(config, round_)

@@ -61,6 +61,7 @@ def plan_evaluation(config: ExperimentConfig) -> list[EvaluatedStep]:
         )
         checkpoint, prompts = inputs.find_init(settings)
         only = settings.policy.safetensors_only
+        # fingerprinted once: the main evaluation and all suites share an arm's checkpoints
         steps = {
             step: (path, shard_of(checkpoint_fingerprint(path, safetensors_only=only)))
             for step, path in ({0: checkpoint} | arm.checkpoints).items()

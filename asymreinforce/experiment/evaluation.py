@@ -64,6 +64,7 @@ def run_evaluation(
     if reason := why_not_evaluated(config):
         raise ConfigError(f"nothing to evaluate on: {reason}")
     if any((config.directory / "train").glob("*/manifest.json")):
+        # suites may be added after arms were trained, so their prompts may be missing
         inputs.prepare_suites(config)
     planned = plan_evaluation(config)
     if not planned:
@@ -162,6 +163,7 @@ def _share_out(
         evaluate_targets(targets, engines=engines)
         return
     if engines:
+        # the children need the memory of the devices
         engines.close()
     for outcome in work_in_slots(_evaluate_part, _split_targets(targets, len(slots)), slots=slots):
         if outcome.error:
@@ -176,6 +178,7 @@ def _share_out(
 def _split_targets(targets: list[EvaluationTarget], count: int) -> list[list[EvaluationTarget]]:
     """Deal the checkpoints of all targets to `count` parts, in turn."""
     parts: list[list[EvaluationTarget]] = [[] for _ in range(count)]
+    # one count for all targets: else targets of few checkpoints would all fall to the first parts
     turn = itertools.count()
     for target in targets:
         shares: list[dict[str, Path]] = [{} for _ in range(count)]
@@ -202,6 +205,7 @@ def evaluate_targets(
     groups: dict[str, list[EvaluationTarget]] = {}
     for target in targets:
         if target.checkpoints:
+            # policies that differ only in their seed have the same architecture
             key = target.config.policy.model_dump_json(exclude={"seed"})
             groups.setdefault(key, []).append(target)
     for group in groups.values():

@@ -124,6 +124,7 @@ def _error_to_raise(
     for failure in failures:
         kind = getattr(errors, failure["kind"], None)
         if kind is DeviceMemoryError:
+            # with the row size, from which `launch_ranks` starts the ranks again
             return DeviceMemoryError(failure["error"], rows=failure["rows"])
         if kind:
             error: AsymreinforceError = kind(failure["error"])

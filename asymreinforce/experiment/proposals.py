@@ -52,6 +52,7 @@ def _value_at(interval: Interval, share: float) -> float:
 def _rounded(interval: Interval, value: float) -> float:
     if interval.is_whole:
         return round(value)
+    # rounding to DIGITS may leave the interval
     return min(interval.high, max(interval.low, float(f"{value:.{DIGITS}g}")))
 
 

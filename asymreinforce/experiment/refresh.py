@@ -109,6 +109,7 @@ def round_settings(config: ExperimentConfig, round_: Round) -> ExperimentConfig:
     text = f"{config.sampling.seed}/{config.seed}/{round_.start}"
     seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:7])
     sampling = config.sampling.model_copy(update={"seed": seed})
+    # pins name the shared inputs, which are those of round 0
     return config.model_copy(update={"sampling": sampling, "pins": Pins()})
 
 
@@ -154,6 +155,7 @@ def _publish_round_prompts(config: ExperimentConfig, arm_inputs: Inputs, store: 
         if number % per_step < fresh
     ]
     shared_prompts = contracts.read_table(arm_inputs.prompts.path(PROMPTS), contracts.PROMPTS)
+    # a round that is longer than the pool reads a prompt several times, and draws it once
     round_prompts = shared_prompts.take(pa.array(list(dict.fromkeys(rows))))
     contracts.publish_table(
         store, PROMPTS, contracts.PROMPTS, round_prompts, facts={"prompts": len(round_prompts)}

@@ -89,6 +89,7 @@ def run_in_rounds(arms: Sequence[ExperimentConfig]) -> SweepResult:
                 engines.close()  # each slot starts an engine, which needs the device's memory
                 run_arms(waiting, slots=slots)
                 return
+            # several arms are shown in the sweep's table instead
             with hush_output() if len(arms) > 1 else contextlib.nullcontext():
                 for config in waiting:
                     run_arm(config, engines)
@@ -171,6 +172,7 @@ def _remaining_rounds(
         if rounds > 1:
             say(f"round {round_.number + 1} of {rounds}: after step {round_.start}")
         yield round_
+        # an arm that stops at its collapse has no further rounds
         ended_early = config.train.on_collapse == "stop" and store.is_complete()
         if ended_early or round_.end == round_.schedule.steps:
             return

@@ -53,6 +53,7 @@ def run_search(
     """
     require_searchable(arms, intervals)
     require_proposals(trials=arms[0].search.trials, spread=arms[0].search.spread)
+    # any values will do, because searched settings do not change rollouts and verdicts
     prepare_sweep([with_values(arm, _ends(intervals)[0]) for arm in arms])
     methods = methods_of(arms, intervals)
     directory, trials = arms[0].directory, arms[0].search.trials
@@ -102,6 +103,7 @@ def require_searchable(arms: Sequence[ExperimentConfig], intervals: Sequence[Int
             )
         settings = determines.flat_settings(arm)
         for interval in intervals:
+            # all trials share rollouts, verdicts and seeds
             product = determines.first_product(interval.setting, settings)
             if product != determines.Product.ARM or interval.setting == "seed":
                 raise ConfigError(
@@ -114,6 +116,7 @@ def require_searchable(arms: Sequence[ExperimentConfig], intervals: Sequence[Int
                 )
     for arm in arms:
         for end in _ends(intervals):
+            # raises now, before anything is trained, if an end of the interval is not valid
             with_values(arm, end)
 
 
@@ -150,6 +153,7 @@ def _new_record(
     arms: Sequence[ExperimentConfig], settings: Mapping[str, Any], intervals: Sequence[Interval]
 ) -> SearchRecord:
     search = arms[0].search
+    # a method is named by its arms at the low ends, which are the same in every run of a search
     lowest = [with_values(arm, _ends(intervals)[0]) for arm in arms]
     return SearchRecord(
         arms=tuple(arm_store(arm, inputs.find_inputs(arm)).directory.name for arm in lowest),

@@ -40,6 +40,7 @@ def run_in_processes(arms: Sequence[ExperimentConfig], *, size: int, slots: Sequ
     """Train arms, up to `size` in one process of a slot; write failures to arms' directories."""
     arms_by_process = split_by_process(arms, size=size)
     if slots[:1] == [ON_CPU] and 1 in (len(slots), len(arms_by_process)):
+        # a single child on the CPU would only add another start-up
         for process_arms in arms_by_process:
             run_process_arms(process_arms)
         return

@@ -46,6 +46,7 @@ def slots_of(
     # two vLLM processes cannot share a device: each takes the memory of the whole device
     if sample and any(arm.engine.name == "vllm" for arm in arms):
         return slots[:workers]
+    # with more workers than slots, processes take turns on the devices
     return [slots[number % len(slots)] for number in range(workers or len(slots))]
 
 

@@ -114,6 +114,7 @@ def _curve_row(
 def _summary_row(arm: TrainedArm, steps: dict[int, MeasuredStep], overrides: str) -> dict[str, Any]:
     mu, last = steps[0], steps[arm.last_step]
     difference_P = last.accuracy_P - mu.accuracy_P
+    # step 0 is mu and no result of training
     after_start = [step for step in sorted(steps) if step]
     peak_step = max(after_start, key=lambda step: steps[step].accuracy)
     peak = steps[peak_step].accuracy
@@ -150,5 +151,6 @@ def _last_metrics(arm: TrainedArm) -> dict[str, float | None]:
 
 
 def _training_seconds(arm: TrainedArm) -> float:
+    # one record for each run: an arm that was resumed has several
     records = (arm.store.directory / "provenance").glob("*.json")
     return sum(float(files.read_json(path).get("seconds", 0.0)) for path in records)

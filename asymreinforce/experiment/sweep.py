@@ -173,6 +173,7 @@ def train_waiting(
     say(f"{what}: {len(stores)} arms, {len(stores) - len(waiting)} complete already")
     if waiting:
         for store in waiting:
+            # else the failure of an earlier run would be shown as a failure of this run
             files.remove_path(store.directory / FAILURE)
         names = _names(arm_of.values(), waiting)
         shown = watched(names, total=len(stores))

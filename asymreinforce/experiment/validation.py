@@ -47,6 +47,7 @@ def open_validator(config: ExperimentConfig, arm_inputs: Inputs) -> Iterator["Va
     with grader_pool(config.task.grader, config.reward, workers=1) as pool:
 
         def validate(model: "PreTrainedModel", step: int) -> float:
+            # only the texts are graded, so no log-probabilities are computed
             engine.use(model, end_tokens=ends, with_logps=False)
             completions = [row[0] for row in engine.sample(encoded, sampling, seed=sampling.seed)]
             # the engine keeps no reference to the model, so that the trainer can free the device

@@ -35,6 +35,7 @@ def check_rows(
     with bar("read", total=total, unit="rows") as advance:
         for record in read_records(paths, problems):
             count += 1
+            # lm-evaluation-harness logs the same completion once for each filter
             if source.format == "lm_eval" and _of_another_filter(record, wanted_filter):
                 notes.add("are of another filter of lm-evaluation-harness", record.place)
                 continue
@@ -58,6 +59,7 @@ def check_rows(
             f"{where}: no row is of the filter {source.filter!r}; leave source.filter out"
         )
     if columns.has_seen_rows:
+        # before other problems, because a missing column is a problem of every row
         columns.require(where)
     problems.raise_if_any(where, rows=max(total, count), advice=ADVICE)
     if not count:
@@ -72,6 +74,7 @@ def _take_in(
     encoder: Encoder,
     notes: Problems,
 ) -> None:
+    # asked first, because a line of ten megabytes takes minutes to tokenise
     if encoder.is_too_long(row):
         _pass_over(row, config, encoder, notes)
         return
@@ -134,6 +137,7 @@ def _prompt_number(
     if not np.array_equal(prompt.tokens, prompt_ids):
         raise BadValueError("have the prompt id of another prompt")
     if prompt.gold_answer is None and row.gold_answer is not None:
+        # only one row of a prompt needs to hold the gold answer
         groups.set_gold(number, row.gold_answer, metadata=row.metadata or prompt.metadata)
     elif row.gold_answer not in (None, prompt.gold_answer):
         raise BadValueError("have another gold answer than an earlier row of their prompt")

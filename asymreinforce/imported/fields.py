@@ -63,11 +63,13 @@ def number_array(value: Any, what: str, *, integer: bool) -> np.ndarray | None:
     """Return a list of numbers as an array, of `int32` (token ids) if `integer`, else `float32`."""
     if value is None:
         return None
+    # bool is a subclass of int
     kinds = int if integer else (int, float)
     if not isinstance(value, list) or any(
         isinstance(item, bool) or not isinstance(item, kinds) for item in value
     ):
         raise BadValueError(f"have {what} that are no list of numbers")
+    # token ids are stored as int32
     if integer and value and not (min(value) >= 0 and max(value) < 2**31):
         raise BadValueError(f"have negative or impossible {what}")
     try:
@@ -123,6 +125,7 @@ def read_sample(value: Any) -> int | None:
     """Return the sample number of a row."""
     if value is None:
         return None
+    # `source_sample` is stored as int64
     if isinstance(value, bool) or not isinstance(value, int) or abs(value) >= 2**63:
         raise BadValueError("have a sample number that is no whole number")
     return value

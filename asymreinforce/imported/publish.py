@@ -107,6 +107,7 @@ def _prompt_question(prompt: ImportedPrompt, split: Split) -> tasks.Question:
 
 
 def _publish_rollouts(store: Store, name: str, groups: Groups) -> None:
+    # samples are numbered again, because a group may mix policies with samples of equal number
     rows = [(prompt, sample, row) for prompt, group in groups for sample, row in enumerate(group)]
     table = contracts.make_table(
         contracts.ROLLOUTS,
@@ -138,6 +139,7 @@ def _publish_verdicts(
         assert rollouts_receipt is not None
         if (
             receipt
+            # verdicts of other bytes of the rollouts are made again
             and receipt.facts.get("rollouts_sha256") == rollouts_receipt.sha256
             and store.is_valid(name)
         ):

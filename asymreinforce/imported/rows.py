@@ -74,6 +74,7 @@ def rows_of(
     notes: Problems,
 ) -> Iterator[ForeignRow]:
     """Yield the rows of a record; count unusable rows in `problems`, left-out values in `notes`."""
+    # an empty cell of a CSV is null
     given = without_empty(record.values) if record.are_texts else record.values
     fields = columns.find(given)
     if record.are_texts:
@@ -163,6 +164,7 @@ def _one_turn(
         notes.add(f"hold {kind} in a completion's message; it is left out", place)
     if turn.is_alone:
         return fields | {"completion": turn.text}
+    # which of the token ids belong to the turn is not known
     if "completion_token_ids" in fields:
         raise BadValueError("have token ids of several messages, of which source.turns takes one")
     notes.add(f"hold several messages, of which the {turns} of the assistant is taken", place)

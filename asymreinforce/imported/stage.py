@@ -40,6 +40,7 @@ def _check_and_publish(config: ExperimentConfig, stores: Stores, *, checkpoint: 
     encoder = Encoder(checkpoint, config, notes=notes)
     columns = Columns(config.source)
     with group_by_prompt(config.directory / "rollouts") as groups:
+        # all rows before anything is published: one bad row refuses the whole import
         check_rows(groups, config, encoder, columns, notes)
         facts: dict[str, Any] = publish_import(groups, config, stores)
     facts |= {"skipped": notes.counts, "warned": encoder.warnings.counts}

@@ -36,6 +36,7 @@ def import_stores(config: ExperimentConfig, *, checkpoint: Path) -> Stores:
 
     Raises `InputError` if the task's own prompts are evaluated and are not on this machine.
     """
+    # the contents of the files count and not their path; verdicts are chosen after the import
     settings = config.source.model_dump(mode="json", exclude={"path", "verdicts"})
     if not config.source.ignore:  # keeps the names of imports from before this setting existed
         del settings["ignore"]
@@ -43,11 +44,14 @@ def import_stores(config: ExperimentConfig, *, checkpoint: Path) -> Stores:
     common = {
         "source": {"files": source_fingerprint(config.source), **settings},
         "reading": READING,
+        # without `sampling`: groups have the sizes of the file
         "tokenizer": tokenizer_fingerprint(checkpoint),
+        # checkpoints with the same tokenizer may declare other end tokens
         "model": _declared_limits(checkpoint),
         "prompt": {**config.task.rendering, "version": ENCODING},
         "context": config.policy.context,
     }
+    # the task's own questions are used for a split only if no prompts are held back for it
     task = None if holds_back else [config.task.identity, tasks.task_fingerprints(config.task)]
     prompts = Store(
         config.directory / "prompts",

@@ -59,6 +59,7 @@ class _Stops:
         special = {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
         named = {tokenizer.convert_ids_to_tokens(end): end for end in ends if end in special}
         self.ids = frozenset(ends)
+        # the longest first, because one name may be the end of another
         self._named = dict(sorted(named.items(), key=lambda item: -len(item[0])))
         self._names = [*self._named, *filter(None, [tokenizer.pad_token])]
 
@@ -95,8 +96,10 @@ class Encoder:
         declared = model_config.of_checkpoint(checkpoint)
         self._vocabulary = declared.vocabulary or len(self._tokenizer)
         self.context = min(config.policy.context, declared.context or config.policy.context)
+        # no token stands for more characters than the longest entry of the vocabulary
         self._longest_text = self.context * max(map(len, self._tokenizer.get_vocab()))
         self.mismatch = TextMismatch(0, None)
+        # the rows of a prompt share its question
         self._question = functools.lru_cache(maxsize=64)(self._encode_question)
 
     @property
@@ -168,11 +171,13 @@ class Encoder:
                 "letters",
                 row.place,
             )
+        # names of special tokens inside a completion stay letters
         ids = self._tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
         self._require_known(np.array(ids), "tokens in their completion")
         if (decoded := self._decode(ids)) != text:
             self._note_mismatch(row.place, text, decoded)
         if finish == "stop":
+            # the policy is to learn how a completion ends
             ids = [*ids, self._usual_end(row) if end is None else end]
         return EncodedCompletion(np.array(ids, dtype=np.int32), text, finish)
 
@@ -243,6 +248,7 @@ class Encoder:
         return said[-1] if said else ""
 
     def _decode(self, ids: Any) -> str:
+        # nothing is left out or cleaned up, because the result is compared with the text
         decoded: str = self._tokenizer.decode(
             ids, skip_special_tokens=False, clean_up_tokenization_spaces=False
         )

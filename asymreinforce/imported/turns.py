@@ -61,6 +61,7 @@ def completion_of(messages: list[Any], turns: Turns | None) -> Turn:
     if not all(isinstance(m, Mapping) and isinstance(m.get("role"), str) for m in messages):
         raise BadTurnsError("have a chat message without role and text")
     is_alone = len(messages) == 1
+    # joined, several turns would be a text that no policy wrote
     if not is_alone and turns is None:
         raise BadTurnsError(
             "have a completion of several messages, which no policy wrote as one text; "
@@ -74,6 +75,7 @@ def completion_of(messages: list[Any], turns: Turns | None) -> Turn:
     place = assistant_turns[0 if turns == "first" else -1]
     text, parts = _content_text(messages[place].get("content"))
     left_out = dict.fromkeys([*parts, *beside_text(messages[place])])
+    # imported as empty, it would be a completion that the policy never wrote
     if left_out and not text.strip():
         raise BadTurnsError(f"have a completion of {' and '.join(left_out)} alone, without a text")
     return Turn(text, is_alone, place == len(messages) - 1, tuple(left_out))

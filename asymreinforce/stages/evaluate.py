@@ -96,6 +96,7 @@ def evaluate(
             name = shard_of(policy)
             if name not in missing:
                 continue
+            # the shard is named by this fingerprint, so the weights must still have it
             require_unchanged(
                 checkpoint, named=policy, safetensors_only=config.policy.safetensors_only
             )

@@ -83,6 +83,7 @@ def generate(
     """
     require_known(config.task.grader)  # checked first, because generating rollouts is expensive
     store = rollout_store(config, checkpoint=checkpoint, prompts=prompts, parent=parent)
+    # from the file's footer, so that memory does not grow with the number of prompts
     questions = contracts.count_rows(prompts.path("train.parquet"), contracts.PROMPTS)
     if not questions:
         raise InputError(f"{prompts.directory / 'train.parquet'}: holds no prompt")
@@ -122,6 +123,7 @@ def generate(
                     checkpoint=str(checkpoint.absolute()),
                 )
             )
+        # the plan may have further shards, from a run with more samples per prompt
         if not store.missing():
             store.close()
     return store
@@ -141,7 +143,9 @@ def _publish_shards(
     done = total - sum(sizes[name] for name in missing)
     with bar("generate", total=total, unit="completions", done=done) as advance:
         for name, result in shards:
+            # no identity names everything that a prompt is made of, such as what a template reads
             repeats.require_same_prompts(store, name, result.facts[repeats.PROMPTS_DIGEST])
+            # an engine that takes the same random numbers again repeats another block's completions
             repeats.require_new(store, name, result.rows, result.facts[repeats.DIGEST])
             contracts.publish_table(
                 store, name, contracts.ROLLOUTS, result.rows, facts=result.facts

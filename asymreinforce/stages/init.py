@@ -52,6 +52,7 @@ def prompt_store(
             [pinned] if pinned else sorted(path.parent for path in parent.glob("*/plan.json"))
         )
         matches = [place for place in directories if _is_made_of(place, identity)]
+        # of several, the data behind each is not known
         if len(matches) != 1:
             raise
         return Store.open(matches[0])
@@ -144,6 +145,7 @@ def _existing_checkpoint(policy: PolicyConfig) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     patterns = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
+    # code and pickled weights are fetched only if the settings trust them
     patterns += ["*.py"] if policy.trust_remote_code else []
     patterns += [] if policy.safetensors_only else ["*.bin"]
     try:
@@ -163,6 +165,7 @@ def _warm_up(config: ExperimentConfig, store: Store) -> None:
 
     from asymreinforce.model import embedded
 
+    # the number of threads determines the bytes, and so is in the identity
     torch.set_num_threads(config.train.threads)
     steps, world = config.policy.embedded.warm_up.steps, tasks.world_of(config.task)
     with bar("warming up the embedded policy", total=steps, unit="steps") as advance:

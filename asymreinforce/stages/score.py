@@ -115,6 +115,7 @@ def score(
     )
     k = samples or planned_samples(rollouts)
     scale = counting(reward)
+    # shards of an earlier plan stay in the plan
     shards = {*first_shards(rollouts, samples=k), *store.planned}
     # chunk after chunk, so that the gold answers of a chunk are looked up once
     shards_in_order = sorted(shards, key=lambda name: (chunk_of(name), name))
@@ -126,6 +127,7 @@ def score(
         refuse(facts.timeout + facts.error, rows=facts.rows)
         return Scored(store, facts)
     with store.held(), freed_at_once():
+        # checked again under the lease: another process may have judged some in the meantime
         missing = [n for n in missing if not is_judged(store, rollouts, n)]
         if missing:
             judge_shards(
@@ -238,6 +240,7 @@ def judge_shards(
                     store.plan(plan)  # only now is the grader known to work
                 failures = [*failures, *result.facts["failures"]][:EXAMPLES]
                 publish_verdicts(store, name, result.rows, rollouts=rollouts)
+                # without a crew, `judged_here` advances part by part
                 advance(len(result.rows) if crew else 0)
                 unjudged += result.facts["unjudged"]
                 late += result.facts["out_of_time"]

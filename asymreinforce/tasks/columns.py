@@ -44,6 +44,7 @@ def question_of(row: Row, config: TaskConfig, *, split: str, where: str) -> Ques
         text, chat = messages[-1].content, {"messages": messages}
     else:
         text = _column_text(row, columns.question, "question", where=where) or ""
+    # different chats may end with the same message, so the id is a hash of all messages
     id_text = _metadata_json(chat, where=where) or text
     golds = _gold_answers(row, config, where=where)
     return Question(
@@ -134,6 +135,7 @@ def _gold_answers(row: Row, config: TaskConfig, *, where: str) -> list[str]:
     if any(has_column(row, name) for name in names.answer):
         golds = _column_texts(row, names.answer, "answer", where=where)
         if config.answer_marker:
+            # GSM8K's answers hold their working before the marker '####'
             golds = [gold.rpartition(config.answer_marker)[2] for gold in golds]
     elif any(has_column(row, name) for name in names.solution):
         golds = [_boxed_answer(_column_text(row, names.solution, "solution", where=where) or "")]
@@ -165,6 +167,7 @@ def _question_id(
     row_id = _column_text(row, names, "id", where=where)
     if not row_id:
         return f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+    # other tasks and splits may have the same numbers
     return f"{name}-{split}-{row_id}" if row_id.isdigit() else row_id
 
 
@@ -190,6 +193,7 @@ def _verl_question(row: Row, config: TaskConfig, *, where: str) -> Question:
     golds = _stated_answers(
         _column_texts(row, ["reward_model.ground_truth"], "ground_truth", where=where)
     )
+    # without an index in extra_info, the id is a hash of all messages
     chat = json.dumps([message._asdict() for message in messages], sort_keys=True)
     digest = hashlib.sha256(chat.encode()).hexdigest()[:12]
     return Question(
@@ -240,6 +244,7 @@ def row_filter(where: Mapping[str, list[Any]], *, place: str) -> Callable[[Row],
 def _comparable_text(value: Any) -> str | None:
     """Return a value as text for comparison; None for null and for values that have no text."""
     if isinstance(value, bool):
+        # Python writes True, JSON and many CSV files write true
         return str(value).lower()
     try:
         text = values.text_of(value)

@@ -65,6 +65,7 @@ WORLD = World(
     draw_puzzle=draw_count,
     answer_style=answer_style,
     working="",
+    # after 280 steps of warm-up, two policies were measured at 22 and 26%
     least_accuracy=0.2,
     version=1,
 )

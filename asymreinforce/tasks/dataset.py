@@ -32,6 +32,7 @@ class ReadSource(NamedTuple):
 def source_of(config: TaskConfig, name: str) -> TaskSourceConfig:
     """Return a source's settings; `task.path` is the default of its path."""
     source: TaskSourceConfig = getattr(config.sources, name)
+    # task.path is a copy of the whole hub data set, or else the file of the training questions
     inherits = source.hub is not None or name == "train"
     if source.path is None and config.path is not None and inherits:
         return source.model_copy(update={"path": config.path})
@@ -82,6 +83,7 @@ def read_task_data(config: TaskConfig) -> TaskData:
     if contradicted := {name: n.contradicted for name, n in read_sources.items() if n.contradicted}:
         facts["contradicted"] = contradicted
     if config.overlap.action != "ignore":
+        # before questions are counted off, so that dropped ones are replaced
         divided["train"], facts["overlap"] = _drop_overlap(config, divided)
     return TaskData(
         {split: _first_questions(config, split, divided[split]) for split in SPLITS}, facts
@@ -115,6 +117,7 @@ def _read_source(config: TaskConfig, name: str) -> ReadSource:
             ids[question.prompt_id] += 1
             count = ids[question.prompt_id]
             if count > 1:
+                # repeated questions have the same hash as id, and ids must be unique
                 question = question._replace(prompt_id=f"{question.prompt_id}-{count}")
             questions.append(question)
             prompt = question.question, question.metadata
@@ -142,6 +145,7 @@ def _math_500_held_out(
     if {"train", "held_out"} - read_sources.keys():
         raise ConfigError("task.division=12000/500 needs both files of MATH, train and held_out")
     pool = [*_marked_questions(read_sources["train"]), *_marked_questions(read_sources["held_out"])]
+    # in a copy of MATH without that column, MATH-500 itself tells its questions
     if not any(mark for _, mark in pool):
         marks = source_of(config, "marks")
         if not sources.is_present(marks):
@@ -223,6 +227,7 @@ def _drop_overlap(
     settings = config.overlap
     train = divided["train"]
     if settings.action == "report" and config.train is not None:
+        # a report counts the questions in use; dropping looks at all, to replace dropped ones
         train = train[: config.train]
     texts = [question.question for question in train]
     facts: dict[str, Any] = {"ngram": settings.ngram, "threshold": settings.threshold}

@@ -48,6 +48,7 @@ def hub_files(source: TaskSourceConfig) -> list[Path]:
 
 def resolved_revision(source: TaskSourceConfig) -> str:
     """Return the commit of a source's revision, from the setting, the hub's cache, or the hub."""
+    # a commit needs no look-up
     if source.revision and re.fullmatch(r"[0-9a-f]{40}", source.revision):
         return source.revision
     from huggingface_hub import HfApi
@@ -105,6 +106,7 @@ def _cached_files(source: TaskSourceConfig, revision: str) -> list[Path] | None:
         config = datasets.load_dataset_builder(folder, source.subset).config
         return [Path(path) for path in _files_of_split(source, config)]
     except Exception as error:
+        # the cache may lack the files of a split that the hub has
         if isinstance(error, _RefusedError) and not isinstance(error, _NoSuchSplitError):
             raise
         return None  # the caller's error, why nothing can be fetched, is more useful than this one

@@ -20,6 +20,7 @@ def family_questions(config: TaskConfig, split: str) -> Iterator[Question]:
     family = config.family or config.name
     seen: set[str] = set()
     sizes = {split: getattr(config, split) for split in SPLITS}
+    # more than needed: questions repeat, and a hash decides the split of each
     size = 4 * sum(sizes.values())
     for entry in _create_dataset(config, family, size=size):
         text = text_of(entry["question"]) or ""

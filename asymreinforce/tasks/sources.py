@@ -36,6 +36,7 @@ def source_fingerprint(source: TaskSourceConfig) -> dict[str, Any]:
     Raises `InputError` if a file is missing or the hub's commit cannot be determined.
     """
     if source.path is not None:
+        # contents and no names, so that a data set may be moved
         return {"files": [files.sha256(path) for path in local_files(source)]}
     return {"revision": hub.resolved_revision(source), "reading": HUB_READING}
 
@@ -75,6 +76,7 @@ def local_files(source: TaskSourceConfig) -> list[Path]:
             f"{path}: no file of the split {source.split} (there are: {others}); name the file, as "
             "in task.sources.train.path=FILE task.sources.held_out.path=FILE"
         )
+    # a split is one file or one numbered series
     if len(names := sorted({SHARD.sub("", p.name) for p in paths})) > 1:
         raise InputError(
             f"{path}: the split {source.split} may be any of {', '.join(names)}; name the file, as "
@@ -136,6 +138,7 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
 
 def _json_rows(path: Path) -> Iterator[Row]:
     """Yield the rows of a JSON file, each with the names of all rows; absent values are None."""
+    # two passes, because a later row may have further names
     names: dict[str, None] = {}
     for place, values, problem in json_rows.read_rows(path):
         names |= dict.fromkeys(_require_values(values, place, problem))
@@ -144,6 +147,7 @@ def _json_rows(path: Path) -> Iterator[Row]:
 
 
 def _separated_rows(path: Path) -> Iterator[Row]:
+    # values stay texts, so that 007 stays 007
     for _, values in separated_rows.rows(path):
         yield dict(values)
 

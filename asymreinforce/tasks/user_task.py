@@ -62,6 +62,7 @@ def _file_checksums(path: Path) -> dict[str, str]:
         return {path.name: files.sha256(path)}
     if not path.is_dir():
         raise InputError(f"{path}: no such file or directory; task.path or a source names it")
+    # sorted, so that the fingerprint does not depend on the file system
     below = sorted(file for file in path.rglob("*") if file.is_file())
     return {str(file.relative_to(path)): files.sha256(file) for file in below}
 
@@ -87,6 +88,7 @@ def _checked_question(item: Any, config: TaskConfig) -> Question:
         fields["metadata"] = values.json_text(metadata)
     for name in fields.keys() & TEXTS:
         fields[name] = _field_text(fields[name], name)
+    # different chats may end with the same message, so the id is a hash of all messages
     id_text = fields["metadata"] if values.is_messages(question) else fields["question"]
     digest = hashlib.sha256(id_text.encode(errors="replace")).hexdigest()[:12]
     return Question(**{"prompt_id": f"{config.name}-{digest}", **fields})

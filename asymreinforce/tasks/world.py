@@ -78,6 +78,7 @@ class World(NamedTuple, Generic[P]):
 
 def split_of(text: str) -> str:
     """Return the split of a question, which depends on its text alone and on no seed."""
+    # by the text, so that no question is in two splits, whatever the seeds
     percent = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) % 100
     for name, share in SPLIT_PERCENT.items():
         if percent < share:

@@ -178,6 +178,7 @@ def prepare_inputs(config: ExperimentConfig, *, engine: Engine | None = None) ->
     # checked first, because generating rollouts is expensive
     require_gradable(config, source.find_init(config)[1])
     prepare_suites(config)
+    # by now a suite whose data cannot be fetched has been reported
     rollouts = source.prepare_rollouts(config, engine=engine)
     if source.needs_grader(config, rollouts):
         run_score(config)

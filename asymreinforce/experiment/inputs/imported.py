@@ -110,6 +110,7 @@ def trains_on_imported_verdicts(config: ExperimentConfig, rollouts: Store) -> bo
             "(source.columns.reward=NAME), or use source.verdicts=graded and 'asymrl score'"
         )
     if config.source.verdicts is None:
+        # by default, imported rewards train only if every row has one
         return bool(rewarded == rows)
     return config.source.verdicts == "imported"
 

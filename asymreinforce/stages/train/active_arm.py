@@ -138,6 +138,7 @@ class ActiveArm:
                 from_step=self.done,
                 device=train.device,
                 ranks=self.trainer.ranks.count,
+                # the row size in use, which is smaller than the setting if memory ran out
                 train=settings | {"tokens_per_micro_batch": self.trainer.tokens_per_micro_batch},
             )
         )
@@ -184,6 +185,7 @@ def start(
         weights=source.weights,
         policy=str(store.identity["policy"]),
         steps=round_.schedule.steps,
+        # rows that were halved when memory ran out stay halved
         tokens=int(ranks.decided(lambda: remembered_rows(store, config) or 0)),
         ranks=ranks,
         logits=logits,

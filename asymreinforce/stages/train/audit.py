@@ -52,4 +52,5 @@ def audit_start(
         f"{mismatch.effective_share:.1%}"
     )
     for cause in named:
+        # rollouts of another policy differ for a good reason
         say(f"{'note' if scored.is_imported else 'warning'}: likely cause: {cause}")

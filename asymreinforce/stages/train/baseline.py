@@ -29,6 +29,7 @@ class BaselineInForce:
     def __init__(self, config: ExperimentConfig, *, is_measured: bool):
         self._config = config
         self._value = config.baseline
+        # an objective without a baseline has nothing to schedule
         changes = has_baseline(config.algorithm.name)
         self._schedule = config.baseline_schedule if changes else "constant"
         if self._schedule == "staleness" and not is_measured:
@@ -68,6 +69,7 @@ class BaselineInForce:
         """The state for a checkpoint; empty without a controller."""
         if self._schedule != "staleness":
             return {}
+        # float64 holds a Python float exactly, so that a resumed run has the same baselines
         return {STATE: torch.tensor(self._value, dtype=torch.float64)}
 
     def resume(self, state: Mapping[str, Tensor]) -> None:

@@ -78,6 +78,7 @@ class Checkpoints:
     def save_if_due(self, step: int, metrics: Metrics) -> None:
         """Publish a checkpoint if the schedule has one at this step or the arm ends at it."""
         if self._trainer.tokens_per_micro_batch < self._longest_row:
+            # memory ran out: a resumed run must start with rows that fit
             self._longest_row = self._trainer.tokens_per_micro_batch
             remember_rows(self.store, self._config, self._longest_row)
         self._pending.append(metrics)
@@ -148,6 +149,7 @@ class Checkpoints:
         self._publish_missing(weights_shard(step), self._write_weights)
         self._publish_missing(state_shard(step), self._write_state)
         self._pending = []
+        # an interrupted arm must end with the same files as any other arm
         self.store.drop(resume.INTERRUPTED)
         kept = self.schedule.kept_at(step)
         for earlier in [s for s in self.schedule.checkpoints if s < step]:

@@ -44,6 +44,7 @@ def diagnostic_set(
     return DiagnosticSet(
         rewarded.sequences,
         correct_B=rewarded.correct_B.numpy(),
+        # KL and effective sample size are estimates of expectations under mu itself
         is_from_policy=not scored.is_imported
         and config.sampling.temperature == 1
         and config.sampling.top_p == 1,

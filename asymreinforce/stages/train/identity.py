@@ -52,6 +52,7 @@ def arm_store(
         ),
         "reward": reward_identity(config.reward),
         "optim": config.optim.identity | {"steps": config.steps},
+        # settings that change no gradient are left out
         "train": config.train.model_dump(
             mode="json", exclude=set(config.train.beside_the_identity)
         ),
@@ -61,6 +62,7 @@ def arm_store(
     }
     if is_plugin(config.baseline_reference):
         determined_by["baseline_code"] = plugin_identity(config.baseline_reference)
+    # a setting of one reference has no effect under another reference
     for setting, reference in OF_A_REFERENCE.items():
         if config.baseline_reference == reference:
             determined_by[setting] = getattr(config, setting)
@@ -70,6 +72,7 @@ def arm_store(
         prompts=scored.prompts,
         prompts_per_step=scored.prompts_per_step(config.optim.trajectories_per_step),
     )
+    # an arm with a single round is the same arm as without rounds
     if schedule.refresh_every:
         determined_by["refresh_every"] = schedule.refresh_every
         if config.replay.capacity:

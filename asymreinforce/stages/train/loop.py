@@ -54,6 +54,7 @@ def train_side_by_side(
     number.
     """
     if ranks.count > 1:
+        # each rank reads only its own rows, and one rank compares the checksums of whole files
         scored = scored.shared_out(checked=ranks.is_first)
     arms: dict[int, ActiveArm] = {}
     failures: Failures = {}
@@ -83,6 +84,7 @@ def _take_steps(arms: dict[int, ActiveArm], scored: ScoredRollouts, failures: Fa
             unit="steps",
             done=sum(arm.done for arm in arms.values()),
         ) as advance,
+        # a signal waits for the end of the step, which is then saved
         delay_signals() as is_asked_to_stop,
     ):
         for arm in arms.values():

@@ -64,6 +64,7 @@ class Monitors:
     ) -> None:
         """Resume from a saved step; `seen` are the metrics of all steps up to it."""
         self.best, self.behaviour_logps_B = best, behaviour_logps_B
+        # the collapse rule is folded over all steps, so that a resumed arm stops at the same step
         for metrics in seen:
             self.collapse = observe(self.collapse, metrics, self._rule)
 

@@ -128,6 +128,7 @@ class ArmObjective:
         `baseline` is the baseline of `advantages_B`.
         """
         rows = rewarded.rows
+        # no rollout of the step was judged
         if not len(advantages_B):
             return advantages_B
         algorithm = self._config.algorithm
@@ -136,6 +137,7 @@ class ArmObjective:
             dropped_B = dropped_sequences(
                 rewarded.reward_B, rewarded.correct_B, rewarded.groups_B, algorithm=algorithm
             )
+            # weight 0 and not removal: dropped completions count in their group's mean and in N
             weights_B = weights_B.masked_fill(dropped_B, 0.0)
         if rows.origins is not None:
             weights_B = weights_B.masked_fill(torch.from_numpy(rows.origins.is_muted_B), 0.0)

@@ -80,6 +80,7 @@ def _load(
     `is_sent`: make an empty model, because the first rank will send the values.
     """
     has_adapters = config.train.lora.rank is not None
+    # with adapters the other weights are frozen: they are always those of mu
     source = checkpoint if has_adapters or weights is None else weights
     dtype = torch.bfloat16 if has_adapters and is_half(config) else torch.float32
     trusted, safe = config.policy.trust_remote_code, config.policy.safetensors_only
@@ -87,6 +88,7 @@ def _load(
         model = empty_model(source, dtype=dtype, trust_remote_code=trusted)
     else:
         if source == checkpoint:
+            # the arm's identity names these weights by their fingerprint
             require_unchanged(source, named=policy, safetensors_only=safe)
         model = load_model(source, dtype=dtype, trust_remote_code=trusted, safetensors_only=safe)
     if has_adapters:

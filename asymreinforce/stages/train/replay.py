@@ -115,8 +115,10 @@ class ReplayBuffer:
         rows = chunk.take(np.arange(starts[group.place], starts[group.place + 1]))
         origins = _origins(len(rows.prompts), past.number, past.start)
         if past.number in self._leaving:
+            # such a group is held longer only for its correct completions
             origins = origins._replace(is_muted_B=~_correct(rows, self._config.reward))
         rows = rows._replace(origins=origins)
+        # several ranks read only the tokens of their own rows, later
         return _with_tokens(rows) if self._is_alone else rows
 
     def _read_chunk(self, start: int, chunk: int) -> tuple[Rows, np.ndarray]:

@@ -50,6 +50,7 @@ def where_to_resume(store: Store, round_: Round, ranks: Ranks) -> Source:
 def _interrupted_step(store: Store, *, after: int) -> int:
     """Return the step of the interrupted checkpoint if it follows step `after`, else `after`."""
     receipt = store.receipt(INTERRUPTED)
+    # an interrupted checkpoint continues one full checkpoint, and is stale after any other
     if receipt is None or receipt.facts.get("after") != after or not store.is_valid(INTERRUPTED):
         return after
     return int(receipt.facts["step"])

@@ -47,6 +47,7 @@ class Schedule(NamedTuple):
         """The checkpoints whose weights are kept after `step`."""
         written = [s for s in self.lasting if s <= step]
         kept = written[-self.keep :] if self.keep else written
+        # mu of round 0 is the checkpoint that all arms share, which is not a file of the arm
         mu = {self.start_of(step)} - {0} if step < self.steps else set()
         return sorted({*kept, *mu})
 
@@ -129,6 +130,7 @@ def schedule_of(
         steps,
         config.train.checkpoint_every,
         config.train.keep_checkpoints,
+        # an arm that never reaches a refresh has no rounds
         every if every and every < steps else None,
     )
 

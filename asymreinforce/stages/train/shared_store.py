@@ -38,6 +38,7 @@ class SharedStore(Store):
         """Let all ranks write a shard to one temporary path, then publish the shard once."""
 
         def together(path: Path) -> None:
+            # only the first rank knows the temporary path, and sends it to the others
             write(Path(self._ranks.text(str(path))))
             self._ranks.wait()
 
@@ -48,6 +49,7 @@ class SharedStore(Store):
 
     def path(self, name: str) -> Path:
         """Return the path of a shard; only the first rank checks the shard's bytes."""
+        # the check reads the whole shard, which may be large
         return super().path(name) if self._ranks.is_first else self.directory / name
 
     def drop(self, name: str) -> None:
