@@ -74,7 +74,7 @@ def train_arm(config: ExperimentConfig) -> Store:
     """
     if config.refresh_every:
         raise ConfigError(
-            f"refresh_every={config.refresh_every} makes rollouts anew while it trains: run "
+            f"refresh_every={config.refresh_every} makes new rollouts during training: run "
             "'asymrl run' with the same settings"
         )
     arm_inputs = inputs.find_inputs(config)

@@ -108,7 +108,7 @@ def _rollouts_of(config: ExperimentConfig, store: Store, start: int) -> ScoredRo
     except InputError as error:
         raise InputError(
             f"{error}; the arm {store.directory} replays it: put it back, or delete the arm's "
-            "directory to train it anew, or set replay.capacity=0"
+            "directory to train it again, or set replay.capacity=0"
         ) from error
     samples = config.sampling.samples_per_prompt
     return ScoredRollouts(rollouts, own, samples=samples, others=others)

@@ -41,8 +41,8 @@ def why_not_evaluated(config: ExperimentConfig) -> str | None:
         reason = "evaluation.prompts=0 (null: all questions of evaluation.split)"
     if config.evaluation.suites:
         reason += (
-            "; evaluation.suites stand beside the evaluation on evaluation.split, and one of them "
-            "can take its place (as in task=math500, if the rollouts are imported)"
+            "; evaluation.suites are evaluated only in addition to evaluation.split; make one of "
+            "them the main evaluation (as in task=math500, if the rollouts are imported)"
         )
     return reason
 

@@ -115,7 +115,7 @@ def _require_heard(config: ExperimentConfig, planned: list[EvaluatedStep]) -> No
         said = ", ".join(f"{key}={wanted[key]}" for key in differing[:SHOWN])
         raise ConfigError(
             f"{config.directory / 'train'}: no arm was made with {said}, and an arm is evaluated "
-            "by what it was made with; 'asymrl train' with the same settings makes one"
+            "under its own settings; 'asymrl train' with the same settings makes such an arm"
         )
 
 

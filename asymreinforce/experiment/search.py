@@ -109,9 +109,9 @@ def require_searchable(arms: Sequence[ExperimentConfig], intervals: Sequence[Int
                 raise ConfigError(
                     f"{interval.setting} cannot be searched: it "
                     + (
-                        "does not enter every method"
+                        "has no effect on some of the methods"
                         if product > determines.Product.ARM
-                        else "does not leave the arms of a trial their rollouts and seeds"
+                        else "changes the rollouts or the seeds, which all trials share"
                     )
                 )
     for arm in arms:

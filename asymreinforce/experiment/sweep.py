@@ -83,8 +83,8 @@ def _say_what_enters_no_arm(arms: Sequence[ExperimentConfig], planned: SweepPlan
     """Print the settings that were swept over and make no difference between arms."""
     if len(planned.arms) < len(arms) and (names := determines.idle_settings(arms)):
         say(
-            f"sweep: {', '.join(names)} sets some of the {len(arms)} arms that were asked for "
-            f"apart in nothing that is trained; {len(planned.arms)} are left"
+            f"sweep: {', '.join(names)} makes no difference between some of the {len(arms)} arms; "
+            f"{len(planned.arms)} distinct arms are left"
         )
 
 

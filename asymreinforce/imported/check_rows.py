@@ -17,7 +17,7 @@ from asymreinforce.imported.rows import ForeignRow, rows_of
 from asymreinforce.imported.tokens import Encoder
 from asymreinforce.progress import bar
 
-ADVICE = "mend the file, or name other columns (source.columns.FIELD=NAME); nothing was imported"
+ADVICE = "fix the file, or name other columns (source.columns.FIELD=NAME); nothing was imported"
 
 
 def check_rows(

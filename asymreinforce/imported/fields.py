@@ -68,7 +68,7 @@ def number_array(value: Any, what: str, *, integer: bool) -> np.ndarray | None:
     if not isinstance(value, list) or any(
         isinstance(item, bool) or not isinstance(item, kinds) for item in value
     ):
-        raise BadValueError(f"have {what} that are no list of numbers")
+        raise BadValueError(f"have {what} that are not a list of numbers")
     # token ids are stored as int32
     if integer and value and not (min(value) >= 0 and max(value) < 2**31):
         raise BadValueError(f"have negative or impossible {what}")

@@ -52,7 +52,7 @@ def _split_prompts(prompt_groups: PromptGroups, config: ExperimentConfig) -> dic
     back = source.validation + source.held_out
     if back >= len(prompts):
         raise InputError(
-            f"{source.path}: {len(prompts)} prompts leave none to train on where "
+            f"{source.path}: {len(prompts)} prompts leave none to train on if "
             f"source.validation and source.held_out hold {back} back; lower them"
         )
     by_hash = sorted(prompts, key=lambda item: hashlib.sha256(item[1].encode()).digest())

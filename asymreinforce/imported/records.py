@@ -131,7 +131,7 @@ def _require_known_ending(path: Path, format_: Format | None) -> Path:
     endings = of_formats.get(format_ or "", (*lines, *PARQUET, *CSV, *ARROW))
     if not path.name.endswith(endings):
         raise ConfigError(
-            f"{path}: its ending says nothing that can be read as "
+            f"{path}: its ending is none of those that are read as "
             f"{'source.format=' + format_ if format_ else 'rollouts'}; "
             f"it should be one of {', '.join(endings)}"
         )

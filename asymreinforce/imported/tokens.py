@@ -163,7 +163,7 @@ class Encoder:
         ended = end is not None or self._config.source.ended
         finish: FinishReason = row.finish_reason or ("stop" if ended else "length")
         if end is not None and finish == "length":
-            self._notes.add("were cut off by their own word, and end with a stop token", row.place)
+            self._notes.add("say that they were cut off, but end with a stop token", row.place)
             finish = "stop"
         if self._prompts.markup.looks_rendered(text):
             self.warnings.add(

@@ -127,7 +127,7 @@ def make_policy(config: ExperimentConfig, parent: Path) -> Path:
         return _existing_checkpoint(policy)
     if config.task.loader not in tasks.WORLDS and config.questions_of("train") == "task":
         names = ", ".join(tasks.WORLDS)
-        raise ConfigError(f"policy.source=embedded answers task={names} alone; name a checkpoint")
+        raise ConfigError(f"policy.source=embedded answers only task={names}; name a checkpoint")
     store = policy_store(config, parent)
     if not store.is_done([CHECKPOINT]):
         with store.held():
@@ -184,8 +184,8 @@ def _warm_up(config: ExperimentConfig, store: Store) -> None:
     )
     if warmth.accuracy < world.least_accuracy:
         say(
-            f"warning: policy.seed={config.policy.seed} writes {answers} that are right too seldom "
-            "for the picture to be clear; raise policy.embedded.warm_up.steps or take another "
+            f"warning: policy.seed={config.policy.seed} writes {answers} that are right too rarely "
+            "for clear results; raise policy.embedded.warm_up.steps or take another "
             "policy.seed"
         )
 

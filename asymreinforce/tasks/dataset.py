@@ -151,7 +151,7 @@ def _math_500_held_out(
         if not sources.is_present(marks):
             raise InputError(
                 f"task {config.name}: no row is marked by a column {MATH500_COLUMN}, and "
-                "task.sources.marks names no copy of MATH-500 to tell them by"
+                "task.sources.marks names no copy of MATH-500 by which to mark them"
             )
         texts = {
             _normal_text(question.question) for question in _read_source(config, "marks").questions

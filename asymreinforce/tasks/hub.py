@@ -136,6 +136,7 @@ def _require_plain(source: TaskSourceConfig, config: Any) -> None:
     ]
     if options:
         raise _RefusedError(
-            f"hub data set {source.hub} is to be read with {', '.join(options)}, which is not done "
-            "here; read the hub's own conversion by task.sources.*.revision=refs/convert/parquet"
+            f"hub data set {source.hub} needs the reading options {', '.join(options)}, which are "
+            "not supported; read the hub's own conversion by "
+            "task.sources.*.revision=refs/convert/parquet"
         )

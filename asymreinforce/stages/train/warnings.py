@@ -79,7 +79,7 @@ def _of_settings(config: ExperimentConfig) -> list[str]:
     if overlong.max_tokens and longest and longest <= overlong.free_tokens:
         lines.append(
             f"reward.overlong begins beyond {overlong.free_tokens} tokens, and completions have at "
-            f"most {longest} (sampling.max_tokens), so that none pays: lower "
+            f"most {longest} (sampling.max_tokens), so that the penalty has no effect: lower "
             "reward.overlong.max_tokens"
         )
     return lines
