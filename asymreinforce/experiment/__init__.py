@@ -1,1 +1,1 @@
-"""The experiment: its inputs made once, its arms, their evaluation, and the summary."""
+"""An experiment: shared inputs that are made once, its arms, their evaluation, the summary."""

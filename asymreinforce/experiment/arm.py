@@ -1,4 +1,4 @@
-"""One arm: train it, and catch and record its failure, so that the others go on."""
+"""Train one arm; catch and record its failure, so that the other arms go on."""
 
 import contextlib
 import traceback
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 class ArmResult(NamedTuple):
-    """How an arm ended; `error` is empty where it is complete."""
+    """How the training of an arm ended; `error` is empty if the arm is complete."""
 
     directory: Path
     error: str
@@ -43,12 +43,12 @@ class ArmResult(NamedTuple):
 
 
 def arm_directory(config: ExperimentConfig) -> Path:
-    """The directory that holds every arm of an experiment."""
+    """Return the directory that holds every arm of an experiment."""
     return config.directory / "train"
 
 
 def arm_store(config: ExperimentConfig, arm_inputs: inputs.Inputs) -> Store:
-    """Return the store of an arm, trained or not."""
+    """Return the store of an arm, whether the arm is trained or not."""
     from asymreinforce.stages import train
 
     return train.arm_store(
@@ -61,28 +61,30 @@ def arm_store(config: ExperimentConfig, arm_inputs: inputs.Inputs) -> Store:
 
 
 def arm_warnings(config: ExperimentConfig) -> list[str]:
-    """Return what a user should know of an arm before it is trained; its inputs are there."""
+    """Return warnings about an arm before it is trained; its inputs must exist."""
     from asymreinforce.stages import train
 
     return train.warnings_on(config, inputs.find_inputs(config).scored)
 
 
 def train_arm(config: ExperimentConfig) -> Store:
-    """Train an arm on inputs that are there, by ranks of its own where it is sharded.
+    """Train an arm on inputs that exist already; a sharded arm is trained by ranks.
 
-    Raises what goes wrong, in whichever process.
+    Raises the error of training, also if a rank's process raised the error.
     """
     if config.refresh_every:
         raise ConfigError(
-            f"refresh_every={config.refresh_every} makes rollouts anew while it trains: run "
+            f"refresh_every={config.refresh_every} makes new rollouts during training: run "
             "'asymrl run' with the same settings"
         )
     arm_inputs = inputs.find_inputs(config)
     store = arm_store(config, arm_inputs)
     if store.is_done():
+        # a summary passes over an arm whose settings cannot be read
         mend_settings(config, store)
         say(f"train: complete, nothing to do ({store.directory})")
         return store
+    # gold answers that the grader cannot use are refused before anything trains
     inputs.require_gradable(config, arm_inputs.prompts)
     with remove_if_refused(store), hold_arm_lease(config, store):
         if config.train.is_sharded:
@@ -94,7 +96,7 @@ def train_arm(config: ExperimentConfig) -> Store:
 
 
 def mend_settings(config: ExperimentConfig, store: Store) -> None:
-    """Write the settings of a complete arm anew if they cannot be read: they are those at hand."""
+    """Rewrite the `config.json` of a complete arm from `config` if the file cannot be read."""
     if not is_readable(store):
         with store.held():
             files.remove_leftovers(store.directory, below=False)
@@ -102,17 +104,18 @@ def mend_settings(config: ExperimentConfig, store: Store) -> None:
 
 
 def hold_arm_lease(config: ExperimentConfig, store: Store) -> AbstractContextManager[None]:
-    """Hold an arm's lease; where its ranks are on several nodes, the first of them does."""
+    """Hold an arm's lease while it trains; with several nodes, hold nothing."""
+    # with several nodes this command runs on each of them, and the first rank holds the lease
     return contextlib.nullcontext() if config.train.nodes > 1 else store.held()
 
 
 def train_rank(config: ExperimentConfig, ranks: "Ranks") -> None:
-    """Train an arm, or the round that it is in, as one of its ranks; raise what goes wrong."""
+    """Train an arm, or its current round, as one of its ranks; raise the error of training."""
     arm_inputs = inputs.find_inputs(config)
     store = arm_store(config, arm_inputs)
-    # on one node, under the lease of the command that started the ranks
+    # on one node, the command that started the ranks holds the lease already
     with store.held() if ranks.is_first else contextlib.nullcontext():
-        ranks.wait()  # where another command has it, no rank begins
+        ranks.wait()  # if another command holds the lease, no rank begins
         _train_rank(config, ranks, arm_inputs, store)
 
 
@@ -125,6 +128,7 @@ def _train_rank(
     if not config.refresh_every:
         _train_with_ranks(config, arm_inputs, store, ranks=ranks)
         return
+    # the first rank looks, because another rank may see new files with a delay
     done = int(ranks.decided(lambda: refresh.current_round(config, arm_inputs, store).at or 0))
     round_ = refresh.round_at(config, arm_inputs, done)
     scored = refresh.find_round_rollouts(config, arm_inputs, store, round_)
@@ -165,7 +169,7 @@ def _train_with_ranks(
 def open_validator_and_log(
     config: ExperimentConfig, arm_inputs: inputs.Inputs, store: Store
 ) -> Iterator[tuple["Validate | None", "Log"]]:
-    """Yield what validates an arm's checkpoints, and what is told of its steps."""
+    """Yield the function that validates an arm's checkpoints and the log of its steps."""
     from asymreinforce.tracking import tracker
 
     with (
@@ -180,7 +184,7 @@ def _only_the_first_rank_validates(model: "PreTrainedModel", step: int) -> float
 
 
 def run_arm(config: ExperimentConfig) -> ArmResult:
-    """Train an arm and say how it ended; whatever goes wrong is written to its directory."""
+    """Train an arm and return how training ended; a failure is written to the arm's directory."""
     try:
         store = train_arm(config)
     except Exception as error:
@@ -189,14 +193,12 @@ def run_arm(config: ExperimentConfig) -> ArmResult:
 
 
 def run_arms_side_by_side(configs: Sequence[ExperimentConfig]) -> list[ArmResult]:
-    """Train the arms of one process side by side, and say how each ended.
-
-    Their inputs, seed and validation are the same (`side_by_side.py`), so these are read once.
-    """
+    """Train the arms of one process side by side; return how the training of each arm ended."""
     from asymreinforce.stages.train import Training, train_side_by_side
     from asymreinforce.tracking import tracker
 
     try:
+        # all arms have the inputs, seed and validation of the first (`side_by_side.py`)
         arm_inputs = inputs.find_inputs(configs[0])
         stores = [arm_store(config, arm_inputs) for config in configs]
         new_stores = [store for store in stores if not store.directory.exists()]
@@ -225,6 +227,7 @@ def run_arms_side_by_side(configs: Sequence[ExperimentConfig]) -> list[ArmResult
             files.remove_path(store.directory / FAILURE)
             results.append(ArmResult(store.directory, "", None))
             continue
+        # the plan and settings of a training that failed record what was tried, and are kept
         if store in new_stores and not isinstance(reason, TrainingError):
             remove_stage(store)
         results.append(record_failure(config, reason))
@@ -234,7 +237,10 @@ def run_arms_side_by_side(configs: Sequence[ExperimentConfig]) -> list[ArmResult
 def _hold_free_leases(
     stores: Sequence[Store], stack: contextlib.ExitStack
 ) -> tuple[list[int], dict[int, Exception]]:
-    """Hold every arm's lease that can be had; return their numbers, and why others cannot."""
+    """Hold each arm's lease that is free.
+
+    Returns the numbers of the arms whose lease is held, and the error of each other arm.
+    """
     held_positions: list[int] = []
     refused: dict[int, Exception] = {}
     for number, store in enumerate(stores):
@@ -247,8 +253,9 @@ def _hold_free_leases(
 
 
 def record_failure(config: ExperimentConfig, error: Exception) -> ArmResult:
-    """Write what went wrong to the arm's directory, with its traceback in a log."""
+    """Write an arm's failure to the arm's directory, and the traceback to a log file."""
     directory = arm_directory(config)
+    # if the inputs cannot be found, the arm has no identity and so no directory
     with contextlib.suppress(Exception):
         directory = arm_store(config, inputs.find_inputs(config)).directory
     log = config.directory / "logs" / f"arm-{directory.name}.log"
@@ -256,6 +263,7 @@ def record_failure(config: ExperimentConfig, error: Exception) -> ArmResult:
     files.remove_leftovers(files.make_directory(log.parent))
     lines = "".join(traceback.format_exception(error))
     files.publish_bytes(log, lines.encode(errors="replace"))
+    # an arm that another command holds has not failed
     if directory != arm_directory(config) and not isinstance(error, HeldError):
         files.remove_leftovers(files.make_directory(directory), below=False)
         publish_failure(directory, Failure(text, str(log)))

@@ -1,4 +1,4 @@
-"""The table of arms in training, in as many columns as a terminal is wide."""
+"""The table of arms in training, with as many columns as fit the terminal."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -23,7 +23,7 @@ STYLES = {"running": "cyan", "done": "green", "failed": "red", "stopped": "yello
 
 
 class ArmLine(NamedTuple):
-    """An arm's line: its name, how it stands in a word, and its progress if that is known."""
+    """One line of the table: an arm's name, its state in one word, its progress if known."""
 
     name: str
     state: str
@@ -31,9 +31,9 @@ class ArmLine(NamedTuple):
 
 
 def arm_table(lines: Sequence[ArmLine], *, width: int, with_state: bool = False) -> "Table":
-    """Return a line an arm; of the columns that say something, those for which there is room.
+    """Return a table with one line for each arm and the non-empty columns that fit `width`.
 
-    Half of the width is kept for names; a longer one is folded.
+    At most half of `width` is kept for names; longer names are folded.
     """
     from rich.table import Table
     from rich.text import Text
@@ -45,6 +45,7 @@ def arm_table(lines: Sequence[ArmLine], *, width: int, with_state: bool = False)
     for title in cells[0] if cells else ():
         if all(row[title] == UNKNOWN for row in cells):
             continue
+        # columns are in order of need: the first that does not fit ends the table
         left -= GAP + max(len(title), *(len(row[title]) for row in cells))
         if left < 0:
             break
@@ -66,7 +67,7 @@ def arm_table(lines: Sequence[ArmLine], *, width: int, with_state: bool = False)
 
 
 def _cells(line: ArmLine, *, with_state: bool) -> dict[str, str]:
-    """Return an arm's numbers by their column, the one that is needed most first."""
+    """Return an arm's numbers by column title, the most needed column first."""
     progress = line.progress
     first = {"state": line.state} if with_state else {}
     if progress is None:

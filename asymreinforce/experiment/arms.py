@@ -1,4 +1,4 @@
-"""The arms of an experiment as they stand on disk, whoever trained them and from which command."""
+"""Read the arms of an experiment from disk, whichever command trained them."""
 
 import json
 from pathlib import Path
@@ -13,19 +13,19 @@ from asymreinforce.errors import AsymreinforceError, InputError
 
 
 class TrainedArm(NamedTuple):
-    """A trained arm: its store, and the configuration that it was trained under."""
+    """A trained arm: its store and the configuration that trained it."""
 
     store: Store
     config: ExperimentConfig
 
     @property
     def name(self) -> str:
-        """The arm's identity, the name of its directory."""
+        """The name of the arm's directory, which is the arm's identity."""
         return self.store.directory.name
 
     @property
     def checkpoints(self) -> dict[int, Path]:
-        """Step -> checkpoint directory, for the weights that are there."""
+        """Step -> checkpoint directory, for the checkpoints whose weights are published."""
         directories = sorted((self.store.directory / "checkpoints").glob("step-??????"))
         return {
             int(path.name.removeprefix("step-")): path
@@ -35,38 +35,37 @@ class TrainedArm(NamedTuple):
 
     @property
     def last_step(self) -> int:
-        """The optimizer steps of the finished arm."""
+        """The number of optimizer steps that the arm was trained for."""
         return int(self.store.facts["steps"])
 
 
 class PassedOver(NamedTuple):
-    """An arm that no summary covers, and why."""
+    """An arm that the summary leaves out, and the reason."""
 
     directory: Path
     reason: str
     is_at_work: bool = False
-    """Whether another process trains it now."""
+    """Whether another process trains the arm now."""
     was_complete: bool = False
-    """Whether it was trained to its end: then something was lost since."""
+    """Whether the arm was trained to its end and files of it were lost or damaged later."""
 
 
 class Survey(NamedTuple):
-    """Every arm of an experiment directory, in order of name."""
+    """Every arm of an experiment directory, sorted by name."""
 
     arms: list[TrainedArm]
     passed_over: list[PassedOver]
 
 
 def survey_arms(directory: Path) -> Survey:
-    """Return the complete arms of an experiment directory, and all others with a reason.
-
-    A directory that was moved since holds its arms' inputs at the new place.
-    """
+    """Return the complete arms of an experiment directory, and all other arms with a reason."""
+    # a directory that was moved after training has its arms' inputs at the new place
     place = {"runs_dir": directory.parent, "name": directory.name}
     entries = [_read_arm(path, place) for path in sorted((directory / "train").glob("[!.]*/"))]
     arms: dict[str, TrainedArm] = {}
     passed_over = [arm for arm in entries if isinstance(arm, PassedOver)]
     for arm in (arm for arm in entries if isinstance(arm, TrainedArm)):
+        # arms that differ only in a baseline that their objective ignores have the same weights
         first = arms.setdefault(determines.same_arm(arm.store.identity), arm)
         if first is not arm:
             reason = f"is the same arm as {first.name}: no baseline enters its objective"
@@ -75,7 +74,7 @@ def survey_arms(directory: Path) -> Survey:
 
 
 def arms_of(directory: Path) -> list[TrainedArm]:
-    """Return the complete arms of an experiment directory, in order of name."""
+    """Return the complete arms of an experiment directory, sorted by name."""
     return survey_arms(directory).arms
 
 
@@ -102,13 +101,13 @@ def _read_arm(directory: Path, place: dict[str, Any]) -> TrainedArm | PassedOver
 
 
 def _is_whole(store: Store, name: str) -> bool:
-    """Tell whether a shard has its receipt and its size; none of its bytes are read."""
+    """Tell whether a shard has a receipt and the receipt's size; the shard is not read."""
     receipt = store.receipt(name)
     return receipt is not None and files.size_on_disk(store.directory / name) == receipt.bytes
 
 
 def is_readable(store: Store) -> bool:
-    """Tell whether an arm's `config.json` is there, whole, and of that arm."""
+    """Tell whether an arm's `config.json` exists, can be parsed, and belongs to that arm."""
     try:
         _config_of(store, {})
     except AsymreinforceError:
@@ -117,7 +116,7 @@ def is_readable(store: Store) -> bool:
 
 
 def _config_of(store: Store, place: dict[str, Any]) -> ExperimentConfig:
-    """Read an arm's settings; raise `InputError` where they are not those that it was made with."""
+    """Read an arm's settings; raise `InputError` if they contradict the arm's identity."""
     path = store.directory / "config.json"
     values = files.read_json(path)
     if not isinstance(values, dict):
@@ -127,8 +126,8 @@ def _config_of(store: Store, place: dict[str, Any]) -> ExperimentConfig:
     objective = objective_identity(config.algorithm, baseline_reference=config.baseline_reference)
     settings |= flatten_settings(
         {"algorithm": objective}
-    )  # options have their objective's own defaults
-    settings["optim.steps"] = config.steps  # rounds may say how many there are
+    )  # options that are not set have their objective's own defaults
+    settings["optim.steps"] = config.steps  # the steps may follow from the number of rounds
     made_with = flatten_settings(store.identity)
     differing = [k for k in settings.keys() & made_with.keys() if settings[k] != made_with[k]]
     if differing:
@@ -137,14 +136,14 @@ def _config_of(store: Store, place: dict[str, Any]) -> ExperimentConfig:
 
 
 def overrides_of(arms: list[TrainedArm]) -> dict[str, dict[str, Any]]:
-    """Return, for each arm, the settings in which the arms differ, as dotted keys."""
+    """Return for each arm the settings in which the arms differ, by dotted key."""
     return determines.differing_settings(
         {arm.name: determines.flat_settings(arm.config) for arm in arms}
     )
 
 
 def name_arms(arms: list[TrainedArm]) -> dict[str, str]:
-    """Name each arm for people: `baseline=-0.1 seed=0`, and what else the arms differ in."""
+    """Name each arm for people: `baseline=-0.1 seed=0`, then other settings that differ."""
     names, differing = {}, overrides_of(arms)
     for arm in arms:
         values = {"baseline": arm.config.baseline, "seed": arm.config.seed} | differing[arm.name]

@@ -1,14 +1,12 @@
-"""Work side by side in child processes, one a slot.
+"""Run pieces of work side by side in child processes, one process for each slot.
 
-A child is started with its slot's devices in its environment, so that no library that it imports
-sees another's. A child on devices does one piece of work and ends, because only its end is sure to
-free their memory; on the CPU a child goes on to the next piece, since importing torch takes
-seconds. A piece of work whose child dies is lost, and the slot goes to the next one.
+A child on CUDA devices does one piece of work and ends; a child on the CPU does piece after piece.
+If a child dies, its piece of work is lost, and the slot takes the next piece.
 
-Children are in sessions of their own: Ctrl-C reaches this process alone, which tells them to stop
-by an empty message (`interruption.as_worker` stops), or kills them. Once the connection to this
-process breaks, because it was killed, say, they kill themselves; the kernel continues one that was
-stopped (SIGSTOP), so that it does.
+Ctrl-C reaches only the parent. The parent stops a child by an empty message
+(`interruption.as_worker` reacts to it) or kills the child. If the connection to the parent breaks,
+for example because the parent was killed, a child kills itself; the kernel first continues a child
+that was stopped by SIGSTOP.
 """
 
 import collections
@@ -40,11 +38,11 @@ CHILD = (
 SECONDS_TO_END = 30.0
 SECONDS_TO_DIE = 5.0
 SECONDS_BETWEEN_LOOKS = 0.2
-"""A child that died may leave processes that keep its connection open, so it is looked at too."""
+"""A dead child's own processes may keep its connection open, so its exit code is polled too."""
 
 
 class ChildOutcome(NamedTuple):
-    """What a piece of work returned, or how it failed; `error` is empty if it did not."""
+    """The value that a piece of work returned, or its error; `error` is empty on success."""
 
     value: Any
     error: str
@@ -59,8 +57,9 @@ def work_in_slots(
 ) -> list[ChildOutcome]:
     """Call `work` on every piece, each in the child of a slot; return the outcomes in order.
 
-    `work` is a function of a module, and what it takes and returns can be pickled. All children
-    have ended when this returns or raises. Once it `is_asked_to_stop`, no piece is begun any more.
+    `work` is a module's function whose argument and result can be pickled. All children have
+    ended when this function returns or raises. Once `is_asked_to_stop()` is true, no further
+    piece is begun.
     """
     if any(slots):
         free_cached_memory()
@@ -94,7 +93,7 @@ def work_in_slots(
 
 
 class Child:
-    """The process of a slot, which is started when there is work for it."""
+    """The child process of a slot; the process is started when there is work for it."""
 
     def __init__(self, slot: Slot):
         self._slot = slot
@@ -103,30 +102,36 @@ class Child:
         self.connection: Connection
 
     def begin(self, work: Callable[[Any], Any], piece: Any) -> None:
-        """Have a piece of work done, by a new process if none is there."""
+        """Send a piece of work to the child; start the child first if it is not running."""
         if self._process is None:
             self._start()
-        with contextlib.suppress(OSError):  # it has died, which `outcome` will tell
+        with contextlib.suppress(OSError):  # the child has died, which `outcome` will report
             self.connection.send((work, piece))
 
     def stop(self) -> None:
-        """Tell the process to stop its work where that is safe."""
+        """Ask the process to stop its work at the next safe point."""
         if not self._is_told_to_stop:
             self._is_told_to_stop = True
             with contextlib.suppress(OSError):
                 self.connection.send_bytes(b"")
 
     def outcome(self) -> ChildOutcome | None:
-        """Return what came of the work, None while it is done; on devices the process has ended."""
+        """Return the outcome of the work, or None if the work goes on.
+
+        A child on devices has ended when its outcome is returned.
+        """
         process = self._process
         assert process
-        has_ended = process.poll() is not None  # before looking for what it may have sent
+        # polled before the connection is read: a child may send its outcome and then end
+        has_ended = process.poll() is not None
         try:
             outcome: ChildOutcome | None = (
                 self.connection.recv() if self.connection.poll() else None
             )
         except (EOFError, OSError):
             outcome, has_ended = None, True
+        # only the end of a process is sure to free the memory of its devices; on the CPU the
+        # process is kept, because importing torch takes seconds
         if has_ended or (outcome and self._slot):
             self.end()
         if has_ended and outcome is None:
@@ -136,7 +141,7 @@ class Child:
         return outcome
 
     def end(self) -> None:
-        """Let the process end, and whatever it started with it."""
+        """Let the process end, then kill it and every process that it started."""
         if self._process:
             self.connection.close()
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -144,14 +149,14 @@ class Child:
         self.kill()
 
     def kill(self) -> None:
-        """Kill the process, if there is one, and whatever it started; return when it is gone."""
+        """Kill the process, if any, and every process that it started; wait until they end."""
         if self._process is None:
             return
         group, deadline = self._process.pid, time.monotonic() + SECONDS_TO_DIE
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(group, signal.SIGKILL)
             self._process.wait()
-            while time.monotonic() < deadline:  # an engine's own processes hold memory too
+            while time.monotonic() < deadline:  # an engine's own processes hold device memory too
                 os.killpg(group, 0)
                 time.sleep(0.05)
         self._process.wait()
@@ -160,13 +165,14 @@ class Child:
 
     def _start(self) -> None:
         self.connection, far = multiprocessing.connection.Pipe()
+        # set in the environment, so that no library of the child sees another slot's devices
         shown = {VISIBLE: ",".join(self._slot)} if self._slot else {}
         with far:
             self._process = subprocess.Popen(
                 [sys.executable, "-c", CHILD, json.dumps(sys.path), str(far.fileno())],
                 pass_fds=(far.fileno(),),
                 stdin=subprocess.DEVNULL,
-                start_new_session=True,
+                start_new_session=True,  # Ctrl-C reaches the parent alone
                 env=os.environ | shown,
             )
 
@@ -176,7 +182,7 @@ def _describe_exit_code(code: int) -> str:
 
 
 def free_cached_memory() -> None:
-    """Give back what torch keeps of this process's devices, which children are about to use."""
+    """Free the device memory that torch caches in this process, for children to use."""
     torch = sys.modules.get("torch")
     if torch and torch.cuda.is_initialized():
         gc.collect()
@@ -184,9 +190,10 @@ def free_cached_memory() -> None:
 
 
 def serve(descriptor: int) -> None:
-    """Do, as a child, the work that comes by a connection, until the other end closes it."""
+    """Do, as a child, the work that arrives at a connection until the parent closes it."""
+    # processes that this child starts must not keep the connection open
     os.set_inheritable(descriptor, False)
-    os.dup2(2, 1)  # what libraries print is no result of the command
+    os.dup2(2, 1)  # standard output is for the command's results, not for prints of libraries
     connection = Connection(descriptor)
     messages: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
     is_busy, word_to_stop = threading.Event(), threading.Event()
@@ -202,9 +209,9 @@ def serve(descriptor: int) -> None:
 
 def _run_piece(message: bytes) -> ChildOutcome:
     try:
-        work, piece = pickle.loads(message)  # the parent's, by a pipe that no other has
+        work, piece = pickle.loads(message)  # safe: only the parent can write to this pipe
         return ChildOutcome(work(piece), "")
-    except Interrupted as stop:  # a signal that this process alone was sent
+    except Interrupted as stop:  # a signal was sent to this process alone
         sys.exit(stop.code)
     except Exception as error:
         return ChildOutcome(None, failures.failure_line(error))
@@ -220,6 +227,7 @@ def _listen_to_parent(
         try:
             message = connection.recv_bytes()
         except (EOFError, OSError):
+            # a closed connection tells an idle child to end; a busy child has lost its parent
             if is_busy.is_set():
                 os.killpg(0, signal.SIGKILL)
             messages.put(None)

@@ -1,4 +1,4 @@
-"""A stage that refuses its input leaves nothing behind: not even the plan that it began with."""
+"""Remove the directories of a stage that refused its input, its plan included."""
 
 import contextlib
 from collections.abc import Iterator
@@ -11,15 +11,14 @@ from asymreinforce.errors import AsymreinforceError, HeldError, StorageError, Tr
 
 @contextlib.contextmanager
 def remove_if_refused(*stores: Store) -> Iterator[None]:
-    """If this run is refused before its first shard, remove the directories that it planned.
+    """If the block raises before its first shard, remove the directories that it created.
 
-    What was there before stays, and so does a training that went wrong by itself: its plan and its
-    configuration say what was tried.
+    Directories that existed before are kept. So is a training that raised `TrainingError`.
     """
     new = [store for store in stores if not store.directory.exists()]
     try:
         yield
-    except TrainingError:
+    except TrainingError:  # the plan and settings of the arm record what was tried
         raise
     except AsymreinforceError:
         for store in new:
@@ -28,7 +27,7 @@ def remove_if_refused(*stores: Store) -> Iterator[None]:
 
 
 def remove_stage(store: Store) -> None:
-    """Remove a store that has a plan and no shard, and on which no other process works."""
+    """Remove a store that has a plan and no shard, unless another process works on the store."""
     if not store.directory.exists():
         return
     with contextlib.ExitStack() as stack:
@@ -37,7 +36,7 @@ def remove_stage(store: Store) -> None:
         except HeldError:
             return
         except StorageError:
-            pass  # a full disk has no room for a lease, and all the more is to be removed
+            pass  # a full disk has no room for a lease: removing the store makes room
         if not any(store.receipt(name) for name in store.planned):
             files.remove_path(store.directory)
             files.remove_path(progress_path(store.directory))

@@ -1,7 +1,6 @@
-"""What a round takes from the rounds before it: rollouts to replay, and mean rewards.
+"""Read what a round takes from the rounds before it: rollouts to replay, and mean rewards.
 
-The arm's records of its rounds say which rollouts these are; the weights that drew them may be
-gone.
+The arm's records of its rounds name these rollouts; the weights that drew them may be deleted.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from asymreinforce.stages.train.replay import EarlierRounds, RoundRollouts
 
 RUNNING_MEAN = "running_mean"
-"""Of the mean rewards of the rounds so far, in a round's record."""
+"""Key of a round's record: the running mean of the mean rewards of the rounds so far."""
 
 
 def earlier_rounds(
@@ -29,9 +28,10 @@ def earlier_rounds(
     round_: Round,
     scored: ScoredRollouts,
 ) -> "EarlierRounds":
-    """Return what a round takes from those before it, which are trained; its record is written.
+    """Return the rollouts and mean rewards that a round takes from the rounds before it.
 
-    Raises `InputError` if rollouts of an earlier round are not there any more.
+    The earlier rounds are trained, and the record of `round_` is written. Raises `InputError` if
+    rollouts of an earlier round were deleted.
     """
     from asymreinforce.stages.train.objective import reward_mean
     from asymreinforce.stages.train.replay import EarlierRounds
@@ -45,6 +45,7 @@ def earlier_rounds(
     if not replayed:
         return EarlierRounds()
     sets = [*(past.scored for past in replayed), scored]
+    # one mean for each round: a group's critical value is V^mu of the policy that drew the group
     of_sets = [reward_mean(config, rollouts) for rollouts in sets]
     known = {start: m for start, m in zip(starts, of_sets, strict=True) if m is not None}
     return EarlierRounds(replayed, known or None)
@@ -57,7 +58,7 @@ def recorded_facts(
     round_: Round,
     scored: ScoredRollouts,
 ) -> dict[str, Any]:
-    """Return what a round's record holds beyond what every round's does."""
+    """Return the fields of a round's record that depend on replay and the baseline's reference."""
     facts: dict[str, Any] = {}
     if config.replay.capacity:
         replayed = _replayed_rounds(config, arm_inputs, store, round_)
@@ -88,6 +89,7 @@ def _replayed_rounds(
             number,
             starts[number],
             _rollouts_of(config, store, starts[number]) if number else arm_inputs.scored,
+            # round 0 counts only the groups that its steps read, not the whole shared set
             None if number else read_by_first,
         )
         for number in rounds_to_read(config, round_)
@@ -95,7 +97,7 @@ def _replayed_rounds(
 
 
 def _rollouts_of(config: ExperimentConfig, store: Store, start: int) -> ScoredRollouts:
-    """Open what the round after step `start` was trained on, by the names in its record."""
+    """Open the rollouts of the round that began after step `start`, named in its record."""
     record = _read_record(store, start)
     graders = [name.removeprefix(OTHERS) for name in record if name.startswith(OTHERS)]
     verdicts = config.directory / "verdicts"
@@ -106,7 +108,7 @@ def _rollouts_of(config: ExperimentConfig, store: Store, start: int) -> ScoredRo
     except InputError as error:
         raise InputError(
             f"{error}; the arm {store.directory} replays it: put it back, or delete the arm's "
-            "directory to train it anew, or set replay.capacity=0"
+            "directory to train it again, or set replay.capacity=0"
         ) from error
     samples = config.sampling.samples_per_prompt
     return ScoredRollouts(rollouts, own, samples=samples, others=others)

@@ -1,4 +1,4 @@
-"""Which checkpoints are evaluated, on what, and where each evaluation lies."""
+"""Plan the evaluations: which checkpoints, on which questions, in which store."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,7 +14,7 @@ from asymreinforce.stages.evaluate import evaluation_store, shard_of
 
 
 class EvaluatedStep(NamedTuple):
-    """Where the evaluation of an arm's step lies; step 0 is mu."""
+    """The place of the evaluation of an arm's step; step 0 is the behaviour policy mu."""
 
     arm: TrainedArm
     split: Split
@@ -22,14 +22,14 @@ class EvaluatedStep(NamedTuple):
     store: Store
     shard: str
     config: ExperimentConfig
-    """The arm's own, with the engine and the evaluation that were asked for."""
+    """The arm's configuration, with the engine and evaluation settings of the command."""
     checkpoint: Path
     suite: str | None = None
-    """The suite that it is of; None for the main evaluation."""
+    """The name of the suite; None for the main evaluation."""
 
 
 def why_not_evaluated(config: ExperimentConfig) -> str | None:
-    """Say why the settings evaluate nothing, and how they would; None if they do."""
+    """Return why the settings evaluate nothing and which settings would; None if they do."""
     if config.evaluated_splits:
         return None
     section = config.section_of_questions
@@ -41,17 +41,17 @@ def why_not_evaluated(config: ExperimentConfig) -> str | None:
         reason = "evaluation.prompts=0 (null: all questions of evaluation.split)"
     if config.evaluation.suites:
         reason += (
-            "; evaluation.suites stand beside the evaluation on evaluation.split, and one of them "
-            "can take its place (as in task=math500, if the rollouts are imported)"
+            "; evaluation.suites are evaluated only in addition to evaluation.split; make one of "
+            "them the main evaluation (as in task=math500, if the rollouts are imported)"
         )
     return reason
 
 
 def plan_evaluation(config: ExperimentConfig) -> list[EvaluatedStep]:
-    """Name the evaluation of every checkpoint on disk, under the settings of `config`.
+    """Return the place of the evaluation of every checkpoint on disk.
 
-    How to evaluate comes from `config`; what an arm was trained on comes from the arm. A suite is
-    evaluated as an arm is whose task it were; its prompts are there.
+    The engine and evaluation settings come from `config`, all other settings from each arm. A
+    suite is evaluated as if it were the arm's task; the suite's prompts exist.
     """
     evaluations: list[EvaluatedStep] = []
     prompts_of: dict[str, Store] = {}
@@ -61,6 +61,7 @@ def plan_evaluation(config: ExperimentConfig) -> list[EvaluatedStep]:
         )
         checkpoint, prompts = inputs.find_init(settings)
         only = settings.policy.safetensors_only
+        # fingerprinted once: the main evaluation and all suites share an arm's checkpoints
         steps = {
             step: (path, shard_of(checkpoint_fingerprint(path, safetensors_only=only)))
             for step, path in ({0: checkpoint} | arm.checkpoints).items()
@@ -68,7 +69,7 @@ def plan_evaluation(config: ExperimentConfig) -> list[EvaluatedStep]:
         evaluations += _steps_on(settings, prompts, arm, steps)
         for name, suite in config.evaluation.suites.items():
             own = settings.of_suite(name)
-            if name not in prompts_of:  # all arms are asked the same: its data is hashed once
+            if name not in prompts_of:  # all arms have the same suites: hash a suite's data once
                 prompts_of[name] = inputs.find_init(own)[1]
             wanted = _steps_of_suite(suite, arm)
             kept = {step: steps[step] for step in steps if step in wanted}
@@ -84,9 +85,9 @@ def _steps_on(
     *,
     suite: str | None = None,
 ) -> Iterator[EvaluatedStep]:
-    """Name the evaluation of each of an arm's steps on the splits that the settings evaluate.
+    """Yield the place of the evaluation of each of an arm's steps on each evaluated split.
 
-    `steps` are checkpoints with the name of the shard of each.
+    `steps` maps a step to its checkpoint and the name of its shard.
     """
     for split, store in stores_of(config, prompts=prompts).items():
         for step, (path, shard) in steps.items():
@@ -94,14 +95,17 @@ def _steps_on(
 
 
 def _steps_of_suite(suite: SuiteConfig, arm: TrainedArm) -> set[int]:
-    """Return the steps at which an arm is evaluated on a suite; step 0 is mu."""
+    """Return the steps at which an arm is evaluated on a suite; step 0 is mu.
+
+    Unless `checkpoints` is "all", these are step 0, the best and the last step.
+    """
     if suite.checkpoints == "all":
         return {0, *arm.checkpoints}
     return {0, int(arm.store.facts.get("best_step") or 0), arm.last_step}
 
 
 def stores_of(config: ExperimentConfig, *, prompts: Store) -> dict[Split, Store]:
-    """Return the store of the evaluations on each split that is evaluated."""
+    """Return the store of the evaluations for each evaluated split."""
     parent = config.directory / "evaluations"
     return {
         split: evaluation_store(config, split=split, prompts=prompts, parent=parent)

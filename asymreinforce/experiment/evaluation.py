@@ -1,4 +1,4 @@
-"""Evaluate every checkpoint of every arm, mu's first, sharing one engine start among many."""
+"""Evaluate every checkpoint of every arm, step 0 (mu) first; checkpoints share engine starts."""
 
 import contextlib
 import itertools
@@ -27,26 +27,26 @@ from asymreinforce.progress import say, watch_progress
 from asymreinforce.stages.evaluate import evaluate
 
 CHECKPOINTS_WORTH_A_PROCESS = 24
-"""On the CPU an engine takes about ten seconds of every core to start; fewer checkpoints than this
-are done sooner by one."""
+"""On the CPU an engine takes about ten seconds of every core to start, so one process evaluates
+fewer checkpoints than this sooner than two processes do."""
 
 
 SHOWN = 5
-"""Settings that an error names."""
+"""The most settings that an error message names."""
 
 
 class OpenEngines(Protocol):
-    """The engine of this process, kept from stage to stage."""
+    """The engine of this process, which is kept running from stage to stage."""
 
     def of(self, config: ExperimentConfig) -> Engine:
-        """Return the engine that runs already, or one that starts at its first `load`."""
+        """Return the running engine, or a new engine that starts at its first `load`."""
 
     def close(self) -> None:
         """Stop the engine, if one runs, and free its memory."""
 
 
 class EvaluationTarget(NamedTuple):
-    """Checkpoints to evaluate in one way: fingerprint -> directory."""
+    """Checkpoints to evaluate under one configuration; `checkpoints`: fingerprint -> directory."""
 
     config: ExperimentConfig
     split: Split
@@ -56,14 +56,15 @@ class EvaluationTarget(NamedTuple):
 def run_evaluation(
     config: ExperimentConfig, *, engines: OpenEngines | None = None
 ) -> list[EvaluatedStep]:
-    """Evaluate what is missing, in parallel processes where that pays; return what there is.
+    """Run the missing evaluations, in parallel processes if that is faster; return all.
 
-    Raises `ConfigError` if the settings name no question, or prompts, rollouts or verdicts of
-    which no arm is, and `InputError` if no arm is complete.
+    Raises `ConfigError` if the settings evaluate no question, or if no arm was made with their
+    task, source, policy or reward, and `InputError` if no arm is complete.
     """
     if reason := why_not_evaluated(config):
         raise ConfigError(f"nothing to evaluate on: {reason}")
     if any((config.directory / "train").glob("*/manifest.json")):
+        # suites may be added after arms were trained, so their prompts may be missing
         inputs.prepare_suites(config)
     planned = plan_evaluation(config)
     if not planned:
@@ -96,9 +97,9 @@ def run_evaluation(
 
 
 def _require_heard(config: ExperimentConfig, planned: list[EvaluatedStep]) -> None:
-    """Raise `ConfigError` if the settings ask for what no arm was made with.
+    """Raise `ConfigError` if the settings name a task, grader or reward that no arm was made with.
 
-    An arm is evaluated by its own task, grader and reward: other ones would be passed over.
+    An arm is evaluated by its own task, grader and reward, so other values would have no effect.
     """
     wanted = determines.flat_settings(config)
     keys = [key for key in wanted if _decides_verdicts(key, wanted)]
@@ -114,21 +115,21 @@ def _require_heard(config: ExperimentConfig, planned: list[EvaluatedStep]) -> No
         said = ", ".join(f"{key}={wanted[key]}" for key in differing[:SHOWN])
         raise ConfigError(
             f"{config.directory / 'train'}: no arm was made with {said}, and an arm is evaluated "
-            "by what it was made with; 'asymrl train' with the same settings makes one"
+            "under its own settings; 'asymrl train' with the same settings makes such an arm"
         )
 
 
 def _decides_verdicts(key: str, settings: determines.Flat) -> bool:
-    """Tell whether a setting is of the questions, the policy, the grader, or what is correct.
+    """Tell whether a setting determines questions, policy, grader or reward of an arm.
 
-    The engine and the evaluation's own settings are heard, and rollouts are not drawn again.
+    Other settings take effect (engine, evaluation) or play no part (how rollouts are drawn).
     """
     is_of_arm = key.partition(".")[0] in ("task", "source", "policy", "reward")
     return is_of_arm and determines.first_product(key, settings) <= determines.ARM
 
 
 def _missing_targets(planned: list[EvaluatedStep]) -> Iterator[EvaluationTarget]:
-    """Group the missing evaluations by store; a checkpoint that arms share is evaluated once."""
+    """Group the missing evaluations by store, each checkpoint once even if arms share it."""
     by_store: dict[Path, EvaluationTarget] = {}
     missing: dict[Path, set[str]] = {}
     for item in planned:
@@ -144,9 +145,9 @@ def _missing_targets(planned: list[EvaluatedStep]) -> Iterator[EvaluationTarget]
 
 
 def evaluation_slots(config: ExperimentConfig, *, checkpoints: int) -> list[Slot]:
-    """Return a slot for each process that evaluates a share of the checkpoints.
+    """Return one slot for each process that evaluates a share of the checkpoints.
 
-    Raises `ConfigError` if an engine needs more devices than this machine shows.
+    Raises `ConfigError` if an engine needs more CUDA devices than this machine shows.
     """
     slots = slots_of([config], sample=True)
     worth = checkpoints if slots[0] else checkpoints // CHECKPOINTS_WORTH_A_PROCESS
@@ -162,6 +163,7 @@ def _share_out(
         evaluate_targets(targets, engines=engines)
         return
     if engines:
+        # the children need the memory of the devices
         engines.close()
     for outcome in work_in_slots(_evaluate_part, _split_targets(targets, len(slots)), slots=slots):
         if outcome.error:
@@ -174,8 +176,9 @@ def _share_out(
 
 
 def _split_targets(targets: list[EvaluationTarget], count: int) -> list[list[EvaluationTarget]]:
-    """Deal the checkpoints of all targets out in turn."""
+    """Deal the checkpoints of all targets to `count` parts, in turn."""
     parts: list[list[EvaluationTarget]] = [[] for _ in range(count)]
+    # one count for all targets: else targets of few checkpoints would all fall to the first parts
     turn = itertools.count()
     for target in targets:
         shares: list[dict[str, Path]] = [{} for _ in range(count)]
@@ -187,7 +190,7 @@ def _split_targets(targets: list[EvaluationTarget], count: int) -> list[list[Eva
 
 
 def _evaluate_part(targets: list[EvaluationTarget]) -> AsymreinforceError | None:
-    """Evaluate in a child; a failure that a user can mend comes back as a value."""
+    """Evaluate in a child process; return an error that the user can fix, else None."""
     try:
         evaluate_targets(targets)
     except AsymreinforceError as error:
@@ -198,10 +201,11 @@ def _evaluate_part(targets: list[EvaluationTarget]) -> AsymreinforceError | None
 def evaluate_targets(
     targets: list[EvaluationTarget], *, engines: OpenEngines | None = None
 ) -> None:
-    """Evaluate in this process: one engine start for each architecture and context, at most."""
+    """Evaluate in this process, with at most one engine start for each architecture and context."""
     groups: dict[str, list[EvaluationTarget]] = {}
     for target in targets:
         if target.checkpoints:
+            # policies that differ only in their seed have the same architecture
             key = target.config.policy.model_dump_json(exclude={"seed"})
             groups.setdefault(key, []).append(target)
     for group in groups.values():
@@ -215,7 +219,7 @@ def evaluate_targets(
             for target in group:
                 _, prompts = inputs.find_init(target.config)
                 store = stores_of(target.config, prompts=prompts)[target.split]
-                with store.held():  # a child's is the command's, as long as that keeps it
+                with store.held():  # a child shares the lease that the parent command holds
                     evaluate(
                         target.config,
                         checkpoints=target.checkpoints,
@@ -227,7 +231,7 @@ def evaluate_targets(
 
 
 def report_passed_over(config: ExperimentConfig) -> list[PassedOver]:
-    """Name the arms that are not evaluated, a line each with the reason; return them."""
+    """Print each arm that is not evaluated with the reason; return these arms."""
     passed_over = survey_arms(config.directory).passed_over
     for arm in passed_over:
         say(f"passed over: {arm.directory}: {arm.reason}")

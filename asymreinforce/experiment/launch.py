@@ -1,11 +1,11 @@
-"""Start the ranks of an arm by torchrun, show how they get on, and say in one line what went wrong.
+"""Start the ranks of an arm by torchrun, show their progress, and report a failure in one line.
 
-The configuration is composed once, here; ranks start from the file that it is written to. Three
-pipes join this process to them, through torchrun, which passes them on:
+The configuration is composed once, in this process; ranks read it from a file. Three pipes join
+this process to the ranks, through torchrun:
 
-    standard output   events, one JSON object a line: what to show, and how a rank failed
-    standard error    everything that libraries print: a log file
-    standard input    nothing; when it ends, because this process did, ranks stop
+    standard output   events, one JSON object a line: progress, and how a rank failed
+    standard error    everything that libraries print, into a log file
+    standard input    nothing; ranks stop when it is closed, as it is if this process dies
 """
 
 import contextlib
@@ -30,11 +30,12 @@ SECONDS_TO_STOP = 20.0
 
 
 def launch_ranks(config: ExperimentConfig, store: Store, *, worker: str = WORKER) -> None:
-    """Train an arm by `train.processes` ranks on this node; return when all of them are done.
+    """Train an arm by `train.processes` ranks on this node; return when all ranks are done.
 
-    On each of several nodes the same command is run, and they meet at `train.rendezvous`. Ranks
-    that run out of memory are started again with half the tokens of a row, from the last
-    checkpoint. Raises what a rank raised, or `TrainingError` where one died.
+    With several nodes, the same command runs on each node, and the nodes meet at
+    `train.rendezvous`. If ranks run out of memory, they are started again from the last
+    checkpoint with packed rows of half as many tokens. Raises the error of a rank, or
+    `TrainingError` if a rank died.
     """
     files.remove_leftovers(files.make_directory(store.directory), below=False)
     publish_settings(store, config)
@@ -45,7 +46,7 @@ def launch_ranks(config: ExperimentConfig, store: Store, *, worker: str = WORKER
         if not isinstance(error, DeviceMemoryError) or error.rows is None:
             raise error
         remember_rows(store, config, error.rows)
-        if config.train.nodes > 1:  # the other nodes' commands have not heard of it
+        if config.train.nodes > 1:  # the commands of other nodes do not know the new row size
             raise DeviceMemoryError(
                 f"{error}; run the same command on every node again: it goes on from the last "
                 f"checkpoint with rows of {error.rows} tokens"
@@ -56,7 +57,7 @@ def launch_ranks(config: ExperimentConfig, store: Store, *, worker: str = WORKER
 def _run_ranks(
     config: ExperimentConfig, store: Store, *, worker: str, log: Path
 ) -> AsymreinforceError | None:
-    """Start this node's ranks and wait for them; return what went wrong in one of them."""
+    """Start this node's ranks and wait for them; return the error of a rank, or None."""
     settings = str(store.directory / CONFIG)
     command = [*torchrun_command(config.train, name=store.hash), "-m", worker, settings]
     with log.open("ab") as stream:
@@ -65,7 +66,7 @@ def _run_ranks(
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=stream,
-            start_new_session=True,  # Ctrl-C is for this process, which stops them
+            start_new_session=True,  # Ctrl-C reaches this process alone, which stops the ranks
         )
     try:
         assert process.stdout
@@ -82,7 +83,7 @@ def _run_ranks(
 
 
 def torchrun_command(config: TrainConfig, *, name: str) -> list[str]:
-    """Return the command that starts this node's ranks, up to the module that they run."""
+    """Return the torchrun command of this node's ranks, without the module that they run."""
     meeting = (
         ["--rdzv-backend=c10d", f"--rdzv-endpoint={config.rendezvous}", f"--rdzv-id={name}"]
         if config.nodes > 1
@@ -95,7 +96,7 @@ def torchrun_command(config: TrainConfig, *, name: str) -> list[str]:
 
 
 def follow_events(lines: Iterable[bytes]) -> list[dict[str, Any]]:
-    """Show the events of ranks as they come; return those that tell of a failure, in order."""
+    """Show the progress events of ranks as they come; return the failure events in order."""
     failures = []
     with RelayedProgress() as shown:
         for line in lines:
@@ -110,7 +111,7 @@ def follow_events(lines: Iterable[bytes]) -> list[dict[str, Any]]:
 def _parse_event(line: bytes) -> dict[str, Any]:
     try:
         event = json.loads(line)
-    except ValueError:  # a library's own print, cut in by a process that is no rank
+    except ValueError:  # a library's print, from a process that is not a rank
         return {}
     return event if isinstance(event, dict) else {}
 
@@ -118,10 +119,12 @@ def _parse_event(line: bytes) -> dict[str, Any]:
 def _error_to_raise(
     failures: list[dict[str, Any]], *, code: int, ranks: int, log: Path
 ) -> AsymreinforceError:
-    """Return what to raise: what a user can mend before what came of it in other ranks."""
+    """Return the first error that the user can fix, else a `TrainingError`."""
+    # errors of other kinds are often a consequence of that error in other ranks
     for failure in failures:
         kind = getattr(errors, failure["kind"], None)
         if kind is DeviceMemoryError:
+            # with the row size, from which `launch_ranks` starts the ranks again
             return DeviceMemoryError(failure["error"], rows=failure["rows"])
         if kind:
             error: AsymreinforceError = kind(failure["error"])
@@ -139,7 +142,7 @@ def _error_to_raise(
 
 
 def _stop_ranks(process: "subprocess.Popen[bytes]") -> None:
-    """Let the ranks see the end of their input, and torchrun that they stopped."""
+    """Close the input of the ranks, so that they stop; kill torchrun if that takes too long."""
     assert process.stdin
     process.stdin.close()
     with contextlib.suppress(subprocess.TimeoutExpired):

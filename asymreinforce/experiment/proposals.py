@@ -1,9 +1,8 @@
-"""Which values a search tries next: a function of the trials before, and of nothing else.
+"""Propose the next values of a search from the trials before and the seed, and nothing else.
 
 The first trials are spread evenly by the points of Halton (1960): the middle of an interval, its
-quarters, its eighths, so that every method is tried at the same values. Later ones are proposed by
-optuna's tree-structured Parzen estimator (Bergstra et al. 2011), which is made anew from the trials
-before, with a seed of its own each time: a search that was killed has no state to lose.
+quarters, its eighths. Later trials are proposed by optuna's tree-structured Parzen estimator (TPE,
+Bergstra et al. 2011).
 """
 
 import hashlib
@@ -14,7 +13,7 @@ from asymreinforce.data.search_records import Interval, Trial
 from asymreinforce.errors import ConfigError
 
 DIGITS = 3
-"""Of a value that is tried, so that it can be given by hand again."""
+"""Significant digits of a proposed value, few enough to type the value by hand."""
 
 
 def propose(
@@ -22,10 +21,11 @@ def propose(
 ) -> dict[str, float]:
     """Return the values of the next trial.
 
-    A trial without an accuracy counts as worse than all others. Raises `ConfigError` as
-    `require_proposals` does.
+    A trial without an accuracy counts as worse than all others. Raises `ConfigError` if optuna
+    is needed and not installed.
     """
     number = len(before)
+    # a function of the trial's number, so that every method is tried at the same values
     if number < spread:
         shares = _spread_point(number, dimensions=len(intervals))
         return {i.setting: _value_at(i, share) for i, share in zip(intervals, shares, strict=True)}
@@ -33,7 +33,8 @@ def propose(
 
 
 def _spread_point(number: int, *, dimensions: int) -> list[float]:
-    """Return Halton's point `number` + 1: the point before the first one is 0, an end."""
+    """Return Halton's point `number` + 1."""
+    # point 0 is skipped: it is the low end of every interval
     from scipy.stats.qmc import Halton
 
     sequence = Halton(d=dimensions, scramble=False)
@@ -42,7 +43,7 @@ def _spread_point(number: int, *, dimensions: int) -> list[float]:
 
 
 def _value_at(interval: Interval, share: float) -> float:
-    """Return the value that lies at a share of the interval's way, on its scale."""
+    """Return the value at a share (0 to 1) of the way through the interval, on its scale."""
     low, high = interval.low, interval.high
     value = low * (high / low) ** share if interval.is_log else low + (high - low) * share
     return _rounded(interval, value)
@@ -51,12 +52,14 @@ def _value_at(interval: Interval, share: float) -> float:
 def _rounded(interval: Interval, value: float) -> float:
     if interval.is_whole:
         return round(value)
+    # rounding to DIGITS may leave the interval
     return min(interval.high, max(interval.low, float(f"{value:.{DIGITS}g}")))
 
 
 def _tpe_values(
     intervals: Sequence[Interval], before: Sequence[Trial], *, seed: int
 ) -> dict[str, float]:
+    # the sampler is rebuilt for each trial, so that a killed search has no state to lose
     optuna = _import_optuna()
     distributions = {i.setting: _distribution(optuna, i) for i in intervals}
     text = f"{seed}/{len(before)}"
@@ -77,7 +80,7 @@ def _distribution(optuna: Any, interval: Interval) -> Any:
 
 
 def _told(optuna: Any, trial: Trial, distributions: Mapping[str, Any]) -> Any:
-    # to TPE a pruned trial is worse than any that has a value
+    # TPE ranks a pruned trial below every trial that has a value
     judged = {"state": optuna.trial.TrialState.PRUNED}
     if trial.accuracy is not None:
         judged = {"value": trial.accuracy}
@@ -87,7 +90,7 @@ def _told(optuna: Any, trial: Trial, distributions: Mapping[str, Any]) -> Any:
 
 
 def require_proposals(*, trials: int, spread: int) -> None:
-    """Raise `ConfigError` if TPE is to propose some of these trials and optuna is not installed."""
+    """Raise `ConfigError` if TPE proposes some of the trials and optuna is not installed."""
     if trials > spread:
         _import_optuna()
 

@@ -1,7 +1,7 @@
-"""What a round trains on: prompts of its own, rollouts of mu as it is then, and their verdicts.
+"""Make the data of a round: its prompts, rollouts of the current mu, and their verdicts.
 
-Round 0 trains on the set that all arms share. A later round takes the prompts that its steps would
-have read of that set, had mu never changed, and draws new completions of them: step by step, arms
+Round 0 trains on the rollouts that all arms share. A later round draws new completions of the
+prompts that its steps would have read from the shared set without refreshes. So at every step, arms
 that differ in `refresh_every` see the same questions.
 """
 
@@ -34,13 +34,13 @@ PROMPTS = "train.parquet"
 
 
 def current_round(config: ExperimentConfig, arm_inputs: Inputs, store: Store) -> Round:
-    """Return the round that an arm is in, by what is on disk, and where in it."""
+    """Return an arm's current round and its last step that can be resumed, read from disk."""
     schedule = schedule_of(config, prompts=arm_inputs.scored.prompts)
     return round_at(config, arm_inputs, schedule.resumable(store))
 
 
 def round_at(config: ExperimentConfig, arm_inputs: Inputs, done: int) -> Round:
-    """Return the round that an arm is in once `done` steps are."""
+    """Return the round of an arm after `done` steps."""
     schedule = schedule_of(config, prompts=arm_inputs.scored.prompts)
     return Round(schedule, schedule.start_of(done), at=done)
 
@@ -48,7 +48,7 @@ def round_at(config: ExperimentConfig, arm_inputs: Inputs, done: int) -> Round:
 def make_round_rollouts(
     config: ExperimentConfig, arm_inputs: Inputs, store: Store, round_: Round, *, engine: Engine
 ) -> ScoredRollouts:
-    """Generate and score a round's rollouts, as far as they are missing; write down which."""
+    """Generate and score the missing rollouts of a round; record their names in the arm."""
     scored = arm_inputs.scored
     if round_.start:
         settings = round_settings(config, round_)
@@ -78,7 +78,7 @@ def make_round_rollouts(
 def find_round_rollouts(
     config: ExperimentConfig, arm_inputs: Inputs, store: Store, round_: Round
 ) -> ScoredRollouts:
-    """Return what `make` made; raise `InputError` where it did not."""
+    """Return the rollouts of `make_round_rollouts`; raise `InputError` if they are incomplete."""
     if not round_.start:
         return arm_inputs.scored
     settings = round_settings(config, round_)
@@ -100,20 +100,21 @@ def find_round_rollouts(
 
 
 def behaviour_weights(arm_inputs: Inputs, store: Store, round_: Round) -> Path:
-    """Return the weights that a round's rollouts come from."""
+    """Return the weights of the behaviour policy mu that drew a round's rollouts."""
     return store.path(weights_shard(round_.start)) if round_.start else arm_inputs.checkpoint
 
 
 def round_settings(config: ExperimentConfig, round_: Round) -> ExperimentConfig:
-    """Return the settings of a later round: a seed of its own, and no pinned inputs."""
+    """Return the settings of a later round: another sampling seed, and no pinned inputs."""
     text = f"{config.sampling.seed}/{config.seed}/{round_.start}"
     seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:7])
     sampling = config.sampling.model_copy(update={"seed": seed})
+    # pins name the shared inputs, which are those of round 0
     return config.model_copy(update={"sampling": sampling, "pins": Pins()})
 
 
 def round_prompt_store(config: ExperimentConfig, arm_inputs: Inputs, round_: Round) -> Store:
-    """Return the store of a round's prompts, made or not."""
+    """Return the store of a round's prompts, which may be empty."""
     identity = {
         "stage": "round_prompts",
         "contract": contracts.PROMPTS.label,
@@ -123,13 +124,14 @@ def round_prompt_store(config: ExperimentConfig, arm_inputs: Inputs, round_: Rou
         "first": round_.start * config.prompts_per_step,
         "count": (round_.end - round_.start) * config.prompts_per_step,
     }
+    # left out without replay, so that stores of such rounds keep their names
     if config.replay.capacity:
         identity |= {"per_step": config.prompts_per_step, "fresh": config.fresh_prompts_per_step}
     return Store(config.directory / "round_prompts", identity)
 
 
 def write_round_prompts(config: ExperimentConfig, arm_inputs: Inputs, round_: Round) -> Store:
-    """Write the prompts of a round, each once, in the order in which its steps read them."""
+    """Write each prompt of a round once, in the order in which the round's steps read them."""
     store = round_prompt_store(config, arm_inputs, round_)
     if store.is_done([PROMPTS]):
         return store
@@ -145,7 +147,7 @@ def _publish_round_prompts(config: ExperimentConfig, arm_inputs: Inputs, store: 
     places = prompts_from(
         counts, seed=config.seed, first=int(store.identity["first"]), prompts=count
     )
-    # with replay a step draws the first ones of those that it would read without
+    # with replay, a step has new rollouts of the first `fresh` of its `per_step` prompts
     per_step, fresh = (int(store.identity.get(name, count)) for name in ("per_step", "fresh"))
     rows = [
         sum(counts[:chunk]) + place
@@ -153,6 +155,7 @@ def _publish_round_prompts(config: ExperimentConfig, arm_inputs: Inputs, store: 
         if number % per_step < fresh
     ]
     shared_prompts = contracts.read_table(arm_inputs.prompts.path(PROMPTS), contracts.PROMPTS)
+    # a round that is longer than the pool reads a prompt several times, and draws it once
     round_prompts = shared_prompts.take(pa.array(list(dict.fromkeys(rows))))
     contracts.publish_table(
         store, PROMPTS, contracts.PROMPTS, round_prompts, facts={"prompts": len(round_prompts)}
@@ -167,7 +170,7 @@ def _record_round(
     round_: Round,
     scored: ScoredRollouts,
 ) -> None:
-    """Write down, among the arm's shards, what a round was trained on."""
+    """Publish the record of a round as a shard of the arm: what the round is trained on."""
     name = round_shard(round_.start)
     if store.is_valid(name):
         return

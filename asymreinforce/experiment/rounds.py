@@ -1,10 +1,10 @@
-"""Runs in rounds: generate from mu, score, train N steps, mu <- pi, and again.
+"""Train in rounds: generate from mu, score, train N steps, set mu <- pi, and repeat.
 
     for every round:   weights --engine--> rollouts --grader--> verdicts --N steps--> weights
 
-An arm is one store however many rounds it has: its optimizer goes on from round to round, and its
-steps are counted through. Each round's rollouts are a set of their own, named by the weights that
-they come from. Whatever is killed goes on where it stands, be that inside a round.
+An arm is one store for all of its rounds: optimizer and step count go on from round to round. Each
+round's rollouts are a separate store, named by the weights that drew them. A killed run resumes
+from its last checkpoint, also in the middle of a round.
 """
 
 import contextlib
@@ -39,9 +39,9 @@ from asymreinforce.stages.train.schedule import Round
 
 
 class Engines:
-    """One engine at a time, kept for as long as the same architecture and settings are asked for.
+    """At most one running engine, reused while architecture and engine settings stay the same.
 
-    It starts at its first `load`, and later ones swap weights.
+    An engine starts at its first `load`; each later `load` swaps the weights.
     """
 
     def __init__(self) -> None:
@@ -61,7 +61,7 @@ class Engines:
         self.close()
 
     def of(self, config: ExperimentConfig) -> Engine:
-        """Return the engine for an arm: the one that runs, or another in its place."""
+        """Return the engine for an arm: the running engine if it fits, else a new one."""
         key = config.engine.model_dump_json() + config.policy.model_dump_json(exclude={"seed"})
         if self._engine is None or key != self._key:
             self.close()
@@ -70,25 +70,26 @@ class Engines:
         return self._engine
 
     def close(self) -> None:
-        """Stop the engine that runs, if one does."""
+        """Stop the running engine, if any."""
         self._engine = None
         self._stack.close()
 
 
 def run_in_rounds(arms: Sequence[ExperimentConfig]) -> SweepResult:
-    """Train arms in rounds, each from whatever of it is there; evaluate them, and sum up.
+    """Train arms in rounds, each from its last checkpoint; evaluate them and write the summary.
 
-    Where one process does the work, one engine start serves rollouts and evaluation alike.
-    Raises `ConfigError` where the arms belong to several experiment directories.
+    If one process does all the work, one engine start serves rollouts and evaluation.
+    Raises `ConfigError` if the arms belong to several experiment directories.
     """
     slots = training_slots(arms, sample=True)[: len(arms)]
     with Engines() as engines:
 
         def launch_arms(waiting: Sequence[ExperimentConfig]) -> None:
             if len(slots) > 1:
-                engines.close()
+                engines.close()  # each slot starts an engine, which needs the device's memory
                 run_arms(waiting, slots=slots)
                 return
+            # several arms are shown in the sweep's table instead
             with hush_output() if len(arms) > 1 else contextlib.nullcontext():
                 for config in waiting:
                     run_arm(config, engines)
@@ -97,7 +98,7 @@ def run_in_rounds(arms: Sequence[ExperimentConfig]) -> SweepResult:
 
 
 def run_arms(arms: Sequence[ExperimentConfig], *, slots: Sequence[Slot]) -> None:
-    """Share arms out over slots, an engine in each; failures are recorded arm by arm."""
+    """Divide arms among slots with one engine each; record an arm's failure in its directory."""
     count = len(slots)
     parts = [part for number in range(count) if (part := list(arms[number::count]))]
     with delay_signals() as is_asked_to_stop:
@@ -118,7 +119,7 @@ def _run_part(arms: Sequence[ExperimentConfig]) -> None:
 
 
 def run_arm(config: ExperimentConfig, engines: Engines) -> ArmResult:
-    """Train an arm in rounds and say how it ended; what goes wrong is written to its directory."""
+    """Train an arm in rounds; return how training ended, and write a failure to its directory."""
     try:
         store = train_in_rounds(config, engine=engines.of(config))
     except Exception as error:
@@ -127,10 +128,10 @@ def run_arm(config: ExperimentConfig, engines: Engines) -> ArmResult:
 
 
 def train_in_rounds(config: ExperimentConfig, *, engine: Engine) -> Store:
-    """Train an arm, round after round, from where it stands; its first rollouts are there.
+    """Train an arm round after round from its last checkpoint; the shared rollouts exist.
 
-    The engine is asked in this process, and gives the device's memory back before a step is taken;
-    every rank of a sharded arm leaves between rounds. Raises what goes wrong.
+    The engine generates in this process. The ranks of a sharded arm end after each round. Raises
+    the error of training.
     """
     from asymreinforce.stages.train import Training, train
 
@@ -147,7 +148,7 @@ def train_in_rounds(config: ExperimentConfig, *, engine: Engine) -> Store:
             validate, log = stack.enter_context(open_validator_and_log(config, arm_inputs, store))
         for round_ in _remaining_rounds(config, arm_inputs, store):
             scored = refresh.make_round_rollouts(config, arm_inputs, store, round_, engine=engine)
-            engine.release()  # the trainer needs the device's memory
+            engine.release()  # training needs the device's memory
             if config.train.is_sharded:
                 launch_ranks(config, store)
                 continue
@@ -164,13 +165,14 @@ def train_in_rounds(config: ExperimentConfig, *, engine: Engine) -> Store:
 def _remaining_rounds(
     config: ExperimentConfig, arm_inputs: inputs.Inputs, store: Store
 ) -> Iterator[Round]:
-    """Yield the rounds that are left, the next one when the one before is trained."""
+    """Yield the remaining rounds in order; a round is trained when the next is asked for."""
     round_ = refresh.current_round(config, arm_inputs, store)
     rounds = len(round_.schedule.starts)
     while True:
         if rounds > 1:
             say(f"round {round_.number + 1} of {rounds}: after step {round_.start}")
         yield round_
+        # an arm that stops at its collapse has no further rounds
         ended_early = config.train.on_collapse == "stop" and store.is_complete()
         if ended_early or round_.end == round_.schedule.steps:
             return

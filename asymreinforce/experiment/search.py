@@ -1,10 +1,10 @@
-"""A search: each method's own settings, by accuracy on validation questions, in a stated budget.
+"""Search the settings of each method by validation accuracy, with a fixed number of trials.
 
     for every trial:   values of each method --train--> arms --validation--> accuracy
 
-All trials share rollouts, verdicts, seeds and data order, and every arm is the one that a sweep
-with these settings trains: arms that are complete are not trained again, and held-out questions
-choose nothing.
+All trials share rollouts, verdicts, seeds and data order. Every arm is the arm that a sweep with
+these settings would train, so complete arms are not trained again. Held-out questions play no part
+in the choice.
 """
 
 import json
@@ -32,27 +32,28 @@ from asymreinforce.progress import say
 
 
 class Method(NamedTuple):
-    """The arms of one method, a seed each, and what is known of it."""
+    """A method: its arms, one for each seed, and the record of its trials."""
 
     arms: list[ExperimentConfig]
     record: SearchRecord
 
     def at(self, values: Mapping[str, float]) -> list[ExperimentConfig]:
-        """Return the method's arms at some values of what is searched."""
+        """Return the method's arms with the given values of the searched settings."""
         return [with_values(arm, values) for arm in self.arms]
 
 
 def run_search(
     arms: Sequence[ExperimentConfig], intervals: Sequence[Interval], *, launch: Launch
 ) -> list[SearchRecord]:
-    """Search the intervals for each method among the arms; return what was tried.
+    """Search the intervals for each method among the arms; return the records of all trials.
 
-    What an earlier run of the search has tried is not tried again. Raises `ConfigError` if the arms
-    validate nothing, a setting that is searched does not enter them or changes their rollouts, or
+    Trials of an earlier run of the same search are not repeated. Raises `ConfigError` if the arms
+    validate nothing, if a searched setting has no effect on an arm or changes its rollouts, or if
     optuna is needed and not installed.
     """
     require_searchable(arms, intervals)
     require_proposals(trials=arms[0].search.trials, spread=arms[0].search.spread)
+    # any values will do, because searched settings do not change rollouts and verdicts
     prepare_sweep([with_values(arm, _ends(intervals)[0]) for arm in arms])
     methods = methods_of(arms, intervals)
     directory, trials = arms[0].directory, arms[0].search.trials
@@ -71,7 +72,7 @@ def run_search(
 
 
 def _next_values(method: Method, earlier: Sequence[Trial]) -> Mapping[str, float]:
-    """Return the values of a method's next trial: those of an earlier run if it came so far."""
+    """Return the values of a method's next trial, from an earlier run's record if it has them."""
     record = method.record
     number = len(record.trials)
     if number < len(earlier):
@@ -80,14 +81,15 @@ def _next_values(method: Method, earlier: Sequence[Trial]) -> Mapping[str, float
 
 
 def _publish(directory: Path, record: SearchRecord, earlier: Sequence[Trial]) -> None:
-    """Write what was tried; trials of an earlier run stay until their turn comes again."""
+    """Write the record of a method's trials, with the later trials of an earlier run."""
+    # a rerun that is stopped early must not lose trials that the earlier run had finished
     trials = (*record.trials, *earlier[len(record.trials) :])
     budget = max(record.budget, len(trials))
     publish_record(directory, record._replace(trials=trials, budget=budget))
 
 
 def require_searchable(arms: Sequence[ExperimentConfig], intervals: Sequence[Interval]) -> None:
-    """Raise `ConfigError` if these settings cannot be searched for these arms."""
+    """Raise `ConfigError` if the settings of `intervals` cannot be searched for these arms."""
     if not intervals:
         raise ConfigError(
             "nothing is searched: give a setting an interval, such as "
@@ -101,18 +103,20 @@ def require_searchable(arms: Sequence[ExperimentConfig], intervals: Sequence[Int
             )
         settings = determines.flat_settings(arm)
         for interval in intervals:
+            # all trials share rollouts, verdicts and seeds
             product = determines.first_product(interval.setting, settings)
             if product != determines.Product.ARM or interval.setting == "seed":
                 raise ConfigError(
                     f"{interval.setting} cannot be searched: it "
                     + (
-                        "does not enter every method"
+                        "has no effect on some of the methods"
                         if product > determines.Product.ARM
-                        else "does not leave the arms of a trial their rollouts and seeds"
+                        else "changes the rollouts or the seeds, which all trials share"
                     )
                 )
     for arm in arms:
         for end in _ends(intervals):
+            # raises now, before anything is trained, if an end of the interval is not valid
             with_values(arm, end)
 
 
@@ -121,7 +125,7 @@ def _ends(intervals: Sequence[Interval]) -> list[dict[str, float]]:
 
 
 def with_values(config: ExperimentConfig, values: Mapping[str, float]) -> ExperimentConfig:
-    """Return a configuration with other values, checked anew; `ConfigError` if one is refused."""
+    """Return a configuration with other values; raise `ConfigError` if a value is not valid."""
     content: dict[str, Any] = config.model_dump(mode="json")
     for setting, value in values.items():
         *sections, name = setting.split(".")
@@ -133,7 +137,7 @@ def with_values(config: ExperimentConfig, values: Mapping[str, float]) -> Experi
 
 
 def methods_of(arms: Sequence[ExperimentConfig], intervals: Sequence[Interval]) -> list[Method]:
-    """Gather arms that differ in their seed alone, whatever they have for what is searched."""
+    """Group arms into methods: arms of a method differ only in seed and in searched settings."""
     searched = {interval.setting for interval in intervals}
     gathered: dict[str, dict[int, ExperimentConfig]] = {}
     for arm in arms:
@@ -149,6 +153,7 @@ def _new_record(
     arms: Sequence[ExperimentConfig], settings: Mapping[str, Any], intervals: Sequence[Interval]
 ) -> SearchRecord:
     search = arms[0].search
+    # a method is named by its arms at the low ends, which are the same in every run of a search
     lowest = [with_values(arm, _ends(intervals)[0]) for arm in arms]
     return SearchRecord(
         arms=tuple(arm_store(arm, inputs.find_inputs(arm)).directory.name for arm in lowest),
@@ -171,10 +176,10 @@ def _determining(arm: ExperimentConfig, searched: Iterable[str]) -> dict[str, An
 
 
 def _with_trial(method: Method, values: Mapping[str, float]) -> Method:
-    """Judge the arms that were trained at some values, and add them to what is known.
+    """Add the trial of some values, whose arms were trained, to a method's record.
 
-    Raises `InputError` if an arm neither finished nor failed: it is trained elsewhere, or was cut
-    off, and says nothing of its values.
+    The trial's accuracy is the mean over the arms, and None if an arm failed. Raises `InputError`
+    if an arm neither finished nor failed, because another process trains it or it was killed.
     """
     stores = [arm_store(arm, inputs.find_inputs(arm)) for arm in method.at(values)]
     names = tuple(store.directory.name for store in stores)
@@ -191,7 +196,7 @@ def _with_trial(method: Method, values: Mapping[str, float]) -> Method:
 
 def _error_of(store: Store) -> str:
     if store.is_complete():
-        # an arm that collapsed early, under train.on_collapse=stop
+        # None if the arm collapsed before its first validation, under train.on_collapse=stop
         is_judged = store.facts["best_accuracy"] is not None
         return "" if is_judged else "it ended before a checkpoint was validated"
     if failure := read_failure(store.directory):
@@ -202,9 +207,9 @@ def _error_of(store: Store) -> str:
 
 
 def validation_accuracy(store: Store, value: str) -> float:
-    """Return a complete arm's validation accuracy: of its best checkpoint, or the last one known.
+    """Return a complete arm's validation accuracy: the best one, or the last that was measured.
 
-    The best is the first checkpoint of the highest accuracy, step 0 left out.
+    The best accuracy is the highest among the checkpoints after step 0.
     """
     if value == "best":
         return float(store.facts["best_accuracy"])

@@ -1,4 +1,4 @@
-"""Who makes the shards of a stage, as the settings have it: this process, or workers on Ray."""
+"""Choose by the settings what makes the shards of a stage: this process, or workers on Ray."""
 
 import contextlib
 import functools
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 class Generators(TypedDict):
-    """Who generates, and how each of them comes by an engine (None: there is one)."""
+    """The workers that generate, and how a worker starts its engine (None: use the given one)."""
 
     crew: Workers
     start: "StartEngine | None"
 
 
 def generation_workers(config: ExperimentConfig) -> Generators:
-    """Return who makes rollouts: `engine.workers` on Ray, an engine each, or this process."""
+    """Return this process, or `engine.workers` workers on Ray with one engine each."""
     if config.engine.workers == 1 and not config.ray.address:
         return {"crew": in_this_process, "start": None}
     from asymreinforce.workers.on_ray import OnRay
@@ -42,7 +42,7 @@ def generation_workers(config: ExperimentConfig) -> Generators:
 
 
 def scoring_workers(config: ExperimentConfig) -> Workers | None:
-    """Return who scores: `ray.scorers` workers, a pool of graders each; None for one pool here."""
+    """Return `ray.scorers` workers with a pool of graders each; None to score in this process."""
     if not config.ray.scorers:
         return None
     from asymreinforce.workers.on_ray import OnRay
@@ -52,7 +52,7 @@ def scoring_workers(config: ExperimentConfig) -> Workers | None:
 
 @contextlib.contextmanager
 def start_worker_engine(config: ExperimentConfig, logs: Path) -> Iterator[Engine]:
-    """Start a worker's engine; what its library prints goes to a file of its own."""
+    """Start a worker's engine, with one log file per process for the output of its library."""
     log = logs / f"engine-{socket.gethostname()}-{os.getpid()}.log"
     with open_engine(config.engine, config.policy, log=log) as engine:
         yield engine

@@ -1,4 +1,4 @@
-"""Arms that one process trains side by side: start-up once, and each step's rows read once.
+"""Train several arms side by side in one process, with one start-up and one read of each step.
 
 The arms of one process have the same inputs, data order and validation. They may differ in
 baseline, objective, reward scale, learning rate and the like.
@@ -21,7 +21,7 @@ from asymreinforce.rewards.scale import counting
 def split_by_process(
     arms: Sequence[ExperimentConfig], *, size: int
 ) -> list[list[ExperimentConfig]]:
-    """Cut arms into lists of at most `size`, in their order; a sharded arm is alone in its list."""
+    """Cut arms into lists of at most `size`, in order; a sharded arm has a list to itself."""
     arms_by_process: list[list[ExperimentConfig]] = []
     unfilled: dict[str, list[ExperimentConfig]] = {}
     for arm in arms:
@@ -37,9 +37,10 @@ def split_by_process(
 
 
 def run_in_processes(arms: Sequence[ExperimentConfig], *, size: int, slots: Sequence[Slot]) -> None:
-    """Train lists of arms, each in a process of a slot; an arm's failure is in its directory."""
+    """Train arms, up to `size` in one process of a slot; write failures to arms' directories."""
     arms_by_process = split_by_process(arms, size=size)
     if slots[:1] == [ON_CPU] and 1 in (len(slots), len(arms_by_process)):
+        # a single child on the CPU would only add another start-up
         for process_arms in arms_by_process:
             run_process_arms(process_arms)
         return
@@ -53,7 +54,7 @@ def run_in_processes(arms: Sequence[ExperimentConfig], *, size: int, slots: Sequ
 
 
 def run_process_arms(process_arms: Sequence[ExperimentConfig]) -> None:
-    """Train arms side by side in this process, which may be a child of the command's."""
+    """Train arms side by side in this process, which may be a child of the command."""
     with hush_output():
         as_worker(
             lambda: (
@@ -67,7 +68,7 @@ def run_process_arms(process_arms: Sequence[ExperimentConfig]) -> None:
 def _process_key(arm: ExperimentConfig) -> str:
     train = arm.train
     step: list[Any] = [arm.seed, arm.optim.trajectories_per_step, train.device, train.threads]
-    if train.validation_prompts:  # one validation serves them all
+    if train.validation_prompts:  # all arms of a process share one validation
         sampled = arm.model_dump(mode="json", include={"evaluation": {"sampling"}, "engine": True})
         step += [train.validation_prompts, sampled, counting(arm.reward)]
     return json.dumps([determines.key_of(arm, determines.VERDICTS), step], sort_keys=True)

@@ -1,7 +1,7 @@
-"""The slots of this machine: what each of the processes that work side by side may use.
+"""The slots of this machine: the devices of each process that works side by side with others.
 
-A *slot* is the set of CUDA devices that one process is shown, or, for work on the CPU, an empty one
-for each core. Slots share no device unless `sweep.workers` asks for more processes than there are.
+A *slot* is the set of CUDA devices that one process may use. For work on the CPU there is one empty
+slot for each core. Slots share a device only if `sweep.workers` is larger than their number.
 """
 
 import os
@@ -13,7 +13,7 @@ from asymreinforce.errors import ConfigError
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 Slot = tuple[str, ...]
-"""CUDA devices, by the names that CUDA_VISIBLE_DEVICES takes; none for work on the CPU."""
+"""CUDA devices, named as in CUDA_VISIBLE_DEVICES; empty for work on the CPU."""
 
 ON_CPU: Slot = ()
 
@@ -23,9 +23,8 @@ def slots_of(
 ) -> list[Slot]:
     """Return a slot for each process that may train the arms, or sample by an engine, at once.
 
-    `sweep.workers` says how many; beyond one a device they take turns on it, but for vLLM, which
-    takes the memory of the whole device. Raises `ConfigError` if this machine shows fewer devices
-    than one process needs.
+    There are `sweep.workers` slots, by default as many as the devices or cores allow. Raises
+    `ConfigError` if this machine shows fewer devices than one process needs.
     """
     workers = arms[0].sweep.workers
     devices = shown_devices()
@@ -34,7 +33,7 @@ def slots_of(
         if not devices:
             from asymreinforce.model import cuda
 
-            cuda.require_device()  # it knows why there is none
+            cuda.require_device()  # its error says why there is no device
         needed["train.processes"] = max(arm.train.processes for arm in arms)
     if sample and devices:
         needed["engine.tensor_parallel_size"] = max(a.engine.tensor_parallel_size for a in arms)
@@ -43,21 +42,23 @@ def slots_of(
     setting, each = max(needed.items(), key=lambda item: item[1])
     slots = cut_slots(devices, each=each, setting=setting)
     if train and any(arm.train.nodes > 1 for arm in arms):
-        workers = 1  # all arms meet the other nodes at one address
+        workers = 1  # all arms meet the other nodes at the same address
+    # two vLLM processes cannot share a device: each takes the memory of the whole device
     if sample and any(arm.engine.name == "vllm" for arm in arms):
         return slots[:workers]
+    # with more workers than slots, processes take turns on the devices
     return [slots[number % len(slots)] for number in range(workers or len(slots))]
 
 
 def trains_on_cuda(config: ExperimentConfig) -> bool:
-    """Tell whether an arm's ranks need a CUDA device each."""
+    """Tell whether each rank of an arm needs a CUDA device."""
     return config.train.device == "cuda"
 
 
 def cut_slots(devices: Sequence[str], *, each: int, setting: str) -> list[Slot]:
-    """Cut devices into as many slots of `each` as there are; fewer than `each` are left over.
+    """Cut devices into slots of `each` devices; devices that fill no slot are left out.
 
-    Raises `ConfigError`, which names the `setting` that asks for `each`, if there is not one slot.
+    Raises `ConfigError`, which names `setting`, if there are fewer than `each` devices.
     """
     if not at_once(len(devices), each=each):
         fix = f"use {setting}={len(devices)}, or" if devices else "use train.device=cpu, or"
@@ -70,23 +71,24 @@ def cut_slots(devices: Sequence[str], *, each: int, setting: str) -> list[Slot]:
 
 
 def at_once(devices: int, *, each: int) -> int:
-    """Return how many processes of `each` devices run at the same time on so many."""
+    """Return how many processes of `each` devices can run at once on `devices` devices."""
     return devices // each
 
 
 def shown_devices() -> list[str]:
-    """Return the CUDA devices that this process may use, as CUDA_VISIBLE_DEVICES names them."""
+    """Return the CUDA devices that this process may use, named as in CUDA_VISIBLE_DEVICES."""
     named = [name.strip() for name in os.environ.get(VISIBLE, "").split(",")]
     count = device_count()
     if VISIBLE not in os.environ:
         return [str(number) for number in range(count)]
     if count and named[0].startswith("MIG-"):
-        return named  # CUDA shows one process one of them, however many are named
-    return named[:count]  # CUDA stops at the first that it does not know
+        return named  # CUDA counts 1 for a process however many MIG devices are named
+    return named[:count]  # CUDA ignores all names from the first unknown name on
 
 
 def device_count() -> int:
-    """Count the CUDA devices that are shown; no context is made on any, which would take memory."""
+    """Return the number of CUDA devices that this process may use."""
+    # counting makes no CUDA context, which would take memory on a device
     import torch
 
     return torch.cuda.device_count()

@@ -1,6 +1,6 @@
-"""The suites of an evaluation summed up: a row an arm, a benchmark and a checkpoint.
+"""Summarise the suites of an evaluation: one row for each arm, suite and checkpoint.
 
-The main evaluation stands among them, at the checkpoints that a suite was evaluated at. Checkpoints
+The main evaluation is included at the checkpoints at which a suite was evaluated. All checkpoints
 share a suite's prompts and seed, so differences to mu are paired over prompts.
 """
 
@@ -24,7 +24,7 @@ class _Measured(NamedTuple):
 
 
 def write_suites(config: ExperimentConfig, evaluated: Sequence[EvaluatedStep]) -> None:
-    """Write `suites.parquet`; leave it as it is if no suite was evaluated."""
+    """Write `suites.parquet` if a suite was evaluated."""
     if not any(item.suite for item in evaluated):
         return
     items = _beside_suites(config, evaluated)
@@ -55,7 +55,7 @@ def write_suites(config: ExperimentConfig, evaluated: Sequence[EvaluatedStep]) -
 def _beside_suites(
     config: ExperimentConfig, evaluated: Sequence[EvaluatedStep]
 ) -> list[EvaluatedStep]:
-    """Return what is compared: all of the suites, and of the main evaluation the same steps."""
+    """Return all evaluations of suites, and the main evaluation at the same steps."""
     known = {(item.arm.name, item.step) for item in evaluated if item.suite}
     kept = [
         item

@@ -1,4 +1,4 @@
-"""The summary: a row an arm, and a row an evaluated checkpoint, built from what is on disk.
+"""Build the summary from disk: one row for each arm, and one for each evaluated checkpoint.
 
 Arms share prompts and evaluation seeds, so differences to mu are paired over prompts.
 """
@@ -28,7 +28,7 @@ SUMMARY_PARQUET, SUMMARY_JSON, CURVES_PARQUET = "summary.parquet", "summary.json
 def write_summary(config: ExperimentConfig, evaluated: Sequence[EvaluatedStep]) -> pa.Table:
     """Write `curves.parquet`, `summary.parquet` and `summary.json`; return the summary.
 
-    `suites.parquet` comes to them if suites were evaluated.
+    `suites.parquet` is written as well if suites were evaluated.
     """
     write_suites(config, evaluated)
     evaluated = [item for item in evaluated if item.suite is None]
@@ -70,21 +70,21 @@ def write_summary(config: ExperimentConfig, evaluated: Sequence[EvaluatedStep]) 
 
 
 class MeasuredStep(NamedTuple):
-    """An evaluation's accuracy by prompt, and its columns in CURVES and SUMMARY."""
+    """An evaluation's accuracy for each prompt, and its columns of CURVES and SUMMARY."""
 
     accuracy_P: np.ndarray
     columns: dict[str, Any]
 
     @property
     def accuracy(self) -> float:
-        """The mean over prompts."""
+        """The mean accuracy over prompts."""
         return float(self.columns["accuracy"])
 
 
 def _read_evaluations(
     config: ExperimentConfig, evaluated: Sequence[EvaluatedStep]
 ) -> dict[Path, MeasuredStep]:
-    """Read and measure each evaluation once: mu's is every arm's."""
+    """Read and measure each evaluation once; step 0 (mu) is shared by all arms."""
     items = {item.store.directory / item.shard: item for item in evaluated}
     return {
         path: _measure_step(read_sums(item.store, item.shard, config.reward))
@@ -114,6 +114,7 @@ def _curve_row(
 def _summary_row(arm: TrainedArm, steps: dict[int, MeasuredStep], overrides: str) -> dict[str, Any]:
     mu, last = steps[0], steps[arm.last_step]
     difference_P = last.accuracy_P - mu.accuracy_P
+    # step 0 is mu and no result of training
     after_start = [step for step in sorted(steps) if step]
     peak_step = max(after_start, key=lambda step: steps[step].accuracy)
     peak = steps[peak_step].accuracy
@@ -139,7 +140,7 @@ def _summary_row(arm: TrainedArm, steps: dict[int, MeasuredStep], overrides: str
 
 
 def _last_metrics(arm: TrainedArm) -> dict[str, float | None]:
-    """The diagnostics of the fixed slice at the last step."""
+    """Return the metrics of the diagnostic set at the last step."""
     name = f"metrics/step-{arm.last_step:06d}.parquet"
     row = contracts.read_table(arm.store.path(name), contracts.METRICS).to_pylist()[-1]
     names = {"logp_correct": "slice_logp_correct", "logp_incorrect": "slice_logp_incorrect"}
@@ -150,5 +151,6 @@ def _last_metrics(arm: TrainedArm) -> dict[str, float | None]:
 
 
 def _training_seconds(arm: TrainedArm) -> float:
+    # one record for each run: an arm that was resumed has several
     records = (arm.store.directory / "provenance").glob("*.json")
     return sum(float(files.read_json(path).get("seconds", 0.0)) for path in records)

@@ -1,4 +1,4 @@
-"""The tables of a summary as files: their rows, and how they are published."""
+"""Build the tables of a summary and publish them as files."""
 
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from asymreinforce.experiment.arms import TrainedArm
 
 
 def arm_columns(arm: TrainedArm) -> dict[str, Any]:
-    """Return the columns that name an arm."""
+    """Return the columns that identify an arm."""
     return {
         "arm": arm.name,
         "algorithm": arm.config.algorithm.name,
@@ -24,13 +24,14 @@ def arm_columns(arm: TrainedArm) -> dict[str, Any]:
 
 
 def contract_table(contract: contracts.Contract, rows: list[dict[str, Any]]) -> pa.Table:
-    """Return rows as a table of a contract; what a row lacks is null."""
+    """Return rows as a table of a contract; columns that a row lacks are null."""
     names = contract.schema.names
     return contracts.make_table(contract, {name: [row.get(name) for row in rows] for name in names})
 
 
 def publish_table(path: Path, contract: contracts.Contract, rows: pa.Table) -> None:
-    """Write a table if it is not there already: a page that is newer than it tells the same."""
+    """Write a table unless the file holds the same rows already."""
+    # an unchanged table keeps its time stamp, so that a newer page still counts as up to date
     if not _holds(path, contract, rows):
         files.publish_path(
             path, lambda target: contracts.write_table(target, contract, rows, identity="")
@@ -38,7 +39,7 @@ def publish_table(path: Path, contract: contracts.Contract, rows: pa.Table) -> N
 
 
 def _holds(path: Path, contract: contracts.Contract, rows: pa.Table) -> bool:
-    """Tell whether a file holds these rows; one that cannot be read does not."""
+    """Tell whether a file holds exactly these rows; False if the file cannot be read."""
     try:
         return bool(contracts.read_table(path, contract).equals(rows))
     except (AsymreinforceError, OSError):

@@ -1,7 +1,7 @@
-"""A sweep: train and evaluate every arm on the same rollouts and verdicts, then sum up.
+"""A sweep: train and evaluate every arm on the same rollouts and verdicts, then summarise.
 
-Whoever expands the arms and launches them (Hydra's multirun, a cluster) is passed in; what is here
-makes the shared inputs first, and builds the summary from what is on disk afterwards.
+The caller expands the arms and passes the function that launches them (Hydra's multirun, a
+cluster). This module makes the shared inputs first, and builds the summary from disk afterwards.
 """
 
 import contextlib
@@ -30,18 +30,18 @@ from asymreinforce.rewards.scale import require_reward
 from asymreinforce.tracking import require_tracker
 
 Launch = Callable[[Sequence[ExperimentConfig]], None]
-"""Trains the arms that are waiting, and returns when all of them ended, one way or the other."""
+"""A function that trains the given arms, and returns when each arm has finished or failed."""
 
 
 class SweepPlan(NamedTuple):
-    """What a sweep has to do: configurations whose inputs differ, and arms by their identity."""
+    """The work of a sweep: one configuration for each set of inputs, and the distinct arms."""
 
     inputs: list[ExperimentConfig]
     arms: list[ExperimentConfig]
 
 
 class UnfinishedArm(NamedTuple):
-    """An arm that did not finish, what went wrong, and where its log is."""
+    """An arm that did not finish, its error, and the path of its log."""
 
     arm: str
     error: str
@@ -49,26 +49,26 @@ class UnfinishedArm(NamedTuple):
 
 
 class SweepResult(NamedTuple):
-    """The summary of the arms that finished, and those that did not.
+    """The summary of the finished arms, and the arms that did not finish.
 
-    There is no summary if nothing is evaluated, or no arm finished.
+    `summary` is None if nothing is evaluated or no arm finished.
     """
 
     summary: pa.Table | None
     failed: list[UnfinishedArm]
     trained: int = 0
-    """The arms that finished and are not evaluated."""
+    """The number of arms that finished and are not evaluated."""
 
     @property
     def is_reportable(self) -> bool:
-        """Whether there is something to write a page of."""
+        """Whether a report can be written: an arm was evaluated or trained."""
         return self.summary is not None or self.trained > 0
 
 
 def plan_sweep(arms: Sequence[ExperimentConfig]) -> SweepPlan:
-    """Name each set of inputs once, and each arm once.
+    """Return each distinct set of inputs once, and each distinct arm once.
 
-    Raises `ConfigError` where the arms belong to several experiment directories.
+    Raises `ConfigError` if the arms belong to several experiment directories.
     """
     if len({arm.directory for arm in arms}) > 1:
         raise ConfigError("the arms of one sweep share one experiment; sweep name in a shell loop")
@@ -80,19 +80,19 @@ def plan_sweep(arms: Sequence[ExperimentConfig]) -> SweepPlan:
 
 
 def _say_what_enters_no_arm(arms: Sequence[ExperimentConfig], planned: SweepPlan) -> None:
-    """Name the settings that were swept over and set no arms apart."""
+    """Print the settings that were swept over and make no difference between arms."""
     if len(planned.arms) < len(arms) and (names := determines.idle_settings(arms)):
         say(
-            f"sweep: {', '.join(names)} sets some of the {len(arms)} arms that were asked for "
-            f"apart in nothing that is trained; {len(planned.arms)} are left"
+            f"sweep: {', '.join(names)} makes no difference between some of the {len(arms)} arms; "
+            f"{len(planned.arms)} distinct arms are left"
         )
 
 
 def training_slots(arms: Sequence[ExperimentConfig], *, sample: bool = False) -> list[Slot]:
-    """Return the slots in which this machine trains the arms, and has them `sample` meanwhile.
+    """Return the slots in which this machine trains the arms, and samples from them if `sample`.
 
-    There is none if all arms are complete and the machine has not the devices to train one, which
-    is a `ConfigError` otherwise: it is raised before the inputs of the arms are made.
+    Raises `ConfigError` if the machine has too few devices to train an arm; if all arms are
+    complete, returns an empty list instead.
     """
     try:
         return slots_of(arms, train=True, sample=sample)
@@ -116,9 +116,9 @@ def run_sweep(
     engines: OpenEngines | None = None,
     launch_speaks: bool = False,
 ) -> SweepResult:
-    """Make shared inputs, `launch` the arms that are not complete, evaluate, and sum up.
+    """Make the shared inputs, `launch` the incomplete arms, evaluate them, and summarise.
 
-    Arms are shown while they train, unless `launch_speaks` of them itself.
+    The progress of arms is shown while they train, unless `launch` shows it (`launch_speaks`).
     """
     planned = prepare_sweep(arms, engines=engines)
     stores, failed = train_waiting(planned.arms, launch=launch, launch_speaks=launch_speaks)
@@ -137,10 +137,10 @@ def run_sweep(
 def prepare_sweep(
     arms: Sequence[ExperimentConfig], *, engines: OpenEngines | None = None
 ) -> SweepPlan:
-    """Check what arms ask for, make their shared inputs, and say what should be known of them."""
+    """Check the settings of arms, make their shared inputs, and print warnings about them."""
     planned = plan_sweep(arms)
     require_tracker(arms[0])
-    for config in planned.arms:  # before rollouts are paid for
+    for config in planned.arms:  # checked first, because generating rollouts is expensive
         require_objective(config.algorithm, baseline_reference=config.baseline_reference)
         require_reward(config.reward)
         inputs.require_graders(config)
@@ -159,11 +159,11 @@ def train_waiting(
     launch_speaks: bool = False,
     what: str = "sweep",
 ) -> tuple[list[Store], list[UnfinishedArm]]:
-    """Launch the arms that are not complete; return all their stores, and those that failed.
+    """Launch the arms that are not complete; return the stores of all arms and the failed arms.
 
-    Their inputs are there. `what` begins the line that is said of them.
+    The inputs of the arms exist. `what` begins the line that is printed.
     """
-    # inputs of other settings may be of the same bytes: two of these are one arm then
+    # inputs made by different settings may have the same bytes; arms on them are the same arm
     arm_of = {s.hash: (c, s) for c in arms for s in [arm_store(c, inputs.find_inputs(c))]}
     stores = [store for _, store in arm_of.values()]
     waiting = [store for store in stores if not store.is_done()]
@@ -173,6 +173,7 @@ def train_waiting(
     say(f"{what}: {len(stores)} arms, {len(stores) - len(waiting)} complete already")
     if waiting:
         for store in waiting:
+            # else the failure of an earlier run would be shown as a failure of this run
             files.remove_path(store.directory / FAILURE)
         names = _names(arm_of.values(), waiting)
         shown = watched(names, total=len(stores))
@@ -185,7 +186,7 @@ def train_waiting(
 def _names(
     arms: Iterable[tuple[ExperimentConfig, Store]], waiting: Sequence[Store]
 ) -> dict[Path, str]:
-    """Name the arms that are waiting by the settings in which the sweep's arms differ."""
+    """Name the waiting arms by the settings in which the arms of the sweep differ."""
     of_all = [TrainedArm(store, config) for config, store in arms]
     names = name_arms(of_all)
     return {arm.store.directory: names[arm.name] for arm in of_all if arm.store in waiting}

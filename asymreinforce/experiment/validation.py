@@ -1,4 +1,4 @@
-"""Validation: the model in training answers the validation prompts, and a grader judges it."""
+"""Validation: the model in training answers the validation prompts, and a grader judges them."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def open_validator(config: ExperimentConfig, arm_inputs: Inputs) -> Iterator["Validate | None"]:
-    """Yield what samples and grades the validation prompts with the model that is in training.
+    """Yield a function that samples answers to the validation prompts and returns the accuracy.
 
-    None if no prompt validates. Raises `InputError` if the grader cannot use their gold answers.
+    The function is None if there are no validation prompts. Raises `InputError` if the grader
+    cannot use the gold answers.
     """
     if not config.train.validation_prompts:
         yield None
@@ -46,9 +47,11 @@ def open_validator(config: ExperimentConfig, arm_inputs: Inputs) -> Iterator["Va
     with grader_pool(config.task.grader, config.reward, workers=1) as pool:
 
         def validate(model: "PreTrainedModel", step: int) -> float:
+            # only the texts are graded, so no log-probabilities are computed
             engine.use(model, end_tokens=ends, with_logps=False)
             completions = [row[0] for row in engine.sample(encoded, sampling, seed=sampling.seed)]
-            engine.release()  # the model goes when its trainer goes, and rollouts have the device
+            # the engine keeps no reference to the model, so that the trainer can free the device
+            engine.release()
             decoded = decode_completions(completions, tokenizer)
             rows = (GradedRow(m, g, t) for m, g, t in zip(metadata, golds, decoded, strict=True))
             return _mean_accuracy(list(pool.grade(rows)), completions, config.reward)
@@ -59,7 +62,7 @@ def open_validator(config: ExperimentConfig, arm_inputs: Inputs) -> Iterator["Va
 def _mean_accuracy(
     verdicts: Sequence[Verdict], completions: Sequence[Completion], scale: RewardConfig
 ) -> float:
-    """Return the share of right answers; raise `GraderError` if none could be judged."""
+    """Return the share of correct answers; raise `GraderError` if none could be judged."""
     import numpy as np
 
     from asymreinforce.rewards.scale import scale_rewards
@@ -75,4 +78,4 @@ def _mean_accuracy(
             f"validation: the grader could judge none of {len(verdicts)} answers; check "
             "task.grader and reward.cpu_limit_s"
         )
-    return accuracy or 0.0  # where all are left out, a collapsed policy gave no answer
+    return accuracy or 0.0  # None if all answers are left out: a collapsed policy gave none

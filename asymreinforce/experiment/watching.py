@@ -1,7 +1,7 @@
-"""Show how each arm of a sweep gets on while it trains, in whichever process.
+"""Show the progress of each arm of a sweep while the arms train, in any process.
 
-On a terminal a table is kept up to date; elsewhere a line tells of each arm once a minute, and of
-each one that ends. Both read the files in which arms tell of themselves (`data/arm_progress.py`).
+A terminal shows a table. Elsewhere a line is printed for each arm once a minute and when an arm
+ends. Both read the files to which arms write their progress (`data/arm_progress.py`).
 """
 
 import contextlib
@@ -22,44 +22,44 @@ if TYPE_CHECKING:
 
 SECONDS_BETWEEN_LOOKS = 1.0
 ARMS_A_LOOK = 50
-"""A look at more arms than this is taken so much less often, for the file server's sake."""
+"""With more arms than this, files are read less often, to spare a shared file system."""
 SECONDS_BETWEEN_LINES = 60.0
 MOST_LINES = 8
-"""Arms in training of which lines tell at once."""
+"""The most arms in training that get a line at once."""
 ROOM = 4
-"""Lines of a terminal that are left to others."""
+"""Lines of the terminal that the table leaves free."""
 
 
 class Seen(NamedTuple):
-    """The arms of a sweep as they stand, by name: in training, complete since, or failed."""
+    """The state of the arms of a sweep by name: in training, newly complete, or failed."""
 
     running: dict[str, ArmProgress]
     ended: dict[str, ArmProgress | None]
     failed: dict[str, str]
-    """Why, in a line."""
+    """Arm name -> the error in one line."""
     before: int
-    """Arms that were complete before."""
+    """The number of arms that were complete before this run."""
     total: int
 
     @property
     def done(self) -> int:
-        """Complete arms."""
+        """The number of complete arms."""
         return self.before + len(self.ended)
 
 
 class Display(Protocol):
-    """Shows what was seen."""
+    """A way to show the state of arms."""
 
     def show(self, seen: Seen) -> None:
-        """Show the arms as they stand."""
+        """Show the current state of the arms."""
 
 
 @contextlib.contextmanager
 def watched(names: Mapping[Path, str], *, total: int) -> Iterator[None]:
-    """Show the arms that are trained meanwhile, by their directories and names.
+    """Show the arms that are trained while the block runs; `names`: directory -> arm name.
 
-    `total` counts those as well that were complete before. Nothing is shown if a parent process
-    speaks for this one.
+    `total` includes arms that were complete before. Nothing is shown if the output of this
+    process is hushed, because a parent process shows the arms.
     """
     if progress.is_hushed():
         yield
@@ -83,7 +83,8 @@ def watched(names: Mapping[Path, str], *, total: int) -> Iterator[None]:
 def look(
     names: Mapping[Path, str], told_before: Mapping[Path, ArmProgress | None], *, total: int
 ) -> Seen:
-    """Read where each arm stands; one that has told nothing new since is not in training yet."""
+    """Read the state of each arm; an arm whose progress is as in `told_before` is left out."""
+    # progress that has not changed was left by an earlier run: the arm is not in training yet
     running: dict[str, ArmProgress] = {}
     ended: dict[str, ArmProgress | None] = {}
     failed: dict[str, str] = {}
@@ -111,7 +112,7 @@ def _display() -> Iterator[Display]:
 
 
 class SpokenLines:
-    """A line of each arm in training once a minute, and of each one that ends."""
+    """Print a line for each arm in training once a minute, and when an arm ends."""
 
     def __init__(self, speak: Callable[[str], None]):
         self._speak = speak
@@ -120,7 +121,7 @@ class SpokenLines:
         self._failed: set[str] = set()
 
     def show(self, seen: Seen) -> None:
-        """Tell of the arms that ended since, and of the others if it is time to."""
+        """Print the arms that ended since the last call, and the others once a minute."""
         for name in [name for name in seen.ended if name not in self._ended]:
             self._ended.add(name)
             progress = seen.ended[name]
@@ -139,19 +140,19 @@ class SpokenLines:
 
 
 class Screen:
-    """A table of the arms in training, in place."""
+    """A table of the arms in training that is redrawn in place."""
 
     def __init__(self, live: "Live"):
         self._live = live
 
     def show(self, seen: Seen) -> None:
-        """Draw the table anew."""
+        """Redraw the table."""
         size = self._live.console.size
         self._live.update(drawn(seen, width=size.width, height=size.height), refresh=True)
 
 
 def drawn(seen: Seen, *, width: int, height: int) -> "Group":
-    """Return the table of the arms in training, as many as there is room for, and a line of all."""
+    """Return a table of as many arms in training as fit, and a line with the totals."""
     from rich.console import Group
     from rich.text import Text
 

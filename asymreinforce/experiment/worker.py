@@ -1,6 +1,6 @@
 """One rank of an arm: `torchrun -m asymreinforce.experiment.worker CONFIG.json`.
 
-Started by `launch.py`, whose docstring says what its standard streams are.
+`launch.py` starts this module, and its docstring describes the standard streams.
 """
 
 import json
@@ -17,11 +17,11 @@ from asymreinforce.errors import DeviceMemoryError
 from asymreinforce.progress import Tell, hush_output, relay_output
 
 LONGEST = 1000
-"""Characters of an error's message: a line of up to 4,096 bytes reaches a pipe in one piece."""
+"""The most characters of an error's message: a pipe keeps a line of up to 4,096 bytes whole."""
 
 
 def main(config_file: Path) -> None:
-    """Train as the rank that torchrun's environment says; exit with 1 where that fails."""
+    """Train as the rank that torchrun's environment names; exit with code 1 on an error."""
     tell = _keep_stdout_for_events()
     threading.Thread(target=_stop_with_the_parent, daemon=True).start()
     try:
@@ -37,7 +37,7 @@ def main(config_file: Path) -> None:
                 "rows": rows,
             }
         )
-        # at once: other ranks may wait for this one in a collective, and it would wait for them
+        # at once: clean-up would wait for ranks that wait for this rank in a collective
         os._exit(1)
 
 
@@ -55,7 +55,7 @@ def _train_as_rank(config_file: Path, tell: Tell) -> None:
 
 
 def _keep_stdout_for_events() -> Tell:
-    """Keep standard output for events; what libraries print goes where errors go."""
+    """Keep standard output for events, and send the prints of libraries to standard error."""
     channel = os.dup(1)
     os.dup2(2, 1)
 
@@ -66,6 +66,7 @@ def _keep_stdout_for_events() -> Tell:
 
 
 def _stop_with_the_parent() -> None:
+    # standard input ends when the process that launched the ranks stops or dies
     while os.read(0, 1):
         pass
     os._exit(1)

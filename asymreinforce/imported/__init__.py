@@ -1,9 +1,9 @@
-"""Rollouts from elsewhere: prompts, rollouts and, if rewards came with them, verdicts.
+"""Import the rollouts of other programs: prompts, rollouts and, if rows have rewards, verdicts.
 
     records -> columns -> rows, turns -> tokens, check_rows -> group_by_prompt -> publish
 
-Everything is read and checked before anything is published. All rollouts of a prompt stand in one
-shard, so that a shard holds whole groups, of whatever sizes they come in.
+Everything is read and checked before anything is published. All rollouts of a prompt are in one
+shard, so that a shard holds whole groups; groups may differ in size.
 """
 
 from asymreinforce.imported.counts import Imported, facts_of

@@ -17,7 +17,7 @@ from asymreinforce.imported.rows import ForeignRow, rows_of
 from asymreinforce.imported.tokens import Encoder
 from asymreinforce.progress import bar
 
-ADVICE = "mend the file, or name other columns (source.columns.FIELD=NAME); nothing was imported"
+ADVICE = "fix the file, or name other columns (source.columns.FIELD=NAME); nothing was imported"
 
 
 def check_rows(
@@ -27,7 +27,7 @@ def check_rows(
     columns: Columns,
     notes: Problems,
 ) -> None:
-    """Read, check and tokenise every row; raise `InputError` with all that is wrong."""
+    """Read, check and tokenise every row; raise one `InputError` that lists all problems."""
     source, problems, count = config.source, Problems(), 0
     paths = files_of(source)
     wanted_filter: list[str] = [source.filter] if source.filter else []
@@ -35,6 +35,7 @@ def check_rows(
     with bar("read", total=total, unit="rows") as advance:
         for record in read_records(paths, problems):
             count += 1
+            # lm-evaluation-harness logs the same completion once for each filter
             if source.format == "lm_eval" and _of_another_filter(record, wanted_filter):
                 notes.add("are of another filter of lm-evaluation-harness", record.place)
                 continue
@@ -58,6 +59,7 @@ def check_rows(
             f"{where}: no row is of the filter {source.filter!r}; leave source.filter out"
         )
     if columns.has_seen_rows:
+        # before other problems, because a missing column is a problem of every row
         columns.require(where)
     problems.raise_if_any(where, rows=max(total, count), advice=ADVICE)
     if not count:
@@ -72,6 +74,7 @@ def _take_in(
     encoder: Encoder,
     notes: Problems,
 ) -> None:
+    # asked first, because a line of ten megabytes takes minutes to tokenise
     if encoder.is_too_long(row):
         _pass_over(row, config, encoder, notes)
         return
@@ -134,6 +137,7 @@ def _prompt_number(
     if not np.array_equal(prompt.tokens, prompt_ids):
         raise BadValueError("have the prompt id of another prompt")
     if prompt.gold_answer is None and row.gold_answer is not None:
+        # only one row of a prompt needs to hold the gold answer
         groups.set_gold(number, row.gold_answer, metadata=row.metadata or prompt.metadata)
     elif row.gold_answer not in (None, prompt.gold_answer):
         raise BadValueError("have another gold answer than an earlier row of their prompt")
@@ -141,7 +145,7 @@ def _prompt_number(
 
 
 def _require_golds(groups: PromptGroups, where: str) -> None:
-    """A prompt without a gold answer can only be used where its rows came with rewards."""
+    """Raise `InputError` if a prompt has no gold answer and a row of it has no reward."""
     missing = Problems()
     prompts = 0
     for number, prompt_id in list(groups.prompt_ids()):
@@ -167,12 +171,13 @@ def _hash_of(prompt_ids: np.ndarray) -> str:
 
 
 def _policy_of(path: Path, format_: str | None) -> str:
-    """Name the writer by the file; lm-evaluation-harness puts a model's files into a directory."""
+    """Return a default policy name, from the name of the file or of its directory."""
+    # lm-evaluation-harness writes the files of each model to a directory named by the model
     return path.parent.name if format_ == "lm_eval" else path.name.partition(".")[0]
 
 
 def _of_another_filter(record: Record, wanted: list[str]) -> bool:
-    """Tell whether a record is of another filter than the wanted one, which is the first met."""
+    """Tell whether a record is of another filter than `wanted`; the first filter is wanted."""
     name = record.values.get("filter")
     if not isinstance(name, str):
         return False

@@ -1,6 +1,6 @@
-"""Which column of a foreign file is what: the names that each format uses, and those a user gives.
+"""Map the columns of a foreign file to fields, by the names of each format or of the user.
 
-Names are tried in order, row by row, and the first that holds a value is taken.
+For each row, the names of a field are tried in order, and the first column with a value is taken.
 """
 
 from collections import Counter
@@ -28,7 +28,7 @@ GENERIC: Names = {
     "subject": ("subject", "type"),
     "metadata": ("metadata",),
 }
-"""Files of no particular program, and rollouts of this software's own contract."""
+"""For files of no particular program, and for rollouts in this project's own format."""
 
 TRL: Names = {
     **GENERIC,
@@ -39,7 +39,7 @@ TRL: Names = {
     "reward": ("reward", "rewards", "accuracy_reward"),
     "policy": ("policy", "model", "step"),
 }
-"""TRL's data sets of prompt and completion, and what GRPOTrainer logs (log_completions)."""
+"""For TRL's data sets of prompt and completion, and GRPOTrainer's logs (log_completions)."""
 
 VERL: Names = {
     **GENERIC,
@@ -51,7 +51,7 @@ VERL: Names = {
     "subject": ("data_source",),
     "metadata": ("extra_info",),
 }
-"""verl's rollout_data_dir (a file a step), and the parquet that main_generation writes."""
+"""For verl's rollout_data_dir (one file per step), and the parquet of its main_generation."""
 
 LM_EVAL: Names = {
     "prompt_id": ("doc_hash", "doc_id"),
@@ -67,10 +67,10 @@ LM_EVAL: Names = {
     "level": ("doc.level",),
     "subject": ("doc.subject", "doc.type"),
 }
-"""samples_*.jsonl of lm-evaluation-harness (--log_samples)."""
+"""For samples_*.jsonl of lm-evaluation-harness (--log_samples)."""
 
 TRL_LOG, TRL_MARKS = frozenset({"prompt", "completion"}), frozenset({"advantage", "step"})
-"""Columns by which TRL's log of completions is told: all of the first, any of the second."""
+"""Columns that mark TRL's log of completions: all of `TRL_LOG` and any of `TRL_MARKS`."""
 
 FORMATS: dict[str, Names] = {"trl": TRL, "verl": VERL, "lm_eval": LM_EVAL}
 WHOLE_PROMPTS = {
@@ -78,13 +78,13 @@ WHOLE_PROMPTS = {
     "verl": frozenset({"input"}),
     "lm_eval": frozenset({"arguments.gen_args_0.arg_0", "arguments.0.0"}),
 }
-"""Columns that hold what the model saw, template and all, and not the bare question."""
+"""Columns that hold the whole prompt that the model saw, not the bare question."""
 
 FIELDS = tuple(SourceColumns.model_fields)
 
 
 class Columns:
-    """Looks fields up in records, and keeps count of the columns that they were found in."""
+    """Look fields up in records, and count the columns in which fields have values."""
 
     def __init__(self, source: SourceConfig) -> None:
         names = FORMATS.get(source.format or "", GENERIC)
@@ -98,14 +98,15 @@ class Columns:
         self._whole = WHOLE_PROMPTS.get(source.format or "", frozenset())
         self._templated = source.templated
         self.used: Counter[tuple[str, str]] = Counter()
-        """(field, column) -> rows."""
+        """(field, column) -> number of rows."""
         self._seen: dict[str, None] = {}
 
     def find(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the fields that a record holds a value for."""
+        """Return the fields for which a record has a value."""
         fields = {}
         if self._may_be_trl:
             _require_no_trl(values)
+        # the names are only shown in error messages, which need no more
         if len(self._seen) < 1_000:
             self._seen |= dict.fromkeys(values)
         for field, names in self._names.items():
@@ -117,7 +118,7 @@ class Columns:
         return fields
 
     def is_whole_prompt(self, values: Mapping[str, Any]) -> bool:
-        """Tell whether the record's question is all that the model saw."""
+        """Tell whether the record's question is the whole prompt that the model saw."""
         if self._templated is not None:
             return self._templated
         names = self._names.get("question", ())
@@ -126,11 +127,11 @@ class Columns:
 
     @property
     def has_seen_rows(self) -> bool:
-        """Whether any record was looked at."""
+        """Whether any record was looked up."""
         return bool(self._seen)
 
     def require(self, where: str) -> None:
-        """Raise `InputError` where a column that was named is in no row, or a needed one is."""
+        """Raise `InputError` if no row has a column that the user named or that is required."""
         has = ", ".join(self._seen) or "none"
         used = {field for field, _ in self.used}
         for field, name in self._given.items():
@@ -146,7 +147,7 @@ class Columns:
 
     @property
     def line(self) -> str:
-        """Which column was taken for what, in a line."""
+        """The column that each field was taken from, in one line."""
         return ", ".join(f"{field}={name}" for field, name in sorted(self.used))
 
 
@@ -161,7 +162,7 @@ def _require_no_trl(values: Mapping[str, Any]) -> None:
 
 
 def look_up(values: Any, name: str) -> Any:
-    """Return a value by its name, or by a dotted path into dictionaries and lists; else None."""
+    """Return a value by name or by a dotted path into dictionaries and lists; None if absent."""
     if isinstance(values, Mapping) and name in values:
         return values[name]
     if isinstance(values, list) and name.isdecimal() and int(name) < len(values):

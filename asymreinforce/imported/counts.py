@@ -1,4 +1,4 @@
-"""Counts over what is imported."""
+"""Counts over imported rollouts."""
 
 import itertools
 from collections import Counter
@@ -11,7 +11,7 @@ Groups = list[tuple[ImportedPrompt, list[ImportedRow]]]
 
 
 class Imported(NamedTuple):
-    """What was brought in: whole counts, and what a user should know."""
+    """The counts of an import: rows, prompts, groups, rewards, skipped rows and warnings."""
 
     rows: int
     prompts: int
@@ -30,12 +30,12 @@ class Imported(NamedTuple):
 
 
 def facts_of(store: Store) -> Imported:
-    """Return the counts that an import was closed with."""
+    """Return the counts of a complete import."""
     return Imported(**{name: store.facts[name] for name in Imported._fields})
 
 
 class ImportCounts:
-    """Counts over what is imported for training, a chunk at a time."""
+    """Counts over the rollouts for training, updated one chunk of prompts at a time."""
 
     def __init__(self) -> None:
         self._policies: Counter[str] = Counter()
@@ -44,7 +44,7 @@ class ImportCounts:
         self._reward = 0.0
 
     def add(self, groups: Groups) -> None:
-        """Take in whole groups."""
+        """Add whole groups to the counts."""
         self._sizes.update(len(group) for _, group in groups)
         for row in itertools.chain.from_iterable(group for _, group in groups):
             self._policies[row.policy] += 1
@@ -54,7 +54,7 @@ class ImportCounts:
             self._truncated += row.finish_reason == "length"
 
     def facts(self) -> dict[str, Any]:
-        """Return the counts so far, by the names of `Imported`."""
+        """Return the counts so far, under the field names of `Imported`."""
         return {
             "rows": self._policies.total(),
             "prompts": self._sizes.total(),

@@ -1,6 +1,6 @@
-"""The fields of a foreign row, each read as what it should be.
+"""Read each field of a foreign row as the type that the field should have.
 
-What reads a field returns None if it is absent, and raises `BadValueError` if it cannot be used.
+The functions return None if the field is absent, and raise `BadValueError` if it cannot be used.
 """
 
 import math
@@ -16,7 +16,7 @@ from asymreinforce.data.contracts import FinishReason
 from asymreinforce.data.gold_answers import KEY, texts_of
 
 Messages = tuple[tuple[str, str], ...]
-"""A chat: (role, content) in order."""
+"""The messages of a chat in order, each (role, content)."""
 
 FINISH_REASONS: Mapping[Any, FinishReason] = {
     "stop": "stop",
@@ -30,18 +30,18 @@ FINISH_REASONS: Mapping[Any, FinishReason] = {
     "truncated": "length",
     True: "length",
 }
-"""What engines and services call the two ends of a completion; a bool says `truncated`."""
+"""The names of engines and services -> how a completion ended; True means truncated."""
 
 LARGEST_REWARD = 1e9
-"""Larger ones are sentinels or overflow, and their mean would be one as well."""
+"""Larger rewards are sentinels or overflow, and would make the mean reward meaningless."""
 
 
 class BadValueError(Exception):
-    """A field that cannot be used; the text follows `n rows`."""
+    """A field cannot be used; the message continues a sentence that begins with `n rows`."""
 
 
 def read_question(value: Any, prompt_token_ids: Any) -> str | Messages | None:
-    """Return a question as a text or a chat; None if only its token ids are there."""
+    """Return a question as a text or a chat; None if the row has only its token ids."""
     if isinstance(value, list) and len(value) == 1 and isinstance(value[0], str):
         value = value[0]
     if values.is_messages(value):
@@ -60,14 +60,16 @@ def _chat_messages(value: list[dict[str, Any]]) -> Messages:
 
 
 def number_array(value: Any, what: str, *, integer: bool) -> np.ndarray | None:
-    """Return a list of numbers as an array, `int32` of token ids or `float32`."""
+    """Return a list of numbers as an array, of `int32` (token ids) if `integer`, else `float32`."""
     if value is None:
         return None
+    # bool is a subclass of int
     kinds = int if integer else (int, float)
     if not isinstance(value, list) or any(
         isinstance(item, bool) or not isinstance(item, kinds) for item in value
     ):
-        raise BadValueError(f"have {what} that are no list of numbers")
+        raise BadValueError(f"have {what} that are not a list of numbers")
+    # token ids are stored as int32
     if integer and value and not (min(value) >= 0 and max(value) < 2**31):
         raise BadValueError(f"have negative or impossible {what}")
     try:
@@ -77,7 +79,7 @@ def number_array(value: Any, what: str, *, integer: bool) -> np.ndarray | None:
 
 
 def read_logps(value: Any, token_ids: np.ndarray | None) -> np.ndarray | None:
-    """Return the log-probabilities of a completion's tokens, one for each."""
+    """Return the log-probabilities of a completion's tokens, one for each token."""
     if value is None:
         return None
     if token_ids is None:
@@ -96,14 +98,14 @@ def read_logps(value: Any, token_ids: np.ndarray | None) -> np.ndarray | None:
 
 
 def read_reward(value: Any) -> float | None:
-    """Return a reward, which may be a truth value."""
+    """Return a reward as a number; a truth value becomes 0 or 1."""
     if value is None:
         return None
     if not isinstance(value, numbers.Real | Decimal):
         raise BadValueError("have a reward that is no number")
     try:
         reward = float(value)
-    except OverflowError:  # a whole number of 400 digits
+    except OverflowError:  # JSON can hold an integer of 400 digits
         reward = math.inf
     if abs(reward) > LARGEST_REWARD:
         raise BadValueError(f"have a reward beyond {LARGEST_REWARD:g} in size")
@@ -111,7 +113,7 @@ def read_reward(value: Any) -> float | None:
 
 
 def read_finish_reason(value: Any) -> FinishReason | None:
-    """Return by which of its two ends a completion ended."""
+    """Return how a completion ended: "stop" or "length"."""
     if value is None:
         return None
     if not isinstance(value, str | bool) or value not in FINISH_REASONS:
@@ -120,16 +122,17 @@ def read_finish_reason(value: Any) -> FinishReason | None:
 
 
 def read_sample(value: Any) -> int | None:
-    """Return the number that a row gives itself."""
+    """Return the sample number of a row."""
     if value is None:
         return None
+    # `source_sample` is stored as int64
     if isinstance(value, bool) or not isinstance(value, int) or abs(value) >= 2**63:
         raise BadValueError("have a sample number that is no whole number")
     return value
 
 
 def field_text(fields: Mapping[str, Any], name: str) -> str | None:
-    """Return a field as a text by the rule of `values`; a list of one is its item."""
+    """Return a field as a text by the rules of `data/values.py`; a list of one item is the item."""
     try:
         text = values.one_text_of(fields.get(name))
     except values.OddValueError as error:
@@ -138,13 +141,14 @@ def field_text(fields: Mapping[str, Any], name: str) -> str | None:
 
 
 def read_policy(fields: Mapping[str, Any]) -> str | None:
-    """Return the writer of a row; trainers number their steps."""
+    """Return the name of the policy that wrote a row; a number N becomes `step-N`."""
+    # logs of trainers name the policy by the number of its training step
     name = field_text(fields, "policy")
     return f"step-{name}" if name and isinstance(fields["policy"], int) else name
 
 
 def read_gold_answers(fields: Mapping[str, Any]) -> list[str]:
-    """Return the accepted answers of a row: its gold answer is a text, or a list of them."""
+    """Return the accepted answers of a row, whose gold answer is a text or a list of texts."""
     try:
         return texts_of(fields.get("gold_answer"))
     except values.OddValueError as error:
@@ -152,7 +156,7 @@ def read_gold_answers(fields: Mapping[str, Any]) -> list[str]:
 
 
 def read_metadata(fields: Mapping[str, Any], golds: list[str]) -> str | None:
-    """Return metadata as JSON; several gold answers stand in it."""
+    """Return metadata as JSON, with the gold answers in it if there are several."""
     value = fields.get("metadata")
     if len(golds) > 1:
         if not isinstance(value, Mapping | None):

@@ -1,6 +1,6 @@
-"""Bring the rows of each prompt together on disk: files hold them in any order.
+"""Group rows by prompt on disk, because files may hold the rows of a prompt in any order.
 
-A temporary SQLite file is the sorting: memory does not grow with the number of rows.
+A temporary SQLite file holds the rows, so that memory does not grow with their number.
 """
 
 import contextlib
@@ -28,9 +28,9 @@ create index by_source on rows (prompt, policy, source);
 
 
 class ImportedPrompt(NamedTuple):
-    """A prompt with its tokens; `gold_answer` is null while no row has said it.
+    """A prompt with its tokens; `gold_answer` is None until a row with a gold answer is read.
 
-    `is_rendered` says that the task's settings made the tokens of the question.
+    `is_rendered`: the task's settings rendered the question to the tokens.
     """
 
     prompt_id: str
@@ -45,7 +45,7 @@ class ImportedPrompt(NamedTuple):
 
 
 class ImportedRow(NamedTuple):
-    """A completion, tokenised and checked."""
+    """A completion that is tokenised and checked."""
 
     policy: str
     source_sample: int | None
@@ -64,7 +64,7 @@ class PromptGroups:
         self._db.executescript(SCHEMA)
 
     def prompt_number(self, prompt_id: str) -> int | None:
-        """Return the number of a prompt that is there."""
+        """Return the number of a prompt, or None if the prompt was not added."""
         row = self._db.execute("select number from prompts where id = ?", (prompt_id,)).fetchone()
         return int(row[0]) if row else None
 
@@ -79,7 +79,7 @@ class PromptGroups:
         return prompt._replace(tokens=np.frombuffer(values[6], np.int32))
 
     def add_prompt(self, prompt: ImportedPrompt) -> int:
-        """Add a prompt that is not there, and return its number."""
+        """Add a new prompt, and return its number."""
         cursor = self._db.execute(
             "insert into prompts (id, question, gold, level, subject, metadata, tokens, place, "
             "rendered) values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -88,14 +88,17 @@ class PromptGroups:
         return int(cursor.lastrowid or 0)
 
     def set_gold(self, number: int, gold_answer: str, *, metadata: str | None) -> None:
-        """Give a prompt the gold answer that a later row knows, and its metadata."""
+        """Set the gold answer and the metadata of a prompt, known from a later row."""
         self._db.execute(
             "update prompts set gold = ?, metadata = ? where number = ?",
             (gold_answer, metadata, number),
         )
 
     def add_row(self, prompt: int, row: ImportedRow) -> bool | None:
-        """Add a row; return None, or whether the row with its (policy, sample) is the same one."""
+        """Add a row and return None, unless a row with the same (policy, sample) was added before.
+
+        Then add nothing, and return whether the two rows have the same content.
+        """
         content = repr((row.text, row.reward)).encode() + row.tokens.astype(np.int32).tobytes()
         digest = hashlib.sha256(content).digest()
         earlier = self._db.execute(
@@ -150,7 +153,7 @@ class PromptGroups:
 
 @contextlib.contextmanager
 def group_by_prompt(directory: Path) -> Iterator[PromptGroups]:
-    """Yield empty groups in a temporary file below `directory`, which is removed after."""
+    """Yield empty groups in a temporary file below `directory`; remove the file afterwards."""
     path = files.temporary_of(files.make_directory(directory) / "gathering.sqlite")
     files.remove_path(path)
     try:

@@ -1,29 +1,29 @@
-"""What is wrong with rows, counted by kind; the first few places of each are named."""
+"""Count the problems of rows by kind, and keep the first few places of each kind."""
 
 from typing import NamedTuple
 
 from asymreinforce.errors import InputError
 
 PLACES = 3
-"""Rows that are named of each kind of problem."""
+"""The number of rows that are named for each kind of problem."""
 KINDS = 20
-"""Kinds of problems that an error lists; a damaged file may have one for each row."""
+"""The most kinds of problems in an error message; a damaged file may have one for each row."""
 
 
 class ProblemCount(NamedTuple):
-    """How often a problem was met, and where first."""
+    """The number of rows with a problem, and the places of the first few."""
 
     rows: int
     places: tuple[str, ...]
 
     def line(self, kind: str) -> str:
-        """Say it in a line: `3 rows repeat another row (a.jsonl line 4, a.jsonl line 9, ...)`."""
+        """Return a line like `3 rows repeat another row (a.jsonl line 4, a.jsonl line 9, ...)`."""
         more = ", ..." if self.rows > len(self.places) else ""
         return f"{self.rows} rows {kind} ({', '.join(self.places)}{more})"
 
 
 class Problems:
-    """A tally of problems, each in words that follow `n rows`."""
+    """Counts of problems; a kind is a text that continues `n rows`."""
 
     def __init__(self) -> None:
         self._by_kind: dict[str, ProblemCount] = {}
@@ -36,17 +36,17 @@ class Problems:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Rows by kind of problem."""
+        """The number of rows by kind of problem."""
         return {kind: problem.rows for kind, problem in self._by_kind.items()}
 
     @property
     def lines(self) -> list[str]:
-        """A line for each kind, most frequent first."""
+        """A line for each kind of problem, the most frequent first."""
         ordered = sorted(self._by_kind.items(), key=lambda item: -item[1].rows)
         return [problem.line(kind) for kind, problem in ordered]
 
     def raise_if_any(self, where: str, *, rows: int, advice: str) -> None:
-        """Raise `InputError` with what was found most, if anything was."""
+        """Raise `InputError` with the most frequent kinds if there is any problem."""
         if self._by_kind:
             more = len(self._by_kind) - KINDS
             shown = [*self.lines[:KINDS], *([f"and {more} more kinds"] if more > 0 else [])]

@@ -20,7 +20,7 @@ from asymreinforce.progress import bar, say
 def publish_import(
     prompt_groups: PromptGroups, config: ExperimentConfig, stores: Stores
 ) -> dict[str, Any]:
-    """Publish every shard that is missing; return the counts of `Imported` that it knows."""
+    """Publish every missing shard; return the counts of `Imported` over groups and rewards."""
     splits = _split_prompts(prompt_groups, config)
     train, size = splits["train"], config.source.prompts_per_shard
     chunks = [train[i : i + size] for i in range(0, len(train), size)]
@@ -46,13 +46,13 @@ def publish_import(
 
 
 def _split_prompts(prompt_groups: PromptGroups, config: ExperimentConfig) -> dict[Split, list[int]]:
-    """Hold prompts back by a hash of their ids; the others train, in the order of the file."""
+    """Hold prompts back by a hash of their ids; train on the others in the order of the file."""
     source = config.source
     prompts = list(prompt_groups.prompt_ids())
     back = source.validation + source.held_out
     if back >= len(prompts):
         raise InputError(
-            f"{source.path}: {len(prompts)} prompts leave none to train on where "
+            f"{source.path}: {len(prompts)} prompts leave none to train on if "
             f"source.validation and source.held_out hold {back} back; lower them"
         )
     by_hash = sorted(prompts, key=lambda item: hashlib.sha256(item[1].encode()).digest())
@@ -95,11 +95,9 @@ def _publish_prompts(
 
 
 def _prompt_question(prompt: ImportedPrompt, split: Split) -> tasks.Question:
-    """Return a prompt as a question; one that came whole is evaluated by the tokens it came in.
-
-    Rendered again, a whole prompt or a chat would become another prompt than those that train.
-    """
+    """Return a prompt as a question; a prompt that is evaluated as tokens has them as metadata."""
     metadata = prompt.metadata
+    # rendered again, a whole prompt or a chat would differ from the prompts of training
     if split != "train" and not prompt.is_rendered:
         metadata = with_tokens(metadata, prompt.tokens.tolist(), where=prompt.place)
     gold = prompt.gold_answer or ""
@@ -109,6 +107,7 @@ def _prompt_question(prompt: ImportedPrompt, split: Split) -> tasks.Question:
 
 
 def _publish_rollouts(store: Store, name: str, groups: Groups) -> None:
+    # samples are numbered again, because a group may mix policies with samples of equal number
     rows = [(prompt, sample, row) for prompt, group in groups for sample, row in enumerate(group)]
     table = contracts.make_table(
         contracts.ROLLOUTS,
@@ -131,7 +130,7 @@ def _publish_rollouts(store: Store, name: str, groups: Groups) -> None:
 def _publish_verdicts(
     prompt_groups: PromptGroups, stores: Stores, names: dict[str, list[int]]
 ) -> None:
-    """Given rewards become scores; a row without one could not be judged."""
+    """Publish rewards as scores; a row without a reward has status "error"."""
     store = stores.verdicts
     store.plan(names)
     for name, chunk in names.items():
@@ -140,6 +139,7 @@ def _publish_verdicts(
         assert rollouts_receipt is not None
         if (
             receipt
+            # verdicts of other bytes of the rollouts are made again
             and receipt.facts.get("rollouts_sha256") == rollouts_receipt.sha256
             and store.is_valid(name)
         ):

@@ -1,7 +1,7 @@
 """Read foreign files record by record, in bounded memory: JSON, parquet, CSV and Arrow.
 
-A directory is read file by file, in the order of its names, numbers in them as numbers. A line that
-is not JSON is counted and passed over, so that a message can name all of them.
+The files of a directory are read in the order of their names; numbers in names compare as numbers.
+A line that is not JSON is counted and skipped, so that one error can name all such lines.
 """
 
 import contextlib
@@ -24,28 +24,28 @@ from asymreinforce.imported.problems import Problems
 
 LINES = (".jsonl", ".jsonl.gz", ".ndjson")
 ARRAYS = (".json",)
-"""Read if named: a directory of rollouts holds other JSON as well."""
+"""Read only if `source.path` names the file: a directory of rollouts may hold other JSON."""
 PARQUET = (".parquet",)
 CSV, ARROW = separated_rows.ENDINGS, arrow_rows.ENDINGS
-"""Read in a directory that holds no rollouts of the kinds above: tables of results are CSV too."""
+"""Read from a directory only if it has no files of the kinds above: results may be CSV too."""
 PREFIX = {"lm_eval": "samples_"}
-"""A directory of lm-evaluation-harness holds results beside samples."""
+"""A directory of lm-evaluation-harness holds files of results and of samples."""
 
 
 class Record(NamedTuple):
-    """A row of a file as it is, and where it stands."""
+    """A row of a file as read, with its file and its place for messages."""
 
     path: Path
     place: str
     values: dict[str, Any]
     are_texts: bool = False
-    """Whether the file has texts alone, numbers and lists included."""
+    """Whether the file has only texts, also for numbers and lists, as CSV does."""
 
 
 def files_of(source: SourceConfig) -> list[Path]:
-    """Return the files of a source in order; raises `InputError` where there are none.
+    """Return the files of a source in order.
 
-    Raises `ConfigError` where the ending of a file does not say how to read it.
+    Raises `InputError` if there are none, and `ConfigError` if a file has an unknown ending.
     """
     path = source.path
     if path is None:
@@ -73,7 +73,7 @@ def files_of(source: SourceConfig) -> list[Path]:
 
 
 def _one_split(path: Path, saved: dict[str, list[Path]]) -> list[Path]:
-    """Return the files of a saved data set's only split; which of several is meant is not known."""
+    """Return the files of a saved data set's split; raise `ConfigError` if it has several."""
     if len(saved) != 1:
         raise ConfigError(
             f"{path}: holds the splits {', '.join(saved)}; set source.path to one of them, such as "
@@ -84,10 +84,8 @@ def _one_split(path: Path, saved: dict[str, list[Path]]) -> list[Path]:
 
 
 def source_fingerprint(source: SourceConfig) -> str:
-    """Name a source by the names and contents of its files, in order (16 hex digits).
-
-    A file's name may name the policy of its rows, and so may its directory's for lm_eval.
-    """
+    """Return a fingerprint of the names and contents of a source's files (16 hex digits)."""
+    # names enter, because a file's name (for lm_eval its directory's) may name the policy
     digest = hashlib.sha256()
     for path in files_of(source):
         stat = path.stat()
@@ -98,7 +96,7 @@ def source_fingerprint(source: SourceConfig) -> str:
 
 
 def count_rows(paths: list[Path]) -> int:
-    """Count the rows of files, for a progress bar; those of lines are not parsed."""
+    """Count the rows of files, for a progress bar, without parsing JSON lines."""
     total = 0
     for path in paths:
         with _readable_errors(path):
@@ -117,7 +115,7 @@ def _count(path: Path) -> int:
 
 
 def read_records(paths: list[Path], problems: Problems) -> Iterator[Record]:
-    """Yield every record of the files; what is no object with names goes to `problems`."""
+    """Yield every record of the files; add rows that are not objects to `problems`."""
     for path in paths:
         with _readable_errors(path):
             for place, values, problem in _rows(path):
@@ -133,7 +131,7 @@ def _require_known_ending(path: Path, format_: Format | None) -> Path:
     endings = of_formats.get(format_ or "", (*lines, *PARQUET, *CSV, *ARROW))
     if not path.name.endswith(endings):
         raise ConfigError(
-            f"{path}: its ending says nothing that can be read as "
+            f"{path}: its ending is none of those that are read as "
             f"{'source.format=' + format_ if format_ else 'rollouts'}; "
             f"it should be one of {', '.join(endings)}"
         )
@@ -141,7 +139,7 @@ def _require_known_ending(path: Path, format_: Format | None) -> Path:
 
 
 def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any] | None, str]]:
-    """Yield place, values and problem of each row of a file."""
+    """Yield (place, values, problem) for each row of a file; values are None for a problem."""
     if path.name.endswith((*PARQUET, *ARROW)):
         reader = parquet_rows if path.name.endswith(PARQUET) else arrow_rows
         for number, values, problem in reader.rows(path):

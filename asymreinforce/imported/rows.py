@@ -1,7 +1,7 @@
-"""From a record of a foreign file to rows: one completion each, its fields read by `fields.py`.
+"""Turn a record of a foreign file into rows of one completion each.
 
-A record may hold several completions (verl's `responses`, lm-evaluation-harness' `resps`); lists
-beside them that are as long hold a value for each.
+A record may hold several completions (verl's `responses`, lm-evaluation-harness' `resps`). Other
+fields with lists of the same length then hold one value for each completion.
 """
 
 from collections.abc import Iterator, Mapping
@@ -34,11 +34,11 @@ from asymreinforce.imported.text_values import typed, without_empty
 from asymreinforce.imported.turns import BadTurnsError, beside_text, completion_of
 
 PER_COMPLETION = ("sample", "logps", "reward", "finish_reason")
-"""Fields that may be lists beside several completions."""
+"""Fields that may be lists with one value for each of several completions."""
 
 
 class ForeignRow(NamedTuple):
-    """One completion as a foreign file gives it. `text` or `token_ids` is there, maybe both."""
+    """One completion of a foreign file; `text`, `token_ids` or both are not None."""
 
     place: str
     prompt_id: str | None
@@ -59,7 +59,7 @@ class ForeignRow(NamedTuple):
 
     @property
     def is_bare_question(self) -> bool:
-        """Whether the task's settings make the prompt out of the question; else it came whole."""
+        """Whether the task's settings render the question to a prompt."""
         is_text = isinstance(self.question, str)
         return is_text and not self.is_whole_prompt and self.prompt_token_ids is None
 
@@ -73,9 +73,8 @@ def rows_of(
     problems: Problems,
     notes: Problems,
 ) -> Iterator[ForeignRow]:
-    """Yield the rows of a record; what cannot be used goes to `problems`, what is left out to
-    `notes`.
-    """
+    """Yield the rows of a record; count unusable rows in `problems`, left-out values in `notes`."""
+    # an empty cell of a CSV is null
     given = without_empty(record.values) if record.are_texts else record.values
     fields = columns.find(given)
     if record.are_texts:
@@ -119,7 +118,7 @@ def _completion_fields(
         if isinstance(fields.get(name), list) and len(fields[name]) == count
     }
     for name in PER_COMPLETION:
-        # With one completion a value of the record is the completion's; with several it is nobody's
+        # one value cannot be assigned if there are several completions
         if count > 1 and name in fields and name not in given:
             notes.add(f"give one {name} for several completions; it is left out", place)
     for number in range(count):
@@ -131,15 +130,16 @@ def _completion_fields(
 
 
 def _without_missing(fields: dict[str, Any], place: str, notes: Problems) -> dict[str, Any]:
-    """Leave nulls out; a number that is not finite, by which pandas spells null, is counted."""
+    """Return the fields that are not null; count numbers that are not finite in `notes`."""
     for name, value in fields.items():
+        # pandas writes NaN for null
         if value is not None and values.is_missing(value):
             notes.add(f"have a {name} that is not finite; it is read as null", place)
     return {name: value for name, value in fields.items() if not values.is_missing(value)}
 
 
 def _without_extra_list(value: Any) -> Any:
-    """Take the extra list off `[[text, text]]`, lm-evaluation-harness' form of repeats."""
+    """Return `[text, text]` for `[[text, text]]`, lm-evaluation-harness' form of repeats."""
     is_nested = isinstance(value, list) and len(value) == 1 and isinstance(value[0], list)
     return value[0] if is_nested and not values.is_messages(value[0]) else value
 
@@ -147,7 +147,10 @@ def _without_extra_list(value: Any) -> Any:
 def _one_turn(
     fields: dict[str, Any], turns: Turns | None, *, place: str, notes: Problems
 ) -> dict[str, Any]:
-    """Return the fields with a text in place of messages; what those hold beside it is noted."""
+    """Return the fields with the completion's text in place of messages.
+
+    Contents of messages that are not text are counted in `notes`.
+    """
     question: Any = fields.get("question")
     messages = (
         [m for m in question if isinstance(m, Mapping)] if values.is_messages(question) else []
@@ -161,10 +164,11 @@ def _one_turn(
         notes.add(f"hold {kind} in a completion's message; it is left out", place)
     if turn.is_alone:
         return fields | {"completion": turn.text}
+    # which of the token ids belong to the turn is not known
     if "completion_token_ids" in fields:
         raise BadValueError("have token ids of several messages, of which source.turns takes one")
     notes.add(f"hold several messages, of which the {turns} of the assistant is taken", place)
-    # a turn that another one follows had ended; how the row ended says nothing of it
+    # a turn before another turn has ended; the row's finish reason is that of the last turn
     ended = {} if turn.is_last else {"finish_reason": "stop"}
     return fields | {"completion": turn.text} | ended
 

@@ -18,10 +18,10 @@ from asymreinforce.progress import say
 
 
 def import_rollouts(config: ExperimentConfig, *, checkpoint: Path) -> Stores:
-    """Bring a foreign file in; what is there is left alone, what is missing is filled.
+    """Import a foreign file: publish the shards that are missing, and return the stores.
 
-    Raises `InputError` with counts and places for rows that cannot be used; nothing is published
-    then. `ConfigError` where the file's ending or a setting does not say how to read it.
+    Raises `InputError` with counts and places if rows cannot be used, and publishes nothing then.
+    Raises `ConfigError` if neither the file's ending nor a setting says how to read the file.
     """
     stores = import_stores(config, checkpoint=checkpoint)
     files.remove_leftovers(files.make_directory(config.directory / "rollouts"))
@@ -40,6 +40,7 @@ def _check_and_publish(config: ExperimentConfig, stores: Stores, *, checkpoint: 
     encoder = Encoder(checkpoint, config, notes=notes)
     columns = Columns(config.source)
     with group_by_prompt(config.directory / "rollouts") as groups:
+        # all rows before anything is published: one bad row refuses the whole import
         check_rows(groups, config, encoder, columns, notes)
         facts: dict[str, Any] = publish_import(groups, config, stores)
     facts |= {"skipped": notes.counts, "warned": encoder.warnings.counts}

@@ -1,4 +1,4 @@
-"""Where an import lies, named by what determines its bytes: file, mapping, tokenizer, ends."""
+"""The stores of an import, whose names depend on file, columns, tokenizer and end tokens."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,18 +14,17 @@ from asymreinforce.model.fingerprint import tokenizer_fingerprint
 GRADER = "imported"
 VERSION = "1"
 READING = 3
-"""Version of how records become rows: raise it with every change after which a file that was read
-before gives other rows."""
+"""Version of how records become rows: raise it if a change makes other rows of the same file."""
 ENCODING = 3
-"""Of how imported prompts and texts become tokens; raise it when the tokens of a row change."""
+"""Version of how prompts and texts become tokens: raise it if the tokens of a row change."""
 
 
 SIZES = ("model_type", "vocab_size", "max_position_embeddings", "n_positions", "max_seq_len")
-"""Of a configuration: what bounds token ids and the length of rows."""
+"""Keys of a model's configuration that bound token ids and the length of rows."""
 
 
 class Stores(NamedTuple):
-    """Where an import lies, made or not; verdicts are planned only where rewards came."""
+    """The stores of an import, which may be empty; verdicts exist only if rows have rewards."""
 
     prompts: Store
     rollouts: Store
@@ -33,22 +32,26 @@ class Stores(NamedTuple):
 
 
 def import_stores(config: ExperimentConfig, *, checkpoint: Path) -> Stores:
-    """Name the stores of an import. What determines their bytes: file, mapping and tokenizer.
+    """Return the stores of an import, which may be empty.
 
-    Raises `InputError` where the task's own prompts are to evaluate, and are not on this machine.
+    Raises `InputError` if the task's own prompts are evaluated and are not on this machine.
     """
+    # the contents of the files count and not their path; verdicts are chosen after the import
     settings = config.source.model_dump(mode="json", exclude={"path", "verdicts"})
-    if not config.source.ignore:  # a set that was imported before the setting existed is the same
+    if not config.source.ignore:  # keeps the names of imports from before this setting existed
         del settings["ignore"]
     holds_back = config.source.validation and config.source.held_out
     common = {
         "source": {"files": source_fingerprint(config.source), **settings},
         "reading": READING,
+        # without `sampling`: groups have the sizes of the file
         "tokenizer": tokenizer_fingerprint(checkpoint),
+        # checkpoints with the same tokenizer may declare other end tokens
         "model": _declared_limits(checkpoint),
         "prompt": {**config.task.rendering, "version": ENCODING},
         "context": config.policy.context,
     }
+    # the task's own questions are used for a split only if no prompts are held back for it
     task = None if holds_back else [config.task.identity, tasks.task_fingerprints(config.task)]
     prompts = Store(
         config.directory / "prompts",
@@ -73,7 +76,7 @@ def import_stores(config: ExperimentConfig, *, checkpoint: Path) -> Stores:
 
 
 def _declared_limits(checkpoint: Path) -> dict[str, Any]:
-    """Return what a checkpoint's files say beside its tokenizer: its end tokens and its bounds."""
+    """Return the end tokens and size bounds in a checkpoint's `config.json`."""
     if not (path := checkpoint / "config.json").exists():
         return {}
     values = model_config.text_part(model_config.read_object(path))

@@ -1,6 +1,6 @@
-"""The values of a file that has texts alone, such as CSV: numbers and lists as JSON spells them.
+"""Read the values of a file that has only texts, such as CSV: numbers and lists are JSON.
 
-A field that is a text stays as it is written. An empty one is null, but for a completion.
+Fields that hold texts are kept as written. An empty field is null, except for a completion.
 """
 
 from collections.abc import Mapping
@@ -12,21 +12,21 @@ TEXTS = frozenset(
     {"completion", "question", "prompt_id", "gold_answer", "policy", "level", "subject", "metadata"}
 )
 WORDS: Mapping[str, Any] = {"true": True, "false": False, "none": None, "null": None, "nan": None}
-"""What pandas and others write for truth values and for null, in any case."""
+"""The words of pandas and other programs for truth values and null, in lower case."""
 
 
 def without_empty(values: Mapping[str, str]) -> dict[str, str | None]:
-    """Return a row's values, null for empty ones."""
+    """Return a row's values, with None for empty texts."""
     return {name: text if text.strip() else None for name, text in values.items()}
 
 
 def typed(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return a row's fields with numbers, lists and truth values in place of their texts.
 
-    A text that is none stays a text, which whoever reads the field refuses by its name.
+    A text that cannot be parsed is kept; the reader of the field then refuses it by name.
     """
     found = {name: text if name in TEXTS else _value(text) for name, text in fields.items()}
-    # an empty completion is one, and is counted as such
+    # not null, so that an empty completion is counted as an empty completion
     return found if "completion_token_ids" in found else {"completion": "", **found}
 
 

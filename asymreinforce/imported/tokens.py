@@ -1,10 +1,9 @@
-"""Give foreign rows the tokens of a checkpoint: text is tokenised once, and must decode again.
+"""Tokenise foreign rows with a checkpoint's tokenizer, and check that tokens decode to the text.
 
-Token ids that came with a row are kept as they are. A whole prompt is a template's output, in which
-special tokens are special. Text that had ended gets the token by which the policy ends a
-completion, which it is to learn: the one whose name the text ends with, or else the one that ends a
-turn of the chat template, and the end-of-sequence token if the prompt is no chat. Special tokens'
-names elsewhere stay text.
+Token ids of a row are kept as they are. In a whole prompt, which a template has written, the names
+of special tokens become these tokens; elsewhere they stay text. A completion that had ended gets
+an end token, because the policy is to learn to end. This is the token whose name the text ends
+with, else the chat template's end of turn, or end of sequence if the prompt is not a chat.
 """
 
 import functools
@@ -25,11 +24,11 @@ from asymreinforce.model.checkpoint import end_tokens, load_tokenizer
 from asymreinforce.model.prompts import PromptEncoder, PromptError, has_chat
 
 SHOWN = 60
-"""Characters of the example of a text that does not come back."""
+"""The number of characters in an example of a text that does not decode to itself."""
 
 
 class EncodedCompletion(NamedTuple):
-    """A completion in tokens; `text` leaves the end-of-sequence token out."""
+    """A completion as tokens; `text` is without the end token."""
 
     token_ids: np.ndarray
     text: str
@@ -37,21 +36,21 @@ class EncodedCompletion(NamedTuple):
 
 
 class EncodedQuestion(NamedTuple):
-    """The tokens of a whole prompt, and what to warn of, in words that follow `n rows`."""
+    """The tokens of a prompt, and warnings that each continue `n rows`."""
 
     token_ids: np.ndarray
     warnings: tuple[str, ...]
 
 
 class TextMismatch(NamedTuple):
-    """Rows whose tokens do not decode to their text, with where the first parts from it."""
+    """The number of rows whose tokens do not decode to their text, with the first example."""
 
     rows: int
     example: str | None
 
 
 class _Stops:
-    """The tokens that end a completion, and their names at the end of a text."""
+    """The tokens that end a completion, and their names in a text."""
 
     def __init__(self, tokenizer: Any, ends: tuple[int, ...]) -> None:
         self.of_text = ends[0]
@@ -60,13 +59,15 @@ class _Stops:
         special = {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
         named = {tokenizer.convert_ids_to_tokens(end): end for end in ends if end in special}
         self.ids = frozenset(ends)
+        # the longest first, because one name may be the end of another
         self._named = dict(sorted(named.items(), key=lambda item: -len(item[0])))
         self._names = [*self._named, *filter(None, [tokenizer.pad_token])]
 
     def taken_off(self, text: str) -> tuple[str, int | None]:
-        """Return a text without the stop token's name that it ends with, and that token.
+        """Return a text without the stop token's name at its end, and that token or None.
 
-        Of several the first ended it. White space and padding behind a stop token were not drawn.
+        Of several stop tokens the first counts, because it ended the completion. White space and
+        padding after a stop token are removed, because the policy did not sample them.
         """
         end, rest = None, text
         while name := next((n for n in self._names if rest.rstrip().endswith(n)), None):
@@ -77,7 +78,7 @@ class _Stops:
 
 
 class Encoder:
-    """Tokenises foreign rows with one checkpoint's tokenizer, and counts what does not fit."""
+    """Tokenise foreign rows with one checkpoint's tokenizer, and count rows with mismatches."""
 
     def __init__(self, checkpoint: Path, config: ExperimentConfig, *, notes: Problems) -> None:
         self._tokenizer: Any = load_tokenizer(
@@ -85,7 +86,7 @@ class Encoder:
         )
         self._config, self._notes = config, notes
         self._prompts = PromptEncoder(self._tokenizer, config.task)
-        # a chat that came with its messages was seen by its policy as it is
+        # the policy saw the messages of a chat without the task's instruction and system prompt
         as_it_is = config.task.model_copy(update={"instruction": None, "system": None})
         self._chats = PromptEncoder(self._tokenizer, as_it_is)
         ends = end_tokens(checkpoint, trust_remote_code=config.policy.trust_remote_code)
@@ -95,20 +96,20 @@ class Encoder:
         declared = model_config.of_checkpoint(checkpoint)
         self._vocabulary = declared.vocabulary or len(self._tokenizer)
         self.context = min(config.policy.context, declared.context or config.policy.context)
+        # no token stands for more characters than the longest entry of the vocabulary
         self._longest_text = self.context * max(map(len, self._tokenizer.get_vocab()))
         self.mismatch = TextMismatch(0, None)
+        # the rows of a prompt share its question
         self._question = functools.lru_cache(maxsize=64)(self._encode_question)
 
     @property
     def unused_settings(self) -> list[str]:
-        """Say which settings should stand in the prompts that were rendered, and do not."""
+        """Messages about prompt settings that had no effect on the rendered prompts."""
         return self._prompts.unused_settings if self._has_rendered else []
 
     def is_too_long(self, row: ForeignRow) -> bool:
-        """Tell, without tokenising it, that a text is longer than the context can be.
-
-        Ten megabytes on a line take minutes to tokenise.
-        """
+        """Tell whether a text must have more tokens than the context, without tokenising it."""
+        # a line of ten megabytes takes minutes to tokenise
         texts = [
             row.text if row.token_ids is None else None,
             row.question if row.prompt_token_ids is None else None,
@@ -118,8 +119,8 @@ class Encoder:
     def prompt(self, row: ForeignRow) -> tuple[str, np.ndarray]:
         """Return a row's question as text and the tokens of its whole prompt.
 
-        Raises `BadValueError` where the row's own token ids are none of the checkpoint's, or the
-        chat template does not render the question.
+        Raises `BadValueError` if the row's token ids are outside the checkpoint's vocabulary, or
+        the chat template cannot render the question.
         """
         if row.prompt_token_ids is not None:
             self._require_known(row.prompt_token_ids, "prompt token ids")
@@ -138,9 +139,9 @@ class Encoder:
         return self._text_of(row.question), encoded.token_ids
 
     def completion(self, row: ForeignRow) -> EncodedCompletion:
-        """Return a row's completion in tokens.
+        """Return a row's completion as tokens.
 
-        Raises `BadValueError` where its own token ids are none of the checkpoint's.
+        Raises `BadValueError` if the row's token ids are outside the checkpoint's vocabulary.
         """
         if row.token_ids is None:
             return self._of_text(row)
@@ -162,7 +163,7 @@ class Encoder:
         ended = end is not None or self._config.source.ended
         finish: FinishReason = row.finish_reason or ("stop" if ended else "length")
         if end is not None and finish == "length":
-            self._notes.add("were cut off by their own word, and end with a stop token", row.place)
+            self._notes.add("say that they were cut off, but end with a stop token", row.place)
             finish = "stop"
         if self._prompts.markup.looks_rendered(text):
             self.warnings.add(
@@ -170,16 +171,18 @@ class Encoder:
                 "letters",
                 row.place,
             )
+        # names of special tokens inside a completion stay letters
         ids = self._tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
         self._require_known(np.array(ids), "tokens in their completion")
         if (decoded := self._decode(ids)) != text:
             self._note_mismatch(row.place, text, decoded)
         if finish == "stop":
+            # the policy is to learn how a completion ends
             ids = [*ids, self._usual_end(row) if end is None else end]
         return EncodedCompletion(np.array(ids, dtype=np.int32), text, finish)
 
     def _usual_end(self, row: ForeignRow) -> int:
-        """Return the token that ends a text: behind a rendered chat the one that ends a turn."""
+        """Return the token that ends a text: end of turn in a chat, else end of sequence."""
         whole = row.question if row.is_whole_prompt and isinstance(row.question, str) else None
         if row.prompt_token_ids is not None:
             whole = self._decode(row.prompt_token_ids)
@@ -216,7 +219,7 @@ class Encoder:
         return EncodedQuestion(np.array(encoder.encode(row), dtype=np.int32), tuple(warnings))
 
     def _encode_whole(self, text: str) -> EncodedQuestion:
-        """Encode what a template wrote elsewhere; padding before it is no part of it."""
+        """Encode a prompt that a template has written already, without padding at its start."""
         warnings = []
         pad, first = self._tokenizer.pad_token, self._tokenizer.bos_token
         if pad and pad != first and text.startswith(pad):
@@ -238,13 +241,14 @@ class Encoder:
         return EncodedQuestion(np.array(ids, dtype=np.int32), tuple(warnings))
 
     def _text_of(self, question: str | Messages | None) -> str:
-        """Return the text of a question; of a chat what was said last but by the assistant."""
+        """Return the text of a question; for a chat, the last message not by the assistant."""
         if not isinstance(question, tuple):
             return question or ""
         said = [content for role, content in question if role != "assistant"]
         return said[-1] if said else ""
 
     def _decode(self, ids: Any) -> str:
+        # nothing is left out or cleaned up, because the result is compared with the text
         decoded: str = self._tokenizer.decode(
             ids, skip_special_tokens=False, clean_up_tokenization_spaces=False
         )

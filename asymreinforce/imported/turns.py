@@ -1,7 +1,7 @@
-"""A completion that came as chat messages: the assistant's one turn, never several joined.
+"""Read a completion that is a list of chat messages: take one turn of the assistant.
 
-What a policy wrote in one turn is a completion. A chat of several turns, with results of tools or a
-user's words between them, is none: joined, it would be a text that nobody wrote.
+Several turns are never joined: with tool results or user messages between them, the joined text
+would be a completion that no policy wrote.
 """
 
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from asymreinforce.config.source import Turns
 
 TEXT = frozenset({"role", "content", "name", "id", "index", "type"})
-"""Fields of a message that say no more than who said which text."""
+"""Fields of a message that hold nothing besides its role and its text."""
 LEFT_OUT: Mapping[str, str] = {
     "tool_calls": "tool calls",
     "function_call": "tool calls",
@@ -22,7 +22,7 @@ LEFT_OUT: Mapping[str, str] = {
     "audio": "audio",
     "refusal": "a refusal",
 }
-"""Fields that hold more, in words."""
+"""Fields of a message that hold more than text -> their contents, in words."""
 PARTS: Mapping[str, str] = {
     "tool_use": "tool calls",
     "tool_call": "tool calls",
@@ -36,15 +36,15 @@ PARTS: Mapping[str, str] = {
     "input_audio": "audio",
     "video": "video",
 }
-"""Types of content parts that are no text, in words."""
+"""Types of content parts that are not text -> their contents, in words."""
 
 
 class BadTurnsError(Exception):
-    """Messages that hold no completion; the text follows `n rows`."""
+    """Messages hold no completion; the error's message continues `n rows`."""
 
 
 class Turn(NamedTuple):
-    """The turn of an assistant; `left_out` says in words what its message held beside the text."""
+    """A turn of the assistant; `left_out` lists in words the contents that are not text."""
 
     text: str
     is_alone: bool
@@ -53,14 +53,15 @@ class Turn(NamedTuple):
 
 
 def completion_of(messages: list[Any], turns: Turns | None) -> Turn:
-    """Return the assistant's one turn, or the one of several that `turns` takes.
+    """Return the assistant's turn; `turns` says which if there are several.
 
-    Raises `BadTurnsError` if there are several messages and no word of which to take, no message of
-    the assistant with a text, or an empty text beside what would be left out.
+    Raises `BadTurnsError` if there are several messages and `turns` is None, if no message is the
+    assistant's or a message has no text, or if an empty text would hide contents left out.
     """
     if not all(isinstance(m, Mapping) and isinstance(m.get("role"), str) for m in messages):
         raise BadTurnsError("have a chat message without role and text")
     is_alone = len(messages) == 1
+    # joined, several turns would be a text that no policy wrote
     if not is_alone and turns is None:
         raise BadTurnsError(
             "have a completion of several messages, which no policy wrote as one text; "
@@ -74,19 +75,20 @@ def completion_of(messages: list[Any], turns: Turns | None) -> Turn:
     place = assistant_turns[0 if turns == "first" else -1]
     text, parts = _content_text(messages[place].get("content"))
     left_out = dict.fromkeys([*parts, *beside_text(messages[place])])
+    # imported as empty, it would be a completion that the policy never wrote
     if left_out and not text.strip():
         raise BadTurnsError(f"have a completion of {' and '.join(left_out)} alone, without a text")
     return Turn(text, is_alone, place == len(messages) - 1, tuple(left_out))
 
 
 def beside_text(message: Mapping[str, Any]) -> list[str]:
-    """Say in words what a message holds beside its content; empty values hold nothing."""
+    """Return in words the contents of a message that are not text; empty values do not count."""
     fields = [key for key, value in message.items() if key not in TEXT and value]
     return [LEFT_OUT.get(key, "another field") for key in fields]
 
 
 def _content_text(content: Any) -> tuple[str, list[str]]:
-    """Return a content's text, and what its parts hold beside it."""
+    """Return the text of a message's content, and in words its parts that are not text."""
     if isinstance(content, str):
         return content, []
     texts, others = [], []

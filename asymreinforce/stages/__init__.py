@@ -1,1 +1,1 @@
-"""The stages: each a function of files, that can be killed and run again."""
+"""The stages of an experiment; each is a function of files that can be killed and run again."""

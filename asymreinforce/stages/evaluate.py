@@ -1,7 +1,8 @@
-"""Evaluate: sample checkpoints on prompts that training never saw, and grade the samples.
+"""Evaluate: sample from checkpoints on the prompts of a split, and grade the samples.
 
-One engine start serves many checkpoints; every one is given the same prompts and the same seed, so
-that differences between them are paired. A checkpoint's rows are one shard, named by its contents.
+One engine start serves many checkpoints. All checkpoints have the same prompts and the same seed,
+so that differences between them are paired. A checkpoint's rows are one shard, which is named by
+the checkpoint's fingerprint.
 """
 
 import hashlib
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 
 class _EncodedQuestions(NamedTuple):
-    """A tokenizer, and the questions in its tokens."""
+    """The questions in the tokens of a tokenizer."""
 
     tokenizer: "PreTrainedTokenizerBase"
     prompts: list[list[int]]
@@ -45,7 +46,7 @@ class _EncodedQuestions(NamedTuple):
 def evaluation_store(
     config: ExperimentConfig, *, split: Split, prompts: Store, parent: Path
 ) -> Store:
-    """Return the store of one way of evaluating; checkpoints are its shards."""
+    """Return the store of evaluations under one set of settings; each checkpoint is one shard."""
     grader = identify(config.task.grader)
     is_evaluated_split = split == config.evaluation.split
     limit = config.evaluation.prompts if is_evaluated_split else config.evaluation.train_prompts
@@ -66,7 +67,7 @@ def evaluation_store(
 
 
 def shard_of(policy: str) -> str:
-    """Name the shard of a checkpoint by its fingerprint."""
+    """Return the name of the shard of a checkpoint with the fingerprint `policy`."""
     return f"{policy}.parquet"
 
 
@@ -81,13 +82,13 @@ def evaluate(
 ) -> None:
     """Evaluate the checkpoints (fingerprint -> directory) whose shards are missing.
 
-    The store is planned by the caller, who may share the checkpoints out over several processes.
+    The caller plans the store, because several processes may each evaluate some checkpoints.
     """
     missing = store.missing([shard_of(policy) for policy in checkpoints])
     if not missing:
         return
     questions = _read_questions(store, prompts)
-    # Arms of one policy share a tokenizer; those of several, each with its own, share this store.
+    # arms may have different policies: each tokenizer encodes the questions once
     asked: dict[str, _EncodedQuestions] = {}
     seed = evaluation_seed(config.evaluation.sampling.seed, str(store.identity["split"]))
     with grader_pool(config.task.grader, config.reward, workers=1) as pool:
@@ -95,6 +96,7 @@ def evaluate(
             name = shard_of(policy)
             if name not in missing:
                 continue
+            # the shard is named by this fingerprint, so the weights must still have it
             require_unchanged(
                 checkpoint, named=policy, safetensors_only=config.policy.safetensors_only
             )
@@ -119,7 +121,8 @@ def _encode_questions(
 
 
 def _sums_facts(rows: pa.Table, config: ExperimentConfig, name: str) -> dict[str, Any]:
-    """Sum the rows up while they are at hand; without a judged one there is nothing to sum."""
+    """Return the sums over a checkpoint's rows for its receipt; {} if no row was judged."""
+    # summed here, while the rows are in memory
     try:
         return facts_of(sums_of(rows, config.reward, where=name), config.reward)
     except InputError:
@@ -127,7 +130,7 @@ def _sums_facts(rows: pa.Table, config: ExperimentConfig, name: str) -> dict[str
 
 
 def evaluation_seed(seed: int, split: str) -> int:
-    """Derive the seed of a split's evaluation, the same for every checkpoint."""
+    """Return the seed of a split's evaluation, which is the same for every checkpoint."""
     return int.from_bytes(hashlib.sha256(f"evaluate/{seed}/{split}".encode()).digest()[:7])
 
 

@@ -1,4 +1,4 @@
-"""Generate: rollouts of the frozen behaviour policy, a shard at a time."""
+"""Generate: sample rollouts from the frozen behaviour policy, one shard at a time."""
 
 import contextlib
 import functools
@@ -32,11 +32,11 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 StartEngine = Callable[[], AbstractContextManager[Engine]]
-"""How a worker comes by its engine; pickled where workers are processes."""
+"""A function that starts a worker's engine; it is pickled if workers are processes."""
 
 
 class Part(NamedTuple):
-    """The prompts of a shard: their names, and their tokens."""
+    """The prompts of a shard: ids and tokens."""
 
     prompt_ids: list[str]
     prompts: list[list[int]]
@@ -45,8 +45,8 @@ class Part(NamedTuple):
 def rollout_store(
     config: ExperimentConfig, *, checkpoint: Path, prompts: Store, parent: Path
 ) -> Store:
-    """Return the store of the rollouts that the settings name, made or not."""
-    # more samples of a prompt are more shards of the same set
+    """Return the store of the rollouts that the settings name; the store may be empty."""
+    # more samples per prompt are further shards of the same store
     sampling = config.sampling.model_dump(exclude={"samples_per_prompt"})
     identity = {
         "stage": "rollouts",
@@ -75,14 +75,15 @@ def generate(
 ) -> Store:
     """Sample every missing shard: block after block of samples, chunk after chunk of prompts.
 
-    A shard's rows are a function of (checkpoint, prompts, settings, seed, shard) on CPU, whoever of
-    the `crew` makes it. Its workers get their engine from `start` (None: they share `engine`).
-    Raises `InputError` where there is no prompt, one does not fit the context, or one has other
-    tokens than in the shards that are there, and `EngineError`
-    where an engine draws the completions of another block again.
+    On CPU, a shard's rows are a function of (checkpoint, prompts, settings, seed, shard),
+    whichever worker of the `crew` makes the shard. Workers start their engine by `start` (None:
+    they share `engine`). Raises `InputError` if there is no prompt, or if a prompt does not fit
+    the context or has other tokens than in an existing shard. Raises `EngineError` if an engine
+    draws the completions of another block again.
     """
-    require_known(config.task.grader)  # before rollouts are paid for
+    require_known(config.task.grader)  # checked first, because generating rollouts is expensive
     store = rollout_store(config, checkpoint=checkpoint, prompts=prompts, parent=parent)
+    # from the file's footer, so that memory does not grow with the number of prompts
     questions = contracts.count_rows(prompts.path("train.parquet"), contracts.PROMPTS)
     if not questions:
         raise InputError(f"{prompts.directory / 'train.parquet'}: holds no prompt")
@@ -122,13 +123,14 @@ def generate(
                     checkpoint=str(checkpoint.absolute()),
                 )
             )
+        # the plan may have further shards, from a run with more samples per prompt
         if not store.missing():
             store.close()
     return store
 
 
 def _rows_of_shard(name: str, sampling: RolloutConfig, *, questions: int) -> int:
-    """Return how many rows a shard will have."""
+    """Return the number of rows that a shard will have."""
     _, chunk = place_of(name)
     left = questions - chunk * sampling.prompts_per_shard
     return sampling.samples_per_block * min(sampling.prompts_per_shard, left)
@@ -141,7 +143,9 @@ def _publish_shards(
     done = total - sum(sizes[name] for name in missing)
     with bar("generate", total=total, unit="completions", done=done) as advance:
         for name, result in shards:
+            # no identity names everything that a prompt is made of, such as what a template reads
             repeats.require_same_prompts(store, name, result.facts[repeats.PROMPTS_DIGEST])
+            # an engine that takes the same random numbers again repeats another block's completions
             repeats.require_new(store, name, result.rows, result.facts[repeats.DIGEST])
             contracts.publish_table(
                 store, name, contracts.ROLLOUTS, result.rows, facts=result.facts
@@ -153,9 +157,9 @@ def _publish_shards(
 def shard_maker(
     config: ExperimentConfig, *, checkpoint: Path, prompts: Path, policy: str, start: StartEngine
 ) -> Iterator[MakeShards]:
-    """Yield what makes the rollouts of shards out of their names, by an engine that runs meanwhile.
+    """Yield a function that makes the rollouts of named shards; an engine runs in the block.
 
-    Paths are absolute: the worker may be a process that started in another directory.
+    Paths must be absolute, because a worker may be a process in another directory.
     """
     sampling, size = config.sampling, config.sampling.prompts_per_shard
     per_block = sampling.samples_per_block
@@ -175,7 +179,7 @@ def shard_maker(
                 yield Job(name, encoded, shard_seed(sampling.seed, name))
 
         def make_shards(names: Iterable[str]) -> Shards:
-            parts: dict[str, Part] = {}  # of the shards at work: a few
+            parts: dict[str, Part] = {}  # only of the few shards that are in progress
             drawn = engine.sample_jobs(make_jobs(names, parts), block_sampling)
             with contextlib.closing(drawn):
                 for name, groups in drawn:
@@ -197,14 +201,14 @@ def shard_maker(
 
 
 def _read_questions(path: Path) -> Iterator[dict[str, Any]]:
-    """Read all questions, a row group at a time."""
+    """Yield all questions; one row group at a time is in memory."""
     with pq.ParquetFile(path, page_checksum_verification=True, pre_buffer=False) as file:
         for group in range(file.num_row_groups):
             yield from file.read_row_group(group, use_threads=False).to_pylist()
 
 
 def _read_prompts(path: Path, *, first: int, count: int) -> pa.Table:
-    """Read some of the prompts, from the row groups that hold them; never all of them."""
+    """Read `count` prompts from the row groups that hold them, without reading the others."""
     parts, start = [], 0
     with pq.ParquetFile(path, page_checksum_verification=True, pre_buffer=False) as file:
         for group in range(file.num_row_groups):
@@ -219,7 +223,7 @@ def _read_prompts(path: Path, *, first: int, count: int) -> pa.Table:
 
 
 def shard_seed(seed: int, name: str) -> int:
-    """Derive a shard's seed from the set's seed and the shard's name."""
+    """Return a shard's seed, derived from `sampling.seed` and the shard's name."""
     return int.from_bytes(hashlib.sha256(f"{seed}/{name}".encode()).digest()[:7])
 
 

@@ -1,4 +1,4 @@
-"""Init: lay out a task's prompts, and make or find the behaviour policy."""
+"""Init: write a task's prompts, and make or fetch the behaviour policy."""
 
 import itertools
 from pathlib import Path
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 CHECKPOINT = "checkpoint"
 EMBEDDED_RECIPE = 2
-"""Version of `model/embedded.py` and of the questions that it draws: raise it with every change
-after which the same settings give other bytes."""
+"""Version of `model/embedded.py` and the questions that it draws: raise it with every change that
+makes other bytes under the same settings."""
 
 
 class Warmth(NamedTuple):
-    """How often the embedded policy is right when it shows its working, if it has one."""
+    """The embedded policy's accuracy on validation questions, and the number of samples."""
 
     accuracy: float
     samples: int
@@ -33,10 +33,10 @@ class Warmth(NamedTuple):
 def prompt_store(
     task: TaskConfig, parent: Path, *, pinned: Path | None = None, made_before: bool = False
 ) -> Store:
-    """Return the store of a task's prompts, made or not.
+    """Return the store of a task's prompts, which may be empty.
 
-    `made_before`: where the data is not on this machine, the only prompts that were made under the
-    same settings serve. Raises `InputError` where the data is needed and not there.
+    `made_before`: if the data is not on this machine, use the only existing prompts that were made
+    under the same settings. Raises `InputError` if the data is needed and missing.
     """
     identity = {
         "stage": "prompts",
@@ -52,6 +52,7 @@ def prompt_store(
             [pinned] if pinned else sorted(path.parent for path in parent.glob("*/plan.json"))
         )
         matches = [place for place in directories if _is_made_of(place, identity)]
+        # of several, the data behind each is not known
         if len(matches) != 1:
             raise
         return Store.open(matches[0])
@@ -59,7 +60,7 @@ def prompt_store(
 
 
 def _is_made_of(place: Path, identity: dict[str, Any]) -> bool:
-    """Tell whether prompts have an identity, whatever data they were made of."""
+    """Tell whether the prompts at `place` have an identity, apart from their data's fingerprint."""
     if not (place / "plan.json").exists():
         return False
     theirs = Store.open(place).identity
@@ -69,11 +70,11 @@ def _is_made_of(place: Path, identity: dict[str, Any]) -> bool:
 def make_prompts(
     task: TaskConfig, parent: Path, *, pinned: Path | None = None, made_before: bool = False
 ) -> Store:
-    """Write `train.parquet`, `validation.parquet` and `held_out.parquet`; fill what is missing.
+    """Write those of `train.parquet`, `validation.parquet`, `held_out.parquet` that are missing.
 
-    Says what was left out, and which training questions are evaluated as well.
+    Prints how many questions were left out, and how many training questions are also evaluated.
     """
-    require_known(task.grader)  # before rollouts are paid for
+    require_known(task.grader)  # checked first, because generating rollouts is expensive
     store = prompt_store(task, parent, pinned=pinned, made_before=made_before)
     names = {f"{split}.parquet": split for split in SPLITS}
     if not store.is_done(names):
@@ -102,7 +103,7 @@ def _write_prompts(task: TaskConfig, store: Store, names: dict[str, Split]) -> N
 
 
 def policy_store(config: ExperimentConfig, parent: Path) -> Store:
-    """Return the store of the embedded policy, made or not."""
+    """Return the store of the embedded policy, which may be empty."""
     policy = config.policy
     identity = {
         "stage": "policy",
@@ -117,16 +118,16 @@ def policy_store(config: ExperimentConfig, parent: Path) -> Store:
 
 
 def make_policy(config: ExperimentConfig, parent: Path) -> Path:
-    """Return the behaviour policy's checkpoint, made first if it is the embedded one and absent.
+    """Return the behaviour policy's checkpoint; make the embedded policy first if it is missing.
 
-    Raises `InputError` where `policy.source` is a path without a checkpoint, or cannot be fetched.
+    Raises `InputError` if `policy.source` is neither a path nor a hub model that can be fetched.
     """
     policy = config.policy
     if policy.source != "embedded":
         return _existing_checkpoint(policy)
     if config.task.loader not in tasks.WORLDS and config.questions_of("train") == "task":
         names = ", ".join(tasks.WORLDS)
-        raise ConfigError(f"policy.source=embedded answers task={names} alone; name a checkpoint")
+        raise ConfigError(f"policy.source=embedded answers only task={names}; name a checkpoint")
     store = policy_store(config, parent)
     if not store.is_done([CHECKPOINT]):
         with store.held():
@@ -144,6 +145,7 @@ def _existing_checkpoint(policy: PolicyConfig) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     patterns = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
+    # code and pickled weights are fetched only if the settings trust them
     patterns += ["*.py"] if policy.trust_remote_code else []
     patterns += [] if policy.safetensors_only else ["*.bin"]
     try:
@@ -163,6 +165,7 @@ def _warm_up(config: ExperimentConfig, store: Store) -> None:
 
     from asymreinforce.model import embedded
 
+    # the number of threads determines the bytes, and so is in the identity
     torch.set_num_threads(config.train.threads)
     steps, world = config.policy.embedded.warm_up.steps, tasks.world_of(config.task)
     with bar("warming up the embedded policy", total=steps, unit="steps") as advance:
@@ -181,8 +184,8 @@ def _warm_up(config: ExperimentConfig, store: Store) -> None:
     )
     if warmth.accuracy < world.least_accuracy:
         say(
-            f"warning: policy.seed={config.policy.seed} writes {answers} that are right too seldom "
-            "for the picture to be clear; raise policy.embedded.warm_up.steps or take another "
+            f"warning: policy.seed={config.policy.seed} writes {answers} that are right too rarely "
+            "for clear results; raise policy.embedded.warm_up.steps or take another "
             "policy.seed"
         )
 
@@ -190,8 +193,7 @@ def _warm_up(config: ExperimentConfig, store: Store) -> None:
 def measure_warmth(
     checkpoint: Path, task: TaskConfig, policy: PolicyConfig, engine: "EngineConfig"
 ) -> Warmth:
-    """Let the policy answer validation questions with its working, and count those that it writes
-    as the world does."""
+    """Let the policy answer the validation questions; return the share of exactly right texts."""
     from asymreinforce.config import SamplingConfig
     from asymreinforce.engines.transformers_engine import TransformersEngine
     from asymreinforce.model.checkpoint import load_tokenizer
@@ -204,7 +206,8 @@ def measure_warmth(
     longest = max(len(tokenizer.encode(text)) for text in expected)
     sampler = TransformersEngine(engine, policy)
     sampler.load(checkpoint)
-    sampling = SamplingConfig(samples_per_prompt=1, max_tokens=longest + 1)  # and the end
+    # one more token, for the end of the completion
+    sampling = SamplingConfig(samples_per_prompt=1, max_tokens=longest + 1)
     drawn = sampler.sample(prompts, sampling, seed=policy.seed)
     texts = [tokenizer.decode(row[0].token_ids, skip_special_tokens=True) for row in drawn]
     right = sum(text == answer for text, answer in zip(texts, expected, strict=True))

@@ -1,10 +1,10 @@
-"""Score: a verdict for every rollout; correct or not, and why.
+"""Score: let a grader judge every rollout, correct or not, and publish the verdicts.
 
     rollouts/<shard> + prompts --grader, in killable processes--> verdicts/<shard>
 
-A verdict shard has its rollout shard's name and rows, and records the checksum of what it judged:
-where rollouts were made anew, they are judged anew. Verdicts hold no reward; the scale enters only
-the counts that this stage closes with.
+A verdict shard has the name and the rows of its rollout shard, and records that shard's checksum:
+rollouts that were regenerated are judged again. Verdicts hold scores and no rewards; the reward
+scale enters only the counts that are stored when this stage is complete.
 """
 
 import contextlib
@@ -49,7 +49,7 @@ Progress = Callable[..., AbstractContextManager[Advance]]
 
 
 class Scored(NamedTuple):
-    """The verdicts, and what they say."""
+    """The store of verdicts, and the counts over them."""
 
     store: Store
     facts: ScoreFacts
@@ -64,9 +64,9 @@ def verdict_store(
     reward: RewardConfig,
     pinned: Path | None = None,
 ) -> Store:
-    """Return the store of a grader's verdicts on a set of rollouts, made or not.
+    """Return the store of a grader's verdicts on a set of rollouts; the store may be empty.
 
-    Raises `ConfigError` for a grader that is not there, `InputError` where the prompts are not.
+    Raises `ConfigError` if the grader does not exist, `InputError` if the prompts do not.
     """
     if not prompts.is_file():
         raise InputError(f"{prompts}: no such file; run 'asymrl init', or point at the prompts")
@@ -93,15 +93,14 @@ def score(
     progress: Progress = bar,
     crew: Workers | None = None,
 ) -> Scored:
-    """Judge every rollout whose verdict is missing, damaged, or of another version of it.
+    """Judge every rollout whose verdict is missing, damaged, or of another version of the rollout.
 
-    `prompts` is a file of the PROMPTS contract; of each prompt the first `samples` rollouts are
-    judged and counted (None: all). Workers of a `crew` have a pool of graders each; None: one pool
-    here. Raises `ConfigError` for a grader that is not there or cannot
-    be imported, and `InputError` for rollouts or prompts that are damaged, repeated or do not
-    belong together; nothing is published then. Raises `GraderError` where more rows than
-    `reward.max_error_rate` allows could not be judged: verdicts made so far are kept, the set is
-    not closed.
+    `prompts` is a file of the PROMPTS contract. The first `samples` rollouts of each prompt are
+    judged and counted (None: all). Each worker of a `crew` has a pool of graders (None: one pool in
+    this process). Raises `ConfigError` if the grader does not exist or cannot be imported, and
+    `InputError` if rollouts or prompts are damaged, repeated or do not belong together; nothing is
+    published in these cases. Raises `GraderError` if more rows than `reward.max_error_rate` allows
+    could not be judged; the verdicts made so far are kept, and the store is not closed.
     """
     store = verdict_store(
         rollouts=rollouts,
@@ -116,8 +115,9 @@ def score(
     )
     k = samples or planned_samples(rollouts)
     scale = counting(reward)
+    # shards of an earlier plan stay in the plan
     shards = {*first_shards(rollouts, samples=k), *store.planned}
-    # Chunk after chunk, so that the gold answers of a chunk are looked up once.
+    # chunk after chunk, so that the gold answers of a chunk are looked up once
     shards_in_order = sorted(shards, key=lambda name: (chunk_of(name), name))
     missing = [n for n in shards_in_order if not is_judged(store, rollouts, n)]
     counted = store.facts.get("k") == k and store.facts.get("scale") == scale
@@ -127,6 +127,7 @@ def score(
         refuse(facts.timeout + facts.error, rows=facts.rows)
         return Scored(store, facts)
     with store.held(), freed_at_once():
+        # checked again under the lease: another process may have judged some in the meantime
         missing = [n for n in missing if not is_judged(store, rollouts, n)]
         if missing:
             judge_shards(
@@ -140,7 +141,7 @@ def score(
                 progress=progress,
                 crew=crew,
             )
-        store.plan(shards_in_order)  # clears away what a killed run left half-written
+        store.plan(shards_in_order)  # also removes files that a killed run left half-written
         facts = count_verdicts(rollouts, store, samples=k, reward=reward)
         refuse(facts.timeout + facts.error, rows=facts.rows)
         store.close({**facts._asdict(), "scale": scale})
@@ -150,7 +151,7 @@ def score(
 def count_verdicts(
     rollouts: Store, store: Store, *, samples: int, reward: RewardConfig
 ) -> ScoreFacts:
-    """Count the verdicts on the first samples of each prompt, a chunk at a time."""
+    """Count the verdicts on the first samples of each prompt; read one chunk at a time."""
     tally = VerdictCounts(reward)
     for verdicts in ScoredRollouts(rollouts, store, samples=samples).verdict_columns():
         tally.add(verdicts)
@@ -159,7 +160,8 @@ def count_verdicts(
 
 @contextlib.contextmanager
 def freed_at_once() -> Iterator[None]:
-    """Let arrow give back memory when it is freed: its own allocator keeps tens of megabytes."""
+    """Let arrow return freed memory to the system at once while the block runs."""
+    # arrow's own allocator keeps tens of megabytes
     before = pa.default_memory_pool()
     pa.set_memory_pool(pa.system_memory_pool())
     try:
@@ -170,12 +172,12 @@ def freed_at_once() -> Iterator[None]:
 
 
 def facts_of(store: Store) -> ScoreFacts:
-    """Return the counts that a set of verdicts was closed with."""
+    """Return the counts that are stored in a complete set of verdicts."""
     return ScoreFacts(**{name: store.facts[name] for name in ScoreFacts._fields})
 
 
 def is_judged(store: Store, rollouts: Store, name: str) -> bool:
-    """Tell whether a shard's verdicts are there, whole, and of the rollouts as they are now."""
+    """Tell whether a shard's verdicts are whole, and of the current version of its rollouts."""
     receipt, judged = store.receipt(name), rollouts.receipt(name)
     return (
         receipt is not None
@@ -197,7 +199,7 @@ def judge_shards(
     progress: Progress,
     crew: Workers | None,
 ) -> None:
-    """Check all that is to be judged, then judge it shard by shard; workers never wait for one."""
+    """Check all rollouts and prompts to be judged, then judge and publish shard after shard."""
     questions = Questions(prompts)
     pa.default_memory_pool().release_unused()
     chunks = {
@@ -235,13 +237,14 @@ def judge_shards(
         with contextlib.closing(shards):
             for number, (name, result) in enumerate(shards):
                 if not number:
-                    store.plan(plan)  # not before: now the grader is known to work
+                    store.plan(plan)  # only now is the grader known to work
                 failures = [*failures, *result.facts["failures"]][:EXAMPLES]
                 publish_verdicts(store, name, result.rows, rollouts=rollouts)
+                # without a crew, `judged_here` advances part by part
                 advance(len(result.rows) if crew else 0)
                 unjudged += result.facts["unjudged"]
                 late += result.facts["out_of_time"]
-                # Once they are too many of all rows, the rest cannot mend it.
+                # measured against all rows: if it is too many now, the other rows cannot change it
                 refuse(unjudged, rows=total, examples=failures)
     for failure in failures:
         say(f"score: {failure}")
@@ -270,7 +273,8 @@ def judged_here(
     reward: RewardConfig,
     advance: Advance,
 ) -> Shards:
-    """Judge shards by one pool, to which rows stream across their borders; yield them in order."""
+    """Judge shards by one pool of graders in this process; yield the shards in order."""
+    # rows stream to the pool across shard borders, so that no grader waits for the end of a shard
     with grader_pool(grader["name"], reward) as pool:
         rows = read_rows(names, rollouts=rollouts, questions=questions)
         with contextlib.closing(pool.grade(rows)) as verdicts:
@@ -284,7 +288,7 @@ def judged_here(
 
 
 def publish_verdicts(store: Store, name: str, rows: pa.Table, *, rollouts: Store) -> None:
-    """Publish a shard of verdicts with the checksum of the rollouts that it judges."""
+    """Publish a shard of verdicts with the checksum of its rollout shard."""
     judged = rollouts.receipt(name)
     if judged is None:
         raise InputError(f"{rollouts.directory / name}: vanished while it was judged")

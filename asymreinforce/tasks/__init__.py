@@ -1,4 +1,4 @@
-"""Tasks: where prompts and gold answers come from."""
+"""Tasks: the sources of questions and gold answers."""
 
 import itertools
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ DATASET = "dataset"
 WORLDS: dict[str, World[Any]] = {
     world.name: world for world in (cups.WORLD, dial.WORLD, count.WORLD)
 }
-"""The tasks that the embedded policy can be warmed up on."""
+"""The tasks on which the embedded policy can be warmed up."""
 
 
 def _reasoning_gym(config: TaskConfig, split: str) -> Iterator[Question]:
@@ -36,16 +36,16 @@ def _none(config: TaskConfig, split: str) -> Iterator[Question]:
 TASKS: dict[str, Questions] = {
     **{name: world.questions for name, world in WORLDS.items()},
     "reasoning_gym": _reasoning_gym,
-    "imported": _none,  # the questions come with the rollouts
+    "imported": _none,  # the questions are imported with the rollouts
 }
-"""Tasks that make their questions, as many as are asked for; data sets are read instead."""
+"""Tasks that generate as many questions as the settings ask for; data sets are not among them."""
 
 
 def load_task_data(config: TaskConfig) -> TaskData:
     """Return the questions of all splits, each in a random order that the task's seed fixes.
 
-    Raises `ConfigError` where the task is unknown or has fewer questions than asked for, and
-    `InputError` where data cannot be read.
+    Raises `ConfigError` if the task is unknown or has fewer questions than the settings ask for,
+    and `InputError` if data cannot be read.
     """
     if config.loader == DATASET:
         from asymreinforce.tasks import dataset
@@ -55,16 +55,16 @@ def load_task_data(config: TaskConfig) -> TaskData:
 
 
 def split_questions(config: TaskConfig, split: Split) -> list[Question]:
-    """Return one split's questions; `lay_out` reads a data set once for all of them."""
+    """Return the questions of one split; for several, `load_task_data` reads a data set once."""
     if config.loader == DATASET:
         return load_task_data(config).questions[split]
     return _take_questions(config, split)
 
 
 def task_fingerprints(config: TaskConfig) -> dict[str, Any]:
-    """Return what pins a task's data beside its settings: files, hub commits, code, a version.
+    """Return fingerprints of a task's data: checksums, hub commits, code, or a version.
 
-    Raises `InputError` where a source is not there to be fingerprinted.
+    Raises `InputError` if a source is missing.
     """
     if config.loader == DATASET:
         from asymreinforce.tasks import dataset
@@ -82,10 +82,8 @@ def task_fingerprints(config: TaskConfig) -> dict[str, Any]:
 
 
 def world_of(config: TaskConfig) -> World[Any]:
-    """Return the world of a task; of a task that is none the first one, cups.
-
-    The embedded policy was always warmed up on cups where rollouts are imported.
-    """
+    """Return the embedded world of a task; the world "cups" if the task is not a world."""
+    # with imported rollouts, the embedded policy is warmed up on cups
     return WORLDS.get(config.loader, cups.WORLD)
 
 

@@ -1,7 +1,7 @@
-"""A row of a data set as a question with its gold answer.
+"""Turn a row of a data set into a question with its gold answer.
 
-Two layouts are known: columns named by `task.columns`, and verl's prompt parquet (data_source,
-prompt as chat messages, reward_model.ground_truth, extra_info), which is read as it is.
+Two layouts are known: columns that `task.columns` names, and verl's prompt parquet (data_source,
+prompt as chat messages, reward_model.ground_truth, extra_info), which needs no settings.
 """
 
 import hashlib
@@ -29,9 +29,9 @@ def is_verl(row: Row) -> bool:
 
 
 def question_of(row: Row, config: TaskConfig, *, split: str, where: str) -> Question:
-    """Map a row to a question; an empty gold answer means that the row has none.
+    """Return a row as a question; the gold answer is empty if the row has none.
 
-    Raises `InputError`, naming the columns there are, where one that is needed is not there.
+    Raises `InputError`, which lists the existing columns, if a required column is missing.
     """
     if is_verl(row):
         return _verl_question(row, config, where=where)
@@ -44,6 +44,7 @@ def question_of(row: Row, config: TaskConfig, *, split: str, where: str) -> Ques
         text, chat = messages[-1].content, {"messages": messages}
     else:
         text = _column_text(row, columns.question, "question", where=where) or ""
+    # different chats may end with the same message, so the id is a hash of all messages
     id_text = _metadata_json(chat, where=where) or text
     golds = _gold_answers(row, config, where=where)
     return Question(
@@ -57,7 +58,7 @@ def question_of(row: Row, config: TaskConfig, *, split: str, where: str) -> Ques
 
 
 def row_value(row: Row, name: str) -> Any:
-    """Return a column's value, None where it is absent; `a.b` reaches into a struct."""
+    """Return a column's value, or None if the column is absent; `a.b` is field b of struct a."""
     value: Any = row
     for part in name.split(".") if name not in row else [name]:
         value = value.get(part) if isinstance(value, Mapping) else None
@@ -65,7 +66,7 @@ def row_value(row: Row, name: str) -> Any:
 
 
 def has_column(row: Row, name: str) -> bool:
-    """Tell whether a column is there, be its value null; `a.b` reaches into a struct."""
+    """Tell whether a column exists, even if its value is null; `a.b` is field b of struct a."""
     head, _, rest = name.partition(".")
     if name in row or head not in row:
         return name in row
@@ -77,7 +78,7 @@ def _first_value(row: Row, names: Sequence[str]) -> Any:
 
 
 def _column_text(row: Row, names: Sequence[str], what: str, *, where: str) -> str | None:
-    """Return the text of the first column that is there; a list of one is its item."""
+    """Return the text of the first column that exists; a list of one item is the item."""
     try:
         return values.require_storable(values.one_text_of(_first_value(row, names)))
     except values.OddValueError as error:
@@ -85,7 +86,7 @@ def _column_text(row: Row, names: Sequence[str], what: str, *, where: str) -> st
 
 
 def _column_texts(row: Row, names: Sequence[str], what: str, *, where: str) -> list[str]:
-    """Return the texts of the first column that is there, which may hold a list of them."""
+    """Return the texts of the first column that exists, which holds a text or a list of texts."""
     try:
         return texts_of(_first_value(row, names))
     except values.OddValueError as error:
@@ -120,19 +121,21 @@ def _metadata_json(value: Mapping[str, Any] | None, *, where: str) -> str | None
 
 
 def _normal_level(text: str | None) -> str | None:
-    """Write MATH's levels one way: the hub has 5 in one place and `Level 5` in another."""
+    """Return a level of MATH in the form `Level 5`."""
+    # data sets on the hub write 5 in one place and `Level 5` in another
     return f"Level {text}" if text is not None and text.isdigit() else text
 
 
 def _gold_answers(row: Row, config: TaskConfig, *, where: str) -> list[str]:
-    r"""Take the answer column, or the last `\boxed{}` of the solution if there is no such column.
+    r"""Return the accepted answers: the answer column, else the last `\boxed{}` of the solution.
 
-    A list in the answer column holds answers of which any is right.
+    If the answer column is a list, any of its items is right.
     """
     names = config.columns
     if any(has_column(row, name) for name in names.answer):
         golds = _column_texts(row, names.answer, "answer", where=where)
         if config.answer_marker:
+            # GSM8K's answers hold their working before the marker '####'
             golds = [gold.rpartition(config.answer_marker)[2] for gold in golds]
     elif any(has_column(row, name) for name in names.solution):
         golds = [_boxed_answer(_column_text(row, names.solution, "solution", where=where) or "")]
@@ -142,16 +145,17 @@ def _gold_answers(row: Row, config: TaskConfig, *, where: str) -> list[str]:
 
 
 def _stated_answers(golds: Sequence[str], *, but_for: Sequence[str] = ()) -> list[str]:
-    """Return the answers that say something, each once."""
+    """Return the distinct answers that are not empty and not one of the words in `but_for`."""
     silent = {"", *(word.lower() for word in but_for)}
     stripped = dict.fromkeys(gold.strip() for gold in golds)
     return [gold for gold in stripped if gold.lower() not in silent]
 
 
 def _boxed_answer(solution: str) -> str:
-    r"""Return what is boxed last; two solutions of MATH write `\boxed 9`, without braces."""
+    r"""Return the content of the last `\boxed{}` in a solution, or an empty text."""
     if (answer := last_boxed(solution)) is not None:
         return answer
+    # two solutions of MATH write `\boxed 9`, without braces
     bare = BARE_BOX.findall(solution)
     return str(bare[-1]) if bare else ""
 
@@ -159,10 +163,11 @@ def _boxed_answer(solution: str) -> str:
 def _question_id(
     row: Row, names: Sequence[str], text: str, *, name: str, split: str, where: str
 ) -> str:
-    """Return a text id as it is, a number with its task and split, else a hash of the question."""
+    """Return a text id unchanged, a number with task and split, else a hash of the question."""
     row_id = _column_text(row, names, "id", where=where)
     if not row_id:
         return f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+    # other tasks and splits may have the same numbers
     return f"{name}-{split}-{row_id}" if row_id.isdigit() else row_id
 
 
@@ -188,6 +193,7 @@ def _verl_question(row: Row, config: TaskConfig, *, where: str) -> Question:
     golds = _stated_answers(
         _column_texts(row, ["reward_model.ground_truth"], "ground_truth", where=where)
     )
+    # without an index in extra_info, the id is a hash of all messages
     chat = json.dumps([message._asdict() for message in messages], sort_keys=True)
     digest = hashlib.sha256(chat.encode()).hexdigest()[:12]
     return Question(
@@ -201,7 +207,8 @@ def _verl_question(row: Row, config: TaskConfig, *, where: str) -> Question:
 
 
 def _without_nulls(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out nulls: parquet gives every row the keys of all."""
+    """Return a mapping without its nulls."""
+    # parquet gives every row the keys of all rows
     return {key: value for key, value in values.items() if value is not None}
 
 
@@ -213,9 +220,9 @@ def _no_column(what: str, names: Sequence[str], row: Row, where: str) -> InputEr
 
 
 def row_filter(where: Mapping[str, list[Any]], *, place: str) -> Callable[[Row], bool]:
-    """Return the test that `where` makes of a row: each column holds one of its values.
+    """Return the test that a row passes if each column of `where` has one of the listed values.
 
-    Values are compared as text, whatever their case: `false` in a CSV is False in parquet.
+    Values are compared as text without regard to case: `false` in a CSV equals False in parquet.
     """
     wanted = {
         name: {_comparable_text(value) for value in accepted} for name, accepted in where.items()
@@ -235,8 +242,9 @@ def row_filter(where: Mapping[str, list[Any]], *, place: str) -> Callable[[Row],
 
 
 def _comparable_text(value: Any) -> str | None:
-    """Return a value as the text that 'where' compares; None for null, and for what has no text."""
+    """Return a value as text for comparison; None for null and for values that have no text."""
     if isinstance(value, bool):
+        # Python writes True, JSON and many CSV files write true
         return str(value).lower()
     try:
         text = values.text_of(value)
@@ -246,7 +254,7 @@ def _comparable_text(value: Any) -> str | None:
 
 
 def read_flag(row: Row, name: str, *, where: str) -> bool:
-    """Return whether a column says yes: a truth value, 0 or 1, or the text of either; null is no.
+    """Return a column of true, false, 0, 1, or their text as a truth value; null is false.
 
     Raises `InputError` for any other value.
     """

@@ -1,10 +1,9 @@
-"""A world whose failures are near misses: how often is a letter in a row of letters?
+"""A world whose failures are near misses: how often does a letter occur in a row of letters?
 
     Count a in c a b b a c a a b c a b c c a b =
 
-There is one style of answer (` Answer: 6`). A policy that learned to count for a short while is
-off by one in half of its failures or more: nearly right is not right, and what a failure shares
-with a success is most of what there is to learn.
+There is one style of answer (` Answer: 6`). After a short warm-up, at least half of the policy's
+wrong answers are off by one. Such a failure shares most of its tokens with a success.
 """
 
 import random
@@ -19,7 +18,7 @@ DIRECT = re.compile(r" Answer: \d{1,2}")
 
 
 class Count(NamedTuple):
-    """A question of this world: the letter that is counted, and the row that it is counted in."""
+    """A question of this world: the letter to count, and the row of letters."""
 
     letter: str
     row: str
@@ -31,33 +30,33 @@ class Count(NamedTuple):
 
     @property
     def gold_answer(self) -> str:
-        """How often the letter is in the row."""
+        """The number of times that the letter occurs in the row."""
         return str(self.row.count(self.letter))
 
     @property
     def direct_answer(self) -> str:
-        """The one style of this world."""
+        """A right completion in the only style of this world."""
         return f" Answer: {self.gold_answer}"
 
     @property
     def worked_answer(self) -> str:
-        """The same: `policy.embedded.warm_up.worked_share` says nothing here."""
+        """Same as `direct_answer`, so `policy.embedded.warm_up.worked_share` has no effect."""
         return self.direct_answer
 
 
 def draw_count(generator: random.Random) -> Count:
-    """Draw a question: one of 129 million."""
+    """Draw one of 129 million questions."""
     letter = generator.choice(LETTERS)
     return Count(letter, "".join(generator.choices(LETTERS, k=LENGTH)))
 
 
 def answer_style(completion: str) -> str:
-    """Tell completions that answer from others."""
+    """Return "direct" for a completion that is an answer, right or wrong, else "other"."""
     return "direct" if DIRECT.fullmatch(completion) else "other"
 
 
 def is_near_miss(answer: str, gold_answer: str) -> bool:
-    """Tell whether an answer is a number one above or below the right one."""
+    """Tell whether an answer is a number one above or below the right number."""
     return answer.isascii() and answer.isdigit() and abs(int(answer) - int(gold_answer)) == 1
 
 
@@ -66,6 +65,7 @@ WORLD = World(
     draw_puzzle=draw_count,
     answer_style=answer_style,
     working="",
+    # after 280 steps of warm-up, two policies were measured at 22 and 26%
     least_accuracy=0.2,
     version=1,
 )

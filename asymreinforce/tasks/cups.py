@@ -1,10 +1,10 @@
-"""The embedded world: a ball under one of five cups, four swaps, where is it now?
+"""The default embedded world: a ball is under one of five cups; where is it after four swaps?
 
     Ball under 3 Swaps: 4-3 5-4 3-1 3-2 =
 
-A two-layer network can hardly say the answer at once (` Answer: 5`), and nearly always finds it
-when it writes down where the ball is after each swap (` Steps: 4 5 5 Answer: 5`). A policy that
-does both, mostly the former, leaves reinforcement something to learn: to write the working.
+A two-layer network is rarely right if it answers at once (` Answer: 5`), and nearly always right if
+it writes the place of the ball after each swap (` Steps: 4 5 5 Answer: 5`). The warmed-up policy
+does both, mostly the former, so that reinforcement learning can teach it to write the working.
 """
 
 import random
@@ -24,7 +24,7 @@ WORKING = " Steps:"
 
 
 class Cups(NamedTuple):
-    """A question of this world: the cup the ball starts under, and the swaps."""
+    """A question of this world: the cup that the ball starts under, and the swaps."""
 
     start: int
     swaps: tuple[tuple[int, int], ...]
@@ -37,7 +37,7 @@ class Cups(NamedTuple):
 
     @property
     def positions(self) -> list[int]:
-        """Where the ball is after each swap; the last is the answer."""
+        """The place of the ball after each swap; the last place is the answer."""
         places = [self.start]
         for left, right in self.swaps:
             moves = {left: right, right: left}
@@ -46,30 +46,30 @@ class Cups(NamedTuple):
 
     @property
     def gold_answer(self) -> str:
-        """Where the ball is in the end."""
+        """The place of the ball after all swaps."""
         return str(self.positions[-1])
 
     @property
     def direct_answer(self) -> str:
-        """The answer at once."""
+        """The right completion that answers at once."""
         return f" Answer: {self.gold_answer}"
 
     @property
     def worked_answer(self) -> str:
-        """The answer after its working."""
+        """The right completion that answers after its working."""
         *steps, answer = self.positions
         return f"{WORKING} {' '.join(map(str, steps))} Answer: {answer}"
 
 
 def answer_style(completion: str) -> AnswerStyle:
-    """Name the way of answering, right or wrong: at once, with working, or in neither form."""
+    """Return the answer style of a completion, right or wrong."""
     if WORKED.fullmatch(completion):
         return "worked"
     return "direct" if DIRECT.fullmatch(completion) else "other"
 
 
 def draw_cup_game(generator: random.Random) -> Cups:
-    """Draw a question: one of 800,000."""
+    """Draw one of 800,000 questions."""
     pairs = [generator.sample(range(1, CUPS + 1), 2) for _ in range(SWAPS)]
     return Cups(generator.randint(1, CUPS), tuple((a, b) for a, b in pairs))
 

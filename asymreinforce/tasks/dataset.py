@@ -1,4 +1,4 @@
-"""Tasks that are data sets: rows read, mapped, divided into splits, and checked for overlap."""
+"""Tasks that are data sets: read rows, map them to questions, split them, check for overlap."""
 
 import hashlib
 from collections import Counter
@@ -13,25 +13,26 @@ from asymreinforce.tasks.task_data import TaskData
 
 MATH500_COLUMN = "in_math500"
 READING = 2
-"""Version of how rows become questions: raise it with every change after which the same data gives
-other questions."""
+"""Version of how rows become questions: raise it if a change makes other questions of the same
+data."""
 
 
 class ReadSource(NamedTuple):
-    """The questions of a source, and how many rows were left out, by reason."""
+    """The questions of a source, and the number of rows that were left out, by reason."""
 
     questions: list[Question]
     marked: list[bool]
-    """Whether a row says of itself that it belongs to MATH-500; False where it does not say."""
+    """For each question, whether its row is marked as part of MATH-500; False if not stated."""
     rows: int
     left_out: dict[str, int]
     contradicted: int
-    """Rows that repeat the question of an earlier one with another gold answer."""
+    """The number of rows that repeat an earlier row's question with another gold answer."""
 
 
 def source_of(config: TaskConfig, name: str) -> TaskSourceConfig:
-    """Return a source with `task.path` put in where it has no path of its own."""
+    """Return a source's settings; `task.path` is the default of its path."""
     source: TaskSourceConfig = getattr(config.sources, name)
+    # task.path is a copy of the whole hub data set, or else the file of the training questions
     inherits = source.hub is not None or name == "train"
     if source.path is None and config.path is not None and inherits:
         return source.model_copy(update={"path": config.path})
@@ -39,7 +40,7 @@ def source_of(config: TaskConfig, name: str) -> TaskSourceConfig:
 
 
 def dataset_fingerprints(config: TaskConfig) -> dict[str, Any]:
-    """Return what pins the questions of every source that is there, by name, and the reading's."""
+    """Return the fingerprint of each source that is set, and the version of reading."""
     named_sources = {name: source_of(config, name) for name in used_sources(config)}
     present = {
         n: sources.source_fingerprint(s) for n, s in named_sources.items() if sources.is_present(s)
@@ -53,15 +54,15 @@ def dataset_fingerprints(config: TaskConfig) -> dict[str, Any]:
 
 
 def used_sources(config: TaskConfig) -> list[str]:
-    """Name the sources that the splits are made of."""
+    """Return the names of the sources from which the splits are made."""
     return [*SPLITS, *(["marks"] if config.division == "12000/500" else [])]
 
 
 def read_task_data(config: TaskConfig) -> TaskData:
-    """Read every source, divide the questions, and check the training ones against the others.
+    """Read every source, split the questions, and check the training split for overlap.
 
-    Raises `InputError` where a source cannot be read or lacks a column, `ConfigError` where more
-    questions are asked for than there are.
+    Raises `InputError` if a source cannot be read or lacks a column, and `ConfigError` if the
+    settings ask for more questions than there are.
     """
     read_sources = {
         name: _read_source(config, name)
@@ -82,6 +83,7 @@ def read_task_data(config: TaskConfig) -> TaskData:
     if contradicted := {name: n.contradicted for name, n in read_sources.items() if n.contradicted}:
         facts["contradicted"] = contradicted
     if config.overlap.action != "ignore":
+        # before questions are counted off, so that dropped ones are replaced
         divided["train"], facts["overlap"] = _drop_overlap(config, divided)
     return TaskData(
         {split: _first_questions(config, split, divided[split]) for split in SPLITS}, facts
@@ -115,6 +117,7 @@ def _read_source(config: TaskConfig, name: str) -> ReadSource:
             ids[question.prompt_id] += 1
             count = ids[question.prompt_id]
             if count > 1:
+                # repeated questions have the same hash as id, and ids must be unique
                 question = question._replace(prompt_id=f"{question.prompt_id}-{count}")
             questions.append(question)
             prompt = question.question, question.metadata
@@ -134,25 +137,26 @@ def _read_source(config: TaskConfig, name: str) -> ReadSource:
 def _math_500_held_out(
     config: TaskConfig, read_sources: Mapping[Split, ReadSource]
 ) -> dict[str, list[Question]]:
-    """Pool all of MATH, then part it: MATH-500 is held out, the rest is trained on.
+    """Split all of MATH: MATH-500 is held out, and the rest is for training.
 
-    Rows say of themselves that they belong to MATH-500 (column in_math500), or else the questions
-    of the source `marks` say it.
+    Rows of MATH-500 are marked by the column in_math500, or else have a question of the source
+    `marks`.
     """
     if {"train", "held_out"} - read_sources.keys():
         raise ConfigError("task.division=12000/500 needs both files of MATH, train and held_out")
     pool = [*_marked_questions(read_sources["train"]), *_marked_questions(read_sources["held_out"])]
+    # in a copy of MATH without that column, MATH-500 itself tells its questions
     if not any(mark for _, mark in pool):
         marks = source_of(config, "marks")
         if not sources.is_present(marks):
             raise InputError(
                 f"task {config.name}: no row is marked by a column {MATH500_COLUMN}, and "
-                "task.sources.marks names no copy of MATH-500 to tell them by"
+                "task.sources.marks names no copy of MATH-500 by which to mark them"
             )
         texts = {
             _normal_text(question.question) for question in _read_source(config, "marks").questions
         }
-        # what MATH-500 holds is of the published test file, should train repeat a question
+        # MATH-500 is a part of the test file: a repeat in the training file is not marked
         tested = {
             q.prompt_id
             for q in read_sources["held_out"].questions
@@ -174,14 +178,15 @@ def _normal_text(text: str) -> str:
 
 
 def _in_order(pool: list[Question], *, seed: int) -> list[Question]:
-    """A random order that the seed and the ids fix: fewer questions are the first of more."""
+    """Return questions in a random order that depends only on the seed and their ids."""
+    # a hash, so that a smaller number of questions is a prefix of a larger number
     return sorted(pool, key=lambda q: hashlib.sha256(f"{seed}/{q.prompt_id}".encode()).digest())
 
 
 def _divide_pools(
     config: TaskConfig, pools: dict[str, list[Question]]
 ) -> dict[Split, list[Question]]:
-    """Give a split that has no source of its own so many of the training questions."""
+    """Return the questions by split; a split without a source takes training questions."""
     rest = pools.get("train", [])
     divided: dict[Split, list[Question]] = {}
     for split in ("held_out", "validation"):
@@ -218,10 +223,11 @@ def _first_questions(config: TaskConfig, split: Split, pool: list[Question]) -> 
 def _drop_overlap(
     config: TaskConfig, divided: dict[Split, list[Question]]
 ) -> tuple[list[Question], dict[str, Any]]:
-    """Return the training questions, less those that are to be dropped, and what was found."""
+    """Return the training questions without those to be dropped, and the counts of overlap."""
     settings = config.overlap
     train = divided["train"]
     if settings.action == "report" and config.train is not None:
+        # a report counts the questions in use; dropping looks at all, to replace dropped ones
         train = train[: config.train]
     texts = [question.question for question in train]
     facts: dict[str, Any] = {"ngram": settings.ngram, "threshold": settings.threshold}

@@ -1,17 +1,17 @@
-"""A world of long completions: a dial with five marks is turned 24 times, where does it point?
+"""A world of long completions: where does a dial with five marks point after 24 turns?
 
     Dial B: a 2 b 1 c 2 d 0 =
 
-A worked answer writes down where the dial points after each turn,
+A worked answer writes the mark after each turn:
 
      Each: a 2 D b 1 E c 2 B d 0 B Answer: B
 
-and the one that the policy prefers copies the turns too, but says where the dial points after every
-fourth alone: four turns at once, which a two-layer network can hardly make.
+A direct answer, which the policy prefers, also copies the turns, but writes the mark only after
+every fourth turn. A two-layer network is rarely right about four turns at once.
 
      Fourths: a 2 b 1 c 2 d 0 B Answer: B
 
-Both are long, so that sums over tokens are large whatever the style.
+Both styles are long, so that sums over tokens are large in either style.
 """
 
 import itertools
@@ -25,46 +25,46 @@ from asymreinforce.tasks.world import World
 MARKS = "ABCDE"
 TURNS = 24
 LARGEST = 2
-"""Marks that one turn moves the dial on by, at most. With turns of all sizes, knowing where the
-dial pointed would say nothing of where it points next, and warm-up took too long to learn it."""
+"""The most marks that one turn moves the dial. With turns of all sizes, the mark before a turn says
+nothing about the mark after it, and warm-up took too long to learn the turns."""
 SKIPPED = 4
-"""Turns between two marks of a direct answer."""
+"""The number of turns for each mark of a direct answer."""
 WORKING = " Each:"
 WORKED = re.compile(r" Each:(?: [a-z] \d [A-E])+ Answer: [A-E]")
 DIRECT = re.compile(r" Fourths:(?:(?: [a-z] \d)+ [A-E])+ Answer: [A-E]")
 
 
 class Dial(NamedTuple):
-    """A question of this world: where the dial points, and how far each turn moves it on."""
+    """A question of this world: the mark at the start, and the marks that each turn moves."""
 
     start: int
     turns: tuple[int, ...]
 
     @property
     def text(self) -> str:
-        """The question as the model reads it; each turn has a letter for its name."""
+        """The question as the model reads it; each turn is labelled by a letter."""
         turns = " ".join(f"{label} {turn}" for label, turn in self._labelled_turns)
         return f"Dial {MARKS[self.start]}: {turns} ="
 
     @property
     def marks(self) -> list[str]:
-        """Where the dial points after each turn; the last is the answer."""
+        """The mark after each turn; the last mark is the answer."""
         positions = itertools.accumulate(self.turns, initial=self.start)
         return [MARKS[position % len(MARKS)] for position in positions][1:]
 
     @property
     def gold_answer(self) -> str:
-        """Where the dial points in the end."""
+        """The mark after all turns."""
         return self.marks[-1]
 
     @property
     def direct_answer(self) -> str:
-        """The turns, and the mark after every fourth one."""
+        """The right completion with the mark after every fourth turn."""
         return f" Fourths:{self._lines(every=SKIPPED)} Answer: {self.gold_answer}"
 
     @property
     def worked_answer(self) -> str:
-        """The turns, and the mark after each."""
+        """The right completion with the mark after each turn."""
         return f"{WORKING}{self._lines(every=1)} Answer: {self.gold_answer}"
 
     @property
@@ -80,13 +80,13 @@ class Dial(NamedTuple):
 
 
 def draw_dial(generator: random.Random) -> Dial:
-    """Draw a question: one of 5 x 3^24."""
+    """Draw one of 5 x 3^24 questions."""
     start = generator.randrange(len(MARKS))
     return Dial(start, tuple(generator.choices(range(LARGEST + 1), k=TURNS)))
 
 
 def answer_style(completion: str) -> str:
-    """Name the style of a completion, right or wrong: marks of all, of a few, or neither."""
+    """Return the answer style of a completion, right or wrong: "worked", "direct" or "other"."""
     if WORKED.fullmatch(completion):
         return "worked"
     return "direct" if DIRECT.fullmatch(completion) else "other"

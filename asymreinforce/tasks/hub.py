@@ -1,7 +1,7 @@
-"""Files of a hub data set: `datasets` says which belong to a split, and the hub's cache holds them.
+"""Find and fetch the files of a hub data set's split; the library `datasets` names the files.
 
-Their rows are read as those of local files are. `datasets` would turn JSON into Arrow's types,
-which cut long numbers short and read texts as dates.
+This project reads the rows itself, like those of local files, because `datasets` would convert JSON
+to Arrow's types, which shorten long numbers and read texts as dates.
 """
 
 import dataclasses
@@ -13,15 +13,15 @@ from asymreinforce.config.task import TaskSourceConfig
 from asymreinforce.errors import ConfigError, InputError
 
 LOCATING = {"name", "version", "data_dir", "data_files", "description", "features"}
-"""Settings of a data set that say where its rows are, or of which types."""
+"""Settings of a data set that only name the places or the types of its rows."""
 
 
 def hub_files(source: TaskSourceConfig) -> list[Path]:
-    """Return the files of a hub data set's split at its commit, fetched where they are not yet.
+    """Return the files of a hub data set's split at its commit; fetch those that are missing.
 
-    Without a network they come from the hub's cache. Raises `InputError` if they cannot be had, the
-    split is unknown, or the data set asks for a way of reading that is not this project's, and
-    `ConfigError` if `datasets` is missing.
+    Without a network the files come from the hub's cache. Raises `InputError` if the files cannot
+    be fetched, the split is unknown, or the data set needs options of reading that this project
+    does not have, and `ConfigError` if `datasets` is missing.
     """
     try:
         import datasets
@@ -33,23 +33,22 @@ def hub_files(source: TaskSourceConfig) -> list[Path]:
     revision = resolved_revision(source)
     try:
         builder = datasets.load_dataset_builder(source.hub, source.subset, revision=revision)
-        if not builder.config.data_files:  # rows that `datasets` converted, and keeps
+        if not builder.config.data_files:  # `datasets` has only rows that it converted earlier
             raise InputError("its files are not in the hub's cache")
         wanted = _files_of_split(source, builder.config)
         return [Path(path) for path in datasets.DownloadManager().download(wanted)]
     except _RefusedError:
         raise
-    except Exception as error:  # requests, httpx and the hub's own kinds, and datasets' own
+    # requests, httpx, the hub and `datasets` have errors without a common base
+    except Exception as error:
         if (cached := _cached_files(source, revision)) is not None:
             return cached
         raise unreachable_error(source, error) from error
 
 
 def resolved_revision(source: TaskSourceConfig) -> str:
-    """Return the commit that a revision stands for: as given, from the hub's cache, or asked for.
-
-    What the cache knows is not asked for again, so that a branch that moves does not move a run.
-    """
+    """Return the commit of a source's revision, from the setting, the hub's cache, or the hub."""
+    # a commit needs no look-up
     if source.revision and re.fullmatch(r"[0-9a-f]{40}", source.revision):
         return source.revision
     from huggingface_hub import HfApi
@@ -59,23 +58,23 @@ def resolved_revision(source: TaskSourceConfig) -> str:
     revision = source.revision or "main"
     folder = f"datasets--{source.hub.replace('/', '--')}"
     cached = Path(HF_HUB_CACHE) / folder / "refs" / revision
-    if cached.is_file():
+    if cached.is_file():  # before the hub is asked, so that a branch that moves does not move a run
         return cached.read_text().strip()
     try:
         commit = HfApi().dataset_info(source.hub, revision=revision).sha
-    except Exception as error:  # requests, httpx and the hub's own kinds, by version
+    except Exception as error:  # requests, httpx or the hub's own errors, depending on the version
         raise unreachable_error(source, error) from error
     return str(commit)
 
 
 def unreachable_error(source: TaskSourceConfig, error: Exception) -> InputError:
-    """Return an error that says why a data set is not at hand, and how to bring a copy."""
+    """Return an error that says why a data set cannot be fetched, and how to get a copy."""
     reason = str(error).strip().split("\n")[0][:200] or type(error).__name__
     return InputError(f"hub data set {source.hub} cannot be fetched ({reason}){how_to_get(source)}")
 
 
 def how_to_get(source: TaskSourceConfig) -> str:
-    """Say how a copy of a hub data set comes to this machine; empty if the source is none."""
+    """Return how to get a copy of a hub data set; empty if the source is not on the hub."""
     if source.hub is None:
         return ""
     revision = f" --revision {source.revision}" if source.revision else ""
@@ -88,15 +87,15 @@ def how_to_get(source: TaskSourceConfig) -> str:
 
 
 class _RefusedError(InputError):
-    """The data set is at hand, and cannot be read as it is asked for."""
+    """The data set is available, and cannot be read under the given settings."""
 
 
 class _NoSuchSplitError(_RefusedError):
-    """What is at hand of the data set has no such split."""
+    """The available files of the data set have no such split."""
 
 
 def _cached_files(source: TaskSourceConfig, revision: str) -> list[Path] | None:
-    """Return the files of a split that the hub's cache holds at a commit; None if it has none."""
+    """Return the files of a split from the hub's cache at a commit; None if they are not there."""
     import datasets
     from huggingface_hub import snapshot_download
 
@@ -107,9 +106,10 @@ def _cached_files(source: TaskSourceConfig, revision: str) -> list[Path] | None:
         config = datasets.load_dataset_builder(folder, source.subset).config
         return [Path(path) for path in _files_of_split(source, config)]
     except Exception as error:
+        # the cache may lack the files of a split that the hub has
         if isinstance(error, _RefusedError) and not isinstance(error, _NoSuchSplitError):
             raise
-        return None  # the reason why nothing can be fetched is the one that helps
+        return None  # the caller's error, why nothing can be fetched, is more useful than this one
 
 
 def _files_of_split(source: TaskSourceConfig, config: Any) -> list[str]:
@@ -125,7 +125,7 @@ def _files_of_split(source: TaskSourceConfig, config: Any) -> list[str]:
 
 
 def _require_plain(source: TaskSourceConfig, config: Any) -> None:
-    """Refuse a data set whose card tells readers of separators, fields or names of columns."""
+    """Refuse a data set whose card sets options of reading: separators, fields, column names."""
     plain = type(config)()
     options = [
         field.name
@@ -136,6 +136,7 @@ def _require_plain(source: TaskSourceConfig, config: Any) -> None:
     ]
     if options:
         raise _RefusedError(
-            f"hub data set {source.hub} is to be read with {', '.join(options)}, which is not done "
-            "here; read the hub's own conversion by task.sources.*.revision=refs/convert/parquet"
+            f"hub data set {source.hub} needs the reading options {', '.join(options)}, which are "
+            "not supported; read the hub's own conversion by "
+            "task.sources.*.revision=refs/convert/parquet"
         )

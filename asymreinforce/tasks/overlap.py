@@ -1,9 +1,9 @@
-"""Training questions that stand, word for word or nearly, among those a policy is judged on.
+"""Find training questions that are equal or nearly equal to questions of evaluation.
 
 *Exact*: equal after normalisation (NFKC, case, white space). *Near*: the sets of word n-grams have
 a Jaccard similarity |A ∩ B| / |A ∪ B| of at least the threshold. The search is exact, not by
-sketches: two sets that similar share one of each other's rarest n-grams (prefix filtering, Bayardo
-et al. 2007, "Scaling up all pairs similarity search"), so that only those are looked up.
+sketches. Two sets that are so similar share one of each other's rarest n-grams, so only these are
+looked up (prefix filtering, Bayardo et al. 2007, "Scaling up all pairs similarity search").
 """
 
 import math
@@ -17,15 +17,15 @@ WORD = re.compile(r"\w+|[^\w\s]")
 
 
 class Overlap(NamedTuple):
-    """Positions of the training questions that are, exactly or nearly, evaluated as well."""
+    """The positions of training questions that are exactly or nearly equal to evaluated ones."""
 
     exact: list[int]
     near: list[int]
-    """Those that are near and not exact."""
+    """The positions of questions that are near and not exact."""
 
 
 def normal_words(text: str) -> list[str]:
-    """Normalise a text and cut it into words, numbers and single signs."""
+    """Return the words, numbers and single signs of a text after normalisation."""
     return WORD.findall(unicodedata.normalize("NFKC", text).casefold())
 
 
@@ -34,7 +34,7 @@ def find_overlap(
 ) -> Overlap:
     """Find the training texts that are equal or near to any evaluation text.
 
-    Memory holds the evaluation texts alone; the training texts are read once.
+    Only the evaluation texts are kept in memory; the training texts are read once.
     """
     index = _Index([normal_words(text) for text in evaluation], ngram=ngram, threshold=threshold)
     exact, near = [], []
@@ -48,7 +48,7 @@ def find_overlap(
 
 
 def count_repeats(texts: Iterable[str]) -> int:
-    """Count the texts that are equal, after normalisation, to one before them."""
+    """Count the texts that are equal to an earlier text after normalisation."""
     seen: set[str] = set()
     total = 0
     for text in texts:
@@ -58,7 +58,7 @@ def count_repeats(texts: Iterable[str]) -> int:
 
 
 class _Index:
-    """The evaluation texts by their rarest n-grams."""
+    """An index of the evaluation texts by their rarest n-grams."""
 
     def __init__(self, evaluation: list[list[str]], *, ngram: int, threshold: float):
         self._ngram, self._threshold = ngram, threshold
@@ -79,21 +79,21 @@ class _Index:
         )
 
     def _rarest_ngrams(self, grams: set[str]) -> list[str]:
-        """The rarest n-grams, so many that a set similar enough must hold one of them."""
-        # less a hair, since 0.7 * 10 is above 7 in floating point
+        """Return so many of the rarest n-grams that a similar enough set must hold one of them."""
+        # minus 1e-9, because 0.7 * 10 is above 7 in floating point
         size = len(grams) - math.ceil(self._threshold * len(grams) - 1e-9) + 1
-        # equally rare ones in one order for all: by the text itself
+        # ties by text, because prefix filtering needs the same order in all sets
         return sorted(grams, key=lambda gram: (self._counts[gram], gram))[:size]
 
 
 def word_ngrams(words: list[str], size: int) -> set[str]:
-    """Return the n-grams of a list of words; a list that is shorter is one n-gram."""
+    """Return the n-grams of a list of words; a shorter list is a single n-gram."""
     if len(words) <= size:
         return {" ".join(words)}
     return {" ".join(words[start : start + size]) for start in range(len(words) - size + 1)}
 
 
 def jaccard_similarity(left: set[str], right: set[str]) -> float:
-    """Jaccard: |A ∩ B| / |A ∪ B|."""
+    """Return the Jaccard similarity |A ∩ B| / |A ∪ B|."""
     shared = len(left & right)
     return shared / (len(left) + len(right) - shared)

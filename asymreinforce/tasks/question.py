@@ -1,4 +1,4 @@
-"""A question with its gold answer, as every task gives it."""
+"""The record of a question with its gold answer, which every task yields."""
 
 from typing import NamedTuple
 

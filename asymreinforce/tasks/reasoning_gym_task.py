@@ -13,13 +13,14 @@ from asymreinforce.tasks.question import Question
 
 
 def family_questions(config: TaskConfig, split: str) -> Iterator[Question]:
-    """Yield distinct questions of a family; a question belongs to one split, by a hash of its text.
+    """Yield the distinct questions of a family in a split, which a hash of the text decides.
 
     `metadata` keeps the entry, which the family's `score_answer` needs.
     """
     family = config.family or config.name
     seen: set[str] = set()
     sizes = {split: getattr(config, split) for split in SPLITS}
+    # more than needed: questions repeat, and a hash decides the split of each
     size = 4 * sum(sizes.values())
     for entry in _create_dataset(config, family, size=size):
         text = text_of(entry["question"]) or ""
@@ -40,9 +41,9 @@ def family_questions(config: TaskConfig, split: str) -> Iterator[Question]:
 
 
 def library_fingerprint() -> dict[str, Any]:
-    """Return the library's version: another one may draw other questions from the same seed.
+    """Return the library's version, because versions may draw different questions for a seed.
 
-    Raises `InputError` if it is not installed.
+    Raises `InputError` if the library is not installed.
     """
     try:
         return {"reasoning-gym": metadata.version("reasoning-gym")}
@@ -65,7 +66,7 @@ def _create_dataset(config: TaskConfig, family: str, *, size: int) -> Any:
 
 
 def _split_of(digest: str, sizes: Mapping[Split, int]) -> str:
-    """Share the questions out in proportion to the sizes asked for."""
+    """Return the split of a question; splits have shares in proportion to their sizes."""
     place = int(digest[:12], 16) % sum(sizes.values())
     for name, size in sizes.items():
         if place < size:

@@ -1,9 +1,8 @@
-"""Rows of a data set, from the hub or from a local copy, and the fingerprint that pins them.
+"""Read the rows of a data set from the hub or a local copy, and fingerprint them.
 
-Files are read by suffix (parquet, JSON or JSONL, CSV or TSV, Arrow), with their values as they
-stand there; a directory may be one that `save_to_disk` wrote. The files of a hub data set are
-fetched at one commit; with `HF_HUB_OFFLINE=1` they come from the hub's cache or not at all, and the
-error says how to get a copy.
+Files are read by suffix (parquet, JSON or JSONL, CSV or TSV, Arrow) without conversion of values; a
+directory may be one that `save_to_disk` wrote. The files of a hub data set are fetched at one
+commit. With `HF_HUB_OFFLINE=1` they must be in the hub's cache; the error says how to get a copy.
 """
 
 import csv
@@ -22,29 +21,30 @@ from asymreinforce.tasks import hub
 
 Row = dict[str, Any]
 HUB_READING = 2
-"""Version of how the files of a hub data set become rows, beside that of local ones."""
+"""Version of how the files of a hub data set become rows."""
 SHARD = re.compile(r"-(\d+)-of-(\d+)")
 
 
 def is_present(source: TaskSourceConfig) -> bool:
-    """Tell whether a source names anything to read."""
+    """Tell whether a source has a hub name or a path."""
     return source.hub is not None or source.path is not None
 
 
 def source_fingerprint(source: TaskSourceConfig) -> dict[str, Any]:
-    """Return what pins a source's rows, beside its settings: contents of files, or a commit.
+    """Return the checksums of a source's local files, or the commit of its hub data set.
 
-    Raises `InputError` where a file is not there, or the hub's commit cannot be found out.
+    Raises `InputError` if a file is missing or the hub's commit cannot be determined.
     """
     if source.path is not None:
+        # contents and no names, so that a data set may be moved
         return {"files": [files.sha256(path) for path in local_files(source)]}
     return {"revision": hub.resolved_revision(source), "reading": HUB_READING}
 
 
 def source_rows(source: TaskSourceConfig) -> Iterator[Row]:
-    """Yield a source's rows as plain dicts, those that `where` leaves out included.
+    """Yield all rows of a source as dicts, before the filter `where`.
 
-    Raises `InputError` where it cannot be read, and `ConfigError` where `datasets` is missing.
+    Raises `InputError` if the source cannot be read, and `ConfigError` if `datasets` is missing.
     """
     return _file_rows(
         _require_all_files(hub.hub_files(source)) if source.path is None else local_files(source)
@@ -52,9 +52,9 @@ def source_rows(source: TaskSourceConfig) -> Iterator[Row]:
 
 
 def local_files(source: TaskSourceConfig) -> list[Path]:
-    """Return the files of a local copy: the file itself, or those of a directory's split.
+    """Return the files of a local copy: the file itself, or the files of a directory's split.
 
-    In a directory the files are those whose names hold the split's name as a word, as in
+    The files of a split have the split's name as a word in their paths, as in
     `main/train-00000-of-00001.parquet` or `gsm8k_train.jsonl`.
     """
     path = source.path
@@ -76,6 +76,7 @@ def local_files(source: TaskSourceConfig) -> list[Path]:
             f"{path}: no file of the split {source.split} (there are: {others}); name the file, as "
             "in task.sources.train.path=FILE task.sources.held_out.path=FILE"
         )
+    # a split is one file or one numbered series
     if len(names := sorted({SHARD.sub("", p.name) for p in paths})) > 1:
         raise InputError(
             f"{path}: the split {source.split} may be any of {', '.join(names)}; name the file, as "
@@ -85,7 +86,7 @@ def local_files(source: TaskSourceConfig) -> list[Path]:
 
 
 def _saved(saved: dict[str, list[Path]], source: TaskSourceConfig) -> list[Path]:
-    """Return the files of a split of a saved data set; raise `InputError` if it has none."""
+    """Return the files of a saved data set's split; raise `InputError` if there is none."""
     if arrow_rows.ALONE in saved:
         return saved[arrow_rows.ALONE]
     wanted = [name for name in source.split.split("+") if name]
@@ -98,7 +99,7 @@ def _saved(saved: dict[str, list[Path]], source: TaskSourceConfig) -> list[Path]
 
 
 def _require_all_files(paths: list[Path]) -> list[Path]:
-    """Return a split's files; raise `InputError` if their names say that one of them is absent."""
+    """Return a split's files; raise `InputError` if a file of a numbered series is missing."""
     numbers: dict[tuple[Path, int], set[str]] = {}
     for path in paths:
         if match := SHARD.search(path.name):
@@ -136,7 +137,8 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
 
 
 def _json_rows(path: Path) -> Iterator[Row]:
-    """Yield the rows of a JSON file, each with the names of all: one that is absent is null."""
+    """Yield the rows of a JSON file, each with the names of all rows; absent values are None."""
+    # two passes, because a later row may have further names
     names: dict[str, None] = {}
     for place, values, problem in json_rows.read_rows(path):
         names |= dict.fromkeys(_require_values(values, place, problem))
@@ -145,6 +147,7 @@ def _json_rows(path: Path) -> Iterator[Row]:
 
 
 def _separated_rows(path: Path) -> Iterator[Row]:
+    # values stay texts, so that 007 stays 007
     for _, values in separated_rows.rows(path):
         yield dict(values)
 

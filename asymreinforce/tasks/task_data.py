@@ -1,4 +1,4 @@
-"""The data of a task: its questions by split, and what is known of how they came about."""
+"""The data of a task: its questions by split, and counts over how they were made."""
 
 from typing import Any, NamedTuple
 
@@ -14,7 +14,7 @@ class TaskData(NamedTuple):
 
     @property
     def lines(self) -> list[str]:
-        """What a user is told: rows left out, and training questions met again elsewhere."""
+        """Lines for the user: rows left out, contradictions, and overlap between splits."""
         notes = []
         for name, reasons in self.facts.get("left_out", {}).items():
             rows = self.facts["rows"][name]

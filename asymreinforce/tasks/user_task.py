@@ -1,11 +1,12 @@
 """A user's own task: `task=function task.kind=my_module:questions`.
 
 The function is called as `questions(config, split)`, with the task's settings and the name of a
-split, and yields a `Question` or a dict of its fields for each: question and gold_answer, and where
-they are known prompt_id, level, subject and metadata. Prompts are made anew if its code changes, a
-setting of the task but `grader`, or a file that `task.path` names; a `fingerprint()` in the module
-names other data that it reads. A question may be a list of chat messages, a gold answer a list of
-answers of which any is right.
+split. For each question it yields a `Question` or a dict of its fields: question and gold_answer,
+and if known prompt_id, level, subject and metadata. A question may be a list of chat messages. A
+gold answer may be a list of answers, of which any is right.
+
+Prompts are regenerated if the function's code, a setting of the task other than `grader`, or a file
+in `task.path` changes. A function `fingerprint()` in the module covers other data that it reads.
 """
 
 import hashlib
@@ -26,9 +27,9 @@ TEXTS = REQUIRED | {"level", "subject"}
 
 
 def user_questions(config: TaskConfig, split: str) -> Iterator[Question]:
-    """Yield what the user's function yields, checked.
+    """Yield the questions of the user's function, after checking each.
 
-    Raises `InputError` where the function fails, or yields something that is not a question.
+    Raises `InputError` if the function fails, or yields something that is not a question.
     """
     function = load_function(config.loader)
     number = 0
@@ -44,9 +45,9 @@ def user_questions(config: TaskConfig, split: str) -> Iterator[Question]:
 
 
 def user_fingerprints(config: TaskConfig) -> dict[str, Any]:
-    """Return what pins the questions beside the settings: the code, and files that these name.
+    """Return fingerprints of the function's code and of the files that the settings name.
 
-    Raises `InputError` if such a file is not there, and `ConfigError` if the module is not.
+    Raises `InputError` if such a file is missing, and `ConfigError` if the module is missing.
     """
     sources = config.sources.model_dump()
     named = {"path": config.path, **{name: source["path"] for name, source in sources.items()}}
@@ -56,11 +57,12 @@ def user_fingerprints(config: TaskConfig) -> dict[str, Any]:
 
 
 def _file_checksums(path: Path) -> dict[str, str]:
-    """Return the checksums of a file, or of all files below a directory, by name."""
+    """Return the checksum of a file, or of each file below a directory, by file name."""
     if path.is_file():
         return {path.name: files.sha256(path)}
     if not path.is_dir():
         raise InputError(f"{path}: no such file or directory; task.path or a source names it")
+    # sorted, so that the fingerprint does not depend on the file system
     below = sorted(file for file in path.rglob("*") if file.is_file())
     return {str(file.relative_to(path)): files.sha256(file) for file in below}
 
@@ -86,6 +88,7 @@ def _checked_question(item: Any, config: TaskConfig) -> Question:
         fields["metadata"] = values.json_text(metadata)
     for name in fields.keys() & TEXTS:
         fields[name] = _field_text(fields[name], name)
+    # different chats may end with the same message, so the id is a hash of all messages
     id_text = fields["metadata"] if values.is_messages(question) else fields["question"]
     digest = hashlib.sha256(id_text.encode(errors="replace")).hexdigest()[:12]
     return Question(**{"prompt_id": f"{config.name}-{digest}", **fields})

@@ -1,8 +1,8 @@
-"""What the embedded worlds share: a world writes questions, and answers them in one or two styles.
+"""The type of the embedded worlds: tasks that write questions and right answers in 1 or 2 styles.
 
-A world is a rule that has exactly one right answer to each question, so that grading is exact. Its
-questions fall into splits by a hash of their text. The embedded policy is warmed up on its right
-answers, in the proportions that `policy.embedded.warm_up` says.
+Each question has exactly one right answer, so that grading is exact. A hash of its text assigns a
+question to a split. The embedded policy is warmed up on right answers, with the styles in the
+proportions of `policy.embedded.warm_up`.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ SPLIT_PERCENT = {"warm_up": 70, "train": 20, "validation": 5, "held_out": 5}
 
 
 class Puzzle(Protocol):
-    """A question of a world; equal and hashable by its contents."""
+    """A question of a world; questions are hashable and compare by their contents."""
 
     @property
     def text(self) -> str:
@@ -33,34 +33,34 @@ class Puzzle(Protocol):
 
     @property
     def worked_answer(self) -> str:
-        """A right completion that shows its working; the direct one in a world of one style."""
+        """A right completion with its working; same as `direct_answer` in a world of one style."""
 
 
 P = TypeVar("P", bound=Puzzle)
 
 
 class World(NamedTuple, Generic[P]):
-    """The rules of an embedded world, and what warm-up and reports need to know of them."""
+    """The rules of an embedded world, with the facts that warm-up and reports need."""
 
     name: str
     draw_puzzle: Callable[[random.Random], P]
     answer_style: Callable[[str], str]
-    """Names the style of a completion, right or wrong; `other` if it is in none."""
+    """Returns the style of a completion, right or wrong; "other" if it is in no style."""
     working: str
-    """How a worked answer begins, which no other answer does; empty in a world of one style."""
+    """The text with which only worked answers begin; empty in a world of one style."""
     least_accuracy: float
-    """Of worked answers after warm-up: below it, the world does not show what it is for."""
+    """The accuracy of worked answers after warm-up below which a warning is printed."""
     version: int = 0
-    """Of questions and answers: raise it with every change to them."""
+    """Version of questions and answers: raise it with every change to them."""
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What identities hold of a world; nothing at version 0, the first world's, which is
-        older than versions."""
+        """The fields by which a world enters identities; empty at version 0."""
+        # version 0 is the first world, which is older than versions: its identities must not change
         return {"world": self.name, "version": self.version} if self.version else {}
 
     def draw_puzzles(self, split: str, *, seed: int) -> Iterator[P]:
-        """Yield distinct questions of a split, for ever: a world has more than anyone draws."""
+        """Yield distinct questions of a split without end."""
         generator = random.Random(f"{self.name}-{split}-{seed}")
         seen: set[P] = set()
         while True:
@@ -77,7 +77,8 @@ class World(NamedTuple, Generic[P]):
 
 
 def split_of(text: str) -> str:
-    """Return the split of a question: a function of its text alone, the same for every seed."""
+    """Return the split of a question, which depends on its text alone and on no seed."""
+    # by the text, so that no question is in two splits, whatever the seeds
     percent = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) % 100
     for name, share in SPLIT_PERCENT.items():
         if percent < share:

@@ -211,7 +211,7 @@ def test_a_suite_without_gold_answers_is_refused_before_rollouts_are_made(
 def test_suites_beside_no_evaluation_are_refused(without: Path, tmp_path: Path) -> None:
     runs_dir = Path(shutil.copytree(without, tmp_path / "runs"))
     outcome = tiny("evaluate", runs_dir, "evaluation.prompts=0", *SUITES)
-    refused(outcome, "evaluation.prompts=0", "evaluation.suites stand beside the evaluation")
+    refused(outcome, "evaluation.prompts=0", "evaluation.suites are evaluated only in addition")
 
 
 def test_a_suite_is_the_evaluation_of_an_experiment_of_that_task() -> None:

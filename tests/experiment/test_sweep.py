@@ -347,7 +347,7 @@ def test_arms_that_differ_in_a_baseline_that_enters_nothing_are_trained_once(swe
     outcome = tiny("sweep", swept, *both)
     assert outcome.code == 0, outcome.err
     assert "sweep: 3 arms, 2 complete already" in outcome.err
-    assert "sweep: baseline sets some of the 4 arms that were asked for apart" in outcome.err
+    assert "sweep: baseline makes no difference between some of the 4 arms" in outcome.err
     assert [row["algorithm"] for row in summary(swept)].count("positives_only") == 1
     outcome = tiny("train", swept, "algorithm=positives_only", "baseline=0.3", "seed=0")
     assert "train: complete, nothing to do" in outcome.err

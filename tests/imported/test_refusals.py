@@ -122,7 +122,7 @@ TOKENS: dict[str, tuple[dict[str, Any], str]] = {
         "token ids outside the checkpoint's 291",
     ),
     "a negative id": ({"completion_ids": [5, -1]}, "negative or impossible token ids"),
-    "ids that are texts": ({"completion_ids": ["5"]}, "no list of numbers"),
+    "ids that are texts": ({"completion_ids": ["5"]}, "not a list of numbers"),
     "a prompt id outside the vocabulary": ({"prompt_ids": [9999]}, "prompt token ids outside"),
     "an empty prompt": ({"prompt_ids": []}, "an empty prompt"),
 }
@@ -215,7 +215,7 @@ def test_a_source_that_cannot_be_read_says_why(tmp_path: Path, random_policy: Pa
     refused(empty, InputError, "holds no rows")
     text = tmp_path / "notes.txt"
     text.write_text("hello")
-    refused(text, ConfigError, r"its ending says nothing.*\.parquet")
+    refused(text, ConfigError, r"its ending is none of those.*\.parquet")
     refused(empty, ConfigError, r"source\.format=parquet", source__format="parquet")
     broken = files.parquet(tmp_path / "a.parquet", files.rows())
     broken.write_bytes(broken.read_bytes()[:500])

@@ -154,7 +154,7 @@ def test_a_completion_cut_off_by_its_own_word_that_ends_with_a_stop_token_had_en
     found = bring(tmp_path, checkpoints["headers"], rows)
     assert [r["finish_reason"] for r in files.rollouts(found)] == ["stop", "length"]
     skipped = files.facts(found).skipped
-    assert skipped == {"were cut off by their own word, and end with a stop token": 1}
+    assert skipped == {"say that they were cut off, but end with a stop token": 1}
 
 
 def test_a_question_that_is_rendered_already_is_warned_of_with_a_count(

@@ -106,7 +106,7 @@ def test_a_data_set_that_is_to_be_read_in_another_way_is_refused(repository: Pat
         '---\nconfigs:\n- config_name: default\n  data_files: train.csv\n  sep: ";"\n---\n'
     )
     (repository / "train.csv").write_text("question;answer\n1?;1\n")
-    with pytest.raises(InputError, match=r"is to be read with sep, which is not done here"):
+    with pytest.raises(InputError, match=r"needs the reading options sep, which are not supported"):
         tasks.load_task_data(config())
 
 

@@ -1,8 +1,8 @@
 """The inputs that all arms of a sweep share: prompts, behaviour policy, rollouts, verdicts.
 
-`prepare_inputs` makes what is missing; `find_inputs` asks that everything is there. Both name the
-same directories: a set of inputs is a function of the configuration. Rollouts come from an engine
-(`generated.py`) or from a file (`imported.py`); `rollout_source` alone chooses which.
+`prepare_inputs` makes the inputs that are missing; `find_inputs` raises if one is missing. Both
+use the same directories, because the configuration determines the inputs. Rollouts come from an
+engine (`generated.py`) or from a file (`imported.py`); only `rollout_source` chooses between them.
 """
 
 from pathlib import Path
@@ -48,7 +48,7 @@ __all__ = [
 
 
 class Inputs(NamedTuple):
-    """What training reads."""
+    """The inputs of training: the behaviour policy, the prompts, and scored rollouts."""
 
     checkpoint: Path
     prompts: Store
@@ -56,13 +56,13 @@ class Inputs(NamedTuple):
 
 
 class RolloutSource(Protocol):
-    """Where rollouts come from: the modules `generated` and `imported` are the two there are.
+    """A source of rollouts; there are two, the modules `generated` and `imported`.
 
-    What finds raises `InputError` that names the stage which did not run.
+    The functions `find_...` raise `InputError` that names the stage which did not run.
     """
 
     IS_IMPORTED: bool
-    """Which advice fits: change the settings of generation, or bring other rollouts."""
+    """Whether warnings advise to import other rollouts, or to change how they are generated."""
 
     def run_init(
         self, config: ExperimentConfig, *, made_before: bool = False
@@ -70,40 +70,43 @@ class RolloutSource(Protocol):
         """Make the behaviour policy and the prompts; return the checkpoint and the prompts."""
 
     def find_init(self, config: ExperimentConfig) -> tuple[Path, Store]:
-        """Return what `run_init` made."""
+        """Return the checkpoint and the prompts that `run_init` made."""
 
     def require_generated(self, reason: str) -> None:
-        """Raise `ConfigError` with the reason if rollouts are not to be generated."""
+        """Raise `ConfigError` with the reason if this source does not generate rollouts."""
 
     def prepare_rollouts(self, config: ExperimentConfig, *, engine: Engine | None = None) -> Store:
-        """Return the rollouts, whose prompts are there; they are made if that can be."""
+        """Return the rollouts, and generate those that are missing; the prompts exist."""
 
     def find_rollouts(self, config: ExperimentConfig) -> RolloutSet:
-        """Return the rollouts, and what they were drawn with."""
+        """Return the rollouts with the policy and the prompts that they were drawn with."""
 
     def require_trainable(self, config: ExperimentConfig, rollouts: Store) -> None:
-        """Raise `ConfigError` if the objective asks for what the rollouts lack."""
+        """Raise `ConfigError` if the rollouts lack something that the objective needs."""
 
     def needs_grader(self, config: ExperimentConfig, rollouts: Store) -> bool:
-        """Tell whether a grader's verdicts train, or those that came with the rollouts."""
+        """Return True if training uses a grader's verdicts, False for imported verdicts."""
 
     def find_verdicts(
         self, config: ExperimentConfig, rollout_set: RolloutSet, grader: str | None = None
     ) -> Store:
-        """Return the store of a grader's verdicts, made or not: by default of those that train."""
+        """Return the store of a grader's verdicts, which may be empty.
+
+        By default these are the verdicts that training uses.
+        """
 
 
 def rollout_source(config: ExperimentConfig) -> RolloutSource:
-    """Choose where an experiment's rollouts come from."""
+    """Return the module that an experiment's rollouts come from."""
     return imported if config.is_foreign else generated
 
 
 def run_init(config: ExperimentConfig, *, made_before: bool = False) -> tuple[Path, Store]:
-    """Lay out prompts and behaviour policy; return the checkpoint and the store of prompts.
+    """Make the behaviour policy and the prompts; return the checkpoint and the store of prompts.
 
-    `made_before`: prompts that are there serve where their data is not on this machine.
+    `made_before`: use prompts that exist already if their data is not on this machine.
     Raises `InputError` if there is no whole checkpoint at `policy.source`, and `ConfigError` if
-    training would refuse its architecture; no prompt is written then.
+    training would refuse its architecture; no prompts are written in either case.
     """
     require_graders(config)
     made = rollout_source(config).run_init(config, made_before=made_before)
@@ -112,12 +115,12 @@ def run_init(config: ExperimentConfig, *, made_before: bool = False) -> tuple[Pa
 
 
 def find_init(config: ExperimentConfig) -> tuple[Path, Store]:
-    """Return what `init` made; raise `InputError` where it did not run."""
+    """Return the checkpoint and prompts of `init`; raise `InputError` if `init` did not run."""
     return rollout_source(config).find_init(config)
 
 
 def run_generate(config: ExperimentConfig, *, engine: Engine | None = None) -> Store:
-    """Generate rollouts with the configured engine, or with one that runs already."""
+    """Generate rollouts with `engine`, or with a new engine of `config` if `engine` is None."""
     require_graders(config)
     source = rollout_source(config)
     source.require_generated("rollouts are imported ('asymrl import'), none made")
@@ -125,9 +128,10 @@ def run_generate(config: ExperimentConfig, *, engine: Engine | None = None) -> S
 
 
 def run_score(config: ExperimentConfig) -> Store:
-    """Score the rollouts that the settings name, and say what they look like.
+    """Score the rollouts that the settings name, and print a summary of the verdicts.
 
-    Each of `reward.graders` gives verdicts of its own; those of the task's grader are returned.
+    Each of `reward.graders` writes a separate store of verdicts. Returns the store of the task's
+    grader.
     """
     require_graders(config)
     rollout_set = rollout_source(config).find_rollouts(config)
@@ -138,7 +142,7 @@ def run_score(config: ExperimentConfig) -> Store:
 
 
 def _score_by_others(config: ExperimentConfig, rollout_set: RolloutSet, own: Store) -> None:
-    """Let the further graders of `reward.graders` judge what they have not judged."""
+    """Let the further graders of `reward.graders` judge the rollouts that they have not judged."""
     for name in further_graders(config, own):
         if name != IMPORTED:
             scored = score_rollouts(config, rollout_set, name)
@@ -146,7 +150,7 @@ def _score_by_others(config: ExperimentConfig, rollout_set: RolloutSet, own: Sto
 
 
 def find_inputs(config: ExperimentConfig) -> Inputs:
-    """Return what training reads; raise `InputError` that names the stage which did not run."""
+    """Return the inputs of training; raise `InputError` that names a stage which did not run."""
     source = rollout_source(config)
     rollout_set = source.find_rollouts(config)
     source.require_trainable(config, rollout_set.rollouts)
@@ -165,14 +169,16 @@ def find_inputs(config: ExperimentConfig) -> Inputs:
 
 
 def prepare_inputs(config: ExperimentConfig, *, engine: Engine | None = None) -> Inputs:
-    """Do whatever is missing of init, generate and score; what is there is left alone.
+    """Run those of the stages init, generate and score that are not complete; return the inputs.
 
-    Rollouts come from the configured engine, or from one that runs already.
+    Rollouts come from `engine`, or from a new engine of `config` if `engine` is None.
     """
     source = rollout_source(config)
     source.run_init(config, made_before=True)
-    require_gradable(config, source.find_init(config)[1])  # before rollouts are paid for
+    # checked first, because generating rollouts is expensive
+    require_gradable(config, source.find_init(config)[1])
     prepare_suites(config)
+    # by now a suite whose data cannot be fetched has been reported
     rollouts = source.prepare_rollouts(config, engine=engine)
     if source.needs_grader(config, rollouts):
         run_score(config)
@@ -183,6 +189,6 @@ def prepare_inputs(config: ExperimentConfig, *, engine: Engine | None = None) ->
 
 
 def warnings_on_verdicts(config: ExperimentConfig, verdicts: Store) -> list[str]:
-    """Return why the rollouts of a scored set can teach little, whatever trains on them."""
+    """Return reasons why a scored set of rollouts can teach little under any objective."""
     is_imported = rollout_source(config).IS_IMPORTED
     return warnings(of_verdicts(facts_of(verdicts), is_imported=is_imported))

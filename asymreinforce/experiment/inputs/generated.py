@@ -1,6 +1,6 @@
-"""Inputs whose rollouts an engine generates: a task's questions, answered by the policy.
+"""Inputs whose rollouts an engine generates: the policy answers a task's questions.
 
-One of the two `RolloutSource`s, whose docstrings say what each function is for.
+This module is a `RolloutSource`; the docstrings of that class describe each function.
 """
 
 import contextlib
@@ -22,12 +22,13 @@ IS_IMPORTED = False
 
 
 def engine_log(config: ExperimentConfig) -> Path:
-    """The file that takes what the engine's library prints."""
+    """Return the log file for the output of the engine's library."""
     return config.directory / "logs" / "engine.log"
 
 
 def run_init(config: ExperimentConfig, *, made_before: bool = False) -> tuple[Path, Store]:
-    """Make the policy, then the task's prompts; no prompt is written if the policy is refused."""
+    """Make the policy and the task's prompts; return the checkpoint and the prompts."""
+    # the policy first: if training refuses it, no prompts are written
     checkpoint = prepare_policy(config)
     require_policy(config, checkpoint)
     parent = config.directory / "prompts"
@@ -48,11 +49,11 @@ def find_init(config: ExperimentConfig) -> tuple[Path, Store]:
 
 
 def require_generated(reason: str) -> None:
-    """Allow it: these rollouts are."""
+    """Do nothing: these rollouts are generated."""
 
 
 def prepare_rollouts(config: ExperimentConfig, *, engine: Engine | None = None) -> Store:
-    """Generate what is missing with the configured engine, or with one that runs already."""
+    """Generate the missing rollouts with `engine`, or with a new engine if `engine` is None."""
     checkpoint, prompts = find_init(config)
     parent = config.directory / "rollouts"
     opened = (
@@ -74,7 +75,7 @@ def prepare_rollouts(config: ExperimentConfig, *, engine: Engine | None = None) 
 
 
 def find_rollouts(config: ExperimentConfig) -> RolloutSet:
-    """Return the rollouts, of which the first `sampling.samples_per_prompt` are there."""
+    """Return the rollouts; the first `sampling.samples_per_prompt` of each prompt must exist."""
     checkpoint, prompts = find_init(config)
     parent = config.directory / "rollouts"
     rollouts = rollout_store(config, checkpoint=checkpoint, prompts=prompts, parent=parent)
@@ -84,16 +85,16 @@ def find_rollouts(config: ExperimentConfig) -> RolloutSet:
 
 
 def require_trainable(config: ExperimentConfig, rollouts: Store) -> None:
-    """Allow all: `ExperimentConfig` checked the group size, engines write log-probabilities."""
+    """Do nothing: the config checked the group size, and engines write log-probabilities."""
 
 
 def needs_grader(config: ExperimentConfig, rollouts: Store) -> bool:
-    """Generated rollouts come without verdicts."""
+    """Return True, because generated rollouts come without verdicts."""
     return True
 
 
 def find_verdicts(
     config: ExperimentConfig, rollout_set: RolloutSet, grader: str | None = None
 ) -> Store:
-    """Return a grader's verdicts, made or not."""
+    """Return the store of a grader's verdicts, which may be empty."""
     return graded_verdicts(config, rollout_set, grader)

@@ -1,4 +1,4 @@
-"""Whether validation and evaluation have questions that the grader can judge, before arms train."""
+"""Check before training that the grader can judge the validation and evaluation questions."""
 
 from asymreinforce.config import ExperimentConfig, Split
 from asymreinforce.data import contracts
@@ -11,13 +11,13 @@ UNGRADED: dict[Split, str] = {
     "validation": "train.validation_prompts=0 chooses no checkpoint",
     "held_out": "evaluation.prompts=0 trains without evaluation",
 }
-"""How to go on without the questions of a split."""
+"""For each split, the setting that goes on without the questions of that split."""
 
 
 def require_gradable(config: ExperimentConfig, prompts: Store) -> None:
-    """Raise `InputError` if validation or evaluation could grade nothing, before anything trains.
+    """Raise `InputError` if nothing can be graded in a split of validation or evaluation.
 
-    That is a split without a question, or whose gold answers the grader cannot use.
+    Such a split has no questions, or gold answers that the grader cannot use.
     """
     for split in config.graded_questions:
         require_gradable_split(config, prompts, split=split, without=UNGRADED[split])
@@ -26,7 +26,10 @@ def require_gradable(config: ExperimentConfig, prompts: Store) -> None:
 def require_gradable_split(
     config: ExperimentConfig, prompts: Store, *, split: Split, without: str
 ) -> None:
-    """Raise `InputError`, which ends in how to go on `without`, if nothing of a split is graded."""
+    """Raise `InputError` if nothing of a split can be graded.
+
+    The message ends with `without`, which says how to go on without the split.
+    """
     path = prompts.path(f"{split}.parquet")
     count = config.graded_questions[split]
     questions = contracts.read_table(path, contracts.PROMPTS).slice(0, count)

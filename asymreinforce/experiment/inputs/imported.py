@@ -1,6 +1,6 @@
-"""Inputs whose rollouts come from elsewhere: imported once, found again by the same settings.
+"""Inputs whose rollouts are imported once and found again under the same settings.
 
-One of the two `RolloutSource`s, whose docstrings say what each function is for.
+This module is a `RolloutSource`; the docstrings of that class describe each function.
 """
 
 from pathlib import Path
@@ -20,7 +20,7 @@ IS_IMPORTED = True
 
 
 def run_import(config: ExperimentConfig) -> Stores:
-    """Make or find the policy, whose tokenizer is needed, and bring the rollouts in."""
+    """Import the rollouts; make or fetch the policy first, because its tokenizer is needed."""
     if config.source.path is None:
         raise ConfigError("asymrl import needs source.path=FILE, the rollouts to bring in")
     checkpoint = prepare_policy(config)
@@ -30,7 +30,7 @@ def run_import(config: ExperimentConfig) -> Stores:
 
 
 def find_imported(config: ExperimentConfig, *, checkpoint: Path) -> Stores:
-    """Return what `run_import` made; raise `InputError` where it did not run."""
+    """Return the stores of `run_import`; raise `InputError` if `run_import` did not run."""
     import_paths = import_stores(config, checkpoint=checkpoint)
     if not (import_paths.prompts.planned and import_paths.rollouts.facts):
         raise InputError(
@@ -55,17 +55,17 @@ def find_init(config: ExperimentConfig) -> tuple[Path, Store]:
 
 
 def require_generated(reason: str) -> None:
-    """Raise `ConfigError`: these rollouts exist already."""
+    """Raise `ConfigError`, because imported rollouts exist already."""
     raise ConfigError(f"source.path is set: {reason}")
 
 
 def prepare_rollouts(config: ExperimentConfig, *, engine: Engine | None = None) -> Store:
-    """Return the rollouts that were imported with their prompts; no engine is asked."""
+    """Return the rollouts that were imported with their prompts; no engine is used."""
     return find_rollouts(config).rollouts
 
 
 def find_rollouts(config: ExperimentConfig) -> RolloutSet:
-    """Return the rollouts, all of which are there."""
+    """Return the rollouts; raise `InputError` if a shard is missing."""
     checkpoint = find_policy(config, stage="import")
     prompts, rollouts, _ = find_imported(config, checkpoint=checkpoint)
     require_shards(rollouts, "rollouts", "import")
@@ -73,20 +73,20 @@ def find_rollouts(config: ExperimentConfig) -> RolloutSet:
 
 
 def require_trainable(config: ExperimentConfig, rollouts: Store) -> None:
-    """Raise `ConfigError` if the reference needs larger groups, or the objective mu's logps."""
+    """Raise `ConfigError` if the rollouts lack groups or log-probabilities that training needs."""
     require_groups(config, rollouts)
     require_log_probabilities(config, rollouts)
 
 
 def needs_grader(config: ExperimentConfig, rollouts: Store) -> bool:
-    """Tell whether verdicts that came with the rollouts are absent, or set aside."""
+    """Return True if imported verdicts are absent or not used for training."""
     return not trains_on_imported_verdicts(config, rollouts)
 
 
 def find_verdicts(
     config: ExperimentConfig, rollout_set: RolloutSet, grader: str | None = None
 ) -> Store:
-    """Return the verdicts that came with the rollouts, or a grader's, made or not."""
+    """Return the store of imported verdicts, or of a grader's verdicts, which may be empty."""
     is_graded = grader != IMPORTED if grader else needs_grader(config, rollout_set.rollouts)
     if is_graded:
         return graded_verdicts(config, rollout_set, grader)
@@ -99,9 +99,9 @@ def find_verdicts(
 
 
 def trains_on_imported_verdicts(config: ExperimentConfig, rollouts: Store) -> bool:
-    """Tell which verdicts train: those that came with the rollouts, or a grader's.
+    """Return True if training uses the imported verdicts, False for a grader's verdicts.
 
-    Raises `ConfigError` where imported ones are asked for and no row came with a reward.
+    Raises `ConfigError` if `source.verdicts` is "imported" and no row has a reward.
     """
     rewarded, rows = rollouts.facts["rewarded"], rollouts.facts["rows"]
     if config.source.verdicts == "imported" and not rewarded:
@@ -110,12 +110,13 @@ def trains_on_imported_verdicts(config: ExperimentConfig, rollouts: Store) -> bo
             "(source.columns.reward=NAME), or use source.verdicts=graded and 'asymrl score'"
         )
     if config.source.verdicts is None:
+        # by default, imported rewards train only if every row has one
         return bool(rewarded == rows)
     return config.source.verdicts == "imported"
 
 
 def describe_import(config: ExperimentConfig, stores: Stores) -> list[str]:
-    """Say in a few lines what was imported and which verdicts will train."""
+    """Return a few lines on what was imported and which verdicts training will use."""
     facts = facts_of(stores.rollouts)
     size = f"{facts.smallest_group}"
     if facts.largest_group != facts.smallest_group:
@@ -143,7 +144,7 @@ def _verdicts_line(config: ExperimentConfig, stores: Stores, facts: Imported) ->
 
 
 def require_log_probabilities(config: ExperimentConfig, rollouts: Store) -> None:
-    """Raise `ConfigError` where the objective compares pi with mu, and mu's are not known."""
+    """Raise `ConfigError` if the objective needs mu's log-probabilities and some are unknown."""
     from asymreinforce.algorithm.table import objective_of
 
     needs = objective_of(config.algorithm, baseline_reference=config.baseline_reference)
@@ -158,7 +159,7 @@ def require_log_probabilities(config: ExperimentConfig, rollouts: Store) -> None
 
 
 def require_groups(config: ExperimentConfig, rollouts: Store) -> None:
-    """Raise `ConfigError` where the reference needs two samples and some prompts have one."""
+    """Raise `ConfigError` if the reference needs two samples and some prompts have one."""
     alone = rollouts.facts["groups_of_one"]
     if config.baseline_reference == "leave_one_out" and alone:
         raise ConfigError(
@@ -182,7 +183,7 @@ def _of_all(count: int, facts: Imported) -> str:
 
 
 def say_imported(config: ExperimentConfig, stores: Stores) -> None:
-    """Print where the import lies and what it holds."""
+    """Print the directory of the import and what was imported."""
     say(f"rollouts: {stores.rollouts.directory}")
     for line in describe_import(config, stores):
         say(line)

@@ -1,4 +1,4 @@
-"""The behaviour policy of an experiment: made or fetched, whole, and of a kind that trains."""
+"""Make or fetch the behaviour policy of an experiment, and check that it can be trained."""
 
 import importlib.util
 from pathlib import Path
@@ -12,7 +12,7 @@ from asymreinforce.stages.init import CHECKPOINT, make_policy, policy_store
 
 
 def prepare_policy(config: ExperimentConfig) -> Path:
-    """Make or fetch the behaviour policy; raise `InputError` for one that has no fingerprint."""
+    """Make or fetch the behaviour policy; raise `InputError` if it has no fingerprint."""
     parent = config.directory / "policy"
     with remove_if_refused(policy_store(config, parent)):
         checkpoint = make_policy(config, parent)
@@ -31,10 +31,11 @@ def find_policy(config: ExperimentConfig, *, stage: str) -> Path:
 
 
 def require_policy(config: ExperimentConfig, checkpoint: Path) -> None:
-    """Raise for a checkpoint that is not whole, or that training refuses, before it is sampled.
+    """Raise if a checkpoint is not whole or training would refuse it, before it is sampled.
 
-    Only headers and `config.json` are read. The embedded policy is one of those that train.
+    Only headers and `config.json` are read. Nothing is checked without transformers.
     """
+    # the embedded policy is known to train
     if config.policy.source == "embedded" or importlib.util.find_spec("transformers") is None:
         return
     from asymreinforce.update.trainable import require_trainable_checkpoint

@@ -1,4 +1,4 @@
-"""The stores that the stages of a set of inputs fill, whatever its rollouts come from."""
+"""The stores of rollouts and verdicts, for generated and imported rollouts alike."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ from asymreinforce.stages.score import Scored, score, verdict_store
 
 
 class RolloutSet(NamedTuple):
-    """Rollouts, the behaviour policy that training starts from, and the questions."""
+    """Rollouts, their prompts, and the behaviour policy that training starts from."""
 
     checkpoint: Path
     prompts: Store
@@ -26,9 +26,9 @@ class RolloutSet(NamedTuple):
 def graded_verdicts(
     config: ExperimentConfig, rollout_set: RolloutSet, grader: str | None = None
 ) -> Store:
-    """Return the store of a grader's verdicts on a set of rollouts, made or not.
+    """Return the store of a grader's verdicts on a set of rollouts; the store may be empty.
 
-    By default the grader is the task's.
+    The default grader is the task's.
     """
     return verdict_store(
         rollouts=rollout_set.rollouts,
@@ -43,7 +43,10 @@ def graded_verdicts(
 def score_rollouts(
     config: ExperimentConfig, rollout_set: RolloutSet, grader: str | None = None
 ) -> Scored:
-    """Let a grader, by default the task's, judge what it has not judged of a set of rollouts."""
+    """Let a grader judge those rollouts of a set that it has not judged yet.
+
+    The default grader is the task's.
+    """
     prompts = rollout_set.prompts.path("train.parquet")
     if grader:
         questions = contracts.read_table(prompts, contracts.PROMPTS)
@@ -61,17 +64,17 @@ def score_rollouts(
 
 
 def _pinned(config: ExperimentConfig, grader: str | None) -> Path | None:
-    """Return where verdicts are pinned: those of the task's grader alone."""
+    """Return the place of pinned verdicts; only the task's grader has pinned verdicts."""
     return config.pins.verdicts if grader in (None, config.task.grader) else None
 
 
 def further_graders(config: ExperimentConfig, own: Store) -> list[str]:
-    """Name the graders of `reward.graders` but for the one whose verdicts are `own`."""
+    """Return the names in `reward.graders` without the grader whose verdicts are `own`."""
     return [name for name in config.reward.graders if name != own.identity["grader"]["name"]]
 
 
 def require_graders(config: ExperimentConfig) -> None:
-    """Raise `ConfigError` if there is no such grader as one of `reward.graders`."""
+    """Raise `ConfigError` if `reward.graders` names a grader that does not exist."""
     for name in config.reward.graders:
         if name != IMPORTED:
             identify(name, setting="reward.graders")
@@ -80,7 +83,7 @@ def require_graders(config: ExperimentConfig) -> None:
 def require_shards(
     store: Store, what: str, stage: str, *, shards: Sequence[str] | None = None
 ) -> None:
-    """Ask that the given shards of a store are published, or all that are planned."""
+    """Raise `InputError` if one of `shards` (by default all planned ones) is not published."""
     advice = f"run 'asymrl {stage}' with the same settings first"
     if not store.planned:
         raise InputError(f"no {what} for these settings ({store.directory} is absent); {advice}")

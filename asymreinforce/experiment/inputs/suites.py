@@ -1,4 +1,4 @@
-"""The questions of an evaluation's suites: laid out beside those that are trained on."""
+"""Write the prompts of an evaluation's suites, next to the prompts of training."""
 
 import re
 
@@ -12,17 +12,18 @@ TASK = re.compile(r"(?<![\w.])task\.")
 
 
 def prepare_suites(config: ExperimentConfig) -> None:
-    """Write the prompts of each suite that are missing, and ask that its grader can judge them.
+    """Write the missing prompts of each suite, and check that its grader can judge them.
 
-    A suite of a task whose prompts are there is evaluated on those. What is wrong with a suite
-    is raised with its name.
+    A suite whose task has prompts already uses these prompts. An error of a suite is raised with
+    the suite's name.
     """
     for name in config.evaluation.suites:
         try:
             _prepare_suite(config.of_suite(name))
         except AsymreinforceError as error:
             own = f"evaluation.suites.{name}"
-            advice = TASK.sub(f"{own}.task.", f"{error}")  # what a suite calls a task's settings
+            # the advice names settings as `task.X`, which in a suite lie under the suite's name
+            advice = TASK.sub(f"{own}.task.", f"{error}")
             raise type(error)(f"{own}: {advice}") from error
 
 

@@ -1,15 +1,15 @@
-"""Train: off-policy REINFORCE on stored rollouts, one arm or several of one seed side by side.
+"""Train: off-policy REINFORCE on stored rollouts, for one arm or several arms side by side.
 
     for every step:  read whole groups -> rewards -> A = r - V -> one optimizer step
 
-Left out on purpose: importance weights, clipping of ratios, a KL term, sampling from the policy to
-learn from. A killed run continues from its last full checkpoint, bit for bit on CPU.
+Left out on purpose: importance weights, clipping of ratios, a KL term, training on samples of the
+policy in training. A killed run continues from its last full checkpoint, bit for bit on CPU.
 
-    loop.py         the loop over steps and arms, and a step of an arm
+    loop.py         the loop over steps and arms, and one step of an arm
     active_arm.py   an arm in memory: the objects that its steps call
-    objective.py    verdicts -> rewards -> advantages -> what the optimizer step takes
+    objective.py    verdicts -> rewards -> advantages -> inputs of the optimizer step
     monitors.py     metrics, diagnostics, validation, collapse
-    checkpoints.py  what is published, and where a run continues from
+    checkpoints.py  publish checkpoints, and restore an arm from a checkpoint
 """
 
 from importlib import import_module
@@ -42,10 +42,8 @@ MODULES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import what trains when it is asked for: it takes all of torch's compiler along.
-
-    To name an arm's directory, which is all that a sweep with nothing to do asks for, takes none.
-    """
+    """Import the names of `MODULES` on first use."""
+    # these modules import torch with its compiler, which a sweep that only names arms does not need
     if name not in MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{MODULES[name]}"), name)

@@ -1,4 +1,4 @@
-"""An arm in memory: what it is to be trained with, and the objects that its steps call."""
+"""An arm in memory: the inputs of its training, and the objects that its steps call."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -37,19 +37,19 @@ Log = Callable[[dict[str, Any]], None]
 
 
 class Training(NamedTuple):
-    """What an arm is trained with: its settings, where it goes, and who is told of its steps."""
+    """The inputs of an arm's training: settings, store, validation, log, and round."""
 
     config: ExperimentConfig
     store: Store
     validate: Validate | None = None
     log: Log | None = None
     round: Round | None = None
-    """The stretch of its steps to train now; None for all of them, on one set of rollouts."""
+    """The round to train now; None for all steps on one set of rollouts."""
     earlier: EarlierRounds = EarlierRounds()
 
 
 class ActiveArm:
-    """An arm in memory, from the step that it goes on from."""
+    """An arm in memory, loaded at the step from which training continues."""
 
     def __init__(
         self,
@@ -77,17 +77,17 @@ class ActiveArm:
         self.reporter = reporter
         self.replay = replay
         self.done = checkpoints.saved_step
-        """The steps that were taken before."""
+        """The number of steps that earlier runs took."""
         self._started = started
 
     @property
     def steps(self) -> int:
-        """Optimizer steps of the whole arm."""
+        """The number of optimizer steps of the whole arm."""
         return self.checkpoints.schedule.steps
 
     @property
     def end(self) -> int:
-        """The last step to take now."""
+        """The last step that this run takes."""
         return min(self.round.end, self.steps)
 
     def rewards(self, rows: Rows) -> RewardedRows:
@@ -96,7 +96,7 @@ class ActiveArm:
         return self.objective.rewards(rows)
 
     def log(self, step: int, metrics: dict[str, Any], sequences: Sequences) -> None:
-        """Tell of a step: the tracker if there is one, and whoever watches."""
+        """Report a step to the tracker, if any, and to the reporter."""
         if self.training.log:
             self.training.log(metrics)
         self.reporter.after(
@@ -108,7 +108,7 @@ class ActiveArm:
         )
 
     def explained(self, step: int, error: Exception) -> Exception:
-        """Return an error of a step, with the last good checkpoint if the step is not finite."""
+        """Return the error of a step; name the last good checkpoint if the step is not finite."""
         if not isinstance(error, TrainingError) or isinstance(error, DeviceMemoryError):
             return error
         return TrainingError(
@@ -118,7 +118,7 @@ class ActiveArm:
         )
 
     def finish_if_complete(self) -> None:
-        """Close the arm if its last step is taken, and say so if it collapsed."""
+        """Close the arm if its last step is taken, and print whether it collapsed."""
         if self.end != self.steps:
             return
         self.checkpoints.finish()
@@ -129,7 +129,7 @@ class ActiveArm:
             say(f"{name}: collapsed at step {collapse.step}: {collapse.reason}")
 
     def record(self) -> None:
-        """Write down on which device, from which step and how long this run of the arm worked."""
+        """Write the provenance of this run: device, first step, duration and train settings."""
         train = self.training.config.train
         settings = train.model_dump(mode="json", include=set(train.beside_the_identity))
         self.checkpoints.store.record(
@@ -138,13 +138,14 @@ class ActiveArm:
                 from_step=self.done,
                 device=train.device,
                 ranks=self.trainer.ranks.count,
+                # the row size in use, which is smaller than the setting if memory ran out
                 train=settings | {"tokens_per_micro_batch": self.trainer.tokens_per_micro_batch},
             )
         )
 
 
 def label(configs: Sequence[ExperimentConfig]) -> str:
-    """Name the arms that a process trains, by objective, baseline and seed."""
+    """Return a label for the arms of a process: objective, baselines and seed."""
     names = sorted({config.algorithm.name for config in configs})
     baselines = ",".join(map(_baseline_words, configs))
     return f"train {','.join(names)} baseline={baselines} seed={configs[0].seed}"
@@ -158,9 +159,9 @@ def _baseline_words(config: ExperimentConfig) -> str:
 def start(
     training: Training, checkpoint: Path, scored: ScoredRollouts, ranks: Ranks, logits: LogitsBuffer
 ) -> ActiveArm | None:
-    """Plan an arm and load it where it stands; return None if it is complete.
+    """Plan an arm and load it from its latest saved step; return None if it is complete.
 
-    It goes on from where it was interrupted, else from its last full checkpoint, else from mu.
+    The latest saved step is an interrupted checkpoint, else the last full checkpoint, else mu.
     """
     started, config = time.monotonic(), training.config
     prompts_per_step = scored.prompts_per_step(config.optim.trajectories_per_step)
@@ -184,6 +185,7 @@ def start(
         weights=source.weights,
         policy=str(store.identity["policy"]),
         steps=round_.schedule.steps,
+        # rows that were halved when memory ran out stay halved
         tokens=int(ranks.decided(lambda: remembered_rows(store, config) or 0)),
         ranks=ranks,
         logits=logits,
@@ -197,7 +199,8 @@ def start(
     if source.state:
         checkpoints.restore(source)
     else:
-        torch.manual_seed(config.seed)  # a fresh process has a random one, and it is saved
+        # the random state is saved with a checkpoint, and a new process has a random seed
+        torch.manual_seed(config.seed)
         checkpoints.begin()
         audit_start(config, trainer, scored, store)
     return ActiveArm(
@@ -235,10 +238,10 @@ def _replay_buffer(
 
 
 def _planned(training: Training, schedule: Schedule, ranks: Ranks) -> Store:
-    """Return the arm's store, as all ranks share it, with its shards announced."""
+    """Return the arm's store, shared by all ranks, with the arm's shards planned."""
     store = SharedStore(training.store, ranks) if ranks.count > 1 else training.store
     steps = schedule.steps
-    # a complete arm that ended early, at its collapse, has a shorter plan of its own
+    # an arm that ended early, at its collapse, is complete with a shorter plan: keep that plan
     if not ranks.decided(lambda: store.facts.get("steps", steps) < steps):
         store.plan(schedule.shards)
     return store

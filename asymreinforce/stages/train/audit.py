@@ -1,7 +1,7 @@
-"""The mismatch audit at the start of an arm: stored log-probabilities against the model's own.
+"""Audit an arm at its start: compare stored log-probabilities with those of the model.
 
-A warning, never an error: AsymRE needs no log-probabilities. What compares pi with mu (KL, ratio
-objectives, effective sample size) is only as good as they are.
+A mismatch is a warning and never an error, because AsymRE needs no log-probabilities. Comparisons
+of pi with mu (KL, ratio objectives, effective sample size) depend on them.
 """
 
 from asymreinforce.algorithm.mismatch import likely_causes
@@ -16,13 +16,13 @@ from asymreinforce.update.packing import Sequences
 from asymreinforce.update.trainer import Trainer
 
 NAME = "mismatch.json"
-"""Beside the arm's shards; it determines nothing, so it has no receipt."""
+"""The report's file in the arm's directory; it determines nothing, so it has no receipt."""
 
 
 def audit_start(
     config: ExperimentConfig, trainer: Trainer, scored: ScoredRollouts, store: Store
 ) -> None:
-    """Audit a few hundred rollouts with the model as it starts; print and publish what it finds."""
+    """Audit a few hundred rollouts with the starting model; print and publish the mismatch."""
     if not config.train.audit_rollouts:
         return
     behaviour = scored.behaviour(rollouts=config.train.audit_rollouts)
@@ -52,4 +52,5 @@ def audit_start(
         f"{mismatch.effective_share:.1%}"
     )
     for cause in named:
+        # rollouts of another policy differ for a good reason
         say(f"{'note' if scored.is_imported else 'warning'}: likely cause: {cause}")

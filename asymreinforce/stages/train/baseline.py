@@ -1,4 +1,4 @@
-"""The baseline in force at each step of an arm."""
+"""The baseline of each step of an arm: constant, linear in the step, or controlled."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,19 +16,20 @@ from asymreinforce.config import ExperimentConfig
 from asymreinforce.errors import InputError
 
 STATE = "baseline"
-"""What a full state calls the baseline of the next step."""
+"""The key of the next step's baseline in a checkpoint's state."""
 
 
 class BaselineInForce:
     """The baseline of an arm, which a schedule may change from step to step.
 
-    Only a controller on staleness has a state, the baseline of the next step. Raises `InputError`
-    if it would never hear of staleness: `is_measured` tells whether the diagnostics have it.
+    Only the staleness controller has a state: the baseline of the next step. Raises `InputError`
+    if the controller is set and the diagnostics do not measure staleness (`is_measured`).
     """
 
     def __init__(self, config: ExperimentConfig, *, is_measured: bool):
         self._config = config
         self._value = config.baseline
+        # an objective without a baseline has nothing to schedule
         changes = has_baseline(config.algorithm.name)
         self._schedule = config.baseline_schedule if changes else "constant"
         if self._schedule == "staleness" and not is_measured:
@@ -39,7 +40,7 @@ class BaselineInForce:
             )
 
     def at(self, step: int) -> float:
-        """Return the baseline of a step, counted from 1."""
+        """Return the baseline of a step; steps count from 1."""
         config = self._config
         if self._schedule == "linear":
             return linear_baseline(
@@ -48,7 +49,7 @@ class BaselineInForce:
         return self._value
 
     def after(self, step: int, metrics: Mapping[str, Any]) -> dict[str, float]:
-        """Return the metric of a step if the baseline changes, and move it if a measure is due."""
+        """Return the step's baseline as a metric, unless it is constant; update the controller."""
         if self._schedule == "constant":
             return {}
         used, config = self.at(step), self._config
@@ -65,12 +66,13 @@ class BaselineInForce:
 
     @property
     def state(self) -> dict[str, Tensor]:
-        """What a checkpoint keeps of it: nothing, unless a controller moves it."""
+        """The state for a checkpoint; empty without a controller."""
         if self._schedule != "staleness":
             return {}
+        # float64 holds a Python float exactly, so that a resumed run has the same baselines
         return {STATE: torch.tensor(self._value, dtype=torch.float64)}
 
     def resume(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from what a checkpoint kept."""
+        """Restore the state from a checkpoint."""
         if self._schedule == "staleness":
             self._value = float(state[STATE])

@@ -1,4 +1,4 @@
-"""What is published of an arm in training: metrics, weights and full state at its checkpoints."""
+"""Publish an arm's checkpoints (metrics, weights and full state), and restore an arm from them."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,9 +26,10 @@ from asymreinforce.update.trainer import Trainer
 
 
 class Checkpoints:
-    """Publishes an arm's checkpoints, and restores the arm from them.
+    """Publish an arm's checkpoints, and restore the arm from them.
 
-    Of several ranks every one must make every call: each writes its shards of the state.
+    With several ranks, every rank must make every call, because each rank writes its part of the
+    state.
     """
 
     def __init__(
@@ -44,21 +45,21 @@ class Checkpoints:
     ):
         self.store, self.schedule = store, round_.schedule
         self.behaviour_policy = behaviour_policy
-        """The checkpoint that the arm started from, whose tokenizer is saved with its weights."""
+        """The checkpoint from which the arm started; its tokenizer is saved with the weights."""
         self.saved_step = 0
         self._config, self._round = config, round_
         self._trainer, self._monitors, self._baseline = trainer, monitors, baseline
         self._pending: list[Metrics] = []
-        """Metrics of steps that are not published yet."""
+        """The metrics of steps that are not published yet."""
         self._longest_row = trainer.asked_tokens
 
     def begin(self) -> None:
-        """Start at mu."""
+        """Start the arm at the behaviour policy mu."""
         self._pending = [self._monitors.at_start()]
         self._end_if_collapsed(0)
 
     def restore(self, source: resume.Source) -> None:
-        """Put optimizer, random state and monitors back to a saved step."""
+        """Restore optimizer, random state, baseline and monitors to a saved step."""
         assert source.state is not None
         position, more = load_state(source.state, self._trainer, masters=has_masters(self._config))
         self._baseline.resume(more)
@@ -75,8 +76,9 @@ class Checkpoints:
         self._end_if_collapsed(step)
 
     def save_if_due(self, step: int, metrics: Metrics) -> None:
-        """Publish a checkpoint if the schedule has one at this step, or the arm ends here."""
+        """Publish a checkpoint if the schedule has one at this step or the arm ends at it."""
         if self._trainer.tokens_per_micro_batch < self._longest_row:
+            # memory ran out: a resumed run must start with rows that fit
             self._longest_row = self._trainer.tokens_per_micro_batch
             remember_rows(self.store, self._config, self._longest_row)
         self._pending.append(metrics)
@@ -85,7 +87,7 @@ class Checkpoints:
             self._save(step)
 
     def save_interrupted(self, step: int) -> None:
-        """Publish where the arm stands, unless it is at a checkpoint or has ended before."""
+        """Publish an interrupted checkpoint, unless this step or a later one is saved already."""
         if self.saved_step >= min(step, self.schedule.steps):
             return
         after = max(self.schedule.until(step), default=0)
@@ -100,10 +102,9 @@ class Checkpoints:
         self.store.publish(resume.INTERRUPTED, write, facts={"after": after, "step": step})
 
     def finish(self) -> None:
-        """Keep the best checkpoint, drop what retention does not keep, and close the arm.
+        """Keep the best checkpoint, drop the weights and states to be deleted, and close the arm.
 
-        The state of the last step is there until the arm is closed, to finish from once more, and
-        stays only if `train.keep_state` puts it into the plan.
+        States are kept only with `train.keep_state`.
         """
         best = self._monitors.best
         steps = dict.fromkeys([self.schedule.steps, *([best.step] if best.step else [])])
@@ -113,6 +114,7 @@ class Checkpoints:
         for step in self.schedule.checkpoints:
             if weights_shard(step) not in shards:
                 self.store.drop(weights_shard(step))
+            # a run that is killed in here can resume from the state of the last step
             if step not in steps:
                 self.store.drop(state_shard(step))
         self.store.replan(dict.fromkeys(shards))
@@ -126,12 +128,12 @@ class Checkpoints:
         )
 
     def last_weights(self, *, before: int) -> Path:
-        """Return the latest weights that were published before a step, or mu's."""
+        """Return the latest weights that were published before a step; mu's if there are none."""
         last = max((s for s in self.schedule.kept_at(before - 1) if s < before), default=0)
         return self.store.directory / weights_shard(last) if last else self.behaviour_policy
 
     def _end_if_collapsed(self, step: int) -> None:
-        """Cut the schedule short if the policy collapsed and is not to go on."""
+        """End the schedule at this step if the policy collapsed and training is to stop."""
         if self._monitors.ends_here:
             self.schedule = self.schedule._replace(steps=step)
 
@@ -141,12 +143,13 @@ class Checkpoints:
             yield from contracts.read_table(path, contracts.METRICS).to_pylist()
 
     def _save(self, step: int) -> None:
-        """Publish metrics, weights and full state, then drop the states that are not needed."""
+        """Publish metrics, weights and full state, then drop weights and states to be deleted."""
         self.saved_step = step
         self._publish_missing(metrics_shard(step), self._write_metrics)
         self._publish_missing(weights_shard(step), self._write_weights)
         self._publish_missing(state_shard(step), self._write_state)
         self._pending = []
+        # an interrupted arm must end with the same files as any other arm
         self.store.drop(resume.INTERRUPTED)
         kept = self.schedule.kept_at(step)
         for earlier in [s for s in self.schedule.checkpoints if s < step]:

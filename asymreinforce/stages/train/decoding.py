@@ -1,8 +1,4 @@
-"""The model in training as it decodes: whole, and in the precision that it trains in.
-
-A model that trains in bf16 has fp32 masters. Under autocast these would be cast for every forward
-pass, and keys kept in fp32: here the model gets bf16 copies of them meanwhile.
-"""
+"""Prepare the model in training for decoding: whole, and in the precision of training."""
 
 import contextlib
 from collections.abc import Iterator
@@ -18,11 +14,11 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def decoding(trainer: "Trainer") -> Iterator["PreTrainedModel | None"]:
-    """Yield the model on the trainer's device, as the first of several ranks; None to the others.
+    """Yield the whole model on the trainer's device, or None on all ranks but the first.
 
-    One that is in shards is gathered, so every rank must call.
+    Every rank must call, because a sharded model is gathered from all ranks.
     """
-    trainer.scorer.free()  # room for the cache
+    trainer.scorer.free()  # makes room for the cache of keys and values
     half = torch.bfloat16 if trainer.scorer.precision == torch.bfloat16 else None
     model = trainer.whole_model(dtype=half)
     if model is trainer.model:
@@ -36,7 +32,8 @@ def decoding(trainer: "Trainer") -> Iterator["PreTrainedModel | None"]:
 
 @contextlib.contextmanager
 def half_weights(model: "PreTrainedModel") -> Iterator[None]:
-    """Give a model bf16 copies of its parameters, adapters too; put its own back after."""
+    """Replace a model's parameters, adapters too, by bf16 copies while the block runs."""
+    # autocast would cast the fp32 masters in every forward pass, and keep the keys in fp32
     masters = [(parameter, parameter.data) for parameter in model.parameters()]
     try:
         _place(model, torch.bfloat16, model.device)
@@ -47,11 +44,9 @@ def half_weights(model: "PreTrainedModel") -> Iterator[None]:
 
 
 def _place(model: "PreTrainedModel", dtype: torch.dtype | None, device: torch.device) -> None:
-    """Move a model, its parameters in `dtype` if there is one.
-
-    Buffers keep their type: in bf16 the frequencies of rotary embeddings are off by up to 0.4%,
-    which turns position 1,000 by radians.
-    """
+    """Move a model to a device, and cast its parameters if `dtype` is not None."""
+    # buffers keep their type: in bf16 the frequencies of rotary embeddings are off by up to 0.4%,
+    # which turns position 1,000 by radians
     for parameter in model.parameters():
         parameter.data = parameter.data.to(device, dtype)
     model.to(device)

@@ -1,4 +1,4 @@
-"""The rollouts on which an arm is watched, and the check that its model knows their tokens."""
+"""The diagnostic set of an arm, and the check that the model knows the tokens of rollouts."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,9 +26,9 @@ def diagnostic_set(
     *,
     checkpoint: Path,
 ) -> DiagnosticSet:
-    """Return the first prompts of the set, which every arm of a sweep is watched on.
+    """Return the rollouts of the first `train.slice_prompts` prompts, the same for every arm.
 
-    Raises `InputError` if none of their rollouts was scored, or the model does not know a token.
+    Raises `InputError` if none of these rollouts was judged, or the model does not know a token.
     """
     rows = scored.read(scored.chunks[0])
     starts = rows.group_starts
@@ -44,6 +44,7 @@ def diagnostic_set(
     return DiagnosticSet(
         rewarded.sequences,
         correct_B=rewarded.correct_B.numpy(),
+        # KL and effective sample size are estimates of expectations under mu itself
         is_from_policy=not scored.is_imported
         and config.sampling.temperature == 1
         and config.sampling.top_p == 1,
@@ -51,7 +52,7 @@ def diagnostic_set(
 
 
 def require_known_tokens(model: "PreTrainedModel", rows: Rows, *, checkpoint: Path) -> None:
-    """Raise `InputError` if rows hold a token that a model, loaded from `checkpoint`, lacks."""
+    """Raise `InputError` if rows hold a token outside the vocabulary of the model."""
     vocabulary = vocabulary_of(model)
     largest = largest_token([*rows.prompts, *rows.completions])
     if largest >= vocabulary:

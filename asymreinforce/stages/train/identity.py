@@ -1,4 +1,4 @@
-"""What an arm is: everything that determines its weights names its directory."""
+"""The identity of an arm: everything that determines its weights names its directory."""
 
 from pathlib import Path
 from typing import Any
@@ -25,10 +25,10 @@ def arm_store(
     parent: Path,
     prompts: Store | None = None,
 ) -> Store:
-    """Return the store of an arm: everything that determines its weights is its identity.
+    """Return the store of an arm, whose identity is everything that determines its weights.
 
-    `prompts` hold what validation asks; of generated rollouts the identity covers them already.
-    Raises `ConfigError` if the device or the precision is still left to the machine.
+    `prompts` hold the validation questions of imported rollouts. Raises `ConfigError` if the device
+    or the precision is still "auto".
     """
     config = without_idle_baseline(config)
     if "auto" in (config.train.device, config.train.precision):
@@ -52,6 +52,7 @@ def arm_store(
         ),
         "reward": reward_identity(config.reward),
         "optim": config.optim.identity | {"steps": config.steps},
+        # settings that change no gradient are left out
         "train": config.train.model_dump(
             mode="json", exclude=set(config.train.beside_the_identity)
         ),
@@ -61,6 +62,7 @@ def arm_store(
     }
     if is_plugin(config.baseline_reference):
         determined_by["baseline_code"] = plugin_identity(config.baseline_reference)
+    # a setting of one reference has no effect under another reference
     for setting, reference in OF_A_REFERENCE.items():
         if config.baseline_reference == reference:
             determined_by[setting] = getattr(config, setting)
@@ -70,6 +72,7 @@ def arm_store(
         prompts=scored.prompts,
         prompts_per_step=scored.prompts_per_step(config.optim.trajectories_per_step),
     )
+    # an arm with a single round is the same arm as without rounds
     if schedule.refresh_every:
         determined_by["refresh_every"] = schedule.refresh_every
         if config.replay.capacity:
@@ -80,11 +83,9 @@ def arm_store(
 def _validation(
     config: ExperimentConfig, scored: ScoredRollouts, prompts: Store | None
 ) -> dict[str, Any]:
-    """Return what decides the accuracy that chooses an arm's best checkpoint.
-
-    Rollouts from elsewhere know nothing of the prompts, the template and the grader of validation.
-    """
+    """Return everything that determines the accuracy by which the best checkpoint is chosen."""
     identity: dict[str, Any] = config.evaluation.sampling.model_dump(mode="json")
+    # the identity of generated rollouts covers prompts, template and grader of validation already
     if scored.is_imported and prompts:
         identity["prompts"] = prompts.fingerprint(["validation.parquet"])
         identity["prompt"] = config.task.rendering

@@ -1,8 +1,8 @@
-"""The loop of training: steps, and for each step the arms that take it.
+"""The training loop over steps, and over the arms that take each step.
 
     verdicts --rewards--> r --advantages--> A = r - V --loss_inputs--> c --step--> weights
 
-`take_step` is one optimizer step of one arm, a line for each arrow.
+`take_step` is one optimizer step of one arm, with one line for each arrow.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ from asymreinforce.update.head import LogitsBuffer
 from asymreinforce.update.ranks import ALONE, Ranks
 
 Failures = dict[int, Exception]
-"""What went wrong, by the arm's number."""
+"""An arm's number -> the error that ended its training."""
 
 INTERRUPTED = "it was interrupted; the same command goes on from there"
 
@@ -26,14 +26,14 @@ INTERRUPTED = "it was interrupted; the same command goes on from there"
 def train(
     training: Training, *, checkpoint: Path, scored: ScoredRollouts, ranks: Ranks = ALONE
 ) -> None:
-    """Train one arm into its store, or a round of it; a complete one is left alone.
+    """Train one arm, or a round of it, into its store; do nothing if the arm is complete.
 
-    Each of several `ranks` calls this with the same arguments, but for `validate` and `log`: only
-    those of the first rank are used.
+    Each of several `ranks` calls this function with the same arguments, but only `validate` and
+    `log` of the first rank are used.
 
-    Raises `ConfigError` for a device or an objective that is not there, `InputError` for rollouts
-    or weights that do not fit, `TrainingError` if a step is not finite: the last good checkpoint
-    stays, and the message names it.
+    Raises `ConfigError` if the device or the objective does not exist, `InputError` if rollouts or
+    weights do not fit, and `TrainingError` if a step is not finite; the last good checkpoint is
+    kept, and the message names it.
     """
     failures = train_side_by_side([training], checkpoint=checkpoint, scored=scored, ranks=ranks)
     for error in failures.values():
@@ -47,13 +47,14 @@ def train_side_by_side(
     scored: ScoredRollouts,
     ranks: Ranks = ALONE,
 ) -> Failures:
-    """Train arms of one seed: each step's rows are read once, and each arm takes its own step.
+    """Train arms side by side: each step's rows are read once, and every arm takes its own step.
 
-    Every arm's bytes are those of training it alone. An arm that fails is left where it stands, and
-    the others go on; returns what went wrong by the arm's number. The arms share seed, rollouts and
-    the number of groups in a step.
+    The arms share seed, rollouts and the number of groups in a step. Every arm has the same bytes
+    as if it were trained alone. If an arm fails, the others go on; returns the errors by the arm's
+    number.
     """
     if ranks.count > 1:
+        # each rank reads only its own rows, and one rank compares the checksums of whole files
         scored = scored.shared_out(checked=ranks.is_first)
     arms: dict[int, ActiveArm] = {}
     failures: Failures = {}
@@ -73,7 +74,7 @@ def train_side_by_side(
 
 
 def _take_steps(arms: dict[int, ActiveArm], scored: ScoredRollouts, failures: Failures) -> None:
-    """Take the steps that are left, one step of every arm after the other."""
+    """Take the remaining steps; every arm takes a step before any arm takes the next."""
     if not arms:
         return
     with (
@@ -83,6 +84,7 @@ def _take_steps(arms: dict[int, ActiveArm], scored: ScoredRollouts, failures: Fa
             unit="steps",
             done=sum(arm.done for arm in arms.values()),
         ) as advance,
+        # a signal waits for the end of the step, which is then saved
         delay_signals() as is_asked_to_stop,
     ):
         for arm in arms.values():
@@ -100,12 +102,12 @@ def _take_steps(arms: dict[int, ActiveArm], scored: ScoredRollouts, failures: Fa
                         arm.reporter.ended("stopped", INTERRUPTED)
                 return
             if all(step >= arm.end for arm in arms.values()):
-                return  # every arm has failed, or ended at its collapse
+                return  # before the last step only if every arm failed or ended at its collapse
 
 
 def take_step(arm: ActiveArm, step: int, batch: Rows) -> None:
-    """Take one optimizer step of an arm on whole groups of rollouts, and publish what is due."""
-    rewarded = arm.rewards(batch)  # verdicts -> r; what could not be scored is dropped
+    """Take one optimizer step of an arm on whole groups of rollouts; save a checkpoint if due."""
+    rewarded = arm.rewards(batch)  # verdicts -> r; rollouts that could not be scored are dropped
     baseline = arm.baseline.at(step)
     advantages_B = arm.objective.advantages(rewarded, baseline=baseline)  # A = r - V
     loss_inputs = arm.objective.loss_inputs(advantages_B, rewarded, baseline=baseline)
@@ -117,14 +119,14 @@ def take_step(arm: ActiveArm, step: int, batch: Rows) -> None:
 
 
 def _batches(scored: ScoredRollouts, arms: dict[int, ActiveArm]) -> Iterator[tuple[int, Rows]]:
-    """Yield each step that an arm has left, with the rows that all arms read."""
+    """Yield each remaining step of any arm, with the rows that all arms read at it."""
     some = next(iter(arms.values()))
     first = min(arm.done for arm in arms.values())
     last = max(arm.end for arm in arms.values())
     start_of_round, replay = some.round.start, some.replay
     batches = scored.batches(
         prompts=replay.fresh_prompts if replay else some.prompts_per_step,
-        # the prompts of a later round are in order already
+        # the prompts of a later round were written in the order of its steps
         seed=None if start_of_round else some.training.config.seed,
         start=first - start_of_round,
         with_logps=any(arm.objective.needs_behaviour_logps for arm in arms.values()),
@@ -137,7 +139,7 @@ def _batches(scored: ScoredRollouts, arms: dict[int, ActiveArm]) -> Iterator[tup
 def _failing_alone(
     number: int, arms: dict[int, ActiveArm], failures: Failures, *, step: int = 0
 ) -> Iterator[None]:
-    """Take an arm that raises out of `arms`, and keep what it raised; the others go on."""
+    """If the block raises, remove the arm from `arms` and store its error; the others go on."""
     try:
         yield
     except Exception as error:

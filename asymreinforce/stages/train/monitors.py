@@ -1,4 +1,4 @@
-"""What is seen of an arm while it trains: metrics, diagnostics, validation, and collapse."""
+"""Monitor an arm while it trains: metrics, diagnostics, validation, and collapse."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -19,23 +19,23 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 Validate = Callable[["PreTrainedModel", int], float]
-"""(model, step) -> accuracy on validation prompts; chooses the best checkpoint, nothing else."""
+"""(model, step) -> accuracy on validation prompts, used only to choose the best checkpoint."""
 
 Metrics = dict[str, Any]
 """A row of METRICS (`data/schemas.py`)."""
 
 
 class Best(NamedTuple):
-    """The step of the highest validation accuracy so far; None before the first."""
+    """The step of the highest validation accuracy so far; None before the first validation."""
 
     step: int | None = None
     accuracy: float | None = None
 
 
 class Monitors:
-    """Watches an arm; nothing here is published or changes the weights.
+    """Measure an arm without changing its weights or publishing anything.
 
-    Every rank must make every call: the diagnostic set is measured by all of them.
+    Every rank must make every call, because all ranks measure the diagnostic set together.
     """
 
     def __init__(
@@ -56,28 +56,30 @@ class Monitors:
         """log mu(y|x) of the diagnostic set, by the training model at the start of the round."""
 
     def at_start(self) -> Metrics:
-        """Return the metrics of step 0, where the policy is mu, so that KL(mu || pi) is 0."""
+        """Return the metrics of step 0, at which the policy is mu, so that KL(mu || pi) is 0."""
         return self._seen(self._start_of_round(0) | self._validated(0))
 
     def resume(
         self, *, best: Best, behaviour_logps_B: Tensor, seen: Iterable[Mapping[str, Any]]
     ) -> None:
-        """Go on from a saved step, with the metrics of all steps until it."""
+        """Resume from a saved step; `seen` are the metrics of all steps up to it."""
         self.best, self.behaviour_logps_B = best, behaviour_logps_B
+        # the collapse rule is folded over all steps, so that a resumed arm stops at the same step
         for metrics in seen:
             self.collapse = observe(self.collapse, metrics, self._rule)
 
     def at_start_of_round(self, step: int) -> Metrics | None:
-        """Return metrics of a round's start, where mu is the policy as it stands: KL is 0 again.
+        """Return metrics at the start of a round, at which mu is the current policy: KL is 0 again.
 
-        None if nothing is diagnosed in the round, which then needs no log mu.
+        Returns None if no step of the round has diagnostics.
         """
+        # without diagnostics nothing in the round needs log mu
         if not any(self._is_diagnosed(s) for s in range(step + 1, self._round.end + 1)):
             return None
         return self._seen(self._start_of_round(step))
 
     def after(self, step: int, update: Update, rewarded: RewardedRows) -> Metrics:
-        """Return the metrics of a step: its figures, and diagnostics and validation if due."""
+        """Return the metrics of a step, with diagnostics and validation if they are due."""
         metrics = self._figures(step, update, rewarded)
         if self._is_diagnosed(step):
             measured = self._watched.measure(self._trainer)
@@ -88,7 +90,7 @@ class Monitors:
 
     @property
     def ends_here(self) -> bool:
-        """Whether the policy collapsed and is not to go on; every rank must ask."""
+        """Whether training stops because the policy collapsed; every rank must ask."""
         if self._config.train.on_collapse != "stop":
             return False
         return bool(self._trainer.ranks.decided(lambda: self.collapse.step is not None))
@@ -113,13 +115,14 @@ class Monitors:
             "loss": update.loss,
             "grad_norm": update.grad_norm,
             "lr": update.lr,
-            "reward": mean_of(rewarded.reward_B[own_B]),  # of what this round's policy drew
+            # without replayed rollouts: the reward of this round's behaviour policy
+            "reward": mean_of(rewarded.reward_B[own_B]),
             "logp_correct": mean_of(logps_B[computed_B & correct_B]),
             "logp_incorrect": mean_of(logps_B[computed_B & ~correct_B]),
         }
 
     def _start_of_round(self, step: int) -> Metrics:
-        """Measure log mu by the training model itself."""
+        """Measure log mu of the diagnostic set with the training model, and return the metrics."""
         measured = self._watched.measure(self._trainer)
         self.behaviour_logps_B = measured.logps_B
         metrics = {"step": step, "staleness": 0, "sequences": 0, "skipped_sequences": 0}
@@ -129,7 +132,7 @@ class Monitors:
         return step % self._config.train.diagnostics_every == 0 or step == self._schedule.steps
 
     def _validated(self, step: int) -> Metrics:
-        """Validate, and remember the best step: the first of the highest accuracy."""
+        """Validate, and store the best step: the first step with the highest accuracy."""
         if self._validate is None:
             return {}
         accuracy = self._accuracy(self._validate, step)
@@ -138,7 +141,7 @@ class Monitors:
         return {"validation_accuracy": accuracy}
 
     def _accuracy(self, validate: Validate, step: int) -> float:
-        """Sample on the first rank, with a gathered model; the others wait for the number."""
+        """Validate on the first rank with the gathered model, and send the accuracy to all."""
         with decoding(self._trainer) as model:
             return self._trainer.ranks.decided(
                 lambda: validate(model, step) if model is not None else 0.0
@@ -146,7 +149,7 @@ class Monitors:
 
 
 def rule_of(config: ExperimentConfig) -> Rule:
-    """Return the collapse rule on the accuracies and rewards that a configuration makes."""
+    """Return the collapse rule for the validation and the reward scale of a configuration."""
     return Rule(
         validation_prompts=max(1, config.train.validation_prompts),
         incorrect=config.reward.incorrect,

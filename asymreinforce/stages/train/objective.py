@@ -27,11 +27,11 @@ from asymreinforce.update.loss_inputs import LossInputs, RatioInputs, StepInputs
 from asymreinforce.update.packing import Sequences
 
 OF_MEANS = ("dataset_mean", "shrunk_group_mean", "running_mean")
-"""References that take the mean reward of a set of rollouts."""
+"""References that are computed from the mean reward of a set of rollouts."""
 
 
 class RewardedRows(NamedTuple):
-    """The rows that have a reward; completions that were left out are in no group any more."""
+    """The rows that have a reward; rows without a reward are left out of their groups."""
 
     rows: Rows
     reward_B: Tensor
@@ -39,7 +39,7 @@ class RewardedRows(NamedTuple):
 
     @property
     def groups_B(self) -> Tensor:
-        """An integer for each row, equal for the samples of a prompt."""
+        """An integer for each row, equal for all samples of a prompt   (B,)."""
         return torch.from_numpy(self.rows.group_B)
 
     @property
@@ -49,11 +49,11 @@ class RewardedRows(NamedTuple):
 
 
 class ArmObjective:
-    """What an arm maximises.
+    """The objective that an arm maximises: rewards, advantages and loss inputs.
 
-    `means` are the mean rewards that a reference of that kind takes, by the start of the round that
-    drew a row; without them it is that of `scored`. Raises `ConfigError` for an objective that is
-    not there, `InputError` if the mean reward of the set is needed and nothing was scored.
+    `means`: start of a round -> mean reward for the rows that the round drew, for references that
+    need a mean; without `means`, the mean reward of `scored`. Raises `ConfigError` if the objective
+    does not exist, `InputError` if the mean reward of the set is needed and nothing was scored.
     """
 
     def __init__(
@@ -72,11 +72,11 @@ class ArmObjective:
 
     @property
     def needs_behaviour_logps(self) -> bool:
-        """Whether rows must bring log mu."""
+        """Whether rows must have log mu."""
         return self._objective.needs_behaviour_logps
 
     def rewards(self, rows: Rows) -> RewardedRows:
-        """Make rewards of stored verdicts and lengths (`rewards/total.py`)."""
+        """Compute rewards from stored verdicts and lengths (`rewards/total.py`)."""
         rewards = total_rewards(rows.judged, self._config.reward)
         kept = np.flatnonzero(rewards.kept_B)
         return RewardedRows(
@@ -90,7 +90,7 @@ class ArmObjective:
     ) -> Tensor:
         """A = r - V,  V(x) = reference(x) + baseline  (Arnal et al. 2025, Eq. 4), shape B.
 
-        `log_weights_B` is log pi/mu where the reference is made of it; pi is taken as mu without.
+        `log_weights_B` is log pi/mu, for a reference that depends on it; None stands for pi = mu.
         """
         if not len(rewarded.reward_B):
             return rewarded.reward_B
@@ -114,7 +114,7 @@ class ArmObjective:
         )
 
     def _mean_of(self, rows: Rows) -> float | Tensor | None:
-        """Return the mean reward that a reference takes, of the round that drew each row."""
+        """Return the mean reward for the reference: one for all rows, or of each row's round."""
         if rows.origins is None or not self._means:
             return self._mean
         starts = rows.origins.start_B.tolist()
@@ -123,11 +123,12 @@ class ArmObjective:
     def loss_inputs(
         self, advantages_B: Tensor, rewarded: RewardedRows, *, baseline: float
     ) -> LossInputs:
-        """Return c_B of a linear objective, or what another one needs beside log pi.
+        """Return c_B of a linear objective, or the inputs of another objective besides log pi.
 
-        `baseline` is the one that `advantages_B` were made with.
+        `baseline` is the baseline of `advantages_B`.
         """
         rows = rewarded.rows
+        # no rollout of the step was judged
         if not len(advantages_B):
             return advantages_B
         algorithm = self._config.algorithm
@@ -136,6 +137,7 @@ class ArmObjective:
             dropped_B = dropped_sequences(
                 rewarded.reward_B, rewarded.correct_B, rewarded.groups_B, algorithm=algorithm
             )
+            # weight 0 and not removal: dropped completions count in their group's mean and in N
             weights_B = weights_B.masked_fill(dropped_B, 0.0)
         if rows.origins is not None:
             weights_B = weights_B.masked_fill(torch.from_numpy(rows.origins.is_muted_B), 0.0)
@@ -158,10 +160,11 @@ class ArmObjective:
         behaviour_logps_C: Tensor,
         sequence_of_C: Tensor,
     ) -> Tensor:
-        """Return N times the loss of a step whose log pi are known."""
+        """Return N times the loss of a step, given log pi of its tokens."""
         step = WholeStepLogps(
             logps_C, behaviour_logps_C, sequence_of_C, rewarded.groups_B, rewarded.correct_B
         )
+        # only now is log pi known, on which the reference depends
         if self._objective.follows_policy:
             advantages_B = self.advantages(
                 rewarded, baseline=baseline, log_weights_B=step.log_weights_B

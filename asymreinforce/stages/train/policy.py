@@ -1,4 +1,4 @@
-"""The policy that an arm trains: its weights loaded, checked, and given an optimizer."""
+"""Load and check the policy that an arm trains, and make its trainer."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,12 +20,13 @@ if TYPE_CHECKING:
 
 
 def is_half(config: ExperimentConfig) -> bool:
-    """Whether the model computes in bfloat16, and checkpoints are rounded to it."""
+    """Tell whether the model computes in bfloat16 and checkpoints are rounded to bfloat16."""
     return config.train.precision == "bfloat16"
 
 
 def has_masters(config: ExperimentConfig) -> bool:
-    """Whether the weights that train are finer than a checkpoint's; adapters stand in fp32."""
+    """Tell whether training has fp32 master weights, from which bf16 checkpoints are rounded."""
+    # checkpoints hold adapters in fp32, so adapters need no masters
     return is_half(config) and config.train.lora.rank is None
 
 
@@ -42,10 +43,11 @@ def make_trainer(
 ) -> Trainer:
     """Load a policy and make its trainer.
 
-    `weights` are a saved step's, None to start at `checkpoint`, whose contents `policy` names;
-    `steps` are those of the whole arm, `tokens` those of a packed row, 0 for what the settings say.
-    Raises `ConfigError` if there is no such device, or packed training does not reproduce the model
-    or reach its parameters, `InputError` for a checkpoint that changed.
+    `weights`: the weights of a saved step, None to start at `checkpoint`. `policy`: the fingerprint
+    of `checkpoint`. `steps`: the steps of the whole arm. `tokens`: the tokens of a packed row, 0
+    for the number in the settings. Raises `ConfigError` if the device does not exist, or if packed
+    training does not reproduce the model or reach its parameters, and `InputError` if the
+    checkpoint has changed.
     """
     if config.train.device == "cuda":
         cuda.require_device()
@@ -73,11 +75,12 @@ def make_trainer(
 def _load(
     config: ExperimentConfig, checkpoint: Path, weights: Path | None, *, policy: str, is_sent: bool
 ) -> "PreTrainedModel":
-    """Load fp32 masters, or frozen weights with fp32 adapters; the first rank sends them to others.
+    """Load fp32 masters, or frozen weights with fp32 adapters.
 
-    `is_sent`: this is another rank, which needs none of the values.
+    `is_sent`: make an empty model, because the first rank will send the values.
     """
     has_adapters = config.train.lora.rank is not None
+    # with adapters the other weights are frozen: they are always those of mu
     source = checkpoint if has_adapters or weights is None else weights
     dtype = torch.bfloat16 if has_adapters and is_half(config) else torch.float32
     trusted, safe = config.policy.trust_remote_code, config.policy.safetensors_only
@@ -85,6 +88,7 @@ def _load(
         model = empty_model(source, dtype=dtype, trust_remote_code=trusted)
     else:
         if source == checkpoint:
+            # the arm's identity names these weights by their fingerprint
             require_unchanged(source, named=policy, safetensors_only=safe)
         model = load_model(source, dtype=dtype, trust_remote_code=trusted, safetensors_only=safe)
     if has_adapters:

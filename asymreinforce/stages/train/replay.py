@@ -1,7 +1,7 @@
-"""The replay buffer of a round, which its steps draw from beside the round's own rollouts.
+"""The replay buffer of a round: groups of earlier rounds, added to the round's own rollouts.
 
-`data/replay.py` says which groups are held and drawn; here they are read from where earlier rounds
-left them, rollouts, verdicts and log-probabilities of the policies that drew them.
+`data/replay.py` decides which groups are held and drawn. This module reads these groups from the
+stores of earlier rounds: rollouts, verdicts, and log-probabilities of the policies that drew them.
 """
 
 import functools
@@ -27,33 +27,33 @@ from asymreinforce.stages.train.schedule import Round, Schedule
 from asymreinforce.update.ranks import Ranks
 
 KEPT_CHUNKS = 64
-"""Chunks of earlier rounds whose verdicts and lengths stay in memory; their tokens do not."""
+"""The number of chunks whose verdicts and lengths are kept in memory, without their tokens."""
 
 
 class RoundRollouts(NamedTuple):
-    """What an earlier round trained on."""
+    """The rollouts on which an earlier round was trained."""
 
     number: int
     start: int
-    """The steps before it."""
+    """The number of steps before the round."""
     scored: ScoredRollouts
     prompts: int | None
-    """How many its steps read of a set that holds more; None for all."""
+    """The number of prompts of `scored` that the round's steps read; None for all."""
 
 
 class EarlierRounds(NamedTuple):
-    """What a round is trained with beside its own rollouts."""
+    """The inputs that a round takes from earlier rounds."""
 
     replayed: Sequence[RoundRollouts] = ()
-    """What the rounds trained on that the replay buffer holds groups of."""
+    """The rollouts of the rounds of which the replay buffer holds groups."""
     means: Mapping[int, float] | None = None
-    """Mean rewards of rounds by their start, if the reference takes those of several."""
+    """Start of a round -> mean reward, if the reference needs the means of several rounds."""
 
 
 class ReplayBuffer:
     """Groups of earlier rounds, from which each step of a round draws some; empty in round 0.
 
-    Tokens are read when they are drawn. Raises `InputError` if rollouts of an earlier round are
+    Tokens are read when a group is drawn. Raises `InputError` if rollouts of an earlier round are
     missing or damaged.
     """
 
@@ -77,16 +77,17 @@ class ReplayBuffer:
         self.groups = [
             group for past in self._earlier.values() for group in self._held_groups(past)
         ]
-        """Those that are held, by name, the oldest first."""
+        """The names of the groups in the buffer, the oldest first."""
 
     @property
     def fresh_prompts(self) -> int:
-        """How many groups of a step are of the round itself; round 0 has nothing to replay."""
+        """The number of groups of a step that are from the round itself."""
         config = self._config
+        # round 0 has nothing to replay
         return config.fresh_prompts_per_step if self._current.start else config.prompts_per_step
 
     def add(self, step: int, fresh: Rows) -> Rows:
-        """Return a step's own groups, then those that it draws from the buffer."""
+        """Return a step's own groups, followed by the groups that it draws from the buffer."""
         drawn = draw_groups(
             self.groups,
             seed=self._config.seed,
@@ -114,8 +115,10 @@ class ReplayBuffer:
         rows = chunk.take(np.arange(starts[group.place], starts[group.place + 1]))
         origins = _origins(len(rows.prompts), past.number, past.start)
         if past.number in self._leaving:
+            # such a group is held longer only for its correct completions
             origins = origins._replace(is_muted_B=~_correct(rows, self._config.reward))
         rows = rows._replace(origins=origins)
+        # several ranks read only the tokens of their own rows, later
         return _with_tokens(rows) if self._is_alone else rows
 
     def _read_chunk(self, start: int, chunk: int) -> tuple[Rows, np.ndarray]:
@@ -125,21 +128,21 @@ class ReplayBuffer:
 
 
 def is_replayed(config: ExperimentConfig, schedule: Schedule) -> bool:
-    """Tell whether an arm replays: there is a buffer, and a round after the first one."""
+    """Tell whether an arm replays: it has a buffer and more than one round."""
     return bool(config.replay.capacity and schedule.refresh_every)
 
 
 def rounds_to_read(config: ExperimentConfig, current: Round) -> list[int]:
-    """Return the numbers of the earlier rounds that a round's buffer holds groups of."""
+    """Return the numbers of the earlier rounds of which a round's buffer holds groups."""
     held = _held(config, current)
     return [*held.leaving, *held.whole]
 
 
 def ages(origins: Origins, *, step: int, current: Round) -> dict[str, Any]:
-    """Return how old the completions are that a step is trained on, in steps and in rounds.
+    """Return the mean and largest age of a step's completions, in steps and in rounds.
 
-    A completion's age in steps counts from the policy that drew it, as staleness does: 1 at the
-    first step of the round that it was drawn for.
+    A completion's age in steps counts from the policy that drew it, like staleness: the age is 1 at
+    the first step of the round for which the completion was drawn.
     """
     trained = ~origins.is_muted_B
     steps_B, rounds_B = step - origins.start_B[trained], current.number - origins.round_B[trained]
@@ -168,7 +171,7 @@ def _correct(rows: Rows, reward: RewardConfig) -> np.ndarray:
 
 
 def _correct_places(scored: ScoredRollouts, reward: RewardConfig) -> Iterator[tuple[int, int]]:
-    """Yield (chunk, place in it) of the groups with a correct completion that has a reward."""
+    """Yield (chunk, place in the chunk) of each group with a rewarded, correct completion."""
     for chunk, verdicts in enumerate(scored.verdict_columns()):
         rewards = rewards_of(verdicts, reward)
         ids = pa.concat_arrays(verdicts.column("prompt_id").chunks)
@@ -177,7 +180,7 @@ def _correct_places(scored: ScoredRollouts, reward: RewardConfig) -> Iterator[tu
 
 
 def _with_tokens(rows: Rows) -> Rows:
-    """Read what stands for the tokens of rows, each prompt once."""
+    """Replace the lazy tokens and log-probabilities of rows by arrays; read each prompt once."""
     read = {id(tokens): np.asarray(tokens) for tokens in rows.prompts}
     logps = rows.behaviour_logps
     return rows._replace(

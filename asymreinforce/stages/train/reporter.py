@@ -1,4 +1,4 @@
-"""How an arm gets on while it trains, told to a file and to whoever watches the command."""
+"""Report the progress of an arm in training, to a file and to the terminal."""
 
 import time
 from collections.abc import Mapping
@@ -18,14 +18,14 @@ from asymreinforce.data.arm_progress import (
 from asymreinforce.progress import say
 
 SECONDS_BETWEEN_FILES = 1.0
-"""A file server takes so many small files of hundreds of arms, and nobody looks more often."""
+"""Rare enough for a file server with hundreds of arms, and as often as a watcher reads the file."""
 SECONDS_BETWEEN_LINES = 60.0
 
 
 class Reporter:
-    """Writes an arm's progress to a file, and says its numbers at each checkpoint and each minute.
+    """Write an arm's progress to a file, and print it at each checkpoint and once a minute.
 
-    Of several ranks only the first one tells; of the others every method does nothing.
+    With several ranks, only the first rank reports; on other ranks nothing is written or printed.
     """
 
     def __init__(self, directory: Path, *, steps: int, done: int, is_first: bool):
@@ -35,9 +35,9 @@ class Reporter:
         self._began = self._written = self._said = 0.0
 
     def begin(self, *, goes_on: bool) -> None:
-        """Start the clock at the first step; a later round `goes_on` with the clock of the first.
+        """Start the clock before the first step; `goes_on` keeps the clock of earlier rounds.
 
-        Time left then counts the rollouts that lie between rounds.
+        The estimate of the time left then includes generating rollouts between rounds.
         """
         before = None
         if self._is_first:
@@ -56,7 +56,7 @@ class Reporter:
     def after(
         self, step: int, metrics: Mapping[str, Any], *, steps: int, tokens: int, is_checkpoint: bool
     ) -> None:
-        """Tell of a step, if it is time to; `steps` are those of the arm as it is planned now."""
+        """Report a step if a report is due; `steps` is the number of steps planned for the arm."""
         self._tokens += tokens
         now = time.monotonic()
         seen = {name: metrics[name] for name in NUMBERS if metrics.get(name) is not None}
@@ -70,7 +70,7 @@ class Reporter:
             say(f"train: {words(self._progress)}")
 
     def ended(self, state: State, reason: str = "") -> None:
-        """Tell how the arm ended, or why it stopped where it stands."""
+        """Report how the arm ended, or why it stopped."""
         first_line = next(iter(reason.strip().splitlines()), "")
         self._progress = self._progress._replace(state=state, reason=first_line)
         self._write()

@@ -1,11 +1,11 @@
-"""Where a run goes on from: a full checkpoint, or an interrupted one between two.
+"""Find the checkpoint from which a run resumes: a full one, or a later interrupted one.
 
-    interrupted/weights          as a checkpoint
-    interrupted/state            as the state of a checkpoint
-    interrupted/metrics.parquet  of the steps since the checkpoint before
+    interrupted/weights          like the weights of a checkpoint
+    interrupted/state            like the state of a checkpoint
+    interrupted/metrics.parquet  metrics of the steps since the checkpoint before
 
-The interrupted checkpoint is a shard with a receipt that no plan announces. It is dropped at the
-next checkpoint: an arm that was interrupted ends with the files of one that was not
+The interrupted checkpoint is a shard with a receipt that is in no plan. It is dropped at the next
+checkpoint, so that an interrupted arm ends with the same files as any other arm
 (`schedule.PASSING`).
 """
 
@@ -22,17 +22,17 @@ WEIGHTS, STATE, METRICS = "weights", "state", "metrics.parquet"
 
 
 class Source(NamedTuple):
-    """What a run is restored from; the paths are None if it starts at mu."""
+    """The step and files from which a run resumes; the paths are None if it starts at mu."""
 
     step: int = 0
     weights: Path | None = None
     state: Path | None = None
     unpublished: tuple[dict[str, Any], ...] = ()
-    """Metrics of steps that no checkpoint has published yet."""
+    """The metrics of steps that no checkpoint has published yet."""
 
 
 def where_to_resume(store: Store, round_: Round, ranks: Ranks) -> Source:
-    """Return what the arm goes on from; every rank must ask, and the first one looks."""
+    """Return the source from which the arm resumes; every rank must call, the first rank looks."""
     checkpoint = round_.at
     if checkpoint is None:
         checkpoint = int(ranks.decided(lambda: round_.schedule.resumable(store)))
@@ -50,6 +50,7 @@ def where_to_resume(store: Store, round_: Round, ranks: Ranks) -> Source:
 def _interrupted_step(store: Store, *, after: int) -> int:
     """Return the step of the interrupted checkpoint if it follows step `after`, else `after`."""
     receipt = store.receipt(INTERRUPTED)
+    # an interrupted checkpoint continues one full checkpoint, and is stale after any other
     if receipt is None or receipt.facts.get("after") != after or not store.is_valid(INTERRUPTED):
         return after
     return int(receipt.facts["step"])

@@ -1,4 +1,4 @@
-"""When an arm is checkpointed, and what each checkpoint's shards are called."""
+"""The steps at which an arm is checkpointed, and the names of a checkpoint's shards."""
 
 import functools
 import itertools
@@ -10,27 +10,27 @@ from asymreinforce.errors import InputError
 
 
 class Schedule(NamedTuple):
-    """The steps of an arm: weights are written every so often and at the last one.
+    """The steps of an arm: weights are written after every `every` steps and at the last step.
 
-    They are written as well where the behaviour policy becomes the policy in training, and stay
-    there until the round that they start is over.
+    Weights are also written at the start of each round, because they are the behaviour policy of
+    the round; they are kept until the round is over.
     """
 
     steps: int
     every: int
     keep: int | None
-    """How many of the latest weights are kept; None for all."""
+    """The number of latest weights to keep; None for all."""
     refresh_every: int | None = None
-    """Steps of a round; None for one round of all steps."""
+    """The number of steps of a round; None for one round of all steps."""
 
     @property
     def lasting(self) -> list[int]:
-        """The steps at which weights are written to be evaluated."""
+        """The steps at which weights are written for evaluation."""
         return sorted({*range(self.every, self.steps + 1, self.every), self.steps})
 
     @property
     def starts(self) -> list[int]:
-        """The steps after which each round starts: 0, and wherever mu becomes pi."""
+        """The steps after which each round starts: 0, and each step at which mu becomes pi."""
         return list(range(0, self.steps, self.refresh_every or self.steps))
 
     @property
@@ -40,27 +40,28 @@ class Schedule(NamedTuple):
 
     @property
     def kept(self) -> list[int]:
-        """Those whose weights are there in the end."""
+        """The checkpoints whose weights are kept when the arm is complete."""
         return self.kept_at(self.steps)
 
     def kept_at(self, step: int) -> list[int]:
-        """Those whose weights are there once `step` is done."""
+        """The checkpoints whose weights are kept after `step`."""
         written = [s for s in self.lasting if s <= step]
         kept = written[-self.keep :] if self.keep else written
+        # mu of round 0 is the checkpoint that all arms share, which is not a file of the arm
         mu = {self.start_of(step)} - {0} if step < self.steps else set()
         return sorted({*kept, *mu})
 
     def until(self, step: int) -> list[int]:
-        """The steps at which weights have been written once `step` is done."""
+        """The steps up to `step` at which weights are written."""
         return [s for s in self.checkpoints if s <= step]
 
     def start_of(self, done: int) -> int:
-        """The step after which the round starts that goes on once `done` steps are."""
+        """Return the start of the round that is under way after `done` steps."""
         return max(start for start in self.starts if start <= done)
 
     @property
     def shards(self) -> list[str]:
-        """What every finished arm holds; the best checkpoint and states may come to it."""
+        """The shards of every complete arm; the best checkpoint and states may be added."""
         return [
             *(round_shard(start) for start in self.starts if self.refresh_every),
             *(metrics_shard(step) for step in self.checkpoints),
@@ -68,9 +69,9 @@ class Schedule(NamedTuple):
         ]
 
     def resumable(self, store: Store) -> int:
-        """Return the latest step with weights and full state and nothing missing before; else 0.
+        """Return the latest step with weights and full state and no missing shard before; else 0.
 
-        Where it is inside a round, the weights are there that the round's rollouts came from.
+        A step inside a round also needs the weights that drew the round's rollouts.
         """
         is_valid, kept = functools.cache(store.is_valid), set(self.kept)
         whole = itertools.takewhile(
@@ -89,22 +90,22 @@ class Schedule(NamedTuple):
 
 
 class Round(NamedTuple):
-    """A stretch of an arm's steps, on rollouts of the weights that it starts from."""
+    """A range of an arm's steps, trained on rollouts of the weights at its start."""
 
     schedule: Schedule
     start: int = 0
-    """The steps before it."""
+    """The number of steps before the round."""
     at: int | None = None
-    """The step that the arm stands at, where that is known."""
+    """The number of steps that the arm has done, if known."""
 
     @property
     def number(self) -> int:
-        """Its place among the rounds, from 0."""
+        """The number of the round, from 0."""
         return self.schedule.starts.index(self.start)
 
     @property
     def end(self) -> int:
-        """The last of its steps."""
+        """The last step of the round."""
         every = self.schedule.refresh_every or self.schedule.steps
         return min(self.start + every, self.schedule.steps)
 
@@ -112,9 +113,10 @@ class Round(NamedTuple):
 def schedule_of(
     config: ExperimentConfig, *, prompts: int, prompts_per_step: int | None = None
 ) -> Schedule:
-    """Return the schedule on a set of `prompts` prompts; so many make a step, or as settings say.
+    """Return the schedule of an arm on `prompts` prompts.
 
-    Raises `InputError` where they make less than one step.
+    `prompts_per_step` defaults to the number in the settings. Raises `InputError` if the prompts
+    make less than one step.
     """
     prompts_per_step = prompts_per_step or config.prompts_per_step
     steps = config.steps or prompts * config.optim.epochs // prompts_per_step
@@ -128,29 +130,30 @@ def schedule_of(
         steps,
         config.train.checkpoint_every,
         config.train.keep_checkpoints,
+        # an arm that never reaches a refresh has no rounds
         every if every and every < steps else None,
     )
 
 
 def weights_shard(step: int) -> str:
-    """Name the Hugging Face checkpoint of a step."""
+    """Return the shard name of a step's weights, a Hugging Face checkpoint."""
     return f"checkpoints/step-{step:06d}"
 
 
 def state_shard(step: int) -> str:
-    """Name the rest of the full state of a step."""
+    """Return the shard name of the rest of a step's full state."""
     return f"state/step-{step:06d}"
 
 
 PASSING = ("state", "interrupted")
-"""Folders that a run needs to go on from, and a finished arm holds only if its plan says so."""
+"""Folders from which a run resumes; a complete arm keeps only those that are in its plan."""
 
 
 def metrics_shard(step: int) -> str:
-    """Name the metrics of the steps since the checkpoint before, up to this one."""
+    """Return the shard name of the metrics from the checkpoint before up to this step."""
     return f"metrics/step-{step:06d}.parquet"
 
 
 def round_shard(start: int) -> str:
-    """Name the record of what the round after step `start` was trained on."""
+    """Return the shard name of the record of the round that starts after step `start`."""
     return f"rounds/step-{start:06d}.json"

@@ -1,7 +1,7 @@
-"""An arm's directory as several ranks see it: the first one publishes, the others help to write.
+"""An arm's store that several ranks share: the first rank publishes, all ranks write shards.
 
-All ranks see the same file system; what one has just written another may see a little later, so
-only the first one asks what is there.
+All ranks share a file system. A rank may see new files of another rank with a delay, so only the
+first rank looks at files.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -13,7 +13,7 @@ from asymreinforce.update.ranks import Ranks
 
 
 class SharedStore(Store):
-    """A store of which every rank calls `plan`, `replan`, `publish`, `drop` and `close` alike."""
+    """A store for several ranks; all must call `plan`, `replan`, `publish`, `drop`, `close`."""
 
     def __init__(self, store: Store, ranks: Ranks):
         super().__init__(store.directory.parent, store.identity, passing=store.passing)
@@ -21,13 +21,13 @@ class SharedStore(Store):
         self._ranks = ranks
 
     def plan(self, shards: Iterable[str]) -> None:
-        """Publish the plan once; it is there for all afterwards."""
+        """Publish the plan once, and wait until all ranks can read it."""
         if self._ranks.is_first:
             super().plan(shards)
         self._ranks.wait()
 
     def replan(self, shards: Iterable[str]) -> None:
-        """Publish the shorter plan once; it is there for all afterwards."""
+        """Publish the shorter plan once, and wait until all ranks can read it."""
         if self._ranks.is_first:
             super().replan(shards)
         self._ranks.wait()
@@ -35,9 +35,10 @@ class SharedStore(Store):
     def publish(
         self, name: str, write: Callable[[Path], None], *, facts: Mapping[str, Any] | None = None
     ) -> None:
-        """Let the ranks write a shard together at one temporary place, then publish it once."""
+        """Let all ranks write a shard to one temporary path, then publish the shard once."""
 
         def together(path: Path) -> None:
+            # only the first rank knows the temporary path, and sends it to the others
             write(Path(self._ranks.text(str(path))))
             self._ranks.wait()
 
@@ -47,20 +48,21 @@ class SharedStore(Store):
             together(Path())
 
     def path(self, name: str) -> Path:
-        """Return the path of a shard; the first rank checks its bytes, which may be many."""
+        """Return the path of a shard; only the first rank checks the shard's bytes."""
+        # the check reads the whole shard, which may be large
         return super().path(name) if self._ranks.is_first else self.directory / name
 
     def drop(self, name: str) -> None:
-        """Remove a shard, once."""
+        """Remove a shard once."""
         if self._ranks.is_first:
             super().drop(name)
 
     def close(self, facts: Mapping[str, Any] | None = None) -> None:
-        """Publish the manifest, once."""
+        """Publish the manifest once."""
         if self._ranks.is_first:
             super().close(facts)
 
     def record(self, provenance: Mapping[str, Any]) -> None:
-        """Write provenance, once."""
+        """Write the provenance once."""
         if self._ranks.is_first:
             super().record(provenance)

@@ -1,4 +1,4 @@
-"""What a user should know of an arm before it trains: of its settings, and of its rollouts."""
+"""Warnings about an arm's settings and rollouts, before the arm trains."""
 
 from asymreinforce.config import ExperimentConfig, RewardConfig
 from asymreinforce.config.experiment import IMPORTED
@@ -12,7 +12,7 @@ from asymreinforce.stages.train.schedule import schedule_of
 
 
 def warnings_on(config: ExperimentConfig, scored: ScoredRollouts) -> list[str]:
-    """Return what is allowed and seldom meant, and why the run would teach little."""
+    """Return warnings about settings that are seldom meant and rollouts that teach little."""
     return [*_of_settings(config), *warnings(run_facts(config, scored))]
 
 
@@ -24,15 +24,15 @@ OF_EQUAL_REWARDS = (
     "minimum_variance",
     "limit_support",
 )
-"""References under which every advantage of a group of equal rewards is -baseline."""
+"""References for which every advantage is -baseline in a group of equal rewards."""
 
 
 def run_facts(config: ExperimentConfig, scored: ScoredRollouts) -> RunFacts:
-    """Count what the rollouts of an arm hold, and its steps on them."""
+    """Return the counts over an arm's rollouts and its number of steps, for warnings."""
     counted = _counted(scored, config.reward)
     prompts_per_step = scored.prompts_per_step(config.optim.trajectories_per_step)
     schedule = schedule_of(config, prompts=scored.prompts, prompts_per_step=prompts_per_step)
-    # groups were counted by what is correct, which says nothing of other rewards
+    # groups are counted by correctness, which decides rewards only if there are two of them
     are_two = config.reward.is_one_of_two
     return of_verdicts(counted, is_imported=scored.is_imported)._replace(
         has_group_reference=are_two and config.baseline_reference in OF_EQUAL_REWARDS,
@@ -43,12 +43,12 @@ def run_facts(config: ExperimentConfig, scored: ScoredRollouts) -> RunFacts:
 
 
 def publish_facts(store: Store, config: ExperimentConfig, scored: ScoredRollouts) -> None:
-    """Write the counts beside an arm, for its page."""
+    """Write the counts to the arm's directory, for its report."""
     files.publish_json(store.directory / FILE, run_facts(config, scored)._asdict())
 
 
 _COUNTS: dict[object, ScoreFacts] = {}
-"""By verdicts and reward scale: the arms of a process share them."""
+"""Counts by verdicts and reward scale, cached because the arms of a process share them."""
 
 
 def _counted(scored: ScoredRollouts, reward: RewardConfig) -> ScoreFacts:
@@ -80,7 +80,7 @@ def _of_settings(config: ExperimentConfig) -> list[str]:
     if overlong.max_tokens and longest and longest <= overlong.free_tokens:
         lines.append(
             f"reward.overlong begins beyond {overlong.free_tokens} tokens, and completions have at "
-            f"most {longest} (sampling.max_tokens), so that none pays: lower "
+            f"most {longest} (sampling.max_tokens), so that the penalty has no effect: lower "
             "reward.overlong.max_tokens"
         )
     return lines
