@@ -1,4 +1,4 @@
-"""Units of measure behind a number: told from variables, words that count, and each other.
+"""Find the unit of measure behind a number, and tell units from variables and other words.
 
 without_unit("15 ⟦cm⟧^{2}") == ("15", "cm")        without_unit("3 x") == ("3 x", None)
 """
@@ -31,7 +31,7 @@ TELLING = {
     *("hundredths", "thousandth", "thousandths", "cubed", "factorial", "remainder", "r", "if"),
     *("when", "for", "to", "through", "between", "percent", *MAGNITUDES),
 }
-"""Words behind a number that belong to the answer."""
+"""Words behind a number that change its meaning, so that they are no unit."""
 EXPONENT = r"(?:\s*\^\s*(?:\{\s*-?\d+\s*\}|-?\d))?"
 SPELT = re.compile(
     rf"(?:[^\W\d_][.']?{EXPONENT}-?|[\s/*{OPEN}{CLOSE}]{EXPONENT}|\\(?:cdot|Omega|mu))+"
@@ -53,7 +53,7 @@ ORDINAL = re.compile(rf"(-?\d+)\s*\^?\s*\{{?\s*{OPEN}?\s*(?:st|nd|rd|th)\s*{CLOS
 
 
 def without_unit(text: str, *, bare_letters: bool = False) -> tuple[str, str | None]:
-    """Cut the unit off a canonical text; `bare_letters` takes `5 m` for five metres."""
+    """Split a canonical text into value and unit; `bare_letters` reads `5 m` as five metres."""
     if ordinal := ORDINAL.fullmatch(text):
         return ordinal[1], None
     if match := MAGNITUDE.fullmatch(text.lower()):
@@ -71,7 +71,7 @@ def without_unit(text: str, *, bare_letters: bool = False) -> tuple[str, str | N
 
 
 def known_unit(unit: str) -> str | None:
-    """Name a unit of measure, however it is written; None for one that the table lacks."""
+    """Return the name of a unit of measure in any spelling; None if the table lacks the unit."""
     names = []
     for word in _unit_words(unit):
         if word not in ("square", "sq", "cubic", "cu", "per"):
