@@ -104,6 +104,7 @@ def of_spoken(compare: Grade) -> Grade:
             compare(metadata, gold, said) for gold in accepted_answers(metadata, gold_answer)
         )
         best: Verdict = next(verdicts)
+        # Further golds are compared only if the first does not match.
         for verdict in verdicts if best.score != 1.0 else ():
             best = max(best, verdict, key=lambda verdict: verdict.score or 0.0)
         return best
@@ -185,6 +186,7 @@ def identify(name: str, *, setting: str = "task.grader") -> GraderId:
     if is_plugin(name):
         return GraderId(name, plugins.plugin_identity(name))
     grader = _built_in(name, setting=setting)
+    # Another version of a library may give other verdicts.
     libraries = (f"{dist}-{distributions.version(dist)}" for dist, _ in grader.libraries)
     return GraderId(name, "+".join([grader.version, *libraries]))
 

@@ -71,6 +71,7 @@ class VerdictCounts:
         self._statuses: Counter[str] = Counter()
         self._groups: Counter[tuple[int, int]] = Counter()
         """The number of groups with (rows kept, rows correct)."""
+        # pass@k needs only these two numbers of a group, so groups need not be stored.
         self._rows = self._truncated = 0
 
     def add(self, verdicts: pa.Table) -> None:
@@ -88,6 +89,7 @@ class VerdictCounts:
 
     def facts(self, *, k: int) -> ScoreFacts:
         """Return the counts so far."""
+        # A group without a kept row has no accuracy, and enters no mean.
         groups = [(n, c, times) for (n, c), times in sorted(self._groups.items()) if n]
         judged = sum(times for _, _, times in groups)
         kept = sum(n * times for n, _, times in groups)

@@ -72,5 +72,6 @@ def _elect(correct_by_answer: dict[str, list[bool]]) -> tuple[float, bool]:
     most = max(map(len, correct_by_answer.values()), default=0)
     if not most:
         return 0.0, False
+    # The mean over ties is what a random choice among them gives, without a seed.
     shares = [sum(votes) / most for votes in correct_by_answer.values() if len(votes) == most]
     return sum(shares) / len(shares), len(shares) > 1

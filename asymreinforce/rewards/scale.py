@@ -50,6 +50,7 @@ def scale_rewards(
     unjudged_B = np.isin(status_B, UNJUDGED)
     no_answer_B = status_B == "no_answer"
     counts_B = ~unjudged_B & ~no_answer_B & ((config.truncated == "as_judged") | ~truncated_B)
+    # A row without a score has a null, read as NaN, which must not reach the rewards.
     score_B = np.where(counts_B, np.nan_to_num(score_B), 0.0)
     correct_B = counts_B & (score_B >= config.correct_at)
     left_out_B = (
@@ -88,6 +89,7 @@ def require_reward(config: RewardConfig) -> None:
     score_B, correct_B = np.array([0.0, 0.5, 1.0]), np.array([False, False, True])
     together_B = _values(score_B, correct_B, config)
     alone_B = [_values(score_B[[i]], correct_B[[i]], config)[0] for i in range(len(score_B))]
+    # Batches differ from step to step, so a reward must not depend on its batch.
     if not np.array_equal(together_B, alone_B):
         raise ConfigError(
             f"reward.value={config.value}: a rollout's reward depends on the other ones it is "

@@ -111,7 +111,7 @@ def sums_of(rows: pa.Table, reward: RewardConfig, *, where: str) -> Sums:
     kept_P = np.bincount(prompt_B[scale.kept_B], minlength=prompts)
     right_P = np.bincount(prompt_B[scale.kept_B & scale.correct_B], minlength=prompts)
     judged_P = kept_P > 0
-    # The curves end at the fewest judged samples, since no estimate is unbiased for n < k.
+    # Curves end at the fewest judged samples, since pass@k has no unbiased estimate for n < k.
     k = int(kept_P[judged_P].min())
     logps = rows.column("logp")
     answers_K, completions_K = (
@@ -153,6 +153,7 @@ def stored_sums(facts: Mapping[str, Any], reward: RewardConfig) -> Sums | None:
     fact = facts.get(FACT)
     if not isinstance(fact, dict) or fact.get("version") != VERSION:
         return None
+    # Other settings count other rows as correct or judged.
     if fact.get("scale") != counting(reward):
         return None
     values = {name: fact[name] for name in Sums._fields}

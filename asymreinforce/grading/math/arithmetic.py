@@ -113,8 +113,9 @@ def power(base: Number, exponent: Number) -> Number:
     if not is_exact and not (isinstance(base, Fraction) and isinstance(exponent, int)):
         return _inexact_power(base, exponent)
     size = max(base.numerator.bit_length(), base.denominator.bit_length())
-    if base in (0, 1, -1):
+    if base in (0, 1, -1):  # cheap for any exponent, however long
         return base ** (int(exponent) % 2 or 2)
+    # The size is estimated first, since an untrusted text may ask for 9^9^9.
     if size * abs(exponent) > MOST_BITS:
         raise TooLarge
     return base ** int(exponent)
@@ -123,6 +124,7 @@ def power(base: Number, exponent: Number) -> Number:
 def _inexact_power(base: Number, exponent: Number) -> Number:
     import mpmath
 
+    # A negative base has several such roots, and none of them is the power.
     if base.imag == 0 > base.real and isinstance(exponent, Fraction) and exponent.denominator > 1:
         raise NotANumber
     base, exponent = to_inexact(base), to_inexact(exponent)
@@ -143,6 +145,7 @@ def root(radicand: Number, degree: Number) -> Number:
     if degree == 2:
         return check_size(mpmath.sqrt(to_inexact(radicand)), rounded=False)
     if radicand.imag == 0 > radicand.real:
+        # Only an odd root of a negative number is real; a square root was taken before.
         if degree.real % 2 != 1:
             raise NotANumber
         return -root(-radicand, degree)
@@ -157,6 +160,7 @@ def _exact_root(radicand: Fraction, degree: int) -> Fraction | None:
     for part in abs(radicand).as_integer_ratio():
         if part.bit_length() > 4_096:
             return None
+        # A float is exact for a cubic root of up to 50 bits.
         near = math.isqrt(part) if degree == 2 else round(part ** (1 / 3)) if part < 1 << 150 else 0
         if near**degree != part:
             return None

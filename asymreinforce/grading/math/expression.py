@@ -160,7 +160,7 @@ class _Flat:
         while mark := self._take("!", "°"):
             if mark == "!":
                 base = factorial(base)
-            elif self._in_argument:
+            elif self._in_argument:  # elsewhere `30°` is the number 30
                 base = times(base, over(self._named(r"\pi"), Fraction(180)))
         return power(base, self._read_nested(self._read_signed)) if self._take("^") else base
 

@@ -119,6 +119,7 @@ def canonical(answer: str) -> str:
     text = CURRENCY.sub(" ", PERCENT.sub("%", DEGREES.sub("°", text)))
     text = FUNCTION.sub(r"\\\g<0>", re.sub(r"\binfinity\b", "infty", text))
     text = fractions_and_roots(text)
+    # `]1,2[` is another notation of the open interval (1,2).
     text = TURNED_CLOSING.sub(r"\1)", TURNED_OPENING.sub("(", text))
     return strip_ends(re.sub(r"\s+", " ", text))
 
@@ -157,7 +158,7 @@ def mark_texts(text: str) -> str:
 
 
 def fractions_and_roots(text: str) -> str:
-    r"""Add braces to `\frac12` and `\sqrt3`; write `{5 \choose 2}` and `{1 \over 2}` by commands."""
+    r"""Add braces to `\frac12` and `\sqrt3`; turn `{5 \choose 2}`, `{1 \over 2}` into commands."""
     if r"\over" in text or r"\choose" in text:
         names = {"over": "frac", "choose": "binom"}
         text = INFIX.sub(
@@ -184,7 +185,8 @@ def without_spaces(text: str) -> str:
     """Drop spaces and text marks, but no space between digits; put long words in lower case."""
     bare = re.sub(rf"[{OPEN}{CLOSE}]+", " ", text)
     bare = HALF_OF_DAY.sub(lambda half: f"{half[1].lower()}m", bare)
-    bare = re.sub(r"(?<!\d)\s+|\s+(?!\d)", "", bare)
+    bare = re.sub(r"(?<!\d)\s+|\s+(?!\d)", "", bare)  # `1 2` is not 12
+    # Short words may be variables, whose case counts.
     return LONG_WORD.sub(lambda word: word[0].casefold(), bare)
 
 

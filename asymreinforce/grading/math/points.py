@@ -126,4 +126,5 @@ def _value_at(text: str, point: float | None) -> Number | None:
             return None
         if isinstance(value, Fraction):
             return value if point is None else mpmath.mpmathify(value)
+        # A real value such as e^{i pi} has an imaginary part of rounding errors.
         return mpmath.chop(value, abs(value) * 10.0**-AGREEING)

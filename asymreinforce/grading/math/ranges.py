@@ -60,7 +60,7 @@ def real_set(text: str) -> RealSet | None:
     outer = outer_bracket(text)
     if outer is None and len(pieces := split_outside(text, COMMA)) > 1:
         sets = [real_set(piece) for piece in pieces]
-        common = _combine_sets(Intersection, sets)
+        common = _combine_sets(Intersection, sets)  # a comma mostly means "and": `x>1, x<3`
         # `x<1, x>3` have nothing in common, so the comma must mean "or".
         return _combine_sets(Union, sets) if common and common.numbers.is_empty else common
     if outer and outer.opening == r"\{":
@@ -117,7 +117,7 @@ def _set_between(low: str, name: str, high: str, relations: tuple[str, ...]) -> 
     if least > most or (least == most and "<" in relations):
         return None
     numbers = Interval(least, most, relations[0] == "<", relations[1] == "<")
-    if name[:1] == "|" == name[-1:]:
+    if name[:1] == "|" == name[-1:]:  # the size of x is that of -x
         numbers, sign = numbers & Interval(0, S.Infinity), Dummy()
         numbers |= imageset(sign, -sign, numbers)
     return RealSet(numbers, name.strip("|"))

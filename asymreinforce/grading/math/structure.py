@@ -145,6 +145,7 @@ def read_assignment(text: str) -> tuple[str, str] | None:
     terms = relation.terms
     if not set(relation.relations) <= {"=", r"\approx", r"\in"} or not terms[0]:
         return None
+    # `5 = x` means `x = 5`.
     if relation.relations == ("=",) and is_name(terms[1]) and not has_variable(terms[0]):
         terms = terms[::-1]
     # Of three terms or more the last is the result, whatever the first is.
@@ -266,6 +267,7 @@ def all_same(golds: list[str], answers: list[str], same: Same) -> bool:
 def _any_order(golds: list[str], answers: list[str], same: Same) -> bool:
     """Match members in any order: equal texts first, then each other pair by `same`."""
     others, rest = [*answers], []
+    # Comparing texts is cheap, and leaves few pairs for `same`.
     for member in golds:
         text = without_spaces(member)
         if (equal := next((o for o in others if without_spaces(o) == text), None)) is None:

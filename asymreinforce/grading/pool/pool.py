@@ -243,6 +243,7 @@ class GraderPool:
     def _resolve_job(self, slot: WorkerSlot, job: GradingJob, code: int) -> None:
         """Give the row that ended a worker a verdict or a second try; redo the other rows."""
         started, row = self._client.heartbeats.read(slot.index)
+        # A worker that retires does so between two rows, so no row is to blame.
         if code == RETIRED and not started and slot.judged:
             return self._redo_jobs(GradingJob(job.first + slot.judged, job.rows[slot.judged :]))
         row = min(max(row, slot.judged), len(job.rows) - 1) if started else slot.judged
@@ -263,6 +264,7 @@ class GraderPool:
         if job.alone:
             self._verdicts[culprit.first] = Verdict(None, None, "error", self._reason_of_exit(code))
             return None
+        # An earlier row of the process may be to blame, so this row gets a fresh worker.
         self._alone.append(culprit)
         return self._redo_jobs(before, after)
 

@@ -66,6 +66,7 @@ def judge_jobs(
                     stream.sendall(line_of(judged))
                     judged, reported = [], now
                 heartbeats.write(slot, Heartbeat(now, index))
+                # No handler: the kernel ends the process even in C code that never returns.
                 signal.setitimer(signal.ITIMER_PROF, options.cpu_limit_s)
                 judged.append(judge_row(grade, metadata, gold_answer, text))
                 signal.setitimer(signal.ITIMER_PROF, 0)
