@@ -56,6 +56,7 @@ def _hydra(overrides: Sequence[str]) -> "Iterator[ConfigLoader]":
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
+    # Credentials first, since an error message would repeat them.
     settings = (word.partition("=") for word in overrides)
     require_none({key.lstrip("+~"): value for key, _, value in settings}, os.environ)
     OmegaConf.register_new_resolver("oc.env", of_environment, replace=True)

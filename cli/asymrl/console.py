@@ -33,6 +33,7 @@ def cut_text(content: str, characters: int, *, most_lines: int | None = None) ->
     """Cut an untrusted text to `characters` and `most_lines`, and say how much is left out."""
     from rich.text import Text
 
+    # A text may have lone surrogates, which strict UTF-8 cannot encode.
     shown = show_bytes(content.encode(errors="surrogateescape"), longest=characters)
     lines = shown.text.splitlines() if most_lines else [shown.text]
     left_out = {"lines": len(lines) - (most_lines or 1), "bytes": shown.bytes_left_out}

@@ -59,7 +59,7 @@ def words(path: str, *, given: Collection[str] = ()) -> list[str]:
         raise ConfigError(f"{path}: holds no lines KEY: VALUE")
     for key, value, line in _settings(root, "", path) if root is not None else ():
         where = f"{path}, line {line}: "
-        require_none({f"{where}{key}": value}, os.environ)
+        require_none({f"{where}{key}": value}, os.environ)  # before a message quotes the value
         keys.require_known(key, value, where=where)
         if key in values:
             raise ConfigError(f"{where}{key} stands there twice")

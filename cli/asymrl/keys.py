@@ -27,6 +27,7 @@ SHOWN = 4
 def shipped() -> Path:
     """Return the shipped configuration: `conf/` of a checkout, or `asymrl/conf/` of a wheel."""
     here = Path(__file__).resolve().parent
+    # A wheel carries conf/ within the package, a checkout beside it.
     installed = here / "conf"
     return installed if installed.is_dir() else here.parents[1] / "conf"
 

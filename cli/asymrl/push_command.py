@@ -53,7 +53,7 @@ def push(
         raise ConfigError("--arm and --step choose a checkpoint; leave them out with --rollouts")
     if not rollouts and (set_ or grader):
         raise ConfigError("--set and --grader choose rollouts; add --rollouts")
-    hub = None if dry_run else HubClient()
+    hub = None if dry_run else HubClient()  # a dry run works without a network
     if rollouts:
         done = push_rollouts(directory, to, hub=hub, rollouts=set_, grader=grader, public=public)
     else:

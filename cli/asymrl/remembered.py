@@ -161,6 +161,7 @@ def _require_same(arms: "Sequence[ExperimentConfig]", made: Made, directory: Pat
                 continue
             if key in SEEDED and value == settings["replicate"] and old == replicate_made:
                 continue  # a further replicate of the same experiment
+            # Arms and evaluations may differ; other prompts, rollouts or verdicts may not.
             if (
                 min(first_product(key, settings), first_product(key, made.settings))
                 <= Product.VERDICTS

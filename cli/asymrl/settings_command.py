@@ -88,7 +88,7 @@ def catalogue() -> Iterator[Setting]:
     for key, field in keys.fields().items():
         first = FIRST.get(key, FIRST.get(".".join(key.split(".")[:2]), Product.ARM))
         default = "none"
-        if key in base:
+        if key in base:  # conf/config.yaml overrides the defaults of the models
             default = _shown(base[key])
         elif not field.is_required():
             default = _shown(field.get_default(call_default_factory=True))

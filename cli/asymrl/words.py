@@ -84,6 +84,7 @@ def sorted_out(words: Sequence[str]) -> Words:
             sorted_words.options.append(word)
         elif name in VALUED:
             sorted_words.options.extend([word, *_value_of_option(word, waiting)])
+        # `-0.1` is a stray number, which gets another message.
         elif word.startswith("-") and not NUMBER.fullmatch(word):
             raise ConfigError(_no_option(word))
         elif name and ("=" in word or word.startswith("~")):
@@ -107,7 +108,7 @@ def _value_of_option(option: str, waiting: list[str]) -> list[str]:
 
 
 def _no_option(word: str) -> str:
-    """Return the message for an unknown option, with what may be meant."""
+    """Return the message for an unknown option, with a suggestion."""
     name, _, value = word.lstrip("-").partition("=")
     near = (
         [name]
@@ -120,7 +121,7 @@ def _no_option(word: str) -> str:
 
 
 def _stray(word: str, before: Sequence[str], after: Sequence[str]) -> str:
-    """Return the message for a word that is no setting, with what may be meant."""
+    """Return the message for a word that is no setting, with a suggestion."""
     last = before[-1] if before else ""
     if (
         word.startswith("=")

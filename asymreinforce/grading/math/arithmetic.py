@@ -124,7 +124,7 @@ def power(base: Number, exponent: Number) -> Number:
 def _inexact_power(base: Number, exponent: Number) -> Number:
     import mpmath
 
-    # A negative base has several such roots, and none of them is the power.
+    # A negative base has several such roots, and no root is preferred.
     if base.imag == 0 > base.real and isinstance(exponent, Fraction) and exponent.denominator > 1:
         raise NotANumber
     base, exponent = to_inexact(base), to_inexact(exponent)
