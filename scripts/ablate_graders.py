@@ -1,11 +1,11 @@
-"""What each rule of the grader `math` is worth: verdicts that change if it is switched off.
+"""Measure the worth of each rule of the grader `math`: count the verdicts that it alone gets right.
 
     ASYMRL_TEST_DATA=... python scripts/ablate_graders.py
-    python scripts/ablate_graders.py                           # the labelled pairs alone
+    python scripts/ablate_graders.py                           # only the labelled pairs
 
-Each rule of `equivalence.RULES` is left out in turn, and with it each module's part that has no
-rule of its own. A set is a list of pairs with their labels; the table counts the pairs whose
-verdict then differs from the label and did not before.
+Each rule of `equivalence.RULES` is left out in turn, and also each part of a module that is no
+separate rule. A set is a list of labelled pairs. The table counts the pairs whose verdict becomes
+wrong.
 """
 
 import json
@@ -43,7 +43,7 @@ def cases(path: Path, text: str, kinds: tuple[str, ...]) -> list[Pair]:
 
 @contextmanager
 def without(rule: str) -> Iterator[None]:
-    """Switch off a rule, or a part by its name."""
+    """Switch off a rule or a part, by its name."""
     parts: dict[str, tuple[Any, str, Callable[..., Any]]] = {
         "math-verify": (symbolic, "equal_by_math_verify", lambda gold, answer: False),
         "units": (units, "without_unit", lambda text, bare_letters=False: (text, None)),
@@ -61,12 +61,12 @@ def without(rule: str) -> Iterator[None]:
 
 
 def name_of(rule: Callable[..., Any]) -> str:
-    """Return a rule's name in the table."""
+    """Return the name of a rule in the table."""
     return rule.__name__.removeprefix("compare_")
 
 
 def verdicts(pairs: list[Pair], *, is_text: bool) -> list[bool]:
-    """Compare each pair: bare answers with each other, or a text by the whole grader."""
+    """Judge each pair: two bare answers by `equivalent`, or a whole text by the grader."""
     math_answers.is_right_remembered.cache_clear()
     if is_text:
         return [math_answers.math(None, gold, text).score == 1.0 for gold, text, _ in pairs]

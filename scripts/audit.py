@@ -1,11 +1,11 @@
 """Look up known vulnerabilities of the pinned packages, and say how many could be looked up.
 
-    make audit                              PyPI's own advisories; needs a network
-    make audit SERVICE=osv                  those of osv.dev
+    make audit                              advisories of PyPI; needs a network
+    make audit SERVICE=osv                  advisories of osv.dev
 
-pip-audit itself says 'No known vulnerabilities found' and exits with 0 where the index that it
-asked knows nothing about any package, as mirrors do; here that is a failure. Exit code 0: every
-pin was looked up and none is known to be vulnerable; 1: some are; 2: some pins were not looked up.
+pip-audit itself says 'No known vulnerabilities found' and exits with 0 if the index knows nothing
+about any package, as mirrors do. Here this is a failure. Exit code 0: every pin was looked up and
+none is known to be vulnerable; 1: some are vulnerable; 2: some pins were not looked up.
 """
 
 import argparse
@@ -20,7 +20,7 @@ ELSEWHERE = {"pypi": "osv", "osv": "pypi"}
 
 
 class Audit(NamedTuple):
-    """What was found out about the pins of one file."""
+    """The results for the pins of one file."""
 
     pins: int
     skipped: list[str]
@@ -28,7 +28,7 @@ class Audit(NamedTuple):
 
 
 def read(report: dict[str, Any]) -> Audit:
-    """Take a report of `pip-audit --format json` apart."""
+    """Parse a report of `pip-audit --format json`."""
     found = report["dependencies"]
     vulnerable = [
         f"{item['name']} {item['version']}: {flaw['id']}, mended in "
@@ -40,7 +40,7 @@ def read(report: dict[str, Any]) -> Audit:
 
 
 def verdict(name: str, audit: Audit, *, service: str) -> tuple[int, str]:
-    """Return an exit code, and what it means in a sentence or more."""
+    """Return an exit code, and its meaning in words."""
     looked_up = audit.pins - len(audit.skipped)
     lines = [f"{name}: {looked_up} of {audit.pins} pins looked up at {service}"]
     lines += [f"  {line}" for line in audit.vulnerable]

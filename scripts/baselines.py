@@ -1,11 +1,10 @@
-"""What a user would train with instead: honest functions of (model, sequences, coefficients).
+"""Alternatives to our trainer for fair comparison: functions of (model, sequences, coefficients).
 
 Each adds to `.grad` the gradient of the same loss,
 
     loss = -(1/B) sum_i A_i sum_t log pi(y_it | x_i, y_i,<t)
 
-with nothing measured that the other does not need as well: laying the tokens out is part of the
-time, the optimizer is not.
+The measured time of all includes the layout of tokens, and not the optimizer.
 
 Shapes: B sequences, R rows of a micro-batch, T tokens of its longest row, V vocabulary.
 """
@@ -35,7 +34,7 @@ Gradient = Callable[[], None]
 
 
 def has_trl() -> bool:
-    """Tell whether the pinned release is installed; another is not measured under its name."""
+    """Tell whether the pinned release of TRL is installed; other releases are not measured."""
     try:
         return find_spec("trl") is not None and version("trl") == TRL_VERSION
     except PackageNotFoundError:
@@ -47,9 +46,9 @@ def padded(
 ) -> None:
     """Pad micro-batches of `rows` sequences as they come, take full logits and mask the loss.
 
-    Padding stands on the right, where causal order alone hides it: no attention mask is made, which
-    is the faster way to run it. Cross-entropy reads the logits where they are: targets are shifted
-    instead, and no copy of R x T x V is made.
+    Padding is on the right, where causal attention ignores it, so that the faster path without an
+    attention mask is right. The targets are shifted instead of the logits, which saves a copy of
+    R x T x V.
     """
     order = np.arange(len(sequences.prompts))
     _in_order(model, sequences, coefficients_B, order=order, rows=rows)
@@ -58,7 +57,7 @@ def padded(
 def length_sorted(
     model: PreTrainedModel, sequences: Sequences, coefficients_B: Tensor, *, rows: int
 ) -> None:
-    """The same as `padded` with micro-batches of sequences of like length: most padding is gone."""
+    """Do the same as `padded` with sequences sorted by length, which avoids most padding."""
     lengths = [len(p) + len(c) for p, c in zip(*sequences, strict=True)]
     order = np.argsort(lengths, kind="stable")[::-1]
     _in_order(model, sequences, coefficients_B, order=order, rows=rows)
@@ -89,7 +88,7 @@ def _in_order(
 
 
 def _right_padded(sequences: Sequences, *, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return input ids and the token that each position predicts, where it is scored."""
+    """Return input ids and targets; a position that is not scored has the target `UNSCORED`."""
     width = max(len(p) + len(c) for p, c in zip(*sequences, strict=True)) - 1
     ids = np.full((len(sequences.prompts), width), PAD)
     targets = np.full_like(ids, UNSCORED)
@@ -101,7 +100,7 @@ def _right_padded(sequences: Sequences, *, device: torch.device) -> tuple[Tensor
 
 
 def import_trl() -> ModuleType:
-    """Import TRL, its fused head made to skip unscored positions; see `trl_rloo`."""
+    """Import TRL, and make its fused head skip unscored positions; see `trl_rloo`."""
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     warnings.filterwarnings("ignore", message="TRL currently supports vLLM")
     import trl
@@ -114,27 +113,27 @@ def import_trl() -> ModuleType:
 def trl_rloo(model: PreTrainedModel, *, rows: int) -> Callable[[Sequences, Tensor], Gradient]:
     """Build TRL's RLOO trainer (release 1.16.0); given a step's data, return its loss step.
 
-    The `RLOOTrainer` is the real one, and what is called is its `compute_loss` and its
-    accelerator's `backward`, on the inputs that its `_generate_and_score_completions` would hand
-    over: prompts padded on the left and completions on the right to the widest of the *whole* step
-    (TRL pads before it cuts micro-batches, `split_tensor_dict`, and does not trim afterwards), and
-    `old_logps` computed beforehand by its own method, outside the measured time. Its advantages are
-    our coefficients. At a ratio of one its clipped loss -min(w A, clip(w) A) has the gradient of
-    -A log pi, its mean over a micro-batch and the division by their number make the 1/B: the
-    gradient equals that of the other baselines without rescaling (tests/scripts/test_baselines.py).
+    The trainer is the real `RLOOTrainer`. The step calls its `compute_loss` and its accelerator's
+    `backward` on the inputs that `_generate_and_score_completions` would make. Prompts are padded
+    on the left and completions on the right to the widest of the *whole* step: TRL pads before it
+    cuts micro-batches (`split_tensor_dict`) and does not trim afterwards. TRL's own method computes
+    `old_logps` before the measured time. Its advantages are our coefficients. At a ratio of one,
+    the clipped loss -min(w A, clip(w) A) has the gradient of -A log pi. The mean over a micro-batch
+    and the division by the number of micro-batches make the 1/B. The gradient therefore equals that
+    of the other baselines without rescaling (tests/scripts/test_baselines.py).
 
     Settings that are not TRL's defaults, each in its favour: no gradient checkpointing (its default
     computes every layer again), no KL term (beta = 0: no reference model), fp32 on CPU.
 
-    **Positions.** TRL's fused head (`add_fused_lm_head`) projects scored positions only where
-    `trl.trainer.utils._use_triton(device)` says so, and every position, prompts and padding too, on
-    other devices. That name is read for nothing else in `trl.trainer.utils` (the kernels have their
-    own, `trl.kernels.chunked_logprob._use_triton`, which stays as it is and folds tiles by torch on
-    CPU), so it is replaced by a function that returns True: TRL then skips prompts and padding as
-    it does on CUDA, where the replacement changes nothing.
+    **Positions.** TRL's fused head (`add_fused_lm_head`) projects only scored positions if
+    `trl.trainer.utils._use_triton(device)` is true, and else every position with prompts and
+    padding. `trl.trainer.utils` reads this name for nothing else, so a function that returns True
+    replaces it: TRL then skips prompts and padding as on CUDA, where the replacement changes
+    nothing. The kernels have another name, `trl.kernels.chunked_logprob._use_triton`, which is not
+    replaced and folds tiles by torch on CPU.
 
-    Its ratio exp(logp - old_logps) is a difference of numbers near -1000 in fp32, hence a gradient
-    that may lie up to 1e-4 from the others' on long sequences.
+    The ratio exp(logp - old_logps) is a difference of numbers near -1000 in fp32, so that on long
+    sequences the gradient may differ by up to 1e-4 from the others.
     """
     trainer = _trl_trainer(model, rows=rows)
 
@@ -153,7 +152,7 @@ def trl_rloo(model: PreTrainedModel, *, rows: int) -> Callable[[Sequences, Tenso
 
 
 def _trl_trainer(model: PreTrainedModel, *, rows: int) -> Any:
-    """Build the real trainer around the model; its data set and reward are never used."""
+    """Build TRL's trainer around the model; its data set and reward are never used."""
     from datasets import Dataset
     from tokenizers import Tokenizer, models
     from transformers import PreTrainedTokenizerFast

@@ -2,11 +2,11 @@
 
     python scripts/bench_arms.py [--steps 60] [--repeats 3]
 
-The embedded default's policy and a small set of its rollouts, made first. Nine runs are trained in
-this process: each of eight baselines alone, and the eight side by side (`sweep.together=8`). They
-take a step each in turn, so that a machine whose speed changes is as fast for all of them, and only
-a step's own processor time counts: no start-up, no checkpoint. The ratio, in the median over steps,
-is of the eight side by side to the sum of the eight alone, which share nothing.
+The script first makes the embedded policy and a small set of its rollouts. Then it trains nine runs
+in this process: each of eight baselines alone, and the eight side by side (`sweep.together=8`). The
+runs take steps in turn, so that changes of the machine's speed affect all alike. Only the CPU time
+of steps counts, without start-up and checkpoints. The ratio is the median over steps of the time of
+the eight side by side to the sum of the eight alone.
 """
 
 import argparse
@@ -35,7 +35,7 @@ BASELINES = (-0.5, -0.3, -0.2, -0.1, 0.0, 0.1, 0.2, 0.3)
 SET = ("engine=transformers", "task.train=480", "sampling.prompts_per_shard=240")
 TRAIN = ("train.validation_prompts=0", "train.checkpoint_every=1000")
 WARM_UP = 5
-"""Steps at the start of a run that count for nothing: memory is set aside in them."""
+"""Steps at the start of a run that are not counted, since they allocate memory."""
 
 
 def main() -> None:
@@ -62,7 +62,7 @@ def main() -> None:
 
 
 def prepare(work: Path, *, steps: int) -> list[ExperimentConfig]:
-    """Make policy, rollouts and verdicts by the commands; return an arm for each baseline."""
+    """Make policy, rollouts and verdicts by commands; return one arm for each baseline."""
     asymrl = (sys.executable, "-m", "asymrl.main")
     where = f"runs_dir={work / 'runs'}"
     for command in ("init", "generate", "score", "train"):
@@ -75,7 +75,7 @@ def prepare(work: Path, *, steps: int) -> list[ExperimentConfig]:
 
 
 def measure(arms: Sequence[ExperimentConfig], parent: Path) -> list[tuple[float, float]]:
-    """Return of each step the seconds of all arms alone, added up, and of all of them together."""
+    """Return for each step the summed seconds of all arms alone, and the seconds side by side."""
     runs = [*([arm] for arm in arms), arms]
     turns = Turns(len(runs))
     with hush_output(), ThreadPoolExecutor(len(runs)) as pool:
@@ -91,7 +91,7 @@ def measure(arms: Sequence[ExperimentConfig], parent: Path) -> list[tuple[float,
 
 
 class Turns:
-    """Lets runs, each in a thread, take a step each in turn; `seconds` are of each run's steps."""
+    """Lets runs in threads take steps in turn; `seconds` holds the times of each run's steps."""
 
     def __init__(self, runs: int):
         self.seconds: list[list[float]] = [[] for _ in range(runs)]
@@ -106,7 +106,7 @@ class Turns:
         self._began = time.process_time()
 
     def pass_on(self, run: int, *, is_last: bool = False) -> None:
-        """Stop the clock, and let the next run take its turn; the last time is of no step."""
+        """Stop the clock, and pass the turn to the next run; the last time belongs to no step."""
         seconds = time.process_time() - self._began
         with self._changed:
             self._order.remove(run)
@@ -117,7 +117,7 @@ class Turns:
 
 
 def train(arms: Sequence[ExperimentConfig], parent: Path, turns: Turns, run: int) -> None:
-    """Train arms side by side from mu, in new directories, each of their steps in a turn."""
+    """Train arms side by side from mu, in new directories, one step in each turn."""
     left = 0
 
     def log(metrics: dict[str, object]) -> None:

@@ -3,9 +3,9 @@
     python scripts/bench_bandit.py                 a full run, about ten CPU seconds
     python scripts/bench_bandit.py --steps 10000   a tenth, scaled up in the report
 
-The floor is the time in which the same bytes could be copied, at the bandwidth of a copy measured
-in the same run: within arrays of a step's size (which stay in a core's cache), and within arrays
-that do not fit any cache. The parts are a step's five passes, each timed by itself.
+The floor is the time to copy the same bytes at the bandwidth of a copy in the same run. There are
+two floors: with arrays of a step's size, which stay in a core's cache, and with arrays that fit no
+cache. The parts are the five passes of a step, each timed alone.
 """
 
 import argparse
@@ -29,7 +29,7 @@ DRAM_NUMBERS = 1 << 25
 
 
 class Pass(NamedTuple):
-    """One of a step's passes, and the bytes it moves for each number of the array."""
+    """One pass of a step, and the bytes that the pass moves for each number of the array."""
 
     name: str
     bytes: int
@@ -46,7 +46,7 @@ def seconds(run: Callable[[], object], *, repeats: int) -> float:
 
 
 def copy_bandwidth(numbers: int, *, repeats: int) -> float:
-    """Return bytes a second, read and written, of copying one float64 array to another."""
+    """Return the bytes per second, read and written, of copying a float64 array."""
     source, target = torch.ones(numbers, dtype=torch.float64), torch.zeros(numbers).double()
     return 16 * numbers / seconds(lambda: target.copy_(source), repeats=repeats)
 

@@ -1,7 +1,7 @@
-"""Start, reload and sampling of each engine on the embedded policy, side by side in one run.
+"""Time start, reload and sampling of each engine on the embedded policy in one run.
 
-Then vLLM on a whole set: in one call, in shards that overlap (as on CUDA), and in shards of which
-each ends before the next begins (as on CPU); with the embedded policy and one 50 times as large.
+Then time vLLM on a whole set: in one call, in shards that overlap (as on CUDA), and in shards one
+after another (as on CPU), with the embedded policy and with a policy 50 times as large.
 
 python scripts/bench_engines.py [--prompts 400 --samples 4 --shards 16 --repeats 3]
 """
@@ -83,7 +83,7 @@ def measure(
     sampling: SamplingConfig,
     log: Path,
 ) -> str:
-    """Return an engine's row of the table."""
+    """Return the row of an engine in the table."""
     config = EngineConfig(name=name)
     with open_engine(config, policy, log=log) as engine:
         start = time.perf_counter()
@@ -107,7 +107,7 @@ def measure(
 
 
 def larger_policy(directory: Path, tokenizer: PreTrainedTokenizerBase) -> Path:
-    """Write a random policy whose completions end at each token with a chance of 1 in 16."""
+    """Write a random policy whose completions end at each token with probability 1/16."""
     random_model(LARGER, vocabulary=4096, context=64).save_pretrained(directory)
     tokenizer.save_pretrained(directory)
     ends = {"eos_token_id": list(range(0, 4096, 16)), "pad_token_id": 0}
@@ -120,7 +120,7 @@ def larger_policy(directory: Path, tokenizer: PreTrainedTokenizerBase) -> Path:
 def streamed(
     name: str, checkpoint: Path, prompts: list[list[int]], chosen: argparse.Namespace, log: Path
 ) -> str:
-    """Return a policy's row: median tokens a second in one call, and shares of it, pass by pass."""
+    """Return a policy's row: median tokens per second in one call, and the shares in shards."""
     sampling = SamplingConfig(samples_per_prompt=8, max_tokens=40)
     size = 2 * CAPACITY // sampling.samples_per_prompt
     parts = [
@@ -152,7 +152,7 @@ def streamed(
 def tokens_per_second(
     engine: VllmEngine, jobs: list[Job], sampling: SamplingConfig, *, apart: bool = False
 ) -> float:
-    """Sample jobs, overlapping or each for itself."""
+    """Return the tokens per second of sampling jobs, overlapping or one after another."""
     groups = [jobs] if not apart else [[job] for job in jobs]
     start = time.perf_counter()
     tokens = sum(

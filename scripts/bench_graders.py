@@ -1,17 +1,17 @@
-"""How fast verdicts are: beside other rules on the same rows, cached, and by a pool.
+"""Measure the speed of verdicts: against other rules on the same rows, cached, and by a pool.
 
-    python scripts/bench_graders.py                                # answers made up here
+    python scripts/bench_graders.py                                # synthetic answers
     ASYMRL_TEST_DATA=... python scripts/bench_graders.py           # golds of MATH, hostile rows
 
-Samples are synthetic, since no public rollouts hold 64 samples a prompt: a prompt's accuracy is
-drawn from U(0, 1), a wrong answer is one of 200 others of the data by Zipf's law (the k-th of a
-prompt's order with weight 1/k), and each stands in a box behind a few sentences. The share of
-answers that the same prompt gave before is printed: it is what the cache lives on. Times are CPU
-seconds in one process for rules and the cache, wall-clock seconds for the pool.
+Samples are synthetic, since no public rollouts have 64 samples per prompt. The accuracy of a prompt
+is drawn from U(0, 1). A wrong answer is one of 200 other answers of the data by Zipf's law: the
+k-th in the prompt's order has weight 1/k. Each answer is in a box behind a few sentences. The table
+shows the share of repeated answers of a prompt, on which the speed of the cache depends. Times are
+CPU seconds in one process for rules and the cache, and wall-clock seconds for the pool.
 
-Rules that judge the same rows, each pair of gold answer and answer once: plain math-verify;
-TRL's accuracy_reward, if trl is installed; and the last box compared as text, which is verl's rule
-for MATH in short (verl rewrites more spellings).
+The rules judge the same rows, each pair of gold answer and answer once: plain math-verify; TRL's
+accuracy_reward, if trl is installed; and the last box compared as text, a short form of verl's rule
+for MATH (verl rewrites more spellings).
 """
 
 import argparse
@@ -78,7 +78,7 @@ def main() -> None:
 
 
 def sample_rows(answers: list[str], *, prompts: int, samples: int, seed: int) -> list[GradedRow]:
-    """Draw samples of prompts as the module says."""
+    """Draw samples of prompts as described in the module."""
     draw = random.Random(seed)
     weights = [1 / rank for rank in range(1, WRONG + 1)]
     rows = []
@@ -93,7 +93,7 @@ def sample_rows(answers: list[str], *, prompts: int, samples: int, seed: int) ->
 
 
 def repeated_share(rows: list[GradedRow]) -> float:
-    """Return the share of rows whose prompt gave the same answer before."""
+    """Return the share of rows that repeat an earlier answer of their prompt."""
     distinct = {(row.gold_answer, row.text.partition(r"\boxed")[2]) for row in rows}
     return 1 - len(distinct) / len(rows)
 
@@ -113,7 +113,7 @@ def trl_reward(row: GradedRow) -> bool:
 
 
 def last_box_as_text(row: GradedRow) -> bool:
-    """Compare the last box with the gold answer, but for space and sizes of signs."""
+    """Compare the last box with the gold answer as text, without space and size commands."""
     texts = [last_boxed(row.text) or "", row.gold_answer]
     for spelling in (" ", r"\!", r"\left", r"\right", r"\$", "$"):
         texts = [text.replace(spelling, "") for text in texts]
@@ -130,7 +130,7 @@ def cpu_seconds(judge: Callable[[GradedRow], object], rows: list[GradedRow]) -> 
 
 
 def _unrepeated(answers: list[str], *, count: int) -> list[GradedRow]:
-    """Return sampled rows in which no pair of gold answer and answer stands twice."""
+    """Return sampled rows in which no pair of gold answer and answer occurs twice."""
     rows = sample_rows(answers, prompts=min(len(answers), count), samples=4, seed=0)
     distinct = {(row.gold_answer, row.text.partition(r"\boxed")[2]): row for row in rows}
     return random.Random(0).sample([*distinct.values()], min(count, len(distinct)))
@@ -145,7 +145,7 @@ def _gsm8k_rows(data: Path, count: int) -> list[GradedRow]:
 
 
 def _written_otherwise(data: Path) -> list[GradedRow]:
-    """Return cases of other projects' tests, in which right answers are written in other ways."""
+    """Return cases of other projects' tests, with right answers in other spellings."""
     cases = [json.loads(line) for line in (data / "grader_cases.jsonl").read_text().splitlines()]
     return [GradedRow(None, c["gold"], c["prediction"]) for c in cases if c["kind"] == "math"]
 
@@ -189,7 +189,7 @@ def _compare_cached(rows: list[GradedRow], *, samples: int, repeats: int) -> Non
 
 
 def _pairs(answers: list[str], *, count: int) -> list[GradedRow]:
-    """Pair answers with others; each pair stands once, so that no cache helps."""
+    """Pair answers with others; each pair occurs once, so that no cache helps."""
     return [
         GradedRow(None, gold, rf"\boxed{{{answer}}}")
         for shift in range(1, 1 + -(-count // len(answers)))

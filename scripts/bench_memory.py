@@ -1,15 +1,14 @@
-"""Measure how the cost of what reads and writes completions grows with their number.
+"""Measure how time and memory of the stages grow with the number of completions.
 
     python scripts/bench_memory.py            # score and read, 10,000 and 1,000,000 rows
     python scripts/bench_memory.py --steps generate score read summarise \
         --rows 1000 10000 100000 1000000      # all of it, 8 samples a prompt
 
-Generating is by an engine that answers by a table (what is measured is all the rest: encoding,
-decoding, parquet, checksums); summarising reads evaluations of 4,000 completions each.
+`generate` uses a fake engine that looks answers up, so that the rest is measured: encoding,
+decoding, parquet, checksums. `summarise` reads evaluations of 4,000 completions each.
 
-Each step runs in a process of its own; what counts is the peak resident memory above that of the
-idle process, its imports done and used once. Graders' processes are bounded apart, by
-`reward.memory_limit_mb`.
+Each step runs in a separate process. The memory is the peak resident memory above the idle process
+after its imports and a warm-up. `reward.memory_limit_mb` bounds grader processes separately.
 """
 
 import argparse
@@ -25,7 +24,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))  # what is made up is made by the tests' makers
+sys.path.insert(0, str(Path(__file__).parents[1]))  # tests/fixtures makes the synthetic data
 
 from asymreinforce.config import RewardConfig
 from asymreinforce.data import contracts
@@ -74,7 +73,7 @@ def read_all(directory: Path) -> int:
 
 
 def make_evaluations(directory: Path, rows: int) -> None:
-    """Write synthetic evaluations, a checkpoint each, of 500 prompts with 8 samples."""
+    """Write synthetic evaluations, one for each checkpoint, of 500 prompts with 8 samples."""
     directory.mkdir()
     size = min(rows, ROWS_PER_EVALUATION)
     prompt_B = [f"p-{row // SAMPLES:07d}" for row in range(size)]
@@ -96,7 +95,7 @@ def make_evaluations(directory: Path, rows: int) -> None:
 
 
 def generate_all(directory: Path) -> int:
-    """Generate a set anew by the fake engine; return the number of rows."""
+    """Generate a set of rollouts by the fake engine; return the number of rows."""
     from asymreinforce.config import parse_config
     from asymreinforce.model.checkpoint import load_tokenizer
     from asymreinforce.stages.generate import generate
@@ -124,7 +123,7 @@ def generate_all(directory: Path) -> int:
 
 
 def summarise_all(directory: Path) -> int:
-    """Read every evaluation as the summary does, and keep what it keeps; count the rows."""
+    """Read every evaluation and keep its sums, as the summary does; return the number of rows."""
     from asymreinforce.rewards.sums import COLUMNS, sums_of
 
     paths = sorted((directory / "evaluations").glob("*.parquet"))
@@ -148,7 +147,7 @@ STEPS: dict[str, Callable[[Path], int]] = {
 
 
 def warm(step: str) -> None:
-    """Import what a step imports, and use it once: that is no part of what grows."""
+    """Run a step once on few rows, so that imports and caches do not count as growth."""
     if step not in ("generate", "summarise"):
         return
     with tempfile.TemporaryDirectory() as folder:
@@ -157,7 +156,7 @@ def warm(step: str) -> None:
 
 
 def make_extra(directory: Path, rows: int) -> None:
-    """Write what generating and summarising read."""
+    """Write the inputs of `generate` and `summarise`."""
     from asymreinforce.data.store import Store
     from tests.fixtures import made_up_rollouts
     from tests.fixtures.checkpoints import write_random_policy
@@ -171,7 +170,7 @@ def make_extra(directory: Path, rows: int) -> None:
 
 
 def measure(step: str, directory: Path) -> None:
-    """Run a step and print its rows, its peak above idle in MB, its seconds, and CPU seconds."""
+    """Run a step and print its rows, peak above idle in MB, seconds, and CPU seconds."""
     warm(step)
     gc.collect()
     forget_peak()
@@ -188,31 +187,31 @@ def only_store(parent: Path) -> Store:
 
 
 def forget_peak() -> None:
-    """Let the peak start from what is resident now: that of the warm-up would hide some growth."""
-    with contextlib.suppress(OSError):  # without it the peak is that of the whole process
+    """Reset the peak to the present resident memory, since the warm-up's peak would hide growth."""
+    with contextlib.suppress(OSError):  # if the kernel refuses, the peak is of the whole process
         Path("/proc/self/clear_refs").write_text("5")
 
 
 def peak_mb() -> float:
-    """The peak resident memory of this process since it was forgotten."""
+    """Return the peak resident memory of this process since `forget_peak`, in MiB."""
     status = Path("/proc/self/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
 def cpu_s() -> float:
-    """CPU seconds of this process and of the graders that it waited for."""
+    """Return the CPU seconds of this process and of the grader processes that have ended."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(one.ru_utime + one.ru_stime for one in used)
 
 
 def run(step: str, directory: str, rows: int) -> str:
-    """Run one step in a process of its own; return what it prints."""
+    """Run one step in a separate process; return its output."""
     command = [sys.executable, __file__, "--step", step, directory, str(rows)]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 def main() -> int:
-    """Print a table; exit with 1 where a ratio is above what is allowed."""
+    """Print a table; return 1 if a ratio of peaks exceeds the allowed ratio."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--rows", type=int, nargs="+", default=[SMALLEST, LARGEST])
     parser.add_argument("--steps", choices=STEPS, nargs="+", default=["score", "read"])
@@ -239,7 +238,7 @@ def main() -> int:
                     f"{counted / seconds:,.0f} |",
                     flush=True,
                 )
-    # Below ten thousand rows fixed costs are not yet all there, so the growth is from there on.
+    # Below ten thousand rows some fixed costs are still missing, so growth is measured from there.
     ratios = {
         step: peaks[max(peaks)]
         / peaks[min((n for n in peaks if n >= SMALLEST), default=min(peaks))]

@@ -1,11 +1,11 @@
-"""One optimizer step by objective, on the same sequences, on one CPU thread.
+"""Time one optimizer step of each objective, on the same sequences, on one CPU thread.
 
     python scripts/bench_objectives.py [--json figures.json] [--repeats 9]
 
 The sequences, model and optimizer are those of `bench_training_step.py`, in groups of 8 with two
-correct samples of five; mu is pi with noise of 0.1 a token. Ways are measured in turns in one
-process. A ratio is the median, over the rounds, of a way's CPU time by AsymRE's in the same round.
-What a step is given, from advantages to coefficients, is made within the measured time.
+correct samples of five; mu is pi with noise of 0.1 per token. Ways are measured in turns in one
+process. A ratio is the median over rounds of a way's CPU time divided by AsymRE's in the same
+round. The measured time includes the inputs of a step, from advantages to coefficients.
 """
 
 import argparse
@@ -59,7 +59,7 @@ WAYS = {
 
 
 class Step(NamedTuple):
-    """The sequences of a step and what an objective is told of them."""
+    """The sequences of a step and the inputs of an objective."""
 
     work: Workload
     rewards_B: Tensor
@@ -68,7 +68,7 @@ class Step(NamedTuple):
 
     @property
     def lengths_B(self) -> Tensor:
-        """Completion tokens of each sequence."""
+        """Return the number of completion tokens of each sequence."""
         return torch.tensor([len(tokens) for tokens in self.work.sequences.completions])
 
 
@@ -86,7 +86,7 @@ def make_step(trainer: Trainer, *, sequences: int) -> Step:
 
 
 def inputs_of(way: Way, objective: Objective, step: Step) -> LossInputs:
-    """Return what the trainer is given, as the train stage makes it."""
+    """Return the loss inputs as the train stage makes them."""
     correct_B, weights_B = step.rewards_B > 0, torch.ones_like(step.rewards_B)
 
     def advantages_at(log_weights_B: Tensor) -> Tensor:
@@ -135,7 +135,7 @@ def measure(*, sequences: int, repeats: int, toy: bool) -> list[dict[str, Any]]:
 
     ways = {name: run(name, way) for name, way in WAYS.items()}
     for take in ways.values():
-        take()  # the optimizer's state stands from the second step on
+        take()  # the first step allocates the optimizer's state
     seconds = in_turns(ways, repeats=repeats)
     tokens_B = np.array([prompt + completion - 1 for prompt, completion in step.work.lengths])
     return [

@@ -1,13 +1,14 @@
-"""A step of 128 trajectories of the embedded default, against TRL's whole online step.
+"""Compare a step of 128 trajectories of the embedded default with TRL's whole online step.
 
     python scripts/bench_online_step.py [--steps 20] [--json figures.json]
 
 TRL's RLOO trainer runs as a user would run it on the cups task: it draws 16 prompts and 8 samples
-of each, generates, rewards and takes a step; its step's CPU time is what lies between two calls of
-`on_step_end`. Ours is `Trainer.step` on the very sequences that TRL generated, in the order of the
-train stage (groups together), advantages shifted by 0.1 so that none is zero: rollouts were made
-once, for all arms of a sweep. TRL's settings: fp32, no gradient checkpointing, no KL term, no
-logging; the model is the embedded policy after a short warm-up, so that it ends its answers.
+of each, generates, rewards and takes a step. Its CPU time is measured between two calls of
+`on_step_end`. Ours is `Trainer.step` on the sequences that TRL generated, in the order of the train
+stage (groups together), with advantages shifted by 0.1 so that none is zero. Ours needs no
+generation, since all arms of a sweep share rollouts. TRL's settings: fp32, no gradient
+checkpointing, no KL term, no logging. The model is the embedded policy after a short warm-up, so
+that it ends its answers.
 """
 
 import argparse
@@ -66,7 +67,7 @@ def main() -> None:
 
 
 def measure(directory: Path, *, steps: int) -> dict[str, Any]:
-    """Run TRL for so many steps, and our trainer as often on the last of its batches."""
+    """Run TRL for `steps` steps, and our trainer as often on TRL's last batch."""
     model = AutoModelForCausalLM.from_pretrained(directory).train()
     own = copy.deepcopy(model)
     trl_s, batch = run_trl(model, AutoTokenizer.from_pretrained(directory), steps=steps)
@@ -89,20 +90,20 @@ def measure(directory: Path, *, steps: int) -> dict[str, Any]:
 
 
 def unpadded(batch: dict[str, Any], part: str) -> list[np.ndarray]:
-    """Return the token ids of TRL's prompts or completions, padding cut off."""
+    """Return the token ids of TRL's prompts or completions without padding."""
     pairs = zip(batch[f"{part}_ids"], batch[f"{part}_mask"], strict=True)
     return [ids[mask == 1].numpy() for ids, mask in pairs]
 
 
 class StepTimes(TrainerCallback):
-    """Processor time between the ends of steps."""
+    """Records the CPU time between the ends of steps."""
 
     def __init__(self) -> None:
         self.seconds: list[float] = []
         self._last: float | None = None
 
     def on_step_end(self, *_: Any, **__: Any) -> None:
-        """Note the time since the last step's end."""
+        """Record the time since the end of the last step."""
         now = time.process_time()
         if self._last is not None:
             self.seconds.append(now - self._last)
@@ -110,7 +111,7 @@ class StepTimes(TrainerCallback):
 
 
 def run_trl(model: Any, tokenizer: Any, *, steps: int) -> tuple[list[float], dict[str, Any]]:
-    """Train online by TRL; return the seconds of all steps but the first, and the last batch."""
+    """Train online by TRL; return the seconds of each step but the first, and the last batch."""
     from datasets import Dataset
 
     trl = baselines.import_trl()

@@ -1,11 +1,11 @@
-"""Generate on Ray with one worker and with two: the rollouts, the rate, and a worker killed.
+"""Generate on Ray with one and two workers, and with a killed worker; compare bytes and rates.
 
     python scripts/bench_ray.py [--engine vllm --prompts 4800 --repeats 3]
 
-Each worker has one core and one engine thread. Rates leave the start of engines aside: they count
-the shards made after every worker had made its first, until one worker has none left. On a machine
-with other work the wall clock says how much of it was left to us; the rate a CPU-second of the
-workers does not depend on that, and its ratio is what a second worker costs the first.
+Each worker has one core and one engine thread. Rates leave out the start of engines: they count the
+shards after every worker has finished its first, until one worker is idle. The wall-clock rate
+depends on other work on the machine. The rate per CPU-second of the workers does not, and its ratio
+is the cost of a second worker to the first.
 """
 
 import argparse
@@ -35,7 +35,7 @@ from asymreinforce.workers.on_ray import OnRay, join_cluster
 
 ALLOWED_RATIO = 1.6
 SAMPLES, SHARD = 4, 400
-"""Of a prompt, and completions of a shard."""
+"""Samples per prompt, and completions per shard."""
 HEADING = (
     "| workers | completions/s | completions/CPU-s | the command's CPU-ms a shard | shards "
     "| rollouts |"
@@ -43,7 +43,7 @@ HEADING = (
 
 
 class Shard(NamedTuple):
-    """One shard as its worker saw it: when (seconds of the epoch) and at what cost (CPU s)."""
+    """The times of one shard in its worker (seconds of the epoch), and its cost (CPU seconds)."""
 
     worker: int
     began: float
@@ -53,9 +53,9 @@ class Shard(NamedTuple):
 
 
 class Rate(NamedTuple):
-    """Completions of all workers: a wall-clock second, and a CPU-second of theirs.
+    """Completions of all workers per wall-clock second and per CPU-second of the workers.
 
-    `command` is what a shard costs the process that publishes, in CPU-seconds.
+    `command` is the cost of a shard in the publishing process, in CPU-seconds.
     """
 
     wall: float
@@ -66,7 +66,7 @@ class Rate(NamedTuple):
 
 @contextlib.contextmanager
 def timed(start: StartWorker, notes: Path) -> Iterator[MakeShards]:
-    """A worker that notes what each shard took."""
+    """Yield a worker that records the cost of each shard."""
     with start() as make:
 
         def noted(name: str) -> ShardResult:
@@ -83,16 +83,16 @@ def timed(start: StartWorker, notes: Path) -> Iterator[MakeShards]:
 
 
 class Watched(NamedTuple):
-    """A crew whose workers note what they do, one of which may be killed at a shard."""
+    """Workers that record their shards, one of which may be killed at a shard."""
 
     crew: OnRay
     notes: Path
     kill_at: int | None
     seen: list[float]
-    """CPU-seconds of this process when each shard came."""
+    """CPU-seconds of this process at the arrival of each shard."""
 
     def __call__(self, start: StartWorker, names: Sequence[str]) -> Shards:
-        """Make shards; after the `kill_at`th, kill the worker that noted something last."""
+        """Make shards; after the `kill_at`th, kill the worker with the latest record."""
         shards = self.crew(functools.partial(timed, start, self.notes), names)
         for number, shard in enumerate(shards):
             self.seen.append(time.process_time())
@@ -103,9 +103,9 @@ class Watched(NamedTuple):
 
 
 def rate_of(notes: Path, *, command: float) -> Rate:
-    """Rate the shards that were begun when all workers were warm and ended before one was idle.
+    """Return the rate of the shards between the warm-up of all workers and the first idle worker.
 
-    `command`: CPU-seconds of the process that published them, from the first shard to the last.
+    `command` is the CPU-seconds of the publishing process from the first shard to the last.
     """
     workers: list[list[Shard]] = [
         [Shard(*json.loads(line)) for line in path.read_text().splitlines()]
@@ -115,7 +115,7 @@ def rate_of(notes: Path, *, command: float) -> Rate:
     idle = min(shards[-1].ended for shards in workers)
     counted = [s for shards in workers for s in shards if s.began >= warm and s.ended <= idle]
     rows = sum(shard.rows for shard in counted)
-    # Each worker's own time from its first counted shard to its last: no edge is left half-counted.
+    # Each worker counts from its first to its last counted shard, so no shard is counted in part.
     wall = 0.0
     for shards in workers:
         own = [s for s in shards if s in counted]
@@ -128,7 +128,7 @@ def rate_of(notes: Path, *, command: float) -> Rate:
 def run(
     config: ExperimentConfig, checkpoint: Path, prompts: Store, *, workers: int, kill: bool = False
 ) -> tuple[str, Rate | None]:
-    """Generate the whole set anew; return the hash of its bytes, and the rate."""
+    """Generate the whole set from the start; return the hash of its bytes, and the rate."""
     with tempfile.TemporaryDirectory() as folder:
         notes = Path(folder) / "notes"
         notes.mkdir()
@@ -151,7 +151,7 @@ def run(
 
 
 def settings(folder: Path, *, engine: str, prompts: int) -> ExperimentConfig:
-    """The embedded policy after a short warm-up, 4 samples a prompt, 100 prompts a shard."""
+    """Return settings with the embedded policy, a short warm-up, and shards of 100 prompts."""
     values: dict[str, Any] = {
         "name": "bench",
         "runs_dir": folder,
@@ -178,7 +178,7 @@ def settings(folder: Path, *, engine: str, prompts: int) -> ExperimentConfig:
 
 
 def main() -> int:
-    """Print a table; exit with 1 where bytes differ or two workers are not fast enough."""
+    """Print a table; return 1 if bytes differ or two workers are not fast enough."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--engine", choices=["vllm", "transformers"], default="vllm")
     parser.add_argument("--prompts", type=int, default=4_800)

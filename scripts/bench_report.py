@@ -1,10 +1,10 @@
-"""Measure the summary and the report page of a large experiment: a hundred settings of three seeds.
+"""Time the summary and the report of a large experiment: a hundred settings with three seeds.
 
     python scripts/bench_report.py [--settings 100 --seeds 3 --prompts 400 --samples 2] [--keep DIR]
 
-The directory is made up, but through the real store and contracts: a plan, a manifest and receipts
-for every stage, an evaluation of every checkpoint, metrics of every tenth step. `summarise` and
-`write_report` then read it as they would read a sweep's.
+The data is synthetic, but written by the real store and contracts: a plan, a manifest and receipts
+for every stage, an evaluation of every checkpoint, metrics of every tenth step. The summary and
+`write_report` then read the directory like that of a sweep.
 """
 
 import argparse
@@ -36,7 +36,7 @@ TRAIN_PROMPTS = 50
 
 
 class Size(NamedTuple):
-    """How large an experiment to make up."""
+    """The size of the synthetic experiment."""
 
     settings: int
     seeds: int
@@ -45,7 +45,7 @@ class Size(NamedTuple):
 
 
 def make(directory: Path, size: Size) -> list[EvaluatedStep]:
-    """Write the experiment; return what is evaluated of it, as a sweep hands it to `summarise`."""
+    """Write the experiment; return its evaluations, as a sweep passes them to the summary."""
     base = configuration(directory)
     prompts = Store(directory / "prompts", {"stage": "prompts"})
     ids = {"held_out": _ids("h", size.prompts), "train": _ids("t", TRAIN_PROMPTS)}
@@ -73,7 +73,7 @@ def make(directory: Path, size: Size) -> list[EvaluatedStep]:
 def _arm(
     config: ExperimentConfig, stores: dict[str, Store], ids: dict[str, list[str]], size: Size
 ) -> Iterator[EvaluatedStep]:
-    """Publish an arm's metrics and the evaluations of its checkpoints."""
+    """Publish the metrics of an arm and the evaluations of its checkpoints."""
     store = Store(
         config.directory / "train",
         {"stage": "train", "baseline": config.baseline, "seed": config.seed},
@@ -113,7 +113,7 @@ def publish(store: Store, name: str, contract: contracts.Contract, columns: dict
 def publish_evaluation(
     store: Store, name: str, columns: dict[str, Any], config: ExperimentConfig
 ) -> None:
-    """Publish an evaluation as the stage does: with its sums in the receipt."""
+    """Publish an evaluation with its sums in the receipt, as the stage does."""
     rows: pa.Table = contracts.make_table(contracts.EVALUATIONS, columns)
     sums = sums_of(rows, config.reward, where=name)
 
@@ -189,14 +189,14 @@ def _evaluation(
 
 
 class Cost(NamedTuple):
-    """What a call took."""
+    """The cost of a call."""
 
     seconds: float
     cpu_seconds: float
 
 
 def timed(call: Callable[[], Any]) -> Cost:
-    """Return what a call took on the clock, and in CPU time with that of its processes."""
+    """Return the wall-clock and CPU seconds of a call, with those of its child processes."""
     clock, cpu = time.perf_counter(), _cpu()
     call()
     return Cost(time.perf_counter() - clock, _cpu() - cpu)

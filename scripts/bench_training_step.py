@@ -1,16 +1,17 @@
-"""One optimizer step side by side with what a user would take instead, on one CPU thread.
+"""Compare one optimizer step with the alternatives of a user, on one CPU thread.
 
     python scripts/bench_training_step.py [--json figures.json] [--vocabulary 64 151936]
 
-Qwen2 architecture, width 256, 6 layers, 32 sequences of 50 to 512 tokens (the mid-quantiles of a
-log-normal), a third of each its prompt, no prompt shared. A step is a gradient, its norm and AdamW,
-the last two the same for all. Ways are measured in turns in one process; memory in a process each.
+The model has the Qwen2 architecture, width 256 and 6 layers. There are 32 sequences of 50 to 512
+tokens (the mid-quantiles of a log-normal); a third of each is its prompt, and no prompt is shared.
+A step is a gradient, its norm and AdamW; the last two are the same for all ways. Times are measured
+in turns in one process, memory in a separate process for each way.
 
     share of peak = useful operations / (median CPU time x best matrix product of the same run)
 
-where the useful operations are `workloads.gradient_flops`: 6 N T + 6 H V S + causal attention. The
-peak is looked for after every round; beside it stands the share of the peak of the same round,
-which says more on a machine that others use at the time.
+The useful operations are `workloads.gradient_flops`: 6 N T + 6 H V S + causal attention. The peak
+is measured again after every round. The table also has the share of the peak of the same round,
+which is more reliable on a machine with other work.
 """
 
 import argparse
@@ -42,7 +43,7 @@ from workloads import (
 
 REPEATS = {64: 5, 151_936: 3}
 WARM_UP = 8
-"""Sequences of a first step that is not measured; baselines' micro-batches have at most so many."""
+"""Sequences of the unmeasured first step; the micro-batches of baselines have at most as many."""
 
 CONTEXT = 8192
 SHAPES = {"judged": JUDGED, "small": SMALL}
@@ -90,7 +91,7 @@ def gradient(model: PreTrainedModel) -> Tensor:
 
 
 def skipping(*, shape: str, sequences: int, repeats: int) -> dict[str, float]:
-    """V = 0 and rewards of 0 and 1: wrong sequences cost nothing and leave the gradient alone."""
+    """Measure V = 0 with rewards 0 and 1: wrong sequences cost nothing and add no gradient."""
     work = workload(log_normal_lengths(sequences), vocabulary=64)
     correct_B = torch.from_numpy(np.random.default_rng(2).random(sequences) < 0.4).double()
     model = workloads.random_model(SHAPES[shape], vocabulary=64, context=1024)
@@ -113,7 +114,7 @@ def skipping(*, shape: str, sequences: int, repeats: int) -> dict[str, float]:
 
 
 class Point(NamedTuple):
-    """A step that is measured in a process of its own."""
+    """A step to measure in a separate process."""
 
     way: str
     shape: str
@@ -131,7 +132,7 @@ def measure_alone(point: Point) -> dict[str, float]:
     prepared = ways(point.vocabulary)[point.way](model)
     whole = prepared(work)
     memory = PeakMemory()
-    prepared(work.take(WARM_UP))()  # the optimizer's state stands from the second step on
+    prepared(work.take(WARM_UP))()  # the first step allocates the optimizer's state
     seconds = in_turns({"step": whole}, repeats=point.repeats)["step"]
     return {
         "cpu_s": median(seconds),
@@ -142,7 +143,7 @@ def measure_alone(point: Point) -> dict[str, float]:
 
 
 def memory_of(vocabulary: int, *, shape: str, sequences: int) -> list[dict[str, Any]]:
-    """Peak memory of every way."""
+    """Return the peak memory of every way."""
     lengths = log_normal_lengths(sequences)
     points = {way: Point(way, shape, vocabulary, lengths, 1) for way in ways(vocabulary)}
     return [{"way": way, "vocabulary": vocabulary, **alone(point)} for way, point in points.items()]
@@ -155,7 +156,7 @@ def alone(point: Point) -> dict[str, float]:
 
 
 def growth(*, toy: bool) -> dict[str, list[dict[str, Any]]]:
-    """How the cost of our step grows, on a narrow model of two layers."""
+    """Measure how the cost of our step grows, on a narrow model of two layers."""
     most, lengths = (128, log_normal_lengths(8 if toy else 32))
     copies = 2 if toy else most
     tokens = 512 if toy else CONTEXT
@@ -221,7 +222,7 @@ def main() -> None:
 
 
 def size(chosen: argparse.Namespace) -> dict[str, Any]:
-    """The judged shape and 32 sequences, or a toy."""
+    """Return the size of the measurements: the judged shape and 32 sequences, or a toy."""
     return {"shape": "small" if chosen.toy else "judged", "sequences": 8 if chosen.toy else 32}
 
 
@@ -238,7 +239,7 @@ def step_part(chosen: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def memory_part(chosen: argparse.Namespace) -> list[dict[str, Any]]:
-    """Weigh every way."""
+    """Measure the memory of every way."""
     found: list[dict[str, Any]] = []
     for vocabulary in chosen.vocabulary:
         rows = memory_of(vocabulary, **size(chosen))
@@ -248,7 +249,7 @@ def memory_part(chosen: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def skipping_part(chosen: argparse.Namespace) -> dict[str, float]:
-    """Leave wrong sequences out."""
+    """Measure the gain of leaving out wrong sequences."""
     found = skipping(**size(chosen), repeats=chosen.repeats or 5)
     columns = {
         "share of tokens that are correct": "{share_of_tokens:.3f}",
@@ -260,7 +261,7 @@ def skipping_part(chosen: argparse.Namespace) -> dict[str, float]:
 
 
 def growth_part(chosen: argparse.Namespace) -> dict[str, list[dict[str, Any]]]:
-    """Grow rollouts, lengths and vocabulary."""
+    """Measure the growth with rollouts, lengths and vocabulary."""
     found = growth(toy=chosen.toy)
     for axis, rows in found.items():
         show(f"Growth with {axis}", {axis: f"{{{axis}:,}}", **GROWTH_COLUMNS}, rows)

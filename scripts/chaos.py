@@ -1,10 +1,10 @@
-"""The campaign of faults: run each group of tests, and write the table of docs/internals/.
+"""Run the fault tests of each group, and write their table in docs/internals/.
 
-    make chaos                                  all of it: two rows side by side, one thread each
-    python scripts/chaos.py --only lease,signals     some rows; the others keep what they say
+    make chaos                                  all rows: two side by side, one thread each
+    python scripts/chaos.py --only lease,signals     some rows; the others keep their results
 
-A row is a fault, the tests that cause it, and how they ended; a row that did not run says so. The
-whole campaign has a budget of 30 minutes on two cores; it fails where it takes longer.
+A row is a fault, the tests that cause it, and their outcome; a row that did not run says so. The
+whole campaign fails if it takes more than 30 minutes on two cores.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 PAGE = Path(__file__).parents[1] / "docs" / "internals" / "reliability.md"
 LOGS = Path(__file__).parents[1] / "runs" / "chaos"
-"""What the tests of a row that failed had to say."""
+"""The folder for the output of failed tests."""
 BUDGET_S = 30 * 60
 AT_ONCE = 2
 TITLE = """# Reliability
@@ -157,14 +157,14 @@ ROWS = {
 
 
 class Ended(NamedTuple):
-    """How a row's tests ended: a cell of the table, and whether all that ran passed."""
+    """The outcome of a row's tests: a cell of the table, and whether no test failed."""
 
     cell: str
     passed: bool
 
 
 def run(name: str) -> Ended:
-    """Run a row's tests; what they say if they fail goes to a log."""
+    """Run the tests of a row; the output of failed tests goes to a log."""
     row = ROWS[name]
     started = time.monotonic()
     command = [sys.executable, "-m", "pytest", "-q", "-m", "", "-p", "no:cacheprovider"]
@@ -190,13 +190,13 @@ def run(name: str) -> Ended:
 
 
 def cells(page: str) -> dict[str, tuple[str, str]]:
-    """Return outcome and date of each row that a page has."""
+    """Return the outcome and the date of each row of a page."""
     rows = [line.split(" | ") for line in page.splitlines() if line.startswith("| ")]
     return {row[0][2:]: (row[2], row[3].rstrip(" |")) for row in rows if len(row) == 4}
 
 
 def totals(page: str) -> str:
-    """Return what a page says of the last whole campaign."""
+    """Return the line of a page about the last whole campaign."""
     found = re.search(r"^The whole campaign .*?(?=\n\n|\Z)", page, re.M | re.S)
     return found.group() if found else "The whole campaign was not run yet."
 
@@ -211,7 +211,7 @@ def write(known: dict[str, tuple[str, str]], total: str) -> None:
 
 
 def spent(seconds: float) -> str:
-    """Say what the campaign took, and on what machine."""
+    """Describe the time and the machine of the campaign."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     verdict = "within" if seconds <= BUDGET_S else "over"
     return (
@@ -224,7 +224,7 @@ def spent(seconds: float) -> str:
 
 
 def campaign(names: Sequence[str]) -> bool:
-    """Run rows, two at a time, and write the page after each; tell whether all passed in time."""
+    """Run rows, two at a time, and write the page after each; return whether all passed in time."""
     page = PAGE.read_text() if PAGE.exists() else ""
     known, total = cells(page), totals(page)
     today = datetime.datetime.now(datetime.UTC).date().isoformat()

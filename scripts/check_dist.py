@@ -1,10 +1,10 @@
-"""Install the built wheel as a stranger does, and use it: no checkout, no torch, an empty place.
+"""Install the built wheel without a checkout or torch in an empty directory, and use it.
 
-    make dist        # builds dist/ and calls this on it
+    make dist        # builds dist/ and runs this script on it
 
-Each Python that the package supports and this machine has gets an environment of its own. There the
-wheel's base is installed, without extras, and the commands that need no torch are run: help, the
-table of settings, a new experiment's file, and the report of a stored experiment.
+Each supported Python of this machine gets a new environment. The script installs the wheel there
+without extras, and runs the commands that need no torch: help, the table of settings, a new
+experiment's file, and the report of a stored experiment.
 """
 
 import argparse
@@ -59,7 +59,7 @@ def check_contents(wheel: Path, sdist: Path) -> None:
 
 
 def use_wheel(wheel: Path, uv: Path, python: str, place: Path) -> None:
-    """Install the wheel's base and run what needs no torch, in an empty directory."""
+    """Install the wheel without extras, and run the commands that need no torch."""
     environment, empty = place / "venv", place / "empty"
     empty.mkdir()
     make_stored_experiment(empty / "runs/stored")
@@ -78,7 +78,7 @@ def use_wheel(wheel: Path, uv: Path, python: str, place: Path) -> None:
 
 
 def make_stored_experiment(directory: Path) -> None:
-    """Write a small trained and evaluated experiment, as the tests of the report make them."""
+    """Write a small trained and evaluated experiment, as the tests of the report do."""
     from tests.fixtures.made_up_experiment import make_experiment, sweep
 
     make_experiment(directory, sweep((-0.1, 0.1)), metric_files=1)

@@ -1,13 +1,13 @@
-"""Prove on a machine with a CUDA device that training is right there, and measure how fast it is.
+"""Check on a machine with a CUDA device that training is right, and measure its speed.
 
     python scripts/check_gpu.py OUT.json --minutes 9 [--carried DIR]   # one device
     python scripts/check_gpu.py OUT.json --toy                         # seconds on a CPU: a test
     python scripts/check_gpu.py --carry DIR        # on CPU: the experiment for --carried
 
-Needs no package index and no vLLM: torch, transformers and pyarrow are enough for most checks, and
-one that needs more says so. Each check stands alone: what it raises is its verdict, a process that
-dies or hangs is replaced, and OUT.json is written after each. Cheap checks of correctness come
-first. It exits with 1 if a check failed; figures beside their goals are not judged.
+Most checks need only torch, transformers and pyarrow, without a package index or vLLM; a check that
+needs more says so. Checks are independent: an exception is the verdict of its check, a process that
+dies or hangs is replaced, and OUT.json is written after each check. Cheap checks of correctness run
+first. The script exits with 1 if a check failed; figures that miss their goals are no failure.
 """
 
 import argparse
@@ -50,7 +50,7 @@ CHECKS = [
     ],
     Check("prefix sharing, 0.5B", figures.sharing, 90),
     Check("against others, 1.5B", figures.rivals, 240),
-    # last: its kernels stay in the process
+    # Liger's kernels stay in the process, so this check goes last.
     Check("0.5B, Liger", functools.partial(figures.packed, "0.5B", "Liger"), 90),
 ]
 IN_TOY = {check.name for check in CHECKS} - {
@@ -60,7 +60,7 @@ IN_TOY = {check.name for check in CHECKS} - {
 
 
 def run(checks: list[Check], place: Place, path: Path, *, until: float) -> list[dict[str, Any]]:
-    """Run checks in a process that is replaced if it dies or hangs; write each verdict at once."""
+    """Run checks in a process that is replaced if it dies or hangs; write OUT after each check."""
     left = {check.name: check for check in checks}
     done: list[dict[str, Any]] = []
 
@@ -104,7 +104,7 @@ def run(checks: list[Check], place: Place, path: Path, *, until: float) -> list[
 
 
 def _work(names: list[str], place: Place, said: Any) -> None:
-    """Run checks by name, one after the other, and tell what they say."""
+    """Run checks by name, one after the other, and send their verdicts."""
     by_name = {check.name: check for check in CHECKS}
     torch.set_num_threads(1 if place.is_toy else min(8, os.cpu_count() or 1))
     for name in names:
@@ -113,7 +113,7 @@ def _work(names: list[str], place: Place, said: Any) -> None:
 
 
 def show(rows: list[dict[str, Any]]) -> None:
-    """Print every finding, what went wrong, and a table of verdicts last."""
+    """Print every finding, the errors, and a table of verdicts at the end."""
     for row in rows:
         print(f"\n{row['check']}: {row['verdict']}")
         if row["message"]:

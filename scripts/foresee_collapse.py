@@ -1,17 +1,17 @@
-"""Which diagnostic foresees a collapse: ROC, and lead time by thresholds set on another world.
+"""Measure which diagnostic predicts a collapse: AUC, and lead time by thresholds of other worlds.
 
     .venv/bin/python scripts/foresee_collapse.py runs/cups_a runs/cups_b -- runs/other ...
 
-Arms before `--` set the thresholds, those behind it test them. An arm *falls* at the first
-evaluated step at which its accuracy is below half of its best so far, and stays there at the last
-step; arms that never do are healthy. An arm counts at step t if it has not fallen by then.
+Arms before `--` set the thresholds, and arms after `--` test them. An arm *falls* at the first
+evaluated step with an accuracy below half of its best so far, if it is still there at the last
+step. Other arms are healthy. An arm counts at step t if it has not fallen by then.
 
-AUC at t: the chance that a falling arm's signal at t is on the alarming side of a healthy arm's
-(ties count half). Alarm: the first step at which the signal is beyond the threshold, which is set
-so that at most 5% of the healthy arms of the first worlds ever raise one. Lead: the steps from the
-alarm to the fall.
+AUC at t: the probability that a falling arm's signal at t is more alarming than a healthy arm's
+(ties count half). Alarm: the first step with a signal beyond the threshold. The threshold lets at
+most 5% of the healthy arms of the first worlds ever raise an alarm. Lead: the steps from the alarm
+to the fall.
 
-Signals are columns of METRICS; those in nats or norms are taken relative to the arm's first row.
+Signals are columns of METRICS; signals in nats or norms are relative to the arm's first row.
 """
 
 import sys
@@ -31,12 +31,12 @@ FALSE_ALARMS = 0.05
 
 
 class Signal(NamedTuple):
-    """A diagnostic, as a number that rises with alarm."""
+    """A diagnostic, as a number that rises with the danger."""
 
     name: str
     column: str
     alarm: Callable[[float, float], float]
-    """Of its value and of its first value."""
+    """A function of the value and the first value."""
 
 
 SIGNALS = (
@@ -52,7 +52,7 @@ SIGNALS = (
 
 
 class Watched(NamedTuple):
-    """An arm: its signals by name, and the step at which it fell, None if it did not."""
+    """An arm: its signals by name, and the step of its fall; None if it did not fall."""
 
     world: str
     signals: dict[str, list[tuple[int, float]]]
@@ -82,7 +82,7 @@ def watch(experiment: Experiment) -> list[Watched]:
 
 
 def alarms_of(experiment: Experiment, arm: ReportedArm) -> dict[str, list[tuple[int, float]]]:
-    """Return each signal by step, as numbers that rise with alarm."""
+    """Return each signal by step, as numbers that rise with the danger."""
     places = sorted((experiment.directory / "train" / arm.id / "metrics").glob("step-*.parquet"))
     rows = [
         row for path in places for row in contracts.read_table(path, contracts.METRICS).to_pylist()
@@ -99,7 +99,7 @@ def alarms_of(experiment: Experiment, arm: ReportedArm) -> dict[str, list[tuple[
 
 
 def fall_of(arm: ReportedArm, split: str) -> int | None:
-    """Return the first evaluated step below half of the best so far, if the last step is there."""
+    """Return the first evaluated step below half of the best so far, if the last step is too."""
     points = sorted((c.step, c.accuracy) for c in arm.checkpoints if c.split == split)
     peak, fall = 0.0, None
     for step, accuracy in points:
@@ -127,7 +127,7 @@ def row(signal: Signal, first: Sequence[Watched], tested: Sequence[Watched]) -> 
 
 
 def auc_at(step: int, name: str, arms: Sequence[Watched]) -> float | None:
-    """Return P(signal of a falling arm > that of a healthy one) at a step; None without both."""
+    """Return P(signal of a falling arm > signal of a healthy arm) at a step; None without both."""
     falling, healthy = [], []
     for arm in arms:
         value = value_at(arm, name, step)
@@ -147,7 +147,7 @@ def value_at(arm: Watched, name: str, step: int) -> float | None:
 
 
 def threshold_of(name: str, arms: Sequence[Watched]) -> float:
-    """Return the value that at most `FALSE_ALARMS` of the healthy arms ever pass."""
+    """Return the threshold that at most a share `FALSE_ALARMS` of the healthy arms ever pass."""
     highest = [
         max(value for _, value in arm.signals[name])
         for arm in arms

@@ -1,10 +1,10 @@
-"""Sweep the embedded world under the processor's own instructions and under AVX2, and compare.
+"""Run a sweep with the processor's native instructions and with AVX2, and compare the results.
 
     .venv/bin/python scripts/instruction_sets.py runs [replicates]     # 4 baselines, 3 replicates
 
-Another instruction set rounds sums otherwise, and the embedded policy's warm-up amplifies that
-until its accuracy differs by points. No claim may rest on such bytes: what this prints is whether
-the verdicts of the baselines hold under both. `ATEN_CPU_CAPABILITY` is PyTorch's own variable.
+Another instruction set rounds sums differently, and the warm-up of the embedded policy amplifies
+the difference to points of accuracy. A claim must not depend on this: the script prints whether the
+verdicts of the baselines agree. `ATEN_CPU_CAPABILITY` is a variable of PyTorch.
 """
 
 import os

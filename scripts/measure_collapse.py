@@ -1,10 +1,9 @@
-"""Hold the collapse rule against verdicts of finished sweeps: false alarms, misses, steps saved.
+"""Compare the collapse rule with verdicts of finished sweeps: false alarms, misses, steps saved.
 
     .venv/bin/python scripts/measure_collapse.py runs/cups ...     # experiments with a summary
 
-The table of docs/results/collapse.md, and the commands of its sweeps, stand there. "without
-validation" runs the rule as if no accuracy had been measured during training, but that of a round's
-rollouts.
+docs/results/collapse.md has the table and the commands of its sweeps. "without validation" runs the
+rule as if training had measured no accuracy but that of a round's rollouts.
 """
 
 import sys
@@ -35,7 +34,7 @@ def main(directories: list[str]) -> None:
 
 
 def state_of(directory: Path, arm: Mapping[str, Any], is_validated: bool) -> State:
-    """Fold an arm's metrics, in the order of their steps."""
+    """Return the rule's state after all metrics of an arm, in the order of steps."""
     place = directory / "train" / arm["arm"]
     rows = [
         metrics

@@ -1,8 +1,8 @@
-"""How often each interval holds what it is to hold, on simulated sweeps with a known effect.
+"""Measure how often each interval covers the truth, on simulated sweeps with a known effect.
 
     .venv/bin/python scripts/measure_coverage.py   # tables of docs/results/coverage-of-intervals.md
 
-95% intervals; the standard error of a coverage over 2,000 sweeps is 0.5 points.
+All intervals are 95% intervals. The standard error of a coverage over 2,000 sweeps is 0.5 points.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,7 @@ from scripts.paper.simulated import Simulated, World, simulate_sweeps
 
 SWEEPS = 2000
 DRAWS = 500
-"""Resamples of a bootstrap here; more change the coverage by less than its standard error."""
+"""Bootstrap resamples; more would change the coverage by less than its standard error."""
 
 
 def main() -> None:
@@ -94,7 +94,7 @@ def against_mu(world: World) -> str:
 def covered(
     interval: Callable[[np.ndarray], Interval], values_W: np.ndarray, truth_W: np.ndarray
 ) -> float:
-    """Share, in %, of sweeps whose interval holds the truth."""
+    """Return the share, in %, of sweeps whose interval holds the truth."""
     intervals = [interval(values) for values in values_W]
     held = [i.low <= truth <= i.high for i, truth in zip(intervals, truth_W, strict=True)]
     return 100 * float(np.mean(held))
@@ -106,7 +106,7 @@ def by_runs(found: Simulated, truth_W: np.ndarray) -> float:
 
 
 def two_level(found: Simulated) -> float:
-    """Resample runs, then prompts: what a t interval is often replaced with, and should not be."""
+    """Resample runs, then prompts: a common replacement of t intervals that covers too little."""
     generator = np.random.default_rng(2)
 
     def held(differences_NP: np.ndarray, truth: float) -> bool:
@@ -124,7 +124,7 @@ def two_level(found: Simulated) -> float:
 
 
 def one_policy(a: float, b: float, *, prompts: int = 400, samples: int = 2) -> str:
-    """Prompts' chances of a right answer are Beta(a, b); the accuracy is their mean."""
+    """Return the coverage for one policy whose prompts are right with Beta(a, b) probabilities."""
     generator = np.random.default_rng(3)
     chance_WP = generator.beta(a, b, (SWEEPS, prompts))
     right_WP = generator.binomial(samples, chance_WP) / samples

@@ -1,9 +1,9 @@
-"""What the policies of an embedded world write, before training and after it.
+"""Describe the answers of the policies of an embedded world, before and after training.
 
     .venv/bin/python scripts/measure_worlds.py runs/dial runs/count ...
 
-Reads finished sweeps, and of each the held-out evaluations: of mu and of each arm's last step. The
-share of failures that are one above or below the right number is told of `count` alone.
+Reads the held-out evaluations of finished sweeps: of mu, and of the last step of each arm. Only for
+`count`, the table has the share of failures that are off by one.
 """
 
 import sys
@@ -49,7 +49,7 @@ def rows_of(directory: Path) -> Iterator[Sequence[str]]:
 
 
 def outcome_cells(evaluation: Path, arm: TrainedArm, row: Mapping[str, Any]) -> list[str]:
-    """Say how an arm ended, and what it writes there."""
+    """Return the outcome of an arm, and the cells of its last evaluation."""
     accuracy, *written = written_cells(evaluation, arm)
     seen = "" if row["collapse_step"] is None else str(row["collapse_step"])
     peak = (f"{row['peak_accuracy']:.1%}", str(row["peak_step"]))
@@ -57,7 +57,7 @@ def outcome_cells(evaluation: Path, arm: TrainedArm, row: Mapping[str, Any]) -> 
 
 
 def written_cells(evaluation: Path, arm: TrainedArm) -> list[str]:
-    """Return accuracy, mean tokens, the share of worked answers, and that of near misses."""
+    """Return accuracy, mean tokens, and the shares of worked answers and of near misses."""
     rows = contracts.read_table(evaluation, contracts.EVALUATIONS).to_pylist()
     prompts = find_inputs(arm.config).prompts.path(f"{arm.config.evaluation.split}.parquet")
     golds = {

@@ -1,4 +1,4 @@
-"""How the benchmarks measure: processor time in turns, the matrix-product peak, memory, tables."""
+"""Measuring tools of the benchmarks: CPU time in turns, matrix-product peak, memory, tables."""
 
 import json
 import os
@@ -13,11 +13,11 @@ from typing import Any
 import torch
 
 LARGE = ((1024, 1024, 1024), (2048, 2048, 2048), (4096, 1024, 1024))
-"""Rows, depth and columns of the products that tell the peak, beside the shapes that occur."""
+"""Rows, depth and columns of matrix products that find the peak, beside a model's own shapes."""
 
 
 class Peak:
-    """The best matrix product seen so far, in operations a second; look again between rounds."""
+    """The best matrix product so far, in operations per second; `look` again between rounds."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class Peak:
 
 
 def clock(device: str) -> Callable[[], float]:
-    """Return a clock in seconds: processor time on CPU, wall time after the queue on a GPU."""
+    """Return a clock in seconds: CPU time on a CPU, on a GPU the wall time after its queue ends."""
     if device == "cpu":
         return time.process_time
 
@@ -71,7 +71,7 @@ def in_turns(
     device: str = "cpu",
     after_round: Callable[[], Any] = lambda: None,
 ) -> dict[str, list[float]]:
-    """Return the seconds of each way, every way measured in every round. Warm them up before."""
+    """Return the seconds of each way, with all ways measured in every round after a warm-up."""
     now = clock(device)
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(repeats):
@@ -89,14 +89,14 @@ def median(values: Sequence[float]) -> float:
 
 
 class PeakMemory:
-    """Peak resident memory of this process above what it held at the start, in bytes (Linux)."""
+    """The peak resident memory of this process above that at the start, in bytes (Linux)."""
 
     def __init__(self) -> None:
-        Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew (man 5 proc)
+        Path("/proc/self/clear_refs").write_text("5")  # this resets the peak (man 5 proc)
         self._start = _status("VmRSS")
 
     def above(self) -> int:
-        """Return the peak since the start, less what was resident then."""
+        """Return the peak since the start, less the resident memory at the start."""
         return _status("VmHWM") - self._start
 
 
@@ -121,7 +121,7 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 
 def machine() -> dict[str, str]:
-    """Tell what the figures were taken on."""
+    """Describe the machine of the figures."""
     import transformers
 
     model = "unknown processor"
@@ -139,7 +139,7 @@ def machine() -> dict[str, str]:
 
 
 def report(path: Path | None, figures: dict[str, Any]) -> None:
-    """Write the figures as JSON where a path is given, with the machine they were taken on."""
+    """Write the figures and the machine as JSON, if a path is given."""
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({"machine": machine(), **figures}, indent=2) + "\n")

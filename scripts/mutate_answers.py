@@ -1,12 +1,12 @@
-"""Which changed gold answers does the grader still call right, and by which rule?
+"""List the changed gold answers that the grader still calls right, and the rule for each.
 
     ASYMRL_TEST_DATA=... python scripts/mutate_answers.py              # every gold answer of MATH
     ASYMRL_TEST_DATA=... python scripts/mutate_answers.py --sample 300
 
-Each gold answer is changed by one sign: inserted at the ends, before the first digit and at two
-places drawn by the answer itself, deleted, or exchanged. Of each change that is accepted the script
-names the rule of docs/reference/graders.md by which it may be. It exits with 1 if there is none,
-which is a wrong answer that is called right.
+Each gold answer is changed by one character: inserted at the ends, before the first digit and at
+two places drawn from the answer, deleted, or exchanged. For each accepted change the script names
+the rule of docs/reference/graders.md that allows it. The script exits with 1 if no rule allows an
+accepted change: a wrong answer is then called right.
 """
 
 import argparse
@@ -37,7 +37,7 @@ AT_INFINITY = re.compile(r"[(\[](?=[-+]?\\infty)|(?<=\\infty)[)\]]")
 UNIT = re.compile(r"(?<=[\d)}\]°])\s*(?:⟦[a-z .'/-]+⟧(?:\^\{?\d\}?)?\s*)+", re.IGNORECASE)
 CHOICE = re.compile(r"[\s⟦(]*([A-J])[)⟧:]*(?:[\s⟧].*|)")
 AROUND = re.compile(r"\\approx.*|⟦[^⟧]{2,}:⟧|=(?=⟦)|\.$")
-"""What a value is said to be near to, words that lead up to it, a last stop."""
+"""Text around a value: an approximation, words that lead up to the value, a last stop."""
 BETWEEN = re.compile(r",?\s*⟦?\s*\band\b\s*⟦?,?|,,", re.IGNORECASE)
 BOTH = re.compile(r"-?\s*\\pm\s*-?")
 ZERO = re.compile(r"[-x07]?(\\begin\{pmatrix\}[\\0& ]+\\end\{pmatrix\})[x07]?")
@@ -49,7 +49,7 @@ PARTS = re.compile(
 
 
 def mutants(gold: str, draw: random.Random) -> Iterator[tuple[str, str]]:
-    """Yield the kind and the text of changes by one sign."""
+    """Yield the kind and the text of each change by one character."""
     signs = list(SIGN.finditer(gold))
     first = re.search(r"[\d.]", gold)
     starts = [sign.start() for sign in signs]
@@ -71,7 +71,7 @@ def mutants(gold: str, draw: random.Random) -> Iterator[tuple[str, str]]:
 
 
 def rule(gold: str, mutant: str) -> str | None:
-    """Name the rule by which two texts may be equal; None if there is none."""
+    """Return the name of the rule that allows two texts to be equal; None if there is none."""
     texts = [canonical(text).replace("⟦ million⟧", r"\cdot 10^6") for text in (gold, mutant)]
     texts = [BETWEEN.sub(",", BOTH.sub(r"\\pm", AROUND.sub("", text))) for text in texts]
     if _equal(_seen(text) for text in texts):
@@ -106,7 +106,7 @@ def _seen(text: str) -> str:
 
 
 def _same_part(gold: str, mutant: str) -> bool:
-    """Compare what stands between two signs of structure, by value if it is not written alike."""
+    """Compare the parts between structural signs, by value if the texts differ."""
     one, other = gold.strip(), mutant.strip()
     if _seen(one) == _seen(other):
         return True
@@ -128,7 +128,7 @@ def _balanced(text: str) -> bool:
 
 
 def accepted(golds: list[str]) -> Iterator[tuple[str, str, str, str | None]]:
-    """Yield kind, gold answer, change, and its rule: '' if it is not accepted, None if none is."""
+    """Yield kind, gold answer, change, and rule: '' if not accepted, None if no rule allows it."""
     for gold in golds:
         for kind, mutant in dict.fromkeys(mutants(gold, random.Random(gold))):
             if mutant != gold:

@@ -1,11 +1,11 @@
-"""Print a table of finished arms: two settings across, and what the arms in each cell came to.
+"""Print a table of finished arms over two settings, with the results of the arms in each cell.
 
     .venv/bin/python scripts/pivot.py runs/asymmetry --rows algorithm.negative_weight \
         --columns algorithm.imitation
 
-A cell is the mean over replicates of accuracy at the last step in %, the lowest and the highest in
-brackets, and how many of them collapsed. `--value pass_at_k` (or entropy, kl, peak_accuracy, ...)
-takes another column of the summary; several directories are put side by side.
+A cell has the mean over replicates of the accuracy at the last step in %, the lowest and the
+highest in brackets, and the number of collapsed arms. `--value pass_at_k` (or entropy, kl,
+peak_accuracy, ...) takes another column of the summary. Several directories make one table.
 """
 
 import argparse
@@ -29,7 +29,7 @@ class Cell(NamedTuple):
 
     @property
     def text(self) -> str:
-        """As the table has it: "61.2 [58.1, 64.0], 1 of 3 collapsed"."""
+        """Write the cell of the table, such as "61.2 [58.1, 64.0], 1 of 3 collapsed"."""
         mean = sum(self.values) / len(self.values)
         text = f"{mean:.1f}"
         if len(self.values) > 1:
@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def read_arms(directory: Path) -> list[dict[str, Any]]:
-    """Return a summary's rows with the flat settings of each arm."""
+    """Return the rows of a summary with the flat settings of each arm."""
     rows = contracts.read_table(directory / "summary.parquet", contracts.SUMMARY).to_pylist()
     for row in rows:
         config = files.read_json(directory / "train" / row["arm"] / "config.json")

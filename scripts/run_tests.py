@@ -1,9 +1,9 @@
-"""Run the tests in two processes side by side: `make test`, and `make test-fast` without slow ones.
+"""Run the tests in two processes side by side (`make test`; `make test-fast` skips slow tests).
 
     .venv/bin/python scripts/run_tests.py [--fast] [pytest's own options]
 
-Each process has half of the folders, one torch thread and an output of its own, which is printed as
-it comes, a line at a time.
+Each process has half of the folders and one torch thread. Its output is printed line by line as it
+comes.
 """
 
 import os
@@ -19,12 +19,12 @@ FIRST = {
     *("algorithm", "bandit", "cli", "data", "engines", "imported"),
     *("planning", "plugins", "report", "tasks", "viewing", "workers"),
 }
-"""Folders of tests that take half of the time, with the modules beside them; others are second."""
+"""Folders of the first process, which take half of the time; the second has all others."""
 FAST = ("-m", "not slow and not vllm and not browser and not campaign")
 
 
 def halves() -> list[list[str]]:
-    """Return what each process runs, as paths below the repository."""
+    """Return the paths that each process tests, relative to the repository."""
     tests = ROOT / "tests"
     folders = sorted({path.parent.name for path in tests.glob("*/test_*.py")})
     modules = sorted(f"tests/{path.name}" for path in tests.glob("test_*.py"))

@@ -1,4 +1,4 @@
-"""The ways to take an optimizer step: ours, and those that a user would take instead.
+"""The ways to take an optimizer step: ours, and the alternatives of a user.
 
 Each takes a model, then a workload, and returns the step that is measured.
 """
@@ -20,13 +20,13 @@ OURS, TRL, PADDED, SORTED = "asymreinforce", "TRL RLOO", "padded", "length-sorte
 
 
 def ours(model: PreTrainedModel) -> Prepared:
-    """The package's trainer, as the train stage makes it."""
+    """Return a step of our trainer, set up as in the train stage."""
     trainer = Trainer(model, Optimizer())  # type: ignore[arg-type]
     return lambda work: lambda: trainer.step(*work)
 
 
 def of_baseline(gradient: Callable[..., None], *, rows: int) -> Callable[..., Prepared]:
-    """A baseline that lays out its tokens within the step."""
+    """Return a step of a baseline, with the layout of tokens in the measured time."""
 
     def prepare(model: PreTrainedModel) -> Prepared:
         finished = with_optimizer(model)
@@ -36,7 +36,7 @@ def of_baseline(gradient: Callable[..., None], *, rows: int) -> Callable[..., Pr
 
 
 def trl(*, rows: int) -> Callable[[PreTrainedModel], Prepared]:
-    """TRL's loss step; see `baselines.trl_rloo` for what stands outside the measured time."""
+    """Return TRL's loss step; `baselines.trl_rloo` says what the measured time leaves out."""
 
     def prepare(model: PreTrainedModel) -> Prepared:
         gradient_of = baselines.trl_rloo(model, rows=rows)
@@ -52,7 +52,7 @@ def trl(*, rows: int) -> Callable[[PreTrainedModel], Prepared]:
 
 
 def with_optimizer(model: PreTrainedModel) -> Callable[[Callable[[], None]], None]:
-    """Put the gradient's norm and AdamW around a gradient, as `Trainer.step` does."""
+    """Add the norm of the gradient and AdamW to a gradient, as `Trainer.step` does."""
     settings = Optimizer()
     adamw = torch.optim.AdamW(
         model.parameters(), lr=settings.lr, betas=settings.betas, weight_decay=0.0, fused=True
@@ -68,9 +68,9 @@ def with_optimizer(model: PreTrainedModel) -> Callable[[Callable[[], None]], Non
 
 
 def ways(vocabulary: int) -> dict[str, Callable[[PreTrainedModel], Prepared]]:
-    """Ours, and each baseline in micro-batches of the size at which it was fastest on CPU.
+    """Return our way, and each baseline with its fastest micro-batch on CPU.
 
-    Of 2, 4, 8 and 16 sequences; with a large vocabulary TRL's head wants more tokens at once.
+    The sizes 2, 4, 8 and 16 were tried. With a large vocabulary TRL's head needs more tokens.
     """
     found = {
         OURS: ours,

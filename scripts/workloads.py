@@ -1,4 +1,4 @@
-"""What the benchmarks compute: sequences, models, and the arithmetic that a gradient needs.
+"""Workloads of the benchmarks: sequences, models, and the operations that a gradient needs.
 
 Shapes: B sequences, T tokens, V vocabulary.
 """
@@ -25,12 +25,12 @@ class Workload(NamedTuple):
 
     @property
     def lengths(self) -> list[tuple[int, int]]:
-        """Tokens of each sequence's prompt and completion."""
+        """Return the numbers of prompt and completion tokens of each sequence."""
         pairs = zip(self.sequences.prompts, self.sequences.completions, strict=True)
         return [(len(prompt), len(completion)) for prompt, completion in pairs]
 
     def take(self, count: int) -> "Workload":
-        """Return the first `count` sequences, or all where there are fewer."""
+        """Return the first `count` sequences, or all if there are fewer."""
         count = min(count, len(self.coefficients_B))
         return Workload(self.sequences.take(range(count)), self.coefficients_B[:count])
 
@@ -38,8 +38,8 @@ class Workload(NamedTuple):
 def log_normal_lengths(count: int, *, shortest: int = 50, longest: int = 512) -> list[int]:
     """Return the mid-quantiles of a log-normal from `shortest` to `longest`, in random order.
 
-    Quantiles and no draws, so that no seed decides how long the longest is, on which padding
-    depends. Of 32 from 50 to 512 tokens the median is 160, the mean 182, the log-spread 0.54.
+    Quantiles replace draws, so that the longest sequence, on which padding depends, needs no seed.
+    For 32 sequences of 50 to 512 tokens the median is 160, the mean 182, the log-spread 0.54.
     """
     normal = NormalDist()
     places = [normal.inv_cdf((index + 0.5) / count) for index in range(count)]
@@ -52,7 +52,7 @@ def log_normal_lengths(count: int, *, shortest: int = 50, longest: int = 512) ->
 def workload(lengths: list[int], *, vocabulary: int, seed: int = 0) -> Workload:
     """Draw random tokens; a third of each sequence is its prompt, and no two prompts are equal.
 
-    Token 0 pads and token 1 ends in the baselines; neither is drawn. The coefficients are those of
+    Tokens 0 (padding) and 1 (end) of the baselines are not drawn. The coefficients are those of
     rewards of plus and minus one with equal odds, at a baseline of -0.1.
     """
     generator = np.random.default_rng([seed, 1])
@@ -67,7 +67,7 @@ def workload(lengths: list[int], *, vocabulary: int, seed: int = 0) -> Workload:
 
 
 class Optimizer(NamedTuple):
-    """The settings of `Trainer`; so small a rate that no step changes what the next computes."""
+    """The settings of `Trainer`, with a rate so small that all steps compute the same."""
 
     lr: float = 1e-12
     betas: tuple[float, float] = (0.9, 0.95)
@@ -96,7 +96,7 @@ SMALL = Shape(hidden=128, layers=2, intermediate=512, query_heads=2, key_value_h
 def random_model(
     shape: Shape, *, vocabulary: int, context: int, seed: int = 0, device: str = "cpu"
 ) -> PreTrainedModel:
-    """Make a Qwen2 model with random weights in fp32, drawn on its device from `seed` alone."""
+    """Make a Qwen2 model with random fp32 weights, drawn on its device from `seed`."""
     config = Qwen2Config(
         vocab_size=vocabulary,
         hidden_size=shape.hidden,
@@ -116,7 +116,7 @@ def random_model(
 
 
 def gradient_flops(model: PreTrainedModel, lengths: list[tuple[int, int]]) -> float:
-    """Floating-point operations that one gradient needs, and no more.
+    """Return the floating-point operations that one gradient needs.
 
         6 N T            the body: N entries of its matrices, T tokens
         6 H V S          the head: S scored (completion) tokens
@@ -124,8 +124,8 @@ def gradient_flops(model: PreTrainedModel, lengths: list[tuple[int, int]]) -> fl
                          2 h n (n + 1) / 2 each a layer, and the backward pass costs twice the
                          forward pass; h = heads x head width, L layers
 
-    A sequence's last token is predicted, never computed: n is its length less one. Recomputation,
-    padding, norms and the softmax count for nothing, so that the share of peak is of useful work.
+    The last token of a sequence is predicted and not read, so n is the length less one. Operations
+    of recomputation, padding, norms and the softmax are left out: only useful work counts.
     """
     config = model.config
     embedding = model.get_input_embeddings().weight

@@ -1,9 +1,9 @@
-"""Write the pages of docs/reference/ that have a source: commands, settings and file formats.
+"""Generate the pages of docs/reference/ on commands, settings and file formats.
 
     .venv/bin/python -m scripts.write_reference
 
-Run it after a change of help texts, settings or schemas: `tests/test_docs.py` fails if a page is
-not what this writes.
+Run this script after a change of help texts, settings or schemas: `tests/test_docs.py` fails if a
+page differs from its output.
 """
 
 import contextlib
@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def pages() -> dict[str, str]:
-    """The pages by file name."""
+    """Return the pages by file name."""
     return {
         "commands.md": commands_page(),
         "settings.md": settings_page(),
@@ -87,7 +87,7 @@ def usage_of(parameter: Any) -> str:
 
 
 def help_lines(text: str) -> list[str]:
-    """Return a help text in Markdown: lines of examples become blocks of code."""
+    """Return a help text in Markdown; example lines become code blocks."""
     lines: list[str] = []
     for paragraph in text.replace("\b", "").replace("\f", "").strip().split("\n\n"):
         own = paragraph.split("\n")

@@ -1,9 +1,9 @@
-r"""What a completion gives as its answer to a mathematical question: pure text, one pass.
+r"""Find the answer that a completion gives to a mathematical question. Pure text, one pass.
 
     find_candidates(r"\boxed{7}, no: \boxed{42}") == Candidates("42", "42")
 
-docs/reference/graders.md says which text counts. Only one answer is ever compared: naming many wins
-nothing.
+docs/reference/graders.md says which text counts. Only one answer is ever compared, so that a
+completion wins nothing by naming many.
 """
 
 import itertools
@@ -29,6 +29,7 @@ from asymreinforce.grading.written_values import (
     is_value,
 )
 
+# English first, then the same words in French, Spanish, Portuguese, German, Russian and Chinese.
 IS = r"(?:\s+(?:is|are|est|es|ist|é)\b|\s*[是为為はв:：=]|\s+(?=[$\\]))"
 FINAL = re.compile(rf"final answer\s*(?:\*\*)?{IS}|####", re.IGNORECASE)
 DECLARED = re.compile(
@@ -45,6 +46,7 @@ LONGEST_GAP = 60
 LONGEST_DECLARED = 2_000
 LONGEST_TEXT = 50_000
 """Characters at the end of a completion without a box that are searched for an answer."""
+# Both keep the work small if a completion repeats a box or a mark thousands of times.
 MOST_SIDE_BY_SIDE = 64
 MOST_MARKS = 64
 OPEN_BOX = re.compile(r"\\f?box(?:ed)?\s*\{(?![^{}]*\})")
@@ -61,7 +63,7 @@ Part = TypeVar("Part")
 
 
 class Candidates(NamedTuple):
-    """The answer, and all that stand side by side with it, joined by commas (or the same)."""
+    """The answer, and the answer with all its neighbours, joined by commas."""
 
     answer: str
     together: str
@@ -78,6 +80,7 @@ def find_candidates(text: str) -> Candidates | None:
     last = filled[-1]
     behind = text[last.end + 1 :]
     for mark in reversed([*FINAL.finditer(behind)][-MOST_MARKS:]):
+        # A final answer after the last box corrects the box.
         if _is_nothing_but_a_value(behind, mark):
             return _in_sentence(behind[mark.end() :])
     given = Candidates(_box_content(text, last), _joined_boxes(text, filled))
@@ -85,11 +88,12 @@ def find_candidates(text: str) -> Candidates | None:
 
 
 def gold_of(text: str) -> str:
-    r"""Return the answer of a gold text: its boxes, its declared answer, else the whole of it."""
+    r"""Return the answer of a gold text: its boxes, else its declared answer, else all of it."""
     if filled := _filled_boxes(text):
         return _joined_boxes(text, filled)
     if opened := OPEN_BOX.search(text):
         return text[opened.end() :]  # a box that was cut off
+    # A short gold text is the answer itself; only a worked solution declares one.
     declared = _declared_answer(text) if len(text) > LONGEST_BARE else None
     return declared.together if declared else text
 
@@ -99,23 +103,24 @@ def _single(answer: str) -> Candidates:
 
 
 def _unless_denied(text: str, start: int, given: Candidates) -> Candidates:
-    """Return an answer with the denial before it: `not 42` is another answer than 42."""
+    """Put `not` before an answer that the text denies, so that `not 42` never equals 42."""
     return _single(f"not {given.answer}") if is_denied(text, start) else given
 
 
 def _filled_boxes(text: str) -> list[Box]:
-    """Return the boxes that hold something: a prompt's empty one may be repeated at the end."""
+    """Return the boxes that are not empty."""
+    # A completion may repeat the prompt's empty box at its end.
     return [box for box in find_boxes(text) if text[box.inside : box.end].strip()]
 
 
 def _last_line(derivation: re.Match[str]) -> str:
-    """Return what a derivation arrives at, as a formula of its own."""
+    """Return the last right-hand side of a derivation as a separate formula."""
     line = derivation[2].strip().removesuffix(r"\\").rpartition(r"\\")[2]
     return f" ${line.rpartition('=')[2].replace('&', ' ').strip()}$ "
 
 
 def _box_content(text: str, box: Box) -> str:
-    """Return what stands in a box; of a sentence in it, what that declares."""
+    """Return the content of a box; if the content is a sentence, the answer that it declares."""
     inside = text[box.inside : box.end].strip()
     is_sentence = "\\" not in inside and len(WORD.findall(inside)) > 1
     declared = _declared_answer(inside) if is_sentence else None
@@ -123,7 +128,7 @@ def _box_content(text: str, box: Box) -> str:
 
 
 def _adjoining(parts: list[Part], are_joined: Callable[[Part, Part], object]) -> list[Part]:
-    """Return the first part and those that are joined to it one after another."""
+    """Return the first part and the parts joined to it one after another."""
     run = parts[:1]
     for part in parts[1 : MOST_SIDE_BY_SIDE + 1]:
         if not are_joined(run[-1], part):
@@ -133,23 +138,24 @@ def _adjoining(parts: list[Part], are_joined: Callable[[Part, Part], object]) ->
 
 
 def _joined_boxes(text: str, filled: list[Box]) -> str:
-    """Join the boxes that stand side by side at the end, equal neighbours once."""
+    """Join the neighbouring boxes at the end of a text, equal neighbours once."""
     run = _adjoining(filled[::-1], lambda b, a: _is_gap_of_list(text[a.end + 1 : b.start]))
     contents = [_box_content(text, box) for box in reversed(run)]
     return ", ".join(content for content, _ in itertools.groupby(contents))
 
 
 def _is_gap_of_list(gap: str) -> bool:
-    """Tell whether two boxes with this between them are a list: in a sentence, joined by `and`."""
+    """Tell whether the text between two boxes makes a list: no words, or a joining `and`."""
     if len(gap) > LONGEST_GAP:
         return False
     said = {word.casefold() for word in WORD.findall(re.sub(r"\\[a-zA-Z]+", " ", gap))}
+    # "not" or "but" between two boxes means that the second replaces the first.
     is_joined = JOINING.search(gap) and not SENTENCE_END.search(gap) and not CONTRAST & said
     return not said or bool(is_joined)
 
 
 def _is_nothing_but_a_value(text: str, mark: re.Match[str]) -> bool:
-    """Tell whether a mark declares a value and says no more, so that it stands against a box."""
+    """Tell whether a mark declares a value and nothing else, so that it overrides a box."""
     behind = text[mark.end() :][:LONGEST_DECLARED].lstrip(' *:"\n\t')
     line = SENTENCE_END.split(behind, 1)[0].strip(" *")
     if mark[0] == "####" and (WORD.search(line) or not _may_declare(text, mark)):
@@ -158,7 +164,7 @@ def _is_nothing_but_a_value(text: str, mark: re.Match[str]) -> bool:
 
 
 def _may_declare(text: str, mark: re.Match[str]) -> bool:
-    """Tell a `####` before an answer from that of a heading, such as `#### Verification`."""
+    """Tell a `####` before an answer from a heading such as `#### Verification`."""
     line = text[mark.end() :].lstrip(" *").partition("\n")[0][:LONGEST_BARE]
     is_heading = ENUMERATED.match(line) or not VALUE_SIGN.search(line)
     return mark[0] != "####" or not (is_heading or not (is_bare(line) or NUMBER.match(line)))
@@ -172,7 +178,7 @@ def _tagged_answer(text: str) -> Candidates | None:
 
 
 def _declared_answer(text: str) -> Candidates | None:
-    """Return what follows the last `Answer:`, `####` or `the answer is` that has a value."""
+    """Return the value after the last `Answer:`, `####` or `the answer is` that has a value."""
     marks = [*FINAL.finditer(text), *DECLARED.finditer(text)][-MOST_MARKS:]
     for mark in sorted(marks, key=lambda mark: mark.end(), reverse=True):
         if _may_declare(text, mark) and (answer := _in_sentence(text[mark.end() :])):
@@ -181,7 +187,7 @@ def _declared_answer(text: str) -> Candidates | None:
 
 
 def _in_sentence(text: str) -> Candidates | None:
-    """Return the formulas or number that a declaration begins with, else what its sentence does."""
+    """Return the formulas or number that begin a declaration, else the last of its sentence."""
     text = text.lstrip(' *:"\n\t')[:LONGEST_DECLARED]
     if (display := FORMULA.match(text)) and (display["dd"] or display["b"]):
         return _single(formula_content(display))
@@ -190,7 +196,7 @@ def _in_sentence(text: str) -> Candidates | None:
         return None
     if is_bare(sentence) or BOUND.match(sentence):
         return _single(sentence)
-    if FORMULA.match(sentence):  # all that it begins with are the answer
+    if FORMULA.match(sentence):  # a list of formulas at the start is one answer
         run = _adjoining([*FORMULA.finditer(sentence)], lambda a, b: _are_joint(sentence, a, b))
         return _single(", ".join(map(formula_content, run)))
     first = PLAIN_VALUE.match(sentence)
@@ -200,7 +206,7 @@ def _in_sentence(text: str) -> Candidates | None:
 
 
 def _unmarked_answer(text: str) -> Candidates | None:
-    """Return the whole of a bare answer, else the last formula or number of a text."""
+    """Return the whole text if it is a bare answer, else its last formula or number."""
     if is_bare(text) or BOUND.match(text):
         return _single(text)
     text = text[-LONGEST_TEXT:]
@@ -214,7 +220,7 @@ def _unmarked_answer(text: str) -> Candidates | None:
 
 
 def _last_value(text: str, start: int) -> Candidates | None:
-    """Return the last value that is written without LaTeX, with those that `or` joins to it."""
+    """Return the last value written without LaTeX, with the values that `or` joins to it."""
     values = [value for value in PLAIN_VALUE.finditer(text, start) if is_value(value[0].strip())]
     if not values:
         return None

@@ -1,4 +1,4 @@
-"""Multiple choice: which letter a completion settles on."""
+"""Grade multiple choice: find the letter that a completion chooses, and compare it."""
 
 import re
 
@@ -9,10 +9,10 @@ from asymreinforce.grading.written_values import is_denied
 
 LETTERS = "ABCDEFGHIJ"
 LETTER = "[A-J]"
+# `\b` would not do: a letter right after a Chinese character is no part of a word.
 APART = "(?<![A-Za-z0-9_'])"
-"""A letter behind a Chinese sign is no part of a word."""
+# A column with nulls turns the choice 2 into 2.0.
 NUMBER = re.compile(r"[0-9]{1,3}(\.0+)?")
-"""Of a choice; a column with nulls turns 2 into 2.0."""
 ALONE = re.compile(rf"[\s*({{\[]*({LETTER})[\s*)}}\].:,]*", re.IGNORECASE)
 OPTION = re.compile(rf"\s*(?:\*\*)?\(?({LETTER})(?:\)|[.:])?(?:\*\*)?(?=$|\s|[^\w']|[^\x00-\x7f])")
 DECLARED = re.compile(
@@ -22,14 +22,15 @@ DECLARED = re.compile(
 )
 ANYWHERE = re.compile(rf"{APART}\(?({LETTER})\)?(?=$|[\s.,:;!?)*]|[^\x00-\x7f])")
 COMMAND = re.compile(r"\\(?:[A-Za-z]+\*?|[\s,;:!()\[\]])|[{}$`]|\*\*")
-"""What LaTeX and Markdown put around an answer."""
+"""Marks that LaTeX and Markdown put around an answer."""
+# "A dog" and "I think" begin with a word, not with a choice.
 ARTICLE = re.compile(r"A(?= [a-z])|I(?='| [a-z])")
 
 
 def choice(metadata: str | None, gold_answer: str, text: str) -> Verdict:
-    """Compare letters of choices: in the box or tag, declared, at the start, or the last alone.
+    """Compare the chosen letter: in the box or tag, declared, at the start, or the last one alone.
 
-    The gold answer is a letter, perhaps with its text (`(D) Alina`); a completion that gives the
+    The gold answer is a letter, perhaps with its text (`(D) Alina`). A completion that gives the
     text of the gold answer and no letter is right too.
     """
     gold = letter_of(gold_answer)
@@ -42,18 +43,18 @@ def choice(metadata: str | None, gold_answer: str, text: str) -> Verdict:
 
 
 def numbered_choice(first: int, metadata: str | None, gold_answer: str, text: str) -> Verdict:
-    """Compare letters, the gold answer being the number of a choice: `first` is A."""
+    """Compare letters if the gold answer is the number of a choice; `first` means A."""
     return choice(metadata, LETTERS[int(float(gold_answer)) - first], text)
 
 
 def is_number_of_a_choice(first: int, gold_answer: str) -> bool:
-    """Tell whether a gold answer is a number whose letter is A to J."""
+    """Tell whether a gold answer is the number of a choice A to J."""
     is_number = NUMBER.fullmatch(gold_answer.strip()) is not None
     return is_number and first <= int(float(gold_answer)) < first + len(LETTERS)
 
 
 def letter_of(text: str) -> str | None:
-    """Return the letter that a text settles on; None if it names none, or denies those it names."""
+    """Return the letter that a text chooses; None if it names no letter or denies all of them."""
     short = _without_commands(text) if len(text) < 200 else text
     if alone := ALONE.fullmatch(short):
         return alone[1].upper()

@@ -1,7 +1,7 @@
-"""Rows that a grader could not judge: told, counted, and refused if they are too many.
+"""Count and report the rows that a grader could not judge, and fail if they are too many.
 
-A few are left out of their groups; many mean that the grader, its limits or the data are wrong, and
-a reward of zero would hide it.
+A few such rows are left out of their groups. Many mean that the grader, its limits or the data are
+wrong, which a reward of zero would hide.
 """
 
 import itertools
@@ -15,7 +15,7 @@ from asymreinforce.errors import GraderError
 from asymreinforce.grading.verdict import LATE, Verdict
 
 EXAMPLES = 5
-"""Messages of failed rows that are told and recorded."""
+"""How many messages of failed rows are shown and recorded."""
 
 
 def count_failed(judged: Sequence[Verdict]) -> int:
@@ -24,12 +24,12 @@ def count_failed(judged: Sequence[Verdict]) -> int:
 
 
 def count_out_of_time(judged: Sequence[Verdict]) -> int:
-    """Count the answers that are wrong because they were not proven right in their CPU time."""
+    """Count the answers that count as wrong because the grader ran out of CPU time."""
     return sum(v.status == "ok" and (v.message or "").startswith(LATE) for v in judged)
 
 
 def first_failures(judged: Sequence[Verdict], keys: pa.Table) -> list[str]:
-    """Say why the first few rows that could not be judged were not (columns prompt_id, sample)."""
+    """Say why each of the first few failed rows has no score (`keys`: prompt_id, sample)."""
     places = (place for place, verdict in enumerate(judged) if verdict.status in UNJUDGED)
     return [
         f"{keys.column('prompt_id')[place]}, sample {keys.column('sample')[place]}: "
@@ -47,7 +47,7 @@ def require_few(
     where: Path,
     examples: Sequence[str] = (),
 ) -> None:
-    """Raise `GraderError` where more than a share `limit` of all rows could not be judged."""
+    """Raise `GraderError` if more than the share `limit` of all rows could not be judged."""
     if failures <= limit * rows:
         return
     said = "".join(f"\n  {example}" for example in examples)

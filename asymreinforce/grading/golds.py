@@ -1,6 +1,7 @@
-"""Gold answers that a grader cannot use: no completion would ever be right, and none would say why.
+"""Refuse gold answers that a grader cannot use, since every completion would silently be wrong.
 
-Asked before anything is graded: before an arm trains, by score, by evaluation, and by validation.
+The check runs before anything is graded: by score, evaluation and validation, and before an arm
+trains.
 """
 
 from collections.abc import Iterable
@@ -23,11 +24,10 @@ def require_usable(
 ) -> None:
     """Raise `InputError` if a built-in grader cannot use some gold answer of the PROMPTS tables.
 
-    What a user's own grader can use is not known. Raises `ConfigError` for an unknown grader. The
-    message names the `setting` that the grader comes from.
+    Raises `ConfigError` for an unknown grader. The message names the `setting` of the grader.
     """
     require_known(grader)
-    if is_plugin(grader):
+    if is_plugin(grader):  # only its author knows which gold answers it can use
         return
     can_use, prompts, unusable = GRADERS[grader].can_use, 0, list[tuple[str, str]]()
     for table in tables:

@@ -1,9 +1,10 @@
 """Graders: named functions that judge one completion, run in processes that can be killed.
 
 A grader is called as `grade(metadata, gold_answer, text)`, where `metadata` is the question's JSON
-or None, and returns a `Verdict`, a score, or None for no answer. It may hang, raise or eat memory:
-`grading/pool/pool.py` bounds it. Texts are untrusted and never evaluated. A user's own is named
-`module:function` and lies on the Python path or in the directory that the command is started in.
+or None. A grader returns a `Verdict`, a score, or None for no answer. A grader may hang, raise or
+use up memory: `grading/pool/pool.py` bounds the damage. Texts are untrusted and never evaluated. A
+user's grader is named `module:function`; the module is on the Python path or in the directory in
+which the command starts.
 """
 
 import difflib
@@ -34,30 +35,30 @@ Grade = Callable[..., Any]
 
 
 class Grader(NamedTuple):
-    """A built-in grader; `version` changes with its verdicts, `libraries` decide them too."""
+    """A built-in grader; `version` changes whenever the verdicts change."""
 
     name: str
     version: str
     grade: Grade
     libraries: tuple[tuple[str, str], ...] = ()
-    """(distribution, module): the version is recorded; workers import the module beforehand."""
+    """(distribution, module) that verdicts depend on; imported before the workers are forked."""
     warm_up: tuple[tuple[str, str], ...] = ()
-    """(gold answer, text) graded before workers are forked, which inherit the parser's tables."""
+    """(gold answer, text) graded before the fork, so that workers inherit the parser's tables."""
     can_use: Callable[[str], bool] = lambda gold: bool(gold.strip())
-    """Tells whether a completion can ever be right by a gold answer."""
+    """Tells whether any completion can be right by a gold answer."""
     needs: str = "a text (task.columns.answer, or source.columns.gold_answer, names its column)"
-    """What the gold answer must be, and which setting reads it otherwise."""
+    """The form that the gold answer must have, and the setting for other forms."""
 
 
 class GraderId(NamedTuple):
-    """What verdicts are recorded under."""
+    """The name and version under which verdicts are recorded."""
 
     name: str
     version: str
 
 
 def final_answer(metadata: str | None, gold_answer: str, text: str) -> Verdict:
-    """Compare the first line of what follows the last `Answer:` with the gold answer."""
+    """Compare the first line after the last `Answer:` with the gold answer."""
     rest = extraction.after_last_answer(text)
     if rest is None:
         return NO_ANSWER
@@ -66,13 +67,16 @@ def final_answer(metadata: str | None, gold_answer: str, text: str) -> Verdict:
 
 
 def exact(metadata: str | None, gold_answer: str, text: str) -> Verdict:
-    """Compare the whole completion with the gold answer; surrounding space does not count."""
+    """Compare the whole completion with the gold answer, without surrounding space."""
     answer = text.strip()
     return Verdict(float(answer == gold_answer.strip()), answer, "ok") if answer else NO_ANSWER
 
 
 def reasoning_gym(metadata: str | None, gold_answer: str, text: str) -> Verdict:
-    """Ask the task's own `score_answer`; metadata holds its family, parameters and entry."""
+    """Call the `score_answer` of a reasoning-gym family; metadata has family, params and entry.
+
+    Raises `ValueError` if there is no metadata.
+    """
     if metadata is None:
         raise ValueError("the prompt has no metadata with its family and entry")
     task = json.loads(metadata)
@@ -81,13 +85,14 @@ def reasoning_gym(metadata: str | None, gold_answer: str, text: str) -> Verdict:
     if answer is None:
         return NO_ANSWER
     source = str((entry.get("metadata") or {}).get("source_dataset", family))
+    # A composite task passes the answer on to another family, whose rule counts as well.
     shown = may_be_scored(family, answer) and may_be_scored(source, answer)
     dataset = _make_dataset(family, json.dumps(task.get("params") or {}, sort_keys=True))
     return Verdict(float(dataset.score_answer(answer if shown else None, entry)), answer, "ok")
 
 
 def of_spoken(compare: Grade) -> Grade:
-    """Return the grader that compares what is said after reasoning with each accepted answer."""
+    """Return a grader that compares the text after the reasoning with each accepted answer."""
 
     def grade(
         metadata: str | None, gold_answer: str, text: str, reasoning: Reasoning = "marked"
@@ -99,6 +104,7 @@ def of_spoken(compare: Grade) -> Grade:
             compare(metadata, gold, said) for gold in accepted_answers(metadata, gold_answer)
         )
         best: Verdict = next(verdicts)
+        # Further golds are compared only if the first does not match.
         for verdict in verdicts if best.score != 1.0 else ():
             best = max(best, verdict, key=lambda verdict: verdict.score or 0.0)
         return best
@@ -172,22 +178,23 @@ GRADERS = {
 
 
 def identify(name: str, *, setting: str = "task.grader") -> GraderId:
-    """Return a grader's name and version without importing what it imports.
+    """Return a grader's name and version without importing the grader's libraries.
 
-    A user's own is versioned by `plugins.identity`. Raises `ConfigError`, which begins with the
-    `setting` that names it, where there is none.
+    The version of a user's grader is `plugins.plugin_identity`. Raises `ConfigError`, which begins
+    with `setting`, if there is no such grader.
     """
     if is_plugin(name):
         return GraderId(name, plugins.plugin_identity(name))
     grader = _built_in(name, setting=setting)
+    # Another version of a library may give other verdicts.
     libraries = (f"{dist}-{distributions.version(dist)}" for dist, _ in grader.libraries)
     return GraderId(name, "+".join([grader.version, *libraries]))
 
 
 def load_grader(name: str, *, reasoning: Reasoning = "marked") -> Grade:
-    """Import a grader and what it needs, in the process that will call it or fork its callers.
+    """Import a grader and its libraries, in the process that calls it or forks its callers.
 
-    A user's own is given whole texts, whatever `reasoning` says.
+    A user's grader is given whole texts, whatever `reasoning` says.
     """
     if not is_plugin(name):
         grader = _built_in(name)
@@ -200,7 +207,7 @@ def load_grader(name: str, *, reasoning: Reasoning = "marked") -> Grade:
 
 
 def require_known(name: str) -> None:
-    """Raise `ConfigError` for a name that no grader has; a user's own is not looked at."""
+    """Raise `ConfigError` if no built-in grader has this name; a user's grader is not checked."""
     if not is_plugin(name):
         _built_in(name)
 

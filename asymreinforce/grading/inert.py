@@ -1,7 +1,7 @@
-"""Which answers may be shown to a library that evaluates them.
+"""Decide which answers are safe to show to a library that evaluates them.
 
-Several reasoning-gym families score an answer by `eval(answer)` or sympy's `parse_expr`, which is
-`eval` as well: a completion could run code. Answers that could do something are scored like none.
+Several reasoning-gym families score an answer by `eval(answer)` or by sympy's `parse_expr`, which
+calls `eval`: a completion could run code. An answer that could run code is scored as no answer.
 """
 
 import ast
@@ -18,7 +18,7 @@ FUNCTIONS |= {"asin", "acos", "atan", "sinh", "cosh", "tanh"}
 
 
 def is_literal(answer: str) -> bool:
-    """Tell whether Python would find a literal, or words and numbers that call nothing."""
+    """Tell whether an answer is a Python literal, or words and numbers that call nothing."""
     if PLAIN.fullmatch(answer):
         return True
     try:
@@ -29,15 +29,15 @@ def is_literal(answer: str) -> bool:
 
 
 def is_arithmetic(answer: str) -> bool:
-    """Tell whether an answer is of digits, points, operators and parentheses alone."""
+    """Tell whether an answer has only digits, points, operators and parentheses."""
     return ARITHMETIC.fullmatch(answer) is not None
 
 
 def is_algebra(answer: str) -> bool:
-    """Tell whether its only names are single letters and elementary functions."""
+    """Tell whether the only names in an answer are single letters and elementary functions."""
     return (
         ALGEBRA.fullmatch(answer) is not None
-        and not ATTRIBUTE.search(answer)
+        and not ATTRIBUTE.search(answer)  # `x.evalf` is a call without a forbidden sign
         and all(len(name) == 1 or name in FUNCTIONS for name in NAME.findall(answer))
     )
 
@@ -56,6 +56,6 @@ EVALUATED_FAMILIES: dict[str, Callable[[str], bool]] = {
 
 
 def may_be_scored(family: str, answer: str) -> bool:
-    """Tell whether a family's `score_answer` may see this answer."""
+    """Tell whether the `score_answer` of a family may see this answer."""
     is_harmless = EVALUATED_FAMILIES.get(family)
     return is_harmless is None or is_harmless(answer)

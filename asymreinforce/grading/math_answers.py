@@ -11,16 +11,17 @@ from asymreinforce.grading.written_values import NUMBER, is_denied
 
 MOST_REMEMBERED = 16_384
 LONGEST_REMEMBERED = 512
-"""Characters of gold and answer together; with `MOST_REMEMBERED` it bounds the cache at 20 MB."""
+"""Characters of gold and answer together; with `MOST_REMEMBERED`, the cache stays under 20 MB."""
 
 
 def math(metadata: str | None, gold_answer: str, text: str) -> Verdict:
-    r"""Compare the answer that a completion ends with, the last box first."""
+    r"""Compare the last answer of a completion with the gold answer; a box goes first."""
     if text.strip() == gold_answer.strip() != "":
         return Verdict(1.0, text.strip(), "ok")
     given = find_candidates(text)
     if given is None:
         return NO_ANSWER
+    # A gold answer may be a single value or a list, and the text does not say which is asked for.
     for answer in dict.fromkeys((given.answer, given.together)):
         if is_right(gold_answer, answer):
             return Verdict(1.0, answer, "ok")
@@ -28,14 +29,15 @@ def math(metadata: str | None, gold_answer: str, text: str) -> Verdict:
 
 
 def is_right(gold: str, answer: str) -> bool:
-    """Compare, and remember: of many samples of a prompt most give an answer given before."""
+    """Compare a gold answer with a bare answer, from a cache if both are short."""
+    # Most samples of a prompt repeat an answer that another sample gave.
     is_long = len(gold) + len(answer) > LONGEST_REMEMBERED
     return (is_right_remembered.__wrapped__ if is_long else is_right_remembered)(gold, answer)
 
 
 @functools.lru_cache(MOST_REMEMBERED)
 def is_right_remembered(gold: str, answer: str) -> bool:
-    """Compare a gold answer with a bare one, unless it was done before."""
+    """Compare a gold answer with a bare answer; results are cached."""
     return equivalent(gold=gold_of(gold), answer=answer)
 
 
@@ -49,11 +51,11 @@ CALCULATION = re.compile(
 )
 PERCENT = re.compile(r"\\?%|percent(?:age)?|pct")
 REMARK = re.compile(r"(?<=\d)([^()\n]{0,40}\s)\([^()\n]*\)")
-"""What stands in parentheses behind a number, such as how it came about."""
+"""A remark in parentheses behind a number, such as how the number came about."""
 
 
 def gsm8k(metadata: str | None, gold_answer: str, text: str) -> Verdict:
-    """Compare the final number: in the last box, after `####`, `A:` or `Answer:`, else the last.
+    """Compare the number in the last box, else after `####`, `A:` or `Answer:`, else the last one.
 
     The gold answer is a number or a worked solution that ends in `#### number`.
     """
@@ -71,7 +73,7 @@ def holds_a_number(gold_answer: str) -> bool:
 
 
 def final_number(text: str) -> str | None:
-    """Return the number that a completion ends with, as it is written there; `not 42` is none."""
+    """Return the final number of a completion as it is written there; `not 42` does not count."""
     if numbers := _calculated_numbers(last_boxed(text) or ""):
         return numbers[-1]
     for mark in reversed([*MARKS.finditer(text)][-MOST_MARKS:]):
@@ -82,11 +84,11 @@ def final_number(text: str) -> str | None:
 
 
 def _calculated_numbers(text: str, what: re.Pattern[str] = CALCULATION) -> list[str]:
-    """Return the numbers of a text; of a calculation what stands behind its last `=`."""
+    """Return the numbers of a text; of a calculation, the part behind its last `=`."""
     matches = (match for match in what.finditer(text) if not is_denied(text, match.start()))
     return [match[0].rpartition("=")[2].strip() for match in matches]
 
 
 def same_number(gold: str, answer: str) -> bool:
-    """Compare two written numbers by value; currency, separators and percent signs do not count."""
+    """Compare two written numbers by value, without currency, separators and percent signs."""
     return equivalent(*(PERCENT.sub("", text) for text in (gold, answer)))

@@ -1,4 +1,4 @@
-"""The prompts that rollouts are judged against: checked once, then read for one chunk at a time."""
+"""The prompts of the rollouts to judge: checked once, then read for one chunk at a time."""
 
 import hashlib
 import itertools
@@ -22,16 +22,16 @@ BUFFER_BYTES = 1 << 16
 
 
 class Gold(NamedTuple):
-    """What a grader is given of a question."""
+    """The part of a question that a grader is given."""
 
     gold_answer: str
     metadata: str | None
 
 
 class Questions:
-    """A parquet file of prompts; of each only a hash of its id is held (8 bytes).
+    """A parquet file of prompts; memory holds 8 bytes (a hash of the id) for each prompt.
 
-    Raises `InputError` where the file is damaged, not of the PROMPTS contract, or repeats an id.
+    Raises `InputError` if the file is damaged, is not of the PROMPTS contract, or repeats an id.
     """
 
     def __init__(self, path: Path) -> None:
@@ -45,7 +45,7 @@ class Questions:
         hash_P = np.sort(np.concatenate([np.zeros(0, np.uint64), *hashes]))
         if repeated := int((np.diff(hash_P) == 0).sum()):
             raise InputError(f"{path}: {repeated} rows repeat a prompt_id; each must stand once")
-        # One more, so that each hash that is looked up has a place.
+        # One more entry, so that `searchsorted` always returns a valid place.
         self._hash_P = np.append(hash_P, np.iinfo(np.uint64).max)
         self._endless = itertools.chain.from_iterable(
             self._read_rows() for _ in itertools.repeat(None)
@@ -54,10 +54,10 @@ class Questions:
         self._rows_at_hand: list[pa.Table] = []
 
     def check(self, chunks: Mapping[str, Iterable[Path]]) -> int:
-        """Ask that rollouts, a chunk's shards together, belong to these prompts; count the rows.
+        """Check that the rollouts of all chunks belong to these prompts; return the number of rows.
 
-        Raises `InputError` for a damaged shard, a repeated (prompt_id, sample), a prompt that is
-        not here or stands in two chunks, and an unknown finish reason.
+        Raises `InputError` for a damaged shard, a repeated (prompt_id, sample), an unknown prompt,
+        a prompt in two chunks, and an unknown finish reason.
         """
         rows = 0
         chunk_P = np.full(len(self._hash_P), -1, dtype=np.int32)
@@ -83,16 +83,18 @@ class Questions:
         return rows
 
     def tables(self) -> Iterator[pa.Table]:
-        """Yield ids, gold answers and metadata of all prompts, some at a time."""
+        """Yield the ids, gold answers and metadata of all prompts, one batch at a time."""
         yield from self._read_rows()
 
     def golds(self, prompt_ids: pa.ChunkedArray) -> dict[str, Gold]:
         """Return the gold answers and metadata of some prompts.
 
-        Reads on from where the last ones stood, and around: chunks mostly come in the file's order.
+        Raises `InputError` if the file no longer holds one of them.
         """
         wanted = pc.unique(prompt_ids)
         gold_of_prompt: dict[str, Gold] = {}
+        # Chunks mostly come in the file's order, so reading goes on after the last prompts, and
+        # from the start again at the end of the file.
         batches = itertools.chain(self._rows_at_hand, self._endless)
         for rows in itertools.islice(batches, self._batches + 1):
             self._rows_at_hand = [rows]
@@ -104,7 +106,7 @@ class Questions:
         raise InputError(f"{self._path}: changed while it was read; run 'asymrl score' again")
 
     def _read_rows(self, *, checked: bool = False) -> Iterator[pa.Table]:
-        """Yield the file's rows, some at a time."""
+        """Yield the rows of the file, one batch at a time."""
         where, options = str(self._path), {"columns": COLUMNS, "use_threads": False}
         try:
             with pq.ParquetFile(
@@ -131,7 +133,7 @@ class Questions:
 
 
 def _hash_ids(prompt_ids: pa.ChunkedArray) -> np.ndarray:
-    """Hash ids to 64 bits: among a million, two alike by chance in one of 40 million files."""
+    """Hash ids to 64 bits: of files with a million ids, one in 40 million has a collision."""
     unique = pc.unique(prompt_ids)
     digests = b"".join(
         hashlib.blake2b(prompt_id.encode(), digest_size=8).digest()

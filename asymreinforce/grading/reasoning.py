@@ -1,4 +1,6 @@
-r"""Where a completion ends its reasoning, and where its turn: one place for all built-in graders.
+r"""Cut a completion to the text after its reasoning and before the end of its turn.
+
+All built-in graders use this one rule.
 
 spoken_text("<think>is it 41?</think> It is 42.<|im_end|>") == " It is 42."
 """
@@ -7,12 +9,12 @@ import re
 from typing import Literal
 
 Reasoning = Literal["marked", "always", "ignored"]
-"""`marked`: a block that begins and never ends has no answer. `always`: the prompt begins a block,
-so a completion without its end has none. `ignored`: the whole text is read."""
+"""`marked`: a completion whose reasoning block never ends has no answer. `always`: the prompt opens
+the block, so a completion without the closing mark has no answer. `ignored`: all text is read."""
 
 NAMES = "think|thinking|thoughts?|reason|reasoning|reflection|scratchpad|analysis"
 TAG = rf"(?:[a-z]+[:_])?(?:{NAMES})"
-# Each stands behind one of the signs in `MARK`: <think>, [THINK], <|begin_of_thought|>, ◁think▷.
+# One of the signs in `MARK` comes before each: <think>, [THINK], <|begin_of_thought|>, ◁think▷.
 BEGINS = (
     f"{TAG}>",
     r"think(?:ing)?\]",  # others in square brackets, such as [Analysis], are headings
@@ -34,7 +36,7 @@ ENDS = (
 )
 MARK = re.compile(rf"[<\[◁](?i:(?P<begin>{'|'.join(BEGINS)})|(?P<end>{'|'.join(ENDS)}))")
 BARE_CHANNEL, BARE_FINAL = re.compile(r"\s*analysis(?=[^\sa-z])"), "assistantfinal"
-"""What is left of gpt-oss channels in a text without special tokens."""
+"""The channel names of gpt-oss that remain in a text without special tokens."""
 TURN_END = re.compile(
     r"<\|(?i:im_end|im_start|eot_id|eom_id|eot|eos|endoftext|end_of_text|end_of_turn(?:_token)?"
     r"|end_of_solution|end_response|endofassistant|start_header_id|user|call|return|end)\|>"
@@ -44,7 +46,7 @@ TURN_END = re.compile(
 
 
 def spoken_text(text: str, reasoning: Reasoning = "marked") -> str | None:
-    """Return what a completion says after its reasoning; None if it never stops reasoning."""
+    """Return the text of a completion after its reasoning; None if the reasoning never ends."""
     if reasoning != "ignored":
         if BARE_CHANNEL.match(text):
             _, is_final, text = text.rpartition(BARE_FINAL)

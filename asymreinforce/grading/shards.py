@@ -1,4 +1,4 @@
-"""Shards of rollouts as a grader sees them, and its verdicts on a shard as rows."""
+"""Read shards of rollouts as rows for a grader, and write its verdicts as a shard."""
 
 import contextlib
 from collections.abc import Iterator
@@ -17,17 +17,17 @@ from asymreinforce.grading.verdict import GradedRow, Verdict
 from asymreinforce.workers import MakeShards, ShardResult, one_by_one
 
 ROWS = 256
-"""Rows read at once, and between two movements of the progress bar."""
+"""Rows read at once; the progress bar moves after each such batch."""
 
 
 @contextlib.contextmanager
 def shard_judge(
     *, rollouts: Path, prompts: Path, grader: dict[str, str], reward: RewardConfig
 ) -> Iterator[MakeShards]:
-    """Yield what makes the verdicts of a shard out of its name, by a pool that runs meanwhile.
+    """Yield a function from shard names to shards of verdicts, with a grader pool running.
 
-    Paths are absolute: the worker may be a process that started in another directory. Whether
-    rollouts and prompts belong together was checked before.
+    Paths must be absolute, since a worker may have started in another directory. The caller has
+    checked that rollouts and prompts belong together.
     """
     store, questions = Store.open(rollouts), Questions(prompts)
     with grader_pool(grader["name"], reward) as pool:
@@ -41,7 +41,7 @@ def shard_judge(
 
 
 def made_of(keys: pa.Table, judged: list[Verdict], *, grader: dict[str, str]) -> ShardResult:
-    """Return a shard of verdicts, and counts of the rows that were not judged, or not in time."""
+    """Return a shard of verdicts with the counts of failed and late rows for its receipt."""
     facts = {
         "unjudged": count_failed(judged),
         "failures": first_failures(judged, keys),
@@ -56,11 +56,11 @@ def chunk_of(shard: str) -> str:
 
 
 def read_rows(names: list[str], *, rollouts: Store, questions: Questions) -> Iterator[GradedRow]:
-    """Yield what the grader is given of each rollout, shard after shard, read as they are asked."""
+    """Yield a row for the grader for each rollout, shard after shard, read lazily."""
     chunk, golds = "", dict[str, Gold]()
     for name in names:
         texts = read_shard(rollouts, name, ["prompt_id", "text"])
-        if chunk != chunk_of(name):
+        if chunk != chunk_of(name):  # all shards of a chunk share prompts, so earlier golds can go
             golds = {}
         chunk = chunk_of(name)
         new = pc.unique(texts.column("prompt_id"))
@@ -73,7 +73,7 @@ def read_rows(names: list[str], *, rollouts: Store, questions: Questions) -> Ite
 
 
 def verdict_rows(keys: pa.Table, judged: list[Verdict], *, grader: dict[str, str]) -> pa.Table:
-    """Return the verdicts on a shard's rollouts as rows of the VERDICTS contract."""
+    """Return the verdicts on the rollouts of a shard as rows of the VERDICTS contract."""
     columns = {
         "prompt_id": keys.column("prompt_id"),
         "sample": keys.column("sample"),

@@ -1,4 +1,4 @@
-"""What goes into a grader and what comes out. Light: worker processes import it."""
+"""The input and the output of a grader. No heavy imports: worker processes import this module."""
 
 import contextlib
 import math
@@ -9,11 +9,11 @@ from asymreinforce.data.statuses import STATUSES, Status
 LONGEST_ANSWER = 1_000
 LONGEST_MESSAGE = 200
 LATE = "took more CPU time than"
-"""How the message of a row begins that was not judged in its time."""
+"""The first words of the message of a row that ran out of CPU time."""
 
 
 class GradedRow(NamedTuple):
-    """A completion to be judged: its question's metadata (JSON) and gold answer, and its text."""
+    """A completion to be judged: the question's metadata (JSON), its gold answer, and the text."""
 
     metadata: str | None
     gold_answer: str
@@ -21,10 +21,10 @@ class GradedRow(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What a grader says of a completion; `score` is null unless the status is ok.
+    """The judgement of a grader on a completion; `score` is null unless the status is ok.
 
-    `message` says why a row is `timeout` or `error`, or that a built-in grader took more than its
-    CPU time (`LATE`); it is told to people and not stored.
+    `message` says why a row is `timeout` or `error`, or that a built-in grader ran out of CPU time
+    (`LATE`). The message is shown and not stored.
     """
 
     score: float | None
@@ -37,9 +37,9 @@ NO_ANSWER = Verdict(None, None, "no_answer")
 
 
 def verdict_of(result: Any) -> Verdict:
-    """Check what a grader returned: a `Verdict`, a score (bool or number), or None for no answer.
+    """Check a grader's result: a `Verdict`, a score (bool or number), or None for no answer.
 
-    Raises `TypeError` or `ValueError` for anything else, a score that is not finite among it.
+    Raises `TypeError` or `ValueError` for anything else, and for a score that is not finite.
     """
     if result is None:
         return NO_ANSWER
@@ -59,7 +59,7 @@ def verdict_of(result: Any) -> Verdict:
 
 
 def failure_verdict(error: BaseException) -> Verdict:
-    """Turn what a grader raised into the row's verdict, with a short message."""
+    """Turn an exception of a grader into the verdict of its row, with a short message."""
     text = type(error).__name__
     with contextlib.suppress(Exception):  # a grader's own exception may not even print
         text = f"{text}: {error}"

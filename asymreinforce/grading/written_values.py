@@ -1,7 +1,7 @@
-"""What a mathematical value looks like in a text: a formula, a number, or a few words.
+"""Patterns of a mathematical value in a text: a formula, a number, or a few words.
 
-`is_bare` tells a text that is such a value and nothing else; `is_denied` a value that words before
-it deny.
+`is_bare` recognizes a text that is nothing but such a value. `is_denied` recognizes a value that
+the words before it deny.
 """
 
 import re
@@ -20,7 +20,7 @@ NUMBER = re.compile(
 ATOM = r"(?:sqrt|pi|(?<![A-Za-z\\])[A-Za-z](?![A-Za-z])|\d+(?:\.\d+)?|[√π()])"
 TERM = rf"(?:{ATOM}|\^-?)+"
 EXPRESSION = rf"(?<![\w\\])-?(?=\S{{0,40}}(?:\^|sqrt\(|[a-z]\()){TERM}(?: ?[-+*/=] ?{TERM})*"
-"""An expression that is written without LaTeX, such as 3*sqrt(2) or n(n+1)/2."""
+"""An expression written without LaTeX, such as 3*sqrt(2) or n(n+1)/2."""
 PLAIN_VALUE = re.compile(
     rf"{EXPRESSION}|[(\[][^()\[\]\n]*[\d∞][^()\[\]\n]*,[^()\[\]\n]*[)\]]"  # a tuple or an interval
     rf"|(?:{NUMBER.pattern}|-)?\s*(?:√\s*(?:\d+|\([^()\n]*\))|π)(?:\s*/\s*\d+)?|{NUMBER.pattern}"
@@ -29,39 +29,39 @@ PLAIN_VALUE = re.compile(
 """A value in a text without formulas."""
 WORD = re.compile(r"(?<![\\A-Za-z])[^\W\d_][^\W\d_']+")
 LONGEST_BARE = 400
-"""Characters of a text that may be nothing but an answer."""
+"""Characters of the longest text that can be nothing but an answer."""
+# In Japanese, Chinese and Korean a sentence goes on behind a number without a space.
 UNSPACED_WORDS = re.compile("[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7a3]{2}")
-"""Of Japanese, Chinese and Korean: a sentence goes on behind its number without a space."""
 WORDED_REMARK = re.compile(r"\d \([A-Za-z]{2}[^()]*\)")
 EQUATION = re.compile(r"[A-Za-z](?:\([a-z]\))?\s*=")
 CONTRAST = {"not", "but", "because", "since", "so", "instead"}
 MOST_WORDS = 3
-"""Words of a text that may be an answer: `no real roots`, `60 miles per hour`."""
+"""Words of the longest answer in words: `no real roots`, `60 miles per hour`."""
 DENIED = re.compile(
     r"(?:\b(?:not|never|cannot|neither|nor|than|anything but)|n['’]t)\b"
     r"(?:[ \t*$\"(\\\[]|\b(?:be|been|equal|to|that|the|true|correct|case|think|believe|it|it's|is"
     r"|final|exactly|necessarily|definitely)\b)*$"
 )
-"""What stands before a value that is denied: `not 42`, `isn't equal to 42`, `less than 42`."""
+"""The words before a denied value: `not 42`, `isn't equal to 42`, `less than 42`."""
 BOUND = re.compile(
     r"(?:between|from(?= \S+ to )|at (?:least|most)|over|under|above|below|up to)\W{1,4}(?=\d)",
     re.IGNORECASE,
 )
-"""How a text begins that bounds an answer and does not give it."""
+"""The first words of a text that bounds an answer and does not give one."""
 OR = r"\s*(?:[^\W\d_]+\s*)?,?\s*n?or\s+(?:[^\W\d_]+\s+){0,2}"
 ALTERNATIVE = re.compile(rf"{OR}(?=[-$\\\d.])")
 JOINED = re.compile(rf"{OR}|\s*,?\s*and\s+")
-"""What stands between two values that are given as one answer."""
+"""The words between two values that together are one answer."""
 LONGEST_DENIAL = 80
 
 
 def is_value(text: str) -> bool:
-    """Tell a value from a remark in brackets, which is of words."""
+    """Tell a value from a remark in brackets, which has words."""
     return not WORD.search(text) or text[0] not in "(["
 
 
 def formula_content(formula: re.Match[str]) -> str:
-    """Return what stands between the marks of a formula."""
+    """Return the text between the marks of a formula."""
     return next(part for part in formula.groups() if part is not None).strip()
 
 
@@ -90,5 +90,5 @@ def is_bare(text: str) -> bool:
 
 
 def is_denied(text: str, start: int) -> bool:
-    """Tell whether what begins at `start` is said not to be the answer."""
+    """Tell whether the words before `start` deny the value that begins there."""
     return DENIED.search(text, max(0, start - LONGEST_DENIAL), start) is not None

@@ -1,4 +1,4 @@
-"""Counts over verdicts, taken in chunk by chunk: accuracy, pass@k, statuses, equal groups."""
+"""Count verdicts chunk by chunk: accuracy, pass@k, statuses, and groups of equal rewards."""
 
 import math
 from collections import Counter
@@ -14,15 +14,16 @@ from asymreinforce.rewards.scale import cut_off, rewards_of
 
 
 class ScoreFacts(NamedTuple):
-    """What a scored set of rollouts looks like; shares are null where nothing is counted.
+    """A summary of scored rollouts.
 
-    Shares are of the rows or groups that the reward scale keeps; counts are of all rows.
+    Counts are over all rows. Shares are over the rows or groups that the reward scale keeps, and
+    None if it keeps none.
     """
 
     rows: int
     prompts: int
     k: int
-    """Samples of a prompt in use."""
+    """Samples per prompt in use."""
     ok: int
     no_answer: int
     timeout: int
@@ -34,11 +35,11 @@ class ScoreFacts(NamedTuple):
     pass_at_1: float | None
     pass_at_k: float | None
     equal_groups: float | None
-    """Share of groups all of whose rewards are equal."""
+    """Share of groups in which all rewards are equal."""
 
     @property
     def line(self) -> str:
-        """The counts in two lines, for a terminal."""
+        """Write the counts in two lines, for a terminal."""
         return (
             f"{self.rows} completions of {self.prompts} prompts: accuracy {percent(self.accuracy)},"
             f" pass@1 {percent(self.pass_at_1)}, pass@{self.k} {percent(self.pass_at_k)},"
@@ -56,24 +57,25 @@ def percent(share: float | None) -> str:
 def pass_at_k(*, n: int, c: int, k: int) -> float:
     """pass@k = 1 - C(n-c, k) / C(n, k), unbiased for n >= k samples of which c are correct.
 
-    Chen et al. 2021, Eq. 1. Of fewer than k samples all are taken: k is then n.
+    Chen et al. 2021, Eq. 1. If n < k, k is n.
     """
     k = min(n, k)
     return 1.0 - math.comb(n - c, k) / math.comb(n, k)
 
 
 class VerdictCounts:
-    """Accumulates verdicts; whole groups come together, and memory does not grow with them."""
+    """Accumulates verdicts in memory that does not grow with them; each call adds whole groups."""
 
     def __init__(self, scale: RewardConfig) -> None:
         self._scale = scale
         self._statuses: Counter[str] = Counter()
         self._groups: Counter[tuple[int, int]] = Counter()
-        """Groups by (rows kept, rows correct)."""
+        """The number of groups with (rows kept, rows correct)."""
+        # pass@k needs only these two numbers of a group, so groups need not be stored.
         self._rows = self._truncated = 0
 
     def add(self, verdicts: pa.Table) -> None:
-        """Take in all verdicts on some prompts (prompt_id, status, score, truncated)."""
+        """Add all verdicts on some prompts (columns prompt_id, status, score, truncated)."""
         status_B = verdicts.column("status").to_numpy(zero_copy_only=False)
         given = rewards_of(verdicts, self._scale)
         ids = pc.unique(verdicts.column("prompt_id"))
@@ -87,6 +89,7 @@ class VerdictCounts:
 
     def facts(self, *, k: int) -> ScoreFacts:
         """Return the counts so far."""
+        # A group without a kept row has no accuracy, and enters no mean.
         groups = [(n, c, times) for (n, c), times in sorted(self._groups.items()) if n]
         judged = sum(times for _, _, times in groups)
         kept = sum(n * times for n, _, times in groups)

@@ -1,13 +1,13 @@
-"""maj@k: how often the answer that most samples of a prompt give is right.
+"""Compute maj@k: how often the most frequent answer of a prompt's samples is right.
 
     votes(a)  = |{i : a_i = a}|                        samples whose extracted answer is a
     maj@k     = mean over prompts of  mean_{a in argmax votes}  right(a)
 
-The vote of self-consistency (Wang et al. 2022, arXiv 2203.11171), over all k judged samples of a
-prompt. Answers are compared as the texts that the grader extracted, so that 1/2 and 0.5 are two
-answers. Answers with the same number of votes tie: the prompt counts by the share of them that is
-right, which is what a random choice among them makes on average. right(a) is the share of the
-samples with the answer a that count as correct: 0 or 1, if the grader judges answers alone.
+This is the vote of self-consistency (Wang et al. 2022, arXiv 2203.11171), over all k judged samples
+of a prompt. Answers are compared as the texts that the grader extracted, so that 1/2 and 0.5 are
+two answers. If several answers have the most votes, the prompt counts by the share of these answers
+that is right, the mean of a random choice. right(a) is the share of the samples with the answer a
+that count as correct: 0 or 1, if the grader looks at nothing but the answer.
 
 Shapes: B completions, P prompts in the order of their first completion.
 """
@@ -25,29 +25,29 @@ COLUMNS = ["prompt_id", "sample", "finish_reason", "status", "score", "extracted
 
 
 class Majority(NamedTuple):
-    """What the vote of each prompt's samples elects."""
+    """The result of the vote for each prompt."""
 
     right_P: np.ndarray
-    """How right the elected answer is; 0 without an answer, NaN if no sample was judged."""
+    """right(a) of the elected answer; 0 without an answer, NaN if no sample was judged."""
     tied_P: np.ndarray
     """Whether several answers have the most votes."""
 
     @property
     def accuracy(self) -> float:
-        """maj@k, the mean over judged prompts."""
+        """Return maj@k, the mean over judged prompts."""
         return float(np.nanmean(self.right_P))
 
     @property
     def ties(self) -> float:
-        """The share of judged prompts whose vote is tied."""
+        """Return the share of judged prompts whose vote is tied."""
         return float(self.tied_P[~np.isnan(self.right_P)].mean())
 
 
 def majority_of(rows: pa.Table, reward: RewardConfig) -> Majority:
     """Let the judged samples of each prompt vote (the columns COLUMNS of EVALUATIONS).
 
-    A completion without an answer has no vote, nor has one that was cut off, unless it is judged
-    as it stands (`reward.truncated`).
+    A completion without an answer has no vote. A completion that was cut off has a vote only with
+    `reward.truncated=as_judged`.
     """
     given = rewards_of(rows, reward)
     encoded = rows.column("prompt_id").combine_chunks().dictionary_encode()
@@ -68,9 +68,10 @@ def majority_of(rows: pa.Table, reward: RewardConfig) -> Majority:
 
 
 def _elect(correct_by_answer: dict[str, list[bool]]) -> tuple[float, bool]:
-    """Return how right the answers of the most votes are on average, and whether they tie."""
+    """Return the mean of right(a) over the answers with the most votes, and whether they tie."""
     most = max(map(len, correct_by_answer.values()), default=0)
     if not most:
         return 0.0, False
+    # The mean over ties is what a random choice among them gives, without a seed.
     shares = [sum(votes) / most for votes in correct_by_answer.values() if len(votes) == most]
     return sum(shares) / len(shares), len(shares) > 1

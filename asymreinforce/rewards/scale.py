@@ -1,6 +1,7 @@
-"""The reward scale: what a stored verdict pays, at train time; no scale is baked in.
+"""The reward scale: turns stored verdicts into rewards at train time.
 
-`total.py` sums up what the verdicts of several graders pay.
+Verdicts are stored without a reward, so that each run can choose its scale. `total.py` sums the
+rewards of several graders.
 """
 
 from collections.abc import Iterable
@@ -16,15 +17,15 @@ from asymreinforce.data.contracts import STATUSES, UNJUDGED
 from asymreinforce.errors import ConfigError, InputError
 
 COUNTING = ("correct_at", "no_answer", "truncated", "unjudged")
-"""Settings of the reward that decide what is correct and what is left out."""
+"""Reward settings that decide which completions are correct and which are left out."""
 
 
 OUTCOMES = ("correct", "incorrect", *(status for status in STATUSES if status != "ok"))
-"""What a completion is called: what the scale says of it, or the status of one without a score."""
+"""Labels of completions: by the scale if there is a score, else by the status."""
 
 
 class Rewards(NamedTuple):
-    """Rewards of B rollouts; those not `kept` belong to no group and enter no mean."""
+    """Rewards of B rollouts; a rollout that is not kept belongs to no group and enters no mean."""
 
     reward_B: np.ndarray
     correct_B: np.ndarray
@@ -32,23 +33,24 @@ class Rewards(NamedTuple):
 
     @property
     def accuracy(self) -> float | None:
-        """The share of the kept rollouts that is correct; None if none is kept."""
+        """Return the share of the kept rollouts that is correct; None if no rollout is kept."""
         return float(self.correct_B[self.kept_B].mean()) if self.kept_B.any() else None
 
 
 def scale_rewards(
     *, score_B: np.ndarray, status_B: np.ndarray, truncated_B: np.ndarray, config: RewardConfig
 ) -> Rewards:
-    """r = correct where the score reaches `correct_at`, incorrect elsewhere, or a function of it.
+    """r = `correct` if the score is at least `correct_at`, else `incorrect`, or a function of both.
 
-    What could not be judged is left out; without an answer, or cut off, a completion is incorrect.
-    Each of these is a setting. `reward.value` says how a reward follows from the score; accuracy
-    is by the threshold in any case. Raises `InputError` if a user's function does not keep its
-    contract.
+    By default, a completion that could not be judged is left out, and a completion without an
+    answer or cut off is incorrect; each is a setting. `reward.value` says how a reward follows from
+    the score; accuracy always uses the threshold. Raises `InputError` if a user's function fails or
+    returns anything but a finite reward for each score.
     """
     unjudged_B = np.isin(status_B, UNJUDGED)
     no_answer_B = status_B == "no_answer"
     counts_B = ~unjudged_B & ~no_answer_B & ((config.truncated == "as_judged") | ~truncated_B)
+    # A row without a score has a null, read as NaN, which must not reach the rewards.
     score_B = np.where(counts_B, np.nan_to_num(score_B), 0.0)
     correct_B = counts_B & (score_B >= config.correct_at)
     left_out_B = (
@@ -60,7 +62,7 @@ def scale_rewards(
 
 
 def _values(score_B: np.ndarray, correct_B: np.ndarray, config: RewardConfig) -> np.ndarray:
-    """Return the reward of each rollout; the score of what counts as incorrect anyway is 0."""
+    """Return the reward of each rollout; `score_B` is 0 for a rollout without a valid score."""
     if config.value == "threshold":
         return np.where(correct_B, config.correct, config.incorrect)
     if config.value == "score":
@@ -87,6 +89,7 @@ def require_reward(config: RewardConfig) -> None:
     score_B, correct_B = np.array([0.0, 0.5, 1.0]), np.array([False, False, True])
     together_B = _values(score_B, correct_B, config)
     alone_B = [_values(score_B[[i]], correct_B[[i]], config)[0] for i in range(len(score_B))]
+    # Batches differ from step to step, so a reward must not depend on its batch.
     if not np.array_equal(together_B, alone_B):
         raise ConfigError(
             f"reward.value={config.value}: a rollout's reward depends on the other ones it is "
@@ -101,7 +104,7 @@ def _described(values: np.ndarray) -> str:
 
 
 def reward_identity(config: RewardConfig) -> dict[str, Any]:
-    """Return what decides rewards beside verdicts; a user's function counts by its code."""
+    """Return the settings that decide rewards, for an identity; a user's function adds its code."""
     names = {"correct", "incorrect", *COUNTING}
     identity = config.model_dump(mode="json", include=names)
     if config.value != "threshold":
@@ -126,7 +129,7 @@ def rewards_of(rows: pa.Table, config: RewardConfig) -> Rewards:
 
 
 def outcome_names(status_B: Iterable[str], correct_B: Iterable[bool]) -> list[str]:
-    """Return which of `OUTCOMES` each completion is."""
+    """Return the label of each completion, one of `OUTCOMES`."""
     return [
         ("correct" if is_correct else "incorrect") if status == "ok" else status
         for status, is_correct in zip(status_B, correct_B, strict=True)
@@ -134,7 +137,7 @@ def outcome_names(status_B: Iterable[str], correct_B: Iterable[bool]) -> list[st
 
 
 def cut_off(rows: pa.Table) -> np.ndarray:
-    """Tell which completions ended at the longest length, by `truncated` or `finish_reason`."""
+    """Return which completions reached the longest length, by `truncated` or `finish_reason`."""
     if "truncated" in rows.schema.names:
         truncated = rows.column("truncated")
     else:
@@ -144,5 +147,5 @@ def cut_off(rows: pa.Table) -> np.ndarray:
 
 
 def counting(config: RewardConfig) -> dict[str, Any]:
-    """Return the settings that decide what is correct and what is left out."""
+    """Return the values of the settings in `COUNTING`."""
     return config.model_dump(mode="json", include=set(COUNTING))

@@ -1,4 +1,4 @@
-"""What is reported of an evaluated checkpoint: accuracy by prompt, pass@k, diversity, entropy.
+"""Summarize an evaluated checkpoint: accuracy by prompt, pass@k, diversity, entropy.
 
     pass@k     = 1 - C(n - c, k) / C(n, k)            c of n samples of a prompt are right
     distinct@k = sum_v 1 - C(n - n_v, k) / C(n, k)    n_v of its n samples are the value v
@@ -6,8 +6,8 @@
 Both are unbiased for every k <= n (Chen et al. 2021, arXiv 2107.03374, Eq. 1; Hurlbert 1971), so
 that evaluations of different n can be compared at the same k. Means are over prompts.
 
-Whoever publishes an evaluation has its rows at hand and puts their sums into its receipt; readers
-then check the shard's bytes against the receipt and need not decode it.
+The writer of an evaluation shard puts the sums into its receipt. A reader then only checks the
+bytes of the shard against the receipt and need not decode the rows.
 
 Shapes: B completions, P prompts in the order of their first completion, K = 1..the fewest judged
 samples of a judged prompt.
@@ -28,7 +28,7 @@ from asymreinforce.errors import InputError
 from asymreinforce.rewards.scale import counting, cut_off, rewards_of
 
 VERSION = 1
-"""Of the facts in a receipt: sums of another meaning are made again from the rows."""
+"""The version of the sums in a receipt; sums of another version are computed from the rows."""
 
 FACT = "sums"
 COLUMNS = [
@@ -38,27 +38,27 @@ COLUMNS = [
 
 
 class Sums(NamedTuple):
-    """What one checkpoint did on the prompts of a split; curves start at k = 1."""
+    """The results of one checkpoint on the prompts of a split; curves start at k = 1."""
 
     prompts: str
-    """A hash of the prompts' ids in their order: equal where P means the same prompts."""
+    """A hash of the ordered prompt ids: equal if the axis P means the same prompts."""
     kept_P: np.ndarray
-    """How many samples of a prompt were judged."""
+    """The number of judged samples of each prompt."""
     right_P: np.ndarray
     pass_at_K: tuple[float, ...]
     answers_at_K: tuple[float, ...]
-    """Distinct extracted answers; a completion without one adds none."""
+    """Distinct extracted answers; a completion without an answer does not count."""
     completions_at_K: tuple[float, ...]
     """Distinct texts."""
     entropy: float | None
-    """-(1/n) sum log pi(y|x) over its own samples: nats a completion; None where not known."""
+    """-(1/n) sum log pi(y|x) over its own samples, in nats per completion; None if unknown."""
     length: float
-    """Tokens a completion."""
+    """Tokens per completion."""
     truncated: float
 
     @property
     def accuracy_P(self) -> np.ndarray:
-        """The share of a prompt's judged samples that is right; NaN where none was judged."""
+        """Return the share of each prompt's judged samples that is right; NaN without any."""
         unknown = np.full(len(self.kept_P), np.nan)
         share_P: np.ndarray = np.divide(
             self.right_P, self.kept_P, out=unknown, where=self.kept_P > 0
@@ -67,40 +67,40 @@ class Sums(NamedTuple):
 
     @property
     def accuracy(self) -> float:
-        """The mean over prompts."""
+        """Return the mean accuracy over prompts."""
         return float(np.nanmean(self.accuracy_P))
 
     @property
     def accuracy_se(self) -> float:
-        """The standard error over prompts."""
+        """Return the standard error of the accuracy over prompts."""
         return standard_error(self.accuracy_P)
 
     @property
     def k(self) -> int:
-        """The largest k of the curves."""
+        """Return the largest k of the curves."""
         return len(self.pass_at_K)
 
     @property
     def pass_at_k(self) -> float:
-        """pass@k at the largest k."""
+        """Return pass@k at the largest k."""
         return self.pass_at_K[-1]
 
     @property
     def distinct_answers(self) -> float:
-        """Distinct answers among k samples of a prompt, at the largest k."""
+        """Return the number of distinct answers among k samples of a prompt, at the largest k."""
         return self.answers_at_K[-1]
 
 
 def standard_error(values_P: np.ndarray) -> float:
-    """s / sqrt(P) over values that are not NaN; 0 for one, which says nothing about others."""
+    """s / sqrt(P) over the values that are not NaN; 0 for fewer than two values."""
     values_P = values_P[~np.isnan(values_P)]
     return float(values_P.std(ddof=1) / math.sqrt(len(values_P))) if len(values_P) > 1 else 0.0
 
 
 def sums_of(rows: pa.Table, reward: RewardConfig, *, where: str) -> Sums:
-    """Sum up rows of EVALUATIONS (the columns COLUMNS); what was not judged is in no curve.
+    """Summarize rows of EVALUATIONS (the columns COLUMNS); curves leave out unjudged rows.
 
-    Raises `InputError` that names `where` if no completion was judged.
+    Raises `InputError`, which names `where`, if no completion was judged.
     """
     scale = rewards_of(rows, reward)
     if not scale.kept_B.any():
@@ -111,6 +111,7 @@ def sums_of(rows: pa.Table, reward: RewardConfig, *, where: str) -> Sums:
     kept_P = np.bincount(prompt_B[scale.kept_B], minlength=prompts)
     right_P = np.bincount(prompt_B[scale.kept_B & scale.correct_B], minlength=prompts)
     judged_P = kept_P > 0
+    # Curves end at the fewest judged samples, since pass@k has no unbiased estimate for n < k.
     k = int(kept_P[judged_P].min())
     logps = rows.column("logp")
     answers_K, completions_K = (
@@ -131,9 +132,9 @@ def sums_of(rows: pa.Table, reward: RewardConfig, *, where: str) -> Sums:
 
 
 def seen_at_k(count_P: np.ndarray, right_P: np.ndarray, k: int) -> np.ndarray:
-    """Return 1 - C(n-c, k)/C(n, k) for every k up to the one given   (P, K).
+    """Return 1 - C(n-c, j)/C(n, j) for every j = 1..k   (P, K).
 
-    C(n-c, k)/C(n, k) = prod_{i<k} (n-c-i)/(n-i), which is 0 from k = n-c+1 on.
+    C(n-c, j)/C(n, j) = prod_{i<j} (n-c-i)/(n-i), which is 0 for j > n-c.
     """
     drawn_K = np.arange(k)
     wrong_PK = np.maximum((count_P - right_P)[:, None] - drawn_K, 0)
@@ -142,16 +143,17 @@ def seen_at_k(count_P: np.ndarray, right_P: np.ndarray, k: int) -> np.ndarray:
 
 
 def facts_of(sums: Sums, reward: RewardConfig) -> dict[str, Any]:
-    """Return sums as facts of a receipt: JSON of which `stored_sums` makes the same sums."""
+    """Return sums as JSON facts of a receipt; `stored_sums` is the inverse."""
     texts = {name: " ".join(map(str, getattr(sums, name))) for name in ("kept_P", "right_P")}
     return {FACT: {**sums._asdict(), **texts, "scale": counting(reward), "version": VERSION}}
 
 
 def stored_sums(facts: Mapping[str, Any], reward: RewardConfig) -> Sums | None:
-    """Return the sums that a receipt holds; None where it has none, or of another reward scale."""
+    """Return the sums in a receipt; None if it has none of this version and reward scale."""
     fact = facts.get(FACT)
     if not isinstance(fact, dict) or fact.get("version") != VERSION:
         return None
+    # Other settings count other rows as correct or judged.
     if fact.get("scale") != counting(reward):
         return None
     values = {name: fact[name] for name in Sums._fields}
@@ -163,7 +165,7 @@ def stored_sums(facts: Mapping[str, Any], reward: RewardConfig) -> Sums | None:
 
 
 def read_sums(store: Store, shard: str, reward: RewardConfig) -> Sums:
-    """Return the sums of a shard whose bytes match its receipt; raise as `Store.path` does."""
+    """Return the sums of a shard whose bytes match its receipt; raises as `Store.path` does."""
     known = stored_sums(store.verified(shard).facts, reward)
     if known is not None:
         return known
@@ -175,7 +177,7 @@ def read_sums(store: Store, shard: str, reward: RewardConfig) -> Sums:
 def _distinct_at_k(
     prompt_B: np.ndarray, values: pa.ChunkedArray, kept_B: np.ndarray, kept_P: np.ndarray, k: int
 ) -> tuple[float, ...]:
-    """distinct@k, the mean over judged prompts: each value of a prompt is seen or not."""
+    """Return distinct@k for each k, the mean over judged prompts."""
     counted_B = kept_B & values.is_valid().to_numpy(zero_copy_only=False)
     if not counted_B.any():
         return (0.0,) * k

@@ -1,10 +1,10 @@
-"""The reward of a rollout: what its verdicts pay together, and what its length costs.
+"""The total reward of a rollout: a weighted sum over graders, and a penalty for its length.
 
     r(y) = sum_k w_k value_k(y) + w overlong(|y|)
 
-`value_k` is what the verdict of grader k pays (`scale.py`), w_k its weight; |y| is the number of
-tokens of the completion, the end of sequence included. Without `reward.graders` the sum is the
-value of `task.grader`'s verdict. What is correct is up to that verdict alone.
+`value_k` is the reward for the verdict of grader k (`scale.py`) and w_k its weight. |y| is the
+number of tokens of the completion with the end of sequence. Without `reward.graders` the sum is the
+value of `task.grader` alone. Only the verdict of `task.grader` decides whether y is correct.
 
 Shapes: B rollouts.
 """
@@ -18,15 +18,15 @@ from asymreinforce.rewards.scale import Rewards, scale_rewards
 
 
 def total_rewards(judged: Judged, config: RewardConfig) -> Rewards:
-    """r = sum_k w_k value_k + w overlong(|y|); a rollout is kept that every grader's verdict keeps.
+    """r = sum_k w_k value_k + w overlong(|y|); a rollout is kept if all graders' verdicts keep it.
 
-    A grader of `reward.graders` that is not among `judged.others` is the one that says what is
-    correct. Raises `InputError` if a user's function of scores does not keep its contract.
+    Raises the errors of `scale_rewards`.
     """
     own = _scaled(judged.own, judged, config)
     reward_B, kept_B = own.reward_B, own.kept_B
     if config.graders:
         others = {name: _scaled(scores, judged, config) for name, scores in judged.others.items()}
+        # A grader that is not among the others is `task.grader`, whose verdicts are `own`.
         terms = [
             weight * others.get(name, own).reward_B
             for name, weight in config.weight_by_grader.items()
@@ -48,7 +48,7 @@ def soft_overlong(tokens_B: np.ndarray, config: OverlongConfig) -> np.ndarray:
         overlong = ((L_max - L_cache) - |y|) / L_cache     up to |y| = L_max
                   -1                              |y| > L_max
 
-    DAPO has L_max = 20480, which is where sampling ends, and L_cache = 4096.
+    DAPO has L_max = 20480, at which sampling ends, and L_cache = 4096.
     """
     assert config.cache_tokens is not None
     excess_B = (config.free_tokens - tokens_B) / config.cache_tokens

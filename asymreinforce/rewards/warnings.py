@@ -1,6 +1,6 @@
-"""When a run can teach little, whatever its baseline: warnings made of counts, and of nothing else.
+"""Warn of runs that can teach little whatever their baseline, from counts alone.
 
-The terminal says them before an arm trains, and the page shows them beside its results.
+The terminal shows the warnings before an arm trains, and the report shows them beside its results.
 """
 
 from collections.abc import Mapping
@@ -9,29 +9,29 @@ from typing import Any, NamedTuple
 from asymreinforce.rewards.counts import ScoreFacts
 
 FILE = "run-facts.json"
-"""The counts, beside an arm's shards; they determine nothing."""
+"""The file of the counts in an arm's directory; no result depends on it."""
 
 MOST_CUT_OFF = 0.1
 MOST_EQUAL = 0.9
+# One checkpoint makes no curve and leaves no choice.
 FEWEST_CHECKPOINTS = 2
-"""With one there is no curve, and none to choose from."""
 
 
 class RunFacts(NamedTuple):
-    """Counts of scored rollouts, and of the steps that an arm takes on them."""
+    """Counts of scored rollouts, and the steps of an arm that trains on them."""
 
     completions: int
     cut_off: int
     no_answer: int
     equal_groups: float | None
-    """Share of the groups all of whose rewards are equal; None if no group is judged."""
+    """Share of the groups in which all rewards are equal; None if no group is judged."""
     prompts: int
     is_imported: bool
     has_group_reference: bool = True
-    """Whether the reference is the mean of a prompt's own group."""
+    """Whether the reference of the baseline is the mean reward of the group."""
     prompts_per_step: int = 0
     steps: int | None = None
-    """Of the arm; None if only rollouts are looked at."""
+    """The steps of the arm; None if there are only rollouts."""
     checkpoint_every: int = 1
 
 
@@ -48,7 +48,7 @@ def of_verdicts(counted: ScoreFacts, *, is_imported: bool) -> RunFacts:
 
 
 def warnings(facts: RunFacts) -> list[str]:
-    """Return a sentence for each reason why a run teaches little, with what to change."""
+    """Return one sentence with advice for each reason why a run can teach little."""
     return [
         line
         for line in (_cut_off(facts), _no_answer(facts), _equal(facts), *_steps(facts))
@@ -57,7 +57,7 @@ def warnings(facts: RunFacts) -> list[str]:
 
 
 def facts_from(values: Mapping[str, Any]) -> RunFacts:
-    """Return the facts that a file holds, whose names may be those of another version."""
+    """Return the facts in a file; raises `KeyError` if another version wrote other names."""
     return RunFacts(**{name: values[name] for name in RunFacts._fields})
 
 

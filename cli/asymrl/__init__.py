@@ -1,6 +1,6 @@
-"""The command line, and the same from Python: `import asymrl`.
+"""The command line, and its commands as Python functions: `import asymrl`.
 
-Nothing is imported before it is asked for, so that `asymrl --help` answers at once.
+A function's module is imported on first use, so that `asymrl --help` answers at once.
 """
 
 from importlib import import_module

@@ -6,7 +6,7 @@
     directory = asymrl.run_sweep(arms)
     asymrl.results(directory)
 
-What goes wrong is an `asymreinforce.errors.AsymreinforceError`, whose message says how to mend it.
+Errors are `asymreinforce.errors.AsymreinforceError`, whose message says how to fix the problem.
 docs/reference/python.md describes every table.
 """
 
@@ -31,15 +31,15 @@ Where = ExperimentConfig | Path | str
 """An experiment: its configuration, or its directory."""
 
 _ASKED: "dict[Path, Asked]" = {}
-"""What was last loaded for an experiment's directory, to be remembered there once it is made."""
+"""The settings last loaded for each experiment directory, written there once a stage runs."""
 
 
 def load(*words: str) -> ExperimentConfig:
-    """Compose a configuration from what stands behind a command: a file, and KEY=VALUE settings.
+    """Compose a configuration from the arguments of a command: a file, and KEY=VALUE settings.
 
-    Settings that `runs/<name>` was made with come back with `name=` alone, and `auto` becomes what
-    it means on this machine. Raises `ConfigError` if a setting is unknown, out of its range, or has
-    several values.
+    `name=` alone brings back the settings that `runs/<name>` was made with. `auto` is resolved for
+    this machine. Raises `ConfigError` if a setting is unknown, out of its range, or has several
+    values.
     """
     arms = load_arms(*words)
     if len(arms) != 1:
@@ -63,10 +63,10 @@ def load_arms(*words: str) -> list[ExperimentConfig]:
 
 
 def run_stage(stage: Stage, config: ExperimentConfig) -> Path:
-    """Run a stage, as the command of its name does; return the directory that holds its results.
+    """Run a stage like the command of the same name; return the directory of its results.
 
-    What is complete already is left as it is. Raises `ConfigError` if there is no such stage, and
-    `InputError` if the stage before it has not run.
+    Complete results are kept. Raises `ConfigError` if there is no such stage, and `InputError` if
+    the stage before it has not run.
     """
     if stage not in get_args(Stage):
         raise ConfigError(f"{stage}: no such stage; there are {', '.join(get_args(Stage))}")
@@ -98,11 +98,11 @@ def _run_stage(stage: Stage, config: ExperimentConfig) -> Path:
 
 
 def run_sweep(arms: "Sequence[ExperimentConfig]") -> Path:
-    """Train and evaluate arms on one set of rollouts, sum up, and write the page.
+    """Train and evaluate arms on one set of rollouts, write the summary and the report.
 
-    Inputs that are missing are made first, and arms that are complete are left as they are. Returns
-    the experiment's directory. Raises `ConfigError` if the arms do not belong to one sweep, and
-    `AsymreinforceError` at the end if some of them failed: the others are summed up all the same.
+    Missing inputs are made first, and complete arms are kept. Returns the experiment's directory.
+    Raises `ConfigError` if the arms do not belong to one sweep. If some arms fail, the summary
+    holds the others, and `AsymreinforceError` is raised at the end.
     """
     if not arms:
         raise ConfigError("a sweep needs an arm; load_arms('seed=0,1') makes two")
@@ -122,16 +122,16 @@ def run_sweep(arms: "Sequence[ExperimentConfig]") -> Path:
 
 
 def write_report(experiment: Where) -> Path:
-    """Write the page of an experiment with its figures; return the page."""
+    """Write the report of an experiment with its figures; return the path of the page."""
     from asymreinforce.report.write import write_report as write
 
     return write(_directory(experiment))
 
 
 def results(experiment: Where, *, against: str | None = None) -> "pd.DataFrame":
-    """Return a row a setting with intervals, as `asymrl report --csv` prints them.
+    """Return one row for each setting with intervals, as `asymrl report --csv` prints them.
 
-    `against` names the setting that others are compared with; by default the baseline nearest 0.
+    `against` names the setting to compare the others with; by default the baseline nearest 0.
     """
     from asymreinforce.report.export import setting_columns, setting_rows
     from asymreinforce.report.read import read_report
@@ -141,30 +141,30 @@ def results(experiment: Where, *, against: str | None = None) -> "pd.DataFrame":
 
 
 def summary(experiment: Where) -> "pd.DataFrame":
-    """Return a row an arm: where it ended, its peak, and its verdict."""
+    """Return one row for each arm: its last accuracy, its peak, and its verdict."""
     from asymreinforce.data import contracts
 
     return _table(experiment, "summary.parquet", contracts.SUMMARY)
 
 
 def curves(experiment: Where) -> "pd.DataFrame":
-    """Return a row an evaluated checkpoint: split, step, accuracy and what else was measured."""
+    """Return one row for each evaluated checkpoint: split, step, accuracy and other measures."""
     from asymreinforce.data import contracts
 
     return _table(experiment, "curves.parquet", contracts.CURVES)
 
 
 def suites(experiment: Where) -> "pd.DataFrame":
-    """Return a row an arm, a benchmark and a checkpoint: avg@k, maj@k, pass@k, shares of 1."""
+    """Return one row for each arm, benchmark and checkpoint: avg@k, maj@k, pass@k (0 to 1)."""
     from asymreinforce.data import contracts
 
     return _table(experiment, "suites.parquet", contracts.SUITES)
 
 
 def rollouts(experiment: Where, *, name: str | None = None) -> "pd.DataFrame":
-    """Return a row a rollout of the newest set that arms share, or of the set called `name`.
+    """Return one row for each rollout of the newest shared set, or of the set called `name`.
 
-    `name` may be the beginning of its directory's name below `rollouts/`.
+    `name` may be a prefix of the set's directory name below `rollouts/`.
     """
     from asymreinforce.data import contracts
     from asymreinforce.data.shard_names import published_shards
@@ -180,9 +180,9 @@ def rollouts(experiment: Where, *, name: str | None = None) -> "pd.DataFrame":
 def verdicts(
     experiment: Where, *, name: str | None = None, grader: str | None = None
 ) -> "pd.DataFrame":
-    """Return a row a verdict on the rollouts of `rollouts`; both have `prompt_id` and `sample`.
+    """Return one row for each verdict; the columns `prompt_id` and `sample` join it to `rollouts`.
 
-    The newest verdicts are taken, or those of `grader`.
+    The verdicts are the newest, or those of `grader`.
     """
     from asymreinforce.viewing.stored import all_verdicts, find_set, verdicts_of
 
@@ -194,7 +194,7 @@ def verdicts(
 
 
 def _kept(arms: "Sequence[ExperimentConfig]") -> "AbstractContextManager[None]":
-    """Hold the arms to what their experiment was made with, or take down what it is made with."""
+    """Check the arms against their experiment's settings, or record the settings of a new one."""
     from asymrl.remembered import Asked, kept
 
     return kept(arms, _ASKED.get(arms[0].directory, Asked([], is_named=True, is_change=False)))
@@ -220,7 +220,7 @@ def _frame(rows: "pa.Table") -> "pd.DataFrame":
 
 
 def _pandas() -> Any:
-    """Import pandas, which only these tables need."""
+    """Import pandas, on which only these tables depend."""
     try:
         import pandas
     except ImportError as error:
@@ -231,5 +231,6 @@ def _pandas() -> Any:
 
 
 def _limit_threads() -> None:
-    """Keep each process to one thread of torch's, as the command line does, unless it is told."""
+    """Limit each process to one torch thread, as the command line does, unless the user says."""
+    # torch reads the variable at its import; `main.py` says why one thread.
     os.environ.setdefault("OMP_NUM_THREADS", "1")

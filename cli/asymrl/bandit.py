@@ -1,4 +1,4 @@
-"""`asymrl bandit`: the theory bench on the command line."""
+"""`asymrl bandit`: run the theory bench from the command line."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 MOST_ROWS = 24
-"""Chains of the printed table; the parquet table has them all."""
+"""Chains in the printed table; the parquet table has all chains."""
 
+# An exponent is shorter than the zeros, so that a row fits 80 columns.
 SMALL = 1e-4
-"""Numbers below it are written with an exponent, so that a row fits 80 columns."""
 
 COLUMNS = {
     "V − V^µ": "offset",
@@ -30,10 +30,10 @@ COLUMNS = {
 
 
 def hydra_overrides(arguments: list[str]) -> list[str]:
-    """Return the overrides that Hydra takes: the preset's group, and comma lists as lists.
+    """Rewrite arguments as Hydra overrides: the preset's group, and comma lists as lists.
 
-    `experiment=stale_mu` chooses the preset; `seed=0,1,2` is a sweep within one process, so it
-    becomes `seed=[0,1,2]` and not a multirun.
+    `experiment=stale_mu` chooses the preset. `seed=0,1,2` becomes `seed=[0,1,2]`, since a bench
+    sweeps within one process and needs no multirun.
     """
     return [_hydra_override(argument) for argument in arguments]
 
@@ -48,9 +48,9 @@ def _hydra_override(argument: str) -> str:
 
 
 def bandit_job(config: DictConfig) -> None:
-    """Run a theory bench, draw its figures, print its chains, write the page of all benches.
+    """Run a theory bench, draw its figures, print its chains, write the report of all benches.
 
-    Raises `ConfigError` where a setting is wrong and `StorageError` where nothing can be written.
+    Raises `ConfigError` if a setting is wrong, and `StorageError` if nothing can be written.
     """
     import torch
 
@@ -73,13 +73,13 @@ def bandit_job(config: DictConfig) -> None:
     console.print(f"{len(result.chains)} chains  {result.directory}", soft_wrap=True)
     for drawing in drawings:
         console.print(f"figures/{drawing.name}.svg, .png  {drawing.title}", soft_wrap=True)
-    # A bench that was put elsewhere has a page of its own: a neighbour's directory is not ours.
+    # A bench in another directory gets its own page: the directories beside it are not ours.
     place = benches if directory.parent == benches else result.directory
     console.print(f"report: {write_report(place)}", soft_wrap=True)
 
 
 def _chains_table(experiment: str, chains: "pa.Table") -> "Table":
-    """Return the chains of the first draw as a table, without the columns that they share."""
+    """Return the chains of the first seed as a table, without the columns in which all agree."""
     from rich.table import Table
 
     every = chains.drop_columns(["policy"]).to_pylist()

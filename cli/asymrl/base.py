@@ -1,7 +1,7 @@
-"""On which base a configuration is composed: the embedded default, or the neutral one.
+"""Choose the base of a configuration: the embedded default or the neutral base.
 
-`conf/config.yaml` is the embedded default. As soon as a task, a model or rollouts of one's own are
-named, none of its sizes fits, and `conf/experiment/neutral.yaml` is taken instead.
+`conf/config.yaml` is the embedded default. Its sizes fit no other task, model or rollouts, so if
+the user names any of these, the base is `conf/experiment/neutral.yaml`.
 """
 
 import re
@@ -15,16 +15,16 @@ EMBEDDED = {
     "policy.source": {"embedded"},
     "source.path": {"null", ""},
 }
-"""Settings that choose what is worked on, and their values that choose the embedded default."""
+"""Settings that choose a task, model or rollouts, and their values in the embedded default."""
 NAMED_BY = ("source.path", "task.path", "task.sources.train.path", "task.sources.train.hub")
 UNFIT = re.compile(r"[^A-Za-z0-9._-]+")
-"""What a name cannot hold."""
+"""Characters that are not allowed in the name of an experiment."""
 
 
 def with_base(overrides: Sequence[str]) -> list[str]:
-    """Return the overrides with the neutral base, and a name, where something is chosen.
+    """Add the neutral base and a name to the overrides if they choose a task, model or rollouts.
 
-    An experiment that is named is a base itself.
+    A named `experiment=` is a base itself, and the overrides stay as they are.
     """
     given = {}
     for word in overrides:
@@ -47,5 +47,5 @@ def name_of(given: dict[str, str]) -> str:
 
 
 def fit_name(text: str) -> str:
-    """Return a text as the name of an experiment; empty if nothing of it fits."""
+    """Make a text the name of an experiment; empty if no character is allowed in a name."""
     return UNFIT.sub("-", text).strip("-._")

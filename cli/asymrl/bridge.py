@@ -1,7 +1,7 @@
-"""The bridge from typer to Hydra: typer owns the subcommand, Hydra everything behind it.
+"""The bridge from typer to Hydra: typer parses the subcommand, Hydra all arguments after it.
 
-Overrides, groups, `-m`, `--cfg job`, sweepers and launchers work as in any Hydra program, since it
-is `hydra.main` that runs the job.
+Overrides, groups, `-m`, `--cfg job`, sweepers and launchers work as in any Hydra program, since
+`hydra.main` runs the job.
 """
 
 import contextlib
@@ -25,24 +25,22 @@ from asymrl.words import only_prints, quoted_text
 Job = Callable[[Any], Any]
 
 NOISE = ("full_key", "object_type", "Config search path", "provider=")
-"""How lines of Hydra's messages begin that help nobody to mend a setting."""
+"""Prefixes of lines in Hydra's messages that do not help to fix a setting."""
 
 HOME = re.compile(r"""^([^=]+=['"]?)(~[\w.-]*)(?=/|['"]?$)""")
 """A setting whose value begins with `~/` or `~user/`."""
 UNQUOTED = re.compile(r"token recognition|mismatched input|no viable alternative|extraneous input")
-"""What Hydra's parser says of a value with signs that mean something to it."""
+"""Messages of Hydra's parser for a value with unquoted special characters."""
 
 UNREAD = re.compile(r"LexerNoViableAltException: (\S*=[^\n]*)")
-"""The same of a sign that means nothing to it, such as `#`."""
+"""The message of Hydra's lexer for a character that it does not know, such as `#`."""
 
 
 def conf_directory() -> Path:
-    """The shipped configuration: `conf/` of a checkout, or `asymrl/conf/` of an installed wheel.
-
-    What its files build on, the defaults of all settings, is stored for Hydra to find.
-    """
+    """Return the shipped configuration: `conf/` of a checkout, or `asymrl/conf/` of a wheel."""
     from asymrl.defaults import store_defaults
 
+    # Its files build on the defaults of all settings, which Hydra looks up in its store.
     store_defaults()
     return shipped()
 
@@ -50,10 +48,10 @@ def conf_directory() -> Path:
 def run_hydra(
     job: Job, overrides: Sequence[str], *, config_name: str = "config", elsewhere: bool = False
 ) -> None:
-    """Run a job on the composed configuration, or on several under `-m`.
+    """Run a job on the composed configuration, or on several configurations with `-m`.
 
-    What the job raises passes through, unless it runs `elsewhere` (in a launcher's processes).
-    Raises `ConfigError` where Hydra cannot compose a configuration.
+    Errors of the job pass through, unless the job runs `elsewhere` (in a launcher's processes).
+    Raises `ConfigError` if Hydra cannot compose a configuration.
     """
     import hydra
     from hydra.core.global_hydra import GlobalHydra
@@ -75,14 +73,14 @@ def run_hydra(
         except Exception as error:
             raised.append(error)
 
-    # Before Hydra writes them down as they are, in multirun.yaml, and before it quotes one
+    # Credentials first: Hydra writes the words to multirun.yaml and quotes them in errors.
     settings = (word.partition("=") for word in overrides)
     require_none({key.lstrip("+~"): value for key, _, value in settings}, os.environ)
     OmegaConf.register_new_resolver("oc.env", of_environment, replace=True)
-    GlobalHydra.instance().clear()
-    # argparse takes one run of positional arguments only, and people put options anywhere
+    GlobalHydra.instance().clear()  # Hydra can be initialized once, and Python may call us twice
+    # argparse takes only one run of positional arguments, and people put options anywhere.
     arguments, sys.argv = sys.argv, ["asymrl", *sorted(overrides, key=_is_option)]
-    os.environ["HYDRA_FULL_ERROR"] = "1"
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints an error itself and exits
     main = hydra.main(version_base="1.3", config_path=str(directory), config_name=config_name)
     printed = io.StringIO()
     try:
@@ -99,18 +97,19 @@ def run_hydra(
 
 
 def at_home(word: str) -> str:
-    """Replace a home directory's `~` at the start of a value, which is a path then.
+    """Replace `~` or `~user` at the start of a value by the home directory.
 
-    Hydra makes the directory of its logs below `runs_dir` before the settings are parsed.
+    Raises `ConfigError` if there is no such user.
     """
     try:
+        # Hydra makes the directory of its logs below `runs_dir` before the settings are parsed.
         return HOME.sub(lambda match: f"{match[1]}{Path(match[2]).expanduser()}", word)
     except RuntimeError as error:
         raise ConfigError(f"{word}: {error}; write the path from / on") from None
 
 
 def without_plus(word: str) -> str:
-    """Take `+KEY=VALUE` as `KEY=VALUE` if there is such a setting: Hydra adds new ones alone."""
+    """Read `+KEY=VALUE` as `KEY=VALUE` if KEY is a setting: Hydra's `+` only adds new keys."""
     from asymreinforce.config.settings import flatten_settings
     from asymrl.defaults import stored_defaults
 
@@ -126,7 +125,7 @@ def _is_option(word: str) -> bool:
 
 
 def quote_override(override: str) -> str:
-    """Return an override as a shell takes it whose value Hydra takes as a text, as it is."""
+    """Quote an override for the shell, so that Hydra reads its value as a text."""
     key, _, value = override.partition("=")
     return shlex.quote(f"{key}={quoted_text(value)}")
 

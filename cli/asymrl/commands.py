@@ -1,6 +1,6 @@
 """The commands that Hydra configures: stages, sweeps, plans and the theory bench.
 
-Nothing heavy is imported before one of them runs.
+Heavy modules are imported when a command runs, so that `asymrl --help` answers at once.
 """
 
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,8 +20,8 @@ Settings = Annotated[
     typer.Argument(
         metavar="[KEY=VALUE]...",
         help=(
-            "Settings and groups, as Hydra takes them, and an experiment's FILE.yaml; "
-            "'--cfg job' prints all, with values."
+            "Settings and groups in Hydra's syntax, or an experiment's FILE.yaml; "
+            "'--cfg job' prints all settings with their values."
         ),
         show_default=False,
         autocompletion=complete,
@@ -30,7 +30,7 @@ Settings = Annotated[
 
 
 def init(settings: Settings = None) -> None:
-    """Lay out a task's prompts and make (or fetch) the behaviour policy.
+    """Write the prompts of a task, and make (or fetch) the behaviour policy.
 
     asymrl init                                      the embedded task and policy, about a minute
 
@@ -42,7 +42,7 @@ def init(settings: Settings = None) -> None:
 
 
 def import_(settings: Settings = None) -> None:
-    """Bring in rollouts from elsewhere; score, train and sweep go on with the same settings.
+    """Import rollouts from other programs; score, train and sweep then take the same settings.
 
     asymrl import source.path=rollouts.jsonl policy.source=MODEL task.grader=gsm8k
 
@@ -50,8 +50,9 @@ def import_(settings: Settings = None) -> None:
 
     asymrl import source.path=a.parquet policy.source=MODEL source.columns.completion=answer_text
 
-    MODEL is the policy to train, a directory or hub id, whose tokenizer reads the texts.
-    Several policies in one file, with or without log-probabilities, rewards or token ids.
+    MODEL is the policy to train, a directory or hub id; its tokenizer reads the texts.
+    A file may hold rollouts of several policies. Log-probabilities, rewards and token ids are
+    optional.
     """
     _run_job("import", settings)
 
@@ -61,21 +62,21 @@ def generate(settings: Settings = None) -> None:
 
     asymrl generate                                  8 samples of 4,800 prompts, by vLLM
 
-    asymrl generate sampling.samples_per_prompt=16   8 more of each; the others stay as they are
+    asymrl generate sampling.samples_per_prompt=16   8 more of each prompt; the first 8 are kept
 
-    asymrl generate engine=transformers              where vLLM cannot be installed
+    asymrl generate engine=transformers              if vLLM cannot be installed
     """
     _run_job("generate", settings)
 
 
 def score(settings: Settings = None) -> None:
-    """Judge the rollouts: a verdict each, in grader processes that can be killed.
+    """Judge each rollout, in grader processes that can be killed.
 
     asymrl score
 
     asymrl score task.grader=math reward.cpu_limit_s=10
 
-    asymrl score reward.graders=[math,my_module:format]    further verdicts, for a summed reward
+    asymrl score reward.graders=[math,my_module:format]    verdicts of two graders, rewards summed
     """
     _run_job("score", settings)
 
@@ -87,11 +88,11 @@ def train(settings: Settings = None) -> None:
 
     asymrl train baseline=0.1                        above it: collapses
 
-    asymrl train algorithm=positives_only            what a baseline is compared with
+    asymrl train algorithm=positives_only            another algorithm, to compare with
 
     asymrl train train.processes=8                   on 8 GPUs of this node, by torchrun
 
-    asymrl train name=arithmetic baseline=-0.05      what it was made with is remembered
+    asymrl train name=arithmetic baseline=-0.05      an experiment remembers its other settings
 
     asymrl train --cfg job                           print the configuration, train nothing
     """
@@ -99,36 +100,36 @@ def train(settings: Settings = None) -> None:
 
 
 def evaluate(settings: Settings = None) -> None:
-    """Evaluate every checkpoint of every arm on held-out prompts, and sum up.
+    """Evaluate every checkpoint of every arm on held-out prompts, and print a summary.
 
     asymrl evaluate
 
     asymrl evaluate evaluation.sampling.temperature=0.1 evaluation.sampling.top_p=0.95
 
-    asymrl evaluate 'evaluation.suites=[math500,aime24]'   further benchmarks beside it
+    asymrl evaluate 'evaluation.suites=[math500,aime24]'   also on further benchmarks
     """
     _run_job("evaluate", settings)
 
 
 def sweep(settings: Settings = None) -> None:
-    """Train and evaluate many arms on the same rollouts; do first whatever is missing.
+    """Train and evaluate many arms on the same rollouts; run missing earlier stages first.
 
     asymrl sweep                                     the paper's eight baselines, three replicates
 
     asymrl sweep baseline=-0.2,0 replicate=0,1       any keys, comma-separated; replicates differ
                                                      in policy, rollouts and data order
 
-    asymrl sweep 'algorithm=asymre,positives_only'   groups as well
+    asymrl sweep 'algorithm=asymre,positives_only'   two algorithms
 
     asymrl sweep sweep.together=8 sweep.workers=1    eight arms side by side in one process
 
     asymrl sweep hydra/launcher=slurm                arms as Slurm jobs; see docs/guides/clusters.md
 
-    asymrl sweep arithmetic.yaml                     an experiment's file, of 'asymrl new'
+    asymrl sweep arithmetic.yaml                     an experiment's file, from 'asymrl new'
 
-    asymrl sweep name=arithmetic --change ...        other settings than it was made with
+    asymrl sweep name=arithmetic --change ...        change settings of an existing experiment
 
-    Arms that are complete are skipped; one that fails does not stop the others.
+    Complete arms are skipped. An arm that fails does not stop the others.
     """
     from asymrl.launching import launcher_of, sweep_arms
     from asymrl.remembered import kept
@@ -144,18 +145,18 @@ def sweep(settings: Settings = None) -> None:
 
 
 def run_rounds(settings: Settings = None) -> None:
-    """Train in rounds: generate from mu, score, train N steps, mu <- pi, and again.
+    """Train in rounds: generate from mu, score, train N steps, mu <- pi, and repeat.
 
-    asymrl run rounds=4 refresh_every=25 baseline=-0.1   100 steps, mu refreshed each 25
+    asymrl run rounds=4 refresh_every=25 baseline=-0.1   100 steps, mu refreshed every 25
 
-    asymrl run refresh_every=25,100,null seed=0,1,2      N swept; null never refreshes
+    asymrl run refresh_every=25,100,null seed=0,1,2      sweep N; null never refreshes
 
     asymrl run rounds=60 refresh_every=1                 on-policy
 
     asymrl run refresh_every=25 replay.capacity=2        half of a step replays earlier rounds
 
-    Does first whatever is missing, evaluates, and sums up, as a sweep does; round 0 is shared by
-    all arms. One that was killed goes on where it stands.
+    Like a sweep, this runs missing stages first, evaluates, and writes the report. All arms share
+    round 0. The same command resumes a run that was killed.
     """
     from asymrl.remembered import kept
 
@@ -172,7 +173,7 @@ def run_rounds(settings: Settings = None) -> None:
 
 
 def plan(settings: Settings = None) -> None:
-    """Print what a sweep would take, and do nothing: prompts, tokens, memory, disk, GPU-hours.
+    """Print what a sweep would need and run nothing: prompts, tokens, memory, disk, GPU-hours.
 
     asymrl plan experiment=paper_qwen3b_math         needs no network and no GPU
 
@@ -199,7 +200,7 @@ def bandit(settings: Settings = None) -> None:
     """
     from asymrl.overrides import of_the_bench
 
-    words = of_the_bench(settings or [])  # before Hydra is imported
+    words = of_the_bench(settings or [])  # a wrong word is reported before Hydra is imported
     from asymrl.bandit import bandit_job, hydra_overrides
     from asymrl.bridge import run_hydra
 
@@ -207,7 +208,7 @@ def bandit(settings: Settings = None) -> None:
 
 
 def with_default_sweep(settings: list[str]) -> list[str]:
-    """Add the paper's sweep where the settings name neither a baseline nor a seed nor a sweep."""
+    """Add the paper's sweep if the settings name no baseline, no seed and no several values."""
     from asymrl.words import key_of, several
 
     if {*map(key_of, settings)} & {*PAPER_SWEEP, "seed"} or any(
@@ -218,9 +219,9 @@ def with_default_sweep(settings: list[str]) -> list[str]:
 
 
 def _print_sweep_result(result: "SweepResult", config: "ExperimentConfig") -> None:
-    """Print the summary and write the report; exit with 1 where an arm failed.
+    """Print the summary and write the report; exit with 1 if an arm failed.
 
-    Arms that nothing evaluates are shown by what their training knows.
+    Arms without an evaluation are shown by their training metrics.
     """
     from asymreinforce.progress import say
     from asymrl.reporting import print_trained, report_sweep
@@ -243,7 +244,7 @@ def _print_sweep_result(result: "SweepResult", config: "ExperimentConfig") -> No
 
 
 def _compose_arms(overrides: list[str]) -> "list[ExperimentConfig]":
-    """Compose every arm of a sweep, and start none; `auto` stays what it is."""
+    """Compose every arm of a sweep without starting any; `auto` is not yet resolved."""
     from asymrl.compose import compose_arms
 
     return compose_arms(
@@ -252,10 +253,10 @@ def _compose_arms(overrides: list[str]) -> "list[ExperimentConfig]":
 
 
 def _run_job(command: str, settings: list[str] | None) -> None:
-    """Run a command's job on the one configuration that its settings compose."""
+    """Run a command's job on the configuration of its settings."""
     from asymrl.overrides import prepared
 
-    given = prepared(command, settings or [])  # before Hydra is imported
+    given = prepared(command, settings or [])  # a wrong word is reported before Hydra is imported
     from asymrl import jobs
     from asymrl.bridge import run_hydra
     from asymrl.remembered import kept
@@ -270,7 +271,7 @@ def _run_job(command: str, settings: list[str] | None) -> None:
 
 
 def _prepare_or_print(command: str, settings: list[str] | None) -> "Prepared | None":
-    """Return what stands behind a command; None if Hydra printed what its options ask for."""
+    """Return the prepared overrides of a command; None if its options only made Hydra print."""
     from asymrl.overrides import prepared
     from asymrl.words import only_prints
 
@@ -282,7 +283,7 @@ def _prepare_or_print(command: str, settings: list[str] | None) -> "Prepared | N
 
 
 def print_configuration(overrides: list[str]) -> None:
-    """Let Hydra print what options ask for."""
+    """Let Hydra print the configuration that the options ask for."""
     from asymrl import jobs
     from asymrl.bridge import run_hydra
 

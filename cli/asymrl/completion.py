@@ -1,4 +1,4 @@
-"""What the shell completes behind a command: KEY= and GROUP=NAME, values of choices, files."""
+"""Shell completion after a command: KEY= and GROUP=NAME, values of choices, files."""
 
 from pathlib import Path
 from typing import Literal, get_args, get_origin
@@ -7,7 +7,8 @@ import typer
 
 
 def complete(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Return what a word may become; shells that end words at '=' ask for the value alone."""
+    """Return the possible completions of a word."""
+    # Shells that end words at '=', as bash does, ask for the value alone.
     args: list[str] = [*(ctx.params.get("settings") or ()), *ctx.args]
     if incomplete == "=" and args:
         return _values(args[-1], "")
@@ -26,7 +27,7 @@ def complete(ctx: typer.Context, incomplete: str) -> list[str]:
 
 
 def _values(key: str, begun: str) -> list[str]:
-    """Return the values that a group or a setting of few values may take."""
+    """Return the values of a group, or of a setting that has only a few values."""
     from asymrl import keys
 
     choices = list(keys.groups().get(key, ()))

@@ -1,7 +1,7 @@
-"""Configurations from overrides, as every command composes them; nothing is run.
+"""Compose configurations from overrides as every command does, without running anything.
 
-A sweep's arms differ in a few values. They are composed once and then only those values are set,
-since Hydra takes a tenth of a second for each composition.
+The arms of a sweep differ in a few values. A configuration is composed once and then only these
+values are set, since Hydra takes a tenth of a second for each composition.
 """
 
 import os
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 
 def compose_arms(overrides: Sequence[str]) -> list[ExperimentConfig]:
-    """Compose every arm that the overrides expand to, in Hydra's order; `auto` stays what it is.
+    """Compose every arm of the overrides, in Hydra's order; `auto` is not yet resolved.
 
     Raises `ConfigError` if Hydra cannot compose them or a value is out of its range.
     """
     if any(word.startswith("-") or "hydra" in word for word in overrides):
-        return _collected(overrides)  # options and Hydra's own settings mean something to it alone
+        return _collected(overrides)  # only Hydra itself understands its options and settings
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
@@ -39,7 +39,7 @@ def compose_arms(overrides: Sequence[str]) -> list[ExperimentConfig]:
 
 
 def _collected(overrides: Sequence[str]) -> list[ExperimentConfig]:
-    """Let Hydra run a job for each arm that takes down its configuration."""
+    """Let Hydra run, for each arm, a job that records the configuration."""
     from asymrl import jobs
 
     jobs.COLLECTED.clear()
@@ -49,13 +49,14 @@ def _collected(overrides: Sequence[str]) -> list[ExperimentConfig]:
 
 @contextmanager
 def _hydra(overrides: Sequence[str]) -> "Iterator[ConfigLoader]":
-    """Open Hydra on the shipped configuration; what goes wrong inside is a `ConfigError`."""
+    """Open Hydra on the shipped configuration; its errors become `ConfigError`."""
     from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
     from hydra.errors import HydraException
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
+    # Credentials first, since an error message would repeat them.
     settings = (word.partition("=") for word in overrides)
     require_none({key.lstrip("+~"): value for key, _, value in settings}, os.environ)
     OmegaConf.register_new_resolver("oc.env", of_environment, replace=True)
@@ -69,10 +70,7 @@ def _hydra(overrides: Sequence[str]) -> "Iterator[ConfigLoader]":
 def _composed(
     jobs: "Sequence[list[Override]]", loader: "ConfigLoader"
 ) -> Iterator[ExperimentConfig]:
-    """Compose each distinct choice of groups, and set the other values in what it gave.
-
-    All jobs of a sweep set the same keys, so that each sets anew what the one before it set.
-    """
+    """Compose each distinct choice of groups once, and set the other values in the result."""
     from hydra import compose as compose_by_hydra
     from omegaconf import OmegaConf
 
@@ -85,13 +83,14 @@ def _composed(
         if base not in composed:
             words = [word.input_line or "" for word in job]
             composed[base] = compose_by_hydra(config_name="config", overrides=words)
+        # All jobs of a sweep set the same keys, so no value of the job before is left.
         for word in values:
             OmegaConf.update(composed[base], word.key_or_group, word.value())
         yield parsed(composed[base])
 
 
 def _is_plain_value(word: "Override", job: "Sequence[Override]", loader: "ConfigLoader") -> bool:
-    """Tell whether an override sets one value alone: no group, no part of another override's."""
+    """Tell whether an override sets a single value: no group, no overlap with another override."""
     key = word.key_or_group
     overlaps = any(
         f"{key}.".startswith(f"{other.key_or_group}.")

@@ -1,7 +1,7 @@
-"""What the commands print in common: tables of one look, and untrusted texts made visible.
+"""Printing that the commands share: tables of one style, and untrusted texts made visible.
 
-Texts come from models and files: every character that does not show itself is spelled out, and
-nothing is taken for markup.
+Texts come from models and files: invisible characters are spelled out, and no text is read as
+markup.
 """
 
 from typing import TYPE_CHECKING
@@ -14,25 +14,26 @@ if TYPE_CHECKING:
 
 VERDICT_STYLES = {"improved": "green", "collapsed": "red", "stable": "yellow", "failed": "red"}
 MOST_LINES = 16
-"""Of a text, about a screen's."""
+"""Lines of a text that are shown: about a screen."""
 
 
 def styled_text(content: str, *, style: str = "") -> "Text":
-    """Return a text as it is, whatever is in it."""
+    """Return a styled text without reading its content as markup."""
     from rich.text import Text
 
     return Text(visible(content), style=style)
 
 
 def outcome_style(outcome: str) -> str:
-    """Return the colour of what a grader said."""
+    """Return the colour of an outcome."""
     return {"correct": "green", "incorrect": "red"}.get(outcome, "yellow")
 
 
 def cut_text(content: str, characters: int, *, most_lines: int | None = None) -> "Text":
-    """Show so many characters and lines of an untrusted text, and say how much is left out."""
+    """Cut an untrusted text to `characters` and `most_lines`, and say how much is left out."""
     from rich.text import Text
 
+    # A text may have lone surrogates, which strict UTF-8 cannot encode.
     shown = show_bytes(content.encode(errors="surrogateescape"), longest=characters)
     lines = shown.text.splitlines() if most_lines else [shown.text]
     left_out = {"lines": len(lines) - (most_lines or 1), "bytes": shown.bytes_left_out}
@@ -42,7 +43,7 @@ def cut_text(content: str, characters: int, *, most_lines: int | None = None) ->
 
 
 def make_table(title: str | None = None, *, numbers: tuple[str, ...] = ()) -> "Table":
-    """Return a table that needs few columns of the terminal, with some columns of numbers."""
+    """Return a narrow table, with columns for the `numbers`."""
     from rich import box
     from rich.table import Table
 

@@ -1,6 +1,6 @@
-"""The base of every configuration that Hydra composes: the defaults of the settings' models.
+"""Give Hydra the defaults of the pydantic models as the base of every configuration.
 
-`conf/config.yaml` names it as `settings`, so that files in `conf/` hold only what they change.
+`conf/config.yaml` names this base `settings`, so that files in `conf/` hold only their changes.
 """
 
 from typing import Any
@@ -13,10 +13,10 @@ from asymreinforce.config import ExperimentConfig
 from asymrl import keys
 
 MISSING = "???"
-"""What OmegaConf calls a value that must be given."""
+"""OmegaConf's mark of a value that must be given."""
 
 ASKED_FOR = (("policy", "source"), ("task", "kind"))
-"""Settings that a file of `conf/` asks for by `MISSING`, which takes the place of no default."""
+"""Settings for which a file of `conf/` has `MISSING`; OmegaConf would keep a default instead."""
 
 
 def store_defaults() -> None:
@@ -25,18 +25,18 @@ def store_defaults() -> None:
 
 
 def stored_defaults() -> dict[str, Any]:
-    """Return the defaults that configurations are composed on."""
+    """Return the defaults of all settings, as the base of a configuration."""
     values = defaults_of(ExperimentConfig)
     for section, name in ASKED_FOR:
         del values[section][name]
-    for key in keys.NAMED:  # a list of names takes the place of nothing, and of no mapping
+    for key in keys.NAMED:  # Hydra can put a list of names in place of null, and of no mapping
         section, _, name = key.rpartition(".")
         values[section][name] = None
     return values
 
 
 def defaults_of(model: type[BaseModel]) -> dict[str, Any]:
-    """Return a model's defaults, section by section, `MISSING` for settings without one."""
+    """Return the defaults of a model by section; a setting without a default is `MISSING`."""
     values: dict[str, Any] = {}
     for name, field in model.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):

@@ -1,4 +1,4 @@
-"""For which machine `train.device=auto` and `train.precision=auto` are resolved."""
+"""Choose the machine for which `train.device=auto` and `train.precision=auto` are resolved."""
 
 from collections.abc import Sequence
 
@@ -12,14 +12,14 @@ from asymreinforce.model.devices import (
 )
 
 LAUNCHERS_HERE = {"basic", "joblib", "slurm_here", "submitit_local"}
-"""Hydra's launchers whose jobs run on this machine."""
+"""Hydra launchers that run their jobs on this machine."""
 
 
 def trained_by(launcher: str | None, arms: Sequence[ExperimentConfig]) -> list[ExperimentConfig]:
-    """Resolve arms that a launcher of Hydra's starts, or this command itself (None).
+    """Resolve `auto` for arms that a Hydra launcher starts, or this command itself (None).
 
-    Raises `ConfigError` if the launcher may train them on other machines: the command names an
-    arm's directory here, before its job knows what its machine has.
+    Raises `ConfigError` if the launcher may use other machines. The command names an arm's
+    directory on this machine, before a job can know its device.
     """
     if launcher not in {None, *LAUNCHERS_HERE} and any(depends_on_the_machine(arm) for arm in arms):
         raise ConfigError(
@@ -31,10 +31,10 @@ def trained_by(launcher: str | None, arms: Sequence[ExperimentConfig]) -> list[E
 
 
 def trained_here(arms: Sequence[ExperimentConfig]) -> list[ExperimentConfig]:
-    """Resolve arms that this machine trains."""
+    """Resolve `auto` for arms that this machine trains."""
     return [resolve_auto(arm, this_machine) for arm in arms]
 
 
 def resolved_for_plan(arms: Sequence[ExperimentConfig]) -> list[ExperimentConfig]:
-    """Resolve arms for the GPU that a plan counts with."""
+    """Resolve `auto` for arms of a plan, by the GPU that the plan assumes."""
     return [resolve_auto(arm, planned_gpu) for arm in arms]

@@ -1,4 +1,4 @@
-"""What a bug report needs to know of the machine."""
+"""Describe the machine for a bug report."""
 
 import os
 import platform
@@ -11,7 +11,7 @@ from asymrl.keys import install_files
 
 
 def describe_machine() -> str:
-    """Return versions, cores, memory, disk, driver and devices, a line each."""
+    """Return versions, cores, memory, disk, driver and devices, one on each line."""
     disk = shutil.disk_usage(Path.cwd())
     lines = {
         "python": platform.python_version(),
@@ -35,7 +35,7 @@ def _memory_gib() -> float:
 
 
 def _cuda_build() -> str:
-    """Return the CUDA build of torch and the driver that it needs."""
+    """Return the CUDA build of torch and the driver version that the build needs."""
     try:
         from asymreinforce.model import cuda
     except ImportError:
@@ -44,7 +44,7 @@ def _cuda_build() -> str:
 
 
 def _driver_version() -> str:
-    """Return the version of NVIDIA's driver, as its own tool says it."""
+    """Return the version of NVIDIA's driver from `nvidia-smi`."""
     command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
     try:
         completed = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)

@@ -1,11 +1,11 @@
-"""An experiment's file: a line KEY: VALUE says what KEY=VALUE says on the command line.
+"""Read an experiment's file: a line KEY: VALUE means KEY=VALUE on the command line.
 
     name: arithmetic
     task: file
     task.path: questions.jsonl
     baseline: [-0.3, -0.1, 0, 0.1]
 
-A list, where a setting takes one value, is swept. Sections may be written as mappings as well.
+A list is swept if the setting takes one value. Sections may also be written as mappings.
 """
 
 import os
@@ -25,7 +25,7 @@ PLAIN = re.compile(
     r"|(?!nan$|inf$)[A-Za-z_][A-Za-z0-9_.-]*",
     re.IGNORECASE,
 )
-"""Scalars that Hydra reads as they stand: numbers in their own digits, null, names."""
+"""Scalars that Hydra reads without quotes: numbers, null, names."""
 MERGE = "<<"
 
 
@@ -33,15 +33,15 @@ UNFILLED = "???"
 
 
 def name_of(path: Path) -> str:
-    """Return an experiment's name that is made of its file's."""
+    """Return the name of an experiment from the name of its file."""
     return fit_name(path.stem) or "experiment"
 
 
 def words(path: str, *, given: Collection[str] = ()) -> list[str]:
-    """Return the settings of a file as KEY=VALUE words; `name` is the file's own unless it says.
+    """Return the settings of a file as KEY=VALUE words; `name` defaults to the name of the file.
 
-    Raises `ConfigError` that names file, line and key if it cannot be read, or holds a setting that
-    is not known, stands there twice, or is not filled in and not `given` elsewhere.
+    Raises `ConfigError`, with file, line and key, if the file cannot be read, or has a setting that
+    is unknown, occurs twice, or is neither filled in nor `given` elsewhere.
     """
     import yaml
 
@@ -59,7 +59,7 @@ def words(path: str, *, given: Collection[str] = ()) -> list[str]:
         raise ConfigError(f"{path}: holds no lines KEY: VALUE")
     for key, value, line in _settings(root, "", path) if root is not None else ():
         where = f"{path}, line {line}: "
-        require_none({f"{where}{key}": value}, os.environ)
+        require_none({f"{where}{key}": value}, os.environ)  # before a message quotes the value
         keys.require_known(key, value, where=where)
         if key in values:
             raise ConfigError(f"{where}{key} stands there twice")
@@ -70,7 +70,7 @@ def words(path: str, *, given: Collection[str] = ()) -> list[str]:
 
 
 def _settings(mapping: Any, prefix: str, path: str) -> Iterator[tuple[str, str, int]]:
-    """Yield key, value as Hydra takes it, and line of each setting of a mapping."""
+    """Yield the key, the value in Hydra's syntax, and the line of each setting of a mapping."""
     import yaml
 
     for name, node in mapping.value:
@@ -90,7 +90,7 @@ def _settings(mapping: Any, prefix: str, path: str) -> Iterator[tuple[str, str, 
 
 
 def _value(node: Any, key: str) -> str:
-    """Return a node as Hydra takes it; a list is swept unless the setting takes lists."""
+    """Return a node in Hydra's syntax; a list is swept unless the setting takes lists."""
     import yaml
 
     if isinstance(node, yaml.SequenceNode) and not keys.takes_several(key):
@@ -101,7 +101,7 @@ def _value(node: Any, key: str) -> str:
         return ",".join(_literal(item) for item in node.value)
     text = _literal(node)
     is_text = isinstance(node, yaml.ScalarNode) and node.style is None
-    # a plain `a, b` is what the command line would sweep
+    # On the command line, `a,b` without quotes is a sweep as well.
     swept = [part.strip() for part in node.value.split(",")] if is_text else []
     if len(swept) > 1 and not keys.takes_text(key) and all(map(PLAIN.fullmatch, swept)):
         return ",".join(swept)
@@ -109,7 +109,7 @@ def _value(node: Any, key: str) -> str:
 
 
 def _literal(node: Any) -> str:
-    """Return a value in Hydra's spelling."""
+    """Return a value in Hydra's syntax."""
     import yaml
 
     if isinstance(node, yaml.SequenceNode):

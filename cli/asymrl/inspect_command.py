@@ -1,4 +1,4 @@
-"""The options of `asymrl inspect`. Nothing heavy is imported before it runs."""
+"""The options of `asymrl inspect`. Heavy modules are imported when the command runs."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,51 +8,51 @@ import typer
 
 def inspect(
     directory: Annotated[Path, typer.Argument(help="An experiment directory.")] = Path("runs/cups"),
-    baseline: Annotated[float, typer.Option(help="Advantages are A = r - V at this.")] = -0.1,
+    baseline: Annotated[float, typer.Option(help="Show A = r - V at this baseline.")] = -0.1,
     reference: Annotated[
         str, typer.Option(help="group_mean, leave_one_out, dataset_mean or zero.")
     ] = "group_mean",
     grader: Annotated[
-        str | None, typer.Option(help="Whose verdicts alone; by default the task's grader's.")
+        str | None, typer.Option(help="Show verdicts of this grader; default: the task's grader.")
     ] = None,
     against: Annotated[
-        str | None, typer.Option(help="Another grader: print where the two disagree.")
+        str | None, typer.Option(help="Another grader: print the rollouts on which both differ.")
     ] = None,
     rollouts: Annotated[
         str | None,
-        typer.Option(help="A set, by how its name begins; the one that arms share by default."),
+        typer.Option(help="A set of rollouts, by a prefix of its name; default: the shared set."),
     ] = None,
     round_: Annotated[
         int | None,
-        typer.Option("--round", min=0, help="The set of the round that began at this step."),
+        typer.Option("--round", min=0, help="Rollouts of the round that began at this step."),
     ] = None,
     arm: Annotated[
-        str | None, typer.Option(help="Whose reward and round, by how the arm's name begins.")
+        str | None, typer.Option(help="Reward and rounds of this arm, by a prefix of its id.")
     ] = None,
-    prompt_id: Annotated[list[str] | None, typer.Option(help="Of these prompts alone.")] = None,
-    policy: Annotated[str | None, typer.Option(help="Rollouts of this policy.")] = None,
-    correct: Annotated[bool, typer.Option("--correct", help="Judged correct.")] = False,
-    incorrect: Annotated[bool, typer.Option("--incorrect", help="Judged incorrect.")] = False,
-    truncated: Annotated[bool, typer.Option("--truncated", help="Cut off.")] = False,
+    prompt_id: Annotated[list[str] | None, typer.Option(help="Only these prompts.")] = None,
+    policy: Annotated[str | None, typer.Option(help="Only rollouts of this policy.")] = None,
+    correct: Annotated[bool, typer.Option("--correct", help="Show correct ones.")] = False,
+    incorrect: Annotated[bool, typer.Option("--incorrect", help="Show incorrect ones.")] = False,
+    truncated: Annotated[bool, typer.Option("--truncated", help="Show cut-off ones.")] = False,
     no_answer: Annotated[bool, typer.Option("--no-answer", help="Without an answer.")] = False,
     unjudged: Annotated[bool, typer.Option("--unjudged", help="Timed out or failed.")] = False,
     counts: Annotated[
-        bool, typer.Option("--counts", help="Counts alone, by policy, level and subject.")
+        bool, typer.Option("--counts", help="Only counts, by policy, level and subject.")
     ] = False,
-    limit: Annotated[int, typer.Option(min=1, help="Prompts shown.")] = 3,
-    characters: Annotated[int, typer.Option(min=1, help="Of each text.")] = 600,
+    limit: Annotated[int, typer.Option(min=1, help="Prompts to show.")] = 3,
+    characters: Annotated[int, typer.Option(min=1, help="Characters of each text.")] = 600,
 ) -> None:
-    """Look at rollouts: a prompt with its group, rewards, advantages, answers; read only.
+    """Show rollouts: each prompt with its group, rewards, advantages and answers. Read only.
 
     asymrl inspect                                       the first prompts of the shared set
 
-    asymrl inspect runs/mine --incorrect --limit 10      of each prompt the incorrect ones
+    asymrl inspect runs/mine --incorrect --limit 10      the incorrect ones of ten prompts
 
     asymrl inspect runs/mine --prompt-id q1 --baseline 0
 
     asymrl inspect runs/mine --counts                    by policy, level and subject
 
-    asymrl inspect runs/mine --round 250 --arm 0dd6e7    what an arm generated at step 250
+    asymrl inspect runs/mine --round 250 --arm 0dd6e7    the rollouts of an arm at step 250
 
     asymrl inspect runs/mine --grader math --against gsm8k
     """

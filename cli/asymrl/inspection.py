@@ -1,4 +1,4 @@
-"""What `asymrl inspect` prints: groups of rollouts, counts, and where two graders disagree."""
+"""Print groups of rollouts, counts, and disagreements of two graders for `asymrl inspect`."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
     from asymreinforce.viewing.stored import StoredSet
 
 SHOWN_REFERENCES = ("group_mean", "leave_one_out", "dataset_mean", "zero")
-"""References that a prompt's verdicts and the data set's mean are enough for."""
+"""References that only need the verdicts of a prompt and the mean of the data set."""
 LONGEST_NAME = 18
 LONGEST_ANSWER = 24
 
 
 class WantedRollouts(NamedTuple):
-    """Which rollouts are looked at; an empty choice is all."""
+    """The choice of rollouts to show; an empty field chooses all."""
 
     outcomes: frozenset[str] = frozenset()
     prompt_ids: frozenset[str] = frozenset()
@@ -43,7 +43,7 @@ class WantedRollouts(NamedTuple):
     truncated: bool = False
 
     def matches(self, row: "Row") -> bool:
-        """Tell whether a rollout is wanted; being cut off is one more outcome."""
+        """Tell whether a rollout is wanted; `truncated` adds to the chosen outcomes."""
         is_chosen = not (self.outcomes or self.truncated) or (
             row.outcome in self.outcomes or (self.truncated and row.finish_reason == "length")
         )
@@ -55,7 +55,7 @@ class WantedRollouts(NamedTuple):
 
 
 def view_of(*, baseline: float, reference: str, reward: "ShownReward") -> "View":
-    """Return how rewards are shown; `ConfigError` for a reference that needs more than verdicts."""
+    """Return how to show rewards; raises `ConfigError` if a reference needs more than verdicts."""
     from asymreinforce.viewing.inspection import View
 
     if reference not in SHOWN_REFERENCES and not is_plugin(reference):
@@ -68,7 +68,7 @@ def view_of(*, baseline: float, reference: str, reward: "ShownReward") -> "View"
 
 
 def compare_graders(rollout_set: "StoredSet", reward: "ShownReward", *, against: str) -> None:
-    """Print where two graders disagree; `ConfigError` if there are no verdicts of two."""
+    """Print the disagreements of two graders; raises `ConfigError` if one has no verdicts."""
     from asymreinforce.viewing import stored
     from asymreinforce.viewing.disagreements import find_disagreements
     from asymreinforce.viewing.judged_chunks import scale_of
@@ -90,7 +90,7 @@ def print_rollouts(
     limit: int,
     characters: int,
 ) -> None:
-    """Print the wanted rollouts of a set, of at most `limit` prompts, and how many there are."""
+    """Print the wanted rollouts of at most `limit` prompts, and the counts of all of them."""
     from asymreinforce.viewing import inspection, stored
     from asymreinforce.viewing.rendered import decoder_of
 
@@ -113,7 +113,7 @@ def print_rollouts(
 
 
 def _describe_set(rollout_set: "StoredSet") -> str:
-    """Say why it is this set, and how to see another."""
+    """Say why this set was chosen, and how to choose another."""
     count = rollout_set.others
     others = f"; {count} more, --rollouts or --round chooses" if count else ""
     return rollout_set.chosen_as + others
@@ -122,7 +122,7 @@ def _describe_set(rollout_set: "StoredSet") -> str:
 def print_group(
     console: "Console", group: "Group", *, view: "View", characters: int, decode: "Decode | None"
 ) -> None:
-    """Print a prompt, as the model saw it too, its rollouts, and the texts of those that match."""
+    """Print a prompt, its rendering for the model, its rollouts, and the texts that match."""
     prompt = group.prompt
     about = [prompt["prompt_id"], *(prompt.get(name) for name in ("level", "subject"))]
     title = " · ".join(str(part) for part in about if part)
@@ -206,7 +206,7 @@ def print_counts(console: "Console", counts: "Mapping[str, Mapping[str, Count]]"
 
 
 def print_disagreements(console: "Console", result: "Disagreements") -> None:
-    """Print how often two graders said what of the same rollouts, and some that differ."""
+    """Print how often two graders agree on the same rollouts, and some examples that differ."""
     agreement = "-" if result.agreement is None else f"{result.agreement:.2%}"
     differing = f"{result.rows} rollouts judged by both, {result.differing} differ"
     console.print(styled_text(f"{differing}; agree: {agreement}"))
@@ -243,6 +243,7 @@ def _outcome_text(outcome: str, answer: str | None) -> "Text":
 
 
 def _one_line(content: str | None) -> "Text":
+    # Only the start of a text, which may be very long, can be seen in a cell.
     return styled_text("-" if content is None else " ".join(content[:200].split()))
 
 

@@ -1,7 +1,7 @@
-"""The jobs that Hydra runs: a composed configuration in, a call of the library out.
+"""The jobs that Hydra runs: each turns a composed configuration into a call of the library.
 
-Module-level functions, because launchers send them to other processes by name. A `DictConfig`
-never leaves this file.
+Jobs are module-level functions, because launchers send them to other processes by name. A
+`DictConfig` never leaves this file.
 """
 
 from typing import Any
@@ -25,9 +25,9 @@ POLICY = (
 
 
 def config_of(cfg: DictConfig) -> ExperimentConfig:
-    """Parse a composed configuration; `auto` becomes what it means on this machine.
+    """Parse a composed configuration and resolve `auto` for this machine.
 
-    A `ConfigError` says what is wrong with it.
+    Raises the errors of `parsed`.
     """
     from asymreinforce.model.devices import resolve_auto, this_machine
 
@@ -35,7 +35,7 @@ def config_of(cfg: DictConfig) -> ExperimentConfig:
 
 
 def parsed(cfg: DictConfig) -> ExperimentConfig:
-    """Parse a composed configuration; `auto` stays what it is.
+    """Parse a composed configuration; `auto` is not resolved.
 
     Raises `ConfigError` if a value is missing, unknown or out of its range.
     """
@@ -52,7 +52,7 @@ def parsed(cfg: DictConfig) -> ExperimentConfig:
 
 
 def init_job(cfg: DictConfig) -> None:
-    """asymrl init."""
+    """Run `asymrl init`."""
     from asymreinforce.experiment import inputs
 
     checkpoint, prompts = inputs.run_init(config_of(cfg))
@@ -61,7 +61,7 @@ def init_job(cfg: DictConfig) -> None:
 
 
 def import_job(cfg: DictConfig) -> None:
-    """asymrl import."""
+    """Run `asymrl import`."""
     from asymreinforce.experiment.inputs import imported
 
     config = config_of(cfg)
@@ -69,7 +69,7 @@ def import_job(cfg: DictConfig) -> None:
 
 
 def generate_job(cfg: DictConfig) -> None:
-    """asymrl generate."""
+    """Run `asymrl generate`."""
     from asymreinforce.experiment import inputs
 
     store = inputs.run_generate(config_of(cfg))
@@ -77,7 +77,7 @@ def generate_job(cfg: DictConfig) -> None:
 
 
 def score_job(cfg: DictConfig) -> None:
-    """asymrl score."""
+    """Run `asymrl score`."""
     from asymreinforce.experiment import inputs
 
     config = config_of(cfg)
@@ -88,7 +88,7 @@ def score_job(cfg: DictConfig) -> None:
 
 
 def train_job(cfg: DictConfig) -> None:
-    """asymrl train: what goes wrong is raised."""
+    """Run `asymrl train`; errors are raised."""
     from asymreinforce.experiment.arm import train_arm
 
     store = train_arm(config_of(cfg))
@@ -100,7 +100,7 @@ def train_job(cfg: DictConfig) -> None:
 
 
 def arm_job(cfg: DictConfig) -> None:
-    """One arm of a sweep: what goes wrong is recorded, and the others go on."""
+    """Run one arm of a sweep; an error is recorded, so that the other arms go on."""
     from asymreinforce import interruption, progress
     from asymreinforce.experiment.arm import run_arm
 
@@ -109,15 +109,13 @@ def arm_job(cfg: DictConfig) -> None:
 
 
 def collect_job(cfg: DictConfig) -> None:
-    """Take down an arm's configuration, which is all that the first pass of a sweep does.
-
-    Whoever collects says for which machine `auto` is resolved (`asymrl/devices.py`).
-    """
+    """Record the configuration of an arm and run nothing: the first pass of a sweep."""
+    # `auto` is not resolved: only the caller knows the machine (`asymrl/devices.py`).
     COLLECTED.append(parsed(cfg))
 
 
 def evaluate_job(cfg: DictConfig) -> None:
-    """asymrl evaluate: an error at the end if the summary lacks an arm."""
+    """Run `asymrl evaluate`; raises `InputError` at the end if the summary lacks an arm."""
     from asymreinforce.errors import InputError
     from asymreinforce.experiment.evaluation import report_passed_over, run_evaluation
     from asymreinforce.experiment.summary import write_summary

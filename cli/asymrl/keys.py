@@ -1,4 +1,4 @@
-"""Which settings and groups there are, known without Hydra or torch, and what a typing error meant.
+"""List all settings and groups without Hydra or torch, and suggest fixes for typing errors.
 
 Settings are the fields of `ExperimentConfig`, groups are the directories of `conf/`.
 """
@@ -15,31 +15,32 @@ from pydantic.fields import FieldInfo
 from asymreinforce.errors import ConfigError
 
 ADDED_BY_HYDRA = ("runs_dir", "directory", "experiment")
-"""What `asymrl bandit` takes beside the fields of its model."""
+"""Settings of `asymrl bandit` beside the fields of its model."""
 PACKAGES = {"model": "policy"}
-"""Groups whose files set another section than the one of their own name."""
+"""Groups whose files set a section of another name."""
 NAMED = frozenset({"evaluation.suites"})
-"""Mappings that may be given as a list of their names."""
+"""Mappings that may also be given as a list of names."""
 SHOWN = 4
-"""Names that a message suggests at most."""
+"""The largest number of names that a message suggests."""
 
 
 def shipped() -> Path:
-    """The shipped configuration: `conf/` of a checkout, or `asymrl/conf/` of an installed wheel."""
+    """Return the shipped configuration: `conf/` of a checkout, or `asymrl/conf/` of a wheel."""
     here = Path(__file__).resolve().parent
+    # A wheel carries conf/ within the package, a checkout beside it.
     installed = here / "conf"
     return installed if installed.is_dir() else here.parents[1] / "conf"
 
 
 def install_files() -> Path:
-    """The directory of the constraints and overrides files, in a checkout or an installed wheel."""
+    """Return the directory of the constraints and overrides files, of a checkout or a wheel."""
     installed = Path(__file__).resolve().parent / "install"
     return installed if installed.is_dir() else Path(__file__).resolve().parents[2]
 
 
 @functools.cache
 def fields() -> dict[str, FieldInfo]:
-    """Return every setting by its dotted key, sections left out."""
+    """Return every setting by its dotted key, without sections."""
     from asymreinforce.config import ExperimentConfig
 
     return dict(_fields_of(ExperimentConfig, ""))
@@ -59,13 +60,13 @@ def groups() -> dict[str, tuple[str, ...]]:
     groups: dict[str, list[str]] = {}
     for path in sorted(shipped().glob("*/*.yaml")):
         groups.setdefault(path.parent.name, []).append(path.stem)
-    groups.pop("bandit_experiment", None)
+    groups.pop("bandit_experiment", None)  # `asymrl bandit` alone takes its presets
     return {group: tuple(names) for group, names in groups.items()}
 
 
 @functools.cache
 def stated(group: str, name: str) -> frozenset[str]:
-    """Return the settings that a file of a group gives a value, by their dotted keys."""
+    """Return the dotted keys of the settings in a file of a group."""
     path = shipped() / group / f"{name}.yaml"
     is_global = path.read_text(encoding="utf-8").startswith("# @package _global_")
     return frozenset(_values_of(path, "" if is_global else f"{PACKAGES.get(group, group)}."))
@@ -73,7 +74,7 @@ def stated(group: str, name: str) -> frozenset[str]:
 
 @functools.cache
 def base() -> dict[str, Any]:
-    """Return the settings that every configuration has unless it is told otherwise."""
+    """Return the settings of `conf/config.yaml`, the base of every configuration."""
     return _values_of(shipped() / "config.yaml", "")
 
 
@@ -89,18 +90,18 @@ def _values_of(path: Path, prefix: str) -> dict[str, Any]:
 
 
 def takes_several(key: str) -> bool:
-    """Tell whether a setting's one value is a list or a mapping; a list of others is a sweep."""
+    """Tell whether one value of a setting is a list or mapping; else a list means a sweep."""
     return key in fields() and bool(_containers(fields()[key].annotation))
 
 
 def takes_text(key: str) -> bool:
-    """Tell whether a setting's value may be any text."""
+    """Tell whether the value of a setting may be any text."""
     annotation = fields()[key].annotation if key in fields() else None
     return str in (annotation, *get_args(annotation))
 
 
 def parts_of(field: FieldInfo) -> tuple[Any, ...]:
-    """Return the types that a setting takes if it takes several."""
+    """Return the types in a setting's union, empty for a single type."""
     return get_args(field.annotation)
 
 
@@ -111,12 +112,12 @@ def _containers(annotation: Any) -> set[Any]:
 
 
 def require_known(key: str, value: str, *, where: str = "") -> None:
-    """Raise `ConfigError` that names the nearest if there is no such setting, or no such choice.
+    """Raise `ConfigError` with the nearest name if there is no such setting or choice.
 
-    `where` begins the message: the file and line of a setting that stands in a file.
+    `where` begins the message: the file and line of a setting in a file.
     """
     if key.startswith("hydra") or "@" in key or not key:
-        return  # Hydra's own settings, and groups at another place, are its to judge
+        return  # Hydra checks its own settings, and groups at another place
     choices = groups().get(key)
     if choices is not None and value and set(value) <= set(_PLAIN):
         for one in value.split(","):
@@ -130,13 +131,13 @@ _PLAIN = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_,.-"
 
 
 def is_setting(key: str) -> bool:
-    """Tell whether there is such a setting, or a section, or a mapping that may hold it."""
+    """Tell whether a key is a setting, a section, or an entry of a mapping."""
     is_section = any(name.startswith(f"{key}.") for name in fields())
     return key in fields() or is_section or is_in_mapping(key)
 
 
 def is_in_mapping(key: str) -> bool:
-    """Tell whether a setting is a mapping of names that a user chooses, or lies in one."""
+    """Tell whether a key is a mapping of names that a user chooses, or an entry of one."""
     parts = key.split(".")
     names = [".".join(parts[: count + 1]) for count in range(len(parts))]
     return any(
@@ -145,7 +146,7 @@ def is_in_mapping(key: str) -> bool:
 
 
 def require_known_to_bandit(key: str) -> None:
-    """Raise `ConfigError` that names the nearest if the theory bench has no such setting."""
+    """Raise `ConfigError` with the nearest name if the theory bench has no such setting."""
     from asymreinforce.bandit.config import BanditConfig
 
     names = [*BanditConfig.model_fields, *ADDED_BY_HYDRA]
@@ -155,7 +156,7 @@ def require_known_to_bandit(key: str) -> None:
 
 
 def unknown(name: str, known: Sequence[str], prefix: str = "", *, of: str = "") -> str:
-    """Say that a name is not known, and which one may have been meant."""
+    """Return the message for an unknown name, with the names that may be meant."""
     near = nearest(name, known)
     meant = " or ".join(f"{prefix}{one}" for one in near)
     what = f"{name}: no such setting{f' of {of}' if of else ''}"
@@ -169,11 +170,9 @@ def unknown(name: str, known: Sequence[str], prefix: str = "", *, of: str = "") 
 
 
 def nearest(name: str, known: Sequence[str]) -> list[str]:
-    """Return the known names that are most like a name, best first; none if it is like none.
-
-    A name without its section means the settings of that name, whichever section they are in.
-    """
+    """Return the known names most similar to a name, best first; empty if none is similar."""
     last = name.rpartition(".")[2]
+    # The right name in the wrong section, or without one, is the most common slip.
     same = [key for key in known if key.rpartition(".")[2] == last]
     if same:
         return sorted(same, key=lambda key: (key.count("."), key))[:SHOWN]

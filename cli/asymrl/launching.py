@@ -1,4 +1,4 @@
-"""Launch a sweep's arms: in the slots of this machine, or by a launcher of Hydra's."""
+"""Launch the arms of a sweep: in the slots of this machine, or by a Hydra launcher."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -18,11 +18,11 @@ def sweep_arms(
     launcher: str | None = None,
     overrides: Sequence[str] = (),
 ) -> "SweepResult":
-    """Train and evaluate arms on one set of rollouts, and sum up; `auto` may still be in them.
+    """Train and evaluate arms on one set of rollouts, and summarize; resolves `auto` first.
 
-    A `launcher` of Hydra's composes its arms from the `overrides` again; without one, or with arms
-    that train side by side, they train in the slots of this machine. Raises `ConfigError` if arms
-    do not belong to one sweep.
+    A Hydra `launcher` composes the arms from the `overrides` again. Without a launcher, or with
+    arms that train side by side, the arms train in the slots of this machine. Raises `ConfigError`
+    if the arms do not belong to one sweep.
     """
     from asymreinforce.experiment.side_by_side import run_in_processes
     from asymreinforce.experiment.sweep import run_sweep, training_slots
@@ -31,7 +31,7 @@ def sweep_arms(
     arms = trained_by(launcher, arms)
     if any(arm.refresh_every for arm in arms):
         raise ConfigError(
-            "refresh_every makes rollouts anew while it trains, and a sweep trains on one set; "
+            "refresh_every generates new rollouts during training, and a sweep trains on one set; "
             "'asymrl run' takes the same settings"
         )
     together = arms[0].sweep.together
@@ -48,10 +48,10 @@ def sweep_arms(
 
 
 def launch_by_hydra(overrides: Sequence[str]) -> None:
-    """Train the arms that the overrides expand to; return when the launcher does.
+    """Train the arms of the overrides with a Hydra launcher, and wait for the launcher.
 
-    How an arm ended is written in its directory. A launcher raises where a job ended without that:
-    killed, out of memory, out of time. That is said, and costs the other arms nothing.
+    Each arm records its result in its directory. If a job ended without a record (killed, out of
+    memory, out of time), the launcher raises, which becomes a warning.
     """
     from asymrl import jobs
     from asymrl.bridge import run_hydra
@@ -70,9 +70,9 @@ def launch_by_hydra(overrides: Sequence[str]) -> None:
 
 
 def launcher_of(overrides: Sequence[str]) -> str | None:
-    """Return the launcher of Hydra's that overrides name; None for the slots of this machine.
+    """Return the Hydra launcher that the overrides name; None for the slots of this machine.
 
-    Raises `ConfigError` if a launcher is given settings and none is named.
+    Raises `ConfigError` if the overrides set a launcher's settings and name no launcher.
     """
     chosen = [word.split("=", 1)[1] for word in overrides if word.startswith("hydra/launcher=")]
     settings = [word for word in overrides if word.lstrip("+~").startswith("hydra.launcher.")]

@@ -1,6 +1,6 @@
-"""`asymrl`: typer owns the subcommands, Hydra everything behind KEY=VALUE.
+"""The program `asymrl`: typer parses the subcommands, Hydra the KEY=VALUE settings.
 
-Nothing heavy is imported here, so that `asymrl --help` answers at once.
+No heavy module is imported here, so that `asymrl --help` answers at once.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ app = typer.Typer(
     help=(
         "Off-policy REINFORCE on language models: one frozen policy, one set of rollouts, a swept "
         "baseline (Arnal et al. 2025, arXiv 2506.20520).\n\n"
-        "Stages meet in parquet files below runs/<name>/; each can be killed and run again. "
+        "Stages exchange parquet files below runs/<name>/; each can be killed and run again. "
         "Every command works with no argument, in this order, on an embedded tiny policy:\n\n"
         "  asymrl init && asymrl generate && asymrl score && asymrl train && asymrl evaluate\n\n"
         "  asymrl sweep baseline=-0.3,-0.1,0,0.1 replicate=0,1,2     does all of it"
@@ -55,7 +55,7 @@ def options(
         ),
     ] = False,
 ) -> None:
-    """Take the options that stand before a command."""
+    """Take the options before a command."""
 
 
 HYDRA = {"ignore_unknown_options": True, "allow_extra_args": True}
@@ -93,16 +93,16 @@ def env() -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line; whatever goes wrong is one message, and exit code 1.
+    """Run the command line; any error prints one message and exits with code 1.
 
-    An error that a user can mend says how; any other names the log that has its traceback.
+    The message says how to fix the problem if a user can, else it names the log with the traceback.
     """
     from asymreinforce import failures, terminal
     from asymreinforce.interruption import exit_code, handle_signals
 
-    # Read once, when torch is imported, here and in every process that is started from here. Two
-    # threads a process under contention cost thirty times the CPU time; settings named `threads`
-    # raise it where it pays.
+    # torch reads the variable once, at import, here and in each child process. With two threads per
+    # process, contention costs thirty times the CPU time. Settings named `threads` raise the number
+    # where more threads pay.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     terminal.take_any_character()
     outcome: Any = None
@@ -113,7 +113,7 @@ def main(arguments: list[str] | None = None) -> None:
     except typer.Exit as stop:
         outcome = stop.exit_code
     except typer.TyperException as error:
-        # a bare 'asymrl' has printed its help by now, and says nothing more
+        # A bare 'asymrl' has already printed its help, and has no error text.
         _exit_with(
             f"error: {error} ('asymrl --help' lists commands and options)" if f"{error}" else "", 2
         )
@@ -122,7 +122,7 @@ def main(arguments: list[str] | None = None) -> None:
     except Exception as error:
         _exit_with(f"error: {failures.failure_line(error)}", 1)
     if exit_code() or outcome == 130:  # typer makes an exit code of a KeyboardInterrupt
-        if arguments is None:  # the process ends here, and a second Ctrl-C ends it at once
+        if arguments is None:  # the process is about to end; let a second Ctrl-C end it at once
             signal.signal(signal.SIGINT, signal.SIG_DFL)
         _exit_with("interrupted; run the same command again to go on", exit_code() or 130)
     sys.exit(outcome if isinstance(outcome, int) else 0)

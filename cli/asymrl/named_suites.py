@@ -1,4 +1,4 @@
-"""The suites of an evaluation as a user says them, made into settings: names become presets.
+"""Turn a user's short forms of `evaluation.suites` into full settings: names become presets.
 
 evaluation.suites=[math500,aime24]
 evaluation.suites.amc.task=math500 evaluation.suites.amc.prompts=40
@@ -14,14 +14,14 @@ from asymrl import keys
 KEY = "evaluation.suites"
 PRESET = "preset"
 MISSING = "???"
-"""What a preset leaves to the user."""
+"""The mark of a value that a preset leaves to the user."""
 
 
 def with_presets(suites: Any) -> dict[str, Any]:
     """Return suites by name, each with all settings of its task.
 
-    A list names presets of `task=`, and a suite without a task is the preset of its own name.
-    Raises `ConfigError` if one is no preset, or leaves open what it is to be told.
+    A list names presets of `task=`. A suite without a task takes the preset of the same name.
+    Raises `ConfigError` if there is no such preset, or a required setting is missing.
     """
     if isinstance(suites, str):
         suites = [suites]
@@ -61,14 +61,14 @@ def _with_task(name: str, suite: Any) -> dict[str, Any]:
 
 
 def _task(given: Mapping[str, Any], *, name: str, where: str) -> dict[str, Any]:
-    """Return a task's settings: the defaults, those of its preset, and what is given over them."""
+    """Return the settings of a task: defaults, overridden by the preset, then by `given`."""
     from asymreinforce.config import TaskConfig
     from asymrl.defaults import defaults_of
 
     own = dict(given)
     preset = _read_preset(str(own.pop(PRESET)), where=where) if PRESET in own else {}
     if preset.get("name") in ("file", "function") and "name" not in own:
-        own["name"] = name  # of these presets, which say nothing of what is asked
+        own["name"] = name  # these presets are general, so their name says nothing of the questions
     defaults = {"name": name, "train": 0, "validation": 0}  # nothing trains on a suite
     values = _merged(_merged(_merged(defaults_of(TaskConfig), defaults), preset), own)
     if values["name"] == "${task.family}":
@@ -97,7 +97,7 @@ def _read_preset(preset: str, *, where: str) -> dict[str, Any]:
 
 
 def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Put settings over others, section by section."""
+    """Merge settings section by section; `above` overrides `below`."""
     result = dict(below)
     for key, value in above.items():
         old = result.get(key)

@@ -1,9 +1,9 @@
-"""What stands behind a command, made into the overrides that Hydra composes.
+"""Turn the arguments of a command into the overrides that Hydra composes.
 
     asymrl sweep arithmetic.yaml baseline=-0.1,0
 
-From below: what `runs/<name>` was made with, the experiment's file, the command line. All of it is
-checked here, before anything heavy is imported.
+The command line overrides the experiment's file, or without a file the recorded settings of
+`runs/<name>`. All words are checked here, before anything heavy is imported.
 """
 
 from collections.abc import Sequence
@@ -26,21 +26,21 @@ from asymrl.words import (
 )
 
 SWEEPING = ("sweep", "run", "plan", "search")
-"""Commands that take several values of a setting."""
+"""Commands that accept several values of a setting."""
 
 
 class Prepared(NamedTuple):
-    """The overrides that Hydra composes, and what they say of the experiment they are for."""
+    """The overrides for Hydra, and what the command asks of its experiment."""
 
     overrides: list[str]
     asked: remembered.Asked
 
 
 def prepared(command: str, words: Sequence[str]) -> Prepared:
-    """Return the overrides of a command, those of files and of the experiment's directory in them.
+    """Return the overrides of a command, with those of its file or its experiment's directory.
 
-    Raises `ConfigError` if a word is no setting, a setting is not known, or has several values
-    where the command takes one.
+    Raises `ConfigError` if a word is no setting, a setting is unknown, or a setting has several
+    values and the command takes one.
     """
     given = sorted_out(words)
     for word in given.settings:
@@ -54,7 +54,7 @@ def prepared(command: str, words: Sequence[str]) -> Prepared:
     for path in given.files:
         named = {key_of(word) for word in given.settings}
         settings = layered(experiment_file.words(path, given=named), settings)
-    if not given.files:  # which say all of an experiment
+    if not given.files:  # a file describes its whole experiment
         settings = layered(remembered.words(settings), settings)
     is_change = CHANGE in given.options
     asked = remembered.asked(settings, given=given.settings, is_change=is_change)
@@ -65,7 +65,7 @@ def prepared(command: str, words: Sequence[str]) -> Prepared:
 
 
 def _require_no_search(command: str, word: str) -> None:
-    """Raise `ConfigError` for what only `asymrl search` does: its arms are not known beforehand."""
+    """Raise `ConfigError` for an interval or a sweeper, which only `asymrl search` understands."""
     if is_interval(word) or key_of(word) == "hydra/sweeper":
         raise ConfigError(
             f"{word}: 'asymrl {command}' takes values and no sweeper of Hydra's; 'asymrl search' "
@@ -74,7 +74,7 @@ def _require_no_search(command: str, word: str) -> None:
 
 
 def of_the_bench(words: Sequence[str]) -> list[str]:
-    """Return the overrides of `asymrl bandit`; raise `ConfigError` for a word that is none."""
+    """Return the overrides of `asymrl bandit`; raises `ConfigError` for an unknown word."""
     given = sorted_out(words)
     for word in given.settings:
         keys.require_known_to_bandit(key_of(word))
@@ -82,7 +82,7 @@ def of_the_bench(words: Sequence[str]) -> list[str]:
 
 
 def first_values(settings: Sequence[str], *, is_told: bool) -> list[str]:
-    """Take the first of several values, and tell of it on standard error if it matters."""
+    """Keep the first of several values of each setting, and report it on standard error."""
     kept = []
     for word in settings:
         values = several(word)

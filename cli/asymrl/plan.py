@@ -1,4 +1,4 @@
-"""`asymrl plan`: what a sweep would take, in a table."""
+"""`asymrl plan`: print tables of the resources that a sweep would need."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from asymreinforce.planning.plan import Plan
 
 Row = tuple[str, str, str]
-"""What, how much, and how it comes about."""
+"""A quantity, its value, and an explanation."""
 
 GIB = 2**30
 MUCH_DISK = 200e9
-"""Bytes from where on a plan warns."""
+"""A plan warns if it needs more bytes of disk."""
 UNKNOWN = "unknown"
 
 
@@ -58,7 +58,7 @@ def print_plan(arms: "list[ExperimentConfig]") -> None:
 
 
 def settings_rows(plan: "Plan", arms: "list[ExperimentConfig]") -> Iterator[Row]:
-    """The settings that matter most, and the values that the arms sweep over."""
+    """Yield the most important settings, and the values that the arms sweep over."""
     config = plan.config
     revision = (config.policy.revision or "")[:12]
     dtype = f"{config.policy.dtype} in generation"
@@ -77,7 +77,7 @@ def settings_rows(plan: "Plan", arms: "list[ExperimentConfig]") -> Iterator[Row]
 
 
 def shared_rows(plan: "Plan") -> Iterator[Row]:
-    """What is drawn and judged once."""
+    """Yield the quantities of the shared prompts and rollouts."""
     sampling = plan.config.sampling
     for split, count in plan.prompts.items():
         missing = "" if count is not None else f"set task.{split}"
@@ -92,7 +92,7 @@ def shared_rows(plan: "Plan") -> Iterator[Row]:
 
 
 def arm_rows(plan: "Plan") -> Iterator[Row]:
-    """What one arm does."""
+    """Yield the quantities of one arm."""
     config = plan.config
     if plan.rounds != 1:
         own = plan.refreshed // plan.arms if plan.refreshed is not None else None
@@ -120,7 +120,7 @@ def arm_rows(plan: "Plan") -> Iterator[Row]:
 
 
 def memory_rows(plan: "Plan") -> Iterator[Row]:
-    """What generation and training hold at once."""
+    """Yield the GPU memory of generation and training."""
     generate, train = plan.generation, plan.training
     if generate is None or train is None:
         yield "unknown", "", "give policy.parameters, or a local checkpoint as policy.source"
@@ -134,7 +134,7 @@ def memory_rows(plan: "Plan") -> Iterator[Row]:
 
 
 def training_memory_rows(config: "ExperimentConfig", train: "TrainingCost") -> Iterator[Row]:
-    """What training holds at once, part by part."""
+    """Yield the GPU memory of training, part by part."""
     from asymreinforce.planning.gpus import row_tokens
 
     parts = train.parts
@@ -163,7 +163,7 @@ def training_memory_rows(config: "ExperimentConfig", train: "TrainingCost") -> I
 
 
 def totals_rows(plan: "Plan") -> Iterator[Row]:
-    """Disk and hours of everything."""
+    """Yield the total disk space and hours."""
     settings = plan.config.plan
     yield "rollouts on disk", _gib(plan.rollout_bytes), "before compression"
     merged = ", adapters merged in" if plan.config.train.lora.rank else ""
@@ -179,7 +179,7 @@ def totals_rows(plan: "Plan") -> Iterator[Row]:
 
 
 def plan_warnings(plan: "Plan") -> Iterator[str]:
-    """What does not fit a GPU, by this arithmetic, and what takes much disk."""
+    """Yield a warning for each thing that should not fit a GPU or takes much disk."""
     limit = plan.config.plan.gpu_memory_gib * GIB
     train = plan.training
     if not plan.arms_at_once:
@@ -207,7 +207,7 @@ def plan_warnings(plan: "Plan") -> Iterator[str]:
 
 
 def disk_warnings(plan: "Plan") -> Iterator[str]:
-    """What takes more than `MUCH_DISK`, and what makes it less."""
+    """Yield a warning, with advice, for each thing that takes more than `MUCH_DISK`."""
     if (plan.rollout_bytes or 0) > MUCH_DISK:
         yield (
             f"rollouts may take {_gb(plan.rollout_bytes)} of disk; give their mean length as "

@@ -1,4 +1,4 @@
-"""`asymrl push`: a checkpoint or rollouts to the hub. Nothing heavy is imported before it runs."""
+"""`asymrl push`: upload a checkpoint or rollouts to the hub. Heavy modules load when it runs."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,28 +10,30 @@ def push(
     directory: Annotated[Path, typer.Argument(help="An experiment directory.")],
     to: Annotated[str, typer.Option(help="The repository, such as user/name.")],
     rollouts: Annotated[
-        bool, typer.Option("--rollouts", help="Rollouts with verdicts, as a dataset.")
+        bool, typer.Option("--rollouts", help="Push rollouts with verdicts, as a dataset.")
     ] = False,
     arm: Annotated[
         str | None,
-        typer.Option(help="An arm, by how its name begins; the best on validation by default."),
+        typer.Option(help="An arm, by a prefix of its id; default: the best on validation."),
     ] = None,
     step: Annotated[
-        int | None, typer.Option(min=1, help="Of the arm; the best on validation by default.")
+        int | None, typer.Option(min=1, help="A step of the arm; default: the best on validation.")
     ] = None,
     set_: Annotated[
         str | None,
-        typer.Option("--set", help="Rollouts, by how the set's name begins; the shared ones."),
+        typer.Option("--set", help="A set of rollouts, by a prefix of its name; default: shared."),
     ] = None,
-    grader: Annotated[str | None, typer.Option(help="Whose verdicts; the newest.")] = None,
-    public: Annotated[bool, typer.Option("--public", help="Let everyone see it.")] = False,
+    grader: Annotated[
+        str | None, typer.Option(help="Verdicts of this grader; default: the newest.")
+    ] = None,
+    public: Annotated[bool, typer.Option("--public", help="Make the repository public.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the card and the files, send nothing.")
     ] = False,
 ) -> None:
-    """Push a checkpoint, or rollouts with their verdicts, to the Hugging Face hub; private.
+    """Push a checkpoint, or rollouts with verdicts, to the Hugging Face hub (private by default).
 
-    asymrl push runs/mine --to me/my-policy --dry-run    the card and the files, nothing is sent
+    asymrl push runs/mine --to me/my-policy --dry-run    print card and files, send nothing
 
     asymrl push runs/mine --to me/my-policy              weights, tokenizer and a model card
 
@@ -39,7 +41,7 @@ def push(
 
     asymrl push runs/mine --to me/my-rollouts --rollouts
 
-    The token is the one of 'hf auth login' or of HF_TOKEN.
+    The token comes from 'hf auth login' or from HF_TOKEN.
     """
     from asymreinforce import terminal
     from asymreinforce.errors import ConfigError
@@ -48,10 +50,10 @@ def push(
     from asymreinforce.progress import say
 
     if rollouts and (arm or step):
-        raise ConfigError("--arm and --step are of a checkpoint; leave them out with --rollouts")
+        raise ConfigError("--arm and --step choose a checkpoint; leave them out with --rollouts")
     if not rollouts and (set_ or grader):
-        raise ConfigError("--set and --grader are of rollouts; add --rollouts")
-    hub = None if dry_run else HubClient()
+        raise ConfigError("--set and --grader choose rollouts; add --rollouts")
+    hub = None if dry_run else HubClient()  # a dry run works without a network
     if rollouts:
         done = push_rollouts(directory, to, hub=hub, rollouts=set_, grader=grader, public=public)
     else:

@@ -1,7 +1,7 @@
-"""What an experiment was made with stands in its directory, so that `name=` alone goes on with it.
+"""Record an experiment's settings in its directory, so that `name=` alone brings them back.
 
-`runs/<name>/experiment.json` holds the words with which it was made, and the settings that they
-gave. It is part of no identity: stages are found by their settings, which it only says again.
+`runs/<name>/experiment.json` holds the words of the command that made the experiment, and the
+resulting settings. The file is part of no identity: each stage's directory follows from settings.
 """
 
 import contextlib
@@ -20,42 +20,43 @@ if TYPE_CHECKING:
 
 PLACE = ("name", "runs_dir")
 ONE_ARMS = ("baseline", "seed", "replicate")
-"""What tells arms apart: one that was trained by itself says nothing of the next."""
+"""Settings that tell arms apart; a command that trains one arm does not record them."""
 SEEDED = ("policy.seed", "sampling.seed")
-"""What `replicate` gives of the settings that inputs are made with."""
+"""Settings of inputs that `replicate` sets."""
 SHOWN = 5
 
 
 class Made(NamedTuple):
-    """What an experiment was made with."""
+    """The recorded words and settings of an experiment."""
 
     words: list[str]
     settings: dict[str, Any]
-    """Flat, those left out in which its arms differed."""
+    """Values by dotted key, without the settings in which the arms differed."""
 
 
 class Asked(NamedTuple):
-    """What a command says of the experiment it works on."""
+    """The part of a command that concerns its experiment."""
 
     words: list[str]
-    """Settings to be remembered, if the command makes the experiment."""
+    """Settings to record, if the command makes the experiment."""
     is_named: bool
-    """Whether it says which experiment is meant; the embedded one need not be named."""
+    """Whether the command names the experiment; the embedded one needs no name."""
     is_change: bool
-    """Whether other settings than it was made with are wanted."""
+    """Whether the command may change the recorded settings (`--change`)."""
 
 
 def words(settings: Sequence[str]) -> list[str]:
-    """Return the words with which the experiment that settings name was made; none if it is new."""
+    """Return the recorded words of the experiment that the settings name; empty if it is new."""
     directory = _directory(settings)
     made = read(directory) if directory else None
     return made.words if made else []
 
 
 def asked(settings: Sequence[str], *, given: Sequence[str], is_change: bool) -> Asked:
-    """Return what a command says of its experiment, by all its settings and by those `given` to it.
+    """Return the part of a command that concerns its experiment.
 
-    What was given says nothing to the next command if it names the place, a launcher or one arm.
+    `settings` are all its settings, `given` those of its own words. Words that name the directory,
+    a launcher or one arm are not recorded, since they mean nothing to the next command.
     """
     once = {key_of(w) for w in given if key_of(w) in ONE_ARMS and len(several(w)) == 1}
     kept = [w for w in settings if key_of(w) not in {*PLACE, *once} and "hydra" not in key_of(w)]
@@ -63,7 +64,7 @@ def asked(settings: Sequence[str], *, given: Sequence[str], is_change: bool) -> 
 
 
 def read(directory: Path) -> Made | None:
-    """Return what an experiment was made with; None if nothing was made or taken down."""
+    """Return the record of an experiment; None if there is no record or no stage has begun."""
     path = directory / FILE
     if not path.is_file() or not is_made(directory):
         return None
@@ -80,14 +81,14 @@ def is_made(directory: Path) -> bool:
 
 @contextlib.contextmanager
 def kept(arms: "Sequence[ExperimentConfig]", wanted: Asked) -> Iterator[None]:
-    """Hold a command to what its experiment was made with, or take down what it is made with.
+    """Check a command against the record of its experiment, or write a record for a new one.
 
     Raises `ConfigError` if the experiment is named and was made with other prompts, rollouts or
     verdicts.
     """
     directories = {arm.directory for arm in arms}
     if len(directories) != 1:
-        yield  # a sweep's own error says why arms are of one experiment
+        yield  # the sweep itself raises the error that arms belong to one experiment
         return
     (directory,) = directories
     made = read(directory)
@@ -97,11 +98,12 @@ def kept(arms: "Sequence[ExperimentConfig]", wanted: Asked) -> Iterator[None]:
         yield
         return
     is_new = not is_made(directory)
-    if is_new:  # at once: whoever is killed goes on by the name alone
+    if is_new:  # at once, so that a killed command can go on by the name alone
         _write(directory, wanted, arms)
     try:
         yield
     except BaseException:
+        # A command that fails before any stage must leave nothing behind.
         if is_new and not is_made(directory):
             (directory / FILE).unlink(missing_ok=True)
             with contextlib.suppress(OSError):
@@ -112,7 +114,7 @@ def kept(arms: "Sequence[ExperimentConfig]", wanted: Asked) -> Iterator[None]:
 
 
 def _directory(settings: Sequence[str]) -> Path | None:
-    """Return the directory of the experiment that settings name; None if they name none."""
+    """Return the directory of the experiment that the settings name; None if they name none."""
     values = {key_of(word): value_of(word).strip("'\"") for word in settings}
     name, runs_dir = values.get("name"), values.get("runs_dir", "runs")
     if not name or "$" in name + runs_dir or "," in name:
@@ -120,14 +122,11 @@ def _directory(settings: Sequence[str]) -> Path | None:
     try:
         return Path(expand_home(runs_dir)) / name
     except ValueError:
-        return None  # the setting's own error says what is wrong with it
+        return None  # the check of the setting itself raises a clearer error
 
 
 def _write(directory: Path, wanted: Asked, arms: "Sequence[ExperimentConfig]") -> None:
-    """Take down what an experiment is made with; a directory that cannot be written is no error.
-
-    The stage itself says why, if it has anything to write.
-    """
+    """Write the record of an experiment, without an error if the directory cannot be written."""
     from asymreinforce.data import files, sealed
     from asymreinforce.data.determines import flat_settings
 
@@ -137,13 +136,14 @@ def _write(directory: Path, wanted: Asked, arms: "Sequence[ExperimentConfig]") -
         for key, value in all_of[0].items()
         if key not in PLACE and all(own.get(key, value) == value for own in all_of)
     }
+    # The stage itself raises a clearer error, if it has anything to write.
     with contextlib.suppress(AsymreinforceError):
         files.remove_leftovers(files.make_directory(directory), below=False)
         sealed.publish_sealed(directory / FILE, {"words": wanted.words, "settings": same})
 
 
 def _require_same(arms: "Sequence[ExperimentConfig]", made: Made, directory: Path) -> None:
-    """Raise `ConfigError` that names the settings by which other inputs would be made."""
+    """Raise `ConfigError`, with the settings, if these settings would make other inputs."""
     from asymreinforce.data.determines import (
         CHOOSES,
         Product,
@@ -160,7 +160,8 @@ def _require_same(arms: "Sequence[ExperimentConfig]", made: Made, directory: Pat
             if key in CHOOSES or key in differing or is_same_value(value, old):
                 continue
             if key in SEEDED and value == settings["replicate"] and old == replicate_made:
-                continue  # one more replicate of the same
+                continue  # a further replicate of the same experiment
+            # Arms and evaluations may differ; other prompts, rollouts or verdicts may not.
             if (
                 min(first_product(key, settings), first_product(key, made.settings))
                 <= Product.VERDICTS
@@ -175,8 +176,8 @@ def _require_same(arms: "Sequence[ExperimentConfig]", made: Made, directory: Pat
     more = [f"  and {len(differing) - SHOWN} more settings"] if len(differing) > SHOWN else []
     raise ConfigError(
         "\n".join([f"{directory} was made with other settings:", *lines, *more])
-        + f"\n  go on under another name=, or delete {directory} to begin anew; with --change the "
-        "new ones are taken from now on, and what was made stays beside it"
+        + f"\n  choose another name=, or delete {directory} to start over, or add --change to use "
+        "the new settings from now on; earlier results stay"
     )
 
 

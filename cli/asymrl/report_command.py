@@ -1,4 +1,4 @@
-"""`asymrl report`: results with intervals, and the page."""
+"""`asymrl report`: print results with intervals, and write the report page."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,26 +11,26 @@ def report(
         Path, typer.Argument(help="An experiment directory.", show_default=True)
     ] = Path("runs/cups"),
     other: Annotated[
-        Path | None, typer.Argument(help="Another, to compare it with.", show_default=False)
+        Path | None, typer.Argument(help="A second experiment to compare.", show_default=False)
     ] = None,
     against: Annotated[
         str | None,
         typer.Option(
-            help="The setting that others are compared with, such as -0.1; else nearest 0."
+            help="The setting to compare the others with, such as -0.1; default: nearest 0."
         ),
     ] = None,
     power: Annotated[
         float | None,
-        typer.Option(help="How many seeds a difference of so many points needs, by setting."),
+        typer.Option(help="Print how many seeds would show a difference of so many points."),
     ] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print settings and arms as JSON and nothing else.")
+        bool, typer.Option("--json", help="Print only settings and arms, as JSON.")
     ] = False,
     as_csv: Annotated[
-        bool, typer.Option("--csv", help="Print a line a setting as CSV and nothing else.")
+        bool, typer.Option("--csv", help="Print only one line for each setting, as CSV.")
     ] = False,
     quiet: Annotated[
-        bool, typer.Option("--quiet", help="Print the page's path and nothing else.")
+        bool, typer.Option("--quiet", help="Print only the path of the page.")
     ] = False,
 ) -> None:
     """Print results with intervals, and write report.html and figures.
@@ -41,11 +41,11 @@ def report(
 
     asymrl report --power 2                          how many seeds show a difference of 2 points
 
-    asymrl report --csv > results.csv                a line a setting
+    asymrl report --csv > results.csv                one line for each setting
 
     asymrl report runs/one runs/two                  two experiments, side by side
 
-    asymrl report runs/bandit                        the page of the theory bench
+    asymrl report runs/bandit                        the report of the theory bench
     """
     from asymrl.reporting import Printed, run_report
 

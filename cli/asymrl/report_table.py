@@ -1,4 +1,4 @@
-"""What `asymrl report` prints: results with intervals, narrow enough for 80 columns."""
+"""Print the results of `asymrl report` with intervals, narrow enough for 80 columns."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -22,7 +22,7 @@ LONGEST_NAME = 40
 
 
 def print_results(report: "Report", *, power: float | None = None) -> None:
-    """Print a row a setting, against mu and another; coverage; and seeds for `power` points."""
+    """Print one row for each setting, then coverage, and the seeds needed for `power` points."""
     from asymreinforce.report.results import RULE
 
     console = terminal.make_console()
@@ -52,7 +52,7 @@ def print_results(report: "Report", *, power: float | None = None) -> None:
 
 
 def searches_table(methods: "Sequence[SearchedMethod]") -> "Table":
-    """Make a row a method: what was searched for it, in what budget, and what was found."""
+    """Return one row for each method: the searched settings, the budget, and the best trial."""
     from asymreinforce.report.page.search_table import search_table
 
     shown = search_table(methods)
@@ -80,7 +80,7 @@ def _power_table(report: "Report", points: float) -> "Table":
 
 
 def _print_coverage(console: "Console", coverage: "Coverage") -> None:
-    """Print what the samples of mu and of each setting cover, and what follows."""
+    """Print the coverage of the samples of mu and of each setting, and the findings."""
     from asymreinforce.report.coverage import coverage_findings
     from asymreinforce.report.page.coverage_table import coverage_table
 
@@ -99,7 +99,7 @@ def _print_coverage(console: "Console", coverage: "Coverage") -> None:
 
 
 def results_table(report: "Report") -> "Table":
-    """Make the table."""
+    """Return the table of results, one row for each setting."""
     from rich.text import Text
 
     from asymreinforce.report.page.result_table import SPLIT_MARK, p_text
@@ -129,7 +129,7 @@ def results_table(report: "Report") -> "Table":
 
 
 def print_pair(compared: "ExperimentPair") -> None:
-    """Print a row a setting that both experiments have: the second minus the first."""
+    """Print one row for each setting of both experiments: the second minus the first."""
     from asymreinforce.report.page.result_table import p_text
 
     first, second = (experiment.name for experiment in compared.experiments)
@@ -170,7 +170,7 @@ def _difference_text(comparison: "Comparison | None") -> str:
 
 
 def _what_varied(comparisons: "list[Comparison | None]") -> str | None:
-    """Say what lay between the runs under the intervals, and what they are silent about."""
+    """Say what varied between the runs of the intervals; None if there are no intervals."""
     from asymreinforce.report.statistics.intervals import PROMPTS as CROSSED
 
     varied_sets = {item.interval.varied for item in comparisons if item and item.interval}

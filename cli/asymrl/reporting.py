@@ -1,4 +1,4 @@
-"""`asymrl report`, and the report that ends a sweep."""
+"""Run `asymrl report`, and write the report at the end of a sweep."""
 
 from collections.abc import Sequence
 from enum import Enum
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Printed(Enum):
-    """What a report prints on standard output in place of its tables."""
+    """The output of a report that replaces its tables on standard output."""
 
     JSON = "--json"
     CSV = "--csv"
@@ -29,10 +29,10 @@ def run_report(
     power: float | None,
     printed: Sequence[Printed] = (),
 ) -> None:
-    """Write the page of one experiment or of two, and print results, or what `printed` names.
+    """Write the report of one or two experiments, and print the results in the form `printed`.
 
-    Raises `InputError` if there is nothing to report, no setting is called `against`, or `power`
-    points cannot be asked of it; and `ConfigError` if options exclude each other.
+    Raises `InputError` if there is nothing to report, no setting is called `against`, or `power` is
+    not possible, and `ConfigError` if options exclude each other.
     """
     from asymreinforce.report.bandit.page import holds_benches
 
@@ -56,7 +56,7 @@ def run_report(
 
 
 def _of_one_only(instead: Printed | None, *, against: str | None, power: float | None) -> None:
-    """Refuse options that mean something for a single experiment alone."""
+    """Raise `ConfigError` for options that need a single experiment."""
     if against is not None or power is not None or instead in (Printed.JSON, Printed.CSV):
         raise ConfigError(
             "--against, --power, --json and --csv are of one experiment; leave them out with two, "
@@ -95,7 +95,7 @@ def _report_one(
 
 
 def print_trained(directory: Path) -> None:
-    """Print a row an arm of an experiment that nothing evaluates."""
+    """Print one row for each arm of an experiment without an evaluation."""
     from asymreinforce.report.experiment import read_experiment
     from asymrl.tables import print_arms
 
@@ -103,16 +103,14 @@ def print_trained(directory: Path) -> None:
 
 
 def report_sweep(config: "ExperimentConfig") -> None:
-    """Write the page of a sweep, and send summary and figures to its tracker.
-
-    A page that is newer than all of its results stays: its figures take seconds to draw.
-    """
+    """Write the report of a sweep, and send summary and figures to its tracker."""
     from asymreinforce.report.write import PAGE, is_current, write_report
     from asymreinforce.tracking import track_report
 
+    # A page that is newer than all its results is kept, since its figures take seconds to draw.
     if is_current(config.directory):
         page = config.directory / PAGE
-        say(f"report: {page} (no result is newer; 'asymrl report' draws it anew)")
+        say(f"report: {page} (no result is newer; 'asymrl report' draws it again)")
     else:
         say(f"report: {write_report(config.directory)}")
     track_report(config)

@@ -1,4 +1,4 @@
-"""What `asymrl samples` prints: the completions of a checkpoint, with their verdicts."""
+"""Print the completions of a checkpoint with their verdicts, for `asymrl samples`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -16,7 +16,7 @@ LONGEST_ANSWER = 60
 
 
 class WantedSamples(NamedTuple):
-    """Which completions are shown; an empty choice is all."""
+    """The choice of completions to show; an empty set chooses all."""
 
     prompt_ids: frozenset[str]
     outcomes: frozenset[str]
@@ -27,7 +27,7 @@ class WantedSamples(NamedTuple):
 def run_samples(
     directory: Path, wanted: WantedSamples, *, arm: str | None, step: int | None, split: str | None
 ) -> None:
-    """Print the completions that are wanted; `InputError` where there is no such checkpoint."""
+    """Print the wanted completions; raises `InputError` if there is no such checkpoint."""
     from asymreinforce.report.experiment import read_experiment
     from asymreinforce.viewing.completions import choose, read_completions
 

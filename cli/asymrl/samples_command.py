@@ -1,4 +1,4 @@
-"""The options of `asymrl samples`. Nothing heavy is imported before it runs."""
+"""The options of `asymrl samples`. Heavy modules are imported when the command runs."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,27 +9,27 @@ import typer
 def samples(
     directory: Annotated[Path, typer.Argument(help="An experiment directory.")] = Path("runs/cups"),
     arm: Annotated[
-        str | None, typer.Option(help="An arm, by how its name begins; the best by default.")
+        str | None, typer.Option(help="An arm, by a prefix of its id; default: the best.")
     ] = None,
     step: Annotated[
-        int | None, typer.Option(min=0, help="0 is the behaviour policy; the last by default.")
+        int | None, typer.Option(min=0, help="0 is the behaviour policy; default: the last.")
     ] = None,
     split: Annotated[
-        str | None, typer.Option(help="held_out, validation or train; the reported one by default.")
+        str | None, typer.Option(help="held_out, validation or train; default: the reported one.")
     ] = None,
-    prompt_id: Annotated[list[str] | None, typer.Option(help="Of these prompts alone.")] = None,
-    correct: Annotated[bool, typer.Option("--correct", help="Judged correct.")] = False,
-    incorrect: Annotated[bool, typer.Option("--incorrect", help="Judged incorrect.")] = False,
-    limit: Annotated[int, typer.Option(min=1, help="Prompts shown.")] = 3,
-    characters: Annotated[int, typer.Option(min=1, help="Of each text.")] = 600,
+    prompt_id: Annotated[list[str] | None, typer.Option(help="Only these prompts.")] = None,
+    correct: Annotated[bool, typer.Option("--correct", help="Show correct ones.")] = False,
+    incorrect: Annotated[bool, typer.Option("--incorrect", help="Show incorrect ones.")] = False,
+    limit: Annotated[int, typer.Option(min=1, help="Prompts to show.")] = 3,
+    characters: Annotated[int, typer.Option(min=1, help="Characters of each text.")] = 600,
 ) -> None:
-    """Show the graded completions behind an accuracy: what a checkpoint wrote; read only.
+    """Show the graded completions of a checkpoint, behind a reported accuracy. Read only.
 
     asymrl samples                                       the best arm of runs/cups, its last step
 
-    asymrl samples runs/mine --arm 0dd6e7 --step 300     a number of the report
+    asymrl samples runs/mine --arm 0dd6e7 --step 300     one checkpoint of the report
 
-    asymrl samples runs/mine --step 0 --incorrect        what the behaviour policy gets wrong
+    asymrl samples runs/mine --step 0 --incorrect        errors of the behaviour policy
 
     asymrl samples runs/mine --arm 0dd6e7 --prompt-id q1
     """

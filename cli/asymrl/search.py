@@ -1,4 +1,4 @@
-"""What `asymrl search` does: intervals of the command line, trials on this machine, a table."""
+"""Run `asymrl search`: parse intervals, run trials on this machine, print a table."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 def parse_interval(word: str) -> Interval:
     """Parse KEY=interval(LOW,HIGH).
 
-    It is searched on a logarithmic scale if both ends are above 0, else on a linear one; `tag(log,
-    ...)` and `tag(linear, ...)` say it. Raises `ConfigError` if it is none, or is empty, or the
+    The scale is logarithmic if both ends are above 0, else linear; `tag(log, ...)` and `tag(linear,
+    ...)` choose. Raises `ConfigError` if the word is no interval, the interval is empty, or the
     setting is no number.
     """
     from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -49,9 +49,9 @@ def parse_interval(word: str) -> Interval:
 def search_arms(
     arms: "Sequence[ExperimentConfig]", intervals: Sequence[Interval], *, overrides: Sequence[str]
 ) -> list[SearchRecord]:
-    """Search on this machine; return a record a method.
+    """Search on this machine; return one record for each method.
 
-    Raises `ConfigError` for a launcher of Hydra's, and for arms that train in rounds.
+    Raises `ConfigError` for a Hydra launcher, and for arms that train in rounds.
     """
     from asymreinforce.experiment.search import run_search
     from asymreinforce.experiment.side_by_side import run_in_processes
@@ -65,8 +65,8 @@ def search_arms(
         )
     if any(arm.refresh_every for arm in arms):
         raise ConfigError(
-            "refresh_every makes rollouts anew while it trains, and the trials of a search share "
-            "one set; search without it"
+            "refresh_every generates new rollouts during training, and the trials of a search "
+            "share one set; search without it"
         )
     arms = trained_here(arms)
     slots = training_slots(arms)
@@ -80,16 +80,17 @@ def search_arms(
 def composed_arms(
     overrides: Sequence[str], intervals: Sequence[Interval]
 ) -> "list[ExperimentConfig]":
-    """Compose every arm at the lower ends of the intervals, and start none."""
+    """Compose every arm at the lower ends of the intervals, without starting any."""
     from asymrl.compose import compose_arms
 
     searched = {interval.setting for interval in intervals}
+    # A configuration needs some value; each trial replaces it.
     ends = [f"{i.setting}={int(i.low) if i.is_whole else i.low!r}" for i in intervals]
     return compose_arms([*(word for word in overrides if key_of(word) not in searched), *ends])
 
 
 def print_searches(records: Sequence[SearchRecord]) -> None:
-    """Print a row a method and what was searched."""
+    """Print one row for each method, and sentences about the search."""
     from asymreinforce.report.searches import name_methods, search_sentences
     from asymrl.report_table import searches_table
 

@@ -1,4 +1,4 @@
-"""`asymrl search`: a method's own settings, by validation questions, in a stated budget."""
+"""`asymrl search`: find the best settings of each method on validation questions in a budget."""
 
 import typer
 
@@ -6,17 +6,17 @@ from asymrl.commands import Settings
 
 
 def search(settings: Settings = None) -> None:
-    """Find each method's own learning rate, or other settings, on validation questions.
+    """Find the best learning rate, or other settings, of each method on validation questions.
 
-    asymrl search 'optim.lr=interval(1e-5,1e-3)'                    8 trials, an arm each
+    asymrl search 'optim.lr=interval(1e-5,1e-3)'                    8 trials of one arm each
 
     asymrl search 'algorithm=grpo,asymre' 'optim.lr=interval(1e-5,1e-3)' search.trials=12
 
     asymrl search seed=0,1 'baseline=interval(-0.5,0)' search.spread=8   evenly spread values
 
-    Every combination of comma-separated values is a method with a budget of its own, seed left out:
-    a trial's accuracy is the mean over seeds. The trials share rollouts, and their arms are those
-    of 'asymrl sweep' with the same settings. A search that was killed goes on where it stands.
+    Every combination of comma-separated values but seeds is a method with its own budget. The
+    accuracy of a trial is the mean over seeds. Trials share rollouts, and their arms are those of
+    'asymrl sweep' with the same settings. The same command resumes a search that was killed.
     """
     from asymrl.overrides import prepared
     from asymrl.remembered import kept

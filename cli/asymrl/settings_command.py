@@ -1,7 +1,7 @@
-"""`asymrl settings`: what every setting means, its range, its default, and what it determines.
+"""`asymrl settings`: print every setting with meaning, range, default, and what it determines.
 
-`docs/reference/settings.md` is `asymrl settings --markdown`. Both are read from the settings'
-models.
+`docs/reference/settings.md` is the output of `asymrl settings --markdown`. Both come from the
+pydantic models.
 """
 
 import json
@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
 import typer
 
 WIDTH = 100
-"""Of the lines that are printed, at most."""
+"""The largest width of printed lines."""
 BOUNDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
 DETERMINED = {
     "PROMPTS": "the prompts, and all that is made of them",
@@ -26,23 +26,23 @@ DETERMINED = {
 HEAD = """\
 # Settings
 
-Every setting of every command but `asymrl bandit`, as `KEY=VALUE` takes it and as a line of an
-experiment's file (`asymrl new`). `asymrl settings WORD` prints those that a word occurs in;
-`asymrl train --cfg job` prints the values that a command would take. This page is written by
-`asymrl settings --markdown`.
+Every setting of every command but `asymrl bandit`, for `KEY=VALUE` on the command line and for a
+line of an experiment's file (`asymrl new`). `asymrl settings WORD` prints the settings in which a
+word occurs; `asymrl train --cfg job` prints the values that a command would use. This page is
+written by `asymrl settings --markdown`.
 
-What a setting *determines* is the first thing made whose result depends on it. What comes later
-depends on it as well: prompts, then rollouts, verdicts, arms, evaluations.
+A setting *determines* the first result that depends on it. All later results depend on it too:
+prompts, then rollouts, verdicts, arms, evaluations.
 
 ## Groups
 
-`GROUP=NAME` sets several settings at once, as a file of `conf/` says.
+`GROUP=NAME` sets several settings at once, from the file `conf/GROUP/NAME.yaml`.
 
 """
 
 
 class Setting(NamedTuple):
-    """One setting, in words."""
+    """The description of one setting."""
 
     key: str
     meaning: str
@@ -56,14 +56,14 @@ def settings(
         str | None, typer.Argument(help="Part of a key or of a meaning.", show_default=False)
     ] = None,
     markdown: Annotated[
-        bool, typer.Option("--markdown", help="Print docs/reference/settings.md and nothing else.")
+        bool, typer.Option("--markdown", help="Print docs/reference/settings.md.")
     ] = False,
 ) -> None:
     """Print every setting with its meaning, range, default, and what it determines.
 
     asymrl settings
 
-    asymrl settings length                           those with a word in their key or meaning
+    asymrl settings length                           settings with this word in key or meaning
     """
     from asymreinforce import terminal
     from asymreinforce.errors import ConfigError
@@ -88,7 +88,7 @@ def catalogue() -> Iterator[Setting]:
     for key, field in keys.fields().items():
         first = FIRST.get(key, FIRST.get(".".join(key.split(".")[:2]), Product.ARM))
         default = "none"
-        if key in base:
+        if key in base:  # conf/config.yaml overrides the defaults of the models
             default = _shown(base[key])
         elif not field.is_required():
             default = _shown(field.get_default(call_default_factory=True))
@@ -99,7 +99,7 @@ def catalogue() -> Iterator[Setting]:
 
 
 def page(chosen: Iterable[Setting]) -> str:
-    """Return docs/reference/settings.md."""
+    """Return the text of docs/reference/settings.md."""
     from asymrl import keys
 
     lines = [HEAD.rstrip("\n"), ""]
@@ -137,7 +137,7 @@ def _printed(one: Setting) -> str:
 
 
 def _shown(default: Any) -> str:
-    """Return a default as KEY=VALUE takes it."""
+    """Return a default in the syntax of KEY=VALUE."""
     from pydantic_core import to_jsonable_python
 
     value = to_jsonable_python(default)
@@ -145,7 +145,7 @@ def _shown(default: Any) -> str:
 
 
 def _values(annotation: Any, metadata: Iterable[Any]) -> Iterator[str]:
-    """Say of which type a setting is, and within which bounds."""
+    """Yield the type of a setting and its bounds, in words."""
     origin, parts = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         yield from _values(parts[0], parts[1:])
@@ -176,7 +176,7 @@ def _plural(values: str) -> str:
 
 
 def _chosen_by_groups() -> dict[str, str]:
-    """Say for each setting in which groups a file gives it a value."""
+    """Return, for each setting, the groups whose files set it, in words."""
     from asymrl import keys
 
     groups_of: dict[str, dict[str, None]] = {}

@@ -1,4 +1,4 @@
-"""`asymrl status`: where an experiment stands. Nothing heavy is imported before it runs."""
+"""`asymrl status`: print the progress of an experiment. Heavy modules load when it runs."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
 def status(
     directory: Annotated[Path, typer.Argument(help="An experiment directory.")] = Path("runs/cups"),
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
 ) -> None:
-    """Say where an experiment stands, running or dead: its stages, and every arm; read only.
+    """Print the progress of an experiment, running or not: its stages and every arm. Read only.
 
     asymrl status                                        runs/cups
 

@@ -1,4 +1,4 @@
-"""Every benchmark of an evaluation as a table for the terminal, narrow enough for 80 columns."""
+"""Print every benchmark of an evaluation as a table, narrow enough for 80 columns."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ LONGEST_NAME = 30
 
 
 def print_suites_of(directory: Path) -> None:
-    """Print the benchmarks of an experiment that has suites; nothing if it has none."""
+    """Print the benchmarks of an experiment, or nothing if it has no suites."""
     from asymreinforce.report.experiment import read_experiment
     from asymreinforce.report.groups import group_arms
     from asymreinforce.report.suites import read_suite_rows, suite_results
@@ -22,7 +22,7 @@ def print_suites_of(directory: Path) -> None:
 
 
 def print_suites(results: "SuiteResults | None") -> None:
-    """Print a row a benchmark and a setting: mu before training, then each at its last step."""
+    """Print one row for each benchmark and setting: mu, then each setting at its last step."""
     from asymrl.console import add_numbers, make_table, styled_text
 
     if results is None:

@@ -1,4 +1,4 @@
-"""Tables for the terminal."""
+"""Print the summary of a sweep as tables for the terminal."""
 
 import json
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ NEEDED_BESIDE_OTHERS = 5
 
 
 class SummaryColumn(NamedTuple):
-    """A column of the summary: the smaller `need`, the longer it stays on a narrow terminal."""
+    """A column of the summary; a narrow terminal drops the columns with the largest `need`."""
 
     title: str
     need: int
@@ -29,14 +29,14 @@ class SummaryColumn(NamedTuple):
 
     @property
     def width(self) -> int:
-        """Of the widest cell, and the gap beside it."""
+        """Return the width of the widest cell and the gap beside it."""
         return GAP + max(map(len, [*self.title.split("\n"), *self.cells]))
 
 
 def print_summary(summary: pa.Table) -> None:
-    """Print a row an arm: where it ended on held-out prompts, against mu and its own peak.
+    """Print one row for each arm: its last held-out accuracy, that of mu, and its peak.
 
-    A terminal that is too narrow for all columns shows those that are needed most.
+    A terminal that is too narrow for all columns shows the most needed ones.
     """
     from rich.text import Text
 
@@ -45,7 +45,7 @@ def print_summary(summary: pa.Table) -> None:
     rows = summary.to_pylist()
     others = [others_of(row) for row in rows]
     columns, room = _columns(rows), console.width - EDGES
-    if any(others):  # what else arms differ in takes the place of what the report shows as well
+    if any(others):  # further settings need the room of columns that the report shows as well
         columns = [column for column in columns if column.need <= NEEDED_BESIDE_OTHERS]
         room -= NARROWEST_OTHERS
     shown = _fitting(columns, room=room)
@@ -86,7 +86,7 @@ def _columns(rows: Sequence[dict[str, Any]]) -> list[SummaryColumn]:
 
 
 def _fitting(columns: Sequence[SummaryColumn], *, room: int) -> list[SummaryColumn]:
-    """Return the columns for which there is room, those that are needed most first in line."""
+    """Return the columns that fit in `room`; the most needed columns go first."""
     fitting: set[str] = set()
     for column in sorted(columns, key=lambda column: column.need):
         room -= column.width
@@ -97,9 +97,9 @@ def _fitting(columns: Sequence[SummaryColumn], *, room: int) -> list[SummaryColu
 
 
 def print_arms(arms: "Sequence[ReportedArm]") -> None:
-    """Print a row an arm that is trained and not evaluated: log-probabilities, from mu to the end.
+    """Print one row for each arm without an evaluation: log-probabilities under mu and at the end.
 
-    They are means over the completions of the fixed diagnostic set, in nats.
+    Log-probabilities are means over the completions of the fixed diagnostic set, in nats.
     """
     table = make_table(
         "log-probability of the rollouts, before to after training; not evaluated",
@@ -120,7 +120,7 @@ def print_arms(arms: "Sequence[ReportedArm]") -> None:
 
 
 def others_of(row: dict[str, Any]) -> str:
-    """Name the settings other than baseline and seed in which this arm differs from another."""
+    """Return the settings but baseline and seed in which this arm differs from others."""
     overrides: dict[str, Any] = json.loads(row["overrides"])
     return " ".join(
         f"{key.removesuffix('.name')}={value}"

@@ -1,6 +1,6 @@
-"""The words behind a command: options of Hydra's, an experiment's file, KEY=VALUE.
+"""Sort the words after a command into Hydra's options, an experiment's file, and KEY=VALUE.
 
-A word that is none of them gets an answer here, before anything heavy is imported.
+Any other word raises an error with advice here, before anything heavy is imported.
 """
 
 import os
@@ -28,52 +28,52 @@ VALUED = {
     "-cd": (),
     "--experimental-rerun": (),
 }
-"""Hydra's options that a value follows, and the values that they take if only some are right."""
+"""Hydra's options with a value, and their choices if not every value is allowed."""
 FLAGS = ("--multirun", "-m", "--run", "-r", "--resolve", "--hydra-help", CHANGE)
 PRINTING = {"--cfg", "-c", "--info", "-i", "--hydra-help"}
-"""Options of Hydra's that print something of one configuration, where a sweep has many."""
+"""Hydra's options that print one configuration and run nothing."""
 FILES = (".yaml", ".yml")
 NUMBER = re.compile(r"[-+]?[\d.][\d.,eE+-]*")
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 INTERVAL = re.compile(r"\s*(?:(?:int|float)\(|tag\([^()]*)*\s*interval\(")
-"""How the value of a setting begins that `asymrl search` looks for."""
+"""The start of a value that is an interval of `asymrl search`."""
 PAIRS = {"[": "]", "{": "}", "(": ")"}
 
 
 class Words(NamedTuple):
-    """What stands behind a command, by kind."""
+    """The words after a command, by kind."""
 
     options: list[str]
-    """Hydra's, each with its value."""
+    """Hydra's options, each with its value."""
     files: list[str]
     """Files of an experiment."""
     settings: list[str]
-    """KEY=VALUE, or ~KEY."""
+    """Settings: KEY=VALUE or ~KEY."""
 
 
 def only_prints(words: Iterable[str]) -> bool:
-    """Tell whether options ask Hydra to print something, and to run nothing."""
+    """Tell whether options make Hydra print something and run nothing."""
     return any(word.partition("=")[0] in PRINTING for word in words)
 
 
 def key_of(word: str) -> str:
-    """Return the key of a setting, without what Hydra reads before it."""
+    """Return the key of a setting, without Hydra's prefixes `+` and `~`."""
     return word.partition("=")[0].lstrip("+~")
 
 
 def value_of(word: str) -> str:
-    """Return the value of a setting as it is written; empty if it has none."""
+    """Return the value of a setting as it is written; empty if there is no value."""
     return word.partition("=")[2]
 
 
 def sorted_out(words: Sequence[str]) -> Words:
-    """Tell options, files and settings apart.
+    """Sort words into options, files and settings.
 
-    Raises `ConfigError` for a word that is none of them, or that holds a credential.
+    Raises `ConfigError` for any other word, and for a word with a credential.
     """
     sorted_words = Words([], [], [])
     waiting = list(words)
-    for word in words:  # before a message repeats one
+    for word in words:  # first, since an error message would repeat the credential
         name, _, value = word.partition("=")
         require_none({"a word of the command line": name}, os.environ)
         require_none({name.lstrip("+~"): value}, os.environ)
@@ -84,6 +84,7 @@ def sorted_out(words: Sequence[str]) -> Words:
             sorted_words.options.append(word)
         elif name in VALUED:
             sorted_words.options.extend([word, *_value_of_option(word, waiting)])
+        # `-0.1` is a stray number, which gets another message.
         elif word.startswith("-") and not NUMBER.fullmatch(word):
             raise ConfigError(_no_option(word))
         elif name and ("=" in word or word.startswith("~")):
@@ -98,7 +99,7 @@ def sorted_out(words: Sequence[str]) -> Words:
 
 
 def _value_of_option(option: str, waiting: list[str]) -> list[str]:
-    """Take the value of an option from the words behind it."""
+    """Consume the value of an option from the words after it."""
     choices = VALUED[option]
     is_there = bool(waiting) and "=" not in waiting[0] and not waiting[0].startswith("-")
     if choices and not (is_there and waiting[0] in choices):
@@ -107,7 +108,7 @@ def _value_of_option(option: str, waiting: list[str]) -> list[str]:
 
 
 def _no_option(word: str) -> str:
-    """Say what may have been meant by an option that there is not."""
+    """Return the message for an unknown option, with a suggestion."""
     name, _, value = word.lstrip("-").partition("=")
     near = (
         [name]
@@ -120,7 +121,7 @@ def _no_option(word: str) -> str:
 
 
 def _stray(word: str, before: Sequence[str], after: Sequence[str]) -> str:
-    """Say what may have been meant by a word that is no setting."""
+    """Return the message for a word that is no setting, with a suggestion."""
     last = before[-1] if before else ""
     if (
         word.startswith("=")
@@ -143,28 +144,28 @@ def _stray(word: str, before: Sequence[str], after: Sequence[str]) -> str:
 
 
 def _numbers(words: Sequence[str]) -> list[str]:
-    """Return the words up to the first that is no number."""
+    """Return the words before the first that is no number."""
     end = next((i for i, word in enumerate(words) if not NUMBER.fullmatch(word)), len(words))
     return [word.strip(",") for word in words[:end]]
 
 
 def is_interval(word: str) -> bool:
-    """Tell whether a setting's value is an interval in which a search looks."""
+    """Tell whether the value of a setting is an interval to search in."""
     return INTERVAL.match(value_of(word)) is not None
 
 
 def several(word: str) -> list[str]:
-    """Return the values of a setting, between which commas stand outside brackets and quotes."""
+    """Split the value of a setting at commas outside brackets and quotes."""
     values, open_, start = [], "", 0
     text = value_of(word)
     for place, sign in enumerate(text):
         quote = open_[-1:] if open_[-1:] in ("'", '"') else ""
         if quote:
-            # backslashes in an odd number escape the quote behind them
+            # An odd number of backslashes escapes the quote after them.
             is_escaped = (place - len(text[:place].rstrip("\\"))) % 2 == 1
             open_ = open_[:-1] if sign == quote and not is_escaped else open_
         elif sign in "'\"":
-            # elsewhere a quote is an apostrophe
+            # A quote opens only at the start of a value; elsewhere it is an apostrophe.
             open_ += sign if text[start:place].strip(" [{(,:") == "" or open_ else ""
         elif sign in PAIRS:
             open_ += sign
@@ -177,13 +178,13 @@ def several(word: str) -> list[str]:
 
 
 def settable(word: str) -> str:
-    """Return a setting as Hydra takes it: what a mapping holds is new to it, and is added."""
+    """Return a setting in Hydra's syntax: an entry of a mapping is new, and needs `++`."""
     is_new = "=" in word and not word.startswith("~") and keys.is_in_mapping(key_of(word))
     return f"++{_as_mapping(word).lstrip('+')}" if is_new else word
 
 
 def _as_mapping(word: str) -> str:
-    """Return a list of names as a mapping of them, which further settings can be merged into."""
+    """Return a list of names as a mapping, so that further settings can be merged into it."""
     value = value_of(word)
     if key_of(word) not in keys.NAMED or not (value[:1] == "[" and value[-1:] == "]"):
         return word
@@ -195,14 +196,14 @@ def _as_mapping(word: str) -> str:
 
 
 def quoted_text(text: str) -> str:
-    """Return a text in Hydra's double quotes, as it is."""
+    """Return a text in double quotes that Hydra reads back unchanged."""
     text = re.sub(r'(\\*)"', lambda match: rf"{match[1] * 2}\"", text)
     behind = text[len(text.rstrip("\\")) :]
     return f'"{text}{behind}"'
 
 
 def require_one_value(command: str, settings: Sequence[str]) -> None:
-    """Raise `ConfigError` if a setting has several values, for a command that takes one."""
+    """Raise `ConfigError` if a setting has several values but the command takes one."""
     for word in settings:
         values = several(word)
         if len(values) > 1:
@@ -218,9 +219,9 @@ def require_one_value(command: str, settings: Sequence[str]) -> None:
 
 
 def layered(below: Sequence[str], above: Sequence[str]) -> list[str]:
-    """Put settings over others, which lose what is set again, be it by a group that is chosen.
+    """Override the settings `below` by those `above`; a chosen group overrides its settings too.
 
-    A mapping that may be a list of names takes the place of all that was set in it below.
+    A mapping of `keys.NAMED` in `above` replaces all its entries in `below`.
     """
     set_again = {key_of(word) for word in above}
     anew = tuple(f"{key}." for key in set_again & keys.NAMED)

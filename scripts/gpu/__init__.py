@@ -1,1 +1,1 @@
-"""What `scripts/check_gpu.py` checks and measures on a CUDA device."""
+"""The checks and measurements of `scripts/check_gpu.py` on a CUDA device."""

@@ -1,4 +1,4 @@
-"""A check: a function of a place, whose findings are held against bounds or set beside goals."""
+"""A check: a function of a place whose findings have bounds (judged) or goals (only shown)."""
 
 import tempfile
 from collections.abc import Callable, Iterable
@@ -10,17 +10,17 @@ from torch import Tensor
 
 
 class Place(NamedTuple):
-    """Where checks run, and what travelled along."""
+    """The place of checks: the device, the folder, and carried files."""
 
     device: torch.device
     is_toy: bool
-    """On CPU with tiny sizes: a test of the checks themselves."""
+    """Whether to use tiny sizes on CPU, as a test of the checks themselves."""
     carried: Path | None = None
-    """An experiment directory that was made on CPU; see `check_gpu.py --carry`."""
+    """An experiment directory from a CPU machine; see `check_gpu.py --carry`."""
 
     @property
     def on_cuda(self) -> bool:
-        """Whether there is a CUDA device."""
+        """Return whether there is a CUDA device."""
         return self.device.type == "cuda"
 
     def directory(self) -> Path:
@@ -29,7 +29,7 @@ class Place(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """A figure; `most` is what it must not exceed, `goal` what it is reported beside."""
+    """A figure; it must not exceed `most`, and is shown beside its `goal`."""
 
     what: str
     value: float | str | None
@@ -39,16 +39,16 @@ class Finding(NamedTuple):
 
     @property
     def holds(self) -> bool:
-        """Whether the figure keeps its bound; NaN keeps none."""
+        """Return whether the figure keeps its bound; NaN does not."""
         return self.most is None or (isinstance(self.value, float) and self.value <= self.most)
 
 
 class NotHereError(Exception):
-    """The check needs something that this machine does not have; the message says what."""
+    """The machine lacks something that the check needs; the message names it."""
 
 
 class Check(NamedTuple):
-    """A named check; `seconds` is how long it may take before it counts as hanging."""
+    """A named check; after `seconds` it counts as hanging."""
 
     name: str
     run: Callable[[Place], Iterable[Finding]]
@@ -56,7 +56,7 @@ class Check(NamedTuple):
 
 
 def verdict(check: Check, place: Place) -> dict[str, Any]:
-    """Run a check; an exception is its verdict, and none leaves it."""
+    """Run a check and return its verdict; an exception becomes the verdict."""
     found: list[Finding] = []
     try:
         found += check.run(place)
@@ -84,7 +84,7 @@ def _shown(value: float | str | None) -> str:
 
 
 def distance(found: Tensor, wanted: Tensor) -> float:
-    """Return |found - wanted| / |wanted|, in fp64; NaN where anything is."""
+    """Return |found - wanted| / |wanted| in fp64; NaN if any number is NaN."""
     wanted = wanted.detach().double().cpu()
     return float((found.detach().double().cpu() - wanted).norm() / wanted.norm())
 
@@ -96,12 +96,12 @@ def needs_cuda(place: Place) -> None:
 
 
 def gib(count: float) -> float:
-    """Bytes in GiB."""
+    """Convert bytes to GiB."""
     return count / 2**30
 
 
 def reset_peak(place: Place) -> int:
-    """Forget the peak of memory so far; return what is held now, in bytes."""
+    """Reset the peak of memory; return the bytes held now."""
     if not place.on_cuda:
         return 0
     torch.cuda.synchronize()

@@ -1,11 +1,11 @@
-"""Figures of one CUDA device: MFU, tokens a second, memory, the head, prefix sharing, baselines.
+"""Measure one CUDA device: MFU, tokens per second, memory, head, prefix sharing, baselines.
 
-Qwen2.5 shapes from a random start, weights in fp32, computed in bf16 (autocast), AdamW's step
-included where a step is measured.
+Models have Qwen2.5 shapes and random fp32 weights, and compute in bf16 (autocast). A measured step
+includes AdamW's.
 
     MFU = useful operations / (median wall time x dense bf16 peak of the data sheet)
 
-where the useful operations are `workloads.gradient_flops`: 6 N T + 6 H V S + causal attention.
+The useful operations are `workloads.gradient_flops`: 6 N T + 6 H V S + causal attention.
 """
 
 import functools
@@ -34,20 +34,20 @@ from gpu.checks import Finding, NotHereError, Place, gib, peak, reset_peak
 from gpu.ways import QWEN, RANK, REAL, TOY, WAYS, scale_of
 
 DATA_SHEET = {"H200": 989.4e12, "H100 PCIe": 756e12, "H100": 989.4e12, "A100": 312e12}
-"""Dense bf16 operations a second by NVIDIA's data sheets, the first name that fits counting."""
+"""Dense bf16 operations per second by NVIDIA's data sheets; the first matching name counts."""
 MFU_GOALS = {"0.5B": ">= 50%", "1.5B": ">= 55%", "3B": ">= 60%"}
 WARM_UP = 2
 """Steps that are not measured: the first also compiles."""
 
 
 def data_sheet_peak(place: Place) -> float | None:
-    """The data sheet's bf16 peak, where the device is known."""
+    """Return the bf16 peak of the data sheet; None if the device is unknown."""
     name = torch.cuda.get_device_name() if place.on_cuda else ""
     return next((peak for key, peak in DATA_SHEET.items() if key in name), None)
 
 
 def peaks(place: Place) -> Iterator[Finding]:
-    """The best matrix product and copy that this device was seen to do."""
+    """Yield the best measured rates of a matrix product and of a copy."""
     large = [(8192, 8192, 8192), (16_384, 4096, 4096)] if place.on_cuda else [(256, 256, 256)]
     dtype = torch.bfloat16 if place.on_cuda else torch.float32
     found = Peak([], dtype=dtype, device=place.device.type, large=large)
@@ -62,7 +62,7 @@ def peaks(place: Place) -> Iterator[Finding]:
 
 
 class Measured(NamedTuple):
-    """A step: median seconds, peak bytes in all, and operations that it needs."""
+    """A step: its median seconds, peak bytes, and needed operations."""
 
     seconds: float
     memory: float | None
@@ -70,7 +70,7 @@ class Measured(NamedTuple):
 
 
 def step(way: str, shape: Shape, place: Place, work: Workload) -> Measured:
-    """Measure one way alone on the device."""
+    """Measure one way, alone on the device."""
     scale = scale_of(place)
     reset_peak(place)
     model = random_model(
@@ -90,7 +90,7 @@ def step(way: str, shape: Shape, place: Place, work: Workload) -> Measured:
 
 
 def packed(shape: str, way: str, place: Place) -> Iterator[Finding]:
-    """MFU, tokens a second and peak memory of a step of equal lengths, packed to one row."""
+    """Yield MFU, tokens per second and peak memory of a step of equal lengths in one packed row."""
     scale = scale_of(place)
     work = workload([scale.length] * (scale.tokens // scale.length), vocabulary=scale.vocabulary)
     found = step(way, TOY if place.is_toy else QWEN[shape], place, work)
@@ -107,7 +107,7 @@ def packed(shape: str, way: str, place: Place) -> Iterator[Finding]:
 
 
 def _planned(shape: str, way: str, place: Place) -> float:
-    """Bytes that `asymrl plan` counts."""
+    """Return the bytes that `asymrl plan` predicts."""
     from asymreinforce.planning.shape import Shape as Counted
     from asymreinforce.planning.training_memory import training_memory
     from asymreinforce.update.head import most_logits
@@ -136,7 +136,7 @@ def _planned(shape: str, way: str, place: Place) -> float:
 
 
 def rivals(place: Place) -> Iterator[Finding]:
-    """Tokens a second on log-normal lengths, beside TRL, padding, and sorting by length."""
+    """Yield tokens per second on log-normal lengths: ours, TRL, padding, sorting by length."""
     scale = scale_of(place)
     work = workload(
         log_normal_lengths(scale.sequences, shortest=scale.length // 10, longest=scale.length),
@@ -163,7 +163,7 @@ def rivals(place: Place) -> Iterator[Finding]:
 
 
 def head(place: Place) -> Iterator[Finding]:
-    """The head forward and backward at width 4,096, 131,072 words and 8,192 tokens."""
+    """Measure the head, forward and backward, at width 4,096, vocabulary 131,072, 8,192 tokens."""
     width, words, tokens = (16, 64, 32) if place.is_toy else (4096, 131_072, 8192)
     precision = torch.bfloat16 if place.on_cuda else torch.float32
     torch.manual_seed(0)
@@ -206,7 +206,7 @@ SAMPLES = 8
 
 
 def sharing(place: Place) -> Iterator[Finding]:
-    """How much faster a gradient is where the samples of a prompt share its computation."""
+    """Measure how much faster a gradient is if the samples of a prompt share its computation."""
     words = 128 if place.is_toy else 151_936
     shape = TOY if place.is_toy else QWEN["0.5B"]
     model = random_model(shape, vocabulary=words, context=32_768, device=place.device.type)
@@ -237,7 +237,7 @@ def sharing(place: Place) -> Iterator[Finding]:
 def _group(
     prompt: int, completion: int, groups: int, words: int, *, shared: bool
 ) -> tuple[Sequences, Tensor]:
-    """Groups of G samples; apart, each sample's prompt is of other tokens."""
+    """Return groups of G samples; if `apart`, each sample has another prompt."""
     generator = np.random.default_rng(0)
     prompts: list[np.ndarray] = []
     for _ in range(groups):

@@ -1,4 +1,4 @@
-"""Attention and head against fp64, and what they hold in memory.
+"""Compare attention and head with fp64, and measure their memory.
 
 Shapes: T tokens of a row, H query heads, K key/value heads, D a head's width; C tokens, W width,
 V vocabulary.
@@ -32,7 +32,7 @@ ROWS = {
 
 
 def row_of(blocks: list[tuple[int, list[int]]]) -> PackedRow:
-    """A packed row of one block for each (prompt tokens, [completion tokens])."""
+    """Return a packed row with one block for each (prompt tokens, [completion tokens])."""
     prompts, completions = [], []
     for number, (prompt, owns) in enumerate(blocks):
         prompts += [np.full(prompt, number)] * len(owns)
@@ -42,7 +42,7 @@ def row_of(blocks: list[tuple[int, list[int]]]) -> PackedRow:
 
 
 def seen_by(row: PackedRow, window: int | None) -> Tensor:
-    """What each token sees, segment by segment."""
+    """Return the mask of the tokens that each token sees, segment by segment."""
     tokens = len(row.input_ids_T)
     seen_TT = torch.zeros(tokens, tokens, dtype=torch.bool)
     for start, end, prefix in itertools.chain(*row.segments):
@@ -54,7 +54,7 @@ def seen_by(row: PackedRow, window: int | None) -> Tensor:
 
 
 def in_fp64(query: Tensor, key: Tensor, value: Tensor, seen_TT: Tensor) -> Tensor:
-    """Attention by its formula; all scores at once."""
+    """Compute attention by its formula, with all scores at once."""
     repeats = query.shape[1] // key.shape[1]
     key, value = (x.repeat_interleave(repeats, dim=1) for x in (key, value))
     scores = query @ key.transpose(2, 3) / math.sqrt(query.shape[-1])
@@ -68,7 +68,7 @@ def attention_errors(
 ) -> list[float]:  # fmt: skip
     """Return the distances from fp64 of the output and of the gradients of q, k and v.
 
-    `dtypes` are those of queries and keys, and of values, as they reach the plan.
+    `dtypes` are the types of queries and keys, and of values, that the plan receives.
     """
     torch.manual_seed(0)
     tokens, device = len(row.input_ids_T), place.device
@@ -92,7 +92,7 @@ def attention_errors(
 
 
 def varlen(place: Place) -> Iterator[Finding]:
-    """FlashAttention on packed rows, as autocast hands them over and all in bf16."""
+    """Check FlashAttention on packed rows, with the types of autocast and all in bf16."""
     needs_cuda(place)
     bf16, fp32 = torch.bfloat16, torch.float32
     for width, grouping in itertools.product((32, 64, 128), (1, 4, 7)):
@@ -107,7 +107,7 @@ def varlen(place: Place) -> Iterator[Finding]:
 
 
 def sdpa(place: Place) -> Iterator[Finding]:
-    """SDPA by segment on the same rows, in fp32 and bf16."""
+    """Check SDPA by segment on the same rows, in fp32 and bf16."""
     fp32, bf16 = torch.float32, torch.bfloat16
     for dtype, most in ((fp32, FP32_ATTENTION), (bf16, BF16_ATTENTION)):
         worst = 0.0
@@ -121,7 +121,7 @@ def sdpa(place: Place) -> Iterator[Finding]:
 
 
 def attention_memory(place: Place) -> Iterator[Finding]:
-    """Peak memory and time of attention, forward and backward, of rows of 16k tokens."""
+    """Measure memory and time of attention, forward and backward, on rows of 16k tokens."""
     needs_cuda(place)
     rows = {
         "8 x 2k": [(700, [1348])] * 8,
@@ -144,7 +144,7 @@ def attention_memory(place: Place) -> Iterator[Finding]:
 
 
 def _measured(way: str, row: PackedRow, place: Place, dtype: torch.dtype) -> tuple[float, float]:
-    """Bytes above the inputs and median seconds, with the heads of Qwen2.5-3B."""
+    """Return the bytes above the inputs and the median seconds, with the heads of Qwen2.5-3B."""
     tokens = len(row.input_ids_T)
     given = [
         torch.randn(1, heads, tokens, 128, device=place.device, dtype=dtype, requires_grad=True)
@@ -167,7 +167,7 @@ def _measured(way: str, row: PackedRow, place: Place, dtype: torch.dtype) -> tup
 
 
 def heads(place: Place) -> Iterator[Finding]:
-    """Both heads in bf16 over fp32 weights, and in fp32, against fp64 at 152 thousand words."""
+    """Check both heads in bf16 over fp32 weights, and in fp32, at a vocabulary of 152 thousand."""
     words, width, tokens = (130, 16, 24) if place.is_toy else (151_936, 896, 600)
     torch.manual_seed(0)
     device = place.device
@@ -198,10 +198,10 @@ def heads(place: Place) -> Iterator[Finding]:
 def _head(
     name: str, weight_VD: Tensor, hidden_CD: Tensor, targets_C: Tensor, coefficients_C: Tensor
 ) -> list[Any]:
-    """log p, dL/dh, dL/dW, and the entropy of the recomputing head."""
+    """Return log p, dL/dh, dL/dW, and the entropy of the recomputing head."""
     weight_VD = weight_VD.clone().requires_grad_()
     hidden_CD = hidden_CD.clone().requires_grad_()
-    # in chunks of 100 tokens or so: their sums are added up
+    # Chunks of about 100 tokens, so that sums over chunks are checked too.
     head = Head(weight_VD, None, LogitsBuffer(), 1 + len(targets_C) * len(weight_VD) // 6)
     if name == "linear":
         made = linear_loss(head, hidden_CD, targets_C, coefficients_C)
@@ -226,7 +226,7 @@ def _head_in_fp64(
 
 
 def environment(place: Place) -> Iterable[Finding]:
-    """Versions and the device."""
+    """Report versions and the device."""
     import platform
     from importlib.metadata import PackageNotFoundError, version
 

@@ -1,4 +1,4 @@
-"""The transformers engine against the scorer, and the command line on an experiment made on CPU."""
+"""Check the transformers engine by the scorer, and the command line by an experiment of a CPU."""
 
 import os
 import shutil
@@ -21,13 +21,13 @@ SETTINGS = (
     "sampling.samples_per_prompt=8", "task.train=640", "sweep.report=false", "seed=0",
     "baseline=-0.1", "train.diagnostics_every=6", "reward.workers=2",
 )  # fmt: skip
-"""Of the experiment that travels: the embedded policy, 12 steps."""
+"""Settings of the carried experiment: the embedded policy, 12 steps."""
 FIRST_STEPS = 4
-"""Steps over which arms are compared: rounding grows from step to step."""
+"""Steps in which arms are compared, since rounding errors grow from step to step."""
 
 
 def engine(place: Place) -> Iterator[Finding]:
-    """Log-probabilities of tokens as the engine drew them, against the packed scorer's."""
+    """Compare the engine's log-probabilities of its sampled tokens with the packed scorer's."""
     from asymreinforce.config import EngineConfig, PolicyConfig, SamplingConfig
     from asymreinforce.engines.transformers_engine import TransformersEngine
     from asymreinforce.update.log_probs import Scorer
@@ -49,7 +49,7 @@ def engine(place: Place) -> Iterator[Finding]:
         drawn = engine.sample([p.tolist() for p in prompts], sampling, seed=0)
         if place.on_cuda:
             used = float(peak(place) or 0) - before
-            # scores of one step in fp32, a few copies of them, and the cache; not a step's each
+            # One step's scores in fp32, a few copies, and the cache; not the scores of all steps.
             yield Finding(f"{name}: memory above the model", gib(used), "GiB", 1.5)
         pairs = [(p, one) for p, group in zip(prompts, drawn, strict=True) for one in group]
         sequences = Sequences([p for p, _ in pairs], [np.array(c.token_ids) for _, c in pairs])
@@ -65,12 +65,12 @@ def engine(place: Place) -> Iterator[Finding]:
 
 
 def carry(directory: Path) -> None:
-    """Make the experiment that travels: prompts, policy, rollouts, verdicts, and an arm on CPU."""
+    """Make the experiment to carry: prompts, policy, rollouts, verdicts, and an arm on CPU."""
     _asymrl("sweep", directory, "train.device=cpu", "train.precision=float32")
 
 
 def command_line(place: Place) -> Iterator[Finding]:
-    """`asymrl sweep` on what travelled, in fp32 and bf16, against the arm that was made on CPU."""
+    """Compare arms of `asymrl sweep` here, in fp32 and bf16, with the carried arm of the CPU."""
     if place.carried is None:
         raise NotHereError("no experiment directory was carried along (--carried)")
     directory = place.directory() / "runs"
@@ -116,7 +116,7 @@ def _arms(directory: Path) -> dict[tuple[str, str], dict[str, list[Any]]]:
 
 
 def _asymrl(command: str, directory: Path, *overrides: str) -> str:
-    """Run a command in a process of its own; raise with the end of what it printed if it fails."""
+    """Run a command in a separate process; raise with the end of its output if it fails."""
     said = [
         sys.executable,
         "-m",

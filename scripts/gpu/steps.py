@@ -1,4 +1,4 @@
-"""Optimizer steps of tiny models: CUDA against CPU, state, memory that runs out, one NCCL rank."""
+"""Check steps of tiny models: CUDA against CPU, saved state, too little memory, one NCCL rank."""
 
 import contextlib
 import copy
@@ -34,11 +34,11 @@ from gpu.tiny_models import (
 )
 
 FP32, BF16 = 1e-5, 0.02
-"""Largest relative distance of a gradient from that of the CPU in fp32."""
+"""Largest relative distance of a gradient from the CPU's in fp32."""
 
 
 def trainer_of(model: Any, place: Place, *, half: bool, tokens: int = 300, **more: Any) -> Trainer:
-    """A trainer whose gradient stays as computed: its rate is 1e-3 and nothing is clipped."""
+    """Return a trainer that does not clip the gradient, with a learning rate of 1e-3."""
     return Trainer(
         model.to(place.device),
         Optimizer(lr=1e-3),  # type: ignore[arg-type]
@@ -49,7 +49,7 @@ def trainer_of(model: Any, place: Place, *, half: bool, tokens: int = 300, **mor
 
 
 def gradient_of(trainer: Trainer, terms: Tensor | RatioInputs) -> tuple[Tensor, Update]:
-    """Take a step; return the gradient of what trains, on the host, and the step's figures."""
+    """Take a step; return the gradient of the trained parameters on the host, and the update."""
     done = trainer.step(batch_of(), terms)
     parts = [p.grad for p in trainer.parameters]
     whole = [p.full_tensor() if hasattr(p, "full_tensor") else p for p in parts]  # type: ignore[union-attr]
@@ -60,7 +60,7 @@ CPU = Place(torch.device("cpu"), is_toy=True)
 
 
 def steps(place: Place) -> Iterator[Finding]:
-    """Gradients and log-probabilities of a step, by kind, objective, precision and options."""
+    """Check gradients and log-probabilities by model kind, objective, precision and options."""
     for kind in KINDS:
         for name, terms in (("linear", linear_terms()), ("ratio", ratio_inputs())):
             wanted, expected = gradient_of(trainer_of(model_of(kind), CPU, half=False), terms)
@@ -93,7 +93,7 @@ def _options(place: Place) -> Iterator[Finding]:
 
 
 def compiled(place: Place) -> Iterator[Finding]:
-    """torch.compile of the layers: the same gradient, with recomputed activations and adapters."""
+    """Check that torch.compile keeps the gradient, also with recomputation and adapters."""
     needs_cuda(place)
     terms = linear_terms()
     ways: dict[str, tuple[Callable[[], Any], bool]] = {
@@ -112,10 +112,10 @@ def compiled(place: Place) -> Iterator[Finding]:
 
 
 def going_on(place: Place) -> Iterator[Finding]:
-    """Four steps, against two, a saved state, and two more in another trainer.
+    """Compare four steps with two, a saved state, and two more in another trainer.
 
-    What is loaded is what was saved, to the bit. On CUDA FlashAttention adds up gradients in no
-    fixed order, so that the steps after it are held against how far two undisturbed runs part.
+    The loaded state must equal the saved one to the bit. On CUDA, FlashAttention adds gradients in
+    no fixed order, so later steps are compared with the distance of two uninterrupted runs.
     """
     from asymreinforce.update.state import Position, load_state, save_state
 
@@ -129,7 +129,7 @@ def going_on(place: Place) -> Iterator[Finding]:
         more = {"note": torch.ones(2)}
         save_state(directory, first, Position(2, None, None), more=more, masters=half)
         model = copy.deepcopy(first.model).cpu()
-        if half:  # as a checkpoint has it: rounded, with the masters in the state
+        if half:  # a checkpoint has rounded weights, and the state has the fp32 masters
             for parameter in model.parameters():
                 parameter.data = parameter.data.bfloat16().float()
         second = trainer_of(model, place, half=half)
@@ -156,7 +156,7 @@ def _weights(trainer: Trainer) -> Tensor:
 
 
 def out_of_memory(place: Place) -> Iterator[Finding]:
-    """Memory runs out on purpose: rows are halved, and the gradient is the same."""
+    """Check that too little memory halves the rows and keeps the gradient."""
     needs_cuda(place)
 
     def trainer_and_batch(tokens: int) -> tuple[Trainer, Sequences, Tensor]:
@@ -199,7 +199,7 @@ def out_of_memory(place: Place) -> Iterator[Finding]:
 
 
 def one_rank(place: Place) -> Iterator[Finding]:
-    """FSDP2 on one rank, NCCL on CUDA: shards in memory, and offloaded to the host."""
+    """Check FSDP2 on one rank (NCCL on CUDA), with shards in memory and on the host."""
     from asymreinforce.update.ranks import join_ranks
 
     terms = linear_terms()
@@ -225,7 +225,7 @@ def one_rank(place: Place) -> Iterator[Finding]:
 
 @contextlib.contextmanager
 def _as_torchrun() -> Iterator[None]:
-    """Say by the environment that this process is the only rank."""
+    """Set the environment of torchrun with this process as the only rank."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]

@@ -1,4 +1,4 @@
-"""Tiny models, batches and objectives, the same in every process and on every device."""
+"""Make tiny models, batches and objectives that are equal in every process and on every device."""
 
 from collections.abc import Callable
 from typing import Any
@@ -48,7 +48,7 @@ def model_of(kind: str) -> Any:
 
 
 def adapted(model: Any) -> Any:
-    """Round the weights to bf16, in which frozen ones are held, and add adapters that are not 0."""
+    """Round the weights to bf16, as frozen weights are stored, and add adapters that are not 0."""
     from asymreinforce.model import adapters
 
     class Config:
@@ -63,7 +63,7 @@ def adapted(model: Any) -> Any:
 
 
 def batch_of(seed: int = 0, *, shortest: int = 2, longest: int = 90) -> Sequences:
-    """Groups of completions of one token up to `longest`."""
+    """Return groups of completions of one to `longest` tokens."""
     generator = np.random.default_rng(seed)
     prompts = [generator.integers(2, 500, generator.integers(3, 40)) for _ in range(GROUPS)]
     lengths = generator.integers(shortest, longest, GROUPS * SAMPLES)
@@ -75,14 +75,14 @@ def batch_of(seed: int = 0, *, shortest: int = 2, longest: int = 90) -> Sequence
 
 
 def linear_terms() -> Tensor:
-    """Coefficients of which a third are zero: those sequences are skipped."""
+    """Return coefficients; a third are zero, so that sequences are skipped."""
     terms_B = torch.linspace(-1, 1, GROUPS * SAMPLES, dtype=torch.float64)
     terms_B[::3] = 0
     return terms_B
 
 
 def ratio_inputs() -> RatioInputs:
-    """An objective whose loss depends on log pi, and smoothly: rounding flips no clip."""
+    """Return an objective with a smooth loss in log pi, so that rounding flips no clip."""
     completions = batch_of().completions
     count = len(completions)
     behaviour = [np.full(len(y), -6.2) for y in completions]
@@ -95,13 +95,13 @@ def _ratio_loss(*given: Tensor, weights_B: Tensor) -> Tensor:
 
 
 def recomputing(model: Any) -> Any:
-    """Let a model compute its activations again to go backward."""
+    """Make a model recompute its activations in the backward pass."""
     checkpoint_activations(model)
     return model
 
 
 def frozen_in_bf16(model: Any) -> Any:
-    """Hold what does not train in bf16, as beside adapters."""
+    """Store frozen parameters in bf16, as training with adapters does."""
     for parameter in model.parameters():
         if not parameter.requires_grad:
             parameter.data = parameter.data.bfloat16()

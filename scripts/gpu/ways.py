@@ -1,6 +1,6 @@
-"""The ways to train a step that are measured side by side, and how much of it is measured.
+"""The ways to train a step that are measured side by side, and the sizes of the measurements.
 
-Adapters need no gradient of the frozen weights, a third less; theirs is counted as that.
+Adapters need no gradient of the frozen weights, so their operations count a third less.
 """
 
 from collections.abc import Callable
@@ -24,19 +24,19 @@ QWEN = {
 }
 TOY = Shape(32, 2, 64, 2, 1)
 RANK = 32
-"""Of adapters."""
+"""The rank of adapters."""
 
 
 class Scale(NamedTuple):
-    """How much is measured."""
+    """The sizes of the measurements."""
 
     vocabulary: int
     tokens: int
-    """Of a packed row."""
+    """Tokens of a packed row."""
     length: int
-    """Of each sequence, where all are equal."""
+    """Tokens of each sequence, if all are equal."""
     sequences: int
-    """Of the step with log-normal lengths."""
+    """Sequences of the step with log-normal lengths."""
     rows: int
     """Sequences of a baseline's micro-batch."""
     repeats: int
@@ -47,16 +47,16 @@ SMALL = Scale(128, 256, 64, 8, 4, 2)
 
 
 def scale_of(place: Place) -> Scale:
-    """The scale of a place."""
+    """Return the sizes for a place."""
     return SMALL if place.is_toy else REAL
 
 
 class Way(NamedTuple):
-    """A way to train a step: a model made fit, and what runs a step of it."""
+    """A way to train a step: it prepares a model and returns its step."""
 
     prepare: Callable[[PreTrainedModel, Scale, Place], Prepared]
     share: float = 1.0
-    """Of a full gradient's operations that are needed."""
+    """The share of a full gradient's operations that this way needs."""
 
 
 def _ours(model: PreTrainedModel, scale: Scale, place: Place) -> Prepared:
@@ -92,7 +92,7 @@ def _adapted(model: PreTrainedModel, scale: Scale, place: Place) -> Prepared:
 
 
 def _with_liger(model: PreTrainedModel, scale: Scale, place: Place) -> Prepared:
-    """Liger's layer kernels in place of the model's own; they stay for the rest of the process."""
+    """Replace the model's layers by Liger's kernels, for the rest of the process."""
     if find_spec("liger_kernel") is None:
         raise NotHereError("liger-kernel is not installed")
     from liger_kernel.transformers import apply_liger_kernel_to_qwen2

@@ -1,11 +1,11 @@
-"""Theorem 4.2 for a language model: each way of answering is an arm.
+"""Predict the shares of answer styles by Theorem 4.2: each way of answering is a bandit arm.
 
 A policy that answers every question in one of few ways, and cannot change how often a way is right,
 is a bandit over ways. Its drift is measured on the rollouts, with the advantages of training:
 
     a(w) = E_{y ~ mu}[ 1{y in w} A(y) ],   d = sum_w a(w) = E_mu[A],   dl(w) = a(w) - d pi(w)
 
-and Theorem 4.2 says what the shares of the ways tend to. Group means and their (G-1)/G are in A.
+Theorem 4.2 gives the limits of the shares. A includes group means and their factor (G-1)/G.
 
 Shapes: B samples, W ways.
 """
@@ -19,11 +19,11 @@ from asymreinforce.bandit.closed_form import limit_at_mean, limit_below_mean, st
 from asymreinforce.bandit.problem import Flow
 
 ROUNDING = 1e-9
-"""A mean advantage nearer to 0 is 0: V is then V^mu up to the rounding of its sum."""
+"""A mean advantage below this counts as 0: V then equals V^mu up to the rounding of a sum."""
 
 
 class Ways(NamedTuple):
-    """The ways as mu has them: shares and drifts (W,)."""
+    """The shares and drifts (W,) of the ways under mu."""
 
     behaviour_W: Tensor
     drift_W: Tensor
@@ -38,11 +38,11 @@ def measure_drift(way_B: Tensor, advantages_B: Tensor, *, ways: int) -> Ways:
 
 
 def predicted_shares(ways: Ways) -> Tensor | None:
-    """Return the limit's share of each way (W,), for a policy that starts as mu.
+    """Return the limit of the share of each way (W,), for a policy that starts as mu.
 
         d > 0:  (a(w) - tau)_+ / d
         d = 0:  mu(w) on argmax a, 0 elsewhere
-        d < 0:  one way; None where several could be it
+        d < 0:  one way; None if the theorem allows several
 
     (Arnal et al. 2025, Thm. 4.2). Ways that mu never takes keep a share of 0.
     """

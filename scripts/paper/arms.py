@@ -1,4 +1,4 @@
-"""The arms of a sweep that the paper's figures speak of, and their accuracy and entropy by step."""
+"""Select the arms of a sweep for the paper's figures, with accuracy and entropy by step."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -8,18 +8,16 @@ from asymreinforce.report.groups import ArmGroup, mean
 from asymreinforce.report.records import ReportedArm
 
 ASYMRE, REFERENCE = "asymre", "group_mean"
-"""The paper's objective in its form for language models, in which 0 is critical."""
-
-"""Share of its own peak under which an arm has fallen, as in the summary's verdict."""
+"""The paper's objective for language models, for which baseline 0 is critical."""
 
 BySteps = Mapping[int, float]
 """Step -> a value, in order of steps."""
 
 
 def swept_groups(groups: Sequence[ArmGroup]) -> list[ArmGroup]:
-    """Return the groups of the paper's sweep: AsymRE on the group mean, baselines rising.
+    """Return the groups of the paper's sweep: AsymRE on the group mean, by rising baseline.
 
-    Where arms differ in more than baseline and seeds, those settings that most arms have.
+    If arms differ in more than baseline and seeds, the most frequent settings are taken.
     """
     own = [
         group
@@ -39,22 +37,22 @@ def swept_groups(groups: Sequence[ArmGroup]) -> list[ArmGroup]:
 
 
 def at_baseline(groups: Sequence[ArmGroup], baseline: float) -> ArmGroup | None:
-    """Return the group of the sweep at a baseline, None where there is none."""
+    """Return the group of the sweep at a baseline; None if there is no such group."""
     return next((group for group in swept_groups(groups) if group.baseline == baseline), None)
 
 
 def of_algorithm(groups: Sequence[ArmGroup], name: str) -> ArmGroup | None:
-    """Return the first group of another objective, None where there is none."""
+    """Return the first group of another objective; None if there is no such group."""
     return next((group for group in groups if group.algorithm == name), None)
 
 
 def accuracy_by_step(arm: ReportedArm, split: str) -> BySteps:
-    """Return an arm's accuracy on a split, a share of 1, by step."""
+    """Return the accuracy (0 to 1) of an arm on a split, by step."""
     return {c.step: c.accuracy for c in sorted(arm.checkpoints) if c.split == split}
 
 
 def entropy_by_step(arm: ReportedArm, split: str) -> BySteps:
-    """Return the entropy of an arm's completions on a split, nats a completion, by step."""
+    """Return the entropy of an arm's completions on a split, in nats per completion, by step."""
     return {
         c.step: c.entropy
         for c in sorted(arm.checkpoints)
@@ -74,8 +72,8 @@ def average_series(group: ArmGroup, series: Callable[[ReportedArm], BySteps]) ->
 def standard_error(group: ArmGroup, split: str, step: int) -> float:
     """Return the standard error over prompts of a group's mean accuracy at a step.
 
-    It takes seeds for independent; they share prompts and data, so a difference is told apart more
-    surely than it says.
+    Seeds count as independent. They share prompts and data, so that a difference between groups is
+    more certain than this error suggests.
     """
     errors = [
         c.accuracy_se
@@ -87,7 +85,7 @@ def standard_error(group: ArmGroup, split: str, step: int) -> float:
 
 
 def step_of_fall(values: BySteps) -> int | None:
-    """Return the first step after an arm's peak with under half of it; None where it never fell."""
+    """Return the first step after the peak with less than half of it; None if there is none."""
     if not values:
         return None
     peak = max(values, key=lambda step: values[step])

@@ -1,4 +1,4 @@
-"""What the paper says of its language models, held against a sweep, in sentences of its numbers."""
+"""Compare the paper's claims about language models with a sweep, in sentences with numbers."""
 
 import itertools
 import math
@@ -27,24 +27,22 @@ from scripts.paper.sweep_curves import PAIR, RIVAL
 
 Value = TypeVar("Value")
 
-"""Of a difference of accuracies, under which it is called noise."""
-
 RISE = 0.5
-"""Nats that an entropy must rise from its lowest to its last step before it is said to rise."""
+"""An entropy rises if its last step is so many nats above its lowest."""
 
 
 def train_accuracy(experiment: Experiment, groups: Sequence[ArmGroup]) -> list[Finding]:
-    """Fig. 3: below 0 stable and faster towards 0; at 0 and above a collapse, earlier above."""
+    """Check Fig. 3: stable below 0, faster towards 0; collapse from 0 on, earlier for larger V."""
     return _course_findings(groups, "train")
 
 
 def held_out_accuracy(experiment: Experiment, groups: Sequence[ArmGroup]) -> list[Finding]:
-    """Fig. 4: the same of held-out prompts, and which baseline ends highest."""
+    """Check Fig. 4: the same on held-out prompts, and the baseline that ends highest."""
     return [*_course_findings(groups, experiment.split), *_highest_findings(groups)]
 
 
 def every_seed(experiment: Experiment, groups: Sequence[ArmGroup]) -> list[Finding]:
-    """Fig. 5, left: all seeds at 0 collapse, none at -0.1 does."""
+    """Check Fig. 5 (left): all seeds at 0 collapse, and no seed at -0.1."""
     below, critical = (at_baseline(groups, baseline) for baseline in PAIR)
     findings = []
     if critical and (arms := _evaluated_arms(critical)):
@@ -70,7 +68,7 @@ def every_seed(experiment: Experiment, groups: Sequence[ArmGroup]) -> list[Findi
 
 
 def against_rival(experiment: Experiment, groups: Sequence[ArmGroup]) -> list[Finding]:
-    """Fig. 5, right: AsymRE at -0.1 is faster than GRPO, and ends higher."""
+    """Check Fig. 5 (right): AsymRE at -0.1 is faster than GRPO and ends higher."""
     own, rival = at_baseline(groups, PAIR[0]), of_algorithm(groups, RIVAL)
     if not own or not rival or not share_a_seed(own, rival):
         return []
@@ -78,7 +76,7 @@ def against_rival(experiment: Experiment, groups: Sequence[ArmGroup]) -> list[Fi
 
 
 def entropy(experiment: Experiment, groups: Sequence[ArmGroup]) -> list[Finding]:
-    """Fig. 8: entropy falls, faster for larger baselines."""
+    """Check Fig. 8: entropy falls, faster for larger baselines."""
     means = _mean_series(swept_groups(groups), lambda arm: entropy_by_step(arm, experiment.split))
     if len(means) < 2 or len(_common_steps(means)) < 2:
         return []
@@ -112,7 +110,7 @@ def entropy(experiment: Experiment, groups: Sequence[ArmGroup]) -> list[Finding]
 
 
 def _course_findings(groups: Sequence[ArmGroup], split: str) -> list[Finding]:
-    """Hold the course of accuracy against the paper's: stable below 0, a collapse from 0 on."""
+    """Compare the course of accuracy with the paper's: stable below 0, a collapse from 0 on."""
     own = swept_groups(groups)
     below = [group for group in own if (group.baseline or 0.0) < 0]
     above = [group for group in own if (group.baseline or 0.0) >= 0]
@@ -140,7 +138,7 @@ def _course_findings(groups: Sequence[ArmGroup], split: str) -> list[Finding]:
 
 
 def _speed_findings(below: Sequence[ArmGroup], split: str) -> list[Finding]:
-    """Compare accuracies at the first checkpoint: the paper's rise faster towards 0."""
+    """Compare accuracies at the first checkpoint; in the paper they rise faster towards 0."""
     means = _mean_series(below, lambda arm: accuracy_by_step(arm, split))
     steps = [step for step in _common_steps(means) if step]
     if len(means) < 2 or not steps:
@@ -164,7 +162,7 @@ def _speed_findings(below: Sequence[ArmGroup], split: str) -> list[Finding]:
 
 
 def _order_of_falls(above: Sequence[ArmGroup], split: str) -> list[Finding]:
-    """Compare when arms fall below half of their peak: the paper's fall earlier the larger V."""
+    """Compare the steps at which arms fall; in the paper a larger V falls earlier."""
     falls = {
         float(group.baseline or 0.0): [
             step
@@ -189,7 +187,7 @@ def _order_of_falls(above: Sequence[ArmGroup], split: str) -> list[Finding]:
 
 
 def _highest_findings(groups: Sequence[ArmGroup]) -> list[Finding]:
-    """Tell which baseline below 0 ends highest: the nearest to 0, which the paper has fastest?"""
+    """Report the baseline below 0 that ends highest, and whether it is the nearest to 0."""
     ends = {
         float(group.baseline or 0.0): mean(group.accuracies)
         for group in swept_groups(groups)
@@ -227,7 +225,7 @@ def _ends_higher(own: ArmGroup, rival: ArmGroup) -> Finding:
 
 
 def _of_shared_seeds(*groups: ArmGroup) -> list[list[float]]:
-    """Return the accuracies of each group on the seeds that all have: what a difference is of."""
+    """Return the accuracies of each group on the seeds that all groups have, for differences."""
     by_seeds = [
         {(arm.policy_seed, arm.sampling_seed, arm.seed): arm.outcome.accuracy
          for arm in group.arms if arm.outcome}
@@ -264,7 +262,7 @@ def _count_collapsed(arms: Sequence[ReportedArm]) -> int:
 
 
 def _is_rising(values: Sequence[float], *, slack: float) -> bool:
-    """Tell whether values rise from first to last, no pair the other way round by over `slack`."""
+    """Tell whether values rise from first to last, and no later value falls by over `slack`."""
     pairs = itertools.combinations(values, 2)
     return values[-1] - values[0] > slack and all(later - own >= -slack for own, later in pairs)
 
@@ -272,7 +270,7 @@ def _is_rising(values: Sequence[float], *, slack: float) -> bool:
 def _mean_series(
     groups: Sequence[ArmGroup], series: Callable[[ReportedArm], BySteps]
 ) -> dict[float, BySteps]:
-    """Return the mean series of each baseline that has one."""
+    """Return the mean series of each baseline that has a series."""
     means = {float(group.baseline or 0.0): average_series(group, series) for group in groups}
     return {baseline: values for baseline, values in means.items() if len(values) > 1}
 

@@ -1,4 +1,4 @@
-"""The table of how the arms of a sweep answer: a row a way of an arm, key (arm, way).
+"""The table of answer styles in a sweep: one row for each way of an arm, key (arm, way).
 
 Drifts are in units of reward.
 """

@@ -4,7 +4,7 @@
     .venv/bin/python -m scripts.paper.draw --docs docs    # and the pages of docs/ about them
 
 Reads `cups` (make results), `bandit` (asymrl bandit), `refresh` (make refresh) and `phase-diagrams`
-(make phase-diagrams) below a directory of runs; what is not there is named with its command.
+(make phase-diagrams) below a directory of runs. The page names missing runs with their commands.
 """
 
 import argparse
@@ -57,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def bring_ways(directory: Path) -> None:
-    """Measure the ways of answering of a finished sweep, where that is not done since it ended."""
+    """Measure the answer styles of a finished sweep, unless its results are up to date."""
     summary, ways = directory / "summary.parquet", directory / WAYS
     if not summary.is_file():
         return

@@ -1,6 +1,6 @@
-"""The paper's figures: the setting of each, the command of its counterpart, what to say of it.
+"""The paper's figures: setting, command of the counterpart, and texts.
 
-`says` and `paper` are what Arnal et al. 2025 (arXiv 2506.20520) report; all else is made of data.
+`says` and `paper` report Arnal et al. 2025 (arXiv 2506.20520); all other texts come from data.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -33,7 +33,7 @@ class OfBench(NamedTuple):
     """A figure about the tabular bandit."""
 
     experiment: str
-    """The preset of the theory bench that it is drawn from."""
+    """The preset of the theory bench with the data."""
 
     draw: tuple[Callable[[Bench], Drawing], ...]
     findings: tuple[Callable[[Bench], Iterable[Finding]], ...]

@@ -1,6 +1,6 @@
-"""The same in Markdown, for pages that are kept under version control, in a marked block of each.
+"""Write the figures' texts as Markdown into marked blocks of the pages in docs/.
 
-What stands outside the marks is written by hand, and stays.
+The text outside the marks is written by hand and not changed.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ PAGES = "results"
 def write_docs(drawn: Drawn, directory: Path) -> None:
     """Fill the marked blocks of both pages in `results/`, and write their SVGs to `figures/`.
 
-    Raises `InputError` if a page, or the marks in it, are absent.
+    Raises `InputError` if a page or its marks are missing.
     """
     pages = {
         directory / PAGES / FIGURE_PAGE: "\n".join(map(_section_text, drawn.sections)),
@@ -41,7 +41,7 @@ def write_docs(drawn: Drawn, directory: Path) -> None:
 
 
 def _fill_block(path: Path, block: str) -> str:
-    """Return a page with what stands between its marks replaced."""
+    """Return a page with a new block between its marks."""
     if not path.is_file():
         raise InputError(f"{path}: no such page; write one with the lines {BEGIN!r} and {END!r}")
     before, begin, rest = path.read_text(encoding="utf-8").partition(BEGIN)
@@ -90,7 +90,7 @@ def _diagram_text(section: DiagramSection) -> str:
 
 
 def _prediction_lines(drawn: Drawn) -> list[str]:
-    """Return the sentences on the prediction; its figure stands in a page of its own."""
+    """Return the sentences on the prediction; another page has its figure."""
     sentences = [f"- {finding.text}" for finding in drawn.prediction.findings]
     title = "## Theorem 4.2 on ways of answering ([prediction.md](prediction.md))"
     return [title, "", *sentences, ""] if sentences else []

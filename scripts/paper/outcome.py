@@ -1,4 +1,4 @@
-"""Prediction and outcome of a sweep: how often each arm ends up answering in each way.
+"""Measure how often each arm of a sweep finally answers in each way, beside the prediction.
 
 Reads an experiment directory and publishes `ways.parquet` (WAYS) in it.
 """
@@ -24,13 +24,13 @@ from scripts.paper.contracts import WAYS
 
 WAYS_PARQUET = "ways.parquet"
 ALGORITHM = "asymre"
-"""The objective of Theorem 4.2; arms of others have no prediction and are passed over."""
+"""The objective of Theorem 4.2; arms of other objectives have no prediction and are skipped."""
 
 
 def measure_ways(directory: Path) -> pa.Table:
-    """Predict the shares of ways of every AsymRE arm, and count those of its last evaluation.
+    """Predict the shares of ways of every AsymRE arm, and count them in its last evaluation.
 
-    Raises `InputError` where the task's ways of answering are not known, or no arm was evaluated.
+    Raises `InputError` if the ways of answering the task are unknown, or no arm was evaluated.
     """
     arms = {arm.name: arm for arm in arms_of(directory) if arm.config.algorithm.name == ALGORITHM}
     for arm in arms.values():
@@ -55,7 +55,7 @@ def measure_ways(directory: Path) -> pa.Table:
 
 
 def _last_evaluations(directory: Path) -> list[dict[str, Any]]:
-    """Return the row of CURVES of each arm's last step, on the split that is reported."""
+    """Return the row of CURVES at the last step of each arm, on the reported split."""
     curves = contracts.read_table(directory / "curves.parquet", contracts.CURVES).to_pylist()
     last: dict[str, dict[str, Any]] = {}
     for row in curves:
@@ -84,7 +84,7 @@ def _rows_of(arm: TrainedArm, last: dict[str, Any], evaluation: Path) -> list[di
 
 
 def _of_behaviour(config: ExperimentConfig) -> tuple[Ways, list[float | None]]:
-    """Measure mu's shares, drifts and accuracies on the rollouts that the arm was trained on."""
+    """Measure mu's shares, drifts and accuracies on the training rollouts of the arm."""
     table = pa.concat_tables(inputs.find_inputs(config).scored.texts())
     scale = rewards_of(table, config.reward)
     kept = np.flatnonzero(scale.kept_B)

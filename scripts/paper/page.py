@@ -1,4 +1,4 @@
-"""The page of all figures, and each figure as a file beside it."""
+"""Write the page of all figures, and each figure as a file beside it."""
 
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,8 @@ PAGE = "index.html"
 def write_page(drawn: Drawn, directory: Path) -> Path:
     """Write `index.html` and each figure as `<name>.svg` and `.png` into a directory.
 
-    What was not run yet is named with its command. The same runs give the same bytes. Raises
-    `StorageError` where the directory cannot be written.
+    The page names missing runs with their commands. The same runs give the same bytes. Raises
+    `StorageError` if the directory cannot be written.
     """
     publish_figures(drawn.drawings, directory)
     path = directory / PAGE

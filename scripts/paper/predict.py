@@ -1,4 +1,4 @@
-"""Hold Theorem 4.2 against a finished sweep: predicted and reached shares of worked answers.
+"""Compare Theorem 4.2 with a finished sweep: predicted and reached shares of worked answers.
 
     .venv/bin/python -m scripts.paper.predict runs/cups
 

@@ -1,4 +1,4 @@
-"""Theorem 4.2 on ways of answering, held against a sweep: what it foretold and what came."""
+"""Compare the prediction of Theorem 4.2 on answer styles with a sweep, in sentences."""
 
 from collections.abc import Sequence
 from statistics import median
@@ -7,7 +7,7 @@ from asymreinforce.report.bandit.words import BEYOND, Finding
 from scripts.paper.prediction_figures import WayOutcome
 
 FAR = 50.0
-"""Points between every predicted and every reached share, for the collapse to be another one."""
+"""If all predicted and reached shares differ by so many points, the collapse is another one."""
 
 FORGONE = (
     ": the network's collapse is not the bandit's, whose best way stays "
@@ -45,7 +45,7 @@ def prediction_findings(outcomes: Sequence[WayOutcome]) -> list[Finding]:
 
 
 def _share_misses(arms: Sequence[WayOutcome]) -> list[float]:
-    """Return the distances of shares, for arms of which the theorem says one."""
+    """Return the distances of shares, for the arms with a prediction."""
     return [
         abs(arm.worked - arm.predicted_worked) for arm in arms if arm.predicted_worked is not None
     ]

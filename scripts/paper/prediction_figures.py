@@ -1,4 +1,4 @@
-"""Prediction against outcome: the share of worked answers by Theorem 4.2, and what came of it.
+"""Draw the share of worked answers that Theorem 4.2 predicts, beside the outcome.
 
 Read from `ways.parquet` of an experiment directory (WAYS).
 """
@@ -22,7 +22,7 @@ PREDICTED = CATEGORIES[0]
 
 
 class WayOutcome(NamedTuple):
-    """An arm: what was predicted of it (None where the theorem leaves it open), and what came."""
+    """The prediction of an arm (None if the theorem leaves it open), and the outcome."""
 
     baseline: float
     seed: int
@@ -33,12 +33,12 @@ class WayOutcome(NamedTuple):
     worked: float
     behaviour_accuracy: float
     predicted_accuracy: float | None
-    """Sum over ways of the predicted share times mu's accuracy in that way."""
+    """The sum over ways of the predicted share times mu's accuracy in that way."""
     accuracy: float
 
 
 def read_outcomes(path: Path) -> list[WayOutcome]:
-    """Read `ways.parquet`, an outcome an arm, baselines rising."""
+    """Read `ways.parquet`: one outcome for each arm, by rising baseline."""
     members: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in contracts.read_table(path, WAYS).to_pylist():
         members[row["arm"]].append(row)
@@ -46,7 +46,7 @@ def read_outcomes(path: Path) -> list[WayOutcome]:
 
 
 def behaviour_worked(path: Path) -> dict[str, float]:
-    """Read of each arm which share of its behaviour policy's answers were worked."""
+    """Read, for each arm, the share of worked answers of its behaviour policy."""
     rows = contracts.read_table(path, WAYS).to_pylist()
     return {row["arm"]: row["behaviour_share"] for row in rows if row["way"] == "worked"}
 
@@ -140,5 +140,5 @@ def _draw_dots(
 
 
 def _label_once(ends: Sequence[EndLabel]) -> list[EndLabel]:
-    """Keep the first label of each text: lines of several policies share one."""
+    """Keep the first label of each text, since lines of several policies share a label."""
     return list({end.text: end for end in reversed(ends)}.values())

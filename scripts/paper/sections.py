@@ -1,4 +1,4 @@
-"""What a page says of each figure: its counterpart, made of the run directories that are there."""
+"""Make the section of each figure: its counterpart, from the run directories that exist."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -29,14 +29,14 @@ from scripts.paper.prediction_figures import (
 )
 
 WAYS = "ways.parquet"
-"""What `measure_ways` leaves in an experiment directory."""
+"""The file that `measure_ways` writes into an experiment directory."""
 
 FACTS = ("Arms", "Task", "Behaviour policy µ", "Rollouts", "Optimizer", "Evaluation")
-"""Lines of an experiment's setting that stand beside the paper's."""
+"""Lines of an experiment's setting to show beside the paper's."""
 
 
 class Runs(NamedTuple):
-    """What was found in the run directories; what is absent is None."""
+    """The contents of the run directories; a missing part is None."""
 
     sweep: Experiment | None
     benches: Mapping[str, Bench]
@@ -44,13 +44,13 @@ class Runs(NamedTuple):
     refresh: Experiment | None
     diagrams: Experiment | None
     outcomes: Sequence[WayOutcome]
-    """What Theorem 4.2 predicted of each arm of the sweep, and what came."""
+    """The prediction of Theorem 4.2 for each arm of the sweep, and the outcome."""
     worked: Mapping[str, float]
-    """By arm of the diagrams, the share of mu's answers that were worked."""
+    """The share of mu's answers that were worked, by arm of the diagrams."""
 
 
 class Section(NamedTuple):
-    """A figure's counterpart: without drawings, its data is not there yet."""
+    """The counterpart of a figure; without drawings, its data is missing."""
 
     figure: PaperFigure
     ours: str
@@ -59,7 +59,7 @@ class Section(NamedTuple):
 
 
 class DiagramSection(NamedTuple):
-    """A phase diagram, which the paper has not."""
+    """A phase diagram; the paper has none."""
 
     diagram: Diagram
     ours: str
@@ -68,14 +68,14 @@ class DiagramSection(NamedTuple):
 
 
 class Prediction(NamedTuple):
-    """The prediction of Theorem 4.2 beside the outcome; without drawings, it was not measured."""
+    """The prediction of Theorem 4.2 beside the outcome; without drawings, its data is missing."""
 
     drawings: tuple[Drawing, ...]
     findings: tuple[Finding, ...]
 
 
 class Drawn(NamedTuple):
-    """Everything that was drawn: once, for the page and for the docs."""
+    """All drawings, made once for the page and for the docs."""
 
     sections: tuple[Section, ...]
     diagrams: tuple[DiagramSection, ...]
@@ -83,7 +83,7 @@ class Drawn(NamedTuple):
 
     @property
     def of_sections(self) -> list[Drawing]:
-        """The counterparts of figures, and the phase diagrams."""
+        """Return the counterparts of figures, and the phase diagrams."""
         return [
             *(drawing for section in self.sections for drawing in section.drawings),
             *(section.drawing for section in self.diagrams),
@@ -91,14 +91,14 @@ class Drawn(NamedTuple):
 
     @property
     def drawings(self) -> list[Drawing]:
-        """Every drawing, in the order of the page."""
+        """Return all drawings in the order of the page."""
         return [*self.of_sections, *self.prediction.drawings]
 
 
 def read_runs(*, sweep: Path, bandit: Path, refresh: Path, diagrams: Path) -> Runs:
-    """Read the run directories that are there.
+    """Read the run directories that exist.
 
-    Raises `InputError` where a file in one of them is damaged.
+    Raises `InputError` if a file in one of them is damaged.
     """
     stores = find_benches(bandit)
     return Runs(
@@ -118,7 +118,7 @@ def read_runs(*, sweep: Path, bandit: Path, refresh: Path, diagrams: Path) -> Ru
 def draw_everything(runs: Runs) -> Drawn:
     """Draw the counterpart of each figure, in the paper's order, and each phase diagram.
 
-    Raises `InputError` where there is nothing to draw.
+    Raises `InputError` if there is nothing to draw.
     """
     groups = group_arms(runs.sweep) if runs.sweep else ()
     drawn = Drawn(

@@ -1,12 +1,11 @@
-"""Sweeps with a known effect, to measure how often an interval holds.
+"""Simulate sweeps with a known effect, to measure how often an interval holds the truth.
 
     y_{n,p} ~ Binomial(k, b_p + v_n) / k                         the arm compared with
     y'_{n,p} ~ Binomial(k, b_p + effect + h_p + v'_n) / k        the arm
 
-b_p is a prompt's difficulty, h_p how much more the arm gains on it than elsewhere, v_n a run's
-luck, which mu has none of: mu is evaluated once, and its y_p serves all runs. Prompts are shared by
-runs and arms, as in a sweep. Means of v and h are 0 in all that could be drawn; over the P prompts
-that were drawn, h has a mean of its own.
+b_p is the difficulty of a prompt, h_p the extra gain of the arm on this prompt, v_n the luck of a
+run. mu has no luck: it is evaluated once, and all runs share its y_p. Runs and arms share prompts,
+as in a sweep. The expected v and h are 0, but over the P drawn prompts the mean of h is not.
 
 Shapes: W sweeps, N runs, P prompts.
 """
@@ -17,7 +16,7 @@ import numpy as np
 
 
 class World(NamedTuple):
-    """What a sweep is drawn from; all but counts are shares of 1."""
+    """The distribution of a sweep; all numbers but counts are shares of 1."""
 
     runs: int
     prompts: int = 400
@@ -26,24 +25,24 @@ class World(NamedTuple):
     between_runs: float = 0.03
     """Standard deviation of an arm's accuracy between its runs."""
     between_prompts: float = 0.1
-    """Half the range of h."""
+    """Half of the range of h."""
     collapse: float = 0.0
-    """Chance that a run of the arm loses 30 points: its distribution then has two heaps."""
+    """Probability that a run of the arm loses 30 points, which makes two modes."""
     one_mu: bool = False
-    """Whether what is compared with is one policy, mu, evaluated once for all runs."""
+    """Whether the arm is compared with one policy, mu, evaluated once for all runs."""
 
 
 COLLAPSE = 0.3
 
 
 class Simulated(NamedTuple):
-    """Differences of paired answers, and what the intervals are to hold."""
+    """Differences of paired answers, and the truth that intervals should hold."""
 
     differences_WNP: np.ndarray
     on_these_prompts_W: np.ndarray
     on_all_prompts: float
     base_right_WNP: np.ndarray
-    """Right answers of k of what is compared with; N is 1 for one mu."""
+    """Right answers, out of k, of the arm compared with; N is 1 for one mu."""
 
 
 def simulate_sweeps(world: World, *, sweeps: int, seed: int) -> Simulated:
@@ -63,7 +62,7 @@ def simulate_sweeps(world: World, *, sweeps: int, seed: int) -> Simulated:
 
 
 def _draw_binomial(generator: np.random.Generator, k: int, chance: np.ndarray) -> np.ndarray:
-    """Draw Binomial(k, chance) for a small k: as k comparisons, ten times faster than numpy's."""
+    """Draw Binomial(k, chance) for a small k by k comparisons, ten times faster than numpy."""
     chance = chance.astype(np.float32)
     right = np.zeros(chance.shape, np.int8)
     for _ in range(k):

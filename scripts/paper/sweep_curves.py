@@ -1,4 +1,4 @@
-"""Figs. 3, 4, 5 and 8: what a sweep over baselines does to a language model, over training."""
+"""Draw Figs. 3, 4, 5 and 8: curves of a sweep over baselines on a language model."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from asymreinforce.report.records import Experiment
 from scripts.paper.arms import accuracy_by_step, at_baseline, of_algorithm, swept_groups
 
 PAIR = (-0.1, 0.0)
-"""The baselines whose every seed Fig. 5 (left) shows."""
+"""The baselines of Fig. 5 (left), which shows every seed."""
 
 RIVAL = "grpo"
 WIDTH, HEIGHT = 4.9, 3.3
@@ -24,19 +24,19 @@ CAPTIONS = {
 
 
 def train_accuracy(experiment: Experiment, groups: Sequence[ArmGroup]) -> list[Drawing]:
-    """Fig. 3: accuracy on training prompts."""
+    """Draw Fig. 3: accuracy on training prompts."""
     return _draw_panel(experiment, swept_groups(groups), "train-accuracy")
 
 
 def held_out_accuracy(experiment: Experiment, groups: Sequence[ArmGroup]) -> list[Drawing]:
-    """Fig. 4: accuracy on prompts that training never saw."""
+    """Draw Fig. 4: accuracy on held-out prompts."""
     return _draw_panel(experiment, swept_groups(groups), "accuracy")
 
 
 def entropy(experiment: Experiment, groups: Sequence[ArmGroup]) -> list[Drawing]:
-    """Fig. 8: entropy of the completions that are sampled in evaluation.
+    """Draw Fig. 8: entropy of the completions sampled in evaluation.
 
-    What collapses may go far above all else, so the baselines below 0 are drawn once more alone.
+    A collapsed arm may rise far above all others, so the baselines below 0 are also drawn alone.
     """
     below = [group for group in swept_groups(groups) if (group.baseline or 0.0) < 0]
     alone = _draw_panel(experiment, below, "entropy") if below != swept_groups(groups) else []
@@ -50,16 +50,16 @@ def entropy(experiment: Experiment, groups: Sequence[ArmGroup]) -> list[Drawing]
 
 
 def against_rival(experiment: Experiment, groups: Sequence[ArmGroup]) -> list[Drawing]:
-    """Fig. 5, right: AsymRE at -0.1 and GRPO, on the same rollouts."""
+    """Draw Fig. 5 (right): AsymRE at -0.1 and GRPO, on the same rollouts."""
     own, rival = at_baseline(groups, PAIR[0]), of_algorithm(groups, RIVAL)
     if not (own and own.accuracies and rival and rival.accuracies):
         return []
-    # the rival's baseline is no choice of its own: without it, its line has a name and a style
+    # GRPO does not choose a baseline; without one, its line gets its own name and style.
     return _draw_panel(experiment, [own, rival._replace(baseline=None)], "accuracy")
 
 
 def every_seed(experiment: Experiment, groups: Sequence[ArmGroup]) -> list[Drawing]:
-    """Fig. 5, left: a line a seed at 0 and at -0.1."""
+    """Draw Fig. 5 (left): one line for each seed at 0 and at -0.1."""
     import matplotlib
 
     pair = [group for baseline in PAIR if (group := at_baseline(groups, baseline))]

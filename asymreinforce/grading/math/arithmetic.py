@@ -1,7 +1,7 @@
-r"""Numbers that are exact fractions as long as they can be, and complex with `DIGITS` digits after.
+r"""Arithmetic on exact fractions while possible, then on complex numbers of `DIGITS` digits.
 
-What takes more bits than any answer deserves, or would not be told from another value by these
-digits, raises `TooLarge` before it is computed.
+A result that needs too many bits, or that these digits cannot tell from another value, raises
+`TooLarge` before it is computed.
 """
 
 import functools
@@ -15,20 +15,20 @@ MOST_BITS = 1 << 20
 MOST_DIGITS = 4_000
 """Digits of one literal; Python itself converts at most 4,300."""
 DIGITS, AGREEING, HIDING = 250, 120, 332
-"""Decimal digits that are computed with; those in which equal values agree; binary digits from
-which on a difference is too fine to tell it from an error of rounding."""
+"""Decimal digits of every computation; decimal digits in which equal values must agree; binary
+digits beyond which a difference may be an error of rounding."""
 NOISE = 760
-"""Binary digits behind which a difference of two values is an error of rounding."""
+"""Binary digits beyond which a difference of two values is certainly an error of rounding."""
 Number = Any
 """A Fraction, or a real or complex number of mpmath."""
 
 
 class TooLarge(Exception):  # noqa: N818  (an answer, not a fault)
-    """A number that is written shortly and takes more to compute than any answer deserves."""
+    """A number that is short to write and too expensive to compute, such as 9^9^9."""
 
 
 class NotANumber(Exception):  # noqa: N818
-    """The text is not arithmetic, or has no value."""
+    """A text that is not arithmetic or has no value."""
 
 
 def with_digits() -> AbstractContextManager[Any]:
@@ -39,14 +39,18 @@ def with_digits() -> AbstractContextManager[Any]:
 
 
 def to_inexact(value: Number) -> Number:
-    """Return a number of mpmath; raises `TooLarge` if digits would not tell it from others."""
+    """Convert to a number of mpmath; raises `TooLarge` if `DIGITS` cannot represent the value."""
     import mpmath
 
     return check_size(mpmath.mpmathify(value), rounded=False)
 
 
 def check_size(value: Number, *, scale: int = 0, rounded: bool = True) -> Number:
-    """Pass a value on, or 0 or 1 for noise of values of 2**scale, unless it hides a difference."""
+    """Return a value, snapped to 0 or 1 if only rounding noise separates the two.
+
+    The noise is relative to operands of size 2**scale. Raises `TooLarge` for a value that needs
+    more than `MOST_BITS` bits, or is so near to 0 or 1, or so large, that digits hide a difference.
+    """
     if isinstance(value, Fraction):
         if max(value.numerator.bit_length(), value.denominator.bit_length()) > MOST_BITS:
             raise TooLarge
@@ -63,7 +67,7 @@ def check_size(value: Number, *, scale: int = 0, rounded: bool = True) -> Number
 
 
 def read_literal(token: str) -> Fraction:
-    """Read a decimal literal, `1.2e3` among them."""
+    """Read a decimal literal such as `12`, `1.5` or `1.2e3`; raises `TooLarge`."""
     mantissa, _, exponent = token.lower().partition("e")
     if len(mantissa) > MOST_DIGITS or len(exponent) > 5:
         raise TooLarge
@@ -96,7 +100,10 @@ def over(above: Number, below: Number) -> Number:
 
 
 def power(base: Number, exponent: Number) -> Number:
-    """Raise to a power; of several roots of a negative number none is the power."""
+    """Raise to a power; a negative base has no fractional power, since several roots compete.
+
+    Raises `NotANumber` if there is no value, and `TooLarge`.
+    """
     if base == 0 and exponent.real <= 0:
         raise NotANumber
     is_exact = isinstance(base, Fraction) and isinstance(exponent, Fraction)
@@ -106,8 +113,9 @@ def power(base: Number, exponent: Number) -> Number:
     if not is_exact and not (isinstance(base, Fraction) and isinstance(exponent, int)):
         return _inexact_power(base, exponent)
     size = max(base.numerator.bit_length(), base.denominator.bit_length())
-    if base in (0, 1, -1):
+    if base in (0, 1, -1):  # cheap for any exponent, however long
         return base ** (int(exponent) % 2 or 2)
+    # The size is estimated first, since an untrusted text may ask for 9^9^9.
     if size * abs(exponent) > MOST_BITS:
         raise TooLarge
     return base ** int(exponent)
@@ -116,6 +124,7 @@ def power(base: Number, exponent: Number) -> Number:
 def _inexact_power(base: Number, exponent: Number) -> Number:
     import mpmath
 
+    # A negative base has several such roots, and no root is preferred.
     if base.imag == 0 > base.real and isinstance(exponent, Fraction) and exponent.denominator > 1:
         raise NotANumber
     base, exponent = to_inexact(base), to_inexact(exponent)
@@ -126,7 +135,7 @@ def _inexact_power(base: Number, exponent: Number) -> Number:
 
 
 def root(radicand: Number, degree: Number) -> Number:
-    """Return a root: the real one of a negative number if the degree is odd."""
+    """Return a root; a negative radicand has the real root if the degree is odd."""
     import mpmath
 
     if isinstance(radicand, Fraction) and isinstance(degree, Fraction) and degree.denominator == 1:
@@ -136,6 +145,7 @@ def root(radicand: Number, degree: Number) -> Number:
     if degree == 2:
         return check_size(mpmath.sqrt(to_inexact(radicand)), rounded=False)
     if radicand.imag == 0 > radicand.real:
+        # Only an odd root of a negative number is real; a square root was taken before.
         if degree.real % 2 != 1:
             raise NotANumber
         return -root(-radicand, degree)
@@ -143,13 +153,14 @@ def root(radicand: Number, degree: Number) -> Number:
 
 
 def _exact_root(radicand: Fraction, degree: int) -> Fraction | None:
-    """Return a square or cubic root that is rational; None for the others."""
+    """Return a rational square or cubic root; None if there is none."""
     if degree not in (2, 3) or (radicand < 0 and degree == 2):
         return None
     sign, parts = -1 if radicand < 0 else 1, []
     for part in abs(radicand).as_integer_ratio():
         if part.bit_length() > 4_096:
             return None
+        # A float is exact for a cubic root of up to 50 bits.
         near = math.isqrt(part) if degree == 2 else round(part ** (1 / 3)) if part < 1 << 150 else 0
         if near**degree != part:
             return None
@@ -158,7 +169,7 @@ def _exact_root(radicand: Fraction, degree: int) -> Fraction | None:
 
 
 def apply_function(name: str, argument: Number, base: Number = None) -> Number:
-    """Apply a function of mathematics; `base` is that of a logarithm."""
+    """Apply a function of mathematics; only a logarithm takes a `base`."""
     import mpmath
 
     exact: dict[str, Any] = {"abs": abs, "floor": math.floor, "ceil": math.ceil}
@@ -178,7 +189,7 @@ def apply_function(name: str, argument: Number, base: Number = None) -> Number:
 
 
 def _of_naturals(name: str, exact: Callable[..., int], most: int, *arguments: Number) -> Number:
-    """Apply a function of natural numbers, or what continues it between them."""
+    """Apply a function of natural numbers, or its continuation to other numbers."""
     import mpmath
 
     if any(abs(argument) > most for argument in arguments):

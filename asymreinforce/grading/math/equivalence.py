@@ -1,7 +1,7 @@
-r"""Whether two answers say the same: by their value, their words, their parts, and algebra last.
+r"""Tell whether two answers say the same: by value, by words, by parts, and last by algebra.
 
-The rules stand in `RULES`, in the order in which they are asked; the first that knows decides, and
-what none proves equal is unequal. docs/reference/graders.md says in words what counts as equal.
+`RULES` lists the rules in order. The first rule that returns True or False decides; answers that no
+rule proves equal are unequal. docs/reference/graders.md says in words which answers are equal.
 """
 
 import functools
@@ -23,22 +23,22 @@ from asymreinforce.grading.math.structure import (
 
 MOST_DEPTH = 6
 LONGEST_PARTED = 2_000
-"""Characters of an answer that is more than text or number."""
+"""Characters of the longest answer that is compared as more than a text or a number."""
 BASED = re.compile(
     rf"(?P<opening>\()?{OPEN}?([0-9A-Fa-f]+(?:\.[0-9A-Fa-f]+)?){CLOSE}?(?(opening)\))"
     rf"\s*_\s*\{{?\s*{OPEN}?\s*(\d+|[a-z]+)\s*{CLOSE}?\s*\}}?"
 )
 BASES = {"two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7", "eight": "8"}
 BASES |= {"nine": "9", "ten": "10"}
+# If one answer is a decimal with a point, the comma of `2,5` in the other is a decimal comma.
 POINTED = re.compile(r"[-+]?\d*\.\d+%?")
-"""A decimal with a point, beside which a comma before other than three digits is one too."""
 DIGITS = re.compile(r"[0-9A-Fa-f]+(?:\.[0-9A-Fa-f]+)?")
 PARAMETER = re.compile(
     rf"[,;]?\s*\(?(?:{OPEN}[^{CLOSE}]*{CLOSE})?\s*([a-z])\s*\\in\s*\\mathbb\s*\{{?[ZN]\}}?\)?$"
 )
-"""A letter that stands for any integer, which most leave unsaid."""
+"""A remark at the end that a letter is any integer, which most answers leave out."""
+# math-verify compares these alone: of other texts it may read a part and drop the rest.
 ALGEBRA = re.compile(r"\\(?:sum|prod|int|lim|begin|max|min|gcd|lcm|det|[bp]?mod)(?![a-z])")
-"""What math-verify is asked for. Of other texts it reads a part, and leaves the rest out."""
 ARITHMETIC = re.compile(r"(?:[\d\s.+\-*/^!(){}]|\\(?:sqrt|cdot|times|pi)(?![A-Za-z]))+")
 WELL_FORMED = re.compile(
     r"(?![.!,/^_=*&)\]>])(?:\\begin\{[a-zA-Z]+\*?\}|\\end\{[a-zA-Z]+\*?\}|\\[A-Za-z]+|\\[\\{}]"
@@ -47,7 +47,7 @@ WELL_FORMED = re.compile(
 
 
 def equivalent(gold: str, answer: str) -> bool:
-    """Tell whether a bare answer says the same as the gold answer; any text may be given."""
+    """Tell whether a bare answer says the same as the gold answer; any text is allowed."""
     if gold == answer:
         return bool(gold.strip())
     gold, answer = canonical(gold), canonical(answer)
@@ -68,7 +68,7 @@ def _same_canonical(gold: str, answer: str, *, depth: int) -> bool:
         verdicts = (rule(gold, answer, same) for rule in rules)
         return next((verdict for verdict in verdicts if verdict is not None), False)
     except TooLarge:
-        return False  # it is written shortly, and not in the same way
+        return False  # no value to compare, and the texts were compared before
 
 
 def _without_additions(text: str) -> str:
@@ -82,7 +82,7 @@ def _without_additions(text: str) -> str:
 
 
 def compare_numbers(gold: str, answer: str, same: Same) -> bool | None:
-    """Compare values; None unless both are numbers. A unit may be left out, not exchanged."""
+    """Compare values; None unless both are numbers. A unit may be left out but not exchanged."""
     one, _ = units.without_unit(gold)
     other, other_unit = units.without_unit(answer, bare_letters=not re.search("[A-Za-z]", one))
     one, unit = units.without_unit(gold, bare_letters=other_unit is not None)
@@ -104,7 +104,7 @@ def compare_numbers(gold: str, answer: str, same: Same) -> bool | None:
 
 
 def compare_based(gold: str, answer: str, same: Same) -> bool | None:
-    """Compare numerals with their bases; one without a base has the other's."""
+    """Compare numerals with bases; the answer's defaults to the gold's, the gold's to 10."""
     one, other = BASED.fullmatch(gold), BASED.fullmatch(answer)
     bases = [BASES.get(each[3], each[3]) if each else None for each in (one, other)]
     if one and (other or DIGITS.fullmatch(answer)):
@@ -116,7 +116,7 @@ def compare_based(gold: str, answer: str, same: Same) -> bool | None:
 
 
 def compare_words(gold: str, answer: str, same: Same) -> bool | None:
-    """Compare choices by their letters, and words if both sides are letters alone."""
+    """Compare choices by their letters, and words if both sides have only letters."""
     chosen = wording.same_choice(gold, answer)
     if chosen is not None:
         return chosen
@@ -130,12 +130,12 @@ def compare_words(gold: str, answer: str, same: Same) -> bool | None:
 
 
 def compare_sets_of_reals(gold: str, answer: str, same: Same) -> bool | None:
-    """Compare intervals, inequalities and unions, if one of the two can be nothing else."""
+    """Compare intervals, inequalities and unions if at least one side cannot be a point."""
     return same_set(gold, answer)
 
 
 def compare_relations(gold: str, answer: str, same: Same) -> bool | None:
-    """Compare `x = 5` with 5, and equations and inequalities with each other at points."""
+    """Compare `x = 5` with 5, and equations or inequalities with each other at points."""
     one, other = structure.read_chain(gold), structure.read_chain(answer)
     if other and _is_contradictory(other):
         return False
@@ -163,14 +163,13 @@ def _same_relation(gold: structure.RelationChain, answer: structure.RelationChai
     if len(gold.terms) != 2 or len(answer.terms) != 2 or gold.relations != answer.relations:
         return False
     sign = points.ratio_sign(gold.terms, answer.terms)
+    # A negative factor turns an inequality around and leaves an equation as it is.
     return sign > 0 or (sign < 0 and gold.relations[0] in ("=", r"\ne"))
 
 
 def _is_contradictory(chain: structure.RelationChain) -> bool:
-    """Tell whether an equality of numbers does not hold: `41=42`.
-
-    Behind a name the last term counts, as other projects' cases have it: `x = 5+5+1 = 7 = 11`.
-    """
+    """Tell whether an equality of numbers is false: `41=42`."""
+    # Behind a name the last term counts, as in other projects' test cases: `x = 5+5+1 = 7 = 11`.
     if set(chain.relations) != {"="} or structure.is_name(chain.terms[0]):
         return False
     numerals = [term for term in chain.terms if ARITHMETIC.fullmatch(term)]
@@ -182,7 +181,7 @@ def _is_contradictory(chain: structure.RelationChain) -> bool:
 def _stated_values(answer: str) -> tuple[str, ...]:
     r"""Return the value that an equality states: `x=5`, `\sqrt{16}=4`, `a+b=5`, not `x-3=0`.
 
-    `\sqrt{2} \approx 1.414` states both, if they are as near as that.
+    `\sqrt{2} \approx 1.414` states both values if they differ by less than a hundredth.
     """
     relation, pair = structure.read_chain(answer), read_assignment(answer)
     if relation is None or not set(relation.relations) <= {"=", r"\approx", r"\in", r"\equiv"}:
@@ -198,7 +197,7 @@ def _stated_values(answer: str) -> tuple[str, ...]:
 
 
 def compare_expressions(gold: str, answer: str, same: Same) -> bool | None:
-    """Compare expressions at points; what is not read there by math-verify, unless it has words."""
+    """Compare expressions at points, else by math-verify if they are algebra without words."""
     gold, answer = (re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", text) for text in (gold, answer))
     verdict = points.same_at_points(gold, answer)
     is_algebra = ALGEBRA.search(gold) or ALGEBRA.search(answer)

@@ -1,4 +1,4 @@
-r"""Arithmetic in canonical notation, evaluated with given values of letters.
+r"""Evaluate arithmetic in canonical notation with given values for letters.
 
     evaluate(r"2 \frac{1}{2}", named) == Fraction(5, 2)        evaluate("2x", {"x": 3}.get) == 6
 
@@ -27,7 +27,7 @@ from asymreinforce.grading.math.arithmetic import (
 
 MOST_TOKENS = 10_000
 MOST_DEPTH = 60
-"""Powers of powers, and functions of functions that stand without brackets."""
+"""Nesting of powers, and of functions without brackets, which are read by recursion."""
 CLOSING = {"(": ")", "{": "}", "[": "]", r"\lfloor": r"\rfloor", r"\lceil": r"\rceil", "|": "|"}
 READ_AS = {r"\lfloor": "floor", r"\lceil": "ceil", "|": "abs"}
 PRODUCT = (r"\times", r"\cdot")
@@ -46,7 +46,7 @@ TOKEN = re.compile(
 
 
 class Reduced(NamedTuple):
-    """What stood in brackets, reduced to a value; `is_plain` if it was a number without a sign."""
+    """The value of a bracket; `is_plain` if the bracket held a number without a sign."""
 
     opening: str
     value: Any
@@ -54,19 +54,21 @@ class Reduced(NamedTuple):
 
 
 class OpenBracket(NamedTuple):
-    """An open bracket and what stands in it so far; in a function's argument degrees are angles."""
+    """An open bracket and its items so far."""
 
     opening: str
     items: list[Any]
     is_argument: bool
+    """Whether the bracket is in the argument of a function: a degree sign is then an angle."""
 
 
 def evaluate(text: str, named: Callable[[str], Number]) -> Number:
-    """Evaluate arithmetic; raises `NotANumber`, `TooLarge`, and what `named` raises."""
+    """Evaluate arithmetic; raises `NotANumber`, `TooLarge`, and the errors of `named`."""
     frames = [OpenBracket("", [], is_argument=False)]
     for token in _read_tokens(text):
         frame = frames[-1]
         last = frame.items[-1] if frame.items else "+"
+        # A `|` closes if another is open and a value comes before it: `||x|-1|`.
         if token in CLOSING and not (token == "|" == frame.opening and _ends_a_value(last)):
             frames.append(OpenBracket(token, [], _is_function(last) or frame.is_argument))
         elif CLOSING.get(frame.opening) == token:
@@ -98,7 +100,7 @@ def _read_tokens(text: str) -> list[str]:
         token = TOKEN.match(text, position)
         if token is None or len(tokens) >= MOST_TOKENS:
             raise NotANumber
-        # A space between two numbers is no product: `2 1/2` is a mixed number, `4 2` nothing.
+        # A space between two numbers is no product: `2 1/2` is a mixed number, `4 2` has no value.
         if token["number"] and tokens and (tokens[-1][0].isdigit() or tokens[-1][0] == "."):
             tokens.append("~")
         tokens.append(token[0].strip())
@@ -126,7 +128,7 @@ class _Flat:
         return self._items[self._at] if self._at < len(self._items) else ""
 
     def _take(self, *signs: str) -> Any:
-        """Return the next item and go on if it is one of these."""
+        """Consume and return the next item if it is one of `signs`, else return an empty text."""
         item = self._peek()
         self._at += item in signs
         return item if item in signs else ""
@@ -158,7 +160,7 @@ class _Flat:
         while mark := self._take("!", "°"):
             if mark == "!":
                 base = factorial(base)
-            elif self._in_argument:
+            elif self._in_argument:  # elsewhere `30°` is the number 30
                 base = times(base, over(self._named(r"\pi"), Fraction(180)))
         return power(base, self._read_nested(self._read_signed)) if self._take("^") else base
 
@@ -171,7 +173,7 @@ class _Flat:
         return value
 
     def _read_mixed(self) -> Any:
-        r"""`2 \frac{1}{2}` and `2 1/2` are sums; so is nothing else that stands side by side."""
+        r"""Read a mixed number: `2 \frac{1}{2}` and `2 1/2` are sums, other neighbours products."""
         first = self._peek()
         whole = self._read_atom()
         rest = self._items[self._at : self._at + 4]
@@ -226,7 +228,7 @@ class _Flat:
                     break
                 argument = times(argument, self._read_power())
             self._in_argument = outside
-        if exponent == -1:
+        if exponent == -1:  # by convention the inverse function, not the reciprocal
             return apply_function(f"arc{name}", argument, base)
         value = apply_function(name, argument, base)
         return value if exponent is None else power(value, exponent)

@@ -1,8 +1,8 @@
-r"""One notation for the many ways in which an answer is written down.
+r"""Rewrite the many notations of an answer in one canonical notation.
 
-`canonical` maps `\dfrac12`, `½` and `\frac{1}{2}` to the same text, and never changes what it says.
-What stood in `\text{...}` comes out between `⟦` and `⟧`, so that units and words are told from
-variables. Answers are untrusted: every pattern here takes time linear in the text.
+`canonical` maps `\dfrac12`, `½` and `\frac{1}{2}` to the same text, and never changes the meaning.
+The content of `\text{...}` is put between `⟦` and `⟧`, which tells units and words from variables.
+Answers are untrusted: every pattern here takes time linear in the text.
 """
 
 import re
@@ -10,7 +10,7 @@ import unicodedata
 
 OPEN, CLOSE = "⟦", "⟧"
 LONGEST = 20_000
-"""Characters of an answer that are read; nothing that long is compared but as text."""
+"""Characters of the longest answer that is rewritten; a longer answer is compared as text."""
 
 SYMBOLS = {
     sign: written
@@ -50,7 +50,7 @@ NOTHING = re.compile(
     r"(?![A-Za-z])\s*|\\(?:left|right|middle|[bB]igg?[lrm]?)(?![A-Za-z])\s*\.?"
     r"|(?<=\d)\s*\{\s*,\s*\}\s*(?=\d{3}(?!\d))"
 )
-"""Commands that say how something looks, and the comma of LaTeX that can only part thousands."""
+"""Commands that only change the look, and the LaTeX comma `{,}` that can only part thousands."""
 DELIMITERS = re.compile(r"(?<!\\)\\[()\[\]]|(?<!\\)\$|\*\*|`")
 COLOUR = re.compile(r"\\(?:text)?color\s*\{[^{}]*\}")
 TEXT = re.compile(
@@ -98,11 +98,12 @@ LAST_STOP = re.compile(r"(?<=[A-Za-z])\.\s*$")
 
 
 def canonical(answer: str) -> str:
-    """Return an answer in the notation in which two of them are compared; if long, as it is."""
+    """Return an answer in canonical notation; an answer longer than `LONGEST` stays as it is."""
     text = without_invisible(answer).strip()
     if len(text) > LONGEST:
         return text
     text = unicode_as_latex(" ".join(text.split()))
+    # A matrix ends its rows with two backslashes; elsewhere they come from double escaping.
     if DOUBLED.search(text) and (r"\begin" not in text or r"\\begin" in text):
         text = DOUBLED.sub(r"\\", text)
     text = re.sub(r"(?<=[\w)}\]])\*\*(?=[\w({-])", "^", text)
@@ -118,17 +119,19 @@ def canonical(answer: str) -> str:
     text = CURRENCY.sub(" ", PERCENT.sub("%", DEGREES.sub("°", text)))
     text = FUNCTION.sub(r"\\\g<0>", re.sub(r"\binfinity\b", "infty", text))
     text = fractions_and_roots(text)
+    # `]1,2[` is another notation of the open interval (1,2).
     text = TURNED_CLOSING.sub(r"\1)", TURNED_OPENING.sub("(", text))
     return strip_ends(re.sub(r"\s+", " ", text))
 
 
 def without_invisible(text: str) -> str:
-    """Drop what has no width (joiners, marks of direction); other control characters are spaces."""
+    """Drop characters without width (joiners, direction marks); make control characters spaces."""
     if text.isascii() and text.isprintable():
         return text
     kept = []
     for character in text:
         category = unicodedata.category(character)
+        # An answer must not forge the marks of text.
         if category == "Cf" or character in (OPEN, CLOSE):
             continue
         kept.append(" " if category in ("Cc", "Zs", "Zl", "Zp") else character)
@@ -136,7 +139,7 @@ def without_invisible(text: str) -> str:
 
 
 def unicode_as_latex(text: str) -> str:
-    r"""Write Unicode's mathematics as LaTeX: `½` as `\frac{1}{2}`, `⁴` as `^{4}`, `４` as `4`."""
+    r"""Write mathematics in Unicode as LaTeX: `½` as `\frac{1}{2}`, `⁴` as `^{4}`, `４` as `4`."""
     if text.isascii():
         return text
     text = RAISED.sub(lambda raised: f"^{{{raised[0].translate(SUPERSCRIPTS)}}}", text)
@@ -146,7 +149,7 @@ def unicode_as_latex(text: str) -> str:
 
 
 def mark_texts(text: str) -> str:
-    r"""Take text out of its command, the innermost first: `\text{ cm}` is ` ⟦ cm⟧`."""
+    r"""Replace text commands by marks, the innermost first: `\text{ cm}` becomes ` ⟦ cm⟧`."""
     for _ in range(4):
         text, count = TEXT.subn(_marked_text, text)
         if not count:
@@ -155,7 +158,7 @@ def mark_texts(text: str) -> str:
 
 
 def fractions_and_roots(text: str) -> str:
-    r"""Give `\frac12` and `\sqrt3` their braces, `{5 \choose 2}` and `{1 \over 2}` commands."""
+    r"""Add braces to `\frac12` and `\sqrt3`; turn `{5 \choose 2}`, `{1 \over 2}` into commands."""
     if r"\over" in text or r"\choose" in text:
         names = {"over": "frac", "choose": "binom"}
         text = INFIX.sub(
@@ -168,7 +171,7 @@ def fractions_and_roots(text: str) -> str:
 
 
 def strip_ends(text: str) -> str:
-    """Strip what a sentence leaves around an answer: space, quotes, stops behind it."""
+    """Strip the traces of a sentence around an answer: space, quotes, and a stop at the end."""
     while True:
         shorter = re.sub(r"(?<!\.)[.,;:?\\]$", "", text.strip())
         if len(shorter) > 1 and shorter[0] == shorter[-1] == '"':
@@ -179,10 +182,11 @@ def strip_ends(text: str) -> str:
 
 
 def without_spaces(text: str) -> str:
-    """Drop space and marks of text, but no space between digits; long words lose their case."""
+    """Drop spaces and text marks, but no space between digits; put long words in lower case."""
     bare = re.sub(rf"[{OPEN}{CLOSE}]+", " ", text)
     bare = HALF_OF_DAY.sub(lambda half: f"{half[1].lower()}m", bare)
-    bare = re.sub(r"(?<!\d)\s+|\s+(?!\d)", "", bare)
+    bare = re.sub(r"(?<!\d)\s+|\s+(?!\d)", "", bare)  # `1 2` is not 12
+    # Short words may be variables, whose case counts.
     return LONG_WORD.sub(lambda word: word[0].casefold(), bare)
 
 

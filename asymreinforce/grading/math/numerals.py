@@ -1,4 +1,4 @@
-"""A number as it is written: separators, percent signs, repeating and rounded decimals."""
+"""Read and compare written numbers: separators, percent signs, repeating and rounded decimals."""
 
 import re
 from fractions import Fraction
@@ -17,13 +17,13 @@ DECIMAL = re.compile(
     r"(?P<scale>\s*(?:\\times|\\cdot|\*)\s*10\s*\^\s*\{?\s*(?P<ten>[-+]?\d+)\s*\}?|[eE](?P<e>[-+]?\d+))?"
 )
 FEWEST_PLACES, FEWEST_DIGITS = 6, 5
-"""Places after the point, and digits that are not leading zeros, from which on a decimal may be a
-rounding of the other value; in scientific notation the first place counts as well."""
+"""A decimal may be a rounding of the other value if it has so many places after the point, and so
+many digits without leading zeros. In scientific notation the first digit counts as a place."""
 LONGEST_REPEATING = 200
 
 
 class Number(NamedTuple):
-    """A value, whether it is a percentage, and the unit of its last place if it may be rounded."""
+    """A value, whether it is a percentage, and `unit`, its last place, if it may be rounded."""
 
     value: arithmetic.Number
     is_percent: bool = False
@@ -31,7 +31,7 @@ class Number(NamedTuple):
 
 
 def read_number(text: str, *, decimal_comma: bool = False) -> Number | None:
-    """Read a canonical text as one number, if it is one; `decimal_comma` reads `2,5` as 2.5."""
+    """Read a canonical text as a number, or return None; `decimal_comma` reads `2,5` as 2.5."""
     bare = text.removesuffix("%").strip()
     if (written := THOUSANDS.match(bare)) is not None:
         bare = written[1] + re.sub("[, ]", "", written[2]) + bare[written.end() :]
@@ -45,7 +45,8 @@ def read_number(text: str, *, decimal_comma: bool = False) -> Number | None:
 
 
 def equal_values(gold: Number, answer: Number) -> bool:
-    """Compare two numbers by what docs/reference/graders.md says of percentages and roundings."""
+    """Compare numbers by the rules for percentages and roundings in docs/reference/graders.md."""
+    # Beside a number without a sign, 50% may mean 50 or 0.5; two percentages mean the same thing.
     both = gold.is_percent and answer.is_percent
     with arithmetic.with_digits():
         golds, answers = (
@@ -62,7 +63,7 @@ def equal_values(gold: Number, answer: Number) -> bool:
 
 
 def _is_rounding(short: arithmetic.Number, exact: arithmetic.Number, unit: Fraction | None) -> bool:
-    """Tell whether a decimal is the other value rounded to its last place, or cut off there."""
+    """Tell whether `short` is `exact` rounded to the last place of `short`, or cut off there."""
     other = as_fraction(exact) if unit else None
     if unit is None or other is None:
         return False
@@ -81,7 +82,7 @@ def _last_place(text: str) -> Fraction | None:
 
 
 def _read_repeating(text: str) -> Fraction | None:
-    r"""Read `0.1\overline{6}` or `0.1(6)`: the digits repeat for ever."""
+    r"""Read a repeating decimal, `0.1\overline{6}` or `0.1(6)`; None for other texts."""
     digits = REPEATING.fullmatch(text.replace(" ", ""))
     if digits is None or len(text) > LONGEST_REPEATING:
         return None

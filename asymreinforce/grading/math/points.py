@@ -1,7 +1,7 @@
-r"""The value of an expression, at points if it varies: what decides most answers.
+r"""Compare expressions by their values, at several points if they have variables.
 
-If two agree in `AGREEING` digits at all points, and no value on the way could hide a difference
-(`arithmetic.py`), they are equal.
+Most answers are decided here. Two expressions are equal if their values agree in `AGREEING` digits
+at all points, and no intermediate value could hide a difference (`arithmetic.py`).
 """
 
 import math
@@ -18,16 +18,16 @@ from asymreinforce.grading.math.arithmetic import (
 from asymreinforce.grading.math.expression import evaluate
 
 POINTS = (0.73, 1.37, -1.61, 0.19, -0.58)
-"""Where letters are evaluated: each has a value of its own, up to 1 above."""
+"""Points at which letters are evaluated; each letter adds its own offset, from 0 to about 1."""
 
 
 def constant_value(text: str) -> Number | None:
-    """Return the value of an expression without variables, if it has one; raises `TooLarge`."""
+    """Return an expression's value; None if it has variables or no value; raises `TooLarge`."""
     return _value_at(text, None)
 
 
 def values_agree(one: Number, other: Number) -> bool:
-    """Tell whether two values are equal: fractions exactly, others in `AGREEING` digits."""
+    """Tell whether two values are equal: fractions exactly, other numbers in `AGREEING` digits."""
     if isinstance(one, Fraction) and isinstance(other, Fraction):
         return one == other
     import mpmath
@@ -38,7 +38,7 @@ def values_agree(one: Number, other: Number) -> bool:
 
 
 def as_fraction(value: Number) -> Fraction | None:
-    """Return a real value as a fraction, right to `AGREEING` digits; None for a complex one."""
+    """Return a real value as a fraction, exact to `AGREEING` digits; None for a complex value."""
 
     if isinstance(value, Fraction):
         return value
@@ -57,9 +57,10 @@ def is_near(one: Number | None, other: Number | None) -> bool:
 
 
 def same_at_points(gold: str, answer: str) -> bool | None:
-    """Tell whether two expressions have equal values where they are real; None if one is unread.
+    """Tell whether two expressions agree at all points; None if one of them cannot be evaluated.
 
-    A point at which neither is real counts only if there is no other: 1/sqrt(n) is sqrt(1/n).
+    Points at which both values are complex count only if there are no others, so that 1/sqrt(n)
+    equals sqrt(1/n).
     """
     real, unreal = list[bool](), list[bool]()
     for point in POINTS:
@@ -73,9 +74,9 @@ def same_at_points(gold: str, answer: str) -> bool | None:
 
 
 def ratio_sign(gold: tuple[str, ...], answer: tuple[str, ...]) -> int:
-    """Return the sign of the constant ratio of two differences, `x - 2` and `2 - x` being -1.
+    """Return the sign of the ratio of two differences if it is constant: -1 for `x - 2`, `2 - x`.
 
-    0 if the ratio is not constant, a difference does not vary, or a term is unread.
+    Return 0 if the ratio varies, a difference is constant, or a term cannot be evaluated.
     """
     ratio = last = None
     for point in POINTS:
@@ -104,7 +105,7 @@ def _value_or_none(text: str, point: float) -> Number | None:
 
 
 def _value_at(text: str, point: float | None) -> Number | None:
-    """Evaluate where each letter has a value of its own; None if the text has no value there."""
+    """Evaluate with a different value for each letter; None if the text has no value there."""
     import mpmath
 
     constants = {r"\pi": mpmath.pi, "e": mpmath.e, "i": mpmath.j}
@@ -114,6 +115,7 @@ def _value_at(text: str, point: float | None) -> Number | None:
             return +constants[name]
         if point is None:
             raise NotANumber
+        # A checksum of the name gives the same letter the same value in both expressions.
         share = mpmath.mpf(zlib.crc32(name.encode())) / 2**32
         return point + share * (1 + mpmath.mpf(point) / 7)
 
@@ -124,4 +126,5 @@ def _value_at(text: str, point: float | None) -> Number | None:
             return None
         if isinstance(value, Fraction):
             return value if point is None else mpmath.mpmathify(value)
+        # A real value such as e^{i pi} has an imaginary part of rounding errors.
         return mpmath.chop(value, abs(value) * 10.0**-AGREEING)

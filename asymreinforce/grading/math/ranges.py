@@ -1,8 +1,8 @@
-r"""Sets of real numbers: intervals, inequalities, unions, and the reals without some points.
+r"""Compare sets of real numbers: intervals, inequalities, unions, the reals without some points.
 
     same_set(r"x \geq 2", r"[2,\infty)") is True        same_set("(1,2)", "(1,3)") is None: points?
 
-They are read into sets of sympy, whose union of intervals and points is written in one way only.
+The texts are read into sets of sympy, which writes a union of intervals and points in one way only.
 """
 
 import re
@@ -28,14 +28,14 @@ INFINITE = re.compile(r"\s*([-+]?)\s*\\infty\s*")
 
 
 class RealSet(NamedTuple):
-    """A set of sympy, and the letter that stands for its members."""
+    """A set of sympy, and the variable of the inequality that describes the set."""
 
     numbers: Any
     name: str = ""
 
 
 def same_set(gold: str, answer: str) -> bool | None:
-    """Compare sets of real numbers; None if one is none, or both may be points: `(1,2)`."""
+    """Compare sets of real numbers; None if one is no set, or both may be points, as `(1,2)` is."""
     one, other = real_set(gold), real_set(answer)
     if one is None or other is None or not (_is_range(gold) or _is_range(answer)):
         return None
@@ -60,8 +60,8 @@ def real_set(text: str) -> RealSet | None:
     outer = outer_bracket(text)
     if outer is None and len(pieces := split_outside(text, COMMA)) > 1:
         sets = [real_set(piece) for piece in pieces]
-        common = _combine_sets(Intersection, sets)
-        # `x<1, x>3` has nothing in common: either is meant.
+        common = _combine_sets(Intersection, sets)  # a comma mostly means "and": `x>1, x<3`
+        # `x<1, x>3` have nothing in common, so the comma must mean "or".
         return _combine_sets(Union, sets) if common and common.numbers.is_empty else common
     if outer and outer.opening == r"\{":
         built = BUILDER.fullmatch(outer.inner)
@@ -79,7 +79,7 @@ def real_set(text: str) -> RealSet | None:
 
 
 def _is_range(text: str) -> bool:
-    """Tell whether a text can be nothing but a set of numbers."""
+    """Tell whether a text can only mean a set of numbers, and not a point."""
     pieces = split_outside(text, COMMA)
     if len(pieces) > 1:
         return any(map(_is_range, pieces))
@@ -108,7 +108,7 @@ def _read_inequality(text: str) -> RealSet | None:
 
 
 def _set_between(low: str, name: str, high: str, relations: tuple[str, ...]) -> RealSet | None:
-    """Return the numbers, or those whose size is, between two ends."""
+    """Return the numbers between two ends; for a name `|x|`, the numbers whose size is."""
     from sympy import Dummy, Interval, S, imageset
 
     least, most = _end_value(low), _end_value(high)
@@ -117,7 +117,7 @@ def _set_between(low: str, name: str, high: str, relations: tuple[str, ...]) -> 
     if least > most or (least == most and "<" in relations):
         return None
     numbers = Interval(least, most, relations[0] == "<", relations[1] == "<")
-    if name[:1] == "|" == name[-1:]:
+    if name[:1] == "|" == name[-1:]:  # the size of x is that of -x
         numbers, sign = numbers & Interval(0, S.Infinity), Dummy()
         numbers |= imageset(sign, -sign, numbers)
     return RealSet(numbers, name.strip("|"))

@@ -1,7 +1,7 @@
-r"""How an answer is built: tuples and matrices in order, sets and lists in any, relations.
+r"""Take an answer apart: tuples and matrices in order, sets and lists in any order, relations.
 
-Everything here cuts canonical text (`notation.py`) where no bracket is open, and only there. To a
-comparison `same` compares two members; None says that there are none, or that they may be equal.
+Everything here cuts canonical text (`notation.py`) only outside brackets. A comparison calls `same`
+on pairs of members, and returns None if there are no members or it cannot decide.
 """
 
 import re
@@ -35,11 +35,11 @@ MOST_PEELED = 9
 INSIDE, BEGIN, END = "\0\1\2"
 Same = Callable[[str, str], bool]
 MOST_COMPARED = 24
-"""Members of a list that may be compared with each other by more than their text."""
+"""Members of a list that are compared by more than their text: the pairs grow quadratically."""
 
 
 class Bracketed(NamedTuple):
-    """A text that stands in brackets as a whole."""
+    """A text that one pair of brackets encloses."""
 
     opening: str
     inner: str
@@ -54,7 +54,7 @@ class RelationChain(NamedTuple):
 
 
 def blot_brackets(text: str) -> str:
-    """Blot out what stands in brackets, at the same length; all if the brackets do not match."""
+    """Blot out the content of brackets, at the same length; all text if brackets do not match."""
     pieces, depth, position = [], 0, 0
     for bracket in BRACKET.finditer(text):
         between = text[position : bracket.start()]
@@ -70,7 +70,7 @@ def blot_brackets(text: str) -> str:
 
 
 def split_outside(text: str, at: re.Pattern[str]) -> list[str]:
-    """Cut a text at a pattern where no bracket is open."""
+    """Cut a text at each match of a pattern outside all brackets."""
     marks = list(at.finditer(blot_brackets(text)))
     starts = [0, *(mark.end() for mark in marks)]
     ends = [*(mark.start() for mark in marks), len(text)]
@@ -78,14 +78,14 @@ def split_outside(text: str, at: re.Pattern[str]) -> list[str]:
 
 
 def read_chain(text: str) -> RelationChain | None:
-    """Cut a text at its relations; None if it has none."""
+    """Cut a text at its relations; None if it has no relation."""
     relations = ["=" if sign == ":=" else sign for sign in RELATION.findall(blot_brackets(text))]
     terms = tuple(split_outside(text, RELATION))
     return RelationChain(terms, tuple(relations)) if relations else None
 
 
 def rising_chain(chain: RelationChain) -> RelationChain:
-    """Write inequalities with the least term first; other chains as they are."""
+    """Write inequalities with the least term first; leave other chains as they are."""
     turned = {">": "<", r"\geq": r"\leq"}
     if not set(chain.relations) <= set(turned):
         return chain
@@ -93,7 +93,7 @@ def rising_chain(chain: RelationChain) -> RelationChain:
 
 
 def outer_bracket(text: str) -> Bracketed | None:
-    """Return what encloses a text from its first sign to its last, if that is one pair."""
+    """Return the one pair of brackets that encloses a whole text; None if there is no such pair."""
     brackets = re.fullmatch(rf"({BEGIN}+){INSIDE}*({END}+)", blot_brackets(text))
     if brackets is None:
         return None
@@ -105,7 +105,7 @@ def outer_bracket(text: str) -> Bracketed | None:
 
 
 def peel_brackets(text: str) -> str:
-    """Drop braces and parentheses around the whole that group nothing."""
+    """Drop braces and parentheses that enclose a whole text, unless they make a tuple."""
     for _ in range(MOST_PEELED):
         outer = outer_bracket(text)
         if outer is None or outer.opening + outer.closing not in ("{}", "()"):
@@ -117,7 +117,7 @@ def peel_brackets(text: str) -> str:
 
 
 def list_members(text: str) -> list[str]:
-    """Return the members of a list, each once; groups of them (`5,2; 7,2`) are tuples."""
+    """Return the members of a list, each once; groups of members (`5,2; 7,2`) are tuples."""
     groups = [group.rstrip(" ,") for group in split_outside(text, STRONG)]
     if len(groups) > 1 and all(len(split_outside(group, COMMA)) > 1 for group in groups):
         return [f"({group})" for group in groups]
@@ -145,9 +145,10 @@ def read_assignment(text: str) -> tuple[str, str] | None:
     terms = relation.terms
     if not set(relation.relations) <= {"=", r"\approx", r"\in"} or not terms[0]:
         return None
+    # `5 = x` means `x = 5`.
     if relation.relations == ("=",) and is_name(terms[1]) and not has_variable(terms[0]):
         terms = terms[::-1]
-    # Of three terms or more the last is what the others come down to, whatever the first is.
+    # Of three terms or more the last is the result, whatever the first is.
     is_value = not has_variable(terms[0]) and not has_variable(terms[-1])
     if not (is_name(terms[0]) or relation.relations.count("=") > 1 or is_value):
         return None
@@ -155,7 +156,7 @@ def read_assignment(text: str) -> tuple[str, str] | None:
 
 
 def stated_value(relation: RelationChain) -> str:
-    """Return what a chain of equalities comes down to: its last term before an approximation."""
+    """Return the result of a chain of equalities: its last term before an approximation."""
     if r"\approx" in relation.relations:
         first = relation.relations.index(r"\approx")
         if first > 0 or not is_name(relation.terms[0]):
@@ -164,7 +165,7 @@ def stated_value(relation: RelationChain) -> str:
 
 
 def has_variable(text: str) -> bool:
-    """Tell whether a letter stands alone in a text, as variables do."""
+    """Tell whether a text has a letter with no letter beside it, as a variable has."""
     return re.search(r"(?<![\\A-Za-z])[a-zA-Z](?![a-zA-Z])", text) is not None
 
 
@@ -178,7 +179,7 @@ def is_name(text: str) -> bool:
 
 
 def matrix_rows(text: str) -> list[list[str]] | None:
-    """Return the rows of a matrix that is the whole text."""
+    """Return the rows of a matrix; None if the text is not one matrix."""
     while (outer := outer_bracket(text)) and outer.inner.startswith(r"\begin"):
         text = outer.inner
     begin_end = MATRIX.fullmatch(text)
@@ -192,7 +193,7 @@ def matrix_rows(text: str) -> list[list[str]] | None:
 
 
 def compare_matrices(gold: str, answer: str, same: Same) -> bool | None:
-    """Compare entry by entry; a column is the same as a tuple."""
+    """Compare matrices entry by entry; a column equals a tuple."""
     one, other = matrix_rows(gold), matrix_rows(answer)
     if one is not None and other is not None:
         in_shape = [len(row) for row in one] == [len(row) for row in other]
@@ -207,7 +208,7 @@ def compare_matrices(gold: str, answer: str, same: Same) -> bool | None:
 
 
 def compare_collections(gold: str, answer: str, same: Same) -> bool | None:
-    """Compare tuples in order, sets and lists in any, and a set of one with its member."""
+    """Compare tuples in order, sets and lists in any order, and a set of one with its member."""
     one, other = _kind_and_members(gold), _kind_and_members(answer)
     if one is None and other is None:
         return None
@@ -226,7 +227,7 @@ def compare_collections(gold: str, answer: str, same: Same) -> bool | None:
         return False
     if all(any(map(read_chain, side)) for side in (golds, answers)):
         return _any_order(golds, answers, same)
-    # `x=1, x=2` are values of one name; those of `x=1, y=2` stand in order, which `1, 2` says too.
+    # `x=1, x=2` gives two values of one name in any order; `x=1, y=2` is in order, as `1, 2` is.
     names = [{pair[0] for pair in map(read_assignment, side) if pair} for side in (golds, answers)]
     in_order = (in_order and len(names[0] | names[1]) != 1) or len(names[0]) > 1
     return (all_same if in_order else _any_order)(
@@ -249,7 +250,7 @@ def _kind_and_members(text: str) -> tuple[str, list[str]] | None:
 
 
 def base_name(name: str) -> str:
-    """Return a name without the argument of a function and braces: `W` for `W(n)`."""
+    """Return a name without braces and without the argument of a function: `W` for `W(n)`."""
     name = name[:-3] if name[1:2] == "(" and name[3:] == ")" and name[2].islower() else name
     return name.replace("{", "").replace("}", "")
 
@@ -264,8 +265,9 @@ def all_same(golds: list[str], answers: list[str], same: Same) -> bool:
 
 
 def _any_order(golds: list[str], answers: list[str], same: Same) -> bool:
-    """Match members in any order: equal texts first, the others each against each."""
+    """Match members in any order: equal texts first, then each other pair by `same`."""
     others, rest = [*answers], []
+    # Comparing texts is cheap, and leaves few pairs for `same`.
     for member in golds:
         text = without_spaces(member)
         if (equal := next((o for o in others if without_spaces(o) == text), None)) is None:

@@ -1,15 +1,12 @@
-r"""Equality by math-verify, under bounds: what the other comparisons do not read.
-
-Its time-outs, which are signals, are off: the pool bounds what sympy's `simplify` takes.
-"""
+r"""Compare expressions by math-verify, if the other comparisons cannot read them."""
 
 import functools
 import itertools
 from typing import Any
 
 LONGEST, DEEPEST = 200, 50
-"""Characters and open braces of an expression that is parsed, which takes some milliseconds a sign;
-what is longer or deeper equals its own text alone, or a number that `points.py` evaluates."""
+"""Characters and open brackets of the largest expression that is parsed: parsing takes some
+milliseconds a character. A larger expression never equals another by math-verify."""
 
 
 def equal_by_math_verify(gold: str, answer: str) -> bool:
@@ -19,6 +16,7 @@ def equal_by_math_verify(gold: str, answer: str) -> bool:
     from math_verify import verify
 
     golds, answers = _parsed_gold(gold), _parse_latex(answer)
+    # Its time-outs, which are signals, are off: the pool bounds the time of sympy's `simplify`.
     options: dict[str, Any] = {"allow_set_relation_comp": True, "timeout_seconds": None}
     return bool(golds and answers and verify(golds, answers, **options))
 
@@ -40,7 +38,7 @@ _parsed_gold = functools.lru_cache(maxsize=64)(_parse_latex)
 
 
 def _with_imaginary_unit(expression: Any) -> Any:
-    """Read i as the imaginary unit; only squared it could be told from a variable."""
+    """Read the letter i as the imaginary unit: math-verify reads it as a variable."""
     from sympy import Expr, I
 
     if not isinstance(expression, Expr):

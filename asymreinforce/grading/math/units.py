@@ -1,4 +1,4 @@
-"""Units of measure behind a number: told from variables, words that count, and each other.
+"""Find the unit of measure behind a number, and tell units from variables and other words.
 
 without_unit("15 ⟦cm⟧^{2}") == ("15", "cm")        without_unit("3 x") == ("3 x", None)
 """
@@ -19,6 +19,7 @@ NAMES = {
     "mile/h": "mph mile/h", "km/h": "kmh kph km/h",
 }  # fmt: skip
 KNOWN = {name: unit for unit, names in NAMES.items() for name in names.split()}
+# A single letter may be a variable, so it is a unit only if `bare_letters` says so.
 SINGLE = set("mgshlLNJWVACK")
 MAGNITUDES = {
     "hundred": 10**2, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12,
@@ -31,7 +32,7 @@ TELLING = {
     *("hundredths", "thousandth", "thousandths", "cubed", "factorial", "remainder", "r", "if"),
     *("when", "for", "to", "through", "between", "percent", *MAGNITUDES),
 }
-"""Words behind a number that belong to the answer."""
+"""Words behind a number that change its meaning, so that they are no unit."""
 EXPONENT = r"(?:\s*\^\s*(?:\{\s*-?\d+\s*\}|-?\d))?"
 SPELT = re.compile(
     rf"(?:[^\W\d_][.']?{EXPONENT}-?|[\s/*{OPEN}{CLOSE}]{EXPONENT}|\\(?:cdot|Omega|mu))+"
@@ -53,14 +54,16 @@ ORDINAL = re.compile(rf"(-?\d+)\s*\^?\s*\{{?\s*{OPEN}?\s*(?:st|nd|rd|th)\s*{CLOS
 
 
 def without_unit(text: str, *, bare_letters: bool = False) -> tuple[str, str | None]:
-    """Cut the unit off a canonical text; `bare_letters` takes `5 m` for five metres."""
+    """Split a canonical text into value and unit; `bare_letters` reads `5 m` as five metres."""
     if ordinal := ORDINAL.fullmatch(text):
         return ordinal[1], None
+    # `3 million dollars`: the first word is part of the number, the second a unit.
     if match := MAGNITUDE.fullmatch(text.lower()):
         head, rest = text[: match.end("head")], text[match.end("word") :].replace(CLOSE, "", 1)
         return rf"{head} \cdot {MAGNITUDES[match['word']]}", known_unit(rest)
     if len(text) > 300:
         return text, None
+    # In `sin 30°` the degree sign changes the value, elsewhere it is a unit.
     if text.endswith("°") and not ANGLE.search(text):
         return text[:-1].strip(), "degree"
     for pattern in (MARKED, BARE):
@@ -71,7 +74,7 @@ def without_unit(text: str, *, bare_letters: bool = False) -> tuple[str, str | N
 
 
 def known_unit(unit: str) -> str | None:
-    """Name a unit of measure, however it is written; None for one that the table lacks."""
+    """Return the name of a unit of measure in any spelling; None if the table lacks the unit."""
     names = []
     for word in _unit_words(unit):
         if word not in ("square", "sq", "cubic", "cu", "per"):
@@ -96,4 +99,5 @@ def _is_unit(head: str, unit: str, *, is_marked: bool, bare: bool) -> bool:
         return True
     if len(words) == 1 and len(words[0]) == 1:
         return bare and re.sub(EXPONENT, "", unit).strip() in SINGLE
+    # The table lacks most things that are counted (`5 apples`); a long word is no variable.
     return known_unit(unit) is not None or any(len(word) > 3 for word in words)

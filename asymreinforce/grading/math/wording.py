@@ -1,4 +1,4 @@
-r"""Answers in words: names, `no solution`, letters of choices; told from variables and units."""
+r"""Compare answers in words (names, `no solution`, letters of choices), not variables or units."""
 
 import re
 
@@ -14,7 +14,7 @@ OPTION = re.compile(
 SENTENCE = re.compile(rf"{OPEN}[^{OPEN}{CLOSE}]*{CLOSE}")
 WORDS = re.compile(r"[^\W\d_]{2,}(?:[\s',.-]+[^\W\d_]+)*\.?")
 NAME = re.compile(r"[A-Za-z]{1,3}")
-"""Letters that may be a product of variables as well."""
+"""Letters that may also be a product of variables."""
 MEANINGS = {
     r"\emptyset": "nosolution nosolutions norealsolution norealsolutions none emptyset theemptyset "
     "thereisnosolution therearenosolutions norealroots noroots",
@@ -28,7 +28,7 @@ MEANING = {name: said for said, names in MEANINGS.items() for name in names.spli
 
 
 def plain_meaning(text: str) -> str:
-    r"""Return a canonical text without words that lead up to it, `no solution` as `\emptyset`."""
+    r"""Drop the words that lead up to an answer, and write `no solution` as `\emptyset`."""
     text = LEAD.sub("", text)
     if SENTENCE.fullmatch(text) and any(character.isdigit() for character in text):
         text = text[1:-1].strip()
@@ -36,7 +36,7 @@ def plain_meaning(text: str) -> str:
 
 
 def same_choice(gold: str, answer: str) -> bool | None:
-    """Compare letters of choices; a text behind a letter counts if the other has no letter."""
+    """Compare the letters of two choices; None unless both texts have a letter."""
     one, other = OPTION.fullmatch(gold), OPTION.fullmatch(answer)
     return (
         (one[1] or one[2] or one[3]) == (other[1] or other[2] or other[3])
@@ -46,13 +46,13 @@ def same_choice(gold: str, answer: str) -> bool | None:
 
 
 def without_letter(text: str) -> str | None:
-    """Return what stands behind the letter of a choice, `42` in `(A) 42`; None if nothing does."""
+    """Return the text behind the letter of a choice, `42` in `(A) 42`; None if there is none."""
     option = OPTION.fullmatch(text)
     return (option[4] or None) if option else None
 
 
 def as_words(text: str) -> str | None:
-    """Return a text that is letters alone as its words, without case and stops, if it is one."""
+    """Return a text of words alone without case, spaces and stops; None for other texts."""
     bare = re.sub(rf"[{OPEN}{CLOSE}{{}}]", " ", text).strip()
     is_marked = OPEN in text
     if not WORDS.fullmatch(bare) or (NAME.fullmatch(bare) and not is_marked):

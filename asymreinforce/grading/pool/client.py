@@ -1,4 +1,4 @@
-"""The client of a fork server: starts it, has it fork and kill workers, learns which exited."""
+"""The client of a fork server: starts the server, requests and kills workers, reports exits."""
 
 import contextlib
 import json
@@ -31,14 +31,14 @@ ENVIRONMENT = {
 
 
 class Exited(NamedTuple):
-    """A worker that is gone, with all it started; `code` is minus the signal that killed it."""
+    """The exit of a worker and all its children; `code` is minus the signal that killed it."""
 
     slot: int
     code: int
 
 
 class Client:
-    """A running fork server. Raises `ConfigError` if it cannot import the grader."""
+    """A running fork server. Raises `ConfigError` if the server cannot import the grader."""
 
     def __init__(self, options: Options) -> None:
         self._control, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -64,19 +64,19 @@ class Client:
             raise
 
     def fileno(self) -> int:
-        """Let a selector wait for exits."""
+        """Return the descriptor on which a selector can wait for exits."""
         return self._control.fileno()
 
     def spawn(self, slot: int, stream: socket.socket) -> None:
-        """Have a worker forked that reads its jobs from a stream."""
+        """Ask for a new worker that reads its jobs from a stream."""
         self._send_request("spawn", slot, stream.fileno())
 
     def kill(self, slot: int) -> None:
-        """Have a worker killed; its exit is reported like any other."""
+        """Ask for the end of a worker; the exit is reported like any other."""
         self._send_request("kill", slot)
 
     def next_exit(self) -> Exited:
-        """Return the next exit of a worker; blocks until there is one."""
+        """Wait for the next exit of a worker and return it; raises `AsymreinforceError`."""
         with contextlib.suppress(OSError):
             if message := self._control.recv(LARGEST_MESSAGE):
                 _, slot, status = json.loads(message)
@@ -84,13 +84,13 @@ class Client:
         raise _server_gone()
 
     def close(self) -> None:
-        """End the fork server, which kills the workers and all they started, and wait for it."""
+        """End the fork server and wait; the server kills the workers and all their children."""
         self._control.close()
-        self._process.send_signal(signal.SIGCONT)  # it may be stopped, and not see that
+        self._process.send_signal(signal.SIGCONT)  # a stopped server cannot see the closed socket
         try:
             self._process.wait(timeout=END_LIMIT_S)
         except subprocess.TimeoutExpired:
-            self._process.kill()  # the kernel tells its workers of its death
+            self._process.kill()  # the kernel then kills the workers (PR_SET_PDEATHSIG)
             self._process.wait()
 
     def _await_import(self, grader: str) -> None:

@@ -1,9 +1,9 @@
 """The fork server: a small process that imports a grader once, forks workers and kills them.
 
-The parent may hold torch, vLLM and threads, from which forking is unsafe; this process is started
-afresh, has one thread and never judges a row. Workers fork from it in milliseconds, so replacing
-one is cheap. It adopts whatever a grader's children leave behind and kills that as well, and it
-kills everything when its parent is gone. Linux only (prctl, /proc).
+The parent may hold torch, vLLM and threads, from which forking is unsafe. The fork server is a
+fresh process with one thread and never judges a row. A worker forks in milliseconds, so replacing a
+worker is cheap. The server adopts the orphans of a grader's children and kills them too, and kills
+everything if its parent is gone. Linux only (prctl, /proc).
 
 Control messages (JSON, one a datagram):
 
@@ -38,7 +38,7 @@ SECONDS_BETWEEN_LOOKS = 1.0
 
 
 class ForkServer:
-    """Forks a worker a slot; reaps it with all it started."""
+    """Forks one worker for each slot, and reaps a worker with all its children."""
 
     def __init__(self, options: Options, control: socket.socket, grade: Grade) -> None:
         self._options, self._control, self._grade = options, control, grade
@@ -48,6 +48,7 @@ class ForkServer:
         for end in (self._wakeup, wake):
             end.setblocking(False)
         self._wake = wake
+        # `select` does not wait for exits; a handler and a wake-up socket let SIGCHLD end the wait.
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(wake.fileno(), warn_on_full_buffer=False)
 
@@ -90,7 +91,7 @@ class ForkServer:
             os.setsid()
             prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
             prctl(PR_SET_CHILD_SUBREAPER, 1)
-            if os.getppid() != self_pid:
+            if os.getppid() != self_pid:  # the server died before the prctl could take effect
                 os._exit(1)
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -109,6 +110,7 @@ class ForkServer:
     def _report_exits(self) -> None:
         while True:
             try:
+                # WNOWAIT keeps the process id taken until the whole group is killed.
                 exited = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
             except ChildProcessError:
                 return
@@ -122,8 +124,8 @@ class ForkServer:
             self._control.send(json.dumps(["exited", slot, status]).encode())
 
     def _reap_worker(self, pid: int) -> int:
-        """Kill a worker with its group and all it left behind; return its wait status."""
-        # The worker is not yet reaped, so that its group's number cannot be another's.
+        """Kill a worker, its group and its orphans; return the wait status of the worker."""
+        # The worker is not yet reaped, so that no other group can have the number of its group.
         for kill in (os.killpg, os.kill):
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 kill(pid, signal.SIGKILL)
@@ -140,13 +142,13 @@ class ForkServer:
 
 
 def hide_other_processes() -> bool:
-    """Put this process in a user namespace of its own, if the system lets it; tell whether it did.
+    """Enter a new user namespace if the system allows it; return whether it did.
 
-    From there the kernel refuses to trace other processes of this user, and so to show what their
-    environment and memory hold (/proc/PID/environ). Files stay as they are.
+    There the kernel refuses to trace other processes of this user, and so to show their environment
+    and memory (/proc/PID/environ). Access to files does not change.
     """
     pid = os.fork()
-    if not pid:  # tried in a child first, since there is no way back from half of it
+    if not pid:  # try in a child first: a namespace that is half set up cannot be left
         os._exit(0 if _enter_namespace() else 1)
     return os.waitpid(pid, 0)[1] == 0 and _enter_namespace()
 
@@ -166,13 +168,13 @@ def _enter_namespace() -> bool:
 
 
 def main() -> None:
-    """Import the grader, say so, and serve."""
+    """Import the grader, report ready or failed, and serve."""
     options = Options(**json.loads(sys.argv[1]))
     control = socket.socket(fileno=options.control)
     try:
         prctl(PR_SET_CHILD_SUBREAPER, 1)
         hide_other_processes()
-        continue_when_parent_dies()  # after that, since a change of credentials clears it
+        continue_when_parent_dies()  # last, since a change of credentials clears the setting
         grade = load_grader(options.grader, reasoning=options.reasoning)
     except AsymreinforceError as error:
         control.send(json.dumps(["failed", str(error)[:2000]]).encode())

@@ -1,16 +1,16 @@
-"""A pool of grader processes that can be killed: a bad row costs itself, not its neighbours.
+"""A pool of grader processes that can be killed: a bad row fails alone, without its neighbours.
 
     with GraderPool("math", workers=2, cpu_limit_s=5.0, memory_limit_mb=1024) as pool:
         for verdict in pool.grade(rows):      # in the order of the rows, as they come
             ...
 
-Rows travel in jobs of many, but the clock is each row's own: a heartbeat names the row that a
-worker starts. Its limit is of CPU time, so that no verdict depends on the load of the machine. An
-answer that a built-in grader has not proven right by then is wrong; what a user's grader has not
-judged is a `timeout`, and so is a row that sleeps until a generous wall clock ends it. A row whose
-worker died, or met its memory limit, is tried once more, alone in a fresh worker, and is an `error`
-if that dies too: its verdict is its own, whatever was judged before it, and does not depend on the
-number of workers. The rest of a job is redone.
+Rows travel in jobs of many, but each row has its own clock: a heartbeat names the row that a worker
+starts. The limit is CPU time, so that no verdict depends on the load of the machine. A row that
+passes the limit is wrong with a built-in grader, and a `timeout` with a user's grader. A row that
+sleeps past a generous wall clock is a `timeout` too. A row whose worker died or reached the memory
+limit is tried once more, alone in a fresh worker, and is an `error` if that worker dies too. A
+verdict thus depends neither on the rows before it nor on the number of workers. The other rows of
+the job are graded again.
 """
 
 import collections
@@ -40,20 +40,20 @@ from asymreinforce.grading.verdict import LATE, GradedRow, Verdict
 from asymreinforce.plugins import is_plugin
 
 SEND_LIMIT_S = 30.0
-"""Time for a job to reach its worker and be begun: far more than a sound worker needs."""
+"""Time for a worker to receive and begin a job: far more than a healthy worker needs."""
 UNDELIVERED_ROWS = 4_096
-"""Rows judged or at work while an earlier one is still awaited: what bounds the memory."""
+"""Rows taken from the source and not yet yielded: the bound on memory while a slow row blocks."""
 JOB_ROWS, JOB_CHARACTERS, JOB_SECONDS = 512, 1 << 20, 0.05
 FIRST_JOB_ROWS = 16
 NOT_BEGUN = Heartbeat(0.0, -1)
 WALL_CLOCK = 12.0
-"""Seconds of the wall clock that a row may take for each of its CPU seconds."""
+"""Default wall-clock limit of a row, as a multiple of its CPU limit."""
 
 
 class GraderPool:
-    """Worker processes for one grader; use it in a `with` block, which leaves none behind.
+    """Worker processes for one grader; leaving the `with` block ends them all.
 
-    Raises `ConfigError` on entering where the grader cannot be imported.
+    Entering raises `ConfigError` if the grader cannot be imported.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class GraderPool:
         self._wall_limit_s = wall_limit_s or WALL_CLOCK * cpu_limit_s
         self._slots = [WorkerSlot(index) for index in range(workers)]
         self._again: collections.deque[GradingJob] = collections.deque()
-        # Each comes of a worker's end, so a fresh worker for it is on its way.
+        # Each such job follows the end of a worker, so a fresh worker for it will soon start.
         self._alone: collections.deque[GradingJob] = collections.deque()
         self._verdicts: dict[int, Verdict] = {}
         self._job_rows = FIRST_JOB_ROWS
@@ -94,11 +94,11 @@ class GraderPool:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Kill the workers and all they started."""
+        """Kill the workers and all their children."""
         self._stack.close()
 
     def grade(self, rows: Iterable[GradedRow]) -> Generator[Verdict, None, None]:
-        """Yield a verdict a row, in order, reading rows ahead only so far as memory is bounded."""
+        """Yield one verdict for each row, in order; reads at most `UNDELIVERED_ROWS` rows ahead."""
         source = iter(rows)
         taken = delivered = 0
         exhausted = False
@@ -146,7 +146,7 @@ class GraderPool:
         return rows
 
     def _send_again(self, slot: WorkerSlot) -> bool:
-        """Give an idle worker a job that was cut short, where there is one that it may have."""
+        """Give an idle worker the rest of an interrupted job, if there is one that it may take."""
         if slot.fresh and self._alone:
             self._send_job(slot, self._alone.popleft())
         elif self._again:
@@ -159,11 +159,11 @@ class GraderPool:
         assert slot.stream is not None
         try:
             slot.stream.sendall(line_of(job.rows))
-        except OSError:  # it died, or does not read: either way its end resolves the job
+        except OSError:  # the worker died or does not read: its exit resolves the job
             self._kill_worker(slot)
 
     def _wait_for_event(self) -> None:
-        """Wait until something happens, or a row is overdue, and deal with it."""
+        """Wait for verdicts, an exit or an overdue row, and handle them."""
         for key, _ in self._selector.select(self._seconds_to_next_deadline()):
             if key.data is None:
                 self._handle_exit()
@@ -175,20 +175,20 @@ class GraderPool:
                 self._kill_worker(slot, late=True)
 
     def _deadline(self, slot: WorkerSlot) -> float:
-        """Return when the row at work is overdue, or must have begun."""
+        """Return the time at which the current row is overdue, or the job must have begun."""
         heartbeat = self._client.heartbeats.read(slot.index)
         if heartbeat == NOT_BEGUN:
             return slot.sent_at + SEND_LIMIT_S
         return (heartbeat.started or time.monotonic()) + self._wall_limit_s
 
     def _seconds_to_next_deadline(self) -> float:
-        # A row that starts while we wait is not overdue before a whole limit from now.
+        # A row that starts during the wait is overdue at the earliest one whole limit from now.
         busy = [s for s in self._slots if s.job is not None and s.killed_at is None]
         soonest = min((self._deadline(slot) - time.monotonic() for slot in busy), default=1.0)
         return max(0.0, min(soonest, self._wall_limit_s)) + 1e-3
 
     def _receive_verdicts(self, slot: WorkerSlot) -> bool:
-        """Take in what a worker has sent; tell whether there may be more."""
+        """Receive verdicts from a worker; return whether there may be more."""
         assert slot.stream is not None
         try:
             data = slot.stream.recv(1 << 20)
@@ -220,7 +220,7 @@ class GraderPool:
             slot.job = None
 
     def _fit_jobs(self, rows: int, *, seconds: float) -> None:
-        """Let jobs take about `JOB_SECONDS`: many rows where they are cheap, one where not."""
+        """Make jobs last about `JOB_SECONDS`: many rows if rows are cheap, one row if not."""
         fitting = int(rows * JOB_SECONDS / max(seconds, 1e-6))
         self._job_rows = max(1, min(fitting, 2 * self._job_rows, JOB_ROWS))
 
@@ -228,6 +228,7 @@ class GraderPool:
         exited = self._client.next_exit()
         slot = self._slots[exited.slot]
         assert slot.stream is not None
+        # The worker may have sent verdicts before it died; those rows need no second try.
         slot.stream.setblocking(False)
         while self._receive_verdicts(slot):
             pass
@@ -240,12 +241,13 @@ class GraderPool:
         self._spawn_worker(slot)
 
     def _resolve_job(self, slot: WorkerSlot, job: GradingJob, code: int) -> None:
-        """Give the row that ended a worker its verdict or a second try, and the rest another."""
+        """Give the row that ended a worker a verdict or a second try; redo the other rows."""
         started, row = self._client.heartbeats.read(slot.index)
+        # A worker that retires does so between two rows, so no row is to blame.
         if code == RETIRED and not started and slot.judged:
             return self._redo_jobs(GradingJob(job.first + slot.judged, job.rows[slot.judged :]))
         row = min(max(row, slot.judged), len(job.rows) - 1) if started else slot.judged
-        # It may have gone on to another row between our look at the clock and its end.
+        # Between the look at the clock and the kill, the worker may have gone on to another row.
         overdue = (
             slot.was_late and started > 0 and (slot.killed_at or 0.0) - started > self._wall_limit_s
         )
@@ -262,6 +264,7 @@ class GraderPool:
         if job.alone:
             self._verdicts[culprit.first] = Verdict(None, None, "error", self._reason_of_exit(code))
             return None
+        # An earlier row of the process may be to blame, so this row gets a fresh worker.
         self._alone.append(culprit)
         return self._redo_jobs(before, after)
 
@@ -280,7 +283,7 @@ class GraderPool:
         return f"killed by signal {-code}" if code < 0 else f"ended its process with code {code}"
 
     def _abandon_jobs(self) -> None:
-        """Forget what a caller that stopped reading will not fetch."""
+        """Drop all rows and verdicts that the caller has not read, and kill busy workers."""
         self._again.clear()
         self._alone.clear()
         self._verdicts.clear()

@@ -1,6 +1,6 @@
-"""How the pool talks to its processes: lines of JSON over sockets, heartbeats in shared memory.
+"""The protocol of the pool: lines of JSON over sockets, heartbeats in shared memory.
 
-JSON, never pickle: what comes back has passed through code that saw untrusted text.
+JSON and never pickle, since a grader that sends the answers has read untrusted text.
 """
 
 import json
@@ -13,18 +13,18 @@ from asymreinforce.grading.reasoning import Reasoning
 HEARTBEAT = struct.Struct("dq")
 LONGEST_LINE = 1 << 28
 OUT_OF_MEMORY = 77
-"""Exit code of a worker whose row met the memory limit."""
+"""Exit code of a worker whose row reached the memory limit."""
 RETIRED = 78
-"""Exit code of a worker whose row was judged but left something behind in its process."""
+"""Exit code of a worker whose last row was judged but left children, threads or memory behind."""
 
 
 def line_of(value: Any) -> bytes:
-    """Return a JSON value as a line."""
+    """Encode a JSON value as one line."""
     return json.dumps(value).encode() + b"\n"
 
 
 class Options(NamedTuple):
-    """What the parent asks of a fork server, on its command line as JSON."""
+    """The options of a fork server, passed on its command line as JSON."""
 
     grader: str
     reasoning: Reasoning
@@ -38,13 +38,13 @@ class Options(NamedTuple):
 
 
 class Lines:
-    """Cuts a stream of bytes, fed as it comes, into the values that its lines carry."""
+    """Decodes a stream of bytes, fed in any pieces, into one JSON value for each line."""
 
     def __init__(self) -> None:
         self._rest = b""
 
     def feed(self, data: bytes) -> list[Any]:
-        """Return the values that are complete by now; raises `ValueError` for what is no list."""
+        """Return the values of the lines that are now complete; raises `ValueError` for no list."""
         *lines, self._rest = (self._rest + data).split(b"\n")
         if len(self._rest) > LONGEST_LINE or self._rest[:1] not in (b"", b"["):
             raise ValueError("no line of verdicts")
@@ -52,25 +52,26 @@ class Lines:
 
 
 class Heartbeat(NamedTuple):
-    """When the row at work was started (monotonic seconds, 0 between rows), and its place."""
+    """The start of the current row (monotonic seconds, 0 between rows) and its place in the job."""
 
     started: float
     row: int
 
 
 class Heartbeats:
-    """A heartbeat for each worker, in mapped memory: it can be read while a worker hangs."""
+    """A heartbeat for each worker, in mapped memory, so that it can be read if a worker hangs."""
 
     def __init__(self, descriptor: int, *, workers: int) -> None:
         self._memory = mmap.mmap(descriptor, workers * HEARTBEAT.size)
 
     def write(self, worker: int, heartbeat: Heartbeat) -> None:
-        """Say which row a worker is at."""
-        # In this order: a reader between the two sees the earlier row as younger than it is.
+        """Record the current row of a worker."""
+        # The time goes first: a reader between the two writes sees the earlier row as too young,
+        # which is harmless, and never the new row as too old.
         offset = worker * HEARTBEAT.size
         struct.pack_into("d", self._memory, offset, heartbeat.started)
         struct.pack_into("q", self._memory, offset + 8, heartbeat.row)
 
     def read(self, worker: int) -> Heartbeat:
-        """Return what a worker said last."""
+        """Return the last heartbeat of a worker."""
         return Heartbeat(*HEARTBEAT.unpack_from(self._memory, worker * HEARTBEAT.size))

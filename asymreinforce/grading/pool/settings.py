@@ -1,13 +1,13 @@
-"""A pool of graders as the settings have it."""
+"""Build a pool of graders from the reward settings."""
 
 from asymreinforce.config import RewardConfig
 from asymreinforce.grading.pool.pool import GraderPool
 
 
 def grader_pool(grader: str, reward: RewardConfig, *, workers: int | None = None) -> GraderPool:
-    """Return a pool under the limits of `reward`; of `reward.workers`, or 1, unless `workers` says.
+    """Return a pool with the limits of `reward`; `workers` defaults to `reward.workers`, else to 1.
 
-    Raises as `GraderPool` does.
+    Raises the errors of `GraderPool`.
     """
     return GraderPool(
         grader,

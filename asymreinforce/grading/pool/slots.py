@@ -1,4 +1,4 @@
-"""What the pool knows of each worker: its stream, and the rows that it was given."""
+"""The state that the pool keeps of each worker: its stream and its job."""
 
 import socket
 from typing import NamedTuple
@@ -8,16 +8,16 @@ from asymreinforce.grading.verdict import GradedRow
 
 
 class GradingJob(NamedTuple):
-    """Rows that stand together; `first` is the place of the first among all rows."""
+    """Consecutive rows; `first` is the place of the first row among all rows."""
 
     first: int
     rows: list[GradedRow]
     alone: bool = False
-    """A single row that ended a worker before: it needs a fresh one."""
+    """Whether this is a single row that ended a worker before and needs a fresh worker."""
 
 
 class WorkerSlot:
-    """A worker's place: its stream, the job it is at, and how many of its rows are judged."""
+    """A place for one worker at a time: its stream, its job, and the judged rows of the job."""
 
     def __init__(self, index: int) -> None:
         self.index = index
@@ -31,11 +31,11 @@ class WorkerSlot:
         self.was_late = False
 
     def close(self) -> None:
-        """Close the stream, if there is one."""
+        """Close the stream, if there is a stream."""
         if self.stream is not None:
             self.stream.close()
 
     @property
     def is_idle(self) -> bool:
-        """Whether a job can be given to it."""
+        """Whether the worker can take a job."""
         return self.job is None and self.killed_at is None

@@ -1,10 +1,9 @@
 """The worker process: judges rows one after another until its stream ends, or it is killed.
 
-It runs in a process of its own, forked by `fork_server.py`, in its own session, under a limit on
-its address space and on the size of a file. The kernel ends it by SIGPROF if a row takes more than
-`cpu_limit_s` seconds of its CPU time, whatever code runs then and however loaded the machine is.
-What a row leaves behind in the process (children, threads, memory) ends the process after that row,
-so that the next row starts from a clean one.
+`fork_server.py` forks a worker in a separate session, with a limit on the address space and on the
+size of a file. The kernel ends the worker by SIGPROF if a row takes more than `cpu_limit_s` seconds
+of CPU time, whatever code runs and however loaded the machine is. If a row leaves children, threads
+or memory behind, the worker exits after that row, so that the next row starts in a clean process.
 """
 
 import json
@@ -29,19 +28,19 @@ from asymreinforce.grading.verdict import Verdict, failure_verdict, verdict_of
 
 SECONDS_BETWEEN_REPORTS = 0.02
 KEPT_MEMORY_SHARE = 8
-"""A worker that grew by more than one part in so many of its limit retires."""
+"""A worker retires if it grew by more than this fraction (1/8) of its memory limit."""
 
 
 def limit_resources(megabytes: int) -> int:
-    """Forbid this process to grow by more than this, or to write a larger file.
+    """Limit the growth of this process, and the files that it writes, to `megabytes` MiB.
 
-    Returns its size at the time, in bytes.
+    Returns the present size of its address space in bytes.
     """
     size = _address_space()
     most = size + megabytes * 2**20
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
     resource.setrlimit(resource.RLIMIT_FSIZE, (megabytes * 2**20, megabytes * 2**20))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # SIGPROF and kills must not fill the disk
     return size
 
 
@@ -53,7 +52,7 @@ def judge_jobs(
     grade: Grade,
     options: Options,
 ) -> NoReturn:
-    """Judge the jobs that come down the stream; never returns, and runs no exit handlers."""
+    """Judge the jobs of a stream until it ends; never returns, and runs no exit handlers."""
     self_pid = os.getpid()
     idle_size = limit_resources(options.memory_limit_mb)
     largest_kept = idle_size + options.memory_limit_mb * 2**20 // KEPT_MEMORY_SHARE
@@ -67,11 +66,12 @@ def judge_jobs(
                     stream.sendall(line_of(judged))
                     judged, reported = [], now
                 heartbeats.write(slot, Heartbeat(now, index))
+                # No handler: the kernel ends the process even in C code that never returns.
                 signal.setitimer(signal.ITIMER_PROF, options.cpu_limit_s)
                 judged.append(judge_row(grade, metadata, gold_answer, text))
                 signal.setitimer(signal.ITIMER_PROF, 0)
                 if os.getpid() != self_pid:
-                    os._exit(0)  # a child of the grader that came back through its return
+                    os._exit(0)  # the grader forked, and this is the child
                 heartbeats.write(slot, Heartbeat(0.0, index))
                 if _left_something(largest_kept):
                     stream.sendall(line_of(judged))
@@ -80,12 +80,12 @@ def judge_jobs(
     except MemoryError:
         os._exit(OUT_OF_MEMORY)
     except BaseException:
-        os._exit(1)  # the stream is gone: so is the parent, or the grader closed it
+        os._exit(1)  # the stream is gone: the parent died, or the grader closed it
     os._exit(0)
 
 
 def judge_row(grade: Grade, metadata: str | None, gold_answer: str, text: str) -> Verdict:
-    """Call a grader; what it raises is its row's error, save the end of memory, which ends all."""
+    """Call a grader; an exception makes an `error` verdict, but `MemoryError` ends the process."""
     try:
         return verdict_of(grade(metadata, gold_answer, text))
     except MemoryError:
@@ -99,7 +99,7 @@ def _left_something(largest_kept: int) -> bool:
 
 
 def _has_children() -> bool:
-    """Tell whether a child is alive, and reap those that ended."""
+    """Reap the children that ended; return whether another is alive."""
     try:
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass

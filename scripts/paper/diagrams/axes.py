@@ -1,4 +1,4 @@
-"""The settings that a phase diagram is drawn over, and the commands that sweep them."""
+"""The settings on the axes of phase diagrams, and the commands that sweep them."""
 
 from typing import Any
 

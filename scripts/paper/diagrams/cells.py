@@ -1,8 +1,8 @@
-"""The cells of a phase diagram: arms that share a baseline and one more setting, seeds together.
+"""Collect the cells of a phase diagram: all seeds of a baseline and one more setting.
 
-An experiment directory may hold several sweeps, over the learning rate and over the group size for
-instance. The diagram over one of them takes the arms whose other settings are the usual ones, those
-that most arms have; the arms of the default settings then belong to every diagram.
+An experiment directory may hold several sweeps, for instance over the learning rate and over the
+group size. A diagram over one setting takes the arms whose other settings are those of most arms,
+so that the arms with default settings belong to every diagram.
 """
 
 import math
@@ -15,11 +15,11 @@ from asymreinforce.report.groups import NAMED_APART, SEEDS, mean
 from asymreinforce.report.records import Experiment, ReportedArm
 
 ALGORITHM = "asymre"
-"""The objective whose baseline is swept; other objectives are no part of a diagram."""
+"""The objective whose baseline is swept; diagrams leave out other objectives."""
 
 
 class Axis(NamedTuple):
-    """A setting that is swept beside the baseline; `key` is its dotted name."""
+    """A setting that is swept together with the baseline; `key` is its dotted name."""
 
     name: str
     key: str
@@ -29,15 +29,15 @@ class Axis(NamedTuple):
     label: Callable[[Any], str]
     command: str
     along: frozenset[str] = frozenset()
-    """Settings that change with it, and leave an arm in the diagram."""
+    """Settings that may change with the axis without removing an arm from the diagram."""
     is_of_behaviour: bool = False
-    """Whether it makes another behaviour policy, whose accuracy then stands beside it."""
+    """Whether the setting changes the behaviour policy, whose accuracy is then shown too."""
 
 
 class Cell(NamedTuple):
-    """The arms of one baseline and one value of the axis; accuracies are shares of 1, a seed each.
+    """The arms of one baseline and one value of the axis, with one accuracy (0 to 1) per seed.
 
-    What counts as a collapse stands in `ending.py`.
+    `ending.py` defines a collapse.
     """
 
     baseline: float
@@ -46,15 +46,15 @@ class Cell(NamedTuple):
 
     @property
     def accuracy(self) -> float:
-        """The mean over seeds."""
+        """Return the mean accuracy over seeds."""
         return mean(self.accuracies)
 
 
 class Edge(NamedTuple):
-    """Between which baselines the safe region ends.
+    """The two baselines between which the safe region ends.
 
-    `safe` is the largest baseline up to which no arm collapsed, None where the lowest did;
-    `unsafe` the lowest at which one did, None where none did.
+    `safe` is the largest baseline up to which no arm collapsed, None if an arm at the lowest did.
+    `unsafe` is the lowest baseline at which an arm collapsed, None if no arm did.
     """
 
     safe: float | None
@@ -62,19 +62,19 @@ class Edge(NamedTuple):
 
 
 class Row(NamedTuple):
-    """The cells of one value of the axis, baselines rising."""
+    """The cells of one value of the axis, by rising baseline."""
 
     label: str
     cells: tuple[Cell, ...]
     behaviour_accuracy: float | None
     behaviour_worked: float | None
-    """Share of mu's answers that were worked, where that is known."""
+    """Share of mu's answers that were worked; None if unknown."""
     steps: tuple[int, ...]
-    """Training steps that its arms ended after, each once."""
+    """The distinct numbers of training steps of its arms."""
 
     @property
     def edge(self) -> Edge:
-        """Where the safe region ends in this row."""
+        """Return the end of the safe region in this row."""
         safe = None
         for cell in self.cells:
             if cell.collapsed:
@@ -84,36 +84,36 @@ class Row(NamedTuple):
 
     @property
     def seeds(self) -> tuple[int, int]:
-        """The fewest and the most seeds of a cell."""
+        """Return the fewest and the most seeds of a cell."""
         counts = [len(cell.accuracies) for cell in self.cells]
         return min(counts), max(counts)
 
 
 class Diagram(NamedTuple):
-    """The rows of an axis, its values rising."""
+    """The rows of an axis, by rising value."""
 
     axis: Axis
     rows: tuple[Row, ...]
     experiment: Experiment
-    """The experiment with the arms of the diagram alone, and the settings that those share."""
+    """The experiment with only the arms of the diagram, and their shared settings."""
 
     @property
     def baselines(self) -> tuple[float, ...]:
-        """Every baseline that a cell has, rising."""
+        """Return all baselines of the cells, rising."""
         return tuple(sorted({cell.baseline for row in self.rows for cell in row.cells}))
 
     @property
     def arms(self) -> int:
-        """How many arms it shows."""
+        """Return the number of arms in the diagram."""
         return sum(len(cell.accuracies) for row in self.rows for cell in row.cells)
 
 
 def gather_diagram(
     experiment: Experiment, axis: Axis, *, worked: Mapping[str, float] | None = None
 ) -> Diagram | None:
-    """Gather the cells of an axis; None where its setting has fewer than two values.
+    """Return the diagram over an axis; None if its setting has fewer than two values.
 
-    `worked` tells, by arm, which share of its behaviour policy's answers were worked.
+    `worked` is the share of worked answers of the behaviour policy, by arm.
     """
     rows: dict[Any, list[ReportedArm]] = defaultdict(list)
     arms = [arm for arm in _usual_arms(experiment, axis) if axis.key in arm.settings]
@@ -132,7 +132,7 @@ def gather_diagram(
 
 
 def _usual_arms(experiment: Experiment, axis: Axis) -> list[ReportedArm]:
-    """Return evaluated arms in which all but the axis, the baseline and seeds is as in most."""
+    """Return evaluated arms with the most frequent settings, but for axis, baseline and seeds."""
     arms = [
         arm
         for arm in experiment.arms
@@ -184,5 +184,5 @@ def _make_cell(baseline: float, arms: Sequence[ReportedArm]) -> Cell:
 
 
 def _axis_rank(value: Any) -> float:
-    """Order the values of an axis; null, which is 'never' for an interval, comes last."""
+    """Return the rank of a value on an axis; null, which means 'never', comes last."""
     return math.inf if value is None else float(value)

@@ -1,4 +1,4 @@
-"""A phase diagram drawn: accuracy as numbers and colours, × where arms collapsed, and the edge."""
+"""Draw a phase diagram: accuracy as numbers and colours, × for collapsed arms, and the edge."""
 
 from typing import TYPE_CHECKING
 
@@ -13,20 +13,20 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 CELL_WIDTH, CELL_HEIGHT = 0.78, 0.54
-"""Inches of a cell at least, in which a number stands above a count."""
+"""The least size of a cell in inches, which has room for a number above a count."""
 
 LEAST_WIDTH = 4.4
-"""Inches of all cells together at least: a title stands above them."""
+"""The least width of all cells together in inches, which has room for a title."""
 
 ROW_LABEL = 0.09
-"""Inches that a character of a row's label takes."""
+"""Inches of a character in a row's label."""
 
 DARK = 0.5
-"""Accuracy, as a share of the scale, below which cividis is dark and the numbers are pale."""
+"""Below this share of the scale, cividis is dark and the numbers are pale."""
 
 
 def draw_diagram(diagram: Diagram) -> Drawing:
-    """Draw a diagram; colours run from 0 to 100% in every one, so that they can be compared."""
+    """Draw a diagram; the colours of all diagrams run from 0 to 100%, for comparison."""
     import matplotlib
 
     with matplotlib.rc_context(canvas.RC):
@@ -66,9 +66,9 @@ def _draw_map(diagram: Diagram) -> Drawing:
 
 
 def row_label(row: Row, diagram: Diagram) -> str:
-    """Name a row: its value, what mu is like where it makes another mu, its steps where they vary.
+    """Return the label of a row: its value, mu if rows differ in mu, and steps if they vary.
 
-    Of mu it tells the accuracy, and the share of worked answers where that is known.
+    The label describes mu by its accuracy, and its share of worked answers if known.
     """
     parts = [row.label]
     if diagram.axis.is_of_behaviour and row.behaviour_accuracy is not None:
@@ -108,7 +108,7 @@ def _write_cell(axes: "Axes", cell: Cell, x: int, y: int) -> None:
 
 
 def _draw_edges(axes: "Axes", diagram: Diagram) -> None:
-    """Draw where the safe region of each row ends: pale and dark, to be seen on any cell."""
+    """Draw the end of the safe region in each row, pale and dark, to be visible on any cell."""
     place = {baseline: column for column, baseline in enumerate(diagram.baselines)}
     last = len(place) - 0.5
     xs = [last if row.edge.unsafe is None else place[row.edge.unsafe] - 0.5 for row in diagram.rows]

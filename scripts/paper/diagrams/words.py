@@ -1,4 +1,4 @@
-"""Where the safe region ends, in sentences and a table made of a diagram's cells."""
+"""Describe the end of the safe region in sentences and a table, from a diagram's cells."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from scripts.paper.diagrams.maps import row_label
 
 
 def diagram_findings(diagram: Diagram) -> list[Finding]:
-    """Say where the safe region ends in each row, whether it moves, and with how many seeds."""
+    """Describe the end of the safe region in each row, whether it moves, and the seeds."""
     edges: dict[Edge, list[Row]] = defaultdict(list)
     for row in diagram.rows:
         edges[row.edge].append(row)
@@ -28,7 +28,7 @@ def diagram_findings(diagram: Diagram) -> list[Finding]:
 
 
 def end_of(edge: Edge) -> str:
-    """Say between which baselines the safe region ends, as a cell of a table."""
+    """Return the baselines between which the safe region ends, as a cell of a table."""
     if edge.unsafe is None:
         return "none collapsed"
     if edge.safe is None:
@@ -37,7 +37,7 @@ def end_of(edge: Edge) -> str:
 
 
 def cell_text(cell: Cell | None) -> str:
-    """Write a cell's accuracy in %, and how many of its seeds collapsed."""
+    """Return the accuracy of a cell in %, and the number of its collapsed seeds."""
     if cell is None:
         return "–"
     collapsed = f" (× {cell.collapsed} of {len(cell.accuracies)})" if cell.collapsed else ""
