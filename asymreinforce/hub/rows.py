@@ -1,4 +1,4 @@
-"""A set of rollouts joined with its verdicts and questions, as parquet that any library reads."""
+"""Join rollouts with their verdicts and questions, and write plain parquet for any library."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,9 +21,9 @@ ORDER = [
 
 
 def write_rows(stored: StoredSet, verdicts: Store | None, directory: Path) -> list[Path]:
-    """Write a parquet file for each shard of the set; return them in order.
+    """Write one parquet file per shard of the set, and return the paths in order.
 
-    Bytes are checked against their receipts; one shard is in memory at a time.
+    The bytes of shards are checked against their receipts; one shard is in memory at a time.
     """
     names = published_shards(stored.rollouts)
     questions = _questions(stored.directory)

@@ -1,6 +1,6 @@
-"""A report's numbers as rows, for other programs: those of the page, unrounded, in its units.
+"""Export the numbers of the report page as rows for other programs, unrounded.
 
-Accuracies are in percent and differences in points; what is not known is None.
+Accuracies are in percent and differences in points; an unknown value is None.
 """
 
 import csv
@@ -91,7 +91,7 @@ ARM_COLUMNS = {
 
 
 def setting_rows(report: Report) -> list[dict[str, Any]]:
-    """Return a row a setting, with `setting_columns`."""
+    """Return one row per setting, with the columns of `setting_columns`."""
     aggregated = {item.name: item for item in aggregate_groups(report.results)}
     against = report.results.against
     return [
@@ -101,12 +101,12 @@ def setting_rows(report: Report) -> list[dict[str, Any]]:
 
 
 def setting_columns(report: Report) -> dict[str, str]:
-    """Return `SETTING_COLUMNS`, and three columns of each suite if there are any."""
+    """Return `SETTING_COLUMNS` followed by three columns for each suite."""
     return SETTING_COLUMNS | score_columns(report.suites)
 
 
 def arm_rows(report: Report) -> list[dict[str, Any]]:
-    """Return a row an arm, with `ARM_COLUMNS`."""
+    """Return one row per arm, with `ARM_COLUMNS`."""
     intervals = run_intervals(report.experiment.arms, report.ends)
     rows = []
     for arm in report.experiment.arms:
@@ -120,7 +120,7 @@ def arm_rows(report: Report) -> list[dict[str, Any]]:
 
 
 def as_json(report: Report) -> str:
-    """Return settings and arms with what was asked of them, as one JSON object."""
+    """Return the report as one JSON object: the answer, and the rows of settings and arms."""
     experiment = report.experiment
     mu = experiment.behaviour_accuracy
     told = {
@@ -137,7 +137,7 @@ def as_json(report: Report) -> str:
 
 
 def as_csv(report: Report) -> str:
-    """Return a line a setting below a line of `setting_columns`; what is not known is empty."""
+    """Return CSV with a header of `setting_columns` and one line per setting; unknown is empty."""
     text = io.StringIO()
     writer = csv.DictWriter(text, list(setting_columns(report)), lineterminator="\n")
     writer.writeheader()
@@ -228,9 +228,10 @@ def _percent_ends(name: str, interval: Interval | None) -> dict[str, Any]:
 
 
 def _in_order(columns: Mapping[str, str], known: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a value a column, None for what is not known or no number."""
+    """Return one value per column, in order; None if the value is unknown or not finite."""
     return {name: _finite_or_none(known.get(name)) for name in columns}
 
 
 def _finite_or_none(value: Any) -> Any:
+    # JSON has neither NaN nor infinity
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,4 +1,4 @@
-"""The benchmarks of an evaluation as rows for other programs, unrounded, in percent."""
+"""Export the benchmarks of an evaluation as rows for other programs, in percent, unrounded."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -36,7 +36,7 @@ STORED = {
     "minus_mu": "difference",
     "minus_mu_se": "difference_se",
 }
-"""Columns of suites that files call otherwise."""
+"""Columns that have another name in `suites.parquet`."""
 
 SHARES = {*STORED, "ties", "pass_at_k", "truncated"}
 
@@ -45,11 +45,11 @@ SCORES = {
     "maj_at_k": "of the answers that most of {k} samples on {name} give, percent",
     "pass_at_k": "prompts of {name} of which one of {k} samples is right, percent",
 }
-"""The columns of each suite in a row a setting."""
+"""The columns of each suite in a setting's row, with their meanings."""
 
 
 def suite_rows(rows: Iterable[Row]) -> list[dict[str, Any]]:
-    """Return a row an arm, a benchmark and a checkpoint, with `SUITE_COLUMNS`."""
+    """Return one row per arm, benchmark and checkpoint, with `SUITE_COLUMNS`."""
     return [
         {
             name: 100 * value if name in SHARES else value
@@ -60,7 +60,7 @@ def suite_rows(rows: Iterable[Row]) -> list[dict[str, Any]]:
 
 
 def score_columns(results: SuiteResults | None) -> dict[str, str]:
-    """Return the columns of suites in a row a setting, with their meanings."""
+    """Return the columns of all suites in a setting's row, with their meanings."""
     return {
         f"{benchmark.name}.{column}": meaning.format(name=benchmark.name, k=benchmark.k)
         for benchmark in (results.benchmarks if results else ())
@@ -70,7 +70,7 @@ def score_columns(results: SuiteResults | None) -> dict[str, str]:
 
 
 def scores_of(results: SuiteResults | None, setting: str) -> dict[str, float | None]:
-    """Return the columns of suites in the row of a setting."""
+    """Return the values of the suites' columns for a setting."""
     known: dict[str, float | None] = dict.fromkeys(score_columns(results))
     line = next((line for line in results.lines if line.name == setting), None) if results else None
     if results is None or line is None:
