@@ -54,7 +54,7 @@ def push_checkpoint(
     uploads = [
         Upload(str(path.relative_to(checkpoint)), path)
         for path in sorted(checkpoint.rglob("*"))
-        if path.is_file() and path.name != CARD
+        if path.is_file() and path.name != CARD  # the new card takes the place of an old one
     ]
     message = f"step {at} of arm {chosen.name}"
     return _push(to, uploads, card, kind="model", message=message, hub=hub, public=public)
@@ -100,12 +100,14 @@ def _push(
     hub: Hub | None,
     public: bool,
 ) -> Pushed:
+    # a card holds settings, and a setting may hold a token
     credentials.require_none({"the card": card}, os.environ)
     uploads = [*uploads, Upload(CARD, card.encode())]
     sizes = {upload.name: _size(upload) for upload in uploads}
     if hub is None:
         return Pushed(kind, sizes, card, None)
     visibility = hub.visibility(to, kind=kind)
+    # a push that the user takes for private would be public
     if visibility == "public" and not public:
         raise ConfigError(
             f"{to}: is already a public {kind}, and pushes are private by default; add --public, "
@@ -141,6 +143,7 @@ def _arm(directory: Path, prefix: str | None) -> TrainedArm:
 
 
 def _step(arm: TrainedArm, step: int | None) -> int:
+    # the best step is chosen on validation questions, since held-out questions choose nothing
     at = step if step is not None else arm.store.facts.get("best_step") or arm.last_step
     if at not in arm.checkpoints:
         known = ", ".join(map(str, arm.checkpoints)) or "none"

@@ -106,8 +106,10 @@ def training(config: ExperimentConfig, shape: Shape | None, parameters: int) -> 
     rank = train.lora.rank
     trained = shape.adapter_parameters(rank) if shape and rank else parameters
     parts, on_host = _rank_memory(config, shape, parameters)
+    # only vLLM on a GPU stays in memory between rounds
     sleeps = config.refresh_every and config.engine.name == "vllm" and train.device == "cuda"
     asleep = settings.engine_asleep_gib * GIB if sleeps else 0.0
+    # FLOP per parameter and token: forward, recomputed forward, layers backward, weights
     passes = 2 + 2 * train.activation_checkpointing + 2 + 2 * (rank is None)
     flops = settings.gpu_tflops * 1e12 * settings.train_utilisation
     return TrainingCost(

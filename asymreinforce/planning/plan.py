@@ -209,6 +209,7 @@ def _require_trainable(arms: Sequence[ExperimentConfig]) -> None:
     distinct = {(arm.policy, arm.train.lora): arm for arm in arms}
     for arm in distinct.values():
         checkpoint = Path(arm.policy.source)
+        # a plan needs no torch, and then leaves out this check
         if (checkpoint / "config.json").exists() and importlib.util.find_spec("torch"):
             from asymreinforce.update.trainable import require_trainable_checkpoint
 
@@ -232,6 +233,7 @@ def _refreshed_completions(arms: Sequence[ExperimentConfig], prompts: int | None
         for start in schedule.starts[1:]:
             steps = min(every, schedule.steps - start)
             read = steps * arm.fresh_prompts_per_step
+            # a round draws each prompt once, even if its steps read the prompt again
             drawn_prompts = read if prompts is None else min(read, prompts)
             total = _known_sum(total, drawn_prompts * arm.sampling.samples_per_prompt)
     return total

@@ -132,6 +132,7 @@ def _rollout_line(experiment: Experiment) -> Line | None:
 def _read_verdicts(store: Store) -> pa.Table | None:
     """Read whole chunks of prompts until there are `MOST_ROWS` rows; None if no row has a score."""
     columns = ["prompt_id", "sample", "status", "score", "truncated"]
+    # whole chunks, so that every prompt has all samples of its group
     by_chunk: dict[str, list[str]] = {}
     for name in published_shards(store):
         by_chunk.setdefault(Path(name).stem.rsplit("-", 1)[-1], []).append(name)

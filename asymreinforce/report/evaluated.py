@@ -127,6 +127,7 @@ def _intervals_of_run(ends: ArmEnds) -> RunIntervals:
     samples = int(ends.last.kept_P.max())
     accuracy = of_a_share(ends.last.accuracy_P[judged_P], samples=samples)
     gain_P = ends.gain_P
+    # a prompt that was judged only before or only after training has no gain
     known_P = None if gain_P is None else gain_P[~np.isnan(gain_P)]
     if known_P is None or not len(known_P):
         return RunIntervals(accuracy, None)

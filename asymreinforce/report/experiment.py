@@ -99,12 +99,14 @@ def _leave_out_twins(
     first: dict[str, str] = {}
     for id_ in ids:
         own = determines.determining_settings(settings[id_], determines.ARM)
+        # only an objective without a baseline can give the same arm twice
         may_have_twin = plans[id_] and own and "baseline" not in own
         first.setdefault(f"{determines.same_arm(plans[id_])} {own}" if may_have_twin else id_, id_)
     return sorted(first.values())
 
 
 def _how_to_make(directory: Path) -> str:
+    # runs is the default of runs_dir
     place = "" if directory.parent == Path("runs") else f" runs_dir={directory.parent}"
     return (
         f"run 'asymrl sweep name={directory.name}{place}' first, "
@@ -242,6 +244,7 @@ def _read_metrics_of_arm(directory: Path) -> dict[str, Series]:
 
 def _metric_series(rows: Iterable[Mapping[str, Any]]) -> dict[str, Series]:
     """Turn rows into one series per metric; the later row counts if a step was run again."""
+    # at the start of a later round KL and ESS compare pi with itself, so the row says nothing
     by_step = {row["step"]: row for row in rows if not is_start_of_a_later_round(row)}
     series = {
         name: tuple(

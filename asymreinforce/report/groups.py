@@ -162,12 +162,14 @@ def mean_band(series: Iterable[Series]) -> Band:
 
 def _thin_steps(steps: list[int]) -> tuple[int, ...]:
     stride = -(-len(steps) // LONGEST_LINE) or 1
+    # this start makes the last step stay, which is an arm's result
     return tuple(steps[(len(steps) - 1) % stride :: stride])
 
 
 def _group_key(arm: ReportedArm) -> _Key:
     others = tuple(
         sorted(
+            # settings come from files, and go into labels and shell commands
             (visible(key), _setting_text(value))
             for key, value in _further_settings(arm.differing).items()
         )

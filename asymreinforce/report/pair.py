@@ -58,6 +58,7 @@ def pair_experiments(first: Experiment, second: Experiment) -> ExperimentPair:
         raise InputError(
             f"{first.directory}: an experiment cannot be compared with itself; name two experiments"
         )
+    # arms are told apart by the name of their experiment
     if first.name == second.name:
         names = (str(first.directory), str(second.directory))
         first, second = first._replace(name=names[0]), second._replace(name=names[1])
@@ -124,6 +125,7 @@ def _setting_differences(first: Experiment, second: Experiment) -> tuple[Differe
     return tuple(
         Difference(key, one, other)
         for key, one, other in pairs
+        # a setting that matters only after evaluation changes no accuracy
         if one != other and first_product(key, {**first.shared, **second.shared}) <= EVALUATION
     )
 

@@ -70,6 +70,7 @@ def read_suite_rows(directory: Path) -> list[dict[str, Any]]:
         return []
     rows: list[dict[str, Any]] = contracts.read_table(path, contracts.SUITES).to_pylist()
     for row in rows:
+        # a file may come from anyone: a name such as ../../etc must not become a path
         if not row["is_main"] and not NAME.fullmatch(row["suite"]):
             raise InputError(
                 f"{path}: {row['suite'][:80]!r} is not the name of a suite; evaluate again"
@@ -114,6 +115,7 @@ def _behaviour_line(columns: Sequence[Sequence[Row]]) -> SuiteLine:
     # several arms share a policy and its evaluation, which counts once
     of_mu = [{row["evaluation"]: row for row in own if row["step"] == 0} for own in columns]
     scores = tuple(_score(rows.values()) for rows in of_mu)
+    # mu minus mu is 0 by definition
     without = tuple(score and score._replace(difference=None) for score in scores)
     return SuiteLine("µ", None, max(map(len, of_mu)), without)
 

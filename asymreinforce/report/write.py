@@ -29,6 +29,7 @@ def write_report(directory: Path, *, report: Report | None = None) -> Path:
         page = render_benches(directory)
     else:
         page = _experiment_page(report or read_report(directory))
+    # a command that was killed while it wrote leaves a temporary file
     files.remove_leftovers(directory, below=False)
     path = directory / PAGE
     files.publish_bytes(path, page.encode())
@@ -54,6 +55,7 @@ def write_comparison(compared: ExperimentPair) -> Path:
     """Write the page that compares two experiments into the first one's directory."""
     first, second = compared.experiments
     curves = read_curves(compared.merged, compared.groups)
+    # no curves: the page's script draws them, and no figure files are written
     drawings = draw_all(compared.merged, compared.groups, [])
     samples = read_samples_of_two((first, group_arms(first)), (second, group_arms(second)))
     files.remove_leftovers(first.directory, below=False)

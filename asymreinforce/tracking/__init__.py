@@ -85,6 +85,7 @@ def _track_evaluations(config: ExperimentConfig) -> None:
         name = _arm_name(arm.algorithm, arm.baseline, arm.seed)
         with _Guarded(config, About(arm.id, name, "arm", arm.settings)) as run:
             run.log_evaluation(arm.points)
+        # a lost run is logged again by the next command
         if not run.is_lost:
             logged.add(arm)
 
@@ -93,6 +94,7 @@ class _Guarded:
     """A run whose failures become one warning, so that a tracker never stops training."""
 
     def __init__(self, config: ExperimentConfig, about: About):
+        # the import is late: trackers are optional, and slow to import
         require_tracker(config)
         open_run: Open = importlib.import_module(TRACKERS[config.tracker.name].module).open_run
         self._run = open_run(config, about)

@@ -78,6 +78,7 @@ class Logged:
     def add(self, arm: EvaluatedArm) -> None:
         """Record that the points of an arm were logged."""
         self._known[arm.id] = _hash(arm)
+        # a kill leaves no half-written list, only a temporary file, which is removed here
         files.remove_leftovers(files.make_directory(self._path.parent), below=False)
         files.publish_json(self._path, self._known)
 

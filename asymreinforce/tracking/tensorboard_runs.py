@@ -46,6 +46,7 @@ class TensorboardRun:
         known = {name: flat.get(name) for name in HYPERPARAMETERS}
         settings = {n: value for n, value in known.items() if isinstance(value, str | int | float)}
         last = {f"{name}/last": value for name, value in points[-1].numbers.items()}
+        # "." is this folder; by default torch makes a new folder named by the time
         writer.add_hparams(settings, last, run_name=".", global_step=points[-1].step)
 
     def log_results(self, results: Results) -> None:

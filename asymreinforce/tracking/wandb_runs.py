@@ -100,7 +100,7 @@ def open_run(config: ExperimentConfig, about: About) -> WandbRun:
         "console": "off",
         "silent": True,
         "finish_timeout": SECONDS_TO_FINISH,
-        "finish_timeout_raises": True,
+        "finish_timeout_raises": True,  # the caller turns the exception into a warning
     }
     if mode == "online" and not _is_unreachable:
         limit = os.environ.get("WANDB_INIT_TIMEOUT", str(SECONDS_TO_CONNECT))

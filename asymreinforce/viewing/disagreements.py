@@ -17,6 +17,7 @@ from asymreinforce.errors import InputError
 from asymreinforce.rewards.scale import OUTCOMES, outcome_names, rewards_of
 
 KEY = ["prompt_id", "sample"]
+# without reward settings, graders are compared as they judged
 AS_JUDGED = RewardConfig(truncated="as_judged")
 
 
@@ -123,6 +124,7 @@ def _by_key(
         (prompt_id, sample): (outcome, answer)
         for prompt_id, sample, answer, outcome in zip(*columns, called, strict=True)
     }
+    # a repeated row would be counted once, by its last verdict
     if repeated := len(verdicts) - len(by_key):
         raise InputError(f"{name}: {repeated} verdicts repeat a (prompt_id, sample)")
     return by_key

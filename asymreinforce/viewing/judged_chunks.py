@@ -54,6 +54,7 @@ def read_judged(
     """
     published = published_shards(stored.rollouts)
     scale = scale_of(verdicts, reward)
+    # only the length penalty needs the number of tokens
     columns = [*KEYS, "completion_token_ids"] if scale.overlong.max_tokens else KEYS
     for chunk in sorted({name.split("-p")[1] for name in published}):
         names = [name for name in published if name.endswith(f"-p{chunk}")]

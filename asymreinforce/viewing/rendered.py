@@ -21,12 +21,13 @@ def decoder_of(stored: StoredSet) -> Decode | None:
     named = stored.rollouts.identity.get("tokenizer")  # only imported rollouts have this entry
     for place in _places(stored):
         if any((place / name).is_file() for name in TOKENIZER_FILES):
+            # another tokenizer would decode the ids to another text
             if named not in (None, tokenizer_fingerprint(place)):
                 continue
             try:
                 return _decoder(place)
             except InputError:
-                continue
+                continue  # a later place may hold a copy that loads
     return None
 
 

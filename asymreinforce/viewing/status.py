@@ -134,6 +134,7 @@ def _stage(directory: Path, stage: str) -> StageStatus:
 def _planned(place: Path) -> tuple[str, ...]:
     try:
         return Store.open(place).planned
+    # a damaged or unfinished plan is shown as no shards: a status must not fail on it
     except AsymreinforceError:
         return ()
 

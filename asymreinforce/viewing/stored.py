@@ -146,6 +146,7 @@ def own_verdicts(stored: StoredSet, settings: Mapping[str, Any]) -> Store | None
     is_judged = facts.get("rewarded") is not None and facts["rewarded"] == facts["rows"]
     is_imported = trained == IMPORTED or (trained is None and is_judged)
     own = IMPORTED if is_imported else settings.get("task.grader")
+    # not simply the newest, which may be the verdicts of a further grader
     by_own = [store for store in stored.verdicts if grader_of(store) == own]
     return next(iter([*by_own, *stored.verdicts]), None)
 

@@ -19,7 +19,7 @@ Item = TypeVar("Item")
 
 RC: dict[str, Any] = {
     "svg.fonttype": "none",
-    "svg.hashsalt": "asymreinforce",
+    "svg.hashsalt": "asymreinforce",  # fixed, so that ids are the same in every run
     "text.parse_math": False,  # labels hold settings, in which a `$` is only a `$`
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial"],
@@ -61,7 +61,7 @@ def blank_figure(
     *, width: float, height: float, labels: Sequence[str], title: str
 ) -> "tuple[Figure, Axes]":
     """Return a figure (inches) and its axes, with room on the right for the longest label."""
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure  # heavy, and `asymrl --help` must answer at once
 
     figure = Figure(figsize=(width, height), facecolor=SURFACE.light)
     lines = [line for text in labels for line in shorten_label(text).splitlines()]

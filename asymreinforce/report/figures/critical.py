@@ -56,6 +56,7 @@ def _mean_reward(experiment: Experiment) -> float | None:
     incorrect = experiment.shared.get("reward.incorrect")
     if accuracy is None or correct is None or incorrect is None:
         return None
+    # with other rewards than these two, an accuracy does not determine the mean reward
     if not all(is_one_of_two(arm.settings) for arm in experiment.arms):
         return None
     return round(float(accuracy * correct + (1 - accuracy) * incorrect), 3)

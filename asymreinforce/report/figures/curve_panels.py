@@ -242,7 +242,7 @@ def _scale_axes(axes: "Axes", curves: Curves) -> None:
         return
     if is_logarithmic(curves):
         _make_logarithmic(axes, bands)
-    axes.set_ylim(axes.get_ylim())
+    axes.set_ylim(axes.get_ylim())  # fixed: labels are placed by the limits
 
 
 def _make_logarithmic(axes: "Axes", bands: Sequence[Band]) -> None:

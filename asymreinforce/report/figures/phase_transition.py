@@ -33,6 +33,7 @@ MOST_VALUES = 12
 WIDE, NARROW = (5.2, 3.8), (3.6, 3.5)
 """Width and height of the figure, in inches."""
 
+# many objectives with one baseline each are a table, and would crowd the figure
 MOST_FAMILIES = 6
 """The number of families whose names fit beside the figure."""
 

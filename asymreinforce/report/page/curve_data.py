@@ -71,12 +71,14 @@ def _panel_data(curves: Curves, stride: int) -> dict[str, Any]:
     for place, band in enumerate(curves.bands):
         if not band.steps:
             continue
+        # this start makes the last step stay, which is an arm's result
         chosen = slice((len(band.steps) - 1) % stride, None, stride)
         steps = axes.setdefault(band.steps[chosen], len(axes))
         series: list[list[float | None]] = [
             [_round_value(curves.panel.scale * value) for value in values[chosen]]
             for values in (band.mean, band.low, band.high)
         ]
+        # a single seed has no band: its low and high are the mean
         lines.append([place, steps, *(series if band.low != band.high else series[:1])])
     return {
         "name": curves.panel.name,

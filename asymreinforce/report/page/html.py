@@ -32,7 +32,7 @@ def fill_template(template: str | Path, **values: Any) -> str:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader([HERE, Path(template).parent]),
         autoescape=True,
-        undefined=jinja2.StrictUndefined,
+        undefined=jinja2.StrictUndefined,  # a missing value is an error, not an empty text
         trim_blocks=True,
         lstrip_blocks=True,
         finalize=_make_visible,
@@ -43,6 +43,7 @@ def fill_template(template: str | Path, **values: Any) -> str:
         style=Markup((HERE / "page.css").read_text(encoding="utf-8")),
         theme=Markup(THEME_GOES_HERE),
         script=Markup(script),
+        # the content security policy allows only the script with this hash
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
     # last, since only the finished page shows which colours it uses

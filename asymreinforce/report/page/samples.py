@@ -98,6 +98,7 @@ def _read_prompts(chosen_writers: Sequence[Writer], experiments: Sequence[Experi
     if not writers:
         return Samples((), ())
     common = set.intersection(*(_prompt_ids(writer.path) for writer in writers))
+    # by a hash: a choice that no outcome influences
     chosen = sorted(common, key=lambda id_: hashlib.sha256(id_.encode()).digest())[:MOST_PROMPTS]
     columns = [
         _read_chosen(writer.path, chosen, scale_of(writer.arm.settings)) for writer in writers
@@ -189,7 +190,7 @@ def _read_questions(
         for row in _cut_rows(rows):
             texts = (_shown_text(row, "question"), _shown_text(row, "gold_answer"))
             questions[row["prompt_id"]] = texts
-        if len(questions) == len(chosen):
+        if len(questions) == len(chosen):  # the other prompt files cannot add anything
             break
     return questions
 

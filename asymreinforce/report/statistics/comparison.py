@@ -152,6 +152,7 @@ def _varied_names(values: Collection[Seeds]) -> tuple[str, ...]:
     rollouts = {seeds.sampling for seeds in values}
     return (
         *(["behaviour policy"] if len(policies) > 1 else []),
+        # another behaviour policy writes other rollouts
         *(["rollouts"] if len(policies) > 1 or len(rollouts) > 1 else []),
         *([DATA_ORDER] if len({seeds.training for seeds in values}) > 1 else []),
     )
@@ -245,6 +246,7 @@ def _compare_pairs(
 def _shared_noise(group: ArmGroup, noise: Mapping[str, float]) -> float:
     """Return the variance of mu's accuracy if all arms of a group share mu, else 0."""
     values = [noise[arm.id] for arm in group.arms if arm.id in noise]
+    # evaluations of several policies have independent errors, which the spread already shows
     is_shared = len({arm.policy_seed for arm in group.arms}) == 1
     return max(values, default=0.0) if is_shared else 0.0
 
@@ -263,6 +265,7 @@ def _crossable_values(
         return None
     if len({len(prompts[seeds]) for seeds in values}) > 1:
         return None
+    # nested runs are averaged first, as in `independent_replicates`
     rows = [np.mean([prompts[seeds] for seeds in own], axis=0) for own in _independent_runs(values)]
     values_NP = np.stack(rows)
     judged_NP: np.ndarray = values_NP[:, ~np.isnan(values_NP).any(0)]

@@ -115,6 +115,7 @@ def crossed(values_NP: np.ndarray, *, varied: tuple[str, ...], level: float = LE
     of_runs = float(run_N.var(ddof=1)) / runs
     of_prompts = float(prompt_P.var(ddof=1)) / prompts
     of_rest = float((residual_NP**2).sum()) / df_residual / (runs * prompts)
+    # an estimated component of variance can be negative, a variance cannot
     beside_runs = max(0.0, of_prompts - of_rest)
     variance, margin = of_runs + beside_runs, _with_margin(of_runs, runs)
     spread = margin**2 / (runs - 1) + of_prompts**2 / (prompts - 1) + of_rest**2 / df_residual

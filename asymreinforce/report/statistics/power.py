@@ -25,6 +25,7 @@ def power(*, difference: float, deviation: float, seeds: int, level: float = LEV
     shift = abs(difference) * math.sqrt(seeds) / deviation
     above = 1 - float(nctdtr(seeds - 1, shift, edge))
     below = float(nctdtr(seeds - 1, shift, -edge))
+    # scipy gives NaN if this tail is too small to compute
     return above + (0.0 if math.isnan(below) else below)
 
 
