@@ -6,25 +6,25 @@ from typing import Any
 from asymreinforce.report.suites import Row, SuiteResults
 
 SUITE_COLUMNS = {
-    "arm": "its identity, the name of its directory",
-    "algorithm": "its objective",
-    "baseline": "its baseline",
-    "seed": "of training",
+    "arm": "the arm's identity, which is the name of its directory",
+    "algorithm": "the objective",
+    "baseline": "the baseline",
+    "seed": "seed of training",
     "suite": "the benchmark: a suite's name, or the task of the main evaluation",
     "is_main": "whether it is the main evaluation",
-    "split": "of the task's questions",
-    "step": "of training; 0 is the behaviour policy",
+    "split": "split of the task's questions",
+    "step": "step of training; 0 is the behaviour policy",
     "is_last": "whether it is the arm's last step",
-    "prompts": "questions",
+    "prompts": "number of questions",
     "k": "samples of a prompt",
     "avg_at_k": "mean accuracy over k samples, percent",
-    "avg_at_k_se": "its standard error over prompts, points",
-    "maj_at_k": "how right the answer that most samples give is, percent",
-    "ties": "prompts on which several answers have the most votes, percent",
-    "pass_at_k": "prompts of which one of k samples is right, percent",
+    "avg_at_k_se": "standard error of avg_at_k over prompts, points",
+    "maj_at_k": "accuracy of the most frequent answer among k samples, percent",
+    "ties": "prompts on which several answers are most frequent, percent",
+    "pass_at_k": "prompts with a right answer among k samples, percent",
     "minus_mu": "avg@k minus that of the behaviour policy, points",
-    "minus_mu_se": "its standard error, paired over prompts, points",
-    "length": "tokens of a completion",
+    "minus_mu_se": "standard error of minus_mu, paired over prompts, points",
+    "length": "mean tokens of a completion",
     "truncated": "completions that were cut off, percent",
 }
 """The columns of a benchmark in `asymrl report --json` with their meanings, in order."""
@@ -42,8 +42,8 @@ SHARES = {*STORED, "ties", "pass_at_k", "truncated"}
 
 SCORES = {
     "avg_at_k": "mean accuracy over {k} samples on {name}, percent",
-    "maj_at_k": "of the answers that most of {k} samples on {name} give, percent",
-    "pass_at_k": "prompts of {name} of which one of {k} samples is right, percent",
+    "maj_at_k": "accuracy of the most frequent answer among {k} samples on {name}, percent",
+    "pass_at_k": "prompts of {name} with a right answer among {k} samples, percent",
 }
 """The columns of each suite in a setting's row, with their meanings."""
 
