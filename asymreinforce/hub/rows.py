@@ -29,6 +29,7 @@ def write_rows(stored: StoredSet, verdicts: Store | None, directory: Path) -> li
     questions = _questions(stored.directory)
     written = []
     for number, name in enumerate(names):
+        # the hub reads the split from such names
         path = directory / f"train-{number:05d}-of-{len(names):05d}.parquet"
         pq.write_table(_joined(stored.rollouts, verdicts, name, questions), path)
         written.append(path)
@@ -42,6 +43,7 @@ def _joined(
     places = {key: place for place, key in enumerate(_keys(rows))}
     judged: list[int | None] = [None] * len(rows)
     schema = contracts.VERDICTS.schema
+    # without verdicts their columns are null, so that all files have the same schema
     table = schema.empty_table()
     if verdicts and verdicts.receipt(name):
         table = contracts.read_table(verdicts.path(name), contracts.VERDICTS)
@@ -54,6 +56,7 @@ def _joined(
     for number, column in enumerate(("question", "gold_answer")):
         texts = pa.array([pair[number] for pair in pairs], pa.string())
         rows = rows.append_column(column, texts)
+    # the metadata is for this package's readers alone
     return rows.select(ORDER).replace_schema_metadata(None)
 
 

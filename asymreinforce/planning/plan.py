@@ -195,7 +195,10 @@ def plan(arms: Sequence[ExperimentConfig]) -> Plan:
         steps=schedule.steps if schedule else None,
         checkpoints=checkpoints,
         evaluated=_evaluated_completions(
-            config, prompts, models=_known_sum(_known_product(checkpoints, len(arms)), 1)
+            # plus 1: all arms share one evaluation of mu
+            config,
+            prompts,
+            models=_known_sum(_known_product(checkpoints, len(arms)), 1),
         ),
         parameters=parameters,
         generation=generation(config, shape, parameters, completion) if parameters else None,
@@ -230,7 +233,7 @@ def _refreshed_completions(arms: Sequence[ExperimentConfig], prompts: int | None
         if schedule is None:
             return None
         every = schedule.refresh_every or schedule.steps
-        for start in schedule.starts[1:]:
+        for start in schedule.starts[1:]:  # the first round reads the shared set
             steps = min(every, schedule.steps - start)
             read = steps * arm.fresh_prompts_per_step
             # a round draws each prompt once, even if its steps read the prompt again

@@ -81,6 +81,7 @@ def from_config(config: Mapping[str, Any]) -> Shape | None:
 
     For a multimodal model, only the language model is counted.
     """
+    # a multimodal config has this flag outside of or inside its text part
     tied = bool(config.get("tie_word_embeddings", False))
     config = text_part(config)
     kind = config.get("model_type")

@@ -90,6 +90,7 @@ class _Reader:
     def sums(self, checkpoint: Checkpoint, scale: RewardConfig) -> Sums | None:
         """Return the sums of a checkpoint's evaluation; None if it is not on disk."""
         path = self._directory / checkpoint.evaluation
+        # arms that share an evaluation may differ in what counts as correct
         key = (path, scale.model_dump_json())
         if key not in self._read:
             if not path.is_file():

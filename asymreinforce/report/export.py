@@ -185,6 +185,7 @@ def _arm_row(arm: ReportedArm, *, split: str) -> dict[str, Any]:
         "arm": arm.id,
         "algorithm": arm.algorithm,
         "baseline_reference": arm.baseline_reference,
+        # the setting has a value even if the objective does not use a baseline
         "baseline": arm.baseline if arm.uses_baseline else None,
         "seed": arm.seed,
         "policy_seed": arm.policy_seed,

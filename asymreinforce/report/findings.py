@@ -114,6 +114,7 @@ def _side_sentence(side: Side, *, split: str) -> str | None:
     fallen = count_fallen(arms, split=split)
     who = "it" if len(arms) == 1 else _share_words(fallen, len(arms))
     whose = "its" if fallen == 1 else "their"
+    # "improved" alone would hide that an arm ended far below its own peak
     but = f", but {who} fell from {whose} own peak" if fallen else ""
     if len(fates) == 1:
         every = "the arm" if len(arms) == 1 else f"all {len(arms)} arms"

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from asymreinforce.algorithm.table import has_baseline
 from asymreinforce.rewards.warnings import RunFacts, warnings
 
+# held-out first: validation questions choose checkpoints, held-out questions choose nothing
 REPORTED_SPLITS = ("held_out", "validation")
 """Splits to report results on; the first of them that was evaluated is used."""
 
@@ -130,6 +131,7 @@ class Experiment(NamedTuple):
     @property
     def behaviour_accuracy(self) -> float | None:
         """The accuracy of mu, a share of 1: the mean over the experiment's behaviour policies."""
+        # arms of the same policy and rollouts share mu, which counts once
         accuracy = {
             (arm.policy_seed, arm.sampling_seed): arm.outcome.behaviour_accuracy
             for arm in self.arms

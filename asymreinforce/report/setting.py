@@ -8,6 +8,7 @@ from asymreinforce.report.records import Experiment
 from asymreinforce.report.reference_words import words_of
 from asymreinforce.report.words import count_words
 
+# two objectives may differ in this setting alone
 AGGREGATIONS = {
     "sequence_sum": "sequence_sum: log π(y|x) is the sum over a completion's tokens",
     "token_mean": "token_mean: all tokens of a step weigh the same",

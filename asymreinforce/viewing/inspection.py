@@ -119,6 +119,7 @@ def count_by_kind(
                 if name is None:
                     continue
                 count = totals[kind][name]
+                # a prompt has several rollouts, and counts once
                 if (kind, name, row.prompt_id) not in seen:
                     seen.add((kind, name, row.prompt_id))
                     count["prompts"] += 1
@@ -142,6 +143,7 @@ def _read_chunks(
     )
     mean = None
     if view.reference == "dataset_mean" and verdicts:
+        # the mean over the data set must be known before the first advantage
         mean = mean_reward(chunks(), where=verdicts.directory)
     for chunk in chunks():
         yield chunk.names, _shown_rollouts(chunk, view, mean)

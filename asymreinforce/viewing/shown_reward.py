@@ -62,6 +62,7 @@ def choose_reward(stored: StoredSet, *, grader: str | None, arm: str | None) -> 
         words = _overlong_words(config)
         return ShownReward(verdicts, config, words=words and f"r: {words}")
     own = grader_of(verdicts)
+    # verdicts are newest first: reversed, the newest set of a grader wins
     by_grader = {grader_of(store): store for store in reversed(stored.verdicts)}
     others = {n: by_grader[n] for n in config.graders if n != own and n in by_grader}
     if absent := set(config.graders) - {own, *others}:

@@ -141,7 +141,7 @@ def _planned(place: Path) -> tuple[str, ...]:
 
 def _arms(directory: Path) -> list[ArmStatus]:
     places = sorted(path.parent for path in (directory / "train").glob("[!.]*/*.json"))
-    places = list(dict.fromkeys(places))
+    places = list(dict.fromkeys(places))  # an arm has several JSON files
     readable = [arm for place in places if (arm := _readable(place))]
     names = name_arms(readable) if readable else {}
     order = {arm.name: (arm.config.baseline, arm.config.seed) for arm in readable}

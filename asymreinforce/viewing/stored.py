@@ -113,7 +113,7 @@ def later_rounds(directory: Path) -> list[LaterRound]:
         record = files.read_json(path)
         if not isinstance(record, dict) or not {"start", "rollouts"} <= record.keys():
             raise InputError(f"{path}: not the record of a round; train the arm again")
-        if record["start"]:
+        if record["start"]:  # the first round, from step 0, reads the shared set
             rounds.append(
                 LaterRound(path.parents[1].name, int(record["start"]), str(record["rollouts"]))
             )

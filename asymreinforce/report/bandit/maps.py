@@ -88,6 +88,7 @@ def _draw_map(axes: "Axes", bench: Bench) -> None:
     axes.set_yticks(range(len(steps)), [canvas.tick_number(count) for count in steps])
     below = sum(value < 0 for value in baselines)
     if 0 < below < len(baselines):
+        # a pale line under a dark dashed one is visible on cells of any colour
         for colour, dashes in ((ON_DARK_CELL, "-"), (ON_LIGHT_CELL, (0, (2, 2)))):
             axes.axvline(below - 0.5, color=colour.light, linewidth=1.6, linestyle=dashes)
         write_above(axes, below - 0.5, f"V < {V_MU}  ", align="right")

@@ -107,5 +107,6 @@ def _setting_cell(value: Any) -> Cell:
 def _number_cell(value: float) -> Cell:
     if value != 0 and abs(value) < SMALL:
         return Cell(f"{value:.0e}".replace("-", "−"), value)
+    # rounding can leave "-0"
     text = f"{value:.5f}".rstrip("0").rstrip(".")
     return Cell("0" if text == "-0" else text.replace("-", "−"), value)

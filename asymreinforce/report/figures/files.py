@@ -74,10 +74,12 @@ def inline_svg(drawing: Drawing, *, variant: str = "") -> str:
     text = PROLOGUE.sub("", drawing.svg.decode())
     # the page is free of addresses, even those of namespaces, which HTML does not need
     text = NAMESPACE.sub("", text)
+    # ids must be unique on a page with several figures
     text = ID.sub(lambda match: f"{match.group(1)}{drawing.name}{variant}-", text)
     text = text.replace("xlink:href", "href")
     text = COLOUR.sub(lambda match: VARIABLES.get(match.group(), match.group()), text)
     opening, rest = text.split(">", 1)
+    # the page's style sets the size
     opening = re.sub(r' (width|height)="[^"]*"', "", opening)
     opening += f' class="{variant}"' if variant else ""
     return f'{opening} role="img" aria-labelledby="title-{drawing.name}">{rest}'

@@ -177,6 +177,7 @@ def _legend_keys(groups: Sequence[ArmGroup], of_groups: Sequence[Style]) -> list
 
 def _failed_arm(arm: ReportedArm) -> FailedArm:
     error, log = arm.failure or ("", "")
+    # a log's end says why the arm stopped
     return FailedArm(_arm_name(arm), error[:LONGEST], log[-LONGEST:])
 
 

@@ -58,6 +58,7 @@ def aggregate_runs(values_N: np.ndarray) -> Aggregates:
     if not len(values_N):
         raise InputError("no run is evaluated: there is nothing to aggregate")
     low, median, high = np.quantile(values_N, [0.25, 0.5, 0.75])
+    # with fewer than four runs nothing is cut, and the IQM is the mean
     cut = len(values_N) // 4
     middle = np.sort(values_N)[cut : len(values_N) - cut]
     return Aggregates(float(median), float(low), float(high), float(middle.mean()))
@@ -72,7 +73,9 @@ def probability_of_improvement(
     """
     if not strata or any(not len(values) for stratum in strata for values in stratum):
         raise InputError("a probability of improvement needs a run of both in every stratum")
+    # strata weigh the same, as the tasks of rliable do
     estimate = float(np.mean([_share_above(s.x_N[None], s.y_K[None])[0] for s in strata]))
+    # to resample one run is to get the same run, so there would be no spread
     if all(len(values) < 2 for stratum in strata for values in stratum):
         return Improvement(estimate, None)
     draw = np.random.default_rng(seed)
