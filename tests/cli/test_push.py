@@ -135,7 +135,7 @@ def test_rollouts_that_were_not_graded_go_without_verdicts(runs_dir: Path, tmp_p
 
 def test_a_public_repository_is_not_pushed_to_unasked(runs_dir: Path) -> None:
     hub = FakeHub("public")
-    with pytest.raises(ConfigError, match="is a public model already"):
+    with pytest.raises(ConfigError, match="is already a public model"):
         push_checkpoint(runs_dir / "cups", "me/policy", hub=hub)
     assert not hub.files
     push_checkpoint(runs_dir / "cups", "me/policy", hub=hub, public=True)

@@ -56,6 +56,7 @@ def read_bench(directory: Path) -> Bench:
     chains = contracts.read_table(directory / "chains.parquet", BANDIT_CHAINS)
     if len(chains) == 0:
         raise InputError(f"{directory / 'chains.parquet'}: holds no chain; run the bench again")
+    # no figure needs the policies, which hold a number for each arm of each chain
     rows = chains.drop_columns(["policy"]).to_pylist()
     traces: dict[int, list[Row]] = {row["chain"]: [] for row in rows}
     for moment in contracts.read_table(directory / "traces.parquet", BANDIT_TRACES).to_pylist():
