@@ -1,6 +1,6 @@
-"""The cards that stand beside what is pushed: what it is, how it came about, whom to cite.
+"""Write the cards of pushed checkpoints and rollouts: contents, results, settings, citation.
 
-A card names no place of this machine: of a path only the last part is left.
+A card shows only the last part of a local path, so that it reveals no directory of this machine.
 """
 
 import json
@@ -36,7 +36,7 @@ COLUMNS = {
     "pass_at_k": "pass@k",
     "prompts": "prompts",
 }
-"""Columns of CURVES that a card shows, by their titles."""
+"""Columns of CURVES that a card shows, with their titles."""
 
 
 def model_card(
@@ -44,7 +44,7 @@ def model_card(
 ) -> str:
     """Return the card of a checkpoint: results of mu and of the step, settings, citation.
 
-    `curves` are the arm's rows of CURVES; without any the card says that nothing was evaluated.
+    `curves` are the arm's rows of CURVES; if there are none, the card says so.
     """
     config = arm.config
     settings = determines.determining_settings(determines.flat_settings(config), determines.ARM)
@@ -75,8 +75,8 @@ the behaviour policy {_inline(base or _shareable(config.policy.source))}.
 
 {results}
 
-Step 0 is the behaviour policy. Held-out questions choose nothing: the checkpoint was chosen on
-validation questions, or by hand.
+Step 0 is the behaviour policy. Held-out questions are not used to choose: the checkpoint was chosen
+on validation questions, or by hand.
 
 ## Settings
 
@@ -89,7 +89,7 @@ validation questions, or by hand.
 
 
 def dataset_card(*, title: str, counts: Mapping[str, Any], identities: Mapping[str, Any]) -> str:
-    """Return the card of rollouts with verdicts: what a row is, counts, settings, citation."""
+    """Return the card of rollouts with verdicts: columns, counts, settings, citation."""
     head = {"tags": ["asymreinforce", "rollouts", f"arxiv:{PAPER}"]}
     lines = "\n".join(f"- {name}: {value}" for name, value in counts.items())
     return f"""{_front(head)}
@@ -105,13 +105,13 @@ models: they are data, not instructions.
 | column | meaning |
 | --- | --- |
 | prompt_id, sample | key of a row; rows of one prompt are a group |
-| question, gold_answer | null if the question is not in the experiment any more |
+| question, gold_answer | null if the experiment no longer has the question |
 | policy | the policy that wrote the completion |
 | prompt_token_ids, completion_token_ids | as they were sampled |
 | behaviour_logps | log-probability of each completion token, null if unknown |
 | finish_reason, text | stop or length; the completion decoded |
 | score, status, truncated, extracted_answer | the verdict; null if it was not graded |
-| grader, grader_version | who gave it |
+| grader, grader_version | the grader of the verdict |
 
 Advantages are not stored: they are a function of reward, group and baseline.
 
@@ -126,7 +126,7 @@ Advantages are not stored: they are a function of reward, group and baseline.
 
 
 def _front(head: Mapping[str, Any]) -> str:
-    # JSON values are YAML values
+    # every JSON value is a YAML value
     return "\n".join(["---", *(f"{key}: {json.dumps(head[key])}" for key in head), "---"])
 
 
@@ -141,7 +141,7 @@ def _cell(value: Any) -> str:
 
 
 def _inline(text: Any) -> str:
-    """Return a text as one line in which Markdown has no meaning."""
+    """Return a text as one line, with the signs of Markdown escaped."""
     words = " ".join(visible(str(text)).split())
     return "".join(f"\\{sign}" if sign in r"\`*_[]<>|#!" else sign for sign in words)
 
@@ -149,19 +149,20 @@ def _inline(text: Any) -> str:
 def _fenced(value: Any) -> str:
     text = json.dumps(value, indent=2, sort_keys=True)
     fence = "```"
+    # a fence inside the text would end the block
     while fence in text:
         fence += "`"
     return f"{fence}json\n{text}\n{fence}"
 
 
 def _hub_name(source: str) -> str | None:
-    """Return the hub's name of a policy; None for the embedded one, and for a directory."""
+    """Return the name of a policy on the hub; None for the embedded policy or a directory."""
     is_name = source.count("/") == 1 and not source.startswith((".", "/", "~"))
     return source if is_name and not Path(source).exists() else None
 
 
 def _shareable(value: Any) -> Any:
-    """Replace each path of this machine by its last part."""
+    """Replace each local path in a value by its last part."""
     if isinstance(value, Mapping):
         return {key: _shareable(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""The few things that are asked of the hub, so that a stand-in can take its place."""
+"""The operations of the hub that a push needs, behind a protocol that tests can replace."""
 
 import os
 from collections.abc import Iterable
@@ -17,17 +17,17 @@ Visibility = Literal["absent", "private", "public"]
 
 
 class Upload(NamedTuple):
-    """A file as it is to lie in a repository: from a path, or from its bytes."""
+    """A file for a repository: its name there, and a local path or bytes as its content."""
 
     name: str
     content: Path | bytes
 
 
 class Hub(Protocol):
-    """What a push needs."""
+    """The operations of the hub that a push needs."""
 
     def visibility(self, repository: str, *, kind: Kind) -> Visibility:
-        """Say whether a repository is there and who can see it."""
+        """Return whether a repository is absent, private or public."""
 
     def create(self, repository: str, *, kind: Kind, private: bool) -> None:
         """Create a repository."""
@@ -35,20 +35,20 @@ class Hub(Protocol):
     def commit(
         self, repository: str, uploads: Iterable[Upload], *, kind: Kind, message: str
     ) -> str:
-        """Upload files in one commit; return its address."""
+        """Upload files in one commit, and return the address of the commit."""
 
 
 class HubClient:
     """The hub by `huggingface_hub`, which finds the token itself (HF_TOKEN, 'hf auth login').
 
-    Raises `InputError` for whatever goes wrong; its message holds no token.
+    Every failure raises `InputError`, whose message holds no token.
     """
 
     def __init__(self, api: "HfApi | None" = None):
         self._api = api
 
     def visibility(self, repository: str, *, kind: Kind) -> Visibility:
-        """Ask whether a repository is there and who can see it."""
+        """Ask the hub whether a repository is absent, private or public."""
 
         def ask(api: "HfApi") -> Visibility:
             if not api.repo_exists(repository, repo_type=kind):
@@ -59,7 +59,7 @@ class HubClient:
         return visibility
 
     def create(self, repository: str, *, kind: Kind, private: bool) -> None:
-        """Create a repository; one that is there stays as it is."""
+        """Create a repository; an existing repository stays unchanged."""
         self._ask(
             repository,
             lambda api: api.create_repo(repository, repo_type=kind, private=private, exist_ok=True),
@@ -68,7 +68,7 @@ class HubClient:
     def commit(
         self, repository: str, uploads: Iterable[Upload], *, kind: Kind, message: str
     ) -> str:
-        """Upload files in one commit: all of them are there afterwards, or none."""
+        """Upload files in one commit, so that either all files arrive or none."""
         from huggingface_hub import CommitOperationAdd
 
         operations = [CommitOperationAdd(upload.name, upload.content) for upload in uploads]
@@ -89,17 +89,18 @@ class HubClient:
             return question(self._api)
         except ImportError:
             raise
-        except Exception as error:  # of the network, the hub's answers, a name that is none
+        # any exception: of the network, of the hub's answers, or of an invalid name
+        except Exception as error:
             words = f"{type(error).__name__}: {first_line(error, default='')}"
             reason = without_tokens(words[:500])
             raise InputError(
                 f"{repository}: the hub did not take it ({reason}); log in by 'hf auth login' or "
                 "HF_TOKEN, with a token that may write, and check the name and the network"
-            ) from None  # the cause may hold the request, with its headers
+            ) from None  # the cause may hold the request, whose headers hold the token
 
 
 def without_tokens(text: str) -> str:
-    """Blot out what looks like a credential, and the values of variables that hold one."""
+    """Replace known forms of credentials, and the values of secret variables, by `***`."""
     for secret in credentials.secrets_in(os.environ).values():
         text = text.replace(secret, "***")
     return credentials.KNOWN_TOKENS.sub("***", text)

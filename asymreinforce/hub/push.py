@@ -23,7 +23,7 @@ CURVES = "curves.parquet"
 
 
 class Pushed(NamedTuple):
-    """What was pushed, or would be: its files with their bytes, the card, and the address."""
+    """A finished or planned push: files with their sizes in bytes, card, and address."""
 
     what: str
     files: dict[str, int]
@@ -41,10 +41,10 @@ def push_checkpoint(
     step: int | None = None,
     public: bool = False,
 ) -> Pushed:
-    """Push the weights of an arm's step as a model; without a `hub` only say what would be.
+    """Push the weights of an arm at a step as a model; if `hub` is None, only plan the push.
 
-    By default it is the arm of the highest validation accuracy, at the step of that. Raises
-    `InputError` if there is no such checkpoint, or the hub does not take it.
+    The default is the arm with the highest validation accuracy, at its best step. Raises
+    `InputError` if there is no such checkpoint, or if the hub refuses the push.
     """
     chosen = _arm(directory, arm)
     at = _step(chosen, step)
@@ -54,7 +54,7 @@ def push_checkpoint(
     uploads = [
         Upload(str(path.relative_to(checkpoint)), path)
         for path in sorted(checkpoint.rglob("*"))
-        if path.is_file() and path.name != CARD
+        if path.is_file() and path.name != CARD  # the new card takes the place of an old one
     ]
     message = f"step {at} of arm {chosen.name}"
     return _push(to, uploads, card, kind="model", message=message, hub=hub, public=public)
@@ -71,8 +71,8 @@ def push_rollouts(
 ) -> Pushed:
     """Push a set of rollouts with its verdicts and questions as a dataset of parquet files.
 
-    By default it is the set that all arms share, with the verdicts of the task's grader. Raises
-    `InputError` if there is no such set, or the hub does not take it.
+    The default is the set that all arms share, with the verdicts of the task's grader. If `hub` is
+    None, only plan the push. Raises `InputError` if there is no such set, or if the hub refuses it.
     """
     stored = find_set(directory, rollouts=rollouts)
     verdicts = verdicts_of(stored, grader)
@@ -100,16 +100,18 @@ def _push(
     hub: Hub | None,
     public: bool,
 ) -> Pushed:
+    # a card holds settings, and a setting may hold a token
     credentials.require_none({"the card": card}, os.environ)
     uploads = [*uploads, Upload(CARD, card.encode())]
     sizes = {upload.name: _size(upload) for upload in uploads}
     if hub is None:
         return Pushed(kind, sizes, card, None)
     visibility = hub.visibility(to, kind=kind)
+    # a push that the user takes for private would be public
     if visibility == "public" and not public:
         raise ConfigError(
-            f"{to}: is a public {kind} already, and pushes are private; add --public, or push to "
-            "another name"
+            f"{to}: is already a public {kind}, and pushes are private by default; add --public, "
+            "or push to another name"
         )
     if visibility == "absent":
         hub.create(to, kind=kind, private=not public)
@@ -135,16 +137,19 @@ def _arm(directory: Path, prefix: str | None) -> TrainedArm:
     names = ", ".join(arm.name for arm in (matching or arms)[:12])
     raise InputError(
         f"{directory}: name one arm with --arm ("
-        + (f"{len(matching)} begin so" if matching else "none was validated, or begins so")
+        + (f"{len(matching)} arms match" if matching else "no arm matches, or none was validated")
         + f"): {names}"
     )
 
 
 def _step(arm: TrainedArm, step: int | None) -> int:
+    # the best step is chosen on validation questions, since held-out questions choose nothing
     at = step if step is not None else arm.store.facts.get("best_step") or arm.last_step
     if at not in arm.checkpoints:
         known = ", ".join(map(str, arm.checkpoints)) or "none"
-        raise InputError(f"arm {arm.name}: has no weights of step {at}; there are {known}")
+        raise InputError(
+            f"arm {arm.name}: has no weights of step {at}; steps with weights: {known}"
+        )
     return int(at)
 
 

@@ -1,4 +1,4 @@
-"""A set of rollouts joined with its verdicts and questions, as parquet that any library reads."""
+"""Join rollouts with their verdicts and questions, and write plain parquet for any library."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,14 +21,15 @@ ORDER = [
 
 
 def write_rows(stored: StoredSet, verdicts: Store | None, directory: Path) -> list[Path]:
-    """Write a parquet file for each shard of the set; return them in order.
+    """Write one parquet file per shard of the set, and return the paths in order.
 
-    Bytes are checked against their receipts; one shard is in memory at a time.
+    The bytes of shards are checked against their receipts; one shard is in memory at a time.
     """
     names = published_shards(stored.rollouts)
     questions = _questions(stored.directory)
     written = []
     for number, name in enumerate(names):
+        # the hub reads the split from such names
         path = directory / f"train-{number:05d}-of-{len(names):05d}.parquet"
         pq.write_table(_joined(stored.rollouts, verdicts, name, questions), path)
         written.append(path)
@@ -42,6 +43,7 @@ def _joined(
     places = {key: place for place, key in enumerate(_keys(rows))}
     judged: list[int | None] = [None] * len(rows)
     schema = contracts.VERDICTS.schema
+    # without verdicts their columns are null, so that all files have the same schema
     table = schema.empty_table()
     if verdicts and verdicts.receipt(name):
         table = contracts.read_table(verdicts.path(name), contracts.VERDICTS)
@@ -54,6 +56,7 @@ def _joined(
     for number, column in enumerate(("question", "gold_answer")):
         texts = pa.array([pair[number] for pair in pairs], pa.string())
         rows = rows.append_column(column, texts)
+    # the metadata is for this package's readers alone
     return rows.select(ORDER).replace_schema_metadata(None)
 
 

@@ -1,1 +1,1 @@
-"""What only counts: the sizes of a model, the memory of a step, the work of a sweep."""
+"""Estimate the sizes of a model, the memory of a step, and the cost of a sweep."""

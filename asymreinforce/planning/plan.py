@@ -1,10 +1,9 @@
-"""What a sweep would take: prompts, completions, tokens, steps, memory, disk and GPU-hours.
+"""Estimate the cost of a sweep: prompts, completions, tokens, steps, memory, disk, GPU-hours.
 
-Arithmetic on the configuration alone: no network, no GPU, no file but a local `config.json`, whose
-architecture is asked whether it can be trained.
-What the configuration does not say is None, and is shown as unknown. `gpus.py` says what a GPU does
-of it. An arm that is refreshed draws, after the round on the shared set, the whole groups that the
-steps of each later round read.
+The estimate uses only the configuration and, if the policy is a local checkpoint, its
+`config.json`: no network and no GPU. A number that the configuration leaves open is None, and is
+shown as unknown. `gpus.py` estimates memory and speed. If mu is refreshed, an arm draws for each
+round after the first the whole groups that the steps of the round read.
 """
 
 import importlib.util
@@ -30,54 +29,54 @@ from asymreinforce.planning.training_memory import FP32
 from asymreinforce.stages.train.schedule import Schedule, schedule_of
 
 ROW_BYTES = 12
-"""A completion token's on disk: its id, its log-probability, and its text, before compression."""
+"""Bytes on disk of a completion token: id, log-probability and text, before compression."""
 
 
 class Plan(NamedTuple):
-    """What a sweep takes; None is unknown."""
+    """The estimated cost of a sweep; None means unknown."""
 
     config: ExperimentConfig
     arms: int
     sets: int
-    """Sets of rollouts that the arms need; one serves all arms that differ in training alone."""
+    """Sets of rollouts; arms that differ only in training share a set."""
     prompts: dict[Split, int | None]
     completions: int | None
-    """Of one set."""
+    """Completions of one set."""
     rounds: int | None
-    """Of an arm; the first is on the shared set."""
+    """Rounds of an arm; the first round uses the shared set."""
     refreshed: int | None
     """Completions of all later rounds of all arms."""
     completion_tokens: int
-    """Of one completion: the mean that was given, or the longest."""
+    """Tokens of one completion: the mean from the settings, or the maximum."""
     steps: int | None
     checkpoints: int | None
-    """Kept of one arm."""
+    """Checkpoints that one arm keeps."""
     evaluated: int | None
-    """Completions that evaluate all arms' checkpoints, and mu once."""
+    """Completions to evaluate the checkpoints of all arms, and mu once."""
     parameters: int | None
     generation: GenerationCost | None
     training: TrainingCost | None
     suites: tuple[SuiteCost, ...] = ()
-    """What the suites take beside the main evaluation."""
+    """The cost of the suites beside the main evaluation."""
 
     @property
     def drawn(self) -> int | None:
-        """Completions of all sets and of all rounds."""
+        """Completions of all sets and all later rounds."""
         return _known_sum(_known_product(self.completions, self.sets), self.refreshed)
 
     @property
     def graders(self) -> int:
-        """Graders that judge each rollout: the task's, and further ones of `reward.graders`."""
+        """The number of graders of each rollout: the task's, and others of `reward.graders`."""
         return len({self.config.task.grader, *self.config.reward.graders})
 
     @property
     def rollout_tokens(self) -> int | None:
-        """Completion tokens of a set."""
+        """Completion tokens of one set."""
         return None if self.completions is None else self.completions * self.completion_tokens
 
     @property
     def trained_tokens(self) -> int | None:
-        """Tokens of one arm's steps, those of the prompts counted with each completion."""
+        """Tokens in the steps of one arm; prompt tokens count once per completion."""
         if self.steps is None:
             return None
         sequences = self.steps * self.config.optim.trajectories_per_step
@@ -85,7 +84,7 @@ class Plan(NamedTuple):
 
     @property
     def gpu_hours(self) -> dict[str, float | None]:
-        """GPU-hours by stage, all sets and arms together."""
+        """GPU-hours of each stage, for all sets and arms."""
         generate, train = self.generation, self.training
         speed = generate.tokens_per_s * 3600 if generate else None
         drawn = _known_product(self.drawn, self.completion_tokens)
@@ -111,14 +110,14 @@ class Plan(NamedTuple):
 
     @property
     def training_hours(self) -> float | None:
-        """Hours by the clock until the last arm is trained, where as many run at once as can."""
+        """Wall-clock hours of training, with `arms_at_once` arms at a time."""
         ranks = self.config.train.processes * self.config.train.nodes
         hours = _known_ratio(self.gpu_hours["train"], self.arms * ranks)
         return hours * -(-self.arms // self.arms_at_once) if hours and self.arms_at_once else None
 
     @property
     def score_hours(self) -> float | None:
-        """Hours of `plan.cores` cores that judge every completion, evaluations included."""
+        """Hours in which `plan.cores` cores grade all completions, including evaluations."""
         plan = self.config.plan
         judged = _known_sum(_known_product(self.drawn, self.graders), self.evaluated)
         for suite in self.suites:
@@ -127,15 +126,15 @@ class Plan(NamedTuple):
 
     @property
     def rollout_bytes(self) -> int | None:
-        """Disk for all rollouts, at most."""
+        """The most bytes on disk for all rollouts."""
         row = ROW_BYTES * self.completion_tokens + 4 * self.config.plan.prompt_tokens
         return _known_product(self.drawn, row)
 
     @property
     def checkpoint_bytes(self) -> int | None:
-        """Disk for all arms' weights, in the precision of training.
+        """Bytes on disk for the weights of all arms, in the precision of training.
 
-        A checkpoint beside adapters holds the merged weights, which any engine loads, and the
+        With adapters, a checkpoint holds the merged weights, which any engine loads, and the
         adapters in fp32.
         """
         train = self.config.train
@@ -147,18 +146,18 @@ class Plan(NamedTuple):
 
     @property
     def state_bytes(self) -> int | None:
-        """Disk for the rest of the full state of an arm at work: of its last and its best step."""
+        """Bytes on disk for a running arm's optimizer state, of its last and its best step."""
         train = self.config.train
         if self.training is None:
             return None
-        # checkpoints in bf16 leave the fp32 weights to the state
+        # checkpoints in bf16 lack the fp32 weights, so the state holds them
         masters = train.precision == "bfloat16" and not train.lora.rank
         each = (2 * FP32 + FP32 * masters) * self.training.trained
         return each * (2 if train.validation_prompts else 1)
 
     @property
     def arms_bytes(self) -> int | None:
-        """Disk for all arms at most: their weights, and states, of one arm if they are dropped."""
+        """The most bytes on disk for all arms; only one arm has a state unless states are kept."""
         is_kept = self.config.train.keep_state
         return _known_sum(
             self.checkpoint_bytes, _known_product(self.state_bytes, self.arms if is_kept else 1)
@@ -166,14 +165,13 @@ class Plan(NamedTuple):
 
 
 def plan(arms: Sequence[ExperimentConfig]) -> Plan:
-    """Plan the arms of a sweep, the first of which speaks for what they share.
+    """Estimate the cost of a sweep; settings that arms share are read from the first arm.
 
     Raises `ConfigError` if training would refuse a local checkpoint's architecture.
     """
     config = arms[0]
     rollout_source(config).require_generated(
-        "a plan is of rollouts that are to be generated; 'asymrl import' says what imported ones "
-        "hold"
+        "a plan is for rollouts that will be generated; 'asymrl import' describes imported rollouts"
     )
     _require_trainable(arms)
     for arm in arms:
@@ -197,7 +195,10 @@ def plan(arms: Sequence[ExperimentConfig]) -> Plan:
         steps=schedule.steps if schedule else None,
         checkpoints=checkpoints,
         evaluated=_evaluated_completions(
-            config, prompts, models=_known_sum(_known_product(checkpoints, len(arms)), 1)
+            # plus 1: all arms share one evaluation of mu
+            config,
+            prompts,
+            models=_known_sum(_known_product(checkpoints, len(arms)), 1),
         ),
         parameters=parameters,
         generation=generation(config, shape, parameters, completion) if parameters else None,
@@ -207,10 +208,11 @@ def plan(arms: Sequence[ExperimentConfig]) -> Plan:
 
 
 def _require_trainable(arms: Sequence[ExperimentConfig]) -> None:
-    """Ask of each policy and kind of adapter that `config.json` tells of whether it trains."""
+    """Check that each local policy can be trained, with its adapters, by its `config.json`."""
     distinct = {(arm.policy, arm.train.lora): arm for arm in arms}
     for arm in distinct.values():
         checkpoint = Path(arm.policy.source)
+        # a plan needs no torch, and then leaves out this check
         if (checkpoint / "config.json").exists() and importlib.util.find_spec("torch"):
             from asymreinforce.update.trainable import require_trainable_checkpoint
 
@@ -224,16 +226,17 @@ def _known_schedule(config: ExperimentConfig, prompts: int | None) -> Schedule |
 
 
 def _refreshed_completions(arms: Sequence[ExperimentConfig], prompts: int | None) -> int | None:
-    """Count what arms draw of their own: each later round's prompts, once each."""
+    """Count the completions of later rounds over all arms; each round draws a prompt once."""
     total: int | None = 0
     for arm in arms:
         schedule = _known_schedule(arm, prompts)
         if schedule is None:
             return None
         every = schedule.refresh_every or schedule.steps
-        for start in schedule.starts[1:]:
+        for start in schedule.starts[1:]:  # the first round reads the shared set
             steps = min(every, schedule.steps - start)
             read = steps * arm.fresh_prompts_per_step
+            # a round draws each prompt once, even if its steps read the prompt again
             drawn_prompts = read if prompts is None else min(read, prompts)
             total = _known_sum(total, drawn_prompts * arm.sampling.samples_per_prompt)
     return total

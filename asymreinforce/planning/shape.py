@@ -1,4 +1,4 @@
-"""The sizes of a model as its `config.json` states them, and how many parameters they make."""
+"""Read the sizes of a model from its `config.json`, and count its parameters."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +11,7 @@ KNOWN_KINDS = {"llama", "mistral", "qwen2", "qwen3"}
 
 
 class Shape(NamedTuple):
-    """A decoder with grouped-query attention and a gated feed-forward layer."""
+    """The sizes of a decoder with grouped-query attention and gated feed-forward layers."""
 
     layers: int
     width: int
@@ -21,38 +21,38 @@ class Shape(NamedTuple):
     head_width: int
     vocabulary: int
     tied: bool
-    """Whether the embedding serves as head as well."""
+    """Whether the head shares the weights of the embedding."""
     biases: bool = False
-    """On queries, keys and values (Qwen2)."""
+    """Whether queries, keys and values have biases (Qwen2)."""
     head_norms: bool = False
-    """On queries and keys (Qwen3)."""
+    """Whether queries and keys have norms (Qwen3)."""
 
     @property
     def parameters(self) -> int:
-        """Their number: embedding, head, and a layer's projections, norms and biases."""
+        """The number of parameters of the whole model."""
         return self.embeddings + self.layers * self.layer + self.width
 
     @property
     def layer(self) -> int:
-        """Parameters of a decoder layer."""
+        """The number of parameters of a decoder layer: projections, norms and biases."""
         query, key = self.heads * self.head_width, self.kv_heads * self.head_width
         weights = self.width * (2 * query + 2 * key + 3 * self.intermediate) + 2 * self.width
         return weights + (query + 2 * key) * self.biases + 2 * self.head_width * self.head_norms
 
     @property
     def embeddings(self) -> int:
-        """Parameters of embedding and head."""
+        """The number of parameters of the embedding and the head."""
         return self.vocabulary * self.width * (1 if self.tied else 2)
 
     def adapter_parameters(self, rank: int) -> int:
-        """Parameters of low-rank adapters on every linear layer: rank (in + out) each."""
+        """The number of parameters of LoRA on every linear layer: rank (in + out) each."""
         query, key = self.heads * self.head_width, self.kv_heads * self.head_width
         ends = [query, key, key, query, *3 * [self.intermediate]]
         return self.layers * sum(rank * (self.width + end) for end in ends)
 
     @property
     def cached_numbers(self) -> int:
-        """Keys and values that a token leaves in the cache."""
+        """The count of numbers (keys and values) that a token adds to the cache."""
         return 2 * self.layers * self.kv_heads * self.head_width
 
 
@@ -64,11 +64,11 @@ PUBLISHED = {
     "Qwen/Qwen2.5-0.5B-Instruct": Shape(24, 896, 4864, 14, 2, 64, 151936, tied=True, biases=True),
     "Qwen/Qwen3-0.6B": Shape(28, 1024, 3072, 16, 8, 128, 151936, tied=True, head_norms=True),
 }
-"""Of the presets' models and one between them, from their `config.json`."""
+"""The sizes of the presets' models, from their `config.json`, so that a plan needs no network."""
 
 
 def shape_of(policy: PolicyConfig) -> Shape | None:
-    """Return a policy's sizes without a network: its own, a local config's, or published ones."""
+    """Return a policy's sizes by its settings, a local `config.json` or `PUBLISHED`; else None."""
     if policy.source == "embedded":
         return _embedded_shape(policy.embedded)
     local = Path(policy.source) / "config.json"
@@ -78,10 +78,11 @@ def shape_of(policy: PolicyConfig) -> Shape | None:
 
 
 def from_config(config: Mapping[str, Any]) -> Shape | None:
-    """Read a `config.json`; None for an architecture whose parameters are counted otherwise.
+    """Read the sizes from a `config.json`; None if the architecture is not in `KNOWN_KINDS`.
 
-    Of a multimodal model only the language model is counted.
+    For a multimodal model, only the language model is counted.
     """
+    # a multimodal config has this flag outside of or inside its text part
     tied = bool(config.get("tie_word_embeddings", False))
     config = text_part(config)
     kind = config.get("model_type")

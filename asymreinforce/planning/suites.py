@@ -1,4 +1,4 @@
-"""What the suites of an evaluation take: completions and tokens, as far as settings tell."""
+"""Estimate the completions and tokens of an evaluation's suites, from the settings."""
 
 from typing import NamedTuple
 
@@ -7,38 +7,39 @@ from asymreinforce.config.task import Split, TaskConfig
 
 
 class SuiteCost(NamedTuple):
-    """What one suite takes over all arms; None is unknown."""
+    """The cost of one suite over all arms; None means unknown."""
 
     name: str
     prompts: int | None
     models: int | None
-    """Checkpoints that are evaluated on it, mu once."""
+    """Checkpoints that are evaluated on the suite; mu counts once."""
     samples: int
     longest: int
-    """Tokens of a completion: the mean that was given, or the longest."""
+    """Tokens of a completion: the mean from the settings, or the maximum."""
 
     @property
     def completions(self) -> int | None:
-        """Of all models."""
+        """Completions of all models."""
         if self.prompts is None or self.models is None:
             return None
         return self.prompts * self.models * self.samples
 
     @property
     def tokens(self) -> int | None:
-        """Of all completions."""
+        """Tokens of all completions."""
         return None if self.completions is None else self.completions * self.longest
 
 
 def suite_costs(
     config: ExperimentConfig, *, arms: int, checkpoints: int | None
 ) -> tuple[SuiteCost, ...]:
-    """Return what each suite takes if an arm keeps so many checkpoints."""
+    """Return the cost of each suite if each arm keeps `checkpoints` checkpoints."""
     given = config.plan.completion_tokens
     costs = []
     for name, suite in config.evaluation.suites.items():
         each = checkpoints
         if suite.checkpoints == "ends" and checkpoints is not None:
+            # an arm's ends are its last checkpoint and, if it was validated, its best
             each = min(checkpoints, 2 if config.train.validation_prompts else 1)
         costs.append(
             SuiteCost(
@@ -58,7 +59,7 @@ def _prompts_of_suite(suite: SuiteConfig) -> int | None:
 
 
 def prompts_of(task: TaskConfig) -> dict[Split, int | None]:
-    """Return the prompts of each split, as far as settings and known sizes tell."""
+    """Return the number of prompts of each split; None if the settings leave it open."""
     known = dict(task.rows)
     if task.division == "12000/500" and {"train", "held_out"} <= known.keys():
         known |= {"train": known["train"] + known["held_out"] - 500, "held_out": 500}

@@ -1,1 +1,1 @@
-"""What an experiment directory holds, as figures and a page; files are read and never made."""
+"""Report an experiment directory as tables, figures and a page, without changing its data."""

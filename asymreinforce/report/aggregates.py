@@ -1,4 +1,4 @@
-"""Each setting's runs at the last step without a t distribution, as readers of rliable know it."""
+"""Aggregate each setting's final accuracies as rliable does: median, IQM and P(X > Y)."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -17,26 +17,25 @@ from asymreinforce.report.statistics.aggregates import (
     probability_of_improvement,
 )
 
-SEED = 0
-"""Draws the resamples, so that the same files give the same page."""
+SEED = 0  # a fixed seed, so that the same files give the same page
 
 Policy = tuple[int, int]
-"""Seeds of a behaviour policy and of its rollouts: the stratum of an arm."""
+"""The stratum of an arm: the seeds of its behaviour policy and of its rollouts."""
 
 
 class Aggregated(NamedTuple):
-    """A setting's runs in the aggregate; accuracies are shares of 1."""
+    """The aggregates of one setting's runs; accuracies are shares of 1."""
 
     group: ArmGroup
     name: str
     accuracy: Aggregates
     over_behaviour: Improvement | None
     over_against: Improvement | None
-    """None for the setting itself that the others are compared with, and if no policy is shared."""
+    """None for the reference setting, and for a setting that shares no policy with it."""
 
 
 def aggregate_groups(results: GroupResults) -> list[Aggregated]:
-    """Return the aggregates of every setting that was evaluated, in the order of the results."""
+    """Aggregate every evaluated setting, in the order of the results."""
     base = next((row.group for row in results.rows if row.name == results.against), None)
     return [
         Aggregated(
@@ -54,8 +53,9 @@ def aggregate_groups(results: GroupResults) -> list[Aggregated]:
 
 
 def _improvement_over_behaviour(group: ArmGroup) -> Improvement | None:
-    """Compare runs with the policies that they started from, of which each is one value."""
+    """Compare runs with the behaviour policies that they started from."""
     strata = [
+        # arms of one stratum share mu and its evaluation, so that mu is one value
         Stratum(_final_accuracies(arms), np.array(behaviour[:1]))
         for arms in _arms_by_policy(group).values()
         if (behaviour := [a for arm in arms if (a := _behaviour_accuracy(arm)) is not None])

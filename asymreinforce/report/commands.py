@@ -1,7 +1,6 @@
-"""The exact command that shows what is behind a number: completions of an evaluation, or rollouts.
+"""Build the command that shows the completions or the rollouts behind a number of the report.
 
-A reader pastes them into a shell, so every part is quoted; what does not print is left out, since
-`asymrl` would not find it either.
+A reader pastes the command into a shell, so every part is quoted.
 """
 
 import shlex
@@ -14,7 +13,7 @@ SHORTEST = 6
 
 
 class Commands:
-    """Commands for the arms of one experiment; arms are named as shortly as tells them apart."""
+    """Commands for the arms of one experiment; an arm is named by its shortest unique prefix."""
 
     def __init__(self, experiment: Experiment):
         self._directory = experiment.directory
@@ -23,7 +22,7 @@ class Commands:
         self._rollout_sets = rollout_sets(experiment.directory)
 
     def samples(self, arm: ReportedArm, *, step: int, prompt_id: str | None = None) -> str:
-        """Show the graded completions of an arm's evaluation at a step; step 0 is mu."""
+        """Return the command that shows the graded completions of an arm at a step; 0 is mu."""
         words = ["asymrl", "samples", str(self._directory), "--arm", self._short[arm.id]]
         words += ["--step", str(step)]
         if self._split != "held_out":
@@ -31,9 +30,9 @@ class Commands:
         return shlex.join([*words, *(["--prompt-id", prompt_id] if prompt_id is not None else [])])
 
     def rollouts(self, arm: ReportedArm) -> str | None:
-        """Show the rollouts that an arm learned from, with its rewards and advantages.
+        """Return the command that shows an arm's rollouts with their rewards and advantages.
 
-        None where it cannot be told which set of several that is.
+        None if there are several sets of rollouts and the seed fits none or several.
         """
         names = [name for name, seed in self._rollout_sets.items() if seed == arm.sampling_seed]
         if len(self._rollout_sets) > 1 and len(names) != 1:
@@ -48,12 +47,12 @@ class Commands:
 
     @property
     def report(self) -> str:
-        """Make the page again."""
+        """The command that makes the page again."""
         return shlex.join(["asymrl", "report", str(self._directory)])
 
 
 def shorten_ids(names: Iterable[str]) -> dict[str, str]:
-    """Cut names to one length at which they still differ."""
+    """Cut all names to the shortest common length, at least 6, at which they still differ."""
     listed = list(names)
     longest = max((len(name) for name in listed), default=SHORTEST)
     for length in range(SHORTEST, longest + 1):

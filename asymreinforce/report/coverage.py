@@ -1,8 +1,8 @@
-"""Does a higher baseline trade coverage for accuracy? pass@k, distinct answers, entropy by setting.
+"""Measure whether a higher baseline trades coverage for accuracy: pass@k, answers, entropy.
 
-Accuracy is pass@1. A policy that always gives the same answer has pass@k = pass@1; one that finds
-other answers covers more prompts at k > 1. `rewards/sums.py` has the formulas. Curves are means
-over the seeds of a setting, up to the largest k that all evaluations allow.
+Accuracy is pass@1. A policy that always gives the same answer has pass@k = pass@1; a policy that
+varies its answers covers more prompts at k > 1. `rewards/sums.py` has the formulas. Curves are
+means over the seeds of a setting, up to the largest k that all evaluations allow.
 """
 
 import itertools
@@ -26,22 +26,23 @@ from asymreinforce.rewards.scale import rewards_of
 from asymreinforce.rewards.sums import Sums, seen_at_k
 
 MOST_ROWS = 100_000
-"""Verdicts on rollouts after which no further chunk of prompts is read for pass@k of mu."""
+"""Pass@k of mu on its rollouts is computed from about this many verdicts at most."""
 
 MORE_SAMPLES = 16
+"""With fewer samples of a prompt, the page advises the reader to draw more."""
 
 
 class Line(NamedTuple):
-    """What the samples of one policy, or of a setting's, cover; curves start at k = 1."""
+    """Coverage of one policy, or the mean over a setting's policies; curves start at k = 1."""
 
     name: str
     runs: int
     pass_at_K: tuple[float, ...]
     answers_at_K: tuple[float, ...]
-    """Distinct answers among k samples of a prompt; empty where they were not counted."""
+    """Distinct answers among k samples of a prompt; empty if they were not counted."""
     completions_at_K: tuple[float, ...]
     entropy: float | None
-    """Nats a completion."""
+    """Mean entropy of a completion in nats."""
 
     @property
     def accuracy(self) -> float:
@@ -55,28 +56,29 @@ class Line(NamedTuple):
 
 
 class GroupCoverage(NamedTuple):
-    """A group of arms at the last step."""
+    """The coverage of a group of arms at the last step."""
 
     group: ArmGroup
     line: Line
 
 
 class Coverage(NamedTuple):
-    """Every evaluated setting against mu, at k = 1..`k`."""
+    """The coverage of mu and of every evaluated setting, at k = 1..`k`."""
 
     k: int
     behaviour: Line | None
     settings: tuple[GroupCoverage, ...]
     rollouts: Line | None
-    """mu on its own training rollouts: other prompts, and as many samples as a group has."""
+    """mu on its own rollouts of the training prompts; k goes up to the size of a group."""
 
 
 def read_coverage(
     experiment: Experiment, groups: Sequence[ArmGroup], ends: Mapping[str, ArmEnds]
 ) -> Coverage | None:
-    """Gather the curves of mu and of each group; None where no evaluation is on disk."""
+    """Return the curves of mu and of each group; None if no evaluation is on disk."""
     if not ends:
         return None
+    # arms that share mu share one Sums object, so that its identity counts each mu once
     of_mu = {id(end.behaviour): end.behaviour for end in ends.values() if end.behaviour}
     every = [*(end.last for end in ends.values()), *of_mu.values()]
     k = min(sums.k for sums in every)
@@ -106,7 +108,7 @@ def _mean_curve(curves: Iterable[tuple[float, ...]], k: int) -> tuple[float, ...
 
 
 def _rollout_line(experiment: Experiment) -> Line | None:
-    """Return pass@k of mu on its training rollouts, where it is plain which those are."""
+    """Return pass@k of mu on its training rollouts; None if the set is not unique."""
     verdicts = verdicts_of_behaviour(experiment)
     if verdicts is None or not experiment.arms:
         return None
@@ -120,6 +122,7 @@ def _rollout_line(experiment: Experiment) -> Line | None:
     judged_P = kept_P > 0
     if not judged_P.any():
         return None
+    # pass@k is unbiased only for k up to the number of samples, so the smallest group decides
     k = int(kept_P[judged_P].min())
     curve = seen_at_k(kept_P[judged_P], right_P[judged_P], k).mean(0)
     name = f"µ on {int(judged_P.sum()):,} training prompts"
@@ -127,8 +130,9 @@ def _rollout_line(experiment: Experiment) -> Line | None:
 
 
 def _read_verdicts(store: Store) -> pa.Table | None:
-    """Read whole chunks of prompts, as many as are few enough rows."""
+    """Read whole chunks of prompts until there are `MOST_ROWS` rows; None if no row has a score."""
     columns = ["prompt_id", "sample", "status", "score", "truncated"]
+    # whole chunks, so that every prompt has all samples of its group
     by_chunk: dict[str, list[str]] = {}
     for name in published_shards(store):
         by_chunk.setdefault(Path(name).stem.rsplit("-", 1)[-1], []).append(name)
@@ -142,7 +146,7 @@ def _read_verdicts(store: Store) -> pa.Table | None:
 
 
 def pass_at_words(counts: Iterable[int]) -> str:
-    """Name pass@k by the numbers of samples: "pass@8", or "pass@k, k from 2 to 8"."""
+    """Name pass@k by the numbers of samples: "pass@8" or "pass@k, k from 2 to 8"."""
     distinct = sorted({count for count in counts if count > 1})
     if not distinct:
         return "pass@k"
@@ -151,17 +155,17 @@ def pass_at_words(counts: Iterable[int]) -> str:
 
 
 def first_crossing(before_K: Sequence[float], after_K: Sequence[float]) -> int | None:
-    """Return the first k at which pass@k before is above that after, None where there is none.
+    """Return the first k at which pass@k before training is above pass@k after; None if no k is.
 
-    Where it is above 1, the trained policy is the better one at few samples and covers fewer
-    problems at many.
+    If this k is above 1, the trained policy is better with few samples and covers fewer prompts
+    with many.
     """
     pairs = enumerate(zip(before_K, after_K, strict=False), start=1)
     return next((k for k, (before, after) in pairs if before > after), None)
 
 
 def coverage_findings(coverage: Coverage) -> list[str]:
-    """Say in sentences, made of the numbers, whether accuracy was bought with coverage."""
+    """Return sentences that say whether settings gained accuracy at the expense of coverage."""
     return list(_coverage_sentences(coverage))
 
 
@@ -174,25 +178,27 @@ def _coverage_sentences(coverage: Coverage) -> Iterator[str]:
     more = f"evaluation.sampling.samples_per_prompt={MORE_SAMPLES}"
     advice = f"; 'asymrl evaluate {more}' draws more from the same weights"
     yield (
-        f"The evaluation drew {count_words(coverage.k, 'sample')} of a prompt, so k ends at "
+        f"The evaluation drew {count_words(coverage.k, 'sample')} of each prompt, so k ends at "
         f"{coverage.k}{advice if coverage.k < MORE_SAMPLES else ''}."
     )
     if (own := coverage.rollouts) and len(own.pass_at_K) > coverage.k:
         yield (
-            f"µ's own training rollouts reach further: pass@1 {percent_text(own.accuracy)}, "
+            f"µ's rollouts of the training prompts have more samples: pass@1 "
+            f"{percent_text(own.accuracy)}, "
             f"pass@{len(own.pass_at_K)} {percent_text(own.covered)} ({own.name})."
         )
 
 
 def _has_collapsed(group: ArmGroup) -> bool:
-    """Tell whether any seed of a setting collapsed: its mean is then of no policy."""
+    """Tell whether any seed of a setting collapsed."""
+    # a mean over collapsed and healthy seeds describes no policy, so such settings are left out
     return any(arm.fate == "collapsed" for arm in group.arms)
 
 
 def _against_behaviour(
     coverage: Coverage, mu: Line, uncollapsed: Sequence[GroupCoverage]
 ) -> Iterator[str]:
-    """Name the settings that ended with a higher accuracy than mu and a lower pass@k."""
+    """Name the settings that ended with a higher accuracy than mu but a lower pass@k."""
     risen = [item for item in uncollapsed if item.line.accuracy > mu.accuracy]
     if not risen:
         return
@@ -212,7 +218,7 @@ def _against_behaviour(
 
 
 def _between_baselines(coverage: Coverage, uncollapsed: Sequence[GroupCoverage]) -> Iterator[str]:
-    """Count, over pairs of baselines of one family, what the higher one did to both."""
+    """Count the pairs of baselines in which the higher one changed accuracy and coverage."""
     pairs = [
         (low.line, high.line)
         for low, high in itertools.combinations(uncollapsed, 2)
@@ -230,8 +236,8 @@ def _between_baselines(coverage: Coverage, uncollapsed: Sequence[GroupCoverage])
     if 2 * traded <= len(pairs):
         trades = "does not trade coverage for accuracy here"
     yield (
-        f"Among baselines that did not collapse, a higher baseline {trades}: of "
-        f"{count_words(len(pairs), 'pair')} the higher one has more accuracy and less "
-        f"pass@{coverage.k} in {traded}, and moves both the same way in {together}; it gives fewer "
-        f"distinct answers of {coverage.k} in {fewer}."
+        f"Among baselines that did not collapse, a higher baseline {trades}. Of "
+        f"{count_words(len(pairs), 'pair')} of baselines, the higher baseline has more accuracy "
+        f"and less pass@{coverage.k} in {traded}, moves both the same way in {together}, and gives "
+        f"fewer distinct answers among {coverage.k} samples in {fewer}."
     )

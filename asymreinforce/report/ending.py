@@ -1,4 +1,4 @@
-"""How an arm ended: whether in a collapse, and how far under its own peak."""
+"""Tell how an arm ended: whether it collapsed, and how far it fell below its own peak."""
 
 from collections.abc import Iterable
 
@@ -7,20 +7,19 @@ from asymreinforce.report.records import ArmOutcome, ReportedArm
 
 
 def has_collapsed(outcome: ArmOutcome) -> bool:
-    """Tell whether an arm's verdict is a collapse, or the rule saw one that it never got over.
+    """Tell whether an arm collapsed, by its verdict or by the rule of docs/reference/collapse.md.
 
-    The rule (docs/reference/collapse.md) sees a collapse while it happens. An arm that ends above
-    mu all the same has recovered; an arm that does not has collapsed, even if its verdict is
-    `stable`.
+    The rule detects a collapse during training. An arm that the rule called collapsed counts as
+    recovered only if it ends above mu.
     """
     is_called = outcome.collapse_step is not None and outcome.verdict != "improved"
     return outcome.verdict == "collapsed" or is_called
 
 
 def fall_of(arm: ReportedArm, *, split: str) -> float | None:
-    """Return by how much an arm that did not collapse ended below its own peak, a share of 1.
+    """Return how far an arm that did not collapse ended below its own peak, a share of 1.
 
-    None if that is no more than chance gives, and of a collapse, whose verdict says as much.
+    None if chance explains the fall, or if the arm collapsed.
     """
     outcome = arm.outcome
     if outcome is None or has_collapsed(outcome):
@@ -37,5 +36,5 @@ def fall_of(arm: ReportedArm, *, split: str) -> float | None:
 
 
 def count_fallen(arms: Iterable[ReportedArm], *, split: str) -> int:
-    """Count the arms that ended under their own peak, without collapse."""
+    """Count the arms that fell from their own peak without a collapse."""
     return sum(fall_of(arm, split=split) is not None for arm in arms)

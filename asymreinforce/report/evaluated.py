@@ -1,7 +1,7 @@
-"""How right an arm was on each prompt of an evaluation, and the intervals of one run from it.
+"""Read an arm's accuracy on each evaluation prompt, and make intervals for one run from them.
 
-These speak of one trained policy on other prompts; nothing is said of another run. Seeds speak of
-that (`results.py`).
+These intervals hold for one trained policy on other prompts. `results.py` has the intervals over
+seeds, which hold for another run.
 
 Shapes: P prompts.
 """
@@ -25,21 +25,20 @@ from asymreinforce.report.statistics.intervals import (
 from asymreinforce.rewards.scale import COUNTING
 from asymreinforce.rewards.sums import COLUMNS, Sums, read_sums, sums_of
 
-SEED = 0
-"""Draws the resamples, so that the same files give the same page."""
+SEED = 0  # a fixed seed, so that the same files give the same page
 
 RESAMPLES = 4_000
 
 
 class ArmEnds(NamedTuple):
-    """The evaluations of an arm's last step and of the policy that it started from."""
+    """The evaluations of an arm's last step and of its behaviour policy."""
 
     last: Sums
     behaviour: Sums | None
 
     @property
     def gain_P(self) -> np.ndarray | None:
-        """What each prompt gained, NaN where it was not judged; None on other prompts."""
+        """Accuracy minus mu's on each prompt, NaN if not judged; None if the prompts differ."""
         if self.behaviour is None or self.behaviour.prompts != self.last.prompts:
             return None
         gain_P: np.ndarray = self.last.accuracy_P - self.behaviour.accuracy_P
@@ -47,24 +46,24 @@ class ArmEnds(NamedTuple):
 
     @property
     def behaviour_variance(self) -> float | None:
-        """Of the accuracy that it started from, over draws of its evaluation; None if not read."""
+        """Variance of mu's accuracy over draws of its evaluation; None if it was not read."""
         if self.behaviour is None:
             return None
         return draws_variance(self.behaviour.right_P, self.behaviour.kept_P)
 
 
 class RunIntervals(NamedTuple):
-    """Intervals over prompts of one run at its last step; shares of 1."""
+    """Intervals over prompts for one run at its last step; shares of 1."""
 
     accuracy: Interval
     minus_behaviour: Interval | None
 
 
 def read_ends(experiment: Experiment) -> dict[str, ArmEnds]:
-    """Return both ends by arm, for the arms whose last evaluation is on disk.
+    """Read the first and the last evaluation of each arm whose last evaluation is on disk.
 
-    Each evaluation is read once, and from its receipt where that has its sums. Raises `InputError`
-    where one is damaged, or no completion of it could be judged.
+    Each evaluation is read once, from its receipt if the receipt has the sums. Raises `InputError`
+    if an evaluation is damaged, or if no completion in it could be judged.
     """
     read, split = _Reader(experiment.directory), experiment.split
     ends = {}
@@ -81,7 +80,7 @@ def read_ends(experiment: Experiment) -> dict[str, ArmEnds]:
 
 
 class _Reader:
-    """Reads evaluations of one experiment, each once, and opens each of their stores once."""
+    """Reads each evaluation of an experiment once, and opens each store once."""
 
     def __init__(self, directory: Path):
         self._directory = directory
@@ -89,8 +88,9 @@ class _Reader:
         self._read: dict[tuple[Path, str], Sums] = {}
 
     def sums(self, checkpoint: Checkpoint, scale: RewardConfig) -> Sums | None:
-        """Return the sums of a checkpoint's evaluation; None where it is not on disk."""
+        """Return the sums of a checkpoint's evaluation; None if it is not on disk."""
         path = self._directory / checkpoint.evaluation
+        # arms that share an evaluation may differ in what counts as correct
         key = (path, scale.model_dump_json())
         if key not in self._read:
             if not path.is_file():
@@ -110,10 +110,8 @@ class _Reader:
 
 
 def scale_of(settings: Mapping[str, object]) -> RewardConfig:
-    """Return what counts as correct by an arm's flat settings, the default where it has none.
-
-    A report asks for no reward, and so runs no function of a user's that the settings may name.
-    """
+    """Return the reward settings that decide which completions are correct, else the defaults."""
+    # only these settings are taken: a report must not run a user's reward function
     own = {name: settings.get(f"reward.{name}") for name in COUNTING}
     return RewardConfig.model_validate({k: v for k, v in own.items() if v is not None})
 
@@ -121,7 +119,7 @@ def scale_of(settings: Mapping[str, object]) -> RewardConfig:
 def run_intervals(
     arms: tuple[ReportedArm, ...], ends: Mapping[str, ArmEnds]
 ) -> dict[str, RunIntervals]:
-    """Return intervals by arm, for the arms whose ends were read."""
+    """Return the intervals of each arm whose evaluations were read."""
     return {arm.id: _intervals_of_run(ends[arm.id]) for arm in arms if arm.id in ends}
 
 
@@ -130,6 +128,7 @@ def _intervals_of_run(ends: ArmEnds) -> RunIntervals:
     samples = int(ends.last.kept_P.max())
     accuracy = of_a_share(ends.last.accuracy_P[judged_P], samples=samples)
     gain_P = ends.gain_P
+    # a prompt that was judged only before or only after training has no gain
     known_P = None if gain_P is None else gain_P[~np.isnan(gain_P)]
     if known_P is None or not len(known_P):
         return RunIntervals(accuracy, None)

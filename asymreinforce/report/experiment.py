@@ -1,7 +1,6 @@
-"""Read an experiment directory into plain records; whatever is absent is left out.
+"""Read an experiment directory into plain records; absent files are left out.
 
-Only an experiment without any trained arm cannot be reported. A file that is there but damaged is
-an error that names it: a report that leaves it out in silence would mislead.
+A damaged file is an error, because a report that silently leaves the file out would mislead.
 """
 
 import json
@@ -42,10 +41,10 @@ _ABSENT = object()
 
 
 def read_experiment(directory: Path) -> Experiment:
-    """Read what is in `runs/<name>`: settings, metrics, curves, summary and failures of each arm.
+    """Read the settings, metrics, curves, summary and failures of each arm in `runs/<name>`.
 
-    Raises `InputError` where the directory is absent or holds no trained arm (it says which
-    command to run), and where a file in it is damaged or of another version.
+    Raises `InputError` if the directory is absent or holds no trained arm (the message says which
+    command to run), or if a file in the directory is damaged or of another version.
     """
     if not directory.is_dir():
         raise InputError(f"{directory}: no such experiment; {_how_to_make(directory)}")
@@ -66,6 +65,7 @@ def read_experiment(directory: Path) -> Experiment:
     facts |= summary
     plans = {id_: _read_identity(directory / "train" / id_ / "plan.json") for id_ in ids}
     settings = {id_: _read_settings(directory / "train" / id_ / "config.json") for id_ in ids}
+    # arms of the summary come first, so that a twin is dropped rather than its reported arm
     ids = _leave_out_twins(sorted(ids, key=lambda id_: (id_ not in summary, id_)), plans, settings)
     known = {id_: settings[id_] for id_ in ids if settings[id_]}
     differing = determines.differing_settings(known)
@@ -95,16 +95,18 @@ def read_experiment(directory: Path) -> Experiment:
 def _leave_out_twins(
     ids: Sequence[str], plans: Mapping[str, Flat], settings: Mapping[str, Flat]
 ) -> list[str]:
-    """Leave out arms that differ from an earlier one in a baseline that enters nothing."""
+    """Leave out arms that differ from an earlier arm only in a baseline that has no effect."""
     first: dict[str, str] = {}
     for id_ in ids:
         own = determines.determining_settings(settings[id_], determines.ARM)
+        # only an objective without a baseline can give the same arm twice
         may_have_twin = plans[id_] and own and "baseline" not in own
         first.setdefault(f"{determines.same_arm(plans[id_])} {own}" if may_have_twin else id_, id_)
     return sorted(first.values())
 
 
 def _how_to_make(directory: Path) -> str:
+    # runs is the default of runs_dir
     place = "" if directory.parent == Path("runs") else f" runs_dir={directory.parent}"
     return (
         f"run 'asymrl sweep name={directory.name}{place}' first, "
@@ -119,13 +121,13 @@ def _sort_key(arm: ReportedArm) -> tuple[Any, ...]:
 
 
 def _read_settings(path: Path) -> dict[str, Any]:
-    """Return an arm's resolved configuration, flat; empty where it has none."""
+    """Return an arm's resolved configuration, flat; empty if the file is absent."""
     values = _read_object(path, advice="delete the arm and train it again")
     return flatten_settings(values or {})
 
 
 def _read_identity(path: Path) -> dict[str, Any]:
-    """Return an arm's identity, flat, as its plan has it; empty where it failed before its plan."""
+    """Return the identity in an arm's plan, flat; empty if the arm failed before its plan."""
     if not path.exists():
         return {}
     plan = files.read_json(path)
@@ -136,7 +138,7 @@ def _read_identity(path: Path) -> dict[str, Any]:
 
 
 def _read_object(path: Path, *, advice: str) -> dict[str, Any] | None:
-    """Read a JSON object; None where there is no such file."""
+    """Read a JSON object; None if the file is absent."""
     if not path.exists():
         return None
     value = files.read_json(path)
@@ -163,7 +165,7 @@ def _shared_settings(settings: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _read_overrides(facts: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return what the summary says of an arm without settings."""
+    """Return the overrides in an arm's summary row, for an arm without a configuration file."""
     text = facts.get("overrides") if facts else None
     if not text:
         return {}
@@ -177,7 +179,7 @@ def _read_overrides(facts: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def _arm_identity(facts: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Name an arm by its row in a table (or its plan), and by its settings where that is silent."""
+    """Return an arm's objective, baseline and seeds from its table row or plan, else settings."""
 
     def first(*names: str, default: Any) -> Any:
         known = (source[name] for source in (facts, settings) for name in names if name in source)
@@ -198,7 +200,7 @@ def _to_checkpoint(row: Mapping[str, Any]) -> Checkpoint:
 
 
 def _arm_outcome(row: Mapping[str, Any] | None, checkpoints: list[Checkpoint]) -> ArmOutcome | None:
-    """Return an arm's summary row, or what its checkpoints say where there is no summary yet."""
+    """Return an arm's outcome from its summary row, else from its checkpoints."""
     if row:
         return ArmOutcome(**{name: row[name] for name in ArmOutcome._fields})
     for split in REPORTED_SPLITS:
@@ -225,11 +227,9 @@ def _outcome_of(evaluated: list[Checkpoint]) -> ArmOutcome:
 
 
 def _read_metrics(directory: Path, ids: Iterable[str]) -> dict[str, dict[str, Series]]:
-    """Read every arm's metrics: thousands of small files, one after the other.
-
-    Threads would only wait for each other: opening a file and looking at what it claims to be is
-    most of the work.
-    """
+    """Read every arm's metrics from thousands of small files."""
+    # one after the other: opening files and checking headers is most of the work, and threads
+    # would only wait for each other
     return {id_: _read_metrics_of_arm(directory / "train" / id_ / "metrics") for id_ in ids}
 
 
@@ -243,7 +243,8 @@ def _read_metrics_of_arm(directory: Path) -> dict[str, Series]:
 
 
 def _metric_series(rows: Iterable[Mapping[str, Any]]) -> dict[str, Series]:
-    """Turn rows into a series a metric; of a step that was run again the later row counts."""
+    """Turn rows into one series per metric; the later row counts if a step was run again."""
+    # at the start of a later round KL and ESS compare pi with itself, so the row says nothing
     by_step = {row["step"]: row for row in rows if not is_start_of_a_later_round(row)}
     series = {
         name: tuple(
@@ -257,7 +258,7 @@ def _metric_series(rows: Iterable[Mapping[str, Any]]) -> dict[str, Series]:
 
 
 def is_start_of_a_later_round(row: Mapping[str, Any]) -> bool:
-    """Tell whether a row sees a step's weights against themselves: mu has just become pi."""
+    """Tell whether mu was refreshed at this step, so that the metrics compare pi with itself."""
     return bool(row["step"] > 0 and row.get("staleness") == 0)
 
 

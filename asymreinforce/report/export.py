@@ -1,6 +1,6 @@
-"""A report's numbers as rows, for other programs: those of the page, unrounded, in its units.
+"""Export the numbers of the report page as rows for other programs, unrounded.
 
-Accuracies are in percent and differences in points; what is not known is None.
+Accuracies are in percent and differences in points; an unknown value is None.
 """
 
 import csv
@@ -24,74 +24,74 @@ from asymreinforce.report.suite_export import score_columns, scores_of, suite_ro
 
 SETTING_COLUMNS = {
     "setting": "the name of the setting in figures and tables",
-    "algorithm": "its objective",
-    "baseline_reference": "what its baseline is counted from; empty without a baseline",
-    "baseline": "its baseline",
-    "other_settings": "further settings in which it differs from others, KEY=VALUE",
-    "seeds": "its arms",
-    "ended": "how many of them ended in which verdict",
-    "fell": "how many of them fell from their own peak without a collapse",
-    "is_split": "whether some collapsed and some did not: no interval holds then",
+    "algorithm": "the objective",
+    "baseline_reference": "the reference to which the baseline is added; empty without a baseline",
+    "baseline": "the baseline",
+    "other_settings": "further settings in which it differs from other settings, KEY=VALUE",
+    "seeds": "number of arms",
+    "ended": "number of arms with each verdict",
+    "fell": "number of arms that fell from their own peak without a collapse",
+    "is_split": "whether some arms collapsed and others did not: no interval is valid then",
     "accuracy": "mean accuracy at the last step, percent",
-    "accuracy_lowest": "of its seeds",
-    "accuracy_highest": "of its seeds",
+    "accuracy_lowest": "lowest accuracy of its arms, percent",
+    "accuracy_highest": "highest accuracy of its arms, percent",
     "minus_mu": "accuracy minus that of the behaviour policy, points",
-    "minus_mu_low": "lower end of its 95% interval",
-    "minus_mu_high": "upper end of its 95% interval",
-    "minus_mu_p": "p, corrected for all settings (Holm)",
-    "against": "the setting that the next four columns compare with",
+    "minus_mu_low": "lower end of the 95% interval of minus_mu",
+    "minus_mu_high": "upper end of the 95% interval of minus_mu",
+    "minus_mu_p": "p of minus_mu, corrected for all settings (Holm)",
+    "against": "the setting with which the next four columns compare",
     "minus_against": "accuracy minus that of `against`, paired over seeds, points",
-    "minus_against_low": "lower end of its 95% interval",
-    "minus_against_high": "upper end of its 95% interval",
-    "minus_against_p": "p, corrected for all settings (Holm)",
-    "varied": "what varied between the runs under the intervals",
-    "median": "of its seeds, percent",
-    "quartile_low": "25% quantile of its seeds, percent",
-    "quartile_high": "75% quantile of its seeds, percent",
-    "iqm": "interquartile mean of its seeds, percent",
-    "above_mu": "probability that a run of it ends above the behaviour policy",
-    "above_mu_low": "lower end of its 95% bootstrap interval",
-    "above_mu_high": "upper end of its 95% bootstrap interval",
-    "above_against": "probability that a run of it ends above one of `against`",
-    "above_against_low": "lower end of its 95% bootstrap interval",
-    "above_against_high": "upper end of its 95% bootstrap interval",
+    "minus_against_low": "lower end of the 95% interval of minus_against",
+    "minus_against_high": "upper end of the 95% interval of minus_against",
+    "minus_against_p": "p of minus_against, corrected for all settings (Holm)",
+    "varied": "what varied between the runs of the intervals",
+    "median": "median accuracy of its arms, percent",
+    "quartile_low": "25% quantile of its arms' accuracies, percent",
+    "quartile_high": "75% quantile of its arms' accuracies, percent",
+    "iqm": "interquartile mean of its arms' accuracies, percent",
+    "above_mu": "probability that a run ends above the behaviour policy",
+    "above_mu_low": "lower end of the 95% bootstrap interval of above_mu",
+    "above_mu_high": "upper end of the 95% bootstrap interval of above_mu",
+    "above_against": "probability that a run ends above a run of `against`",
+    "above_against_low": "lower end of the 95% bootstrap interval of above_against",
+    "above_against_high": "upper end of the 95% bootstrap interval of above_against",
 }
 """The columns of `asymrl report --csv` with their meanings, in order."""
 
 ARM_COLUMNS = {
-    "arm": "its identity, the name of its directory",
-    "algorithm": "its objective",
-    "baseline_reference": "what its baseline is counted from",
-    "baseline": "its baseline",
-    "seed": "of training",
-    "policy_seed": "of the behaviour policy",
-    "sampling_seed": "of the rollouts",
-    "verdict": "how it ended",
+    "arm": "the arm's identity, which is the name of its directory",
+    "algorithm": "the objective",
+    "baseline_reference": "the reference to which the baseline is added",
+    "baseline": "the baseline",
+    "seed": "seed of training",
+    "policy_seed": "seed of the behaviour policy",
+    "sampling_seed": "seed of the rollouts",
+    "verdict": "how the arm ended",
     "fell_by": "points below its own peak, if it fell without a collapse",
-    "collapse_step": "the step at which the rule for collapse called it",
-    "step": "its last step",
-    "accuracy": "at the last step, percent",
+    "collapse_step": "the step at which the collapse rule was met",
+    "step": "the last step",
+    "accuracy": "accuracy at the last step, percent",
     "accuracy_low": "lower end of its 95% interval over prompts",
     "accuracy_high": "upper end of its 95% interval over prompts",
     "minus_mu": "accuracy minus that of the behaviour policy, points",
     "minus_mu_low": "lower end of its 95% interval over prompts",
     "minus_mu_high": "upper end of its 95% interval over prompts",
-    "peak": "its highest accuracy, percent",
-    "peak_step": "where it was",
+    "peak": "the highest accuracy, percent",
+    "peak_step": "the step of the highest accuracy",
     "k": "samples of a prompt",
-    "pass_at_k": "prompts of which one of k samples is right, percent",
-    "entropy": "of completions, nats",
+    "pass_at_k": "prompts with a right answer among k samples, percent",
+    "entropy": "mean entropy of completions, nats",
     "logp_correct": "mean log-probability of the behaviour policy's correct completions, nats",
-    "logp_incorrect": "the same of its incorrect ones",
+    "logp_incorrect": "mean log-probability of the behaviour policy's incorrect completions, nats",
     "kl": "KL(mu || pi), nats; in-sample, so it can be negative",
     "ess": "effective sample size of the weights pi/mu",
-    "seconds": "of training",
+    "seconds": "seconds of training",
 }
 """The columns of an arm in `asymrl report --json` with their meanings, in order."""
 
 
 def setting_rows(report: Report) -> list[dict[str, Any]]:
-    """Return a row a setting, with `setting_columns`."""
+    """Return one row per setting, with the columns of `setting_columns`."""
     aggregated = {item.name: item for item in aggregate_groups(report.results)}
     against = report.results.against
     return [
@@ -101,12 +101,12 @@ def setting_rows(report: Report) -> list[dict[str, Any]]:
 
 
 def setting_columns(report: Report) -> dict[str, str]:
-    """Return `SETTING_COLUMNS`, and three columns of each suite if there are any."""
+    """Return `SETTING_COLUMNS` followed by three columns for each suite."""
     return SETTING_COLUMNS | score_columns(report.suites)
 
 
 def arm_rows(report: Report) -> list[dict[str, Any]]:
-    """Return a row an arm, with `ARM_COLUMNS`."""
+    """Return one row per arm, with `ARM_COLUMNS`."""
     intervals = run_intervals(report.experiment.arms, report.ends)
     rows = []
     for arm in report.experiment.arms:
@@ -120,7 +120,7 @@ def arm_rows(report: Report) -> list[dict[str, Any]]:
 
 
 def as_json(report: Report) -> str:
-    """Return settings and arms with what was asked of them, as one JSON object."""
+    """Return the report as one JSON object: the answer, and the rows of settings and arms."""
     experiment = report.experiment
     mu = experiment.behaviour_accuracy
     told = {
@@ -137,7 +137,7 @@ def as_json(report: Report) -> str:
 
 
 def as_csv(report: Report) -> str:
-    """Return a line a setting below a line of `setting_columns`; what is not known is empty."""
+    """Return CSV with a header of `setting_columns` and one line per setting; unknown is empty."""
     text = io.StringIO()
     writer = csv.DictWriter(text, list(setting_columns(report)), lineterminator="\n")
     writer.writeheader()
@@ -185,6 +185,7 @@ def _arm_row(arm: ReportedArm, *, split: str) -> dict[str, Any]:
         "arm": arm.id,
         "algorithm": arm.algorithm,
         "baseline_reference": arm.baseline_reference,
+        # the setting has a value even if the objective does not use a baseline
         "baseline": arm.baseline if arm.uses_baseline else None,
         "seed": arm.seed,
         "policy_seed": arm.policy_seed,
@@ -228,9 +229,10 @@ def _percent_ends(name: str, interval: Interval | None) -> dict[str, Any]:
 
 
 def _in_order(columns: Mapping[str, str], known: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a value a column, None for what is not known or no number."""
+    """Return one value per column, in order; None if the value is unknown or not finite."""
     return {name: _finite_or_none(known.get(name)) for name in columns}
 
 
 def _finite_or_none(value: Any) -> Any:
+    # JSON has neither NaN nor infinity
     return None if isinstance(value, float) and not math.isfinite(value) else value

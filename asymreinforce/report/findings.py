@@ -1,4 +1,4 @@
-"""What the experiment asked and what it found, in sentences made of its numbers."""
+"""Write the question of an experiment and its findings as sentences."""
 
 import operator
 from collections import Counter
@@ -13,19 +13,19 @@ from asymreinforce.report.words import count_words, percent_text
 
 
 class Side(NamedTuple):
-    """The groups on one side of the critical value, and words for the side."""
+    """The groups on one side of the critical baseline, and words for the side."""
 
     words: str
     groups: tuple[ArmGroup, ...]
 
 
 def question_sentence(experiment: Experiment, groups: Sequence[ArmGroup]) -> str:
-    """Say in one sentence what was asked."""
+    """Return the question that the experiment asks, as one sentence."""
     swept = [group for group in groups if group.baseline is not None]
     references = list(dict.fromkeys(group.baseline_reference for group in swept))
     measured = f"{experiment.split.replace('_', '-')} accuracy"
     if not references:
-        return f"What {measured} does a policy reach that learns from one frozen set of rollouts?"
+        return f"What {measured} does a policy reach if it learns from one frozen set of rollouts?"
     shift = (
         f"a baseline counted from {words_of(references[0]).counted_from}"
         if len(references) == 1
@@ -38,7 +38,7 @@ def question_sentence(experiment: Experiment, groups: Sequence[ArmGroup]) -> str
 
 
 def finding_sentences(experiment: Experiment, groups: Sequence[ArmGroup]) -> list[str]:
-    """Say what came out: mu, the best baseline, and each side of the critical value."""
+    """Return the findings: the accuracy of mu, the best setting, and each side of baseline 0."""
     sentences = []
     if (behaviour := experiment.behaviour_accuracy) is not None:
         many = "" if experiment.policies == 1 else f", the mean of {experiment.policies} policies"
@@ -62,7 +62,7 @@ def finding_sentences(experiment: Experiment, groups: Sequence[ArmGroup]) -> lis
 
 
 def answer_sentence(experiment: Experiment, groups: Sequence[ArmGroup]) -> str | None:
-    """Say in one line what came out; None if no arm was evaluated."""
+    """Return the main finding in one line; None if no arm was evaluated."""
     if (best := best_group(groups)) is None:
         return None
     line = f"{_group_name(best, groups)} ends highest, at {percent_text(mean(best.accuracies))}"
@@ -86,13 +86,13 @@ def _share_words(count: int, total: int) -> str:
 
 def _group_name(group: ArmGroup, groups: Sequence[ArmGroup]) -> str:
     name = group_label(group, groups)
-    # among several objectives the name begins with the objective's
+    # if objectives differ, the label begins with the objective, and "baseline" would mislead
     is_number = group.baseline is not None and not name[0].isalpha()
     return f"baseline {name}" if is_number else name
 
 
 def _critical_sides(groups: Sequence[ArmGroup]) -> list[Side]:
-    """Part the groups at 0, where the reference makes 0 the critical value."""
+    """Split the groups at baseline 0, if their reference makes 0 the critical baseline."""
     offset = [
         group
         for group in groups
@@ -106,7 +106,7 @@ def _critical_sides(groups: Sequence[ArmGroup]) -> list[Side]:
 
 
 def _side_sentence(side: Side, *, split: str) -> str | None:
-    """Count how arms ended on one side: "Above 0, of 10 arms: 9 collapsed, 1 failed."."""
+    """Count the verdicts on one side: "Above 0, of 10 arms: 9 collapsed, 1 failed."."""
     arms = [arm for group in side.groups for arm in group.arms]
     if not any(arm.outcome and arm.outcome.verdict for arm in arms):
         return None
@@ -114,6 +114,7 @@ def _side_sentence(side: Side, *, split: str) -> str | None:
     fallen = count_fallen(arms, split=split)
     who = "it" if len(arms) == 1 else _share_words(fallen, len(arms))
     whose = "its" if fallen == 1 else "their"
+    # "improved" alone would hide that an arm ended far below its own peak
     but = f", but {who} fell from {whose} own peak" if fallen else ""
     if len(fates) == 1:
         every = "the arm" if len(arms) == 1 else f"all {len(arms)} arms"

@@ -1,4 +1,4 @@
-"""Arms that differ only in their seeds, and what a series is on average over them."""
+"""Group arms that differ only in their seeds, and average series over a group."""
 
 import functools
 import itertools
@@ -12,26 +12,28 @@ from asymreinforce.untrusted import visible
 
 SEEDS = frozenset({"seed", "policy.seed", "sampling.seed"})
 NAMED_APART = frozenset({"baseline", "baseline_reference", "algorithm", "algorithm.name"})
+# a figure is about 500 pixels wide
 LONGEST_LINE = 300
-"""Points that a drawn line has at most: a figure is about 500 pixels wide."""
+"""Most points of a drawn line."""
 
 WORDS_OF_NULL = {"refresh_every": "never", "optim.steps": "all", "train.lora.rank": "full"}
-"""What `null` of a setting means in a label; of others it is "none"."""
+"""Labels for a setting that is `null`; the label of any other setting is "none"."""
 
+# other settings have a meaning only together with the schedule
 NAMES_OTHERS = "baseline_schedule"
-"""A setting that says what others mean, and stays in labels though they imply it."""
+"""A setting that stays in labels even if other settings imply it."""
 
 Others = tuple[tuple[str, str], ...]
-"""Further settings in which groups differ, by dotted name, as text."""
+"""Further settings in which groups differ: pairs of dotted name and value as text."""
 
 Family = tuple[str, str, Others]
-"""Objective, reference and further settings."""
+"""Objective, baseline reference and further settings."""
 
 
 class ArmGroup(NamedTuple):
     """Arms that differ only in seeds: one line of a figure.
 
-    `baseline` is None where the algorithm has none; `others` are further settings in which the
+    `baseline` is None if the algorithm has no baseline; `others` are further settings in which the
     groups of this experiment differ.
     """
 
@@ -43,12 +45,12 @@ class ArmGroup(NamedTuple):
 
     @property
     def family(self) -> Family:
-        """What groups have in common whose only difference is the baseline."""
+        """The settings without the baseline; groups that differ only in it have one family."""
         return (self.algorithm, self.baseline_reference, self.others)
 
     @property
     def accuracies(self) -> tuple[float, ...]:
-        """Final accuracy, a share of 1, of each arm that was evaluated."""
+        """Final accuracy of each evaluated arm, a share of 1."""
         return tuple(arm.outcome.accuracy for arm in self.arms if arm.outcome)
 
 
@@ -60,7 +62,7 @@ class _Key(NamedTuple):
 
 
 class Band(NamedTuple):
-    """A series averaged over seeds, with the lowest and the highest at each step."""
+    """The mean of a series over seeds, with the lowest and the highest value at each step."""
 
     steps: tuple[int, ...]
     mean: tuple[float, ...]
@@ -69,7 +71,10 @@ class Band(NamedTuple):
 
 
 def group_arms(experiment: Experiment) -> tuple[ArmGroup, ...]:
-    """Gather the arms of an experiment into groups, baselines rising, other algorithms last."""
+    """Group the arms of an experiment by their settings without seeds.
+
+    Groups come in order of rising baseline; algorithms without a baseline come last.
+    """
     members: dict[_Key, list[ReportedArm]] = defaultdict(list)
     for arm in experiment.arms:
         members[_group_key(arm)].append(arm)
@@ -77,7 +82,7 @@ def group_arms(experiment: Experiment) -> tuple[ArmGroup, ...]:
 
 
 def group_label(group: ArmGroup, among: Iterable[ArmGroup]) -> str:
-    """Name a group as shortly as tells it from the others: "-0.1", or "positives only"."""
+    """Return the shortest label that tells a group from the others: "-0.1", "positives only"."""
     among = list(among)
     groups = [other for other in among if other.baseline is not None]
     parts = [] if group.baseline is None else [signed_text(group.baseline)]
@@ -91,15 +96,16 @@ def group_label(group: ArmGroup, among: Iterable[ArmGroup]) -> str:
 def told_apart(others: Others, among: Iterable[Others]) -> list[str]:
     """Write the settings that tell a group from the others: ["lr=0.001", "N=25"].
 
-    A setting that another one implies, as each refresh interval may have steps of its own, says
-    nothing more and is left out.
+    A setting is left out if another setting implies it, for example if each refresh interval has
+    its number of steps.
     """
     keys = _telling_keys(tuple(dict.fromkeys(among)))
     return [_setting_label(key, value) for key, value in others if key in keys]
 
 
 def _setting_label(key: str, value: str) -> str:
-    """Write a setting by its own name; how often mu is refreshed is N, as in the paper."""
+    """Write a setting by the last part of its dotted name."""
+    # N is the paper's symbol for the refresh interval of mu
     name = "N" if key == "refresh_every" else key.split(".")[-1]
     return f"{name}={WORDS_OF_NULL.get(key, 'none') if value == 'null' else value}"
 
@@ -126,7 +132,7 @@ def signed_text(value: float) -> str:
 
 
 def best_group(groups: Iterable[ArmGroup]) -> ArmGroup | None:
-    """Return the group with the highest mean final accuracy, None where nothing was evaluated."""
+    """Return the group with the highest mean final accuracy; None if no arm was evaluated."""
     evaluated = [group for group in groups if group.accuracies]
     return max(evaluated, key=lambda group: mean(group.accuracies), default=None)
 
@@ -138,9 +144,9 @@ def mean(values: Iterable[float]) -> float:
 
 
 def mean_band(series: Iterable[Series]) -> Band:
-    """Average series over arms, step by step, over the arms that have the step.
+    """Average series over arms at each step, over the arms that have the step.
 
-    A long series is thinned to every n-th step; its last step always stays.
+    A long series is thinned to every n-th step; the last step always stays.
     """
     values: dict[int, list[float]] = defaultdict(list)
     for point in itertools.chain.from_iterable(series):
@@ -156,12 +162,14 @@ def mean_band(series: Iterable[Series]) -> Band:
 
 def _thin_steps(steps: list[int]) -> tuple[int, ...]:
     stride = -(-len(steps) // LONGEST_LINE) or 1
+    # this start makes the last step stay, which is an arm's result
     return tuple(steps[(len(steps) - 1) % stride :: stride])
 
 
 def _group_key(arm: ReportedArm) -> _Key:
     others = tuple(
         sorted(
+            # settings come from files, and go into labels and shell commands
             (visible(key), _setting_text(value))
             for key, value in _further_settings(arm.differing).items()
         )
@@ -172,7 +180,7 @@ def _group_key(arm: ReportedArm) -> _Key:
 
 
 def _setting_text(value: Any) -> str:
-    """Write a setting as the command line takes it: null and true, not None and True."""
+    """Write a setting's value as the command line takes it: `null` and `true`, not `None`."""
     return visible(value if isinstance(value, str) else json.dumps(value, default=str))
 
 

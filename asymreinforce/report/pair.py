@@ -1,10 +1,10 @@
-"""Two experiments side by side: what differs in their settings, and each group against its twin.
+"""Compare two experiments: the settings that differ, and each group with its twin.
 
-Arms are merged into one experiment in which `experiment` is one more setting, so that figures and
-groups are made as ever. A group's twin has the same objective, reference, baseline and other
-settings that differ within its experiment. Runs of equal seeds are pairs: where the two share what
-the seeds draw, that takes the common luck out; where they do not, the interval is as right, and as
-wide as of runs that are not paired.
+Arms are merged into one experiment in which `experiment` is one more setting, so that the code for
+figures and groups needs no second form. A group's twin has the same objective, reference, baseline
+and other settings that differ within its experiment. Runs of equal seeds are pairs. If both
+experiments share the seeds' draws (policy, rollouts, data order), pairing removes the common
+noise; else the interval is still correct, and as wide as for unpaired runs.
 """
 
 from pathlib import Path
@@ -20,7 +20,7 @@ _ABSENT = "—"
 
 
 class Difference(NamedTuple):
-    """A setting that is one thing in all arms of the first, and another in those of the second."""
+    """A setting with one value in the first experiment and another value in the second."""
 
     key: str
     first: Any
@@ -28,18 +28,18 @@ class Difference(NamedTuple):
 
 
 class Twin(NamedTuple):
-    """The same group in both experiments; accuracies are shares of 1, None where not evaluated."""
+    """The same group in both experiments; accuracies are shares of 1, None if not evaluated."""
 
     name: str
     first: ArmGroup
     second: ArmGroup
     accuracies: tuple[float | None, float | None]
     comparison: Comparison | None
-    """The second minus the first; None where they share no seed."""
+    """The second minus the first; None if the groups share no seed."""
 
 
 class ExperimentPair(NamedTuple):
-    """Two experiments, merged, with the groups that both have."""
+    """Two experiments, the experiment merged from both, and the groups that both have."""
 
     experiments: tuple[Experiment, Experiment]
     merged: Experiment
@@ -47,15 +47,18 @@ class ExperimentPair(NamedTuple):
     differences: tuple[Difference, ...]
     twins: tuple[Twin, ...]
     alone: tuple[tuple[str, ...], tuple[str, ...]]
-    """Names of the groups that only one of them has."""
+    """Names of the groups that only one of the two experiments has."""
     same_prompts: bool
-    """Whether they were evaluated in the same way on the same prompts, as far as files tell."""
+    """Whether both were evaluated in the same way on the same prompts, by their directories."""
 
 
 def pair_experiments(first: Experiment, second: Experiment) -> ExperimentPair:
-    """Put two experiments side by side; raises `InputError` where they are one directory."""
+    """Compare two experiments; raises `InputError` if both are the same directory."""
     if first.directory.resolve() == second.directory.resolve():
-        raise InputError(f"{first.directory}: is compared with itself; name two experiments")
+        raise InputError(
+            f"{first.directory}: an experiment cannot be compared with itself; name two experiments"
+        )
+    # arms are told apart by the name of their experiment
     if first.name == second.name:
         names = (str(first.directory), str(second.directory))
         first, second = first._replace(name=names[0]), second._replace(name=names[1])
@@ -87,7 +90,8 @@ def pair_experiments(first: Experiment, second: Experiment) -> ExperimentPair:
 
 
 def _merge_experiments(first: Experiment, second: Experiment) -> Experiment:
-    """Return one experiment of all arms; evaluations are found from either directory."""
+    """Return one experiment with the arms of both."""
+    # paths of evaluations become absolute, since the merged experiment has only one directory
     arms = [_move_arm(arm, experiment) for experiment in (first, second) for arm in experiment.arms]
     shared = {k: v for k, v in first.shared.items() if second.shared.get(k, _ABSENT) == v}
     name = f"{first.name} and {second.name}"
@@ -121,6 +125,7 @@ def _setting_differences(first: Experiment, second: Experiment) -> tuple[Differe
     return tuple(
         Difference(key, one, other)
         for key, one, other in pairs
+        # a setting that matters only after evaluation changes no accuracy
         if one != other and first_product(key, {**first.shared, **second.shared}) <= EVALUATION
     )
 
@@ -133,7 +138,8 @@ def _shared_value(experiment: Experiment, key: str) -> Any:
 
 
 def _evaluation_names(experiment: Experiment) -> set[str]:
-    """Name the ways of evaluating: a directory's name is a hash of prompts and settings."""
+    """Return the names of the evaluation directories."""
+    # such a name is a hash of prompts and settings, so that equal names mean equal evaluations
     split = experiment.split
     return {
         str(Path(checkpoint.evaluation).parent)

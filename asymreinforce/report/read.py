@@ -1,4 +1,4 @@
-"""An experiment as it is reported, read once for the terminal and for the page."""
+"""Read an experiment once, for the report in the terminal and on the page."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,33 +16,33 @@ from asymreinforce.report.suites import SuiteResults, read_suite_rows, suite_res
 
 
 class Report(NamedTuple):
-    """An experiment as it is reported, read once for the terminal and for the page."""
+    """An experiment with its groups, results, coverage, searches and benchmarks."""
 
     experiment: Experiment
     groups: Sequence[ArmGroup]
     results: GroupResults
     ends: Mapping[str, ArmEnds]
-    """The evaluations that the results are made of, by arm."""
+    """The first and the last evaluation of each arm."""
 
     coverage: Coverage | None
-    """None where no evaluation is on disk."""
+    """None if no evaluation is on disk."""
     searches: Sequence[SearchedMethod] = ()
-    """What `asymrl search` looked for, a method each."""
+    """The methods that `asymrl search` tried."""
 
     suite_rows: Sequence[Mapping[str, Any]] = ()
-    """Of the benchmarks beside the main evaluation, a row an arm and checkpoint."""
+    """One row per benchmark, arm and checkpoint."""
 
     @property
     def suites(self) -> SuiteResults | None:
-        """The benchmarks side by side; None if there is the main evaluation alone."""
+        """The benchmarks side by side; None if there is only the main evaluation."""
         return suite_results(self.suite_rows, self.groups)
 
 
 def read_report(directory: Path, *, against: str | None = None) -> Report:
-    """Read an experiment directory, and compare its groups with `against` or the default.
+    """Read an experiment directory, and compare its groups with the group `against`.
 
-    Raises `InputError` where there is nothing to report, a file is damaged, or no group has the
-    name.
+    Raises `InputError` if there is nothing to report, a file is damaged, or no group is called
+    `against`.
     """
     experiment = read_experiment(directory)
     groups = group_arms(experiment)
@@ -54,5 +54,5 @@ def read_report(directory: Path, *, against: str | None = None) -> Report:
 
 
 def read_pair(first: Path, second: Path) -> ExperimentPair:
-    """Read two experiments to compare; raises as `read_report` does."""
+    """Read two experiments and compare them; raises as `read_report` does."""
     return pair_experiments(read_experiment(first), read_experiment(second))

@@ -1,4 +1,4 @@
-"""What an experiment directory holds, as plain records: no file, no table, no figure."""
+"""Plain records of an experiment directory: its arms, checkpoints, outcomes and failures."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 from asymreinforce.algorithm.table import has_baseline
 from asymreinforce.rewards.warnings import RunFacts, warnings
 
+# held-out first: validation questions choose checkpoints, held-out questions choose nothing
 REPORTED_SPLITS = ("held_out", "validation")
-"""Splits that a result may be reported on, the first that was evaluated."""
+"""Splits to report results on; the first of them that was evaluated is used."""
 
 
 class SeriesPoint(NamedTuple):
@@ -36,14 +37,14 @@ class Checkpoint(NamedTuple):
     k: int
     pass_at_k: float
     distinct_answers: float
-    """Of a prompt, among k samples."""
+    """Distinct answers among k samples of a prompt, on average."""
 
     entropy: float | None
     evaluation: str
 
 
 class ArmOutcome(NamedTuple):
-    """How an arm ended: a row of the summary, or the last checkpoint where there is no summary.
+    """How an arm ended: its row of the summary, or its last checkpoint if there is no summary.
 
     Accuracies are shares of 1; `difference_se` is the paired standard error of accuracy minus
     behaviour accuracy; log-probabilities and entropy are in nats.
@@ -66,11 +67,11 @@ class ArmOutcome(NamedTuple):
     verdict: str | None
     seconds: float | None
     collapse_step: int | None
-    """The step at which the written rule called it collapsed, during training."""
+    """The training step at which the rule of docs/results/collapse.md detected a collapse."""
 
 
 class ArmFailure(NamedTuple):
-    """Why an arm stopped, and what it logged; both are untrusted text."""
+    """The error that stopped an arm, and its log; both are untrusted text."""
 
     error: str
     log: str
@@ -93,7 +94,7 @@ class ReportedArm(NamedTuple):
     metrics: Mapping[str, Series]
     failure: ArmFailure | None
     facts: RunFacts | None = None
-    """Counts of its rollouts and steps; None if it was trained before they were kept."""
+    """Counts of rollouts and steps; None if the arm was trained by a version without them."""
 
     suites: Mapping[str, Series] = MappingProxyType({})
     """Accuracy, a share of 1, on each suite beside the main evaluation."""
@@ -105,7 +106,7 @@ class ReportedArm(NamedTuple):
 
     @property
     def fate(self) -> str:
-        """How the arm ended, in a word or two: its verdict, or why it has none."""
+        """The arm's verdict, or the reason why it has no verdict, in a few words."""
         if self.failure:
             return "failed"
         if self.outcome is None:
@@ -130,6 +131,7 @@ class Experiment(NamedTuple):
     @property
     def behaviour_accuracy(self) -> float | None:
         """The accuracy of mu, a share of 1: the mean over the experiment's behaviour policies."""
+        # arms of the same policy and rollouts share mu, which counts once
         accuracy = {
             (arm.policy_seed, arm.sampling_seed): arm.outcome.behaviour_accuracy
             for arm in self.arms
@@ -140,7 +142,7 @@ class Experiment(NamedTuple):
 
     @property
     def warnings(self) -> list[str]:
-        """Why arms could learn little, a sentence each, with the number of arms if not all."""
+        """Reasons why arms may learn little, one sentence each, with the number of arms."""
         counts = Counter(line for arm in self.arms if arm.facts for line in warnings(arm.facts))
         return [
             line if count == len(self.arms) else f"{count} of {len(self.arms)} arms: {line}"
@@ -154,5 +156,5 @@ class Experiment(NamedTuple):
 
     @property
     def policies(self) -> int:
-        """How many behaviour policies the arms started from."""
+        """The number of behaviour policies that arms started from."""
         return len({arm.policy_seed for arm in self.arms})

@@ -1,4 +1,4 @@
-"""What a report says of a reference V-hat(x): in a sentence, as a formula, on an axis."""
+"""The words of a report for a reference V-hat(x): in a sentence, as a formula, on an axis."""
 
 from typing import NamedTuple
 
@@ -7,7 +7,7 @@ class ReferenceWords(NamedTuple):
     """Words for V(x) = reference(x) + baseline."""
 
     counted_from: str
-    """What the baseline is counted from."""
+    """The quantity to which the baseline is added."""
     formula: str
     axis: str
     is_critical_at_0: bool = False
@@ -68,6 +68,6 @@ REFERENCES = {
 
 
 def words_of(reference: str) -> ReferenceWords:
-    """Return the words for a reference; a user's own is called by its name."""
+    """Return the words for a reference; a user's reference is called by its name."""
     own = ReferenceWords(reference, f"V(x) = {reference} + baseline", f"baseline  (on {reference})")
     return REFERENCES.get(reference, own)

@@ -1,8 +1,8 @@
-"""What came out for each group of arms, and how surely: the numbers of the page and the terminal.
+"""Compare each group of arms with mu and with a reference group, for the page and the terminal.
 
-The rule is fixed before looking: accuracy of the last step on the reported split, never the best.
-Differences are paired over seeds, with a t interval between training runs, and p-values of one
-table are corrected together (Holm). `statistics/` has the formulas and their sources.
+The result of an arm is fixed in advance: its accuracy at the last step on the reported split, never
+at the best step. Differences are paired over seeds, with a t interval between training runs, and
+the p-values of one table are corrected together (Holm). `statistics/` has formulas and sources.
 """
 
 from collections import Counter
@@ -24,11 +24,11 @@ from asymreinforce.report.statistics.intervals import Interval, t_edge
 from asymreinforce.report.statistics.power import POWER, seeds_needed, smallest_difference
 
 RULE = (
-    "Fixed before looking: an arm's result is its accuracy at the last step, on prompts that chose "
-    "nothing, never at its best step."
+    "This rule was fixed in advance: an arm's result is its accuracy at the last step, never at "
+    "its best step, on prompts that were not used to choose any setting."
 )
 DIFFERENCES = (0.01, 0.02, 0.05, 0.1)
-"""Differences, shares of 1, for which the number of seeds is told."""
+"""Differences, shares of 1, for which the report says how many seeds are needed."""
 
 
 NO_ENDS: Mapping[str, ArmEnds] = {}
@@ -42,25 +42,26 @@ class Result(NamedTuple):
     accuracy: float | None
     against_behaviour: Comparison | None
     against: Comparison | None
-    """None for the group itself that the others are compared with, and where no seed is shared."""
+    """None for the reference group, and for a group that shares no seed with it."""
     fates: tuple[tuple[str, int], ...]
     fallen: int
-    """How many of its arms fell from their own peak without a collapse."""
+    """The number of arms that fell from their own peak without a collapse."""
 
     @property
     def is_split(self) -> bool:
-        """Tell whether its seeds ended in two heaps, of which no interval speaks."""
+        """Tell whether some seeds collapsed and others did not."""
+        # no interval is valid for two clusters: seeds of one say nothing about the other
         ended = {fate for fate, _ in self.fates}
         return "collapsed" in ended and len(ended & {"improved", "stable", "collapsed"}) > 1
 
 
 class GroupResults(NamedTuple):
-    """Every group, in the order of the figures, and the one that they are compared with."""
+    """The results of every group, in the order of the figures, and the reference group's name."""
 
     rows: tuple[Result, ...]
     against: str | None
     power: str | None
-    """How many seeds a difference needs, in a sentence; None where no spread is known."""
+    """A sentence on how many seeds a difference needs; None if no spread is known."""
 
 
 def compare_groups(
@@ -70,23 +71,26 @@ def compare_groups(
     against: str | None = None,
     ends: Mapping[str, ArmEnds] = NO_ENDS,
 ) -> GroupResults:
-    """Compare every group with mu, and with the group `against` that its name tells.
+    """Compare every group with mu, and with the group whose name is `against`.
 
-    By default that is the group whose baseline is nearest to 0, which no outcome has chosen. `ends`
-    are the evaluations by arm: with them, and where policies or rollouts vary, intervals speak of
-    other prompts too. Raises `InputError` where no evaluated group has the name.
+    By default the reference is the group whose baseline is nearest to 0, a choice that depends on
+    no outcome. `ends` are the evaluations by arm: if they are given and policies or rollouts vary,
+    the intervals hold for other prompts too. Raises `InputError` if no evaluated group has that
+    name.
     """
     base = _find_group(groups, against) if against is not None else _nearest_to_zero(groups)
     gains = {id_: gain_P for id_, end in ends.items() if (gain_P := end.gain_P) is not None}
     right = {id_: end.last.accuracy_P for id_, end in ends.items()}
     if len({end.last.prompts for end in ends.values()}) > 1:
-        right, gains = {}, {}  # not the same prompts: there is nothing to cross runs with
+        right, gains = {}, {}  # crossing runs with prompts needs the same prompts in every run
+    # one evaluation of mu is subtracted from every seed: intervals that leave out its noise cover
+    # 60 to 84% instead of 95% in simulated sweeps
     noise = {id_: end.behaviour_variance or 0.0 for id_, end in ends.items()}
     to_mu = {item.arm: item for item in against_behaviour(groups, gains=gains, noise=noise)}
     to_base: dict[str, Comparison] = {}
     if base:
         others = [group for group in groups if group is base or share_a_seed(group, base)]
-        # names tell the groups apart among all, so the comparisons are renamed after them
+        # between_groups names groups among `others`; the page names them among all groups
         names = [group_label(group, groups) for group in others if group is not base]
         compared = between_groups(others, against=base, right=right)
         to_base = {
@@ -111,6 +115,7 @@ def compare_groups(
 
 
 def _find_group(groups: Sequence[ArmGroup], name: str) -> ArmGroup:
+    # a keyboard has "-0.1" for the label "−0.1", and users leave out the "+"
     wanted = name.strip().replace("−", "-").lstrip("+")
     evaluated = {group_label(group, groups): group for group in groups if group.accuracies}
     for own, group in evaluated.items():
@@ -129,20 +134,18 @@ def _nearest_to_zero(groups: Sequence[ArmGroup]) -> ArmGroup | None:
 
 
 def seed_deviation(interval: Interval) -> float:
-    """Return the standard deviation between the runs under a t interval.
+    """Return the standard deviation between runs that a t interval over runs implies.
 
-    Of an interval that crosses runs with prompts, the one that as wide an interval over runs alone
-    would have.
+    For an interval that crosses runs with prompts, return the deviation with which an interval over
+    runs alone would be as wide.
     """
     edge = t_edge(interval.level, interval.df)
     return float((interval.high - interval.low) / 2 / edge * interval.replicates**0.5)
 
 
 def _power_sentence(rows: Sequence[Result]) -> str | None:
-    """Say how many seeds a difference needs, by the widest spread among arms that did not collapse.
-
-    A collapsed arm ends near 0 in every seed, and its small spread says nothing of healthy ones.
-    """
+    """Say how many seeds a difference needs, by the widest spread among uncollapsed settings."""
+    # a collapsed arm ends near 0 in every seed: its small spread says nothing of healthy arms
     compared = {row.name: item for row in rows if (item := _healthy_comparison(row, rows))}
     spreads = {
         name: (seed_deviation(item.interval), item) for name, item in compared.items()
@@ -155,15 +158,16 @@ def _power_sentence(rows: Sequence[Result]) -> str | None:
     needed = ", ".join(f"{_seeds_text(d, deviation)} for {100 * d:g}" for d in DIFFERENCES)
     least = smallest_difference(deviation=deviation, seeds=item.pairs)
     return (
-        f"Seeds that a difference needs, in points, with power {POWER:g}: {needed}. These "
-        f"{item.pairs} find {100 * least:.1f} or more (the spread of {name} against "
-        f"{item.against}, a standard deviation of {100 * deviation:.1f} between seeds, is the "
-        "widest among settings that did not collapse)."
+        f"Seeds needed to detect a difference, in points, with power {POWER:g}: {needed}. The "
+        f"{item.pairs} seeds of this experiment detect {100 * least:.1f} points or more. Both "
+        f"numbers use the widest spread among settings that did not collapse: {name} against "
+        f"{item.against}, with a standard deviation of {100 * deviation:.1f} points between seeds."
     )
 
 
 def _healthy_comparison(row: Result, rows: Sequence[Result]) -> Comparison | None:
-    """Return the comparison with another setting without a collapse, else with mu."""
+    """Return the comparison with the reference group if it did not collapse, else with mu."""
+    # a difference to a collapsed setting has the collapsed one's spread
     healthy = {own.name for own in rows if "collapsed" not in dict(own.fates)}
     if row.name not in healthy:
         return None
@@ -172,7 +176,7 @@ def _healthy_comparison(row: Result, rows: Sequence[Result]) -> Comparison | Non
 
 
 class Needed(NamedTuple):
-    """How many seeds of a setting show a difference, by the spread that its own seeds have."""
+    """The number of seeds that a setting needs to show a difference, by its own spread."""
 
     name: str
     seeds: int
@@ -182,14 +186,14 @@ class Needed(NamedTuple):
 
 
 def seeds_for(results: GroupResults, *, points: float) -> list[Needed]:
-    """Say how many seeds of each setting a difference of `points` needs, with power 0.8.
+    """Return the seeds that each setting needs to show a difference of `points`, with power 0.8.
 
-    The difference is the one of the table's last column, to mu where there is none. A setting whose
-    seeds ended in two heaps has no spread that says so. Raises `InputError` where no setting has
-    two seeds, or `points` is not above 0.
+    The difference is to the reference group, else to mu. Settings of which some seeds collapsed and
+    others did not are left out, since their spread is not normal. Raises `InputError` if no
+    setting has two seeds, or if `points` is not above 0.
     """
     if points <= 0:
-        raise InputError("--power takes the points of a difference to be seen, above 0, such as 2")
+        raise InputError("--power takes a difference to detect in points, above 0, such as 2")
     rows = []
     for row in results.rows:
         compared = row.against or row.against_behaviour
@@ -199,7 +203,7 @@ def seeds_for(results: GroupResults, *, points: float) -> list[Needed]:
         needed = "2" if deviation <= 0 else _seeds_text(points / 100, deviation)
         rows.append(Needed(row.name, compared.pairs, deviation, needed))
     if not rows:
-        raise InputError("--power needs a setting with two seeds or more, to know their spread")
+        raise InputError("--power needs a setting with two seeds or more, to estimate the spread")
     return rows
 
 

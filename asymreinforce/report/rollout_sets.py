@@ -1,4 +1,4 @@
-"""The sets of rollouts in an experiment's directory, and which of them arms started from."""
+"""List the sets of rollouts in an experiment directory, and find the set of mu."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from asymreinforce.report.records import Experiment
 
 
 def rollout_sets(directory: Path) -> dict[str, int | None]:
-    """Return the sets of rollouts by name, each with the seed that it was sampled with."""
+    """Return the sampling seed of each set of rollouts, by name; None if it is unknown."""
     seeds: dict[str, int | None] = {}
     for plan in sorted((directory / "rollouts").glob("*/plan.json")):
         try:
@@ -20,10 +20,8 @@ def rollout_sets(directory: Path) -> dict[str, int | None]:
 
 
 def verdicts_of_behaviour(experiment: Experiment) -> Store | None:
-    """Return the verdicts on the rollouts of mu; None where there is not exactly one such set.
-
-    Rollouts of later rounds were sampled with seeds of their own.
-    """
+    """Return the verdicts on the rollouts of mu; None unless there is exactly one such set."""
+    # rollouts of later rounds have other sampling seeds, so the seed of the arms tells mu's set
     seeds = {arm.sampling_seed for arm in experiment.arms}
     sets = rollout_sets(experiment.directory)
     own = {name for name, seed in sets.items() if seed in seeds} or set(sets)

@@ -1,4 +1,4 @@
-"""What was searched in an experiment, in what budget, and what was found."""
+"""Read and describe the searches of an experiment: intervals, budgets, trials and best values."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,19 +9,19 @@ from asymreinforce.data.search_records import Interval, SearchRecord, Trial, rea
 
 
 class SearchedMethod(NamedTuple):
-    """A method by its name, and what a search tried for it."""
+    """The name of a method, and the record of its search."""
 
     name: str
     record: SearchRecord
 
 
 def read_searches(directory: Path) -> list[SearchedMethod]:
-    """Read what was searched in an experiment; raise `InputError` for a damaged file."""
+    """Read the searches of an experiment; raises `InputError` if a file is damaged."""
     return name_methods(read_records(directory))
 
 
 def name_methods(records: Sequence[SearchRecord]) -> list[SearchedMethod]:
-    """Name each method by its objective, and by what else tells it from the others."""
+    """Name each method by its objective and by the other settings in which methods differ."""
     settings = {record.name: record.settings for record in records}
     differing = determines.differing_settings(settings)
     named = [SearchedMethod(_name(r.settings, differing[r.name]), r) for r in records]
@@ -35,11 +35,11 @@ def _name(settings: Mapping[str, Any], differing: Mapping[str, Any]) -> str:
 
 
 def search_sentences(methods: Sequence[SearchedMethod]) -> list[str]:
-    """Say what was searched, how and by what it was chosen; a sentence for each kind of search."""
+    """Describe each kind of search in one sentence: intervals, budget and rule of choice."""
     sentences = dict.fromkeys(_sentence(method.record) for method in methods)
     caution = (
-        "Validation accuracies of chosen values are higher than those of another draw: they were "
-        "chosen by them. Held-out questions chose nothing."
+        "Validation accuracies of the chosen values are biased upwards, because the values were "
+        "chosen by them. Held-out questions were not used to choose."
     )
     return [*sentences, caution] if sentences else []
 
@@ -53,13 +53,13 @@ def _sentence(record: SearchRecord) -> str:
     proposed = f"{spread} evenly spread" + (f", then {later} by TPE" if later else "")
     return (
         f"Searched for each method: {intervals}; budget {record.budget} trials ({proposed}) of "
-        f"{seeds}, chosen by accuracy on {record.questions} validation questions, of an arm by "
-        f"{checkpoint}."
+        f"{seeds}. Values are chosen by accuracy on {record.questions} validation questions; an "
+        f"arm counts by {checkpoint}."
     )
 
 
 def interval_words(interval: Interval) -> str:
-    """Write an interval and its scale."""
+    """Write a searched interval with its setting and its scale."""
     scale = "logarithmic" if interval.is_log else "linear"
     return f"{interval.setting} in [{interval.low:g}, {interval.high:g}] ({scale})"
 
@@ -70,7 +70,7 @@ def values_text(trial: Trial) -> str:
 
 
 def trials_text(record: SearchRecord) -> str:
-    """Write all trials, by their values: `1e-05: 40.0`, accuracies in percent."""
+    """Write all trials in order of their values: `1e-05: 40.0`; accuracies are in percent."""
     trials = sorted(record.trials, key=lambda trial: tuple(trial.values.values()))
     return ", ".join(
         f"{'/'.join(f'{value:g}' for value in trial.values.values())}: {accuracy_text(trial)}"
@@ -79,7 +79,7 @@ def trials_text(record: SearchRecord) -> str:
 
 
 def accuracy_text(trial: Trial | None) -> str:
-    """Write a trial's accuracy in percent."""
+    """Write a trial's accuracy in percent, "failed", or "none" if there is no trial."""
     if trial is None:
         return "none"
     return "failed" if trial.accuracy is None else f"{100 * trial.accuracy:.1f}"

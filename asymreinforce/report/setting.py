@@ -1,4 +1,4 @@
-"""The setting of an experiment in a dozen lines: what a reader must know before the numbers."""
+"""Describe the setting of an experiment in a dozen lines, before its numbers."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -8,25 +8,26 @@ from asymreinforce.report.records import Experiment
 from asymreinforce.report.reference_words import words_of
 from asymreinforce.report.words import count_words
 
+# two objectives may differ in this setting alone
 AGGREGATIONS = {
     "sequence_sum": "sequence_sum: log π(y|x) is the sum over a completion's tokens",
     "token_mean": "token_mean: all tokens of a step weigh the same",
     "sequence_mean": "sequence_mean: each completion's mean over its tokens",
 }
-"""What a step averages over; two objectives differ by this alone."""
+"""How a step sums or averages over tokens, by `algorithm.aggregation`."""
 
 MOST_VALUES = 12
 
 
 class Fact(NamedTuple):
-    """A line of the setting."""
+    """A line of the description: its name and its words."""
 
     name: str
     words: str
 
 
 def describe_experiment(experiment: Experiment, groups: Sequence[ArmGroup]) -> list[Fact]:
-    """Say what was run; a line whose settings are not on disk is left out."""
+    """Describe the experiment; a line is left out if its settings are not on disk."""
     values = experiment.shared
     facts = {
         "Arms": _arm_words(experiment, groups),
@@ -84,13 +85,13 @@ def _baseline_words(groups: Sequence[ArmGroup]) -> str:
 
 
 def _schedule_words(known: Mapping[str, Any]) -> str:
-    """Say how the baseline of all arms changes; arms that differ are told apart by their names."""
+    """Describe the baseline schedule that all arms share; empty if arms differ in it."""
     schedule = known.get("baseline_schedule", "constant")
     if schedule == "linear" and {"baseline_start", "baseline_steps"} <= known.keys():
         start = signed_text(known["baseline_start"])
         return f"linear: from {start} to the baseline over {known['baseline_steps']} steps"
     if schedule == "staleness":
-        words = "staleness: the baseline is where a controller starts"
+        words = "staleness: a controller starts at the baseline"
         values = [known.get(f"baseline_{name}") for name in ("gain", "measure", "target")]
         return (
             words if None in values else f"{words}, gain {values[0]} on {values[1]} at {values[2]}"
@@ -134,7 +135,7 @@ def _graders_words(known: Mapping[str, Any]) -> str:
     if not graders:
         return ""
     if "reward.weights" not in known:
-        return f"; summed over the graders {', '.join(graders)}, by weights in which arms differ"
+        return f"; summed over the graders {', '.join(graders)}; the weights differ between arms"
     weights = known["reward.weights"] or [1.0] * len(graders)
     terms = [f"{weight:g} {name}" for name, weight in zip(graders, weights, strict=False)]
     return f"; summed over graders: {' + '.join(terms)}"
@@ -146,7 +147,8 @@ def _overlong_words(known: Mapping[str, Any]) -> str:
     if longest is None or cache is None:
         return ""
     weight = known.get("reward.overlong.weight", 1.0)
-    return f"; less up to {weight:g} from {longest - cache} to {longest} tokens"
+    lengths = f"{longest - cache} to {longest} tokens"
+    return f"; minus a length penalty of up to {weight:g} from {lengths}"
 
 
 def _optimizer_words(known: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""The benchmarks of an evaluation as rows for other programs, unrounded, in percent."""
+"""Export the benchmarks of an evaluation as rows for other programs, in percent, unrounded."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -6,25 +6,25 @@ from typing import Any
 from asymreinforce.report.suites import Row, SuiteResults
 
 SUITE_COLUMNS = {
-    "arm": "its identity, the name of its directory",
-    "algorithm": "its objective",
-    "baseline": "its baseline",
-    "seed": "of training",
+    "arm": "the arm's identity, which is the name of its directory",
+    "algorithm": "the objective",
+    "baseline": "the baseline",
+    "seed": "seed of training",
     "suite": "the benchmark: a suite's name, or the task of the main evaluation",
     "is_main": "whether it is the main evaluation",
-    "split": "of the task's questions",
-    "step": "of training; 0 is the behaviour policy",
+    "split": "split of the task's questions",
+    "step": "step of training; 0 is the behaviour policy",
     "is_last": "whether it is the arm's last step",
-    "prompts": "questions",
+    "prompts": "number of questions",
     "k": "samples of a prompt",
     "avg_at_k": "mean accuracy over k samples, percent",
-    "avg_at_k_se": "its standard error over prompts, points",
-    "maj_at_k": "how right the answer that most samples give is, percent",
-    "ties": "prompts on which several answers have the most votes, percent",
-    "pass_at_k": "prompts of which one of k samples is right, percent",
+    "avg_at_k_se": "standard error of avg_at_k over prompts, points",
+    "maj_at_k": "accuracy of the most frequent answer among k samples, percent",
+    "ties": "prompts on which several answers are most frequent, percent",
+    "pass_at_k": "prompts with a right answer among k samples, percent",
     "minus_mu": "avg@k minus that of the behaviour policy, points",
-    "minus_mu_se": "its standard error, paired over prompts, points",
-    "length": "tokens of a completion",
+    "minus_mu_se": "standard error of minus_mu, paired over prompts, points",
+    "length": "mean tokens of a completion",
     "truncated": "completions that were cut off, percent",
 }
 """The columns of a benchmark in `asymrl report --json` with their meanings, in order."""
@@ -36,20 +36,20 @@ STORED = {
     "minus_mu": "difference",
     "minus_mu_se": "difference_se",
 }
-"""Columns of suites that files call otherwise."""
+"""Columns that have another name in `suites.parquet`."""
 
 SHARES = {*STORED, "ties", "pass_at_k", "truncated"}
 
 SCORES = {
     "avg_at_k": "mean accuracy over {k} samples on {name}, percent",
-    "maj_at_k": "of the answers that most of {k} samples on {name} give, percent",
-    "pass_at_k": "prompts of {name} of which one of {k} samples is right, percent",
+    "maj_at_k": "accuracy of the most frequent answer among {k} samples on {name}, percent",
+    "pass_at_k": "prompts of {name} with a right answer among {k} samples, percent",
 }
-"""The columns of each suite in a row a setting."""
+"""The columns of each suite in a setting's row, with their meanings."""
 
 
 def suite_rows(rows: Iterable[Row]) -> list[dict[str, Any]]:
-    """Return a row an arm, a benchmark and a checkpoint, with `SUITE_COLUMNS`."""
+    """Return one row per arm, benchmark and checkpoint, with `SUITE_COLUMNS`."""
     return [
         {
             name: 100 * value if name in SHARES else value
@@ -60,7 +60,7 @@ def suite_rows(rows: Iterable[Row]) -> list[dict[str, Any]]:
 
 
 def score_columns(results: SuiteResults | None) -> dict[str, str]:
-    """Return the columns of suites in a row a setting, with their meanings."""
+    """Return the columns of all suites in a setting's row, with their meanings."""
     return {
         f"{benchmark.name}.{column}": meaning.format(name=benchmark.name, k=benchmark.k)
         for benchmark in (results.benchmarks if results else ())
@@ -70,7 +70,7 @@ def score_columns(results: SuiteResults | None) -> dict[str, str]:
 
 
 def scores_of(results: SuiteResults | None, setting: str) -> dict[str, float | None]:
-    """Return the columns of suites in the row of a setting."""
+    """Return the values of the suites' columns for a setting."""
     known: dict[str, float | None] = dict.fromkeys(score_columns(results))
     line = next((line for line in results.lines if line.name == setting), None) if results else None
     if results is None or line is None:

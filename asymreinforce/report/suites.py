@@ -1,7 +1,7 @@
-"""Every benchmark of an evaluation side by side: the main one, and the suites beside it.
+"""Compare settings on every benchmark: the main evaluation and the suites.
 
-Each setting at the last step, means over its seeds; mu before training. `experiment/suites.py`
-writes the rows.
+Each setting is shown at its last step, averaged over seeds, and mu before training.
+`experiment/suites.py` writes the rows.
 """
 
 import re
@@ -17,23 +17,23 @@ from asymreinforce.report.records import Series, SeriesPoint
 
 FILE = "suites.parquet"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
-"""Of a suite: it becomes the name of a figure's file."""
+"""Allowed names of a suite, since the name becomes part of a figure's file name."""
 
 Row = Mapping[str, Any]
 
 
 class Benchmark(NamedTuple):
-    """What is measured: the main evaluation, or a suite of a name."""
+    """The main evaluation, or a suite by its name."""
 
     name: str
     is_main: bool
     prompts: int
     k: int
-    """Samples of a prompt, the fewest of any row."""
+    """The smallest number of samples of a prompt in any row."""
 
 
 class Score(NamedTuple):
-    """What one policy, or a setting's policies on average, reach on a benchmark; shares of 1."""
+    """The scores of one policy on a benchmark, or a mean over policies; shares of 1."""
 
     accuracy: float
     """avg@k: the mean accuracy over k samples."""
@@ -41,11 +41,11 @@ class Score(NamedTuple):
     """maj@k, by `rewards/majority.py`."""
     pass_at_k: float
     difference: float | None
-    """Accuracy minus mu's; None of mu itself."""
+    """Accuracy minus mu's accuracy; None for mu itself."""
 
 
 class SuiteLine(NamedTuple):
-    """The scores of mu, or of a setting, in the order of the benchmarks; None if there is none."""
+    """The scores of mu or of a setting, one per benchmark; None if it was not evaluated there."""
 
     name: str
     baseline: float | None
@@ -54,29 +54,32 @@ class SuiteLine(NamedTuple):
 
 
 class SuiteResults(NamedTuple):
-    """The benchmarks, the main one first, and a line for mu and for each setting."""
+    """The benchmarks, main evaluation first, and the lines of mu and of each setting."""
 
     benchmarks: tuple[Benchmark, ...]
     lines: tuple[SuiteLine, ...]
 
 
 def read_suite_rows(directory: Path) -> list[dict[str, Any]]:
-    """Return the rows of `suites.parquet`, none if no suite was evaluated.
+    """Return the rows of `suites.parquet`; empty if no suite was evaluated.
 
-    Raises `InputError` if the file is damaged, or a name in it is none of a suite.
+    Raises `InputError` if the file is damaged or has a name that no suite can have.
     """
     path = directory / FILE
     if not path.exists():
         return []
     rows: list[dict[str, Any]] = contracts.read_table(path, contracts.SUITES).to_pylist()
     for row in rows:
+        # a file may come from anyone: a name such as ../../etc must not become a path
         if not row["is_main"] and not NAME.fullmatch(row["suite"]):
-            raise InputError(f"{path}: {row['suite'][:80]!r} is no suite; evaluate again")
+            raise InputError(
+                f"{path}: {row['suite'][:80]!r} is not the name of a suite; evaluate again"
+            )
     return rows
 
 
 def suite_series(rows: Iterable[Row]) -> dict[str, dict[str, Series]]:
-    """Return the accuracy on each suite by step, by arm."""
+    """Return, for each arm, the accuracy on each suite by step."""
     points: dict[str, dict[str, list[SeriesPoint]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
         if not row["is_main"]:
@@ -88,7 +91,7 @@ def suite_series(rows: Iterable[Row]) -> dict[str, dict[str, Series]]:
 
 
 def suite_results(rows: Sequence[Row], groups: Sequence[ArmGroup]) -> SuiteResults | None:
-    """Average the last step of each setting's arms; None if no suite was evaluated."""
+    """Average the scores of each setting's arms at the last step; None if there are no rows."""
     arms = {arm.id for group in groups for arm in group.arms}
     rows = [row for row in rows if row["arm"] in arms]
     if not rows:
@@ -108,9 +111,11 @@ def suite_results(rows: Sequence[Row], groups: Sequence[ArmGroup]) -> SuiteResul
 
 
 def _behaviour_line(columns: Sequence[Sequence[Row]]) -> SuiteLine:
-    """Average over the behaviour policies, each of which several arms share."""
+    """Average the scores of the behaviour policies."""
+    # several arms share a policy and its evaluation, which counts once
     of_mu = [{row["evaluation"]: row for row in own if row["step"] == 0} for own in columns]
     scores = tuple(_score(rows.values()) for rows in of_mu)
+    # mu minus mu is 0 by definition
     without = tuple(score and score._replace(difference=None) for score in scores)
     return SuiteLine("µ", None, max(map(len, of_mu)), without)
 

@@ -1,4 +1,4 @@
-"""How a report writes shares, differences of shares, and numbers of things."""
+"""Format shares, differences of shares, and counts for a report."""
 
 
 def percent_text(share: float) -> str:
@@ -12,5 +12,5 @@ def points_text(difference: float) -> str:
 
 
 def count_words(number: int, noun: str) -> str:
-    """Count things: "1 seed", "3 seeds"."""
+    """Write a count with its noun: "1 seed", "3 seeds"."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

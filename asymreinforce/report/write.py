@@ -1,4 +1,4 @@
-"""The page of an experiment or of two, or of the theory benches in a directory, as files."""
+"""Write the report page of an experiment, of two experiments, or of the theory benches."""
 
 from pathlib import Path
 
@@ -18,17 +18,18 @@ PAGE = "report.html"
 
 
 def write_report(directory: Path, *, report: Report | None = None) -> Path:
-    """Write `report.html` into a directory; return the page.
+    """Write `report.html` into a directory, and return its path.
 
-    An experiment directory gets `figures/*.{svg,png}` as well; a directory of theory benches, such
-    as `runs/bandit`, has those beside each bench. The same files give the same bytes. Raises
-    `InputError` where there is nothing to report or a file is damaged, and `StorageError` where the
-    directory cannot be written.
+    An experiment directory gets `figures/*.{svg,png}` as well; in a directory of theory benches,
+    such as `runs/bandit`, the figures are beside each bench. The same files give the same bytes.
+    Raises `InputError` if there is nothing to report or a file is damaged, and `StorageError` if
+    the directory cannot be written.
     """
     if report is None and holds_benches(directory):
         page = render_benches(directory)
     else:
         page = _experiment_page(report or read_report(directory))
+    # a command that was killed while it wrote leaves a temporary file
     files.remove_leftovers(directory, below=False)
     path = directory / PAGE
     files.publish_bytes(path, page.encode())
@@ -36,11 +37,11 @@ def write_report(directory: Path, *, report: Report | None = None) -> Path:
 
 
 def is_current(directory: Path) -> bool:
-    """Tell whether an experiment's page is there, and newer than the results that it tells of.
+    """Tell whether an experiment's page exists and is newer than its results.
 
-    Those are the summary, the curves, the suites and the failures of arms, none of which is written
-    again as long as nothing in it changes.
+    The results are the summary, the curves, the suites and the failures of arms.
     """
+    # times suffice: these files are written again only if their contents change
     page = directory / PAGE
     told = [directory / name for name in ("summary.parquet", "curves.parquet")]
     if not all(path.is_file() for path in (page, *told)):
@@ -51,9 +52,10 @@ def is_current(directory: Path) -> bool:
 
 
 def write_comparison(compared: ExperimentPair) -> Path:
-    """Write the page that compares two experiments, into the directory of the first."""
+    """Write the page that compares two experiments into the first one's directory."""
     first, second = compared.experiments
     curves = read_curves(compared.merged, compared.groups)
+    # no curves: the page's script draws them, and no figure files are written
     drawings = draw_all(compared.merged, compared.groups, [])
     samples = read_samples_of_two((first, group_arms(first)), (second, group_arms(second)))
     files.remove_leftovers(first.directory, below=False)

@@ -1,9 +1,9 @@
-"""Experiment tracking: metrics always go to local files, and to a tracker if one is asked for.
+"""Track experiments: metrics always go to local files, and to a tracker if one is configured.
 
-An experiment is a group of runs: a run an arm, with its metrics by step and, once it is evaluated,
-held-out accuracy by step; and one run more that holds the summary as a table, and the figures. A
-run's id is the arm's identity, so that a resumed arm goes on in it. Each tracker is a module of its
-own behind one protocol (`protocol.py`), imported when it is used.
+An experiment is a group of runs. Each arm has a run with its metrics by step and, after evaluation,
+held-out accuracy by step; one further run holds the summary as a table, and the figures. The id of
+a run is the arm's identity, so that a resumed arm continues its run. Each tracker is a module
+behind one protocol (`protocol.py`), and is imported only if it is used.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ from asymreinforce.tracking.protocol import About, Open, Point, Results
 
 
 class Tracker(NamedTuple):
-    """Where a tracker's module is, which package it needs, and the extra that brings that."""
+    """A tracker's module, the package that it needs, and the extra that installs the package."""
 
     module: str
     package: str
@@ -37,7 +37,7 @@ TRACKERS = {
 
 
 def require_tracker(config: ExperimentConfig) -> None:
-    """Raise `ConfigError` if the tracker that is asked for is not installed; import nothing."""
+    """Raise `ConfigError` if the configured tracker is not installed, without importing it."""
     tracker_ = TRACKERS.get(config.tracker.name)
     if tracker_ and importlib.util.find_spec(tracker_.package) is None:
         raise ConfigError(
@@ -48,7 +48,7 @@ def require_tracker(config: ExperimentConfig) -> None:
 
 @contextlib.contextmanager
 def tracker(config: ExperimentConfig, *, arm: str) -> Iterator[Callable[[dict[str, Any]], None]]:
-    """Yield `log(metrics)`, where `metrics` names its `step`; a no-op if there is no tracker."""
+    """Yield a function `log(metrics)`, with a key `step`; it does nothing without a tracker."""
     if config.tracker.name == "none":
         yield lambda metrics: None
         return
@@ -62,11 +62,11 @@ def _arm_name(algorithm: str, baseline: float, seed: int) -> str:
 
 
 def track_report(config: ExperimentConfig) -> None:
-    """Log an experiment's results, if it has a tracker.
+    """Log an experiment's results if a tracker is configured.
 
-    Held-out accuracy by step goes to the run of each arm, and the summary, figures and page to one
-    run of the experiment's group. What is not on disk is left out, and what was logged before is
-    not logged again. Raises `ConfigError` if the tracker is not installed.
+    Held-out accuracy by step goes to the run of each arm; the summary, figures and page go to one
+    run of the experiment's group. Files that do not exist are left out, and evaluations that were
+    logged before are not logged again. Raises `ConfigError` if the tracker is not installed.
     """
     if config.tracker.name == "none":
         return
@@ -85,14 +85,16 @@ def _track_evaluations(config: ExperimentConfig) -> None:
         name = _arm_name(arm.algorithm, arm.baseline, arm.seed)
         with _Guarded(config, About(arm.id, name, "arm", arm.settings)) as run:
             run.log_evaluation(arm.points)
+        # a lost run is logged again by the next command
         if not run.is_lost:
             logged.add(arm)
 
 
 class _Guarded:
-    """A run that may be lost: what is tracked never stops what is being tracked."""
+    """A run whose failures become one warning, so that a tracker never stops training."""
 
     def __init__(self, config: ExperimentConfig, about: About):
+        # the import is late: trackers are optional, and slow to import
         require_tracker(config)
         open_run: Open = importlib.import_module(TRACKERS[config.tracker.name].module).open_run
         self._run = open_run(config, about)
@@ -102,7 +104,7 @@ class _Guarded:
         return self
 
     def log(self, metrics: dict[str, Any]) -> None:
-        """Log what is known of a step's metrics."""
+        """Log the metrics of a step that are not None."""
         known = {n: value for n, value in metrics.items() if n != "step" and value is not None}
         self._send(lambda: self._run.log(known, step=metrics["step"]))
 
@@ -111,21 +113,22 @@ class _Guarded:
         self._send(lambda: self._run.log_evaluation(points))
 
     def log_results(self, results_: Results) -> None:
-        """Log the summary, figures and page."""
+        """Log the summary, the figures and the page."""
         self._send(lambda: self._run.log_results(results_))
 
     def __exit__(self, *of_body: object) -> None:
         self._try_sending(self._run.finish)
 
     def _send(self, send: Callable[[], None]) -> None:
-        """Have something logged; from the first failure on, nothing."""
+        """Call `send`, unless the run has failed before."""
         if not self.is_lost:
             self._try_sending(send)
 
     def _try_sending(self, send: Callable[[], None]) -> None:
         try:
             send()
-        except Exception as error:  # of the network, of the tracker's own process, of its files
+        # any exception: the network, the tracker's process and its files can all fail
+        except Exception as error:
             if not self.is_lost:
                 say(f"warning: {self._run.lost(first_line(error)[:300])}")
             self.is_lost = True

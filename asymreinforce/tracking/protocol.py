@@ -1,4 +1,4 @@
-"""What a tracker is asked to do, and what of an experiment it is given."""
+"""The protocol that every tracker implements, and the records that it receives."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,19 +10,19 @@ from asymreinforce.config import ExperimentConfig
 
 
 class Point(NamedTuple):
-    """An evaluated checkpoint: the step, and numbers by name such as `held_out/accuracy`."""
+    """An evaluated checkpoint: its step, and numbers by name, such as `held_out/accuracy`."""
 
     step: int
     numbers: dict[str, float]
 
 
 class Results(NamedTuple):
-    """What a sweep ends with; what is not on disk is None or empty."""
+    """The results of a sweep; a result that is not on disk is None or empty."""
 
     summary: pa.Table | None
-    """A row an arm (`contracts.SUMMARY`)."""
+    """One row per arm (`contracts.SUMMARY`)."""
     figures: Sequence[Path]
-    """PNG files."""
+    """The paths of PNG files."""
     page: Path | None
 
     @property
@@ -40,18 +40,18 @@ class Results(NamedTuple):
 
 
 class About(NamedTuple):
-    """Which run to open: an arm's, or the one that holds the summary of all."""
+    """The run to open: the run of an arm, or the run of the experiment's summary."""
 
     id: str
-    """Equal ids are one run, which a resumed arm goes on in."""
+    """Equal ids are the same run, so that a resumed arm continues its run."""
     name: str
     kind: Literal["arm", "summary"]
     settings: Mapping[str, Any]
-    """The run's configuration, as JSON holds it."""
+    """The run's configuration, with JSON values."""
 
 
 class Run(Protocol):
-    """One run of a tracker, from its start to `finish`. Every method may raise what it likes."""
+    """One run of a tracker, from its start to `finish`; any method may raise any exception."""
 
     def log(self, metrics: Mapping[str, float], *, step: int) -> None:
         """Log the metrics of a training step."""
@@ -59,21 +59,21 @@ class Run(Protocol):
     def log_evaluation(self, points: Sequence[Point]) -> None:
         """Log the accuracies of an arm's checkpoints, in the order of their steps.
 
-        The arm was trained before: its last training step is past the first of the points.
+        The arm is already trained: its last training step may be later than the points.
         """
 
     def log_results(self, results: Results) -> None:
         """Log the summary as a table, the figures, and the page if the tracker shows pages."""
 
     def finish(self) -> None:
-        """Send what is left, and close the run."""
+        """Send the remaining data, and close the run."""
 
     def lost(self, reason: str) -> str:
-        """Return what to warn of once the run failed for a `reason`: nothing more is logged."""
+        """Return the warning for a run that failed for `reason`; nothing more is logged."""
 
 
 class Open(Protocol):
-    """Opens a run, as every module of a tracker does by its function `open_run`."""
+    """The type of the function `open_run` in every tracker's module."""
 
     def __call__(self, config: ExperimentConfig, about: About) -> Run:
-        """Open a run; an `ImportError` says that the tracker's package is not installed."""
+        """Open a run; raises `ImportError` if the tracker's package is not installed."""

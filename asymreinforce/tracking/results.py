@@ -1,4 +1,4 @@
-"""Read what a tracker is given of an evaluated experiment, and remember what it was given."""
+"""Read the results that a tracker logs, and record which evaluations it has logged."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +12,7 @@ from asymreinforce.tracking.protocol import Point, Results
 
 SUMMARY, CURVES, FIGURES, PAGE = "summary.parquet", "curves.parquet", "figures", "report.html"
 NUMBERS = ("accuracy", "accuracy_se", "pass_at_k", "length", "entropy")
-"""Columns of CURVES that are logged of an evaluated checkpoint."""
+"""Columns of CURVES that are logged for each evaluated checkpoint."""
 
 
 class EvaluatedArm(NamedTuple):
@@ -23,12 +23,12 @@ class EvaluatedArm(NamedTuple):
     baseline: float
     seed: int
     settings: dict[str, Any]
-    """Those that it was trained with; empty if they cannot be read."""
+    """The settings of the arm's training; empty if they cannot be read."""
     points: list[Point]
 
 
 def read_results(directory: Path) -> Results:
-    """Read what there is of an experiment's summary, figures and page."""
+    """Read an experiment's summary, figures and page, as far as they exist."""
     summary, page = directory / SUMMARY, directory / PAGE
     return Results(
         contracts.read_table(summary, contracts.SUMMARY) if summary.exists() else None,
@@ -38,7 +38,7 @@ def read_results(directory: Path) -> Results:
 
 
 def evaluated_arms(directory: Path) -> Iterator[EvaluatedArm]:
-    """Yield the arms of an experiment's curves."""
+    """Yield the arms in an experiment's `curves.parquet`, with the points of their checkpoints."""
     path = directory / CURVES
     if not path.exists():
         return
@@ -61,11 +61,10 @@ def evaluated_arms(directory: Path) -> Iterator[EvaluatedArm]:
 
 
 class Logged:
-    """Which evaluations a tracker was given, in a file beside the experiment's logs.
+    """The evaluations that a tracker has logged, in a file beside the experiment's logs."""
 
-    Trackers keep each point that they are given, so that a sweep with nothing to do would draw
-    every curve once more.
-    """
+    # trackers keep every point that they receive: without this file, a sweep with nothing to do
+    # would draw every curve once more
 
     def __init__(self, config: ExperimentConfig):
         key = hash_of(config.tracker.model_dump(mode="json"))
@@ -73,12 +72,13 @@ class Logged:
         self._known: dict[str, str] = files.read_if_whole(self._path)
 
     def holds(self, arm: EvaluatedArm) -> bool:
-        """Tell whether just these points of an arm were logged."""
+        """Tell whether exactly these points of an arm were logged."""
         return self._known.get(arm.id) == _hash(arm)
 
     def add(self, arm: EvaluatedArm) -> None:
-        """Remember the points of an arm."""
+        """Record that the points of an arm were logged."""
         self._known[arm.id] = _hash(arm)
+        # a kill leaves no half-written list, only a temporary file, which is removed here
         files.remove_leftovers(files.make_directory(self._path.parent), below=False)
         files.publish_json(self._path, self._known)
 

@@ -1,4 +1,4 @@
-"""Runs of TensorBoard: event files in `<experiment>/tensorboard/`, a folder a run.
+"""Write runs of TensorBoard: event files in `<experiment>/tensorboard/`, one folder per run.
 
 tensorboard --logdir runs/<name>/tensorboard
 """
@@ -19,24 +19,25 @@ if TYPE_CHECKING:
 
 FOLDER = "tensorboard"
 HYPERPARAMETERS = ("algorithm.name", "baseline", "baseline_reference", "seed", "optim.lr")
-"""Settings that stand beside an arm's last accuracies."""
+"""Settings that TensorBoard's HParams view shows beside an arm's last accuracies."""
 
 
 class TensorboardRun:
-    """A folder of event files; a run that goes on writes one file more."""
+    """A folder of event files; a resumed run adds a file."""
 
     def __init__(self, directory: Path, settings: Mapping[str, Any]):
         self._directory, self._settings = directory, settings
         self._writer: SummaryWriter | None = None
 
     def log(self, metrics: Mapping[str, float], *, step: int) -> None:
-        """Log the metrics of a training step; those of an earlier try from here on are dropped."""
+        """Log the metrics of a training step."""
+        # a resumed arm repeats steps: the purge drops what an earlier try wrote from here on
         writer = self._open(purge_step=step)
         for name, value in metrics.items():
             writer.add_scalar(f"training/{name}", value, step)
 
     def log_evaluation(self, points: Sequence[Point]) -> None:
-        """Log accuracies at their steps, and the last ones beside the settings (HParams)."""
+        """Log accuracies at their steps, and the last accuracies with the settings (HParams)."""
         writer = self._open()
         for point in points:
             for name, value in point.numbers.items():
@@ -45,6 +46,7 @@ class TensorboardRun:
         known = {name: flat.get(name) for name in HYPERPARAMETERS}
         settings = {n: value for n, value in known.items() if isinstance(value, str | int | float)}
         last = {f"{name}/last": value for name, value in points[-1].numbers.items()}
+        # "." is this folder; by default torch makes a new folder named by the time
         writer.add_hparams(settings, last, run_name=".", global_step=points[-1].step)
 
     def log_results(self, results: Results) -> None:
@@ -58,13 +60,13 @@ class TensorboardRun:
             writer.add_image(f"figures/{path.stem}", imread(path), dataformats="HWC")
 
     def finish(self) -> None:
-        """Write what is left."""
+        """Write the remaining data, and close the files."""
         if self._writer:
             self._writer.close()
 
     def lost(self, reason: str) -> str:
-        """Return the warning."""
-        return f"{self._directory}: not written ({reason}); the rest is in the other files alone"
+        """Return the warning that names the folder."""
+        return f"{self._directory}: not written ({reason}); the rest is only in the other files"
 
     def _open(self, *, purge_step: int | None = None) -> "SummaryWriter":
         from torch.utils.tensorboard import SummaryWriter

@@ -1,7 +1,6 @@
-"""Runs of trackio, in its local database, or on a Space that TRACKIO_SPACE_ID names.
+"""Write runs of trackio, to its local database or to the Space that TRACKIO_SPACE_ID names.
 
-A run is known by its name, so the name holds the arm's identity. A Space that is made for it is
-private.
+A Space that trackio creates for a run is private.
 """
 
 import contextlib
@@ -44,26 +43,27 @@ class TrackioRun:
         self._run.log(logged)
 
     def finish(self) -> None:
-        """Write what is left."""
+        """Write the remaining data, and close the run."""
         from trackio import context_vars
 
         with _silent():
             self._run.finish()
         if context_vars.current_run.get() is self._run:
-            context_vars.current_run.set(None)  # or it is finished, and told of, once more at exit
+            context_vars.current_run.set(None)  # else trackio finishes the run again at exit
 
     def lost(self, reason: str) -> str:
-        """Return the warning."""
-        return f"trackio lost a run ({reason}); the rest of it is in the local files alone"
+        """Return the warning that names trackio."""
+        return f"trackio lost a run ({reason}); the rest of the run is only in the local files"
 
 
 def open_run(config: ExperimentConfig, about: About) -> TrackioRun:
-    """Open a run, or go on in the one of the same name."""
+    """Open a run, or continue the run of the same name."""
     import trackio
 
     with _silent():
         run = trackio.init(
             project=config.tracker.project or PROJECT,
+            # trackio knows a run by its name, so the name holds the arm's identity
             name=f"{about.name} {about.id[:8]}",
             group=config.name,
             config={**about.settings, "kind": about.kind},
@@ -77,5 +77,6 @@ def open_run(config: ExperimentConfig, about: About) -> TrackioRun:
 
 
 def _silent() -> AbstractContextManager[object]:
-    """Keep back what trackio prints: standard output is for results of commands."""
+    """Discard what trackio prints."""
+    # standard output is for the results of commands
     return contextlib.redirect_stdout(io.StringIO())

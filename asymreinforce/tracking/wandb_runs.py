@@ -1,7 +1,7 @@
-"""Runs of wandb: online, or in files that `wandb sync` uploads if the server does not answer.
+"""Write runs of wandb, online, or to files for `wandb sync` if the server does not answer.
 
-wandb's own variables are respected where the settings say nothing: WANDB_PROJECT, WANDB_ENTITY,
-WANDB_MODE, WANDB_DIR, WANDB_TAGS and those that wandb reads by itself.
+For settings that are not given, wandb's variables apply: WANDB_PROJECT, WANDB_ENTITY, WANDB_MODE,
+WANDB_DIR, WANDB_TAGS and all others that wandb reads.
 """
 
 import os
@@ -19,13 +19,14 @@ if TYPE_CHECKING:
 
 PROJECT = "asymreinforce"
 SECONDS_TO_CONNECT = 20.0
-"""wandb itself waits for 90; WANDB_INIT_TIMEOUT, which it knows as well, says otherwise."""
+"""The longest wait for the server; wandb's default is 90. WANDB_INIT_TIMEOUT overrides both."""
 SECONDS_TO_FINISH = 60.0
-"""For what a run has not uploaded at its end; wandb itself waits for ever."""
+"""The longest wait for a run's last uploads; wandb's default has no limit."""
+# a separate axis: wandb refuses a step before the last training step
 CHECKPOINT_STEP = "checkpoint"
-"""The axis of evaluations: wandb takes no step that is before the last training step."""
+"""The name of the axis of evaluations."""
 _is_unreachable = False
-"""Whether wandb's server did not answer this process, which does not wait for it again."""
+"""Whether the server failed to answer; later runs of this process then do not wait for it."""
 
 
 class WandbRun:
@@ -39,14 +40,14 @@ class WandbRun:
         self._run.log(dict(metrics), step=step)
 
     def log_evaluation(self, points: Sequence[Point]) -> None:
-        """Log accuracies on an axis of their own."""
+        """Log accuracies on the axis `checkpoint`."""
         for name in sorted({name.partition("/")[0] for point in points for name in point.numbers}):
             self._run.define_metric(f"{name}/*", step_metric=CHECKPOINT_STEP)
         for point in points:
             self._run.log({CHECKPOINT_STEP: point.step, **point.numbers})
 
     def log_results(self, results: Results) -> None:
-        """Log the summary as a table and final accuracy over the baseline as a chart of it."""
+        """Log the summary, a chart of final accuracy against baseline, the figures and the page."""
         import wandb
 
         logged: dict[str, Any] = {}
@@ -66,18 +67,18 @@ class WandbRun:
         self._run.log(logged)
 
     def finish(self) -> None:
-        """Upload what is left, for so long."""
+        """Upload the remaining data, for at most `SECONDS_TO_FINISH`."""
         self._run.finish()
 
     def lost(self, reason: str) -> str:
-        """Return the warning; this process asks wandb's server no more."""
+        """Return the warning; later runs of this process are offline."""
         global _is_unreachable
         _is_unreachable = True
         return _offline("lost a run", reason, place=self._place)
 
 
 def open_run(config: ExperimentConfig, about: About) -> WandbRun:
-    """Open a run online, or offline if that is asked for or the server does not answer."""
+    """Open a run online, or offline if the settings say so or the server does not answer."""
     global _is_unreachable
     import wandb
 
@@ -92,14 +93,14 @@ def open_run(config: ExperimentConfig, about: About) -> WandbRun:
         "name": about.name,
         "id": about.id,
         "resume": "allow",
-        "dir": place,  # wandb makes its own folder in there
+        "dir": place,  # wandb creates a folder `wandb` in this directory
         "config": dict(about.settings),
     }
     quiet: dict[str, Any] = {
         "console": "off",
         "silent": True,
         "finish_timeout": SECONDS_TO_FINISH,
-        "finish_timeout_raises": True,
+        "finish_timeout_raises": True,  # the caller turns the exception into a warning
     }
     if mode == "online" and not _is_unreachable:
         limit = os.environ.get("WANDB_INIT_TIMEOUT", str(SECONDS_TO_CONNECT))
@@ -111,7 +112,7 @@ def open_run(config: ExperimentConfig, about: About) -> WandbRun:
             reason = first_line(error)[:300]
             say("warning: " + _offline("could not start a run online", reason, place=place))
             if wandb.run is None:
-                wandb.teardown()  # the run that failed keeps its id in use
+                wandb.teardown()  # else the failed run keeps its id in use
             else:
                 options["id"] = f"{about.id}-offline"
     mode = "offline" if mode == "online" else mode
@@ -120,8 +121,8 @@ def open_run(config: ExperimentConfig, about: About) -> WandbRun:
 
 
 def _offline(what: str, reason: str, *, place: str) -> str:
-    """Say why runs go to files for the rest of this process, and how to upload them."""
+    """Return the warning that runs are offline from now on, with the reason and the remedy."""
     return (
         f"wandb {what} ({reason}); runs are tracked offline from here on, and "
-        f"'wandb sync {place}/wandb/*run-*' uploads what was not sent"
+        f"'wandb sync {place}/wandb/*run-*' uploads the rest"
     )

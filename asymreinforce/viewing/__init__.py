@@ -1,1 +1,1 @@
-"""What only looks: stored rollouts with their verdicts, and completions of a checkpoint."""
+"""Read and show stored rollouts, verdicts, completions and progress; nothing is changed."""

@@ -1,6 +1,6 @@
-"""The graded completions of one evaluated checkpoint, prompt by prompt, for a terminal.
+"""Read the graded completions of one evaluated checkpoint, prompt by prompt, for a terminal.
 
-Texts come from models and files: show them through `untrusted`.
+Texts come from models and files, so the caller must show them through `untrusted`.
 """
 
 from collections.abc import Iterator
@@ -16,14 +16,14 @@ from asymreinforce.rewards.scale import rewards_of
 
 
 class Chosen(NamedTuple):
-    """An evaluated checkpoint of an arm."""
+    """An arm and one of its evaluated checkpoints."""
 
     arm: ReportedArm
     checkpoint: Checkpoint
 
 
 class ShownCompletion(NamedTuple):
-    """A completion with its verdict: correct, incorrect, or why it was left out."""
+    """A completion with its outcome: correct, incorrect, or the reason why it was left out."""
 
     sample: int
     outcome: str
@@ -34,7 +34,7 @@ class ShownCompletion(NamedTuple):
 
 
 class QuestionCompletions(NamedTuple):
-    """A prompt with all its completions; its question is None where its file is not there."""
+    """A prompt with all its completions; the question is None if the prompt file is absent."""
 
     prompt_id: str
     question: str | None
@@ -45,9 +45,10 @@ class QuestionCompletions(NamedTuple):
 def choose(
     experiment: Experiment, *, arm: str | None, step: int | None, split: str | None
 ) -> Chosen:
-    """Find a checkpoint: the arm by how its name begins, or the first of the best group.
+    """Choose a checkpoint of the arm whose name begins with `arm`, or of the best group's first.
 
-    Raises `InputError`, saying what there is, where it names none or several.
+    The last step is the default. Raises `InputError`, which lists the choices, if no checkpoint or
+    several arms match.
     """
     of = _arm(experiment, arm)
     wanted = split or experiment.split
@@ -59,7 +60,7 @@ def choose(
     at = max(steps) if step is None else step
     if at not in steps:
         known = ", ".join(map(str, sorted(steps)))
-        raise InputError(f"arm {of.id}: step {at} was not evaluated; there are {known}")
+        raise InputError(f"arm {of.id}: step {at} was not evaluated; evaluated steps: {known}")
     if not (experiment.directory / steps[at].evaluation).is_file():
         raise InputError(
             f"{experiment.directory / steps[at].evaluation}: no such evaluation; "
@@ -69,7 +70,7 @@ def choose(
 
 
 def read_completions(experiment: Experiment, chosen: Chosen) -> Iterator[QuestionCompletions]:
-    """Yield the prompts of an evaluation in the order of their file; a damaged one is an error."""
+    """Yield the prompts of an evaluation in file order; raises `InputError` if it is damaged."""
     path = experiment.directory / chosen.checkpoint.evaluation
     rows = contracts.read_table(path, contracts.EVALUATIONS)
     scale = rewards_of(rows, scale_of(chosen.arm.settings))

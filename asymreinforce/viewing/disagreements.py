@@ -1,9 +1,9 @@
-"""Where two graders, or two versions of one, disagree about the same rollouts.
+"""Find the rollouts on which two graders, or two versions of a grader, disagree.
 
-    disagreements(left, right) -> how often they said (this, that), and some rows of each
+    find_disagreements(left, right) -> a count for each pair of outcomes, and some example rows
 
-Verdict tables go in, counts come out; nothing is read, graded or printed here. Extracted answers
-are untrusted text: pass them through `untrusted.py` wherever they are shown.
+The input is two tables of verdicts; this module reads, grades and prints nothing. Extracted answers
+are untrusted text: show them through `untrusted.py`.
 """
 
 from collections import Counter
@@ -17,11 +17,12 @@ from asymreinforce.errors import InputError
 from asymreinforce.rewards.scale import OUTCOMES, outcome_names, rewards_of
 
 KEY = ["prompt_id", "sample"]
+# without reward settings, graders are compared as they judged
 AS_JUDGED = RewardConfig(truncated="as_judged")
 
 
 class OutcomePair(NamedTuple):
-    """Rows of which one grader said `left` and the other `right`."""
+    """The number of rows with the outcome `left` by one grader and `right` by the other."""
 
     left: str
     right: str
@@ -29,7 +30,7 @@ class OutcomePair(NamedTuple):
 
 
 class Example(NamedTuple):
-    """A row on which they differ; the answers are untrusted text."""
+    """A row on which the graders differ; the answers are untrusted text."""
 
     prompt_id: str
     sample: int
@@ -40,10 +41,10 @@ class Example(NamedTuple):
 
 
 class Disagreements(NamedTuple):
-    """What two graders said of the rows that both judged.
+    """The outcomes that two graders gave to the rows that both judged.
 
-    `pairs` holds every pair of outcomes that occurs, agreements too, in the order of `OUTCOMES`;
-    `examples` the first few rows of each pair that differs, in that order.
+    `pairs` holds every pair of outcomes that occurs, including agreements, in the order of
+    `OUTCOMES`; `examples` holds the first few rows of each pair that differs, in the same order.
     """
 
     left: str
@@ -53,28 +54,28 @@ class Disagreements(NamedTuple):
     examples: tuple[Example, ...]
     only_left: int
     only_right: int
-    """Rows that one of them alone judged; they are in no pair."""
+    """Rows that only this grader judged; `pairs` does not count them."""
 
     @property
     def differing(self) -> int:
-        """Rows on which they differ."""
+        """The number of rows on which the graders differ."""
         return sum(pair.rows for pair in self.pairs if pair.left != pair.right)
 
     @property
     def agreement(self) -> float | None:
-        """Share of the rows that both judged on which they say the same; None without rows."""
+        """The share of common rows on which the graders agree; None if there are no such rows."""
         return 1.0 - self.differing / self.rows if self.rows else None
 
 
 def find_disagreements(
     left: pa.Table, right: pa.Table, reward: RewardConfig = AS_JUDGED, *, examples: int = 3
 ) -> Disagreements:
-    """Pair two sets of verdicts by (prompt_id, sample) and count what they said of each row.
+    """Pair two sets of verdicts by (prompt_id, sample), and count the pairs of outcomes.
 
-    Tables are of the VERDICTS contract, in any order. `reward` says which rows are correct; the
-    graders alone do if it is not given.
-    Of each pair of outcomes that differ `examples` rows are kept, first by prompt and sample.
-    Raises `InputError` where a set repeats a row, or no row is in both.
+    Tables follow the VERDICTS contract, in any order. `reward` decides which rows are correct; by
+    default only the graders decide. For each pair of outcomes that differ, the first `examples`
+    rows in order of prompt and sample are kept. Raises `InputError` if a set repeats a row, or if
+    the sets have no row in common.
     """
     names = (name_of(left), name_of(right))
     left_verdicts, right_verdicts = (
@@ -84,7 +85,7 @@ def find_disagreements(
     if not both and (left_verdicts or right_verdicts):
         raise InputError(
             f"{names[0]} and {names[1]}: no rollout has a verdict of both; "
-            "point at two sets of verdicts on the same rollouts"
+            "name two sets of verdicts on the same rollouts"
         )
     counts: Counter[tuple[str, str]] = Counter()
     shown: list[Example] = []
@@ -104,7 +105,7 @@ def find_disagreements(
 
 
 def name_of(verdicts: pa.Table) -> str:
-    """Name the grader of a set of verdicts with the first part of its version: `math 2`."""
+    """Return the grader's name with the first part of its version: `math 2`."""
     if not len(verdicts):
         return "no verdicts"
     grader, version = (verdicts.column(name)[0].as_py() for name in ("grader", "grader_version"))
@@ -123,6 +124,7 @@ def _by_key(
         (prompt_id, sample): (outcome, answer)
         for prompt_id, sample, answer, outcome in zip(*columns, called, strict=True)
     }
+    # a repeated row would be counted once, by its last verdict
     if repeated := len(verdicts) - len(by_key):
         raise InputError(f"{name}: {repeated} verdicts repeat a (prompt_id, sample)")
     return by_key

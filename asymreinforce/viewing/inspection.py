@@ -1,6 +1,6 @@
-"""Look at stored rollouts: a prompt with its group, rewards, advantages, and what a grader said.
+"""Inspect stored rollouts: prompts with their groups, rewards, advantages and verdicts.
 
-Reads only. Of the texts those that are shown are read; counts read verdicts and keys, a chunk of
+Nothing is written. Only texts that are shown are read; counts read verdicts and keys, one chunk of
 prompts at a time.
 
 Shapes: B rollouts of a chunk.
@@ -34,7 +34,7 @@ UNSCORED: Any = ("not scored", None, None, None)
 
 
 class View(NamedTuple):
-    """How rewards and advantages are worked out."""
+    """The settings from which rewards and advantages are computed."""
 
     baseline: float = -0.1
     reference: str = "group_mean"
@@ -44,7 +44,7 @@ class View(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A rollout as it is looked at; what needs a verdict is None without one."""
+    """A rollout to show; reward, advantage and answer are None without a verdict."""
 
     prompt_id: str
     sample: int
@@ -53,21 +53,21 @@ class Row(NamedTuple):
     outcome: str
     reward: float | None
     advantage: float | None
-    """None as well where the row is left out of its group."""
+    """None also if the row is left out of its group."""
     answer: str | None
 
 
 class Group(NamedTuple):
-    """A prompt with all its rollouts; of those that match, the texts and lengths."""
+    """A prompt with all its rollouts, and the texts of those that match."""
 
     prompt: dict[str, Any]
     rows: list[Row]
     matching: list[int]
-    """Places in `rows`."""
+    """Indices into `rows`; `texts` and `tokens` have such keys."""
     texts: dict[int, str]
     tokens: dict[int, int]
     prompt_token_ids: list[list[int]]
-    """The different prompts that the rollouts followed: one, unless several policies wrote them."""
+    """The distinct token ids of the prompt: one list, unless several policies wrote rollouts."""
 
 
 Match = Callable[[Row], bool]
@@ -76,7 +76,7 @@ Match = Callable[[Row], bool]
 def matching_groups(
     stored: StoredSet, verdicts: Store | None, view: View, *, match: Match, limit: int
 ) -> list[Group]:
-    """Return the first `limit` prompts of which a rollout matches, with their whole groups."""
+    """Return the first `limit` prompts with a matching rollout, with their whole groups."""
     matches: list[Group] = []
     for names, rows in _read_chunks(stored, verdicts, view):
         by_prompt: dict[str, list[Row]] = defaultdict(list)
@@ -94,7 +94,7 @@ def matching_groups(
 
 
 class Count(NamedTuple):
-    """Rollouts of some kind; shares are of those that were judged."""
+    """Counts of one kind of rollouts; shares of correct rollouts are shares of `judged`."""
 
     rows: int = 0
     prompts: int = 0
@@ -119,6 +119,7 @@ def count_by_kind(
                 if name is None:
                     continue
                 count = totals[kind][name]
+                # a prompt has several rollouts, and counts once
                 if (kind, name, row.prompt_id) not in seen:
                     seen.add((kind, name, row.prompt_id))
                     count["prompts"] += 1
@@ -136,12 +137,13 @@ def count_by_kind(
 def _read_chunks(
     stored: StoredSet, verdicts: Store | None, view: View
 ) -> Iterator[tuple[list[str], list[Row]]]:
-    """Yield the shards of a chunk of prompts with their rollouts, in order of prompt and sample."""
+    """Yield each chunk's shards and rollouts, the rollouts in order of prompt and sample."""
     chunks = functools.partial(
         read_judged, stored, verdicts, reward=view.reward, others=view.others
     )
     mean = None
     if view.reference == "dataset_mean" and verdicts:
+        # the mean over the data set must be known before the first advantage
         mean = mean_reward(chunks(), where=verdicts.directory)
     for chunk in chunks():
         yield chunk.names, _shown_rollouts(chunk, view, mean)
@@ -172,7 +174,8 @@ def _shown_rollouts(chunk: JudgedChunk, view: View, mean: float | None) -> list[
 def _kept_advantages(
     table: pa.Table, rewards: Rewards, view: View, mean: float | None
 ) -> np.ndarray:
-    """A = r - V of the rows that are kept, by the code that trains; NaN of the others."""
+    """Return A = r - V for rows that are kept, and NaN for other rows."""
+    # by the code that trains, so that the shown advantages are those of training
     import torch
 
     from asymreinforce.algorithm.objective import advantages
@@ -221,7 +224,7 @@ def _with_texts(
 
 
 def _prompt_token_ids(table: pa.Table) -> dict[str, list[list[int]]]:
-    """Return the different token ids of each prompt, in the order of the rows."""
+    """Return the distinct token ids of each prompt, in the order of the rows."""
     ids_by_prompt: dict[str, list[list[int]]] = defaultdict(list)
     columns = (table.column(name).to_pylist() for name in ("prompt_id", "prompt_token_ids"))
     for prompt_id, token_ids in zip(*columns, strict=True):
@@ -231,7 +234,7 @@ def _prompt_token_ids(table: pa.Table) -> dict[str, list[list[int]]]:
 
 
 def _read_prompts(directory: Path, wanted: list[str]) -> dict[str, dict[str, Any]]:
-    """Look prompts up in every prompt file of the experiment."""
+    """Read the wanted prompts from the experiment's prompt files, by prompt id."""
     by_id: dict[str, dict[str, Any]] = {}
     for rows in contracts.prompt_tables(directory, split="train", wanted=wanted):
         by_id |= {row["prompt_id"]: row for row in rows.to_pylist()}
@@ -239,7 +242,7 @@ def _read_prompts(directory: Path, wanted: list[str]) -> dict[str, dict[str, Any
 
 
 def _prompt_kinds(directory: Path) -> dict[str, tuple[str | None, str | None]]:
-    """Return the level and subject of the prompts that have one."""
+    """Return the level and the subject of each prompt that has either."""
     columns = ["prompt_id", "level", "subject"]
     by_id: dict[str, tuple[str | None, str | None]] = {}
     for rows in contracts.prompt_tables(directory, split="train", columns=columns):

@@ -1,4 +1,4 @@
-"""Stored rollouts with their rewards, a chunk of prompts at a time, as far as they are judged.
+"""Read stored rollouts with their verdicts and rewards, one chunk of prompts at a time.
 
 Shapes: B rollouts of a chunk.
 """
@@ -28,17 +28,17 @@ ORDER = [("prompt_id", "ascending"), ("sample", "ascending")]
 
 
 class JudgedChunk(NamedTuple):
-    """The rollouts of a chunk of prompts, and what is said of those that are judged."""
+    """The rollouts of a chunk of prompts, with verdicts and rewards of those that are judged."""
 
     names: list[str]
-    """Its shards."""
+    """The names of the chunk's shards."""
     keys: pa.Table
-    """`KEYS` of all its rollouts."""
+    """The columns `KEYS` of all rollouts."""
     verdicts: pa.Table | None
     rewards: Rewards | None
-    """Of `verdicts`; None unless every grader of the reward has judged the same rollouts."""
+    """The rewards of `verdicts`; None unless every grader of the reward judged these shards."""
     outcomes: list[str]
-    """What each verdict says."""
+    """The outcome of each row of `verdicts`."""
 
 
 def read_judged(
@@ -48,12 +48,13 @@ def read_judged(
     reward: RewardConfig,
     others: Mapping[str, Store],
 ) -> Iterator[JudgedChunk]:
-    """Yield the chunks of a set of rollouts, their rows in order of prompt and sample.
+    """Yield the chunks of a set of rollouts, with rows in order of prompt and sample.
 
-    `others` are verdicts of further graders of `reward.graders`.
+    `others` holds the verdicts of further graders of `reward.graders`, by grader.
     """
     published = published_shards(stored.rollouts)
     scale = scale_of(verdicts, reward)
+    # only the length penalty needs the number of tokens
     columns = [*KEYS, "completion_token_ids"] if scale.overlong.max_tokens else KEYS
     for chunk in sorted({name.split("-p")[1] for name in published}):
         names = [name for name in published if name.endswith(f"-p{chunk}")]
@@ -71,7 +72,10 @@ def read_judged(
 
 
 def mean_reward(chunks: Iterable[JudgedChunk], *, where: Path) -> float:
-    """Return the mean over all chunks; raise `InputError` that names `where` if there is none."""
+    """Return the mean reward over all chunks; raises `InputError` if no rollout was judged.
+
+    `where` is the directory that the error names.
+    """
     rewards = [chunk.rewards for chunk in chunks if chunk.rewards]
     kept = [of_chunk.reward_B[of_chunk.kept_B] for of_chunk in rewards]
     if not sum(map(len, kept)):
@@ -80,7 +84,7 @@ def mean_reward(chunks: Iterable[JudgedChunk], *, where: Path) -> float:
 
 
 def scale_of(verdicts: Store | None, reward: RewardConfig) -> RewardConfig:
-    """Return the reward with what counts as correct in a scored set."""
+    """Return `reward`, with the rule of what counts as correct from a scored set of verdicts."""
     stored = dict(verdicts.facts.get("scale", {})) if verdicts else {}
     return reward.model_copy(update={name: stored[name] for name in COUNTING if name in stored})
 
@@ -88,16 +92,16 @@ def scale_of(verdicts: Store | None, reward: RewardConfig) -> RewardConfig:
 def read_shards(
     store: Store, names: list[str], contract: contracts.Contract, columns: list[str] | None
 ) -> pa.Table:
-    """Read rows of shards in order of prompt and sample."""
+    """Read the rows of shards, in order of prompt and sample."""
     return contracts.read_shards(store, names, contract, columns=columns).sort_by(ORDER)
 
 
 def _read_known(
     sets: VerdictSets, names: list[str], table: pa.Table, keys: pa.Table
 ) -> Judged | None:
-    """Return what rewards of `table` depend on; None if a grader has not judged all its shards.
+    """Return the scores and lengths behind the rewards of `table`.
 
-    Lengths are there if `keys` have the tokens.
+    None if a grader has not judged all shards. Lengths are None if `keys` lacks token ids.
     """
     if not all(store.receipt(name) for store in sets.others.values() for name in names):
         return None

@@ -1,4 +1,4 @@
-"""Prompts as the model saw them: their token ids decoded, special tokens and all."""
+"""Decode the token ids of prompts as the model saw them, including special tokens."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,20 +13,21 @@ Decode = Callable[[list[int]], str]
 
 
 def decoder_of(stored: StoredSet) -> Decode | None:
-    """Return what decodes a set's token ids; None if no tokenizer for them is on this machine.
+    """Return a function that decodes a set's token ids; None if its tokenizer is not on disk.
 
-    It is the one of the checkpoint that the set was made with, which provenance names, or a copy
-    of it in the experiment. No code that comes with a checkpoint is run.
+    The tokenizer is that of the checkpoint that provenance names, or of a copy of the checkpoint in
+    the experiment. Code that comes with a checkpoint never runs.
     """
-    named = stored.rollouts.identity.get("tokenizer")  # of an import
+    named = stored.rollouts.identity.get("tokenizer")  # only imported rollouts have this entry
     for place in _places(stored):
         if any((place / name).is_file() for name in TOKENIZER_FILES):
+            # another tokenizer would decode the ids to another text
             if named not in (None, tokenizer_fingerprint(place)):
                 continue
             try:
                 return _decoder(place)
             except InputError:
-                continue
+                continue  # a later place may hold a copy that loads
     return None
 
 

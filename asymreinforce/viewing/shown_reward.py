@@ -1,7 +1,6 @@
-"""By which reward stored rollouts are shown: the one that their experiment was made with.
+"""Choose the reward with which stored rollouts are shown: that of their experiment or of an arm.
 
-The settings of the experiment say it (`data/experiment_record.py`), or those of an arm. A user's
-function that they name is not run: a directory may come from anyone.
+The settings of the experiment (`data/experiment_record.py`) or of the arm name the reward.
 """
 
 from collections.abc import Mapping
@@ -27,45 +26,47 @@ TWO_REWARDS = {"reward.correct", "reward.incorrect"}
 TERMS = {"reward.value", "reward.graders", "reward.weights"} | {
     f"reward.overlong.{name}" for name in OverlongConfig.model_fields
 }
-"""Settings that decide a reward beside these two; earlier versions had none of them."""
+"""Settings that decide a reward beside `TWO_REWARDS`; earlier versions had none of them."""
 
 
 class ShownReward(NamedTuple):
-    """The verdicts that rollouts are shown with, and the reward that is made of them."""
+    """The verdicts with which rollouts are shown, and the reward that is computed from them."""
 
     verdicts: Store | None
-    """Of the grader that says what is correct; None if there are none."""
+    """The verdicts that decide what is correct; None if there are no verdicts."""
     config: RewardConfig = PLAIN
     others: Mapping[str, Store] = {}
     """Verdicts of further graders of `reward.graders`."""
     words: str = ""
-    """What to say of it; empty for one that the verdict decides alone."""
+    """A description of the reward; empty if the verdict alone decides it."""
 
 
 def choose_reward(stored: StoredSet, *, grader: str | None, arm: str | None) -> ShownReward:
-    """Choose verdicts and reward: those that the experiment was made with, or an arm by its name.
+    """Choose the verdicts and the reward of the experiment, or of the arm that begins with `arm`.
 
-    A `grader` is shown alone. If the settings name no reward that can be shown, or its verdicts
-    are not all there, a plainer one is, and the words say so. Raises `InputError` if there are no
-    such verdicts, or not exactly one such arm.
+    If `grader` is given, only its verdicts are used. If the reward cannot be computed, or some of
+    its verdicts are missing, a simpler reward is shown, and `words` says so. Raises `InputError` if
+    the grader gave no verdicts, or if not exactly one arm matches.
     """
     settings = shown_settings(stored.directory, arm)
     verdicts = verdicts_of(stored, grader) if grader else own_verdicts(stored, settings)
     config = settings_reward(settings)
+    # a user's reward function is never run here, since the directory may come from anyone
     if is_plugin(str(value := settings.get("reward.value", PLAIN.value))):
         return ShownReward(verdicts, words=f"{TWO}: reward.value={value} is not run here")
     if config is None:
-        return ShownReward(verdicts, words=f"{TWO}: arms differ in theirs, which --arm shows")
+        return ShownReward(verdicts, words=f"{TWO}: rewards differ between arms; choose with --arm")
     if grader or verdicts is None:
         config = _of_one(config)
     if not config.graders or verdicts is None:
         words = _overlong_words(config)
         return ShownReward(verdicts, config, words=words and f"r: {words}")
     own = grader_of(verdicts)
+    # verdicts are newest first: reversed, the newest set of a grader wins
     by_grader = {grader_of(store): store for store in reversed(stored.verdicts)}
     others = {n: by_grader[n] for n in config.graders if n != own and n in by_grader}
     if absent := set(config.graders) - {own, *others}:
-        words = f"r is of {own} alone: there are no verdicts of {', '.join(sorted(absent))}"
+        words = f"r uses only {own}: there are no verdicts of {', '.join(sorted(absent))}"
         return ShownReward(verdicts, _of_one(config), words=words)
     terms = [f"{weight:g} {name}" for name, weight in config.weight_by_grader.items()]
     parts = [f"r = {' + '.join(terms)}", _overlong_words(config)]
@@ -73,9 +74,9 @@ def choose_reward(stored: StoredSet, *, grader: str | None, arm: str | None) -> 
 
 
 def shown_settings(directory: Path, arm: str | None) -> dict[str, Any]:
-    """Return the flat settings that an experiment was made with, or those of one of its arms.
+    """Return the flat settings of an experiment, or of the arm whose name begins with `arm`.
 
-    Raises `InputError` unless exactly one arm's name begins with `arm`, if there are arms.
+    If there are arms, raises `InputError` unless exactly one arm's name begins with `arm`.
     """
     paths = sorted((directory / "train").glob(f"*/{CONFIG}"))
     if arm is None or not paths:
@@ -93,14 +94,14 @@ def _of_one(config: RewardConfig) -> RewardConfig:
 
 
 def settings_reward(settings: Mapping[str, Any]) -> RewardConfig | None:
-    """Return the reward that flat settings name, the plain one if they name none.
+    """Return the reward that flat settings name, or the default reward if they name none.
 
-    None if the arms that they are of differ in it.
+    None if the arms of the settings differ in their rewards.
     """
     recorded = {key: value for key, value in settings.items() if key in TWO_REWARDS | TERMS}
     expected = TWO_REWARDS | (TERMS if TERMS & recorded.keys() else set())
     if recorded and expected - recorded.keys():
-        return None  # what arms differ in is not among the settings of all
+        return None  # the shared settings leave out those in which arms differ
     values: dict[str, Any] = {"overlong": {}}
     for key, value in recorded.items():
         _, *sections, name = key.split(".")
@@ -116,4 +117,4 @@ def _overlong_words(config: RewardConfig) -> str:
     if overlong.max_tokens is None:
         return ""
     lengths = f"{overlong.free_tokens} to {overlong.max_tokens} tokens"
-    return f"less up to {overlong.weight:g} from {lengths}"
+    return f"minus a length penalty of up to {overlong.weight:g} from {lengths}"

@@ -1,6 +1,6 @@
-"""Where an experiment stands, running or dead, by the small files of its directories.
+"""Show the progress of an experiment, whether or not it is running, from its small files.
 
-Nothing is checked: no shard is read, and neither torch nor pyarrow is loaded.
+Nothing is verified: no shard is read, and neither torch nor pyarrow is loaded.
 """
 
 import json
@@ -24,25 +24,25 @@ SHARED = {
     "verdicts": "score",
     "evaluations": "evaluate",
 }
-"""Stages beside training, in the order of the pipeline, and the command that makes each."""
+"""Stages other than training, in the order of the pipeline, with the command for each."""
 RESULTS = ("summary.parquet", "report.html")
 
 
 class StageStatus(NamedTuple):
-    """A stage's directories together."""
+    """The progress of one stage, over all its directories."""
 
     stage: str
     sets: int
     complete: int
-    """Sets to which nothing is to come."""
+    """Sets that are complete."""
     shards: int
     planned: int
     holder: Holder | None
-    """Who works on one of them."""
+    """The process that works on one of the sets."""
 
     @property
     def words(self) -> str:
-        """Say it in a few words."""
+        """The progress in a few words."""
         if not self.sets:
             return "not begun"
         sets = f"{self.sets} sets, " if self.sets > 1 else ""
@@ -54,35 +54,35 @@ class StageStatus(NamedTuple):
 
 
 class ArmStatus(NamedTuple):
-    """An arm: running, done, stopped or failed, and why in a line."""
+    """The state of an arm (running, done, stopped or failed), with a reason in one line."""
 
     arm: str
     name: str
-    """The settings in which the arms differ."""
+    """The arm's name, made of the settings in which arms differ."""
     state: str
     reason: str
     progress: ArmProgress | None
     facts: dict[str, Any]
-    """What it ended with, if it is done."""
+    """The facts of the arm's final manifest; empty unless the arm is done."""
 
 
 class Status(NamedTuple):
-    """Where an experiment stands."""
+    """The progress of an experiment: its stages, arms and results."""
 
     directory: Path
     stages: list[StageStatus]
     arms: list[ArmStatus]
     results: list[str]
-    """The files of results that are there."""
+    """The names of result files that exist."""
 
     @property
     def counts(self) -> Counter[str]:
-        """Arms by state."""
+        """The number of arms in each state."""
         return Counter(arm.state for arm in self.arms)
 
     @property
     def line(self) -> str:
-        """Say in a line what happens now, or what is to be done next."""
+        """The current activity of the experiment, or the work that is left, in one line."""
         counts = self.counts
         of_arms = ", ".join(
             f"{counts[state]} {state}"
@@ -98,21 +98,21 @@ class Status(NamedTuple):
             return f"nothing runs: arms {of_arms}"
         unfinished = [stage for stage in self.stages if stage.complete < stage.sets]
         if unfinished:
-            return f"nothing runs: {unfinished[0].stage} are in part there"
+            return f"nothing runs: {unfinished[0].stage} are incomplete"
         if self.arms:
-            end = "evaluated and summed up" if self.results else "not evaluated yet"
+            end = "evaluated and summarised" if self.results else "not evaluated yet"
             return f"nothing runs: arms {of_arms}; {end}"
         return "nothing runs: no arm is trained yet"
 
 
 def read_status(directory: Path) -> Status:
-    """Read where an experiment stands; `InputError` if there is none in a directory."""
+    """Read the progress of an experiment; raises `InputError` if the directory holds none."""
     stages = [_stage(directory, stage) for stage in SHARED]
     arms = _arms(directory)
     if not (arms or any(stage.sets for stage in stages)):
         raise InputError(
-            f"{directory}: no experiment is there; name a directory such as runs/cups, in which "
-            "a command has begun its work"
+            f"{directory}: holds no experiment; name the directory of an experiment that has "
+            "started, such as runs/cups"
         )
     results = [name for name in RESULTS if (directory / name).exists()]
     return Status(directory, stages, arms, results)
@@ -134,13 +134,14 @@ def _stage(directory: Path, stage: str) -> StageStatus:
 def _planned(place: Path) -> tuple[str, ...]:
     try:
         return Store.open(place).planned
+    # a damaged or unfinished plan is shown as no shards: a status must not fail on it
     except AsymreinforceError:
         return ()
 
 
 def _arms(directory: Path) -> list[ArmStatus]:
     places = sorted(path.parent for path in (directory / "train").glob("[!.]*/*.json"))
-    places = list(dict.fromkeys(places))
+    places = list(dict.fromkeys(places))  # an arm has several JSON files
     readable = [arm for place in places if (arm := _readable(place))]
     names = name_arms(readable) if readable else {}
     order = {arm.name: (arm.config.baseline, arm.config.seed) for arm in readable}
@@ -175,7 +176,7 @@ def _arm(place: Path, name: str) -> ArmStatus:
         state, reason = "stopped", "before its first step"
     elif progress.state == "running":
         state = "stopped"
-        reason = f"process {progress.process} on {progress.host} is gone, and has left no reason"
+        reason = f"process {progress.process} on {progress.host} ended without a reason"
     else:
         state, reason = progress.state, progress.reason
     return ArmStatus(place.name, name, state, reason, progress, facts)
@@ -189,7 +190,7 @@ def _facts(place: Path) -> dict[str, Any]:
 
 
 def as_json(status: Status) -> str:
-    """Return the status as JSON: an object with `stages` and `arms`, numbers null if unknown."""
+    """Return the status as a JSON object with `stages` and `arms`; unknown numbers are null."""
     stages = {
         stage.stage: {
             **{key: value for key, value in stage._asdict().items() if key not in OWN_FORM},

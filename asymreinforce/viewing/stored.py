@@ -1,4 +1,4 @@
-"""Find stored rollouts and the verdicts on them, whatever settings they were made with."""
+"""Find stored rollouts and their verdicts in an experiment, independent of current settings."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,19 +15,19 @@ from asymreinforce.errors import InputError
 
 
 class StoredSet(NamedTuple):
-    """A set of rollouts of an experiment, with the sets of verdicts on it, the newest first."""
+    """A set of rollouts of an experiment, with its sets of verdicts, newest first."""
 
     directory: Path
     rollouts: Store
     verdicts: list[Store]
     others: int
-    """Further sets of the experiment, which another choice would show."""
+    """The number of other sets of rollouts in the experiment."""
     chosen_as: str
-    """Why this one, in words."""
+    """The reason why this set was chosen, in words."""
 
 
 class LaterRound(NamedTuple):
-    """A later round of an arm: the step at which it began, and its set of rollouts by name."""
+    """A later round of an arm: its first step, and the name of its set of rollouts."""
 
     arm: str
     start: int
@@ -40,15 +40,15 @@ def find_set(
 ) -> StoredSet:  # fmt: skip
     """Return a set of rollouts of an experiment.
 
-    By default it is the newest of those that all arms share; what an arm generated for a later
-    round has to be asked for, by the step at which the round began (and the arm, where several
-    have one), or by how the set's name begins. Raises `InputError` where there is none such.
+    The default is the newest set that all arms share. `round_` chooses the set of a later round by
+    the step at which the round began, with `arm` if several arms have such a round; `rollouts`
+    chooses a set by the beginning of its name. Raises `InputError` if no set matches.
     """
     sets = _open_stores(directory / "rollouts")
     if not sets:
         raise InputError(
-            f"{directory}: holds no rollouts; run 'asymrl generate' or 'asymrl import', or point "
-            "at an experiment's directory"
+            f"{directory}: holds no rollouts; run 'asymrl generate' or 'asymrl import', or name "
+            "the directory of an experiment"
         )
     store, words = _choose_rollouts(directory, sets, rollouts=rollouts, round_=round_, arm=arm)
     verdicts = [
@@ -76,13 +76,13 @@ def _choose_rollouts(
         chosen = _choose_round(directory, rounds, start=round_, arm=arm)
         named = [store for store in sets if store.directory.name == chosen.rollouts]
         if not named:
-            raise InputError(f"{directory / 'rollouts' / chosen.rollouts}: is not there any more")
+            raise InputError(f"{directory / 'rollouts' / chosen.rollouts}: no longer exists")
         return named[0], f"round from step {round_} of arm {chosen.arm[:8]}"
     of_rounds = {later.rollouts for later in rounds}
     shared = [store for store in sets if store.directory.name not in of_rounds]
     if not shared:
         raise InputError(
-            f"{directory}: holds rollouts of later rounds alone; choose one with --round STEP"
+            f"{directory}: holds only rollouts of later rounds; choose one with --round STEP"
         )
     return shared[0], "the newest that arms share" if len(shared) > 1 else "shared by all arms"
 
@@ -107,13 +107,13 @@ def _choose_round(
 
 
 def later_rounds(directory: Path) -> list[LaterRound]:
-    """Return every round of every arm but the first, whose rollouts all arms share."""
+    """Return the rounds of all arms except each arm's first, whose rollouts arms share."""
     rounds = []
     for path in sorted((directory / "train").glob("*/rounds/*.json")):
         record = files.read_json(path)
         if not isinstance(record, dict) or not {"start", "rollouts"} <= record.keys():
             raise InputError(f"{path}: not the record of a round; train the arm again")
-        if record["start"]:
+        if record["start"]:  # the first round, from step 0, reads the shared set
             rounds.append(
                 LaterRound(path.parents[1].name, int(record["start"]), str(record["rollouts"]))
             )
@@ -121,9 +121,9 @@ def later_rounds(directory: Path) -> list[LaterRound]:
 
 
 def verdicts_of(stored: StoredSet, grader: str | None) -> Store | None:
-    """Return the verdicts of a grader; raise `InputError` if it gave none.
+    """Return the verdicts of a grader; raises `InputError` if there are none.
 
-    By default they are those that say what is correct (`own_verdicts`).
+    If `grader` is None, return the verdicts that decide what is correct (`own_verdicts`).
     """
     if grader is None:
         return own_verdicts(stored, recorded_settings(stored.directory))
@@ -138,25 +138,26 @@ def verdicts_of(stored: StoredSet, grader: str | None) -> Store | None:
 
 
 def own_verdicts(stored: StoredSet, settings: Mapping[str, Any]) -> Store | None:
-    """Return the verdicts that say what is correct under flat settings, else the newest.
+    """Return the verdicts that decide what is correct under flat settings, else the newest.
 
-    These are the task's grader's, or those that came with rollouts from elsewhere if they train.
+    These are the verdicts of the task's grader, or imported verdicts if training uses them.
     """
     facts, trained = stored.rollouts.facts, settings.get("source.verdicts")
     is_judged = facts.get("rewarded") is not None and facts["rewarded"] == facts["rows"]
     is_imported = trained == IMPORTED or (trained is None and is_judged)
     own = IMPORTED if is_imported else settings.get("task.grader")
+    # not simply the newest, which may be the verdicts of a further grader
     by_own = [store for store in stored.verdicts if grader_of(store) == own]
     return next(iter([*by_own, *stored.verdicts]), None)
 
 
 def grader_of(verdicts: Store) -> str:
-    """Name the grader of a set of verdicts."""
+    """Return the name of the grader of a set of verdicts."""
     return str(verdicts.identity.get("grader", {}).get("name", "unknown"))
 
 
 def all_verdicts(verdicts: Store) -> pa.Table:
-    """Return every published verdict of a set."""
+    """Return all published verdicts of a set; raises `InputError` if there are none."""
     names = published_shards(verdicts)
     if not names:
         raise InputError(f"{verdicts.directory}: holds no verdicts; run 'asymrl score' again")

@@ -78,7 +78,7 @@ def test_bad_input_is_one_message_and_leaves_nothing(
     assert "it has question" in message
     refused(command("train"), "run 'asymrl import' with the same settings first")
     refused(command("generate"), "rollouts are imported")
-    refused(command("plan"), "a plan is of rollouts that are to be generated")
+    refused(command("plan"), "a plan is for rollouts that will be generated")
     refused(command("import", "source.columns.nonsense=a"), "source.columns.nonsense")
     refused(asymrl("import", f"runs_dir={tmp_path}/runs"), "needs source.path")
     assert published(tmp_path) == {"rollouts.jsonl": published(tmp_path)["rollouts.jsonl"]}

@@ -135,7 +135,7 @@ def test_rollouts_that_were_not_graded_go_without_verdicts(runs_dir: Path, tmp_p
 
 def test_a_public_repository_is_not_pushed_to_unasked(runs_dir: Path) -> None:
     hub = FakeHub("public")
-    with pytest.raises(ConfigError, match="is a public model already"):
+    with pytest.raises(ConfigError, match="is already a public model"):
         push_checkpoint(runs_dir / "cups", "me/policy", hub=hub)
     assert not hub.files
     push_checkpoint(runs_dir / "cups", "me/policy", hub=hub, public=True)
@@ -146,7 +146,7 @@ def test_an_arm_or_a_step_that_is_not_there_is_refused_with_those_that_are(runs_
     (arm,) = arms_of(runs_dir / "cups")
     with pytest.raises(InputError, match=f"name one arm with --arm .*{arm.name}"):
         push_checkpoint(runs_dir / "cups", "me/policy", hub=None, arm="zz")
-    with pytest.raises(InputError, match="no weights of step 3; there are 2, 4"):
+    with pytest.raises(InputError, match="no weights of step 3; steps with weights: 2, 4"):
         push_checkpoint(runs_dir / "cups", "me/policy", hub=None, step=3)
     with pytest.raises(InputError, match="no arm is complete"):
         push_checkpoint(runs_dir / "none", "me/policy", hub=None)

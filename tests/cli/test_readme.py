@@ -71,7 +71,7 @@ def run(line: str, directory: Path) -> Outcome:
         return asymrl(command, str(directory / arguments[0]), *arguments[1:])
     if command == "import":
         path = files.jsonl(directory / "rollouts.jsonl", files.rows(40, ("small", "large")))
-        (policy,) = (directory / "runs/cups/policy").glob("*/checkpoint")
+        policy = min((directory / "runs/cups/policy").glob("*/checkpoint"))
         there = {"source.path=rollouts.jsonl": path, "policy.source=MODEL": policy}
         arguments = [
             f"{word.partition('=')[0]}={there[word]}" if word in there else word

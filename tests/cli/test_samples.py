@@ -106,7 +106,8 @@ def test_coverage_and_the_seeds_that_a_difference_needs_are_printed(
     # setting, runs, pass@1, pass@2, distinct answers, distinct completions; no entropy was stored
     assert re.search(r"^ µ +1 +\d\d\.\d +\d\d\.\d +1\.\d\d +1\.\d\d +—", covered, re.MULTILINE)
     assert re.search(r"^ −0\.3 +3 +9\d\.\d ", covered, re.MULTILINE)
-    assert "The evaluation drew 2 samples of a prompt, so k ends at 2" in " ".join(covered.split())
+    words = " ".join(covered.split())
+    assert "The evaluation drew 2 samples of each prompt, so k ends at 2" in words
     refused(asymrl("report", str(directory), "--power", "0"), "above 0")
     refused(asymrl("report", str(directory), str(directory), "--power", "2"), "of one experiment")
 

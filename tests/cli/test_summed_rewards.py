@@ -230,7 +230,8 @@ def test_inspect_shows_the_reward_that_the_experiment_or_an_arm_was_made_with(
     assert scored.code == 0, scored.err
     text = commands.asymrl("inspect", str(place / "cups"), "--limit", "3").out
     assert "verdicts of final_answer · " in text  # and not of the newest
-    assert f"r = 1 final_answer + 0.2 {MINE}, less up to 1 from 2 to 10 tokens" in text
+    penalty = "minus a length penalty of up to 1 from 2 to 10 tokens"
+    assert f"r = 1 final_answer + 0.2 {MINE}, {penalty}" in " ".join(text.split())
     (own,), (mine,) = by_grader(place, "final_answer"), by_grader(place, MINE)
     prompt, shown = "", 0
     for line in text.splitlines():
@@ -248,7 +249,7 @@ def test_inspect_shows_the_reward_that_the_experiment_or_an_arm_was_made_with(
         shown += 1
     assert shown == 12
     alone = commands.asymrl("inspect", str(place / "cups"), "--grader", MINE).out
-    assert f"verdicts of {MINE} · r: less up to 1" in alone
+    assert f"verdicts of {MINE} · r: minus a length penalty of up to 1" in " ".join(alone.split())
     of_arm = commands.asymrl("inspect", str(place / "cups"), "--arm", plain.hash[:6]).out
     assert "verdicts of final_answer\n" in of_arm and "r = " not in of_arm
     outcome = commands.asymrl("inspect", str(place / "cups"), "--arm", "zz")

@@ -216,8 +216,8 @@ def test_the_report_says_what_was_searched(tmp_path: Path) -> None:
     assert [method.name for method in read_searches(directory)] == ["asymre", "grpo"]
     sentence = (
         "Searched for each method: optim.lr in [1e-05, 0.001] (logarithmic); budget 4 trials "
-        "(2 evenly spread, then 2 by TPE) of 2 seeds, chosen by accuracy on 50 validation "
-        "questions, of an arm by its best checkpoint."
+        "(2 evenly spread, then 2 by TPE) of 2 seeds. Values are chosen by accuracy on 50 "
+        "validation questions; an arm counts by its best checkpoint."
     )
     assert search_sentences(read_searches(directory))[0] == sentence
     printed = asymrl("report", str(directory))

@@ -304,7 +304,7 @@ def test_the_status_of_a_finished_sweep_is_that_nothing_is_left(
 ) -> None:
     shown = commands.asymrl("status", str(first_sweep[0] / "cups"))
     assert shown.code == 0
-    assert "nothing runs: arms 4 done; evaluated and summed up" in " ".join(shown.out.split())
+    assert "nothing runs: arms 4 done; evaluated and summarised" in " ".join(shown.out.split())
     rows = [line.split() for line in shown.out.splitlines() if line.startswith("baseline=")]
     assert next(row[:4] for row in rows) == ["baseline=-0.1", "seed=0", "done", "4/4"]
 

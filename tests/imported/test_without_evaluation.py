@@ -41,7 +41,7 @@ def test_a_sweep_ends_with_what_it_knows(command: Command, tmp_path: Path) -> No
     assert said.count("not evaluated") == 3  # the title, and each arm
     assert "0.0%" not in outcome.out and "accuracy in %" not in outcome.out
     page = (tmp_path / "runs/mine/report.html").read_text()
-    assert "Not evaluated: no arm has an accuracy" in page
+    assert "No arm is evaluated yet" in page
     assert "0.0%" not in page.partition("</nav>")[2].partition("<h2")[0]
     assert not (tmp_path / "runs/mine/evaluations").exists()
     refused(command("evaluate"), "nothing to evaluate on", "source.held_out=N")

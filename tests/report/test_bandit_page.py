@@ -169,11 +169,11 @@ def told(chains: list[dict[str, Any]]) -> list[tuple[str, str]]:
 
 def test_findings_that_hold_are_told_as_in_the_paper() -> None:
     assert told([chain(-0.2), chain(-0.1), chain(0.1, top_probability=1.0)]) == [
-        (AGREES, "Theorem 4.2's closed form is met within a total variation of 0.001 by all 2 "
-         "chains with V < V^µ; the furthest is at 1.0e−5."),
+        (AGREES, "Theorem 4.2's closed form holds within a total variation of 0.001 for all 2 "
+         "chains with V < V^µ; the largest distance is 1.0e−5."),
         (AGREES, "The limit's support shrinks towards V^µ: 2 arms at V − V^µ = −0.2, 2 arms at "
          "−0.1."),
-        (AGREES, "Above V^µ a single arm is left in the chain."),
+        (AGREES, "Above V^µ, a single arm remains in the chain."),
         (AGREES, "Entropy falls faster for larger V: after 3 steps it is 1.20 nats at V − V^µ = "
          "−0.2 and 0.90 at +0.1."),
     ]  # fmt: skip
@@ -184,7 +184,7 @@ def test_findings_that_do_not_hold_are_told_as_not_in_the_paper() -> None:
     found = told(chains)
     assert [verdict for verdict, _ in found[:3]] == [DIFFERS] * 3
     assert "1 of 2 chains with V < V^µ" in found[0][1] and "2.5e−1" in found[0][1]
-    assert "left in 0 of 1 chains" in found[2][1]
+    assert "remains in 0 of 1 chains" in found[2][1]
     peak = told([chain(-0.2, reward=0.95), chain(-0.1, reward=0.9)])[-1]
     assert peak[0] == DIFFERS
     assert "highest, 0.950, at V − V^µ = −0.2 and 0.900 at −0.1" in peak[1]

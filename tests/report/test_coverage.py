@@ -78,7 +78,7 @@ def test_a_setting_that_bought_accuracy_with_coverage_is_named(
     assert "Of 2 settings that ended above µ" in text
     assert "1 covers fewer prompts than µ at some k (−0.3 from k = 2); pass@2 (60.0% for µ)" in text
     # collapsed arms are in no sentence: the pair is -0.5 and -0.3 alone
-    assert "a higher baseline trades coverage for accuracy: of 1 pair " in text
+    assert "a higher baseline trades coverage for accuracy. Of 1 pair " in text
 
 
 def test_no_trade_is_said_where_both_rise(groups: tuple[ArmGroup, ...]) -> None:
@@ -87,8 +87,8 @@ def test_no_trade_is_said_where_both_rise(groups: tuple[ArmGroup, ...]) -> None:
         line("0", 0.1, 0.2),
     )  # fmt: skip
     assert "none covers fewer prompts than µ at any k up to 2" in text
-    assert "does not trade coverage for accuracy here: of 1 pair " in text
-    assert "less pass@2 in 0, and moves both the same way in 1; it gives fewer distinct" in text
+    assert "does not trade coverage for accuracy here. Of 1 pair " in text
+    assert "less pass@2 in 0, moves both the same way in 1, and gives fewer distinct" in text
     assert text.endswith(
         "k ends at 2; 'asymrl evaluate evaluation.sampling.samples_per_prompt=16' draws more from "
         "the same weights."

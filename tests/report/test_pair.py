@@ -73,14 +73,14 @@ def test_the_answer_counts_the_settings_of_both_at_which_the_second_ends_above(
     assert twin.comparison
     apart = twin.comparison._replace(difference=0.2, p_holm=0.01)
     assert comparison_sentence(compared._replace(twins=(twin._replace(comparison=apart),))) == (
-        "two ends above one at 1 and below it at 0 of the settings of both (1); elsewhere the "
-        "difference is not beyond what seeds would give."
+        "two ends above one at 1 and below it at 0 of the common settings (1 tested); at the "
+        "others, seeds explain the difference."
     )
-    assert "do not differ beyond" in comparison_sentence(compared)
+    assert "by more than seeds explain" in comparison_sentence(compared)
     nothing = compared._replace(twins=())
     assert comparison_sentence(nothing).startswith("No setting is in both experiments")
     untested = tuple(twin._replace(comparison=None) for twin in compared.twins)
-    assert "seeds enough" in comparison_sentence(compared._replace(twins=untested))
+    assert "enough seeds" in comparison_sentence(compared._replace(twins=untested))
 
 
 def test_experiments_of_one_name_are_told_apart_by_their_directories(tmp_path: Path) -> None:

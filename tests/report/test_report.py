@@ -152,7 +152,7 @@ def test_prompts_without_a_trained_arm_are_nothing_to_report(tmp_path: Path) -> 
 def test_arms_without_evaluations_are_reported_by_their_metrics(tmp_path: Path) -> None:
     make_experiment(tmp_path, sweep(seeds=[0]), evaluated=False, summarised=False)
     page = page_of(tmp_path)
-    assert "Not evaluated: no arm has an accuracy" in page
+    assert "No arm is evaluated yet" in page
     assert Elements(page).text.count("not evaluated") == 8
     assert {path.stem for path in (tmp_path / "figures").iterdir()} == {
         "token-entropy", "logp-correct", "logp-incorrect", "kl", "ess",
@@ -234,7 +234,7 @@ def test_no_mean_reward_is_made_of_an_accuracy_where_the_reward_is_the_score(
         config["reward"]["value"] = "score"
         path.write_text(json.dumps(config))
     page = page_of(tmp_path)
-    assert "the mean reward of µ by its accuracy" not in page
+    assert "the mean reward of µ at its accuracy" not in page
     assert "the score, mapped from 0 and 1 to −1 and +1" in page
 
 
@@ -247,9 +247,10 @@ def test_a_summed_reward_and_a_length_term_stand_in_the_setting(tmp_path: Path) 
         config["reward"] |= more
         path.write_text(json.dumps(config))
     page = page_of(tmp_path)
-    words = "summed over graders: 1 math + 0.2 mine:form; less up to 0.5 from 8 to 12 tokens"
+    penalty = "minus a length penalty of up to 0.5 from 8 to 12 tokens"
+    words = f"summed over graders: 1 math + 0.2 mine:form; {penalty}"
     assert f"+1 correct, −1 incorrect; {words}" in page
-    assert "the mean reward of µ by its accuracy" not in page  # rewards are not two
+    assert "the mean reward of µ at its accuracy" not in page  # rewards are not two
 
 
 def test_a_report_runs_no_function_that_an_arm_names(tmp_path: Path) -> None:

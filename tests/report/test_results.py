@@ -95,13 +95,13 @@ def test_another_setting_may_be_compared_with_by_name(
 def test_the_power_line_names_seeds_by_the_spread_of_the_differences(found: GroupResults) -> None:
     assert found.power
     assert "2 for" in found.power or "3 for" in found.power
-    assert "These 3 find" in found.power
+    assert "The 3 seeds of this experiment detect" in found.power
 
 
 def test_the_spread_of_collapsed_arms_says_nothing_of_seeds(found: GroupResults) -> None:
     """+0.3 collapses in each seed, and 0 in some: -0.3 is told by its spread against mu."""
     assert "collapsed" in dict(found.rows[2].fates)
-    assert found.power and "the spread of −0.3 against" in found.power
+    assert found.power and "did not collapse: −0.3 against" in found.power
 
 
 def test_arms_of_one_policy_share_the_noise_of_mu_s_evaluation(

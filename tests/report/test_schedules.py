@@ -26,8 +26,7 @@ CONTROLLED = {
         ),
         (
             CONTROLLED,
-            "staleness: the baseline is where a controller starts, gain 0.02 on log_mean_weight "
-            "at 0.1",
+            "staleness: a controller starts at the baseline, gain 0.02 on log_mean_weight at 0.1",
         ),
     ],
 )

@@ -78,5 +78,5 @@ def test_the_page_has_the_table_of_benchmarks(tmp_path: Path) -> None:
 def test_a_name_that_no_suite_can_have_is_refused(tmp_path: Path) -> None:
     directory = made_up.make_experiment(tmp_path, made_up.sweep(baselines=(-0.1,)))
     make_suites(directory, name="../../etc")
-    with pytest.raises(InputError, match="is no suite; evaluate again"):
+    with pytest.raises(InputError, match="is not the name of a suite; evaluate again"):
         read_suite_rows(directory)

@@ -138,7 +138,7 @@ def test_text_of_an_error_is_shown_and_not_obeyed(experiment: Path) -> None:
 
 
 def test_a_directory_without_an_experiment_is_refused(tmp_path: Path) -> None:
-    refused(asymrl("status", str(tmp_path)), "no experiment is there", "runs/cups")
+    refused(asymrl("status", str(tmp_path)), "holds no experiment", "runs/cups")
 
 
 def test_nothing_heavy_is_loaded(experiment: Path) -> None:

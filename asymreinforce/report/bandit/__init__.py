@@ -1,1 +1,1 @@
-"""The report of the theory bench."""
+"""Report the theory benches: figures, findings and a page."""

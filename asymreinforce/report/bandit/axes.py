@@ -1,6 +1,7 @@
-"""Panels in the report's style, with what every figure of the bench shares: V^mu and its colours.
+"""Make the panels that all figures of the theory bench share, with V^mu and its colours.
 
-Blue and solid is V below the mean reward of mu, orange and dashed V above it, as in the report.
+Lines for V below the mean reward of mu are blue and solid; lines for V above V^mu are orange and
+dashed, as in the report of an experiment.
 """
 
 from collections.abc import Sequence
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 PANEL_WIDTH, PANEL_HEIGHT = 4.3, 3.2
 LEFT, BOTTOM, TOP = 0.68, 0.62, 0.5
-"""Inches beside, below and above a panel's axes."""
+"""The space to the left of, below and above a panel's axes, in inches."""
 
 V_MU = r"$V^\mu$"
 V_0_MU = r"$V_{0,\mu}$"
@@ -41,7 +42,7 @@ CATEGORY_STYLES = tuple(
     Style(colour, dashes, 1.8)
     for colour, dashes in zip(CATEGORIES, (SOLID, DASHED, DASH_DOTTED), strict=True)
 )
-"""Blue, orange and green, told apart by their dashes too."""
+"""Blue, orange and green lines, which also differ in their dashes."""
 
 MARKS = "os^Dv"
 
@@ -49,7 +50,7 @@ MARKS = "os^Dv"
 def make_panels(
     titles: Sequence[str], *, columns: int, right: float = 0.25, width: float = PANEL_WIDTH
 ) -> "tuple[Figure, list[Axes]]":
-    """Return a figure with a panel a title, `right` inches left free beside each for labels."""
+    """Return a figure with one panel per title; `right` inches beside each are for labels."""
     from matplotlib.figure import Figure
 
     rows = -(-len(titles) // columns)
@@ -67,13 +68,13 @@ def make_panels(
 
 
 def name_axes(axes: "Axes", x: str, y: str) -> None:
-    """Write the names of both axes."""
+    """Write the names of the x and the y axis."""
     axes.set_xlabel(x, color=MUTED.light)
     axes.set_ylabel(y, color=MUTED.light)
 
 
 def style_of_offset(offset: float, offsets: Sequence[float]) -> Style:
-    """Return the line of V - V^mu: its sign's ramp, darker the further from zero by rank."""
+    """Return the line style of V - V^mu: the colour follows its sign and its rank from zero."""
     if offset == 0:
         return Style(ZERO, DASH_DOTTED, 2.0)
     ramp, dashes = (NEGATIVE, SOLID) if offset < 0 else (POSITIVE, DASHED)
@@ -82,19 +83,19 @@ def style_of_offset(offset: float, offsets: Sequence[float]) -> Style:
 
 
 def signed_offset(offset: float) -> str:
-    """Write V - V^mu with its sign, a true minus, and no needless digits."""
+    """Write V - V^mu with its sign, a true minus, and three significant digits."""
     return "0" if offset == 0 else f"{offset:+.3g}".replace("-", "−")
 
 
 def mark_critical(axes: "Axes", *, words: str = f"V = {V_MU}") -> None:
-    """Draw the vertical line at 0, where V crosses its critical value, and shade what is above."""
+    """Draw a vertical line at x = 0, the critical value of V, and shade the side above 0."""
     axes.axvspan(0, axes.get_xlim()[1], color=ABOVE_CRITICAL.light, linewidth=0, zorder=-2)
     axes.axvline(0, color=INK.light, linewidth=1.0, linestyle=(0, (2, 2)), zorder=1)
     write_above(axes, 0, words, align="center")
 
 
 def write_above(axes: "Axes", x: float, words: str, *, align: str) -> None:
-    """Write words between a panel and its title, at a place on its x axis."""
+    """Write words between a panel and its title, at a value `x` of the x axis."""
     axes.annotate(
         words, (x, 1.0), xycoords=("data", "axes fraction"), xytext=(0, 3),
         textcoords="offset points", ha=align, va="bottom", fontsize=8.5, color=MUTED.light,
@@ -102,14 +103,14 @@ def write_above(axes: "Axes", x: float, words: str, *, align: str) -> None:
 
 
 def draw_spread(axes: "Axes", spread: Spread, style: Style, *, label: str | None = None) -> None:
-    """Draw the median as a line, the band from 10 % to 90 % around it."""
+    """Draw the median as a line, with a band from the 10 % to the 90 % quantile."""
     colour = style.colour.light
     axes.fill_between(spread.places, spread.low, spread.high, color=colour, alpha=0.15, linewidth=0)
     axes.plot(spread.places, spread.median, label=label, **style.line)
 
 
 def offset_scale(axes: "Axes", offsets: Sequence[float]) -> None:
-    """Make x a symmetric logarithm of V - V^mu, linear within the smallest offset, with ticks."""
+    """Make the x axis symmetric logarithmic in V - V^mu, linear below the smallest offset."""
     sizes = sorted({abs(offset) for offset in offsets if offset})
     smallest, largest = (sizes[0], sizes[-1]) if sizes else (0.01, 0.1)
     axes.set_xscale("symlog", linthresh=smallest, linscale=0.5)
@@ -122,7 +123,7 @@ def offset_scale(axes: "Axes", offsets: Sequence[float]) -> None:
 
 
 def draw_legend(axes: "Axes", *, place: str = "best") -> None:
-    """Write the legend, on a pale ground so that lines behind it do not disturb."""
+    """Draw the legend on a pale background, so that it is readable over lines."""
     axes.legend(
         loc=place, fontsize=8.5, frameon=True, framealpha=0.85, edgecolor=GRID.light,
         labelcolor=INK.light, handlelength=2.6,

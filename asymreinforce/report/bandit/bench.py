@@ -1,4 +1,4 @@
-"""A theory bench as its tables hold it: chains with their traces, and the dense closed form."""
+"""Read the tables of a theory bench: chains, their traces, and limits by the closed form."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ from asymreinforce.errors import InputError
 Row = dict[str, Any]
 
 SWEPT = ("update", "lr", "steps", "samples", "group_size", "sampling_seed")
-"""What a figure shows one value of, the first, unless it is about that setting."""
+"""Swept settings; a figure uses the first value of each, unless the figure varies it."""
 
 
 class Bench(NamedTuple):
@@ -25,25 +25,25 @@ class Bench(NamedTuple):
 
     @property
     def near_seed(self) -> int:
-        """The draw that is shown by itself: the first of the sweep."""
+        """The seed of the draw of rewards that has its own panel: the first of the sweep."""
         return int(self.chains[0]["seed"])
 
     def only(self, **settings: Any) -> "Bench":
-        """Return the bench with the chains that have these settings."""
+        """Return the bench with only the chains that have these settings."""
         kept = [c for c in self.chains if all(c[name] == is_ for name, is_ in settings.items())]
         return self._replace(chains=kept)
 
     def of_first(self, *varied: str) -> "Bench":
-        """Return the bench with the first value of every swept setting that is not named."""
+        """Return the bench with the first value of every swept setting that is not in `varied`."""
         return self.only(**{n: self.chains[0][n] for n in SWEPT if n not in varied})
 
     def values(self, name: str) -> list[Any]:
-        """Return the values that a setting has, each once, sorted."""
+        """Return the distinct values of a setting, sorted."""
         return sorted({chain[name] for chain in self.chains})
 
 
 class Spread(NamedTuple):
-    """The median over chains at each place, with the 10 % and 90 % quantiles."""
+    """The median over chains at each x value, with the 10 % and 90 % quantiles."""
 
     places: list[float]
     low: list[float]
@@ -52,10 +52,11 @@ class Spread(NamedTuple):
 
 
 def read_bench(directory: Path) -> Bench:
-    """Read the tables of a bench; raises `InputError` where one is absent or damaged."""
+    """Read the tables of a bench; raises `InputError` if a table is absent, damaged or empty."""
     chains = contracts.read_table(directory / "chains.parquet", BANDIT_CHAINS)
     if len(chains) == 0:
         raise InputError(f"{directory / 'chains.parquet'}: holds no chain; run the bench again")
+    # no figure needs the policies, which hold a number for each arm of each chain
     rows = chains.drop_columns(["policy"]).to_pylist()
     traces: dict[int, list[Row]] = {row["chain"]: [] for row in rows}
     for moment in contracts.read_table(directory / "traces.parquet", BANDIT_TRACES).to_pylist():
@@ -67,7 +68,7 @@ def read_bench(directory: Path) -> Bench:
 def spread_by_place(
     rows: Sequence[Row], *, place: Callable[[Row], float], value: Callable[[Row], float]
 ) -> Spread:
-    """Return the quantiles of a value over the rows that share a place."""
+    """Return the quantiles of `value` over the rows with the same `place` (their x value)."""
     at: dict[float, list[float]] = {}
     for row in rows:
         at.setdefault(place(row), []).append(value(row))

@@ -1,4 +1,4 @@
-"""Chains against steps: reward (Fig. 1), entropy (Fig. 7) and policy improvement (Fig. 2)."""
+"""Draw chains against steps: reward (Fig. 1), entropy (Fig. 7), policy improvement (Fig. 2)."""
 
 from collections.abc import Sequence
 from statistics import median
@@ -24,23 +24,25 @@ from asymreinforce.report.figures.colours import MUTED, Style
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+# together 335 pixels, the width of a phone's screen
 PANEL_WIDTH, LABEL_WIDTH = 3.95, 0.7
-"""Inches of a panel and beside it, for labels such as `−0.005`: 335 pixels, as a phone has."""
+"""The width of a panel, and of the space for labels such as `−0.005` beside it, in inches."""
 
+# curves for V above V^mu soon coincide
 MOST_BELOW, MOST_ABOVE = 7, 2
-"""Curves that are shown for V below V^mu, and above it, where they soon coincide."""
+"""The most curves for V below V^mu, and for V above V^mu."""
 
 MOST_VALUES = 9
 
 
 def reward_by_step(bench: Bench) -> Drawing:
-    """Fig. 1, left: expected reward against gradient step, for many V."""
+    """Draw Fig. 1, left: expected reward against gradient step, for many V."""
     title = "Expected reward against step (Fig. 1)"
     return _by_step(bench, column="reward", title=title, unit="expected reward")
 
 
 def entropy_by_step(bench: Bench) -> Drawing:
-    """Fig. 7: entropy of the policy against gradient step, for many V."""
+    """Draw Fig. 7: entropy of the policy against gradient step, for many V."""
     title = "Entropy against step (Fig. 7)"
     return _by_step(bench, column="entropy", title=title, unit="entropy, nats")
 
@@ -60,11 +62,11 @@ def _by_step(bench: Bench, *, column: str, title: str, unit: str) -> Drawing:
         is_gain = column == "reward"
         name_axes(axes[1], "gradient step", f"{unit} − {V_MU}" if is_gain else unit)
     caption = (
-        f"Lines: the exact update at {_words_of_labels(bench)}, blue below V^µ, orange above. "
-        "Dots at the right end: the closed form of Theorem 4.2. "
+        f"Lines are exact updates at {_words_of_labels(bench)}, blue below V^µ and orange above. "
+        "Dots at the right end are the closed form of Theorem 4.2. "
     )
     if bench.near_seed == 43:
-        caption += "Seed 43 is the draw nearest to the paper's, not proven to be it."
+        caption += "Seed 43 is the draw nearest to the paper's; it may be another draw."
     return canvas.save_drawing(figure, name=f"{column}-by-step", title=title, caption=caption)
 
 
@@ -85,7 +87,8 @@ def _near_curves(axes: "Axes", bench: Bench, chains: Sequence[Row], *, column: s
 
 
 def _draw_bands(axes: "Axes", bench: Bench, baselines: Sequence[float], *, column: str) -> None:
-    """Draw a band a baseline; rewards less V^mu of the draw, which sets draws apart else."""
+    """Draw one band per baseline; rewards are shown minus V^mu of their draw."""
+    # without the subtraction, V^mu alone would spread the draws
     start = {c["chain"]: c["behaviour_reward"] * (column == "reward") for c in bench.chains}
     ends, last = [], 1
     offsets = [_median_offset(bench, baseline) for baseline in baselines]
@@ -109,7 +112,7 @@ def _draw_bands(axes: "Axes", bench: Bench, baselines: Sequence[float], *, colum
 
 
 def improvement_by_iteration(bench: Bench) -> Drawing:
-    """Fig. 2: reward against policy-improvement iteration, and the end against V - V_{0,mu}."""
+    """Draw Fig. 2: reward against iteration, and the final reward against V - V_{0,mu}."""
     bench = bench.of_first()
     near = sorted(bench.only(seed=bench.near_seed).chains, key=lambda chain: chain["value"])
     figure, axes = make_panels(
@@ -124,10 +127,10 @@ def improvement_by_iteration(bench: Bench) -> Drawing:
         figure,
         name="improvement-by-iteration",
         title="Policy improvement (Fig. 2)",
-        caption="Left: V = the label; lines after finitely many gradient steps an iteration, "
-        "dotted: exact limits iterated (Theorem 4.3), for V below the first V^µ. Right: a dot a "
-        "draw and V; left of the line Theorem 4.3 promises the best arm in the end. Dots off 1 "
-        "there have not converged.",
+        caption="Left: labels are V. Solid lines take finitely many gradient steps in each "
+        "iteration; dotted lines iterate the exact limits (Theorem 4.3), for V below the first "
+        "V^µ. Right: one dot per draw and V. Left of the line, Theorem 4.3 says that the policy "
+        "ends on the best arm; dots below 1 there have not converged.",
     )
 
 
@@ -169,7 +172,7 @@ def _ends_by_critical(axes: "Axes", bench: Bench) -> None:
 
 
 def on_both_sides(chains: Sequence[Row], *, below: int, above: int) -> list[Row]:
-    """Return at most so many chains with V below V^mu, that with V = V^mu, and so many above."""
+    """Return at most `below` chains with V < V^mu, those with V = V^mu, and at most `above`."""
     ordered = sorted(chains, key=lambda chain: float(chain["offset"]))
     return [
         *choose_evenly([chain for chain in ordered if chain["offset"] < 0], below),
@@ -179,7 +182,8 @@ def on_both_sides(chains: Sequence[Row], *, below: int, above: int) -> list[Row]
 
 
 def _spread_out(values: Sequence[float]) -> list[float]:
-    """Return the first, the last and one between: more bands would hide each other."""
+    """Return the first value, the last value, and a value between them."""
+    # more bands would hide each other
     return sorted({values[0], values[len(values) // 4], values[-1]})
 
 
@@ -193,7 +197,8 @@ def _words_of_labels(bench: Bench) -> str:
 
 
 def _median_offset(bench: Bench, baseline: float) -> float:
-    """Return the median V - V^mu of a baseline: draws differ where V is constant."""
+    """Return the median V - V^mu of a baseline over draws."""
+    # with a constant V, V - V^mu differs between draws
     return float(median(chain["offset"] for chain in bench.only(baseline=baseline).chains))
 
 
@@ -205,7 +210,7 @@ def _draw_dot(axes: "Axes", x: float, y: float, style: Style) -> None:
 
 
 def _step_scale(axes: "Axes", last: int) -> None:
-    """Make x logarithmic in steps with 0 beside 1, and fix the limits so labels can be placed."""
+    """Make the x axis logarithmic in steps, including step 0, and fix the limits for labels."""
     axes.set_xscale("symlog", linthresh=1, linscale=0.3)
     axes.set_xlim(0, last)
     powers = [10**power for power in range(len(str(last))) if 10**power <= last]

@@ -1,4 +1,4 @@
-"""The figures of a theory bench, by experiment: parquet tables in, SVG and PNG out."""
+"""Draw the figures of a theory bench: parquet tables in, SVG and PNG out."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -24,12 +24,11 @@ FIGURES: dict[str, tuple[Callable[[Bench], Drawing], ...]] = {
     "rival_updates": (rival_updates,),
 }
 
-RC = canvas.RC | {"text.parse_math": True}
-"""Labels here hold symbols, not settings."""
+RC = canvas.RC | {"text.parse_math": True}  # these labels hold symbols, not settings
 
 
 def draw_bench(bench: Bench, experiment: str) -> list[Drawing]:
-    """Draw the figures of a bench."""
+    """Draw the figures of a bench, by the name of its experiment."""
     import matplotlib
 
     with matplotlib.rc_context(RC):
@@ -37,9 +36,9 @@ def draw_bench(bench: Bench, experiment: str) -> list[Drawing]:
 
 
 def publish_bench_figures(directory: Path, experiment: str) -> list[Drawing]:
-    """Draw the figures of a bench and publish them as `figures/<name>.svg` and `.png` beside it.
+    """Draw the figures of a bench, and write them to `figures/<name>.svg` and `.png` in it.
 
-    Raises `InputError` where a table is absent or damaged.
+    Raises `InputError` if a table is absent or damaged.
     """
     drawings = draw_bench(read_bench(directory), experiment)
     publish_figures(drawings, directory / "figures")

@@ -1,4 +1,4 @@
-"""What a theory bench found, in sentences made of its numbers, beside what the paper says."""
+"""Write the findings of a theory bench as sentences, and compare them with the paper."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from statistics import median
@@ -22,11 +22,11 @@ from asymreinforce.report.bandit.words import (
 )
 
 FLAT = 0.02
-"""Share of the best arm's reward within which all V end where there is no transition to see."""
+"""If final rewards differ by less than this share of the best arm's, no transition is visible."""
 
 
 def bench_findings(bench: Bench, experiment: str) -> list[Finding]:
-    """Say what came out; what a bench has no chains for is left out."""
+    """Return the findings of a bench; a finding is left out if the bench has no chains for it."""
     return list(FINDINGS[experiment](bench))
 
 
@@ -40,21 +40,21 @@ def _phase_diagram(bench: Bench) -> Iterator[Finding]:
         top = max(below, key=reward_share)
         yield Finding(
             BEYOND,
-            f"With {longest:,} steps an iteration reward ends at {reward_share(top):.3f} of the "
-            f"best arm's at V − V^µ = {signed_offset(top['offset'])}, the best below V^µ, and at "
-            f"{range_text(map(reward_share, above))} above it.",
+            f"With {longest:,} steps an iteration, reward ends at {reward_share(top):.3f} of the "
+            f"best arm's at V − V^µ = {signed_offset(top['offset'])}, the best V below V^µ, and "
+            f"at {range_text(map(reward_share, above))} for V above V^µ.",
         )
     flattest = min(rows, key=lambda steps: width_of(map(reward_share, rows[steps])))
     if width_of(map(reward_share, rows[flattest])) < FLAT:
         yield Finding(
             BEYOND,
-            f"With {flattest:,} steps an iteration the transition is all but gone: every V "
+            f"With {flattest:,} steps an iteration, the transition almost vanishes: every V "
             f"ends at {range_text(map(reward_share, rows[flattest]))}.",
         )
 
 
 def _stale_mu(bench: Bench) -> Iterator[Finding]:
-    """Tell from which V on a refresh interval ends on the arm that a frozen mu collapses to."""
+    """Find, for each refresh interval, the V from which chains collapse as with a frozen mu."""
     bench = bench.of_first("steps")
     bench = bench.only(seed=bench.near_seed)
     frozen = max(bench.only(steps=max(bench.values("steps"))).chains, key=offset_of)
@@ -77,7 +77,7 @@ def _stale_mu(bench: Bench) -> Iterator[Finding]:
 
 
 def _lowest_offset_on_arm(chains: Sequence[Row], *, arm: int) -> float | None:
-    """Return the lowest V - V^mu from which on every chain ends on an arm, None where none does."""
+    """Return the lowest V - V^mu from which on all chains end on `arm`; None if none does."""
     onset = None
     for chain in sorted(chains, key=offset_of, reverse=True):
         if chain["top_arm"] != arm or chain["top_probability"] <= SINGLE:
@@ -105,7 +105,7 @@ def _sampled_groups(bench: Bench) -> Iterator[Finding]:
         yield compare_with_paper(
             kept == len(low) and single == len(high),
             f"The critical value of the group mean is 0 for G = {sizes}: {count_of(kept, low)} "
-            f"below keep several arms, {count_of(single, high)} at 0 and above end on one.",
+            f"below 0 keep several arms, {count_of(single, high)} at 0 and above end on one arm.",
         )
     nearest = min(bench.values("baseline"), key=abs)
     noises = [
@@ -136,9 +136,9 @@ def _rival_updates(bench: Bench) -> Iterator[Finding]:
         numbers = join_words(f"{name} {share:.3f}" for name, share in ends.items())
         yield compare_with_paper(
             best == UPDATES["asymre"],
-            f"The paper's language models end highest with AsymRE at −0.1; here, {how} at "
-            f"V − V^µ = {signed_offset(baseline)}, {best} does: {numbers} of the best arm's "
-            "reward (medians over draws).",
+            f"The paper's language models end highest with AsymRE at −0.1. In this bench, {how} "
+            f"at V − V^µ = {signed_offset(baseline)}, {best} ends highest: {numbers} of the best "
+            "arm's reward (medians over draws).",
         )
 
 

@@ -1,4 +1,4 @@
-"""Maps of the final reward over two settings: V - V^mu, and the steps between refreshes of mu."""
+"""Draw maps of the final reward over V - V^mu and the steps between refreshes of mu."""
 
 from typing import TYPE_CHECKING
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 WIDTH = 7.4
 DARK = 0.5
-"""Share of cividis below which pale numbers have the greater contrast, 4.3:1 at the least."""
+"""Below this share of the colour map cividis, pale numbers have more contrast, at least 4.3:1."""
 
 
 def phase_diagram(bench: Bench) -> Drawing:
-    """Final reward over (V - V^mu at the start, steps per iteration), V constant."""
+    """Draw final reward over (V - V^mu at the start, steps per iteration), with constant V."""
     iterations = bench.chains[0]["iterations"]
     return _draw_maps(
         bench,
@@ -33,12 +33,12 @@ def phase_diagram(bench: Bench) -> Drawing:
         title=f"Reward after {iterations} iterations, V constant",
         x=f"V − {V_MU} at the start",
         y="gradient steps an iteration",
-        caption="V stays what it was at the start, so a µ that improves leaves it behind.",
+        caption="V stays constant, so V − V^µ falls as µ improves.",
     )
 
 
 def stale_mu(bench: Bench) -> Drawing:
-    """Final reward over (V - V^mu, refresh interval of mu), V following V^mu."""
+    """Draw final reward over (V - V^mu, refresh interval of mu), with V that follows V^mu."""
     total = bench.chains[0]["steps"] * bench.chains[0]["iterations"]
     return _draw_maps(
         bench,
@@ -64,7 +64,7 @@ def _draw_maps(bench: Bench, *, name: str, title: str, x: str, y: str, caption: 
         figure,
         name=name,
         title=title.replace(V_MU, "V^µ"),
-        caption=f"Numbers and colours: final reward as a share of the best arm's. {caption}",
+        caption=f"Numbers and colours show final reward as a share of the best arm's. {caption}",
     )
 
 
@@ -88,6 +88,7 @@ def _draw_map(axes: "Axes", bench: Bench) -> None:
     axes.set_yticks(range(len(steps)), [canvas.tick_number(count) for count in steps])
     below = sum(value < 0 for value in baselines)
     if 0 < below < len(baselines):
+        # a pale line under a dark dashed one is visible on cells of any colour
         for colour, dashes in ((ON_DARK_CELL, "-"), (ON_LIGHT_CELL, (0, (2, 2)))):
             axes.axvline(below - 0.5, color=colour.light, linewidth=1.6, linestyle=dashes)
         write_above(axes, below - 0.5, f"V < {V_MU}  ", align="right")

@@ -1,4 +1,4 @@
-"""The page of the theory bench: a section for each preset that is found on disk."""
+"""Build the page of the theory benches, with one section per preset on disk."""
 
 import re
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ from asymreinforce.report.page.html import fill_template
 from asymreinforce.untrusted import visible
 
 MARKS = {AGREES: ("right", "✓"), DIFFERS: ("wrong", "≠"), BEYOND: ("beyond", "+")}
-"""Class and sign of a verdict, which is also said in words."""
+"""The CSS class and the sign of each verdict."""
 
 OF_THE_PAPER = ("section_5_1", "policy_improvement")
 SYMBOLS = (("V^µ", "V<sup>µ</sup>"), ("V₀,µ", "V<sub>0,µ</sub>"))
@@ -30,7 +30,7 @@ VIEW_BOX = re.compile(r'viewBox="0 0 ([\d.]+)')
 
 
 class Figure(NamedTuple):
-    """A drawing, its element, and the widths in pixels between which its text reads well."""
+    """A drawing, its SVG element, and the least and the largest readable width in pixels."""
 
     drawing: Drawing
     svg: Any
@@ -39,7 +39,7 @@ class Figure(NamedTuple):
 
 
 class Section(NamedTuple):
-    """What the page says of a preset."""
+    """The content of the page for one preset."""
 
     experiment: str
     title: str
@@ -57,9 +57,8 @@ class Section(NamedTuple):
 def find_benches(directory: Path) -> dict[str, Store]:
     """Return the newest finished bench of each preset in a directory, or up to two levels below.
 
-    Newest is what was run last, even where nothing was left to do: each run draws its figures
-    again. Benches of other versions of the tables are passed over. Raises `InputError` where a
-    plan is damaged.
+    The newest bench is the one that was run last. Benches with other versions of the tables are
+    ignored. Raises `InputError` if a plan is damaged.
     """
     labels = [contract.label for contract in TABLES.values()]
     newest: dict[str, tuple[tuple[float, str], Store]] = {}
@@ -68,6 +67,7 @@ def find_benches(directory: Path) -> dict[str, Store]:
         manifest = path.with_name("manifest.json")
         if store.identity.get("contracts") != labels or not manifest.exists():
             continue
+        # every run draws its figures again, even if all tables were complete
         figures = path.with_name("figures")
         times = [place.stat().st_mtime for place in (manifest, figures) if place.exists()]
         age = (max(times), store.hash)
@@ -83,9 +83,9 @@ def holds_benches(directory: Path) -> bool:
 
 
 def render_benches(directory: Path) -> str:
-    """Return the page of the benches in a directory.
+    """Return the page of the benches in a directory as HTML.
 
-    Raises `InputError` where none is finished, or where one that is has a damaged table.
+    Raises `InputError` if no bench is finished, or if a finished bench has a damaged table.
     """
     benches = find_benches(directory)
     if not benches:
@@ -103,7 +103,7 @@ def render_benches(directory: Path) -> str:
 
 
 def typeset(text: str) -> Any:
-    """Return escaped markup of a text in which V^µ and V₀,µ are set as such."""
+    """Return a text as escaped markup, with V^µ and V₀,µ set with HTML elements."""
     from markupsafe import Markup, escape
 
     markup = str(escape(visible(text)))
@@ -123,7 +123,7 @@ def _table_paths(directory: Path) -> list[Path]:
 
 def _make_section(store: Store, directory: Path) -> Section:
     for name in TABLES:
-        store.path(name)  # raises where its bytes are not those that were published
+        store.path(name)  # raises if the bytes differ from those that were published
     settings: Mapping[str, Any] = store.identity["settings"]
     experiment = settings["experiment"]
     bench = read_bench(store.directory)
@@ -144,12 +144,12 @@ def _make_section(store: Store, directory: Path) -> Section:
 
 
 def frame_drawing(drawing: Drawing) -> Figure:
-    """Return a drawing as an element of a page, with the widths at which it reads well."""
+    """Return a drawing as an element of a page, with the widths at which it is readable."""
     from markupsafe import Markup
 
     view_box = VIEW_BOX.search(drawing.svg.decode())
     points = float(view_box.group(1)) if view_box else 0.0
-    # One pixel a point makes 9.5-pixel text, the least that is read without effort.
+    # one pixel per point gives text of 9.5 pixels, the smallest that is easy to read
     return Figure(
         drawing, Markup(inline_svg(drawing)), round(points), round(points * PIXELS_PER_POINT)
     )
@@ -165,6 +165,6 @@ def _draw_note(bench: Bench, settings: Mapping[str, Any]) -> str:
     if not is_near or settings["experiment"] not in OF_THE_PAPER:
         return facts
     return (
-        f"{facts} The paper has V^µ about 0.5405 and a best arm of 0.999: the draw is near to its "
-        "own, not proven to be it."
+        f"{facts} The paper has V^µ about 0.5405 and a best arm of 0.999: this draw is near the "
+        "paper's, but may be another one."
     )

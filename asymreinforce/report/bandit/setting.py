@@ -1,4 +1,4 @@
-"""What a theory bench asked, and how it was set up, in words."""
+"""Describe the question and the setting of each theory bench."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,19 +14,19 @@ TITLES = {
     "sampled_groups": "Sampled updates with group means",
     "rival_updates": "Importance-weighted and clipped updates beside AsymRE",
 }
-"""The benches, in the order of the page."""
+"""The titles of the benches, in the order of the page."""
 
 QUESTIONS = {
-    "section_5_1": "When π learns from the rewards of a frozen µ, what reward, which arms and "
-    "what entropy does each V end with, and does Theorem 4.2's closed form foretell it?",
-    "policy_improvement": "When µ ← π is repeated at a constant V, up to which V is the best arm "
-    "found?",
+    "section_5_1": "If π learns from the rewards of a frozen µ, with which reward, which arms and "
+    "which entropy does each V end, and does Theorem 4.2's closed form predict the end?",
+    "policy_improvement": "If µ ← π is repeated at a constant V, up to which V does the policy "
+    "find the best arm?",
     "phase_diagram": "At a constant V, how does the transition at V^µ depend on the number of "
     "gradient steps between two refreshes of µ?",
-    "stale_mu": "When V follows V^µ as the group mean does, how often must µ be refreshed at each "
+    "stale_mu": "If V follows V^µ as the group mean does, how often must µ be refreshed at each "
     "offset, for the same number of gradient steps?",
-    "sampled_groups": "With means of G sampled arms in place of the exact V^µ, where does the "
-    "transition stand, and how large is the noise?",
+    "sampled_groups": "With means of G sampled arms in place of the exact V^µ, at which baseline "
+    "is the transition, and how large is the noise?",
     "rival_updates": "On the same bandit, does AsymRE learn faster or end higher than updates with "
     "importance weights?",
 }
@@ -40,7 +40,7 @@ VALUES = {
 
 
 def describe_bench(settings: Mapping[str, Any]) -> str:
-    """Say in one sentence how a bench was set up; `settings` are those of its identity."""
+    """Describe the setting of a bench in one sentence, from the settings of its identity."""
     baselines = settings["baseline"]
     is_constant = settings["baseline_reference"] == "zero"
     ends = [f"{v:g}" if is_constant else signed_offset(v) for v in (min(baselines), max(baselines))]

@@ -1,4 +1,4 @@
-"""How chains end against V: limits (Fig. 1), sampled group means, rival updates."""
+"""Draw the ends of chains against V: limits (Fig. 1), sampled group means, rival updates."""
 
 import math
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ UPDATES = {
 
 
 def limit_by_value(bench: Bench) -> Drawing:
-    """Fig. 1, right: reward and support of the limit against V, the drop at V^mu marked."""
+    """Draw Fig. 1, right: reward and support of the limit against V, with V^mu marked."""
     bench = bench.of_first()
     near = bench.only(seed=bench.near_seed)
     smallest = min((abs(c["offset"]) for c in near.chains if c["offset"]), default=1e-3)
@@ -57,9 +57,9 @@ def limit_by_value(bench: Bench) -> Drawing:
         figure,
         name="limit-by-value",
         title="Reward and support of the limit against V (Fig. 1)",
-        caption="Lines: Theorem 4.2's closed form, for V > V^µ the arms that π may end on. "
-        f"Circles: chains of seed {bench.near_seed} after their last step, their support counted "
-        "by the closed form.",
+        caption="Lines are the closed form of Theorem 4.2; for V > V^µ they show the arms on "
+        f"which π may end. Circles are chains of seed {bench.near_seed} after their last step; "
+        "the closed form counts their support.",
     )
 
 
@@ -109,7 +109,7 @@ def _limit_supports(axes: "Axes", near: Bench, limits: Sequence[Row]) -> None:
 
 
 def _count_scale(axes: "Axes", largest: float) -> None:
-    """Make y a logarithm of a number of arms, with ticks at 1, 2, 5, 10, ..."""
+    """Make the y axis logarithmic in the number of arms, with ticks at 1, 2, 5, 10, ..."""
     axes.set_yscale("log")
     marks = [count * 10**power for power in range(5) for count in (1, 2, 5)]
     shown = [mark for mark in marks if mark <= 1.5 * largest]
@@ -128,7 +128,7 @@ def _draw_circles(axes: "Axes", near: Bench, *, column: str) -> None:
 
 
 def sampled_groups(bench: Bench) -> Drawing:
-    """Means of G sampled arms in place of V^mu: where the transition stands, and the noise."""
+    """Draw final reward, effective arms and noise for means of G sampled arms instead of V^mu."""
     from matplotlib.ticker import MaxNLocator
 
     bench = bench.of_first("group_size", "sampling_seed")
@@ -165,14 +165,14 @@ def sampled_groups(bench: Bench) -> Drawing:
         figure,
         name="sampled-groups",
         title="Group means of G sampled arms in place of V^µ",
-        caption="Median and 10 to 90 % over streams of sampled arms, 16 a step unless set "
-        "otherwise. Ticks: the closed form at V = V^µ + baseline·G/(G−1). The transition stands at "
-        "0 for every G, the noise (of the update divided by (G−1)/G) falls with G.",
+        caption="Median and 10 to 90 % over streams of sampled arms, 16 arms a step by default. "
+        "Ticks are the closed form at V = V^µ + baseline·G/(G−1). The transition is at 0 for "
+        "every G, and the noise (of the update divided by (G−1)/G) falls with G.",
     )
 
 
 def rival_updates(bench: Bench) -> Drawing:
-    """Importance-weighted and clipped updates beside AsymRE, exact and sampled."""
+    """Draw importance-weighted and clipped updates beside AsymRE, exact and sampled."""
     bench = bench.of_first("update", "samples", "sampling_seed")
     kinds = bench.values("samples")
     names = ["Exact expectation" if n == 0 else f"{n} sampled arms a step" for n in kinds]
@@ -204,8 +204,9 @@ def rival_updates(bench: Bench) -> Drawing:
         figure,
         name="rival-updates",
         title="Importance-weighted and clipped updates beside AsymRE",
-        caption="Median and 10 to 90 % over draws, as a share of the best arm's reward. Above: "
-        "against gradient step at one V. Below: at the end against V.",
+        caption="Median and 10 to 90 % over draws, as a share of the best arm's reward. The upper "
+        "panels show reward against gradient step at one V, the lower panels final reward "
+        "against V.",
     )
 
 

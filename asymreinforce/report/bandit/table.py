@@ -1,4 +1,4 @@
-"""The small table of a theory bench: how the chains of its first draw of rewards ended."""
+"""Make the table of a theory bench: the ends of the chains of its first draw of rewards."""
 
 from collections.abc import Sequence
 from statistics import median
@@ -14,7 +14,7 @@ PIVOTS = {
     "stale_mu": {"refresh interval N": "steps"},
     "rival_updates": {"sampled arms": "samples", "update": "update"},
 }
-"""Benches whose table has a row a setting and a column a baseline, final reward in each cell."""
+"""Benches with a table of final rewards, with one row per setting and one column per baseline."""
 
 LISTED = {
     "V − V^µ": "offset",
@@ -27,14 +27,14 @@ LISTED = {
     "entropy, nats": "entropy",
     "noise": "noise",
 }
-"""Columns of the other benches' tables; those of which no chain knows anything are left out."""
+"""Columns of the other benches' tables; a column is left out if no chain has a value for it."""
 
 SMALL = 1e-4
-"""Numbers below it are written with an exponent."""
+"""Smaller numbers are written with an exponent."""
 
 
 def near_table(bench: Bench, experiment: str) -> Table:
-    """Make the table of the first draw; streams of sampled arms are told by their median."""
+    """Make the table of the first draw, with medians over streams of sampled arms."""
     near = bench.only(seed=bench.near_seed)
     if experiment in PIVOTS:
         return _pivot_table(near, PIVOTS[experiment])
@@ -42,13 +42,13 @@ def near_table(bench: Bench, experiment: str) -> Table:
 
 
 def what_it_shows(bench: Bench, experiment: str) -> str:
-    """Say what the table's cells are."""
+    """Describe the cells of the table in one sentence."""
     draw = f"the rewards of seed {bench.near_seed}"
     streams = len(bench.values("sampling_seed"))
     medians = f", medians of {streams} streams of sampled arms" if streams > 1 else ""
     if experiment in PIVOTS:
-        return f"Final reward on {draw}, a column a V{medians}."
-    return f"How chains ended on {draw}{medians}."
+        return f"Final reward on {draw}, one column per V{medians}."
+    return f"The ends of the chains on {draw}{medians}."
 
 
 def _pivot_table(near: Bench, settings: dict[str, str]) -> Table:
@@ -90,7 +90,7 @@ def _chain_table(near: Bench) -> Table:
 
 
 def _with_iterated_limits(bench: Bench) -> Bench:
-    """Add Theorem 4.3's reward after as many exact limits, which the last moment of a trace has."""
+    """Add Theorem 4.3's reward after as many exact limits, from the last moment of the trace."""
     ends = ({"iterated_limit": bench.traces[c["chain"]][-1]["limit_reward"]} for c in bench.chains)
     return bench._replace(chains=[c | end for c, end in zip(bench.chains, ends, strict=True)])
 
@@ -107,5 +107,6 @@ def _setting_cell(value: Any) -> Cell:
 def _number_cell(value: float) -> Cell:
     if value != 0 and abs(value) < SMALL:
         return Cell(f"{value:.0e}".replace("-", "−"), value)
+    # rounding can leave "-0"
     text = f"{value:.5f}".rstrip("0").rstrip(".")
     return Cell("0" if text == "-0" else text.replace("-", "−"), value)

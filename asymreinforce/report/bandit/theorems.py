@@ -1,4 +1,4 @@
-"""What the paper says of its bandit (Arnal et al. 2025, Section 5.1), held against the chains."""
+"""Compare the chains with the paper's statements on its bandit (Arnal et al. 2025, Sec. 5.1)."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -22,46 +22,46 @@ from asymreinforce.report.bandit.words import (
 )
 
 CONVERGED = 1e-3
-"""Total variation to the closed form under which a chain counts as arrived."""
+"""A chain has converged if its total variation to the closed form is below this."""
 
 CLEAR = 0.005
-"""Difference of reward that is told: under it two chains end alike."""
+"""The smallest difference of reward that is reported; chains that differ less end alike."""
 
 PAPERS_BEST = 0.89
-"""Best expected reward over V in the paper's Fig. 1, about, of a best arm of 0.999."""
+"""The best expected reward over V in the paper's Fig. 1, read off; the best arm has 0.999."""
 
 
 def section_5_1(bench: Bench) -> Iterator[Finding]:
-    """Hold Fig. 1, Fig. 7 and Theorem 4.2 against the chains."""
+    """Compare the chains with Fig. 1, Fig. 7 and Theorem 4.2."""
     yield from limit_findings(bench)
     yield from entropy_findings(bench)
     yield from peak_findings(bench)
 
 
 def limit_findings(bench: Bench) -> Iterator[Finding]:
-    """Hold Theorem 4.2 and the support of Fig. 1 against the chains."""
+    """Compare the chains with Theorem 4.2 and with the support in Fig. 1."""
     bench, near = _with_known_limit(bench)
     if below := below_critical(bench.chains):
         distances = [chain["total_variation"] for chain in below]
         arrived = sum(distance < CONVERGED for distance in distances)
         yield compare_with_paper(
             arrived == len(below),
-            f"Theorem 4.2's closed form is met within a total variation of {CONVERGED:g} by "
-            f"{count_of(arrived, below)} with V < V^µ; the furthest is at "
+            f"Theorem 4.2's closed form holds within a total variation of {CONVERGED:g} for "
+            f"{count_of(arrived, below)} with V < V^µ; the largest distance is "
             f"{power_text(max(distances))}.",
         )
     if below := below_critical(near):
         yield from _support_findings(below)
     if above := [chain for chain in bench.chains if chain["offset"] > 0]:
         single = sum(chain["top_probability"] > SINGLE for chain in above)
-        text = f"Above V^µ a single arm is left in {count_of(single, above)}."
+        text = f"Above V^µ, a single arm remains in {count_of(single, above)}."
         yield compare_with_paper(single == len(above), text)
 
 
 def entropy_findings(bench: Bench) -> Iterator[Finding]:
-    """Hold Fig. 7 against the chains.
+    """Compare the chains with Fig. 7.
 
-    Entropies are compared in the middle of the recorded moments, which are even in log(step).
+    Entropies are compared at the middle recorded moment; moments are evenly spaced in log(step).
     """
     bench, near = _with_known_limit(bench)
     if len(near) < 2:
@@ -78,7 +78,7 @@ def entropy_findings(bench: Bench) -> Iterator[Finding]:
 
 
 def peak_findings(bench: Bench) -> Iterator[Finding]:
-    """Tell where the reward of Fig. 1 is highest, if that is before the last V below V^mu."""
+    """Report the V at which reward is highest, unless it is the last V below V^mu (Fig. 1)."""
     bench, near = _with_known_limit(bench)
     below = below_critical(near)
     if len(near) < 2 or not below:
@@ -99,7 +99,7 @@ def peak_findings(bench: Bench) -> Iterator[Finding]:
 
 
 def _with_known_limit(bench: Bench) -> tuple[Bench, list[Row]]:
-    """Return the chains of which a closed form of the end is known, and those of the first draw."""
+    """Return the chains whose limit has a closed form, and those of them in the first draw."""
     bench = bench.of_first()
     bench = bench._replace(chains=[c for c in bench.chains if c["total_variation"] is not None])
     return bench, _near_chains(bench) if bench.chains else []
@@ -123,9 +123,10 @@ def _support_findings(below: Sequence[Row]) -> Iterator[Finding]:
 
 
 def policy_improvement(bench: Bench) -> Iterator[Finding]:
-    """Hold Fig. 2 and Theorem 4.3 against the chains."""
+    """Compare the chains with Fig. 2 and Theorem 4.3."""
     bench = bench.of_first()
     near = _near_chains(bench)
+    # in the paper's Fig. 2, V = 0.525 and 0.54 end worse than V <= 0.5
     stable = [c["reward"] for c in near if c["value"] <= 0.5]
     late = [c for c in near if c["value"] > 0.52 and c["offset"] < 0]
     if stable and late and near[0]["baseline_reference"] == "zero":
@@ -133,8 +134,8 @@ def policy_improvement(bench: Bench) -> Iterator[Finding]:
         names = " and ".join(f"{chain['value']:.4g}" for chain in late)
         yield compare_with_paper(
             highest < min(stable),
-            f"V = {names} end at {highest:.3f} or less, every V ≤ 0.5 at {min(stable):.3f} "
-            "or more.",
+            f"V = {names} end at {highest:.3f} or less; every V ≤ 0.5 ends at "
+            f"{min(stable):.3f} or more.",
         )
     below = below_critical(bench.chains)
     if below:
@@ -148,13 +149,14 @@ def policy_improvement(bench: Bench) -> Iterator[Finding]:
 
 
 def _around_critical(bench: Bench, below: Sequence[Row]) -> Iterator[Finding]:
-    """Hold chains on either side of V_{0,mu} against what Theorem 4.3 says of the end."""
+    """Compare the ends of chains on both sides of V_{0,mu} with Theorem 4.3."""
     if good := [chain for chain in below if chain["value"] < chain["critical_value"]]:
         shares = sorted(map(reward_share, good))
         yield Finding(
             AGREES if shares[0] > 1 - CLEAR else BEYOND,
-            f"For V < V₀,µ Theorem 4.3 promises the best arm without saying when: here those "
-            f"{len(good)} chains stop at {shares[0]:.3f} to {shares[-1]:.3f} of its reward.",
+            "For V < V₀,µ, Theorem 4.3 says that the policy ends on the best arm, but not after "
+            f"how many iterations: the {len(good)} such chains stop at {shares[0]:.3f} to "
+            f"{shares[-1]:.3f} of its reward.",
         )
     between = [c for c in below if c["value"] > c["critical_value"]]
     ends = {c["chain"]: bench.traces[c["chain"]][-1]["limit_reward"] for c in between}
@@ -164,9 +166,9 @@ def _around_critical(bench: Bench, below: Sequence[Row]) -> Iterator[Finding]:
         yield Finding(
             DIFFERS,
             f"Finite steps soften V₀,µ: {len(passing)} of {len(between)} chains between V₀,µ "
-            "and V^µ end above the exact limits iterated as often, as seed "
-            f"{example['seed']} at V = {example['value']:.4g}: {example['reward']:.3f} against "
-            f"{ends[example['chain']]:.3f}.",
+            "and V^µ end above as many iterations of the exact limits. For example, seed "
+            f"{example['seed']} at V = {example['value']:.4g} ends at {example['reward']:.3f}, the "
+            f"exact limits at {ends[example['chain']]:.3f}.",
         )
 
 
@@ -176,4 +178,5 @@ def _near_chains(bench: Bench) -> list[Row]:
 
 def _never_falls(bench: Bench, chain: Row) -> bool:
     rewards = [moment["reward"] for moment in bench.traces[chain["chain"]]]
+    # 1e-9 allows for rounding
     return all(b >= a - 1e-9 for a, b in itertools.pairwise(rewards))

@@ -1,4 +1,4 @@
-"""What the sentences on a theory bench are made of: verdicts, and words for numbers of chains."""
+"""Verdicts and words for the sentences on a theory bench."""
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -8,18 +8,18 @@ from asymreinforce.report.bandit.bench import Row
 AGREES, DIFFERS, BEYOND = "as in the paper", "differs in detail", "beyond the paper"
 
 SINGLE = 0.99
-"""Probability of an arm from which on a policy counts as that one arm."""
+"""A policy counts as a single arm if that arm's probability is above this."""
 
 
 class Finding(NamedTuple):
-    """A sentence, and whether the paper says the same."""
+    """A sentence, and a verdict that says whether the paper agrees."""
 
     verdict: str
     text: str
 
 
 def below_critical(chains: Iterable[Row]) -> list[Row]:
-    """Return the chains with V < V^mu, V rising."""
+    """Return the chains with V < V^mu, in order of V - V^mu."""
     return sorted((chain for chain in chains if chain["offset"] < 0), key=offset_of)
 
 
@@ -39,36 +39,36 @@ def reward_share(chain: Row) -> float:
 
 
 def width_of(values: Iterable[float]) -> float:
-    """Return the largest less the smallest value."""
+    """Return the largest minus the smallest value."""
     numbers = list(values)
     return max(numbers) - min(numbers)
 
 
 def range_text(values: Iterable[float]) -> str:
-    """Write the smallest and the largest of some values, once where they are equal."""
+    """Write the smallest and the largest value: "0.120 to 0.350", or "0.120" if they are equal."""
     low, *_, high = (f"{value:.3f}" for value in sorted(2 * list(values)))
     return low if low == high else f"{low} to {high}"
 
 
 def compare_with_paper(agrees: bool, text: str) -> Finding:
-    """Return a finding of which the paper says the same, or something else."""
+    """Return a finding with the verdict that the paper agrees, or differs."""
     return Finding(AGREES if agrees else DIFFERS, text)
 
 
 def count_of(count: int, chains: Sequence[Row]) -> str:
-    """Count chains among others: '3 of 5 chains'."""
+    """Write a count of chains: '3 of 5 chains', 'all 5 chains', 'the chain'."""
     if count == len(chains):
         return f"all {count} chains" if count != 1 else "the chain"
     return f"{count} of {len(chains)} chains"
 
 
 def count_arms(count: int) -> str:
-    """Count arms."""
+    """Write a count of arms: '1 arm', '3 arms'."""
     return f"{count} arm" if count == 1 else f"{count} arms"
 
 
 def power_text(value: float) -> str:
-    """Write a small number with its exponent: '1.5e−4'."""
+    """Write a small number with an exponent: '1.5e−4'."""
     mantissa, exponent = f"{value:.1e}".split("e")
     return f"{mantissa}e{int(exponent)}".replace("-", "−")
 

@@ -1,1 +1,1 @@
-"""The figures of an experiment, as files and inside the page."""
+"""Draw the figures of an experiment, as files and inside the page."""

@@ -1,4 +1,4 @@
-"""An empty figure in the report's style, labels at the ends of its lines, and its bytes as a file.
+"""Make figures in the report's style: blank axes, labels at line ends, and bytes of the files.
 
 Only matplotlib's figure objects are used, with the Agg and SVG writers: no global state of pyplot,
 no window, and the same bytes for the same data.
@@ -19,28 +19,28 @@ Item = TypeVar("Item")
 
 RC: dict[str, Any] = {
     "svg.fonttype": "none",
-    "svg.hashsalt": "asymreinforce",
-    "text.parse_math": False,
+    "svg.hashsalt": "asymreinforce",  # fixed, so that ids are the same in every run
+    "text.parse_math": False,  # labels hold settings, in which a `$` is only a `$`
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial"],
     "font.size": 9.5,
     "axes.unicode_minus": True,
     "path.simplify": True,
 }
-"""`parse_math` is off because labels hold settings, in which a `$` is a `$`."""
+"""Matplotlib's settings for every figure."""
 
 PNG_DPI = 160
 MOST_LABELS = 12
 LONGEST_LABEL = 26
 CHARACTER_WIDTH = 0.078
-"""Inches that a character of 9.5 points takes in DejaVu Sans, about."""
+"""The approximate width in inches of a 9.5 point character in DejaVu Sans."""
 
 LINE_HEIGHT = 0.165
-"""Inches from one line of such text to the next."""
+"""The distance in inches from one line of 9.5 point text to the next."""
 
 
 class Drawing(NamedTuple):
-    """A finished figure: its file's stem, its title, a sentence on how to read it, its files."""
+    """A finished figure: the stem of its files, its title, its caption, and the files' bytes."""
 
     name: str
     title: str
@@ -61,7 +61,7 @@ def blank_figure(
     *, width: float, height: float, labels: Sequence[str], title: str
 ) -> "tuple[Figure, Axes]":
     """Return a figure (inches) and its axes, with room on the right for the longest label."""
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure  # heavy, and `asymrl --help` must answer at once
 
     figure = Figure(figsize=(width, height), facecolor=SURFACE.light)
     lines = [line for text in labels for line in shorten_label(text).splitlines()]
@@ -72,7 +72,7 @@ def blank_figure(
 
 
 def style_axes(axes: "Axes", title: str, *, fontsize: float, pad: float) -> "Axes":
-    """Give axes their title and the report's style: two spines, pale horizontal lines behind."""
+    """Give axes a title and the report's style: two spines and a pale horizontal grid."""
     axes.set_facecolor(SURFACE.light)
     axes.set_title(
         title, loc="left", color=INK.light, fontsize=fontsize, fontweight="bold", pad=pad
@@ -88,7 +88,7 @@ def style_axes(axes: "Axes", title: str, *, fontsize: float, pad: float) -> "Axe
 
 
 def label_ends(axes: "Axes", labels: Sequence[EndLabel]) -> None:
-    """Write each label at its line's end, pushed apart where lines end close to each other."""
+    """Write each label at its line's end; labels of lines that end close together move apart."""
     chosen = choose_evenly(labels, MOST_LABELS)
     to_axes = axes.transData + axes.transAxes.inverted()
     x_right = axes.get_xlim()[1]
@@ -107,16 +107,16 @@ def label_ends(axes: "Axes", labels: Sequence[EndLabel]) -> None:
 
 
 def choose_evenly(values: Sequence[Item], most: int) -> list[Item]:
-    """Return all values, or where they are too many an even choice with the first and the last."""
+    """Return all values, or `most` evenly spaced values with the first and the last."""
     if len(values) <= most:
         return list(values)
     return [values[round(i * (len(values) - 1) / max(1, most - 1))] for i in range(most)]
 
 
 def spread_apart(places: Sequence[float], *, gap: float) -> list[float]:
-    """Move places in [0, 1] apart until neighbours are `gap` from each other, order kept.
+    """Move places in [0, 1] apart until neighbours are `gap` from each other, in the same order.
 
-    Where they do not all fit, they overflow the upper end evenly spaced.
+    If the places do not all fit, they overflow the upper end, evenly spaced.
     """
     order = sorted(range(len(places)), key=lambda i: places[i])
     moved = [min(max(places[i], 0.0), 1.0) for i in order]
@@ -134,7 +134,7 @@ def spread_apart(places: Sequence[float], *, gap: float) -> list[float]:
 def fix_ticks(
     axis: "Axis", marks: Sequence[float], text: Callable[[float], str] | None = None
 ) -> None:
-    """Put ticks at the marks alone, by default with `tick_number` as their text."""
+    """Put ticks only at the marks, labelled by `text` or by `tick_number`."""
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
     axis.set_major_locator(FixedLocator(marks))
@@ -143,24 +143,25 @@ def fix_ticks(
 
 
 def tick_number(value: float) -> str:
-    """Write a tick's number: thousands as k, a true minus."""
+    """Write a tick's number with thousands as "k" and a true minus sign."""
     text = f"{value:g}" if abs(value) < 1000 else f"{value / 1000:g}k"
     return text.replace("-", "−")
 
 
 def shorten_label(text: str) -> str:
-    """Cut a label that would leave no room for the figure."""
+    """Cut a label to `LONGEST_LABEL` characters, so that the figure keeps its room."""
     return text if len(text) <= LONGEST_LABEL else text[: LONGEST_LABEL - 1] + "…"
 
 
 def save_drawing(
     figure: "Figure", *, name: str, title: str, caption: str, is_inline: bool = False
 ) -> Drawing:
-    """Write a figure as SVG and PNG, without a date and with ids that depend on its content.
+    """Write a figure as SVG and PNG; the same figure gives the same bytes.
 
-    One that stands inside a page alone, and in no file, has no PNG.
+    A figure that is only shown inside a page (`is_inline`) has no PNG.
     """
     svg, png = io.BytesIO(), io.BytesIO()
+    # a date or a version in the metadata would change the bytes
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     figure.savefig(svg, format="svg", metadata=nothing)
     if not is_inline:

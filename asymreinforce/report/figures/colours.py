@@ -1,9 +1,9 @@
 """Colours and line styles: blue and solid below a baseline of 0, orange and dashed above it.
 
-Blue against orange is told apart with every common colour blindness, and the line style says the
-same again. In the light theme lines darken away from zero, in the dark theme they brighten, so that
-each keeps a contrast of 3:1 or more with the surface. A figure is drawn in light colours; the page
-replaces each by a CSS variable that has both, for which `PALETTE` lists all there are.
+People with any common colour blindness can tell blue from orange, and the line style repeats the
+distinction. Lines darken away from zero in the light theme and brighten in the dark theme, so that
+each keeps a contrast of at least 3:1 with the surface. Figures are drawn in light colours; the page
+replaces each colour of `PALETTE` by a CSS variable with a value for each theme.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,14 +13,14 @@ from asymreinforce.report.groups import ArmGroup
 
 
 class Colour(NamedTuple):
-    """The same role in the light and in the dark theme, as `#rrggbb`."""
+    """A colour in the light and in the dark theme, as `#rrggbb`."""
 
     light: str
     dark: str
 
 
 class Style(NamedTuple):
-    """How the line of a group is drawn; `dashes` in matplotlib's and in SVG's notation."""
+    """The style of a group's line; `dashes` are lengths in units of its width."""
 
     colour: Colour
     dashes: tuple[float, ...]
@@ -28,7 +28,7 @@ class Style(NamedTuple):
 
     @property
     def line(self) -> dict[str, Any]:
-        """The keywords by which matplotlib draws such a line."""
+        """The keyword arguments with which matplotlib draws the line."""
         dashes = (0, self.dashes) if self.dashes else "-"
         return {"color": self.colour.light, "linewidth": self.width, "linestyle": dashes}
 
@@ -55,14 +55,15 @@ CATEGORIES = (
     Colour("#c75d00", "#f0933a"),
     WITHOUT_BASELINE[0],
 )
-"""Blue, orange and green, for what has no order."""
+"""Blue, orange and green, for categories without an order."""
 
 ON_DARK_CELL = Colour("#fefefe", "#fefefe")
 ON_LIGHT_CELL = Colour("#101114", "#101114")
-"""Numbers on a coloured map, whose cells are the same in both themes."""
+"""Colours of numbers on a coloured map, whose cells are the same in both themes."""
 
+# 60 is divisible by 1 to 6, so that evenly spaced ranks of up to 7 colours fall on stops
 RAMP_STOPS = 60
-"""Steps of a ramp: even ranks of up to 7 colours fall on them, and none is seen between two."""
+"""The number of steps of a colour ramp."""
 
 WIDTHS = (1.0, 0.5, 1.7)
 SOLID: tuple[float, ...] = ()
@@ -72,7 +73,7 @@ DOTTED = (1.4, 1.6)
 
 
 def group_styles(groups: Iterable[ArmGroup]) -> list[Style]:
-    """Return a style a group: position in its sign's ramp by rank, nearest to zero first."""
+    """Return one style per group; the colour follows the rank of the baseline from zero."""
     listed = list(groups)
     baselines = sorted({group.baseline for group in listed if group.baseline is not None})
     negative = [value for value in reversed(baselines) if value < 0]
@@ -87,7 +88,7 @@ def group_styles(groups: Iterable[ArmGroup]) -> list[Style]:
 
 
 def _with_family_width(style: Style, rank: int) -> Style:
-    """Tell groups with the same baseline and other settings apart by the width of their lines."""
+    """Set the line width by family, to tell groups with the same baseline apart."""
     return style._replace(width=style.width * WIDTHS[rank % len(WIDTHS)])
 
 
@@ -105,7 +106,7 @@ def _style_of_group(
 
 
 def on_ramp(ramp: tuple[Colour, Colour], rank: int, count: int) -> Colour:
-    """Return the colour of a rank among `count`, 0 the nearest to zero, at the ramp's next stop."""
+    """Return the colour of a rank among `count` at the nearest stop; rank 0 is nearest to zero."""
     return _ramp_colour(ramp, round(RAMP_STOPS * rank / (count - 1)) if count > 1 else 0)
 
 
@@ -133,4 +134,4 @@ PALETTE = tuple(
         ]
     )
 )
-"""Every colour that a figure may hold, once."""
+"""All colours that figures use, each once."""

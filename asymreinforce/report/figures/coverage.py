@@ -1,4 +1,4 @@
-"""pass@k against k, before training and after it in each setting."""
+"""Draw pass@k against k, for mu and for each setting after training."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 NAME = "coverage"
 TITLE = "Prompts covered by k samples"
 MOST_EVEN = 10
-"""Samples up to which k is drawn on an even axis; beyond, each doubling is as wide."""
+"""The largest k that is drawn on a linear axis; larger k are drawn on a logarithmic axis."""
 
 
 def coverage_figure(
     coverage: Coverage | None, groups: Sequence[ArmGroup], styles: Sequence[Style], *, narrow: bool
 ) -> Drawing | None:
-    """Draw the curves; None where every curve is a single point."""
+    """Draw the curves of pass@k; None if every curve is a single point."""
     own_K = coverage.rollouts.pass_at_K if coverage and coverage.rollouts else ()
     if coverage is None or max(coverage.k, len(own_K)) < 2:
         return None
@@ -39,17 +39,17 @@ def coverage_figure(
     if coverage.rollouts:
         _draw_line(axes, coverage.rollouts, Style(BEHAVIOUR, DOTTED, 1.6))
     last = max(coverage.k, len(own_K))
-    for end in ends if last > coverage.k else ():  # leads from where a line ends to its name
+    for end in ends if last > coverage.k else ():  # connect the line's end with its label
         axes.plot((coverage.k, last), (end.y, end.y), color=end.colour, linewidth=0.6, alpha=0.35)
     _scale_axes(axes, last)
     axes.set_xlabel("samples of a prompt, k", color=MUTED.light)
     canvas.label_ends(axes, ends)
     caption = (
-        "Prompts of which at least one of k samples is right, at the last step: means over "
-        "seeds, on evaluation prompts; the strong line is µ before training."
+        "Share of evaluation prompts with at least one right answer among k samples, at the last "
+        "step, averaged over seeds. The strong line is µ before training."
     )
     if coverage.rollouts:
-        caption += f" Dotted: {coverage.rollouts.name}, in its own rollouts."
+        caption += f" The dotted line is {coverage.rollouts.name}, from its rollouts."
     return canvas.save_drawing(figure, name=NAME, title=TITLE, caption=caption, is_inline=narrow)
 
 

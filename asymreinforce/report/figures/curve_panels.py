@@ -1,4 +1,4 @@
-"""Curves against training steps: a line a group, the band from its lowest to its highest seed."""
+"""Draw curves against training steps: a line per group, a band from lowest to highest seed."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -17,14 +17,15 @@ if TYPE_CHECKING:
 WIDTH, HEIGHT = 4.9, 3.3
 LINEAR_UP_TO = 1.0
 WIDE_RANGE = 30.0
-"""Beyond this magnitude a panel that allows it is drawn on a symmetric logarithmic axis."""
+"""A panel with larger values is drawn on a symmetric logarithmic axis, if the panel allows it."""
 
+# the bands of more groups would cover each other
 MOST_BANDS = 24
-"""Of more groups the bands would cover each other, and only the means are drawn."""
+"""With more groups, only the means are drawn."""
 
 
 class Panel(NamedTuple):
-    """What a panel shows: `series(arm, split)` is empty where an arm has no such thing."""
+    """The content of a panel; `series(arm, split)` is empty if an arm has no such series."""
 
     name: str
     title: str
@@ -40,7 +41,7 @@ def _accuracy_series(arm: ReportedArm, split: str) -> Series:
 
 
 def _metric_reader(*names: str) -> Callable[[ReportedArm, str], Series]:
-    """Return a reader of the first of these metrics that an arm has."""
+    """Return a function that reads the first of these metrics that an arm has."""
 
     def series(arm: ReportedArm, split: str) -> Series:
         return next((arm.metrics[name] for name in names if name in arm.metrics), ())
@@ -54,7 +55,7 @@ def _sampled_entropy(arm: ReportedArm, split: str) -> Series:
 
 
 def _several_reader(name: str) -> Callable[[ReportedArm, str], Series]:
-    """Return a reader of what several samples of a prompt are needed for."""
+    """Return a function that reads a field of the checkpoints with several samples of a prompt."""
 
     def series(arm: ReportedArm, split: str) -> Series:
         several = (c for c in arm.checkpoints if c.split == split and c.k > 1)
@@ -71,17 +72,17 @@ PANELS = (
     ),
     Panel(
         "train-accuracy", "Train accuracy", "%",
-        "The same on a part of the training prompts, freshly sampled.",
+        "Accuracy on a part of the training prompts, with new samples.",
         lambda arm, split: _accuracy_series(arm, "train"), scale=100,
     ),
     Panel(
         "pass-at-k", "{Split} {pass_at}", "%",
-        "Prompts of which at least one of k samples is correct.",
+        "Share of prompts with at least one correct answer among k samples.",
         _several_reader("pass_at_k"), scale=100,
     ),
     Panel(
         "distinct-answers", "Distinct answers, {split}", "",
-        "Different answers among k samples of a prompt: 1 where all agree.",
+        "Number of different answers among k samples of a prompt: 1 if all samples agree.",
         _several_reader("distinct_answers"),
     ),
     Panel(
@@ -90,7 +91,7 @@ PANELS = (
     ),
     Panel(
         "token-entropy", "Token entropy", "nats",
-        "Mean entropy of the next token, along the fixed slice of rollouts.",
+        "Mean entropy of the next token, over the fixed diagnostic set of rollouts.",
         _metric_reader("token_entropy"),
     ),
     Panel(
@@ -105,28 +106,30 @@ PANELS = (
     ),
     Panel(
         "kl", "KL(µ ‖ π), in-sample", "nats",
-        "Distance from the behaviour policy, estimated on a fixed set of rollouts. The arm trains "
-        "on them too: below 0 it has learnt these rollouts themselves.",
+        "Distance from the behaviour policy, estimated on a fixed set of rollouts. The arm also "
+        "trains on these rollouts: a value below 0 means that it has memorised them.",
         _metric_reader("kl"), may_be_logarithmic=True,
     ),
     Panel(
         "ess", "Effective sample size", "",
-        "Of the self-normalised weights π/µ on the slice. It reads high when π leaves all samples "
-        "evenly.", _metric_reader("ess"),
+        "Of the self-normalised weights π/µ on the diagnostic set. It is also high if π lowers the "
+        "probability of all samples evenly.", _metric_reader("ess"),
     ),
     Panel(
         "baseline", "Baseline in force", "",
-        "Of arms whose baseline a schedule changes while they train.", _metric_reader("baseline"),
+        "The baseline of arms with a schedule that changes it during training.",
+        _metric_reader("baseline"),
     ),
 )  # fmt: skip
 
 
+# mu, the best and the last checkpoint are already in the table of benchmarks
 FEWEST_POINTS = 4
-"""Of a suite's curve: mu, the best and the last checkpoint alone are a row of a table."""
+"""A suite gets a panel if some arm has at least this many points."""
 
 
 def _suite_panels(experiment: Experiment) -> list[Panel]:
-    """Return a panel for each suite on which some arm was evaluated at more than its ends."""
+    """Return a panel for each suite on which some arm has at least `FEWEST_POINTS` points."""
     drawn = {
         name: None
         for arm in experiment.arms
@@ -136,7 +139,7 @@ def _suite_panels(experiment: Experiment) -> list[Panel]:
     return [
         Panel(
             f"suite-{name}", f"Accuracy on {name}", "%",
-            f"Accuracy on the suite {name}, beside what was trained on.",
+            f"Accuracy on the suite {name}, another task than that of the training.",
             functools.partial(_suite_series, name), scale=100,
         )
         for name in drawn
@@ -148,7 +151,7 @@ def _suite_series(name: str, arm: ReportedArm, split: str) -> Series:
 
 
 class Curves(NamedTuple):
-    """A panel with a band for each group, in their order; a group without the series has none."""
+    """A panel with one band per group, in order; the band is empty if a group has no series."""
 
     panel: Panel
     title: str
@@ -156,7 +159,7 @@ class Curves(NamedTuple):
 
 
 def read_curves(experiment: Experiment, groups: Sequence[ArmGroup]) -> list[Curves]:
-    """Average each panel's series over seeds; panels for which no arm has one are left out."""
+    """Average each panel's series over seeds; a panel is left out if no arm has its series."""
     curves = []
     split = experiment.split
     words = split.replace("_", "-")
@@ -179,7 +182,7 @@ def is_logarithmic(curves: Curves) -> bool:
 def draw_panel(
     curves: Curves, experiment: Experiment, groups: Sequence[ArmGroup], styles: Sequence[Style]
 ) -> Drawing:
-    """Draw a panel."""
+    """Draw a panel as a figure for files."""
     panel = curves.panel
     names = [group_label(group, groups) for group in groups]
     title = f"{curves.title}, {panel.unit}" if panel.unit else curves.title
@@ -212,7 +215,8 @@ def _draw_band(axes: "Axes", band: Band, style: Style, *, has_band: bool, scale:
 
 
 def _draw_lines(axes: "Axes", lines: Sequence[tuple[Band, Style]], *, scale: float) -> None:
-    """Draw the means of many groups at once: matplotlib's cost is by the artist, not the point."""
+    """Draw the means of many groups as one collection."""
+    # matplotlib's cost grows with the number of artists, not of points
     from matplotlib.collections import LineCollection
 
     drawn = [(band, style) for band, style in lines if len(band.steps) > 1]
@@ -229,7 +233,7 @@ def _draw_lines(axes: "Axes", lines: Sequence[tuple[Band, Style]], *, scale: flo
 
 
 def _scale_axes(axes: "Axes", curves: Curves) -> None:
-    """Fix the limits, so that labels can be placed; accuracies always run from 0 to 100."""
+    """Fix the limits of the axes, so that labels can be placed; accuracies run from 0 to 100."""
     bands = [band for band in curves.bands if band.steps]
     last = max(band.steps[-1] for band in bands)
     axes.set_xlim(0, last or 1)
@@ -238,11 +242,11 @@ def _scale_axes(axes: "Axes", curves: Curves) -> None:
         return
     if is_logarithmic(curves):
         _make_logarithmic(axes, bands)
-    axes.set_ylim(axes.get_ylim())
+    axes.set_ylim(axes.get_ylim())  # fixed: labels are placed by the limits
 
 
 def _make_logarithmic(axes: "Axes", bands: Sequence[Band]) -> None:
-    """Make the axis symmetric logarithmic, no longer than its values, with ticks as numbers."""
+    """Make the y axis symmetric logarithmic, with limits close to the values."""
     low = min(value for band in bands for value in band.low)
     high = max(value for band in bands for value in band.high)
     axes.set_yscale("symlog", linthresh=LINEAR_UP_TO)

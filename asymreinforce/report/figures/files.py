@@ -1,4 +1,4 @@
-"""Every figure of an experiment, drawn once: as files, and as SVG that a page can hold."""
+"""Draw every figure of an experiment once, for files and as inline SVG for a page."""
 
 import re
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ NAMESPACE = re.compile(r' xmlns(:xlink)?="[^"]*"')
 
 
 class Drawn(NamedTuple):
-    """The figures of an experiment; the narrow ones are for a page on a small screen alone."""
+    """The figures of an experiment; `narrow` figures are only for a page on a small screen."""
 
     wide: tuple[Drawing, ...]
     narrow: tuple[Drawing, ...]
@@ -36,9 +36,9 @@ def draw_all(
     *,
     coverage: Coverage | None = None,
 ) -> Drawn:
-    """Draw the phase transition and the coverage, where there are such, and the curves.
+    """Draw the phase transition and the coverage, if there are data for them, and the curves.
 
-    A page that draws its own curves, and publishes no figures, passes none.
+    The page of two experiments passes no curves: its script draws them, and no files are written.
     """
     import matplotlib
 
@@ -59,7 +59,7 @@ def draw_all(
 
 
 def publish_figures(drawings: Sequence[Drawing], directory: Path) -> None:
-    """Publish each figure as `<name>.svg` and `<name>.png`."""
+    """Write each figure as `<name>.svg` and `<name>.png` into a directory."""
     files.remove_leftovers(files.make_directory(directory))
     for drawing in drawings:
         files.publish_bytes(directory / f"{drawing.name}.svg", drawing.svg)
@@ -67,28 +67,31 @@ def publish_figures(drawings: Sequence[Drawing], directory: Path) -> None:
 
 
 def inline_svg(drawing: Drawing, *, variant: str = "") -> str:
-    """Return a figure as an element of a page: ids of its own, colours as variables, no address.
+    """Return a figure as an SVG element for a page, with unique ids and colours as CSS variables.
 
-    Of two variants of a figure on one page, each has a name, which its ids and its class take on.
+    If a page shows two variants of a figure, `variant` names the class and enters the ids.
     """
     text = PROLOGUE.sub("", drawing.svg.decode())
+    # the page is free of addresses, even those of namespaces, which HTML does not need
     text = NAMESPACE.sub("", text)
+    # ids must be unique on a page with several figures
     text = ID.sub(lambda match: f"{match.group(1)}{drawing.name}{variant}-", text)
     text = text.replace("xlink:href", "href")
     text = COLOUR.sub(lambda match: VARIABLES.get(match.group(), match.group()), text)
     opening, rest = text.split(">", 1)
+    # the page's style sets the size
     opening = re.sub(r' (width|height)="[^"]*"', "", opening)
     opening += f' class="{variant}"' if variant else ""
     return f'{opening} role="img" aria-labelledby="title-{drawing.name}">{rest}'
 
 
 def css_variable(colour: Colour) -> str:
-    """Name the CSS variable of a colour."""
+    """Return the name of a colour's CSS variable."""
     return f"c-{colour.light.removeprefix('#')}"
 
 
 def css_variables(markup: str) -> str:
-    """Return the CSS variables that a page's markup asks for, in the light and the dark theme."""
+    """Define the CSS variables that a page's markup uses, for the light and the dark theme."""
     used = [colour for colour in PALETTE if f"--{css_variable(colour)}" in markup]
     light = ";".join(f"--{css_variable(colour)}:{colour.light}" for colour in used)
     dark = ";".join(f"--{css_variable(colour)}:{colour.dark}" for colour in used)

@@ -1,7 +1,7 @@
-"""The picture of the phase transition: final accuracy against the baseline (Arnal et al., Sec. 5).
+"""Draw the phase transition: final accuracy against the baseline (Arnal et al., Sec. 5).
 
-Each seed is a dot, a line joins the means, mu's accuracy is a horizontal line, and the critical
-value of the baseline a vertical one: V below the mean reward of µ on its left, above on its right.
+Each seed is a dot, and a line joins the means. A horizontal line is mu's accuracy, and a vertical
+line is the critical baseline: V is below the mean reward of µ on its left, and above on its right.
 """
 
 import textwrap
@@ -31,21 +31,22 @@ MARKERS = "os^D"
 LINES: tuple[str | tuple[float, tuple[float, ...]], ...] = ("-", (0, (4, 2)), (0, (1, 1.5)), "-.")
 MOST_VALUES = 12
 WIDE, NARROW = (5.2, 3.8), (3.6, 3.5)
-"""Inches."""
+"""Width and height of the figure, in inches."""
 
+# many objectives with one baseline each are a table, and would crowd the figure
 MOST_FAMILIES = 6
-"""Objectives and references whose names fit beside the figure."""
+"""The number of families whose names fit beside the figure."""
 
 TICK_ROOM = 0.08
-"""Inches between the labels of two ticks."""
+"""The least distance between the labels of two ticks, in inches."""
 
 
 DOT, NUMBER_HEIGHT = 4.0, 10.0
-"""Points from a dot's middle to its edge, and the height of a number beside it."""
+"""The radius of a dot, and the height of a number beside it, in points."""
 
 
 class SheetBox(NamedTuple):
-    """A rectangle on the sheet, in points."""
+    """A rectangle on the figure, in points."""
 
     left: float
     right: float
@@ -53,7 +54,7 @@ class SheetBox(NamedTuple):
     top: float
 
     def covers(self, other: "SheetBox") -> bool:
-        """Tell whether the two overlap."""
+        """Tell whether the two rectangles overlap."""
         beside = self.right <= other.left or other.right <= self.left
         return not (beside or self.top <= other.bottom or other.top <= self.bottom)
 
@@ -65,10 +66,10 @@ def phase_transition(
     *,
     narrow: bool = False,
 ) -> Drawing | None:
-    """Draw final accuracy against baseline; None where no arm with a baseline was evaluated.
+    """Draw final accuracy against baseline; None if no arm with a baseline was evaluated.
 
-    Of more than `MOST_FAMILIES` objectives and references only those with several baselines are
-    drawn. `narrow` is for a small screen: the same letters on a smaller sheet.
+    If there are more than `MOST_FAMILIES` families, only those with several baselines are drawn.
+    `narrow` is for a small screen: text of the same size on a smaller figure.
     """
     evaluated = [
         (group, style) for group, style in zip(groups, styles, strict=True) if group.accuracies
@@ -88,7 +89,7 @@ def phase_transition(
     sheet_title = "Final accuracy, %" if narrow else f"{title}, %"
     figure, axes = canvas.blank_figure(width=width, height=height, labels=names, title=sheet_title)
 
-    # several references share one
+    # several references can have the same critical baseline
     criticals = list(dict.fromkeys(critical_values(experiment, [group for group, _ in swept])))
     baselines = sorted({group.baseline for group, _ in swept if group.baseline is not None})
     left, right = _axis_limits([*baselines, *(critical.value for critical in criticals)])
@@ -108,7 +109,7 @@ def phase_transition(
     axes.set_xlabel(_name_of_baseline(references, is_short=narrow), color=MUTED.light)
     canvas.label_ends(axes, ends)
     caption = (
-        "Each dot is the last checkpoint of one arm (one seed), the line joins the means over "
+        "Each dot is the last checkpoint of one arm (one seed); the line joins the means over "
         "seeds; "
         + "; ".join(f"the dashed vertical line is at {critical.words}" for critical in criticals)
         + "."
@@ -125,7 +126,7 @@ def _draw_families(
     *,
     width: float,
 ) -> list[EndLabel]:
-    """Draw the dots and mean line of each family; return labels where there are several."""
+    """Draw the dots and the mean line of each family; return labels if there are several."""
     members = defaultdict(list)
     for group, style in swept:
         members[group.family].append((group, style))
@@ -149,9 +150,9 @@ def _draw_families(
 
 
 def _write_means(axes: "Axes", swept: list[ArmGroup]) -> None:
-    """Write each mean above its dots or below them, wherever it covers no dot and no number.
+    """Write each mean above or below its dots, if it covers no other dot and no other number.
 
-    A number that has neither place is left out: the table of results has it.
+    A mean that fits in neither place is left out, since the table of results has it.
     """
     places = [
         [_sheet_points(axes, group.baseline or 0.0, 100 * a) for a in group.accuracies]
@@ -179,13 +180,13 @@ def _write_means(axes: "Axes", swept: list[ArmGroup]) -> None:
 
 
 def _sheet_points(axes: "Axes", x: float, y: float) -> tuple[float, float]:
-    """Return where a value lies on the sheet, in points from its lower left corner."""
+    """Return the place of a value on the figure, in points from the lower left corner."""
     right, up = axes.transData.transform((x, y)) * 72 / axes.figure.dpi
     return float(right), float(up)
 
 
 def _drawable(swept: list[tuple[ArmGroup, Style]]) -> list[tuple[ArmGroup, Style]]:
-    """Leave out what has one baseline if there are too many families to tell apart."""
+    """Leave out families with one baseline if there are more than `MOST_FAMILIES`."""
     baselines: dict[Family, set[float | None]] = defaultdict(set)
     for group, _ in swept:
         baselines[group.family].add(group.baseline)
@@ -195,7 +196,7 @@ def _drawable(swept: list[tuple[ArmGroup, Style]]) -> list[tuple[ArmGroup, Style
 
 
 def _mark_baselines(axes: "Axes", baselines: list[float]) -> None:
-    """Put a tick at each baseline, where there are few enough, with labels that stand apart."""
+    """Put a tick at each of a few baselines, and labels on those that do not overlap."""
     if len(baselines) > MOST_VALUES:
         return
     left, right = axes.get_xlim()
@@ -203,6 +204,7 @@ def _mark_baselines(axes: "Axes", baselines: list[float]) -> None:
     labels = [signed_text(baseline) for baseline in baselines]
     widths = [canvas.CHARACTER_WIDTH * len(label) for label in labels]
     places = [inches * (baseline - left) for baseline in baselines]
+    # the critical baseline 0 keeps its label whatever else fits
     zero = next((rank for rank, baseline in enumerate(baselines) if not baseline), None)
     shown: list[int] = [] if zero is None else [zero]
     for rank in range(len(baselines)):
@@ -247,7 +249,7 @@ def _axis_limits(values: list[float]) -> tuple[float, float]:
 
 
 def _move_apart(baseline: float, rank: int, count: int, width: float) -> float:
-    """Move the dots of several seeds apart, by at most a hundredth of the axis to each side."""
+    """Move the dots of several seeds apart, by at most 1% of the axis to each side."""
     return baseline + width * 0.01 * (2 * rank / (count - 1) - 1 if count > 1 else 0.0)
 
 
@@ -258,7 +260,7 @@ def _name_of_baseline(references: set[str], *, is_short: bool) -> str:
 
 
 def _level_name(group: ArmGroup, groups: Sequence[ArmGroup]) -> str:
-    """Name a group without a baseline beside its line, with its accuracy, in short lines."""
+    """Write the label of a group without a baseline: name and accuracy, in short lines."""
     return textwrap.fill(
         f"{group_label(group, groups)} {100 * mean(group.accuracies):.1f}", width=10
     )

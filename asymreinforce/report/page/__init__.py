@@ -1,1 +1,1 @@
-"""The report as one HTML file: what each part of the page shows."""
+"""Build the report as one HTML file, part by part."""

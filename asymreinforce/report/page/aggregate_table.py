@@ -1,4 +1,4 @@
-"""The table of aggregates in the form of rliable: a row a setting."""
+"""Make the table of aggregates in the form of rliable, with one row per setting."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,7 @@ from asymreinforce.report.statistics.aggregates import Improvement
 
 
 def aggregate_table(rows: Sequence[Aggregated], *, against: str | None) -> Table | None:
-    """Make the table; None if no setting was evaluated."""
+    """Make the table of aggregates; None if no setting was evaluated."""
     if not rows:
         return None
     return make_table([_row_cells(row, against) for row in rows])

@@ -1,4 +1,4 @@
-"""The table of arms: a row an arm."""
+"""Make the table of arms, with one row per arm."""
 
 from collections.abc import Mapping
 
@@ -27,9 +27,9 @@ VERDICT_MARKS = {"improved": "↑", "collapsed": "↓", "stable": "→", "failed
 def arm_table(
     experiment: Experiment, commands: Commands | None, intervals: Mapping[str, RunIntervals]
 ) -> Table:
-    """Make the table: what tells the arms apart first, then the verdict, then the numbers.
+    """Make the table of arms: the settings that differ, then the verdict, then the numbers.
 
-    `intervals` are over prompts, by arm; where an arm has none, its standard errors are shown.
+    `intervals` are over prompts, by arm; an arm without intervals shows standard errors.
     """
     arms = experiment.arms
     keys = sorted({key for arm in arms for key in arm.differing} - SEEDS - NAMED_APART)
@@ -63,7 +63,7 @@ def arm_table(
 def _with_commands(
     arm: ReportedArm, cells: Mapping[str, Cell], commands: Commands, pass_at: str
 ) -> dict[str, Cell]:
-    """Put behind each number the command that shows the completions that it was made of."""
+    """Attach to each number the command that shows the completions behind it."""
     if arm.outcome is None:
         return {}
     last = commands.samples(arm, step=arm.outcome.step)

@@ -1,4 +1,4 @@
-"""The cells of the page's tables: each has the text to show and the value to sort by."""
+"""Make the cells of the page's tables, each with a text to show and a value to sort by."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -8,14 +8,15 @@ from asymreinforce.report.groups import ArmGroup
 from asymreinforce.report.statistics.intervals import Interval
 
 NOTHING = "—"
+# in so wide an interval, tenths of a point carry no information
 WIDE = 0.2
-"""A share: in an interval as wide, tenths of a point say nothing."""
+"""The width, a share of 1, from which an interval is written without decimals."""
 
 
 class Cell(NamedTuple):
-    """What a cell shows, what it is sorted by (None comes last), and its verdict if it is one.
+    """The text of a cell, the value to sort by (None comes last), and a verdict for its colour.
 
-    `command` shows what is behind the number; `under` stands below it, in small.
+    `command` shows the completions behind the number; `under` is a small text below it.
     """
 
     text: str
@@ -26,7 +27,7 @@ class Cell(NamedTuple):
 
 
 class Table(NamedTuple):
-    """Column titles, and rows of as many cells."""
+    """Column titles, and rows with one cell per column."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
@@ -36,12 +37,12 @@ EMPTY = Cell(NOTHING, None)
 
 
 def make_table(rows: Sequence[Mapping[str, Cell]]) -> Table:
-    """Make a table of at least one row, whose cells are named by their columns."""
+    """Make a table from rows that map column titles to cells; at least one row."""
     return Table(tuple(rows[0]), tuple(tuple(row.values()) for row in rows))
 
 
 def number_cell(value: float | None, form: str) -> Cell:
-    """Show a number in a form such as ".2f", with a true minus."""
+    """Show a number in a format such as ".2f", with a true minus sign."""
     return EMPTY if value is None else Cell(format(value, form).replace("-", "−"), value)
 
 
@@ -63,7 +64,7 @@ def setting_cell(name: str, group: ArmGroup) -> Cell:
 
 
 def bracket_interval(interval: Interval, *, sign: str = "") -> str:
-    """Write an interval of shares in points: "[52.1, 58.7]"; wide ones without decimals."""
+    """Write an interval of shares in points: "[52.1, 58.7]"; wide intervals without decimals."""
     decimals = 1 if interval.high - interval.low < WIDE else 0
     ends = (f"{100 * end:{sign}.{decimals}f}" for end in (interval.low, interval.high))
     return f"[{', '.join(ends)}]".replace("-", "−")

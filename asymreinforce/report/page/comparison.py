@@ -1,4 +1,4 @@
-"""The page that compares two experiments: settings that differ, twins with intervals, curves."""
+"""Build the page that compares two experiments: settings, twins with intervals, curves."""
 
 import shlex
 from collections import Counter
@@ -28,13 +28,13 @@ from asymreinforce.report.setting import describe_experiment
 from asymreinforce.report.words import count_words
 
 SURE = 0.05
-"""The largest Holm-corrected p of a difference that is told."""
+"""The largest Holm-corrected p at which a difference is reported."""
 
 
 def render_comparison(
     compared: ExperimentPair, drawings: Drawn, curves: Sequence[Curves], samples: Samples
 ) -> str:
-    """Return the page. Everything that comes from files is escaped and made visible."""
+    """Return the page as HTML; all text from files is escaped and made visible."""
     first, second = compared.experiments
     results = compare_groups(compared.merged, compared.groups)
     directories = [str(experiment.directory) for experiment in compared.experiments]
@@ -57,26 +57,26 @@ def render_comparison(
 
 
 def comparison_sentence(compared: ExperimentPair) -> str:
-    """Answer the page's question: at how many settings the second experiment ends above."""
+    """Say at how many settings the second experiment ends above and below the first."""
     first, second = (experiment.name for experiment in compared.experiments)
     if not compared.twins:
-        return "No setting is in both experiments: there is nothing to compare but their curves."
+        return "No setting is in both experiments, so only their curves can be compared."
     tested, above, below = _sure_differences(compared)
     if not tested:
-        return "No setting has seeds enough in both experiments to tell a difference from chance."
+        return "No setting has enough seeds in both experiments to tell a difference from chance."
     if not above and not below:
         return (
-            f"{second} and {first} do not differ beyond what seeds would give, at any setting "
-            f"of both ({tested})."
+            f"At no common setting ({tested} tested) do {second} and {first} differ by more than "
+            "seeds explain."
         )
     return (
-        f"{second} ends above {first} at {len(above)} and below it at {len(below)} of the settings "
-        f"of both ({tested}); elsewhere the difference is not beyond what seeds would give."
+        f"{second} ends above {first} at {len(above)} and below it at {len(below)} of the common "
+        f"settings ({tested} tested); at the others, seeds explain the difference."
     )
 
 
 def _sure_differences(compared: ExperimentPair) -> tuple[int, list[str], list[str]]:
-    """Count the settings that are tested; name those with the second above, and below it."""
+    """Return the number of tested settings, and the names where the second is above and below."""
     p_values = [(twin, _corrected_p(twin)) for twin in compared.twins]
     tested = [(twin, p) for twin, p in p_values if p is not None]
     sure = [(t.name, t.comparison.difference) for t, p in tested if p <= SURE and t.comparison]
@@ -85,7 +85,7 @@ def _sure_differences(compared: ExperimentPair) -> tuple[int, list[str], list[st
 
 
 def twin_table(compared: ExperimentPair) -> Table:
-    """Make the table: a row a group that both experiments have."""
+    """Make the table with one row per group that both experiments have."""
     first, second = (experiment.name for experiment in compared.experiments)
     commands = [Commands(experiment) for experiment in compared.experiments]
     columns = ("setting", f"{first}, %", f"{second}, %", "second minus first", "p", "ended")
@@ -104,12 +104,12 @@ def twin_table(compared: ExperimentPair) -> Table:
 
 
 def _comparison_sentences(compared: ExperimentPair) -> list[str]:
-    """Say what came out, in sentences made of the table's numbers."""
+    """Return the findings as sentences made of the table's numbers."""
     first, second = (experiment.name for experiment in compared.experiments)
     sentences = [
         f"{len(compared.twins)} settings are in both experiments."
         if compared.twins
-        else "No setting is in both experiments, so only their curves stand side by side."
+        else "No setting is in both experiments, so only their curves can be compared."
     ]
     tested, above, below = _sure_differences(compared)
     sentences += [
@@ -118,11 +118,11 @@ def _comparison_sentences(compared: ExperimentPair) -> list[str]:
         if names
     ]
     if tested and not above and not below:
-        sentences.append("At none of them is the difference beyond what seeds would give.")
+        sentences.append("At none of them is the difference larger than seeds explain.")
     if compared.twins and not compared.same_prompts:
         sentences.append(
-            "They were evaluated on other prompts or in another way: the intervals are silent "
-            "about that difference."
+            "The experiments were evaluated on different prompts or in different ways; the "
+            "intervals do not account for that."
         )
     return sentences
 

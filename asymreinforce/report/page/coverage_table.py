@@ -1,4 +1,4 @@
-"""The table of coverage: mu before training, then each setting at its last step."""
+"""Make the table of coverage: mu before training, then each setting at its last step."""
 
 from asymreinforce.report.coverage import Coverage, Line
 from asymreinforce.report.page.cells import (
@@ -13,7 +13,7 @@ from asymreinforce.report.page.cells import (
 
 
 def coverage_table(coverage: Coverage) -> Table:
-    """Make the table: pass@1 and pass@k, what is distinct among k samples, and entropy."""
+    """Make the table: pass@1, pass@k, distinct answers and completions of k, and entropy."""
     mu, k = coverage.behaviour, coverage.k
     rows = [_line_cells(text_cell(mu.name), mu, k)] if mu else []
     rows += [

@@ -1,9 +1,10 @@
-"""The curves as the data of a page, from which its script draws them at any width.
+"""Write the curves as JSON, from which the page's script draws them at any width.
 
     {"groups": [{name, colour, dashes, width, seeds}], "behaviour": 40.5,
      "panels": [{name, unit, symlog, lines: [[group, steps, mean, low, high], ...]}]}
 
-`steps` is a place in the panel's `axes`, since arms share them; values are in the panel's unit.
+`steps` is an index into the panel's `axes`, since arms share their steps; values are in the panel's
+unit.
 """
 
 import json
@@ -20,7 +21,7 @@ from asymreinforce.untrusted import visible
 
 DIGITS = 4
 MOST_POINTS = 100_000
-"""Of a page in all: where there are more, lines are thinned."""
+"""Most points of a page; if there are more, lines are thinned."""
 
 
 def curve_data(
@@ -29,7 +30,7 @@ def curve_data(
     styles: Sequence[Style],
     curves: Sequence[Curves],
 ) -> dict[str, Any]:
-    """Return the data of all panels, few enough points for a page of a few MB."""
+    """Return the data of all panels, thinned so that the page stays within a few MB."""
     points = sum(len(band.steps) for panel in curves for band in panel.bands)
     stride = -(-points // MOST_POINTS) or 1
     accuracy = experiment.behaviour_accuracy
@@ -51,15 +52,16 @@ def curve_data(
 
 
 def as_script(data: dict[str, Any]) -> str:
-    """Write data as JSON that can stand inside a script element: nothing in it ends that."""
+    """Write data as JSON that is safe inside a script element."""
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    # a raw "</script>" in a label would end the element
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return text
 
 
 def svg_dashes(style: Style) -> str:
-    """Write a style's dashes as SVG takes them."""
+    """Write a style's dashes for SVG's `stroke-dasharray`."""
     return " ".join(f"{style.width * length:g}" for length in style.dashes)
 
 
@@ -69,12 +71,14 @@ def _panel_data(curves: Curves, stride: int) -> dict[str, Any]:
     for place, band in enumerate(curves.bands):
         if not band.steps:
             continue
+        # this start makes the last step stay, which is an arm's result
         chosen = slice((len(band.steps) - 1) % stride, None, stride)
         steps = axes.setdefault(band.steps[chosen], len(axes))
         series: list[list[float | None]] = [
             [_round_value(curves.panel.scale * value) for value in values[chosen]]
             for values in (band.mean, band.low, band.high)
         ]
+        # a single seed has no band: its low and high are the mean
         lines.append([place, steps, *(series if band.low != band.high else series[:1])])
     return {
         "name": curves.panel.name,
@@ -86,5 +90,5 @@ def _panel_data(curves: Curves, stride: int) -> dict[str, Any]:
 
 
 def _round_value(value: float) -> float | None:
-    """Round to a few digits; what is not a number is a gap in the line."""
+    """Round to `DIGITS` digits; None, a gap in the line, if the value is not finite."""
     return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None

@@ -1,6 +1,6 @@
 
-// Training curves: lines that can be hidden, and a value under the pointer, the same line and step
-// in every panel. Data come from curve_data.py; nothing here is ever parsed as markup.
+// Training curves: lines that can be hidden, and a value under the pointer for the same line and
+// step in every panel. Data come from curve_data.py; no text is ever parsed as markup.
 const MOST_BANDS = 12;
 const MOST_NAMES = 8;
 const curveData = document.getElementById("curve-data");

@@ -1,4 +1,4 @@
-"""The report of an experiment: what its page shows, from records to the template's words."""
+"""Build the report page of an experiment: turn records into the values of the template."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -44,7 +44,7 @@ ROLES = {
 
 
 class Key(NamedTuple):
-    """An entry of the legend: a piece of a group's line, and its name; `group` is its place."""
+    """An entry of the legend: the style and the name of a group's line; `group` is its index."""
 
     group: int
     name: str
@@ -54,7 +54,7 @@ class Key(NamedTuple):
 
 
 class Column(NamedTuple):
-    """Who wrote a column of samples, in words, and the command that shows all of its samples."""
+    """The head of a column of samples: the writer, and the command that shows all its samples."""
 
     role: str
     words: str
@@ -62,14 +62,14 @@ class Column(NamedTuple):
 
 
 class Inline(NamedTuple):
-    """A figure with the elements that show it on the page."""
+    """A figure with its SVG markup for the page."""
 
     drawing: Drawing
     svg: "Markup"
 
 
 class FailedArm(NamedTuple):
-    """An arm that stopped, by name, with the end of its log."""
+    """An arm that failed: its name, its error, and the end of its log."""
 
     name: str
     error: str
@@ -79,7 +79,7 @@ class FailedArm(NamedTuple):
 def render_experiment(
     report: Report, *, drawings: Drawn, curves: Sequence[Curves], samples: Samples
 ) -> str:
-    """Return the page. Everything that comes from files is escaped and made visible."""
+    """Return the page as HTML; all text from files is escaped and made visible."""
     experiment, groups, results = report.experiment, report.groups, report.results
     commands = Commands(experiment)
     return fill_template(
@@ -112,7 +112,7 @@ def results_and_curves(
     drawings: Drawn,
     curves: Sequence[Curves],
 ) -> dict[str, Any]:
-    """Return the values of the parts that the page of one experiment and of two have in common."""
+    """Return the template values that the pages of one and of two experiments share."""
     from markupsafe import Markup
 
     of_groups = group_styles(groups)
@@ -131,7 +131,7 @@ def results_and_curves(
 
 
 def inline_figure(drawings: Drawn, name: str) -> Inline | None:
-    """Return a figure for the page, with the variant for a small screen where there is one."""
+    """Return a figure for the page, with its variant for a small screen if it has one."""
     from markupsafe import Markup
 
     wide, narrow = (
@@ -146,7 +146,7 @@ def inline_figure(drawings: Drawn, name: str) -> Inline | None:
 
 
 def sample_columns(samples: Samples, commands: Mapping[str, Commands]) -> dict[str, Any]:
-    """Return the values of the page's part on samples; `commands` are by experiment."""
+    """Return the template values of the samples; `commands` are by experiment name."""
     return {
         "samples": samples,
         "writers": [
@@ -177,6 +177,7 @@ def _legend_keys(groups: Sequence[ArmGroup], of_groups: Sequence[Style]) -> list
 
 def _failed_arm(arm: ReportedArm) -> FailedArm:
     error, log = arm.failure or ("", "")
+    # a log's end says why the arm stopped
     return FailedArm(_arm_name(arm), error[:LONGEST], log[-LONGEST:])
 
 

@@ -1,4 +1,4 @@
-"""The table of results: a row a group of arms, with intervals and what varied under them."""
+"""Make the table of results: one row per group of arms, with intervals and what varied."""
 
 from collections.abc import Sequence
 
@@ -26,7 +26,7 @@ SPLIT_MARK = "‡"
 
 
 def result_table(results: GroupResults, commands: Commands | None) -> Table:
-    """Make the table; each number's command shows the lowest seed, the others are in their rows."""
+    """Make the table of results; the command of each number shows the group's lowest seed."""
     rows = []
     for row in results.rows:
         command = _samples_command(row.group, commands)
@@ -48,7 +48,7 @@ def result_table(results: GroupResults, commands: Commands | None) -> Table:
 
 
 def varied_text(comparison: Comparison) -> str:
-    """Say what differed under an interval: "3 seeds: data order"."""
+    """Say what varied between the runs of an interval: "3 seeds: data order"."""
     if comparison.interval is None:
         return "one run: no interval"
     words = ", ".join(comparison.interval.varied) or "nothing"
@@ -56,19 +56,19 @@ def varied_text(comparison: Comparison) -> str:
 
 
 def p_text(value: float | None) -> str:
-    """Write a corrected p-value."""
+    """Write a corrected p-value with three decimals, or "<0.001"."""
     if value is None:
         return NOTHING
     return "<0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def fate_counts(fates: Sequence[tuple[str, int]]) -> str:
-    """Count how arms ended: "2 ↑ 1 ↓"."""
+    """Count the verdicts of arms: "2 ↑ 1 ↓"."""
     return " ".join(f"{count} {VERDICT_MARKS.get(fate, fate)}" for fate, count in fates)
 
 
 def lowest_seed(group: ArmGroup) -> ReportedArm | None:
-    """Return the evaluated arm of the lowest seeds, which speaks for its group."""
+    """Return the evaluated arm with the lowest seeds; None if no arm was evaluated."""
     evaluated = (arm for arm in group.arms if arm.outcome)
     return min(
         evaluated, key=lambda arm: (arm.policy_seed, arm.sampling_seed, arm.seed), default=None
@@ -100,7 +100,7 @@ def _mean_cell(row: Result, command: str | None) -> Cell:
 def difference_cell(
     comparison: Comparison | None, *, command: str | None = None, is_split: bool = False
 ) -> Cell:
-    """Show a difference with its interval, and below what varied under it."""
+    """Show a difference with its interval, and below it what varied between the runs."""
     if comparison is None:
         return EMPTY
     text = points_text(comparison.difference)

@@ -1,7 +1,7 @@
-"""Completions of mu, of the best arm and of a collapsed one, side by side on the same prompts.
+"""Read completions of mu, the best arm and a collapsed arm on the same prompts.
 
-Prompts are chosen by a hash of their id: nobody picked them, and every report of the same prompts
-shows the same ones. Of each prompt the first sample is shown.
+Prompts are chosen by a hash of their id, so that outcomes do not influence the choice and every
+report shows the same prompts. The first sample of each prompt is shown.
 """
 
 import hashlib
@@ -24,25 +24,25 @@ from asymreinforce.untrusted import LONGEST, Shown, show_bytes
 MOST_PROMPTS = 20
 LONGEST_ANSWER = 200
 UNTRUSTED = ("question", "gold_answer", "text", "extracted_answer")
-# A character of UTF-8 takes at most 4 bytes; `show` wants to see that there is more.
+# a character of UTF-8 takes at most 4 bytes; the rest tells `show` that the text goes on
 BYTES_READ = 4 * LONGEST + 8
 
 
 class Writer(NamedTuple):
-    """Whose completions a column of samples holds: an arm at a step; step 0 is mu."""
+    """The policy that wrote a column of samples: an arm at a step; step 0 is mu."""
 
     role: str
     arm: ReportedArm
     checkpoint: Checkpoint
     experiment: str
-    """The name of the experiment that the arm is of."""
+    """The name of the arm's experiment."""
 
     path: Path
-    """Where the evaluation lies."""
+    """The path of the evaluation."""
 
 
 class Sample(NamedTuple):
-    """One completion as it is shown; `correct` is None if the reward scale leaves it out."""
+    """One completion to show; `correct` is None if the reward settings drop it."""
 
     text: Shown
     answer: Shown | None
@@ -52,7 +52,7 @@ class Sample(NamedTuple):
 
 
 class Prompt(NamedTuple):
-    """A prompt with a sample of each writer; None where a writer has none of it."""
+    """A prompt with one sample per writer; None if the writer has no sample of it."""
 
     prompt_id: str
     question: Shown | None
@@ -61,16 +61,16 @@ class Prompt(NamedTuple):
 
 
 class Samples(NamedTuple):
-    """At most twenty prompts, and the writers of their samples in the order of columns."""
+    """At most 20 prompts, and the writers of their samples in the order of columns."""
 
     writers: tuple[Writer, ...]
     prompts: tuple[Prompt, ...]
 
 
 def read_samples(experiment: Experiment, groups: Sequence[ArmGroup]) -> Samples:
-    """Read the samples that the report shows; empty where no evaluation is on disk.
+    """Read the samples that the report shows; empty if no evaluation is on disk.
 
-    Raises `InputError` where an evaluation or the prompts are damaged.
+    Raises `InputError` if an evaluation or the prompts are damaged.
     """
     return _read_prompts(choose_writers(experiment, groups), [experiment])
 
@@ -78,9 +78,9 @@ def read_samples(experiment: Experiment, groups: Sequence[ArmGroup]) -> Samples:
 def read_samples_of_two(
     first: tuple[Experiment, Sequence[ArmGroup]], second: tuple[Experiment, Sequence[ArmGroup]]
 ) -> Samples:
-    """Read samples of two experiments on the same prompts: mu, both best arms, a collapsed one.
+    """Read samples of two experiments on the same prompts: mu, both best arms, a collapsed arm.
 
-    Empty where they have no prompt in common; raises as `read_samples` does.
+    Empty if the experiments have no prompt in common; raises as `read_samples` does.
     """
     ours, theirs = choose_writers(*first), choose_writers(*second)
     fallen = [writer for writer in (*ours, *theirs) if writer.role == "collapsed"]
@@ -98,6 +98,7 @@ def _read_prompts(chosen_writers: Sequence[Writer], experiments: Sequence[Experi
     if not writers:
         return Samples((), ())
     common = set.intersection(*(_prompt_ids(writer.path) for writer in writers))
+    # by a hash: a choice that no outcome influences
     chosen = sorted(common, key=lambda id_: hashlib.sha256(id_.encode()).digest())[:MOST_PROMPTS]
     columns = [
         _read_chosen(writer.path, chosen, scale_of(writer.arm.settings)) for writer in writers
@@ -115,10 +116,10 @@ def _read_prompts(chosen_writers: Sequence[Writer], experiments: Sequence[Experi
 
 
 def choose_writers(experiment: Experiment, groups: Sequence[ArmGroup]) -> list[Writer]:
-    """Choose mu, the lowest seed of the best group, and the lowest of the collapsed arms.
+    """Choose mu, the lowest seed of the best group, and the collapsed arm of lowest accuracy.
 
-    The best group is the one with the highest mean final accuracy; mu is the one that the best
-    arm started from.
+    The best group has the highest mean final accuracy; mu is the policy that the chosen arm of the
+    best group started from.
     """
     best = best_group(groups)
     first = lowest_seed(best) if best else None
@@ -161,10 +162,11 @@ def _prompt_ids(path: Path) -> set[str]:
 
 
 def _read_chosen(path: Path, chosen: Iterable[str], reward: RewardConfig) -> dict[str, Sample]:
-    """Return the first sample of each chosen prompt."""
+    """Return the first sample of each chosen prompt, by prompt id."""
     rows = _of_prompts(contracts.read_table(path, contracts.EVALUATIONS), chosen)
     given = rewards_of(rows, reward)
     judged = zip(_cut_rows(rows), given.correct_B, given.kept_B, strict=True)
+    # in falling order, so that the first sample is the last to enter the dictionary
     in_order = sorted(judged, key=lambda row: row[0]["sample"], reverse=True)
     return {row[0]["prompt_id"]: _make_sample(*row) for row in in_order}
 
@@ -182,13 +184,13 @@ def _make_sample(row: dict[str, Any], is_correct: bool, is_kept: bool) -> Sample
 def _read_questions(
     experiment: Experiment, chosen: Sequence[str]
 ) -> dict[str, tuple[Shown, Shown]]:
-    """Look the chosen prompts up in every prompt file of the experiment."""
+    """Read questions and gold answers of the chosen prompts from the experiment's prompt files."""
     questions: dict[str, tuple[Shown, Shown]] = {}
     for rows in contracts.prompt_tables(experiment.directory, wanted=chosen):
         for row in _cut_rows(rows):
             texts = (_shown_text(row, "question"), _shown_text(row, "gold_answer"))
             questions[row["prompt_id"]] = texts
-        if len(questions) == len(chosen):
+        if len(questions) == len(chosen):  # the other prompt files cannot add anything
             break
     return questions
 
@@ -198,7 +200,8 @@ def _of_prompts(rows: pa.Table, chosen: Iterable[str]) -> pa.Table:
 
 
 def _cut_rows(rows: pa.Table) -> list[dict[str, Any]]:
-    """Turn rows into dictionaries, untrusted text cut and left in bytes, its length beside it."""
+    """Turn rows into dictionaries with untrusted text as cut bytes and its full length."""
+    # cut in Arrow, so that a huge completion never becomes a Python string
     for name in UNTRUSTED:
         if name in rows.schema.names:
             content = rows.column(name).cast(pa.binary())

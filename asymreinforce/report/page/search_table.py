@@ -1,4 +1,4 @@
-"""The table of what was searched: a row a method."""
+"""Make the table of searches, with one row per method."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from asymreinforce.report.searches import (
 
 
 def search_table(methods: Sequence[SearchedMethod]) -> Table | None:
-    """Make the table; None if nothing was searched."""
+    """Make the table of searches; None if there was no search."""
     if not methods:
         return None
     rows = [_cells(method) for method in methods]

@@ -1,4 +1,4 @@
-"""The table of benchmarks: mu before training, then each setting at its last step."""
+"""Make the table of benchmarks: mu before training, then each setting at its last step."""
 
 from asymreinforce.report.page.cells import NOTHING, Cell, Table
 from asymreinforce.report.suites import Benchmark, Score, SuiteResults

@@ -1,1 +1,1 @@
-"""What can be said of arms from a few seeds and a few hundred prompts, and how surely."""
+"""Intervals and tests for arms with a few seeds and a few hundred evaluation prompts."""

@@ -1,16 +1,17 @@
 """Aggregates over runs in the form of rliable (Agarwal et al. 2021, arXiv 2108.13264).
 
-They assume no distribution and a run that went astray moves them little:
+The aggregates assume no distribution, and an outlier among the runs moves them little:
 
-    median, quartiles     of the runs, between two of them by linear interpolation
+    median, quartiles     of the runs, by linear interpolation between two runs
     IQM                   mean of the runs without the lowest and the highest floor(N/4)
     P(X > Y)              1/(N K) sum_ij S(x_i, y_j),  S = 1 if x > y, 1/2 if x = y, else 0
 
-P is the probability of improvement, U/(N K) of Mann and Whitney's U. Where runs come in strata (a
-behaviour policy and its rollouts, as rliable's tasks), it is the mean over strata.
+P is the probability of improvement, U/(N K) with Mann and Whitney's U. If runs come in strata (a
+behaviour policy and its rollouts, like a task of rliable), P is the mean over strata.
 
 Intervals are percentiles over stratified bootstrap resamples: the runs of each stratum and side are
-drawn anew. With three to five runs they are too narrow; t intervals hold there (`intervals.py`).
+resampled. With three to five runs these intervals are too narrow; use the t intervals of
+`intervals.py`.
 
 Shapes: N runs of X, K runs of Y, R resamples.
 """
@@ -29,7 +30,7 @@ METHOD = "stratified bootstrap over runs"
 
 
 class Aggregates(NamedTuple):
-    """What the middle of some runs is, in the unit of the runs."""
+    """Median, quartiles and interquartile mean of runs, in the unit of the runs."""
 
     median: float
     low_quartile: float
@@ -38,18 +39,18 @@ class Aggregates(NamedTuple):
 
 
 class Stratum(NamedTuple):
-    """Runs that are compared with each other: X against Y."""
+    """The runs X and Y that are compared with each other."""
 
     x_N: np.ndarray
     y_K: np.ndarray
 
 
 class Improvement(NamedTuple):
-    """The probability that a run of X ends above one of Y."""
+    """The probability that a run of X ends above a run of Y."""
 
     probability: float
     interval: Interval | None
-    """None if no stratum has two runs of either: nothing can be drawn anew."""
+    """None if no stratum has two runs of X or of Y, since one run cannot be resampled."""
 
 
 def aggregate_runs(values_N: np.ndarray) -> Aggregates:
@@ -57,6 +58,7 @@ def aggregate_runs(values_N: np.ndarray) -> Aggregates:
     if not len(values_N):
         raise InputError("no run is evaluated: there is nothing to aggregate")
     low, median, high = np.quantile(values_N, [0.25, 0.5, 0.75])
+    # with fewer than four runs nothing is cut, and the IQM is the mean
     cut = len(values_N) // 4
     middle = np.sort(values_N)[cut : len(values_N) - cut]
     return Aggregates(float(median), float(low), float(high), float(middle.mean()))
@@ -71,7 +73,9 @@ def probability_of_improvement(
     """
     if not strata or any(not len(values) for stratum in strata for values in stratum):
         raise InputError("a probability of improvement needs a run of both in every stratum")
+    # strata weigh the same, as the tasks of rliable do
     estimate = float(np.mean([_share_above(s.x_N[None], s.y_K[None])[0] for s in strata]))
+    # to resample one run is to get the same run, so there would be no spread
     if all(len(values) < 2 for stratum in strata for values in stratum):
         return Improvement(estimate, None)
     draw = np.random.default_rng(seed)
@@ -89,13 +93,13 @@ def probability_of_improvement(
 
 
 def _resample_runs(values_N: np.ndarray, draw: np.random.Generator, resamples: int) -> np.ndarray:
-    """Draw as many runs with replacement, `resamples` times   (R, N)."""
+    """Draw N of the N runs with replacement, `resamples` times   (R, N)."""
     drawn_RN: np.ndarray = values_N[draw.integers(len(values_N), size=(resamples, len(values_N)))]
     return drawn_RN
 
 
 def _share_above(x_RN: np.ndarray, y_RK: np.ndarray) -> np.ndarray:
-    """Return the share of pairs in which x is above y, equal ones counted half   (R)."""
+    """Return the share of pairs in which x is above y; ties count half   (R)."""
     x_RN1, y_R1K = x_RN[:, :, None], y_RK[:, None, :]
     share_R: np.ndarray = ((x_RN1 > y_R1K) + 0.5 * (x_RN1 == y_R1K)).mean((1, 2))
     return share_R

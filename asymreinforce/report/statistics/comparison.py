@@ -1,7 +1,7 @@
-"""Arms against arms, and arms against mu: paired over seeds, corrected for how many were compared.
+"""Compare arms with arms and with mu: paired over seeds, corrected for multiple comparisons.
 
-The rule is fixed before looking: the accuracy of the **last** step on the reported split, never of
-the best one, which is chosen by the noise that it is to be judged against.
+The rule is fixed in advance: the accuracy of the **last** step on the reported split. The best step
+is never used, since noise selects it.
 """
 
 from collections import defaultdict
@@ -23,11 +23,11 @@ from asymreinforce.report.statistics.intervals import (
 
 DATA_ORDER = "data order"
 LATER_ROLLOUTS = "rollouts after the first refresh"
-"""What a training seed decides as well, where mu is refreshed."""
+"""What a training seed decides beside the data order, if mu is refreshed."""
 
 
 class Seeds(NamedTuple):
-    """What two arms have in common that are a pair."""
+    """The seeds that two arms must share to be a pair."""
 
     policy: int
     sampling: int
@@ -35,28 +35,28 @@ class Seeds(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """A difference of final accuracies, a share of 1, with what can be said of it."""
+    """A difference of final accuracies, a share of 1, with its interval and p-values."""
 
     arm: str
     against: str
     interval: Interval | None
-    """None where a single pair leaves nothing to say about the next."""
+    """None if there is a single pair, which says nothing about another pair."""
     difference: float
     pairs: int
     p: float | None
     p_holm: float | None
-    """Corrected for all comparisons that were made together (Holm 1979)."""
+    """p corrected for all comparisons of the same table (Holm 1979)."""
 
 
 class Replicates(NamedTuple):
-    """Independent differences, one an outermost seed that varied, and what varied between them."""
+    """Independent differences, one for each value of the outermost seed, and what varied."""
 
     values_N: np.ndarray
     varied: tuple[str, ...]
 
 
 ByPrompt = Mapping[str, np.ndarray]
-"""A number for each evaluation prompt, by arm; NaN where it was not judged."""
+"""One number per evaluation prompt, by arm; NaN if the prompt was not judged."""
 
 NOT_READ: ByPrompt = {}
 NO_NOISE: Mapping[str, float] = {}
@@ -69,10 +69,10 @@ def between_groups(
     right: ByPrompt = NOT_READ,
     level: float = LEVEL,
 ) -> list[Comparison]:
-    """Compare every other group with one, over the seeds that both have.
+    """Compare every other group with `against`, over the seeds that both have.
 
-    `right` holds each prompt's accuracy by arm, for intervals that speak of other prompts too.
-    Raises `InputError` where a group shares no seed with `against`.
+    `right` holds each prompt's accuracy by arm, for intervals that hold for other prompts too.
+    Raises `InputError` if a group shares no seed with `against`.
     """
     comparisons = []
     for group in groups:
@@ -101,9 +101,9 @@ def against_behaviour(
 ) -> list[Comparison]:
     """Compare every group with the behaviour policy that its arms started from.
 
-    `gains` holds what each prompt gained, by arm, and `noise` the variance of the accuracy of the
-    policy that an arm started from, over draws of its evaluation. Arms that started from one policy
-    share that error, so that the spread between them does not show it.
+    `gains` holds the accuracy minus mu's on each prompt, by arm. `noise` holds the variance of mu's
+    accuracy over draws of its evaluation, by arm. Arms that started from one policy share this
+    error, so that the spread between arms does not show it.
     """
     comparisons = []
     for group in groups:
@@ -125,10 +125,11 @@ def against_behaviour(
 
 
 def independent_replicates(values: Mapping[Seeds, float]) -> Replicates:
-    """Average over what is nested, so that what is left varies independently.
+    """Average nested runs, so that the remaining values vary independently.
 
-    Runs that start from one behaviour policy are alike: where policies vary, the mean of each
-    policy's runs is one replicate; else where rollouts vary, each set's; else each run's.
+    Runs that start from one behaviour policy are alike. If policies vary, the mean over each
+    policy's runs is one replicate; else, if rollouts vary, the mean over each set's runs; else each
+    run is one replicate.
     """
     units = _independent_runs(values)
     means = [np.mean([values[seeds] for seeds in own]) for own in units]
@@ -136,7 +137,7 @@ def independent_replicates(values: Mapping[Seeds, float]) -> Replicates:
 
 
 def _independent_runs(values: Collection[Seeds]) -> list[list[Seeds]]:
-    """Gather runs that share the outermost thing that varies."""
+    """Group the runs by the outermost seed that varies: policy, sampling, or training."""
     policies = {seeds.policy for seeds in values}
     rollouts = {seeds.sampling for seeds in values}
     unit = "policy" if len(policies) > 1 else "sampling" if len(rollouts) > 1 else "training"
@@ -151,16 +152,18 @@ def _varied_names(values: Collection[Seeds]) -> tuple[str, ...]:
     rollouts = {seeds.sampling for seeds in values}
     return (
         *(["behaviour policy"] if len(policies) > 1 else []),
+        # another behaviour policy writes other rollouts
         *(["rollouts"] if len(policies) > 1 or len(rollouts) > 1 else []),
         *([DATA_ORDER] if len({seeds.training for seeds in values}) > 1 else []),
     )
 
 
 def holm_corrected(p_values: Sequence[float]) -> list[float]:
-    """Return p-values corrected for their number, step by step down (Holm 1979).
+    """Return p-values corrected by Holm's step-down method (Holm 1979).
 
-    The i-th smallest of m is multiplied by m - i + 1, and is never below a smaller one's: rejecting
-    those at most alpha rejects a true hypothesis with probability at most alpha.
+    The i-th smallest of m p-values is multiplied by m - i + 1, and raised to the corrected value of
+    any smaller p-value. Rejecting all with a corrected p of at most alpha rejects any true
+    hypothesis with probability at most alpha.
     """
     corrected = [0.0] * len(p_values)
     highest = 0.0
@@ -173,9 +176,9 @@ def holm_corrected(p_values: Sequence[float]) -> list[float]:
 def between_pairs(
     pairs: Sequence[tuple[ArmGroup, ArmGroup]], *, names: Sequence[str], level: float = LEVEL
 ) -> list[Comparison | None]:
-    """Compare the second of each pair with the first, over the seeds that both have.
+    """Compare the second group of each pair with the first, over the seeds that both have.
 
-    None where they share no seed. All are corrected together.
+    An entry is None if the pair shares no seed. All p-values are corrected together.
     """
     shared = [_seed_differences(second, first) for first, second in pairs]
     comparisons = [
@@ -188,7 +191,7 @@ def between_pairs(
 
 
 def share_a_seed(one: ArmGroup, other: ArmGroup) -> bool:
-    """Tell whether two groups can be compared: each has an evaluated arm of the same seeds."""
+    """Tell whether two groups can be compared: both have an evaluated arm of the same seeds."""
     return bool(_seed_differences(one, other))
 
 
@@ -202,7 +205,7 @@ def _accuracy_by_seeds(group: ArmGroup) -> dict[Seeds, float]:
 
 
 def _draws_later(*groups: ArmGroup) -> bool:
-    """Tell whether arms drew rollouts of their own after round 0."""
+    """Tell whether arms drew further rollouts after round 0."""
     return any(arm.settings.get("refresh_every") for group in groups for arm in group.arms)
 
 
@@ -241,8 +244,9 @@ def _compare_pairs(
 
 
 def _shared_noise(group: ArmGroup, noise: Mapping[str, float]) -> float:
-    """Return the variance of mu's accuracy if all arms of a group start from one policy, else 0."""
+    """Return the variance of mu's accuracy if all arms of a group share mu, else 0."""
     values = [noise[arm.id] for arm in group.arms if arm.id in noise]
+    # evaluations of several policies have independent errors, which the spread already shows
     is_shared = len({arm.policy_seed for arm in group.arms}) == 1
     return max(values, default=0.0) if is_shared else 0.0
 
@@ -250,16 +254,18 @@ def _shared_noise(group: ArmGroup, noise: Mapping[str, float]) -> float:
 def _crossable_values(
     values: Mapping[Seeds, float], prompts: Mapping[Seeds, np.ndarray]
 ) -> np.ndarray | None:
-    """Return replicates by prompt   (N, P), where runs and prompts are to be crossed; else None.
+    """Return replicates by prompt   (N, P); None if runs and prompts cannot be crossed.
 
-    Whoever varied the policy or the rollouts asks for more than these runs, and is told of other
-    prompts too. That takes every run's answers to the same prompts.
+    Crossing needs every run's accuracy on the same prompts, and policies or rollouts that vary.
     """
+    # an experiment that varies the policy or the rollouts asks about more than these runs, so its
+    # interval covers other prompts too
     is_varied = len({(seeds.policy, seeds.sampling) for seeds in values}) > 1
     if not is_varied or not values.keys() <= prompts.keys():
         return None
     if len({len(prompts[seeds]) for seeds in values}) > 1:
         return None
+    # nested runs are averaged first, as in `independent_replicates`
     rows = [np.mean([prompts[seeds] for seeds in own], axis=0) for own in _independent_runs(values)]
     values_NP = np.stack(rows)
     judged_NP: np.ndarray = values_NP[:, ~np.isnan(values_NP).any(0)]

@@ -1,15 +1,16 @@
-"""Intervals, each with what varied under it and what it therefore speaks of.
+"""Confidence intervals, each with what varied between its values and what it holds for.
 
-| interval       | from                               | speaks of                             |
+| interval       | from                               | holds for                             |
 | -------------- | ---------------------------------- | ------------------------------------- |
-| `between_runs` | a number a run (an arm, or a pair) | further runs, these evaluation prompts|
-| `crossed`      | a number a run and prompt          | further runs, other prompts as well   |
+| `between_runs` | a number per run (arm or pair)     | further runs, these evaluation prompts|
+| `crossed`      | a number per run and prompt        | further runs, other prompts as well   |
 | `of_a_share`   | a prompt's share of right answers  | this one policy, other prompts        |
-| `bootstrap`    | any number a prompt                | this one policy, other prompts        |
+| `bootstrap`    | any number per prompt              | this one policy, other prompts        |
 
-None holds where runs end in two heaps, say collapsed or not: three of a kind say nothing of the
-other. `scripts/measure_coverage.py` measures how often each holds
-(docs/results/coverage-of-intervals.md).
+No interval is valid if some runs collapse and others do not, since three runs of one kind say
+nothing about the other kind. `scripts/measure_coverage.py` measures how often each interval covers
+the truth; docs/results/coverage-of-intervals.md
+has a table.
 
 Shapes: N runs, P prompts.
 """
@@ -24,25 +25,25 @@ from asymreinforce.errors import InputError
 LEVEL = 0.95
 RESAMPLES = 10_000
 PROMPTS = "evaluation prompts"
-"""What varied under an interval that speaks of other prompts."""
+"""What varied, for an interval that holds for other prompts."""
 BEHAVIOUR_DRAWS = "draws of µ's evaluation"
-"""What varies beside the runs if one evaluation of mu is subtracted from all of them."""
+"""What varies beside the runs if one evaluation of mu is subtracted from all runs."""
 
 
 class Interval(NamedTuple):
-    """An estimate with its confidence interval; all in the unit of what was put in."""
+    """An estimate with its confidence interval, in the unit of the values."""
 
     estimate: float
     low: float
     high: float
     level: float
     replicates: int
-    """Runs, or prompts, that it rests on."""
+    """The number of runs or prompts that the interval is made from."""
     df: float
-    """Degrees of freedom of the t distribution; infinite where none was used."""
+    """Degrees of freedom of the t distribution; infinite if none was used."""
     method: str
     varied: tuple[str, ...]
-    """What differed between the replicates; the interval is silent about all else."""
+    """What differed between the replicates; the interval covers no other variation."""
 
 
 def between_runs(
@@ -52,16 +53,15 @@ def between_runs(
     common_variance: float = 0.0,
     level: float = LEVEL,
 ) -> Interval:
-    """mean +- t_df sqrt(s^2/N + c) of a number a run, or of paired differences (Student 1908).
+    """mean +- t_df sqrt(s^2/N + c) of one number per run, or of paired differences (Student 1908).
 
-    Arms of a sweep share prompts, rollouts, data order and evaluation prompts, so the difference of
-    two arms of the same seeds is taken first, and its mean and spread over seeds here.
+    Arms of a sweep share prompts, rollouts, data order and evaluation prompts, so the caller takes
+    the difference of two arms with the same seeds, and passes the differences.
 
-    c = `common_variance` is the variance of an estimate that all runs have in common, such as the
-    one evaluation of mu that is subtracted from each: the spread between runs does not show it.
-    Without it df = N - 1; with it df = (m + c)^2 (N-1) / m^2, after Satterthwaite (1946), where m
-    is s^2/N with the margin of `_with_margin`. Raises `InputError` for fewer than two runs: one
-    says nothing about the next.
+    c = `common_variance` is the variance of an estimate that all runs share, such as the evaluation
+    of mu that is subtracted from each: the spread between runs does not show this variance. If c is
+    0, df = N - 1; else df = (m + c)^2 (N-1) / m^2, after Satterthwaite (1946), where m is s^2/N
+    with the margin of `_with_margin`. Raises `InputError` for fewer than two runs.
     """
     count = len(values_N)
     if count < 2:
@@ -82,8 +82,8 @@ def draws_variance(right_P: np.ndarray, kept_P: np.ndarray) -> float:
     """Return the variance of an accuracy on these prompts, over draws of its samples.
 
     sum_p p_p (1 - p_p) / (k_p - 1) / P^2, unbiased for k_p samples of a prompt of which a share p_p
-    is right; prompts of one sample show no spread of their own, and get the whole accuracy's
-    p (1 - p), which is at least as large on average. Prompts without a judged sample are left out.
+    is right. A prompt with one sample shows no spread; p (1 - p) of the whole accuracy replaces its
+    term, which is at least as large on average. Prompts without a judged sample are left out.
     """
     judged_P = kept_P > 0
     right_P, kept_P = right_P[judged_P], kept_P[judged_P]
@@ -94,16 +94,15 @@ def draws_variance(right_P: np.ndarray, kept_P: np.ndarray) -> float:
 
 
 def crossed(values_NP: np.ndarray, *, varied: tuple[str, ...], level: float = LEVEL) -> Interval:
-    """Speak of other prompts as well as of further runs, where every run answered every prompt.
+    """Return an interval for further runs and other prompts, if every run answered every prompt.
 
     With runs and prompts crossed and both random, the variance of the grand mean is
 
         V = s^2(run means)/N + max(0, s^2(prompt means)/P - s^2(residual)/(N P))
 
     (Cornfield and Tukey 1956), with Satterthwaite's degrees of freedom, in which the variance of
-    runs has the margin of `_with_margin`, and which are not below N - 1: with three runs the
-    components are too noisy to take fewer. The same design is readers and cases of Hillis
-    2007. Raises `InputError` for fewer than two runs or prompts.
+    runs has the margin of `_with_margin`, and at least N - 1 degrees. Hillis (2007) uses the same
+    design for readers and cases. Raises `InputError` for fewer than two runs or prompts.
     """
     runs, prompts = values_NP.shape
     if runs < 2 or prompts < 2:
@@ -117,21 +116,23 @@ def crossed(values_NP: np.ndarray, *, varied: tuple[str, ...], level: float = LE
     of_runs = float(run_N.var(ddof=1)) / runs
     of_prompts = float(prompt_P.var(ddof=1)) / prompts
     of_rest = float((residual_NP**2).sum()) / df_residual / (runs * prompts)
+    # an estimated component of variance can be negative, a variance cannot
     beside_runs = max(0.0, of_prompts - of_rest)
     variance, margin = of_runs + beside_runs, _with_margin(of_runs, runs)
     spread = margin**2 / (runs - 1) + of_prompts**2 / (prompts - 1) + of_rest**2 / df_residual
+    # with three runs the components are too noisy to take fewer than N - 1 degrees
     df = max(runs - 1.0, (margin + beside_runs) ** 2 / spread if spread else 0.0)
     error, words = math.sqrt(variance), (*varied, PROMPTS)
     return _student_interval(mean, error, runs, df, "crossed runs and prompts", words, level)
 
 
 def of_a_share(right_P: np.ndarray, *, samples: int, level: float = LEVEL) -> Interval:
-    """Wilson's interval for the accuracy of one policy, samples of a prompt being alike.
+    """Wilson's interval for the accuracy of one policy, with correlated samples of a prompt.
 
-    `right_P` holds each prompt's share of right answers among `samples`. n = P k / deff effective
-    answers, with deff = Var(mean) / (p(1-p)/(P k)) in [1, k] (Kish 1965), go into Wilson 1927. Near
-    0 and 1 a bootstrap over prompts is too narrow (87% for 95% at an accuracy of 0.7%): where all
-    answers are wrong it has no width at all.
+    `right_P` holds each prompt's share of right answers among k = `samples`. n = P k / deff
+    effective answers, with deff = Var(mean) / (p(1-p)/(P k)) in [1, k] (Kish 1965), go into Wilson
+    (1927). Near 0 and 1 a bootstrap over prompts is too narrow (87% for 95% at an accuracy of
+    0.7%): if all answers are wrong, the bootstrap interval has no width.
     """
     prompts, p = len(right_P), float(right_P.mean())
     answers = prompts * samples
@@ -151,9 +152,10 @@ def bootstrap(
 ) -> Interval:
     """Resample prompts with replacement and take the percentiles of the mean (Efron 1979).
 
-    For a number a prompt of one policy, or the difference of two policies on it; nothing is said of
-    another training run. `seed` draws the resamples.
+    `values_P` holds one number per prompt for one policy, or the difference of two policies. The
+    interval does not cover another training run. `seed` draws the resamples.
     """
+    # few distinct values: multinomial counts of them are far fewer numbers than drawn prompts
     distinct, counts = np.unique(values_P, return_counts=True)
     prompts = len(values_P)
     drawn = np.random.default_rng(seed).multinomial(prompts, counts / prompts, size=resamples)
@@ -165,9 +167,9 @@ def bootstrap(
 
 
 def p_of_interval(interval: Interval) -> float:
-    """Return the two-sided p of "the mean is 0" by the t that the interval was made with.
+    """Return the two-sided p of "the mean is 0" by the t distribution of the interval.
 
-    Without spread, an interval has no width: p is then 1 at 0 and 0 elsewhere.
+    If the interval has no width, p is 1 for an estimate of 0, and 0 for any other estimate.
     """
     from scipy.special import stdtr
 
@@ -178,10 +180,8 @@ def p_of_interval(interval: Interval) -> float:
 
 
 def t_edge(level: float, df: float) -> float:
-    """Return t_{df, (1 + level)/2}: how many standard errors the interval reaches to each side.
-
-    By scipy.special: a report asks for nothing else, and scipy.stats takes a second to import.
-    """
+    """Return t_{df, (1 + level)/2}, the half width of an interval in standard errors."""
+    # scipy.special, since scipy.stats takes a second to import
     from scipy.special import stdtrit
 
     return float(stdtrit(df, (1 + level) / 2))
@@ -197,11 +197,11 @@ def _student_interval(
 
 
 def _with_margin(of_runs: float, runs: int) -> float:
-    """Return the variance of a mean of N runs times (N+1)/(N-1), for degrees of freedom alone.
+    """Return the variance of a mean of N runs times (N+1)/(N-1), for degrees of freedom only.
 
-    Of few runs the spread is at times small by chance. Satterthwaite's formula then hands out too
-    many degrees of freedom: three runs hold 92% of 95. With this factor 3, 5 and 7 runs hold 94 to
-    96% (`scripts/measure_coverage.py`).
+    The spread of few runs is sometimes small by chance, and Satterthwaite's formula then gives too
+    many degrees of freedom: intervals of three runs cover 92% instead of 95%. With this factor,
+    intervals of 3, 5 and 7 runs cover 94 to 96% (`scripts/measure_coverage.py`).
     """
     return of_runs * (runs + 1) / (runs - 1)
 

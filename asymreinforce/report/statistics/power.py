@@ -1,8 +1,8 @@
-"""How many seeds a difference needs, before the runs are made.
+"""Compute how many seeds are needed to detect a difference, before the runs are made.
 
     power(N) = P(|T| > t_{N-1, 1-alpha/2}),   T noncentral t with N-1 degrees, delta = d sqrt(N) / s
 
-d is the difference to be seen and s the standard deviation, over seeds, of the paired difference of
+d is the difference to detect and s the standard deviation, over seeds, of the paired difference of
 two arms, both in the same unit (Cohen 1988, ch. 2).
 """
 
@@ -16,7 +16,7 @@ MOST_SEEDS = 10_000
 
 
 def power(*, difference: float, deviation: float, seeds: int, level: float = LEVEL) -> float:
-    """Return the chance that an interval over `seeds` pairs leaves 0 out."""
+    """Return the probability that an interval over `seeds` pairs excludes 0."""
     from scipy.special import nctdtr
 
     if seeds < 2 or deviation <= 0:
@@ -25,15 +25,16 @@ def power(*, difference: float, deviation: float, seeds: int, level: float = LEV
     shift = abs(difference) * math.sqrt(seeds) / deviation
     above = 1 - float(nctdtr(seeds - 1, shift, edge))
     below = float(nctdtr(seeds - 1, shift, -edge))
+    # scipy gives NaN if this tail is too small to compute
     return above + (0.0 if math.isnan(below) else below)
 
 
 def seeds_needed(
     *, difference: float, deviation: float, power: float = POWER, level: float = LEVEL
 ) -> int:
-    """Return the fewest seeds of each arm at which `difference` is found with `power`.
+    """Return the fewest seeds of each arm that detect `difference` with `power`.
 
-    Raises `InputError` where that is more than 10,000.
+    Raises `InputError` if more than 10,000 seeds are needed.
     """
     low, high = 1, 2
     while _power(difference, deviation, high, level) < power:
@@ -41,7 +42,7 @@ def seeds_needed(
         if high > MOST_SEEDS:
             raise InputError(
                 f"a difference of {difference:g} at a deviation of {deviation:g} between seeds "
-                f"needs more than {MOST_SEEDS} seeds; look for a larger one"
+                f"needs more than {MOST_SEEDS} seeds; choose a larger difference"
             )
     while high - low > 1:
         middle = (low + high) // 2
@@ -55,10 +56,11 @@ def seeds_needed(
 def smallest_difference(
     *, deviation: float, seeds: int, power: float = POWER, level: float = LEVEL
 ) -> float:
-    """Return the difference that `seeds` pairs find with `power`, to a thousandth of a deviation.
+    """Return the smallest difference that `seeds` pairs detect with `power`.
 
-    Power rises with the difference, so it is found by halving.
+    The result is exact to a thousandth of `deviation`.
     """
+    # power rises with the difference, so bisection finds the smallest
     low, high = 0.0, deviation
     while _power(high, deviation, seeds, level) < power:
         low, high = high, 2 * high
