@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from asymreinforce.config.settings import flatten_settings
 from asymreinforce.data import contracts, files
+from asymreinforce.errors import AsymreinforceError
 
 SHARES = ("accuracy", "peak_accuracy", "pass_at_k", "behaviour_accuracy", "truncated")
 """Columns of the summary that are printed in %."""
@@ -46,7 +47,10 @@ def main() -> None:
     parser.add_argument("--columns", required=True, help="dotted setting, or 'experiment'")
     parser.add_argument("--value", default="accuracy", help="column of the summary")
     given = parser.parse_args()
-    arms = [arm for directory in given.directories for arm in read_arms(directory)]
+    try:
+        arms = [arm for directory in given.directories for arm in read_arms(directory)]
+    except AsymreinforceError as error:
+        raise SystemExit(f"error: {error}") from None
     print("\n".join(table(arms, given.rows.split(","), given.columns, given.value)))
 
 
