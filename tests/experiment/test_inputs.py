@@ -56,5 +56,5 @@ def test_nobody_else_asks_whether_rollouts_are_foreign() -> None:
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Attribute) and node.attr == "is_foreign"
     ]
-    experiment = "asymreinforce/config/experiment.py"
+    experiment = "asymreinforce/config/sections.py"
     assert askers == [experiment, experiment, "asymreinforce/experiment/inputs/__init__.py"]
