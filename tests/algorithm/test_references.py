@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from asymreinforce.algorithm.limit_support import limit_support
 from asymreinforce.algorithm.objective import loss as linear_loss
 from asymreinforce.algorithm.ratio import sequence_sums
 from asymreinforce.algorithm.references import (
@@ -17,7 +18,6 @@ from asymreinforce.algorithm.references import (
     group_mean,
     group_quantile,
     length_weighted_mean,
-    limit_support,
     minimum_variance,
     running_mean,
     shrunk_group_mean,
