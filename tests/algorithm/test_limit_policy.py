@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from asymreinforce.algorithm.limit_policy import survival_values, value_of_support
-from asymreinforce.algorithm.references import group_mean, limit_support
+from asymreinforce.algorithm.limit_support import limit_support
+from asymreinforce.algorithm.references import group_mean
 from asymreinforce.bandit.closed_form import limit_below_mean
 from asymreinforce.bandit.problem import flow_at_value
 from asymreinforce.errors import ConfigError
