@@ -61,7 +61,7 @@ map: install ## The experiments of docs/results/map.md on the embedded world: 10
 	$(BIN)/asymrl sweep name=groups baseline=-0.3,-0.1,0 algorithm.drop_groups=none,equal $(MAP)
 	$(BIN)/asymrl sweep name=references baseline=-0.1 $(MAP) \
 	    baseline_reference=group_quantile,shrunk_group_mean,limit_support,minimum_variance
-	$(BIN)/asymrl sweep name=references baseline_schedule=staleness baseline=0 $(MAP)
+	$(BIN)/asymrl sweep name=references baseline_reference=group_mean baseline_schedule=staleness baseline=0 $(MAP)
 	$(BIN)/python scripts/pivot.py runs/asymmetry --rows algorithm.negative_weight --columns algorithm.imitation
 	$(BIN)/python scripts/pivot.py runs/groups --rows baseline --columns algorithm.drop_groups
 	$(BIN)/python scripts/pivot.py runs/references --rows baseline_reference,baseline_schedule --columns baseline
