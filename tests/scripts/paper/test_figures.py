@@ -138,11 +138,11 @@ def test_the_docs_keep_what_is_written_by_hand_and_get_what_is_made(
     pages = tmp_path / "results"
     pages.mkdir()
     for name in ("paper-figures.md", "phase-diagrams.md"):
-        (pages / name).write_text(f"# Mine\n\n{BEGIN}\nold\n{END}\n\nalso mine\n")
+        (pages / name).write_text(f"# Mine\n\n{BEGIN}\nof an earlier run\n{END}\n\nalso mine\n")
     write_docs(drawn, tmp_path)
     figures = (pages / "paper-figures.md").read_text()
     assert figures.startswith("# Mine\n") and figures.endswith("\n\nalso mine\n")
-    assert "old" not in figures
+    assert "of an earlier run" not in figures
     links = re.findall(r"\]\((\.\./figures/[\w-]+\.svg)\)", figures)
     assert {Path(link).stem for link in links} == DRAWINGS
     assert all((pages / link).is_file() for link in links)
