@@ -120,10 +120,10 @@ def test_warm_up_rises_for_50_steps_and_falls_to_a_tenth() -> None:
     assert found == pytest.approx([0.02, 0.5, 1.0, 1.0, 0.55, 0.1])
 
 
-def test_the_embedded_policy_answers_cups_alone(tmp_path: Path) -> None:
+def test_the_embedded_policy_answers_the_questions_of_its_worlds_alone(tmp_path: Path) -> None:
     other = {"task__name": "reasoning_gym", "task__family": "chain_sum"}
     config = small_config(tmp_path, policy="embedded", **other)
-    with pytest.raises(ConfigError, match="task=cups, dial, count alone; name"):
+    with pytest.raises(ConfigError, match="only task=cups, dial, count; name"):
         make_policy(config, tmp_path / "policy")
 
 
