@@ -204,7 +204,10 @@ def test_on_policy_makes_rollouts_for_every_step_and_keeps_the_checkpoints_asked
     [
         ({"rounds": 2, "refresh_every": None}, "needs refresh_every"),
         ({"rounds": 2, "optim__steps": 6}, "set optim.steps=null"),
-        ({"source": {"path": "rollouts.jsonl"}, "task__name": "imported"}, "source.path imports them"),
+        (
+            {"source": {"path": "rollouts.jsonl"}, "task__name": "imported"},
+            "leave one of them null",
+        ),
     ],
 )
 def test_rounds_that_say_two_things_are_refused(
