@@ -90,6 +90,7 @@ def test_no_argument_at_all_prints_the_help() -> None:
 
 
 @pytest.mark.parametrize("setting", ["task.grader=exact", "reward.truncated=as_judged"])
+@pytest.mark.slow
 def test_an_evaluation_by_what_no_arm_was_made_with_is_refused(
     setting: str, made_once: Path
 ) -> None:

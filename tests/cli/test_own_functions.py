@@ -26,6 +26,7 @@ def place(runs_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     return runs_dir
 
 
+@pytest.mark.slow
 def test_ones_own_functions_are_swept_and_reported_beside_the_built_in_ones(place: Path) -> None:
     for words in ("baseline=-0.1", *OWN):
         swept = tiny("sweep", place, *words.split(), "baseline=-0.1", "seed=0", IN_PROCESS)

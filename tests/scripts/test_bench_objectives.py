@@ -16,6 +16,7 @@ def bench_objectives(monkeypatch: pytest.MonkeyPatch) -> Any:
     return bench_objectives
 
 
+@pytest.mark.slow
 def test_sequences_without_a_coefficient_are_no_part_of_a_step(bench_objectives: Any) -> None:
     rows = bench_objectives.measure(sequences=16, repeats=1, toy=True)
     share = {row["objective"]: row["share_of_tokens"] for row in rows}

@@ -22,6 +22,7 @@ def test_all_weights_are_kept_and_the_state_until_the_arm_is_complete(
     assert kept.hash == store.hash
 
 
+@pytest.mark.slow
 def test_killed_between_closing_and_dropping_the_state_the_rerun_drops_it(
     tmp_path: Path, random_policy: Path
 ) -> None:
