@@ -55,7 +55,7 @@ pretrained: install ## The sweep on a real language model, SmolLM2-135M, from th
 	$(BIN)/python scripts/pretrained.py runs/pretrained
 	$(BIN)/asymrl sweep experiment=smollm2_sums baseline=-0.3,-0.1,0,0.1 sampling.seed=0,1 $(PRETRAINED)
 
-map: install ## The experiments of docs/results/map.md on the embedded world: 100 arms, an hour or so on two cores
+map: results ## The experiments of docs/results/map.md on the embedded worlds: about 150 arms
 	$(BIN)/asymrl sweep name=asymmetry algorithm=asymmetric baseline=0 algorithm.negative_weight=0,0.25,0.5,0.75,1,2 \
 	    algorithm.imitation=0,0.1,0.3 $(MAP)
 	$(BIN)/asymrl sweep name=groups baseline=-0.3,-0.1,0 algorithm.drop_groups=none,equal $(MAP)
@@ -65,7 +65,9 @@ map: install ## The experiments of docs/results/map.md on the embedded world: 10
 	$(BIN)/python scripts/pivot.py runs/asymmetry --rows algorithm.negative_weight --columns algorithm.imitation
 	$(BIN)/python scripts/pivot.py runs/groups --rows baseline --columns algorithm.drop_groups
 	$(BIN)/python scripts/pivot.py runs/references --rows baseline_reference,baseline_schedule --columns baseline
-	$(BIN)/python scripts/foresee_collapse.py runs/asymmetry runs/groups -- runs/references
+	$(BIN)/asymrl sweep experiment=count baseline=-0.3,-0.1,0,0.1 $(MAP)
+	$(BIN)/asymrl sweep experiment=dial baseline=-0.3,-0.1,0,0.1 replicate=0 sweep.report=false
+	$(BIN)/python scripts/foresee_collapse.py runs/cups runs/asymmetry -- runs/groups runs/count runs/dial
 
 phase-diagrams: install ## Where the safe region ends, over learning rate, group size and mu's share of worked answers
 	$(BIN)/asymrl sweep $(DIAGRAM) optim.lr=3e-5,1e-4,3e-4,1e-3
