@@ -46,6 +46,7 @@ MEANINGS = {
     "mean_age": "mean age of the step's completions, in steps since their policy",
     "mean_age_rounds": "mean age of the step's completions, in rounds",
     "metadata": "JSON for graders and templates",
+    "momentum_cosine": "cosine between the gradient and AdamW's first moment before the step",
     "overrides": "settings in which the arm differs from others, as JSON",
     "pass_at_k": "probability that one of k samples is right, unbiased, the mean over prompts",
     "peak_accuracy": "the highest accuracy of an evaluated step",

@@ -44,6 +44,8 @@ SIGNALS = (
     Signal("effective sample size", "ess", lambda value, first: -value),
     Signal("KL in-sample", "kl", lambda value, first: value),
     Signal("gradient norm", "grad_norm", lambda value, first: value / first),
+    Signal("cosine of gradients", "momentum_cosine", lambda value, first: value),
+    Signal("cosine of gradients, fall", "momentum_cosine", lambda value, first: -value),
     Signal("token entropy, fall", "token_entropy", lambda value, first: first - value),
     Signal("token entropy, rise", "token_entropy", lambda value, first: value - first),
     Signal("log pi of successes, fall", "slice_logp_correct", lambda value, first: first - value),

@@ -147,12 +147,13 @@ METRICS = Contract(
                 "max_weight_share",
                 "validation_accuracy",
                 "baseline",
+                "momentum_cosine",
             )
         }
         | AGES,
     ),
     ("step", "staleness"),
-    optional=frozenset({"baseline", *AGES}),
+    optional=frozenset({"baseline", "momentum_cosine", *AGES}),
 )
 
 ARM_COLUMNS = {

@@ -13,6 +13,7 @@ from asymreinforce.stages.train.objective import RewardedRows
 from asymreinforce.stages.train.replay import ages
 from asymreinforce.stages.train.schedule import Round
 from asymreinforce.update.diagnostic_set import DiagnosticSet, mean_of
+from asymreinforce.update.gradient import momentum_cosine
 from asymreinforce.update.trainer import Trainer, Update
 
 if TYPE_CHECKING:
@@ -84,6 +85,9 @@ class Monitors:
         if self._is_diagnosed(step):
             measured = self._watched.measure(self._trainer)
             metrics |= self._watched.metrics(measured, self.behaviour_logps_B)
+            metrics["momentum_cosine"] = momentum_cosine(
+                self._trainer.optimizer, is_sharded=self._trainer.ranks.mesh is not None
+            )
         if step in self._schedule.lasting:
             metrics |= self._validated(step)
         return self._seen(metrics)
