@@ -6,6 +6,7 @@ The terminal shows the warnings before an arm trains, and the report shows them 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from asymreinforce.config import RewardConfig
 from asymreinforce.rewards.counts import ScoreFacts
 
 FILE = "run-facts.json"
@@ -27,6 +28,8 @@ class RunFacts(NamedTuple):
     """Share of the groups in which all rewards are equal; None if no group is judged."""
     prompts: int
     is_imported: bool
+    truncated: str = "incorrect"
+    """`reward.truncated`: how completions that were cut off are judged."""
     has_group_reference: bool = True
     """Whether the reference of the baseline is the mean reward of the group."""
     prompts_per_step: int = 0
@@ -35,7 +38,7 @@ class RunFacts(NamedTuple):
     checkpoint_every: int = 1
 
 
-def of_verdicts(counted: ScoreFacts, *, is_imported: bool) -> RunFacts:
+def of_verdicts(counted: ScoreFacts, *, reward: RewardConfig, is_imported: bool) -> RunFacts:
     """Return the counts of scored rollouts, before an arm trains on them."""
     return RunFacts(
         completions=counted.rows,
@@ -44,6 +47,7 @@ def of_verdicts(counted: ScoreFacts, *, is_imported: bool) -> RunFacts:
         equal_groups=counted.equal_groups,
         prompts=counted.prompts,
         is_imported=is_imported,
+        truncated=reward.truncated,
     )
 
 
@@ -62,16 +66,17 @@ def facts_from(values: Mapping[str, Any]) -> RunFacts:
 
 
 def _cut_off(facts: RunFacts) -> str | None:
-    if facts.cut_off <= MOST_CUT_OFF * facts.completions:
+    if facts.truncated == "as_judged" or facts.cut_off <= MOST_CUT_OFF * facts.completions:
         return None
     longer = (
         "bring rollouts that were given more tokens"
         if facts.is_imported
         else "raise sampling.max_tokens (and policy.context)"
     )
+    effect = "are left out" if facts.truncated == "exclude" else "count as incorrect"
     return (
-        f"{_share(facts.cut_off, facts.completions)} of the completions are cut off, and count as "
-        f"incorrect: {longer}, or judge them as they stand (reward.truncated=as_judged)"
+        f"{_share(facts.cut_off, facts.completions)} of the completions are cut off, and {effect}: "
+        f"{longer}, or judge them as they stand (reward.truncated=as_judged)"
     )
 
 

@@ -27,6 +27,7 @@ def test_a_run_at_every_border_is_sound() -> None:
     [
         ({"cut_off": 101}, ("10% of the completions are cut off", "sampling.max_tokens")),
         ({"cut_off": 500, "is_imported": True}, ("50%", "bring rollouts", "reward.truncated")),
+        ({"cut_off": 500, "truncated": "exclude"}, ("50%", "are left out", "as_judged")),
         ({"no_answer": 1000}, ("in none of the completions", "task.instruction", "task.grader")),
         ({"equal_groups": 0.95}, ("95% of the groups", "sampling.samples_per_prompt")),
         ({"equal_groups": 1.0, "is_imported": True}, ("100% of the groups", "take questions")),
@@ -40,6 +41,10 @@ def test_what_makes_a_run_useless_is_one_warning_that_says_what_to_change(
     (line,) = warnings(facts_from(SOUND._asdict() | change))
     for word in words:
         assert word in line
+
+
+def test_nobody_who_judges_cut_off_completions_as_they_stand_is_told_to() -> None:
+    assert warnings(SOUND._replace(cut_off=1000, truncated="as_judged")) == []
 
 
 @pytest.mark.parametrize(

@@ -191,4 +191,5 @@ def prepare_inputs(config: ExperimentConfig, *, engine: Engine | None = None) ->
 def warnings_on_verdicts(config: ExperimentConfig, verdicts: Store) -> list[str]:
     """Return reasons why a scored set of rollouts can teach little under any objective."""
     is_imported = rollout_source(config).IS_IMPORTED
-    return warnings(of_verdicts(facts_of(verdicts), is_imported=is_imported))
+    facts = of_verdicts(facts_of(verdicts), reward=config.reward, is_imported=is_imported)
+    return warnings(facts)

@@ -34,7 +34,8 @@ def run_facts(config: ExperimentConfig, scored: ScoredRollouts) -> RunFacts:
     schedule = schedule_of(config, prompts=scored.prompts, prompts_per_step=prompts_per_step)
     # groups are counted by correctness, which decides rewards only if there are two of them
     are_two = config.reward.is_one_of_two
-    return of_verdicts(counted, is_imported=scored.is_imported)._replace(
+    facts = of_verdicts(counted, reward=config.reward, is_imported=scored.is_imported)
+    return facts._replace(
         has_group_reference=are_two and config.baseline_reference in OF_EQUAL_REWARDS,
         prompts_per_step=prompts_per_step,
         steps=schedule.steps,
