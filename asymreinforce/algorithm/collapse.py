@@ -12,8 +12,10 @@ A run has collapsed at the first step at which
 
     1. the latest accuracy is failing and the latest diagnostics are departed; or
     2. two accuracies in a row are failing, departed or not; or
-    3. no accuracy was ever measured, and three diagnostics in a row are far departed: at least
-       twice the thresholds of `departed`.
+    3. three diagnostics in a row are far departed (at least twice the thresholds of `departed`),
+       and no accuracy that is not failing was measured since the first of them.
+
+Part 3 speaks if nothing is validated, or so seldom that pi falls between two accuracies.
 
 A new round makes pi the behaviour policy, so departure is measured from that round's start. The
 accuracy of a round's first rollouts is paired with the departure at the end of the round before.
@@ -53,9 +55,9 @@ class Rule(NamedTuple):
     fall_of_successes: float = 2.0
     failing_in_a_row: int = 2
     departed_in_a_row: int = 3
-    """Rows of diagnostics, if no accuracy is validated."""
+    """Rows of diagnostics that are far departed, with no healthy accuracy since."""
     far: float = 2.0
-    """Factor on both thresholds of departure, if no accuracy is validated."""
+    """Factor on both thresholds of departure at which a row is far departed."""
 
 
 class State(NamedTuple):
@@ -73,6 +75,9 @@ class State(NamedTuple):
     departed_before: bool = False
     """Whether the policy had departed at the end of the round before."""
     far_departed: int = 0
+    """Number of far departed diagnostics in a row, the latest included."""
+    healthy_since: bool = False
+    """Whether an accuracy that is not failing was measured since the first of them."""
     latest: tuple[tuple[str, float], ...] = ()
     step: int | None = None
     """Step of the collapse, None if there was none; later rows do not change it."""
@@ -96,12 +101,18 @@ def observe(state: State, row: Mapping[str, float | None], rule: Rule) -> State:
     # staleness 0: a new round, whose mu is pi and whose diagnostic set is another
     if row.get("staleness") == 0:
         state = state._replace(
-            start_logp=None, departed=False, departed_before=state.departed, far_departed=0
+            start_logp=None,
+            departed=False,
+            departed_before=state.departed,
+            far_departed=0,
+            healthy_since=False,
         )
     seen = {name: value for name in EVIDENCE if (value := row.get(name)) is not None}
     state = state._replace(latest=tuple((state.evidence | seen).items()))
     state = _after_first_rollouts(state, row, rule)
     state = _after_diagnostics(_after_validation(state, seen, rule), seen, rule)
+    if "validation_accuracy" in seen and not state.failing:
+        state = state._replace(healthy_since=state.far_departed > 0)
     reason = _collapse_reason(state, rule)
     if reason is None:
         return state
@@ -156,10 +167,12 @@ def _after_diagnostics(state: State, seen: Mapping[str, float], rule: Rule) -> S
         fell = start - logp > times * rule.fall_of_successes
         return fell and weight < times * rule.log_mean_weight
 
+    is_far = is_beyond(rule.far)
     return state._replace(
         start_logp=start,
         departed=is_beyond(1.0),
-        far_departed=state.far_departed + 1 if is_beyond(rule.far) else 0,
+        far_departed=state.far_departed + 1 if is_far else 0,
+        healthy_since=is_far and state.healthy_since,
     )
 
 
@@ -168,6 +181,6 @@ def _collapse_reason(state: State, rule: Rule) -> str | None:
         return "accuracy fell below half of its peak, and the policy has left the rollouts"
     if state.failing >= rule.failing_in_a_row:
         return f"accuracy was below half of its peak {state.failing} times in a row"
-    if state.peak is None and state.far_departed >= rule.departed_in_a_row:
+    if state.far_departed >= rule.departed_in_a_row and not state.healthy_since:
         return f"the policy had left the rollouts {state.far_departed} diagnostics in a row"
     return None

@@ -73,9 +73,29 @@ def test_without_validation_the_mass_must_be_far_away_three_times_in_a_row() -> 
     assert collapse_state(interrupted, RULE).step is None
 
 
-def test_with_validation_departure_alone_never_ends_a_run() -> None:
-    rows = [validation(0, 0.4), *(diagnosis(s, -9.0, -20.0 * (s > 0)) for s in range(0, 100, 10))]
+def test_departure_never_ends_a_run_that_was_healthy_since() -> None:
+    """Validation every third diagnostics; the policy is far away from step 10 on."""
+    rows = [
+        diagnosis(step, -9.0, -20.0 * (step > 0))
+        | (validation(step, 0.4) if step % 30 == 0 else {})
+        for step in range(0, 100, 10)
+    ]
     assert collapse_state(rows, RULE).step is None
+
+
+def test_departure_ends_a_run_that_falls_between_two_accuracies() -> None:
+    """So seldom validated, accuracy shows neither the peak nor the fall: 0.4 and then 0.25."""
+    rows = [
+        validation(0, 0.4) | diagnosis(0, 0.0, -1.7),
+        *(diagnosis(step, -2.5, -7.0) for step in range(40, 100, 10)),
+        validation(100, 0.25),
+    ]
+    assert collapse_state(rows, RULE).step == 60
+    healthy = [*rows[:3], validation(55, 0.4), *rows[3:]]
+    assert collapse_state(healthy, RULE).step is None
+    came_back = [*healthy, diagnosis(110, 0.0, -1.7)]
+    again = [diagnosis(step, -2.5, -7.0) for step in (120, 130, 140)]
+    assert collapse_state([*came_back, *again], RULE).step == 140
 
 
 def test_a_collapse_stays_at_its_step() -> None:
