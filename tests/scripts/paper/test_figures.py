@@ -281,6 +281,13 @@ def test_a_sweep_that_does_otherwise_is_told_with_its_numbers() -> None:
     assert "−0.3 ends highest, and not −0.1, the nearest to 0" in texts[4]
 
 
+def test_collapses_at_the_same_evaluated_step_are_no_order() -> None:
+    tied = [*AS_IN_THE_PAPER, arm(0.3, 0, {0: 0.4, 30: 0.6, 60: 0.2, 90: 0.1})]
+    verdict, text = told(claims.held_out_accuracy, tied)[3]
+    assert verdict == DIFFERS
+    assert "step 90 at 0, 60 at +0.2 and 60 at +0.3, on average over seeds, and evaluated" in text
+
+
 def test_train_accuracy_is_read_from_training_prompts() -> None:
     changed = [
         arm_._replace(checkpoints=tuple(
