@@ -59,7 +59,11 @@ def read_arms(directory: Path) -> list[dict[str, Any]]:
     rows = contracts.read_table(directory / "summary.parquet", contracts.SUMMARY).to_pylist()
     for row in rows:
         config = files.read_json(directory / "train" / row["arm"] / "config.json")
-        row["settings"] = flatten_settings(config) | {"experiment": directory.name}
+        settings = flatten_settings(config) | {"experiment": directory.name}
+        row["settings"] = {
+            name: ", ".join(map(str, value)) if isinstance(value, list) else value
+            for name, value in settings.items()
+        }
     return rows
 
 
