@@ -78,8 +78,7 @@ map: results ## The experiments of docs/results/map.md on the embedded worlds: s
 	$(BIN)/asymrl sweep name=references baseline_reference=group_mean baseline_schedule=staleness baseline=0 $(MAP)
 	$(BIN)/python scripts/pivot.py runs/references --rows baseline_reference,baseline_schedule --columns baseline
 	$(BIN)/asymrl sweep name=noise baseline=-0.3,-0.1,0 $(MAP) \
-	    'reward.graders=$(NOISY)positives_5],$(NOISY)positives_20],$(NOISY)negatives_5],$(NOISY)negatives_20]'
-	$(BIN)/asymrl sweep name=noise baseline=-0.3,-0.1,0 reward.graders=[] $(MAP)
+	    'reward.graders=[],$(NOISY)positives_5],$(NOISY)positives_20],$(NOISY)negatives_5],$(NOISY)negatives_20]'
 	$(BIN)/python scripts/pivot.py runs/noise --rows reward.graders --columns baseline
 	$(BIN)/asymrl sweep name=zero_one reward=zero_one baseline=-0.15,-0.05,0 $(MAP)
 	$(BIN)/asymrl sweep name=length experiment=dial algorithm.aggregation=token_mean baseline=-0.3,-0.1 $(MAP)
