@@ -8,7 +8,7 @@ from typing import Any
 
 from asymreinforce.algorithm import linear as coefficients
 from asymreinforce.algorithm import ratio as losses
-from asymreinforce.algorithm import rivals, whole_step
+from asymreinforce.algorithm import whole_step
 from asymreinforce.algorithm.kinds import Linear, Objective, Ratio, WholeStep
 from asymreinforce.config import AlgorithmConfig
 from asymreinforce.errors import ConfigError
@@ -53,16 +53,16 @@ OBJECTIVES: dict[str, Objective] = {
     ),
     # clips of the GSPO paper, Sec. 5.1
     "gspo": Ratio(
-        losses=rivals.gspo,
+        losses=losses.gspo,
         options={"clip_low": 3e-4, "clip_high": 4e-4},
         reference="group_mean",
         is_standardised=True,
     ),
     # the best tau of 0.1, 1 and 5 on the data of the DRO paper
-    "dro": Ratio(losses=rivals.dro, options={"tau": 1.0}),
+    "dro": Ratio(losses=losses.dro, options={"tau": 1.0}),
     # powers and decays of the VESPO authors' scripts
     "vespo": Ratio(
-        losses=rivals.vespo,
+        losses=losses.vespo,
         options={
             "positive_power": 2.0,
             "positive_decay": 3.0,
@@ -73,7 +73,7 @@ OBJECTIVES: dict[str, Objective] = {
         is_standardised=True,
     ),
     "nft": Ratio(
-        losses=rivals.nft,
+        losses=losses.nft,
         options={"likelihood_floor": 1.0},
         has_baseline=False,
         is_of_correctness=True,
@@ -89,7 +89,7 @@ OBJECTIVES: dict[str, Objective] = {
         losses=whole_step.dpo, options={"tau": 0.1}, has_baseline=False, is_of_correctness=True
     ),
     # values of the AWR authors' code, which standardises A over a batch
-    "awr": Linear(coefficients=rivals.awr, options={"tau": 1.0, "weight_limit": 20.0}),
+    "awr": Linear(coefficients=coefficients.awr, options={"tau": 1.0, "weight_limit": 20.0}),
     "ppo": Ratio(losses=losses.clipped, options={"clip_low": 0.2, "clip_high": 0.2}),
     "cispo": Ratio(
         losses=losses.cispo,

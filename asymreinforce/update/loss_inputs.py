@@ -13,14 +13,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from asymreinforce.algorithm.tokens import TokenLogps
 from asymreinforce.update.packing import PackedRow
 
 
 class RatioInputs(NamedTuple):
     """Inputs of a ratio objective besides log pi."""
 
-    loss: Callable[..., Tensor]
-    """(logps_C, behaviour_logps_C, advantages_B, sequence_of_C, *, weights_B) -> sum over B."""
+    loss: Callable[[TokenLogps, Tensor], Tensor]
+    """(tokens, weights_B) -> sum over B."""
     advantages_B: Tensor
     weights_B: Tensor
     behaviour_logps: Sequence[np.ndarray]

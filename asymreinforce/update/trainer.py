@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from asymreinforce.algorithm.tokens import TokenLogps
 from asymreinforce.errors import TrainingError
 from asymreinforce.update.attention import Name, packed_attention
 from asymreinforce.update.balance import Cost, rows_of_rank
@@ -265,13 +266,13 @@ class Trainer:
         logps_C: Tensor = scores.logps_C
         behaviour = [inputs.behaviour_logps[member] for member in row.members]
         behaviour_C = np.concatenate([np.zeros(0), *behaviour])  # an idle row has none
-        loss = inputs.loss(
+        tokens = TokenLogps(
             logps_C,
             torch.from_numpy(behaviour_C).to(logps_C),
             inputs.advantages_B[row.members].to(logps_C),
             row.sequence_of_C.to(logps_C.device),
-            weights_B=inputs.weights_B[row.members].to(logps_C),
         )
+        loss = inputs.loss(tokens, inputs.weights_B[row.members].to(logps_C))
         torch.autograd.backward(loss / count)
         return loss.detach() / count, logps_C.detach()
 
