@@ -28,9 +28,8 @@ from asymreinforce.algorithm.kinds import Linear, Objective, WholeStep
 from asymreinforce.algorithm.table import objective_of
 from asymreinforce.algorithm.tokens import TokenLogps
 from asymreinforce.config import AlgorithmConfig
-from asymreinforce.update.loss_inputs import LossInputs, RatioInputs, StepInputs
+from asymreinforce.update.loss_inputs import LossInputs, RatioInputs, StepInputs, score_step
 from asymreinforce.update.trainer import Trainer
-from asymreinforce.update.whole_step import score_step
 
 GROUP_SIZE = 8
 BASELINE = -0.1

@@ -5,7 +5,7 @@
 *ratio*       The loss of a sequence needs log pi and log mu of its tokens. A sequence with A = 0
               may still have a loss.
 *whole step*  The loss also needs log pi of other sequences. A first pass computes log pi of the
-              whole step without a gradient (`update/whole_step.py`); the loss of those values then
+              whole step without a gradient (`update/loss_inputs.py`); the loss of those values then
               gives every token's coefficient in a second pass.
 
 A linear or ratio objective takes the first pass too if its reference needs log pi

@@ -4,7 +4,7 @@
     h     = log pi(y|x) - log mu(y|x)             log ratio of a sequence
 
 A is the advantage. The functions get all tokens of the step at once. The loss is a function of the
-tokens' log pi; its derivatives are the coefficients of a second pass (`update/whole_step.py`), so
+tokens' log pi; its derivatives are the coefficients of a second pass (`update/loss_inputs.py`), so
 the gradient is exact for any micro-batches.
 
 Shapes: B sequences of the step, C completion tokens of all sequences end to end (`tokens.py`).
