@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor
 
+from asymreinforce.update.memory import LogitsBuffer
 from asymreinforce.update.softmax import target_differences, target_logps
 
 if TYPE_CHECKING:
@@ -44,30 +45,6 @@ def most_logits(device: torch.device) -> int:
 def logits_within(device_bytes: float) -> int:
     """Return how many fp32 logits a chunk may have on a CUDA device of `device_bytes` bytes."""
     return int(device_bytes * CUDA_SHARE / 4)
-
-
-class LogitsBuffer:
-    """Memory for logits that is used again by every chunk.
-
-    `view` overwrites the matrix that the call before returned.
-    """
-
-    def __init__(self) -> None:
-        # kept between chunks: fresh pages for each would cost a third of a matrix product
-        self._numbers = torch.empty(0)
-
-    def view(self, rows: int, columns: int, like: Tensor) -> Tensor:
-        """Return an uninitialised matrix of the dtype and device of `like`."""
-        size, kept = rows * columns, self._numbers
-        if kept.numel() < size or (kept.dtype, kept.device) != (like.dtype, like.device):
-            del kept
-            self.free()  # before the allocation, so that old and new memory do not add up
-            self._numbers = like.new_empty(size)
-        return self._numbers[:size].view(rows, columns)
-
-    def free(self) -> None:
-        """Free the buffer."""
-        self._numbers = torch.empty(0)
 
 
 class Head(NamedTuple):

@@ -1,10 +1,11 @@
-"""Repeat a call that ran out of device memory, with shorter rows."""
+"""Device memory: a buffer for logits, and calls that are repeated with shorter rows."""
 
 import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 import torch
+from torch import Tensor
 
 from asymreinforce.errors import DeviceMemoryError
 from asymreinforce.progress import say
@@ -18,6 +19,30 @@ Arguments = ParamSpec("Arguments")
 
 FEWEST_TOKENS = 64
 """Rows are not halved below this: by then a single sequence is longer than a row."""
+
+
+class LogitsBuffer:
+    """Memory for logits that is used again by every chunk.
+
+    `view` overwrites the matrix that the call before returned.
+    """
+
+    def __init__(self) -> None:
+        # kept between chunks: fresh pages for each would cost a third of a matrix product
+        self._numbers = torch.empty(0)
+
+    def view(self, rows: int, columns: int, like: Tensor) -> Tensor:
+        """Return an uninitialised matrix of the dtype and device of `like`."""
+        size, kept = rows * columns, self._numbers
+        if kept.numel() < size or (kept.dtype, kept.device) != (like.dtype, like.device):
+            del kept
+            self.free()  # before the allocation, so that old and new memory do not add up
+            self._numbers = like.new_empty(size)
+        return self._numbers[:size].view(rows, columns)
+
+    def free(self) -> None:
+        """Free the buffer."""
+        self._numbers = torch.empty(0)
 
 
 def halving_rows(

@@ -19,7 +19,6 @@ from asymreinforce.errors import TrainingError
 from asymreinforce.update.attention import Name, packed_attention
 from asymreinforce.update.balance import Cost, rows_of_rank
 from asymreinforce.update.gradient import clip_gradient, fill_gradient, zero_gradient
-from asymreinforce.update.head import LogitsBuffer
 from asymreinforce.update.layers import silence_randomness
 from asymreinforce.update.learning_rate import learning_rate_share
 from asymreinforce.update.log_probs import Gradient, Scorer, sequence_sums
@@ -32,7 +31,7 @@ from asymreinforce.update.loss_inputs import (
     token_coefficients,
     used_sequences,
 )
-from asymreinforce.update.memory import halving_rows
+from asymreinforce.update.memory import LogitsBuffer, halving_rows
 from asymreinforce.update.packing import PackedRow, Sequences, pack_rows
 from asymreinforce.update.ranks import ALONE, Ranks
 

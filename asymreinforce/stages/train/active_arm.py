@@ -28,7 +28,7 @@ from asymreinforce.stages.train.reporter import Reporter
 from asymreinforce.stages.train.schedule import Round, Schedule, schedule_of
 from asymreinforce.stages.train.shared_store import SharedStore
 from asymreinforce.stages.train.warnings import publish_facts, warnings_on
-from asymreinforce.update.head import LogitsBuffer
+from asymreinforce.update.memory import LogitsBuffer
 from asymreinforce.update.packing import Sequences
 from asymreinforce.update.ranks import Ranks
 from asymreinforce.update.trainer import Trainer
