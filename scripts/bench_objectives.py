@@ -24,12 +24,12 @@ from measures import in_turns, median, report, table
 from torch import Tensor
 from workloads import JUDGED, SMALL, Optimizer, Workload, log_normal_lengths, workload
 
-from asymreinforce.algorithm.kinds import Linear, Objective, WholeStep, WholeStepLogps
+from asymreinforce.algorithm.kinds import Linear, Objective, WholeStep
 from asymreinforce.algorithm.table import objective_of
+from asymreinforce.algorithm.tokens import TokenLogps
 from asymreinforce.config import AlgorithmConfig
-from asymreinforce.update.loss_inputs import LossInputs, RatioInputs, StepInputs
+from asymreinforce.update.loss_inputs import LossInputs, RatioInputs, StepInputs, score_step
 from asymreinforce.update.trainer import Trainer
-from asymreinforce.update.whole_step import score_step
 
 GROUP_SIZE = 8
 BASELINE = -0.1
@@ -101,8 +101,11 @@ def inputs_of(way: Way, objective: Objective, step: Step) -> LossInputs:
         )
 
     def loss(logps_C: Tensor, behaviour_logps_C: Tensor, sequence_of_C: Tensor) -> Tensor:
-        whole = WholeStepLogps(logps_C, behaviour_logps_C, sequence_of_C, step.groups_B, correct_B)
-        return objective.step_loss(whole, advantages_at(whole.log_weights_B), weights_B)
+        tokens = TokenLogps(
+            logps_C, behaviour_logps_C, step.rewards_B, sequence_of_C, step.groups_B, correct_B
+        )
+        advantages_B = advantages_at(tokens.log_ratio_B.detach())
+        return objective.loss(tokens._replace(advantages_B=advantages_B), weights_B)
 
     if isinstance(objective, WholeStep) or objective.follows_policy:
         return StepInputs(loss, step.behaviour_logps)

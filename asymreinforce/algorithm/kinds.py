@@ -5,7 +5,7 @@
 *ratio*       The loss of a sequence needs log pi and log mu of its tokens. A sequence with A = 0
               may still have a loss.
 *whole step*  The loss also needs log pi of other sequences. A first pass computes log pi of the
-              whole step without a gradient (`update/whole_step.py`); the loss of those values then
+              whole step without a gradient (`update/loss_inputs.py`); the loss of those values then
               gives every token's coefficient in a second pass.
 
 A linear or ratio objective takes the first pass too if its reference needs log pi
@@ -20,33 +20,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-
-class WholeStepLogps(NamedTuple):
-    """log pi and log mu of all tokens of a step, with each sequence's group and correctness."""
-
-    logps_C: Tensor
-    behaviour_logps_C: Tensor
-    sequence_of_C: Tensor
-    """Place in B of each token (int64)."""
-    groups_B: Tensor
-    correct_B: Tensor
-
-    def of_tokens(self, advantages_B: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return the arguments of a ratio objective's losses."""
-        return self.logps_C, self.behaviour_logps_C, advantages_B, self.sequence_of_C
-
-    @property
-    def log_weights_B(self) -> Tensor:
-        """log pi(y|x) - log mu(y|x) of each sequence, without gradient."""
-        from asymreinforce.algorithm.ratio import sequence_sums
-
-        log_ratio_C = (self.logps_C - self.behaviour_logps_C).detach()
-        return sequence_sums(log_ratio_C, self.sequence_of_C, self.groups_B)
+    from asymreinforce.algorithm.tokens import TokenLogps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,8 +60,8 @@ class Base:
         `made_of` holds the other inputs of a reference, by their names in `reference_rewards`.
         """
         from asymreinforce.algorithm import objective as paper
+        from asymreinforce.algorithm.groups import standardised_advantages
         from asymreinforce.algorithm.references import group_mean
-        from asymreinforce.algorithm.standardised import standardised_advantages
 
         if self.is_of_correctness:
             right_B = correct_B.to(rewards_B.dtype)
@@ -105,60 +84,34 @@ class Linear(Base):
         """Whether the rollouts must hold log mu."""
         return self.follows_policy
 
-    def step_loss(self, step: WholeStepLogps, advantages_B: Tensor, weights_B: Tensor) -> Tensor:
+    def loss(self, tokens: TokenLogps, weights_B: Tensor) -> Tensor:
         """Return N times the loss of the whole step, a scalar."""
         from asymreinforce.algorithm.objective import loss
-        from asymreinforce.algorithm.ratio import sequence_sums
 
-        logp_B = sequence_sums(step.logps_C, step.sequence_of_C, advantages_B)
-        coefficients_B = self.coefficients(advantages_B, step.correct_B) * weights_B
-        return loss(logp_B, coefficients_B, sequences=1)
+        coefficients_B = self.coefficients(tokens.advantages_B, tokens.correct_B) * weights_B
+        return loss(tokens.logp_B, coefficients_B, sequences=1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ratio(Base):
-    """L = (1/N) sum_i losses_i(logps_C, behaviour_logps_C, advantages_B, sequence_of_C)."""
+    """L = (1/N) sum_i losses_i(tokens), with log pi and log mu in `tokens` (`tokens.py`)."""
 
     losses: Callable[..., Tensor]
     needs_behaviour_logps: ClassVar[bool] = True
 
-    def step_loss(self, step: WholeStepLogps, advantages_B: Tensor, weights_B: Tensor) -> Tensor:
-        """Return N times the loss of the whole step, a scalar."""
-        return self.loss(*step.of_tokens(advantages_B), weights_B=weights_B)
-
-    def loss(
-        self,
-        logps_C: Tensor,
-        behaviour_logps_C: Tensor,
-        advantages_B: Tensor,
-        sequence_of_C: Tensor,
-        *,
-        weights_B: Tensor,
-    ) -> Tensor:
+    def loss(self, tokens: TokenLogps, weights_B: Tensor) -> Tensor:
         """Return sum_i w_i losses_i over a micro-batch, a scalar; divide it by N of the whole step.
 
-        `sequence_of_C` (int64) holds each token's index in B; w is `weights_B`, from
-        `sequence_weights`.
+        w is `weights_B`, from `sequence_weights`.
         """
         # not divided by N here: N counts the whole step, of which this is one micro-batch
-        losses_B: Tensor = self.losses(logps_C, behaviour_logps_C, advantages_B, sequence_of_C)
+        losses_B: Tensor = self.losses(tokens)
         return (losses_B * weights_B).sum()
 
 
 @dataclass(frozen=True, kw_only=True)
-class WholeStep(Base):
-    """L = (1/N) sum_i losses_i(logps_C, behaviour_logps_C, advantages_B, sequence_of_C, groups_B).
-
-    `losses` takes the arguments of a ratio objective for all sequences of the step, and the groups.
-    """
-
-    losses: Callable[..., Tensor]
-    needs_behaviour_logps: ClassVar[bool] = True
-
-    def step_loss(self, step: WholeStepLogps, advantages_B: Tensor, weights_B: Tensor) -> Tensor:
-        """Return N times the loss of the whole step, a scalar."""
-        losses_B: Tensor = self.losses(*step.of_tokens(advantages_B), step.groups_B)
-        return (losses_B * weights_B).sum()
+class WholeStep(Ratio):
+    """A ratio objective whose losses need all sequences of the step, and their groups."""
 
 
-Objective = Linear | Ratio | WholeStep
+Objective = Linear | Ratio

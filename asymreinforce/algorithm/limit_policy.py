@@ -1,4 +1,4 @@
-"""The largest V at which each arm survives in the limit policy of AsymRE.
+"""The largest V at which each arm survives in the limit policy of AsymRE, and a reference by it.
 
 Theorem 4.2 of Arnal et al. 2025 (arXiv 2506.20520): for V < V^mu, training on a table ends at
 
@@ -12,11 +12,14 @@ The support of pi* shrinks as V grows, and each support contains the next one, s
 largest V at which it survives. `docs/theory/closed-form.md` derives this; `bandit/closed_form.py`
 computes pi* itself.
 
-Shapes: A arm y, J arm j whose survival is asked about.
+Shapes: A arm y, J arm j whose survival is asked about; B sequences of complete groups, G samples of
+a group, whose distinct completions are arms.
 """
 
 import torch
 from torch import Tensor
+
+from asymreinforce.errors import ConfigError
 
 TOLERANCE = 1e-9
 """Absorbs rounding: a sum of shares may reach a support of 0.7 slightly before or after 0.7."""
@@ -54,3 +57,44 @@ def value_of_support(behaviour_A: Tensor, rewards_A: Tensor, *, support: float) 
     mass_A = behaviour_A.double()[order_A].cumsum(0)
     last = int((mass_A < support - TOLERANCE).sum())
     return float(values_A[last])
+
+
+def limit_support(
+    rewards_B: Tensor, groups_B: Tensor, completions_B: Tensor, *, support: float
+) -> Tensor:
+    """V-hat(x) = sup{V <= V^mu : mu(support of pi*_V) >= support}, with the group's samples as mu.
+
+    Theorem 4.2 of Arnal et al. 2025, applied to the empirical distribution of the group: each
+    distinct completion has its share of the samples and its mean reward. The limit policy pi*_V of
+    training at V keeps fewer completions the closer V is to V^mu. With this V
+    and any baseline below 0, the limit keeps completions that make up `support` of the samples.
+    This reference is not from a paper.
+
+    Value: with two reward levels, distinct completions and a share p of correct samples, V is V^mu
+    if p >= support, else the low reward. Hard prompts teach only by their correct samples, as under
+    `group_quantile`; easy prompts get the group's mean. V is never above the group's mean.
+    Fails: a group shows few of the completions that mu can draw, so its limit is not the limit of
+    mu. The theorem is about a table, in which completions share no parameters.
+
+    Raises `ConfigError` unless 0 < support <= 1.
+    """
+    if not 0 < support <= 1:
+        raise ConfigError(f"the support that is kept must be above 0 and at most 1, not {support}")
+    values_B = torch.empty_like(rewards_B)
+    for group in torch.unique(groups_B):
+        is_of_group_B = groups_B == group
+        values_B[is_of_group_B] = _value_of_group(
+            rewards_B[is_of_group_B], completions_B[is_of_group_B], support
+        )
+    return values_B
+
+
+def _value_of_group(rewards_G: Tensor, completions_G: Tensor, support: float) -> float:
+    _, arm_of_G, counts_A = torch.unique(completions_G, return_inverse=True, return_counts=True)
+    lowest = rewards_G.min()
+    # measured from the lowest reward, so that equal rewards give exactly that reward as V
+    above_A = rewards_G.new_zeros(len(counts_A)).index_add_(0, arm_of_G, rewards_G - lowest)
+    value = value_of_support(
+        counts_A.double() / len(rewards_G), above_A / counts_A, support=support
+    )
+    return float(lowest + value)

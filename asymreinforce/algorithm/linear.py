@@ -9,7 +9,10 @@ Shapes: B sequences; A is `advantages_B`, `correct_B` (bool) says which sequence
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
+
+from asymreinforce.errors import ConfigError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -75,3 +78,28 @@ def asymmetric(
     """
     positive_B, negative_B = advantages_B.clamp(min=0), (-advantages_B).clamp(min=0)
     return positive_weight * positive_B - negative_weight * negative_B + imitation
+
+
+def awr(advantages_B: Tensor, correct_B: Tensor, *, tau: float, weight_limit: float) -> Tensor:
+    """c = min(exp(A / tau), weight_limit),  A = r - V.
+
+    Advantage-weighted regression (AWR; Peng et al. 2019, arXiv 1910.00177, Algorithm 1; tau is the
+    paper's beta), with the exponential clipped as in the authors' code. No sample is pushed down.
+    If no weight is clipped, the optimum is pi proportional to mu exp(r / tau), and a baseline only
+    scales the loss.
+    Fails: pi finds no completion that mu never drew. Small tau keeps only the best samples, at the
+    limit; large tau clones mu. The scale of the weights acts like a learning rate.
+
+    Raises `ConfigError` unless tau > 0.
+    """
+    require_positive(tau, name="awr")
+    # clipped before exp, which could overflow
+    return (advantages_B / tau).clamp_max(math.log(weight_limit)).exp()
+
+
+def require_positive(tau: float, *, name: str) -> None:
+    """Raise `ConfigError` unless the tau of an objective is above 0."""
+    if tau <= 0:
+        raise ConfigError(
+            f"algorithm.tau={tau} of {name} must be above 0; it divides the advantage"
+        )

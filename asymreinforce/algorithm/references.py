@@ -12,12 +12,13 @@ Shapes: B sequences of complete groups, P groups, G samples of a group. `groups_
 per sequence, equal for the samples of one prompt. Results have the dtype of the rewards.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from asymreinforce.algorithm.limit_support import limit_support
+from asymreinforce.algorithm.limit_policy import limit_support
 from asymreinforce.algorithm.user_functions import load_reference
 from asymreinforce.errors import ConfigError, InputError
 from asymreinforce.plugins import is_plugin
@@ -26,19 +27,10 @@ RANK_TOLERANCE = 1e-9
 """quantile * G is subject to rounding: 0.28 * 25 is slightly above 7 and means the 7th reward."""
 
 
-def reference_rewards(
-    rewards_B: Tensor,
-    groups_B: Tensor,
-    *,
-    name: str,
-    mean: float | Tensor | None = None,
-    lengths_B: Tensor | None = None,
-    quantile: float | None = None,
-    log_weights_B: Tensor | None = None,
-    completions_B: Tensor | None = None,
-    support: float | None = None,
-) -> Tensor:
+def reference_rewards(rewards_B: Tensor, groups_B: Tensor, *, name: str, **made_of: Any) -> Tensor:
     """Return reference(x) of each sequence   (B,); every group must be complete.
+
+    `made_of` holds the other inputs of the references in `REFERENCES`:
 
     `mean`            mean reward of all scored rollouts of the set: a number, or one per sequence
                       (B,) if sequences come from several sets; the running mean for `running_mean`
@@ -50,27 +42,13 @@ def reference_rewards(
 
     Raises `ConfigError` if `name` is unknown and is no user's function, or if an input is missing.
     """
-    if name == "group_mean":
-        return group_mean(rewards_B, groups_B)
-    if name == "leave_one_out":
-        return leave_one_out(rewards_B, groups_B)
-    if name in ("dataset_mean", "running_mean") and mean is not None:
-        return dataset_mean(rewards_B, mean)
-    if name == "zero":
-        return torch.zeros_like(rewards_B)
-    if name == "group_quantile" and quantile is not None:
-        return group_quantile(rewards_B, groups_B, quantile=quantile)
-    if name == "shrunk_group_mean" and mean is not None:
-        return shrunk_group_mean(rewards_B, groups_B, mean=mean)
-    if name == "length_weighted_mean" and lengths_B is not None:
-        return length_weighted_mean(rewards_B, groups_B, lengths_B)
-    if name == "minimum_variance" and lengths_B is not None and log_weights_B is not None:
-        return minimum_variance(rewards_B, groups_B, lengths_B, log_weights_B)
-    if name == "limit_support" and completions_B is not None and support is not None:
-        return limit_support(rewards_B, groups_B, completions_B, support=support)
     if is_plugin(name):
         return load_reference(name)(rewards_B, groups_B)
-    raise ConfigError(f"baseline_reference={name} is unknown or lacks what it is made of")
+    reference = REFERENCES.get(name)
+    if reference is None or any(made_of.get(needed) is None for needed in reference.made_of):
+        raise ConfigError(f"baseline_reference={name} is unknown or lacks what it is made of")
+    needed_inputs = {needed: made_of[needed] for needed in reference.made_of}
+    return reference.function(rewards_B, groups_B, **needed_inputs)
 
 
 def group_sums(values_B: Tensor, groups_B: Tensor) -> Tensor:
@@ -106,7 +84,7 @@ def leave_one_out(rewards_B: Tensor, groups_B: Tensor) -> Tensor:
     return (group_sums(rewards_B, groups_B) - rewards_B) / (sizes_B - 1)
 
 
-def dataset_mean(rewards_B: Tensor, mean: float | Tensor) -> Tensor:
+def dataset_mean(rewards_B: Tensor, groups_B: Tensor, *, mean: float | Tensor) -> Tensor:
     """V-hat = mean reward of all scored rollouts of the set, the same for all its prompts."""
     if isinstance(mean, Tensor):
         return mean.to(rewards_B.dtype)
@@ -247,6 +225,28 @@ def _weighted_mean(rewards_B: Tensor, groups_B: Tensor, weights_B: Tensor, *, na
             "leave its rollouts out or use baseline_reference=group_mean"
         )
     return group_sums(weights_B * rewards_B, groups_B) / total_B
+
+
+class _Reference(NamedTuple):
+    function: Callable[..., Tensor]
+    """(rewards_B, groups_B, **made_of) -> V-hat_B."""
+    made_of: tuple[str, ...] = ()
+    """The names of its other inputs."""
+
+
+REFERENCES = {
+    "group_mean": _Reference(group_mean),
+    "leave_one_out": _Reference(leave_one_out),
+    "dataset_mean": _Reference(dataset_mean, ("mean",)),
+    "running_mean": _Reference(dataset_mean, ("mean",)),
+    "zero": _Reference(lambda rewards_B, groups_B: torch.zeros_like(rewards_B)),
+    "group_quantile": _Reference(group_quantile, ("quantile",)),
+    "shrunk_group_mean": _Reference(shrunk_group_mean, ("mean",)),
+    "length_weighted_mean": _Reference(length_weighted_mean, ("lengths_B",)),
+    "minimum_variance": _Reference(minimum_variance, ("lengths_B", "log_weights_B")),
+    "limit_support": _Reference(limit_support, ("completions_B", "support")),
+}
+"""The references by their names in `baseline_reference`."""
 
 
 class _GroupStatistics(NamedTuple):

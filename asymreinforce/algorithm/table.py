@@ -8,7 +8,7 @@ from typing import Any
 
 from asymreinforce.algorithm import linear as coefficients
 from asymreinforce.algorithm import ratio as losses
-from asymreinforce.algorithm import rivals, whole_step
+from asymreinforce.algorithm import whole_step
 from asymreinforce.algorithm.kinds import Linear, Objective, Ratio, WholeStep
 from asymreinforce.config import AlgorithmConfig
 from asymreinforce.errors import ConfigError
@@ -16,6 +16,11 @@ from asymreinforce.plugins import is_plugin, plugin_identity
 
 DAPO_CLIP_HIGH = 0.28
 """DAPO's value (Yu et al. 2025, Sec. 4.1); also for CISPO, whose paper does not give its value."""
+
+CLIP = {"clip_low": 0.2, "clip_high": 0.2}
+"""The clip of PPO, the same on both sides."""
+STANDARDISED = partial(Ratio, reference="group_mean", is_standardised=True)
+"""A ratio objective with GRPO's advantage."""
 
 OF_POLICY = ("minimum_variance",)
 """References that need log pi of the whole step."""
@@ -33,47 +38,26 @@ OBJECTIVES: dict[str, Objective] = {
         coefficients=coefficients.opmd_mean, options={"tau": 1.0}, reference="group_mean"
     ),
     "opmd_kimi": Ratio(losses=losses.opmd_kimi, options={"tau": 0.1}, reference="group_mean"),
-    "grpo": Ratio(
-        losses=losses.clipped,
-        options={"clip_low": 0.2, "clip_high": 0.2},
-        reference="group_mean",
-        is_standardised=True,
-    ),
+    "grpo": STANDARDISED(losses=losses.clipped, options=CLIP),
     # GRPO without the standard deviation and the lengths (Liu et al. 2025, arXiv 2503.20783)
-    "dr_grpo": Ratio(
-        losses=losses.clipped,
-        options={"clip_low": 0.2, "clip_high": 0.2},
-        reference="group_mean",
-    ),
-    "dapo": Ratio(
-        losses=losses.clipped,
-        options={"clip_low": 0.2, "clip_high": DAPO_CLIP_HIGH},
-        reference="group_mean",
-        is_standardised=True,
-    ),
+    "dr_grpo": Ratio(losses=losses.clipped, options=CLIP, reference="group_mean"),
+    "dapo": STANDARDISED(losses=losses.clipped, options=CLIP | {"clip_high": DAPO_CLIP_HIGH}),
     # clips of the GSPO paper, Sec. 5.1
-    "gspo": Ratio(
-        losses=rivals.gspo,
-        options={"clip_low": 3e-4, "clip_high": 4e-4},
-        reference="group_mean",
-        is_standardised=True,
-    ),
+    "gspo": STANDARDISED(losses=losses.gspo, options={"clip_low": 3e-4, "clip_high": 4e-4}),
     # the best tau of 0.1, 1 and 5 on the data of the DRO paper
-    "dro": Ratio(losses=rivals.dro, options={"tau": 1.0}),
+    "dro": Ratio(losses=losses.dro, options={"tau": 1.0}),
     # powers and decays of the VESPO authors' scripts
-    "vespo": Ratio(
-        losses=rivals.vespo,
+    "vespo": STANDARDISED(
+        losses=losses.vespo,
         options={
             "positive_power": 2.0,
             "positive_decay": 3.0,
             "negative_power": 3.0,
             "negative_decay": 2.0,
         },
-        reference="group_mean",
-        is_standardised=True,
     ),
     "nft": Ratio(
-        losses=rivals.nft,
+        losses=losses.nft,
         options={"likelihood_floor": 1.0},
         has_baseline=False,
         is_of_correctness=True,
@@ -89,13 +73,10 @@ OBJECTIVES: dict[str, Objective] = {
         losses=whole_step.dpo, options={"tau": 0.1}, has_baseline=False, is_of_correctness=True
     ),
     # values of the AWR authors' code, which standardises A over a batch
-    "awr": Linear(coefficients=rivals.awr, options={"tau": 1.0, "weight_limit": 20.0}),
-    "ppo": Ratio(losses=losses.clipped, options={"clip_low": 0.2, "clip_high": 0.2}),
-    "cispo": Ratio(
-        losses=losses.cispo,
-        options={"clip_low": 1.0, "clip_high": DAPO_CLIP_HIGH},
-        reference="group_mean",
-        is_standardised=True,
+    "awr": Linear(coefficients=coefficients.awr, options={"tau": 1.0, "weight_limit": 20.0}),
+    "ppo": Ratio(losses=losses.clipped, options=CLIP),
+    "cispo": STANDARDISED(
+        losses=losses.cispo, options={"clip_low": 1.0, "clip_high": DAPO_CLIP_HIGH}
     ),
     "tis": Ratio(losses=losses.tis, options={"weight_limit": 1.0}),
     "tis_token": Ratio(losses=losses.tis_token, options={"weight_limit": 2.0}),

@@ -19,6 +19,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from asymreinforce.algorithm.tokens import TokenLogps
 from asymreinforce.errors import ConfigError
 from asymreinforce.plugins import load_function
 
@@ -30,12 +31,7 @@ SEQUENCE_OF_C = torch.tensor([0, 0, 1, 2, 2, 2, 3, 4, 5, 5])
 @functools.cache
 def load_coefficients(name: str) -> Callable[[Tensor, Tensor], Tensor]:
     """Load the coefficients of a linear objective; `ConfigError` if the contract is broken."""
-    function = load_function(name)
-
-    def coefficients(advantages_B: Tensor, correct_B: Tensor) -> Tensor:
-        values_B = _called(name, function, advantages_B, correct_B, like_B=advantages_B)
-        return _require_finite(name, values_B)
-
+    coefficients = _finite_function(name)
     _require_no_other_group(name, lambda rewards_B: coefficients(rewards_B, rewards_B > 0))
     return coefficients
 
@@ -43,36 +39,37 @@ def load_coefficients(name: str) -> Callable[[Tensor, Tensor], Tensor]:
 @functools.cache
 def load_reference(name: str) -> Callable[[Tensor, Tensor], Tensor]:
     """Load a reference V-hat(x); `ConfigError` if the contract is broken."""
-    function = load_function(name)
-
-    def reference(rewards_B: Tensor, groups_B: Tensor) -> Tensor:
-        values_B = _called(name, function, rewards_B, groups_B, like_B=rewards_B)
-        return _require_finite(name, values_B)
-
+    reference = _finite_function(name)
     _require_no_other_group(name, lambda rewards_B: reference(rewards_B, GROUPS_B))
     return reference
 
 
+def _finite_function(name: str) -> Callable[[Tensor, Tensor], Tensor]:
+    """Load a function of two tensors whose values are checked at each call."""
+    function = load_function(name)
+
+    def checked(first_B: Tensor, second_B: Tensor) -> Tensor:
+        values_B = _called(name, function, first_B, second_B, like_B=first_B)
+        return _require_finite(name, values_B)
+
+    return checked
+
+
 @functools.cache
-def load_losses(name: str) -> Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]:
+def load_losses(name: str) -> Callable[[TokenLogps], Tensor]:
     """Load the losses of a ratio objective; `ConfigError` if the contract is broken."""
     function = load_function(name)
 
-    def losses(
-        logps_C: Tensor, behaviour_logps_C: Tensor, advantages_B: Tensor, sequence_of_C: Tensor
-    ) -> Tensor:
-        given = (logps_C, behaviour_logps_C, advantages_B, sequence_of_C)
-        return _called(name, function, *given, like_B=advantages_B)
+    def losses(tokens: TokenLogps) -> Tensor:
+        return _called(name, function, *tokens[:4], like_B=tokens.advantages_B)
 
     logps_C = torch.linspace(-2, -0.5, len(SEQUENCE_OF_C), dtype=torch.float64).requires_grad_()
-    behaviour_logps_C = torch.full_like(logps_C, -1.0)
+    tokens = TokenLogps(logps_C, torch.full_like(logps_C, -1.0), REWARDS_B, SEQUENCE_OF_C)
     # checked on the made-up batch only: in training the step checks that its loss is finite
-    losses_B = _require_finite(name, losses(logps_C, behaviour_logps_C, REWARDS_B, SEQUENCE_OF_C))
+    losses_B = _require_finite(name, losses(tokens))
     if not losses_B.requires_grad:
         raise ConfigError(f"{name}: its losses do not depend on log pi: nothing would train")
-    _require_no_other_group(
-        name, lambda rewards_B: losses(logps_C, behaviour_logps_C, rewards_B, SEQUENCE_OF_C)
-    )
+    _require_no_other_group(name, lambda rewards_B: losses(tokens._replace(advantages_B=rewards_B)))
     return losses
 
 

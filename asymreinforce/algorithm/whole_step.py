@@ -4,34 +4,26 @@
     h     = log pi(y|x) - log mu(y|x)             log ratio of a sequence
 
 A is the advantage. The functions get all tokens of the step at once. The loss is a function of the
-tokens' log pi; its derivatives are the coefficients of a second pass (`update/whole_step.py`), so
+tokens' log pi; its derivatives are the coefficients of a second pass (`update/loss_inputs.py`), so
 the gradient is exact for any micro-batches.
 
-Shapes: B sequences of the step, C completion tokens of all sequences end to end; `sequence_of_C`
-(int64) holds each token's index in B, `groups_B` an integer per sequence, equal for the samples of
-one prompt. Losses have shape B and are minimised.
+Shapes: B sequences of the step, C completion tokens of all sequences end to end (`tokens.py`).
+Losses have shape B and are minimised.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from asymreinforce.algorithm.ratio import sequence_sums
 from asymreinforce.errors import ConfigError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from asymreinforce.algorithm.tokens import TokenLogps
 
-def m2po(
-    logps_C: Tensor,
-    behaviour_logps_C: Tensor,
-    advantages_B: Tensor,
-    sequence_of_C: Tensor,
-    groups_B: Tensor,
-    *,
-    second_moment_limit: float,
-) -> Tensor:
+
+def m2po(tokens: TokenLogps, *, second_moment_limit: float) -> Tensor:
     """L = -sum_t M_t rho_t A,   M_t in {0, 1}: the tokens of the step that moved most are masked.
 
     Second-moment trust policy optimization (M2PO; Zheng et al. 2025, arXiv 2510.01161): M is
@@ -39,13 +31,11 @@ def m2po(
     Fails: with rollouts many updates old nearly every token that can be masked exceeds the limit,
     and only tokens that pi has hardly moved remain.
     """
-    log_ratio_C = logps_C - behaviour_logps_C
-    advantages_C = advantages_B[sequence_of_C]
+    log_ratio_C, advantages_C = tokens.log_ratio_C, tokens.advantages_C
     kept_C = second_moment_mask(log_ratio_C.detach(), advantages_C, limit=second_moment_limit)
     # the ratio of a token with weight 0 may be infinite, and 0 times infinity is NaN
     weight_C = advantages_C * kept_C
-    surrogate_C = log_ratio_C.masked_fill(weight_C == 0, 0.0).exp() * weight_C
-    return -sequence_sums(surrogate_C, sequence_of_C, advantages_B)
+    return -tokens.sums(log_ratio_C.masked_fill(weight_C == 0, 0.0).exp() * weight_C)
 
 
 def second_moment_mask(log_ratio_C: Tensor, advantages_C: Tensor, *, limit: float) -> Tensor:
@@ -68,15 +58,7 @@ def second_moment_mask(log_ratio_C: Tensor, advantages_C: Tensor, *, limit: floa
     return kept_C
 
 
-def dpo(
-    logps_C: Tensor,
-    behaviour_logps_C: Tensor,
-    advantages_B: Tensor,
-    sequence_of_C: Tensor,
-    groups_B: Tensor,
-    *,
-    tau: float,
-) -> Tensor:
+def dpo(tokens: TokenLogps, *, tau: float) -> Tensor:
     """L = -G mean over pairs of log sigma(tau (h(y+) - h(y-))),   for a group of G samples.
 
     Direct preference optimization (DPO; Rafailov et al. 2023, arXiv 2305.18290, Eq. 7; tau is the
@@ -91,7 +73,8 @@ def dpo(
     """
     if tau <= 0:
         raise ConfigError(f"algorithm.tau={tau} of dpo must be above 0; it scales the margin")
-    log_ratio_B = sequence_sums(logps_C - behaviour_logps_C, sequence_of_C, advantages_B)
+    log_ratio_B, advantages_B, groups_B = tokens.log_ratio_B, tokens.advantages_B, tokens.groups_B
+    assert groups_B is not None
     right_B, wrong_B = advantages_B > 0, advantages_B < 0
     are_of_group_BB = groups_B[:, None] == groups_B
     right_n, wrong_n = (are_of_group_BB & right_B[:, None] & wrong_B).nonzero(as_tuple=True)

@@ -7,7 +7,12 @@ a(y) = mu(y)(r(y) - V) and d = V^mu - V = sum_y a(y):
     V = V^mu:   pi*(y) ~ pi_0(y) on argmax a, 0 elsewhere
     V > V^mu:   pi* = one arm y of { y : a(y) > max a - (V - V^mu) }; pi_0 decides which arm
 
-`docs/theory/closed-form.md` derives these. Shapes: C chain, A arm.
+`docs/theory/closed-form.md` derives these. Near pi* the update multiplies an error of the logits by
+I - eta d M, M = diag(pi*) - pi* pi*^T. The update is stable if and only if eta d lambda < 2, lambda
+the largest eigenvalue of M. For V >= V^mu every learning rate is stable: single arms attract for
+any eta.
+
+Shapes: C chain, A arm.
 """
 
 from typing import NamedTuple
@@ -80,7 +85,7 @@ def stable_arms(flow: Flow) -> Tensor:
     """Mark the arms that the flow can end on for V > V^mu: a(y) > max a - (V - V^mu)   (C, A) bool.
 
     The condition depends on mu, r and V only; pi_0 decides which of these arms is reached
-    (`basin.py`).
+    (`dynamics.py`).
     """
     return flow.drift_CA > flow.drift_CA.amax(-1, keepdim=True) + flow.gap_C[:, None]
 
@@ -105,3 +110,18 @@ def critical_value(behaviour_A: Tensor, rewards_A: Tensor) -> float:
     mu, r = behaviour_A[seen], rewards_A[seen]
     # improvement stays optimal while any optimal arm survives: the last one has the largest value
     return float(survival_values(mu, r)[r == r.max()].max())
+
+
+def largest_stable_lr(flow: Flow) -> Tensor:
+    """eta_max = 2 / (d lambda_max(diag(pi*) - pi* pi*^T)), infinite for V >= V^mu   (C,)."""
+    result_C = torch.full_like(flow.gap_C, torch.inf)
+    below = flow.gap_C > 0
+    if not bool(below.any()):
+        return result_C
+    part = Flow(flow.drift_CA[below], flow.gap_C[below])
+    policy_CA = limit_below_mean(part).policy_CA
+    softmax_CAA = torch.diag_embed(policy_CA) - policy_CA[:, :, None] * policy_CA[:, None, :]
+    # 0 if only one arm is left: every learning rate is then stable
+    greatest_C = torch.linalg.eigvalsh(softmax_CAA)[:, -1].clamp_min(0)
+    result_C[below] = 2 / (part.gap_C * greatest_C)
+    return result_C

@@ -10,48 +10,31 @@ Rewards and values are in units of reward, entropies in nats, `offset` is V - V^
 if theory gives no limit: updates other than AsymRE, several iterations, sampled V > V^mu.
 """
 
-import pyarrow as pa
-
-from asymreinforce.data.schemas import Contract, list_of, make_schema
-
-_FLOAT, _INT, _TEXT = pa.float64(), pa.int32(), pa.string()
-_POLICY = list_of(pa.float64())
-
+from asymreinforce.data.schemas import Contract, columns_of, make_schema
 
 BANDIT_CHAINS = Contract(
     "bandit_chains",
     1,
     make_schema(
-        {
-            "chain": _INT,
-            "update": _TEXT,
-            "baseline_reference": _TEXT,
-            "baseline": _FLOAT,
-            "seed": pa.int64(),
-            "sampling_seed": pa.int64(),
-            "lr": _FLOAT,
-            "steps": _INT,  # of one iteration: the refresh interval of mu
-            "iterations": _INT,
-            "samples": _INT,  # per step; 0 is the exact expectation
-            "offset": _FLOAT,  # V - V^mu at the first step
-            "value": _FLOAT,  # V at the first step
-            "behaviour_reward": _FLOAT,  # V^mu of the first behaviour policy
-            "best_reward": _FLOAT,
-            "critical_value": _FLOAT,  # V_{0,mu} of the first behaviour policy
-            "reward": _FLOAT,
-            "entropy": _FLOAT,
-            "top_arm": _INT,
-            "top_probability": _FLOAT,
-            "policy": _POLICY,
-        },
-        {
-            "group_size": _INT,
-            "limit_reward": _FLOAT,
-            "limit_entropy": _FLOAT,
-            "limit_support": _INT,
-            "total_variation": _FLOAT,
-            "noise": _FLOAT,  # sqrt(E |a_hat/s - a|^2), with s such that E a_hat = s a
-        },
+        columns_of(
+            "chain int32, update text, baseline_reference text, baseline float64, seed int64, "
+            "sampling_seed int64, lr float64, "
+            "steps int32, "  # of one iteration: the refresh interval of mu
+            "iterations int32, "
+            "samples int32, "  # per step; 0 is the exact expectation
+            "offset float64, "  # V - V^mu at the first step
+            "value float64, "  # V at the first step
+            "behaviour_reward float64, "  # V^mu of the first behaviour policy
+            "best_reward float64, "
+            "critical_value float64, "  # V_{0,mu} of the first behaviour policy
+            "reward float64, entropy float64, top_arm int32, top_probability float64, "
+            "policy float64[]"
+        ),
+        columns_of(
+            "group_size int32, limit_reward float64, limit_entropy float64, limit_support int32, "
+            "total_variation float64, "
+            "noise float64"  # sqrt(E |a_hat/s - a|^2), with s such that E a_hat = s a
+        ),
     ),
     ("chain",),
 )
@@ -60,18 +43,14 @@ BANDIT_TRACES = Contract(
     "bandit_traces",
     1,
     make_schema(
-        {
-            "chain": _INT,
-            "step": pa.int64(),
-            "iteration": _INT,
-            "behaviour_reward": _FLOAT,
-            "reward": _FLOAT,
-            "entropy": _FLOAT,
-        },
-        {
-            "total_variation": _FLOAT,  # to the limit of the whole chain
-            "limit_reward": _FLOAT,  # of exact limits iterated as often, for constant V < V^mu
-        },
+        columns_of(
+            "chain int32, step int64, iteration int32, "
+            "behaviour_reward float64, reward float64, entropy float64"
+        ),
+        columns_of(
+            "total_variation float64, "  # to the limit of the whole chain
+            "limit_reward float64"  # of exact limits iterated as often, for constant V < V^mu
+        ),
     ),
     ("chain", "step"),
 )
@@ -80,14 +59,12 @@ BANDIT_LIMITS = Contract(
     "bandit_limits",
     1,
     make_schema(
-        {
-            "seed": pa.int64(),
-            "offset": _FLOAT,
-            "value": _FLOAT,
-            "support": _INT,  # V <= V^mu: arms of the limit; V > V^mu: arms that may be the limit
-            "lowest_reward": _FLOAT,  # of the possible limits; equal to the highest if only one
-            "highest_reward": _FLOAT,
-        },
+        columns_of(
+            "seed int64, offset float64, value float64, "
+            "support int32, "  # V <= V^mu: arms of the limit; V > V^mu: arms that may be the limit
+            "lowest_reward float64, "  # of the possible limits; equal to the highest if only one
+            "highest_reward float64"
+        ),
         {},
     ),
     ("seed", "offset"),

@@ -3,8 +3,20 @@
     AsymRE, exact:      l(y) <- l(y) + eta (a(y) - d pi(y)),   a(y) = mu(y)(r(y) - V),  d = sum a
     any update:         l(y) <- l(y) + eta (k(y) - pi(y) sum k),  k(y) = w(y) a(y)
 
-l are the logits of pi, eta the learning rate, w the update's weight (`updates.py`), 1 for AsymRE. a
-may be an estimate from sampled arms (`sampling.py`).
+l are the logits of pi, eta the learning rate. a may be an estimate from sampled arms
+(`sampling.py`). w is the weight of an update:
+
+    asymre               w = 1, Arnal et al. 2025, Eq. 4
+    importance_weighted  w = pi/mu, so k = pi (r - V): off-policy REINFORCE
+    clipped              w = pi/mu, but 0 if the ratio has left [1 - c, 1 + c] on the side to which
+                         A = r - V pushes the ratio: the gradient of PPO's surrogate
+                         (Schulman et al. 2017, arXiv 1707.06347, Eq. 7)
+
+Certificate of the arm that AsymRE reaches if V > V^mu. Let D = V - V^mu > 0. Let arm y have the
+strictly greatest rate f(y) = a(y) + D pi(y) and also the greatest pi. Then any step increases
+l(y) - l(z) for every z, so pi(y) grows, pi(z)/pi(y) shrinks, and
+f(y) - f(z) = a(y) - a(z) + D pi(y)(1 - pi(z)/pi(y)) does not shrink. Both conditions therefore hold
+after every step, every l(y) - l(z) grows without bound, and pi -> e_y.
 
 Shapes: C chain, A arm.
 """
@@ -13,15 +25,20 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import repeat
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from asymreinforce.bandit.config import Update
 from asymreinforce.bandit.problem import Flow
 
 BLOCK = 40_000
 """Logits that advance together: three float64 arrays of this length fill 1 MB of L2 cache."""
 
+FIRST_STEPS = 1_000
+MAX_STEPS = 1_024_000
+"""Steps after which it is first and last looked whether an arm is certain to be reached."""
 RECENTRE_EVERY = 64
 SAFE_EXPONENT = 400.0
 """Powers of two that logits may rise between two re-centrings; float64 overflows at 1024."""
@@ -109,3 +126,64 @@ def _recentre_every(drift: Tensor, gap: Tensor) -> int:
 def _chunk_lengths(steps: int, *, every: int) -> list[int]:
     whole, rest = divmod(steps, every)
     return [every] * whole + ([rest] if rest else [])
+
+
+def decided_arm(logits_CA: Tensor, flow: Flow) -> Tensor:
+    """Return the arm that each chain is certain to reach (C,), -1 if it is not decided yet."""
+    policy_CA = logits_CA.softmax(-1)
+    rates_CA = flow.drift_CA - flow.gap_C[:, None] * policy_CA
+    top_two = rates_CA.topk(2, -1)
+    arm_C = top_two.indices[:, 0]
+    leads_C = policy_CA.gather(1, arm_C[:, None])[:, 0] >= policy_CA.amax(-1)
+    is_strict_C = top_two.values[:, 0] > top_two.values[:, 1]
+    return torch.where(leads_C & is_strict_C & (flow.gap_C < 0), arm_C, -1)
+
+
+def reached_arm(logits_CA: Tensor, flow: Flow, *, lr_C: Tensor) -> Tensor:
+    """Return the arm that the exact update reaches from given logits for V > V^mu (C,).
+
+    The update runs until the certificate above holds. -1 marks chains with V <= V^mu and
+    chains that are undecided after `MAX_STEPS` steps, such as two arms equal in a and in pi_0.
+    """
+    arm_C = decided_arm(logits_CA, flow)
+    open_C = (arm_C < 0) & (flow.gap_C < 0)
+    steps = FIRST_STEPS
+    logits_CA = logits_CA.clone()
+    while bool(open_C.any()) and steps <= MAX_STEPS:
+        part = Flow(flow.drift_CA[open_C], flow.gap_C[open_C])
+        logits_CA[open_C] = advance_logits(logits_CA[open_C], part, lr_C=lr_C[open_C], steps=steps)
+        arm_C[open_C] = decided_arm(logits_CA[open_C], part)
+        open_C = (arm_C < 0) & (flow.gap_C < 0)
+        steps *= 2
+    return arm_C
+
+
+class WeightInputs(NamedTuple):
+    """Inputs of a weight: mu and A = r - V, both (C, A), and the clip c."""
+
+    behaviour_CA: Tensor
+    advantages_CA: Tensor
+    clip: float
+
+
+def importance_weighted(policy_CA: Tensor, setting: WeightInputs) -> Tensor:
+    """w = pi/mu, but 0 if mu has no mass   (C, A)."""
+    ratio_CA = policy_CA / setting.behaviour_CA
+    # without mass the drift is 0, and 0 times an infinite ratio would be NaN
+    return ratio_CA.masked_fill(setting.behaviour_CA == 0, 0.0)
+
+
+def clipped(policy_CA: Tensor, setting: WeightInputs) -> Tensor:
+    """w = pi/mu if min(w A, clip(w, 1 - c, 1 + c) A) has a gradient, else 0   (C, A)."""
+    ratio_CA = importance_weighted(policy_CA, setting)
+    good_CA = setting.advantages_CA > 0
+    limit_CA = torch.where(good_CA, 1 + setting.clip, 1 - setting.clip)
+    has_left_CA = torch.where(good_CA, ratio_CA > limit_CA, ratio_CA < limit_CA)
+    return ratio_CA.masked_fill(has_left_CA, 0.0)
+
+
+WEIGHTS: dict[Update, Callable[[Tensor, WeightInputs], Tensor]] = {
+    "importance_weighted": importance_weighted,
+    "clipped": clipped,
+}
+"""The weights of all updates except AsymRE, whose weight is 1."""

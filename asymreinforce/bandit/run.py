@@ -13,10 +13,9 @@ import pyarrow as pa
 import torch
 
 from asymreinforce.bandit import tables, trajectory
-from asymreinforce.bandit.config import BanditConfig
+from asymreinforce.bandit.closed_form import largest_stable_lr
+from asymreinforce.bandit.config import BanditConfig, Batch, make_batches
 from asymreinforce.bandit.contracts import BANDIT_CHAINS, TABLES
-from asymreinforce.bandit.grid import Batch, make_batches
-from asymreinforce.bandit.stability import largest_stable_lr
 from asymreinforce.data import contracts
 from asymreinforce.data.store import Store
 from asymreinforce.errors import ConfigError
@@ -71,8 +70,7 @@ def require_stable(batch: Batch, config: BanditConfig) -> None:
     if batch.update != "asymre":
         return
     state = trajectory.start_state(batch, config)
-    frozen = trajectory.freeze_behaviour(state.logits_CA, state, batch=batch, config=config)
-    largest_C = largest_stable_lr(frozen.flow)
+    largest_C = largest_stable_lr(state.flow)
     unstable = (state.lr_C >= largest_C).nonzero()[:, 0].tolist()
     if unstable:
         chain = batch.chains[unstable[0]]
@@ -90,7 +88,7 @@ def _make_tables(
     with torch.no_grad():
         for batch in plan:
             result = trajectory.run_batch(batch, config, progress=progress)
-            parts = tables.of_batch(batch, result, config=config, first_chain=first_chain)
+            parts = tables.of_batch(result, first_chain=first_chain)
             chains.append(parts[0])
             traces.append(parts[1])
             first_chain += len(batch.chains)

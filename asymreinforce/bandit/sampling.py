@@ -9,6 +9,7 @@ the estimates of many steps are drawn at once.
 Shapes: C chain, A arm, T step, N sampled arm of a step, S random stream. B = C * T * N.
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +17,11 @@ import torch
 from torch import Tensor
 
 from asymreinforce.algorithm.objective import advantages
+from asymreinforce.bandit.config import Batch
+from asymreinforce.bandit.problem import Flow
+
+CHUNK = 2_000_000
+"""Largest C * T * max(A, N) of a chunk: 16 MB per tensor."""
 
 
 class Groups(NamedTuple):
@@ -60,3 +66,47 @@ def estimate_drift(arms_CTN: Tensor, rewards_CA: Tensor, groups: Groups) -> Tens
     drift_CTA = torch.zeros(chains, steps, rewards_CA.shape[1], dtype=torch.float64)
     drift_CTA.scatter_add_(2, arms_CTN, advantages_B.reshape(arms_CTN.shape) / samples)
     return drift_CTA.transpose(0, 1)
+
+
+class Sampler:
+    """Draws a_hat of each step; chains of one (sampling seed, reward seed) share their draws."""
+
+    def __init__(self, batch: Batch) -> None:
+        streams = [(chain.sampling_seed, chain.seed) for chain in batch.chains]
+        names = sorted(set(streams))
+        self._generators = [np.random.default_rng(name) for name in names]
+        self._stream_of_C = torch.tensor([names.index(stream) for stream in streams])
+        self._baseline_C = torch.tensor([c.baseline for c in batch.chains], dtype=torch.float64)
+        self._samples, self._group_size = batch.samples, batch.group_size
+        self._squares_C = torch.zeros(len(streams), dtype=torch.float64)
+        self._steps = 0
+
+    def drifts(
+        self, behaviour_CA: Tensor, rewards_CA: Tensor, *, flow: Flow, steps: int
+    ) -> Iterator[Tensor]:
+        """Yield a_hat (C, A) of each step; `flow` is the exact update, E a_hat = s a (`noise`)."""
+        groups = self._groups(behaviour_CA, rewards_CA, flow)
+        chunk = max(1, CHUNK // (len(behaviour_CA) * max(behaviour_CA.shape[1], self._samples)))
+        for first in range(0, steps, chunk):
+            draws_STN = draw_uniforms(
+                self._generators, steps=min(chunk, steps - first), samples=self._samples
+            )
+            arms_CTN = sample_arms(behaviour_CA, draws_STN[self._stream_of_C])
+            drift_TCA = estimate_drift(arms_CTN, rewards_CA, groups)
+            self._record_noise(drift_TCA, flow)
+            yield from drift_TCA
+
+    @property
+    def noise(self) -> Tensor:
+        """sqrt(E |a_hat/s - a|^2), s = (G-1)/G for group means, else 1   (C,)."""
+        return (self._squares_C / max(1, self._steps)).sqrt()
+
+    def _groups(self, behaviour_CA: Tensor, rewards_CA: Tensor, flow: Flow) -> Groups:
+        if self._group_size is not None:
+            return Groups(self._baseline_C, self._group_size)
+        return Groups((behaviour_CA * rewards_CA).sum(-1) - flow.gap_C, None)
+
+    def _record_noise(self, drift_TCA: Tensor, flow: Flow) -> None:
+        share = 1 - 1 / self._group_size if self._group_size else 1.0
+        self._squares_C += (drift_TCA / share - flow.drift_CA).square().sum((0, 2))
+        self._steps += len(drift_TCA)

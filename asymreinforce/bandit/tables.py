@@ -11,7 +11,6 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from asymreinforce.bandit.basin import reached_arm
 from asymreinforce.bandit.closed_form import (
     critical_value,
     iterated_limits,
@@ -19,9 +18,9 @@ from asymreinforce.bandit.closed_form import (
     limit_below_mean,
     stable_arms,
 )
-from asymreinforce.bandit.config import BanditConfig
+from asymreinforce.bandit.config import BanditConfig, ChainSettings
 from asymreinforce.bandit.contracts import BANDIT_CHAINS, BANDIT_LIMITS, BANDIT_TRACES
-from asymreinforce.bandit.grid import Batch, ChainSettings
+from asymreinforce.bandit.dynamics import reached_arm
 from asymreinforce.bandit.problem import (
     Flow,
     behaviour_logits,
@@ -30,13 +29,7 @@ from asymreinforce.bandit.problem import (
     policy_entropy,
     total_variation,
 )
-from asymreinforce.bandit.trajectory import (
-    Start,
-    Trajectory,
-    freeze_behaviour,
-    rewards_of,
-    start_state,
-)
+from asymreinforce.bandit.trajectory import Start, Trajectory, rewards_of
 from asymreinforce.data import contracts
 
 Columns = dict[str, Iterable[Any]]
@@ -71,29 +64,28 @@ def limits_of(flow: Flow, policy_CA: Tensor, *, reached_C: Tensor) -> ChainLimit
     return ChainLimits(result_CA, below_C | at_C | above_C, (result_CA > 0).sum(-1))
 
 
-def of_batch(
-    batch: Batch, trajectory: Trajectory, *, config: BanditConfig, first_chain: int
-) -> tuple[pa.Table, pa.Table]:
+def of_batch(trajectory: Trajectory, *, first_chain: int) -> tuple[pa.Table, pa.Table]:
     """Return a batch's rows of BANDIT_CHAINS and BANDIT_TRACES, numbered from `first_chain`."""
-    state = start_state(batch, config)
-    flow = freeze_behaviour(state.logits_CA, state, batch=batch, config=config).flow
-    limits = _chain_limits(batch, trajectory, state=state, flow=flow)
-    names = range(first_chain, first_chain + len(batch.chains))
+    state = trajectory.start
+    limits = _chain_limits(trajectory)
+    names = range(first_chain, first_chain + len(state.batch.chains))
     chains = {
         "chain": list(names),
-        **_setting_columns(batch, config),
-        **_problem_columns(batch, state, flow),
+        **_setting_columns(state),
+        **_problem_columns(state),
         **_outcome_columns(trajectory, state, limits),
     }
     distance_RC = torch.stack([total_variation(p, limits.policy_CA) for p in trajectory.policy_RCA])
     traces = _trace_columns(trajectory, state, chains=list(names)) | {
         "total_variation": _known_values(distance_RC, limits.known_C),
-        "limit_reward": _iterated_rewards(batch, trajectory, state=state, flow=flow, config=config),
+        "limit_reward": _iterated_rewards(trajectory),
     }
     return contracts.make_table(BANDIT_CHAINS, chains), contracts.make_table(BANDIT_TRACES, traces)
 
 
-def _chain_limits(batch: Batch, trajectory: Trajectory, *, state: Start, flow: Flow) -> ChainLimits:
+def _chain_limits(trajectory: Trajectory) -> ChainLimits:
+    state, batch = trajectory.start, trajectory.start.batch
+    flow = state.flow
     # for V > V^mu theory names no arm if updates are sampled or mu changes
     reached_C = torch.full_like(flow.gap_C, -1, dtype=torch.int64)
     if batch.update == "asymre" and not batch.samples and batch.iterations == 1:
@@ -103,36 +95,33 @@ def _chain_limits(batch: Batch, trajectory: Trajectory, *, state: Start, flow: F
     return limits._replace(known_C=limits.known_C & has_limit)
 
 
-def _setting_columns(batch: Batch, config: BanditConfig) -> Columns:
-    count = len(batch.chains)
+def _setting_columns(state: Start) -> Columns:
+    batch = state.batch
     shared = {
-        "update": batch.update,
-        "baseline_reference": config.baseline_reference,
-        "steps": batch.steps,
-        "iterations": batch.iterations,
-        "samples": batch.samples,
-        "group_size": batch.group_size,
+        name: getattr(batch, name)
+        for name in ("update", "steps", "iterations", "samples", "group_size")
     }
+    shared["baseline_reference"] = state.config.baseline_reference
     per_chain: Columns = {
         name: [getattr(chain, name) for chain in batch.chains] for name in ChainSettings._fields
     }
-    return per_chain | {name: [value] * count for name, value in shared.items()}
+    return per_chain | {name: [value] * len(batch.chains) for name, value in shared.items()}
 
 
-def _problem_columns(batch: Batch, state: Start, flow: Flow) -> Columns:
-    behaviour_CA = state.logits_CA.softmax(-1)
+def _problem_columns(state: Start) -> Columns:
+    behaviour_CA, gap_C, chains = state.logits_CA.softmax(-1), state.flow.gap_C, state.batch.chains
     critical = {
         chain.seed: critical_value(behaviour_A, rewards_A)
         for chain, behaviour_A, rewards_A in zip(
-            batch.chains, behaviour_CA, state.rewards_CA, strict=True
+            chains, behaviour_CA, state.rewards_CA, strict=True
         )
     }
     return {
-        "offset": (-flow.gap_C).tolist(),
-        "value": (state.mean_C - flow.gap_C).tolist(),
+        "offset": (-gap_C).tolist(),
+        "value": (state.mean_C - gap_C).tolist(),
         "behaviour_reward": state.mean_C.tolist(),
         "best_reward": state.rewards_CA.amax(-1).tolist(),
-        "critical_value": [critical[chain.seed] for chain in batch.chains],
+        "critical_value": [critical[chain.seed] for chain in chains],
     }
 
 
@@ -171,20 +160,19 @@ def _trace_columns(trajectory: Trajectory, state: Start, *, chains: list[int]) -
     }
 
 
-def _iterated_rewards(
-    batch: Batch, trajectory: Trajectory, *, state: Start, flow: Flow, config: BanditConfig
-) -> list[float | None]:
+def _iterated_rewards(trajectory: Trajectory) -> list[float | None]:
     """Return the rewards of Theorem 4.3 at the recorded iterations, for constant V < V^mu."""
-    is_constant = config.baseline_reference in ("zero", "initial_mean")
+    state, batch, gap_C = trajectory.start, trajectory.start.batch, trajectory.start.flow.gap_C
+    is_constant = state.config.baseline_reference in ("zero", "initial_mean")
     rewards_RC = torch.zeros(len(trajectory.steps_R), len(batch.chains), dtype=torch.float64)
-    known_C = flow.gap_C > 0
+    known_C = gap_C > 0
     if batch.update != "asymre" or batch.iterations == 1 or not is_constant:
         known_C = torch.zeros_like(known_C)
     if bool(known_C.any()):
         rewards_RC[:, known_C] = iterated_limits(
             state.logits_CA[known_C].softmax(-1),
             state.rewards_CA[known_C],
-            (state.mean_C - flow.gap_C)[known_C],
+            (state.mean_C - gap_C)[known_C],
             iterations=batch.iterations,
         )[trajectory.iteration_R]
     return _known_values(rewards_RC, known_C)

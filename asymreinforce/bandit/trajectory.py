@@ -6,7 +6,6 @@ Shapes: C chain, A arm, R recorded moment.
 """
 
 from collections.abc import Callable
-from functools import partial
 from itertools import pairwise, repeat
 from typing import NamedTuple
 
@@ -14,9 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from asymreinforce.bandit.config import BanditConfig, Update
-from asymreinforce.bandit.dynamics import advance_logits, ascend_drifts
-from asymreinforce.bandit.grid import Batch
+from asymreinforce.bandit.config import BanditConfig, Batch
+from asymreinforce.bandit.dynamics import WEIGHTS, WeightInputs, advance_logits, ascend_drifts
 from asymreinforce.bandit.problem import (
     Flow,
     behaviour_logits,
@@ -25,19 +23,8 @@ from asymreinforce.bandit.problem import (
     flow_at_gap,
     value_gap,
 )
-from asymreinforce.bandit.sampler import Sampler
-from asymreinforce.bandit.updates import WEIGHTS, WeightInputs
+from asymreinforce.bandit.sampling import Sampler
 from asymreinforce.progress import Advance
-
-
-class Start(NamedTuple):
-    """The first state of a batch: logits of pi_0 = mu_0 and rewards (C, A), settings (C,)."""
-
-    logits_CA: Tensor
-    rewards_CA: Tensor
-    baseline_C: Tensor
-    lr_C: Tensor
-    mean_C: Tensor
 
 
 class Frozen(NamedTuple):
@@ -48,9 +35,40 @@ class Frozen(NamedTuple):
     flow: Flow
 
 
+class Start(NamedTuple):
+    """A batch at its start: logits of pi_0 = mu_0 and rewards (C, A), settings (C,)."""
+
+    batch: Batch
+    config: BanditConfig
+    logits_CA: Tensor
+    rewards_CA: Tensor
+    baseline_C: Tensor
+    lr_C: Tensor
+    mean_C: Tensor
+
+    @property
+    def flow(self) -> Flow:
+        """The expected update of the first iteration."""
+        return self.freeze(self.logits_CA).flow
+
+    def freeze(self, logits_CA: Tensor) -> Frozen:
+        """Return the constants of an iteration after mu <- pi = softmax(logits)."""
+        behaviour_CA = logits_CA.softmax(-1)
+        mean_C = expected_reward(behaviour_CA, self.rewards_CA)
+        gap_C = value_gap(
+            self.baseline_C,
+            reference=self.config.baseline_reference,
+            mean_C=mean_C,
+            first_mean_C=self.mean_C,
+            group_size=self.batch.group_size,
+        )
+        return Frozen(behaviour_CA, mean_C, flow_at_gap(behaviour_CA, self.rewards_CA, gap_C))
+
+
 class Trajectory(NamedTuple):
     """The recorded moments of a batch, its final logits, and the noise of its sampled drifts."""
 
+    start: Start
     steps_R: list[int]
     iteration_R: list[int]
     policy_RCA: Tensor
@@ -65,6 +83,8 @@ def start_state(batch: Batch, config: BanditConfig) -> Start:
     logits_CA = behaviour_logits(config.arms, config.logit_scale).repeat(len(chains), 1)
     rewards_CA = torch.stack([rewards_of(config, chain.seed) for chain in chains])
     return Start(
+        batch,
+        config,
         logits_CA,
         rewards_CA,
         torch.tensor([chain.baseline for chain in chains], dtype=torch.float64),
@@ -80,30 +100,14 @@ def rewards_of(config: BanditConfig, seed: int) -> Tensor:
     return draw_rewards(seed, config.arms)
 
 
-def freeze_behaviour(
-    logits_CA: Tensor, state: Start, *, batch: Batch, config: BanditConfig
-) -> Frozen:
-    """Return the constants of an iteration after mu <- pi = softmax(logits)."""
-    behaviour_CA = logits_CA.softmax(-1)
-    mean_C = expected_reward(behaviour_CA, state.rewards_CA)
-    gap_C = value_gap(
-        state.baseline_C,
-        reference=config.baseline_reference,
-        mean_C=mean_C,
-        first_mean_C=state.mean_C,
-        group_size=batch.group_size,
-    )
-    return Frozen(behaviour_CA, mean_C, flow_at_gap(behaviour_CA, state.rewards_CA, gap_C))
-
-
 def run_batch(batch: Batch, config: BanditConfig, *, progress: Advance) -> Trajectory:
     """Run all iterations of a batch."""
     state, sampler = start_state(batch, config), Sampler(batch) if batch.samples else None
     moments = recorded_steps(batch, config.records)
     logits_CA, policies, behaviour_rewards = state.logits_CA, [], []
     for first in range(0, batch.steps * batch.iterations, batch.steps):
-        frozen = freeze_behaviour(logits_CA, state, batch=batch, config=config)
-        move = _make_mover(frozen, state, batch=batch, config=config, sampler=sampler)
+        frozen = state.freeze(logits_CA)
+        move = _make_mover(frozen, state, sampler)
         # policies are recorded between moves, so an iteration stops at each recorded step
         stops = sorted({first, *moments, first + batch.steps})
         stops = [stop for stop in stops if first <= stop <= first + batch.steps]
@@ -116,6 +120,7 @@ def run_batch(batch: Batch, config: BanditConfig, *, progress: Advance) -> Traje
     policies.append(logits_CA.softmax(-1))
     behaviour_rewards.append(frozen.mean_C)
     return Trajectory(
+        state,
         moments,
         [step // batch.steps for step in moments],
         torch.stack(policies),
@@ -139,27 +144,22 @@ def recorded_steps(batch: Batch, records: int) -> list[int]:
 
 
 def _make_mover(
-    frozen: Frozen, state: Start, *, batch: Batch, config: BanditConfig, sampler: Sampler | None
+    frozen: Frozen, state: Start, sampler: Sampler | None
 ) -> Callable[[Tensor, int], Tensor]:
     """Return the function (logits, steps) -> logits that advances an iteration."""
-    if batch.update == "asymre" and sampler is None:
+    update = state.batch.update
+    if update == "asymre" and sampler is None:
         return lambda logits_CA, steps: advance_logits(
             logits_CA, frozen.flow, lr_C=state.lr_C, steps=steps
         )
-    weight = None
-    if batch.update != "asymre":
-        value_C1 = (frozen.mean_C - frozen.flow.gap_C)[:, None]
-        setting = WeightInputs(frozen.behaviour_CA, state.rewards_CA - value_C1, config.clip)
-        weight = partial(_update_weight, update=batch.update, setting=setting)
+    weigh = WEIGHTS.get(update)
+    value_C1 = (frozen.mean_C - frozen.flow.gap_C)[:, None]
+    setting = WeightInputs(frozen.behaviour_CA, state.rewards_CA - value_C1, state.config.clip)
     return lambda logits_CA, steps: ascend_drifts(
         logits_CA,
         sampler.drifts(frozen.behaviour_CA, state.rewards_CA, flow=frozen.flow, steps=steps)
         if sampler
         else repeat(frozen.flow.drift_CA, steps),
         lr_C=state.lr_C,
-        weight=weight,
+        weight=(lambda policy_CA: weigh(policy_CA, setting)) if weigh else None,
     )
-
-
-def _update_weight(policy_CA: Tensor, *, update: Update, setting: WeightInputs) -> Tensor:
-    return WEIGHTS[update](policy_CA, setting)

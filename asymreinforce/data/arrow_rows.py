@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from asymreinforce.data.parquet_rows import ParquetRow, python_rows
+from asymreinforce.data.parquet_rows import ParquetRow, python_rows, require_unique_names
 from asymreinforce.errors import InputError
 
 ENDINGS = (".arrow",)
@@ -49,16 +49,11 @@ def _batches(path: Path) -> Iterator[pa.RecordBatch]:
             # `datasets` writes streams; other programs may write Arrow's file format.
             source.seek(0)
             file = pa.ipc.open_file(source)
-            _require_names(file.schema)
+            require_unique_names(file.schema)
             yield from map(file.get_batch, range(file.num_record_batches))
             return
-        _require_names(reader.schema)
+        require_unique_names(reader.schema)
         yield from reader
-
-
-def _require_names(schema: pa.Schema) -> None:
-    if repeated := sorted({name for name in schema.names if schema.names.count(name) > 1}):
-        raise ValueError(f"the column {repeated[0]!r} appears twice")
 
 
 def saved_splits(directory: Path) -> dict[str, list[Path]] | None:

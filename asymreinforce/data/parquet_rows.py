@@ -51,9 +51,7 @@ def rows(path: Path) -> Iterator[ParquetRow]:
     """
     number = 0
     with pq.ParquetFile(path) as file:
-        names = file.schema_arrow.names
-        if repeated := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"the column {repeated[0]!r} appears twice")
+        require_unique_names(file.schema_arrow)
         texts = _text_columns(file)
     with pq.ParquetFile(path, read_dictionary=texts) as file:
         for group in range(file.num_row_groups):
@@ -63,6 +61,12 @@ def rows(path: Path) -> Iterator[ParquetRow]:
                 for values, problem in python_rows(batch):
                     number += 1
                     yield ParquetRow(number, values, problem)
+
+
+def require_unique_names(schema: pa.Schema) -> None:
+    """Raise `ValueError` if two columns have the same name."""
+    if repeated := sorted({name for name in schema.names if schema.names.count(name) > 1}):
+        raise ValueError(f"the column {repeated[0]!r} appears twice")
 
 
 def _text_columns(file: pq.ParquetFile) -> list[str]:

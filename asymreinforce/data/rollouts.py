@@ -14,7 +14,7 @@ import functools
 import itertools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -22,11 +22,12 @@ import pyarrow.compute as pc
 
 from asymreinforce.data import contracts
 from asymreinforce.data.order import epoch_order
-from asymreinforce.data.rows import Judged, Rows, concatenate_rows
-from asymreinforce.data.shard_names import first_shards, has_own_groups
+from asymreinforce.data.rows import Behaviour, Judged, Rows, concatenate_rows
+from asymreinforce.data.shard_names import first_shards, has_own_groups, rows_of_shard
 from asymreinforce.data.store import Store
 from asymreinforce.data.token_ids import ShardTokens, unread_tokens
 from asymreinforce.data.verdict_sets import (
+    KEYS,
     VerdictSets,
     read_verdicts,
     require_same_rows,
@@ -36,14 +37,6 @@ from asymreinforce.errors import InputError
 
 MOST_SHARDS = 8
 """Shards that are searched for rollouts with log-probabilities, at most."""
-
-
-class Behaviour(NamedTuple):
-    """Rollouts with the log-probabilities of their tokens under the policy that drew them."""
-
-    prompts: list[np.ndarray]
-    completions: list[np.ndarray]
-    logps: list[np.ndarray]
 
 
 class ScoredRollouts:
@@ -120,13 +113,12 @@ class ScoredRollouts:
         """
         if self.samples is not None:
             return trajectories // self.samples
-        rows = sum(self._rows_of(name) for name in self.shards)
+        rows = sum(rows_of_shard(self._rollouts, name) for name in self.shards)
         return max(1, round(trajectories * self.prompts / rows))
 
     def verdict_columns(self) -> Iterator[pa.Table]:
         """Yield the verdicts in use, a table per chunk, without reading rollouts."""
-        for chunk in self.chunks:
-            yield self._verdicts_of(chunk)
+        return (self._verdicts_of(chunk) for chunk in self.chunks)
 
     def judged(self, *, with_lengths: bool) -> Iterator[Judged]:
         """Yield the inputs of rewards, chunk by chunk, without reading tokens."""
@@ -135,7 +127,7 @@ class ScoredRollouts:
             others = self._others_of(chunk, verdicts)
             yield Judged(
                 scores_of(verdicts),
-                verdicts.column("truncated").to_numpy(zero_copy_only=False).astype(bool),
+                _is_truncated(verdicts),
                 {name: scores_of(table) for name, table in others.items()},
                 self._lengths_of(chunk) if with_lengths else None,
             )
@@ -146,7 +138,7 @@ class ScoredRollouts:
         Raises `InputError` if `with_logps` is set and a rollout has no log-probabilities.
         """
         lazily = self._share != "all"
-        columns = ["prompt_id", "sample"]
+        columns = [*KEYS]
         columns += [] if lazily else ["prompt_token_ids", "completion_token_ids"]
         columns += ["behaviour_logps"] * (with_logps and not lazily)
         paths = [self._path(self._rollouts, name) for name in self._of(chunk)]
@@ -162,13 +154,9 @@ class ScoredRollouts:
         table = table.append_column("group", group.cast(pa.int64()))
         order = pc.sort_indices(table, sort_keys=[("group", "ascending"), ("sample", "ascending")])
         table, verdicts = table.take(order), verdicts.take(order)
+        row_B, group_B = (table.column(name).to_numpy() for name in ("row", "group"))
         prompts, completions, logps = (
-            unread_tokens(
-                paths,
-                row_B=table.column("row").to_numpy(),
-                group_B=table.column("group").to_numpy(),
-                with_logps=with_logps,
-            )
+            unread_tokens(paths, row_B=row_B, group_B=group_B, with_logps=with_logps)
             if lazily
             else (
                 _token_lists(table.column("prompt_token_ids")),
@@ -179,12 +167,11 @@ class ScoredRollouts:
         return Rows(
             table.column("prompt_id").to_numpy(zero_copy_only=False),
             table.column("sample").to_numpy(),
-            table.column("group").to_numpy(),
+            group_B,
             prompts,
             completions,
-            verdicts.column("score").to_numpy(),
-            verdicts.column("status").to_numpy(zero_copy_only=False),
-            verdicts.column("truncated").to_numpy(zero_copy_only=False).astype(bool),
+            *scores_of(verdicts),
+            _is_truncated(verdicts),
             logps,
             {name: scores_of(other.take(order)) for name, other in others.items()},
         )
@@ -192,19 +179,12 @@ class ScoredRollouts:
     def texts(self) -> Iterator[pa.Table]:
         """Yield the texts of each chunk's completions with their verdicts, a table per chunk."""
         for chunk in self.chunks:
-            parts = [
-                contracts.read_table(
-                    self._rollouts.path(name),
-                    contracts.ROLLOUTS,
-                    columns=["prompt_id", "sample", "text"],
-                )
-                for name in self._of(chunk)
-            ]
-            keys = ["prompt_id", "sample"]
-            text = self._first_samples(pa.concat_tables(parts))
-            yield text.join(self._verdicts_of(chunk), keys, join_type="inner").sort_by(
-                [(key, "ascending") for key in keys]
+            text = contracts.read_shards(
+                self._rollouts, self._of(chunk), contracts.ROLLOUTS, columns=[*KEYS, "text"]
             )
+            verdicts = self._verdicts_of(chunk)
+            table = self._first_samples(text).join(verdicts, [*KEYS], join_type="inner")
+            yield table.sort_by([(key, "ascending") for key in KEYS])
 
     def _logps_of(self, table: pa.Table) -> list[np.ndarray]:
         column = table.column("behaviour_logps")
@@ -224,8 +204,7 @@ class ScoredRollouts:
         Each epoch has another random order, or the stored order if `seed` is None.
         """
         # Whole epochs and chunks before `start` are skipped without reading them.
-        skip = start * prompts
-        epoch, skip = divmod(skip, self.prompts)
+        epoch, skip = divmod(start * prompts, self.prompts)
         pending: list[Rows] = []
         wanted = prompts
         while True:
@@ -283,7 +262,7 @@ class ScoredRollouts:
         tokens_B: np.ndarray = self._first_samples(pa.concat_tables(tables))["tokens"].to_numpy()
         return tokens_B
 
-    def behaviour(self, *, rollouts: int) -> "Behaviour":
+    def behaviour(self, *, rollouts: int) -> Behaviour:
         """Return at most `rollouts` rollouts that have log-probabilities; there may be none."""
         parts: list[pa.Table] = []
         columns = ["prompt_token_ids", "completion_token_ids", "behaviour_logps"]
@@ -297,14 +276,15 @@ class ScoredRollouts:
         table = pa.concat_tables(parts).combine_chunks()
         return Behaviour(*(_token_lists(table.column(name)) for name in columns))
 
-    def _rows_of(self, name: str) -> int:
-        receipt = self._rollouts.receipt(name)
-        return int(receipt.facts["rows"]) if receipt else 0
-
     def _first_samples(self, table: pa.Table) -> pa.Table:
-        if self.samples is None:
-            return table.combine_chunks()
-        return table.filter(pc.less(table.column("sample"), self.samples)).combine_chunks()
+        if self.samples is not None:
+            table = table.filter(pc.less(table.column("sample"), self.samples))
+        return table.combine_chunks()
+
+
+def _is_truncated(verdicts: pa.Table) -> np.ndarray:
+    is_truncated_B: np.ndarray = verdicts.column("truncated").to_numpy(zero_copy_only=False)
+    return is_truncated_B.astype(bool)
 
 
 def _one_array(column: pa.ChunkedArray) -> pa.Array:

@@ -3,7 +3,7 @@
 Shapes: B sequences.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -36,6 +36,14 @@ class Judged(NamedTuple):
     """Scores by further graders of `reward.graders`."""
     tokens_B: np.ndarray | None = None
     """Lengths of the completions in tokens; None if they were not read."""
+
+
+class Behaviour(NamedTuple):
+    """Rollouts with the log-probabilities of their tokens under the policy that drew them."""
+
+    prompts: list[np.ndarray]
+    completions: list[np.ndarray]
+    logps: list[np.ndarray]
 
 
 class Origins(NamedTuple):
@@ -108,6 +116,7 @@ def concatenate_rows(parts: list[Rows]) -> Rows:
     """Join rows end to end; groups of different parts stay different groups."""
     # Parts may hold groups of one prompt that are of different rounds or epochs.
     offsets = np.cumsum([0, *(int(part.group_B.max(initial=-1)) + 1 for part in parts[:-1])])
+    origins = [part.origins for part in parts if part.origins is not None]
     return Rows(
         np.concatenate([part.prompt_id_B for part in parts]),
         np.concatenate([part.sample_B for part in parts]),
@@ -120,19 +129,11 @@ def concatenate_rows(parts: list[Rows]) -> Rows:
         None
         if parts[0].behaviour_logps is None
         else [logps for part in parts for logps in part.behaviour_logps or ()],
-        {name: _joined([part.others[name] for part in parts]) for name in parts[0].others},
-        _concatenate_origins([part.origins for part in parts if part.origins is not None]),
+        {name: Scores(*_joined([part.others[name] for part in parts])) for name in parts[0].others},
+        Origins(*_joined(origins)) if origins else None,
     )
 
 
-def _joined(parts: list[Scores]) -> Scores:
-    return Scores(
-        np.concatenate([part.score_B for part in parts]),
-        np.concatenate([part.status_B for part in parts]),
-    )
-
-
-def _concatenate_origins(parts: list[Origins]) -> Origins | None:
-    if not parts:
-        return None
-    return Origins(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+def _joined(parts: Sequence[tuple[np.ndarray, ...]]) -> Iterator[np.ndarray]:
+    """Join tuples of columns end to end, column by column."""
+    return map(np.concatenate, zip(*parts, strict=True))

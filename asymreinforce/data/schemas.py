@@ -44,6 +44,25 @@ def list_of(item: pa.DataType) -> pa.DataType:
     return pa.list_(pa.field("element", item, nullable=False))
 
 
+TYPES = {
+    "text": pa.string(),
+    "bool": pa.bool_(),
+    "int32": pa.int32(),
+    "int64": pa.int64(),
+    "float64": pa.float64(),
+    "int32[]": list_of(pa.int32()),
+    "float32[]": list_of(pa.float32()),
+    "float64[]": list_of(pa.float64()),
+}
+"""The types of columns, by their names in `columns_of`."""
+
+
+def columns_of(text: str) -> dict[str, pa.DataType]:
+    """Return columns and their types in order, from a text such as `step int32, kl float64`."""
+    pairs = (column.split() for column in text.split(","))
+    return {name: TYPES[type_] for name, type_ in pairs}
+
+
 def make_schema(required: dict[str, pa.DataType], nullable: dict[str, pa.DataType]) -> pa.Schema:
     """Return a schema of columns without nulls and of columns that may hold nulls."""
     return pa.schema(
@@ -56,8 +75,8 @@ PROMPTS = Contract(
     "prompts",
     1,
     make_schema(
-        {"prompt_id": pa.string(), "question": pa.string(), "gold_answer": pa.string()},
-        {"level": pa.string(), "subject": pa.string(), "metadata": pa.string()},
+        columns_of("prompt_id text, question text, gold_answer text"),
+        columns_of("level text, subject text, metadata text"),
     ),
     ("prompt_id",),
 )
@@ -66,16 +85,12 @@ ROLLOUTS = Contract(
     "rollouts",
     1,
     make_schema(
-        {
-            "prompt_id": pa.string(),
-            "sample": pa.int32(),
-            "policy": pa.string(),
-            "prompt_token_ids": list_of(pa.int32()),
-            "completion_token_ids": list_of(pa.int32()),
-            "finish_reason": pa.string(),
-            "text": pa.string(),
-        },
-        {"behaviour_logps": list_of(pa.float32()), "source_sample": pa.int64()},
+        columns_of(
+            "prompt_id text, sample int32, policy text, "
+            "prompt_token_ids int32[], completion_token_ids int32[], "
+            "finish_reason text, text text"
+        ),
+        columns_of("behaviour_logps float32[], source_sample int64"),
     ),
     ("prompt_id", "sample"),
 )
@@ -84,15 +99,11 @@ VERDICTS = Contract(
     "verdicts",
     1,
     make_schema(
-        {
-            "prompt_id": pa.string(),
-            "sample": pa.int32(),
-            "status": pa.string(),
-            "truncated": pa.bool_(),
-            "grader": pa.string(),
-            "grader_version": pa.string(),
-        },
-        {"score": pa.float64(), "extracted_answer": pa.string()},
+        columns_of(
+            "prompt_id text, sample int32, status text, truncated bool, "
+            "grader text, grader_version text"
+        ),
+        columns_of("score float64, extracted_answer text"),
     ),
     ("prompt_id", "sample"),
 )
@@ -101,90 +112,54 @@ EVALUATIONS = Contract(
     "evaluations",
     1,
     make_schema(
-        {
-            "prompt_id": pa.string(),
-            "sample": pa.int32(),
-            "tokens": pa.int32(),
-            "finish_reason": pa.string(),
-            "text": pa.string(),
-            "status": pa.string(),
-        },
-        {"logp": pa.float64(), "score": pa.float64(), "extracted_answer": pa.string()},
+        columns_of(
+            "prompt_id text, sample int32, tokens int32, finish_reason text, text text, status text"
+        ),
+        columns_of("logp float64, score float64, extracted_answer text"),
     ),
     ("prompt_id", "sample"),
 )
 
-AGES = {
-    "fresh_sequences": pa.int32(),
-    "mean_age": pa.float64(),
-    "max_age": pa.int32(),
-    "mean_age_rounds": pa.float64(),
-    "max_age_rounds": pa.int32(),
-}
+AGES = columns_of(
+    "fresh_sequences int32, mean_age float64, max_age int32, "
+    "mean_age_rounds float64, max_age_rounds int32"
+)
 """The age of a step's completions; only files of arms with replay have these columns."""
 
 METRICS = Contract(
     "metrics",
     2,
     make_schema(
-        {"step": pa.int32(), "sequences": pa.int32(), "skipped_sequences": pa.int32()},
-        {"staleness": pa.int32()}
-        | {
-            name: pa.float64()
-            for name in (
-                "loss",
-                "grad_norm",
-                "lr",
-                "reward",
-                "logp_correct",
-                "logp_incorrect",
-                "slice_logp_correct",
-                "slice_logp_incorrect",
-                "token_entropy",
-                "kl",
-                "ess",
-                "log_mean_weight",
-                "max_weight_share",
-                "validation_accuracy",
-                "baseline",
-                "momentum_cosine",
-            )
-        }
+        columns_of("step int32, sequences int32, skipped_sequences int32"),
+        columns_of(
+            "staleness int32, loss float64, grad_norm float64, lr float64, reward float64, "
+            "logp_correct float64, logp_incorrect float64, "
+            "slice_logp_correct float64, slice_logp_incorrect float64, token_entropy float64, "
+            "kl float64, ess float64, log_mean_weight float64, max_weight_share float64, "
+            "validation_accuracy float64, baseline float64, momentum_cosine float64"
+        )
         | AGES,
     ),
     ("step", "staleness"),
     optional=frozenset({"baseline", "momentum_cosine", *AGES}),
 )
 
-ARM_COLUMNS = {
-    "arm": pa.string(),
-    "algorithm": pa.string(),
-    "baseline": pa.float64(),
-    "baseline_reference": pa.string(),
-    "seed": pa.int64(),
-    "policy_seed": pa.int64(),
-    "sampling_seed": pa.int64(),
-}
+ARM_COLUMNS = columns_of(
+    "arm text, algorithm text, baseline float64, baseline_reference text, "
+    "seed int64, policy_seed int64, sampling_seed int64"
+)
 
 CURVES = Contract(
     "curves",
     1,
     make_schema(
-        {
-            **ARM_COLUMNS,
-            "split": pa.string(),
-            "step": pa.int32(),
-            "prompts": pa.int32(),
-            "k": pa.int32(),
-            "accuracy": pa.float64(),
-            "accuracy_se": pa.float64(),
-            "pass_at_k": pa.float64(),
-            "distinct_answers": pa.float64(),
-            "length": pa.float64(),
-            "truncated": pa.float64(),
-            "evaluation": pa.string(),
-        },
-        {"entropy": pa.float64()},
+        ARM_COLUMNS
+        | columns_of(
+            "split text, step int32, prompts int32, k int32, "
+            "accuracy float64, accuracy_se float64, pass_at_k float64, distinct_answers float64, "
+            "length float64, truncated float64, evaluation text"
+        ),
+        columns_of("entropy float64"),
     ),
     ("arm", "split", "step"),
 )
@@ -193,32 +168,17 @@ SUMMARY = Contract(
     "summary",
     2,
     make_schema(
-        {
-            **ARM_COLUMNS,
-            "overrides": pa.string(),
-            "step": pa.int32(),
-            "behaviour_accuracy": pa.float64(),
-            "accuracy": pa.float64(),
-            "accuracy_se": pa.float64(),
-            "difference_se": pa.float64(),
-            "peak_accuracy": pa.float64(),
-            "peak_step": pa.int32(),
-            "k": pa.int32(),
-            "pass_at_k": pa.float64(),
-            "distinct_answers": pa.float64(),
-            "length": pa.float64(),
-            "truncated": pa.float64(),
-            "verdict": pa.string(),
-        },
-        {
-            "entropy": pa.float64(),
-            "logp_correct": pa.float64(),
-            "logp_incorrect": pa.float64(),
-            "kl": pa.float64(),
-            "ess": pa.float64(),
-            "collapse_step": pa.int32(),
-            "seconds": pa.float64(),
-        },
+        ARM_COLUMNS
+        | columns_of(
+            "overrides text, step int32, behaviour_accuracy float64, "
+            "accuracy float64, accuracy_se float64, difference_se float64, "
+            "peak_accuracy float64, peak_step int32, k int32, pass_at_k float64, "
+            "distinct_answers float64, length float64, truncated float64, verdict text"
+        ),
+        columns_of(
+            "entropy float64, logp_correct float64, logp_incorrect float64, kl float64, "
+            "ess float64, collapse_step int32, seconds float64"
+        ),
     ),
     ("arm",),
 )
@@ -227,26 +187,13 @@ SUITES = Contract(
     "suites",
     1,
     make_schema(
-        {
-            **ARM_COLUMNS,
-            "suite": pa.string(),
-            "is_main": pa.bool_(),
-            "split": pa.string(),
-            "step": pa.int32(),
-            "is_last": pa.bool_(),
-            "prompts": pa.int32(),
-            "k": pa.int32(),
-            "accuracy": pa.float64(),
-            "accuracy_se": pa.float64(),
-            "majority": pa.float64(),
-            "ties": pa.float64(),
-            "pass_at_k": pa.float64(),
-            "difference": pa.float64(),
-            "difference_se": pa.float64(),
-            "length": pa.float64(),
-            "truncated": pa.float64(),
-            "evaluation": pa.string(),
-        },
+        ARM_COLUMNS
+        | columns_of(
+            "suite text, is_main bool, split text, step int32, is_last bool, "
+            "prompts int32, k int32, accuracy float64, accuracy_se float64, majority float64, "
+            "ties float64, pass_at_k float64, difference float64, difference_se float64, "
+            "length float64, truncated float64, evaluation text"
+        ),
         {},
     ),
     ("arm", "is_main", "suite", "step"),

@@ -25,6 +25,12 @@ def published_shards(store: Store) -> list[str]:
     return [name for name in store.planned if store.receipt(name)]
 
 
+def rows_of_shard(rollouts: Store, name: str) -> int:
+    """Return the number of rows of a shard by its receipt, 0 if it is not published."""
+    receipt = rollouts.receipt(name)
+    return int(receipt.facts["rows"]) if receipt else 0
+
+
 def has_own_groups(rollouts: Store) -> bool:
     """Tell whether the rollouts were imported, with groups of any size."""
     # only the identity of a generated set has sampling settings

@@ -81,6 +81,26 @@ def read_verdicts(
     return pa.concat_tables(parts)
 
 
+def is_judged(verdicts: Store, rollouts: Store, name: str) -> bool:
+    """Tell whether a shard's verdicts are whole, and of the current version of its rollouts."""
+    receipt, judged = verdicts.receipt(name), rollouts.receipt(name)
+    return (
+        receipt is not None
+        and judged is not None
+        and receipt.facts.get("rollouts_sha256") == judged.sha256
+        and verdicts.is_valid(name)
+    )
+
+
+def publish_verdicts(verdicts: Store, name: str, rows: pa.Table, *, rollouts: Store) -> None:
+    """Publish a shard of verdicts with the checksum of its rollout shard."""
+    judged = rollouts.receipt(name)
+    if judged is None:
+        raise InputError(f"{rollouts.directory / name}: vanished while it was judged")
+    facts = {"rows": len(rows), "rollouts_sha256": judged.sha256}
+    contracts.publish_table(verdicts, name, contracts.VERDICTS, rows, facts=facts)
+
+
 def scores_of(verdicts: pa.Table) -> Scores:
     """Return the scores and statuses of a VERDICTS table."""
     return Scores(

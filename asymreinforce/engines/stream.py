@@ -2,6 +2,10 @@
 
 An engine that receives one job at a time runs in small batches at the end of each job. Here the
 requests of the next jobs are queued before the engine needs them.
+
+vLLM on CUDA gives the i-th of a request's n completions the request's seed plus i. Without a seed,
+vLLM draws one from a generator that every engine start sets to 0, so that two starts with different
+shards would draw the same completions. So each request gets a seed (`request_seed`).
 """
 
 import contextlib
@@ -10,6 +14,18 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, Protocol
 
 from asymreinforce.engines.protocol import Completion, DrawnJobs, Job
+
+BOUND = 2**62
+"""vLLM keeps seeds as signed 64-bit integers; seeds below this bound leave room for the sums."""
+
+
+def request_seed(seed: int, *, place: int, samples: int) -> int:
+    """Return the first of `samples` consecutive seeds, for the prompt at index `place` of a call.
+
+    All completions of a call have different seeds.
+    """
+    # The checkpoint does not enter, so that evaluations of several checkpoints are paired.
+    return seed % BOUND + place * samples
 
 
 class RequestEngine(Protocol):

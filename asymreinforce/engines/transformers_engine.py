@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from asymreinforce.config import EngineConfig, PolicyConfig, SamplingConfig
-from asymreinforce.engines.batch_memory import sequence_bytes, sequences_at_once
-from asymreinforce.engines.device_memory import return_unused_memory
+from asymreinforce.engines.device_memory import (
+    return_unused_memory,
+    sequence_bytes,
+    sequences_at_once,
+)
 from asymreinforce.engines.draws import Draw, DrawRecorder, Warper
 from asymreinforce.engines.failure import NOT_FINITE, engine_error
 from asymreinforce.engines.protocol import Completion, DrawnJobs, Job, one_by_one

@@ -19,8 +19,7 @@ from asymreinforce.data.contracts import FinishReason
 from asymreinforce.engines.device_memory import return_unused_memory
 from asymreinforce.engines.failure import engine_error, require_finite
 from asymreinforce.engines.protocol import Completion, Drawn, DrawnJobs, Job
-from asymreinforce.engines.request_seeds import request_seed
-from asymreinforce.engines.stream import Request, stream_jobs
+from asymreinforce.engines.stream import Request, request_seed, stream_jobs
 from asymreinforce.engines.vllm_features import ON_CPU, Features, features_of
 from asymreinforce.engines.vllm_worker import end_with, refresh_tied_head, reseed
 from asymreinforce.errors import AsymreinforceError, EngineError

@@ -6,7 +6,7 @@ Everything is read and checked before anything is published. All rollouts of a p
 shard, so that a shard holds whole groups; groups may differ in size.
 """
 
-from asymreinforce.imported.counts import Imported, facts_of
+from asymreinforce.imported.publish import Imported, facts_of
 from asymreinforce.imported.stage import import_rollouts
 from asymreinforce.imported.stores import Stores, import_stores
 

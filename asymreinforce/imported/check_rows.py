@@ -49,7 +49,7 @@ def check_rows(
                 notes=notes,
             ):
                 try:
-                    _take_in(groups, row, config, encoder, notes)
+                    _take_in(groups, row, encoder, notes)
                 except BadValueError as error:
                     problems.add(str(error), row.place)
             advance(1)
@@ -67,16 +67,10 @@ def check_rows(
     _require_golds(groups, where)
 
 
-def _take_in(
-    groups: PromptGroups,
-    row: ForeignRow,
-    config: ExperimentConfig,
-    encoder: Encoder,
-    notes: Problems,
-) -> None:
+def _take_in(groups: PromptGroups, row: ForeignRow, encoder: Encoder, notes: Problems) -> None:
     # asked first, because a line of ten megabytes takes minutes to tokenise
     if encoder.is_too_long(row):
-        _pass_over(row, config, encoder, notes)
+        encoder.pass_over(row)
         return
     question, prompt_ids = encoder.prompt(row)
     completion = encoder.completion(row)
@@ -84,7 +78,7 @@ def _take_in(
         notes.add("have an empty completion", row.place)
         return
     if len(prompt_ids) + len(completion.token_ids) > encoder.context:
-        _pass_over(row, config, encoder, notes)
+        encoder.pass_over(row)
         return
     prompt_id = row.prompt_id or _hash_of(prompt_ids)
     number = _prompt_number(groups, row, prompt_id, question, prompt_ids)
@@ -104,15 +98,6 @@ def _take_in(
         notes.add("repeat another row", row.place)
     if is_same is False:
         raise BadValueError("have the prompt, policy and sample of another row, and another text")
-
-
-def _pass_over(
-    row: ForeignRow, config: ExperimentConfig, encoder: Encoder, notes: Problems
-) -> None:
-    kind = f"are longer than the context of {encoder.context} tokens"
-    if config.source.too_long == "refuse":
-        raise BadValueError(kind)
-    notes.add(kind, row.place)
 
 
 def _prompt_number(

@@ -1,6 +1,8 @@
 """Read each field of a foreign row as the type that the field should have.
 
 The functions return None if the field is absent, and raise `BadValueError` if it cannot be used.
+In a file that has only texts, such as CSV, numbers and lists are JSON (`typed`). Fields that hold
+texts are kept as written. An empty field is null, except for a completion.
 """
 
 import math
@@ -11,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from asymreinforce.data import values
+from asymreinforce.data import json_rows, values
 from asymreinforce.data.contracts import FinishReason
 from asymreinforce.data.gold_answers import KEY, texts_of
 
@@ -31,6 +33,12 @@ FINISH_REASONS: Mapping[Any, FinishReason] = {
     True: "length",
 }
 """The names of engines and services -> how a completion ended; True means truncated."""
+
+TEXTS = frozenset(
+    {"completion", "question", "prompt_id", "gold_answer", "policy", "level", "subject", "metadata"}
+)
+WORDS: Mapping[str, Any] = {"true": True, "false": False, "none": None, "null": None, "nan": None}
+"""The words of pandas and other programs for truth values and null, in lower case."""
 
 LARGEST_REWARD = 1e9
 """Larger rewards are sentinels or overflow, and would make the mean reward meaningless."""
@@ -173,3 +181,28 @@ def read_metadata(fields: Mapping[str, Any], golds: list[str]) -> str | None:
 def storable_text(text: str) -> str:
     """Replace lone surrogates, which JSON can spell and parquet cannot hold."""
     return text.encode(errors="replace").decode()
+
+
+def without_empty(texts: Mapping[str, str]) -> dict[str, str | None]:
+    """Return a row's values, with None for empty texts."""
+    return {name: text if text.strip() else None for name, text in texts.items()}
+
+
+def typed(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row's fields with numbers, lists and truth values in place of their texts.
+
+    A text that cannot be parsed is kept; the reader of the field then refuses it by name.
+    """
+    parsed = {name: text if name in TEXTS else _parsed_text(text) for name, text in fields.items()}
+    # not null, so that an empty completion is counted as an empty completion
+    return parsed if "completion_token_ids" in parsed else {"completion": "", **parsed}
+
+
+def _parsed_text(text: Any) -> Any:
+    word = text.strip().lower()
+    if word in WORDS:
+        return WORDS[word]
+    try:
+        return json_rows.parse_json(text)
+    except (ValueError, RecursionError):
+        return text

@@ -8,7 +8,7 @@ import hashlib
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from asymreinforce.data import files
 from asymreinforce.data.contracts import FinishReason
 from asymreinforce.errors import StorageError
 
+# the columns of the two tables stand in the order of the fields below
 SCHEMA = """
 create table prompts (number integer primary key, id text unique, question text, gold text,
                       level text, subject text, metadata text, tokens blob, place text,
@@ -70,22 +71,15 @@ class PromptGroups:
 
     def prompt(self, number: int) -> ImportedPrompt:
         """Return a prompt by its number."""
-        values = self._db.execute(
-            "select id, question, gold, level, subject, metadata, tokens, place, rendered "
-            "from prompts where number = ?",
-            (number,),
-        ).fetchone()
+        select = "select * from prompts where number = ?"
+        _, *values = self._db.execute(select, (number,)).fetchone()
         prompt = ImportedPrompt(*values)
         return prompt._replace(tokens=np.frombuffer(values[6], np.int32))
 
     def add_prompt(self, prompt: ImportedPrompt) -> int:
         """Add a new prompt, and return its number."""
-        cursor = self._db.execute(
-            "insert into prompts (id, question, gold, level, subject, metadata, tokens, place, "
-            "rendered) values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (*prompt[:6], prompt.tokens.astype(np.int32).tobytes(), *prompt[7:]),
-        )
-        return int(cursor.lastrowid or 0)
+        tokens = prompt.tokens.astype(np.int32).tobytes()
+        return self._insert("prompts", (*prompt[:6], tokens, *prompt[7:]))
 
     def set_gold(self, number: int, gold_answer: str, *, metadata: str | None) -> None:
         """Set the gold answer and the metadata of a prompt, known from a later row."""
@@ -99,30 +93,23 @@ class PromptGroups:
 
         Then add nothing, and return whether the two rows have the same content.
         """
-        content = repr((row.text, row.reward)).encode() + row.tokens.astype(np.int32).tobytes()
-        digest = hashlib.sha256(content).digest()
+        tokens = row.tokens.astype(np.int32).tobytes()
+        logps = None if row.logps is None else row.logps.astype(np.float32).tobytes()
+        digest = hashlib.sha256(repr((row.text, row.reward)).encode() + tokens).digest()
         earlier = self._db.execute(
             "select digest from rows where prompt = ? and policy = ? and source = ?",
             (prompt, row.policy, row.source_sample),
         ).fetchone()
         if earlier:
             return bool(earlier[0] == digest)
-        self._db.execute(
-            "insert into rows (prompt, policy, source, tokens, logps, finish, text, reward, digest)"
-            " values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                prompt,
-                row.policy,
-                row.source_sample,
-                row.tokens.astype(np.int32).tobytes(),
-                None if row.logps is None else row.logps.astype(np.float32).tobytes(),
-                row.finish_reason,
-                row.text,
-                row.reward,
-                digest,
-            ),
-        )
+        self._insert("rows", (prompt, *row[:2], tokens, logps, *row[4:], digest))
         return None
+
+    def _insert(self, table: str, values: tuple[Any, ...]) -> int:
+        """Insert a row of all columns but `number`; return its number."""
+        marks = ", ".join("?" * len(values))
+        cursor = self._db.execute(f"insert into {table} values (null, {marks})", values)
+        return int(cursor.lastrowid or 0)
 
     def prompt_ids(self) -> Iterator[tuple[int, str]]:
         """Yield the number and id of each prompt that has rows, in order."""
@@ -133,21 +120,19 @@ class PromptGroups:
 
     def rows(self, prompt: int) -> list[ImportedRow]:
         """Return the rows of a prompt in the order of the file."""
+        select = (
+            "select policy, source, tokens, logps, finish, text, reward from rows "
+            "where prompt = ? order by number"
+        )
         return [
             ImportedRow(
                 policy,
                 source,
                 np.frombuffer(tokens, np.int32),
                 None if logps is None else np.frombuffer(logps, np.float32),
-                finish,
-                text,
-                reward,
+                *rest,
             )
-            for policy, source, tokens, logps, finish, text, reward in self._db.execute(
-                "select policy, source, tokens, logps, finish, text, reward from rows "
-                "where prompt = ? order by number",
-                (prompt,),
-            )
+            for policy, source, tokens, logps, *rest in self._db.execute(select, (prompt,))
         ]
 
 

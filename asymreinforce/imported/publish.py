@@ -1,7 +1,9 @@
-"""Publish the checked rows: prompts by split, rollouts and verdicts by chunk of prompts."""
+"""Publish the checked rows: prompts by split, rollouts and verdicts by chunk of prompts; count."""
 
 import hashlib
-from typing import Any
+import itertools
+from collections import Counter
+from typing import Any, NamedTuple
 
 from asymreinforce import tasks
 from asymreinforce.config import ExperimentConfig
@@ -9,12 +11,73 @@ from asymreinforce.config.task import Split
 from asymreinforce.data import contracts
 from asymreinforce.data.shard_names import shard_name
 from asymreinforce.data.store import Store
+from asymreinforce.data.verdict_sets import is_judged, publish_verdicts
 from asymreinforce.errors import InputError
-from asymreinforce.imported.counts import Groups, ImportCounts
-from asymreinforce.imported.group_by_prompt import ImportedPrompt, PromptGroups
+from asymreinforce.imported.group_by_prompt import ImportedPrompt, ImportedRow, PromptGroups
 from asymreinforce.imported.stores import GRADER, VERSION, Stores
 from asymreinforce.model.prompts import with_tokens
 from asymreinforce.progress import bar, say
+
+Groups = list[tuple[ImportedPrompt, list[ImportedRow]]]
+
+
+class Imported(NamedTuple):
+    """The counts of an import: rows, prompts, groups, rewards, skipped rows and warnings."""
+
+    rows: int
+    prompts: int
+    policies: dict[str, int]
+    rewarded: int
+    mean_reward: float | None
+    with_logps: int
+    truncated: int
+    smallest_group: int
+    largest_group: int
+    groups_of_one: int
+    held_back: int
+    skipped: dict[str, int]
+    warned: dict[str, int]
+    round_trip_mismatches: int
+
+
+def facts_of(store: Store) -> Imported:
+    """Return the counts of a complete import."""
+    return Imported(**{name: store.facts[name] for name in Imported._fields})
+
+
+class ImportCounts:
+    """Counts over the rollouts for training, updated one chunk of prompts at a time."""
+
+    def __init__(self) -> None:
+        self._policies: Counter[str] = Counter()
+        self._sizes: Counter[int] = Counter()
+        self.rewarded = self._with_logps = self._truncated = 0
+        self._reward = 0.0
+
+    def add(self, groups: Groups) -> None:
+        """Add whole groups to the counts."""
+        self._sizes.update(len(group) for _, group in groups)
+        for row in itertools.chain.from_iterable(group for _, group in groups):
+            self._policies[row.policy] += 1
+            self.rewarded += row.reward is not None
+            self._reward += row.reward or 0.0
+            self._with_logps += row.logps is not None
+            self._truncated += row.finish_reason == "length"
+
+    def facts(self) -> dict[str, Any]:
+        """Return the counts so far, under the field names of `Imported`."""
+        return {
+            "rows": self._policies.total(),
+            "prompts": self._sizes.total(),
+            "policies": dict(sorted(self._policies.items())),
+            "rewarded": self.rewarded,
+            "mean_reward": self._reward / self.rewarded if self.rewarded else None,
+            "with_logps": self._with_logps,
+            "truncated": self._truncated,
+            "smallest_group": min(self._sizes),
+            "largest_group": max(self._sizes),
+            "groups_of_one": self._sizes[1],
+        }
 
 
 def publish_import(
@@ -31,7 +94,7 @@ def publish_import(
     counts = ImportCounts()
     with bar("import", total=len(train), unit="prompts") as advance:
         for name, chunk in names.items():
-            groups = [(prompt_groups.prompt(n), prompt_groups.rows(n)) for n in chunk]
+            groups = _groups_of(prompt_groups, chunk)
             counts.add(groups)
             if name in missing:
                 _publish_rollouts(stores.rollouts, name, groups)
@@ -106,9 +169,17 @@ def _prompt_question(prompt: ImportedPrompt, split: Split) -> tasks.Question:
     )
 
 
+def _groups_of(prompt_groups: PromptGroups, chunk: list[int]) -> Groups:
+    return [(prompt_groups.prompt(number), prompt_groups.rows(number)) for number in chunk]
+
+
+def _numbered_rows(groups: Groups) -> list[tuple[ImportedPrompt, int, ImportedRow]]:
+    return [(prompt, sample, row) for prompt, group in groups for sample, row in enumerate(group)]
+
+
 def _publish_rollouts(store: Store, name: str, groups: Groups) -> None:
     # samples are numbered again, because a group may mix policies with samples of equal number
-    rows = [(prompt, sample, row) for prompt, group in groups for sample, row in enumerate(group)]
+    rows = _numbered_rows(groups)
     table = contracts.make_table(
         contracts.ROLLOUTS,
         {
@@ -134,25 +205,14 @@ def _publish_verdicts(
     store = stores.verdicts
     store.plan(names)
     for name, chunk in names.items():
-        rollouts_receipt = stores.rollouts.receipt(name)
-        receipt = store.receipt(name)
-        assert rollouts_receipt is not None
-        if (
-            receipt
-            # verdicts of other bytes of the rollouts are made again
-            and receipt.facts.get("rollouts_sha256") == rollouts_receipt.sha256
-            and store.is_valid(name)
-        ):
+        # verdicts of other bytes of the rollouts are made again
+        if is_judged(store, stores.rollouts, name):
             continue
-        rows = [
-            (prompt_groups.prompt(n).prompt_id, sample, row)
-            for n in chunk
-            for sample, row in enumerate(prompt_groups.rows(n))
-        ]
+        rows = _numbered_rows(_groups_of(prompt_groups, chunk))
         table = contracts.make_table(
             contracts.VERDICTS,
             {
-                "prompt_id": [prompt_id for prompt_id, _, _ in rows],
+                "prompt_id": [prompt.prompt_id for prompt, _, _ in rows],
                 "sample": [sample for _, sample, _ in rows],
                 "status": ["error" if row.reward is None else "ok" for _, _, row in rows],
                 "truncated": [row.finish_reason == "length" for _, _, row in rows],
@@ -161,6 +221,5 @@ def _publish_verdicts(
                 "score": [row.reward for _, _, row in rows],
             },
         )
-        facts = {"rows": len(rows), "rollouts_sha256": rollouts_receipt.sha256}
-        contracts.publish_table(store, name, contracts.VERDICTS, table, facts=facts)
+        publish_verdicts(store, name, table, rollouts=stores.rollouts)
     store.close()

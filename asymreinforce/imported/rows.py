@@ -27,11 +27,12 @@ from asymreinforce.imported.fields import (
     read_reward,
     read_sample,
     storable_text,
+    typed,
+    without_empty,
 )
 from asymreinforce.imported.problems import Problems
 from asymreinforce.imported.records import Record
-from asymreinforce.imported.text_values import typed, without_empty
-from asymreinforce.imported.turns import BadTurnsError, beside_text, completion_of
+from asymreinforce.imported.turns import beside_text, completion_of
 
 PER_COMPLETION = ("sample", "logps", "reward", "finish_reason")
 """Fields that may be lists with one value for each of several completions."""
@@ -87,7 +88,7 @@ def rows_of(
         try:
             turn_fields = _one_turn(completion_fields, turns, place=place, notes=notes)
             yield _foreign_row(turn_fields, place=place, whole=whole, default_policy=default_policy)
-        except (BadValueError, BadTurnsError) as error:
+        except BadValueError as error:
             problems.add(str(error), place)
 
 

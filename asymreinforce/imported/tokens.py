@@ -116,6 +116,13 @@ class Encoder:
         ]
         return any(isinstance(t, str) and len(t) > self._longest_text for t in texts)
 
+    def pass_over(self, row: ForeignRow) -> None:
+        """Note that a row is longer than the context; refuse it if the settings say so."""
+        kind = f"are longer than the context of {self.context} tokens"
+        if self._config.source.too_long == "refuse":
+            raise BadValueError(kind)
+        self._notes.add(kind, row.place)
+
     def prompt(self, row: ForeignRow) -> tuple[str, np.ndarray]:
         """Return a row's question as text and the tokens of its whole prompt.
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from asymreinforce.config.source import Turns
+from asymreinforce.imported.fields import BadValueError
 
 TEXT = frozenset({"role", "content", "name", "id", "index", "type"})
 """Fields of a message that hold nothing besides its role and its text."""
@@ -39,10 +40,6 @@ PARTS: Mapping[str, str] = {
 """Types of content parts that are not text -> their contents, in words."""
 
 
-class BadTurnsError(Exception):
-    """Messages hold no completion; the error's message continues `n rows`."""
-
-
 class Turn(NamedTuple):
     """A turn of the assistant; `left_out` lists in words the contents that are not text."""
 
@@ -55,15 +52,15 @@ class Turn(NamedTuple):
 def completion_of(messages: list[Any], turns: Turns | None) -> Turn:
     """Return the assistant's turn; `turns` says which if there are several.
 
-    Raises `BadTurnsError` if there are several messages and `turns` is None, if no message is the
+    Raises `BadValueError` if there are several messages and `turns` is None, if no message is the
     assistant's or a message has no text, or if an empty text would hide contents left out.
     """
     if not all(isinstance(m, Mapping) and isinstance(m.get("role"), str) for m in messages):
-        raise BadTurnsError("have a chat message without role and text")
+        raise BadValueError("have a chat message without role and text")
     is_alone = len(messages) == 1
     # joined, several turns would be a text that no policy wrote
     if not is_alone and turns is None:
-        raise BadTurnsError(
+        raise BadValueError(
             "have a completion of several messages, which no policy wrote as one text; "
             "source.turns=first or last takes the assistant's first or last"
         )
@@ -71,13 +68,13 @@ def completion_of(messages: list[Any], turns: Turns | None) -> Turn:
         index for index, message in enumerate(messages) if message["role"] == "assistant"
     ]
     if not assistant_turns:
-        raise BadTurnsError("have a completion without a message of the assistant")
+        raise BadValueError("have a completion without a message of the assistant")
     place = assistant_turns[0 if turns == "first" else -1]
     text, parts = _content_text(messages[place].get("content"))
     left_out = dict.fromkeys([*parts, *beside_text(messages[place])])
     # imported as empty, it would be a completion that the policy never wrote
     if left_out and not text.strip():
-        raise BadTurnsError(f"have a completion of {' and '.join(left_out)} alone, without a text")
+        raise BadValueError(f"have a completion of {' and '.join(left_out)} alone, without a text")
     return Turn(text, is_alone, place == len(messages) - 1, tuple(left_out))
 
 
@@ -100,5 +97,5 @@ def _content_text(content: Any) -> tuple[str, list[str]]:
             kind = part.get("type") if isinstance(part, Mapping) else None
             others.append(PARTS.get(kind, "another part") if isinstance(kind, str) else "a part")
     if not texts:
-        raise BadTurnsError("have a chat message without role and text")
+        raise BadValueError("have a chat message without role and text")
     return "".join(texts), others

@@ -21,8 +21,7 @@ from asymreinforce.config import ExperimentConfig
 from asymreinforce.config.task import TaskConfig
 from asymreinforce.data.values import OddValueError, kind_of, messages_of
 from asymreinforce.errors import InputError
-from asymreinforce.model.chat_template import ChatTemplate, Messages, UnrenderableError
-from asymreinforce.model.markup import Markup
+from asymreinforce.model.chat_template import ChatTemplate, Markup, Messages, UnrenderableError
 from asymreinforce.plugins import is_plugin, load_function
 
 if TYPE_CHECKING:

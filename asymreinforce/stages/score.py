@@ -12,7 +12,7 @@ import functools
 import itertools
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NamedTuple
@@ -23,8 +23,9 @@ from asymreinforce.config import RewardConfig
 from asymreinforce.data import contracts, files
 from asymreinforce.data.provenance import run_provenance
 from asymreinforce.data.rollouts import ScoredRollouts
-from asymreinforce.data.shard_names import first_shards, planned_samples
+from asymreinforce.data.shard_names import first_shards, planned_samples, rows_of_shard
 from asymreinforce.data.store import Store
+from asymreinforce.data.verdict_sets import is_judged, publish_verdicts
 from asymreinforce.errors import InputError
 from asymreinforce.grading.failures import EXAMPLES, require_few
 from asymreinforce.grading.golds import require_usable
@@ -110,40 +111,27 @@ def score(
         reward=reward,
         pinned=pinned,
     )
-    refuse = functools.partial(
-        require_few, limit=reward.max_error_rate, grader=grader, where=store.directory
-    )
+    work = _Scoring(rollouts, prompts, store, reward, progress, crew)
     k = samples or planned_samples(rollouts)
     scale = counting(reward)
     # shards of an earlier plan stay in the plan
     shards = {*first_shards(rollouts, samples=k), *store.planned}
     # chunk after chunk, so that the gold answers of a chunk are looked up once
-    shards_in_order = sorted(shards, key=lambda name: (chunk_of(name), name))
-    missing = [n for n in shards_in_order if not is_judged(store, rollouts, n)]
+    plan = sorted(shards, key=lambda name: (chunk_of(name), name))
+    missing = work.missing(plan)
     counted = store.facts.get("k") == k and store.facts.get("scale") == scale
     if not missing and counted and store.is_done():
         say(f"score: complete, nothing to do ({store.directory})")
         facts = facts_of(store)
-        refuse(facts.timeout + facts.error, rows=facts.rows)
+        work.refuse(facts.timeout + facts.error, rows=facts.rows)
         return Scored(store, facts)
     with store.held(), freed_at_once():
         # checked again under the lease: another process may have judged some in the meantime
-        missing = [n for n in missing if not is_judged(store, rollouts, n)]
-        if missing:
-            judge_shards(
-                missing,
-                rollouts=rollouts,
-                prompts=prompts,
-                store=store,
-                reward=reward,
-                plan=shards_in_order,
-                refuse=refuse,
-                progress=progress,
-                crew=crew,
-            )
-        store.plan(shards_in_order)  # also removes files that a killed run left half-written
+        if missing := work.missing(missing):
+            work.judge(missing, plan=plan)
+        store.plan(plan)  # also removes files that a killed run left half-written
         facts = count_verdicts(rollouts, store, samples=k, reward=reward)
-        refuse(facts.timeout + facts.error, rows=facts.rows)
+        work.refuse(facts.timeout + facts.error, rows=facts.rows)
         store.close({**facts._asdict(), "scale": scale})
     return Scored(store, facts)
 
@@ -176,126 +164,115 @@ def facts_of(store: Store) -> ScoreFacts:
     return ScoreFacts(**{name: store.facts[name] for name in ScoreFacts._fields})
 
 
-def is_judged(store: Store, rollouts: Store, name: str) -> bool:
-    """Tell whether a shard's verdicts are whole, and of the current version of its rollouts."""
-    receipt, judged = store.receipt(name), rollouts.receipt(name)
-    return (
-        receipt is not None
-        and judged is not None
-        and receipt.facts.get("rollouts_sha256") == judged.sha256
-        and store.is_valid(name)
-    )
+class _Scoring(NamedTuple):
+    """The inputs and the store of the verdicts to be made."""
 
+    rollouts: Store
+    prompts: Path
+    store: Store
+    reward: RewardConfig
+    progress: Progress
+    crew: Workers | None
 
-def judge_shards(
-    missing: list[str],
-    *,
-    rollouts: Store,
-    prompts: Path,
-    store: Store,
-    reward: RewardConfig,
-    plan: list[str],
-    refuse: Callable[..., None],
-    progress: Progress,
-    crew: Workers | None,
-) -> None:
-    """Check all rollouts and prompts to be judged, then judge and publish shard after shard."""
-    questions = Questions(prompts)
-    pa.default_memory_pool().release_unused()
-    chunks = {
-        chunk: [rollouts.path(name) for name in plan if chunk_of(name) == chunk]
-        for chunk in dict.fromkeys(map(chunk_of, missing))
-    }
-    questions.check(chunks)
-    require_usable(store.identity["grader"]["name"], questions.tables(), where=prompts)
-    total = sum(_rows_of_shard(rollouts, name) for name in plan)
-    done = total - sum(_rows_of_shard(rollouts, name) for name in missing)
-    workers = reward.workers or len(os.sched_getaffinity(0))
-    started = time.monotonic()
-    failures: list[str] = []
-    unjudged = late = 0
-    start = functools.partial(
-        shard_judge,
-        rollouts=rollouts.directory.resolve(),
-        prompts=prompts.resolve(),
-        grader=store.identity["grader"],
-        reward=reward,
-    )
-    with progress("score", total=total, unit="completions", done=done) as advance:
-        shards = (
-            crew(start, missing)
-            if crew
-            else judged_here(
-                missing,
-                rollouts=rollouts,
-                questions=questions,
-                grader=store.identity["grader"],
-                reward=reward.model_copy(update={"workers": workers}),
-                advance=advance,
+    @property
+    def grader(self) -> dict[str, str]:
+        """The name and version of the grader."""
+        grader: dict[str, str] = self.store.identity["grader"]
+        return grader
+
+    def missing(self, names: list[str]) -> list[str]:
+        """Return the shards whose verdicts are missing, damaged or of another version."""
+        return [name for name in names if not is_judged(self.store, self.rollouts, name)]
+
+    def refuse(self, unjudged: int, *, rows: int, examples: Sequence[str] = ()) -> None:
+        """Raise `GraderError` if more rows could not be judged than `reward.max_error_rate`."""
+        require_few(
+            unjudged,
+            rows=rows,
+            examples=examples,
+            limit=self.reward.max_error_rate,
+            grader=self.grader["name"],
+            where=self.store.directory,
+        )
+
+    def judge(self, missing: list[str], *, plan: list[str]) -> None:
+        """Check all rollouts and prompts to be judged, then judge and publish shard after shard."""
+        questions = Questions(self.prompts)
+        pa.default_memory_pool().release_unused()
+        chunks = {
+            chunk: [self.rollouts.path(name) for name in plan if chunk_of(name) == chunk]
+            for chunk in dict.fromkeys(map(chunk_of, missing))
+        }
+        questions.check(chunks)
+        require_usable(self.grader["name"], questions.tables(), where=self.prompts)
+        rows = {name: rows_of_shard(self.rollouts, name) for name in plan}
+        total, left = sum(rows.values()), sum(rows[name] for name in missing)
+        workers = self.reward.workers or len(os.sched_getaffinity(0))
+        started = time.monotonic()
+        failures: list[str] = []
+        unjudged = late = 0
+        with self.progress("score", total=total, unit="completions", done=total - left) as advance:
+            shards = self._shards(missing, questions, workers=workers, advance=advance)
+            with contextlib.closing(shards):
+                for number, (name, result) in enumerate(shards):
+                    if not number:
+                        self.store.plan(plan)  # only now is the grader known to work
+                    failures = [*failures, *result.facts["failures"]][:EXAMPLES]
+                    publish_verdicts(self.store, name, result.rows, rollouts=self.rollouts)
+                    # without a crew, `_judged_here` advances part by part
+                    advance(len(result.rows) if self.crew else 0)
+                    unjudged += result.facts["unjudged"]
+                    late += result.facts["out_of_time"]
+                    # measured against all rows: if it is too many now, the other rows cannot
+                    # change it
+                    self.refuse(unjudged, rows=total, examples=failures)
+        for failure in failures:
+            say(f"score: {failure}")
+        if late:
+            say(
+                f"score: {late} answers were not proven right in {self.reward.cpu_limit_s:g} s of "
+                "CPU time and count as wrong (reward.cpu_limit_s)"
+            )
+        self.store.record(
+            run_provenance(
+                workers=workers,
+                seconds=round(time.monotonic() - started, 3),
+                shards=len(missing),
+                failures=failures,
+                out_of_time=late,
             )
         )
-        with contextlib.closing(shards):
-            for number, (name, result) in enumerate(shards):
-                if not number:
-                    store.plan(plan)  # only now is the grader known to work
-                failures = [*failures, *result.facts["failures"]][:EXAMPLES]
-                publish_verdicts(store, name, result.rows, rollouts=rollouts)
-                # without a crew, `judged_here` advances part by part
-                advance(len(result.rows) if crew else 0)
-                unjudged += result.facts["unjudged"]
-                late += result.facts["out_of_time"]
-                # measured against all rows: if it is too many now, the other rows cannot change it
-                refuse(unjudged, rows=total, examples=failures)
-    for failure in failures:
-        say(f"score: {failure}")
-    if late:
-        say(
-            f"score: {late} answers were not proven right in {reward.cpu_limit_s:g} s of CPU time "
-            "and count as wrong (reward.cpu_limit_s)"
+
+    def _shards(
+        self, names: list[str], questions: Questions, *, workers: int, advance: Advance
+    ) -> Shards:
+        """Return the judged shards: of the crew, or of one pool of graders in this process."""
+        if self.crew is None:
+            return self._judged_here(names, questions, workers=workers, advance=advance)
+        start = functools.partial(
+            shard_judge,
+            rollouts=self.rollouts.directory.resolve(),
+            prompts=self.prompts.resolve(),
+            grader=self.grader,
+            reward=self.reward,
         )
-    store.record(
-        run_provenance(
-            workers=workers,
-            seconds=round(time.monotonic() - started, 3),
-            shards=len(missing),
-            failures=failures,
-            out_of_time=late,
-        )
-    )
+        return self.crew(start, names)
 
-
-def judged_here(
-    names: list[str],
-    *,
-    rollouts: Store,
-    questions: Questions,
-    grader: dict[str, str],
-    reward: RewardConfig,
-    advance: Advance,
-) -> Shards:
-    """Judge shards by one pool of graders in this process; yield the shards in order."""
-    # rows stream to the pool across shard borders, so that no grader waits for the end of a shard
-    with grader_pool(grader["name"], reward) as pool:
-        rows = read_rows(names, rollouts=rollouts, questions=questions)
-        with contextlib.closing(pool.grade(rows)) as verdicts:
-            for name in names:
-                keys = read_shard(rollouts, name, KEY_COLUMNS)
-                judged: list[Verdict] = []
-                while part := list(itertools.islice(verdicts, min(ROWS, len(keys) - len(judged)))):
-                    judged += part
-                    advance(len(part))
-                yield name, made_of(keys, judged, grader=grader)
-
-
-def publish_verdicts(store: Store, name: str, rows: pa.Table, *, rollouts: Store) -> None:
-    """Publish a shard of verdicts with the checksum of its rollout shard."""
-    judged = rollouts.receipt(name)
-    if judged is None:
-        raise InputError(f"{rollouts.directory / name}: vanished while it was judged")
-    facts = {"rows": len(rows), "rollouts_sha256": judged.sha256}
-    contracts.publish_table(store, name, contracts.VERDICTS, rows, facts=facts)
-
-
-def _rows_of_shard(rollouts: Store, name: str) -> int:
-    receipt = rollouts.receipt(name)
-    return int(receipt.facts["rows"]) if receipt else 0
+    def _judged_here(
+        self, names: list[str], questions: Questions, *, workers: int, advance: Advance
+    ) -> Shards:
+        """Judge shards by one pool of graders in this process; yield the shards in order."""
+        # rows stream to the pool across shard borders, so that no grader waits for the end of a
+        # shard
+        with grader_pool(self.grader["name"], self.reward, workers=workers) as pool:
+            rows = read_rows(names, rollouts=self.rollouts, questions=questions)
+            with contextlib.closing(pool.grade(rows)) as verdicts:
+                for name in names:
+                    keys = read_shard(self.rollouts, name, KEY_COLUMNS)
+                    judged: list[Verdict] = []
+                    while part := list(
+                        itertools.islice(verdicts, min(ROWS, len(keys) - len(judged)))
+                    ):
+                        judged += part
+                        advance(len(part))
+                    yield name, made_of(keys, judged, grader=self.grader)

@@ -1,9 +1,38 @@
-"""The direction of a step's gradient against the gradients before it."""
+"""The gradient of a step, in `.grad` of the parameters; how it relates to the gradients before."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+
+
+def zero_gradient(parameters: Sequence[torch.nn.Parameter], device: torch.device) -> None:
+    """Reset every parameter's gradient, before rows are computed on a device."""
+    for parameter in parameters:
+        # on CUDA the first row's gradient is kept as it is, without zeros and a sum
+        if device.type == "cuda":
+            parameter.grad = None
+        elif parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+        else:
+            parameter.grad.zero_()
+
+
+def fill_gradient(parameters: Sequence[torch.nn.Parameter]) -> None:
+    """Set the gradient of parameters that have none to zeros."""
+    # AdamW skips a parameter without gradient: a first step with all coefficients 0 would not
+    # count, and a resumed run would differ from an uninterrupted run
+    for parameter in parameters:
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+
+
+def clip_gradient(parameters: Sequence[torch.nn.Parameter], norm: Tensor, *, limit: float) -> None:
+    """Scale the gradient, whose norm is `norm`, so that its norm is at most `limit`."""
+    # torch's own factor; torch would also multiply the whole gradient by 1
+    if float(limit / (norm + 1e-6)) < 1:
+        torch.nn.utils.clip_grads_with_norm_(parameters, limit, norm)
 
 
 def momentum_cosine(optimizer: torch.optim.AdamW, *, is_sharded: bool = False) -> float | None:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor
 
+from asymreinforce.update.memory import LogitsBuffer
 from asymreinforce.update.softmax import target_differences, target_logps
 
 if TYPE_CHECKING:
@@ -44,30 +45,6 @@ def most_logits(device: torch.device) -> int:
 def logits_within(device_bytes: float) -> int:
     """Return how many fp32 logits a chunk may have on a CUDA device of `device_bytes` bytes."""
     return int(device_bytes * CUDA_SHARE / 4)
-
-
-class LogitsBuffer:
-    """Memory for logits that is used again by every chunk.
-
-    `view` overwrites the matrix that the call before returned.
-    """
-
-    def __init__(self) -> None:
-        # kept between chunks: fresh pages for each would cost a third of a matrix product
-        self._numbers = torch.empty(0)
-
-    def view(self, rows: int, columns: int, like: Tensor) -> Tensor:
-        """Return an uninitialised matrix of the dtype and device of `like`."""
-        size, kept = rows * columns, self._numbers
-        if kept.numel() < size or (kept.dtype, kept.device) != (like.dtype, like.device):
-            del kept
-            self.free()  # before the allocation, so that old and new memory do not add up
-            self._numbers = like.new_empty(size)
-        return self._numbers[:size].view(rows, columns)
-
-    def free(self) -> None:
-        """Free the buffer."""
-        self._numbers = torch.empty(0)
 
 
 class Head(NamedTuple):
@@ -137,10 +114,12 @@ def linear_loss(head: Head, hidden_CD: Tensor, targets_C: Tensor, coefficients_C
     Autograd is not used: the caller continues with `hidden.backward(by_hidden_CD)`.
     """
     # added to `.grad` directly, so that dL/dW is never in memory twice
-    gradient = _Gradient(head, hidden_CD, _grad_of(head.weight_VD), _grad_of(head.bias_V))
+    by_weight_VD, by_bias_V = _grad_of(head.weight_VD), _grad_of(head.bias_V)
     coefficients_C = coefficients_C.to(precision_of(hidden_CD))
-    logps_C = gradient.add_up(targets_C, coefficients_C)
-    return Loss(-(coefficients_C * logps_C).sum(), logps_C, gradient.by_hidden_CD)
+    logps_C, by_hidden_CD = _add_gradient(
+        head, hidden_CD, targets_C, coefficients_C, by_weight_VD, by_bias_V
+    )
+    return Loss(-(coefficients_C * logps_C).sum(), logps_C, by_hidden_CD)
 
 
 def token_logps(
@@ -184,49 +163,43 @@ class _TokenLogps(torch.autograd.Function):
     def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor | None, ...]:
         hidden_CD, targets_C = ctx.saved_tensors
         head: Head = ctx.head
-        gradient = _Gradient(
-            head,
-            hidden_CD,
-            torch.zeros_like(head.weight_VD) if ctx.needs_input_grad[1] else None,
-            torch.zeros_like(ctx.head.bias_V) if ctx.needs_input_grad[2] else None,
+        by_weight_VD = torch.zeros_like(head.weight_VD) if ctx.needs_input_grad[1] else None
+        by_bias_V = torch.zeros_like(ctx.head.bias_V) if ctx.needs_input_grad[2] else None
+        _, by_hidden_CD = _add_gradient(
+            head, hidden_CD, targets_C, -outer[0], by_weight_VD, by_bias_V
         )
-        gradient.add_up(targets_C, -outer[0])
-        return gradient.by_hidden_CD, gradient.by_weight_VD, gradient.by_bias_V, None, None, None
+        return by_hidden_CD, by_weight_VD, by_bias_V, None, None, None
 
 
-class _Gradient:
-    """Adds up dL/dh, and dL/dW and dL/db if their tensors are given, chunk by chunk."""
+def _add_gradient(
+    head: Head,
+    hidden_CD: Tensor,
+    targets_C: Tensor,
+    coefficients_C: Tensor,
+    by_weight_VD: Tensor | None,
+    by_bias_V: Tensor | None,
+) -> tuple[Tensor, Tensor]:
+    """Return log p_t[y_t], and dL/dh of L = -sum_t c_t log p_t[y_t].
 
-    def __init__(
-        self, head: Head, hidden_CD: Tensor, by_weight_VD: Tensor | None, by_bias_V: Tensor | None
-    ):
-        self.by_hidden_CD = torch.empty_like(hidden_CD)
-        self.by_weight_VD, self.by_bias_V = by_weight_VD, by_bias_V
-        self._head, self._hidden_CD = head, hidden_CD
-
-    def add_up(self, targets_C: Tensor, coefficients_C: Tensor) -> Tensor:
-        """Add the gradient of -sum_t c_t log p_t[y_t]; return log p_t[y_t]."""
-        weight_VD = self._head.weight_VD.to(self._hidden_CD.dtype)
-        logps_C = torch.empty_like(targets_C, dtype=precision_of(self._hidden_CD))
-        for part, logits_NV in self._head.logits(self._hidden_CD, weight_VD):
-            logps_C[part], difference_NV = target_differences(
-                logits_NV, targets_C[part], self._hidden_CD.dtype
-            )
-            self._add_chunk(part, difference_NV, weight_VD, coefficients_C[part])
-        return logps_C
-
-    def _add_chunk(
-        self, part: slice, difference_NV: Tensor, weight_VD: Tensor, coefficients_N: Tensor
-    ) -> None:
-        """Add a chunk's gradient from p - [v = y]."""
-        by_hidden_ND = torch.mm(difference_NV, weight_VD, out=self.by_hidden_CD[part])
+    dL/dW and dL/db are added to their tensors if these are given.
+    """
+    weight_VD = head.weight_VD.to(hidden_CD.dtype)
+    by_hidden_CD = torch.empty_like(hidden_CD)
+    logps_C = torch.empty_like(targets_C, dtype=precision_of(hidden_CD))
+    for part, logits_NV in head.logits(hidden_CD, weight_VD):
+        logps_C[part], difference_NV = target_differences(
+            logits_NV, targets_C[part], hidden_CD.dtype
+        )
+        coefficients_N = coefficients_C[part]
+        by_hidden_ND = torch.mm(difference_NV, weight_VD, out=by_hidden_CD[part])
         # c multiplies N x D numbers here, instead of N x V
         by_hidden_ND *= coefficients_N[:, None]
-        scaled_ND = self._hidden_CD[part] * coefficients_N[:, None]
-        if self.by_weight_VD is not None:
-            _add_product(self.by_weight_VD, difference_NV.T, scaled_ND.to(difference_NV.dtype))
-        if self.by_bias_V is not None:
-            self.by_bias_V += coefficients_N.to(difference_NV.dtype) @ difference_NV
+        scaled_ND = hidden_CD[part] * coefficients_N[:, None]
+        if by_weight_VD is not None:
+            _add_product(by_weight_VD, difference_NV.T, scaled_ND.to(difference_NV.dtype))
+        if by_bias_V is not None:
+            by_bias_V += coefficients_N.to(difference_NV.dtype) @ difference_NV
+    return logps_C, by_hidden_CD
 
 
 def _grad_of(parameter: Tensor | None) -> Tensor | None:

@@ -3,12 +3,15 @@
 import contextlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import torch
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
 
 
 def silence_randomness(model: "PreTrainedModel") -> None:
@@ -55,6 +58,13 @@ def uncompiled_without_gradient() -> AbstractContextManager[None]:
         return contextlib.nullcontext()
     # scoring and decoding are a small part of the work, and each would need its own compilation
     return torch.compiler.set_stance("force_eager")  # type: ignore[no-any-return]
+
+
+def left_uncompiled(function: Callable[Given, Result]) -> Callable[Given, Result]:
+    """Return a function that is not compiled, even if `torch.compile` compiles its caller."""
+    # plans of attention differ by row, and each would be compiled again
+    left_out: Callable[Given, Result] = torch.compiler.disable(function)  # type: ignore[no-untyped-call]
+    return left_out
 
 
 def decoder_layers(model: "PreTrainedModel") -> list[torch.nn.Module]:

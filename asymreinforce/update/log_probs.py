@@ -17,8 +17,9 @@ from torch import Tensor, nn
 from asymreinforce.model.model_config import of_model
 from asymreinforce.update import attention
 from asymreinforce.update.embedding import embedded_inputs
-from asymreinforce.update.head import Head, LogitsBuffer, Loss, Scores, linear_loss, token_logps
+from asymreinforce.update.head import Head, Loss, Scores, linear_loss, token_logps
 from asymreinforce.update.layers import uncompiled_without_gradient
+from asymreinforce.update.memory import LogitsBuffer
 from asymreinforce.update.packing import PackedRow, on_device
 
 if TYPE_CHECKING:

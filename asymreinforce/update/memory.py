@@ -1,14 +1,18 @@
-"""Repeat a call that ran out of device memory, with shorter rows."""
+"""Device memory: a buffer for logits, and calls that are repeated with shorter rows."""
 
 import functools
 from collections.abc import Callable
-from typing import Concatenate, ParamSpec, Protocol, TypeVar
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 import torch
+from torch import Tensor
 
 from asymreinforce.errors import DeviceMemoryError
 from asymreinforce.progress import say
 from asymreinforce.update.ranks import Ranks
+
+if TYPE_CHECKING:
+    from asymreinforce.update.trainer import Trainer
 
 Result = TypeVar("Result")
 Arguments = ParamSpec("Arguments")
@@ -17,45 +21,54 @@ FEWEST_TOKENS = 64
 """Rows are not halved below this: by then a single sequence is longer than a row."""
 
 
-class Packing(Protocol):
-    """An object that computes in packed rows."""
+class LogitsBuffer:
+    """Memory for logits that is used again by every chunk.
 
-    tokens_per_micro_batch: int
-    """The most tokens of a row."""
-    ranks: Ranks
+    `view` overwrites the matrix that the call before returned.
+    """
+
+    def __init__(self) -> None:
+        # kept between chunks: fresh pages for each would cost a third of a matrix product
+        self._numbers = torch.empty(0)
+
+    def view(self, rows: int, columns: int, like: Tensor) -> Tensor:
+        """Return an uninitialised matrix of the dtype and device of `like`."""
+        size, kept = rows * columns, self._numbers
+        if kept.numel() < size or (kept.dtype, kept.device) != (like.dtype, like.device):
+            del kept
+            self.free()  # before the allocation, so that old and new memory do not add up
+            self._numbers = like.new_empty(size)
+        return self._numbers[:size].view(rows, columns)
 
     def free(self) -> None:
-        """Free the memory that is kept between calls."""
-
-
-Packs = TypeVar("Packs", bound=Packing)
+        """Free the buffer."""
+        self._numbers = torch.empty(0)
 
 
 def halving_rows(
-    method: Callable[Concatenate[Packs, Arguments], Result],
-) -> Callable[Concatenate[Packs, Arguments], Result]:
-    """Call a method; if memory runs out, halve the tokens of a row, say so, and call again.
+    function: Callable[Concatenate["Trainer", Arguments], Result],
+) -> Callable[Concatenate["Trainer", Arguments], Result]:
+    """Call a trainer's function; if memory runs out, halve the tokens of a row, say so, call again.
 
     Later calls keep the shorter rows. Raises `DeviceMemoryError` if even short rows do not fit, or
     at once if there are several ranks.
     """
 
-    @functools.wraps(method)
+    @functools.wraps(function)
     def call_until_it_fits(
-        self: Packs, /, *args: Arguments.args, **kwargs: Arguments.kwargs
+        trainer: "Trainer", /, *args: Arguments.args, **kwargs: Arguments.kwargs
     ) -> Result:
         while True:
             try:
-                return method(self, *args, **kwargs)
+                return function(trainer, *args, **kwargs)
             except torch.OutOfMemoryError as error:
                 reason = str(error).split(".")[0]
             # outside of the handler: its traceback would keep the tensors of the failed step
-            self.free()
+            trainer.free()
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
-            self.tokens_per_micro_batch = halve_tokens(
-                self.tokens_per_micro_batch, self.ranks, reason
-            )
+            tokens = trainer.tokens_per_micro_batch
+            trainer.tokens_per_micro_batch = halve_tokens(tokens, trainer.ranks, reason)
 
     return call_until_it_fits
 

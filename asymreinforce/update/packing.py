@@ -14,7 +14,7 @@ Shapes: T tokens of a row, C completion tokens of its sequences end to end.
 
 import bisect
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -66,13 +66,12 @@ class PackedRow(NamedTuple):
 
     def to(self, device: torch.device) -> "PackedRow":
         """Return the row with its tensors on a device; members and segments stay on the host."""
-        return self._replace(
-            input_ids_T=on_device(self.input_ids_T, device),
-            positions_T=on_device(self.positions_T, device),
-            predictors_C=on_device(self.predictors_C, device),
-            targets_C=on_device(self.targets_C, device),
-            sequence_of_C=on_device(self.sequence_of_C, device),
-        )
+        tensors: dict[str, Any] = {
+            name: on_device(value, device)
+            for name, value in self._asdict().items()
+            if isinstance(value, Tensor)
+        }
+        return self._replace(**tensors)
 
 
 def on_device(value: Tensor, device: torch.device) -> Tensor:

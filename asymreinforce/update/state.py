@@ -44,31 +44,28 @@ def save_state(
     """
     from safetensors.torch import save_file
 
-    tensors = {f"more.{name}": tensor.contiguous() for name, tensor in more.items()}
+    tensors = {f"more.{name}": tensor for name, tensor in more.items()}
     tensors["random"] = torch.get_rng_state()
-    moments: dict[str, Tensor] = {}
+    shards: dict[str, dict[str, Tensor]] = {MOMENTS: {}, MASTERS: {}}
     for name, parameter in _trained_parameters(trainer):
         for key, value in trainer.optimizer.state[parameter].items():
-            is_shard = trainer.ranks.mesh and key in MOMENT_NAMES
-            (moments if is_shard else tensors)[f"optimizer.{key}.{name}"] = value.contiguous()
-    shards = {MOMENTS: moments}
-    if masters:
-        weights = {
-            f"master.{name}": p.detach().contiguous() for name, p in _trained_parameters(trainer)
-        }
-        shards[MASTERS] = weights if trainer.ranks.mesh else {}
-        tensors |= {} if trainer.ranks.mesh else weights
+            group = shards[MOMENTS] if key in MOMENT_NAMES else tensors
+            group[f"optimizer.{key}.{name}"] = value
+        if masters:
+            shards[MASTERS][f"master.{name}"] = parameter.detach()
     if trainer.ranks.is_first:
         directory.mkdir()
     trainer.ranks.wait()
-    for name, sharded in shards.items():
-        if sharded:
+    for folder, group in shards.items():
+        if not trainer.ranks.mesh:
+            tensors |= group
+        elif group:
             from asymreinforce.update.sharding import write_shards
 
-            write_shards(directory / name, sharded)
+            write_shards(directory / folder, _contiguous(group))
     if not trainer.ranks.is_first:
         return
-    save_file(tensors, directory / TENSORS)
+    save_file(_contiguous(tensors), directory / TENSORS)
     schedule = {
         key: value
         for key, value in trainer.schedule.state_dict().items()
@@ -93,12 +90,17 @@ def load_state(
     # A schedule's function is not saved: None makes torch keep the trainer's function.
     trainer.schedule.load_state_dict({**stored.pop("schedule"), "lr_lambdas": [None]})
     try:
+        moments: dict[str, Tensor] = {}
+        weights: dict[str, Tensor] = {}
         for name, parameter in _trained_parameters(trainer):
+            state = {key: torch.zeros_like(parameter) for key in MOMENT_NAMES}
+            moments |= {f"optimizer.{key}.{name}": moment for key, moment in state.items()}
+            weights[f"master.{name}"] = parameter.detach()
             step = tensors[f"optimizer.step.{name}"].to(parameter.device)
-            trainer.optimizer.state[parameter] = {"step": step}
-        _load_moments(directory, trainer, tensors)
+            trainer.optimizer.state[parameter] = {"step": step, **state}
+        _fill(moments, directory / MOMENTS, tensors, trainer)
         if masters:
-            _load_masters(directory, trainer, tensors)
+            _fill(weights, directory / MASTERS, tensors, trainer)
     except KeyError as error:
         raise InputError(f"{directory}: is not the state of this model, it lacks {error}") from None
     torch.set_rng_state(tensors["random"])
@@ -118,31 +120,27 @@ def _trained_parameters(trainer: Trainer) -> list[tuple[str, torch.nn.Parameter]
     return [(name, p) for name, p in trainer.model.named_parameters() if p.requires_grad]
 
 
-def _load_moments(directory: Path, trainer: Trainer, tensors: dict[str, Tensor]) -> None:
-    """Fill the optimizer's moments from shards or whole tensors; `KeyError` if one is missing."""
-    parameters = dict(_trained_parameters(trainer))
-    if (directory / MOMENTS).exists():
+def _contiguous(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.contiguous() for name, tensor in tensors.items()}
+
+
+def _fill(
+    wanted: dict[str, Tensor], shards: Path, tensors: dict[str, Tensor], trainer: Trainer
+) -> None:
+    """Fill tensors from shards, or from whole `tensors`; raises `KeyError` if one is missing."""
+    if shards.exists():
         from asymreinforce.update.sharding import read_shards
 
-        tensors = {
-            f"optimizer.{key}.{name}": torch.zeros_like(parameter)
-            for key in MOMENT_NAMES
-            for name, parameter in parameters.items()
-        }
-        read_shards(directory / MOMENTS, tensors, trainer.ranks)
-    for name, parameter in parameters.items():
-        for key in MOMENT_NAMES:
-            value = tensors[f"optimizer.{key}.{name}"]
-            trainer.optimizer.state[parameter][key] = trainer.placed(value, parameter)
-
-
-def _load_masters(directory: Path, trainer: Trainer, tensors: dict[str, Tensor]) -> None:
-    """Fill the trained weights from shards or whole tensors; `KeyError` if one is missing."""
-    parameters = {f"master.{name}": p.detach() for name, p in _trained_parameters(trainer)}
-    if (directory / MASTERS).exists():
-        from asymreinforce.update.sharding import read_shards
-
-        read_shards(directory / MASTERS, parameters, trainer.ranks)
+        read_shards(shards, wanted, trainer.ranks)
         return
-    for name, parameter in parameters.items():
-        parameter.copy_(trainer.placed(tensors[name], parameter))
+    for name, tensor in wanted.items():
+        tensor.copy_(_placed(tensors[name], tensor, trainer))
+
+
+def _placed(value: Tensor, parameter: Tensor, trainer: Trainer) -> Tensor:
+    """Return a tensor on its parameter's device, sharded in the same way."""
+    if not trainer.ranks.mesh:
+        return value.to(parameter.device)
+    from asymreinforce.update.sharding import place_like
+
+    return place_like(value, parameter)

@@ -21,8 +21,10 @@ from asymreinforce.errors import AsymreinforceError, ConfigError
 from asymreinforce.model import adapters
 from asymreinforce.model.checkpoint import quiet_transformers
 from asymreinforce.model.model_config import of_model, vocabulary_of
+from asymreinforce.update.attention import packed_attention
 from asymreinforce.update.layers import checkpoint_activations, in_evaluation_mode
 from asymreinforce.update.log_probs import Scorer
+from asymreinforce.update.memory import halving_rows
 from asymreinforce.update.packing import Sequences, pack_rows
 from asymreinforce.update.trainer import Trainer
 
@@ -99,11 +101,8 @@ def require_gradients(trainer: Trainer) -> None:
 
     Such a parameter would not train, or would only shrink by weight decay. Every rank must call.
     """
-    absent = [
-        n
-        for n in trainer.without_gradient(_probe_sequences(trainer.model, SHORT))
-        if not EXPERT.search(n)
-    ]
+    unreached = _unreached_parameters(trainer, _probe_sequences(trainer.model, SHORT))
+    absent = [name for name in unreached if not EXPERT.search(name)]
     if absent:
         shown = ", ".join(absent[:3]) + (f" and {len(absent) - 3} more" if absent[3:] else "")
         raise ConfigError(
@@ -111,6 +110,20 @@ def require_gradients(trainer: Trainer) -> None:
             "adapters beside them: train.lora.rank, with train.lora.target_modules that leave them "
             "out"
         )
+
+
+@halving_rows
+def _unreached_parameters(trainer: Trainer, batch: Sequences) -> list[str]:
+    """Return the names of trained parameters that the gradient of a batch does not reach."""
+    trainer.optimizer.zero_grad()
+    for row in trainer.rows(batch):
+        with packed_attention(trainer.model):
+            gradient = trainer.scorer(row, torch.ones(len(row.targets_C)))
+            gradient.finish()
+    named = trainer.model.named_parameters()
+    names = [name for name, p in named if p.requires_grad and p.grad is None]
+    trainer.optimizer.zero_grad()
+    return names
 
 
 def require_trainable_checkpoint(checkpoint: Path, config: ExperimentConfig) -> None:

@@ -18,7 +18,7 @@ from torch import Tensor
 from asymreinforce.errors import TrainingError
 from asymreinforce.update.attention import Name, packed_attention
 from asymreinforce.update.balance import Cost, rows_of_rank
-from asymreinforce.update.head import LogitsBuffer
+from asymreinforce.update.gradient import clip_gradient, fill_gradient, zero_gradient
 from asymreinforce.update.layers import silence_randomness
 from asymreinforce.update.learning_rate import learning_rate_share
 from asymreinforce.update.log_probs import Gradient, Scorer, sequence_sums
@@ -28,12 +28,12 @@ from asymreinforce.update.loss_inputs import (
     RatioInputs,
     StepInputs,
     TokenCoefficients,
+    token_coefficients,
     used_sequences,
 )
-from asymreinforce.update.memory import halving_rows
+from asymreinforce.update.memory import LogitsBuffer, halving_rows
 from asymreinforce.update.packing import PackedRow, Sequences, pack_rows
 from asymreinforce.update.ranks import ALONE, Ranks
-from asymreinforce.update.whole_step import token_coefficients
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -135,7 +135,7 @@ class Trainer:
                            sequences with c = 0 cost nothing
             RatioInputs    the loss of a ratio objective
             StepInputs     the loss of a whole-step objective, after a first pass without a
-                           gradient (`whole_step.py`)
+                           gradient (`token_coefficients`)
 
         On CUDA a step that runs out of memory is repeated with half the tokens per row, unless
         training is sharded. Raises `TrainingError`, with the weights unchanged, if the loss or the
@@ -150,7 +150,7 @@ class Trainer:
         norm = float(total_norm)
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise TrainingError(f"the loss is {loss} and the gradient's norm {norm}")
-        self._clip_gradient(total_norm)
+        clip_gradient(self.parameters, total_norm, limit=self._config.grad_clip)
         lr = self.schedule.get_last_lr()[0]
         self.optimizer.step()
         self.schedule.step()
@@ -163,7 +163,7 @@ class Trainer:
     @halving_rows
     def _accumulate(self, batch: Sequences, loss_inputs: KnownInputs) -> Accumulated:
         """Compute the step's gradient, summed over its rows."""
-        self._zero_gradient()
+        zero_gradient(self.parameters, self.device)
         count = len(batch.prompts)
         used = used_sequences(loss_inputs, count)
         parts: list[tuple[list[int], Tensor, Tensor]] = []
@@ -173,7 +173,7 @@ class Trainer:
             with packed_attention(self.model):
                 part, logps_C = self._row(row, loss_inputs, count)
             parts.append((row.members, part, sequence_sums(logps_C, row)))
-        self._fill_gradient()
+        fill_gradient(self.parameters)
         norm = self._gradient_norm()
         # only now, after all work is queued: reading a number waits for the device
         logps_B, loss = np.zeros(count), 0.0
@@ -188,23 +188,6 @@ class Trainer:
         logps_B[used] = np.array(logps)[used]
         return Accumulated(float(loss), logps_B, norm)
 
-    @halving_rows
-    def without_gradient(self, batch: Sequences) -> list[str]:
-        """Return the names of trained parameters that the gradient of a batch does not reach.
-
-        Running out of memory is handled as in `step`.
-        """
-        for parameter in self.parameters:
-            parameter.grad = None
-        for row in self.rows(batch):
-            with packed_attention(self.model):
-                self._linear(row, torch.ones(len(row.targets_C)))
-        named = self.model.named_parameters()
-        names = [name for name, p in named if p.requires_grad and p.grad is None]
-        for parameter in self.parameters:
-            parameter.grad = None
-        return names
-
     def rows(self, sequences: Sequences) -> Iterable[PackedRow]:
         """Pack sequences into rows; each of several ranks gets equal cost and as many rows."""
         tokens = self.tokens_per_micro_batch
@@ -212,14 +195,6 @@ class Trainer:
             return pack_rows(sequences, tokens=tokens)
         number, count = self.ranks.number, self.ranks.count
         return rows_of_rank(sequences, number=number, count=count, tokens=tokens, cost=self._cost)
-
-    def placed(self, value: Tensor, parameter: Tensor) -> Tensor:
-        """Return a tensor on its parameter's device, sharded in the same way."""
-        if not self.ranks.mesh:
-            return value.to(parameter.device)
-        from asymreinforce.update.sharding import place_like
-
-        return place_like(value, parameter)
 
     def whole_model(self, *, dtype: torch.dtype | None = None) -> "PreTrainedModel | None":
         """Return the model; if training is sharded, a gathered copy on rank 0, else None.
@@ -261,17 +236,8 @@ class Trainer:
 
     def _ratio(self, row: PackedRow, inputs: RatioInputs, count: int) -> tuple[Tensor, Tensor]:
         """Add a row's gradient for a ratio objective; the head computes its logits twice."""
-        scores = self.scorer(row)
-        logps_C: Tensor = scores.logps_C
-        behaviour = [inputs.behaviour_logps[member] for member in row.members]
-        behaviour_C = np.concatenate([np.zeros(0), *behaviour])  # an idle row has none
-        loss = inputs.loss(
-            logps_C,
-            torch.from_numpy(behaviour_C).to(logps_C),
-            inputs.advantages_B[row.members].to(logps_C),
-            row.sequence_of_C.to(logps_C.device),
-            weights_B=inputs.weights_B[row.members].to(logps_C),
-        )
+        logps_C: Tensor = self.scorer(row).logps_C
+        loss = inputs.loss_of_row(row, logps_C)
         torch.autograd.backward(loss / count)
         return loss.detach() / count, logps_C.detach()
 
@@ -281,29 +247,3 @@ class Trainer:
             [p.grad for p in self.parameters if p.grad is not None]
         )
         return norm.full_tensor() if self.ranks.mesh else norm  # type: ignore[no-any-return]
-
-    def _clip_gradient(self, norm: Tensor) -> None:
-        """Scale the gradient so that its norm is at most `grad_clip`."""
-        limit = self._config.grad_clip
-        # torch's own factor; torch would also multiply the whole gradient by 1
-        if float(limit / (norm + 1e-6)) < 1:
-            torch.nn.utils.clip_grads_with_norm_(self.parameters, limit, norm)
-
-    def _zero_gradient(self) -> None:
-        """Reset every parameter's gradient."""
-        for parameter in self.parameters:
-            # on CUDA the first row's gradient is kept as it is, without zeros and a sum
-            if self.device.type == "cuda":
-                parameter.grad = None
-            elif parameter.grad is None:
-                parameter.grad = torch.zeros_like(parameter)
-            else:
-                parameter.grad.zero_()
-
-    def _fill_gradient(self) -> None:
-        """Set the gradient of parameters that no row reached to zeros."""
-        # AdamW skips a parameter without gradient: a first step with all coefficients 0 would not
-        # count, and a resumed run would differ from an uninterrupted run
-        for parameter in self.parameters:
-            if parameter.grad is None:
-                parameter.grad = torch.zeros_like(parameter)

@@ -27,7 +27,8 @@ from workloads import (
     workload,
 )
 
-from asymreinforce.update.head import Head, LogitsBuffer, linear_loss, token_logps
+from asymreinforce.update.head import Head, linear_loss, token_logps
+from asymreinforce.update.memory import LogitsBuffer
 from asymreinforce.update.packing import Sequences
 from asymreinforce.update.trainer import Trainer
 from gpu.checks import Finding, NotHereError, Place, gib, peak, reset_peak

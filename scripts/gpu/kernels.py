@@ -15,7 +15,8 @@ from measures import clock, median
 from torch import Tensor
 
 from asymreinforce.update import attention
-from asymreinforce.update.head import Head, LogitsBuffer, linear_loss, token_logps
+from asymreinforce.update.head import Head, linear_loss, token_logps
+from asymreinforce.update.memory import LogitsBuffer
 from asymreinforce.update.packing import PackedRow, Sequences, pack_rows
 from gpu.checks import Finding, Place, distance, gib, needs_cuda, peak, reset_peak
 

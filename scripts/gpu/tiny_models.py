@@ -16,6 +16,7 @@ from transformers import (
 )
 
 from asymreinforce.algorithm.ratio import opmd_kimi
+from asymreinforce.algorithm.tokens import TokenLogps
 from asymreinforce.update.layers import checkpoint_activations
 from asymreinforce.update.packing import Sequences
 from asymreinforce.update.trainer import RatioInputs
@@ -89,9 +90,8 @@ def ratio_inputs() -> RatioInputs:
     return RatioInputs(_ratio_loss, torch.linspace(-1, 1, count), torch.ones(count), behaviour)
 
 
-def _ratio_loss(*given: Tensor, weights_B: Tensor) -> Tensor:
-    losses_B: Tensor = opmd_kimi(*given, tau=0.1)
-    return (losses_B * weights_B).sum()
+def _ratio_loss(tokens: TokenLogps, weights_B: Tensor) -> Tensor:
+    return (opmd_kimi(tokens, tau=0.1) * weights_B).sum()
 
 
 def recomputing(model: Any) -> Any:

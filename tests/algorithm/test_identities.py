@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from asymreinforce.algorithm.table import objective_of
+from asymreinforce.algorithm.tokens import TokenLogps
 from asymreinforce.config import AlgorithmConfig
 from tests.fixtures import step_gradients as computed
 from tests.fixtures import table_policy as naive
@@ -209,13 +210,9 @@ def exact(name: str, sequences: naive.Batch, advantages_B: Tensor, **options: fl
     behaviour_C = naive.token_logps(MU, sequences)
     mu_B = torch.zeros(len(sequences.prompts), dtype=torch.float64)
     mu_B = mu_B.index_add(0, sequences.sequence_of_C, behaviour_C).exp()
-    value: Tensor = objective.loss(
-        naive.token_logps(PI, sequences),
-        behaviour_C,
-        advantages_B,
-        sequences.sequence_of_C,
-        weights_B=mu_B,
-    )
+    logps_C, places_C = naive.token_logps(PI, sequences), sequences.sequence_of_C
+    tokens = TokenLogps(logps_C, behaviour_C, advantages_B, places_C)
+    value: Tensor = objective.loss(tokens, mu_B)
     return value
 
 

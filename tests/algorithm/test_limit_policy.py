@@ -3,8 +3,11 @@
 import pytest
 import torch
 
-from asymreinforce.algorithm.limit_policy import survival_values, value_of_support
-from asymreinforce.algorithm.limit_support import limit_support
+from asymreinforce.algorithm.limit_policy import (
+    limit_support,
+    survival_values,
+    value_of_support,
+)
 from asymreinforce.algorithm.references import group_mean
 from asymreinforce.bandit.closed_form import limit_below_mean
 from asymreinforce.bandit.problem import flow_at_value

@@ -10,9 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from asymreinforce.algorithm.limit_support import limit_support
+from asymreinforce.algorithm.limit_policy import limit_support
 from asymreinforce.algorithm.objective import loss as linear_loss
-from asymreinforce.algorithm.ratio import sequence_sums
 from asymreinforce.algorithm.references import (
     dataset_mean,
     group_mean,
@@ -22,6 +21,7 @@ from asymreinforce.algorithm.references import (
     running_mean,
     shrunk_group_mean,
 )
+from asymreinforce.algorithm.tokens import TokenLogps
 from asymreinforce.errors import ConfigError, InputError
 from tests.fixtures import table_policy as naive
 from tests.fixtures.limit_cases import naive_support
@@ -193,7 +193,7 @@ def test_the_shrunk_mean_is_nearer_to_the_true_mean_than_group_or_data_set_mean(
         estimates = (
             shrunk_group_mean(rewards_B, groups_B, mean=0.5),
             group_mean(rewards_B, groups_B),
-            dataset_mean(rewards_B, 0.5),
+            dataset_mean(rewards_B, groups_B, mean=0.5),
         )
         errors += torch.stack([(values_B - rates_B).square().mean() for values_B in estimates])
     shrunk, own, shared = errors.tolist()
@@ -238,7 +238,7 @@ def test_each_sequence_is_measured_by_the_mean_of_its_own_set() -> None:
     """As in replay, where the groups of a step are of several rounds."""
     rewards_B, groups_B = tensor([1, 0, 1, -1, 1, 1]), torch.tensor([5, 5, 3, 3, 4, 4])
     means_B = tensor([0.25, 0.25, -0.5, -0.5, 0.25, 0.25])
-    assert dataset_mean(rewards_B, means_B).tolist() == means_B.tolist()
+    assert dataset_mean(rewards_B, groups_B, mean=means_B).tolist() == means_B.tolist()
     noise = (0.5 / 2 + 2.0 / 2 + 0.0) / 3
     spread = (0.25**2 + 0.5**2 + 0.75**2) / 3
     share = noise / (noise + spread)
@@ -246,8 +246,10 @@ def test_each_sequence_is_measured_by_the_mean_of_its_own_set() -> None:
     expected = [value for value in by_hand for _ in range(2)]
     values_B = shrunk_group_mean(rewards_B, groups_B, mean=means_B)
     torch.testing.assert_close(values_B, tensor(expected), rtol=0, atol=1e-15)
-    for reference in (dataset_mean, lambda r_B, mean: shrunk_group_mean(r_B, groups_B, mean=mean)):
-        of_one, of_each = reference(rewards_B, 0.2), reference(rewards_B, tensor([0.2] * 6))
+    for reference in (dataset_mean, shrunk_group_mean):
+        of_one, of_each = (
+            reference(rewards_B, groups_B, mean=mean) for mean in (0.2, tensor([0.2] * 6))
+        )
         torch.testing.assert_close(of_one, of_each, rtol=0, atol=0)
 
 
@@ -328,9 +330,8 @@ def test_the_gradient_with_a_reference_is_that_of_the_naive_loop(name: str) -> N
         table, sequences = naive.logits(seed).requires_grad_(), naive.batch(seed + 50)
         reference_B = function(sequences.rewards_B, sequences.groups_B, sequences.lengths_B)
         advantages_B = sequences.rewards_B - reference_B + 0.1
-        logp_B = sequence_sums(
-            naive.token_logps(table, sequences), sequences.sequence_of_C, advantages_B
-        )
+        logps_C = naive.token_logps(table, sequences)
+        logp_B = TokenLogps(logps_C, logps_C, advantages_B, sequences.sequence_of_C).logp_B
         count = len(sequences.prompts)
         computed = gradient(table, linear_loss(logp_B, advantages_B, sequences=count))
 

@@ -1,4 +1,4 @@
-"""The functions of `rivals.py` by hand, and each gradient against its formula in a naive loop."""
+"""The functions of `ratio.py` by hand, and each gradient against its formula in a naive loop."""
 
 import math
 from collections.abc import Callable
@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from asymreinforce.algorithm import ratio, rivals
-from asymreinforce.algorithm.standardised import standardised_advantages
+from asymreinforce.algorithm import linear, ratio
+from asymreinforce.algorithm.groups import standardised_advantages
+from asymreinforce.algorithm.tokens import TokenLogps
 from asymreinforce.errors import ConfigError
 from tests.fixtures import table_policy as naive
 from tests.fixtures.rival_cases import (
@@ -26,32 +27,25 @@ from tests.fixtures.step_gradients import gradient
 TOLERANCE = 1e-10
 
 
-def awr_losses(
-    logps_C: Tensor,
-    behaviour_logps_C: Tensor,
-    advantages_B: Tensor,
-    sequence_of_C: Tensor,
-    **options: float,
-) -> Tensor:
+def awr_losses(tokens: TokenLogps, **options: float) -> Tensor:
     """A linear objective as the loss of each sequence."""
-    coefficients_B = rivals.awr(advantages_B, advantages_B > 0, **options)
-    return -coefficients_B * ratio.sequence_sums(logps_C, sequence_of_C, advantages_B)
+    return -linear.awr(tokens.advantages_B, tokens.advantages_B > 0, **options) * tokens.logp_B
 
 
 FORMULAS: dict[str, tuple[Losses, naive.Term, Callable[[list[float]], float], dict[str, float]]] = {
     "gspo": (
-        rivals.gspo,
+        ratio.gspo,
         gspo_term(0.2, 0.1),
         naive.standard_score,
         {"clip_low": 0.2, "clip_high": 0.1},
     ),
     "gspo, its own clip": (
-        rivals.gspo,
+        ratio.gspo,
         gspo_term(3e-4, 4e-4),
         naive.standard_score,
         {"clip_low": 3e-4, "clip_high": 4e-4},
     ),
-    "dro": (rivals.dro, dro_term(0.4), naive.minus_mean, {"tau": 0.4}),
+    "dro": (ratio.dro, dro_term(0.4), naive.minus_mean, {"tau": 0.4}),
     "awr": (awr_losses, awr_term(0.7, 1.5), naive.minus_mean, {"tau": 0.7, "weight_limit": 1.5}),
 }
 
@@ -88,7 +82,7 @@ def test_the_loss_of_a_sequence_depends_on_no_other_sequence(name: str) -> None:
 
     def computed(batch: naive.Batch, own_B: Tensor) -> Tensor:
         logps_C, behaviour_C = (naive.token_logps(part, batch) for part in (table, behaviour))
-        return losses(logps_C, behaviour_C, own_B, batch.sequence_of_C, **options)
+        return losses(TokenLogps(logps_C, behaviour_C, own_B, batch.sequence_of_C), **options)
 
     whole_B = computed(sequences, advantages_B)
     for i in range(len(advantages_B)):
@@ -118,37 +112,38 @@ def loss_of(losses: Losses, ratios: list[float], advantage: float, **options: fl
     logps_C = behaviour_C + torch.tensor(ratios, dtype=torch.float64).log()
     places_C = torch.zeros(len(ratios), dtype=torch.long)
     advantages_B = torch.tensor([advantage], dtype=torch.float64)
-    return round(float(losses(logps_C, behaviour_C, advantages_B, places_C, **options)), 12)
+    tokens = TokenLogps(logps_C, behaviour_C, advantages_B, places_C)
+    return round(float(losses(tokens, **options)), 12)
 
 
 def test_gspo_takes_the_geometric_mean_of_the_ratios() -> None:
     options = {"clip_low": 0.2, "clip_high": 0.3}
-    assert loss_of(rivals.gspo, [8.0, 0.125], 1.0, **options) == -1.0
-    assert loss_of(rivals.gspo, [2.0, 0.72], 0.5, **options) == -0.6
-    assert loss_of(rivals.gspo, [4.0, 1.0], 1.0, **options) == -1.3
-    assert loss_of(rivals.gspo, [4.0, 1.0], -1.0, **options) == 2.0
-    assert loss_of(rivals.gspo, [0.25, 1.0], -1.0, **options) == 0.8
+    assert loss_of(ratio.gspo, [8.0, 0.125], 1.0, **options) == -1.0
+    assert loss_of(ratio.gspo, [2.0, 0.72], 0.5, **options) == -0.6
+    assert loss_of(ratio.gspo, [4.0, 1.0], 1.0, **options) == -1.3
+    assert loss_of(ratio.gspo, [4.0, 1.0], -1.0, **options) == 2.0
+    assert loss_of(ratio.gspo, [0.25, 1.0], -1.0, **options) == 0.8
 
 
 def test_dro_is_the_squared_residual_over_twice_tau() -> None:
     e = math.e
-    assert loss_of(rivals.dro, [e, e], 1.0, tau=0.5) == 0.0
-    assert loss_of(rivals.dro, [e, 1.0], 1.0, tau=0.5) == 0.25
-    assert loss_of(rivals.dro, [1.0, 1.0], -2.0, tau=4.0) == 0.5
+    assert loss_of(ratio.dro, [e, e], 1.0, tau=0.5) == 0.0
+    assert loss_of(ratio.dro, [e, 1.0], 1.0, tau=0.5) == 0.25
+    assert loss_of(ratio.dro, [1.0, 1.0], -2.0, tau=4.0) == 0.5
 
 
 def test_awr_weighs_by_the_exponential_up_to_its_limit() -> None:
     advantages_B = torch.tensor([0.0, math.log(2), -math.log(4), 50.0], dtype=torch.float64)
-    coefficients_B = rivals.awr(advantages_B, advantages_B > 0, tau=0.5, weight_limit=20.0)
+    coefficients_B = linear.awr(advantages_B, advantages_B > 0, tau=0.5, weight_limit=20.0)
     assert [round(c, 12) for c in coefficients_B.tolist()] == [1.0, 4.0, 0.0625, 20.0]
 
 
 @pytest.mark.parametrize("tau", [0.0, -1.0])
 def test_a_tau_that_is_not_positive_is_an_error(tau: float) -> None:
     with pytest.raises(ConfigError, match=f"algorithm.tau={tau} of awr must be above 0"):
-        rivals.awr(torch.zeros(1), torch.zeros(1), tau=tau, weight_limit=20.0)
+        linear.awr(torch.zeros(1), torch.zeros(1), tau=tau, weight_limit=20.0)
     with pytest.raises(ConfigError, match=f"algorithm.tau={tau} of dro must be above 0"):
-        loss_of(rivals.dro, [1.0], 1.0, tau=tau)
+        loss_of(ratio.dro, [1.0], 1.0, tau=tau)
 
 
 # identities
@@ -160,20 +155,15 @@ def test_gspo_on_single_tokens_is_the_clip_of_ppo() -> None:
     clip = {"clip_low": 0.2, "clip_high": 0.28}
     case = case._replace(sequences=single)
     advantages_B = centred(single)
-    first = step_loss(rivals.gspo, case, advantages_B, **clip)
+    first = step_loss(ratio.gspo, case, advantages_B, **clip)
     same_gradient(first, step_loss(ratio.clipped, case, advantages_B, **clip), table, 1e-14)
 
 
 def test_a_sequence_without_tokens_here_has_a_finite_loss_of_gspo() -> None:
     logps_C = torch.tensor([-1.0], requires_grad=True)
-    losses_B = rivals.gspo(
-        logps_C,
-        torch.tensor([-1.0]),
-        torch.tensor([1.0, 0.5]),
-        torch.tensor([0]),
-        clip_low=0.2,
-        clip_high=0.2,
-    )
+    advantages_B, places_C = torch.tensor([1.0, 0.5]), torch.tensor([0])
+    tokens = TokenLogps(logps_C, torch.tensor([-1.0]), advantages_B, places_C)
+    losses_B = ratio.gspo(tokens, clip_low=0.2, clip_high=0.2)
     assert losses_B.tolist() == [-1.0, -0.5]
     assert float(gradient(logps_C, losses_B.sum())) == -1.0
 
@@ -181,18 +171,18 @@ def test_a_sequence_without_tokens_here_has_a_finite_loss_of_gspo() -> None:
 def test_the_gradient_of_dro_is_that_of_kimi_s_mirror_descent() -> None:
     table, _, sequences = case = drawn(4)
     advantages_B = centred(sequences) - 0.3
-    first = step_loss(rivals.dro, case, advantages_B, tau=0.3)
+    first = step_loss(ratio.dro, case, advantages_B, tau=0.3)
     same_gradient(first, step_loss(ratio.opmd_kimi, case, advantages_B, tau=0.3), table, 1e-13)
 
 
 def test_a_baseline_scales_every_weight_of_awr_alike() -> None:
     advantages_B = torch.tensor([1.0, -1.0, 0.25], dtype=torch.float64)
-    own_B = rivals.awr(advantages_B, advantages_B > 0, tau=0.5, weight_limit=1e6)
-    shifted_B = rivals.awr(advantages_B - 0.2, advantages_B > 0, tau=0.5, weight_limit=1e6)
+    own_B = linear.awr(advantages_B, advantages_B > 0, tau=0.5, weight_limit=1e6)
+    shifted_B = linear.awr(advantages_B - 0.2, advantages_B > 0, tau=0.5, weight_limit=1e6)
     torch.testing.assert_close(shifted_B, own_B * math.exp(-0.4), rtol=1e-14, atol=0)
 
 
 def test_awr_at_large_tau_clones_mu() -> None:
     advantages_B = torch.tensor([1.0, -1.0], dtype=torch.float64)
-    coefficients_B = rivals.awr(advantages_B, advantages_B > 0, tau=1e9, weight_limit=20.0)
+    coefficients_B = linear.awr(advantages_B, advantages_B > 0, tau=1e9, weight_limit=20.0)
     torch.testing.assert_close(coefficients_B, torch.ones_like(coefficients_B), rtol=0, atol=1e-8)

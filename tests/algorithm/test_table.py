@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from asymreinforce.algorithm.aggregation import sequence_weights
+from asymreinforce.algorithm.groups import standardised_advantages
 from asymreinforce.algorithm.kinds import Linear, Ratio, WholeStep
-from asymreinforce.algorithm.standardised import standardised_advantages
 from asymreinforce.algorithm.table import OBJECTIVES, objective_identity, objective_of
 from asymreinforce.config import AlgorithmConfig
 from asymreinforce.errors import ConfigError

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from asymreinforce.algorithm import whole_step
 from asymreinforce.algorithm.references import length_weighted_mean, minimum_variance
+from asymreinforce.algorithm.tokens import TokenLogps
 from asymreinforce.errors import ConfigError, InputError
 from tests.fixtures import step_gradients as computed
 from tests.fixtures import table_policy as naive
@@ -67,9 +68,8 @@ def test_m2po_without_a_limit_is_ppo_without_a_clip() -> None:
 def test_a_masked_token_far_from_mu_makes_no_infinity() -> None:
     logps_C = tensor([-1.0, 2000.0, 2000.0]).requires_grad_()
     places_C, groups_B = torch.tensor([0, 0, 1]), torch.tensor([0, 0])
-    losses_B = whole_step.m2po(
-        logps_C, tensor([-1, -1, -1]), tensor([1, 0]), places_C, groups_B, second_moment_limit=0.04
-    )
+    tokens = TokenLogps(logps_C, tensor([-1, -1, -1]), tensor([1, 0]), places_C, groups_B)
+    losses_B = whole_step.m2po(tokens, second_moment_limit=0.04)
     assert losses_B.tolist() == [-1.0, 0.0]
     assert computed.gradient(logps_C, losses_B.sum()).tolist() == [-1.0, 0.0, 0.0]
 
@@ -84,13 +84,9 @@ def dpo(margins: list[float], right: list[bool], groups: list[int], tau: float =
     advantages_B = torch.cat(
         [right_B[groups_B == g] - right_B[groups_B == g].mean() for g in dict.fromkeys(groups)]
     )
+    logps_C, places_C = behaviour_C + tensor(margins), torch.arange(len(right))
     return whole_step.dpo(
-        behaviour_C + tensor(margins),
-        behaviour_C,
-        advantages_B,
-        torch.arange(len(right)),
-        groups_B,
-        tau=tau,
+        TokenLogps(logps_C, behaviour_C, advantages_B, places_C, groups_B), tau=tau
     )
 
 

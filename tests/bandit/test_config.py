@@ -7,8 +7,7 @@ from asymrl.bridge import conf_directory
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from asymreinforce.bandit.config import BanditConfig, parse_settings
-from asymreinforce.bandit.grid import make_batches
+from asymreinforce.bandit.config import BanditConfig, make_batches, parse_settings
 from asymreinforce.errors import ConfigError
 
 PRESETS = sorted(path.stem for path in (conf_directory() / "bandit_experiment").glob("*.yaml"))

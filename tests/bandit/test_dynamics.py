@@ -2,11 +2,14 @@ import pytest
 import torch
 
 from asymreinforce.bandit import dynamics
-from asymreinforce.bandit.basin import decided_arm, reached_arm
-from asymreinforce.bandit.closed_form import limit_at_mean, limit_below_mean, stable_arms
-from asymreinforce.bandit.dynamics import advance_logits, ascend_drifts
+from asymreinforce.bandit.closed_form import (
+    largest_stable_lr,
+    limit_at_mean,
+    limit_below_mean,
+    stable_arms,
+)
+from asymreinforce.bandit.dynamics import advance_logits, ascend_drifts, decided_arm, reached_arm
 from asymreinforce.bandit.problem import Flow, total_variation
-from asymreinforce.bandit.stability import largest_stable_lr
 from tests.fixtures.bandit_draws import ABOVE, BELOW, DRAWS, case
 
 RESOLVED = 30.0

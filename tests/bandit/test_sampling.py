@@ -6,8 +6,7 @@ from torch import Tensor
 
 from asymreinforce.algorithm import objective
 from asymreinforce.bandit import sampling
-from asymreinforce.bandit.config import parse_settings
-from asymreinforce.bandit.grid import make_batches
+from asymreinforce.bandit.config import make_batches, parse_settings
 from asymreinforce.bandit.problem import flow_at_gap, flow_at_value
 from asymreinforce.bandit.sampling import Groups, estimate_drift, sample_arms
 from asymreinforce.bandit.trajectory import run_batch

@@ -2,9 +2,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from asymreinforce.bandit.dynamics import ascend_drifts
+from asymreinforce.bandit.dynamics import WeightInputs, ascend_drifts, clipped, importance_weighted
 from asymreinforce.bandit.problem import behaviour_logits, draw_rewards, expected_reward
-from asymreinforce.bandit.updates import WeightInputs, clipped, importance_weighted
 
 CLIP = 0.2
 

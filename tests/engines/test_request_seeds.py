@@ -1,6 +1,6 @@
 """Seeds of requests on CUDA: all different, paired between checkpoints, and within vLLM's range."""
 
-from asymreinforce.engines.request_seeds import request_seed
+from asymreinforce.engines.stream import request_seed
 from asymreinforce.stages.generate import shard_seed
 
 NAMES = [f"rollouts-s{block:03d}-p{chunk:05d}.parquet" for block in range(3) for chunk in range(40)]

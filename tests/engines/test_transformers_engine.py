@@ -11,7 +11,7 @@ from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
 
 from asymreinforce.config import EngineConfig, PolicyConfig, SamplingConfig
 from asymreinforce.engines import transformers_engine
-from asymreinforce.engines.batch_memory import (
+from asymreinforce.engines.device_memory import (
     SCORE_BYTES,
     TOP_P_BYTES,
     sequence_bytes,

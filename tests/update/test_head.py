@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from asymreinforce.update.head import Head, LogitsBuffer, linear_loss, token_logps
+from asymreinforce.update.head import Head, linear_loss, token_logps
+from asymreinforce.update.memory import LogitsBuffer
 
 TOKENS, WIDTH, WORDS = 37, 8, 50
 

@@ -2,143 +2,40 @@
 
 import ctypes
 import gc
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from asymreinforce.algorithm.table import objective_of
-from asymreinforce.config import AlgorithmConfig, LoraConfig, OptimConfig
 from asymreinforce.errors import TrainingError
 from asymreinforce.model import adapters
 from asymreinforce.model.checkpoint import empty_model, load_model
 from asymreinforce.update.diagnostic_set import DiagnosticSet
-from asymreinforce.update.layers import checkpoint_activations
-from asymreinforce.update.loss_inputs import RatioInputs, StepInputs
+from asymreinforce.update.gradient import momentum_cosine
 from asymreinforce.update.packing import Sequences
 from asymreinforce.update.ranks import ALONE, Ranks
 from asymreinforce.update.state import Position, load_state, save_state
 from asymreinforce.update.trainer import Trainer
 from tests.fixtures import slow_trainer as naive
+from tests.fixtures.rank_steps import (
+    COEFFICIENTS_B,
+    OPTIM,
+    TOKENS,
+    compare,
+    distance,
+    flat,
+    model,
+    ratio_inputs,
+    step_inputs,
+    trainer,
+)
 from tests.fixtures.two_ranks import together
 
-COEFFICIENTS_B = torch.tensor([0.5, -1.0, 2.0, 0.0, 1.5, -0.5, 0.25, 0.0, -2.0])
-TOKENS = 20
-OPTIM = OptimConfig(lr=1e-2, trajectories_per_step=1, grad_clip=naive.UNCLIPPED, weight_decay=0.1)
 M_MMAP_THRESHOLD = -3
 MODELS = [("llama", False), ("llama", True), ("qwen2", False), ("qwen2", True)]
-
-
-def model(kind: str, tied: bool) -> Any:
-    """The same random weights in every process."""
-    from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
-
-    config, class_ = {
-        "llama": (LlamaConfig, LlamaForCausalLM),
-        "qwen2": (Qwen2Config, Qwen2ForCausalLM),
-    }[kind]
-    torch.manual_seed(0)
-    settings = {
-        "vocab_size": 291,  # odd: shards are uneven
-        "hidden_size": 18,
-        "intermediate_size": 32,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 3,
-        "num_key_value_heads": 1,
-        "max_position_embeddings": 64,
-        "initializer_range": 0.3,
-        "tie_word_embeddings": tied,
-    }
-    return class_(config(**settings)).train()
-
-
-def trainer(
-    ranks: Ranks, kind: str = "llama", tied: bool = True, *, made: str = "", **settings: Any
-) -> Trainer:
-    policy = model(kind, tied)
-    if made == "lora":
-        adapters.attach_adapters(policy, LoraConfig(rank=2), seed=0)
-    if made == "recomputed":
-        checkpoint_activations(policy)
-    return Trainer(policy, OPTIM, tokens_per_micro_batch=TOKENS, ranks=ranks, **settings)
-
-
-def linear_terms(coefficients_B: Tensor) -> Tensor:
-    return coefficients_B
-
-
-def ratio_inputs(coefficients_B: Tensor) -> RatioInputs:
-    """AsymRE with a KL term, whose coefficients depend on log pi; log mu is made up."""
-    objective = objective_of(
-        AlgorithmConfig(name="asymre_reverse_kl"), baseline_reference="group_mean"
-    )
-    behaviour = [np.full(len(tokens), -6.0) for tokens in naive.sequences(0).completions]
-    return RatioInputs(objective.loss, coefficients_B, torch.ones(9), behaviour)  # type: ignore[union-attr]
-
-
-def step_inputs(coefficients_B: Tensor) -> StepInputs:
-    """A loss of the whole step: each token's weight is made of all others."""
-    behaviour = [np.full(len(tokens), -6.0) for tokens in naive.sequences(0).completions]
-
-    def loss(logps_C: Tensor, behaviour_logps_C: Tensor, sequence_of_C: Tensor) -> Tensor:
-        own_C = coefficients_B[sequence_of_C] * (logps_C - behaviour_logps_C)
-        return own_C.sum().exp() + own_C.sum()
-
-    return StepInputs(loss, behaviour)
-
-
-def flat(tensors: Any) -> Tensor:
-    """Gather and lay out end to end."""
-    parts = [t.full_tensor() if hasattr(t, "full_tensor") else t for t in tensors]
-    return torch.cat([part.detach().flatten() for part in parts])
-
-
-def distance(found: Tensor, expected: Tensor) -> float:
-    """Relative L2."""
-    return float((found - expected).norm() / expected.norm())
-
-
-class Compared(NamedTuple):
-    """Several ranks against one process, from equal weights: the worst of three steps."""
-
-    gradient: float
-    weights: float
-    loss: float
-    norm: float
-    logps: float
-    skipped: tuple[int, int]
-
-
-def compare(
-    ranks: Ranks, *given: Any, terms: Callable[[Tensor], Any] = linear_terms, **settings: Any
-) -> Compared:
-    """Take three steps in both ways; in the second, only one sequence has a coefficient."""
-    both = {key: value for key, value in settings.items() if key != "cpu_offload"}
-    alone, shared = trainer(ALONE, *given, **both), trainer(ranks, *given, **settings)
-    batch = naive.sequences(0)
-    found = []
-    for coefficients_B in (COEFFICIENTS_B, torch.eye(9)[4], COEFFICIENTS_B):
-        one, many = (t.step(batch, terms(coefficients_B)) for t in (alone, shared))
-        found.append(
-            Compared(
-                distance(*(flat(p.grad for p in t.parameters) for t in (shared, alone))),
-                distance(*(flat(t.model.parameters()) for t in (shared, alone))),
-                abs(many.loss / one.loss - 1),
-                abs(many.grad_norm / one.grad_norm - 1),
-                float(np.nanmax(np.abs(many.logps_B / one.logps_B - 1))),
-                (many.skipped, one.skipped),
-            )
-        )
-        assert np.array_equal(np.isnan(one.logps_B), np.isnan(many.logps_B))
-        for mine, theirs in zip(
-            alone.model.parameters(), shared.model.parameters(), strict=True
-        ):  # AdamW makes much of a rounding error in a gradient near 0
-            mine.data = theirs.full_tensor().detach().clone()  # type: ignore[attr-defined]
-    return Compared(*(max(values) for values in zip(*found, strict=True)))
 
 
 def everything(ranks: Ranks, directory: Path) -> dict[str, Any]:
@@ -159,6 +56,7 @@ def everything(ranks: Ranks, directory: Path) -> dict[str, Any]:
         "mastered": mastered(ranks, directory),
         "rounded": rounded(ranks),
         "agreed": agreed(ranks),
+        "cosines": cosines(ranks),
     }
 
 
@@ -234,6 +132,32 @@ def bad_steps(ranks: Ranks) -> tuple[int, float]:
 
 def test_all_ranks_refuse_a_step_that_is_not_finite_in_one(results: dict[str, Any]) -> None:
     assert results["bad"] == (2, 0.0)
+
+
+def cosines(ranks: Ranks) -> list[list[float | None]]:
+    """The cosine of each of four gradients with those before it, in one process and in two."""
+    # the weights hardly move, so that the gradient turns round with the coefficients
+    slow = OPTIM.model_copy(update={"lr": 1e-6})
+    alone, shared = (
+        Trainer(model("llama", True), slow, tokens_per_micro_batch=TOKENS, ranks=each)
+        for each in (ALONE, ranks)
+    )
+    coefficients = (COEFFICIENTS_B, -COEFFICIENTS_B, COEFFICIENTS_B.flip(0), torch.eye(9)[4])
+    found = []
+    for coefficients_B in coefficients:
+        for each in (alone, shared):
+            each.step(naive.sequences(0), coefficients_B)
+        one = momentum_cosine(alone.optimizer)
+        found.append([one, momentum_cosine(shared.optimizer, is_sharded=True)])
+    return found
+
+
+def test_the_cosine_with_the_momentum_is_that_of_one_process(results: dict[str, Any]) -> None:
+    first, *later = results["cosines"]
+    assert first == [None, None]
+    for one, shared in later:
+        assert shared == pytest.approx(one, abs=1e-5)
+    assert [round(one, 2) for one, _ in later] == [-1.0, -0.06, 0.21]
 
 
 def diagnostics(found: Trainer) -> tuple[Tensor, float]:

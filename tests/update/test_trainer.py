@@ -15,6 +15,7 @@ from asymreinforce.algorithm.kinds import Ratio
 from asymreinforce.algorithm.linear import positives_only
 from asymreinforce.algorithm.objective import advantages
 from asymreinforce.algorithm.table import objective_of
+from asymreinforce.algorithm.tokens import TokenLogps
 from asymreinforce.config import AlgorithmConfig
 from asymreinforce.errors import TrainingError
 from asymreinforce.model.checkpoint import load_model
@@ -219,11 +220,13 @@ def test_a_ratio_objective_s_gradient_equals_its_formula_over_sequences(
     weights_B = torch.linspace(0.5, 1.5, 9, dtype=torch.float64)
     parts = [
         objective.loss(
-            logp,
-            torch.from_numpy(behaviour[i]),
-            advantages_B[i : i + 1],
-            torch.zeros(len(logp), dtype=torch.int64),
-            weights_B=weights_B[i : i + 1],
+            TokenLogps(
+                logp,
+                torch.from_numpy(behaviour[i]),
+                advantages_B[i : i + 1],
+                torch.zeros(len(logp), dtype=torch.int64),
+            ),
+            weights_B[i : i + 1],
         )
         for i, logp in enumerate(logps)
     ]

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from asymreinforce.algorithm.kinds import WholeStepLogps
 from asymreinforce.algorithm.table import objective_of
+from asymreinforce.algorithm.tokens import TokenLogps
 from asymreinforce.config import AlgorithmConfig
 from asymreinforce.model.checkpoint import load_model
 from asymreinforce.update.loss_inputs import StepInputs
@@ -40,8 +40,8 @@ def step_inputs(name: str, behaviour: list[np.ndarray], **options: Any) -> StepI
     weights_B = torch.linspace(0.5, 1.5, 9, dtype=torch.float64)
 
     def loss(logps_C: Tensor, behaviour_logps_C: Tensor, sequence_of_C: Tensor) -> Tensor:
-        step = WholeStepLogps(logps_C, behaviour_logps_C, sequence_of_C, GROUPS_B, correct_B)
-        return objective.step_loss(step, advantages_B, weights_B)
+        tokens = TokenLogps(logps_C, behaviour_logps_C, advantages_B, sequence_of_C, GROUPS_B)
+        return objective.loss(tokens._replace(correct_B=correct_B), weights_B)
 
     return StepInputs(loss, behaviour)
 

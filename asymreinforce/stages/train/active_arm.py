@@ -1,5 +1,6 @@
 """An arm in memory: the inputs of its training, and the objects that its steps call."""
 
+import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,18 +18,17 @@ from asymreinforce.errors import DeviceMemoryError, TrainingError
 from asymreinforce.progress import say
 from asymreinforce.stages.train.audit import audit_start
 from asymreinforce.stages.train.baseline import BaselineInForce
-from asymreinforce.stages.train.checkpoints import Checkpoints
+from asymreinforce.stages.train.checkpoints import Checkpoints, where_to_resume
 from asymreinforce.stages.train.diagnostics import diagnostic_set, require_known_tokens
 from asymreinforce.stages.train.monitors import Monitors, Validate
 from asymreinforce.stages.train.objective import ArmObjective, RewardedRows
 from asymreinforce.stages.train.policy import make_trainer
 from asymreinforce.stages.train.replay import EarlierRounds, ReplayBuffer, is_replayed
 from asymreinforce.stages.train.reporter import Reporter
-from asymreinforce.stages.train.resume import where_to_resume
 from asymreinforce.stages.train.schedule import Round, Schedule, schedule_of
 from asymreinforce.stages.train.shared_store import SharedStore
 from asymreinforce.stages.train.warnings import publish_facts, warnings_on
-from asymreinforce.update.head import LogitsBuffer
+from asymreinforce.update.memory import LogitsBuffer
 from asymreinforce.update.packing import Sequences
 from asymreinforce.update.ranks import Ranks
 from asymreinforce.update.trainer import Trainer
@@ -48,37 +48,24 @@ class Training(NamedTuple):
     earlier: EarlierRounds = EarlierRounds()
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class ActiveArm:
     """An arm in memory, loaded at the step from which training continues."""
 
-    def __init__(
-        self,
-        training: Training,
-        *,
-        round_: Round,
-        prompts_per_step: int,
-        objective: ArmObjective,
-        baseline: BaselineInForce,
-        trainer: Trainer,
-        monitors: Monitors,
-        checkpoints: Checkpoints,
-        reporter: Reporter,
-        replay: ReplayBuffer | None,
-        started: float,
-    ):
-        self.training = training
-        self.round = round_
-        self.prompts_per_step = prompts_per_step
-        self.objective = objective
-        self.baseline = baseline
-        self.trainer = trainer
-        self.monitors = monitors
-        self.checkpoints = checkpoints
-        self.reporter = reporter
-        self.replay = replay
-        self.done = checkpoints.saved_step
-        """The number of steps that earlier runs took."""
-        self._started = started
+    training: Training
+    round: Round
+    prompts_per_step: int
+    objective: ArmObjective
+    baseline: BaselineInForce
+    trainer: Trainer
+    monitors: Monitors
+    checkpoints: Checkpoints
+    reporter: Reporter
+    replay: ReplayBuffer | None
+    done: int
+    """The number of steps that earlier runs took."""
+    started: float
+    """The time at which this run began with the arm, by the monotonic clock."""
 
     @property
     def steps(self) -> int:
@@ -134,7 +121,7 @@ class ActiveArm:
         settings = train.model_dump(mode="json", include=set(train.beside_the_identity))
         self.checkpoints.store.record(
             run_provenance(
-                seconds=time.monotonic() - self._started,
+                seconds=time.monotonic() - self.started,
                 from_step=self.done,
                 device=train.device,
                 ranks=self.trainer.ranks.count,
@@ -204,8 +191,8 @@ def start(
         checkpoints.begin()
         audit_start(config, trainer, scored, store)
     return ActiveArm(
-        training,
-        round_=round_,
+        training=training,
+        round=round_,
         prompts_per_step=prompts_per_step,
         objective=objective,
         baseline=baseline,
@@ -219,6 +206,7 @@ def start(
             is_first=ranks.is_first,
         ),
         replay=_replay_buffer(training, round_, objective, ranks),
+        done=checkpoints.saved_step,
         started=started,
     )
 

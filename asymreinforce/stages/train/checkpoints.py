@@ -1,8 +1,19 @@
-"""Publish an arm's checkpoints (metrics, weights and full state), and restore an arm from them."""
+"""Publish an arm's checkpoints (metrics, weights and full state), and restore an arm from them.
+
+A run resumes from a full checkpoint, or from a later interrupted one:
+
+    interrupted/weights          like the weights of a checkpoint
+    interrupted/state            like the state of a checkpoint
+    interrupted/metrics.parquet  metrics of the steps since the checkpoint before
+
+The interrupted checkpoint is a shard with a receipt that is in no plan. It is dropped at the next
+checkpoint, so that an interrupted arm ends with the same files as any other arm
+(`schedule.PASSING`).
+"""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -11,7 +22,6 @@ from asymreinforce.data import contracts
 from asymreinforce.data.arm_settings import remember_rows
 from asymreinforce.data.store import Store
 from asymreinforce.model.checkpoint import save_model
-from asymreinforce.stages.train import resume
 from asymreinforce.stages.train.baseline import BaselineInForce
 from asymreinforce.stages.train.monitors import Best, Metrics, Monitors
 from asymreinforce.stages.train.policy import has_masters, is_half
@@ -21,8 +31,47 @@ from asymreinforce.stages.train.schedule import (
     state_shard,
     weights_shard,
 )
+from asymreinforce.update.ranks import Ranks
 from asymreinforce.update.state import Position, load_state, save_state
 from asymreinforce.update.trainer import Trainer
+
+INTERRUPTED = "interrupted"
+WEIGHTS, STATE, METRICS = "weights", "state", "metrics.parquet"
+
+
+class Source(NamedTuple):
+    """The step and files from which a run resumes; the paths are None if it starts at mu."""
+
+    step: int = 0
+    weights: Path | None = None
+    state: Path | None = None
+    unpublished: tuple[dict[str, Any], ...] = ()
+    """The metrics of steps that no checkpoint has published yet."""
+
+
+def where_to_resume(store: Store, round_: Round, ranks: Ranks) -> Source:
+    """Return the source from which the arm resumes; every rank must call, the first rank looks."""
+    checkpoint = round_.at
+    if checkpoint is None:
+        checkpoint = int(ranks.decided(lambda: round_.schedule.resumable(store)))
+    after = checkpoint
+    step = int(ranks.decided(lambda: _interrupted_step(store, after=after)))
+    if step > checkpoint:
+        place = store.path(INTERRUPTED)
+        rows = contracts.read_table(place / METRICS, contracts.METRICS).to_pylist()
+        return Source(step, place / WEIGHTS, place / STATE, tuple(rows))
+    if not step:
+        return Source()
+    return Source(step, store.path(weights_shard(step)), store.path(state_shard(step)))
+
+
+def _interrupted_step(store: Store, *, after: int) -> int:
+    """Return the step of the interrupted checkpoint if it follows step `after`, else `after`."""
+    receipt = store.receipt(INTERRUPTED)
+    # an interrupted checkpoint continues one full checkpoint, and is stale after any other
+    if receipt is None or receipt.facts.get("after") != after or not store.is_valid(INTERRUPTED):
+        return after
+    return int(receipt.facts["step"])
 
 
 class Checkpoints:
@@ -58,7 +107,7 @@ class Checkpoints:
         self._pending = [self._monitors.at_start()]
         self._end_if_collapsed(0)
 
-    def restore(self, source: resume.Source) -> None:
+    def restore(self, source: Source) -> None:
         """Restore optimizer, random state, baseline and monitors to a saved step."""
         assert source.state is not None
         position, more = load_state(source.state, self._trainer, masters=has_masters(self._config))
@@ -95,11 +144,11 @@ class Checkpoints:
 
         def write(place: Path) -> None:
             place.mkdir()
-            self._write_weights(place / resume.WEIGHTS)
-            self._write_state(place / resume.STATE)
-            self._write_metrics(place / resume.METRICS)
+            self._write_weights(place / WEIGHTS)
+            self._write_state(place / STATE)
+            self._write_metrics(place / METRICS)
 
-        self.store.publish(resume.INTERRUPTED, write, facts={"after": after, "step": step})
+        self.store.publish(INTERRUPTED, write, facts={"after": after, "step": step})
 
     def finish(self) -> None:
         """Keep the best checkpoint, drop the weights and states to be deleted, and close the arm.
@@ -150,7 +199,7 @@ class Checkpoints:
         self._publish_missing(state_shard(step), self._write_state)
         self._pending = []
         # an interrupted arm must end with the same files as any other arm
-        self.store.drop(resume.INTERRUPTED)
+        self.store.drop(INTERRUPTED)
         kept = self.schedule.kept_at(step)
         for earlier in [s for s in self.schedule.checkpoints if s < step]:
             is_best = earlier == self._monitors.best.step

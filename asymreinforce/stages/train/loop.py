@@ -14,7 +14,7 @@ from asymreinforce.data.rows import Rows
 from asymreinforce.interruption import delay_signals
 from asymreinforce.progress import bar
 from asymreinforce.stages.train.active_arm import ActiveArm, Training, label, start
-from asymreinforce.update.head import LogitsBuffer
+from asymreinforce.update.memory import LogitsBuffer
 from asymreinforce.update.ranks import ALONE, Ranks
 
 Failures = dict[int, Exception]

@@ -16,8 +16,9 @@ from torch import Tensor
 
 from asymreinforce.algorithm.aggregation import sequence_weights
 from asymreinforce.algorithm.groups import dropped_sequences
-from asymreinforce.algorithm.kinds import Linear, WholeStep, WholeStepLogps
+from asymreinforce.algorithm.kinds import Linear, WholeStep
 from asymreinforce.algorithm.table import objective_of
+from asymreinforce.algorithm.tokens import TokenLogps
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.data.rollouts import ScoredRollouts
 from asymreinforce.data.rows import Rows
@@ -161,15 +162,16 @@ class ArmObjective:
         sequence_of_C: Tensor,
     ) -> Tensor:
         """Return N times the loss of a step, given log pi of its tokens."""
-        step = WholeStepLogps(
-            logps_C, behaviour_logps_C, sequence_of_C, rewarded.groups_B, rewarded.correct_B
+        groups_B, correct_B = rewarded.groups_B, rewarded.correct_B
+        tokens = TokenLogps(
+            logps_C, behaviour_logps_C, advantages_B, sequence_of_C, groups_B, correct_B
         )
         # only now is log pi known, on which the reference depends
         if self._objective.follows_policy:
-            advantages_B = self.advantages(
-                rewarded, baseline=baseline, log_weights_B=step.log_weights_B
-            )
-        return self._objective.step_loss(step, advantages_B, weights_B)
+            log_weights_B = tokens.log_ratio_B.detach()
+            advantages_B = self.advantages(rewarded, baseline=baseline, log_weights_B=log_weights_B)
+            tokens = tokens._replace(advantages_B=advantages_B)
+        return self._objective.loss(tokens, weights_B)
 
 
 def number_completions(rows: Rows) -> Tensor:

@@ -9,8 +9,8 @@ from asymreinforce.config import ExperimentConfig
 from asymreinforce.model import adapters, cuda
 from asymreinforce.model.checkpoint import empty_model, load_model
 from asymreinforce.model.fingerprint import require_unchanged
-from asymreinforce.update.head import LogitsBuffer
 from asymreinforce.update.layers import checkpoint_activations, compile_layers
+from asymreinforce.update.memory import LogitsBuffer
 from asymreinforce.update.ranks import Ranks
 from asymreinforce.update.trainable import require_gradients, require_trainable
 from asymreinforce.update.trainer import Trainer

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.attention.bias import causal_lower_right
 
-from asymreinforce.update.attention.uncompiled import left_uncompiled
+from asymreinforce.update.layers import left_uncompiled
 from asymreinforce.update.packing import PackedRow, Segment, on_device
 
 SHORT = 64

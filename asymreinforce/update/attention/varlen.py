@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from asymreinforce.update.attention.uncompiled import left_uncompiled
+from asymreinforce.update.layers import left_uncompiled
 from asymreinforce.update.packing import PackedRow, on_device
 
 
