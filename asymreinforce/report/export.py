@@ -10,14 +10,13 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from asymreinforce.report.aggregates import Aggregated, aggregate_groups
 from asymreinforce.report.ending import fall_of
 from asymreinforce.report.evaluated import run_intervals
 from asymreinforce.report.findings import answer_sentence
 from asymreinforce.report.read import Report
 from asymreinforce.report.records import ReportedArm
 from asymreinforce.report.results import Result
-from asymreinforce.report.statistics.aggregates import Improvement
+from asymreinforce.report.statistics.aggregates import Aggregated, Improvement, aggregate_groups
 from asymreinforce.report.statistics.comparison import Comparison
 from asymreinforce.report.statistics.intervals import Interval
 from asymreinforce.report.suite_export import score_columns, scores_of, suite_rows

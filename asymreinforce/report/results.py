@@ -139,8 +139,8 @@ def seed_deviation(interval: Interval) -> float:
     For an interval that crosses runs with prompts, return the deviation with which an interval over
     runs alone would be as wide.
     """
-    edge = t_edge(interval.level, interval.df)
-    return float((interval.high - interval.low) / 2 / edge * interval.replicates**0.5)
+    half = (interval.high - interval.low) / 2
+    return float(half / t_edge(interval.df) * interval.replicates**0.5)
 
 
 def _power_sentence(rows: Sequence[Result]) -> str | None:

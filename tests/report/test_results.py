@@ -167,7 +167,7 @@ def test_what_varied_stands_under_each_interval(found: GroupResults) -> None:
 
 
 def test_an_interval_is_written_in_points_with_a_true_minus() -> None:
-    narrow = Interval(0.5, -0.012, 0.051, 0.95, 3, 2.0, "t", ())
+    narrow = Interval(0.5, -0.012, 0.051, 3, 2.0, ())
     assert bracket_interval(narrow) == "[−1.2, 5.1]"
     assert bracket_interval(narrow, sign="+") == "[−1.2, +5.1]"
     assert bracket_interval(narrow._replace(low=-1.42)) == "[−142, 5]"
@@ -187,7 +187,7 @@ def test_one_run_has_intervals_over_prompts_that_hold_its_own_estimate(
     assert own.accuracy.varied == ("evaluation prompts",)
     difference = own.minus_behaviour
     assert difference and difference.low < difference.estimate < difference.high
-    assert difference.method == "bootstrap over prompts"
+    assert difference.varied == ("evaluation prompts",)
 
 
 def test_arms_are_named_as_shortly_as_tells_them_apart() -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from asymreinforce.report.aggregates import Aggregated
 from asymreinforce.report.page.cells import (
     EMPTY,
     Cell,
@@ -12,7 +11,7 @@ from asymreinforce.report.page.cells import (
     percent_cell,
     setting_cell,
 )
-from asymreinforce.report.statistics.aggregates import Improvement
+from asymreinforce.report.statistics.aggregates import Aggregated, Improvement
 
 
 def aggregate_table(rows: Sequence[Aggregated], *, against: str | None) -> Table | None:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from asymreinforce.report.aggregates import aggregate_groups
 from asymreinforce.report.commands import Commands
 from asymreinforce.report.coverage import coverage_findings
 from asymreinforce.report.evaluated import run_intervals
@@ -29,6 +28,7 @@ from asymreinforce.report.records import Experiment, ReportedArm
 from asymreinforce.report.results import RULE, GroupResults
 from asymreinforce.report.searches import search_sentences
 from asymreinforce.report.setting import describe_experiment
+from asymreinforce.report.statistics.aggregates import aggregate_groups
 from asymreinforce.untrusted import LONGEST
 
 if TYPE_CHECKING:

@@ -13,13 +13,7 @@ import numpy as np
 from asymreinforce.errors import InputError
 from asymreinforce.report.groups import ArmGroup, group_label
 from asymreinforce.report.records import ReportedArm
-from asymreinforce.report.statistics.intervals import (
-    LEVEL,
-    Interval,
-    between_runs,
-    crossed,
-    p_of_interval,
-)
+from asymreinforce.report.statistics.intervals import Interval, between_runs, crossed, p_of_interval
 
 DATA_ORDER = "data order"
 LATER_ROLLOUTS = "rollouts after the first refresh"
@@ -27,7 +21,7 @@ LATER_ROLLOUTS = "rollouts after the first refresh"
 
 
 class Seeds(NamedTuple):
-    """The seeds that two arms must share to be a pair."""
+    """The seeds that two arms must share to be a pair, from the outermost to the innermost."""
 
     policy: int
     sampling: int
@@ -63,11 +57,7 @@ NO_NOISE: Mapping[str, float] = {}
 
 
 def between_groups(
-    groups: Sequence[ArmGroup],
-    *,
-    against: ArmGroup,
-    right: ByPrompt = NOT_READ,
-    level: float = LEVEL,
+    groups: Sequence[ArmGroup], *, against: ArmGroup, right: ByPrompt = NOT_READ
 ) -> list[Comparison]:
     """Compare every other group with `against`, over the seeds that both have.
 
@@ -79,16 +69,15 @@ def between_groups(
         if group is against:
             continue
         shared = _seed_differences(group, against)
+        names = group_label(group, groups), group_label(against, groups)
         if not shared:
             raise InputError(
-                f"{group_label(group, groups)} and {group_label(against, groups)} have no seed in "
-                "common; train "
+                f"{' and '.join(names)} have no seed in common; train "
                 "both with the same seed, policy.seed and sampling.seed"
             )
         prompts = _prompt_differences(group, against, right)
-        names = group_label(group, groups), group_label(against, groups)
         later = _draws_later(group, against)
-        comparisons.append(_compare_pairs(*names, shared, level, prompts=prompts, later=later))
+        comparisons.append(_compare_pairs(*names, shared, prompts=prompts, later=later))
     return _correct_together(comparisons)
 
 
@@ -97,7 +86,6 @@ def against_behaviour(
     *,
     gains: ByPrompt = NOT_READ,
     noise: Mapping[str, float] = NO_NOISE,
-    level: float = LEVEL,
 ) -> list[Comparison]:
     """Compare every group with the behaviour policy that its arms started from.
 
@@ -115,12 +103,10 @@ def against_behaviour(
         prompts = {_seeds_of(arm): gains[arm.id] for arm in group.arms if arm.id in gains}
         if values:
             name, later = group_label(group, groups), _draws_later(group)
+            common = _shared_noise(group, noise)
             comparisons.append(
-                _compare_pairs(
-                    name, "µ", values, level, prompts=prompts, later=later,
-                    common=_shared_noise(group, noise),
-                )
-            )  # fmt: skip
+                _compare_pairs(name, "µ", values, prompts=prompts, later=later, common=common)
+            )
     return _correct_together(comparisons)
 
 
@@ -138,9 +124,7 @@ def independent_replicates(values: Mapping[Seeds, float]) -> Replicates:
 
 def _independent_runs(values: Collection[Seeds]) -> list[list[Seeds]]:
     """Group the runs by the outermost seed that varies: policy, sampling, or training."""
-    policies = {seeds.policy for seeds in values}
-    rollouts = {seeds.sampling for seeds in values}
-    unit = "policy" if len(policies) > 1 else "sampling" if len(rollouts) > 1 else "training"
+    unit = next((name for name in Seeds._fields if _varies(values, name)), "training")
     members: dict[int, list[Seeds]] = defaultdict(list)
     for seeds in sorted(values):
         members[getattr(seeds, unit)].append(seeds)
@@ -148,14 +132,14 @@ def _independent_runs(values: Collection[Seeds]) -> list[list[Seeds]]:
 
 
 def _varied_names(values: Collection[Seeds]) -> tuple[str, ...]:
-    policies = {seeds.policy for seeds in values}
-    rollouts = {seeds.sampling for seeds in values}
-    return (
-        *(["behaviour policy"] if len(policies) > 1 else []),
-        # another behaviour policy writes other rollouts
-        *(["rollouts"] if len(policies) > 1 or len(rollouts) > 1 else []),
-        *([DATA_ORDER] if len({seeds.training for seeds in values}) > 1 else []),
-    )
+    policies, rollouts, orders = (_varies(values, name) for name in Seeds._fields)
+    # another behaviour policy writes other rollouts
+    names = {"behaviour policy": policies, "rollouts": policies or rollouts, DATA_ORDER: orders}
+    return tuple(name for name, varies in names.items() if varies)
+
+
+def _varies(values: Collection[Seeds], name: str) -> bool:
+    return len({getattr(seeds, name) for seeds in values}) > 1
 
 
 def holm_corrected(p_values: Sequence[float]) -> list[float]:
@@ -165,16 +149,15 @@ def holm_corrected(p_values: Sequence[float]) -> list[float]:
     any smaller p-value. Rejecting all with a corrected p of at most alpha rejects any true
     hypothesis with probability at most alpha.
     """
-    corrected = [0.0] * len(p_values)
-    highest = 0.0
-    for rank, index in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
-        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[index]))
-        corrected[index] = highest
-    return corrected
+    corrected = np.zeros(len(p_values))
+    rising = np.argsort(p_values)
+    factors = np.arange(len(p_values), 0, -1)
+    corrected[rising] = np.maximum.accumulate(np.array(p_values)[rising] * factors)
+    return [float(p) for p in corrected.clip(max=1.0)]
 
 
 def between_pairs(
-    pairs: Sequence[tuple[ArmGroup, ArmGroup]], *, names: Sequence[str], level: float = LEVEL
+    pairs: Sequence[tuple[ArmGroup, ArmGroup]], *, names: Sequence[str]
 ) -> list[Comparison | None]:
     """Compare the second group of each pair with the first, over the seeds that both have.
 
@@ -182,7 +165,7 @@ def between_pairs(
     """
     shared = [_seed_differences(second, first) for first, second in pairs]
     comparisons = [
-        _compare_pairs(name, name, values, level, prompts={}, later=_draws_later(*pair))
+        _compare_pairs(name, name, values, prompts={}, later=_draws_later(*pair))
         for name, values, pair in zip(names, shared, pairs, strict=True)
         if values
     ]
@@ -226,8 +209,8 @@ def _prompt_differences(
 
 
 def _compare_pairs(
-    arm: str, against: str, values: Mapping[Seeds, float], level: float,
-    *, prompts: Mapping[Seeds, np.ndarray], later: bool, common: float = 0.0,
+    arm: str, against: str, values: Mapping[Seeds, float], *,
+    prompts: Mapping[Seeds, np.ndarray], later: bool, common: float = 0.0,
 ) -> Comparison:  # fmt: skip
     values_N, varied = independent_replicates(values)
     if later and DATA_ORDER in varied:
@@ -237,9 +220,9 @@ def _compare_pairs(
         return Comparison(arm, against, None, difference, pairs, None, None)
     values_NP = _crossable_values(values, prompts)
     if values_NP is None:
-        interval = between_runs(values_N, varied=varied, common_variance=common, level=level)
+        interval = between_runs(values_N, varied=varied, common_variance=common)
     else:
-        interval = crossed(values_NP, varied=varied, level=level)
+        interval = crossed(values_NP, varied=varied)
     return Comparison(arm, against, interval, difference, pairs, p_of_interval(interval), None)
 
 

@@ -6,71 +6,64 @@ d is the difference to detect and s the standard deviation, over seeds, of the p
 two arms, both in the same unit (Cohen 1988, ch. 2).
 """
 
+import bisect
 import math
 
+import numpy as np
+
 from asymreinforce.errors import InputError
-from asymreinforce.report.statistics.intervals import LEVEL, t_edge
+from asymreinforce.report.statistics.intervals import t_edge
 
 POWER = 0.8
 MOST_SEEDS = 10_000
+GRID = 1024
+"""Differences are searched in steps of this part of the deviation."""
 
 
-def power(*, difference: float, deviation: float, seeds: int, level: float = LEVEL) -> float:
+def power(*, difference: float, deviation: float, seeds: int) -> float:
     """Return the probability that an interval over `seeds` pairs excludes 0."""
     from scipy.special import nctdtr
 
     if seeds < 2 or deviation <= 0:
         raise InputError("power needs at least two seeds, and a deviation above 0 between them")
-    edge = t_edge(level, seeds - 1)
+    edge = t_edge(seeds - 1)
     shift = abs(difference) * math.sqrt(seeds) / deviation
-    above = 1 - float(nctdtr(seeds - 1, shift, edge))
-    below = float(nctdtr(seeds - 1, shift, -edge))
-    # scipy gives NaN if this tail is too small to compute
-    return above + (0.0 if math.isnan(below) else below)
+    # scipy gives NaN if a tail is too small to compute
+    above, below = (nctdtr(seeds - 1, shift, end) for end in (edge, -edge))
+    return float(1 - np.nan_to_num(above) + np.nan_to_num(below))
 
 
-def seeds_needed(
-    *, difference: float, deviation: float, power: float = POWER, level: float = LEVEL
-) -> int:
-    """Return the fewest seeds of each arm that detect `difference` with `power`.
+def seeds_needed(*, difference: float, deviation: float) -> int:
+    """Return the fewest seeds of each arm that detect `difference` with the power `POWER`.
 
     Raises `InputError` if more than 10,000 seeds are needed.
     """
-    low, high = 1, 2
-    while _power(difference, deviation, high, level) < power:
-        low, high = high, 2 * high
-        if high > MOST_SEEDS:
-            raise InputError(
-                f"a difference of {difference:g} at a deviation of {deviation:g} between seeds "
-                f"needs more than {MOST_SEEDS} seeds; choose a larger difference"
-            )
-    while high - low > 1:
-        middle = (low + high) // 2
-        if _power(difference, deviation, middle, level) < power:
-            low = middle
-        else:
-            high = middle
-    return high
+    counts = range(2, MOST_SEEDS + 1)
+    place = bisect.bisect_left(
+        counts, POWER, key=lambda n: power(difference=difference, deviation=deviation, seeds=n)
+    )
+    if place == len(counts):
+        raise InputError(
+            f"a difference of {difference:g} at a deviation of {deviation:g} between seeds "
+            f"needs more than {MOST_SEEDS} seeds; choose a larger difference"
+        )
+    return counts[place]
 
 
-def smallest_difference(
-    *, deviation: float, seeds: int, power: float = POWER, level: float = LEVEL
-) -> float:
-    """Return the smallest difference that `seeds` pairs detect with `power`.
+def smallest_difference(*, deviation: float, seeds: int) -> float:
+    """Return the smallest difference that `seeds` pairs detect with the power `POWER`.
 
     The result is exact to a thousandth of `deviation`.
     """
-    # power rises with the difference, so bisection finds the smallest
-    low, high = 0.0, deviation
-    while _power(high, deviation, seeds, level) < power:
-        low, high = high, 2 * high
-    while high - low > deviation / 1000:
-        middle = (low + high) / 2
-        low, high = (
-            (middle, high) if _power(middle, deviation, seeds, level) < power else (low, middle)
-        )
-    return high
-
-
-def _power(difference: float, deviation: float, seeds: int, level: float) -> float:
-    return power(difference=difference, deviation=deviation, seeds=seeds, level=level)
+    unit = deviation / GRID
+    steps = range(1, GRID**2)
+    return (
+        unit
+        * steps[
+            bisect.bisect_left(
+                steps,
+                POWER,
+                key=lambda k: power(difference=k * unit, deviation=deviation, seeds=seeds),
+            )
+        ]
+    )
