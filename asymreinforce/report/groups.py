@@ -126,9 +126,9 @@ def _implies(telling: str, implied: str, rows: list[dict[str, str]]) -> bool:
     return len(pairs) == len({value for value, _ in pairs})
 
 
-def signed_text(value: float) -> str:
-    """Write a baseline with its sign: "−0.1", "0", "+0.3"."""
-    return f"{value:+g}".replace("-", "−") if value else "0"
+def signed_text(value: float, *, digits: int = 6) -> str:
+    """Write a baseline with its sign and at most `digits` digits: "−0.1", "0", "+0.3"."""
+    return f"{value:+.{digits}g}".replace("-", "−") if value else "0"
 
 
 def best_group(groups: Iterable[ArmGroup]) -> ArmGroup | None:

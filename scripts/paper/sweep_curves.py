@@ -112,7 +112,7 @@ def _draw_seeds(
         axes.axhline(100 * experiment.behaviour_accuracy, color=BEHAVIOUR.light, linewidth=1.1)
     axes.set_xlim(0, last)
     axes.set_ylim(0, 102)
-    axes.set_xlabel("training step", color=MUTED.light)
+    axes.set_xlabel("training step")
     canvas.label_ends(axes, ends)
     return canvas.save_drawing(
         figure,

@@ -8,18 +8,15 @@ from asymreinforce.report.bandit.axes import (
     MU,
     V_0_MU,
     V_MU,
-    draw_legend,
     draw_spread,
     make_panels,
     mark_critical,
-    name_axes,
     signed_offset,
-    style_of_offset,
 )
 from asymreinforce.report.bandit.bench import Bench, Row, spread_by_place
 from asymreinforce.report.figures import canvas
 from asymreinforce.report.figures.canvas import Drawing, EndLabel, choose_evenly
-from asymreinforce.report.figures.colours import MUTED, Style
+from asymreinforce.report.figures.colours import Style, signed_style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -56,11 +53,11 @@ def _by_step(bench: Bench, *, column: str, title: str, unit: str) -> Drawing:
     figure, axes = make_panels(titles, columns=2, width=PANEL_WIDTH, right=LABEL_WIDTH)
     chosen = on_both_sides(near, below=MOST_BELOW, above=MOST_ABOVE)
     _near_curves(axes[0], bench, chosen, column=column)
-    name_axes(axes[0], "gradient step", unit)
+    axes[0].set(xlabel="gradient step", ylabel=unit)
     if draws > 1:
         _draw_bands(axes[1], bench, _spread_out(bench.values("baseline")), column=column)
         is_gain = column == "reward"
-        name_axes(axes[1], "gradient step", f"{unit} − {V_MU}" if is_gain else unit)
+        axes[1].set(xlabel="gradient step", ylabel=f"{unit} − {V_MU}" if is_gain else unit)
     caption = (
         f"Lines are exact updates at {_words_of_labels(bench)}, blue below V^µ and orange above. "
         "Dots at the right end are the closed form of Theorem 4.2. "
@@ -74,7 +71,7 @@ def _near_curves(axes: "Axes", bench: Bench, chains: Sequence[Row], *, column: s
     offsets = [chain["offset"] for chain in chains]
     ends = []
     for chain in chains:
-        style = style_of_offset(chain["offset"], offsets)
+        style = signed_style(chain["offset"], offsets)
         trace = bench.traces[chain["chain"]]
         axes.plot([m["step"] for m in trace], [m[column] for m in trace], **style.line)
         label = _baseline_label(chain["baseline"], chain)
@@ -98,7 +95,7 @@ def _draw_bands(axes: "Axes", bench: Bench, baselines: Sequence[float], *, colum
         band = spread_by_place(
             moments, place=lambda m: m["step"], value=lambda m: m[column] - start[m["chain"]]
         )
-        style = style_of_offset(offset, offsets)
+        style = signed_style(offset, offsets)
         draw_spread(axes, band, style)
         label = _baseline_label(baseline, chains[0])
         ends.append(EndLabel(band.median[-1], label, style.colour.light))
@@ -138,7 +135,7 @@ def _draw_iterations(axes: "Axes", bench: Bench, chains: Sequence[Row]) -> None:
     offsets = [chain["offset"] for chain in chains]
     ends = []
     for chain in chains:
-        style = style_of_offset(chain["offset"], offsets)
+        style = signed_style(chain["offset"], offsets)
         trace = bench.traces[chain["chain"]]
         iterations = [moment["iteration"] for moment in trace]
         axes.plot(iterations, [moment["reward"] for moment in trace], **style.line)
@@ -148,7 +145,7 @@ def _draw_iterations(axes: "Axes", bench: Bench, chains: Sequence[Row]) -> None:
         ends.append(EndLabel(trace[-1]["reward"], f"{chain['value']:.4g}", style.colour.light))
     axes.set_xlim(0, max(bench.traces[chain["chain"]][-1]["iteration"] for chain in chains) or 1)
     axes.set_ylim(axes.get_ylim())
-    name_axes(axes, f"iteration  ({MU} ← π after each)", "expected reward")
+    axes.set(xlabel=f"iteration  ({MU} ← π after each)", ylabel="expected reward")
     canvas.label_ends(axes, ends)
 
 
@@ -163,12 +160,12 @@ def _ends_by_critical(axes: "Axes", bench: Bench) -> None:
             [chain["value"] - chain["critical_value"] for chain in chains],
             [chain["reward"] / chain["best_reward"] for chain in chains],
             marker=mark, markersize=4, alpha=0.7, markeredgewidth=0, linestyle="none",
-            color=style_of_offset(sign, [sign]).colour.light, label=f"{words} of the first {MU}",
+            color=signed_style(sign, [sign]).colour.light, label=f"{words} of the first {MU}",
         )  # fmt: skip
     axes.set_xlim(axes.get_xlim())
     mark_critical(axes, words=f"V = {V_0_MU}")
-    draw_legend(axes, place="lower left")
-    name_axes(axes, f"V − {V_0_MU} of the draw", "reward ÷ best arm's reward")
+    axes.legend(loc="lower left")
+    axes.set(xlabel=f"V − {V_0_MU} of the draw", ylabel="reward ÷ best arm's reward")
 
 
 def on_both_sides(chains: Sequence[Row], *, below: int, above: int) -> list[Row]:
@@ -216,4 +213,3 @@ def _step_scale(axes: "Axes", last: int) -> None:
     powers = [10**power for power in range(len(str(last))) if 10**power <= last]
     canvas.fix_ticks(axes.xaxis, [0, *powers])
     axes.set_ylim(axes.get_ylim())
-    axes.tick_params(axis="x", labelcolor=MUTED.light)

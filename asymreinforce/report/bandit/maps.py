@@ -6,7 +6,6 @@ from asymreinforce.report.bandit.axes import (
     MU,
     V_MU,
     make_panels,
-    name_axes,
     signed_offset,
     write_above,
 )
@@ -59,7 +58,7 @@ def _draw_maps(bench: Bench, *, name: str, title: str, x: str, y: str, caption: 
     figure, axes = make_panels(titles, columns=1, width=WIDTH)
     for axis, part in zip(axes, (near, bench), strict=False):
         _draw_map(axis, part)
-        name_axes(axis, x, y)
+        axis.set(xlabel=x, ylabel=y)
     return canvas.save_drawing(
         figure,
         name=name,

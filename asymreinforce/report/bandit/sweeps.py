@@ -8,19 +8,16 @@ from asymreinforce.report.bandit.axes import (
     CATEGORY_STYLES,
     MARKS,
     V_MU,
-    draw_legend,
     draw_spread,
     make_panels,
     mark_critical,
-    name_axes,
     offset_scale,
-    style_of_offset,
 )
 from asymreinforce.report.bandit.bench import Bench, Row, Spread, spread_by_place
 from asymreinforce.report.bandit.words import final_reward, reward_share
 from asymreinforce.report.figures import canvas
 from asymreinforce.report.figures.canvas import Drawing
-from asymreinforce.report.figures.colours import INK, MUTED, POSITIVE
+from asymreinforce.report.figures.colours import INK, MUTED, POSITIVE, signed_style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,9 +47,9 @@ def limit_by_value(bench: Bench) -> Drawing:
     for axis in axes:
         offset_scale(axis, [chain["offset"] for chain in near.chains])
         mark_critical(axis)
-        name_axes(axis, f"{OFFSET}  (symmetric log scale)", axis.get_ylabel())
-    draw_legend(axes[0], place="lower right")
-    draw_legend(axes[1], place="upper center")
+        axis.set(xlabel=f"{OFFSET}  (symmetric log scale)", ylabel=axis.get_ylabel())
+    axes[0].legend(loc="lower right")
+    axes[1].legend(loc="upper center")
     return canvas.save_drawing(
         figure,
         name="limit-by-value",
@@ -64,7 +61,7 @@ def limit_by_value(bench: Bench) -> Drawing:
 
 
 def _limit_rewards(axes: "Axes", near: Bench, limits: Sequence[Row]) -> None:
-    blue, orange = style_of_offset(-1, [-1]), style_of_offset(1, [1])
+    blue, orange = signed_style(-1, [-1]), signed_style(1, [1])
     seeds = len({row["seed"] for row in limits})
     if seeds > 1:
         below = [row for row in limits if row["offset"] < 0]
@@ -95,7 +92,7 @@ def _limit_rewards(axes: "Axes", near: Bench, limits: Sequence[Row]) -> None:
 def _limit_supports(axes: "Axes", near: Bench, limits: Sequence[Row]) -> None:
     own = [row for row in limits if row["seed"] == near.near_seed]
     for words, side, colour, line in (
-        ("in the limit", False, style_of_offset(-1, [-1]).colour.light, "-"),
+        ("in the limit", False, signed_style(-1, [-1]).colour.light, "-"),
         ("possible limits", True, POSITIVE[0].light, (0, (5, 1.8))),
     ):
         part = [row for row in own if (row["offset"] > 0) == side]
@@ -157,8 +154,8 @@ def sampled_groups(bench: Bench) -> Drawing:
         axis.set_xlim(axis.get_xlim())
         axis.xaxis.set_major_locator(MaxNLocator(5))
         mark_critical(axis, words="critical")
-        name_axes(axis, "baseline  (V = group mean + baseline)", unit)
-        draw_legend(axis)
+        axis.set(xlabel="baseline  (V = group mean + baseline)", ylabel=unit)
+        axis.legend()
     _count_scale(axes[1], max(_effective_arms(chain) for chain in bench.chains))
     axes[2].set_ylim(bottom=0)
     return canvas.save_drawing(
@@ -191,11 +188,11 @@ def rival_updates(bench: Bench) -> Drawing:
                     part.chains, place=lambda c: c["baseline"], value=reward_share
                 )
                 draw_spread(low, ends, style, label=label)
-        name_axes(axis, "gradient step", "reward ÷ best arm's")
+        axis.set(xlabel="gradient step", ylabel="reward ÷ best arm's")
         low.set_xlim(low.get_xlim())
         mark_critical(low)
-        name_axes(low, f"{OFFSET} at the start  (V constant)", "final reward ÷ best arm's")
-        draw_legend(axis, place="lower right")
+        low.set(xlabel=f"{OFFSET} at the start  (V constant)", ylabel="final reward ÷ best arm's")
+        axis.legend(loc="lower right")
     for row in (axes[: len(kinds)], axes[len(kinds) :]):
         bottom = min(axis.get_ylim()[0] for axis in row)
         for axis in row:

@@ -200,7 +200,7 @@ def draw_panel(
     if panel.name == "accuracy" and experiment.behaviour_accuracy is not None:
         axes.axhline(100 * experiment.behaviour_accuracy, color=BEHAVIOUR.light, linewidth=1.1)
     _scale_axes(axes, curves)
-    axes.set_xlabel("training step", color=MUTED.light)
+    axes.set_xlabel("training step")
     canvas.label_ends(axes, ends)
     return canvas.save_drawing(figure, name=panel.name, title=curves.title, caption=panel.caption)
 

@@ -106,7 +106,7 @@ def phase_transition(
     if len(swept) <= MOST_VALUES and len(families) == 1:
         _write_means(axes, [group for group, _ in swept])
     references = {group.baseline_reference for group, _ in swept}
-    axes.set_xlabel(_name_of_baseline(references, is_short=narrow), color=MUTED.light)
+    axes.set_xlabel(_name_of_baseline(references, is_short=narrow))
     canvas.label_ends(axes, ends)
     caption = (
         "Each dot is the last checkpoint of one arm (one seed); the line joins the means over "
