@@ -68,8 +68,7 @@ def read_ends(experiment: Experiment) -> dict[str, ArmEnds]:
     read, split = _Reader(experiment.directory), experiment.split
     ends = {}
     for arm in experiment.arms:
-        reported = sorted(c for c in arm.checkpoints if c.split == split)
-        if not reported:
+        if not (reported := list(arm.evaluated(split).values())):
             continue
         first, last = reported[0], reported[-1]
         scale = scale_of(arm.settings)

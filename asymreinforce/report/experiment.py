@@ -12,10 +12,10 @@ import pyarrow as pa
 
 from asymreinforce.config.settings import flatten_settings
 from asymreinforce.data import contracts, determines, files
+from asymreinforce.data.arm_settings import CONFIG, FAILURE, Failure
 from asymreinforce.errors import InputError
 from asymreinforce.report.records import (
     REPORTED_SPLITS,
-    ArmFailure,
     ArmOutcome,
     Checkpoint,
     Experiment,
@@ -64,7 +64,7 @@ def read_experiment(directory: Path) -> Experiment:
         facts[row["arm"]] = row
     facts |= summary
     plans = {id_: _read_identity(directory / "train" / id_ / "plan.json") for id_ in ids}
-    settings = {id_: _read_settings(directory / "train" / id_ / "config.json") for id_ in ids}
+    settings = {id_: _read_settings(directory / "train" / id_ / CONFIG) for id_ in ids}
     # arms of the summary come first, so that a twin is dropped rather than its reported arm
     ids = _leave_out_twins(sorted(ids, key=lambda id_: (id_ not in summary, id_)), plans, settings)
     known = {id_: settings[id_] for id_ in ids if settings[id_]}
@@ -80,7 +80,7 @@ def read_experiment(directory: Path) -> Experiment:
             outcome=_arm_outcome(summary.get(id_), checkpoints[id_]),
             checkpoints=tuple(sorted(checkpoints[id_])),
             metrics=metrics[id_],
-            failure=_read_failure(directory / "train" / id_ / "failure.json"),
+            failure=_read_failure(directory / "train" / id_ / FAILURE),
             facts=_read_facts(directory / "train" / id_ / FILE),
             suites=suites.get(id_, {}),
         )
@@ -271,8 +271,8 @@ def _read_facts(path: Path) -> RunFacts | None:
         return None  # of another version, and only warnings are made of it
 
 
-def _read_failure(path: Path) -> ArmFailure | None:
+def _read_failure(path: Path) -> Failure | None:
     value = _read_object(path, advice="delete it and run 'asymrl sweep' again")
     if value is None:
         return None
-    return ArmFailure(str(value.get("error", "no reason was recorded")), str(value.get("log", "")))
+    return Failure(str(value.get("error", "no reason was recorded")), str(value.get("log", "")))

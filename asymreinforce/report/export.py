@@ -10,7 +10,6 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from asymreinforce.report.ending import fall_of
 from asymreinforce.report.evaluated import run_intervals
 from asymreinforce.report.findings import answer_sentence
 from asymreinforce.report.read import Report
@@ -179,7 +178,7 @@ def _setting_row(row: Result, aggregated: Aggregated | None, against: str | None
 
 
 def _arm_row(arm: ReportedArm, *, split: str) -> dict[str, Any]:
-    fall = fall_of(arm, split=split)
+    fall = arm.fall(split)
     known: dict[str, Any] = {
         "arm": arm.id,
         "algorithm": arm.algorithm,
@@ -195,11 +194,10 @@ def _arm_row(arm: ReportedArm, *, split: str) -> dict[str, Any]:
     if outcome := arm.outcome:
         same = ("step", "collapse_step", "peak_step", "k", "entropy", "logp_correct",
                 "logp_incorrect", "kl", "ess", "seconds")  # fmt: skip
-        mu = outcome.behaviour_accuracy
         known |= {name: getattr(outcome, name) for name in same}
         known |= {
             "accuracy": 100 * outcome.accuracy,
-            "minus_mu": None if mu is None else 100 * (outcome.accuracy - mu),
+            "minus_mu": None if outcome.difference is None else 100 * outcome.difference,
             "peak": 100 * outcome.peak_accuracy,
             "pass_at_k": 100 * outcome.pass_at_k,
         }

@@ -5,9 +5,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from asymreinforce.report.ending import count_fallen
 from asymreinforce.report.groups import ArmGroup, best_group, group_label, mean
-from asymreinforce.report.records import Experiment
+from asymreinforce.report.records import Experiment, count_fallen
 from asymreinforce.report.reference_words import words_of
 from asymreinforce.report.words import count_words, percent_text
 
@@ -111,7 +110,7 @@ def _side_sentence(side: Side, *, split: str) -> str | None:
     if not any(arm.outcome and arm.outcome.verdict for arm in arms):
         return None
     fates = Counter(arm.fate for arm in arms)
-    fallen = count_fallen(arms, split=split)
+    fallen = count_fallen(arms, split)
     who = "it" if len(arms) == 1 else _share_words(fallen, len(arms))
     whose = "its" if fallen == 1 else "their"
     # "improved" alone would hide that an arm ended far below its own peak

@@ -10,10 +10,9 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from asymreinforce.errors import InputError
-from asymreinforce.report.ending import count_fallen
 from asymreinforce.report.evaluated import ArmEnds
 from asymreinforce.report.groups import ArmGroup, group_label, mean
-from asymreinforce.report.records import Experiment
+from asymreinforce.report.records import Experiment, count_fallen
 from asymreinforce.report.statistics.comparison import (
     Comparison,
     against_behaviour,
@@ -105,7 +104,7 @@ def compare_groups(
             against_behaviour=to_mu.get(name),
             against=to_base.get(name),
             fates=tuple(Counter(arm.fate for arm in group.arms).most_common()),
-            fallen=count_fallen(group.arms, split=experiment.split),
+            fallen=count_fallen(group.arms, experiment.split),
         )
         for group in groups
     )

@@ -82,7 +82,7 @@ def _power_table(report: "Report", points: float) -> "Table":
 def _print_coverage(console: "Console", coverage: "Coverage") -> None:
     """Print the coverage of the samples of mu and of each setting, and the findings."""
     from asymreinforce.report.coverage import coverage_findings
-    from asymreinforce.report.page.coverage_table import coverage_table
+    from asymreinforce.report.page.result_table import coverage_table
 
     shown_table = coverage_table(coverage)
     table = make_table(

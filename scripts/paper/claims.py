@@ -7,7 +7,6 @@ from typing import TypeVar
 
 from asymreinforce.algorithm.ending import STANDARD_ERRORS
 from asymreinforce.report.bandit.words import DIFFERS, Finding, compare_with_paper, join_words
-from asymreinforce.report.ending import has_collapsed
 from asymreinforce.report.groups import ArmGroup, mean, signed_text
 from asymreinforce.report.records import Experiment, ReportedArm
 from asymreinforce.report.statistics.comparison import between_groups, share_a_seed
@@ -258,7 +257,7 @@ def _evaluated_arms(group: ArmGroup) -> list[ReportedArm]:
 
 
 def _count_collapsed(arms: Sequence[ReportedArm]) -> int:
-    return sum(has_collapsed(arm.outcome) for arm in arms if arm.outcome)
+    return sum(arm.outcome.has_collapsed for arm in arms if arm.outcome)
 
 
 def _is_rising(values: Sequence[float], *, slack: float) -> bool:

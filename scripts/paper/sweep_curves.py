@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from asymreinforce.report.figures import canvas
 from asymreinforce.report.figures.canvas import Drawing, EndLabel
-from asymreinforce.report.figures.colours import BEHAVIOUR, MUTED, Style, group_styles
+from asymreinforce.report.figures.colours import BEHAVIOUR, Style, group_styles
 from asymreinforce.report.figures.curve_panels import draw_panel, read_curves
 from asymreinforce.report.groups import ArmGroup, mean, signed_text
 from asymreinforce.report.records import Experiment

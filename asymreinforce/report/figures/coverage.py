@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from asymreinforce.report.coverage import Coverage, Line
 from asymreinforce.report.figures import canvas
 from asymreinforce.report.figures.canvas import Drawing, EndLabel
-from asymreinforce.report.figures.colours import BEHAVIOUR, DOTTED, MUTED, SOLID, Style
+from asymreinforce.report.figures.colours import BEHAVIOUR, DOTTED, SOLID, Style
 from asymreinforce.report.groups import ArmGroup
 
 if TYPE_CHECKING:

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from asymreinforce.data.arm_progress import IN_SAMPLE_KL
 from asymreinforce.report.commands import Commands
 from asymreinforce.report.coverage import pass_at_words
-from asymreinforce.report.ending import fall_of
 from asymreinforce.report.evaluated import RunIntervals
 from asymreinforce.report.groups import NAMED_APART, SEEDS, signed_text
 from asymreinforce.report.page.cells import (
@@ -20,6 +19,16 @@ from asymreinforce.report.page.cells import (
     text_cell,
 )
 from asymreinforce.report.records import ArmOutcome, Experiment, ReportedArm
+
+PLAIN = {
+    "entropy": ("entropy", ".2f"),
+    "logp correct": ("logp_correct", ".3g"),
+    "logp incorrect": ("logp_incorrect", ".3g"),
+    IN_SAMPLE_KL: ("kl", ".3g"),
+    "ESS": ("ess", ".3g"),
+    "seconds": ("seconds", ".0f"),
+}
+"""Columns with a number of the outcome and its format."""
 
 VERDICT_MARKS = {"improved": "↑", "collapsed": "↓", "stable": "→", "failed": "×"}
 
@@ -84,23 +93,15 @@ def _number_cells(
 ) -> dict[str, Cell]:
     outcome = arm.outcome
     if outcome is None:
-        names = ("step", "accuracy, %", "minus µ", "peak, %", pass_at, "entropy",
-                 "logp correct", "logp incorrect", IN_SAMPLE_KL, "ESS", "seconds")  # fmt: skip
-        return dict.fromkeys(names, EMPTY)
+        return dict.fromkeys(("step", "accuracy, %", "minus µ", "peak, %", pass_at, *PLAIN), EMPTY)
+    peak = number_cell(100 * outcome.peak_accuracy, ".1f")
     return {
         "step": number_cell(outcome.step, "d"),
         "accuracy, %": _accuracy_cell(outcome, intervals),
         "minus µ": _difference_cell(outcome, intervals),
-        "peak, %": number_cell(100 * outcome.peak_accuracy, ".1f")._replace(
-            under=f"at step {outcome.peak_step}"
-        ),
+        "peak, %": peak._replace(under=f"at step {outcome.peak_step}"),
         pass_at: _pass_at_k_cell(outcome, names_k="k from" in pass_at),
-        "entropy": number_cell(outcome.entropy, ".2f"),
-        "logp correct": number_cell(outcome.logp_correct, ".3g"),
-        "logp incorrect": number_cell(outcome.logp_incorrect, ".3g"),
-        IN_SAMPLE_KL: number_cell(outcome.kl, ".3g"),
-        "ESS": number_cell(outcome.ess, ".3g"),
-        "seconds": number_cell(outcome.seconds, ".0f"),
+        **{title: number_cell(getattr(outcome, n), form) for title, (n, form) in PLAIN.items()},
     }
 
 
@@ -112,9 +113,9 @@ def _accuracy_cell(outcome: ArmOutcome, intervals: RunIntervals | None) -> Cell:
 
 
 def _difference_cell(outcome: ArmOutcome, intervals: RunIntervals | None) -> Cell:
-    if outcome.behaviour_accuracy is None:
+    if outcome.difference is None:
         return EMPTY
-    points = 100 * (outcome.accuracy - outcome.behaviour_accuracy)
+    points = 100 * outcome.difference
     if intervals and intervals.minus_behaviour:
         under = bracket_interval(intervals.minus_behaviour, sign="+")
         return Cell(f"{points:+.1f}".replace("-", "−"), points, under=under)
@@ -136,7 +137,7 @@ def _baseline_cell(arm: ReportedArm) -> Cell:
 
 
 def _verdict_cell(arm: ReportedArm, *, split: str) -> Cell:
-    verdict, fall = arm.fate, fall_of(arm, split=split)
+    verdict, fall = arm.fate, arm.fall(split)
     mark = VERDICT_MARKS.get(verdict)
     under = "" if fall is None else f"fell by {100 * fall:.1f}"
     return Cell(f"{mark} {verdict}" if mark else verdict, verdict, verdict=verdict, under=under)

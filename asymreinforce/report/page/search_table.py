@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from asymreinforce.report.page.cells import Cell, Table
+from asymreinforce.report.page.cells import Cell, Table, make_table, text_cell
 from asymreinforce.report.searches import (
     SearchedMethod,
     accuracy_text,
@@ -13,17 +13,14 @@ from asymreinforce.report.searches import (
 
 def search_table(methods: Sequence[SearchedMethod]) -> Table | None:
     """Make the table of searches; None if there was no search."""
-    if not methods:
-        return None
-    rows = [_cells(method) for method in methods]
-    return Table(tuple(rows[0]), tuple(tuple(row.values()) for row in rows))
+    return make_table([_cells(method) for method in methods]) if methods else None
 
 
 def _cells(method: SearchedMethod) -> dict[str, Cell]:
     record, best = method.record, method.record.best
     done = len(record.trials)
     return {
-        "method": Cell(method.name, method.name),
+        "method": text_cell(method.name),
         "trials": Cell(f"{done} of {record.budget}", done),
         "best": Cell(
             values_text(best) if best else "none",
