@@ -5,9 +5,11 @@ A reader pastes the command into a shell, so every part is quoted.
 
 import shlex
 from collections.abc import Iterable
+from pathlib import Path
 
+from asymreinforce.data.store import Store
+from asymreinforce.errors import InputError
 from asymreinforce.report.records import Experiment, ReportedArm
-from asymreinforce.report.rollout_sets import rollout_sets
 
 SHORTEST = 6
 
@@ -49,6 +51,18 @@ class Commands:
     def report(self) -> str:
         """The command that makes the page again."""
         return shlex.join(["asymrl", "report", str(self._directory)])
+
+
+def rollout_sets(directory: Path) -> dict[str, int | None]:
+    """Return the sampling seed of each set of rollouts, by name; None if it is unknown."""
+    seeds: dict[str, int | None] = {}
+    for plan in sorted((directory / "rollouts").glob("*/plan.json")):
+        try:
+            sampling = Store.open(plan.parent).identity.get("sampling")
+        except InputError:
+            sampling = None
+        seeds[plan.parent.name] = sampling.get("seed") if isinstance(sampling, dict) else None
+    return seeds
 
 
 def shorten_ids(names: Iterable[str]) -> dict[str, str]:

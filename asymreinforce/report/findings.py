@@ -7,8 +7,7 @@ from typing import NamedTuple
 
 from asymreinforce.report.groups import ArmGroup, best_group, group_label, mean
 from asymreinforce.report.records import Experiment, count_fallen
-from asymreinforce.report.reference_words import words_of
-from asymreinforce.report.words import count_words, percent_text
+from asymreinforce.report.words import count_words, percent_text, words_of
 
 
 class Side(NamedTuple):

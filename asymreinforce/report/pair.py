@@ -67,11 +67,9 @@ def pair_experiments(first: Experiment, second: Experiment) -> ExperimentPair:
     ours, theirs = group_arms(first), group_arms(second)
     by_settings = {group.without_arms: group for group in theirs}
     both = [(g, by_settings[g.without_arms]) for g in ours if g.without_arms in by_settings]
-    labels = [group_label(group, ours) for group, _ in both]
-    comparisons = between_pairs(both, names=labels)
     twins = tuple(
-        Twin(name, *pair, (_mean_accuracy(pair[0]), _mean_accuracy(pair[1])), comparison)
-        for name, pair, comparison in zip(labels, both, comparisons, strict=True)
+        Twin(group_label(g, ours), g, o, (_mean_accuracy(g), _mean_accuracy(o)), comparison)
+        for (g, o), comparison in zip(both, between_pairs(both), strict=True)
     )
     alone = _names_without_twin(ours, theirs), _names_without_twin(theirs, ours)
     return ExperimentPair(

@@ -5,8 +5,7 @@ from typing import Any, NamedTuple
 
 from asymreinforce.report.groups import ArmGroup, signed_text
 from asymreinforce.report.records import Experiment
-from asymreinforce.report.reference_words import words_of
-from asymreinforce.report.words import count_words
+from asymreinforce.report.words import count_words, words_of
 
 # two objectives may differ in this setting alone
 AGGREGATIONS = {

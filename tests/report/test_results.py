@@ -17,8 +17,7 @@ from asymreinforce.report.page.result_table import result_table
 from asymreinforce.report.records import Experiment
 from asymreinforce.report.results import GroupResults, compare_groups, seed_deviation, seeds_for
 from asymreinforce.report.setting import describe_experiment
-from asymreinforce.report.statistics.intervals import Interval, between_runs
-from asymreinforce.report.statistics.power import seeds_needed
+from asymreinforce.report.statistics.intervals import Interval, between_runs, seeds_needed
 from tests.fixtures.made_up_experiment import (
     BEHAVIOUR,
     PROMPTS,

@@ -11,9 +11,15 @@ from asymreinforce.errors import InputError
 from asymreinforce.report.bandit.bench import Bench, read_bench
 from asymreinforce.report.bandit.figures import draw_bench
 from asymreinforce.report.bandit.findings import bench_findings
-from asymreinforce.report.bandit.setting import QUESTIONS, TITLES, describe_bench
 from asymreinforce.report.bandit.table import near_table, what_it_shows
-from asymreinforce.report.bandit.words import AGREES, BEYOND, DIFFERS
+from asymreinforce.report.bandit.words import (
+    AGREES,
+    BEYOND,
+    DIFFERS,
+    QUESTIONS,
+    TITLES,
+    describe_bench,
+)
 from asymreinforce.report.figures.canvas import Drawing
 from asymreinforce.report.figures.files import inline_svg
 from asymreinforce.report.page.cells import setting_rows

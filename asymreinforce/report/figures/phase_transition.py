@@ -22,7 +22,7 @@ from asymreinforce.report.figures.colours import (
 from asymreinforce.report.figures.critical import Critical, critical_values
 from asymreinforce.report.groups import ArmGroup, Family, group_label, mean, signed_text, told_apart
 from asymreinforce.report.records import Experiment
-from asymreinforce.report.reference_words import words_of
+from asymreinforce.report.words import words_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -21,10 +21,10 @@ from asymreinforce.report.page.result_table import (
     aggregate_table,
     coverage_table,
     result_table,
+    search_table,
     suite_table,
 )
 from asymreinforce.report.page.samples import Samples, Writer
-from asymreinforce.report.page.search_table import search_table
 from asymreinforce.report.read import Report
 from asymreinforce.report.records import Experiment, ReportedArm
 from asymreinforce.report.results import RULE, GroupResults

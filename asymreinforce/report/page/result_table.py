@@ -1,4 +1,4 @@
-"""Make the tables with one row per setting: results, aggregates, coverage and benchmarks."""
+"""Make the tables of settings, with results, aggregates, coverage, benchmarks, and of searches."""
 
 from collections.abc import Sequence
 
@@ -19,6 +19,7 @@ from asymreinforce.report.page.cells import (
     text_cell,
 )
 from asymreinforce.report.results import GroupResults, Result
+from asymreinforce.report.searches import SearchedMethod, accuracy_text, trials_text, values_text
 from asymreinforce.report.statistics.aggregates import Aggregated, Improvement
 from asymreinforce.report.statistics.comparison import Comparison
 from asymreinforce.report.suites import Benchmark, Score, SuiteResults
@@ -196,3 +197,23 @@ def _score_cell(score: Score | None, benchmark: Benchmark) -> Cell:
         parts += [f"maj {100 * score.majority:.1f}", f"pass {100 * score.pass_at_k:.1f}"]
     text = f"{100 * score.accuracy:.1f}"
     return Cell(text, score.accuracy, under=", ".join(parts).replace("-", "−"))
+
+
+def search_table(methods: Sequence[SearchedMethod]) -> Table | None:
+    """Make the table of searches; None if there was no search."""
+    return make_table([_search_cells(method) for method in methods]) if methods else None
+
+
+def _search_cells(method: SearchedMethod) -> dict[str, Cell]:
+    record, best = method.record, method.record.best
+    done = len(record.trials)
+    return {
+        "method": text_cell(method.name),
+        "trials": Cell(f"{done} of {record.budget}", done),
+        "best": Cell(
+            values_text(best) if best else "none",
+            next(iter(best.values.values())) if best else None,
+        ),
+        "validation, %": Cell(accuracy_text(best), best.accuracy if best else None),
+        "all trials": Cell(trials_text(record), None),
+    }

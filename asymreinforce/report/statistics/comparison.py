@@ -5,13 +5,12 @@ is never used, since noise selects it.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from asymreinforce.errors import InputError
-from asymreinforce.report.groups import ArmGroup, group_label
+from asymreinforce.report.groups import ArmGroup
 from asymreinforce.report.records import ReportedArm
 from asymreinforce.report.statistics.intervals import Interval, between_runs, crossed, p_of_interval
 
@@ -31,15 +30,24 @@ class Seeds(NamedTuple):
 class Comparison(NamedTuple):
     """A difference of final accuracies, a share of 1, with its interval and p-values."""
 
-    arm: str
-    against: str
-    interval: Interval | None
-    """None if there is a single pair, which says nothing about another pair."""
     difference: float
     pairs: int
-    p: float | None
-    p_holm: float | None
+    interval: Interval | None = None
+    """None if there is a single pair, which says nothing about another pair."""
+    p: float | None = None
+    p_holm: float | None = None
     """p corrected for all comparisons of the same table (Holm 1979)."""
+
+
+class Differences(NamedTuple):
+    """The differences of one comparison, by the seeds of their arms."""
+
+    values: Mapping[Seeds, float]
+    prompts: Mapping[Seeds, np.ndarray]
+    """The difference on each evaluation prompt, if it was read."""
+    draws_later: bool
+    """Whether arms drew further rollouts after round 0."""
+    common_variance: float = 0.0
 
 
 class Replicates(NamedTuple):
@@ -56,29 +64,22 @@ NOT_READ: ByPrompt = {}
 NO_NOISE: Mapping[str, float] = {}
 
 
-def between_groups(
-    groups: Sequence[ArmGroup], *, against: ArmGroup, right: ByPrompt = NOT_READ
-) -> list[Comparison]:
-    """Compare every other group with `against`, over the seeds that both have.
+def between_pairs(
+    pairs: Sequence[tuple[ArmGroup, ArmGroup]], *, right: ByPrompt = NOT_READ
+) -> list[Comparison | None]:
+    """Compare the second group of each pair with the first, over the seeds that both have.
 
-    `right` holds each prompt's accuracy by arm, for intervals that hold for other prompts too.
-    Raises `InputError` if a group shares no seed with `against`.
+    `right` holds each prompt's accuracy by arm, for intervals that hold for other prompts too. An
+    entry is None if the pair shares no seed.
     """
-    comparisons = []
-    for group in groups:
-        if group is against:
-            continue
-        shared = _seed_differences(group, against)
-        names = group_label(group, groups), group_label(against, groups)
-        if not shared:
-            raise InputError(
-                f"{' and '.join(names)} have no seed in common; train "
-                "both with the same seed, policy.seed and sampling.seed"
-            )
-        prompts = _prompt_differences(group, against, right)
-        later = _draws_later(group, against)
-        comparisons.append(_compare_pairs(*names, shared, prompts=prompts, later=later))
-    return _correct_together(comparisons)
+    return _compare_together(
+        Differences(
+            _seed_differences(second, first),
+            _prompt_differences(second, first, right),
+            _draws_later(first, second),
+        )
+        for first, second in pairs
+    )
 
 
 def against_behaviour(
@@ -86,28 +87,38 @@ def against_behaviour(
     *,
     gains: ByPrompt = NOT_READ,
     noise: Mapping[str, float] = NO_NOISE,
-) -> list[Comparison]:
+) -> list[Comparison | None]:
     """Compare every group with the behaviour policy that its arms started from.
 
     `gains` holds the accuracy minus mu's on each prompt, by arm. `noise` holds the variance of mu's
     accuracy over draws of its evaluation, by arm. Arms that started from one policy share this
-    error, so that the spread between arms does not show it.
+    error, so that the spread between arms does not show it. An entry is None if no arm has both
+    accuracies.
     """
-    comparisons = []
-    for group in groups:
-        values = {
-            _seeds_of(arm): arm.outcome.accuracy - arm.outcome.behaviour_accuracy
-            for arm in group.arms
-            if arm.outcome and arm.outcome.behaviour_accuracy is not None
-        }
-        prompts = {_seeds_of(arm): gains[arm.id] for arm in group.arms if arm.id in gains}
-        if values:
-            name, later = group_label(group, groups), _draws_later(group)
-            common = _shared_noise(group, noise)
-            comparisons.append(
-                _compare_pairs(name, "µ", values, prompts=prompts, later=later, common=common)
-            )
-    return _correct_together(comparisons)
+    return _compare_together(
+        Differences(
+            {
+                _seeds_of(arm): arm.outcome.difference
+                for arm in group.arms
+                if arm.outcome and arm.outcome.difference is not None
+            },
+            {_seeds_of(arm): gains[arm.id] for arm in group.arms if arm.id in gains},
+            _draws_later(group),
+            _shared_noise(group, noise),
+        )
+        for group in groups
+    )
+
+
+def _compare_together(items: Iterable[Differences]) -> list[Comparison | None]:
+    """Compare each item that has values; all p-values are corrected together."""
+    compared = [_compare(item) if item.values else None for item in items]
+    tested = [item.p for item in compared if item and item.p is not None]
+    corrected = iter(holm_corrected(tested))
+    return [
+        item._replace(p_holm=next(corrected)) if item and item.p is not None else item
+        for item in compared
+    ]
 
 
 def independent_replicates(values: Mapping[Seeds, float]) -> Replicates:
@@ -117,9 +128,13 @@ def independent_replicates(values: Mapping[Seeds, float]) -> Replicates:
     policy's runs is one replicate; else, if rollouts vary, the mean over each set's runs; else each
     run is one replicate.
     """
-    units = _independent_runs(values)
-    means = [np.mean([values[seeds] for seeds in own]) for own in units]
-    return Replicates(np.array(means), _varied_names(values))
+    return Replicates(_average_nested(values, values), _varied_names(values))
+
+
+def _average_nested(values: Mapping[Seeds, Any], runs: Collection[Seeds]) -> np.ndarray:
+    """Return the mean of the values of each group of `_independent_runs`."""
+    units = _independent_runs(runs)
+    return np.array([np.mean([values[seeds] for seeds in own], axis=0) for own in units])
 
 
 def _independent_runs(values: Collection[Seeds]) -> list[list[Seeds]]:
@@ -156,23 +171,6 @@ def holm_corrected(p_values: Sequence[float]) -> list[float]:
     return [float(p) for p in corrected.clip(max=1.0)]
 
 
-def between_pairs(
-    pairs: Sequence[tuple[ArmGroup, ArmGroup]], *, names: Sequence[str]
-) -> list[Comparison | None]:
-    """Compare the second group of each pair with the first, over the seeds that both have.
-
-    An entry is None if the pair shares no seed. All p-values are corrected together.
-    """
-    shared = [_seed_differences(second, first) for first, second in pairs]
-    comparisons = [
-        _compare_pairs(name, name, values, prompts={}, later=_draws_later(*pair))
-        for name, values, pair in zip(names, shared, pairs, strict=True)
-        if values
-    ]
-    corrected = iter(_correct_together(comparisons))
-    return [next(corrected) if values else None for values in shared]
-
-
 def share_a_seed(one: ArmGroup, other: ArmGroup) -> bool:
     """Tell whether two groups can be compared: both have an evaluated arm of the same seeds."""
     return bool(_seed_differences(one, other))
@@ -188,7 +186,6 @@ def _accuracy_by_seeds(group: ArmGroup) -> dict[Seeds, float]:
 
 
 def _draws_later(*groups: ArmGroup) -> bool:
-    """Tell whether arms drew further rollouts after round 0."""
     return any(arm.settings.get("refresh_every") for group in groups for arm in group.arms)
 
 
@@ -208,22 +205,19 @@ def _prompt_differences(
     }
 
 
-def _compare_pairs(
-    arm: str, against: str, values: Mapping[Seeds, float], *,
-    prompts: Mapping[Seeds, np.ndarray], later: bool, common: float = 0.0,
-) -> Comparison:  # fmt: skip
-    values_N, varied = independent_replicates(values)
-    if later and DATA_ORDER in varied:
+def _compare(item: Differences) -> Comparison:
+    values_N, varied = independent_replicates(item.values)
+    if item.draws_later and DATA_ORDER in varied:
         varied = (*varied, LATER_ROLLOUTS)
     difference, pairs = float(values_N.mean()), len(values_N)
     if pairs < 2:
-        return Comparison(arm, against, None, difference, pairs, None, None)
-    values_NP = _crossable_values(values, prompts)
+        return Comparison(difference, pairs)
+    values_NP = _crossable_values(item)
     if values_NP is None:
-        interval = between_runs(values_N, varied=varied, common_variance=common)
+        interval = between_runs(values_N, varied=varied, common_variance=item.common_variance)
     else:
         interval = crossed(values_NP, varied=varied)
-    return Comparison(arm, against, interval, difference, pairs, p_of_interval(interval), None)
+    return Comparison(difference, pairs, interval, p_of_interval(interval))
 
 
 def _shared_noise(group: ArmGroup, noise: Mapping[str, float]) -> float:
@@ -234,30 +228,18 @@ def _shared_noise(group: ArmGroup, noise: Mapping[str, float]) -> float:
     return max(values, default=0.0) if is_shared else 0.0
 
 
-def _crossable_values(
-    values: Mapping[Seeds, float], prompts: Mapping[Seeds, np.ndarray]
-) -> np.ndarray | None:
+def _crossable_values(item: Differences) -> np.ndarray | None:
     """Return replicates by prompt   (N, P); None if runs and prompts cannot be crossed.
 
     Crossing needs every run's accuracy on the same prompts, and policies or rollouts that vary.
     """
     # an experiment that varies the policy or the rollouts asks about more than these runs, so its
     # interval covers other prompts too
-    is_varied = len({(seeds.policy, seeds.sampling) for seeds in values}) > 1
-    if not is_varied or not values.keys() <= prompts.keys():
+    is_varied = _varies(item.values, "policy") or _varies(item.values, "sampling")
+    if not is_varied or not item.values.keys() <= item.prompts.keys():
         return None
-    if len({len(prompts[seeds]) for seeds in values}) > 1:
+    if len({len(item.prompts[seeds]) for seeds in item.values}) > 1:
         return None
-    # nested runs are averaged first, as in `independent_replicates`
-    rows = [np.mean([prompts[seeds] for seeds in own], axis=0) for own in _independent_runs(values)]
-    values_NP = np.stack(rows)
+    values_NP = _average_nested(item.prompts, item.values)
     judged_NP: np.ndarray = values_NP[:, ~np.isnan(values_NP).any(0)]
     return judged_NP if judged_NP.shape[1] > 1 else None
-
-
-def _correct_together(comparisons: Sequence[Comparison]) -> list[Comparison]:
-    tested = [item.p for item in comparisons if item.p is not None]
-    corrected = iter(holm_corrected(tested))
-    return [
-        item if item.p is None else item._replace(p_holm=next(corrected)) for item in comparisons
-    ]

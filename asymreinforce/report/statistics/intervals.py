@@ -12,9 +12,17 @@ nothing about the other kind. `scripts/measure_coverage.py` measures how often e
 the truth; docs/results/coverage-of-intervals.md
 has a table.
 
+Before the runs are made, `power` tells how many seeds detect a difference:
+
+    power(N) = P(|T| > t_{N-1, 1-alpha/2}),   T noncentral t with N-1 degrees, delta = d sqrt(N) / s
+
+d is the difference to detect and s the standard deviation, over seeds, of the paired difference of
+two arms, both in the same unit (Cohen 1988, ch. 2).
+
 Shapes: N runs, P prompts.
 """
 
+import bisect
 import math
 from typing import NamedTuple
 
@@ -25,6 +33,10 @@ from asymreinforce.errors import InputError
 ENDS = (0.025, 0.975)
 """The shares of a distribution below the two ends of an interval."""
 RESAMPLES = 10_000
+POWER = 0.8
+MOST_SEEDS = 10_000
+GRID = 1024
+"""Differences are searched in steps of this part of the deviation."""
 PROMPTS = "evaluation prompts"
 """What varied, for an interval that holds for other prompts."""
 BEHAVIOUR_DRAWS = "draws of µ's evaluation"
@@ -187,3 +199,52 @@ def _with_margin(of_runs: float, runs: int) -> float:
     intervals of 3, 5 and 7 runs cover 94 to 96% (`scripts/measure_coverage.py`).
     """
     return of_runs * (runs + 1) / (runs - 1)
+
+
+def power(*, difference: float, deviation: float, seeds: int) -> float:
+    """Return the probability that an interval over `seeds` pairs excludes 0."""
+    from scipy.special import nctdtr
+
+    if seeds < 2 or deviation <= 0:
+        raise InputError("power needs at least two seeds, and a deviation above 0 between them")
+    edge = t_edge(seeds - 1)
+    shift = abs(difference) * math.sqrt(seeds) / deviation
+    # scipy gives NaN if a tail is too small to compute
+    above, below = (nctdtr(seeds - 1, shift, end) for end in (edge, -edge))
+    return float(1 - np.nan_to_num(above) + np.nan_to_num(below))
+
+
+def seeds_needed(*, difference: float, deviation: float) -> int:
+    """Return the fewest seeds of each arm that detect `difference` with the power `POWER`.
+
+    Raises `InputError` if more than 10,000 seeds are needed.
+    """
+    counts = range(2, MOST_SEEDS + 1)
+    place = bisect.bisect_left(
+        counts, POWER, key=lambda n: power(difference=difference, deviation=deviation, seeds=n)
+    )
+    if place == len(counts):
+        raise InputError(
+            f"a difference of {difference:g} at a deviation of {deviation:g} between seeds "
+            f"needs more than {MOST_SEEDS} seeds; choose a larger difference"
+        )
+    return counts[place]
+
+
+def smallest_difference(*, deviation: float, seeds: int) -> float:
+    """Return the smallest difference that `seeds` pairs detect with the power `POWER`.
+
+    The result is exact to a thousandth of `deviation`.
+    """
+    unit = deviation / GRID
+    steps = range(1, GRID**2)
+    return (
+        unit
+        * steps[
+            bisect.bisect_left(
+                steps,
+                POWER,
+                key=lambda k: power(difference=k * unit, deviation=deviation, seeds=seeds),
+            )
+        ]
+    )
