@@ -23,66 +23,58 @@ class ReferenceWords(NamedTuple):
 
     counted_from: str
     """The quantity to which the baseline is added."""
-    formula: str
     axis: str
     is_critical_at_0: bool = False
     """Whether V(x) at baseline 0 is the mean reward of mu, on each prompt or over the data set."""
 
+    @property
+    def formula(self) -> str:
+        """V(x) in words, for one prompt."""
+        if self.counted_from == "zero":
+            return "V(x) = baseline"
+        words = self.counted_from.replace("of a prompt", "of the prompt")
+        words = words.removeprefix("the ").removeprefix("a ")
+        return f"V(x) = {words}{',' if ', ' in words else ''} + baseline"
 
-REFERENCES = {
-    "group_mean": ReferenceWords(
-        "the mean reward of a prompt's samples",
-        "V(x) = mean reward of the prompt's samples + baseline",
-        "baseline δV  (V = group mean reward + δV)",
-        is_critical_at_0=True,
-    ),
-    "leave_one_out": ReferenceWords(
-        "the mean reward of a prompt's other samples",
-        "V(x) = mean reward of the prompt's other samples + baseline",
-        "baseline δV  (V = mean reward of the others + δV)",
-        is_critical_at_0=True,
-    ),
-    "dataset_mean": ReferenceWords(
-        "the mean reward of the data set",
-        "V(x) = mean reward of the data set + baseline",
-        "baseline δV  (V = data set mean reward + δV)",
-        is_critical_at_0=True,
-    ),
-    "zero": ReferenceWords("zero", "V(x) = baseline", "baseline V"),
-    "group_quantile": ReferenceWords(
-        "a quantile of a prompt's rewards",
-        "V(x) = quantile of the prompt's rewards + baseline",
-        "baseline δV  (V = quantile of the group's rewards + δV)",
-    ),
-    "shrunk_group_mean": ReferenceWords(
+
+QUANTITIES = {
+    "group_mean": ("the mean reward of a prompt's samples", "group mean reward"),
+    "leave_one_out": ("the mean reward of a prompt's other samples", "mean reward of the others"),
+    "dataset_mean": ("the mean reward of the data set", "data set mean reward"),
+    "group_quantile": ("a quantile of a prompt's rewards", "quantile of the group's rewards"),
+    "shrunk_group_mean": (
         "the mean reward of a prompt's samples, shrunk to the data set's",
-        "V(x) = mean reward of the prompt's samples, shrunk to the data set's, + baseline",
-        "baseline δV  (V = shrunk group mean reward + δV)",
+        "shrunk group mean reward",
     ),
-    "length_weighted_mean": ReferenceWords(
+    "length_weighted_mean": (
         "the mean reward of a prompt's samples, weighted by length",
-        "V(x) = mean reward of the prompt's samples, weighted by length, + baseline",
-        "baseline δV  (V = group mean reward by length + δV)",
+        "group mean reward by length",
     ),
-    "minimum_variance": ReferenceWords(
+    "minimum_variance": (
         "the mean reward of a prompt's samples, weighted by (pi/mu)^2 and length",
-        "V(x) = mean reward of the prompt's samples, weighted by (pi/mu)^2 and length, + baseline",
-        "baseline δV  (V = minimum-variance mean reward + δV)",
+        "minimum-variance mean reward",
     ),
-    "limit_support": ReferenceWords(
+    "limit_support": (
         "the last V at which the limit policy keeps enough of a prompt's samples",
-        "V(x) = last V at which the limit policy keeps enough of the prompt's samples + baseline",
-        "baseline δV  (V = last V of the group's support + δV)",
+        "last V of the group's support",
     ),
-    "running_mean": ReferenceWords(
+    "running_mean": (
         "the exponential mean reward of the rounds so far",
-        "V(x) = exponential mean reward of the rounds so far + baseline",
-        "baseline δV  (V = mean reward over rounds + δV)",
+        "mean reward over rounds",
     ),
+}
+"""The quantity to which a baseline is added, in a sentence and on an axis."""
+
+CRITICAL_AT_0 = ("group_mean", "leave_one_out", "dataset_mean")
+REFERENCES = {
+    "zero": ReferenceWords("zero", "baseline V"),
+    **{
+        name: ReferenceWords(words, f"baseline δV  (V = {short} + δV)", name in CRITICAL_AT_0)
+        for name, (words, short) in QUANTITIES.items()
+    },
 }
 
 
 def words_of(reference: str) -> ReferenceWords:
     """Return the words for a reference; a user's reference is called by its name."""
-    own = ReferenceWords(reference, f"V(x) = {reference} + baseline", f"baseline  (on {reference})")
-    return REFERENCES.get(reference, own)
+    return REFERENCES.get(reference, ReferenceWords(reference, f"baseline  (on {reference})"))
