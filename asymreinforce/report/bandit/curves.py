@@ -13,7 +13,7 @@ from asymreinforce.report.bandit.axes import (
     mark_critical,
     signed_offset,
 )
-from asymreinforce.report.bandit.bench import Bench, Row, spread_by_place
+from asymreinforce.report.bandit.bench import Bench, Row, columns_of, spread_by_place
 from asymreinforce.report.figures import canvas
 from asymreinforce.report.figures.canvas import Drawing, EndLabel, choose_evenly
 from asymreinforce.report.figures.colours import Style, signed_style
@@ -73,7 +73,7 @@ def _near_curves(axes: "Axes", bench: Bench, chains: Sequence[Row], *, column: s
     for chain in chains:
         style = signed_style(chain["offset"], offsets)
         trace = bench.traces[chain["chain"]]
-        axes.plot([m["step"] for m in trace], [m[column] for m in trace], **style.line)
+        axes.plot(*columns_of(trace, "step", column), **style.line)
         label = _baseline_label(chain["baseline"], chain)
         ends.append(EndLabel(trace[-1][column], label, style.colour.light))
         limit = chain[f"limit_{column}"]
@@ -92,9 +92,7 @@ def _draw_bands(axes: "Axes", bench: Bench, baselines: Sequence[float], *, colum
     for baseline, offset in zip(baselines, offsets, strict=True):
         chains = bench.only(baseline=baseline).chains
         moments = [moment for chain in chains for moment in bench.traces[chain["chain"]]]
-        band = spread_by_place(
-            moments, place=lambda m: m["step"], value=lambda m: m[column] - start[m["chain"]]
-        )
+        band = spread_by_place(moments, "step", lambda m: m[column] - start[m["chain"]])
         style = signed_style(offset, offsets)
         draw_spread(axes, band, style)
         label = _baseline_label(baseline, chains[0])
@@ -137,9 +135,8 @@ def _draw_iterations(axes: "Axes", bench: Bench, chains: Sequence[Row]) -> None:
     for chain in chains:
         style = signed_style(chain["offset"], offsets)
         trace = bench.traces[chain["chain"]]
-        iterations = [moment["iteration"] for moment in trace]
-        axes.plot(iterations, [moment["reward"] for moment in trace], **style.line)
-        exact = [moment["limit_reward"] for moment in trace]
+        iterations, rewards, exact = columns_of(trace, "iteration", "reward", "limit_reward")
+        axes.plot(iterations, rewards, **style.line)
         if None not in exact:
             axes.plot(iterations, exact, color=style.colour.light, linewidth=1.4, linestyle=":")
         ends.append(EndLabel(trace[-1]["reward"], f"{chain['value']:.4g}", style.colour.light))

@@ -82,7 +82,7 @@ def _draw_maps(bench: Bench, *, name: str, title: str, x: str, y: str, caption: 
 def _draw_map(axes: "Axes", bench: Bench) -> None:
     baselines, steps = bench.values("baseline"), bench.values("steps")
     grid = [
-        spread_by_place(chains, place=lambda c: c["baseline"], value=reward_share).median
+        spread_by_place(chains, "baseline", reward_share).median
         for chains in (bench.only(steps=count).chains for count in steps)
     ]
     low = min(map(min, grid))

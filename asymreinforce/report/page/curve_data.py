@@ -39,7 +39,7 @@ def curve_data(
             {
                 "name": visible(group_label(group, groups)),
                 "colour": css_variable(style.colour),
-                "dashes": svg_dashes(style),
+                "dashes": " ".join(f"{style.width * length:g}" for length in style.dashes),
                 "width": style.width,
                 "seeds": len(group.arms),
             }
@@ -58,11 +58,6 @@ def as_script(data: dict[str, Any]) -> str:
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return text
-
-
-def svg_dashes(style: Style) -> str:
-    """Write a style's dashes for SVG's `stroke-dasharray`."""
-    return " ".join(f"{style.width * length:g}" for length in style.dashes)
 
 
 def _panel_data(curves: Curves, stride: int) -> dict[str, Any]:
