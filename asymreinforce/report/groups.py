@@ -157,7 +157,8 @@ def mean_band(series: Iterable[Series]) -> Band:
     values: dict[int, list[float]] = defaultdict(list)
     for point in itertools.chain.from_iterable(series):
         values[point.step].append(point.value)
-    steps = _thin_steps(sorted(values))
+    every = sorted(values)
+    steps = tuple(every[every_nth(len(every), -(-len(every) // LONGEST_LINE) or 1)])
     return Band(
         steps=steps,
         mean=tuple(mean(values[step]) for step in steps),
@@ -166,10 +167,10 @@ def mean_band(series: Iterable[Series]) -> Band:
     )
 
 
-def _thin_steps(steps: list[int]) -> tuple[int, ...]:
-    stride = -(-len(steps) // LONGEST_LINE) or 1
-    # this start makes the last step stay, which is an arm's result
-    return tuple(steps[(len(steps) - 1) % stride :: stride])
+def every_nth(count: int, stride: int) -> slice:
+    """Return the slice of every n-th of some values that keeps the last one."""
+    # the last step is an arm's result
+    return slice((count - 1) % stride, None, stride)
 
 
 def _empty_group(arm: ReportedArm) -> ArmGroup:

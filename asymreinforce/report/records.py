@@ -171,12 +171,11 @@ class Experiment(NamedTuple):
         """The accuracy of mu, a share of 1: the mean over the experiment's behaviour policies."""
         # arms of the same policy and rollouts share mu, which counts once
         accuracy = {
-            (arm.policy_seed, arm.sampling_seed): arm.outcome.behaviour_accuracy
+            (arm.policy_seed, arm.sampling_seed): mu
             for arm in self.arms
-            if arm.outcome and arm.outcome.behaviour_accuracy is not None
+            if arm.outcome and (mu := arm.outcome.behaviour_accuracy) is not None
         }
-        values = [value for value in accuracy.values() if value is not None]
-        return sum(values) / len(values) if values else None
+        return sum(accuracy.values()) / len(accuracy) if accuracy else None
 
     @property
     def warnings(self) -> list[str]:

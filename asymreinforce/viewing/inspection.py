@@ -23,6 +23,7 @@ from asymreinforce.data.store import Store
 from asymreinforce.rewards.scale import Rewards
 from asymreinforce.viewing.judged_chunks import (
     KEYS,
+    ROW,
     JudgedChunk,
     mean_reward,
     read_judged,
@@ -151,24 +152,18 @@ def _read_chunks(
 
 def _shown_rollouts(chunk: JudgedChunk, view: View, mean: float | None) -> list[Row]:
     table, rewards = chunk.verdicts, chunk.rewards
-    columns = (chunk.keys.column(name).to_pylist() for name in KEYS)
-    rows = [Row(*key, *UNSCORED) for key in zip(*columns, strict=True)]
-    if table is None:
-        return rows
-    advantage_B = _kept_advantages(table, rewards, view, mean) if rewards else None
-    names = ("prompt_id", "sample", "extracted_answer")
-    judged = zip(*(table.column(name).to_pylist() for name in names), chunk.outcomes, strict=True)
-    places = {(row.prompt_id, row.sample): place for place, row in enumerate(rows)}
-    for number, (prompt_id, sample, answer, outcome) in enumerate(judged):
-        kept = rewards is not None and bool(rewards.kept_B[number])
-        place = places[prompt_id, sample]
-        rows[place] = rows[place]._replace(
-            outcome=outcome,
-            reward=float(rewards.reward_B[number]) if rewards and kept else None,
-            advantage=float(advantage_B[number]) if advantage_B is not None and kept else None,
-            answer=answer,
-        )
-    return rows
+    judged: dict[tuple[str, int], tuple[Any, ...]] = {}
+    if table is not None:
+        advantage_B = _kept_advantages(table, rewards, view, mean) if rewards else None
+        columns = (table.column(name).to_pylist() for name in (*ROW, "extracted_answer"))
+        rows = zip(*columns, chunk.outcomes, strict=True)
+        for number, (prompt_id, sample, answer, outcome) in enumerate(rows):
+            reward = advantage = None
+            if rewards and advantage_B is not None and rewards.kept_B[number]:
+                reward, advantage = float(rewards.reward_B[number]), float(advantage_B[number])
+            judged[prompt_id, sample] = (outcome, reward, advantage, answer)
+    keys = zip(*(chunk.keys.column(name).to_pylist() for name in KEYS), strict=True)
+    return [Row(*key, *judged.get(key[:2], UNSCORED)) for key in keys]
 
 
 def _kept_advantages(

@@ -28,6 +28,11 @@ class Bench(NamedTuple):
         """The seed of the draw of rewards that has its own panel: the first of the sweep."""
         return int(self.chains[0]["seed"])
 
+    @property
+    def near(self) -> "Bench":
+        """The bench with only the chains of `near_seed`."""
+        return self.only(seed=self.near_seed)
+
     def only(self, **settings: Any) -> "Bench":
         """Return the bench with only the chains that have these settings."""
         kept = [c for c in self.chains if all(c[name] == is_ for name, is_ in settings.items())]

@@ -46,7 +46,7 @@ def entropy_by_step(bench: Bench) -> Drawing:
 
 def _by_step(bench: Bench, *, column: str, title: str, unit: str) -> Drawing:
     bench = bench.of_first()
-    near = bench.only(seed=bench.near_seed).chains
+    near = bench.near.chains
     draws = len(bench.values("seed"))
     titles = [f"Rewards of seed {bench.near_seed}"]
     titles += [f"Median of {draws} draws, band from 10 to 90 %"] if draws > 1 else []
@@ -109,7 +109,7 @@ def _draw_bands(axes: "Axes", bench: Bench, baselines: Sequence[float], *, colum
 def improvement_by_iteration(bench: Bench) -> Drawing:
     """Draw Fig. 2: reward against iteration, and the final reward against V - V_{0,mu}."""
     bench = bench.of_first()
-    near = sorted(bench.only(seed=bench.near_seed).chains, key=lambda chain: chain["value"])
+    near = sorted(bench.near.chains, key=lambda chain: chain["value"])
     figure, axes = make_panels(
         [f"Rewards of seed {bench.near_seed}", "Every draw, after the last iteration"],
         columns=2,

@@ -64,7 +64,7 @@ def stale_mu(bench: Bench) -> Drawing:
 
 def _draw_maps(bench: Bench, *, name: str, title: str, x: str, y: str, caption: str) -> Drawing:
     bench = bench.of_first("steps")
-    near, draws = bench.only(seed=bench.near_seed), len(bench.values("seed"))
+    near, draws = bench.near, len(bench.values("seed"))
     titles = [f"{title}: seed {bench.near_seed}"]
     titles += [f"The same: median of {draws} draws"] if draws > 1 else []
     figure, axes = make_panels(titles, columns=1, width=WIDTH)

@@ -137,7 +137,7 @@ def frame_drawing(drawing: Drawing) -> dict[str, Any]:
 
 
 def _draw_note(bench: Bench, settings: Mapping[str, Any]) -> str:
-    first = bench.only(seed=bench.near_seed).chains[0]
+    first = bench.near.chains[0]
     facts = (
         f"Seed {bench.near_seed}: V^µ = {first['behaviour_reward']:.5f}, V₀,µ = "
         f"{first['critical_value']:.5f}, best arm {first['best_reward']:.4f}."

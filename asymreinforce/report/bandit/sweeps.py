@@ -33,7 +33,7 @@ UPDATES = {
 def limit_by_value(bench: Bench) -> Drawing:
     """Draw Fig. 1, right: reward and support of the limit against V, with V^mu marked."""
     bench = bench.of_first()
-    near = bench.only(seed=bench.near_seed)
+    near = bench.near
     smallest = min((abs(c["offset"]) for c in near.chains if c["offset"]), default=1e-3)
     lowest, highest = (edge(c["offset"] for c in near.chains) for edge in (min, max))
     shown = [

@@ -63,11 +63,6 @@ def count_of(count: int, chains: Sequence[Row]) -> str:
     return f"{count} of {len(chains)} chains"
 
 
-def count_arms(count: int) -> str:
-    """Write a count of arms: '1 arm', '3 arms'."""
-    return f"{count} arm" if count == 1 else f"{count} arms"
-
-
 def power_text(value: float) -> str:
     """Write a small number with an exponent: '1.5e−4'."""
     mantissa, exponent = f"{value:.1e}".split("e")

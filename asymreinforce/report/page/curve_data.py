@@ -15,7 +15,7 @@ from typing import Any
 from asymreinforce.report.figures.colours import BEHAVIOUR, Style
 from asymreinforce.report.figures.curve_panels import Curves, is_logarithmic
 from asymreinforce.report.figures.files import css_variable
-from asymreinforce.report.groups import ArmGroup, group_label
+from asymreinforce.report.groups import ArmGroup, every_nth, group_label
 from asymreinforce.report.records import Experiment
 from asymreinforce.untrusted import visible
 
@@ -66,8 +66,7 @@ def _panel_data(curves: Curves, stride: int) -> dict[str, Any]:
     for place, band in enumerate(curves.bands):
         if not band.steps:
             continue
-        # this start makes the last step stay, which is an arm's result
-        chosen = slice((len(band.steps) - 1) % stride, None, stride)
+        chosen = every_nth(len(band.steps), stride)
         steps = axes.setdefault(band.steps[chosen], len(axes))
         series: list[list[float | None]] = [
             [_round_value(curves.panel.scale * value) for value in values[chosen]]

@@ -32,7 +32,7 @@ def result_table(results: GroupResults, commands: Commands | None) -> Table:
     """Make the table of results; the command of each number shows the group's lowest seed."""
     rows = []
     for row in results.rows:
-        command = _samples_command(row.group, commands)
+        command = samples_command(row.group, commands)
         compared = {"µ": row.against_behaviour}
         if results.against is not None:
             compared[results.against] = row.against
@@ -70,7 +70,8 @@ def fate_counts(fates: Sequence[tuple[str, int]]) -> str:
     return " ".join(f"{count} {VERDICT_MARKS.get(fate, fate)}" for fate, count in fates)
 
 
-def _samples_command(group: ArmGroup, commands: Commands | None) -> str | None:
+def samples_command(group: ArmGroup, commands: Commands | None) -> str | None:
+    """Return the command that shows the samples of a group's lowest seed at its last step."""
     first = group.lowest_seed
     if not (commands and first and first.outcome):
         return None

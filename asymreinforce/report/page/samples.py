@@ -157,7 +157,8 @@ def _prompt_ids(path: Path) -> set[str]:
 
 def _read_chosen(path: Path, chosen: Iterable[str], reward: RewardConfig) -> dict[str, Sample]:
     """Return the first sample of each chosen prompt, by prompt id."""
-    rows = _of_prompts(contracts.read_table(path, contracts.EVALUATIONS), chosen)
+    rows = contracts.read_table(path, contracts.EVALUATIONS)
+    rows = rows.filter(pc.is_in(rows.column("prompt_id"), pa.array(list(chosen), pa.string())))
     given = rewards_of(rows, reward)
     judged = zip(_cut_rows(rows), given.correct_B, given.kept_B, strict=True)
     # in falling order, so that the first sample is the last to enter the dictionary
@@ -187,10 +188,6 @@ def _read_questions(
         if len(questions) == len(chosen):  # the other prompt files cannot add anything
             break
     return questions
-
-
-def _of_prompts(rows: pa.Table, chosen: Iterable[str]) -> pa.Table:
-    return rows.filter(pc.is_in(rows.column("prompt_id"), pa.array(list(chosen), pa.string())))
 
 
 def _cut_rows(rows: pa.Table) -> list[dict[str, Any]]:
