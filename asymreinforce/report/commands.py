@@ -3,6 +3,7 @@
 A reader pastes the command into a shell, so every part is quoted.
 """
 
+import contextlib
 import shlex
 from collections.abc import Iterable
 from pathlib import Path
@@ -55,14 +56,22 @@ class Commands:
 
 def rollout_sets(directory: Path) -> dict[str, int | None]:
     """Return the sampling seed of each set of rollouts, by name; None if it is unknown."""
-    seeds: dict[str, int | None] = {}
-    for plan in sorted((directory / "rollouts").glob("*/plan.json")):
-        try:
-            sampling = Store.open(plan.parent).identity.get("sampling")
-        except InputError:
-            sampling = None
-        seeds[plan.parent.name] = sampling.get("seed") if isinstance(sampling, dict) else None
+    plans = sorted((directory / "rollouts").glob("*/plan.json"))
+    seeds: dict[str, int | None] = {plan.parent.name: None for plan in plans}
+    for store in readable_stores(directory / "rollouts"):
+        sampling = store.identity.get("sampling")
+        if isinstance(sampling, dict):
+            seeds[store.directory.name] = sampling.get("seed")
     return seeds
+
+
+def readable_stores(parent: Path) -> list[Store]:
+    """Open the stores below a directory; those with a damaged plan are left out."""
+    stores = []
+    for plan in sorted(parent.glob("*/plan.json")):
+        with contextlib.suppress(InputError):
+            stores.append(Store.open(plan.parent))
+    return stores
 
 
 def shorten_ids(names: Iterable[str]) -> dict[str, str]:

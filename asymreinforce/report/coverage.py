@@ -17,8 +17,7 @@ import pyarrow.compute as pc
 from asymreinforce.data import contracts
 from asymreinforce.data.shard_names import published_shards
 from asymreinforce.data.store import Store
-from asymreinforce.errors import InputError
-from asymreinforce.report.commands import rollout_sets
+from asymreinforce.report.commands import readable_stores, rollout_sets
 from asymreinforce.report.evaluated import ArmEnds, scale_of
 from asymreinforce.report.groups import ArmGroup, group_label
 from asymreinforce.report.records import Experiment
@@ -138,14 +137,8 @@ def _verdicts_of_behaviour(experiment: Experiment) -> Store | None:
     own = {name for name, seed in sets.items() if seed in seeds} or set(sets)
     if len(own) != 1:
         return None
-    stores = []
-    for plan in sorted((experiment.directory / "verdicts").glob("*/plan.json")):
-        try:
-            store = Store.open(plan.parent)
-        except InputError:
-            continue
-        if store.identity.get("rollouts") in own:
-            stores.append(store)
+    judged = readable_stores(experiment.directory / "verdicts")
+    stores = [store for store in judged if store.identity.get("rollouts") in own]
     return stores[0] if len(stores) == 1 else None
 
 

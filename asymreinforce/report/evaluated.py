@@ -16,7 +16,7 @@ import numpy as np
 from asymreinforce.config import RewardConfig
 from asymreinforce.data import contracts
 from asymreinforce.data.store import Store
-from asymreinforce.report.records import Experiment, ReportedArm
+from asymreinforce.report.records import Experiment
 from asymreinforce.report.statistics.intervals import (
     Interval,
     bootstrap,
@@ -101,14 +101,8 @@ def scale_of(settings: Mapping[str, object]) -> RewardConfig:
     return RewardConfig.model_validate({k: v for k, v in own.items() if v is not None})
 
 
-def run_intervals(
-    arms: tuple[ReportedArm, ...], ends: Mapping[str, ArmEnds]
-) -> dict[str, RunIntervals]:
-    """Return the intervals of each arm whose evaluations were read."""
-    return {arm.id: _intervals_of_run(ends[arm.id]) for arm in arms if arm.id in ends}
-
-
-def _intervals_of_run(ends: ArmEnds) -> RunIntervals:
+def intervals_of_run(ends: ArmEnds) -> RunIntervals:
+    """Return the intervals of an arm, by the evaluations of its last step and of mu."""
     judged_P = ends.last.kept_P > 0
     samples = int(ends.last.kept_P.max())
     accuracy = of_a_share(ends.last.accuracy_P[judged_P], samples=samples)

@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from asymreinforce.report.evaluated import RunIntervals, run_intervals
+from asymreinforce.report.evaluated import ArmEnds, intervals_of_run
 from asymreinforce.report.findings import answer_sentence
 from asymreinforce.report.read import Report
 from asymreinforce.report.records import ReportedArm
@@ -52,9 +52,8 @@ def setting_rows(report: Report) -> list[dict[str, Any]]:
 
 def arm_rows(report: Report) -> list[dict[str, Any]]:
     """Return one row per arm."""
-    intervals = run_intervals(report.experiment.arms, report.ends)
     split = report.experiment.split
-    return [_arm_row(arm, intervals.get(arm.id), split=split) for arm in report.experiment.arms]
+    return [_arm_row(arm, report.ends.get(arm.id), split=split) for arm in report.experiment.arms]
 
 
 def as_json(report: Report) -> str:
@@ -114,8 +113,8 @@ def _setting_row(row: Result, aggregated: Aggregated | None, against: str | None
     )
 
 
-def _arm_row(arm: ReportedArm, intervals: RunIntervals | None, *, split: str) -> dict[str, Any]:
-    outcome = arm.outcome
+def _arm_row(arm: ReportedArm, ends: ArmEnds | None, *, split: str) -> dict[str, Any]:
+    outcome, intervals = arm.outcome, ends and intervals_of_run(ends)
     return _without_infinities(
         {
             "arm": arm.id,

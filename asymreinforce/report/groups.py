@@ -66,6 +66,11 @@ class ArmGroup(NamedTuple):
         """Final accuracy of each evaluated arm, a share of 1."""
         return tuple(arm.outcome.accuracy for arm in self.arms if arm.outcome)
 
+    @property
+    def accuracy(self) -> float | None:
+        """The mean of `accuracies`; None if no arm was evaluated."""
+        return mean(self.accuracies) if self.accuracies else None
+
 
 class Band(NamedTuple):
     """The mean of a series over seeds, with the lowest and the highest value at each step."""

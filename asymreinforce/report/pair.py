@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from asymreinforce.data.determines import EVALUATION, first_product
 from asymreinforce.errors import InputError
-from asymreinforce.report.groups import ArmGroup, group_arms, group_label, mean
+from asymreinforce.report.groups import ArmGroup, group_arms, group_label
 from asymreinforce.report.records import Experiment, ReportedArm
 from asymreinforce.report.statistics.comparison import Comparison, between_pairs
 
@@ -68,7 +68,7 @@ def pair_experiments(first: Experiment, second: Experiment) -> ExperimentPair:
     by_settings = {group.without_arms: group for group in theirs}
     both = [(g, by_settings[g.without_arms]) for g in ours if g.without_arms in by_settings]
     twins = tuple(
-        Twin(group_label(g, ours), g, o, (_mean_accuracy(g), _mean_accuracy(o)), comparison)
+        Twin(group_label(g, ours), g, o, (g.accuracy, o.accuracy), comparison)
         for (g, o), comparison in zip(both, between_pairs(both), strict=True)
     )
     alone = _names_without_twin(ours, theirs), _names_without_twin(theirs, ours)
@@ -98,10 +98,6 @@ def _move_arm(arm: ReportedArm, experiment: Experiment) -> ReportedArm:
 def _names_without_twin(groups: Sequence[ArmGroup], others: Sequence[ArmGroup]) -> tuple[str, ...]:
     matched = {group.without_arms for group in others}
     return tuple(group_label(g, groups) for g in groups if g.without_arms not in matched)
-
-
-def _mean_accuracy(group: ArmGroup) -> float | None:
-    return mean(group.accuracies) if group.accuracies else None
 
 
 def _setting_differences(first: Experiment, second: Experiment) -> tuple[Difference, ...]:

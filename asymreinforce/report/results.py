@@ -13,7 +13,7 @@ import numpy as np
 
 from asymreinforce.errors import InputError
 from asymreinforce.report.evaluated import ArmEnds
-from asymreinforce.report.groups import ArmGroup, group_label, mean
+from asymreinforce.report.groups import ArmGroup, group_label
 from asymreinforce.report.records import Experiment, count_fallen
 from asymreinforce.report.statistics.comparison import (
     Comparison,
@@ -97,7 +97,7 @@ def compare_groups(
         Result(
             group=group,
             name=group_label(group, groups),
-            accuracy=mean(group.accuracies) if group.accuracies else None,
+            accuracy=group.accuracy,
             against_behaviour=of_mu,
             against=of_base,
             fates=tuple(Counter(arm.fate for arm in group.arms).most_common()),

@@ -9,7 +9,7 @@ from scipy import stats
 
 from asymreinforce.errors import InputError
 from asymreinforce.report.commands import Commands, shorten_ids
-from asymreinforce.report.evaluated import read_ends, run_intervals
+from asymreinforce.report.evaluated import intervals_of_run, read_ends
 from asymreinforce.report.experiment import read_experiment
 from asymreinforce.report.groups import ArmGroup, group_arms
 from asymreinforce.report.page.cells import bracket_interval
@@ -176,12 +176,11 @@ def test_one_run_has_intervals_over_prompts_that_hold_its_own_estimate(
     experiment: Experiment,
 ) -> None:
     ends = read_ends(experiment)
-    found = run_intervals(experiment.arms, ends)
-    assert set(found) == {arm.id for arm in experiment.arms}
+    assert set(ends) == {arm.id for arm in experiment.arms}
     arm = experiment.arms[0]
     last = ends[arm.id].last
     assert len(last.kept_P) == PROMPTS and last.k == 2
-    own = found[arm.id]
+    own = intervals_of_run(ends[arm.id])
     assert own.accuracy.estimate == pytest.approx(last.accuracy_P.mean())
     assert own.accuracy.varied == ("evaluation prompts",)
     difference = own.minus_behaviour

@@ -42,20 +42,20 @@ def find_benches(directory: Path) -> dict[str, Store]:
     ignored. Raises `InputError` if a plan is damaged.
     """
     labels = [contract.label for contract in TABLES.values()]
-    newest: dict[str, tuple[tuple[float, str], Store]] = {}
-    for path in _table_paths(directory):
-        store = Store.open(path.parent)
-        manifest = path.with_name("manifest.json")
-        if store.identity.get("contracts") != labels or not manifest.exists():
-            continue
-        # every run draws its figures again, even if all tables were complete
-        figures = path.with_name("figures")
-        times = [place.stat().st_mtime for place in (manifest, figures) if place.exists()]
-        age = (max(times), store.hash)
-        experiment = store.identity["settings"]["experiment"]
-        if experiment not in newest or newest[experiment][0] < age:
-            newest[experiment] = (age, store)
-    return {name: newest[name][1] for name in TITLES if name in newest}
+    finished = [
+        store
+        for path in _table_paths(directory)
+        if (store := Store.open(path.parent)).identity.get("contracts") == labels
+        and path.with_name("manifest.json").exists()
+    ]
+    newest = {s.identity["settings"]["experiment"]: s for s in sorted(finished, key=_time_of_run)}
+    return {name: newest[name] for name in TITLES if name in newest}
+
+
+def _time_of_run(store: Store) -> tuple[float, str]:
+    # every run draws its figures again, even if all tables were complete
+    places = (store.directory / name for name in ("manifest.json", "figures"))
+    return max(place.stat().st_mtime for place in places if place.exists()), store.hash
 
 
 def holds_benches(directory: Path) -> bool:

@@ -127,17 +127,15 @@ def _draw_families(
     width: float,
 ) -> list[EndLabel]:
     """Draw the dots and the mean line of each family; return labels if there are several."""
-    members = defaultdict(list)
-    for group, style in swept:
-        members[group.family].append((group, style))
     ends = []
     for rank, family in enumerate(families):
-        means = [(group.baseline, 100 * mean(group.accuracies)) for group, _ in members[family]]
+        members = [(group, style) for group, style in swept if group.family == family]
+        means = [(group.baseline, 100 * mean(group.accuracies)) for group, _ in members]
         axes.plot(
             *zip(*means, strict=True), color=INK.light, linewidth=1.4,
             linestyle=LINES[rank % len(LINES)], zorder=3,
         )  # fmt: skip
-        for group, style in members[family]:
+        for group, style in members:
             x = [_move_apart(group.baseline or 0.0, i, len(group.accuracies), width)
                  for i in range(len(group.accuracies))]  # fmt: skip
             axes.scatter(

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from asymreinforce.data.arm_progress import IN_SAMPLE_KL
 from asymreinforce.report.commands import Commands
 from asymreinforce.report.coverage import pass_at_words
-from asymreinforce.report.evaluated import RunIntervals
+from asymreinforce.report.evaluated import ArmEnds, RunIntervals, intervals_of_run
 from asymreinforce.report.groups import NAMED_APART, SEEDS, signed_text
 from asymreinforce.report.page.cells import (
     EMPTY,
@@ -34,11 +34,11 @@ VERDICT_MARKS = {"improved": "↑", "collapsed": "↓", "stable": "→", "failed
 
 
 def arm_table(
-    experiment: Experiment, commands: Commands | None, intervals: Mapping[str, RunIntervals]
+    experiment: Experiment, commands: Commands | None, ends: Mapping[str, ArmEnds]
 ) -> Table:
     """Make the table of arms: the settings that differ, then the verdict, then the numbers.
 
-    `intervals` are over prompts, by arm; an arm without intervals shows standard errors.
+    `ends` gives intervals over prompts; an arm without evaluations on disk shows standard errors.
     """
     arms = experiment.arms
     keys = sorted({key for arm in arms for key in arm.differing} - SEEDS - NAMED_APART)
@@ -62,7 +62,8 @@ def arm_table(
         if any(other.outcome and other.outcome.collapse_step for other in arms):
             step = arm.outcome.collapse_step if arm.outcome else None
             cells["collapsed at step"] = number_cell(step, "d")
-        cells |= _number_cells(arm, pass_at, intervals.get(arm.id))
+        own = ends.get(arm.id)
+        cells |= _number_cells(arm, pass_at, intervals_of_run(own) if own else None)
         if commands:
             cells |= _with_commands(arm, cells, commands, pass_at)
         rows.append(cells)

@@ -5,7 +5,6 @@ from typing import Any
 
 from asymreinforce.report.commands import Commands
 from asymreinforce.report.coverage import coverage_findings
-from asymreinforce.report.evaluated import run_intervals
 from asymreinforce.report.figures.colours import group_styles
 from asymreinforce.report.figures.coverage import NAME as COVERAGE
 from asymreinforce.report.figures.curve_panels import Curves
@@ -64,7 +63,7 @@ def render_experiment(
         settings=setting_rows(experiment.shared),
         report_command=commands.report,
         **results_and_curves(experiment, groups, results, drawings, curves),
-        table=arm_table(experiment, commands, run_intervals(experiment.arms, report.ends)),
+        table=arm_table(experiment, commands, report.ends),
         results=result_table(results, commands),
         aggregates=aggregate_table(aggregate_groups(results), against=results.against),
     )
