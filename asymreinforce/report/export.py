@@ -40,6 +40,10 @@ STORED = {
 SHARES = {*STORED, "ties", "pass_at_k", "truncated"}
 
 
+DIAGNOSTICS = ("entropy", "logp_correct", "logp_incorrect", "kl", "ess", "seconds")
+"""The last columns of an arm, named like the fields of its outcome."""
+
+
 def setting_rows(report: Report) -> list[dict[str, Any]]:
     """Return one row per setting; all rows have the same columns, three of them for each suite."""
     aggregated = {item.name: item for item in aggregate_groups(report.results)}
@@ -137,12 +141,7 @@ def _arm_row(arm: ReportedArm, ends: ArmEnds | None, *, split: str) -> dict[str,
             "peak_step": outcome and outcome.peak_step,
             "k": outcome and outcome.k,
             "pass_at_k": _percent(outcome and outcome.pass_at_k),
-            "entropy": outcome and outcome.entropy,
-            "logp_correct": outcome and outcome.logp_correct,
-            "logp_incorrect": outcome and outcome.logp_incorrect,
-            "kl": outcome and outcome.kl,
-            "ess": outcome and outcome.ess,
-            "seconds": outcome and outcome.seconds,
+            **{name: outcome and getattr(outcome, name) for name in DIAGNOSTICS},
         }
     )
 
