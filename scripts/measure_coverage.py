@@ -16,8 +16,8 @@ from asymreinforce.report.statistics.intervals import (
     crossed,
     draws_variance,
     of_a_share,
+    seeds_needed,
 )
-from asymreinforce.report.statistics.power import seeds_needed
 from scripts.paper.simulated import Simulated, World, simulate_sweeps
 
 SWEEPS = 2000

@@ -7,6 +7,7 @@ round after the first the whole groups that the steps of the round read.
 """
 
 import importlib.util
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -72,15 +73,13 @@ class Plan(NamedTuple):
     @property
     def rollout_tokens(self) -> int | None:
         """Completion tokens of one set."""
-        return None if self.completions is None else self.completions * self.completion_tokens
+        return _known_product(self.completions, self.completion_tokens)
 
     @property
     def trained_tokens(self) -> int | None:
         """Tokens in the steps of one arm; prompt tokens count once per completion."""
-        if self.steps is None:
-            return None
-        sequences = self.steps * self.config.optim.trajectories_per_step
-        return sequences * (self.config.plan.prompt_tokens + self.completion_tokens)
+        tokens = self.config.plan.prompt_tokens + self.completion_tokens
+        return _known_product(self.steps, self.config.optim.trajectories_per_step, tokens)
 
     @property
     def gpu_hours(self) -> dict[str, float | None]:
@@ -88,16 +87,13 @@ class Plan(NamedTuple):
         generate, train = self.generation, self.training
         speed = generate.tokens_per_s * 3600 if generate else None
         drawn = _known_product(self.drawn, self.completion_tokens)
+        trained = _known_product(self.trained_tokens, self.arms)
         evaluated = _known_product(self.evaluated, self.completion_tokens)
-        for suite in self.suites:
-            evaluated = _known_sum(evaluated, suite.tokens)
+        of_suites = (suite.tokens for suite in self.suites)
         return {
             "generate": _known_ratio(drawn, speed),
-            "train": _known_ratio(
-                _known_product(self.trained_tokens, self.arms),
-                train.tokens_per_s * 3600 if train else None,
-            ),
-            "evaluate": _known_ratio(evaluated, speed),
+            "train": _known_ratio(trained, train.tokens_per_s * 3600 if train else None),
+            "evaluate": _known_ratio(_known_sum(evaluated, *of_suites), speed),
         }
 
     @property
@@ -119,9 +115,8 @@ class Plan(NamedTuple):
     def score_hours(self) -> float | None:
         """Hours in which `plan.cores` cores grade all completions, including evaluations."""
         plan = self.config.plan
-        judged = _known_sum(_known_product(self.drawn, self.graders), self.evaluated)
-        for suite in self.suites:
-            judged = _known_sum(judged, suite.completions)
+        drawn = _known_product(self.drawn, self.graders)
+        judged = _known_sum(drawn, self.evaluated, *(suite.completions for suite in self.suites))
         return _known_ratio(judged, plan.score_per_core_s * plan.cores * 3600)
 
     @property
@@ -246,23 +241,21 @@ def _evaluated_completions(
     config: ExperimentConfig, prompts: dict[Split, int | None], *, models: int | None
 ) -> int | None:
     available, settings = prompts[config.evaluation.split], config.evaluation
-    limit = (
-        available
-        if settings.prompts is None
-        else min(settings.prompts, available or settings.prompts)
-    )
-    each = _known_product(
-        _known_sum(limit, settings.train_prompts), settings.sampling.samples_per_prompt
-    )
-    return _known_product(each, models)
+    limit = available
+    if settings.prompts is not None:
+        limit = min(settings.prompts, available or settings.prompts)
+    prompts_of_a_model = _known_sum(limit, settings.train_prompts)
+    return _known_product(prompts_of_a_model, settings.sampling.samples_per_prompt, models)
 
 
-def _known_product(left: int | None, right: int | None) -> int | None:
-    return None if left is None or right is None else left * right
+def _known_product(*factors: int | None) -> int | None:
+    known = [factor for factor in factors if factor is not None]
+    return math.prod(known) if len(known) == len(factors) else None
 
 
-def _known_sum(left: int | None, right: int | None) -> int | None:
-    return None if left is None or right is None else left + right
+def _known_sum(*terms: int | None) -> int | None:
+    known = [term for term in terms if term is not None]
+    return sum(known) if len(known) == len(terms) else None
 
 
 def _known_ratio(left: float | None, right: float | None) -> float | None:

@@ -33,11 +33,21 @@ class Shape(NamedTuple):
         return self.embeddings + self.layers * self.layer + self.width
 
     @property
+    def query(self) -> int:
+        """The total width of a token's queries."""
+        return self.heads * self.head_width
+
+    @property
+    def key(self) -> int:
+        """The total width of a token's keys."""
+        return self.kv_heads * self.head_width
+
+    @property
     def layer(self) -> int:
         """The number of parameters of a decoder layer: projections, norms and biases."""
-        query, key = self.heads * self.head_width, self.kv_heads * self.head_width
-        weights = self.width * (2 * query + 2 * key + 3 * self.intermediate) + 2 * self.width
-        return weights + (query + 2 * key) * self.biases + 2 * self.head_width * self.head_norms
+        ends = 2 * self.query + 2 * self.key + 3 * self.intermediate
+        biases = (self.query + 2 * self.key) * self.biases
+        return self.width * (ends + 2) + biases + 2 * self.head_width * self.head_norms
 
     @property
     def embeddings(self) -> int:
@@ -46,14 +56,13 @@ class Shape(NamedTuple):
 
     def adapter_parameters(self, rank: int) -> int:
         """The number of parameters of LoRA on every linear layer: rank (in + out) each."""
-        query, key = self.heads * self.head_width, self.kv_heads * self.head_width
-        ends = [query, key, key, query, *3 * [self.intermediate]]
+        ends = [self.query, self.key, self.key, self.query, *3 * [self.intermediate]]
         return self.layers * sum(rank * (self.width + end) for end in ends)
 
     @property
     def cached_numbers(self) -> int:
         """The count of numbers (keys and values) that a token adds to the cache."""
-        return 2 * self.layers * self.kv_heads * self.head_width
+        return 2 * self.layers * self.key
 
 
 PUBLISHED = {

@@ -37,19 +37,14 @@ def suite_costs(
     given = config.plan.completion_tokens
     costs = []
     for name, suite in config.evaluation.suites.items():
-        each = checkpoints
+        each, sampling = checkpoints, suite.sampling
         if suite.checkpoints == "ends" and checkpoints is not None:
             # an arm's ends are its last checkpoint and, if it was validated, its best
             each = min(checkpoints, 2 if config.train.validation_prompts else 1)
-        costs.append(
-            SuiteCost(
-                name,
-                _prompts_of_suite(suite),
-                None if each is None else 1 + arms * each,
-                suite.sampling.samples_per_prompt,
-                min(given or suite.sampling.max_tokens, suite.sampling.max_tokens),
-            )
-        )
+        models = None if each is None else 1 + arms * each
+        longest = min(given or sampling.max_tokens, sampling.max_tokens)
+        prompts, samples = _prompts_of_suite(suite), sampling.samples_per_prompt
+        costs.append(SuiteCost(name, prompts, models, samples, longest))
     return tuple(costs)
 
 

@@ -126,11 +126,7 @@ def layer_bytes(
     `repeated` is the number of prompt keys that completions repeat, per token of a row.
     """
     item = BF16 if half else FP32
-    width, query, key = (
-        shape.width,
-        shape.heads * shape.head_width,
-        shape.kv_heads * shape.head_width,
-    )
+    width, query, key = shape.width, shape.query, shape.key
     trains_norms = lora_rank is None
     norms = 2 * FP32 * width * (1 + trains_norms)
     # five projections read the outputs of two norms; under autocast each keeps its own copy
@@ -138,10 +134,10 @@ def layer_bytes(
     keys = key if half else query
     stands = 1 + repeated + (repeated > 0 and not half)
     attention = item * (2 * query + 2 * stands * keys) + FP32 * shape.heads
-    if not half:
-        attention += item * query  # joining the outputs of a row's segments copies them
-    elif lora_rank:
-        attention += item * query  # the adapter's copy of the output projection's input
+    if not half or lora_rank:
+        # in fp32, joining the outputs of a row's segments copies them; in bf16, the adapter copies
+        # the output projection's input
+        attention += item * query
     kept = norms + inputs + attention + FEED_FORWARD * item * shape.intermediate
     if shape.head_norms:
         kept += (FP32 + item * trains_norms) * (query + key)

@@ -3,11 +3,14 @@
 A reader pastes the command into a shell, so every part is quoted.
 """
 
+import contextlib
 import shlex
 from collections.abc import Iterable
+from pathlib import Path
 
+from asymreinforce.data.store import Store
+from asymreinforce.errors import InputError
 from asymreinforce.report.records import Experiment, ReportedArm
-from asymreinforce.report.rollout_sets import rollout_sets
 
 SHORTEST = 6
 
@@ -49,6 +52,26 @@ class Commands:
     def report(self) -> str:
         """The command that makes the page again."""
         return shlex.join(["asymrl", "report", str(self._directory)])
+
+
+def rollout_sets(directory: Path) -> dict[str, int | None]:
+    """Return the sampling seed of each set of rollouts, by name; None if it is unknown."""
+    plans = sorted((directory / "rollouts").glob("*/plan.json"))
+    seeds: dict[str, int | None] = {plan.parent.name: None for plan in plans}
+    for store in readable_stores(directory / "rollouts"):
+        sampling = store.identity.get("sampling")
+        if isinstance(sampling, dict):
+            seeds[store.directory.name] = sampling.get("seed")
+    return seeds
+
+
+def readable_stores(parent: Path) -> list[Store]:
+    """Open the stores below a directory; those with a damaged plan are left out."""
+    stores = []
+    for plan in sorted(parent.glob("*/plan.json")):
+        with contextlib.suppress(InputError):
+            stores.append(Store.open(plan.parent))
+    return stores
 
 
 def shorten_ids(names: Iterable[str]) -> dict[str, str]:

@@ -17,10 +17,10 @@ import pyarrow.compute as pc
 from asymreinforce.data import contracts
 from asymreinforce.data.shard_names import published_shards
 from asymreinforce.data.store import Store
+from asymreinforce.report.commands import readable_stores, rollout_sets
 from asymreinforce.report.evaluated import ArmEnds, scale_of
 from asymreinforce.report.groups import ArmGroup, group_label
 from asymreinforce.report.records import Experiment
-from asymreinforce.report.rollout_sets import verdicts_of_behaviour
 from asymreinforce.report.words import count_words, percent_text
 from asymreinforce.rewards.scale import rewards_of
 from asymreinforce.rewards.sums import Sums, seen_at_k
@@ -109,7 +109,7 @@ def _mean_curve(curves: Iterable[tuple[float, ...]], k: int) -> tuple[float, ...
 
 def _rollout_line(experiment: Experiment) -> Line | None:
     """Return pass@k of mu on its training rollouts; None if the set is not unique."""
-    verdicts = verdicts_of_behaviour(experiment)
+    verdicts = _verdicts_of_behaviour(experiment)
     if verdicts is None or not experiment.arms:
         return None
     rows = _read_verdicts(verdicts)
@@ -127,6 +127,19 @@ def _rollout_line(experiment: Experiment) -> Line | None:
     curve = seen_at_k(kept_P[judged_P], right_P[judged_P], k).mean(0)
     name = f"µ on {int(judged_P.sum()):,} training prompts"
     return Line(name, 1, tuple(float(value) for value in curve), (), (), None)
+
+
+def _verdicts_of_behaviour(experiment: Experiment) -> Store | None:
+    """Return the verdicts on the rollouts of mu; None unless there is exactly one such set."""
+    # rollouts of later rounds have other sampling seeds, so the seed of the arms tells mu's set
+    seeds = {arm.sampling_seed for arm in experiment.arms}
+    sets = rollout_sets(experiment.directory)
+    own = {name for name, seed in sets.items() if seed in seeds} or set(sets)
+    if len(own) != 1:
+        return None
+    judged = readable_stores(experiment.directory / "verdicts")
+    stores = [store for store in judged if store.identity.get("rollouts") in own]
+    return stores[0] if len(stores) == 1 else None
 
 
 def _read_verdicts(store: Store) -> pa.Table | None:

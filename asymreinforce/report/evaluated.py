@@ -6,6 +6,7 @@ seeds, which hold for another run.
 Shapes: P prompts.
 """
 
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +16,7 @@ import numpy as np
 from asymreinforce.config import RewardConfig
 from asymreinforce.data import contracts
 from asymreinforce.data.store import Store
-from asymreinforce.report.records import Checkpoint, Experiment, ReportedArm
+from asymreinforce.report.records import Experiment
 from asymreinforce.report.statistics.intervals import (
     Interval,
     bootstrap,
@@ -65,48 +66,32 @@ def read_ends(experiment: Experiment) -> dict[str, ArmEnds]:
     Each evaluation is read once, from its receipt if the receipt has the sums. Raises `InputError`
     if an evaluation is damaged, or if no completion in it could be judged.
     """
-    read, split = _Reader(experiment.directory), experiment.split
-    ends = {}
-    for arm in experiment.arms:
-        reported = sorted(c for c in arm.checkpoints if c.split == split)
-        if not reported:
-            continue
-        first, last = reported[0], reported[-1]
-        scale = scale_of(arm.settings)
-        if sums := read.sums(last, scale):
-            starts = first.step == 0 and last.step > 0
-            ends[arm.id] = ArmEnds(sums, read.sums(first, scale) if starts else None)
-    return ends
+    directory, split = experiment.directory, experiment.split
 
+    @functools.cache
+    def open_stage(place: Path) -> Store | None:
+        return Store.open(place) if (place / "plan.json").exists() else None
 
-class _Reader:
-    """Reads each evaluation of an experiment once, and opens each store once."""
-
-    def __init__(self, directory: Path):
-        self._directory = directory
-        self._stores: dict[Path, Store | None] = {}
-        self._read: dict[tuple[Path, str], Sums] = {}
-
-    def sums(self, checkpoint: Checkpoint, scale: RewardConfig) -> Sums | None:
-        """Return the sums of a checkpoint's evaluation; None if it is not on disk."""
-        path = self._directory / checkpoint.evaluation
-        # arms that share an evaluation may differ in what counts as correct
-        key = (path, scale.model_dump_json())
-        if key not in self._read:
-            if not path.is_file():
-                return None
-            self._read[key] = self._of(path, scale)
-        return self._read[key]
-
-    def _of(self, path: Path, scale: RewardConfig) -> Sums:
-        parent = path.parent
-        if parent not in self._stores:
-            is_stage = (parent / "plan.json").exists()
-            self._stores[parent] = Store.open(parent) if is_stage else None
-        if store := self._stores[parent]:
+    @functools.cache
+    def sums(path: Path, scale: RewardConfig) -> Sums | None:
+        if not path.is_file():
+            return None
+        if store := open_stage(path.parent):
             return read_sums(store, path.name, scale)
         rows = contracts.read_table(path, contracts.EVALUATIONS, columns=COLUMNS)
         return sums_of(rows, scale, where=str(path))
+
+    ends = {}
+    for arm in experiment.arms:
+        if not (reported := list(arm.evaluated(split).values())):
+            continue
+        first, last = (directory / reported[place].evaluation for place in (0, -1))
+        # arms that share an evaluation may differ in what counts as correct
+        scale = scale_of(arm.settings)
+        if at_end := sums(last, scale):
+            is_trained = reported[0].step == 0 < reported[-1].step
+            ends[arm.id] = ArmEnds(at_end, sums(first, scale) if is_trained else None)
+    return ends
 
 
 def scale_of(settings: Mapping[str, object]) -> RewardConfig:
@@ -116,14 +101,8 @@ def scale_of(settings: Mapping[str, object]) -> RewardConfig:
     return RewardConfig.model_validate({k: v for k, v in own.items() if v is not None})
 
 
-def run_intervals(
-    arms: tuple[ReportedArm, ...], ends: Mapping[str, ArmEnds]
-) -> dict[str, RunIntervals]:
-    """Return the intervals of each arm whose evaluations were read."""
-    return {arm.id: _intervals_of_run(ends[arm.id]) for arm in arms if arm.id in ends}
-
-
-def _intervals_of_run(ends: ArmEnds) -> RunIntervals:
+def intervals_of_run(ends: ArmEnds) -> RunIntervals:
+    """Return the intervals of an arm, by the evaluations of its last step and of mu."""
     judged_P = ends.last.kept_P > 0
     samples = int(ends.last.kept_P.max())
     accuracy = of_a_share(ends.last.accuracy_P[judged_P], samples=samples)

@@ -12,10 +12,10 @@ import pyarrow as pa
 
 from asymreinforce.config.settings import flatten_settings
 from asymreinforce.data import contracts, determines, files
+from asymreinforce.data.arm_settings import CONFIG, FAILURE, Failure
 from asymreinforce.errors import InputError
 from asymreinforce.report.records import (
     REPORTED_SPLITS,
-    ArmFailure,
     ArmOutcome,
     Checkpoint,
     Experiment,
@@ -36,6 +36,7 @@ METRICS = (
     "ess",
     "baseline",
 )
+RETRAIN = "delete the arm and train it again"
 Flat = Mapping[str, Any]
 _ABSENT = object()
 
@@ -60,16 +61,16 @@ def read_experiment(directory: Path) -> Experiment:
     checkpoints: dict[str, list[Checkpoint]] = {id_: [] for id_ in ids}
     facts: dict[str, Mapping[str, Any]] = {}
     for row in curves:
-        checkpoints[row["arm"]].append(_to_checkpoint(row))
+        checkpoint = Checkpoint(**{name: row[name] for name in Checkpoint._fields})
+        checkpoints[row["arm"]].append(checkpoint)
         facts[row["arm"]] = row
     facts |= summary
     plans = {id_: _read_identity(directory / "train" / id_ / "plan.json") for id_ in ids}
-    settings = {id_: _read_settings(directory / "train" / id_ / "config.json") for id_ in ids}
+    settings = {id_: _read_settings(directory / "train" / id_ / CONFIG) for id_ in ids}
     # arms of the summary come first, so that a twin is dropped rather than its reported arm
     ids = _leave_out_twins(sorted(ids, key=lambda id_: (id_ not in summary, id_)), plans, settings)
     known = {id_: settings[id_] for id_ in ids if settings[id_]}
     differing = determines.differing_settings(known)
-    metrics = _read_metrics(directory, ids)
     suites = suite_series(read_suite_rows(directory))
     arms = (
         ReportedArm(
@@ -79,8 +80,8 @@ def read_experiment(directory: Path) -> Experiment:
             differing=differing[id_] if id_ in known else _read_overrides(facts.get(id_)),
             outcome=_arm_outcome(summary.get(id_), checkpoints[id_]),
             checkpoints=tuple(sorted(checkpoints[id_])),
-            metrics=metrics[id_],
-            failure=_read_failure(directory / "train" / id_ / "failure.json"),
+            metrics=_read_metrics(directory / "train" / id_ / "metrics"),
+            failure=_read_failure(directory / "train" / id_ / FAILURE),
             facts=_read_facts(directory / "train" / id_ / FILE),
             suites=suites.get(id_, {}),
         )
@@ -122,18 +123,16 @@ def _sort_key(arm: ReportedArm) -> tuple[Any, ...]:
 
 def _read_settings(path: Path) -> dict[str, Any]:
     """Return an arm's resolved configuration, flat; empty if the file is absent."""
-    values = _read_object(path, advice="delete the arm and train it again")
-    return flatten_settings(values or {})
+    return flatten_settings(_read_object(path, advice=RETRAIN) or {})
 
 
 def _read_identity(path: Path) -> dict[str, Any]:
     """Return the identity in an arm's plan, flat; empty if the arm failed before its plan."""
-    if not path.exists():
+    plan = _read_object(path, advice=RETRAIN)
+    if plan is None:
         return {}
-    plan = files.read_json(path)
-    identity = plan.get("identity") if isinstance(plan, dict) else None
-    if not isinstance(identity, dict):
-        raise InputError(f"{path}: not a plan; delete the arm and train it again")
+    if not isinstance(identity := plan.get("identity"), dict):
+        raise InputError(f"{path}: not a plan; {RETRAIN}")
     return flatten_settings(identity)
 
 
@@ -148,10 +147,7 @@ def _read_object(path: Path, *, advice: str) -> dict[str, Any] | None:
 
 
 def _read_rows(path: Path, contract: contracts.Contract) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = (
-        contracts.read_table(path, contract).to_pylist() if path.exists() else []
-    )
-    return rows
+    return list(contracts.read_table(path, contract).to_pylist()) if path.exists() else []
 
 
 def _shared_settings(settings: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
@@ -195,10 +191,6 @@ def _arm_identity(facts: Mapping[str, Any], settings: Mapping[str, Any]) -> dict
     }
 
 
-def _to_checkpoint(row: Mapping[str, Any]) -> Checkpoint:
-    return Checkpoint(**{name: row[name] for name in Checkpoint._fields})
-
-
 def _arm_outcome(row: Mapping[str, Any] | None, checkpoints: list[Checkpoint]) -> ArmOutcome | None:
     """Return an arm's outcome from its summary row, else from its checkpoints."""
     if row:
@@ -212,28 +204,15 @@ def _arm_outcome(row: Mapping[str, Any] | None, checkpoints: list[Checkpoint]) -
 
 def _outcome_of(evaluated: list[Checkpoint]) -> ArmOutcome:
     last, peak = evaluated[-1], max(evaluated, key=lambda point: point.accuracy)
-    shared = {
-        name: getattr(last, name) for name in Checkpoint._fields if name in ArmOutcome._fields
-    }
-    unknown = dict.fromkeys(ArmOutcome._fields)
-    behaviour = evaluated[0].accuracy if evaluated[0].step == 0 else None
-    derived = {
-        "behaviour_accuracy": behaviour,
-        "peak_accuracy": peak.accuracy,
-        "peak_step": peak.step,
-    }
-    values: dict[str, Any] = {**unknown, **shared, **derived}
-    return ArmOutcome(**values)
+    values: dict[str, Any] = {name: getattr(last, name, None) for name in ArmOutcome._fields}
+    values["behaviour_accuracy"] = evaluated[0].accuracy if evaluated[0].step == 0 else None
+    return ArmOutcome(**values | {"peak_accuracy": peak.accuracy, "peak_step": peak.step})
 
 
-def _read_metrics(directory: Path, ids: Iterable[str]) -> dict[str, dict[str, Series]]:
-    """Read every arm's metrics from thousands of small files."""
+def _read_metrics(directory: Path) -> dict[str, Series]:
+    """Read an arm's metrics; there are thousands of small files in an experiment."""
     # one after the other: opening files and checking headers is most of the work, and threads
     # would only wait for each other
-    return {id_: _read_metrics_of_arm(directory / "train" / id_ / "metrics") for id_ in ids}
-
-
-def _read_metrics_of_arm(directory: Path) -> dict[str, Series]:
     columns = ["step", "staleness", *METRICS]
     tables = [
         contracts.read_table(path, contracts.METRICS, columns=columns)
@@ -271,8 +250,8 @@ def _read_facts(path: Path) -> RunFacts | None:
         return None  # of another version, and only warnings are made of it
 
 
-def _read_failure(path: Path) -> ArmFailure | None:
+def _read_failure(path: Path) -> Failure | None:
     value = _read_object(path, advice="delete it and run 'asymrl sweep' again")
     if value is None:
         return None
-    return ArmFailure(str(value.get("error", "no reason was recorded")), str(value.get("log", "")))
+    return Failure(str(value.get("error", "no reason was recorded")), str(value.get("log", "")))

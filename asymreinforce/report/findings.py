@@ -3,20 +3,10 @@
 import operator
 from collections import Counter
 from collections.abc import Sequence
-from typing import NamedTuple
 
-from asymreinforce.report.ending import count_fallen
 from asymreinforce.report.groups import ArmGroup, best_group, group_label, mean
-from asymreinforce.report.records import Experiment
-from asymreinforce.report.reference_words import words_of
-from asymreinforce.report.words import count_words, percent_text
-
-
-class Side(NamedTuple):
-    """The groups on one side of the critical baseline, and words for the side."""
-
-    words: str
-    groups: tuple[ArmGroup, ...]
+from asymreinforce.report.records import Experiment, ReportedArm, count_fallen
+from asymreinforce.report.words import count_words, percent_text, words_of
 
 
 def question_sentence(experiment: Experiment, groups: Sequence[ArmGroup]) -> str:
@@ -52,13 +42,9 @@ def finding_sentences(experiment: Experiment, groups: Sequence[ArmGroup]) -> lis
             f"{percent_text(mean(best.accuracies))} "
             f"on average over {seeds}."
         )
-    split = experiment.split
-    sentences += [
-        sentence
-        for side in _critical_sides(groups)
-        if (sentence := _side_sentence(side, split=split))
-    ]
-    return sentences
+    sides = _critical_sides(groups).items()
+    told = (_side_sentence(words, arms, split=experiment.split) for words, arms in sides)
+    return [*sentences, *filter(None, told)]
 
 
 def answer_sentence(experiment: Experiment, groups: Sequence[ArmGroup]) -> str | None:
@@ -70,10 +56,9 @@ def answer_sentence(experiment: Experiment, groups: Sequence[ArmGroup]) -> str |
     if (behaviour := experiment.behaviour_accuracy) is not None:
         line += f" (µ: {percent_text(behaviour)})"
     collapsed = [
-        f"{_share_words(len(fallen), len(arms))} {side.words[0].lower()}{side.words[1:]}"
-        for side in _critical_sides(groups)
-        if (arms := [arm for group in side.groups for arm in group.arms])
-        and (fallen := [arm for arm in arms if arm.fate == "collapsed"])
+        f"{_share_words(len(fallen), len(arms))} {words[0].lower()}{words[1:]}"
+        for words, arms in _critical_sides(groups).items()
+        if (fallen := [arm for arm in arms if arm.fate == "collapsed"])
     ]
     if collapsed:
         return f"{line}; collapsed: {', '.join(collapsed)}."
@@ -91,38 +76,39 @@ def _group_name(group: ArmGroup, groups: Sequence[ArmGroup]) -> str:
     return f"baseline {name}" if is_number else name
 
 
-def _critical_sides(groups: Sequence[ArmGroup]) -> list[Side]:
-    """Split the groups at baseline 0, if their reference makes 0 the critical baseline."""
-    offset = [
-        group
-        for group in groups
-        if group.baseline is not None and words_of(group.baseline_reference).is_critical_at_0
-    ]
+def _critical_sides(groups: Sequence[ArmGroup]) -> dict[str, list[ReportedArm]]:
+    """Return the arms on each side of baseline 0, if their reference makes 0 critical."""
     sides = {"Below 0": operator.lt, "At 0": operator.eq, "Above 0": operator.gt}
-    return [
-        Side(words, tuple(group for group in offset if is_there(group.baseline or 0.0, 0.0)))
+    return {
+        words: [
+            arm
+            for group in groups
+            if group.baseline is not None
+            and words_of(group.baseline_reference).is_critical_at_0
+            and is_there(group.baseline, 0.0)
+            for arm in group.arms
+        ]
         for words, is_there in sides.items()
-    ]
+    }
 
 
-def _side_sentence(side: Side, *, split: str) -> str | None:
+def _side_sentence(words: str, arms: Sequence[ReportedArm], *, split: str) -> str | None:
     """Count the verdicts on one side: "Above 0, of 10 arms: 9 collapsed, 1 failed."."""
-    arms = [arm for group in side.groups for arm in group.arms]
     if not any(arm.outcome and arm.outcome.verdict for arm in arms):
         return None
     fates = Counter(arm.fate for arm in arms)
-    fallen = count_fallen(arms, split=split)
+    fallen = count_fallen(arms, split)
     who = "it" if len(arms) == 1 else _share_words(fallen, len(arms))
     whose = "its" if fallen == 1 else "their"
     # "improved" alone would hide that an arm ended far below its own peak
     but = f", but {who} fell from {whose} own peak" if fallen else ""
     if len(fates) == 1:
         every = "the arm" if len(arms) == 1 else f"all {len(arms)} arms"
-        return f"{side.words}, {every} {_fate_words(arms[0].fate, len(arms))}{but}."
+        return f"{words}, {every} {_fate_words(arms[0].fate, len(arms))}{but}."
     counted = ", ".join(
         f"{count} {_fate_words(fate, count)}" for fate, count in fates.most_common()
     )
-    return f"{side.words}, of {count_words(len(arms), 'arm')}: {counted}{but}."
+    return f"{words}, of {count_words(len(arms), 'arm')}: {counted}{but}."
 
 
 def _fate_words(fate: str, count: int) -> str:

@@ -4,7 +4,7 @@ import functools
 import itertools
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from asymreinforce.report.records import Experiment, ReportedArm, Series
@@ -40,8 +40,8 @@ class ArmGroup(NamedTuple):
     algorithm: str
     baseline_reference: str
     baseline: float | None
-    others: tuple[tuple[str, str], ...]
-    arms: tuple[ReportedArm, ...]
+    others: Others
+    arms: tuple[ReportedArm, ...] = ()
 
     @property
     def family(self) -> Family:
@@ -49,16 +49,27 @@ class ArmGroup(NamedTuple):
         return (self.algorithm, self.baseline_reference, self.others)
 
     @property
+    def without_arms(self) -> "ArmGroup":
+        """The settings alone, by which arms are grouped and experiments are paired."""
+        return self._replace(arms=())
+
+    @property
+    def lowest_seed(self) -> ReportedArm | None:
+        """The evaluated arm with the lowest seeds; None if no arm was evaluated."""
+        evaluated = (arm for arm in self.arms if arm.outcome)
+        return min(
+            evaluated, key=lambda arm: (arm.policy_seed, arm.sampling_seed, arm.seed), default=None
+        )
+
+    @property
     def accuracies(self) -> tuple[float, ...]:
         """Final accuracy of each evaluated arm, a share of 1."""
         return tuple(arm.outcome.accuracy for arm in self.arms if arm.outcome)
 
-
-class _Key(NamedTuple):
-    algorithm: str
-    baseline_reference: str
-    baseline: float | None
-    others: tuple[tuple[str, str], ...]
+    @property
+    def accuracy(self) -> float | None:
+        """The mean of `accuracies`; None if no arm was evaluated."""
+        return mean(self.accuracies) if self.accuracies else None
 
 
 class Band(NamedTuple):
@@ -75,10 +86,10 @@ def group_arms(experiment: Experiment) -> tuple[ArmGroup, ...]:
 
     Groups come in order of rising baseline; algorithms without a baseline come last.
     """
-    members: dict[_Key, list[ReportedArm]] = defaultdict(list)
+    members: dict[ArmGroup, list[ReportedArm]] = defaultdict(list)
     for arm in experiment.arms:
-        members[_group_key(arm)].append(arm)
-    return tuple(ArmGroup(**key._asdict(), arms=tuple(arms)) for key, arms in members.items())
+        members[_empty_group(arm)].append(arm)
+    return tuple(group._replace(arms=tuple(arms)) for group, arms in members.items())
 
 
 def group_label(group: ArmGroup, among: Iterable[ArmGroup]) -> str:
@@ -126,9 +137,9 @@ def _implies(telling: str, implied: str, rows: list[dict[str, str]]) -> bool:
     return len(pairs) == len({value for value, _ in pairs})
 
 
-def signed_text(value: float) -> str:
-    """Write a baseline with its sign: "−0.1", "0", "+0.3"."""
-    return f"{value:+g}".replace("-", "−") if value else "0"
+def signed_text(value: float, *, digits: int = 6) -> str:
+    """Write a baseline with its sign and at most `digits` digits: "−0.1", "0", "+0.3"."""
+    return f"{value:+.{digits}g}".replace("-", "−") if value else "0"
 
 
 def best_group(groups: Iterable[ArmGroup]) -> ArmGroup | None:
@@ -151,7 +162,8 @@ def mean_band(series: Iterable[Series]) -> Band:
     values: dict[int, list[float]] = defaultdict(list)
     for point in itertools.chain.from_iterable(series):
         values[point.step].append(point.value)
-    steps = _thin_steps(sorted(values))
+    every = sorted(values)
+    steps = tuple(every[every_nth(len(every), -(-len(every) // LONGEST_LINE) or 1)])
     return Band(
         steps=steps,
         mean=tuple(mean(values[step]) for step in steps),
@@ -160,33 +172,24 @@ def mean_band(series: Iterable[Series]) -> Band:
     )
 
 
-def _thin_steps(steps: list[int]) -> tuple[int, ...]:
-    stride = -(-len(steps) // LONGEST_LINE) or 1
-    # this start makes the last step stay, which is an arm's result
-    return tuple(steps[(len(steps) - 1) % stride :: stride])
+def every_nth(count: int, stride: int) -> slice:
+    """Return the slice of every n-th of some values that keeps the last one."""
+    # the last step is an arm's result
+    return slice((count - 1) % stride, None, stride)
 
 
-def _group_key(arm: ReportedArm) -> _Key:
+def _empty_group(arm: ReportedArm) -> ArmGroup:
     others = tuple(
-        sorted(
-            # settings come from files, and go into labels and shell commands
-            (visible(key), _setting_text(value))
-            for key, value in _further_settings(arm.differing).items()
-        )
+        # settings come from files, and go into labels and shell commands
+        (visible(key), _setting_text(value))
+        for key, value in sorted(arm.differing.items())
+        if key not in SEEDS | NAMED_APART
     )
     if not arm.uses_baseline:
-        return _Key(arm.algorithm, "", None, others)
-    return _Key(arm.algorithm, arm.baseline_reference, arm.baseline, others)
+        return ArmGroup(arm.algorithm, "", None, others)
+    return ArmGroup(arm.algorithm, arm.baseline_reference, arm.baseline, others)
 
 
 def _setting_text(value: Any) -> str:
     """Write a setting's value as the command line takes it: `null` and `true`, not `None`."""
     return visible(value if isinstance(value, str) else json.dumps(value, default=str))
-
-
-def _further_settings(differing: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        key: value
-        for key, value in differing.items()
-        if key not in SEEDS and key not in NAMED_APART
-    }

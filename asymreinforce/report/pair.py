@@ -7,13 +7,14 @@ experiments share the seeds' draws (policy, rollouts, data order), pairing remov
 noise; else the interval is still correct, and as wide as for unpaired runs.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from asymreinforce.data.determines import EVALUATION, first_product
 from asymreinforce.errors import InputError
-from asymreinforce.report.groups import ArmGroup, group_arms, group_label, mean
-from asymreinforce.report.records import Checkpoint, Experiment, ReportedArm
+from asymreinforce.report.groups import ArmGroup, group_arms, group_label
+from asymreinforce.report.records import Experiment, ReportedArm
 from asymreinforce.report.statistics.comparison import Comparison, between_pairs
 
 _ABSENT = "—"
@@ -64,24 +65,13 @@ def pair_experiments(first: Experiment, second: Experiment) -> ExperimentPair:
         first, second = first._replace(name=names[0]), second._replace(name=names[1])
     merged = _merge_experiments(first, second)
     ours, theirs = group_arms(first), group_arms(second)
-    by_key = {_group_key(group): group for group in theirs}
-    both = [(group, by_key[_group_key(group)]) for group in ours if _group_key(group) in by_key]
-    matched = {_group_key(group) for group, _ in both}
-    comparisons = between_pairs(both, names=[group_label(group, ours) for group, _ in both])
+    by_settings = {group.without_arms: group for group in theirs}
+    both = [(g, by_settings[g.without_arms]) for g in ours if g.without_arms in by_settings]
     twins = tuple(
-        Twin(
-            group_label(group, ours),
-            group,
-            other,
-            (_mean_accuracy(group), _mean_accuracy(other)),
-            comparison,
-        )
-        for (group, other), comparison in zip(both, comparisons, strict=True)
+        Twin(group_label(g, ours), g, o, (g.accuracy, o.accuracy), comparison)
+        for (g, o), comparison in zip(both, between_pairs(both), strict=True)
     )
-    alone = (
-        tuple(group_label(group, ours) for group in ours if _group_key(group) not in matched),
-        tuple(group_label(group, theirs) for group in theirs if _group_key(group) not in matched),
-    )
+    alone = _names_without_twin(ours, theirs), _names_without_twin(theirs, ours)
     return ExperimentPair(
         (first, second), merged, group_arms(merged), _setting_differences(first, second),
         twins, alone,
@@ -99,24 +89,15 @@ def _merge_experiments(first: Experiment, second: Experiment) -> Experiment:
 
 
 def _move_arm(arm: ReportedArm, experiment: Experiment) -> ReportedArm:
-    return arm._replace(
-        differing={**arm.differing, "experiment": experiment.name},
-        checkpoints=tuple(
-            _with_absolute_path(checkpoint, experiment.directory) for checkpoint in arm.checkpoints
-        ),
-    )
+    place = experiment.directory.resolve()
+    checkpoints = (c._replace(evaluation=str(place / c.evaluation)) for c in arm.checkpoints)
+    differing = {**arm.differing, "experiment": experiment.name}
+    return arm._replace(differing=differing, checkpoints=tuple(checkpoints))
 
 
-def _with_absolute_path(checkpoint: Checkpoint, directory: Path) -> Checkpoint:
-    return checkpoint._replace(evaluation=str(directory.resolve() / checkpoint.evaluation))
-
-
-def _group_key(group: ArmGroup) -> tuple[Any, ...]:
-    return group.algorithm, group.baseline_reference, group.baseline, group.others
-
-
-def _mean_accuracy(group: ArmGroup) -> float | None:
-    return mean(group.accuracies) if group.accuracies else None
+def _names_without_twin(groups: Sequence[ArmGroup], others: Sequence[ArmGroup]) -> tuple[str, ...]:
+    matched = {group.without_arms for group in others}
+    return tuple(group_label(g, groups) for g in groups if g.without_arms not in matched)
 
 
 def _setting_differences(first: Experiment, second: Experiment) -> tuple[Difference, ...]:
@@ -140,10 +121,8 @@ def _shared_value(experiment: Experiment, key: str) -> Any:
 def _evaluation_names(experiment: Experiment) -> set[str]:
     """Return the names of the evaluation directories."""
     # such a name is a hash of prompts and settings, so that equal names mean equal evaluations
-    split = experiment.split
     return {
         str(Path(checkpoint.evaluation).parent)
         for arm in experiment.arms
-        for checkpoint in arm.checkpoints
-        if checkpoint.split == split
+        for checkpoint in arm.evaluated(experiment.split).values()
     }

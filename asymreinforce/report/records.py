@@ -1,12 +1,14 @@
 """Plain records of an experiment directory: its arms, checkpoints, outcomes and failures."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from asymreinforce.algorithm.ending import fall_from_peak
 from asymreinforce.algorithm.table import has_baseline
+from asymreinforce.data.arm_settings import Failure
 from asymreinforce.rewards.warnings import RunFacts, warnings
 
 # held-out first: validation questions choose checkpoints, held-out questions choose nothing
@@ -69,12 +71,21 @@ class ArmOutcome(NamedTuple):
     collapse_step: int | None
     """The training step at which the rule of docs/results/collapse.md detected a collapse."""
 
+    @property
+    def difference(self) -> float | None:
+        """Accuracy minus that of mu; None if mu was not evaluated."""
+        mu = self.behaviour_accuracy
+        return None if mu is None else self.accuracy - mu
 
-class ArmFailure(NamedTuple):
-    """The error that stopped an arm, and its log; both are untrusted text."""
+    @property
+    def has_collapsed(self) -> bool:
+        """Whether the arm collapsed, by its verdict or by the rule of docs/reference/collapse.md.
 
-    error: str
-    log: str
+        The rule detects a collapse during training. An arm that the rule called collapsed counts as
+        recovered only if it ends above mu.
+        """
+        is_called = self.collapse_step is not None and self.verdict != "improved"
+        return self.verdict == "collapsed" or is_called
 
 
 class ReportedArm(NamedTuple):
@@ -92,7 +103,9 @@ class ReportedArm(NamedTuple):
     outcome: ArmOutcome | None
     checkpoints: tuple[Checkpoint, ...]
     metrics: Mapping[str, Series]
-    failure: ArmFailure | None
+    failure: Failure | None
+    """The error that stopped the arm, and its log; both are untrusted text."""
+
     facts: RunFacts | None = None
     """Counts of rollouts and steps; None if the arm was trained by a version without them."""
 
@@ -112,6 +125,31 @@ class ReportedArm(NamedTuple):
         if self.outcome is None:
             return "not evaluated"
         return self.outcome.verdict or "no verdict yet"
+
+    def evaluated(self, split: str) -> dict[int, Checkpoint]:
+        """Return the checkpoints that were evaluated on a split, by step, in order of steps."""
+        return {point.step: point for point in self.checkpoints if point.split == split}
+
+    def fall(self, split: str) -> float | None:
+        """Return how far an arm that did not collapse ended below its own peak, a share of 1.
+
+        None if chance explains the fall, or if the arm collapsed.
+        """
+        outcome = self.outcome
+        if outcome is None or outcome.has_collapsed:
+            return None
+        peak = self.evaluated(split).get(outcome.peak_step)
+        return fall_from_peak(
+            accuracy=outcome.accuracy,
+            accuracy_se=outcome.accuracy_se,
+            peak_accuracy=outcome.peak_accuracy,
+            peak_se=peak.accuracy_se if peak else None,
+        )
+
+
+def count_fallen(arms: Iterable[ReportedArm], split: str) -> int:
+    """Count the arms that fell from their own peak without a collapse."""
+    return sum(arm.fall(split) is not None for arm in arms)
 
 
 class Experiment(NamedTuple):
@@ -133,12 +171,11 @@ class Experiment(NamedTuple):
         """The accuracy of mu, a share of 1: the mean over the experiment's behaviour policies."""
         # arms of the same policy and rollouts share mu, which counts once
         accuracy = {
-            (arm.policy_seed, arm.sampling_seed): arm.outcome.behaviour_accuracy
+            (arm.policy_seed, arm.sampling_seed): mu
             for arm in self.arms
-            if arm.outcome and arm.outcome.behaviour_accuracy is not None
+            if arm.outcome and (mu := arm.outcome.behaviour_accuracy) is not None
         }
-        values = [value for value in accuracy.values() if value is not None]
-        return sum(values) / len(values) if values else None
+        return sum(accuracy.values()) / len(accuracy) if accuracy else None
 
     @property
     def warnings(self) -> list[str]:

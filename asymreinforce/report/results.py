@@ -9,19 +9,24 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 from asymreinforce.errors import InputError
-from asymreinforce.report.ending import count_fallen
 from asymreinforce.report.evaluated import ArmEnds
-from asymreinforce.report.groups import ArmGroup, group_label, mean
-from asymreinforce.report.records import Experiment
+from asymreinforce.report.groups import ArmGroup, group_label
+from asymreinforce.report.records import Experiment, count_fallen
 from asymreinforce.report.statistics.comparison import (
     Comparison,
     against_behaviour,
-    between_groups,
-    share_a_seed,
+    between_pairs,
 )
-from asymreinforce.report.statistics.intervals import Interval, t_edge
-from asymreinforce.report.statistics.power import POWER, seeds_needed, smallest_difference
+from asymreinforce.report.statistics.intervals import (
+    POWER,
+    Interval,
+    seeds_needed,
+    smallest_difference,
+    t_edge,
+)
 
 RULE = (
     "This rule was fixed in advance: an arm's result is its accuracy at the last step, never at "
@@ -86,32 +91,31 @@ def compare_groups(
     # one evaluation of mu is subtracted from every seed: intervals that leave out its noise cover
     # 60 to 84% instead of 95% in simulated sweeps
     noise = {id_: end.behaviour_variance or 0.0 for id_, end in ends.items()}
-    to_mu = {item.arm: item for item in against_behaviour(groups, gains=gains, noise=noise)}
-    to_base: dict[str, Comparison] = {}
-    if base:
-        others = [group for group in groups if group is base or share_a_seed(group, base)]
-        # between_groups names groups among `others`; the page names them among all groups
-        names = [group_label(group, groups) for group in others if group is not base]
-        compared = between_groups(others, against=base, right=right)
-        to_base = {
-            name: item._replace(arm=name, against=group_label(base, groups))
-            for name, item in zip(names, compared, strict=True)
-        }
+    to_mu = against_behaviour(groups, gains=gains, noise=noise)
+    to_base = _against_base(groups, base, right)
     rows = tuple(
         Result(
             group=group,
-            name=(name := group_label(group, groups)),
-            accuracy=mean(group.accuracies) if group.accuracies else None,
-            against_behaviour=to_mu.get(name),
-            against=to_base.get(name),
+            name=group_label(group, groups),
+            accuracy=group.accuracy,
+            against_behaviour=of_mu,
+            against=of_base,
             fates=tuple(Counter(arm.fate for arm in group.arms).most_common()),
-            fallen=count_fallen(group.arms, split=experiment.split),
+            fallen=count_fallen(group.arms, experiment.split),
         )
-        for group in groups
+        for group, of_mu, of_base in zip(groups, to_mu, to_base, strict=True)
     )
-    return GroupResults(
-        rows, group_label(base, groups) if base and len(rows) > 1 else None, _power_sentence(rows)
-    )
+    name = group_label(base, groups) if base else None
+    return GroupResults(rows, name if len(rows) > 1 else None, _power_sentence(rows, name))
+
+
+def _against_base(
+    groups: Sequence[ArmGroup], base: ArmGroup | None, right: Mapping[str, np.ndarray]
+) -> list[Comparison | None]:
+    if base is None:
+        return [None] * len(groups)
+    others = iter(between_pairs([(base, g) for g in groups if g is not base], right=right))
+    return [None if group is base else next(others) for group in groups]
 
 
 def _find_group(groups: Sequence[ArmGroup], name: str) -> ArmGroup:
@@ -139,40 +143,34 @@ def seed_deviation(interval: Interval) -> float:
     For an interval that crosses runs with prompts, return the deviation with which an interval over
     runs alone would be as wide.
     """
-    edge = t_edge(interval.level, interval.df)
-    return float((interval.high - interval.low) / 2 / edge * interval.replicates**0.5)
+    half = (interval.high - interval.low) / 2
+    return float(half / t_edge(interval.df) * interval.replicates**0.5)
 
 
-def _power_sentence(rows: Sequence[Result]) -> str | None:
+def _power_sentence(rows: Sequence[Result], against: str | None) -> str | None:
     """Say how many seeds a difference needs, by the widest spread among uncollapsed settings."""
-    # a collapsed arm ends near 0 in every seed: its small spread says nothing of healthy arms
-    compared = {row.name: item for row in rows if (item := _healthy_comparison(row, rows))}
-    spreads = {
-        name: (seed_deviation(item.interval), item) for name, item in compared.items()
-        if item.interval
-    }  # fmt: skip
-    name = max(spreads, key=lambda name: spreads[name][0], default=None)
-    if name is None or (deviation := spreads[name][0]) <= 0:
+    # a collapsed arm ends near 0 in every seed: its small spread says nothing of healthy arms, and
+    # a difference to a collapsed setting has the collapsed one's spread
+    healthy = {row.name for row in rows if "collapsed" not in dict(row.fates)}
+    spreads = []
+    for row in rows:
+        base, compared = "µ", row.against_behaviour
+        if row.against and against in healthy:
+            base, compared = str(against), row.against
+        if row.name in healthy and compared and compared.interval:
+            deviation = seed_deviation(compared.interval)
+            spreads.append((deviation, compared.pairs, f"{row.name} against {base}"))
+    deviation, seeds, names = max(spreads, key=lambda spread: spread[0], default=(0.0, 0, ""))
+    if deviation <= 0:
         return None
-    item = spreads[name][1]
     needed = ", ".join(f"{_seeds_text(d, deviation)} for {100 * d:g}" for d in DIFFERENCES)
-    least = smallest_difference(deviation=deviation, seeds=item.pairs)
+    least = smallest_difference(deviation=deviation, seeds=seeds)
     return (
         f"Seeds needed to detect a difference, in points, with power {POWER:g}: {needed}. The "
-        f"{item.pairs} seeds of this experiment detect {100 * least:.1f} points or more. Both "
-        f"numbers use the widest spread among settings that did not collapse: {name} against "
-        f"{item.against}, with a standard deviation of {100 * deviation:.1f} points between seeds."
+        f"{seeds} seeds of this experiment detect {100 * least:.1f} points or more. Both "
+        f"numbers use the widest spread among settings that did not collapse: {names}, with a "
+        f"standard deviation of {100 * deviation:.1f} points between seeds."
     )
-
-
-def _healthy_comparison(row: Result, rows: Sequence[Result]) -> Comparison | None:
-    """Return the comparison with the reference group if it did not collapse, else with mu."""
-    # a difference to a collapsed setting has the collapsed one's spread
-    healthy = {own.name for own in rows if "collapsed" not in dict(own.fates)}
-    if row.name not in healthy:
-        return None
-    is_usable = row.against is not None and row.against.against in healthy
-    return row.against if is_usable else row.against_behaviour
 
 
 class Needed(NamedTuple):

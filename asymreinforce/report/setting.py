@@ -5,8 +5,7 @@ from typing import Any, NamedTuple
 
 from asymreinforce.report.groups import ArmGroup, signed_text
 from asymreinforce.report.records import Experiment
-from asymreinforce.report.reference_words import words_of
-from asymreinforce.report.words import count_words
+from asymreinforce.report.words import count_words, words_of
 
 # two objectives may differ in this setting alone
 AGGREGATIONS = {
@@ -102,11 +101,14 @@ def _schedule_words(known: Mapping[str, Any]) -> str:
 def _task_words(known: Mapping[str, Any]) -> str:
     family = known.get("task.family")
     name = f"{known['task.name']}: {family}" if family else known.get("task.name")
-    parts = [str(name)] if name else []
-    for split in ("train", "validation", "held_out"):
-        if (count := known.get(f"task.{split}")) is not None:
-            parts.append(f"{count:,} {split.replace('_', '-')} prompts")
-    return ", ".join(parts)
+    splits = ("train", "validation", "held_out")
+    counts = {f"task.{split}": f"{{:,}} {split.replace('_', '-')} prompts" for split in splits}
+    return ", ".join([*([str(name)] if name else []), *_filled(known, counts)])
+
+
+def _filled(known: Mapping[str, Any], texts: Mapping[str, str]) -> list[str]:
+    """Fill each setting that is known into its text."""
+    return [text.format(known[key]) for key, text in texts.items() if known.get(key) is not None]
 
 
 def _rollout_words(known: Mapping[str, Any]) -> str:
@@ -158,12 +160,12 @@ def _optimizer_words(known: Mapping[str, Any]) -> str:
     decay = (
         "" if schedule == "constant" or left is None else f", {schedule} decay to {left:g} of it"
     )
-    parts = [f"AdamW, learning rate {known['optim.lr']:g}{decay}"]
-    if (trajectories := known.get("optim.trajectories_per_step")) is not None:
-        parts.append(f"{trajectories} trajectories a step")
-    if (steps := known.get("optim.steps")) is not None:
-        parts.append(f"{steps} steps")
-    return ", ".join(parts)
+    texts = {
+        "optim.lr": f"AdamW, learning rate {{:g}}{decay}",
+        "optim.trajectories_per_step": "{} trajectories a step",
+        "optim.steps": "{} steps",
+    }
+    return ", ".join(_filled(known, texts))
 
 
 def _evaluation_words(known: Mapping[str, Any], experiment: Experiment) -> str:
@@ -176,11 +178,9 @@ def _evaluation_words(known: Mapping[str, Any], experiment: Experiment) -> str:
 
 
 def _sampling_words(known: Mapping[str, Any], prefix: str) -> str:
-    names = {"temperature": "temperature", "top_p": "top-p", "max_tokens": "at most"}
-    parts = [
-        f"{words} {known[f'{prefix}.{name}']}"
-        for name, words in names.items()
-        if f"{prefix}.{name}" in known
-    ]
-    text = ", ".join(parts)
-    return f"{text} tokens" if f"{prefix}.max_tokens" in known else text
+    texts = {
+        "temperature": "temperature {}",
+        "top_p": "top-p {}",
+        "max_tokens": "at most {} tokens",
+    }
+    return ", ".join(_filled(known, {f"{prefix}.{name}": text for name, text in texts.items()}))

@@ -3,8 +3,9 @@
 Texts come from models and files, so the caller must show them through `untrusted`.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from asymreinforce.data import contracts
 from asymreinforce.data.gold_answers import accepted_answers
@@ -50,51 +51,45 @@ def choose(
     The last step is the default. Raises `InputError`, which lists the choices, if no checkpoint or
     several arms match.
     """
-    of = _arm(experiment, arm)
+    own = _choose_arm(experiment, arm)
     wanted = split or experiment.split
-    steps = {c.step: c for c in of.checkpoints if c.split == wanted}
+    steps = own.evaluated(wanted)
     if not steps:
         raise InputError(
-            f"arm {of.id}: has no evaluation on the split {wanted}; run 'asymrl evaluate' first"
+            f"arm {own.id}: has no evaluation on the split {wanted}; run 'asymrl evaluate' first"
         )
     at = max(steps) if step is None else step
     if at not in steps:
-        known = ", ".join(map(str, sorted(steps)))
-        raise InputError(f"arm {of.id}: step {at} was not evaluated; evaluated steps: {known}")
-    if not (experiment.directory / steps[at].evaluation).is_file():
-        raise InputError(
-            f"{experiment.directory / steps[at].evaluation}: no such evaluation; "
-            "run 'asymrl evaluate' to make it again"
-        )
-    return Chosen(of, steps[at])
+        known = ", ".join(map(str, steps))
+        raise InputError(f"arm {own.id}: step {at} was not evaluated; evaluated steps: {known}")
+    path = experiment.directory / steps[at].evaluation
+    if not path.is_file():
+        raise InputError(f"{path}: no such evaluation; run 'asymrl evaluate' to make it again")
+    return Chosen(own, steps[at])
 
 
 def read_completions(experiment: Experiment, chosen: Chosen) -> Iterator[QuestionCompletions]:
     """Yield the prompts of an evaluation in file order; raises `InputError` if it is damaged."""
     path = experiment.directory / chosen.checkpoint.evaluation
     rows = contracts.read_table(path, contracts.EVALUATIONS)
-    scale = rewards_of(rows, scale_of(chosen.arm.settings))
+    given = rewards_of(rows, scale_of(chosen.arm.settings))
     questions = _read_questions(experiment)
-    members: dict[str, list[ShownCompletion]] = {}
-    judged = zip(rows.to_pylist(), scale.correct_B, scale.kept_B, strict=True)
-    for row, is_correct, is_kept in judged:
-        members.setdefault(row["prompt_id"], []).append(
-            _graded_completion(row, is_correct, is_kept)
-        )
+    members: dict[str, list[ShownCompletion]] = defaultdict(list)
+    for row, is_correct, is_kept in zip(
+        rows.to_pylist(), given.correct_B, given.kept_B, strict=True
+    ):
+        outcome = "correct" if is_correct else "incorrect"
+        completion = ShownCompletion(
+            row["sample"], outcome if is_kept else f"left out ({row['status']})", row["tokens"],
+            row["finish_reason"], row["extracted_answer"], row["text"],
+        )  # fmt: skip
+        members[row["prompt_id"]].append(completion)
     for prompt_id, completions in members.items():
         question, gold = questions.get(prompt_id, (None, None))
         yield QuestionCompletions(prompt_id, question, gold, tuple(sorted(completions)))
 
 
-def _graded_completion(row: dict[str, Any], is_correct: bool, is_kept: bool) -> ShownCompletion:
-    outcome = "correct" if is_correct else "incorrect"
-    return ShownCompletion(
-        row["sample"], outcome if is_kept else f"left out ({row['status']})", row["tokens"],
-        row["finish_reason"], row["extracted_answer"], row["text"],
-    )  # fmt: skip
-
-
-def _arm(experiment: Experiment, prefix: str | None) -> ReportedArm:
+def _choose_arm(experiment: Experiment, prefix: str | None) -> ReportedArm:
     evaluated = [arm for arm in experiment.arms if arm.checkpoints]
     if not evaluated:
         raise InputError(

@@ -23,6 +23,7 @@ from asymreinforce.data.store import Store
 from asymreinforce.rewards.scale import Rewards
 from asymreinforce.viewing.judged_chunks import (
     KEYS,
+    ROW,
     JudgedChunk,
     mean_reward,
     read_judged,
@@ -151,24 +152,18 @@ def _read_chunks(
 
 def _shown_rollouts(chunk: JudgedChunk, view: View, mean: float | None) -> list[Row]:
     table, rewards = chunk.verdicts, chunk.rewards
-    columns = (chunk.keys.column(name).to_pylist() for name in KEYS)
-    rows = [Row(*key, *UNSCORED) for key in zip(*columns, strict=True)]
-    if table is None:
-        return rows
-    advantage_B = _kept_advantages(table, rewards, view, mean) if rewards else None
-    names = ("prompt_id", "sample", "extracted_answer")
-    judged = zip(*(table.column(name).to_pylist() for name in names), chunk.outcomes, strict=True)
-    places = {(row.prompt_id, row.sample): place for place, row in enumerate(rows)}
-    for number, (prompt_id, sample, answer, outcome) in enumerate(judged):
-        kept = rewards is not None and bool(rewards.kept_B[number])
-        place = places[prompt_id, sample]
-        rows[place] = rows[place]._replace(
-            outcome=outcome,
-            reward=float(rewards.reward_B[number]) if rewards and kept else None,
-            advantage=float(advantage_B[number]) if advantage_B is not None and kept else None,
-            answer=answer,
-        )
-    return rows
+    judged: dict[tuple[str, int], tuple[Any, ...]] = {}
+    if table is not None:
+        advantage_B = _kept_advantages(table, rewards, view, mean) if rewards else None
+        columns = (table.column(name).to_pylist() for name in (*ROW, "extracted_answer"))
+        rows = zip(*columns, chunk.outcomes, strict=True)
+        for number, (prompt_id, sample, answer, outcome) in enumerate(rows):
+            reward = advantage = None
+            if rewards and advantage_B is not None and rewards.kept_B[number]:
+                reward, advantage = float(rewards.reward_B[number]), float(advantage_B[number])
+            judged[prompt_id, sample] = (outcome, reward, advantage, answer)
+    keys = zip(*(chunk.keys.column(name).to_pylist() for name in KEYS), strict=True)
+    return [Row(*key, *judged.get(key[:2], UNSCORED)) for key in keys]
 
 
 def _kept_advantages(
@@ -201,36 +196,28 @@ def _with_texts(
     table = read_shards(stored.rollouts, names, contracts.ROLLOUTS, columns)
     wanted = pa.array(list(chosen), pa.string())
     table = table.filter(pc.is_in(table.column("prompt_id"), value_set=wanted))
-    lengths = pc.list_value_length(table.column("completion_token_ids")).to_pylist()
-    keys = zip(*(table.column(name).to_pylist() for name in columns[:3]), lengths, strict=True)
-    by_key = {(prompt_id, sample): (text, length) for prompt_id, sample, text, length in keys}
+    by_key: dict[tuple[str, int], dict[str, Any]] = {}
+    token_ids: dict[str, list[list[int]]] = defaultdict(list)
+    for row in table.to_pylist():
+        by_key[row["prompt_id"], row["sample"]] = row
+        if row["prompt_token_ids"] not in (known := token_ids[row["prompt_id"]]):
+            known.append(row["prompt_token_ids"])
     prompts = _read_prompts(stored.directory, list(chosen))
-    read = _prompt_token_ids(table)
     result = []
     for prompt_id, rows in chosen.items():
-        texts = [by_key[prompt_id, row.sample] for row in rows]
+        own = [by_key[prompt_id, row.sample] for row in rows]
         matching = [place for place, row in enumerate(rows) if match(row)]
         result.append(
             Group(
                 prompts.get(prompt_id, {"prompt_id": prompt_id}),
                 rows,
                 matching,
-                {place: texts[place][0] for place in matching},
-                {place: length for place, (_, length) in enumerate(texts)},
-                read[prompt_id],
+                {place: own[place]["text"] for place in matching},
+                {place: len(row["completion_token_ids"]) for place, row in enumerate(own)},
+                token_ids[prompt_id],
             )
         )
     return result
-
-
-def _prompt_token_ids(table: pa.Table) -> dict[str, list[list[int]]]:
-    """Return the distinct token ids of each prompt, in the order of the rows."""
-    ids_by_prompt: dict[str, list[list[int]]] = defaultdict(list)
-    columns = (table.column(name).to_pylist() for name in ("prompt_id", "prompt_token_ids"))
-    for prompt_id, token_ids in zip(*columns, strict=True):
-        if token_ids not in ids_by_prompt[prompt_id]:
-            ids_by_prompt[prompt_id].append(token_ids)
-    return ids_by_prompt
 
 
 def _read_prompts(directory: Path, wanted: list[str]) -> dict[str, dict[str, Any]]:

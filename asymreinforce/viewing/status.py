@@ -25,6 +25,7 @@ SHARED = {
     "evaluations": "evaluate",
 }
 """Stages other than training, in the order of the pipeline, with the command for each."""
+SHOWN_OF_A_HOLDER = ("host", "pid", "since", "command")
 RESULTS = ("summary.parquet", "report.html")
 
 
@@ -61,9 +62,9 @@ class ArmStatus(NamedTuple):
     """The arm's name, made of the settings in which arms differ."""
     state: str
     reason: str
-    progress: ArmProgress | None
     facts: dict[str, Any]
     """The facts of the arm's final manifest; empty unless the arm is done."""
+    progress: ArmProgress | None
 
 
 class Status(NamedTuple):
@@ -123,7 +124,8 @@ def _stage(directory: Path, stage: str) -> StageStatus:
     complete = shards = planned = 0
     holder = None
     for place in places:
-        names = _planned(place)
+        store = _open_or_none(place)  # a damaged plan is shown as no shards
+        names = store.planned if store else ()
         planned += len(names)
         shards += sum((place / f"{name}.receipt").exists() for name in names)
         complete += (place / "manifest.json").exists()
@@ -131,12 +133,12 @@ def _stage(directory: Path, stage: str) -> StageStatus:
     return StageStatus(stage, len(places), complete, shards, planned, holder)
 
 
-def _planned(place: Path) -> tuple[str, ...]:
+def _open_or_none(place: Path) -> Store | None:
+    """Open a stage; None if its plan is damaged or unfinished, on which a status must not fail."""
     try:
-        return Store.open(place).planned
-    # a damaged or unfinished plan is shown as no shards: a status must not fail on it
+        return Store.open(place)
     except AsymreinforceError:
-        return ()
+        return None
 
 
 def _arms(directory: Path) -> list[ArmStatus]:
@@ -158,52 +160,43 @@ def _readable(place: Path) -> TrainedArm | None:
 
 
 def _arm(place: Path, name: str) -> ArmStatus:
-    progress = read_progress(place)
-    facts: dict[str, Any] = {}
-    if holder := lease.current_holder(place):
-        if (place / "manifest.json").exists():
-            return ArmStatus(place.name, name, "done", f"{holder.line} has it", progress, facts)
-        return ArmStatus(place.name, name, "running", holder.line, progress, facts)
-    if (place / "manifest.json").exists():
-        state, reason, facts = "done", "", _facts(place)
+    progress, facts = read_progress(place), {}
+    if not lease.current_holder(place) and (place / "manifest.json").exists():
+        store = _open_or_none(place)
+        facts = store.facts if store else {}
         if progress is None and isinstance(steps := facts.get("steps"), int):
             progress = ArmProgress(steps, steps, "done")  # trained before progress was written
-        if step := facts.get("collapse_step"):
-            reason = f"collapsed at step {step}"
-    elif failure := read_failure(place):
-        state, reason = "failed", failure.first_line
-    elif progress is None:
-        state, reason = "stopped", "before its first step"
-    elif progress.state == "running":
-        state = "stopped"
-        reason = f"process {progress.process} on {progress.host} ended without a reason"
-    else:
-        state, reason = progress.state, progress.reason
-    return ArmStatus(place.name, name, state, reason, progress, facts)
+    state, reason = _state_of(place, progress, facts)
+    return ArmStatus(place.name, name, state, reason, facts, progress)
 
 
-def _facts(place: Path) -> dict[str, Any]:
-    try:
-        return Store.open(place).facts
-    except AsymreinforceError:
-        return {}
+def _state_of(place: Path, progress: ArmProgress | None, facts: dict[str, Any]) -> tuple[str, str]:
+    """Return an arm's state and the reason for it."""
+    is_done = (place / "manifest.json").exists()
+    if holder := lease.current_holder(place):
+        return ("done", f"{holder.line} has it") if is_done else ("running", holder.line)
+    if is_done:
+        step = facts.get("collapse_step")
+        return "done", f"collapsed at step {step}" if step else ""
+    if failure := read_failure(place):
+        return "failed", failure.first_line
+    if progress is None:
+        return "stopped", "before its first step"
+    if progress.state == "running":
+        return "stopped", f"process {progress.process} on {progress.host} ended without a reason"
+    return progress.state, progress.reason
 
 
 def as_json(status: Status) -> str:
     """Return the status as a JSON object with `stages` and `arms`; unknown numbers are null."""
-    stages = {
-        stage.stage: {
-            **{key: value for key, value in stage._asdict().items() if key not in OWN_FORM},
-            "holder": stage.holder and _holder(stage.holder),
-        }
-        for stage in status.stages
-    }
+    stages = {}
+    for stage in status.stages:
+        name, holder = stage.stage, stage.holder
+        shown = holder and {key: getattr(holder, key) for key in SHOWN_OF_A_HOLDER}
+        stages[name] = stage._asdict() | {"holder": shown}
+        del stages[name]["stage"]
     arms = [
-        {
-            **{key: value for key, value in arm._asdict().items() if key != "progress"},
-            "progress": arm.progress and arm.progress._asdict(),
-        }
-        for arm in status.arms
+        arm._asdict() | {"progress": arm.progress and arm.progress._asdict()} for arm in status.arms
     ]
     values = {
         "directory": str(status.directory),
@@ -214,11 +207,3 @@ def as_json(status: Status) -> str:
         "results": status.results,
     }
     return json.dumps(values, indent=2)
-
-
-OWN_FORM = ("stage", "holder")
-
-
-def _holder(holder: Holder) -> dict[str, Any]:
-    shown = ("host", "pid", "since", "command")
-    return {name: getattr(holder, name) for name in shown}

@@ -133,11 +133,10 @@ def results(experiment: Where, *, against: str | None = None) -> "pd.DataFrame":
 
     `against` names the setting to compare the others with; by default the baseline nearest 0.
     """
-    from asymreinforce.report.export import setting_columns, setting_rows
+    from asymreinforce.report.export import setting_rows
     from asymreinforce.report.read import read_report
 
-    report = read_report(_directory(experiment), against=against)
-    return _pandas().DataFrame(setting_rows(report), columns=list(setting_columns(report)))
+    return _pandas().DataFrame(setting_rows(read_report(_directory(experiment), against=against)))
 
 
 def summary(experiment: Where) -> "pd.DataFrame":

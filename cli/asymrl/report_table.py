@@ -53,7 +53,7 @@ def print_results(report: "Report", *, power: float | None = None) -> None:
 
 def searches_table(methods: "Sequence[SearchedMethod]") -> "Table":
     """Return one row for each method: the searched settings, the budget, and the best trial."""
-    from asymreinforce.report.page.search_table import search_table
+    from asymreinforce.report.page.result_table import search_table
 
     shown = search_table(methods)
     assert shown
@@ -67,7 +67,7 @@ def searches_table(methods: "Sequence[SearchedMethod]") -> "Table":
 
 def _power_table(report: "Report", points: float) -> "Table":
     from asymreinforce.report.results import seeds_for
-    from asymreinforce.report.statistics.power import POWER
+    from asymreinforce.report.statistics.intervals import POWER
 
     table = make_table(f"seeds for a difference of {points:g} points with power {POWER:g}")
     _add_names(table)
@@ -82,7 +82,7 @@ def _power_table(report: "Report", points: float) -> "Table":
 def _print_coverage(console: "Console", coverage: "Coverage") -> None:
     """Print the coverage of the samples of mu and of each setting, and the findings."""
     from asymreinforce.report.coverage import coverage_findings
-    from asymreinforce.report.page.coverage_table import coverage_table
+    from asymreinforce.report.page.result_table import coverage_table
 
     shown_table = coverage_table(coverage)
     table = make_table(

@@ -7,10 +7,9 @@ from typing import TypeVar
 
 from asymreinforce.algorithm.ending import STANDARD_ERRORS
 from asymreinforce.report.bandit.words import DIFFERS, Finding, compare_with_paper, join_words
-from asymreinforce.report.ending import has_collapsed
 from asymreinforce.report.groups import ArmGroup, mean, signed_text
 from asymreinforce.report.records import Experiment, ReportedArm
-from asymreinforce.report.statistics.comparison import between_groups, share_a_seed
+from asymreinforce.report.statistics.comparison import between_pairs, share_a_seed
 from asymreinforce.report.words import percent_text, points_text
 from scripts.paper.arms import (
     BySteps,
@@ -207,7 +206,8 @@ def _highest_findings(groups: Sequence[ArmGroup]) -> list[Finding]:
 
 
 def _ends_higher(own: ArmGroup, rival: ArmGroup) -> Finding:
-    (compared,) = between_groups([own, rival], against=rival)
+    (compared,) = between_pairs([(rival, own)])
+    assert compared
     asymre, grpo = _of_shared_seeds(own, rival)
     interval = compared.interval
     between = (
@@ -258,7 +258,7 @@ def _evaluated_arms(group: ArmGroup) -> list[ReportedArm]:
 
 
 def _count_collapsed(arms: Sequence[ReportedArm]) -> int:
-    return sum(has_collapsed(arm.outcome) for arm in arms if arm.outcome)
+    return sum(arm.outcome.has_collapsed for arm in arms if arm.outcome)
 
 
 def _is_rising(values: Sequence[float], *, slack: float) -> bool:

@@ -107,7 +107,7 @@ def _draw_against_baseline(
     margin = 0.05 * max(baselines[-1] - baselines[0], 0.1)
     axes.set_xlim(baselines[0] - margin, baselines[-1] + margin)
     axes.set_ylim(-3, 104)
-    axes.set_xlabel("baseline δV", color=MUTED.light)
+    axes.set_xlabel("baseline δV")
     axes.axvline(0, color=MUTED.light, linewidth=0.9, linestyle=(0, (3, 3)))
     ends = []
     for policy in sorted({(arm.policy_seed, arm.sampling_seed) for arm in outcomes}):

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from asymreinforce.errors import InputError
-from asymreinforce.report.bandit import setting as bandit_setting
+from asymreinforce.report.bandit import words as bandit_words
 from asymreinforce.report.bandit.bench import Bench, read_bench
 from asymreinforce.report.bandit.figures import RC as BENCH_RC
 from asymreinforce.report.bandit.page import find_benches
@@ -105,7 +105,7 @@ def read_runs(*, sweep: Path, bandit: Path, refresh: Path, diagrams: Path) -> Ru
         sweep=_read_if_there(sweep),
         benches={name: read_bench(store.directory) for name, store in stores.items()},
         bench_settings={
-            name: bandit_setting.describe_bench(store.identity["settings"])
+            name: bandit_words.describe_bench(store.identity["settings"])
             for name, store in stores.items()
         },
         refresh=_read_if_there(refresh),

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from asymreinforce.report.figures import canvas
 from asymreinforce.report.figures.canvas import Drawing, EndLabel
-from asymreinforce.report.figures.colours import BEHAVIOUR, MUTED, Style, group_styles
+from asymreinforce.report.figures.colours import BEHAVIOUR, Style, group_styles
 from asymreinforce.report.figures.curve_panels import draw_panel, read_curves
 from asymreinforce.report.groups import ArmGroup, mean, signed_text
 from asymreinforce.report.records import Experiment
@@ -112,7 +112,7 @@ def _draw_seeds(
         axes.axhline(100 * experiment.behaviour_accuracy, color=BEHAVIOUR.light, linewidth=1.1)
     axes.set_xlim(0, last)
     axes.set_ylim(0, 102)
-    axes.set_xlabel("training step", color=MUTED.light)
+    axes.set_xlabel("training step")
     canvas.label_ends(axes, ends)
     return canvas.save_drawing(
         figure,

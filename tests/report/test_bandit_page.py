@@ -11,13 +11,12 @@ from omegaconf import OmegaConf
 from asymreinforce.bandit.config import parse_settings
 from asymreinforce.bandit.run import run_bandit
 from asymreinforce.errors import InputError
-from asymreinforce.report.bandit.axes import style_of_offset
 from asymreinforce.report.bandit.bench import Bench
 from asymreinforce.report.bandit.findings import bench_findings
 from asymreinforce.report.bandit.page import find_benches
 from asymreinforce.report.bandit.words import AGREES, DIFFERS
 from asymreinforce.report.figures.canvas import CHARACTER_WIDTH
-from asymreinforce.report.figures.colours import PALETTE
+from asymreinforce.report.figures.colours import PALETTE, signed_style
 from asymreinforce.report.figures.files import COLOUR
 from asymreinforce.report.write import write_report
 
@@ -129,7 +128,7 @@ def test_every_colour_of_a_figure_has_a_dark_counterpart(page: str) -> None:
 def test_colours_between_the_ends_of_a_ramp_belong_to_the_palette() -> None:
     for count in range(1, 40):
         offsets = [sign * rank for rank in range(1, count + 1) for sign in (-1, 1)]
-        assert {style_of_offset(o, offsets).colour for o in offsets} <= set(PALETTE)
+        assert {signed_style(o, offsets).colour for o in offsets} <= set(PALETTE)
     assert len({colour.light for colour in PALETTE}) == len(PALETTE)
 
 

@@ -14,7 +14,7 @@ from asymreinforce.report.coverage import (
 from asymreinforce.report.evaluated import read_ends
 from asymreinforce.report.experiment import read_experiment
 from asymreinforce.report.groups import ArmGroup, group_arms, told_apart
-from asymreinforce.report.page.coverage_table import coverage_table
+from asymreinforce.report.page.result_table import coverage_table
 from asymreinforce.report.records import Experiment
 from tests.fixtures.made_up_experiment import SEEDS, make_experiment, sweep
 

@@ -11,7 +11,7 @@ from asymreinforce.report.figures.colours import Style, group_styles
 from asymreinforce.report.figures.files import draw_all
 from asymreinforce.report.figures.phase_transition import SheetBox, _drawable
 from asymreinforce.report.groups import ArmGroup, group_arms
-from asymreinforce.report.reference_words import REFERENCES, words_of
+from asymreinforce.report.words import REFERENCES, words_of
 from tests.fixtures.made_up_experiment import BASELINES, SEEDS, MadeUpArm, make_experiment, sweep
 
 DOT = re.compile(r'<use [^>]*? x="([\d.]+)" y="([\d.]+)" style="fill: #\w+; fill-opacity')

@@ -9,7 +9,7 @@ from scipy import stats
 
 from asymreinforce.errors import InputError
 from asymreinforce.report.commands import Commands, shorten_ids
-from asymreinforce.report.evaluated import read_ends, run_intervals
+from asymreinforce.report.evaluated import intervals_of_run, read_ends
 from asymreinforce.report.experiment import read_experiment
 from asymreinforce.report.groups import ArmGroup, group_arms
 from asymreinforce.report.page.cells import bracket_interval
@@ -17,8 +17,7 @@ from asymreinforce.report.page.result_table import result_table
 from asymreinforce.report.records import Experiment
 from asymreinforce.report.results import GroupResults, compare_groups, seed_deviation, seeds_for
 from asymreinforce.report.setting import describe_experiment
-from asymreinforce.report.statistics.intervals import Interval, between_runs
-from asymreinforce.report.statistics.power import seeds_needed
+from asymreinforce.report.statistics.intervals import Interval, between_runs, seeds_needed
 from tests.fixtures.made_up_experiment import (
     BEHAVIOUR,
     PROMPTS,
@@ -167,7 +166,7 @@ def test_what_varied_stands_under_each_interval(found: GroupResults) -> None:
 
 
 def test_an_interval_is_written_in_points_with_a_true_minus() -> None:
-    narrow = Interval(0.5, -0.012, 0.051, 0.95, 3, 2.0, "t", ())
+    narrow = Interval(0.5, -0.012, 0.051, 3, 2.0, ())
     assert bracket_interval(narrow) == "[−1.2, 5.1]"
     assert bracket_interval(narrow, sign="+") == "[−1.2, +5.1]"
     assert bracket_interval(narrow._replace(low=-1.42)) == "[−142, 5]"
@@ -177,17 +176,16 @@ def test_one_run_has_intervals_over_prompts_that_hold_its_own_estimate(
     experiment: Experiment,
 ) -> None:
     ends = read_ends(experiment)
-    found = run_intervals(experiment.arms, ends)
-    assert set(found) == {arm.id for arm in experiment.arms}
+    assert set(ends) == {arm.id for arm in experiment.arms}
     arm = experiment.arms[0]
     last = ends[arm.id].last
     assert len(last.kept_P) == PROMPTS and last.k == 2
-    own = found[arm.id]
+    own = intervals_of_run(ends[arm.id])
     assert own.accuracy.estimate == pytest.approx(last.accuracy_P.mean())
     assert own.accuracy.varied == ("evaluation prompts",)
     difference = own.minus_behaviour
     assert difference and difference.low < difference.estimate < difference.high
-    assert difference.method == "bootstrap over prompts"
+    assert difference.varied == ("evaluation prompts",)
 
 
 def test_arms_are_named_as_shortly_as_tells_them_apart() -> None:

@@ -8,23 +8,18 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from asymreinforce.report.bandit.bench import Spread
-from asymreinforce.report.figures.canvas import fix_ticks, style_axes
+from asymreinforce.report.figures.canvas import fix_ticks
 from asymreinforce.report.figures.colours import (
     ABOVE_CRITICAL,
     CATEGORIES,
     DASH_DOTTED,
     DASHED,
-    GRID,
     INK,
     MUTED,
-    NEGATIVE,
-    POSITIVE,
     SOLID,
-    SURFACE,
-    ZERO,
     Style,
-    on_ramp,
 )
+from asymreinforce.report.groups import signed_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,7 +50,7 @@ def make_panels(
 
     rows = -(-len(titles) // columns)
     size = (columns * (width + right), rows * PANEL_HEIGHT)
-    figure = Figure(figsize=size, facecolor=SURFACE.light)
+    figure = Figure(figsize=size)
     axes = []
     for index, title in enumerate(titles):
         row, column = divmod(index, columns)
@@ -63,28 +58,14 @@ def make_panels(
         bottom = (rows - 1 - row) * PANEL_HEIGHT + BOTTOM
         box = (left, bottom, width - LEFT, PANEL_HEIGHT - BOTTOM - TOP)
         place = (box[0] / size[0], box[1] / size[1], box[2] / size[0], box[3] / size[1])
-        axes.append(style_axes(figure.add_axes(place), title, fontsize=10, pad=17))
+        axes.append(figure.add_axes(place))
+        axes[-1].set_title(title, fontsize=10, pad=17)
     return figure, axes
-
-
-def name_axes(axes: "Axes", x: str, y: str) -> None:
-    """Write the names of the x and the y axis."""
-    axes.set_xlabel(x, color=MUTED.light)
-    axes.set_ylabel(y, color=MUTED.light)
-
-
-def style_of_offset(offset: float, offsets: Sequence[float]) -> Style:
-    """Return the line style of V - V^mu: the colour follows its sign and its rank from zero."""
-    if offset == 0:
-        return Style(ZERO, DASH_DOTTED, 2.0)
-    ramp, dashes = (NEGATIVE, SOLID) if offset < 0 else (POSITIVE, DASHED)
-    same_sign = sorted({abs(other) for other in offsets if other * offset > 0})
-    return Style(on_ramp(ramp, same_sign.index(abs(offset)), len(same_sign)), dashes, 1.6)
 
 
 def signed_offset(offset: float) -> str:
     """Write V - V^mu with its sign, a true minus, and three significant digits."""
-    return "0" if offset == 0 else f"{offset:+.3g}".replace("-", "−")
+    return signed_text(offset, digits=3)
 
 
 def mark_critical(axes: "Axes", *, words: str = f"V = {V_MU}") -> None:
@@ -120,11 +101,3 @@ def offset_scale(axes: "Axes", offsets: Sequence[float]) -> None:
     ]
     marks = [sign * mark for mark in powers or [smallest] for sign in (-1, 1)]
     fix_ticks(axes.xaxis, [0.0, *marks], signed_offset)
-
-
-def draw_legend(axes: "Axes", *, place: str = "best") -> None:
-    """Draw the legend on a pale background, so that it is readable over lines."""
-    axes.legend(
-        loc=place, fontsize=8.5, frameon=True, framealpha=0.85, edgecolor=GRID.light,
-        labelcolor=INK.light, handlelength=2.6,
-    )  # fmt: skip

@@ -28,6 +28,11 @@ class Bench(NamedTuple):
         """The seed of the draw of rewards that has its own panel: the first of the sweep."""
         return int(self.chains[0]["seed"])
 
+    @property
+    def near(self) -> "Bench":
+        """The bench with only the chains of `near_seed`."""
+        return self.only(seed=self.near_seed)
+
     def only(self, **settings: Any) -> "Bench":
         """Return the bench with only the chains that have these settings."""
         kept = [c for c in self.chains if all(c[name] == is_ for name, is_ in settings.items())]
@@ -65,13 +70,16 @@ def read_bench(directory: Path) -> Bench:
     return Bench(rows, traces, limits)
 
 
-def spread_by_place(
-    rows: Sequence[Row], *, place: Callable[[Row], float], value: Callable[[Row], float]
-) -> Spread:
-    """Return the quantiles of `value` over the rows with the same `place` (their x value)."""
+def columns_of(rows: Sequence[Row], *names: str) -> list[list[Any]]:
+    """Return the columns of some rows, as matplotlib takes them."""
+    return [[row[name] for row in rows] for name in names]
+
+
+def spread_by_place(rows: Sequence[Row], place: str, value: str | Callable[[Row], float]) -> Spread:
+    """Return the quantiles of a column or a function over the rows with the same x value."""
     at: dict[float, list[float]] = {}
     for row in rows:
-        at.setdefault(place(row), []).append(value(row))
+        at.setdefault(row[place], []).append(row[value] if isinstance(value, str) else value(row))
     places = sorted(at)
     low, median, high = (
         [float(np.quantile(at[where], share)) for where in places] for share in (0.1, 0.5, 0.9)

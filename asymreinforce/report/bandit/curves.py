@@ -8,18 +8,15 @@ from asymreinforce.report.bandit.axes import (
     MU,
     V_0_MU,
     V_MU,
-    draw_legend,
     draw_spread,
     make_panels,
     mark_critical,
-    name_axes,
     signed_offset,
-    style_of_offset,
 )
-from asymreinforce.report.bandit.bench import Bench, Row, spread_by_place
+from asymreinforce.report.bandit.bench import Bench, Row, columns_of, spread_by_place
 from asymreinforce.report.figures import canvas
 from asymreinforce.report.figures.canvas import Drawing, EndLabel, choose_evenly
-from asymreinforce.report.figures.colours import MUTED, Style
+from asymreinforce.report.figures.colours import Style, signed_style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -49,18 +46,18 @@ def entropy_by_step(bench: Bench) -> Drawing:
 
 def _by_step(bench: Bench, *, column: str, title: str, unit: str) -> Drawing:
     bench = bench.of_first()
-    near = bench.only(seed=bench.near_seed).chains
+    near = bench.near.chains
     draws = len(bench.values("seed"))
     titles = [f"Rewards of seed {bench.near_seed}"]
     titles += [f"Median of {draws} draws, band from 10 to 90 %"] if draws > 1 else []
     figure, axes = make_panels(titles, columns=2, width=PANEL_WIDTH, right=LABEL_WIDTH)
     chosen = on_both_sides(near, below=MOST_BELOW, above=MOST_ABOVE)
     _near_curves(axes[0], bench, chosen, column=column)
-    name_axes(axes[0], "gradient step", unit)
+    axes[0].set(xlabel="gradient step", ylabel=unit)
     if draws > 1:
         _draw_bands(axes[1], bench, _spread_out(bench.values("baseline")), column=column)
         is_gain = column == "reward"
-        name_axes(axes[1], "gradient step", f"{unit} − {V_MU}" if is_gain else unit)
+        axes[1].set(xlabel="gradient step", ylabel=f"{unit} − {V_MU}" if is_gain else unit)
     caption = (
         f"Lines are exact updates at {_words_of_labels(bench)}, blue below V^µ and orange above. "
         "Dots at the right end are the closed form of Theorem 4.2. "
@@ -74,9 +71,9 @@ def _near_curves(axes: "Axes", bench: Bench, chains: Sequence[Row], *, column: s
     offsets = [chain["offset"] for chain in chains]
     ends = []
     for chain in chains:
-        style = style_of_offset(chain["offset"], offsets)
+        style = signed_style(chain["offset"], offsets)
         trace = bench.traces[chain["chain"]]
-        axes.plot([m["step"] for m in trace], [m[column] for m in trace], **style.line)
+        axes.plot(*columns_of(trace, "step", column), **style.line)
         label = _baseline_label(chain["baseline"], chain)
         ends.append(EndLabel(trace[-1][column], label, style.colour.light))
         limit = chain[f"limit_{column}"]
@@ -95,10 +92,8 @@ def _draw_bands(axes: "Axes", bench: Bench, baselines: Sequence[float], *, colum
     for baseline, offset in zip(baselines, offsets, strict=True):
         chains = bench.only(baseline=baseline).chains
         moments = [moment for chain in chains for moment in bench.traces[chain["chain"]]]
-        band = spread_by_place(
-            moments, place=lambda m: m["step"], value=lambda m: m[column] - start[m["chain"]]
-        )
-        style = style_of_offset(offset, offsets)
+        band = spread_by_place(moments, "step", lambda m: m[column] - start[m["chain"]])
+        style = signed_style(offset, offsets)
         draw_spread(axes, band, style)
         label = _baseline_label(baseline, chains[0])
         ends.append(EndLabel(band.median[-1], label, style.colour.light))
@@ -114,7 +109,7 @@ def _draw_bands(axes: "Axes", bench: Bench, baselines: Sequence[float], *, colum
 def improvement_by_iteration(bench: Bench) -> Drawing:
     """Draw Fig. 2: reward against iteration, and the final reward against V - V_{0,mu}."""
     bench = bench.of_first()
-    near = sorted(bench.only(seed=bench.near_seed).chains, key=lambda chain: chain["value"])
+    near = sorted(bench.near.chains, key=lambda chain: chain["value"])
     figure, axes = make_panels(
         [f"Rewards of seed {bench.near_seed}", "Every draw, after the last iteration"],
         columns=2,
@@ -138,17 +133,16 @@ def _draw_iterations(axes: "Axes", bench: Bench, chains: Sequence[Row]) -> None:
     offsets = [chain["offset"] for chain in chains]
     ends = []
     for chain in chains:
-        style = style_of_offset(chain["offset"], offsets)
+        style = signed_style(chain["offset"], offsets)
         trace = bench.traces[chain["chain"]]
-        iterations = [moment["iteration"] for moment in trace]
-        axes.plot(iterations, [moment["reward"] for moment in trace], **style.line)
-        exact = [moment["limit_reward"] for moment in trace]
+        iterations, rewards, exact = columns_of(trace, "iteration", "reward", "limit_reward")
+        axes.plot(iterations, rewards, **style.line)
         if None not in exact:
             axes.plot(iterations, exact, color=style.colour.light, linewidth=1.4, linestyle=":")
         ends.append(EndLabel(trace[-1]["reward"], f"{chain['value']:.4g}", style.colour.light))
     axes.set_xlim(0, max(bench.traces[chain["chain"]][-1]["iteration"] for chain in chains) or 1)
     axes.set_ylim(axes.get_ylim())
-    name_axes(axes, f"iteration  ({MU} ← π after each)", "expected reward")
+    axes.set(xlabel=f"iteration  ({MU} ← π after each)", ylabel="expected reward")
     canvas.label_ends(axes, ends)
 
 
@@ -163,12 +157,12 @@ def _ends_by_critical(axes: "Axes", bench: Bench) -> None:
             [chain["value"] - chain["critical_value"] for chain in chains],
             [chain["reward"] / chain["best_reward"] for chain in chains],
             marker=mark, markersize=4, alpha=0.7, markeredgewidth=0, linestyle="none",
-            color=style_of_offset(sign, [sign]).colour.light, label=f"{words} of the first {MU}",
+            color=signed_style(sign, [sign]).colour.light, label=f"{words} of the first {MU}",
         )  # fmt: skip
     axes.set_xlim(axes.get_xlim())
     mark_critical(axes, words=f"V = {V_0_MU}")
-    draw_legend(axes, place="lower left")
-    name_axes(axes, f"V − {V_0_MU} of the draw", "reward ÷ best arm's reward")
+    axes.legend(loc="lower left")
+    axes.set(xlabel=f"V − {V_0_MU} of the draw", ylabel="reward ÷ best arm's reward")
 
 
 def on_both_sides(chains: Sequence[Row], *, below: int, above: int) -> list[Row]:
@@ -216,4 +210,3 @@ def _step_scale(axes: "Axes", last: int) -> None:
     powers = [10**power for power in range(len(str(last))) if 10**power <= last]
     canvas.fix_ticks(axes.xaxis, [0, *powers])
     axes.set_ylim(axes.get_ylim())
-    axes.tick_params(axis="x", labelcolor=MUTED.light)

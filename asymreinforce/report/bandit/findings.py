@@ -31,8 +31,7 @@ def bench_findings(bench: Bench, experiment: str) -> list[Finding]:
 
 
 def _phase_diagram(bench: Bench) -> Iterator[Finding]:
-    bench = bench.of_first("steps")
-    bench = bench.only(seed=bench.near_seed)
+    bench = bench.of_first("steps").near
     rows = {steps: bench.only(steps=steps).chains for steps in bench.values("steps")}
     longest = max(rows)
     below, above = below_critical(rows[longest]), [c for c in rows[longest] if c["offset"] > 0]
@@ -55,8 +54,7 @@ def _phase_diagram(bench: Bench) -> Iterator[Finding]:
 
 def _stale_mu(bench: Bench) -> Iterator[Finding]:
     """Find, for each refresh interval, the V from which chains collapse as with a frozen mu."""
-    bench = bench.of_first("steps")
-    bench = bench.only(seed=bench.near_seed)
+    bench = bench.of_first("steps").near
     frozen = max(bench.only(steps=max(bench.values("steps"))).chains, key=offset_of)
     if frozen["offset"] > 0:
         starts = {

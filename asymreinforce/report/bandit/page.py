@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from asymreinforce.bandit.contracts import TABLES
 from asymreinforce.data.store import Store
@@ -11,12 +11,18 @@ from asymreinforce.errors import InputError
 from asymreinforce.report.bandit.bench import Bench, read_bench
 from asymreinforce.report.bandit.figures import draw_bench
 from asymreinforce.report.bandit.findings import bench_findings
-from asymreinforce.report.bandit.setting import QUESTIONS, TITLES, describe_bench
 from asymreinforce.report.bandit.table import near_table, what_it_shows
-from asymreinforce.report.bandit.words import AGREES, BEYOND, DIFFERS, Finding
+from asymreinforce.report.bandit.words import (
+    AGREES,
+    BEYOND,
+    DIFFERS,
+    QUESTIONS,
+    TITLES,
+    describe_bench,
+)
 from asymreinforce.report.figures.canvas import Drawing
 from asymreinforce.report.figures.files import inline_svg
-from asymreinforce.report.page.cells import Table, setting_rows
+from asymreinforce.report.page.cells import setting_rows
 from asymreinforce.report.page.html import fill_template
 from asymreinforce.untrusted import visible
 
@@ -29,31 +35,6 @@ PIXELS_PER_POINT = 4 / 3
 VIEW_BOX = re.compile(r'viewBox="0 0 ([\d.]+)')
 
 
-class Figure(NamedTuple):
-    """A drawing, its SVG element, and the least and the largest readable width in pixels."""
-
-    drawing: Drawing
-    svg: Any
-    least: int
-    most: int
-
-
-class Section(NamedTuple):
-    """The content of the page for one preset."""
-
-    experiment: str
-    title: str
-    question: str
-    setting: str
-    findings: list[Finding]
-    figures: list[Figure]
-    table: Table
-    table_note: str
-    draw_note: str
-    settings: list[tuple[str, str]]
-    place: str
-
-
 def find_benches(directory: Path) -> dict[str, Store]:
     """Return the newest finished bench of each preset in a directory, or up to two levels below.
 
@@ -61,20 +42,20 @@ def find_benches(directory: Path) -> dict[str, Store]:
     ignored. Raises `InputError` if a plan is damaged.
     """
     labels = [contract.label for contract in TABLES.values()]
-    newest: dict[str, tuple[tuple[float, str], Store]] = {}
-    for path in _table_paths(directory):
-        store = Store.open(path.parent)
-        manifest = path.with_name("manifest.json")
-        if store.identity.get("contracts") != labels or not manifest.exists():
-            continue
-        # every run draws its figures again, even if all tables were complete
-        figures = path.with_name("figures")
-        times = [place.stat().st_mtime for place in (manifest, figures) if place.exists()]
-        age = (max(times), store.hash)
-        experiment = store.identity["settings"]["experiment"]
-        if experiment not in newest or newest[experiment][0] < age:
-            newest[experiment] = (age, store)
-    return {name: newest[name][1] for name in TITLES if name in newest}
+    finished = [
+        store
+        for path in _table_paths(directory)
+        if (store := Store.open(path.parent)).identity.get("contracts") == labels
+        and path.with_name("manifest.json").exists()
+    ]
+    newest = {s.identity["settings"]["experiment"]: s for s in sorted(finished, key=_time_of_run)}
+    return {name: newest[name] for name in TITLES if name in newest}
+
+
+def _time_of_run(store: Store) -> tuple[float, str]:
+    # every run draws its figures again, even if all tables were complete
+    places = (store.directory / name for name in ("manifest.json", "figures"))
+    return max(place.stat().st_mtime for place in places if place.exists()), store.hash
 
 
 def holds_benches(directory: Path) -> bool:
@@ -121,42 +102,42 @@ def _table_paths(directory: Path) -> list[Path]:
     ]
 
 
-def _make_section(store: Store, directory: Path) -> Section:
+def _make_section(store: Store, directory: Path) -> dict[str, Any]:
+    """Return the content of the page for one preset."""
     for name in TABLES:
         store.path(name)  # raises if the bytes differ from those that were published
     settings: Mapping[str, Any] = store.identity["settings"]
     experiment = settings["experiment"]
     bench = read_bench(store.directory)
     table = near_table(bench, experiment)
-    return Section(
-        experiment=experiment,
-        title=TITLES[experiment],
-        question=QUESTIONS[experiment],
-        setting=describe_bench(settings),
-        findings=bench_findings(bench, experiment),
-        figures=[frame_drawing(drawing) for drawing in draw_bench(bench, experiment)],
-        table=table._replace(columns=tuple(map(typeset, table.columns))),
-        table_note=what_it_shows(bench, experiment),
-        draw_note=_draw_note(bench, settings),
-        settings=setting_rows(settings),
-        place=str(store.directory.relative_to(directory)),
-    )
+    return {
+        "experiment": experiment,
+        "title": TITLES[experiment],
+        "question": QUESTIONS[experiment],
+        "setting": describe_bench(settings),
+        "findings": bench_findings(bench, experiment),
+        "figures": [frame_drawing(drawing) for drawing in draw_bench(bench, experiment)],
+        "table": table._replace(columns=tuple(map(typeset, table.columns))),
+        "table_note": what_it_shows(bench, experiment),
+        "draw_note": _draw_note(bench, settings),
+        "settings": setting_rows(settings),
+        "place": str(store.directory.relative_to(directory)),
+    }
 
 
-def frame_drawing(drawing: Drawing) -> Figure:
-    """Return a drawing as an element of a page, with the widths at which it is readable."""
+def frame_drawing(drawing: Drawing) -> dict[str, Any]:
+    """Return a drawing for a page, with the least and the largest readable width in pixels."""
     from markupsafe import Markup
 
     view_box = VIEW_BOX.search(drawing.svg.decode())
     points = float(view_box.group(1)) if view_box else 0.0
     # one pixel per point gives text of 9.5 pixels, the smallest that is easy to read
-    return Figure(
-        drawing, Markup(inline_svg(drawing)), round(points), round(points * PIXELS_PER_POINT)
-    )
+    widths = {"least": round(points), "most": round(points * PIXELS_PER_POINT)}
+    return drawing._asdict() | {"svg": Markup(inline_svg(drawing))} | widths
 
 
 def _draw_note(bench: Bench, settings: Mapping[str, Any]) -> str:
-    first = bench.only(seed=bench.near_seed).chains[0]
+    first = bench.near.chains[0]
     facts = (
         f"Seed {bench.near_seed}: V^µ = {first['behaviour_reward']:.5f}, V₀,µ = "
         f"{first['critical_value']:.5f}, best arm {first['best_reward']:.4f}."

@@ -1,26 +1,23 @@
 """Draw the ends of chains against V: limits (Fig. 1), sampled group means, rival updates."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from asymreinforce.report.bandit.axes import (
     CATEGORY_STYLES,
     MARKS,
     V_MU,
-    draw_legend,
     draw_spread,
     make_panels,
     mark_critical,
-    name_axes,
     offset_scale,
-    style_of_offset,
 )
-from asymreinforce.report.bandit.bench import Bench, Row, Spread, spread_by_place
-from asymreinforce.report.bandit.words import final_reward, reward_share
+from asymreinforce.report.bandit.bench import Bench, Row, Spread, columns_of, spread_by_place
+from asymreinforce.report.bandit.words import reward_share
 from asymreinforce.report.figures import canvas
 from asymreinforce.report.figures.canvas import Drawing
-from asymreinforce.report.figures.colours import INK, MUTED, POSITIVE
+from asymreinforce.report.figures.colours import INK, MUTED, POSITIVE, signed_style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,7 +33,7 @@ UPDATES = {
 def limit_by_value(bench: Bench) -> Drawing:
     """Draw Fig. 1, right: reward and support of the limit against V, with V^mu marked."""
     bench = bench.of_first()
-    near = bench.only(seed=bench.near_seed)
+    near = bench.near
     smallest = min((abs(c["offset"]) for c in near.chains if c["offset"]), default=1e-3)
     lowest, highest = (edge(c["offset"] for c in near.chains) for edge in (min, max))
     shown = [
@@ -50,9 +47,9 @@ def limit_by_value(bench: Bench) -> Drawing:
     for axis in axes:
         offset_scale(axis, [chain["offset"] for chain in near.chains])
         mark_critical(axis)
-        name_axes(axis, f"{OFFSET}  (symmetric log scale)", axis.get_ylabel())
-    draw_legend(axes[0], place="lower right")
-    draw_legend(axes[1], place="upper center")
+        axis.set(xlabel=f"{OFFSET}  (symmetric log scale)", ylabel=axis.get_ylabel())
+    axes[0].legend(loc="lower right")
+    axes[1].legend(loc="upper center")
     return canvas.save_drawing(
         figure,
         name="limit-by-value",
@@ -64,13 +61,11 @@ def limit_by_value(bench: Bench) -> Drawing:
 
 
 def _limit_rewards(axes: "Axes", near: Bench, limits: Sequence[Row]) -> None:
-    blue, orange = style_of_offset(-1, [-1]), style_of_offset(1, [1])
+    blue, orange = signed_style(-1, [-1]), signed_style(1, [1])
     seeds = len({row["seed"] for row in limits})
     if seeds > 1:
         below = [row for row in limits if row["offset"] < 0]
-        draws = spread_by_place(
-            below, place=lambda r: r["offset"], value=lambda r: r["lowest_reward"]
-        )
+        draws = spread_by_place(below, "offset", "lowest_reward")
         axes.fill_between(
             draws.places, draws.low, draws.high, color=MUTED.light, alpha=0.18, linewidth=0,
             label=f"{seeds} draws, 10 to 90 %",
@@ -78,29 +73,29 @@ def _limit_rewards(axes: "Axes", near: Bench, limits: Sequence[Row]) -> None:
     own = [row for row in limits if row["seed"] == near.near_seed]
     below, above = ([r for r in own if (r["offset"] > 0) == side] for side in (False, True))
     axes.plot(
-        [r["offset"] for r in below], [r["highest_reward"] for r in below],
-        color=blue.colour.light, linewidth=1.8, label=f"closed form, seed {near.near_seed}",
+        *columns_of(below, "offset", "highest_reward"), color=blue.colour.light, linewidth=1.8,
+        label=f"closed form, seed {near.near_seed}",
     )  # fmt: skip
+    offsets, lowest, highest = columns_of(above, "offset", "lowest_reward", "highest_reward")
     axes.fill_between(
-        [r["offset"] for r in above], [r["lowest_reward"] for r in above],
-        [r["highest_reward"] for r in above], facecolor="none", edgecolor=orange.colour.light,
-        hatch="////", linewidth=0.6, step="mid", label="range of possible limits",
+        offsets, lowest, highest, facecolor="none", edgecolor=orange.colour.light, hatch="////",
+        linewidth=0.6, step="mid", label="range of possible limits",
     )  # fmt: skip
     _draw_circles(axes, near, column="reward")
-    lowest = min(row["lowest_reward"] for row in limits if row["offset"] <= 0)
-    axes.set_ylim(max(0.0, lowest - 0.3), axes.get_ylim()[1])
+    bottom = min(row["lowest_reward"] for row in limits if row["offset"] <= 0)
+    axes.set_ylim(max(0.0, bottom - 0.3), axes.get_ylim()[1])
     axes.set_ylabel("expected reward")
 
 
 def _limit_supports(axes: "Axes", near: Bench, limits: Sequence[Row]) -> None:
     own = [row for row in limits if row["seed"] == near.near_seed]
     for words, side, colour, line in (
-        ("in the limit", False, style_of_offset(-1, [-1]).colour.light, "-"),
+        ("in the limit", False, signed_style(-1, [-1]).colour.light, "-"),
         ("possible limits", True, POSITIVE[0].light, (0, (5, 1.8))),
     ):
         part = [row for row in own if (row["offset"] > 0) == side]
         axes.step(
-            [row["offset"] for row in part], [row["support"] for row in part],
+            *columns_of(part, "offset", "support"),
             color=colour, linewidth=1.8, linestyle=line, label=words, where="mid",
         )  # fmt: skip
     _draw_circles(axes, near, column="limit_support")
@@ -121,9 +116,8 @@ def _count_scale(axes: "Axes", largest: float) -> None:
 def _draw_circles(axes: "Axes", near: Bench, *, column: str) -> None:
     rows = [chain for chain in near.chains if chain[column] is not None]
     axes.plot(
-        [chain["offset"] for chain in rows], [chain[column] for chain in rows],
-        marker="o", linestyle="none", markersize=5, markerfacecolor="white",
-        markeredgecolor=INK.light, label="gradient ascent",
+        *columns_of(rows, "offset", column), marker="o", linestyle="none", markersize=5,
+        markerfacecolor="white", markeredgecolor=INK.light, label="gradient ascent",
     )  # fmt: skip
 
 
@@ -135,17 +129,16 @@ def sampled_groups(bench: Bench) -> Drawing:
     figure, axes = make_panels(
         ["Final reward", "Effective number of arms at the end", "Noise of one update"], columns=3
     )
+    ends: tuple[str | Callable[[Row], float], ...] = ("reward", _effective_arms, "noise")
     for style, mark, size in zip(CATEGORY_STYLES, MARKS, bench.values("group_size"), strict=False):
         part = bench.only(group_size=size)
-        for axis, value in zip(axes, (final_reward, _effective_arms, _update_noise), strict=True):
-            curve = spread_by_place(part.chains, place=lambda c: c["baseline"], value=value)
+        for axis, value in zip(axes, ends, strict=True):
+            curve = spread_by_place(part.chains, "baseline", value)
             draw_spread(axis, curve, style, label=f"G = {size}")
             axis.plot(curve.places, curve.median, mark, color=style.colour.light, markersize=4)
         limits = [chain for chain in part.chains if chain["limit_reward"] is not None]
         if limits:
-            exact = spread_by_place(
-                limits, place=lambda c: c["baseline"], value=lambda c: c["limit_reward"]
-            )
+            exact = spread_by_place(limits, "baseline", "limit_reward")
             axes[0].plot(
                 exact.places, exact.median, linestyle="none", marker="_", markersize=13,
                 color=style.colour.light, markeredgewidth=1.4,
@@ -157,8 +150,8 @@ def sampled_groups(bench: Bench) -> Drawing:
         axis.set_xlim(axis.get_xlim())
         axis.xaxis.set_major_locator(MaxNLocator(5))
         mark_critical(axis, words="critical")
-        name_axes(axis, "baseline  (V = group mean + baseline)", unit)
-        draw_legend(axis)
+        axis.set(xlabel="baseline  (V = group mean + baseline)", ylabel=unit)
+        axis.legend()
     _count_scale(axes[1], max(_effective_arms(chain) for chain in bench.chains))
     axes[2].set_ylim(bottom=0)
     return canvas.save_drawing(
@@ -183,19 +176,15 @@ def rival_updates(bench: Bench) -> Drawing:
         for update, style in zip(UPDATES, CATEGORY_STYLES, strict=True):
             part = bench.only(update=update, samples=samples)
             if part.chains:
-                label = UPDATES[update]
-                draw_spread(
-                    axis, _learning_spread(part.only(baseline=learning)), style, label=label
-                )
-                ends = spread_by_place(
-                    part.chains, place=lambda c: c["baseline"], value=reward_share
-                )
-                draw_spread(low, ends, style, label=label)
-        name_axes(axis, "gradient step", "reward ÷ best arm's")
+                learned = _learning_spread(part.only(baseline=learning))
+                draw_spread(axis, learned, style, label=UPDATES[update])
+                ends = spread_by_place(part.chains, "baseline", reward_share)
+                draw_spread(low, ends, style, label=UPDATES[update])
+        axis.set(xlabel="gradient step", ylabel="reward ÷ best arm's")
         low.set_xlim(low.get_xlim())
         mark_critical(low)
-        name_axes(low, f"{OFFSET} at the start  (V constant)", "final reward ÷ best arm's")
-        draw_legend(axis, place="lower right")
+        low.set(xlabel=f"{OFFSET} at the start  (V constant)", ylabel="final reward ÷ best arm's")
+        axis.legend(loc="lower right")
     for row in (axes[: len(kinds)], axes[len(kinds) :]):
         bottom = min(axis.get_ylim()[0] for axis in row)
         for axis in row:
@@ -213,9 +202,7 @@ def rival_updates(bench: Bench) -> Drawing:
 def _learning_spread(bench: Bench) -> Spread:
     best = {chain["chain"]: chain["best_reward"] for chain in bench.chains}
     moments = [moment for chain in best for moment in bench.traces[chain]]
-    return spread_by_place(
-        moments, place=lambda m: m["step"], value=lambda m: m["reward"] / best[m["chain"]]
-    )
+    return spread_by_place(moments, "step", lambda m: m["reward"] / best[m["chain"]])
 
 
 def learning_baseline(bench: Bench) -> float:
@@ -229,7 +216,3 @@ def _signed_term(offset: float) -> str:
 
 def _effective_arms(chain: Row) -> float:
     return math.exp(chain["entropy"])
-
-
-def _update_noise(chain: Row) -> float:
-    return float(chain["noise"])

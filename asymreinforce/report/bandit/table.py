@@ -35,7 +35,7 @@ SMALL = 1e-4
 
 def near_table(bench: Bench, experiment: str) -> Table:
     """Make the table of the first draw, with medians over streams of sampled arms."""
-    near = bench.only(seed=bench.near_seed)
+    near = bench.near
     if experiment in PIVOTS:
         return _pivot_table(near, PIVOTS[experiment])
     return _chain_table(near)

@@ -13,13 +13,13 @@ from asymreinforce.report.bandit.words import (
     Finding,
     below_critical,
     compare_with_paper,
-    count_arms,
     count_of,
     final_reward,
     offset_of,
     power_text,
     reward_share,
 )
+from asymreinforce.report.words import count_words
 
 CONVERGED = 1e-3
 """A chain has converged if its total variation to the closed form is below this."""
@@ -102,7 +102,7 @@ def _with_known_limit(bench: Bench) -> tuple[Bench, list[Row]]:
     """Return the chains whose limit has a closed form, and those of them in the first draw."""
     bench = bench.of_first()
     bench = bench._replace(chains=[c for c in bench.chains if c["total_variation"] is not None])
-    return bench, _near_chains(bench) if bench.chains else []
+    return bench, sorted(bench.near.chains, key=offset_of) if bench.chains else []
 
 
 def _support_findings(below: Sequence[Row]) -> Iterator[Finding]:
@@ -110,8 +110,8 @@ def _support_findings(below: Sequence[Row]) -> Iterator[Finding]:
     first, last = below[0], below[-1]
     yield compare_with_paper(
         supports == sorted(supports, reverse=True),
-        f"The limit's support shrinks towards V^µ: {count_arms(supports[0])} at V − V^µ = "
-        f"{signed_offset(first['offset'])}, {count_arms(supports[-1])} at "
+        f"The limit's support shrinks towards V^µ: {count_words(supports[0], 'arm')} at V − V^µ = "
+        f"{signed_offset(first['offset'])}, {count_words(supports[-1], 'arm')} at "
         f"{signed_offset(last['offset'])}.",
     )
     if single := [chain["offset"] for chain in below if chain["limit_support"] == 1]:
@@ -125,7 +125,7 @@ def _support_findings(below: Sequence[Row]) -> Iterator[Finding]:
 def policy_improvement(bench: Bench) -> Iterator[Finding]:
     """Compare the chains with Fig. 2 and Theorem 4.3."""
     bench = bench.of_first()
-    near = _near_chains(bench)
+    near = sorted(bench.near.chains, key=offset_of)
     # in the paper's Fig. 2, V = 0.525 and 0.54 end worse than V <= 0.5
     stable = [c["reward"] for c in near if c["value"] <= 0.5]
     late = [c for c in near if c["value"] > 0.52 and c["offset"] < 0]
@@ -170,10 +170,6 @@ def _around_critical(bench: Bench, below: Sequence[Row]) -> Iterator[Finding]:
             f"{example['seed']} at V = {example['value']:.4g} ends at {example['reward']:.3f}, the "
             f"exact limits at {ends[example['chain']]:.3f}.",
         )
-
-
-def _near_chains(bench: Bench) -> list[Row]:
-    return sorted(bench.only(seed=bench.near_seed).chains, key=offset_of)
 
 
 def _never_falls(bench: Bench, chain: Row) -> bool:

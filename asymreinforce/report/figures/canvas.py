@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 
+TICKS = {"color": MUTED.light, "labelcolor": MUTED.light, "major.size": 3}
 RC: dict[str, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "asymreinforce",  # fixed, so that ids are the same in every run
@@ -26,6 +27,28 @@ RC: dict[str, Any] = {
     "font.size": 9.5,
     "axes.unicode_minus": True,
     "path.simplify": True,
+    # blank axes: two spines and a pale horizontal grid
+    "figure.facecolor": SURFACE.light,
+    "axes.facecolor": SURFACE.light,
+    "axes.edgecolor": MUTED.light,
+    "axes.labelcolor": MUTED.light,
+    "axes.titlecolor": INK.light,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "grid.color": GRID.light,
+    "grid.linewidth": 0.7,
+    **{f"{axis}tick.{key}": value for axis in "xy" for key, value in TICKS.items()},
+    # a pale background, so that a legend is readable over lines
+    "legend.fontsize": 8.5,
+    "legend.framealpha": 0.85,
+    "legend.edgecolor": GRID.light,
+    "legend.labelcolor": INK.light,
+    "legend.handlelength": 2.6,
 }
 """Matplotlib's settings for every figure."""
 
@@ -63,28 +86,13 @@ def blank_figure(
     """Return a figure (inches) and its axes, with room on the right for the longest label."""
     from matplotlib.figure import Figure  # heavy, and `asymrl --help` must answer at once
 
-    figure = Figure(figsize=(width, height), facecolor=SURFACE.light)
+    figure = Figure(figsize=(width, height))
     lines = [line for text in labels for line in shorten_label(text).splitlines()]
     longest = max((len(line) for line in lines), default=0)
     right = (0.22 + CHARACTER_WIDTH * longest) / width
     axes = figure.add_axes((0.6 / width, 0.5 / height, 1 - 0.6 / width - right, 1 - 0.9 / height))
-    return figure, style_axes(axes, title, fontsize=10.5, pad=9)
-
-
-def style_axes(axes: "Axes", title: str, *, fontsize: float, pad: float) -> "Axes":
-    """Give axes a title and the report's style: two spines and a pale horizontal grid."""
-    axes.set_facecolor(SURFACE.light)
-    axes.set_title(
-        title, loc="left", color=INK.light, fontsize=fontsize, fontweight="bold", pad=pad
-    )
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    for side in ("left", "bottom"):
-        axes.spines[side].set_color(MUTED.light)
-    axes.tick_params(colors=MUTED.light, labelcolor=MUTED.light, length=3)
-    axes.grid(axis="y", color=GRID.light, linewidth=0.7)
-    axes.set_axisbelow(True)
-    return axes
+    axes.set_title(title, fontsize=10.5, pad=9)
+    return figure, axes
 
 
 def label_ends(axes: "Axes", labels: Sequence[EndLabel]) -> None:

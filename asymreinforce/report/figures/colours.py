@@ -6,7 +6,7 @@ each keeps a contrast of at least 3:1 with the surface. Figures are drawn in lig
 replaces each colour of `PALETTE` by a CSS variable with a value for each theme.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from asymreinforce.report.groups import ArmGroup
@@ -75,34 +75,29 @@ DOTTED = (1.4, 1.6)
 def group_styles(groups: Iterable[ArmGroup]) -> list[Style]:
     """Return one style per group; the colour follows the rank of the baseline from zero."""
     listed = list(groups)
-    baselines = sorted({group.baseline for group in listed if group.baseline is not None})
-    negative = [value for value in reversed(baselines) if value < 0]
-    positive = [value for value in baselines if value > 0]
-    algorithms = list(dict.fromkeys(group.family for group in listed if group.baseline is None))
-    families = list(dict.fromkeys(group.family for group in listed if group.baseline is not None))
-    own_styles = [_style_of_group(group, negative, positive, algorithms) for group in listed]
-    return [
-        style if group.baseline is None else _with_family_width(style, families.index(group.family))
-        for group, style in zip(listed, own_styles, strict=True)
-    ]
+    baselines = [group.baseline for group in listed if group.baseline is not None]
+    # the width tells groups with the same baseline apart, the colour groups without a baseline
+    swept = list(dict.fromkeys(group.family for group in listed if group.baseline is not None))
+    level = list(dict.fromkeys(group.family for group in listed if group.baseline is None))
+    styles = []
+    for group in listed:
+        if group.baseline is None:
+            colour = WITHOUT_BASELINE[level.index(group.family) % len(WITHOUT_BASELINE)]
+            styles.append(Style(colour, DOTTED, 2.0))
+        else:
+            style = signed_style(group.baseline, baselines)
+            width = style.width * WIDTHS[swept.index(group.family) % len(WIDTHS)]
+            styles.append(style._replace(width=width))
+    return styles
 
 
-def _with_family_width(style: Style, rank: int) -> Style:
-    """Set the line width by family, to tell groups with the same baseline apart."""
-    return style._replace(width=style.width * WIDTHS[rank % len(WIDTHS)])
-
-
-def _style_of_group(
-    group: ArmGroup, negative: list[float], positive: list[float], algorithms: Sequence[object]
-) -> Style:
-    if group.baseline is None:
-        rank = algorithms.index(group.family) % len(WITHOUT_BASELINE)
-        return Style(WITHOUT_BASELINE[rank], DOTTED, 2.0)
-    if group.baseline < 0:
-        return Style(on_ramp(NEGATIVE, negative.index(group.baseline), len(negative)), SOLID, 1.6)
-    if group.baseline > 0:
-        return Style(on_ramp(POSITIVE, positive.index(group.baseline), len(positive)), DASHED, 1.6)
-    return Style(ZERO, DASH_DOTTED, 2.0)
+def signed_style(value: float, among: Iterable[float]) -> Style:
+    """Return the line style of a baseline: the colour follows its sign and its rank from zero."""
+    if value == 0:
+        return Style(ZERO, DASH_DOTTED, 2.0)
+    ramp, dashes = (NEGATIVE, SOLID) if value < 0 else (POSITIVE, DASHED)
+    same_sign = sorted({abs(other) for other in among if other * value > 0})
+    return Style(on_ramp(ramp, same_sign.index(abs(value)), len(same_sign)), dashes, 1.6)
 
 
 def on_ramp(ramp: tuple[Colour, Colour], rank: int, count: int) -> Colour:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from asymreinforce.report.coverage import Coverage, Line
 from asymreinforce.report.figures import canvas
 from asymreinforce.report.figures.canvas import Drawing, EndLabel
-from asymreinforce.report.figures.colours import BEHAVIOUR, DOTTED, MUTED, SOLID, Style
+from asymreinforce.report.figures.colours import BEHAVIOUR, DOTTED, SOLID, Style
 from asymreinforce.report.groups import ArmGroup
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def coverage_figure(
     for end in ends if last > coverage.k else ():  # connect the line's end with its label
         axes.plot((coverage.k, last), (end.y, end.y), color=end.colour, linewidth=0.6, alpha=0.35)
     _scale_axes(axes, last)
-    axes.set_xlabel("samples of a prompt, k", color=MUTED.light)
+    axes.set_xlabel("samples of a prompt, k")
     canvas.label_ends(axes, ends)
     caption = (
         "Share of evaluation prompts with at least one right answer among k samples, at the last "

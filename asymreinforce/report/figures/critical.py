@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from asymreinforce.report.groups import ArmGroup, signed_text
 from asymreinforce.report.records import Experiment
-from asymreinforce.report.reference_words import words_of
+from asymreinforce.report.words import words_of
 
 
 class Critical(NamedTuple):

@@ -1,13 +1,12 @@
 """Draw curves against training steps: a line per group, a band from lowest to highest seed."""
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from asymreinforce.report.coverage import pass_at_words
 from asymreinforce.report.figures import canvas
 from asymreinforce.report.figures.canvas import Drawing, EndLabel
-from asymreinforce.report.figures.colours import BEHAVIOUR, MUTED, Style
+from asymreinforce.report.figures.colours import BEHAVIOUR, Style
 from asymreinforce.report.groups import ArmGroup, Band, group_label, mean_band
 from asymreinforce.report.records import Experiment, ReportedArm, Series, SeriesPoint
 
@@ -36,58 +35,55 @@ class Panel(NamedTuple):
     may_be_logarithmic: bool = False
 
 
-def _accuracy_series(arm: ReportedArm, split: str) -> Series:
-    return tuple(SeriesPoint(c.step, c.accuracy) for c in arm.checkpoints if c.split == split)
+def _evaluated(
+    name: str, *, split: str | None = None, fewest: int = 1
+) -> Callable[[ReportedArm, str], Series]:
+    """Return a function that reads a field of the checkpoints with at least `fewest` samples.
+
+    The checkpoints are those of the reported split, or of `split`.
+    """
+
+    def series(arm: ReportedArm, reported: str) -> Series:
+        points = (c for c in arm.evaluated(split or reported).values() if c.k >= fewest)
+        values = ((c.step, getattr(c, name)) for c in points)
+        return tuple(SeriesPoint(step, value) for step, value in values if value is not None)
+
+    return series
 
 
 def _metric_reader(*names: str) -> Callable[[ReportedArm, str], Series]:
     """Return a function that reads the first of these metrics that an arm has."""
-
-    def series(arm: ReportedArm, split: str) -> Series:
-        return next((arm.metrics[name] for name in names if name in arm.metrics), ())
-
-    return series
+    return lambda arm, _: next((arm.metrics[name] for name in names if name in arm.metrics), ())
 
 
-def _sampled_entropy(arm: ReportedArm, split: str) -> Series:
-    sampled = (c for c in arm.checkpoints if c.split == split and c.entropy is not None)
-    return tuple(SeriesPoint(c.step, c.entropy) for c in sampled if c.entropy is not None)
-
-
-def _several_reader(name: str) -> Callable[[ReportedArm, str], Series]:
-    """Return a function that reads a field of the checkpoints with several samples of a prompt."""
-
-    def series(arm: ReportedArm, split: str) -> Series:
-        several = (c for c in arm.checkpoints if c.split == split and c.k > 1)
-        return tuple(SeriesPoint(c.step, getattr(c, name)) for c in several)
-
-    return series
+def _suite_reader(name: str) -> Callable[[ReportedArm, str], Series]:
+    return lambda arm, _: arm.suites.get(name, ())
 
 
 PANELS = (
     Panel(
         "accuracy", "{Split} accuracy", "%",
         "Accuracy on prompts that training never saw; the horizontal line is the behaviour policy.",
-        _accuracy_series, scale=100,
+        _evaluated("accuracy"), scale=100,
     ),
     Panel(
         "train-accuracy", "Train accuracy", "%",
         "Accuracy on a part of the training prompts, with new samples.",
-        lambda arm, split: _accuracy_series(arm, "train"), scale=100,
+        _evaluated("accuracy", split="train"), scale=100,
     ),
     Panel(
         "pass-at-k", "{Split} {pass_at}", "%",
         "Share of prompts with at least one correct answer among k samples.",
-        _several_reader("pass_at_k"), scale=100,
+        _evaluated("pass_at_k", fewest=2), scale=100,
     ),
     Panel(
         "distinct-answers", "Distinct answers, {split}", "",
         "Number of different answers among k samples of a prompt: 1 if all samples agree.",
-        _several_reader("distinct_answers"),
+        _evaluated("distinct_answers", fewest=2),
     ),
     Panel(
         "entropy", "Entropy of {split} samples", "nats",
-        "Entropy of the completions sampled in evaluation.", _sampled_entropy,
+        "Entropy of the completions sampled in evaluation.", _evaluated("entropy"),
     ),
     Panel(
         "token-entropy", "Token entropy", "nats",
@@ -130,24 +126,15 @@ FEWEST_POINTS = 4
 
 def _suite_panels(experiment: Experiment) -> list[Panel]:
     """Return a panel for each suite on which some arm has at least `FEWEST_POINTS` points."""
-    drawn = {
-        name: None
-        for arm in experiment.arms
-        for name, series in arm.suites.items()
-        if len(series) >= FEWEST_POINTS
-    }
+    series = [item for arm in experiment.arms for item in arm.suites.items()]
     return [
         Panel(
             f"suite-{name}", f"Accuracy on {name}", "%",
             f"Accuracy on the suite {name}, another task than that of the training.",
-            functools.partial(_suite_series, name), scale=100,
+            _suite_reader(name), scale=100,
         )
-        for name in drawn
+        for name in dict.fromkeys(name for name, points in series if len(points) >= FEWEST_POINTS)
     ]  # fmt: skip
-
-
-def _suite_series(name: str, arm: ReportedArm, split: str) -> Series:
-    return arm.suites.get(name, ())
 
 
 class Curves(NamedTuple):
@@ -200,7 +187,7 @@ def draw_panel(
     if panel.name == "accuracy" and experiment.behaviour_accuracy is not None:
         axes.axhline(100 * experiment.behaviour_accuracy, color=BEHAVIOUR.light, linewidth=1.1)
     _scale_axes(axes, curves)
-    axes.set_xlabel("training step", color=MUTED.light)
+    axes.set_xlabel("training step")
     canvas.label_ends(axes, ends)
     return canvas.save_drawing(figure, name=panel.name, title=curves.title, caption=panel.caption)
 

@@ -22,7 +22,7 @@ from asymreinforce.report.figures.colours import (
 from asymreinforce.report.figures.critical import Critical, critical_values
 from asymreinforce.report.groups import ArmGroup, Family, group_label, mean, signed_text, told_apart
 from asymreinforce.report.records import Experiment
-from asymreinforce.report.reference_words import words_of
+from asymreinforce.report.words import words_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -106,7 +106,7 @@ def phase_transition(
     if len(swept) <= MOST_VALUES and len(families) == 1:
         _write_means(axes, [group for group, _ in swept])
     references = {group.baseline_reference for group, _ in swept}
-    axes.set_xlabel(_name_of_baseline(references, is_short=narrow), color=MUTED.light)
+    axes.set_xlabel(_name_of_baseline(references, is_short=narrow))
     canvas.label_ends(axes, ends)
     caption = (
         "Each dot is the last checkpoint of one arm (one seed); the line joins the means over "
@@ -127,17 +127,15 @@ def _draw_families(
     width: float,
 ) -> list[EndLabel]:
     """Draw the dots and the mean line of each family; return labels if there are several."""
-    members = defaultdict(list)
-    for group, style in swept:
-        members[group.family].append((group, style))
     ends = []
     for rank, family in enumerate(families):
-        means = [(group.baseline, 100 * mean(group.accuracies)) for group, _ in members[family]]
+        members = [(group, style) for group, style in swept if group.family == family]
+        means = [(group.baseline, 100 * mean(group.accuracies)) for group, _ in members]
         axes.plot(
             *zip(*means, strict=True), color=INK.light, linewidth=1.4,
             linestyle=LINES[rank % len(LINES)], zorder=3,
         )  # fmt: skip
-        for group, style in members[family]:
+        for group, style in members:
             x = [_move_apart(group.baseline or 0.0, i, len(group.accuracies), width)
                  for i in range(len(group.accuracies))]  # fmt: skip
             axes.scatter(

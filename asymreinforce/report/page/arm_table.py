@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from asymreinforce.data.arm_progress import IN_SAMPLE_KL
 from asymreinforce.report.commands import Commands
 from asymreinforce.report.coverage import pass_at_words
-from asymreinforce.report.ending import fall_of
-from asymreinforce.report.evaluated import RunIntervals
+from asymreinforce.report.evaluated import ArmEnds, RunIntervals, intervals_of_run
 from asymreinforce.report.groups import NAMED_APART, SEEDS, signed_text
 from asymreinforce.report.page.cells import (
     EMPTY,
@@ -21,15 +20,25 @@ from asymreinforce.report.page.cells import (
 )
 from asymreinforce.report.records import ArmOutcome, Experiment, ReportedArm
 
+PLAIN = {
+    "entropy": ("entropy", ".2f"),
+    "logp correct": ("logp_correct", ".3g"),
+    "logp incorrect": ("logp_incorrect", ".3g"),
+    IN_SAMPLE_KL: ("kl", ".3g"),
+    "ESS": ("ess", ".3g"),
+    "seconds": ("seconds", ".0f"),
+}
+"""Columns with a number of the outcome and its format."""
+
 VERDICT_MARKS = {"improved": "↑", "collapsed": "↓", "stable": "→", "failed": "×"}
 
 
 def arm_table(
-    experiment: Experiment, commands: Commands | None, intervals: Mapping[str, RunIntervals]
+    experiment: Experiment, commands: Commands | None, ends: Mapping[str, ArmEnds]
 ) -> Table:
     """Make the table of arms: the settings that differ, then the verdict, then the numbers.
 
-    `intervals` are over prompts, by arm; an arm without intervals shows standard errors.
+    `ends` gives intervals over prompts; an arm without evaluations on disk shows standard errors.
     """
     arms = experiment.arms
     keys = sorted({key for arm in arms for key in arm.differing} - SEEDS - NAMED_APART)
@@ -53,7 +62,8 @@ def arm_table(
         if any(other.outcome and other.outcome.collapse_step for other in arms):
             step = arm.outcome.collapse_step if arm.outcome else None
             cells["collapsed at step"] = number_cell(step, "d")
-        cells |= _number_cells(arm, pass_at, intervals.get(arm.id))
+        own = ends.get(arm.id)
+        cells |= _number_cells(arm, pass_at, intervals_of_run(own) if own else None)
         if commands:
             cells |= _with_commands(arm, cells, commands, pass_at)
         rows.append(cells)
@@ -84,23 +94,15 @@ def _number_cells(
 ) -> dict[str, Cell]:
     outcome = arm.outcome
     if outcome is None:
-        names = ("step", "accuracy, %", "minus µ", "peak, %", pass_at, "entropy",
-                 "logp correct", "logp incorrect", IN_SAMPLE_KL, "ESS", "seconds")  # fmt: skip
-        return dict.fromkeys(names, EMPTY)
+        return dict.fromkeys(("step", "accuracy, %", "minus µ", "peak, %", pass_at, *PLAIN), EMPTY)
+    peak = number_cell(100 * outcome.peak_accuracy, ".1f")
     return {
         "step": number_cell(outcome.step, "d"),
         "accuracy, %": _accuracy_cell(outcome, intervals),
         "minus µ": _difference_cell(outcome, intervals),
-        "peak, %": number_cell(100 * outcome.peak_accuracy, ".1f")._replace(
-            under=f"at step {outcome.peak_step}"
-        ),
+        "peak, %": peak._replace(under=f"at step {outcome.peak_step}"),
         pass_at: _pass_at_k_cell(outcome, names_k="k from" in pass_at),
-        "entropy": number_cell(outcome.entropy, ".2f"),
-        "logp correct": number_cell(outcome.logp_correct, ".3g"),
-        "logp incorrect": number_cell(outcome.logp_incorrect, ".3g"),
-        IN_SAMPLE_KL: number_cell(outcome.kl, ".3g"),
-        "ESS": number_cell(outcome.ess, ".3g"),
-        "seconds": number_cell(outcome.seconds, ".0f"),
+        **{title: number_cell(getattr(outcome, n), form) for title, (n, form) in PLAIN.items()},
     }
 
 
@@ -112,9 +114,9 @@ def _accuracy_cell(outcome: ArmOutcome, intervals: RunIntervals | None) -> Cell:
 
 
 def _difference_cell(outcome: ArmOutcome, intervals: RunIntervals | None) -> Cell:
-    if outcome.behaviour_accuracy is None:
+    if outcome.difference is None:
         return EMPTY
-    points = 100 * (outcome.accuracy - outcome.behaviour_accuracy)
+    points = 100 * outcome.difference
     if intervals and intervals.minus_behaviour:
         under = bracket_interval(intervals.minus_behaviour, sign="+")
         return Cell(f"{points:+.1f}".replace("-", "−"), points, under=under)
@@ -136,7 +138,7 @@ def _baseline_cell(arm: ReportedArm) -> Cell:
 
 
 def _verdict_cell(arm: ReportedArm, *, split: str) -> Cell:
-    verdict, fall = arm.fate, fall_of(arm, split=split)
+    verdict, fall = arm.fate, arm.fall(split)
     mark = VERDICT_MARKS.get(verdict)
     under = "" if fall is None else f"fell by {100 * fall:.1f}"
     return Cell(f"{mark} {verdict}" if mark else verdict, verdict, verdict=verdict, under=under)

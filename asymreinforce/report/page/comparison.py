@@ -9,7 +9,6 @@ from asymreinforce.report.figures.curve_panels import Curves
 from asymreinforce.report.figures.files import Drawn
 from asymreinforce.report.groups import ArmGroup
 from asymreinforce.report.page.cells import (
-    EMPTY,
     Cell,
     Table,
     percent_cell,
@@ -20,7 +19,12 @@ from asymreinforce.report.page.cells import (
 )
 from asymreinforce.report.page.experiment import results_and_curves, sample_columns
 from asymreinforce.report.page.html import fill_template
-from asymreinforce.report.page.result_table import difference_cell, fate_counts, p_cell
+from asymreinforce.report.page.result_table import (
+    difference_cell,
+    fate_counts,
+    p_cell,
+    samples_command,
+)
 from asymreinforce.report.page.samples import Samples
 from asymreinforce.report.pair import ExperimentPair, Twin
 from asymreinforce.report.results import compare_groups
@@ -77,11 +81,11 @@ def comparison_sentence(compared: ExperimentPair) -> str:
 
 def _sure_differences(compared: ExperimentPair) -> tuple[int, list[str], list[str]]:
     """Return the number of tested settings, and the names where the second is above and below."""
-    p_values = [(twin, _corrected_p(twin)) for twin in compared.twins]
-    tested = [(twin, p) for twin, p in p_values if p is not None]
-    sure = [(t.name, t.comparison.difference) for t, p in tested if p <= SURE and t.comparison]
-    above = [name for name, difference in sure if difference > 0]
-    return len(tested), above, [name for name, difference in sure if not difference > 0]
+    items = [(t.name, t.comparison) for t in compared.twins if t.comparison]
+    tested = [(name, item, item.p_holm) for name, item in items if item.p_holm is not None]
+    sure = [(name, item.difference > 0) for name, item, p in tested if p <= SURE]
+    above, below = ([name for name, is_above in sure if is_above == side] for side in (True, False))
+    return len(tested), above, below
 
 
 def twin_table(compared: ExperimentPair) -> Table:
@@ -127,17 +131,9 @@ def _comparison_sentences(compared: ExperimentPair) -> list[str]:
     return sentences
 
 
-def _corrected_p(twin: Twin) -> float | None:
-    return twin.comparison.p_holm if twin.comparison else None
-
-
 def _accuracy_cell(value: float | None, group: ArmGroup, commands: Commands) -> Cell:
-    if value is None:
-        return EMPTY
-    arm = min((arm for arm in group.arms if arm.outcome), key=lambda arm: arm.seed)
-    command = commands.samples(arm, step=arm.outcome.step) if arm.outcome else None
     under = count_words(len(group.accuracies), "seed")
-    return percent_cell(value, command=command, under=under)
+    return percent_cell(value, command=samples_command(group, commands), under=under)
 
 
 def _fate_text(twin: Twin) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 from asymreinforce.report.figures.colours import BEHAVIOUR, Style
 from asymreinforce.report.figures.curve_panels import Curves, is_logarithmic
 from asymreinforce.report.figures.files import css_variable
-from asymreinforce.report.groups import ArmGroup, group_label
+from asymreinforce.report.groups import ArmGroup, every_nth, group_label
 from asymreinforce.report.records import Experiment
 from asymreinforce.untrusted import visible
 
@@ -39,7 +39,7 @@ def curve_data(
             {
                 "name": visible(group_label(group, groups)),
                 "colour": css_variable(style.colour),
-                "dashes": svg_dashes(style),
+                "dashes": " ".join(f"{style.width * length:g}" for length in style.dashes),
                 "width": style.width,
                 "seeds": len(group.arms),
             }
@@ -60,19 +60,13 @@ def as_script(data: dict[str, Any]) -> str:
     return text
 
 
-def svg_dashes(style: Style) -> str:
-    """Write a style's dashes for SVG's `stroke-dasharray`."""
-    return " ".join(f"{style.width * length:g}" for length in style.dashes)
-
-
 def _panel_data(curves: Curves, stride: int) -> dict[str, Any]:
     axes: dict[tuple[int, ...], int] = {}
     lines = []
     for place, band in enumerate(curves.bands):
         if not band.steps:
             continue
-        # this start makes the last step stay, which is an arm's result
-        chosen = slice((len(band.steps) - 1) % stride, None, stride)
+        chosen = every_nth(len(band.steps), stride)
         steps = axes.setdefault(band.steps[chosen], len(axes))
         series: list[list[float | None]] = [
             [_round_value(curves.panel.scale * value) for value in values[chosen]]

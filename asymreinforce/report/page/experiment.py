@@ -1,39 +1,36 @@
 """Build the report page of an experiment: turn records into the values of the template."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
-from asymreinforce.report.aggregates import aggregate_groups
 from asymreinforce.report.commands import Commands
 from asymreinforce.report.coverage import coverage_findings
-from asymreinforce.report.evaluated import run_intervals
-from asymreinforce.report.figures.canvas import Drawing
-from asymreinforce.report.figures.colours import Style, group_styles
+from asymreinforce.report.figures.colours import group_styles
 from asymreinforce.report.figures.coverage import NAME as COVERAGE
 from asymreinforce.report.figures.curve_panels import Curves
-from asymreinforce.report.figures.files import Drawn, css_variable, inline_svg
+from asymreinforce.report.figures.files import Drawn, inline_svg
 from asymreinforce.report.findings import answer_sentence, finding_sentences, question_sentence
-from asymreinforce.report.groups import ArmGroup, group_label, signed_text
-from asymreinforce.report.page.aggregate_table import aggregate_table
+from asymreinforce.report.groups import ArmGroup, signed_text
 from asymreinforce.report.page.arm_table import arm_table
 from asymreinforce.report.page.cells import setting_rows
-from asymreinforce.report.page.coverage_table import coverage_table
-from asymreinforce.report.page.curve_data import as_script, curve_data, svg_dashes
+from asymreinforce.report.page.curve_data import as_script, curve_data
 from asymreinforce.report.page.html import fill_template
-from asymreinforce.report.page.result_table import SPLIT_MARK, result_table
+from asymreinforce.report.page.result_table import (
+    SPLIT_MARK,
+    aggregate_table,
+    coverage_table,
+    result_table,
+    search_table,
+    suite_table,
+)
 from asymreinforce.report.page.samples import Samples, Writer
-from asymreinforce.report.page.search_table import search_table
-from asymreinforce.report.page.suite_table import suite_table
 from asymreinforce.report.read import Report
 from asymreinforce.report.records import Experiment, ReportedArm
 from asymreinforce.report.results import RULE, GroupResults
 from asymreinforce.report.searches import search_sentences
 from asymreinforce.report.setting import describe_experiment
+from asymreinforce.report.statistics.aggregates import aggregate_groups
 from asymreinforce.untrusted import LONGEST
-
-if TYPE_CHECKING:
-    from markupsafe import Markup
-
 
 PHASE_TRANSITION = "phase-transition"
 ROLES = {
@@ -41,39 +38,6 @@ ROLES = {
     "best": "lowest seed of the best setting",
     "collapsed": "lowest collapsed arm",
 }
-
-
-class Key(NamedTuple):
-    """An entry of the legend: the style and the name of a group's line; `group` is its index."""
-
-    group: int
-    name: str
-    colour: str
-    dashes: str
-    width: float
-
-
-class Column(NamedTuple):
-    """The head of a column of samples: the writer, and the command that shows all its samples."""
-
-    role: str
-    words: str
-    command: str
-
-
-class Inline(NamedTuple):
-    """A figure with its SVG markup for the page."""
-
-    drawing: Drawing
-    svg: "Markup"
-
-
-class FailedArm(NamedTuple):
-    """An arm that failed: its name, its error, and the end of its log."""
-
-    name: str
-    error: str
-    log: str
 
 
 def render_experiment(
@@ -99,7 +63,7 @@ def render_experiment(
         settings=setting_rows(experiment.shared),
         report_command=commands.report,
         **results_and_curves(experiment, groups, results, drawings, curves),
-        table=arm_table(experiment, commands, run_intervals(experiment.arms, report.ends)),
+        table=arm_table(experiment, commands, report.ends),
         results=result_table(results, commands),
         aggregates=aggregate_table(aggregate_groups(results), against=results.against),
     )
@@ -115,7 +79,7 @@ def results_and_curves(
     """Return the template values that the pages of one and of two experiments share."""
     from markupsafe import Markup
 
-    of_groups = group_styles(groups)
+    data = curve_data(experiment, groups, group_styles(groups), curves)
     return {
         "transition": inline_figure(drawings, PHASE_TRANSITION),
         "found": results,
@@ -123,14 +87,23 @@ def results_and_curves(
         "split_mark": SPLIT_MARK,
         "is_split": any(row.is_split for row in results.rows),
         "verdicts": {arm.fate for arm in experiment.arms},
-        "failures": [_failed_arm(arm) for arm in experiment.arms if arm.failure],
+        "failures": [
+            # a log's end says why the arm stopped
+            (_arm_name(arm), arm.failure.error[:LONGEST], arm.failure.log[-LONGEST:])
+            for arm in experiment.arms
+            if arm.failure
+        ],
         "curves": curves,
-        "curve_data": Markup(as_script(curve_data(experiment, groups, of_groups, curves))),
-        "legend": _legend_keys(groups, of_groups),
+        "curve_data": Markup(as_script(data)),
+        "legend": [
+            (place, line)
+            for place, (group, line) in enumerate(zip(groups, data["groups"], strict=True))
+            if any(arm.checkpoints or arm.metrics for arm in group.arms)
+        ],
     }
 
 
-def inline_figure(drawings: Drawn, name: str) -> Inline | None:
+def inline_figure(drawings: Drawn, name: str) -> dict[str, Any] | None:
     """Return a figure for the page, with its variant for a small screen if it has one."""
     from markupsafe import Markup
 
@@ -139,10 +112,9 @@ def inline_figure(drawings: Drawn, name: str) -> Inline | None:
     )
     if wide is None:
         return None
-    if narrow is None:
-        return Inline(wide, Markup(inline_svg(wide)))
-    both = inline_svg(wide, variant="at-large") + inline_svg(narrow, variant="at-small")
-    return Inline(wide, Markup(both))
+    svg = inline_svg(wide, variant="at-large" if narrow else "")
+    svg += inline_svg(narrow, variant="at-small") if narrow else ""
+    return wide._asdict() | {"svg": Markup(svg)}
 
 
 def sample_columns(samples: Samples, commands: Mapping[str, Commands]) -> dict[str, Any]:
@@ -166,29 +138,16 @@ def sample_columns(samples: Samples, commands: Mapping[str, Commands]) -> dict[s
     }
 
 
-def _legend_keys(groups: Sequence[ArmGroup], of_groups: Sequence[Style]) -> list[Key]:
-    styled = enumerate(zip(groups, of_groups, strict=True))
-    return [
-        Key(rank, group_label(group, groups), css_variable(s.colour), svg_dashes(s), s.width)
-        for rank, (group, s) in styled
-        if any(arm.checkpoints or arm.metrics for arm in group.arms)
-    ]
-
-
-def _failed_arm(arm: ReportedArm) -> FailedArm:
-    error, log = arm.failure or ("", "")
-    # a log's end says why the arm stopped
-    return FailedArm(_arm_name(arm), error[:LONGEST], log[-LONGEST:])
-
-
-def _writer_column(writer: Writer, commands: Commands, *, is_named: bool) -> Column:
+def _writer_column(writer: Writer, commands: Commands, *, is_named: bool) -> dict[str, str]:
+    """Return the head of a column: the writer, and the command that shows all its samples."""
     accuracy = f"accuracy {100 * writer.checkpoint.accuracy:.1f}%"
     words = f"before training, {accuracy}"
     if writer.role != "mu":
         words = f"{_arm_name(writer.arm)}, step {writer.checkpoint.step}, {accuracy}"
     command = commands.samples(writer.arm, step=writer.checkpoint.step)
     role = ROLES[writer.role]
-    return Column(f"{role} of {writer.experiment}" if is_named else role, words, command)
+    role = f"{role} of {writer.experiment}" if is_named else role
+    return {"role": role, "words": words, "command": command}
 
 
 def _arm_name(arm: ReportedArm) -> str:

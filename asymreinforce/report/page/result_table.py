@@ -1,8 +1,9 @@
-"""Make the table of results: one row per group of arms, with intervals and what varied."""
+"""Make the tables of settings, with results, aggregates, coverage, benchmarks, and of searches."""
 
 from collections.abc import Sequence
 
 from asymreinforce.report.commands import Commands
+from asymreinforce.report.coverage import Coverage, Line
 from asymreinforce.report.groups import ArmGroup
 from asymreinforce.report.page.arm_table import VERDICT_MARKS
 from asymreinforce.report.page.cells import (
@@ -17,9 +18,11 @@ from asymreinforce.report.page.cells import (
     setting_cell,
     text_cell,
 )
-from asymreinforce.report.records import ReportedArm
 from asymreinforce.report.results import GroupResults, Result
+from asymreinforce.report.searches import SearchedMethod, accuracy_text, trials_text, values_text
+from asymreinforce.report.statistics.aggregates import Aggregated, Improvement
 from asymreinforce.report.statistics.comparison import Comparison
+from asymreinforce.report.suites import Benchmark, Score, SuiteResults
 from asymreinforce.report.words import points_text
 
 SPLIT_MARK = "‡"
@@ -29,7 +32,7 @@ def result_table(results: GroupResults, commands: Commands | None) -> Table:
     """Make the table of results; the command of each number shows the group's lowest seed."""
     rows = []
     for row in results.rows:
-        command = _samples_command(row.group, commands)
+        command = samples_command(row.group, commands)
         compared = {"µ": row.against_behaviour}
         if results.against is not None:
             compared[results.against] = row.against
@@ -67,16 +70,9 @@ def fate_counts(fates: Sequence[tuple[str, int]]) -> str:
     return " ".join(f"{count} {VERDICT_MARKS.get(fate, fate)}" for fate, count in fates)
 
 
-def lowest_seed(group: ArmGroup) -> ReportedArm | None:
-    """Return the evaluated arm with the lowest seeds; None if no arm was evaluated."""
-    evaluated = (arm for arm in group.arms if arm.outcome)
-    return min(
-        evaluated, key=lambda arm: (arm.policy_seed, arm.sampling_seed, arm.seed), default=None
-    )
-
-
-def _samples_command(group: ArmGroup, commands: Commands | None) -> str | None:
-    first = lowest_seed(group)
+def samples_command(group: ArmGroup, commands: Commands | None) -> str | None:
+    """Return the command that shows the samples of a group's lowest seed at its last step."""
+    first = group.lowest_seed
     if not (commands and first and first.outcome):
         return None
     return commands.samples(first, step=first.outcome.step)
@@ -115,3 +111,110 @@ def p_cell(comparison: Comparison | None) -> Cell:
     """Show a corrected p-value."""
     value = comparison.p_holm if comparison else None
     return Cell(p_text(value), value)
+
+
+def aggregate_table(rows: Sequence[Aggregated], *, against: str | None) -> Table | None:
+    """Make the table of aggregates; None if no setting was evaluated."""
+    if not rows:
+        return None
+    return make_table([_aggregate_cells(row, against) for row in rows])
+
+
+def _aggregate_cells(row: Aggregated, against: str | None) -> dict[str, Cell]:
+    runs, accuracy = len(row.group.accuracies), row.accuracy
+    quartiles = f"[{100 * accuracy.low_quartile:.1f}, {100 * accuracy.high_quartile:.1f}]"
+    cells = {
+        "setting": setting_cell(row.name, row.group),
+        "seeds": number_cell(runs, "d"),
+        "median, %": percent_cell(accuracy.median),
+        "quartiles, %": Cell(quartiles, accuracy.high_quartile - accuracy.low_quartile),
+        "IQM, %": percent_cell(accuracy.interquartile_mean),
+        "P(above µ)": _probability_cell(row.over_behaviour),
+    }
+    if against is not None:
+        cells[f"P(above {against})"] = _probability_cell(row.over_against)
+    return cells
+
+
+def _probability_cell(improvement: Improvement | None) -> Cell:
+    if improvement is None:
+        return EMPTY
+    text = f"{improvement.probability:.2f}"
+    if improvement.interval:
+        text += f" [{improvement.interval.low:.2f}, {improvement.interval.high:.2f}]"
+    return Cell(text, improvement.probability)
+
+
+def coverage_table(coverage: Coverage) -> Table:
+    """Make the table: pass@1, pass@k, distinct answers and completions of k, and entropy."""
+    mu, k = coverage.behaviour, coverage.k
+    rows = [_line_cells(text_cell(mu.name), mu, k)] if mu else []
+    rows += [
+        _line_cells(setting_cell(item.line.name, item.group), item.line, k)
+        for item in coverage.settings
+    ]
+    return make_table(rows)
+
+
+def _line_cells(name: Cell, line: Line, k: int) -> dict[str, Cell]:
+    cells = {
+        "setting": name,
+        "runs": number_cell(line.runs, "d"),
+        "pass@1, %": percent_cell(line.accuracy),
+    }
+    if k > 1:
+        cells |= {
+            f"pass@{k}, %": percent_cell(line.covered),
+            f"answers of {k}": number_cell(line.answers_at_K[-1], ".2f"),
+            f"completions of {k}": number_cell(line.completions_at_K[-1], ".2f"),
+        }
+    return cells | {"entropy, nats": number_cell(line.entropy, ".2f")}
+
+
+def suite_table(results: SuiteResults) -> Table:
+    """Make the table: avg@k of each benchmark, with maj@k, pass@k and the gain over mu below."""
+    titles = ("setting", "runs", *map(_benchmark_title, results.benchmarks))
+    rows = [
+        (
+            Cell(line.name, line.name if line.baseline is None else line.baseline),
+            Cell(str(line.runs), line.runs),
+            *map(_score_cell, line.scores, results.benchmarks),
+        )
+        for line in results.lines
+    ]
+    return Table(titles, tuple(rows))
+
+
+def _benchmark_title(benchmark: Benchmark) -> str:
+    name = f"main: {benchmark.name}" if benchmark.is_main else benchmark.name
+    return f"{name}, avg@{benchmark.k}, %"
+
+
+def _score_cell(score: Score | None, benchmark: Benchmark) -> Cell:
+    if score is None:
+        return EMPTY
+    parts = [] if score.difference is None else [f"{100 * score.difference:+.1f}"]
+    if benchmark.k > 1:
+        parts += [f"maj {100 * score.majority:.1f}", f"pass {100 * score.pass_at_k:.1f}"]
+    text = f"{100 * score.accuracy:.1f}"
+    return Cell(text, score.accuracy, under=", ".join(parts).replace("-", "−"))
+
+
+def search_table(methods: Sequence[SearchedMethod]) -> Table | None:
+    """Make the table of searches; None if there was no search."""
+    return make_table([_search_cells(method) for method in methods]) if methods else None
+
+
+def _search_cells(method: SearchedMethod) -> dict[str, Cell]:
+    record, best = method.record, method.record.best
+    done = len(record.trials)
+    return {
+        "method": text_cell(method.name),
+        "trials": Cell(f"{done} of {record.budget}", done),
+        "best": Cell(
+            values_text(best) if best else "none",
+            next(iter(best.values.values())) if best else None,
+        ),
+        "validation, %": Cell(accuracy_text(best), best.accuracy if best else None),
+        "all trials": Cell(trials_text(record), None),
+    }

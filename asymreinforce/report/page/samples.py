@@ -16,7 +16,6 @@ from asymreinforce.config import RewardConfig
 from asymreinforce.data import contracts
 from asymreinforce.report.evaluated import scale_of
 from asymreinforce.report.groups import ArmGroup, best_group
-from asymreinforce.report.page.result_table import lowest_seed
 from asymreinforce.report.records import Checkpoint, Experiment, ReportedArm
 from asymreinforce.rewards.scale import rewards_of
 from asymreinforce.untrusted import LONGEST, Shown, show_bytes
@@ -122,7 +121,7 @@ def choose_writers(experiment: Experiment, groups: Sequence[ArmGroup]) -> list[W
     best group started from.
     """
     best = best_group(groups)
-    first = lowest_seed(best) if best else None
+    first = best.lowest_seed if best else None
     if first is None:
         return []
     writers = []
@@ -137,7 +136,7 @@ def choose_writers(experiment: Experiment, groups: Sequence[ArmGroup]) -> list[W
         path = experiment.directory / checkpoint.evaluation
         return Writer(role, arm, checkpoint, experiment.name, path)
 
-    if mu := _checkpoint_at(experiment, first, step=0):
+    if mu := first.evaluated(experiment.split).get(0):
         writers.append(writer("mu", first, mu))
     if last := _last_checkpoint(experiment, first):
         writers.append(writer("best", first, last))
@@ -146,14 +145,9 @@ def choose_writers(experiment: Experiment, groups: Sequence[ArmGroup]) -> list[W
     return writers
 
 
-def _checkpoint_at(experiment: Experiment, arm: ReportedArm, *, step: int) -> Checkpoint | None:
-    reported = (c for c in arm.checkpoints if c.split == experiment.split and c.step == step)
-    return next(reported, None)
-
-
 def _last_checkpoint(experiment: Experiment, arm: ReportedArm) -> Checkpoint | None:
-    steps = [c.step for c in arm.checkpoints if c.split == experiment.split]
-    return _checkpoint_at(experiment, arm, step=max(steps)) if steps and max(steps) > 0 else None
+    trained = [c for c in arm.evaluated(experiment.split).values() if c.step > 0]
+    return trained[-1] if trained else None
 
 
 def _prompt_ids(path: Path) -> set[str]:
@@ -163,7 +157,8 @@ def _prompt_ids(path: Path) -> set[str]:
 
 def _read_chosen(path: Path, chosen: Iterable[str], reward: RewardConfig) -> dict[str, Sample]:
     """Return the first sample of each chosen prompt, by prompt id."""
-    rows = _of_prompts(contracts.read_table(path, contracts.EVALUATIONS), chosen)
+    rows = contracts.read_table(path, contracts.EVALUATIONS)
+    rows = rows.filter(pc.is_in(rows.column("prompt_id"), pa.array(list(chosen), pa.string())))
     given = rewards_of(rows, reward)
     judged = zip(_cut_rows(rows), given.correct_B, given.kept_B, strict=True)
     # in falling order, so that the first sample is the last to enter the dictionary
@@ -193,10 +188,6 @@ def _read_questions(
         if len(questions) == len(chosen):  # the other prompt files cannot add anything
             break
     return questions
-
-
-def _of_prompts(rows: pa.Table, chosen: Iterable[str]) -> pa.Table:
-    return rows.filter(pc.is_in(rows.column("prompt_id"), pa.array(list(chosen), pa.string())))
 
 
 def _cut_rows(rows: pa.Table) -> list[dict[str, Any]]:

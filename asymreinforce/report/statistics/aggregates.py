@@ -17,16 +17,20 @@ Shapes: N runs of X, K runs of Y, R resamples.
 """
 
 import math
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from asymreinforce.errors import InputError
-from asymreinforce.report.statistics.intervals import LEVEL, Interval
+from asymreinforce.report.groups import ArmGroup
+from asymreinforce.report.records import ArmOutcome
+from asymreinforce.report.results import GroupResults
+from asymreinforce.report.statistics.intervals import ENDS, Interval
 
 RESAMPLES = 2_000
-METHOD = "stratified bootstrap over runs"
+SEED = 0  # a fixed seed, so that the same files give the same page
 
 
 class Aggregates(NamedTuple):
@@ -53,6 +57,67 @@ class Improvement(NamedTuple):
     """None if no stratum has two runs of X or of Y, since one run cannot be resampled."""
 
 
+class Aggregated(NamedTuple):
+    """The aggregates of one setting's runs; accuracies are shares of 1."""
+
+    group: ArmGroup
+    name: str
+    accuracy: Aggregates
+    over_behaviour: Improvement | None
+    over_against: Improvement | None
+    """None for the reference setting, and for a setting that shares no policy with it."""
+
+
+def aggregate_groups(results: GroupResults) -> list[Aggregated]:
+    """Aggregate every evaluated setting, in the order of the results."""
+    base = next((row.group for row in results.rows if row.name == results.against), None)
+    return [
+        Aggregated(
+            row.group,
+            row.name,
+            aggregate_runs(np.array(row.group.accuracies)),
+            _improvement_over_behaviour(row.group),
+            _improvement_over(row.group, base) if base and row.group is not base else None,
+        )
+        for row in results.rows
+        if row.group.accuracies
+    ]
+
+
+def _improvement_over_behaviour(group: ArmGroup) -> Improvement | None:
+    """Compare runs with the behaviour policies that they started from."""
+    strata = []
+    for arms in _outcomes_by_policy(group).values():
+        behaviour = [arm.behaviour_accuracy for arm in arms if arm.behaviour_accuracy is not None]
+        if behaviour:
+            # arms of one stratum share mu and its evaluation, so that mu is one value
+            strata.append(Stratum(_accuracies(arms), np.array(behaviour[:1])))
+    return probability_of_improvement(strata, seed=SEED) if strata else None
+
+
+def _improvement_over(group: ArmGroup, base: ArmGroup) -> Improvement | None:
+    own, other = _outcomes_by_policy(group), _outcomes_by_policy(base)
+    strata = [
+        Stratum(_accuracies(arms), _accuracies(other[policy]))
+        for policy, arms in own.items()
+        if policy in other
+    ]
+    return probability_of_improvement(strata, seed=SEED) if strata else None
+
+
+def _outcomes_by_policy(group: ArmGroup) -> dict[tuple[int, int], list[ArmOutcome]]:
+    """Return the evaluated arms of each stratum: of one seed of mu and one of its rollouts."""
+    outcomes: dict[tuple[int, int], list[ArmOutcome]] = defaultdict(list)
+    for arm in group.arms:
+        if arm.outcome:
+            outcomes[arm.policy_seed, arm.sampling_seed].append(arm.outcome)
+    return outcomes
+
+
+def _accuracies(outcomes: Sequence[ArmOutcome]) -> np.ndarray:
+    return np.array([outcome.accuracy for outcome in outcomes])
+
+
 def aggregate_runs(values_N: np.ndarray) -> Aggregates:
     """Return median, quartiles and interquartile mean of at least one run."""
     if not len(values_N):
@@ -65,7 +130,7 @@ def aggregate_runs(values_N: np.ndarray) -> Aggregates:
 
 
 def probability_of_improvement(
-    strata: Sequence[Stratum], *, seed: int, level: float = LEVEL, resamples: int = RESAMPLES
+    strata: Sequence[Stratum], *, seed: int, resamples: int = RESAMPLES
 ) -> Improvement:
     """Return P(X > Y) with its bootstrap interval; `seed` draws the resamples.
 
@@ -86,10 +151,9 @@ def probability_of_improvement(
         ],
         axis=0,
     )
-    low, high = np.quantile(drawn_R, [(1 - level) / 2, (1 + level) / 2])
+    low, high = (float(end) for end in np.quantile(drawn_R, ENDS))
     runs = min(len(stratum.x_N) for stratum in strata)
-    interval = Interval(estimate, float(low), float(high), level, runs, math.inf, METHOD, ("runs",))
-    return Improvement(estimate, interval)
+    return Improvement(estimate, Interval(estimate, low, high, runs, math.inf, ("runs",)))
 
 
 def _resample_runs(values_N: np.ndarray, draw: np.random.Generator, resamples: int) -> np.ndarray:

@@ -5,21 +5,14 @@ is never used, since noise selects it.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from asymreinforce.errors import InputError
-from asymreinforce.report.groups import ArmGroup, group_label
+from asymreinforce.report.groups import ArmGroup
 from asymreinforce.report.records import ReportedArm
-from asymreinforce.report.statistics.intervals import (
-    LEVEL,
-    Interval,
-    between_runs,
-    crossed,
-    p_of_interval,
-)
+from asymreinforce.report.statistics.intervals import Interval, between_runs, crossed, p_of_interval
 
 DATA_ORDER = "data order"
 LATER_ROLLOUTS = "rollouts after the first refresh"
@@ -27,7 +20,7 @@ LATER_ROLLOUTS = "rollouts after the first refresh"
 
 
 class Seeds(NamedTuple):
-    """The seeds that two arms must share to be a pair."""
+    """The seeds that two arms must share to be a pair, from the outermost to the innermost."""
 
     policy: int
     sampling: int
@@ -37,15 +30,24 @@ class Seeds(NamedTuple):
 class Comparison(NamedTuple):
     """A difference of final accuracies, a share of 1, with its interval and p-values."""
 
-    arm: str
-    against: str
-    interval: Interval | None
-    """None if there is a single pair, which says nothing about another pair."""
     difference: float
     pairs: int
-    p: float | None
-    p_holm: float | None
+    interval: Interval | None = None
+    """None if there is a single pair, which says nothing about another pair."""
+    p: float | None = None
+    p_holm: float | None = None
     """p corrected for all comparisons of the same table (Holm 1979)."""
+
+
+class Differences(NamedTuple):
+    """The differences of one comparison, by the seeds of their arms."""
+
+    values: Mapping[Seeds, float]
+    prompts: Mapping[Seeds, np.ndarray]
+    """The difference on each evaluation prompt, if it was read."""
+    draws_later: bool
+    """Whether arms drew further rollouts after round 0."""
+    common_variance: float = 0.0
 
 
 class Replicates(NamedTuple):
@@ -62,34 +64,22 @@ NOT_READ: ByPrompt = {}
 NO_NOISE: Mapping[str, float] = {}
 
 
-def between_groups(
-    groups: Sequence[ArmGroup],
-    *,
-    against: ArmGroup,
-    right: ByPrompt = NOT_READ,
-    level: float = LEVEL,
-) -> list[Comparison]:
-    """Compare every other group with `against`, over the seeds that both have.
+def between_pairs(
+    pairs: Sequence[tuple[ArmGroup, ArmGroup]], *, right: ByPrompt = NOT_READ
+) -> list[Comparison | None]:
+    """Compare the second group of each pair with the first, over the seeds that both have.
 
-    `right` holds each prompt's accuracy by arm, for intervals that hold for other prompts too.
-    Raises `InputError` if a group shares no seed with `against`.
+    `right` holds each prompt's accuracy by arm, for intervals that hold for other prompts too. An
+    entry is None if the pair shares no seed.
     """
-    comparisons = []
-    for group in groups:
-        if group is against:
-            continue
-        shared = _seed_differences(group, against)
-        if not shared:
-            raise InputError(
-                f"{group_label(group, groups)} and {group_label(against, groups)} have no seed in "
-                "common; train "
-                "both with the same seed, policy.seed and sampling.seed"
-            )
-        prompts = _prompt_differences(group, against, right)
-        names = group_label(group, groups), group_label(against, groups)
-        later = _draws_later(group, against)
-        comparisons.append(_compare_pairs(*names, shared, level, prompts=prompts, later=later))
-    return _correct_together(comparisons)
+    return _compare_together(
+        Differences(
+            _seed_differences(second, first),
+            _prompt_differences(second, first, right),
+            _draws_later(first, second),
+        )
+        for first, second in pairs
+    )
 
 
 def against_behaviour(
@@ -97,31 +87,38 @@ def against_behaviour(
     *,
     gains: ByPrompt = NOT_READ,
     noise: Mapping[str, float] = NO_NOISE,
-    level: float = LEVEL,
-) -> list[Comparison]:
+) -> list[Comparison | None]:
     """Compare every group with the behaviour policy that its arms started from.
 
     `gains` holds the accuracy minus mu's on each prompt, by arm. `noise` holds the variance of mu's
     accuracy over draws of its evaluation, by arm. Arms that started from one policy share this
-    error, so that the spread between arms does not show it.
+    error, so that the spread between arms does not show it. An entry is None if no arm has both
+    accuracies.
     """
-    comparisons = []
-    for group in groups:
-        values = {
-            _seeds_of(arm): arm.outcome.accuracy - arm.outcome.behaviour_accuracy
-            for arm in group.arms
-            if arm.outcome and arm.outcome.behaviour_accuracy is not None
-        }
-        prompts = {_seeds_of(arm): gains[arm.id] for arm in group.arms if arm.id in gains}
-        if values:
-            name, later = group_label(group, groups), _draws_later(group)
-            comparisons.append(
-                _compare_pairs(
-                    name, "µ", values, level, prompts=prompts, later=later,
-                    common=_shared_noise(group, noise),
-                )
-            )  # fmt: skip
-    return _correct_together(comparisons)
+    return _compare_together(
+        Differences(
+            {
+                _seeds_of(arm): arm.outcome.difference
+                for arm in group.arms
+                if arm.outcome and arm.outcome.difference is not None
+            },
+            {_seeds_of(arm): gains[arm.id] for arm in group.arms if arm.id in gains},
+            _draws_later(group),
+            _shared_noise(group, noise),
+        )
+        for group in groups
+    )
+
+
+def _compare_together(items: Iterable[Differences]) -> list[Comparison | None]:
+    """Compare each item that has values; all p-values are corrected together."""
+    compared = [_compare(item) if item.values else None for item in items]
+    tested = [item.p for item in compared if item and item.p is not None]
+    corrected = iter(holm_corrected(tested))
+    return [
+        item._replace(p_holm=next(corrected)) if item and item.p is not None else item
+        for item in compared
+    ]
 
 
 def independent_replicates(values: Mapping[Seeds, float]) -> Replicates:
@@ -131,16 +128,18 @@ def independent_replicates(values: Mapping[Seeds, float]) -> Replicates:
     policy's runs is one replicate; else, if rollouts vary, the mean over each set's runs; else each
     run is one replicate.
     """
-    units = _independent_runs(values)
-    means = [np.mean([values[seeds] for seeds in own]) for own in units]
-    return Replicates(np.array(means), _varied_names(values))
+    return Replicates(_average_nested(values, values), _varied_names(values))
+
+
+def _average_nested(values: Mapping[Seeds, Any], runs: Collection[Seeds]) -> np.ndarray:
+    """Return the mean of the values of each group of `_independent_runs`."""
+    units = _independent_runs(runs)
+    return np.array([np.mean([values[seeds] for seeds in own], axis=0) for own in units])
 
 
 def _independent_runs(values: Collection[Seeds]) -> list[list[Seeds]]:
     """Group the runs by the outermost seed that varies: policy, sampling, or training."""
-    policies = {seeds.policy for seeds in values}
-    rollouts = {seeds.sampling for seeds in values}
-    unit = "policy" if len(policies) > 1 else "sampling" if len(rollouts) > 1 else "training"
+    unit = next((name for name in Seeds._fields if _varies(values, name)), "training")
     members: dict[int, list[Seeds]] = defaultdict(list)
     for seeds in sorted(values):
         members[getattr(seeds, unit)].append(seeds)
@@ -148,14 +147,14 @@ def _independent_runs(values: Collection[Seeds]) -> list[list[Seeds]]:
 
 
 def _varied_names(values: Collection[Seeds]) -> tuple[str, ...]:
-    policies = {seeds.policy for seeds in values}
-    rollouts = {seeds.sampling for seeds in values}
-    return (
-        *(["behaviour policy"] if len(policies) > 1 else []),
-        # another behaviour policy writes other rollouts
-        *(["rollouts"] if len(policies) > 1 or len(rollouts) > 1 else []),
-        *([DATA_ORDER] if len({seeds.training for seeds in values}) > 1 else []),
-    )
+    policies, rollouts, orders = (_varies(values, name) for name in Seeds._fields)
+    # another behaviour policy writes other rollouts
+    names = {"behaviour policy": policies, "rollouts": policies or rollouts, DATA_ORDER: orders}
+    return tuple(name for name, varies in names.items() if varies)
+
+
+def _varies(values: Collection[Seeds], name: str) -> bool:
+    return len({getattr(seeds, name) for seeds in values}) > 1
 
 
 def holm_corrected(p_values: Sequence[float]) -> list[float]:
@@ -165,29 +164,11 @@ def holm_corrected(p_values: Sequence[float]) -> list[float]:
     any smaller p-value. Rejecting all with a corrected p of at most alpha rejects any true
     hypothesis with probability at most alpha.
     """
-    corrected = [0.0] * len(p_values)
-    highest = 0.0
-    for rank, index in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
-        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[index]))
-        corrected[index] = highest
-    return corrected
-
-
-def between_pairs(
-    pairs: Sequence[tuple[ArmGroup, ArmGroup]], *, names: Sequence[str], level: float = LEVEL
-) -> list[Comparison | None]:
-    """Compare the second group of each pair with the first, over the seeds that both have.
-
-    An entry is None if the pair shares no seed. All p-values are corrected together.
-    """
-    shared = [_seed_differences(second, first) for first, second in pairs]
-    comparisons = [
-        _compare_pairs(name, name, values, level, prompts={}, later=_draws_later(*pair))
-        for name, values, pair in zip(names, shared, pairs, strict=True)
-        if values
-    ]
-    corrected = iter(_correct_together(comparisons))
-    return [next(corrected) if values else None for values in shared]
+    corrected = np.zeros(len(p_values))
+    rising = np.argsort(p_values)
+    factors = np.arange(len(p_values), 0, -1)
+    corrected[rising] = np.maximum.accumulate(np.array(p_values)[rising] * factors)
+    return [float(p) for p in corrected.clip(max=1.0)]
 
 
 def share_a_seed(one: ArmGroup, other: ArmGroup) -> bool:
@@ -205,7 +186,6 @@ def _accuracy_by_seeds(group: ArmGroup) -> dict[Seeds, float]:
 
 
 def _draws_later(*groups: ArmGroup) -> bool:
-    """Tell whether arms drew further rollouts after round 0."""
     return any(arm.settings.get("refresh_every") for group in groups for arm in group.arms)
 
 
@@ -225,22 +205,19 @@ def _prompt_differences(
     }
 
 
-def _compare_pairs(
-    arm: str, against: str, values: Mapping[Seeds, float], level: float,
-    *, prompts: Mapping[Seeds, np.ndarray], later: bool, common: float = 0.0,
-) -> Comparison:  # fmt: skip
-    values_N, varied = independent_replicates(values)
-    if later and DATA_ORDER in varied:
+def _compare(item: Differences) -> Comparison:
+    values_N, varied = independent_replicates(item.values)
+    if item.draws_later and DATA_ORDER in varied:
         varied = (*varied, LATER_ROLLOUTS)
     difference, pairs = float(values_N.mean()), len(values_N)
     if pairs < 2:
-        return Comparison(arm, against, None, difference, pairs, None, None)
-    values_NP = _crossable_values(values, prompts)
+        return Comparison(difference, pairs)
+    values_NP = _crossable_values(item)
     if values_NP is None:
-        interval = between_runs(values_N, varied=varied, common_variance=common, level=level)
+        interval = between_runs(values_N, varied=varied, common_variance=item.common_variance)
     else:
-        interval = crossed(values_NP, varied=varied, level=level)
-    return Comparison(arm, against, interval, difference, pairs, p_of_interval(interval), None)
+        interval = crossed(values_NP, varied=varied)
+    return Comparison(difference, pairs, interval, p_of_interval(interval))
 
 
 def _shared_noise(group: ArmGroup, noise: Mapping[str, float]) -> float:
@@ -251,30 +228,18 @@ def _shared_noise(group: ArmGroup, noise: Mapping[str, float]) -> float:
     return max(values, default=0.0) if is_shared else 0.0
 
 
-def _crossable_values(
-    values: Mapping[Seeds, float], prompts: Mapping[Seeds, np.ndarray]
-) -> np.ndarray | None:
+def _crossable_values(item: Differences) -> np.ndarray | None:
     """Return replicates by prompt   (N, P); None if runs and prompts cannot be crossed.
 
     Crossing needs every run's accuracy on the same prompts, and policies or rollouts that vary.
     """
     # an experiment that varies the policy or the rollouts asks about more than these runs, so its
     # interval covers other prompts too
-    is_varied = len({(seeds.policy, seeds.sampling) for seeds in values}) > 1
-    if not is_varied or not values.keys() <= prompts.keys():
+    is_varied = _varies(item.values, "policy") or _varies(item.values, "sampling")
+    if not is_varied or not item.values.keys() <= item.prompts.keys():
         return None
-    if len({len(prompts[seeds]) for seeds in values}) > 1:
+    if len({len(item.prompts[seeds]) for seeds in item.values}) > 1:
         return None
-    # nested runs are averaged first, as in `independent_replicates`
-    rows = [np.mean([prompts[seeds] for seeds in own], axis=0) for own in _independent_runs(values)]
-    values_NP = np.stack(rows)
+    values_NP = _average_nested(item.prompts, item.values)
     judged_NP: np.ndarray = values_NP[:, ~np.isnan(values_NP).any(0)]
     return judged_NP if judged_NP.shape[1] > 1 else None
-
-
-def _correct_together(comparisons: Sequence[Comparison]) -> list[Comparison]:
-    tested = [item.p for item in comparisons if item.p is not None]
-    corrected = iter(holm_corrected(tested))
-    return [
-        item if item.p is None else item._replace(p_holm=next(corrected)) for item in comparisons
-    ]

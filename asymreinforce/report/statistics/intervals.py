@@ -1,4 +1,4 @@
-"""Confidence intervals, each with what varied between its values and what it holds for.
+"""95% confidence intervals, each with what varied between its values and what it holds for.
 
 | interval       | from                               | holds for                             |
 | -------------- | ---------------------------------- | ------------------------------------- |
@@ -12,9 +12,17 @@ nothing about the other kind. `scripts/measure_coverage.py` measures how often e
 the truth; docs/results/coverage-of-intervals.md
 has a table.
 
+Before the runs are made, `power` tells how many seeds detect a difference:
+
+    power(N) = P(|T| > t_{N-1, 1-alpha/2}),   T noncentral t with N-1 degrees, delta = d sqrt(N) / s
+
+d is the difference to detect and s the standard deviation, over seeds, of the paired difference of
+two arms, both in the same unit (Cohen 1988, ch. 2).
+
 Shapes: N runs, P prompts.
 """
 
+import bisect
 import math
 from typing import NamedTuple
 
@@ -22,8 +30,13 @@ import numpy as np
 
 from asymreinforce.errors import InputError
 
-LEVEL = 0.95
+ENDS = (0.025, 0.975)
+"""The shares of a distribution below the two ends of an interval."""
 RESAMPLES = 10_000
+POWER = 0.8
+MOST_SEEDS = 10_000
+GRID = 1024
+"""Differences are searched in steps of this part of the deviation."""
 PROMPTS = "evaluation prompts"
 """What varied, for an interval that holds for other prompts."""
 BEHAVIOUR_DRAWS = "draws of µ's evaluation"
@@ -36,22 +49,16 @@ class Interval(NamedTuple):
     estimate: float
     low: float
     high: float
-    level: float
     replicates: int
     """The number of runs or prompts that the interval is made from."""
     df: float
     """Degrees of freedom of the t distribution; infinite if none was used."""
-    method: str
     varied: tuple[str, ...]
     """What differed between the replicates; the interval covers no other variation."""
 
 
 def between_runs(
-    values_N: np.ndarray,
-    *,
-    varied: tuple[str, ...],
-    common_variance: float = 0.0,
-    level: float = LEVEL,
+    values_N: np.ndarray, *, varied: tuple[str, ...], common_variance: float = 0.0
 ) -> Interval:
     """mean +- t_df sqrt(s^2/N + c) of one number per run, or of paired differences (Student 1908).
 
@@ -70,12 +77,9 @@ def between_runs(
     df = count - 1.0
     if common_variance and of_runs:
         df *= (1 + common_variance / _with_margin(of_runs, count)) ** 2
-    variance = of_runs + common_variance
-    method, words = "t over runs", varied
-    if common_variance:
-        method, words = "t over runs and µ's draws", (*varied, BEHAVIOUR_DRAWS)
-    mean = float(np.mean(values_N))
-    return _student_interval(mean, math.sqrt(variance), count, df, method, words, level)
+    words = (*varied, BEHAVIOUR_DRAWS) if common_variance else varied
+    error = math.sqrt(of_runs + common_variance)
+    return _student_interval(float(np.mean(values_N)), error, count, df, words)
 
 
 def draws_variance(right_P: np.ndarray, kept_P: np.ndarray) -> float:
@@ -93,7 +97,7 @@ def draws_variance(right_P: np.ndarray, kept_P: np.ndarray) -> float:
     return float(np.where(kept_P > 1, own_P, overall).sum()) / len(kept_P) ** 2
 
 
-def crossed(values_NP: np.ndarray, *, varied: tuple[str, ...], level: float = LEVEL) -> Interval:
+def crossed(values_NP: np.ndarray, *, varied: tuple[str, ...]) -> Interval:
     """Return an interval for further runs and other prompts, if every run answered every prompt.
 
     With runs and prompts crossed and both random, the variance of the grand mean is
@@ -122,11 +126,10 @@ def crossed(values_NP: np.ndarray, *, varied: tuple[str, ...], level: float = LE
     spread = margin**2 / (runs - 1) + of_prompts**2 / (prompts - 1) + of_rest**2 / df_residual
     # with three runs the components are too noisy to take fewer than N - 1 degrees
     df = max(runs - 1.0, (margin + beside_runs) ** 2 / spread if spread else 0.0)
-    error, words = math.sqrt(variance), (*varied, PROMPTS)
-    return _student_interval(mean, error, runs, df, "crossed runs and prompts", words, level)
+    return _student_interval(mean, math.sqrt(variance), runs, df, (*varied, PROMPTS))
 
 
-def of_a_share(right_P: np.ndarray, *, samples: int, level: float = LEVEL) -> Interval:
+def of_a_share(right_P: np.ndarray, *, samples: int) -> Interval:
     """Wilson's interval for the accuracy of one policy, with correlated samples of a prompt.
 
     `right_P` holds each prompt's share of right answers among k = `samples`. n = P k / deff
@@ -139,17 +142,14 @@ def of_a_share(right_P: np.ndarray, *, samples: int, level: float = LEVEL) -> In
     plain = p * (1 - p) / answers
     variance = float(right_P.var(ddof=1)) / prompts if prompts > 1 else plain
     effective = answers / min(max(variance / plain, 1.0), samples) if plain else float(prompts)
-    z = _normal_quantile(level)
+    z = t_edge(math.inf)
     scale = 1 + z**2 / effective
     middle = (p + z**2 / (2 * effective)) / scale
     half = z / scale * math.sqrt(p * (1 - p) / effective + z**2 / (4 * effective**2))
-    varied = (PROMPTS,)
-    return Interval(p, middle - half, middle + half, level, prompts, math.inf, "Wilson", varied)
+    return Interval(p, middle - half, middle + half, prompts, math.inf, (PROMPTS,))
 
 
-def bootstrap(
-    values_P: np.ndarray, *, seed: int, level: float = LEVEL, resamples: int = RESAMPLES
-) -> Interval:
+def bootstrap(values_P: np.ndarray, *, seed: int, resamples: int = RESAMPLES) -> Interval:
     """Resample prompts with replacement and take the percentiles of the mean (Efron 1979).
 
     `values_P` holds one number per prompt for one policy, or the difference of two policies. The
@@ -159,11 +159,8 @@ def bootstrap(
     distinct, counts = np.unique(values_P, return_counts=True)
     prompts = len(values_P)
     drawn = np.random.default_rng(seed).multinomial(prompts, counts / prompts, size=resamples)
-    low, high = np.quantile(drawn @ distinct / prompts, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(
-        float(values_P.mean()), float(low), float(high), level, prompts, math.inf,
-        "bootstrap over prompts", (PROMPTS,),
-    )  # fmt: skip
+    low, high = (float(end) for end in np.quantile(drawn @ distinct / prompts, ENDS))
+    return Interval(float(values_P.mean()), low, high, prompts, math.inf, (PROMPTS,))
 
 
 def p_of_interval(interval: Interval) -> float:
@@ -173,27 +170,25 @@ def p_of_interval(interval: Interval) -> float:
     """
     from scipy.special import stdtr
 
-    error = (interval.high - interval.low) / 2 / t_edge(interval.level, interval.df)
+    error = (interval.high - interval.low) / 2 / t_edge(interval.df)
     if error == 0:
         return float(interval.estimate == 0)
     return float(2 * stdtr(interval.df, -abs(interval.estimate) / error))
 
 
-def t_edge(level: float, df: float) -> float:
-    """Return t_{df, (1 + level)/2}, the half width of an interval in standard errors."""
+def t_edge(df: float) -> float:
+    """Return t_{df, 0.975}, the half width of an interval in standard errors (df up to inf)."""
     # scipy.special, since scipy.stats takes a second to import
     from scipy.special import stdtrit
 
-    return float(stdtrit(df, (1 + level) / 2))
+    return float(stdtrit(df, ENDS[1]))
 
 
 def _student_interval(
-    estimate: float, error: float, replicates: int, df: float, method: str,
-    varied: tuple[str, ...], level: float,
-) -> Interval:  # fmt: skip
-    half = t_edge(level, df) * error
-    low, high = estimate - half, estimate + half
-    return Interval(estimate, low, high, level, replicates, df, method, varied)
+    estimate: float, error: float, replicates: int, df: float, varied: tuple[str, ...]
+) -> Interval:
+    half = t_edge(df) * error
+    return Interval(estimate, estimate - half, estimate + half, replicates, df, varied)
 
 
 def _with_margin(of_runs: float, runs: int) -> float:
@@ -206,7 +201,50 @@ def _with_margin(of_runs: float, runs: int) -> float:
     return of_runs * (runs + 1) / (runs - 1)
 
 
-def _normal_quantile(level: float) -> float:
-    from scipy.special import ndtri
+def power(*, difference: float, deviation: float, seeds: int) -> float:
+    """Return the probability that an interval over `seeds` pairs excludes 0."""
+    from scipy.special import nctdtr
 
-    return float(ndtri((1 + level) / 2))
+    if seeds < 2 or deviation <= 0:
+        raise InputError("power needs at least two seeds, and a deviation above 0 between them")
+    edge = t_edge(seeds - 1)
+    shift = abs(difference) * math.sqrt(seeds) / deviation
+    # scipy gives NaN if a tail is too small to compute
+    above, below = (nctdtr(seeds - 1, shift, end) for end in (edge, -edge))
+    return float(1 - np.nan_to_num(above) + np.nan_to_num(below))
+
+
+def seeds_needed(*, difference: float, deviation: float) -> int:
+    """Return the fewest seeds of each arm that detect `difference` with the power `POWER`.
+
+    Raises `InputError` if more than 10,000 seeds are needed.
+    """
+    counts = range(2, MOST_SEEDS + 1)
+    place = bisect.bisect_left(
+        counts, POWER, key=lambda n: power(difference=difference, deviation=deviation, seeds=n)
+    )
+    if place == len(counts):
+        raise InputError(
+            f"a difference of {difference:g} at a deviation of {deviation:g} between seeds "
+            f"needs more than {MOST_SEEDS} seeds; choose a larger difference"
+        )
+    return counts[place]
+
+
+def smallest_difference(*, deviation: float, seeds: int) -> float:
+    """Return the smallest difference that `seeds` pairs detect with the power `POWER`.
+
+    The result is exact to a thousandth of `deviation`.
+    """
+    unit = deviation / GRID
+    steps = range(1, GRID**2)
+    return (
+        unit
+        * steps[
+            bisect.bisect_left(
+                steps,
+                POWER,
+                key=lambda k: power(difference=k * unit, deviation=deviation, seeds=seeds),
+            )
+        ]
+    )

@@ -10,7 +10,6 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from asymreinforce.report.ending import has_collapsed
 from asymreinforce.report.groups import NAMED_APART, SEEDS, mean
 from asymreinforce.report.records import Experiment, ReportedArm
 
@@ -179,7 +178,7 @@ def _make_row(label: str, arms: Sequence[ReportedArm], worked: Mapping[str, floa
 
 def _make_cell(baseline: float, arms: Sequence[ReportedArm]) -> Cell:
     outcomes = [arm.outcome for arm in arms if arm.outcome]
-    collapsed = sum(map(has_collapsed, outcomes))
+    collapsed = sum(outcome.has_collapsed for outcome in outcomes)
     return Cell(baseline, tuple(outcome.accuracy for outcome in outcomes), collapsed)
 
 

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from asymreinforce.report.bandit.axes import make_panels, name_axes
+from asymreinforce.report.bandit.axes import make_panels
 from asymreinforce.report.figures import canvas
 from asymreinforce.report.figures.canvas import Drawing
 from asymreinforce.report.figures.colours import INK, ON_DARK_CELL, ON_LIGHT_CELL
@@ -54,7 +54,7 @@ def _draw_map(diagram: Diagram) -> Drawing:
     _draw_edges(axes, diagram)
     axes.set_xticks(range(columns), [signed_text(value) for value in diagram.baselines])
     axes.set_yticks(range(rows), labels)
-    name_axes(axes, "baseline δV", diagram.axis.words)
+    axes.set(xlabel="baseline δV", ylabel=diagram.axis.words)
     return canvas.save_drawing(
         figure,
         name=diagram.axis.name,

@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from asymreinforce.errors import InputError
 from asymreinforce.report.experiment import read_experiment
 from asymreinforce.report.groups import ArmGroup, group_arms
 from asymreinforce.report.statistics.comparison import (
+    Comparison,
     Seeds,
     against_behaviour,
-    between_groups,
+    between_pairs,
     holm_corrected,
     independent_replicates,
 )
@@ -24,10 +24,15 @@ def groups_of(directory: Path, baselines: Any = (-0.3, -0.1, 0.1)) -> tuple[ArmG
     return group_arms(read_experiment(make_experiment(directory, sweep(baselines))))
 
 
+def compared(pairs: list[tuple[ArmGroup, ArmGroup]], **right: Any) -> list[Comparison]:
+    """Compare pairs that all share a seed."""
+    return [item for item in between_pairs(pairs, **right) if item]
+
+
 def test_groups_are_compared_pair_by_pair_at_the_last_step(tmp_path: Path) -> None:
     groups = groups_of(tmp_path)
-    first, second = between_groups(groups, against=groups[0])
-    assert (first.arm, first.against, first.pairs) == ("−0.1", "−0.3", 3)
+    first, second = compared([(groups[0], group) for group in groups[1:]])
+    assert first.pairs == 3
     pairs = [
         ours.outcome.accuracy - theirs.outcome.accuracy
         for ours, theirs in zip(groups[1].arms, groups[0].arms, strict=True)
@@ -43,14 +48,14 @@ def test_where_mu_is_refreshed_a_seed_varies_the_later_rollouts_too(tmp_path: Pa
     first, *_ = groups_of(tmp_path)
     arms = tuple(arm._replace(settings={**arm.settings, "refresh_every": 25}) for arm in first.arms)
     (found,) = against_behaviour([first._replace(arms=arms)])
-    assert found.interval
+    assert found and found.interval
     assert found.interval.varied == ("data order", "rollouts after the first refresh")
 
 
 def test_corrected_p_values_are_those_of_the_whole_family(tmp_path: Path) -> None:
     groups = groups_of(tmp_path)
-    found = against_behaviour(groups)
-    assert [item.against for item in found] == ["µ"] * 3
+    found = [item for item in against_behaviour(groups) if item]
+    assert len(found) == 3
     assert [item.p_holm for item in found] == holm_corrected([item.p or 0.0 for item in found])
     assert found[0].difference == pytest.approx(0.96 - BEHAVIOUR, abs=0.03)
 
@@ -58,15 +63,14 @@ def test_corrected_p_values_are_those_of_the_whole_family(tmp_path: Path) -> Non
 def test_a_single_seed_gives_a_difference_and_no_interval(tmp_path: Path) -> None:
     experiment = read_experiment(make_experiment(tmp_path, sweep((-0.3, 0.1), seeds=(0,))))
     found = group_arms(experiment)
-    (only,) = between_groups(found, against=found[0])
+    (only,) = compared([(found[0], found[1])])
     assert (only.pairs, only.interval, only.p, only.p_holm) == (1, None, None, None)
 
 
-def test_arms_without_a_common_seed_are_an_error_that_says_what_to_train(tmp_path: Path) -> None:
+def test_arms_without_a_common_seed_are_not_compared(tmp_path: Path) -> None:
     arms = [*sweep((-0.3,), seeds=(0, 1)), *sweep((0.1,), seeds=(2, 3))]
     found = group_arms(read_experiment(make_experiment(tmp_path, arms)))
-    with pytest.raises(InputError, match="no seed in common; train both with the same seed"):
-        between_groups(found, against=found[0])
+    assert between_pairs([(found[0], found[1])]) == [None]
 
 
 def test_seeds_of_training_alone_vary_the_data_order() -> None:
@@ -116,7 +120,7 @@ def test_where_policies_vary_runs_are_crossed_with_the_prompts_that_they_answere
 ) -> None:
     groups = of_policies(tmp_path)
     right = answers(groups)
-    (found,) = between_groups(groups, against=groups[0], right=right)
+    (found,) = compared([(groups[0], groups[1])], right=right)
     values_NP = np.stack(
         [right[own.id] - right[base.id] for own, base in zip(groups[1].arms, groups[0].arms,
                                                              strict=True)]
@@ -132,13 +136,13 @@ def test_runs_are_not_crossed_where_data_order_alone_varies_or_answers_are_missi
     tmp_path: Path,
 ) -> None:
     groups = groups_of(tmp_path / "order", (-0.3, 0.1))
-    (found,) = between_groups(groups, against=groups[0], right=answers(groups))
-    assert found.interval and found.interval.method == "t over runs"
+    (found,) = compared([(groups[0], groups[1])], right=answers(groups))
+    assert found.interval and "evaluation prompts" not in found.interval.varied
     policies = of_policies(tmp_path / "policies")
     right = answers(policies)
     del right[policies[1].arms[0].id]
-    (found,) = between_groups(policies, against=policies[0], right=right)
-    assert found.interval and found.interval.method == "t over runs"
+    (found,) = compared([(policies[0], policies[1])], right=right)
+    assert found.interval and "evaluation prompts" not in found.interval.varied
 
 
 def test_a_prompt_that_a_run_was_not_judged_on_is_left_out_of_the_crossing(tmp_path: Path) -> None:
@@ -147,4 +151,4 @@ def test_a_prompt_that_a_run_was_not_judged_on_is_left_out_of_the_crossing(tmp_p
     gains[groups[0].arms[0].id][:3] = np.nan
     found = against_behaviour(groups, gains=gains)[0]
     values_NP = np.stack([gains[arm.id][3:] for arm in groups[0].arms])
-    assert found.interval and found.interval.estimate == pytest.approx(values_NP.mean())
+    assert found and found.interval and found.interval.estimate == pytest.approx(values_NP.mean())

@@ -4,8 +4,13 @@ import numpy as np
 import pytest
 
 from asymreinforce.errors import InputError
-from asymreinforce.report.statistics.intervals import between_runs, p_of_interval
-from asymreinforce.report.statistics.power import power, seeds_needed, smallest_difference
+from asymreinforce.report.statistics.intervals import (
+    between_runs,
+    p_of_interval,
+    power,
+    seeds_needed,
+    smallest_difference,
+)
 
 
 @pytest.mark.parametrize(("effect", "needed"), [(0.5, 34), (0.8, 15), (0.2, 199)])
