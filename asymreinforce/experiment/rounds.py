@@ -9,14 +9,11 @@ from its last checkpoint, also in the middle of a round.
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from types import TracebackType
-from typing import Self
 
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.data import files
 from asymreinforce.data.arm_settings import FAILURE
 from asymreinforce.data.store import Store
-from asymreinforce.engines import open_engine
 from asymreinforce.engines.protocol import Engine
 from asymreinforce.experiment import inputs, refresh
 from asymreinforce.experiment.arm import (
@@ -31,48 +28,12 @@ from asymreinforce.experiment.children import work_in_slots
 from asymreinforce.experiment.cleanup import remove_if_refused
 from asymreinforce.experiment.earlier_rounds import earlier_rounds
 from asymreinforce.experiment.launch import launch_ranks
+from asymreinforce.experiment.running import Engines
 from asymreinforce.experiment.slots import Slot
 from asymreinforce.experiment.sweep import SweepResult, run_sweep, training_slots
 from asymreinforce.interruption import as_worker, delay_signals
 from asymreinforce.progress import hush_output, say
 from asymreinforce.stages.train.schedule import Round
-
-
-class Engines:
-    """At most one running engine, reused while architecture and engine settings stay the same.
-
-    An engine starts at its first `load`; each later `load` swaps the weights.
-    """
-
-    def __init__(self) -> None:
-        self._key = ""
-        self._stack = contextlib.ExitStack()
-        self._engine: Engine | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def of(self, config: ExperimentConfig) -> Engine:
-        """Return the engine for an arm: the running engine if it fits, else a new one."""
-        key = config.engine.model_dump_json() + config.policy.model_dump_json(exclude={"seed"})
-        if self._engine is None or key != self._key:
-            self.close()
-            opened = open_engine(config.engine, config.policy, log=inputs.engine_log(config))
-            self._engine, self._key = self._stack.enter_context(opened), key
-        return self._engine
-
-    def close(self) -> None:
-        """Stop the running engine, if any."""
-        self._engine = None
-        self._stack.close()
 
 
 def run_in_rounds(arms: Sequence[ExperimentConfig]) -> SweepResult:

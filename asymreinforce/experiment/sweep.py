@@ -21,7 +21,8 @@ from asymreinforce.experiment import inputs
 from asymreinforce.experiment.arm import arm_store, arm_warnings, mend_settings
 from asymreinforce.experiment.arms import TrainedArm, name_arms
 from asymreinforce.experiment.evaluated_steps import why_not_evaluated
-from asymreinforce.experiment.evaluation import OpenEngines, report_passed_over, run_evaluation
+from asymreinforce.experiment.evaluation import report_passed_over, run_evaluation
+from asymreinforce.experiment.running import Engines
 from asymreinforce.experiment.slots import Slot, slots_of
 from asymreinforce.experiment.summary import write_summary
 from asymreinforce.experiment.watching import watched
@@ -113,7 +114,7 @@ def run_sweep(
     arms: Sequence[ExperimentConfig],
     *,
     launch: Launch,
-    engines: OpenEngines | None = None,
+    engines: Engines | None = None,
     launch_speaks: bool = False,
 ) -> SweepResult:
     """Make the shared inputs, `launch` the incomplete arms, evaluate them, and summarise.
@@ -134,9 +135,7 @@ def run_sweep(
     return SweepResult(write_summary(arms[0], evaluated), failed)
 
 
-def prepare_sweep(
-    arms: Sequence[ExperimentConfig], *, engines: OpenEngines | None = None
-) -> SweepPlan:
+def prepare_sweep(arms: Sequence[ExperimentConfig], *, engines: Engines | None = None) -> SweepPlan:
     """Check the settings of arms, make their shared inputs, and print warnings about them."""
     planned = plan_sweep(arms)
     require_tracker(arms[0])

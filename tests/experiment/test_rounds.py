@@ -13,7 +13,7 @@ import torch
 from asymreinforce.data.order import prompts_from
 from asymreinforce.data.store import Store
 from asymreinforce.errors import ConfigError
-from asymreinforce.experiment import inputs, refresh, rounds
+from asymreinforce.experiment import inputs, refresh, rounds, running
 from asymreinforce.experiment.arm import arm_store, train_arm
 from asymreinforce.model.checkpoint import load_model
 from asymreinforce.model.fingerprint import checkpoint_fingerprint
@@ -236,7 +236,7 @@ def test_one_engine_serves_the_first_rollouts_every_round_and_the_evaluation(
 
     config = settings(tmp_path, random_policy, sweep__workers=1)
     arms = [config, config.model_copy(update={"baseline": 0.1})]
-    monkeypatch.setattr(rounds, "open_engine", open_engine)
+    monkeypatch.setattr(running, "open_engine", open_engine)
     result = rounds.run_in_rounds(arms)
     assert result.failed == []
     assert result.summary is not None
@@ -251,7 +251,7 @@ def test_another_architecture_takes_another_engine_in_place_of_the_one_that_runs
 ) -> None:
     config = settings(tmp_path, random_policy)
     policy = config.policy
-    with rounds.Engines() as engines:
+    with running.Engines() as engines:
         first = engines.of(config)
         other_seed = policy.model_copy(update={"seed": 1})
         assert engines.of(config.model_copy(update={"policy": other_seed})) is first

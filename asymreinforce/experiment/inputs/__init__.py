@@ -15,7 +15,6 @@ from asymreinforce.data.shard_names import first_shards
 from asymreinforce.data.store import Store
 from asymreinforce.engines.protocol import Engine
 from asymreinforce.experiment.inputs import generated, imported
-from asymreinforce.experiment.inputs.generated import engine_log
 from asymreinforce.experiment.inputs.gradable import require_gradable
 from asymreinforce.experiment.inputs.stores import (
     RolloutSet,
@@ -32,7 +31,6 @@ from asymreinforce.stages.score import facts_of
 __all__ = [
     "Inputs",
     "RolloutSource",
-    "engine_log",
     "find_init",
     "find_inputs",
     "prepare_inputs",
