@@ -2,7 +2,7 @@
 
 import contextlib
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -79,10 +79,7 @@ def train_arm(config: ExperimentConfig) -> Store:
         )
     arm_inputs = inputs.find_inputs(config)
     store = arm_store(config, arm_inputs)
-    if store.is_done():
-        # a summary passes over an arm whose settings cannot be read
-        mend_settings(config, store)
-        say(f"train: complete, nothing to do ({store.directory})")
+    if is_trained(config, store):
         return store
     # gold answers that the grader cannot use are refused before anything trains
     inputs.require_gradable(config, arm_inputs.prompts)
@@ -95,8 +92,17 @@ def train_arm(config: ExperimentConfig) -> Store:
     return store
 
 
+def is_trained(config: ExperimentConfig, store: Store) -> bool:
+    """Tell whether an arm is complete; if it is, say so, and mend its settings."""
+    if store.is_done():
+        mend_settings(config, store)
+        say(f"train: complete, nothing to do ({store.directory})")
+    return store.is_done()
+
+
 def mend_settings(config: ExperimentConfig, store: Store) -> None:
     """Rewrite the `config.json` of a complete arm from `config` if the file cannot be read."""
+    # a summary passes over an arm whose settings cannot be read
     if not is_readable(store):
         with store.held():
             files.remove_leftovers(store.directory, below=False)
@@ -183,10 +189,12 @@ def _only_the_first_rank_validates(model: "PreTrainedModel", step: int) -> float
     raise AssertionError("only the first rank validates")
 
 
-def run_arm(config: ExperimentConfig) -> ArmResult:
+def run_arm(
+    config: ExperimentConfig, train: Callable[[ExperimentConfig], Store] = train_arm
+) -> ArmResult:
     """Train an arm and return how training ended; a failure is written to the arm's directory."""
     try:
-        store = train_arm(config)
+        store = train(config)
     except Exception as error:
         return record_failure(config, error)
     return ArmResult(store.directory, "", None)

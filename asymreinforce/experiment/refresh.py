@@ -49,7 +49,6 @@ def make_round_rollouts(
     config: ExperimentConfig, arm_inputs: Inputs, store: Store, round_: Round, *, engine: Engine
 ) -> ScoredRollouts:
     """Generate and score the missing rollouts of a round; record their names in the arm."""
-    scored = arm_inputs.scored
     if round_.start:
         settings = round_settings(config, round_)
         prompts = write_round_prompts(settings, arm_inputs, round_)
@@ -64,12 +63,9 @@ def make_round_rollouts(
         )
         rollout_set = RolloutSet(weights, prompts, rollouts)
         own = score_rollouts(settings, rollout_set).store
-        others = {
-            name: score_rollouts(settings, rollout_set, name).store
-            for name in further_graders(settings, own)
-        }
-        samples = config.sampling.samples_per_prompt
-        scored = ScoredRollouts(rollouts, own, samples=samples, others=others)
+        for name in further_graders(settings, own):
+            score_rollouts(settings, rollout_set, name)
+    scored = find_round_rollouts(config, arm_inputs, store, round_)
     if round_.schedule.refresh_every:
         _record_round(config, arm_inputs, store, round_, scored)
     return scored

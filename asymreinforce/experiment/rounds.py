@@ -17,21 +17,20 @@ from asymreinforce.data.store import Store
 from asymreinforce.engines.protocol import Engine
 from asymreinforce.experiment import inputs, refresh
 from asymreinforce.experiment.arm import (
-    ArmResult,
     arm_store,
     hold_arm_lease,
-    mend_settings,
+    is_trained,
     open_validator_and_log,
-    record_failure,
+    run_arm,
 )
-from asymreinforce.experiment.children import work_in_slots
+from asymreinforce.experiment.children import work_until_asked_to_stop
 from asymreinforce.experiment.cleanup import remove_if_refused
 from asymreinforce.experiment.earlier_rounds import earlier_rounds
 from asymreinforce.experiment.launch import launch_ranks
 from asymreinforce.experiment.running import Engines
 from asymreinforce.experiment.slots import Slot
 from asymreinforce.experiment.sweep import SweepResult, run_sweep, training_slots
-from asymreinforce.interruption import as_worker, delay_signals
+from asymreinforce.interruption import as_worker
 from asymreinforce.progress import hush_output, say
 from asymreinforce.stages.train.schedule import Round
 
@@ -52,8 +51,7 @@ def run_in_rounds(arms: Sequence[ExperimentConfig]) -> SweepResult:
                 return
             # several arms are shown in the sweep's table instead
             with hush_output() if len(arms) > 1 else contextlib.nullcontext():
-                for config in waiting:
-                    run_arm(config, engines)
+                train_each(waiting, engines)
 
         return run_sweep(arms, launch=launch_arms, engines=engines, launch_speaks=len(arms) == 1)
 
@@ -62,30 +60,24 @@ def run_arms(arms: Sequence[ExperimentConfig], *, slots: Sequence[Slot]) -> None
     """Divide arms among slots with one engine each; record an arm's failure in its directory."""
     count = len(slots)
     parts = [part for number in range(count) if (part := list(arms[number::count]))]
-    with delay_signals() as is_asked_to_stop:
-        outcomes = work_in_slots(_run_part, parts, slots=slots, is_asked_to_stop=is_asked_to_stop)
-        if not is_asked_to_stop():
-            for error in dict.fromkeys(outcome.error for outcome in outcomes if outcome.error):
-                say(f"warning: arms were not trained to their end: {error}")
+    work_until_asked_to_stop(
+        _run_part, parts, slots=slots, lost="arms were not trained to their end"
+    )
 
 
 def _run_part(arms: Sequence[ExperimentConfig]) -> None:
-    def train_each() -> None:
+    def train() -> None:
         with Engines() as engines:
-            for config in arms:
-                run_arm(config, engines)
+            train_each(arms, engines)
 
     with hush_output():
-        as_worker(train_each)
+        as_worker(train)
 
 
-def run_arm(config: ExperimentConfig, engines: Engines) -> ArmResult:
-    """Train an arm in rounds; return how training ended, and write a failure to its directory."""
-    try:
-        store = train_in_rounds(config, engine=engines.of(config))
-    except Exception as error:
-        return record_failure(config, error)
-    return ArmResult(store.directory, "", None)
+def train_each(arms: Sequence[ExperimentConfig], engines: Engines) -> None:
+    """Train arms one after another; a failure is written to the arm's directory."""
+    for arm in arms:
+        run_arm(arm, lambda config: train_in_rounds(config, engine=engines.of(config)))
 
 
 def train_in_rounds(config: ExperimentConfig, *, engine: Engine) -> Store:
@@ -98,9 +90,7 @@ def train_in_rounds(config: ExperimentConfig, *, engine: Engine) -> Store:
 
     arm_inputs = inputs.find_inputs(config)
     store = arm_store(config, arm_inputs)
-    if store.is_done():
-        mend_settings(config, store)
-        say(f"train: complete, nothing to do ({store.directory})")
+    if is_trained(config, store):
         return store
     with contextlib.ExitStack() as stack:
         stack.enter_context(remove_if_refused(store))

@@ -7,7 +7,8 @@ proportions of `policy.embedded.warm_up`.
 
 import hashlib
 import random
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from asymreinforce.config.task import TaskConfig
@@ -44,8 +45,8 @@ class World(NamedTuple, Generic[P]):
 
     name: str
     draw_puzzle: Callable[[random.Random], P]
-    answer_style: Callable[[str], str]
-    """Returns the style of a completion, right or wrong; "other" if it is in no style."""
+    styles: Mapping[str, re.Pattern[str]]
+    """The pattern of each style of answers: "worked", "direct"."""
     working: str
     """The text with which only worked answers begin; empty in a world of one style."""
     least_accuracy: float
@@ -58,6 +59,11 @@ class World(NamedTuple, Generic[P]):
         """The fields by which a world enters identities; empty at version 0."""
         # version 0 is the first world, which is older than versions: its identities must not change
         return {"world": self.name, "version": self.version} if self.version else {}
+
+    def answer_style(self, completion: str) -> str:
+        """Return the style of a completion, right or wrong; "other" if it is in no style."""
+        matching = (s for s, pattern in self.styles.items() if pattern.fullmatch(completion))
+        return next(matching, "other")
 
     def draw_puzzles(self, split: str, *, seed: int) -> Iterator[P]:
         """Yield distinct questions of a split without end."""

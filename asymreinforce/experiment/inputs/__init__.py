@@ -14,6 +14,7 @@ from asymreinforce.data.rollouts import ScoredRollouts
 from asymreinforce.data.shard_names import first_shards
 from asymreinforce.data.store import Store
 from asymreinforce.engines.protocol import Engine
+from asymreinforce.errors import ConfigError
 from asymreinforce.experiment.inputs import generated, imported
 from asymreinforce.experiment.inputs.gradable import require_gradable
 from asymreinforce.experiment.inputs.stores import (
@@ -35,6 +36,7 @@ __all__ = [
     "find_inputs",
     "prepare_inputs",
     "prepare_suites",
+    "require_generated",
     "require_gradable",
     "require_graders",
     "rollout_source",
@@ -59,9 +61,6 @@ class RolloutSource(Protocol):
     The functions `find_...` raise `InputError` that names the stage which did not run.
     """
 
-    IS_IMPORTED: bool
-    """Whether warnings advise to import other rollouts, or to change how they are generated."""
-
     def run_init(
         self, config: ExperimentConfig, *, made_before: bool = False
     ) -> tuple[Path, Store]:
@@ -69,9 +68,6 @@ class RolloutSource(Protocol):
 
     def find_init(self, config: ExperimentConfig) -> tuple[Path, Store]:
         """Return the checkpoint and the prompts that `run_init` made."""
-
-    def require_generated(self, reason: str) -> None:
-        """Raise `ConfigError` with the reason if this source does not generate rollouts."""
 
     def prepare_rollouts(self, config: ExperimentConfig, *, engine: Engine | None = None) -> Store:
         """Return the rollouts, and generate those that are missing; the prompts exist."""
@@ -120,9 +116,14 @@ def find_init(config: ExperimentConfig) -> tuple[Path, Store]:
 def run_generate(config: ExperimentConfig, *, engine: Engine | None = None) -> Store:
     """Generate rollouts with `engine`, or with a new engine of `config` if `engine` is None."""
     require_graders(config)
-    source = rollout_source(config)
-    source.require_generated("rollouts are imported ('asymrl import'), none made")
-    return source.prepare_rollouts(config, engine=engine)
+    require_generated(config, "rollouts are imported ('asymrl import'), none made")
+    return rollout_source(config).prepare_rollouts(config, engine=engine)
+
+
+def require_generated(config: ExperimentConfig, reason: str) -> None:
+    """Raise `ConfigError` with the reason if rollouts are imported, and so exist already."""
+    if rollout_source(config) is imported:
+        raise ConfigError(f"source.path is set: {reason}")
 
 
 def run_score(config: ExperimentConfig) -> Store:
@@ -188,5 +189,5 @@ def prepare_inputs(config: ExperimentConfig, *, engine: Engine | None = None) ->
 
 def warnings_on_verdicts(config: ExperimentConfig, verdicts: Store) -> list[str]:
     """Return reasons why a scored set of rollouts can teach little under any objective."""
-    is_imported = rollout_source(config).IS_IMPORTED
+    is_imported = rollout_source(config) is imported
     return warnings(of_verdicts(facts_of(verdicts), is_imported=is_imported))

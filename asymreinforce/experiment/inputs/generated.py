@@ -17,8 +17,6 @@ from asymreinforce.experiment.shard_workers import generation_workers
 from asymreinforce.stages.generate import generate, rollout_store
 from asymreinforce.stages.init import make_prompts, prompt_store
 
-IS_IMPORTED = False
-
 
 def run_init(config: ExperimentConfig, *, made_before: bool = False) -> tuple[Path, Store]:
     """Make the policy and the task's prompts; return the checkpoint and the prompts."""
@@ -40,10 +38,6 @@ def find_init(config: ExperimentConfig) -> tuple[Path, Store]:
     )
     require_shards(prompts, "prompts", "init")
     return find_policy(config, stage="init"), prompts
-
-
-def require_generated(reason: str) -> None:
-    """Do nothing: these rollouts are generated."""
 
 
 def prepare_rollouts(config: ExperimentConfig, *, engine: Engine | None = None) -> Store:
