@@ -94,7 +94,7 @@ def of_environment(name: str, *default: str | None) -> str | None:
 def require_none(settings: Mapping[str, Any], environment: Mapping[str, str]) -> None:
     """Raise `ConfigError` if a setting holds a credential; the message does not repeat it."""
     secrets = secrets_in(environment).values()
-    for key, text in _setting_texts(settings):
+    for key, text in setting_texts(settings):
         if (
             IN_A_URL.search(text)
             or KNOWN_TOKENS.search(text)
@@ -107,12 +107,13 @@ def require_none(settings: Mapping[str, Any], environment: Mapping[str, str]) ->
             )
 
 
-def _setting_texts(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
+def setting_texts(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """Yield each text of nested settings with its dotted key."""
     if isinstance(value, Mapping):
         for name, inner in value.items():
-            yield from _setting_texts(inner, f"{key}.{name}" if key else str(name))
+            yield from setting_texts(inner, f"{key}.{name}" if key else str(name))
     elif isinstance(value, list | tuple):
         for inner in value:
-            yield from _setting_texts(inner, key)
+            yield from setting_texts(inner, key)
     elif isinstance(value, str):
         yield key, value

@@ -56,13 +56,10 @@ def run_hydra(
     import hydra
     from hydra.core.global_hydra import GlobalHydra
     from hydra.errors import HydraException
-    from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    overrides = [at_home(word) for word in overrides]
     directory = conf_directory()
-    if config_name == "config":
-        overrides = with_base([without_plus(word) for word in overrides])
+    overrides = checked_overrides(overrides, is_of_experiment=config_name == "config")
     raised: list[BaseException] = []
 
     @functools.wraps(job)
@@ -73,10 +70,6 @@ def run_hydra(
         except Exception as error:
             raised.append(error)
 
-    # Credentials first: Hydra writes the words to multirun.yaml and quotes them in errors.
-    settings = (word.partition("=") for word in overrides)
-    require_none({key.lstrip("+~"): value for key, _, value in settings}, os.environ)
-    OmegaConf.register_new_resolver("oc.env", of_environment, replace=True)
     GlobalHydra.instance().clear()  # Hydra can be initialized once, and Python may call us twice
     # argparse takes only one run of positional arguments, and people put options anywhere.
     arguments, sys.argv = sys.argv, ["asymrl", *sorted(overrides, key=_is_option)]
@@ -94,6 +87,21 @@ def run_hydra(
             terminal.print_line(text, to_stderr=False)
     if raised:
         raise raised[0]
+
+
+def checked_overrides(overrides: Sequence[str], *, is_of_experiment: bool = True) -> list[str]:
+    """Return overrides with home directories and the experiment's base; Hydra may read `oc.env`.
+
+    Raises `ConfigError` if a value holds a credential.
+    """
+    from omegaconf import OmegaConf
+
+    # Credentials first: Hydra writes the words to multirun.yaml and quotes them in errors.
+    settings = (word.partition("=") for word in overrides)
+    require_none({key.lstrip("+~"): value for key, _, value in settings}, os.environ)
+    OmegaConf.register_new_resolver("oc.env", of_environment, replace=True)
+    words = [at_home(word) for word in overrides]
+    return with_base([without_plus(word) for word in words]) if is_of_experiment else words
 
 
 def at_home(word: str) -> str:

@@ -120,8 +120,7 @@ def evaluate_job(cfg: DictConfig) -> None:
     from asymreinforce.experiment.evaluation import report_passed_over, run_evaluation
     from asymreinforce.experiment.summary import write_summary
     from asymreinforce.tracking import require_tracker, track_report
-    from asymrl.suite_table import print_suites_of
-    from asymrl.tables import print_summary
+    from asymrl.tables import print_suites_of, print_summary
 
     config = config_of(cfg)
     passed_over = report_passed_over(config)
