@@ -15,9 +15,8 @@ from asymreinforce.data import files
 from asymreinforce.data.arm_settings import FAILURE
 from asymreinforce.data.store import Store
 from asymreinforce.engines.protocol import Engine
-from asymreinforce.experiment import inputs, refresh
+from asymreinforce.experiment import refresh
 from asymreinforce.experiment.arm import (
-    arm_store,
     hold_arm_lease,
     is_trained,
     open_validator_and_log,
@@ -27,6 +26,7 @@ from asymreinforce.experiment.children import work_until_asked_to_stop
 from asymreinforce.experiment.cleanup import remove_if_refused
 from asymreinforce.experiment.earlier_rounds import earlier_rounds
 from asymreinforce.experiment.launch import launch_ranks
+from asymreinforce.experiment.open_arm import OpenArm, open_arm
 from asymreinforce.experiment.running import Engines
 from asymreinforce.experiment.slots import Slot
 from asymreinforce.experiment.sweep import SweepResult, run_sweep, training_slots
@@ -88,43 +88,40 @@ def train_in_rounds(config: ExperimentConfig, *, engine: Engine) -> Store:
     """
     from asymreinforce.stages.train import Training, train
 
-    arm_inputs = inputs.find_inputs(config)
-    store = arm_store(config, arm_inputs)
-    if is_trained(config, store):
-        return store
+    arm = open_arm(config)
+    if is_trained(arm):
+        return arm.store
     with contextlib.ExitStack() as stack:
-        stack.enter_context(remove_if_refused(store))
-        stack.enter_context(hold_arm_lease(config, store))
+        stack.enter_context(remove_if_refused(arm.store))
+        stack.enter_context(hold_arm_lease(arm))
         if not config.train.is_sharded:
-            validate, log = stack.enter_context(open_validator_and_log(config, arm_inputs, store))
-        for round_ in _remaining_rounds(config, arm_inputs, store):
-            scored = refresh.make_round_rollouts(config, arm_inputs, store, round_, engine=engine)
+            validate, log = stack.enter_context(open_validator_and_log(arm))
+        for round_ in _remaining_rounds(arm):
+            scored = refresh.make_round_rollouts(arm, round_, engine=engine)
             engine.release()  # training needs the device's memory
             if config.train.is_sharded:
-                launch_ranks(config, store)
+                launch_ranks(config, arm.store)
                 continue
-            earlier = earlier_rounds(config, arm_inputs, store, round_, scored)
+            earlier = earlier_rounds(arm, round_, scored)
             train(
-                Training(config, store, validate, log, round_, earlier),
-                checkpoint=arm_inputs.checkpoint,
+                Training(config, arm.store, validate, log, round_, earlier),
+                checkpoint=arm.inputs.checkpoint,
                 scored=scored,
             )
-    files.remove_path(store.directory / FAILURE)
-    return store
+    files.remove_path(arm.store.directory / FAILURE)
+    return arm.store
 
 
-def _remaining_rounds(
-    config: ExperimentConfig, arm_inputs: inputs.Inputs, store: Store
-) -> Iterator[Round]:
+def _remaining_rounds(arm: OpenArm) -> Iterator[Round]:
     """Yield the remaining rounds in order; a round is trained when the next is asked for."""
-    round_ = refresh.current_round(config, arm_inputs, store)
+    round_ = refresh.current_round(arm)
     rounds = len(round_.schedule.starts)
     while True:
         if rounds > 1:
             say(f"round {round_.number + 1} of {rounds}: after step {round_.start}")
         yield round_
         # an arm that stops at its collapse has no further rounds
-        ended_early = config.train.on_collapse == "stop" and store.is_complete()
+        ended_early = arm.config.train.on_collapse == "stop" and arm.store.is_complete()
         if ended_early or round_.end == round_.schedule.steps:
             return
         round_ = Round(round_.schedule, round_.end, at=round_.end)

@@ -18,10 +18,11 @@ from asymreinforce.data.arm_settings import FAILURE, read_failure
 from asymreinforce.data.store import Store
 from asymreinforce.errors import AsymreinforceError, ConfigError
 from asymreinforce.experiment import inputs
-from asymreinforce.experiment.arm import arm_store, arm_warnings, mend_settings
+from asymreinforce.experiment.arm import arm_warnings, mend_settings
 from asymreinforce.experiment.arms import TrainedArm, name_arms
 from asymreinforce.experiment.evaluated_steps import why_not_evaluated
 from asymreinforce.experiment.evaluation import report_passed_over, run_evaluation
+from asymreinforce.experiment.open_arm import open_arm
 from asymreinforce.experiment.running import Engines
 from asymreinforce.experiment.slots import Slot, slots_of
 from asymreinforce.experiment.summary import write_summary
@@ -105,7 +106,7 @@ def training_slots(arms: Sequence[ExperimentConfig], *, sample: bool = False) ->
 
 def _are_complete(arms: Sequence[ExperimentConfig]) -> bool:
     try:
-        return all(arm_store(config, inputs.find_inputs(config)).is_done() for config in arms)
+        return all(open_arm(config).store.is_done() for config in arms)
     except AsymreinforceError:  # the inputs are not there
         return False
 
@@ -163,7 +164,7 @@ def train_waiting(
     The inputs of the arms exist. `what` begins the line that is printed.
     """
     # inputs made by different settings may have the same bytes; arms on them are the same arm
-    arm_of = {s.hash: (c, s) for c in arms for s in [arm_store(c, inputs.find_inputs(c))]}
+    arm_of = {arm.store.hash: (arm.config, arm.store) for arm in map(open_arm, arms)}
     stores = [store for _, store in arm_of.values()]
     waiting = [store for store in stores if not store.is_done()]
     for config, store in arm_of.values():
