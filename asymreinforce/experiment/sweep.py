@@ -81,15 +81,6 @@ def plan_sweep(arms: Sequence[ExperimentConfig]) -> SweepPlan:
     return SweepPlan(list(sets.values()), list(distinct.values()))
 
 
-def _say_what_enters_no_arm(arms: Sequence[ExperimentConfig], planned: SweepPlan) -> None:
-    """Print the settings that were swept over and make no difference between arms."""
-    if len(planned.arms) < len(arms) and (names := determines.idle_settings(arms)):
-        say(
-            f"sweep: {', '.join(names)} makes no difference between some of the {len(arms)} arms; "
-            f"{len(planned.arms)} distinct arms are left"
-        )
-
-
 def training_slots(arms: Sequence[ExperimentConfig], *, sample: bool = False) -> list[Slot]:
     """Return the slots in which this machine trains the arms, and samples from them if `sample`.
 
@@ -144,7 +135,12 @@ def prepare_sweep(arms: Sequence[ExperimentConfig], *, engines: Engines | None =
         require_objective(config.algorithm, baseline_reference=config.baseline_reference)
         require_reward(config.reward)
         inputs.require_graders(config)
-    _say_what_enters_no_arm(arms, planned)
+    # swept settings that make no difference between arms
+    if len(planned.arms) < len(arms) and (names := determines.idle_settings(arms)):
+        say(
+            f"sweep: {', '.join(names)} makes no difference between some of the {len(arms)} arms; "
+            f"{len(planned.arms)} distinct arms are left"
+        )
     for config in planned.inputs:
         inputs.prepare_inputs(config, engine=engines.of(config) if engines else None)
     for warning in dict.fromkeys(w for config in planned.arms for w in arm_warnings(config)):

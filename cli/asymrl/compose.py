@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.errors import ConfigError
 from asymrl.bridge import checked_overrides, conf_directory, describe_error, run_hydra
+from asymrl.jobs import COLLECTED, collect_job, parsed
 
 if TYPE_CHECKING:
     from hydra.core.config_loader import ConfigLoader
@@ -23,7 +24,10 @@ def compose_arms(overrides: Sequence[str]) -> list[ExperimentConfig]:
     Raises `ConfigError` if Hydra cannot compose them or a value is out of its range.
     """
     if any(word.startswith("-") or "hydra" in word for word in overrides):
-        return _collected(overrides)  # only Hydra itself understands its options and settings
+        # Only Hydra itself understands its options and settings: it runs a recording job per arm.
+        COLLECTED.clear()
+        run_hydra(collect_job, ["--multirun", "hydra/launcher=basic", *overrides])
+        return list(COLLECTED)
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
@@ -33,15 +37,6 @@ def compose_arms(overrides: Sequence[str]) -> list[ExperimentConfig]:
         words = parser.parse_overrides(given)
         [jobs] = BasicSweeper.split_arguments(words, max_batch_size=None)
         return list(_composed([parser.parse_overrides(job) for job in jobs], loader))
-
-
-def _collected(overrides: Sequence[str]) -> list[ExperimentConfig]:
-    """Let Hydra run, for each arm, a job that records the configuration."""
-    from asymrl import jobs
-
-    jobs.COLLECTED.clear()
-    run_hydra(jobs.collect_job, ["--multirun", "hydra/launcher=basic", *overrides])
-    return list(jobs.COLLECTED)
 
 
 @contextmanager
@@ -65,8 +60,6 @@ def _composed(
     """Compose each distinct choice of groups once, and set the other values in the result."""
     from hydra import compose as compose_by_hydra
     from omegaconf import OmegaConf
-
-    from asymrl.jobs import parsed
 
     composed: dict[tuple[str | None, ...], Any] = {}
     for job in jobs:

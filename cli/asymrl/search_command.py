@@ -4,7 +4,7 @@ Heavy modules are imported when the command runs.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import typer
 
@@ -67,7 +67,7 @@ def parse_interval(word: str) -> "Interval":
     setting = key_of(word)
     keys.require_known(setting, "")
     field = keys.fields().get(setting)
-    kinds = {int, float} & ({field.annotation, *keys.parts_of(field)} if field else set())
+    kinds = {int, float} & ({field.annotation, *get_args(field.annotation)} if field else set())
     if not kinds:
         raise ConfigError(f"{word}: {setting} is no number, and has no interval")
     try:

@@ -16,7 +16,7 @@ from asymreinforce.data.store import Store
 from asymreinforce.engines.protocol import Engine
 from asymreinforce.errors import ConfigError
 from asymreinforce.experiment.inputs import generated, imported
-from asymreinforce.experiment.inputs.gradable import require_gradable
+from asymreinforce.experiment.inputs.questions import prepare_suites, require_gradable
 from asymreinforce.experiment.inputs.stores import (
     RolloutSet,
     further_graders,
@@ -24,7 +24,6 @@ from asymreinforce.experiment.inputs.stores import (
     require_shards,
     score_rollouts,
 )
-from asymreinforce.experiment.inputs.suites import prepare_suites
 from asymreinforce.progress import say
 from asymreinforce.rewards.warnings import of_verdicts, warnings
 from asymreinforce.stages.score import facts_of

@@ -11,11 +11,12 @@ from asymreinforce.data.store import Store
 from asymreinforce.engines.protocol import Engine
 from asymreinforce.experiment.cleanup import remove_if_refused
 from asymreinforce.experiment.inputs.policy import find_policy, prepare_policy, require_policy
+from asymreinforce.experiment.inputs.questions import prepare_prompts
 from asymreinforce.experiment.inputs.stores import RolloutSet, graded_verdicts, require_shards
 from asymreinforce.experiment.running import Engines
 from asymreinforce.experiment.shard_workers import generation_workers
 from asymreinforce.stages.generate import generate, rollout_store
-from asymreinforce.stages.init import make_prompts, prompt_store
+from asymreinforce.stages.init import prompt_store
 
 
 def run_init(config: ExperimentConfig, *, made_before: bool = False) -> tuple[Path, Store]:
@@ -23,12 +24,7 @@ def run_init(config: ExperimentConfig, *, made_before: bool = False) -> tuple[Pa
     # the policy first: if training refuses it, no prompts are written
     checkpoint = prepare_policy(config)
     require_policy(config, checkpoint)
-    parent = config.directory / "prompts"
-    pinned = config.pins.prompts
-    store = prompt_store(config.task, parent, pinned=pinned, made_before=made_before)
-    with remove_if_refused(store):
-        prompts = make_prompts(config.task, parent, pinned=pinned, made_before=made_before)
-    return checkpoint, prompts
+    return checkpoint, prepare_prompts(config, made_before=made_before)
 
 
 def find_init(config: ExperimentConfig) -> tuple[Path, Store]:
