@@ -258,6 +258,7 @@ def _run_job(command: str, settings: list[str] | None) -> None:
     from asymrl.overrides import prepared
 
     given = prepared(command, settings or [])  # a wrong word is reported before Hydra is imported
+    from asymreinforce.model.devices import resolve_auto, this_machine
     from asymrl import jobs
     from asymrl.bridge import run_hydra
     from asymrl.remembered import kept
@@ -265,8 +266,9 @@ def _run_job(command: str, settings: list[str] | None) -> None:
     job = getattr(jobs, f"{command}_job")
 
     def remembering(cfg: Any) -> None:
-        with kept([jobs.parsed(cfg)], given.asked):
-            job(cfg)
+        config = jobs.parsed(cfg)
+        with kept([config], given.asked):
+            job(resolve_auto(config, this_machine))
 
     run_hydra(remembering, given.overrides)
 
