@@ -1,6 +1,6 @@
 """The protocol that every tracker implements, and the records that it receives."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -72,8 +72,8 @@ class Run(Protocol):
         """Return the warning for a run that failed for `reason`; nothing more is logged."""
 
 
-Open = Callable[[ExperimentConfig, About], Run]
-"""The type of the function `open_run` in every tracker's module.
+class Open(Protocol):
+    """The type of the function `open_run` in every tracker's module."""
 
-It raises `ImportError` if the tracker's package is not installed.
-"""
+    def __call__(self, config: ExperimentConfig, about: About) -> Run:
+        """Open a run; raises `ImportError` if the tracker's package is not installed."""
