@@ -1,5 +1,6 @@
 """A question with its gold answer, which every task yields, and all questions of a task."""
 
+import hashlib
 from typing import Any, NamedTuple
 
 from asymreinforce.config.task import Split
@@ -14,6 +15,11 @@ class Question(NamedTuple):
     level: str | None = None
     subject: str | None = None
     metadata: str | None = None
+
+
+def text_hash(text: str) -> str:
+    """Return 12 hex digits that tell a text from others, for the ids of questions without one."""
+    return hashlib.sha256(text.encode(errors="replace")).hexdigest()[:12]
 
 
 class TaskData(NamedTuple):
