@@ -99,7 +99,7 @@ def arm_job(cfg: DictConfig) -> None:
 
 def collect_job(cfg: DictConfig) -> None:
     """Record the configuration of an arm and run nothing: the first pass of a sweep."""
-    # `auto` is not resolved: only the caller knows the machine (`asymrl/devices.py`).
+    # `auto` is not resolved: only the caller knows the machine (`asymrl/launching.py`).
     COLLECTED.append(parsed(cfg))
 
 
