@@ -64,13 +64,12 @@ def for_graders(environment: Mapping[str, str]) -> dict[str, str]:
     return {
         name: value
         for name, value in environment.items()
-        if name in named
-        or (
-            SHOWN_TO_GRADERS.fullmatch(name)
-            and not IN_A_URL.search(value)
-            and not KNOWN_TOKENS.search(value)
-        )
+        if name in named or (SHOWN_TO_GRADERS.fullmatch(name) and not _looks_secret(value))
     }
+
+
+def _looks_secret(text: str) -> bool:
+    return bool(IN_A_URL.search(text) or KNOWN_TOKENS.search(text))
 
 
 def of_environment(name: str, *default: str | None) -> str | None:
@@ -94,12 +93,8 @@ def of_environment(name: str, *default: str | None) -> str | None:
 def require_none(settings: Mapping[str, Any], environment: Mapping[str, str]) -> None:
     """Raise `ConfigError` if a setting holds a credential; the message does not repeat it."""
     secrets = secrets_in(environment).values()
-    for key, text in _setting_texts(settings):
-        if (
-            IN_A_URL.search(text)
-            or KNOWN_TOKENS.search(text)
-            or any(secret in text for secret in secrets)
-        ):
+    for key, text in setting_texts(settings):
+        if _looks_secret(text) or any(secret in text for secret in secrets):
             raise ConfigError(
                 f"{key}: holds a password or a token, and settings are written to config.json and "
                 "reports; leave it out, and give it by the environment (HF_TOKEN, WANDB_API_KEY) "
@@ -107,12 +102,13 @@ def require_none(settings: Mapping[str, Any], environment: Mapping[str, str]) ->
             )
 
 
-def _setting_texts(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
+def setting_texts(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """Yield each text of nested settings with its dotted key."""
     if isinstance(value, Mapping):
         for name, inner in value.items():
-            yield from _setting_texts(inner, f"{key}.{name}" if key else str(name))
+            yield from setting_texts(inner, f"{key}.{name}" if key else str(name))
     elif isinstance(value, list | tuple):
         for inner in value:
-            yield from _setting_texts(inner, key)
+            yield from setting_texts(inner, key)
     elif isinstance(value, str):
         yield key, value

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from asymreinforce.config import ExperimentConfig, parse_config
-from asymreinforce.config.ray import RayConfig
+from asymreinforce.config.engine import RayConfig
 from asymreinforce.data.store import Store
 from asymreinforce.engines import open_engine
 from asymreinforce.experiment.inputs import run_init

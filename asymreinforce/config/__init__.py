@@ -13,8 +13,8 @@ from pydantic import ValidationError
 from asymreinforce.config.engine import EngineConfig
 from asymreinforce.config.experiment import REFERENCES, ExperimentConfig
 from asymreinforce.config.policy import EmbeddedConfig, PolicyConfig, WarmUpConfig
-from asymreinforce.config.replay import ReplayConfig
 from asymreinforce.config.reward import RewardConfig
+from asymreinforce.config.rounds import ReplayConfig
 from asymreinforce.config.sampling import RolloutConfig, SamplingConfig, SuiteConfig
 from asymreinforce.config.sweep import Pins
 from asymreinforce.config.task import Split, TaskConfig
@@ -26,7 +26,7 @@ from asymreinforce.config.training import (
     OptimConfig,
     TrainConfig,
 )
-from asymreinforce.credentials import require_none
+from asymreinforce.credentials import require_none, setting_texts
 from asymreinforce.errors import ConfigError
 
 __all__ = [
@@ -66,15 +66,12 @@ def parse_config(values: Mapping[str, Any]) -> ExperimentConfig:
         raise ConfigError(describe_errors(error)) from None
 
 
-def _require_storable(values: Mapping[str, Any], prefix: str = "") -> None:
+def _require_storable(values: Mapping[str, Any]) -> None:
     """Raise `ConfigError` if a setting holds a NUL character or bytes that are not UTF-8."""
     # settings become file names and JSON, which can hold neither
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            _require_storable(value, f"{prefix}{name}.")
-        for text in value if isinstance(value, list | tuple) else [value]:
-            if isinstance(text, str) and any(s == "\0" or "\ud800" <= s <= "\udfff" for s in text):
-                raise ConfigError(f"{prefix}{name}: holds a NUL, or bytes that are no UTF-8")
+    for key, text in setting_texts(values):
+        if any(sign == "\0" or "\ud800" <= sign <= "\udfff" for sign in text):
+            raise ConfigError(f"{key}: holds a NUL, or bytes that are no UTF-8")
 
 
 def describe_errors(error: ValidationError) -> str:

@@ -1,4 +1,4 @@
-"""Settings of the inference engine."""
+"""Settings of the inference engine, and of Ray, on whose workers stages run their shards."""
 
 from typing import Literal
 
@@ -22,3 +22,28 @@ class EngineConfig(Settings):
     )
     tensor_parallel_size: int = Field(1, ge=1, description="GPUs of one engine")
     eager: bool = Field(True, description="false: vLLM compiles the model, with CUDA graphs")
+
+
+class RayConfig(Settings):
+    """Workers on Ray: `engine.workers` of them generate, `ray.scorers` score.
+
+    No result depends on these settings.
+    """
+
+    address: str | None = Field(
+        None,
+        pattern=r"^(auto|local|(ray://)?\S+:\d+)$",
+        description="'auto' or HOST:PORT joins a cluster, 'local' starts one here for the stage; "
+        "null: 'local' if there is more than one worker, else no Ray",
+    )
+    gpus_per_worker: float | None = Field(
+        None, ge=0, description="null: engine.tensor_parallel_size if the cluster has GPUs"
+    )
+    scorers: int = Field(
+        0,
+        ge=0,
+        description="workers that score, each with reward.workers grader processes; 0: score here",
+    )
+    tries: int = Field(
+        4, ge=1, description="workers that may die on a shard before its stage fails"
+    )

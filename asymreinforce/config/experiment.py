@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Self
 
-from pydantic import field_validator, model_validator
+from pydantic import model_validator
 
 from asymreinforce.config.left_open import filled
 from asymreinforce.config.sections import (
@@ -12,23 +12,12 @@ from asymreinforce.config.sections import (
     REFERENCES,
     ExperimentSections,
 )
-from asymreinforce.plugins import is_plugin
 
 __all__ = ["EMBEDDED_TASKS", "IMPORTED", "REFERENCES", "ExperimentConfig"]
 
 
 class ExperimentConfig(ExperimentSections):
     """All settings of an experiment; every command uses this model."""
-
-    @field_validator("baseline_reference")
-    @classmethod
-    def reference_is_known_or_a_function(cls, name: str) -> str:
-        """A reference is a name of `Reference` or a user's module:function."""
-        if name in REFERENCES or is_plugin(name):
-            return name
-        raise ValueError(
-            f"{name} is none of {', '.join(REFERENCES)} and not of the form module:function"
-        )
 
     @model_validator(mode="before")
     @classmethod

@@ -4,8 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from asymreinforce.config.paths import HomeText
-from asymreinforce.config.settings import Beta, Settings
+from asymreinforce.config.settings import Beta, HomeText, Settings
 
 
 class WarmUpConfig(Settings):

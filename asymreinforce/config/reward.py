@@ -1,11 +1,10 @@
 """Settings of rewards, and limits of the graders."""
 
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Literal, Self, get_args
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from asymreinforce import plugins
-from asymreinforce.config.settings import Settings
+from asymreinforce.config.settings import Settings, listed, name_or_function
 
 Value = Literal["threshold", "score"]
 """Built-in rules that turn a score into a reward."""
@@ -66,17 +65,17 @@ class RewardConfig(Settings):
 
     correct: float = Field(1.0, ge=-1e9, le=1e9, description="reward of a correct completion")
     incorrect: float = Field(-1.0, ge=-1e9, le=1e9, description="reward of an incorrect completion")
-    value: Value | str = Field(
+    value: Annotated[Value | str, name_or_function(VALUES)] = Field(
         "threshold",
         description="threshold: `correct` or `incorrect`; score: incorrect + (correct - "
         "incorrect) s, with s the score; module:function: your own function of scores",
     )
-    graders: tuple[str, ...] = Field(
+    graders: Annotated[tuple[str, ...], BeforeValidator(listed)] = Field(
         (),
         description="graders whose weighted sum is the reward, each with its own verdicts: names "
         "as in task.grader, or imported; empty: task.grader alone",
     )
-    weights: tuple[Weight, ...] | None = Field(
+    weights: Annotated[tuple[Weight, ...] | None, BeforeValidator(listed)] = Field(
         None, description="weights of reward.graders, in their order; null: 1 each"
     )
     correct_at: float = Field(1.0, gt=0, le=1, description="lowest score that counts as correct")
@@ -129,22 +128,6 @@ class RewardConfig(Settings):
         """Settings that decide verdicts besides the grader, for identities."""
         reasoning = [self.reasoning] if self.reasoning != "marked" else []
         return [self.cpu_limit_s, self.memory_limit_mb, *reasoning]
-
-    @field_validator("value")
-    @classmethod
-    def value_is_known_or_a_function(cls, value: str) -> str:
-        """A value is a name of `Value` or a user's module:function."""
-        if value in VALUES or plugins.is_plugin(value):
-            return value
-        raise ValueError(
-            f"{value} is none of {', '.join(VALUES)} and not of the form module:function"
-        )
-
-    @field_validator("graders", "weights", mode="before")
-    @classmethod
-    def one_is_a_list_of_one(cls, value: Any) -> Any:
-        """`reward.graders=math` says the same as `reward.graders=[math]`."""
-        return (value,) if isinstance(value, str | int | float) else value
 
     @model_validator(mode="after")
     def every_grader_has_a_weight(self) -> Self:

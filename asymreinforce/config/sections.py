@@ -1,23 +1,20 @@
 """The settings of an experiment, section by section, and what follows from them."""
 
 from pathlib import Path
-from typing import Literal, Self, get_args
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field
 
 from asymreinforce.config.baseline import BaselineScheduleConfig
-from asymreinforce.config.engine import EngineConfig
-from asymreinforce.config.paths import HomePath
+from asymreinforce.config.engine import EngineConfig, RayConfig
 from asymreinforce.config.plan import PlanConfig
 from asymreinforce.config.policy import PolicyConfig
-from asymreinforce.config.ray import RayConfig
-from asymreinforce.config.replay import ReplayConfig
 from asymreinforce.config.reward import RewardConfig
-from asymreinforce.config.rounds import RoundsConfig
+from asymreinforce.config.rounds import ReplayConfig, RoundsConfig
 from asymreinforce.config.sampling import EvaluationConfig, RolloutConfig
-from asymreinforce.config.search import SearchConfig
+from asymreinforce.config.settings import HomePath, name_or_function
 from asymreinforce.config.source import SourceConfig
-from asymreinforce.config.sweep import Pins, SweepConfig, TrackerConfig
+from asymreinforce.config.sweep import Pins, SearchConfig, SweepConfig, TrackerConfig
 from asymreinforce.config.task import Split, TaskConfig
 from asymreinforce.config.training import AlgorithmConfig, OptimConfig, TrainConfig
 
@@ -48,7 +45,7 @@ class ExperimentSections(RoundsConfig, BaselineScheduleConfig):
     )
     runs_dir: HomePath = Field(Path("runs"), description="directory of all experiments")
     baseline: float = Field(description="delta-V: V(x) = reference(x) + baseline")
-    baseline_reference: Reference | str = Field(
+    baseline_reference: Annotated[Reference | str, name_or_function(REFERENCES)] = Field(
         "group_mean",
         description="reference(x): the mean reward of the group, of the group's other samples, of "
         "all rollouts, or 0, ... (docs/reference/objectives.md); or your own, module:function",

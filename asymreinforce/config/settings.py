@@ -1,10 +1,13 @@
-"""The base class of all parts of the configuration."""
+"""The base class of all parts of the configuration, and the types that several parts share."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+
+from asymreinforce.plugins import is_plugin
 
 LARGEST_INTEGER = 2**63 - 1
 """The limit of file columns and of the seeds of random generators."""
@@ -67,3 +70,40 @@ def flatten_settings(values: Mapping[str, Any], *, prefix: str = "") -> dict[str
 
 def _fits_float32(size: float) -> bool:
     return SMALLEST_FLOAT <= size <= LARGEST_FLOAT
+
+
+def expand_home(path: str) -> str:
+    """Return a path with a leading `~` or `~user` replaced by the home directory.
+
+    Raises `ValueError` if there is no such user.
+    """
+    if not path.startswith("~"):
+        return path
+    try:
+        return str(Path(path).expanduser())
+    except RuntimeError as error:
+        # kept as it is, the path would become a directory named `~user`
+        raise ValueError(f"{error}; write the path from / on, or ./{path}") from None
+
+
+def listed(value: Any) -> Any:
+    """Return a single value as a list of one: `reward.graders=math` means `[math]`."""
+    return (value,) if isinstance(value, str | int | float) else value
+
+
+def name_or_function(names: Sequence[str]) -> AfterValidator:
+    """Return the check that a setting is one of `names`, or a user's module:function."""
+
+    def checked(value: str) -> str:
+        if value in names or is_plugin(value):
+            return value
+        raise ValueError(
+            f"{value} is none of {', '.join(names)} and not of the form module:function"
+        )
+
+    return AfterValidator(checked)
+
+
+HomePath = Annotated[Path, AfterValidator(lambda path: Path(expand_home(str(path))))]
+HomeText = Annotated[str, AfterValidator(expand_home)]
+"""A path, or a name such as `embedded` or a hub id."""

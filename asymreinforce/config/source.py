@@ -1,11 +1,10 @@
 """Settings of imported rollouts: the file, and the meaning of its columns."""
 
-from typing import Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from asymreinforce.config.paths import HomePath
-from asymreinforce.config.settings import Settings
+from asymreinforce.config.settings import HomePath, Settings, listed
 
 Format = Literal["jsonl", "parquet", "csv", "arrow", "trl", "verl", "lm_eval"]
 Turns = Literal["first", "last"]
@@ -44,7 +43,7 @@ class SourceConfig(Settings):
     path: HomePath | None = Field(None, description="a file, or a directory of files")
     format: Format | None = Field(None, description="null: by the file's ending")
     columns: SourceColumns = SourceColumns()
-    ignore: tuple[str, ...] = Field(
+    ignore: Annotated[tuple[str, ...], BeforeValidator(listed)] = Field(
         (), description="fields that are not read, such as [logps] of another policy"
     )
     policy: str | None = Field(None, description="policy of rows that name none; null: the file")
@@ -65,12 +64,6 @@ class SourceConfig(Settings):
     validation: int = Field(0, ge=0, description="prompts held back; 0: the task's own")
     held_out: int = Field(0, ge=0, description="prompts held back; 0: the task's own")
     prompts_per_shard: int = Field(256, ge=1, description="prompts in one shard")
-
-    @field_validator("ignore", mode="before")
-    @classmethod
-    def one_field_is_a_list_of_one(cls, value: Any) -> Any:
-        """`source.ignore=logps` says the same as `source.ignore=[logps]`."""
-        return (value,) if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def an_ignored_field_is_a_field_without_a_column(self) -> Self:

@@ -1,11 +1,10 @@
-"""Settings of a sweep besides its arms: trackers, processes, pinned directories."""
+"""Settings of a sweep besides its arms (trackers, processes, pinned inputs), and of a search."""
 
 from typing import Literal
 
 from pydantic import Field
 
-from asymreinforce.config.paths import HomePath
-from asymreinforce.config.settings import Settings
+from asymreinforce.config.settings import HomePath, Settings
 
 
 class TrackerConfig(Settings):
@@ -48,3 +47,18 @@ class Pins(Settings):
     prompts: HomePath | None = Field(None, description="a directory of prompts")
     rollouts: HomePath | None = Field(None, description="a directory of rollouts")
     verdicts: HomePath | None = Field(None, description="a directory of verdicts")
+
+
+class SearchConfig(Settings):
+    """Budget of 'asymrl search' for each method (docs/guides/search.md)."""
+
+    trials: int = Field(8, ge=1, le=10_000, description="trials of each method, one arm per seed")
+    spread: int = Field(
+        4,
+        ge=0,
+        description="first trials, at evenly spread values; optuna's TPE proposes the others",
+    )
+    value: Literal["best", "last"] = Field(
+        "best", description="validation accuracy of an arm's best or last checkpoint"
+    )
+    seed: int = Field(0, ge=0, description="seed of TPE")

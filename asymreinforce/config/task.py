@@ -5,8 +5,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from asymreinforce import plugins
-from asymreinforce.config.paths import HomePath
-from asymreinforce.config.settings import Settings
+from asymreinforce.config.settings import HomePath, Settings
 from asymreinforce.plugins import is_plugin
 
 Split = Literal["train", "validation", "held_out"]

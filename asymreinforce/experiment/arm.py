@@ -2,7 +2,7 @@
 
 import contextlib
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -22,6 +22,7 @@ from asymreinforce.experiment import inputs
 from asymreinforce.experiment.arms import is_readable
 from asymreinforce.experiment.cleanup import remove_if_refused, remove_stage
 from asymreinforce.experiment.launch import launch_ranks
+from asymreinforce.experiment.open_arm import OpenArm, arm_directory, arm_store, open_arm
 from asymreinforce.experiment.validation import open_validator
 from asymreinforce.progress import say
 
@@ -42,24 +43,6 @@ class ArmResult(NamedTuple):
     log: Path | None
 
 
-def arm_directory(config: ExperimentConfig) -> Path:
-    """Return the directory that holds every arm of an experiment."""
-    return config.directory / "train"
-
-
-def arm_store(config: ExperimentConfig, arm_inputs: inputs.Inputs) -> Store:
-    """Return the store of an arm, whether the arm is trained or not."""
-    from asymreinforce.stages import train
-
-    return train.arm_store(
-        config,
-        checkpoint=arm_inputs.checkpoint,
-        scored=arm_inputs.scored,
-        parent=arm_directory(config),
-        prompts=arm_inputs.prompts,
-    )
-
-
 def arm_warnings(config: ExperimentConfig) -> list[str]:
     """Return warnings about an arm before it is trained; its inputs must exist."""
     from asymreinforce.stages import train
@@ -77,70 +60,71 @@ def train_arm(config: ExperimentConfig) -> Store:
             f"refresh_every={config.refresh_every} makes new rollouts during training: run "
             "'asymrl run' with the same settings"
         )
-    arm_inputs = inputs.find_inputs(config)
-    store = arm_store(config, arm_inputs)
-    if store.is_done():
-        # a summary passes over an arm whose settings cannot be read
-        mend_settings(config, store)
-        say(f"train: complete, nothing to do ({store.directory})")
-        return store
+    arm = open_arm(config)
+    if is_trained(arm):
+        return arm.store
     # gold answers that the grader cannot use are refused before anything trains
-    inputs.require_gradable(config, arm_inputs.prompts)
-    with remove_if_refused(store), hold_arm_lease(config, store):
+    inputs.require_gradable(config, arm.inputs.prompts)
+    with remove_if_refused(arm.store), hold_arm_lease(arm):
         if config.train.is_sharded:
-            launch_ranks(config, store)
+            launch_ranks(config, arm.store)
         else:
-            _train_with_ranks(config, arm_inputs, store)
-        files.remove_path(store.directory / FAILURE)
-    return store
+            _train_with_ranks(arm)
+        files.remove_path(arm.store.directory / FAILURE)
+    return arm.store
+
+
+def is_trained(arm: OpenArm) -> bool:
+    """Tell whether an arm is complete; if it is, say so, and mend its settings."""
+    is_done = arm.store.is_done()
+    if is_done:
+        mend_settings(arm.config, arm.store)
+        say(f"train: complete, nothing to do ({arm.store.directory})")
+    return is_done
 
 
 def mend_settings(config: ExperimentConfig, store: Store) -> None:
     """Rewrite the `config.json` of a complete arm from `config` if the file cannot be read."""
+    # a summary passes over an arm whose settings cannot be read
     if not is_readable(store):
         with store.held():
             files.remove_leftovers(store.directory, below=False)
             publish_settings(store, config)
 
 
-def hold_arm_lease(config: ExperimentConfig, store: Store) -> AbstractContextManager[None]:
+def hold_arm_lease(arm: OpenArm) -> AbstractContextManager[None]:
     """Hold an arm's lease while it trains; with several nodes, hold nothing."""
     # with several nodes this command runs on each of them, and the first rank holds the lease
-    return contextlib.nullcontext() if config.train.nodes > 1 else store.held()
+    return contextlib.nullcontext() if arm.config.train.nodes > 1 else arm.store.held()
 
 
 def train_rank(config: ExperimentConfig, ranks: "Ranks") -> None:
     """Train an arm, or its current round, as one of its ranks; raise the error of training."""
-    arm_inputs = inputs.find_inputs(config)
-    store = arm_store(config, arm_inputs)
+    arm = open_arm(config)
     # on one node, the command that started the ranks holds the lease already
-    with store.held() if ranks.is_first else contextlib.nullcontext():
+    with arm.store.held() if ranks.is_first else contextlib.nullcontext():
         ranks.wait()  # if another command holds the lease, no rank begins
-        _train_rank(config, ranks, arm_inputs, store)
+        _train_rank(arm, ranks)
 
 
-def _train_rank(
-    config: ExperimentConfig, ranks: "Ranks", arm_inputs: inputs.Inputs, store: Store
-) -> None:
+def _train_rank(arm: OpenArm, ranks: "Ranks") -> None:
     from asymreinforce.experiment import refresh
     from asymreinforce.experiment.earlier_rounds import earlier_rounds
 
-    if not config.refresh_every:
-        _train_with_ranks(config, arm_inputs, store, ranks=ranks)
+    if not arm.config.refresh_every:
+        _train_with_ranks(arm, ranks=ranks)
         return
     # the first rank looks, because another rank may see new files with a delay
-    done = int(ranks.decided(lambda: refresh.current_round(config, arm_inputs, store).at or 0))
-    round_ = refresh.round_at(config, arm_inputs, done)
-    scored = refresh.find_round_rollouts(config, arm_inputs, store, round_)
-    earlier = earlier_rounds(config, arm_inputs, store, round_, scored)
-    arm_inputs = arm_inputs._replace(scored=scored)
-    _train_with_ranks(config, arm_inputs, store, ranks=ranks, round_=round_, earlier=earlier)
+    done = int(ranks.decided(lambda: refresh.current_round(arm).at or 0))
+    round_ = refresh.round_at(arm, done)
+    scored = refresh.find_round_rollouts(arm, round_)
+    earlier = earlier_rounds(arm, round_, scored)
+    arm = arm._replace(inputs=arm.inputs._replace(scored=scored))
+    _train_with_ranks(arm, ranks=ranks, round_=round_, earlier=earlier)
 
 
 def _train_with_ranks(
-    config: ExperimentConfig,
-    arm_inputs: inputs.Inputs,
-    store: Store,
+    arm: OpenArm,
     *,
     ranks: "Ranks | None" = None,
     round_: "Round | None" = None,
@@ -154,27 +138,25 @@ def _train_with_ranks(
     with contextlib.ExitStack() as stack:
         validate, log = None, None
         if ranks.is_first:
-            validate, log = stack.enter_context(open_validator_and_log(config, arm_inputs, store))
-        elif config.train.validation_prompts:
+            validate, log = stack.enter_context(open_validator_and_log(arm))
+        elif arm.config.train.validation_prompts:
             validate = _only_the_first_rank_validates
         train(
-            Training(config, store, validate, log, round_, earlier or EarlierRounds()),
-            checkpoint=arm_inputs.checkpoint,
-            scored=arm_inputs.scored,
+            Training(arm.config, arm.store, validate, log, round_, earlier or EarlierRounds()),
+            checkpoint=arm.inputs.checkpoint,
+            scored=arm.inputs.scored,
             ranks=ranks,
         )
 
 
 @contextlib.contextmanager
-def open_validator_and_log(
-    config: ExperimentConfig, arm_inputs: inputs.Inputs, store: Store
-) -> Iterator[tuple["Validate | None", "Log"]]:
+def open_validator_and_log(arm: OpenArm) -> Iterator[tuple["Validate | None", "Log"]]:
     """Yield the function that validates an arm's checkpoints and the log of its steps."""
     from asymreinforce.tracking import tracker
 
     with (
-        tracker(config, arm=store.hash) as log,
-        open_validator(config, arm_inputs) as validate,
+        tracker(arm.config, arm=arm.store.hash) as log,
+        open_validator(arm.config, arm.inputs) as validate,
     ):
         yield validate, log
 
@@ -183,10 +165,12 @@ def _only_the_first_rank_validates(model: "PreTrainedModel", step: int) -> float
     raise AssertionError("only the first rank validates")
 
 
-def run_arm(config: ExperimentConfig) -> ArmResult:
+def run_arm(
+    config: ExperimentConfig, train: Callable[[ExperimentConfig], Store] = train_arm
+) -> ArmResult:
     """Train an arm and return how training ended; a failure is written to the arm's directory."""
     try:
-        store = train_arm(config)
+        store = train(config)
     except Exception as error:
         return record_failure(config, error)
     return ArmResult(store.directory, "", None)
@@ -257,7 +241,7 @@ def record_failure(config: ExperimentConfig, error: Exception) -> ArmResult:
     directory = arm_directory(config)
     # if the inputs cannot be found, the arm has no identity and so no directory
     with contextlib.suppress(Exception):
-        directory = arm_store(config, inputs.find_inputs(config)).directory
+        directory = open_arm(config).store.directory
     log = config.directory / "logs" / f"arm-{directory.name}.log"
     text = str(error) if isinstance(error, AsymreinforceError) else repr(error)
     files.remove_leftovers(files.make_directory(log.parent))

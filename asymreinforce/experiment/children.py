@@ -28,7 +28,8 @@ from typing import Any, NamedTuple
 
 from asymreinforce import failures
 from asymreinforce.experiment.slots import VISIBLE, Slot
-from asymreinforce.interruption import Interrupted, work_for_another
+from asymreinforce.interruption import Interrupted, delay_signals, work_for_another
+from asymreinforce.progress import say
 
 CHILD = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
@@ -90,6 +91,20 @@ def work_in_slots(
         for child in (*idle, *busy):
             child.kill()
     return outcomes
+
+
+def work_until_asked_to_stop(
+    work: Callable[[Any], Any], pieces: Sequence[Any], *, slots: Sequence[Slot], lost: str
+) -> None:
+    """Call `work` on every piece, and warn that pieces are `lost` if children failed.
+
+    A signal stops the children at their next safe point; then `Interrupted` is raised.
+    """
+    with delay_signals() as is_asked_to_stop:
+        outcomes = work_in_slots(work, pieces, slots=slots, is_asked_to_stop=is_asked_to_stop)
+        if not is_asked_to_stop():
+            for error in dict.fromkeys(outcome.error for outcome in outcomes if outcome.error):
+                say(f"warning: {lost}: {error}")
 
 
 class Child:

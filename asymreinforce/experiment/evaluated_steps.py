@@ -27,6 +27,11 @@ class EvaluatedStep(NamedTuple):
     suite: str | None = None
     """The name of the suite; None for the main evaluation."""
 
+    @property
+    def path(self) -> Path:
+        """The file of the evaluation."""
+        return self.store.directory / self.shard
+
 
 def why_not_evaluated(config: ExperimentConfig) -> str | None:
     """Return why the settings evaluate nothing and which settings would; None if they do."""

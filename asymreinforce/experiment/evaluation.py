@@ -4,13 +4,11 @@ import contextlib
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.config.task import Split
 from asymreinforce.data import determines
-from asymreinforce.engines import open_engine
-from asymreinforce.engines.protocol import Engine
 from asymreinforce.errors import AsymreinforceError, ConfigError, EngineError, InputError
 from asymreinforce.experiment import inputs
 from asymreinforce.experiment.arms import PassedOver, survey_arms
@@ -22,6 +20,7 @@ from asymreinforce.experiment.evaluated_steps import (
     stores_of,
     why_not_evaluated,
 )
+from asymreinforce.experiment.running import Engines
 from asymreinforce.experiment.slots import Slot, slots_of
 from asymreinforce.progress import say, watch_progress
 from asymreinforce.stages.evaluate import evaluate
@@ -35,16 +34,6 @@ SHOWN = 5
 """The most settings that an error message names."""
 
 
-class OpenEngines(Protocol):
-    """The engine of this process, which is kept running from stage to stage."""
-
-    def of(self, config: ExperimentConfig) -> Engine:
-        """Return the running engine, or a new engine that starts at its first `load`."""
-
-    def close(self) -> None:
-        """Stop the engine, if one runs, and free its memory."""
-
-
 class EvaluationTarget(NamedTuple):
     """Checkpoints to evaluate under one configuration; `checkpoints`: fingerprint -> directory."""
 
@@ -54,7 +43,7 @@ class EvaluationTarget(NamedTuple):
 
 
 def run_evaluation(
-    config: ExperimentConfig, *, engines: OpenEngines | None = None
+    config: ExperimentConfig, *, engines: Engines | None = None
 ) -> list[EvaluatedStep]:
     """Run the missing evaluations, in parallel processes if that is faster; return all.
 
@@ -155,7 +144,7 @@ def evaluation_slots(config: ExperimentConfig, *, checkpoints: int) -> list[Slot
 
 
 def _share_out(
-    targets: list[EvaluationTarget], *, slots: list[Slot], engines: OpenEngines | None
+    targets: list[EvaluationTarget], *, slots: list[Slot], engines: Engines | None
 ) -> None:
     if len(slots) <= 1:
         if not engines:
@@ -198,36 +187,25 @@ def _evaluate_part(targets: list[EvaluationTarget]) -> AsymreinforceError | None
     return None
 
 
-def evaluate_targets(
-    targets: list[EvaluationTarget], *, engines: OpenEngines | None = None
-) -> None:
+def evaluate_targets(targets: list[EvaluationTarget], *, engines: Engines | None = None) -> None:
     """Evaluate in this process, with at most one engine start for each architecture and context."""
-    groups: dict[str, list[EvaluationTarget]] = {}
-    for target in targets:
-        if target.checkpoints:
-            # policies that differ only in their seed have the same architecture
-            key = target.config.policy.model_dump_json(exclude={"seed"})
-            groups.setdefault(key, []).append(target)
-    for group in groups.values():
-        config = group[0].config
-        opened = (
-            contextlib.nullcontext(engines.of(config))
-            if engines
-            else open_engine(config.engine, config.policy, log=inputs.engine_log(config))
-        )
-        with opened as engine:
-            for target in group:
-                _, prompts = inputs.find_init(target.config)
-                store = stores_of(target.config, prompts=prompts)[target.split]
-                with store.held():  # a child shares the lease that the parent command holds
-                    evaluate(
-                        target.config,
-                        checkpoints=target.checkpoints,
-                        store=store,
-                        prompts=prompts,
-                        engine=engine,
-                        advance=lambda count: None,
-                    )
+    waiting = [target for target in targets if target.checkpoints]
+    # targets of one architecture follow each other, since an engine starts anew for another one
+    waiting.sort(key=lambda target: target.config.policy.model_dump_json(exclude={"seed"}))
+    with Engines() as own_engines:
+        for target in waiting:
+            engine = (engines or own_engines).of(target.config)
+            _, prompts = inputs.find_init(target.config)
+            store = stores_of(target.config, prompts=prompts)[target.split]
+            with store.held():  # a child shares the lease that the parent command holds
+                evaluate(
+                    target.config,
+                    checkpoints=target.checkpoints,
+                    store=store,
+                    prompts=prompts,
+                    engine=engine,
+                    advance=lambda count: None,
+                )
 
 
 def report_passed_over(config: ExperimentConfig) -> list[PassedOver]:

@@ -18,13 +18,13 @@ from asymreinforce.data.store import Store
 from asymreinforce.engines.protocol import Engine
 from asymreinforce.errors import InputError
 from asymreinforce.experiment.earlier_rounds import recorded_facts
-from asymreinforce.experiment.inputs import Inputs
 from asymreinforce.experiment.inputs.stores import (
     RolloutSet,
     further_graders,
     graded_verdicts,
     score_rollouts,
 )
+from asymreinforce.experiment.open_arm import OpenArm
 from asymreinforce.experiment.shard_workers import generation_workers
 from asymreinforce.model.fingerprint import checkpoint_fingerprint
 from asymreinforce.stages.generate import generate, rollout_store
@@ -33,58 +33,50 @@ from asymreinforce.stages.train.schedule import Round, round_shard, schedule_of,
 PROMPTS = "train.parquet"
 
 
-def current_round(config: ExperimentConfig, arm_inputs: Inputs, store: Store) -> Round:
+def current_round(arm: OpenArm) -> Round:
     """Return an arm's current round and its last step that can be resumed, read from disk."""
-    schedule = schedule_of(config, prompts=arm_inputs.scored.prompts)
-    return round_at(config, arm_inputs, schedule.resumable(store))
+    schedule = schedule_of(arm.config, prompts=arm.inputs.scored.prompts)
+    return round_at(arm, schedule.resumable(arm.store))
 
 
-def round_at(config: ExperimentConfig, arm_inputs: Inputs, done: int) -> Round:
+def round_at(arm: OpenArm, done: int) -> Round:
     """Return the round of an arm after `done` steps."""
-    schedule = schedule_of(config, prompts=arm_inputs.scored.prompts)
+    schedule = schedule_of(arm.config, prompts=arm.inputs.scored.prompts)
     return Round(schedule, schedule.start_of(done), at=done)
 
 
-def make_round_rollouts(
-    config: ExperimentConfig, arm_inputs: Inputs, store: Store, round_: Round, *, engine: Engine
-) -> ScoredRollouts:
+def make_round_rollouts(arm: OpenArm, round_: Round, *, engine: Engine) -> ScoredRollouts:
     """Generate and score the missing rollouts of a round; record their names in the arm."""
-    scored = arm_inputs.scored
     if round_.start:
-        settings = round_settings(config, round_)
-        prompts = write_round_prompts(settings, arm_inputs, round_)
-        weights = behaviour_weights(arm_inputs, store, round_)
+        settings = round_settings(arm.config, round_)
+        prompts = write_round_prompts(arm, round_)
+        weights = behaviour_weights(arm, round_)
         rollouts = generate(
             settings,
             checkpoint=weights,
             prompts=prompts,
             engine=engine,
-            parent=config.directory / "rollouts",
+            parent=arm.config.directory / "rollouts",
             **generation_workers(settings),
         )
         rollout_set = RolloutSet(weights, prompts, rollouts)
         own = score_rollouts(settings, rollout_set).store
-        others = {
-            name: score_rollouts(settings, rollout_set, name).store
-            for name in further_graders(settings, own)
-        }
-        samples = config.sampling.samples_per_prompt
-        scored = ScoredRollouts(rollouts, own, samples=samples, others=others)
+        for name in further_graders(settings, own):
+            score_rollouts(settings, rollout_set, name)
+    scored = find_round_rollouts(arm, round_)
     if round_.schedule.refresh_every:
-        _record_round(config, arm_inputs, store, round_, scored)
+        _record_round(arm, round_, scored)
     return scored
 
 
-def find_round_rollouts(
-    config: ExperimentConfig, arm_inputs: Inputs, store: Store, round_: Round
-) -> ScoredRollouts:
+def find_round_rollouts(arm: OpenArm, round_: Round) -> ScoredRollouts:
     """Return the rollouts of `make_round_rollouts`; raise `InputError` if they are incomplete."""
     if not round_.start:
-        return arm_inputs.scored
-    settings = round_settings(config, round_)
-    prompts = round_prompt_store(settings, arm_inputs, round_)
-    weights = behaviour_weights(arm_inputs, store, round_)
-    parent = config.directory / "rollouts"
+        return arm.inputs.scored
+    settings = round_settings(arm.config, round_)
+    prompts = round_prompt_store(arm, round_)
+    weights = behaviour_weights(arm, round_)
+    parent = settings.directory / "rollouts"
     rollouts = rollout_store(settings, checkpoint=weights, prompts=prompts, parent=parent)
     rollout_set = RolloutSet(weights, prompts, rollouts)
     own = graded_verdicts(settings, rollout_set)
@@ -95,13 +87,13 @@ def find_round_rollouts(
     for store in (own, *others.values()):
         if not store.is_complete():
             raise InputError(f"{store.directory}: not complete; 'asymrl run' fills what is missing")
-    samples = config.sampling.samples_per_prompt
+    samples = settings.sampling.samples_per_prompt
     return ScoredRollouts(rollouts, own, samples=samples, others=others)
 
 
-def behaviour_weights(arm_inputs: Inputs, store: Store, round_: Round) -> Path:
+def behaviour_weights(arm: OpenArm, round_: Round) -> Path:
     """Return the weights of the behaviour policy mu that drew a round's rollouts."""
-    return store.path(weights_shard(round_.start)) if round_.start else arm_inputs.checkpoint
+    return arm.store.path(weights_shard(round_.start)) if round_.start else arm.inputs.checkpoint
 
 
 def round_settings(config: ExperimentConfig, round_: Round) -> ExperimentConfig:
@@ -113,12 +105,13 @@ def round_settings(config: ExperimentConfig, round_: Round) -> ExperimentConfig:
     return config.model_copy(update={"sampling": sampling, "pins": Pins()})
 
 
-def round_prompt_store(config: ExperimentConfig, arm_inputs: Inputs, round_: Round) -> Store:
+def round_prompt_store(arm: OpenArm, round_: Round) -> Store:
     """Return the store of a round's prompts, which may be empty."""
+    config = arm.config
     identity = {
         "stage": "round_prompts",
         "contract": contracts.PROMPTS.label,
-        "prompts": arm_inputs.prompts.fingerprint([PROMPTS]),
+        "prompts": arm.inputs.prompts.fingerprint([PROMPTS]),
         "prompts_per_shard": config.sampling.prompts_per_shard,
         "seed": config.seed,
         "first": round_.start * config.prompts_per_step,
@@ -130,22 +123,23 @@ def round_prompt_store(config: ExperimentConfig, arm_inputs: Inputs, round_: Rou
     return Store(config.directory / "round_prompts", identity)
 
 
-def write_round_prompts(config: ExperimentConfig, arm_inputs: Inputs, round_: Round) -> Store:
+def write_round_prompts(arm: OpenArm, round_: Round) -> Store:
     """Write each prompt of a round once, in the order in which the round's steps read them."""
-    store = round_prompt_store(config, arm_inputs, round_)
+    store = round_prompt_store(arm, round_)
     if store.is_done([PROMPTS]):
         return store
     with store.held():
         store.plan([PROMPTS])
-        _publish_round_prompts(config, arm_inputs, store)
+        _publish_round_prompts(arm, store)
     return store
 
 
-def _publish_round_prompts(config: ExperimentConfig, arm_inputs: Inputs, store: Store) -> None:
-    counts = [arm_inputs.scored.prompts_in(chunk) for chunk in arm_inputs.scored.chunks]
+def _publish_round_prompts(arm: OpenArm, store: Store) -> None:
+    scored = arm.inputs.scored
+    counts = [scored.prompts_in(chunk) for chunk in scored.chunks]
     count = int(store.identity["count"])
     places = prompts_from(
-        counts, seed=config.seed, first=int(store.identity["first"]), prompts=count
+        counts, seed=arm.config.seed, first=int(store.identity["first"]), prompts=count
     )
     # with replay, a step has new rollouts of the first `fresh` of its `per_step` prompts
     per_step, fresh = (int(store.identity.get(name, count)) for name in ("per_step", "fresh"))
@@ -154,7 +148,7 @@ def _publish_round_prompts(config: ExperimentConfig, arm_inputs: Inputs, store: 
         for number, (chunk, place) in enumerate(places)
         if number % per_step < fresh
     ]
-    shared_prompts = contracts.read_table(arm_inputs.prompts.path(PROMPTS), contracts.PROMPTS)
+    shared_prompts = contracts.read_table(arm.inputs.prompts.path(PROMPTS), contracts.PROMPTS)
     # a round that is longer than the pool reads a prompt several times, and draws it once
     round_prompts = shared_prompts.take(pa.array(list(dict.fromkeys(rows))))
     contracts.publish_table(
@@ -163,24 +157,19 @@ def _publish_round_prompts(config: ExperimentConfig, arm_inputs: Inputs, store: 
     store.close()
 
 
-def _record_round(
-    config: ExperimentConfig,
-    arm_inputs: Inputs,
-    store: Store,
-    round_: Round,
-    scored: ScoredRollouts,
-) -> None:
+def _record_round(arm: OpenArm, round_: Round, scored: ScoredRollouts) -> None:
     """Publish the record of a round as a shard of the arm: what the round is trained on."""
     name = round_shard(round_.start)
-    if store.is_valid(name):
+    if arm.store.is_valid(name):
         return
-    mu = behaviour_weights(arm_inputs, store, round_)
+    mu = behaviour_weights(arm, round_)
+    only = arm.config.policy.safetensors_only
     record = {
         "round": round_.number,
         "start": round_.start,
         "end": round_.end,
-        "policy": checkpoint_fingerprint(mu, safetensors_only=config.policy.safetensors_only),
+        "policy": checkpoint_fingerprint(mu, safetensors_only=only),
         **scored.names,
-        **recorded_facts(config, arm_inputs, store, round_, scored),
+        **recorded_facts(arm, round_, scored),
     }
-    store.publish(name, lambda path: files.publish_json(path, record))
+    arm.store.publish(name, lambda path: files.publish_json(path, record))

@@ -9,70 +9,30 @@ from its last checkpoint, also in the middle of a round.
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from types import TracebackType
-from typing import Self
 
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.data import files
 from asymreinforce.data.arm_settings import FAILURE
 from asymreinforce.data.store import Store
-from asymreinforce.engines import open_engine
 from asymreinforce.engines.protocol import Engine
-from asymreinforce.experiment import inputs, refresh
+from asymreinforce.experiment import refresh
 from asymreinforce.experiment.arm import (
-    ArmResult,
-    arm_store,
     hold_arm_lease,
-    mend_settings,
+    is_trained,
     open_validator_and_log,
-    record_failure,
+    run_arm,
 )
-from asymreinforce.experiment.children import work_in_slots
+from asymreinforce.experiment.children import work_until_asked_to_stop
 from asymreinforce.experiment.cleanup import remove_if_refused
 from asymreinforce.experiment.earlier_rounds import earlier_rounds
 from asymreinforce.experiment.launch import launch_ranks
+from asymreinforce.experiment.open_arm import OpenArm, open_arm
+from asymreinforce.experiment.running import Engines
 from asymreinforce.experiment.slots import Slot
 from asymreinforce.experiment.sweep import SweepResult, run_sweep, training_slots
-from asymreinforce.interruption import as_worker, delay_signals
+from asymreinforce.interruption import as_worker
 from asymreinforce.progress import hush_output, say
 from asymreinforce.stages.train.schedule import Round
-
-
-class Engines:
-    """At most one running engine, reused while architecture and engine settings stay the same.
-
-    An engine starts at its first `load`; each later `load` swaps the weights.
-    """
-
-    def __init__(self) -> None:
-        self._key = ""
-        self._stack = contextlib.ExitStack()
-        self._engine: Engine | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def of(self, config: ExperimentConfig) -> Engine:
-        """Return the engine for an arm: the running engine if it fits, else a new one."""
-        key = config.engine.model_dump_json() + config.policy.model_dump_json(exclude={"seed"})
-        if self._engine is None or key != self._key:
-            self.close()
-            opened = open_engine(config.engine, config.policy, log=inputs.engine_log(config))
-            self._engine, self._key = self._stack.enter_context(opened), key
-        return self._engine
-
-    def close(self) -> None:
-        """Stop the running engine, if any."""
-        self._engine = None
-        self._stack.close()
 
 
 def run_in_rounds(arms: Sequence[ExperimentConfig]) -> SweepResult:
@@ -91,8 +51,7 @@ def run_in_rounds(arms: Sequence[ExperimentConfig]) -> SweepResult:
                 return
             # several arms are shown in the sweep's table instead
             with hush_output() if len(arms) > 1 else contextlib.nullcontext():
-                for config in waiting:
-                    run_arm(config, engines)
+                train_each(waiting, engines)
 
         return run_sweep(arms, launch=launch_arms, engines=engines, launch_speaks=len(arms) == 1)
 
@@ -101,30 +60,24 @@ def run_arms(arms: Sequence[ExperimentConfig], *, slots: Sequence[Slot]) -> None
     """Divide arms among slots with one engine each; record an arm's failure in its directory."""
     count = len(slots)
     parts = [part for number in range(count) if (part := list(arms[number::count]))]
-    with delay_signals() as is_asked_to_stop:
-        outcomes = work_in_slots(_run_part, parts, slots=slots, is_asked_to_stop=is_asked_to_stop)
-        if not is_asked_to_stop():
-            for error in dict.fromkeys(outcome.error for outcome in outcomes if outcome.error):
-                say(f"warning: arms were not trained to their end: {error}")
+    work_until_asked_to_stop(
+        _run_part, parts, slots=slots, lost="arms were not trained to their end"
+    )
 
 
 def _run_part(arms: Sequence[ExperimentConfig]) -> None:
-    def train_each() -> None:
+    def train() -> None:
         with Engines() as engines:
-            for config in arms:
-                run_arm(config, engines)
+            train_each(arms, engines)
 
     with hush_output():
-        as_worker(train_each)
+        as_worker(train)
 
 
-def run_arm(config: ExperimentConfig, engines: Engines) -> ArmResult:
-    """Train an arm in rounds; return how training ended, and write a failure to its directory."""
-    try:
-        store = train_in_rounds(config, engine=engines.of(config))
-    except Exception as error:
-        return record_failure(config, error)
-    return ArmResult(store.directory, "", None)
+def train_each(arms: Sequence[ExperimentConfig], engines: Engines) -> None:
+    """Train arms one after another; a failure is written to the arm's directory."""
+    for arm in arms:
+        run_arm(arm, lambda config: train_in_rounds(config, engine=engines.of(config)))
 
 
 def train_in_rounds(config: ExperimentConfig, *, engine: Engine) -> Store:
@@ -135,45 +88,40 @@ def train_in_rounds(config: ExperimentConfig, *, engine: Engine) -> Store:
     """
     from asymreinforce.stages.train import Training, train
 
-    arm_inputs = inputs.find_inputs(config)
-    store = arm_store(config, arm_inputs)
-    if store.is_done():
-        mend_settings(config, store)
-        say(f"train: complete, nothing to do ({store.directory})")
-        return store
+    arm = open_arm(config)
+    if is_trained(arm):
+        return arm.store
     with contextlib.ExitStack() as stack:
-        stack.enter_context(remove_if_refused(store))
-        stack.enter_context(hold_arm_lease(config, store))
+        stack.enter_context(remove_if_refused(arm.store))
+        stack.enter_context(hold_arm_lease(arm))
         if not config.train.is_sharded:
-            validate, log = stack.enter_context(open_validator_and_log(config, arm_inputs, store))
-        for round_ in _remaining_rounds(config, arm_inputs, store):
-            scored = refresh.make_round_rollouts(config, arm_inputs, store, round_, engine=engine)
+            validate, log = stack.enter_context(open_validator_and_log(arm))
+        for round_ in _remaining_rounds(arm):
+            scored = refresh.make_round_rollouts(arm, round_, engine=engine)
             engine.release()  # training needs the device's memory
             if config.train.is_sharded:
-                launch_ranks(config, store)
+                launch_ranks(config, arm.store)
                 continue
-            earlier = earlier_rounds(config, arm_inputs, store, round_, scored)
+            earlier = earlier_rounds(arm, round_, scored)
             train(
-                Training(config, store, validate, log, round_, earlier),
-                checkpoint=arm_inputs.checkpoint,
+                Training(config, arm.store, validate, log, round_, earlier),
+                checkpoint=arm.inputs.checkpoint,
                 scored=scored,
             )
-    files.remove_path(store.directory / FAILURE)
-    return store
+    files.remove_path(arm.store.directory / FAILURE)
+    return arm.store
 
 
-def _remaining_rounds(
-    config: ExperimentConfig, arm_inputs: inputs.Inputs, store: Store
-) -> Iterator[Round]:
+def _remaining_rounds(arm: OpenArm) -> Iterator[Round]:
     """Yield the remaining rounds in order; a round is trained when the next is asked for."""
-    round_ = refresh.current_round(config, arm_inputs, store)
+    round_ = refresh.current_round(arm)
     rounds = len(round_.schedule.starts)
     while True:
         if rounds > 1:
             say(f"round {round_.number + 1} of {rounds}: after step {round_.start}")
         yield round_
         # an arm that stops at its collapse has no further rounds
-        ended_early = config.train.on_collapse == "stop" and store.is_complete()
+        ended_early = arm.config.train.on_collapse == "stop" and arm.store.is_complete()
         if ended_early or round_.end == round_.schedule.steps:
             return
         round_ = Round(round_.schedule, round_.end, at=round_.end)

@@ -24,8 +24,7 @@ from asymreinforce.data.search_records import (
 )
 from asymreinforce.data.store import Store
 from asymreinforce.errors import ConfigError, InputError
-from asymreinforce.experiment import inputs
-from asymreinforce.experiment.arm import arm_store
+from asymreinforce.experiment.open_arm import open_arm
 from asymreinforce.experiment.proposals import propose, require_proposals
 from asymreinforce.experiment.sweep import Launch, prepare_sweep, train_waiting
 from asymreinforce.progress import say
@@ -156,7 +155,7 @@ def _new_record(
     # a method is named by its arms at the low ends, which are the same in every run of a search
     lowest = [with_values(arm, _ends(intervals)[0]) for arm in arms]
     return SearchRecord(
-        arms=tuple(arm_store(arm, inputs.find_inputs(arm)).directory.name for arm in lowest),
+        arms=tuple(open_arm(arm).store.directory.name for arm in lowest),
         settings=settings,
         intervals=tuple(intervals),
         seeds=tuple(arm.seed for arm in arms),
@@ -181,7 +180,7 @@ def _with_trial(method: Method, values: Mapping[str, float]) -> Method:
     The trial's accuracy is the mean over the arms, and None if an arm failed. Raises `InputError`
     if an arm neither finished nor failed, because another process trains it or it was killed.
     """
-    stores = [arm_store(arm, inputs.find_inputs(arm)) for arm in method.at(values)]
+    stores = [open_arm(arm).store for arm in method.at(values)]
     names = tuple(store.directory.name for store in stores)
     errors = [error for store in stores if (error := _error_of(store))]
     trial = Trial(dict(values), None, names, errors[0] if errors else "")

@@ -11,10 +11,10 @@ from typing import Any
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.data import determines
 from asymreinforce.experiment.arm import run_arm, run_arms_side_by_side
-from asymreinforce.experiment.children import work_in_slots
+from asymreinforce.experiment.children import work_until_asked_to_stop
 from asymreinforce.experiment.slots import ON_CPU, Slot
-from asymreinforce.interruption import as_worker, delay_signals
-from asymreinforce.progress import hush_output, say
+from asymreinforce.interruption import as_worker
+from asymreinforce.progress import hush_output
 from asymreinforce.rewards.scale import counting
 
 
@@ -44,13 +44,9 @@ def run_in_processes(arms: Sequence[ExperimentConfig], *, size: int, slots: Sequ
         for process_arms in arms_by_process:
             run_process_arms(process_arms)
         return
-    with delay_signals() as is_asked_to_stop:
-        outcomes = work_in_slots(
-            run_process_arms, arms_by_process, slots=slots, is_asked_to_stop=is_asked_to_stop
-        )
-        if not is_asked_to_stop():
-            for error in dict.fromkeys(outcome.error for outcome in outcomes if outcome.error):
-                say(f"warning: an arm was not trained to its end: {error}")
+    work_until_asked_to_stop(
+        run_process_arms, arms_by_process, slots=slots, lost="an arm was not trained to its end"
+    )
 
 
 def run_process_arms(process_arms: Sequence[ExperimentConfig]) -> None:

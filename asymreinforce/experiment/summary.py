@@ -1,28 +1,31 @@
-"""Build the summary from disk: one row for each arm, and one for each evaluated checkpoint.
+"""Build the summary from disk: a row for each arm, for each evaluated checkpoint, for each suite.
 
-Arms share prompts and evaluation seeds, so differences to mu are paired over prompts.
+All arms and checkpoints share the prompts and the seed of an evaluation, so differences to mu are
+paired over prompts. The rows of suites include the main evaluation, at the checkpoints at which a
+suite was evaluated.
 """
 
 import json
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from asymreinforce.algorithm.ending import verdict
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.data import contracts, files
 from asymreinforce.data.values import finite_or_none
+from asymreinforce.errors import AsymreinforceError
 from asymreinforce.experiment.arms import TrainedArm, overrides_of
 from asymreinforce.experiment.evaluated_steps import EvaluatedStep
-from asymreinforce.experiment.suites import write_suites
-from asymreinforce.experiment.summary_files import arm_columns, contract_table, publish_table
+from asymreinforce.rewards import majority
 from asymreinforce.rewards.sums import Sums, read_sums, standard_error
 
-SUMMARY_PARQUET, SUMMARY_JSON, CURVES_PARQUET = "summary.parquet", "summary.json", "curves.parquet"
+SUMMARY_PARQUET, SUMMARY_JSON = "summary.parquet", "summary.json"
+CURVES_PARQUET, SUITES_PARQUET = "curves.parquet", "suites.parquet"
+MEASURES = ("accuracy", "accuracy_se", "k", "pass_at_k", "length", "truncated")
+"""Fields of `Sums` that are columns of every table."""
 
 
 def write_summary(config: ExperimentConfig, evaluated: Sequence[EvaluatedStep]) -> pa.Table:
@@ -30,108 +33,84 @@ def write_summary(config: ExperimentConfig, evaluated: Sequence[EvaluatedStep]) 
 
     `suites.parquet` is written as well if suites were evaluated.
     """
-    write_suites(config, evaluated)
-    evaluated = [item for item in evaluated if item.suite is None]
-    measured = _read_evaluations(config, evaluated)
-    steps_of_arm: dict[str, list[EvaluatedStep]] = defaultdict(list)
-    for item in evaluated:
-        steps_of_arm[item.arm.name].append(item)
-    arms = {item.arm.name: item.arm for item in evaluated}
+    # each evaluation is read once: step 0 (mu) is shared by all arms
+    items = {item.path: item for item in evaluated}
+    sums = {p: read_sums(item.store, item.shard, config.reward) for p, item in items.items()}
+    main = [item for item in evaluated if item.suite is None]
+    arms = {item.arm.name: item.arm for item in main}
     overrides = overrides_of(list(arms.values()))
     curves: list[dict[str, Any]] = []
     summary: list[dict[str, Any]] = []
     for name, arm in arms.items():
-        arm_steps = steps_of_arm[name]
-        measured_steps = {
-            (item.split, item.step): measured[item.store.directory / item.shard]
-            for item in arm_steps
-        }
-        curves += [
-            _curve_row(config, item, measured_steps[item.split, item.step])
-            for item in sorted(arm_steps, key=lambda item: (item.split, item.step))
-        ]
+        own = sorted(
+            (item for item in main if item.arm.name == name),
+            key=lambda item: (item.split, item.step),
+        )
+        curves += [_curve_row(config, item, sums[item.path]) for item in own]
         steps = {
-            step: measured_step
-            for (split, step), measured_step in measured_steps.items()
-            if split == config.evaluation.split
+            item.step: sums[item.path] for item in own if item.split == config.evaluation.split
         }
         summary.append(_summary_row(arm, steps, json.dumps(overrides[name], sort_keys=True)))
-    summary.sort(key=lambda row: (row["algorithm"], row["baseline"], row["seed"], row["arm"]))
-    table = contract_table(contracts.SUMMARY, summary)
+    summary.sort(key=_row_order)
     files.remove_leftovers(config.directory, below=False)
-    publish_table(
-        config.directory / CURVES_PARQUET,
-        contracts.CURVES,
-        contract_table(contracts.CURVES, curves),
-    )
-    publish_table(config.directory / SUMMARY_PARQUET, contracts.SUMMARY, table)
+    if suites := _suite_rows(config, evaluated, sums):
+        _publish(config.directory / SUITES_PARQUET, contracts.SUITES, suites)
+    _publish(config.directory / CURVES_PARQUET, contracts.CURVES, curves)
+    table = _publish(config.directory / SUMMARY_PARQUET, contracts.SUMMARY, summary)
     files.publish_json(config.directory / SUMMARY_JSON, summary)
     return table
 
 
-class MeasuredStep(NamedTuple):
-    """An evaluation's accuracy for each prompt, and its columns of CURVES and SUMMARY."""
-
-    accuracy_P: np.ndarray
-    columns: dict[str, Any]
-
-    @property
-    def accuracy(self) -> float:
-        """The mean accuracy over prompts."""
-        return float(self.columns["accuracy"])
-
-
-def _read_evaluations(
-    config: ExperimentConfig, evaluated: Sequence[EvaluatedStep]
-) -> dict[Path, MeasuredStep]:
-    """Read and measure each evaluation once; step 0 (mu) is shared by all arms."""
-    items = {item.store.directory / item.shard: item for item in evaluated}
+def _arm_columns(arm: TrainedArm) -> dict[str, Any]:
+    """Return the columns that identify an arm."""
     return {
-        path: _measure_step(read_sums(item.store, item.shard, config.reward))
-        for path, item in items.items()
+        "arm": arm.name,
+        "algorithm": arm.config.algorithm.name,
+        "baseline": arm.config.baseline,
+        "baseline_reference": arm.config.baseline_reference,
+        "seed": arm.config.seed,
+        "policy_seed": arm.config.policy.seed,
+        "sampling_seed": arm.config.sampling.seed,
     }
 
 
-def _measure_step(sums: Sums) -> MeasuredStep:
-    names = ("accuracy", "accuracy_se", "k", "pass_at_k", "entropy", "distinct_answers")
-    columns = {name: getattr(sums, name) for name in (*names, "length", "truncated")}
-    return MeasuredStep(sums.accuracy_P, columns)
+def _row_order(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    return row["algorithm"], row["baseline"], row["seed"], row["arm"]
 
 
-def _curve_row(
-    config: ExperimentConfig, item: EvaluatedStep, measured: MeasuredStep
-) -> dict[str, Any]:
-    path = item.store.directory / item.shard
-    return arm_columns(item.arm) | {
+def _measures(sums: Sums, *more: str) -> dict[str, Any]:
+    return {name: getattr(sums, name) for name in (*MEASURES, *more)}
+
+
+def _curve_row(config: ExperimentConfig, item: EvaluatedStep, sums: Sums) -> dict[str, Any]:
+    return _arm_columns(item.arm) | {
         "split": item.split,
         "step": item.step,
-        "prompts": len(measured.accuracy_P),
-        **measured.columns,
-        "evaluation": str(path.relative_to(config.directory)),
+        "prompts": len(sums.kept_P),
+        **_measures(sums, "entropy", "distinct_answers"),
+        "evaluation": str(item.path.relative_to(config.directory)),
     }
 
 
-def _summary_row(arm: TrainedArm, steps: dict[int, MeasuredStep], overrides: str) -> dict[str, Any]:
+def _summary_row(arm: TrainedArm, steps: Mapping[int, Sums], overrides: str) -> dict[str, Any]:
     mu, last = steps[0], steps[arm.last_step]
-    difference_P = last.accuracy_P - mu.accuracy_P
+    accuracies = {step: steps[step].accuracy for step in sorted(steps)}
     # step 0 is mu and no result of training
-    after_start = [step for step in sorted(steps) if step]
-    peak_step = max(after_start, key=lambda step: steps[step].accuracy)
-    peak = steps[peak_step].accuracy
-    difference_se = standard_error(difference_P)
-    return arm_columns(arm) | {
+    peak_step = max(filter(None, accuracies), key=accuracies.__getitem__)
+    difference_se = standard_error(last.accuracy_P - mu.accuracy_P)
+    return _arm_columns(arm) | {
         "overrides": overrides,
         "step": arm.last_step,
         "behaviour_accuracy": mu.accuracy,
-        **last.columns,
+        **_measures(last, "entropy", "distinct_answers"),
         "difference_se": difference_se,
-        "peak_accuracy": peak,
+        "peak_accuracy": accuracies[peak_step],
         "peak_step": peak_step,
         "verdict": verdict(
             accuracy=last.accuracy,
             behaviour_accuracy=mu.accuracy,
             difference_se=difference_se,
-            peak_accuracy=peak,
+            peak_accuracy=accuracies[peak_step],
         ),
         **_last_metrics(arm),
         "collapse_step": arm.store.facts.get("collapse_step"),
@@ -154,3 +133,74 @@ def _training_seconds(arm: TrainedArm) -> float:
     # one record for each run: an arm that was resumed has several
     records = (arm.store.directory / "provenance").glob("*.json")
     return sum(float(files.read_json(path).get("seconds", 0.0)) for path in records)
+
+
+def _suite_rows(
+    config: ExperimentConfig, evaluated: Sequence[EvaluatedStep], sums: Mapping[Path, Sums]
+) -> list[dict[str, Any]]:
+    """Return a row for each evaluation of a suite, and of the main evaluation at the same steps."""
+    known = {(item.arm.name, item.step) for item in evaluated if item.suite}
+    items = [
+        item
+        for item in evaluated
+        if (item.suite or item.split == config.evaluation.split)
+        and (item.arm.name, item.step) in known
+    ]
+    order = [None, *config.evaluation.suites]
+    items.sort(key=lambda item: (item.arm.name, order.index(item.suite), item.step))
+    behaviour = {(i.arm.name, i.suite): sums[i.path] for i in items if i.step == 0}
+    votes = {path: _majority_vote(config, path) for path in {item.path: None for item in items}}
+    rows = [
+        _arm_columns(item.arm)
+        | {
+            "suite": item.suite or item.config.task.name,
+            "is_main": item.suite is None,
+            "split": item.split,
+            "step": item.step,
+            "is_last": item.step == item.arm.last_step,
+            "prompts": len(sums[item.path].kept_P),
+            **_measures(sums[item.path]),
+            "majority": votes[item.path].accuracy,
+            "ties": votes[item.path].ties,
+            **_difference(sums[item.path], behaviour[item.arm.name, item.suite]),
+            "evaluation": str(item.path.relative_to(config.directory)),
+        }
+        for item in items
+    ]
+    return sorted(rows, key=_row_order)
+
+
+def _majority_vote(config: ExperimentConfig, path: Path) -> majority.Majority:
+    rows = contracts.read_table(path, contracts.EVALUATIONS, columns=majority.COLUMNS)
+    return majority.majority_of(rows, config.reward)
+
+
+def _difference(sums: Sums, behaviour: Sums) -> dict[str, float]:
+    return {
+        "difference": sums.accuracy - behaviour.accuracy,
+        "difference_se": standard_error(sums.accuracy_P - behaviour.accuracy_P),
+    }
+
+
+def _publish(
+    path: Path, contract: contracts.Contract, rows: Sequence[Mapping[str, Any]]
+) -> pa.Table:
+    """Write rows unless the file holds the same rows already; columns that a row lacks are null."""
+    names = contract.schema.names
+    table = contracts.make_table(
+        contract, {name: [row.get(name) for row in rows] for name in names}
+    )
+    # an unchanged table keeps its time stamp, so that a newer page still counts as up to date
+    if not _holds(path, contract, table):
+        files.publish_path(
+            path, lambda target: contracts.write_table(target, contract, table, identity="")
+        )
+    return table
+
+
+def _holds(path: Path, contract: contracts.Contract, rows: pa.Table) -> bool:
+    """Tell whether a file holds exactly these rows; False if the file cannot be read."""
+    try:
+        return bool(contracts.read_table(path, contract).equals(rows))
+    except (AsymreinforceError, OSError):
+        return False

@@ -18,10 +18,12 @@ from asymreinforce.data.arm_settings import FAILURE, read_failure
 from asymreinforce.data.store import Store
 from asymreinforce.errors import AsymreinforceError, ConfigError
 from asymreinforce.experiment import inputs
-from asymreinforce.experiment.arm import arm_store, arm_warnings, mend_settings
+from asymreinforce.experiment.arm import arm_warnings, mend_settings
 from asymreinforce.experiment.arms import TrainedArm, name_arms
 from asymreinforce.experiment.evaluated_steps import why_not_evaluated
-from asymreinforce.experiment.evaluation import OpenEngines, report_passed_over, run_evaluation
+from asymreinforce.experiment.evaluation import report_passed_over, run_evaluation
+from asymreinforce.experiment.open_arm import open_arm
+from asymreinforce.experiment.running import Engines
 from asymreinforce.experiment.slots import Slot, slots_of
 from asymreinforce.experiment.summary import write_summary
 from asymreinforce.experiment.watching import watched
@@ -79,15 +81,6 @@ def plan_sweep(arms: Sequence[ExperimentConfig]) -> SweepPlan:
     return SweepPlan(list(sets.values()), list(distinct.values()))
 
 
-def _say_what_enters_no_arm(arms: Sequence[ExperimentConfig], planned: SweepPlan) -> None:
-    """Print the settings that were swept over and make no difference between arms."""
-    if len(planned.arms) < len(arms) and (names := determines.idle_settings(arms)):
-        say(
-            f"sweep: {', '.join(names)} makes no difference between some of the {len(arms)} arms; "
-            f"{len(planned.arms)} distinct arms are left"
-        )
-
-
 def training_slots(arms: Sequence[ExperimentConfig], *, sample: bool = False) -> list[Slot]:
     """Return the slots in which this machine trains the arms, and samples from them if `sample`.
 
@@ -104,7 +97,7 @@ def training_slots(arms: Sequence[ExperimentConfig], *, sample: bool = False) ->
 
 def _are_complete(arms: Sequence[ExperimentConfig]) -> bool:
     try:
-        return all(arm_store(config, inputs.find_inputs(config)).is_done() for config in arms)
+        return all(open_arm(config).store.is_done() for config in arms)
     except AsymreinforceError:  # the inputs are not there
         return False
 
@@ -113,7 +106,7 @@ def run_sweep(
     arms: Sequence[ExperimentConfig],
     *,
     launch: Launch,
-    engines: OpenEngines | None = None,
+    engines: Engines | None = None,
     launch_speaks: bool = False,
 ) -> SweepResult:
     """Make the shared inputs, `launch` the incomplete arms, evaluate them, and summarise.
@@ -134,9 +127,7 @@ def run_sweep(
     return SweepResult(write_summary(arms[0], evaluated), failed)
 
 
-def prepare_sweep(
-    arms: Sequence[ExperimentConfig], *, engines: OpenEngines | None = None
-) -> SweepPlan:
+def prepare_sweep(arms: Sequence[ExperimentConfig], *, engines: Engines | None = None) -> SweepPlan:
     """Check the settings of arms, make their shared inputs, and print warnings about them."""
     planned = plan_sweep(arms)
     require_tracker(arms[0])
@@ -144,7 +135,12 @@ def prepare_sweep(
         require_objective(config.algorithm, baseline_reference=config.baseline_reference)
         require_reward(config.reward)
         inputs.require_graders(config)
-    _say_what_enters_no_arm(arms, planned)
+    # swept settings that make no difference between arms
+    if len(planned.arms) < len(arms) and (names := determines.idle_settings(arms)):
+        say(
+            f"sweep: {', '.join(names)} makes no difference between some of the {len(arms)} arms; "
+            f"{len(planned.arms)} distinct arms are left"
+        )
     for config in planned.inputs:
         inputs.prepare_inputs(config, engine=engines.of(config) if engines else None)
     for warning in dict.fromkeys(w for config in planned.arms for w in arm_warnings(config)):
@@ -164,7 +160,7 @@ def train_waiting(
     The inputs of the arms exist. `what` begins the line that is printed.
     """
     # inputs made by different settings may have the same bytes; arms on them are the same arm
-    arm_of = {s.hash: (c, s) for c in arms for s in [arm_store(c, inputs.find_inputs(c))]}
+    arm_of = {arm.store.hash: (arm.config, arm.store) for arm in map(open_arm, arms)}
     stores = [store for _, store in arm_of.values()]
     waiting = [store for store in stores if not store.is_done()]
     for config, store in arm_of.values():

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 from asymreinforce import progress, terminal
 from asymreinforce.data.arm_progress import ArmProgress, duration, read_progress, words
@@ -18,7 +18,6 @@ from asymreinforce.experiment.arm_table import ArmLine, arm_table
 
 if TYPE_CHECKING:
     from rich.console import Group
-    from rich.live import Live
 
 SECONDS_BETWEEN_LOOKS = 1.0
 ARMS_A_LOOK = 50
@@ -47,13 +46,6 @@ class Seen(NamedTuple):
         return self.before + len(self.ended)
 
 
-class Display(Protocol):
-    """A way to show the state of arms."""
-
-    def show(self, seen: Seen) -> None:
-        """Show the current state of the arms."""
-
-
 @contextlib.contextmanager
 def watched(names: Mapping[Path, str], *, total: int) -> Iterator[None]:
     """Show the arms that are trained while the block runs; `names`: directory -> arm name.
@@ -66,10 +58,10 @@ def watched(names: Mapping[Path, str], *, total: int) -> Iterator[None]:
         return
     told_before = {directory: read_progress(directory) for directory in names}
     began = time.monotonic()
-    with _display() as display:
+    with _display() as show_arms:
 
         def show() -> None:
-            display.show(look(names, told_before, total=total))
+            show_arms(look(names, told_before, total=total))
 
         speak = progress.voice()
         every_s = max(SECONDS_BETWEEN_LOOKS, len(names) / ARMS_A_LOOK)
@@ -100,15 +92,21 @@ def look(
 
 
 @contextlib.contextmanager
-def _display() -> Iterator[Display]:
+def _display() -> Iterator[Callable[[Seen], None]]:
+    """Yield a function that shows the state of arms: by lines, or a table redrawn in place."""
     if not sys.stderr.isatty():
-        yield SpokenLines(progress.voice())
+        yield SpokenLines(progress.voice()).show
         return
     from rich.live import Live
 
     console = terminal.make_console(to_stderr=True)
     with Live(console=console, auto_refresh=False, transient=True) as live:
-        yield Screen(live)
+
+        def redraw(seen: Seen) -> None:
+            size = console.size
+            live.update(drawn(seen, width=size.width, height=size.height), refresh=True)
+
+        yield redraw
 
 
 class SpokenLines:
@@ -137,18 +135,6 @@ class SpokenLines:
             self._speak(f"train {name}: {words(progress)}")
         if (more := len(seen.running) - MOST_LINES) > 0:
             self._speak(f"train: {more} more arms in training ('asymrl status' shows all)")
-
-
-class Screen:
-    """A table of the arms in training that is redrawn in place."""
-
-    def __init__(self, live: "Live"):
-        self._live = live
-
-    def show(self, seen: Seen) -> None:
-        """Redraw the table."""
-        size = self._live.console.size
-        self._live.update(drawn(seen, width=size.width, height=size.height), refresh=True)
 
 
 def drawn(seen: Seen, *, width: int, height: int) -> "Group":

@@ -1,9 +1,9 @@
-"""The operations of the hub that a push needs, behind a protocol that tests can replace."""
+"""The operations of the hub that a push needs."""
 
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from asymreinforce import credentials
 from asymreinforce.errors import InputError
@@ -23,22 +23,7 @@ class Upload(NamedTuple):
     content: Path | bytes
 
 
-class Hub(Protocol):
-    """The operations of the hub that a push needs."""
-
-    def visibility(self, repository: str, *, kind: Kind) -> Visibility:
-        """Return whether a repository is absent, private or public."""
-
-    def create(self, repository: str, *, kind: Kind, private: bool) -> None:
-        """Create a repository."""
-
-    def commit(
-        self, repository: str, uploads: Iterable[Upload], *, kind: Kind, message: str
-    ) -> str:
-        """Upload files in one commit, and return the address of the commit."""
-
-
-class HubClient:
+class Hub:
     """The hub by `huggingface_hub`, which finds the token itself (HF_TOKEN, 'hf auth login').
 
     Every failure raises `InputError`, whose message holds no token.

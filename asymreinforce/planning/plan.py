@@ -15,7 +15,7 @@ from typing import NamedTuple
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.config.task import Split
 from asymreinforce.data import determines
-from asymreinforce.experiment.inputs import require_graders, rollout_source
+from asymreinforce.experiment.inputs import require_generated, require_graders
 from asymreinforce.experiment.slots import at_once
 from asymreinforce.planning.gpus import (
     DTYPE_BYTES,
@@ -165,8 +165,10 @@ def plan(arms: Sequence[ExperimentConfig]) -> Plan:
     Raises `ConfigError` if training would refuse a local checkpoint's architecture.
     """
     config = arms[0]
-    rollout_source(config).require_generated(
-        "a plan is for rollouts that will be generated; 'asymrl import' describes imported rollouts"
+    require_generated(
+        config,
+        "a plan is for rollouts that will be generated; 'asymrl import' describes imported "
+        "rollouts",
     )
     _require_trainable(arms)
     for arm in arms:

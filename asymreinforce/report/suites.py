@@ -1,7 +1,7 @@
 """Compare settings on every benchmark: the main evaluation and the suites.
 
 Each setting is shown at its last step, averaged over seeds, and mu before training.
-`experiment/suites.py` writes the rows.
+`experiment/summary.py` writes the rows.
 """
 
 import re

@@ -8,8 +8,7 @@ from asymreinforce.config.task import SPLITS, Split, TaskConfig
 from asymreinforce.errors import ConfigError
 from asymreinforce.plugins import is_plugin
 from asymreinforce.tasks import count, cups, dial
-from asymreinforce.tasks.question import Question
-from asymreinforce.tasks.task_data import TaskData
+from asymreinforce.tasks.question import Question, TaskData
 from asymreinforce.tasks.world import World
 
 Questions = Callable[[TaskConfig, str], Iterator[Question]]

@@ -4,7 +4,6 @@ Two layouts are known: columns that `task.columns` names, and verl's prompt parq
 prompt as chat messages, reward_model.ground_truth, extra_info), which needs no settings.
 """
 
-import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +14,7 @@ from asymreinforce.data import values
 from asymreinforce.data.gold_answers import texts_of, with_accepted
 from asymreinforce.errors import InputError
 from asymreinforce.grading.extraction import last_boxed
-from asymreinforce.tasks.question import Question
+from asymreinforce.tasks.question import Question, text_hash
 
 Row = Mapping[str, Any]
 BARE_BOX = re.compile(r"\\boxed\s+([^\s{}$.]+)")
@@ -166,7 +165,7 @@ def _question_id(
     """Return a text id unchanged, a number with task and split, else a hash of the question."""
     row_id = _column_text(row, names, "id", where=where)
     if not row_id:
-        return f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+        return f"{name}-{text_hash(text)}"
     # other tasks and splits may have the same numbers
     return f"{name}-{split}-{row_id}" if row_id.isdigit() else row_id
 
@@ -195,9 +194,9 @@ def _verl_question(row: Row, config: TaskConfig, *, where: str) -> Question:
     )
     # without an index in extra_info, the id is a hash of all messages
     chat = json.dumps([message._asdict() for message in messages], sort_keys=True)
-    digest = hashlib.sha256(chat.encode()).hexdigest()[:12]
+    id_ = f"{split}-{index}" if index is not None and split else text_hash(chat)
     return Question(
-        f"{source}-{split}-{index}" if index is not None and split else f"{source}-{digest}",
+        f"{source}-{id_}",
         messages[-1].content,
         golds[0] if golds else "",
         level=_normal_level(text_at("extra_info.level")),

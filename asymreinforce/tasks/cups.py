@@ -9,15 +9,11 @@ does both, mostly the former, so that reinforcement learning can teach it to wri
 
 import random
 import re
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from asymreinforce.tasks.world import World
 
-AnswerStyle = Literal["worked", "direct", "other"]
-ANSWER_STYLES: tuple[AnswerStyle, ...] = ("worked", "direct", "other")
-WORKED = re.compile(r" Steps:(?: \d)+ Answer: \d")
-DIRECT = re.compile(r" Answer: \d")
-
+ANSWER_STYLES = ("worked", "direct", "other")
 CUPS = 5
 SWAPS = 4
 WORKING = " Steps:"
@@ -61,13 +57,6 @@ class Cups(NamedTuple):
         return f"{WORKING} {' '.join(map(str, steps))} Answer: {answer}"
 
 
-def answer_style(completion: str) -> AnswerStyle:
-    """Return the answer style of a completion, right or wrong."""
-    if WORKED.fullmatch(completion):
-        return "worked"
-    return "direct" if DIRECT.fullmatch(completion) else "other"
-
-
 def draw_cup_game(generator: random.Random) -> Cups:
     """Draw one of 800,000 questions."""
     pairs = [generator.sample(range(1, CUPS + 1), 2) for _ in range(SWAPS)]
@@ -77,8 +66,11 @@ def draw_cup_game(generator: random.Random) -> Cups:
 WORLD = World(
     name="cups",
     draw_puzzle=draw_cup_game,
-    answer_style=answer_style,
+    styles={
+        "worked": re.compile(r" Steps:(?: \d)+ Answer: \d"),
+        "direct": re.compile(r" Answer: \d"),
+    },
     working=WORKING,
     least_accuracy=0.95,
 )
-draw_cups = WORLD.draw_puzzles
+draw_cups, answer_style = WORLD.draw_puzzles, WORLD.answer_style

@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 from asymreinforce.config.task import SPLITS, Split, TaskConfig, TaskSourceConfig
 from asymreinforce.errors import ConfigError, InputError
 from asymreinforce.tasks import columns, overlap, sources
-from asymreinforce.tasks.question import Question
-from asymreinforce.tasks.task_data import TaskData
+from asymreinforce.tasks.question import Question, TaskData
 
 MATH500_COLUMN = "in_math500"
 READING = 2

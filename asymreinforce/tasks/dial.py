@@ -30,8 +30,6 @@ nothing about the mark after it, and warm-up took too long to learn the turns.""
 SKIPPED = 4
 """The number of turns for each mark of a direct answer."""
 WORKING = " Each:"
-WORKED = re.compile(r" Each:(?: [a-z] \d [A-E])+ Answer: [A-E]")
-DIRECT = re.compile(r" Fourths:(?:(?: [a-z] \d)+ [A-E])+ Answer: [A-E]")
 
 
 class Dial(NamedTuple):
@@ -85,17 +83,13 @@ def draw_dial(generator: random.Random) -> Dial:
     return Dial(start, tuple(generator.choices(range(LARGEST + 1), k=TURNS)))
 
 
-def answer_style(completion: str) -> str:
-    """Return the answer style of a completion, right or wrong: "worked", "direct" or "other"."""
-    if WORKED.fullmatch(completion):
-        return "worked"
-    return "direct" if DIRECT.fullmatch(completion) else "other"
-
-
 WORLD = World(
     name="dial",
     draw_puzzle=draw_dial,
-    answer_style=answer_style,
+    styles={
+        "worked": re.compile(r" Each:(?: [a-z] \d [A-E])+ Answer: [A-E]"),
+        "direct": re.compile(r" Fourths:(?:(?: [a-z] \d)+ [A-E])+ Answer: [A-E]"),
+    },
     working=WORKING,
     least_accuracy=0.8,
     version=1,

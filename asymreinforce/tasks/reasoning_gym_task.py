@@ -1,15 +1,15 @@
 """Procedural tasks of reasoning-gym, each with its own `score_answer`."""
 
-import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from importlib import metadata
 from typing import Any
 
-from asymreinforce.config.task import SPLITS, Split, TaskConfig
+from asymreinforce.config.task import SPLITS, TaskConfig
 from asymreinforce.data.values import text_of
 from asymreinforce.errors import ConfigError, InputError
-from asymreinforce.tasks.question import Question
+from asymreinforce.tasks.question import Question, text_hash
+from asymreinforce.tasks.world import name_at
 
 
 def family_questions(config: TaskConfig, split: str) -> Iterator[Question]:
@@ -24,11 +24,13 @@ def family_questions(config: TaskConfig, split: str) -> Iterator[Question]:
     size = 4 * sum(sizes.values())
     for entry in _create_dataset(config, family, size=size):
         text = text_of(entry["question"]) or ""
-        digest = hashlib.sha256(text.encode()).hexdigest()
-        if text not in seen and _split_of(digest, sizes) == split:
+        digest = text_hash(text)
+        # splits have shares in proportion to their sizes
+        place = int(digest, 16) % sum(sizes.values())
+        if text not in seen and name_at(place, sizes) == split:
             seen.add(text)
             yield Question(
-                f"{family}-{digest[:12]}",
+                f"{family}-{digest}",
                 text,
                 text_of(entry["answer"]) or "",
                 subject=family,
@@ -63,13 +65,3 @@ def _create_dataset(config: TaskConfig, family: str, *, size: int) -> Any:
             f"task.name={family} with task.params={dict(config.params)}: {error}; "
             "reasoning-gym's gallery names its families and their settings"
         ) from error
-
-
-def _split_of(digest: str, sizes: Mapping[Split, int]) -> str:
-    """Return the split of a question; splits have shares in proportion to their sizes."""
-    place = int(digest[:12], 16) % sum(sizes.values())
-    for name, size in sizes.items():
-        if place < size:
-            return name
-        place -= size
-    raise AssertionError("the place lies below the sum of the sizes")

@@ -6,6 +6,7 @@ commit. With `HF_HUB_OFFLINE=1` they must be in the hub's cache; the error says 
 """
 
 import csv
+import functools
 import re
 import zlib
 from collections.abc import Callable, Iterator
@@ -131,8 +132,8 @@ def _file_rows(paths: list[Path]) -> Iterator[Row]:
             raise InputError(f"{path}: not readable as {kind} ({error})") from error
 
 
-def _parquet_rows(path: Path) -> Iterator[Row]:
-    for number, values, problem in parquet_rows.rows(path):
+def _numbered_rows(module: Any, path: Path) -> Iterator[Row]:
+    for number, values, problem in module.rows(path):
         yield _require_values(values, f"row {number}", problem)
 
 
@@ -152,11 +153,6 @@ def _separated_rows(path: Path) -> Iterator[Row]:
         yield dict(values)
 
 
-def _arrow(path: Path) -> Iterator[Row]:
-    for number, values, problem in arrow_rows.rows(path):
-        yield _require_values(values, f"row {number}", problem)
-
-
 def _require_values(values: Row | None, place: str, problem: str) -> Row:
     if values is None:
         raise ValueError(f"{place}: rows {problem}")
@@ -164,14 +160,14 @@ def _require_values(values: Row | None, place: str, problem: str) -> Row:
 
 
 READERS: dict[str, tuple[str, Callable[[Path], Iterator[Row]]]] = {
-    ".parquet": ("parquet", _parquet_rows),
+    ".parquet": ("parquet", functools.partial(_numbered_rows, parquet_rows)),
     **{
         f"{suffix}{packed}": ("json", _json_rows)
         for suffix in (".json", ".jsonl", ".ndjson")
         for packed in ("", ".gz")
     },
     **dict.fromkeys(separated_rows.ENDINGS, ("csv", _separated_rows)),
-    **dict.fromkeys(arrow_rows.ENDINGS, ("arrow", _arrow)),
+    **dict.fromkeys(arrow_rows.ENDINGS, ("arrow", functools.partial(_numbered_rows, arrow_rows))),
 }
 
 

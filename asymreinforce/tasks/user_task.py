@@ -9,7 +9,6 @@ Prompts are regenerated if the function's code, a setting of the task other than
 in `task.path` changes. A function `fingerprint()` in the module covers other data that it reads.
 """
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from asymreinforce.data import files, values
 from asymreinforce.data.gold_answers import texts_of, with_accepted
 from asymreinforce.errors import InputError
 from asymreinforce.plugins import load_function
-from asymreinforce.tasks.question import Question
+from asymreinforce.tasks.question import Question, text_hash
 
 REQUIRED = {"prompt_id", "question", "gold_answer"}
 TEXTS = REQUIRED | {"level", "subject"}
@@ -90,8 +89,7 @@ def _checked_question(item: Any, config: TaskConfig) -> Question:
         fields[name] = _field_text(fields[name], name)
     # different chats may end with the same message, so the id is a hash of all messages
     id_text = fields["metadata"] if values.is_messages(question) else fields["question"]
-    digest = hashlib.sha256(id_text.encode(errors="replace")).hexdigest()[:12]
-    return Question(**{"prompt_id": f"{config.name}-{digest}", **fields})
+    return Question(**{"prompt_id": f"{config.name}-{text_hash(id_text)}", **fields})
 
 
 def _gold_answers(value: Any) -> list[str]:

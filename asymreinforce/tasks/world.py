@@ -7,11 +7,12 @@ proportions of `policy.embedded.warm_up`.
 
 import hashlib
 import random
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from asymreinforce.config.task import TaskConfig
-from asymreinforce.tasks.question import Question
+from asymreinforce.tasks.question import Question, text_hash
 
 SPLIT_PERCENT = {"warm_up": 70, "train": 20, "validation": 5, "held_out": 5}
 
@@ -37,6 +38,7 @@ class Puzzle(Protocol):
 
 
 P = TypeVar("P", bound=Puzzle)
+Name = TypeVar("Name", bound=str)
 
 
 class World(NamedTuple, Generic[P]):
@@ -44,8 +46,8 @@ class World(NamedTuple, Generic[P]):
 
     name: str
     draw_puzzle: Callable[[random.Random], P]
-    answer_style: Callable[[str], str]
-    """Returns the style of a completion, right or wrong; "other" if it is in no style."""
+    styles: Mapping[str, re.Pattern[str]]
+    """The pattern of each style of answers: "worked", "direct"."""
     working: str
     """The text with which only worked answers begin; empty in a world of one style."""
     least_accuracy: float
@@ -58,6 +60,11 @@ class World(NamedTuple, Generic[P]):
         """The fields by which a world enters identities; empty at version 0."""
         # version 0 is the first world, which is older than versions: its identities must not change
         return {"world": self.name, "version": self.version} if self.version else {}
+
+    def answer_style(self, completion: str) -> str:
+        """Return the style of a completion, right or wrong; "other" if it is in no style."""
+        matching = (s for s, pattern in self.styles.items() if pattern.fullmatch(completion))
+        return next(matching, "other")
 
     def draw_puzzles(self, split: str, *, seed: int) -> Iterator[P]:
         """Yield distinct questions of a split without end."""
@@ -72,16 +79,21 @@ class World(NamedTuple, Generic[P]):
     def questions(self, config: TaskConfig, split: str) -> Iterator[Question]:
         """Yield the questions of a split with their gold answers; ids are hashes of the text."""
         for puzzle in self.draw_puzzles(split, seed=config.seed):
-            digest = hashlib.sha256(puzzle.text.encode()).hexdigest()[:12]
-            yield Question(f"{self.name}-{digest}", puzzle.text, puzzle.gold_answer)
+            id_ = f"{self.name}-{text_hash(puzzle.text)}"
+            yield Question(id_, puzzle.text, puzzle.gold_answer)
 
 
 def split_of(text: str) -> str:
     """Return the split of a question, which depends on its text alone and on no seed."""
     # by the text, so that no question is in two splits, whatever the seeds
     percent = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) % 100
-    for name, share in SPLIT_PERCENT.items():
-        if percent < share:
+    return name_at(percent, SPLIT_PERCENT)
+
+
+def name_at(place: int, sizes: Mapping[Name, int]) -> Name:
+    """Return the name that holds a place, if names take so many places each in their order."""
+    for name, size in sizes.items():
+        if place < size:
             return name
-        percent -= share
-    raise AssertionError("the shares of the splits sum to 100")
+        place -= size
+    raise AssertionError("the place lies below the sum of the sizes")

@@ -10,39 +10,24 @@ import contextlib
 import importlib
 import importlib.util
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.data.store import hash_of
 from asymreinforce.errors import ConfigError
-from asymreinforce.failures import first_line
+from asymreinforce.failures import EXTRAS, first_line
 from asymreinforce.progress import say
 from asymreinforce.tracking import results
 from asymreinforce.tracking.protocol import About, Open, Point, Results
 
 
-class Tracker(NamedTuple):
-    """A tracker's module, the package that it needs, and the extra that installs the package."""
-
-    module: str
-    package: str
-    extra: str
-
-
-TRACKERS = {
-    "wandb": Tracker("asymreinforce.tracking.wandb_runs", "wandb", "track"),
-    "trackio": Tracker("asymreinforce.tracking.trackio_runs", "trackio", "trackio"),
-    "tensorboard": Tracker("asymreinforce.tracking.tensorboard_runs", "tensorboard", "tensorboard"),
-}
-
-
 def require_tracker(config: ExperimentConfig) -> None:
     """Raise `ConfigError` if the configured tracker is not installed, without importing it."""
-    tracker_ = TRACKERS.get(config.tracker.name)
-    if tracker_ and importlib.util.find_spec(tracker_.package) is None:
+    name = config.tracker.name  # also the name of the package that the tracker needs
+    if name != "none" and importlib.util.find_spec(name) is None:
         raise ConfigError(
-            f"tracker={config.tracker.name} needs {tracker_.package}; install the extra "
-            f"'{tracker_.extra}', or leave the tracker out"
+            f"tracker={name} needs {name}; install the extra '{EXTRAS[name]}', or leave the "
+            "tracker out"
         )
 
 
@@ -96,7 +81,8 @@ class _Guarded:
     def __init__(self, config: ExperimentConfig, about: About):
         # the import is late: trackers are optional, and slow to import
         require_tracker(config)
-        open_run: Open = importlib.import_module(TRACKERS[config.tracker.name].module).open_run
+        module = importlib.import_module(f"{__name__}.{config.tracker.name}_runs")
+        open_run: Open = module.open_run
         self._run = open_run(config, about)
         self.is_lost = False
 

@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 
 from asymreinforce import errors
-from asymreinforce.config.ray import RayConfig
+from asymreinforce.config.engine import RayConfig
 from asymreinforce.errors import AsymreinforceError, ConfigError, EngineError
 from asymreinforce.progress import say
 from asymreinforce.workers import MakeShards, ShardResult, Shards, StartWorker

@@ -53,7 +53,7 @@ def load(*words: str) -> ExperimentConfig:
 def load_arms(*words: str) -> list[ExperimentConfig]:
     """Compose a configuration for each combination of comma-separated values; see `load`."""
     from asymrl.compose import compose_arms
-    from asymrl.devices import trained_here
+    from asymrl.launching import trained_here
     from asymrl.overrides import prepared
 
     overrides, asked = prepared("sweep", words)
@@ -108,7 +108,7 @@ def run_sweep(arms: "Sequence[ExperimentConfig]") -> Path:
         raise ConfigError("a sweep needs an arm; load_arms('seed=0,1') makes two")
     _limit_threads()
     from asymrl.launching import sweep_arms
-    from asymrl.reporting import report_sweep
+    from asymrl.report_command import report_sweep
 
     config = arms[0]
     with _kept(arms):

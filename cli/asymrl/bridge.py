@@ -18,11 +18,26 @@ from typing import Any
 from asymreinforce import terminal
 from asymreinforce.credentials import of_environment, require_none
 from asymreinforce.errors import ConfigError
-from asymrl.base import with_base
 from asymrl.keys import shipped
 from asymrl.words import only_prints, quoted_text
 
 Job = Callable[[Any], Any]
+
+NEUTRAL = "experiment=neutral"
+"""The base of a configuration whose task, model or rollouts the user chooses.
+
+`conf/config.yaml` is the embedded default, whose sizes fit no other task, model or rollouts.
+"""
+EMBEDDED = {
+    "task": {"cups"},
+    "model": {"embedded"},
+    "policy.source": {"embedded"},
+    "source.path": {"null", ""},
+}
+"""Settings that choose a task, model or rollouts, and their values in the embedded default."""
+NAMED_BY = ("source.path", "task.path", "task.sources.train.path", "task.sources.train.hub")
+UNFIT = re.compile(r"[^A-Za-z0-9._-]+")
+"""Characters that are not allowed in the name of an experiment."""
 
 NOISE = ("full_key", "object_type", "Config search path", "provider=")
 """Prefixes of lines in Hydra's messages that do not help to fix a setting."""
@@ -56,13 +71,10 @@ def run_hydra(
     import hydra
     from hydra.core.global_hydra import GlobalHydra
     from hydra.errors import HydraException
-    from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    overrides = [at_home(word) for word in overrides]
     directory = conf_directory()
-    if config_name == "config":
-        overrides = with_base([without_plus(word) for word in overrides])
+    overrides = checked_overrides(overrides, is_of_experiment=config_name == "config")
     raised: list[BaseException] = []
 
     @functools.wraps(job)
@@ -73,10 +85,6 @@ def run_hydra(
         except Exception as error:
             raised.append(error)
 
-    # Credentials first: Hydra writes the words to multirun.yaml and quotes them in errors.
-    settings = (word.partition("=") for word in overrides)
-    require_none({key.lstrip("+~"): value for key, _, value in settings}, os.environ)
-    OmegaConf.register_new_resolver("oc.env", of_environment, replace=True)
     GlobalHydra.instance().clear()  # Hydra can be initialized once, and Python may call us twice
     # argparse takes only one run of positional arguments, and people put options anywhere.
     arguments, sys.argv = sys.argv, ["asymrl", *sorted(overrides, key=_is_option)]
@@ -94,6 +102,51 @@ def run_hydra(
             terminal.print_line(text, to_stderr=False)
     if raised:
         raise raised[0]
+
+
+def checked_overrides(overrides: Sequence[str], *, is_of_experiment: bool = True) -> list[str]:
+    """Return overrides with home directories and the experiment's base; Hydra may read `oc.env`.
+
+    Raises `ConfigError` if a value holds a credential.
+    """
+    from omegaconf import OmegaConf
+
+    # Credentials first: Hydra writes the words to multirun.yaml and quotes them in errors.
+    settings = (word.partition("=") for word in overrides)
+    require_none({key.lstrip("+~"): value for key, _, value in settings}, os.environ)
+    OmegaConf.register_new_resolver("oc.env", of_environment, replace=True)
+    words = [at_home(word) for word in overrides]
+    return with_base([without_plus(word) for word in words]) if is_of_experiment else words
+
+
+def with_base(overrides: Sequence[str]) -> list[str]:
+    """Add the neutral base and a name to the overrides if they choose a task, model or rollouts.
+
+    A named `experiment=` is a base itself, and the overrides stay as they are.
+    """
+    given = {}
+    for word in overrides:
+        key, equals, value = word.lstrip("+").partition("=")
+        if equals:
+            given[key] = value.strip("'\"")
+    is_chosen = any(key in given and given[key] not in own for key, own in EMBEDDED.items())
+    if given.get("experiment", "neutral") != "neutral" or not (is_chosen or "experiment" in given):
+        return list(overrides)
+    added = [] if "experiment" in given else [NEUTRAL]
+    added += [] if "name" in given else [f"name={name_of(given)}"]
+    return [*overrides, *added]
+
+
+def name_of(given: dict[str, str]) -> str:
+    """Name an experiment after its file, its data set or its task."""
+    named = [Path(given[key]).name.partition(".")[0] for key in NAMED_BY if given.get(key)]
+    named += [given.get("task.name", ""), given.get("task.family", ""), given.get("task", "")]
+    return next(filter(None, map(fit_name, named)), "mine")
+
+
+def fit_name(text: str) -> str:
+    """Make a text the name of an experiment; empty if no character is allowed in a name."""
+    return UNFIT.sub("-", text).strip("-._")
 
 
 def at_home(word: str) -> str:

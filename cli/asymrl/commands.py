@@ -134,7 +134,7 @@ def sweep(settings: Settings = None) -> None:
     from asymrl.launching import launcher_of, sweep_arms
     from asymrl.remembered import kept
 
-    if not (given := _prepare_or_print("sweep", settings)):
+    if not (given := prepare_or_print("sweep", settings)):
         return
     overrides = with_default_sweep(given.overrides)
     launcher = launcher_of(overrides)
@@ -160,12 +160,12 @@ def run_rounds(settings: Settings = None) -> None:
     """
     from asymrl.remembered import kept
 
-    if not (given := _prepare_or_print("run", settings)):
+    if not (given := prepare_or_print("run", settings)):
         return
     arms = _compose_arms(given.overrides)
     with kept(arms, given.asked):
         from asymreinforce.experiment.rounds import run_in_rounds
-        from asymrl.devices import trained_here
+        from asymrl.launching import trained_here
 
         arms = trained_here(arms)
         result = run_in_rounds(arms)
@@ -179,12 +179,14 @@ def plan(settings: Settings = None) -> None:
 
     asymrl plan experiment=h200_qwen3b baseline=-0.1,0 plan.completion_tokens=600
     """
-    from asymrl.devices import resolved_for_plan
     from asymrl.plan import print_plan
 
-    if not (given := _prepare_or_print("plan", settings)):
+    if not (given := prepare_or_print("plan", settings)):
         return
-    print_plan(resolved_for_plan(_compose_arms(with_default_sweep(given.overrides))))
+    from asymreinforce.model.devices import planned_gpu, resolve_auto
+
+    arms = _compose_arms(with_default_sweep(given.overrides))
+    print_plan([resolve_auto(arm, planned_gpu) for arm in arms])
 
 
 def bandit(settings: Settings = None) -> None:
@@ -224,9 +226,8 @@ def _print_sweep_result(result: "SweepResult", config: "ExperimentConfig") -> No
     Arms without an evaluation are shown by their training metrics.
     """
     from asymreinforce.progress import say
-    from asymrl.reporting import print_trained, report_sweep
-    from asymrl.suite_table import print_suites_of
-    from asymrl.tables import print_summary
+    from asymrl.report_command import print_trained, report_sweep
+    from asymrl.tables import print_suites_of, print_summary
 
     if result.summary is not None:
         print_summary(result.summary)
@@ -257,6 +258,7 @@ def _run_job(command: str, settings: list[str] | None) -> None:
     from asymrl.overrides import prepared
 
     given = prepared(command, settings or [])  # a wrong word is reported before Hydra is imported
+    from asymreinforce.model.devices import resolve_auto, this_machine
     from asymrl import jobs
     from asymrl.bridge import run_hydra
     from asymrl.remembered import kept
@@ -264,13 +266,14 @@ def _run_job(command: str, settings: list[str] | None) -> None:
     job = getattr(jobs, f"{command}_job")
 
     def remembering(cfg: Any) -> None:
-        with kept([jobs.parsed(cfg)], given.asked):
-            job(cfg)
+        config = jobs.parsed(cfg)
+        with kept([config], given.asked):
+            job(resolve_auto(config, this_machine))
 
     run_hydra(remembering, given.overrides)
 
 
-def _prepare_or_print(command: str, settings: list[str] | None) -> "Prepared | None":
+def prepare_or_print(command: str, settings: list[str] | None) -> "Prepared | None":
     """Return the prepared overrides of a command; None if its options only made Hydra print."""
     from asymrl.overrides import prepared
     from asymrl.words import only_prints
@@ -278,13 +281,8 @@ def _prepare_or_print(command: str, settings: list[str] | None) -> "Prepared | N
     given = prepared(command, settings or [])
     if not only_prints(given.overrides):
         return given
-    print_configuration(given.overrides)
-    return None
-
-
-def print_configuration(overrides: list[str]) -> None:
-    """Let Hydra print the configuration that the options ask for."""
     from asymrl import jobs
     from asymrl.bridge import run_hydra
 
-    run_hydra(jobs.collect_job, overrides)
+    run_hydra(jobs.collect_job, given.overrides)
+    return None

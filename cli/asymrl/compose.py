@@ -4,16 +4,14 @@ The arms of a sweep differ in a few values. A configuration is composed once and
 values are set, since Hydra takes a tenth of a second for each composition.
 """
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from asymreinforce.config import ExperimentConfig
-from asymreinforce.credentials import of_environment, require_none
 from asymreinforce.errors import ConfigError
-from asymrl.base import with_base
-from asymrl.bridge import at_home, conf_directory, describe_error, run_hydra, without_plus
+from asymrl.bridge import checked_overrides, conf_directory, describe_error, run_hydra
+from asymrl.jobs import COLLECTED, collect_job, parsed
 
 if TYPE_CHECKING:
     from hydra.core.config_loader import ConfigLoader
@@ -26,40 +24,29 @@ def compose_arms(overrides: Sequence[str]) -> list[ExperimentConfig]:
     Raises `ConfigError` if Hydra cannot compose them or a value is out of its range.
     """
     if any(word.startswith("-") or "hydra" in word for word in overrides):
-        return _collected(overrides)  # only Hydra itself understands its options and settings
+        # Only Hydra itself understands its options and settings: it runs a recording job per arm.
+        COLLECTED.clear()
+        run_hydra(collect_job, ["--multirun", "hydra/launcher=basic", *overrides])
+        return list(COLLECTED)
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
-    with _hydra(overrides) as loader:
+    given = checked_overrides(overrides)
+    with _hydra() as loader:
         parser = OverridesParser.create(config_loader=loader)
-        given = with_base([without_plus(at_home(word)) for word in overrides])
         words = parser.parse_overrides(given)
         [jobs] = BasicSweeper.split_arguments(words, max_batch_size=None)
         return list(_composed([parser.parse_overrides(job) for job in jobs], loader))
 
 
-def _collected(overrides: Sequence[str]) -> list[ExperimentConfig]:
-    """Let Hydra run, for each arm, a job that records the configuration."""
-    from asymrl import jobs
-
-    jobs.COLLECTED.clear()
-    run_hydra(jobs.collect_job, ["--multirun", "hydra/launcher=basic", *overrides])
-    return list(jobs.COLLECTED)
-
-
 @contextmanager
-def _hydra(overrides: Sequence[str]) -> "Iterator[ConfigLoader]":
+def _hydra() -> "Iterator[ConfigLoader]":
     """Open Hydra on the shipped configuration; its errors become `ConfigError`."""
     from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
     from hydra.errors import HydraException
-    from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    # Credentials first, since an error message would repeat them.
-    settings = (word.partition("=") for word in overrides)
-    require_none({key.lstrip("+~"): value for key, _, value in settings}, os.environ)
-    OmegaConf.register_new_resolver("oc.env", of_environment, replace=True)
     try:
         with initialize_config_dir(str(conf_directory()), version_base="1.3"):
             yield GlobalHydra.instance().config_loader()
@@ -73,8 +60,6 @@ def _composed(
     """Compose each distinct choice of groups once, and set the other values in the result."""
     from hydra import compose as compose_by_hydra
     from omegaconf import OmegaConf
-
-    from asymrl.jobs import parsed
 
     composed: dict[tuple[str | None, ...], Any] = {}
     for job in jobs:

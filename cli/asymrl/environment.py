@@ -13,6 +13,7 @@ from asymrl.keys import install_files
 def describe_machine() -> str:
     """Return versions, cores, memory, disk, driver and devices, one on each line."""
     disk = shutil.disk_usage(Path.cwd())
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     lines = {
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -20,7 +21,7 @@ def describe_machine() -> str:
         "constraints": f"{install_files()}/constraints-*.txt, overrides.txt",
         "git revision": git_revision() or "-",
         "cores": str(os.cpu_count()),
-        "memory": f"{_memory_gib():.1f} GiB",
+        "memory": f"{memory / 2**30:.1f} GiB",
         "free disk": f"{disk.free / 2**30:.1f} of {disk.total / 2**30:.1f} GiB here",
         "CUDA": _cuda_build(),
         "driver": _driver_version(),
@@ -28,10 +29,6 @@ def describe_machine() -> str:
     }
     width = max(map(len, lines))
     return "\n".join(f"{name:<{width}}  {value}" for name, value in lines.items())
-
-
-def _memory_gib() -> float:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
 
 
 def _cuda_build() -> str:

@@ -17,7 +17,7 @@ from typing import Any
 from asymreinforce.credentials import require_none
 from asymreinforce.errors import ConfigError
 from asymrl import keys
-from asymrl.base import fit_name
+from asymrl.bridge import fit_name
 from asymrl.words import quoted_text
 
 PLAIN = re.compile(

@@ -99,7 +99,9 @@ def print_rollouts(
     by = f"verdicts of {stored.grader_of(verdicts)}" if verdicts else "not scored yet"
     about = [f"rollouts {rollout_set.rollouts.hash}", by, *filter(None, [reward.words])]
     console.print(styled_text(" · ".join(about), style="dim"), soft_wrap=True)
-    console.print(styled_text(_describe_set(rollout_set), style="dim"))
+    others = rollout_set.others
+    more = f"; {others} more, --rollouts or --round chooses" if others else ""
+    console.print(styled_text(rollout_set.chosen_as + more, style="dim"))
     counts = inspection.count_by_kind(rollout_set, verdicts, view, match=match)
     if limit:
         groups = inspection.matching_groups(rollout_set, verdicts, view, match=match, limit=limit)
@@ -110,13 +112,6 @@ def print_rollouts(
         print_counts(console, counts)
     else:
         console.print("no rollout matches")
-
-
-def _describe_set(rollout_set: "StoredSet") -> str:
-    """Say why this set was chosen, and how to choose another."""
-    count = rollout_set.others
-    others = f"; {count} more, --rollouts or --round chooses" if count else ""
-    return rollout_set.chosen_as + others
 
 
 def print_group(

@@ -1,7 +1,7 @@
-"""The jobs that Hydra runs: each turns a composed configuration into a call of the library.
+"""Parse the configurations that Hydra composes, and call the library with them.
 
-Jobs are module-level functions, because launchers send them to other processes by name. A
-`DictConfig` never leaves this file.
+The jobs of a launcher (`arm_job`, `collect_job`) are module-level functions, because launchers send
+them to other processes by name. A `DictConfig` never leaves this file.
 """
 
 from typing import Any
@@ -24,16 +24,6 @@ POLICY = (
 )
 
 
-def config_of(cfg: DictConfig) -> ExperimentConfig:
-    """Parse a composed configuration and resolve `auto` for this machine.
-
-    Raises the errors of `parsed`.
-    """
-    from asymreinforce.model.devices import resolve_auto, this_machine
-
-    return resolve_auto(parsed(cfg), this_machine)
-
-
 def parsed(cfg: DictConfig) -> ExperimentConfig:
     """Parse a composed configuration; `auto` is not resolved.
 
@@ -51,47 +41,45 @@ def parsed(cfg: DictConfig) -> ExperimentConfig:
     return parse_config(values)
 
 
-def init_job(cfg: DictConfig) -> None:
+def init_job(config: ExperimentConfig) -> None:
     """Run `asymrl init`."""
     from asymreinforce.experiment import inputs
 
-    checkpoint, prompts = inputs.run_init(config_of(cfg))
+    checkpoint, prompts = inputs.run_init(config)
     say(f"prompts: {prompts.directory}")
     say(f"behaviour policy: {checkpoint}")
 
 
-def import_job(cfg: DictConfig) -> None:
+def import_job(config: ExperimentConfig) -> None:
     """Run `asymrl import`."""
     from asymreinforce.experiment.inputs import imported
 
-    config = config_of(cfg)
     imported.say_imported(config, imported.run_import(config))
 
 
-def generate_job(cfg: DictConfig) -> None:
+def generate_job(config: ExperimentConfig) -> None:
     """Run `asymrl generate`."""
     from asymreinforce.experiment import inputs
 
-    store = inputs.run_generate(config_of(cfg))
+    store = inputs.run_generate(config)
     say(f"rollouts: {store.directory} ({_store_state(store)})")
 
 
-def score_job(cfg: DictConfig) -> None:
+def score_job(config: ExperimentConfig) -> None:
     """Run `asymrl score`."""
     from asymreinforce.experiment import inputs
 
-    config = config_of(cfg)
     store = inputs.run_score(config)
     say(f"verdicts: {store.directory} ({_store_state(store)})")
     for line in inputs.warnings_on_verdicts(config, store):
         say(f"warning: {line}")
 
 
-def train_job(cfg: DictConfig) -> None:
+def train_job(config: ExperimentConfig) -> None:
     """Run `asymrl train`; errors are raised."""
     from asymreinforce.experiment.arm import train_arm
 
-    store = train_arm(config_of(cfg))
+    store = train_arm(config)
     best = store.facts["best_step"]
     say(
         f"arm: {store.directory} ({_store_state(store)}, {store.facts['steps']} steps"
@@ -103,27 +91,26 @@ def arm_job(cfg: DictConfig) -> None:
     """Run one arm of a sweep; an error is recorded, so that the other arms go on."""
     from asymreinforce import interruption, progress
     from asymreinforce.experiment.arm import run_arm
+    from asymreinforce.model.devices import resolve_auto, this_machine
 
     with progress.hush_output():
-        interruption.as_worker(lambda: run_arm(config_of(cfg)))
+        interruption.as_worker(lambda: run_arm(resolve_auto(parsed(cfg), this_machine)))
 
 
 def collect_job(cfg: DictConfig) -> None:
     """Record the configuration of an arm and run nothing: the first pass of a sweep."""
-    # `auto` is not resolved: only the caller knows the machine (`asymrl/devices.py`).
+    # `auto` is not resolved: only the caller knows the machine (`asymrl/launching.py`).
     COLLECTED.append(parsed(cfg))
 
 
-def evaluate_job(cfg: DictConfig) -> None:
+def evaluate_job(config: ExperimentConfig) -> None:
     """Run `asymrl evaluate`; raises `InputError` at the end if the summary lacks an arm."""
     from asymreinforce.errors import InputError
     from asymreinforce.experiment.evaluation import report_passed_over, run_evaluation
     from asymreinforce.experiment.summary import write_summary
     from asymreinforce.tracking import require_tracker, track_report
-    from asymrl.suite_table import print_suites_of
-    from asymrl.tables import print_summary
+    from asymrl.tables import print_suites_of, print_summary
 
-    config = config_of(cfg)
     passed_over = report_passed_over(config)
     require_tracker(config)
     print_summary(write_summary(config, run_evaluation(config)))

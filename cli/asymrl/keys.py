@@ -14,6 +14,8 @@ from pydantic.fields import FieldInfo
 
 from asymreinforce.errors import ConfigError
 
+INSTALLED = Path(__file__).resolve().parent
+CHECKOUT = INSTALLED.parents[1]
 ADDED_BY_HYDRA = ("runs_dir", "directory", "experiment")
 """Settings of `asymrl bandit` beside the fields of its model."""
 PACKAGES = {"model": "policy"}
@@ -26,16 +28,13 @@ SHOWN = 4
 
 def shipped() -> Path:
     """Return the shipped configuration: `conf/` of a checkout, or `asymrl/conf/` of a wheel."""
-    here = Path(__file__).resolve().parent
     # A wheel carries conf/ within the package, a checkout beside it.
-    installed = here / "conf"
-    return installed if installed.is_dir() else here.parents[1] / "conf"
+    return INSTALLED / "conf" if (INSTALLED / "conf").is_dir() else CHECKOUT / "conf"
 
 
 def install_files() -> Path:
     """Return the directory of the constraints and overrides files, of a checkout or a wheel."""
-    installed = Path(__file__).resolve().parent / "install"
-    return installed if installed.is_dir() else Path(__file__).resolve().parents[2]
+    return INSTALLED / "install" if (INSTALLED / "install").is_dir() else CHECKOUT
 
 
 @functools.cache
@@ -98,11 +97,6 @@ def takes_text(key: str) -> bool:
     """Tell whether the value of a setting may be any text."""
     annotation = fields()[key].annotation if key in fields() else None
     return str in (annotation, *get_args(annotation))
-
-
-def parts_of(field: FieldInfo) -> tuple[Any, ...]:
-    """Return the types in a setting's union, empty for a single type."""
-    return get_args(field.annotation)
 
 
 def _containers(annotation: Any) -> set[Any]:

@@ -6,10 +6,14 @@ from typing import TYPE_CHECKING
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.errors import AsymreinforceError, ConfigError
 from asymreinforce.failures import first_line
+from asymreinforce.model.devices import depends_on_the_machine, resolve_auto, this_machine
 from asymreinforce.progress import say
 
 if TYPE_CHECKING:
     from asymreinforce.experiment.sweep import SweepResult
+
+LAUNCHERS_HERE = {"basic", "joblib", "slurm_here", "submitit_local"}
+"""Hydra launchers that run their jobs on this machine."""
 
 
 def sweep_arms(
@@ -26,7 +30,6 @@ def sweep_arms(
     """
     from asymreinforce.experiment.side_by_side import run_in_processes
     from asymreinforce.experiment.sweep import run_sweep, training_slots
-    from asymrl.devices import trained_by
 
     arms = trained_by(launcher, arms)
     if any(arm.refresh_every for arm in arms):
@@ -82,3 +85,23 @@ def launcher_of(overrides: Sequence[str]) -> str | None:
             "hydra/launcher=slurm; on this machine sweep.workers=N limits the arms at once"
         )
     return chosen[-1] if chosen else None
+
+
+def trained_by(launcher: str | None, arms: Sequence[ExperimentConfig]) -> list[ExperimentConfig]:
+    """Resolve `auto` for arms that a Hydra launcher starts, or this command itself (None).
+
+    Raises `ConfigError` if the launcher may use other machines. The command names an arm's
+    directory on this machine, before a job can know its device.
+    """
+    if launcher not in {None, *LAUNCHERS_HERE} and any(depends_on_the_machine(arm) for arm in arms):
+        raise ConfigError(
+            f"hydra/launcher={launcher} trains on machines that may differ from this one, and "
+            "'auto' is decided by a machine; set train.device=cuda (or cpu) and "
+            "train.precision=bfloat16 (or float32)"
+        )
+    return trained_here(arms)
+
+
+def trained_here(arms: Sequence[ExperimentConfig]) -> list[ExperimentConfig]:
+    """Resolve `auto` for arms that this machine trains."""
+    return [resolve_auto(arm, this_machine) for arm in arms]

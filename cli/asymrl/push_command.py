@@ -45,7 +45,7 @@ def push(
     """
     from asymreinforce import terminal
     from asymreinforce.errors import ConfigError
-    from asymreinforce.hub.client import HubClient
+    from asymreinforce.hub.client import Hub
     from asymreinforce.hub.push import push_checkpoint, push_rollouts
     from asymreinforce.progress import say
 
@@ -53,7 +53,7 @@ def push(
         raise ConfigError("--arm and --step choose a checkpoint; leave them out with --rollouts")
     if not rollouts and (set_ or grader):
         raise ConfigError("--set and --grader choose rollouts; add --rollouts")
-    hub = None if dry_run else HubClient()  # a dry run works without a network
+    hub = None if dry_run else Hub()  # a dry run works without a network
     if rollouts:
         done = push_rollouts(directory, to, hub=hub, rollouts=set_, grader=grader, public=public)
     else:

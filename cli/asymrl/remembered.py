@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from asymreinforce.config.paths import expand_home
+from asymreinforce.config.settings import expand_home
 from asymreinforce.data.experiment_record import FILE
 from asymreinforce.errors import AsymreinforceError, ConfigError
 from asymrl.words import key_of, several, value_of

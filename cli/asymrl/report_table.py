@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from asymreinforce import terminal
 from asymrl.console import VERDICT_STYLES, add_numbers, make_table, styled_text
-from asymrl.suite_table import print_suites
+from asymrl.tables import print_suites
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -1,9 +1,23 @@
-"""The options of `asymrl samples`. Heavy modules are imported when the command runs."""
+"""`asymrl samples`: print the completions of a checkpoint with their verdicts.
+
+Heavy modules are imported when the command runs.
+"""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from asymreinforce import terminal
+from asymrl.console import cut_text, outcome_style, styled_text
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+    from asymreinforce.viewing.completions import Chosen, QuestionCompletions
+
+LONGEST_ANSWER = 60
 
 
 def samples(
@@ -33,10 +47,54 @@ def samples(
 
     asymrl samples runs/mine --arm 0dd6e7 --prompt-id q1
     """
-    from asymrl.samples import WantedSamples, run_samples
+    from asymreinforce.report.experiment import read_experiment
+    from asymreinforce.viewing.completions import choose, read_completions
 
-    outcomes = {
-        name for name, is_asked in (("correct", correct), ("incorrect", incorrect)) if is_asked
-    }
-    wanted = WantedSamples(frozenset(prompt_id or ()), frozenset(outcomes), limit, characters)
-    run_samples(directory, wanted, arm=arm, step=step, split=split)
+    asked_for = (("correct", correct), ("incorrect", incorrect))
+    wanted = {outcome for outcome, is_wanted in asked_for if is_wanted}
+    experiment = read_experiment(directory)
+    chosen = choose(experiment, arm=arm, step=step, split=split)
+    console = terminal.make_console()
+    console.print(_heading_text(chosen), soft_wrap=True)
+    shown = prompts = rows = 0
+    for asked in read_completions(experiment, chosen):
+        if prompt_id and asked.prompt_id not in prompt_id:
+            continue
+        outcomes = enumerate(row.outcome for row in asked.completions)
+        matching = [place for place, outcome in outcomes if not wanted or outcome in wanted]
+        prompts += bool(matching)
+        rows += len(matching)
+        if matching and shown < limit:
+            shown += 1
+            _print_prompt(console, asked, matching, characters=characters)
+    more = f"; {shown} of these prompts are shown, --limit shows more" if shown < prompts else ""
+    matched = f"{rows} completions of {prompts} prompts match{more}"
+    console.print(matched if rows else "no completion matches", soft_wrap=True)
+
+
+def _heading_text(chosen: "Chosen") -> "Text":
+    arm, checkpoint = chosen
+    baseline = f" baseline={arm.baseline:g}" if arm.uses_baseline else ""
+    accuracy = f"{100 * checkpoint.accuracy:.1f}%"
+    return styled_text(
+        f"{arm.algorithm}{baseline} seed={arm.seed} (arm {arm.id}), step {checkpoint.step}, "
+        f"{checkpoint.split.replace('_', '-')} accuracy {accuracy}",
+        style="bold",
+    )
+
+
+def _print_prompt(
+    console: "Console", asked: "QuestionCompletions", matching: list[int], *, characters: int
+) -> None:
+    console.rule(styled_text(asked.prompt_id, style="bold"), align="left")
+    console.print(cut_text(asked.question or "(its prompt is not in this experiment)", characters))
+    if asked.gold_answer is not None:
+        gold = cut_text(asked.gold_answer, LONGEST_ANSWER)
+        console.print(styled_text("gold answer: ", style="dim") + gold)
+    for place in matching:
+        row = asked.completions[place]
+        cut_off = ", cut off" if row.finish_reason == "length" else ""
+        heading = f"sample {row.sample} · {row.outcome} · {row.tokens} tokens{cut_off} · answer "
+        answer = cut_text("none" if row.answer is None else row.answer, LONGEST_ANSWER)
+        console.print(styled_text(heading, style=outcome_style(row.outcome)) + answer)
+        console.print(cut_text(row.text, characters))

@@ -1,23 +1,26 @@
-"""Print the summary of a sweep as tables for the terminal."""
+"""Print the summary of a sweep, and the benchmarks of an evaluation, as tables."""
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 
 from asymreinforce import terminal
 from asymreinforce.data.arm_progress import IN_SAMPLE_KL
-from asymrl.console import VERDICT_STYLES, make_table, styled_text
+from asymrl.console import VERDICT_STYLES, add_numbers, make_table, styled_text
 
 if TYPE_CHECKING:
     from asymreinforce.report.records import ReportedArm
+    from asymreinforce.report.suites import Benchmark, Score, SuiteResults
 
 OWN_COLUMNS = {"baseline", "seed"}
 GAP = 1
 EDGES = 2
 NARROWEST_OTHERS = 16
 NEEDED_BESIDE_OTHERS = 5
+LONGEST_NAME = 30
 
 
 class SummaryColumn(NamedTuple):
@@ -127,3 +130,42 @@ def others_of(row: dict[str, Any]) -> str:
         for key, value in overrides.items()
         if key not in OWN_COLUMNS
     )
+
+
+def print_suites_of(directory: Path) -> None:
+    """Print the benchmarks of an experiment, or nothing if it has no suites."""
+    from asymreinforce.report.experiment import read_experiment
+    from asymreinforce.report.groups import group_arms
+    from asymreinforce.report.suites import read_suite_rows, suite_results
+
+    if rows := read_suite_rows(directory):
+        print_suites(suite_results(rows, group_arms(read_experiment(directory))))
+
+
+def print_suites(results: "SuiteResults | None") -> None:
+    """Print one row for each benchmark and setting: mu, then each setting at its last step."""
+    if results is None:
+        return
+    table = make_table("benchmarks at the last step, in %; maj: what most samples answer")
+    for name in ("benchmark", "setting"):
+        table.add_column(name, overflow="fold", max_width=LONGEST_NAME)
+    add_numbers(table, "n", "k", "avg@k", "minus µ", "maj@k", "pass@k")
+    for place, benchmark in enumerate(results.benchmarks):
+        for line in results.lines:
+            cells = (_benchmark_name(benchmark), line.name, str(line.runs), str(benchmark.k))
+            shown = [*cells, *_score_numbers(line.scores[place])]
+            is_end = line is results.lines[-1]
+            table.add_row(*(styled_text(cell) for cell in shown), end_section=is_end)
+    terminal.make_console().print(table)
+
+
+def _benchmark_name(benchmark: "Benchmark") -> str:
+    return f"main: {benchmark.name}" if benchmark.is_main else benchmark.name
+
+
+def _score_numbers(score: "Score | None") -> list[str]:
+    if score is None:
+        return ["—"] * 4
+    difference = "" if score.difference is None else f"{100 * score.difference:+.1f}"
+    shares = [f"{100 * share:.1f}" for share in (score.majority, score.pass_at_k)]
+    return [f"{100 * score.accuracy:.1f}", difference, *shares]

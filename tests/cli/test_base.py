@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from asymrl.base import with_base
+from asymrl.bridge import with_base
 
 from asymreinforce.config import ExperimentConfig, parse_config
 from tests.cli.test_settings import composed

@@ -102,7 +102,7 @@ def test_a_plan_counts_with_its_own_gpu_and_asks_no_machine(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(devices, "this_machine", lambda: 1 / 0)
-    monkeypatch.setattr("asymrl.devices.this_machine", lambda: 1 / 0)
+    monkeypatch.setattr("asymrl.launching.this_machine", lambda: 1 / 0)
     preset = ("experiment=h200_qwen3b", "baseline=-0.1", "seed=0")
     explicit = asymrl("plan", *preset)
     assert explicit.code == 0 and asymrl("plan", *preset, *AUTO) == explicit

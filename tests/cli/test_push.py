@@ -14,14 +14,14 @@ from asymreinforce.data import contracts
 from asymreinforce.errors import ConfigError, InputError
 from asymreinforce.experiment.arms import arms_of
 from asymreinforce.hub import cards
-from asymreinforce.hub.client import HubClient, Kind, Upload, Visibility, without_tokens
+from asymreinforce.hub.client import Hub, Kind, Upload, Visibility, without_tokens
 from asymreinforce.hub.push import push_checkpoint, push_rollouts
 from tests.fixtures.commands import asymrl, only, refused
 
 TOKEN = "hf_" + "a" * 34
 
 
-class FakeHub:
+class FakeHub(Hub):
     """Keeps what it is given; repositories of a name are there before, or not."""
 
     def __init__(self, before: Visibility = "absent"):
@@ -158,7 +158,7 @@ def test_a_dry_run_prints_the_card_and_sends_nothing(
     def never(*_: Any, **__: Any) -> None:
         raise AssertionError("nothing may be asked of the hub")
 
-    monkeypatch.setattr("asymreinforce.hub.client.HubClient._ask", never)
+    monkeypatch.setattr("asymreinforce.hub.client.Hub._ask", never)
     outcome = asymrl("push", str(runs_dir / "cups"), "--to", "me/policy", "--dry-run")
     assert outcome.code == 0
     assert outcome.out.startswith("---\nlibrary_name") and "## Citation" in outcome.out
@@ -207,7 +207,7 @@ def test_the_client_calls_the_hub_as_its_library_is_defined() -> None:
 
             return call
 
-    client = HubClient(Api())  # type: ignore[arg-type]
+    client = Hub(Api())  # type: ignore[arg-type]
     assert client.visibility("a/b", kind="dataset") == "private"
     client.create("a/b", kind="dataset", private=True)
     address = client.commit("a/b", [Upload("x.txt", b"x")], kind="dataset", message="m")

@@ -25,8 +25,8 @@ from asymreinforce.data.determines import (
 )
 from asymreinforce.data.rollouts import ScoredRollouts
 from asymreinforce.data.store import Store
-from asymreinforce.experiment.arm import arm_store
 from asymreinforce.experiment.inputs import Inputs
+from asymreinforce.experiment.open_arm import arm_store
 from asymreinforce.experiment.side_by_side import split_by_process
 from asymreinforce.experiment.sweep import plan_sweep as plan_sweep
 from asymreinforce.planning.plan import plan

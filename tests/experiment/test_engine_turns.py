@@ -10,8 +10,7 @@ import pytest
 from transformers import PreTrainedModel
 
 from asymreinforce.config import ExperimentConfig
-from asymreinforce.experiment import rounds
-from asymreinforce.experiment.inputs import generated
+from asymreinforce.experiment import rounds, running
 from asymreinforce.experiment.sweep import run_sweep
 from asymreinforce.update.trainer import Trainer
 from tests.fixtures.rounds import Engine, settings
@@ -65,8 +64,7 @@ def engines(config: ExperimentConfig, monkeypatch: pytest.MonkeyPatch) -> list[O
         yield engine
         engine.close()
 
-    for place in (rounds, generated):
-        monkeypatch.setattr(place, "open_engine", open_engine)
+    monkeypatch.setattr(running, "open_engine", open_engine)
     for name in ("__init__", "step"):
         monkeypatch.setattr(Trainer, name, alone_on_device(getattr(Trainer, name), opened))
     return opened

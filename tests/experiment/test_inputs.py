@@ -8,7 +8,7 @@ import pytest
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.config.task import SPLITS
 from asymreinforce.errors import ConfigError
-from asymreinforce.experiment.inputs import generated, imported, rollout_source
+from asymreinforce.experiment.inputs import generated, imported, require_generated, rollout_source
 from tests.fixtures import foreign_files as files
 from tests.fixtures.experiments import small_config
 
@@ -44,7 +44,7 @@ def test_questions_come_from_the_rollouts_that_hold_some_back_or_from_the_task(
 
 def test_rollouts_that_exist_are_not_generated(foreign: ExperimentConfig) -> None:
     with pytest.raises(ConfigError, match=r"^source\.path is set: here is why$"):
-        rollout_source(foreign).require_generated("here is why")
+        require_generated(foreign, "here is why")
 
 
 def test_nobody_else_asks_whether_rollouts_are_foreign() -> None:

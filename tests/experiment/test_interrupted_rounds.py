@@ -9,7 +9,7 @@ import pytest
 
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.data.store import Store
-from asymreinforce.experiment import rounds
+from asymreinforce.experiment import rounds, running
 from asymreinforce.stages.train.schedule import Schedule
 from tests.fixtures.rounds import (
     Dying,
@@ -118,7 +118,7 @@ def test_an_arm_that_fails_in_a_later_round_is_named_and_the_others_go_on(
 
     config = settings(tmp_path, random_policy, sweep__workers=1)
     arms = [config, config.model_copy(update={"refresh_every": None})]
-    monkeypatch.setattr(rounds, "open_engine", open_engine)
+    monkeypatch.setattr(running, "open_engine", open_engine)
     result = rounds.run_in_rounds(arms)
     assert [failed.error for failed in result.failed] == ["KilledError()"]
     assert result.summary is not None

@@ -15,8 +15,8 @@ from asymreinforce.data.store import Store
 from asymreinforce.engines.transformers_engine import TransformersEngine
 from asymreinforce.errors import ConfigError, InputError
 from asymreinforce.experiment import inputs, refresh
-from asymreinforce.experiment.arm import arm_store
 from asymreinforce.experiment.earlier_rounds import earlier_rounds
+from asymreinforce.experiment.open_arm import arm_store, open_arm
 from asymreinforce.experiment.rounds import train_in_rounds
 from asymreinforce.planning.plan import plan
 from asymreinforce.stages.train.replay import ReplayBuffer
@@ -234,7 +234,7 @@ def test_rollouts_that_are_replayed_and_are_gone_are_named(
     with pytest.raises(KilledError):
         run(config)
     monkeypatch.undo()
-    store = arm_store(config, inputs.find_inputs(config))
+    store = open_arm(config).store
     gone = config.directory / "rollouts" / records(store)[1]["rollouts"]
     gone.rename(tmp_path / "elsewhere")
     with pytest.raises(InputError, match=rf"{gone}: .* replays it: put it back"):
@@ -300,7 +300,7 @@ def test_the_running_mean_is_folded_round_by_round_and_stands_in_the_records(
     assert [record["running_mean"] for record in found] == pytest.approx(expected, abs=1e-12)
     assert store.identity["baseline_decay"] == 0.75
     other = replaying(tmp_path, random_policy, **given | {"baseline_decay": 0.5})
-    assert arm_store(other, inputs.find_inputs(other)).hash != store.hash
+    assert open_arm(other).store.hash != store.hash
 
 
 def test_a_replayed_completion_is_measured_by_the_mean_of_its_own_round(
@@ -349,10 +349,10 @@ def test_replayed_rounds_have_the_verdicts_of_every_grader(
     """Two graders that agree pay twice what one pays, in replayed rows as in fresh ones."""
     place, summed = tmp_path / "summed", ["final_answer", "exact"]
     config = replaying(place, random_policy, reward__graders=summed, optim__steps=4)
-    store, _ = run(config)
-    arm_inputs = inputs.find_inputs(config)
-    round_ = refresh.round_at(config, arm_inputs, 2)
-    scored = refresh.find_round_rollouts(config, arm_inputs, store, round_)
-    taken = earlier_rounds(config, arm_inputs, store, round_, scored)
+    run(config)
+    arm = open_arm(config)
+    round_ = refresh.round_at(arm, 2)
+    scored = refresh.find_round_rollouts(arm, round_)
+    taken = earlier_rounds(arm, round_, scored)
     assert [set(past.scored.names) for past in taken.replayed] == [set(scored.names)]
     assert set(scored.names) == {"rollouts", "verdicts", "verdicts of exact"}

@@ -13,8 +13,9 @@ import torch
 from asymreinforce.data.order import prompts_from
 from asymreinforce.data.store import Store
 from asymreinforce.errors import ConfigError
-from asymreinforce.experiment import inputs, refresh, rounds
-from asymreinforce.experiment.arm import arm_store, train_arm
+from asymreinforce.experiment import refresh, rounds, running
+from asymreinforce.experiment.arm import train_arm
+from asymreinforce.experiment.open_arm import open_arm
 from asymreinforce.model.checkpoint import load_model
 from asymreinforce.model.fingerprint import checkpoint_fingerprint
 from asymreinforce.planning.plan import plan
@@ -75,14 +76,14 @@ def test_a_later_round_draws_just_what_its_steps_need_with_a_seed_of_its_own(
 def test_the_steps_of_every_round_read_the_prompts_that_one_set_would_have_given_them(
     trained: Trained,
 ) -> None:
-    config, store, _ = trained
-    found = inputs.find_inputs(config)
+    config, _, _ = trained
+    arm = open_arm(config)
+    found = arm.inputs
     pool = list(found.scored.batches(prompts=4, seed=config.seed).__next__().prompt_id_B[::4])
     assert len(pool) == 4
     expected = found.scored.batches(prompts=4, seed=config.seed)
     for start in (0, 2, 4):
-        round_ = refresh.round_at(config, found, start)
-        scored = refresh.find_round_rollouts(config, found, store, round_)
+        scored = refresh.find_round_rollouts(arm, refresh.round_at(arm, start))
         batches = scored.batches(prompts=4, seed=None if start else config.seed)
         for _ in range(2):
             assert list(next(batches).prompt_id_B) == list(next(expected).prompt_id_B)
@@ -128,8 +129,8 @@ def test_log_mu_of_a_rounds_slice_is_the_training_models_own_at_its_start(
 ) -> None:
     """Held against a plain forward pass of the weights that the round starts from."""
     config, store, _ = trained
-    found = inputs.find_inputs(config)
-    scored = refresh.find_round_rollouts(config, found, store, refresh.round_at(config, found, 4))
+    arm = open_arm(config)
+    scored = refresh.find_round_rollouts(arm, refresh.round_at(arm, 4))
     rows = scored.read(scored.chunks[0])
     count = int(rows.group_starts[4])
     model = load_model(store.path("checkpoints/step-000004"))
@@ -168,7 +169,7 @@ def test_an_arm_that_never_refreshes_is_the_one_that_train_makes(
     plain = settings(tmp_path, random_policy, refresh_every=None)
     assert train_arm(plain).directory == ran.directory
     longer = settings(tmp_path, random_policy, refresh_every=STEPS)  # the first round is the last
-    assert arm_store(longer, inputs.find_inputs(longer)).directory == ran.directory
+    assert open_arm(longer).store.directory == ran.directory
 
 
 def test_the_optimizer_and_its_schedule_go_on_from_round_to_round(
@@ -236,7 +237,7 @@ def test_one_engine_serves_the_first_rollouts_every_round_and_the_evaluation(
 
     config = settings(tmp_path, random_policy, sweep__workers=1)
     arms = [config, config.model_copy(update={"baseline": 0.1})]
-    monkeypatch.setattr(rounds, "open_engine", open_engine)
+    monkeypatch.setattr(running, "open_engine", open_engine)
     result = rounds.run_in_rounds(arms)
     assert result.failed == []
     assert result.summary is not None
@@ -251,7 +252,7 @@ def test_another_architecture_takes_another_engine_in_place_of_the_one_that_runs
 ) -> None:
     config = settings(tmp_path, random_policy)
     policy = config.policy
-    with rounds.Engines() as engines:
+    with running.Engines() as engines:
         first = engines.of(config)
         other_seed = policy.model_copy(update={"seed": 1})
         assert engines.of(config.model_copy(update={"policy": other_seed})) is first
@@ -273,10 +274,8 @@ def test_each_round_is_judged_by_every_grader_of_a_summed_reward(
             assert verdicts.is_complete()
             assert verdicts.identity["grader"]["name"] == grader
             assert verdicts.identity["rollouts"] == record["rollouts"]
-    arm_inputs = inputs.find_inputs(config)
-    later = refresh.find_round_rollouts(
-        config, arm_inputs, store, refresh.round_at(config, arm_inputs, 2)
-    )
+    arm = open_arm(config)
+    later = refresh.find_round_rollouts(arm, refresh.round_at(arm, 2))
     assert later.names == {key: found[1][key] for key in later.names} and len(later.names) == 3
     calls = engine.calls
     run(config, engine)

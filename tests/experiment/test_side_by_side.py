@@ -13,6 +13,7 @@ from asymreinforce.engines.protocol import Engine
 from asymreinforce.experiment import evaluation, rounds, side_by_side, slots
 from asymreinforce.experiment.children import ChildOutcome
 from asymreinforce.experiment.evaluation import evaluation_slots
+from asymreinforce.experiment.running import Engines
 from asymreinforce.experiment.slots import ON_CPU
 from tests.fixtures import slot_work
 from tests.fixtures.commands import published, refused, tiny
@@ -168,7 +169,7 @@ def test_checkpoints_of_many_targets_are_dealt_out_evenly() -> None:
 def test_the_engine_of_this_process_is_closed_before_others_take_its_devices(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    class Open:
+    class Open(Engines):
         is_closed = False
 
         def of(self, config: ExperimentConfig) -> Engine:

@@ -16,8 +16,7 @@ from asymreinforce.config import parse_config
 from asymreinforce.data import checksums, files, sealed
 from asymreinforce.data.store import Store
 from asymreinforce.errors import AsymreinforceError, ConfigError
-from asymreinforce.experiment import evaluated_steps, evaluation, inputs
-from asymreinforce.experiment.inputs import generated
+from asymreinforce.experiment import evaluated_steps, inputs, running
 from asymreinforce.experiment.sweep import plan_sweep
 from tests.experiment.conftest import SWEEP
 from tests.fixtures import commands
@@ -365,7 +364,7 @@ def test_no_engine_is_opened_to_name_rollouts_and_evaluations(
     def open_engine(*settings: object, **log: object) -> None:
         raise AssertionError("an engine was opened")
 
-    for module in (engines, generated, evaluation):
+    for module in (engines, running):
         monkeypatch.setattr(module, "open_engine", open_engine)
     config = parse_config(json.loads(next(swept.glob("cups/train/*/config.json")).read_text()))
     config = config.model_copy(update={"runs_dir": swept})

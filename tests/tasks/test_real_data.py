@@ -9,7 +9,7 @@ import pytest
 from asymreinforce import tasks
 from asymreinforce.config import parse_config
 from asymreinforce.config.task import TaskConfig
-from asymreinforce.tasks.task_data import TaskData
+from asymreinforce.tasks.question import TaskData
 from tests.cli.test_settings import composed
 from tests.fixtures.commands import asymrl
 

@@ -15,7 +15,7 @@ import pytest
 pytest.importorskip("ray.data", reason="the extra 'ray' is not installed")
 
 from asymreinforce.config import ExperimentConfig, SamplingConfig
-from asymreinforce.config.ray import RayConfig
+from asymreinforce.config.engine import RayConfig
 from asymreinforce.data.store import Store
 from asymreinforce.engines.protocol import Completion, Engine
 from asymreinforce.errors import ConfigError, EngineError, InputError

@@ -14,9 +14,9 @@ from asymreinforce.data.rollouts import ScoredRollouts
 from asymreinforce.data.shard_names import first_shards
 from asymreinforce.data.store import Store
 from asymreinforce.engines.protocol import Engine
+from asymreinforce.errors import ConfigError
 from asymreinforce.experiment.inputs import generated, imported
-from asymreinforce.experiment.inputs.generated import engine_log
-from asymreinforce.experiment.inputs.gradable import require_gradable
+from asymreinforce.experiment.inputs.questions import prepare_suites, require_gradable
 from asymreinforce.experiment.inputs.stores import (
     RolloutSet,
     further_graders,
@@ -24,7 +24,6 @@ from asymreinforce.experiment.inputs.stores import (
     require_shards,
     score_rollouts,
 )
-from asymreinforce.experiment.inputs.suites import prepare_suites
 from asymreinforce.progress import say
 from asymreinforce.rewards.warnings import of_verdicts, warnings
 from asymreinforce.stages.score import facts_of
@@ -32,11 +31,11 @@ from asymreinforce.stages.score import facts_of
 __all__ = [
     "Inputs",
     "RolloutSource",
-    "engine_log",
     "find_init",
     "find_inputs",
     "prepare_inputs",
     "prepare_suites",
+    "require_generated",
     "require_gradable",
     "require_graders",
     "rollout_source",
@@ -61,9 +60,6 @@ class RolloutSource(Protocol):
     The functions `find_...` raise `InputError` that names the stage which did not run.
     """
 
-    IS_IMPORTED: bool
-    """Whether warnings advise to import other rollouts, or to change how they are generated."""
-
     def run_init(
         self, config: ExperimentConfig, *, made_before: bool = False
     ) -> tuple[Path, Store]:
@@ -71,9 +67,6 @@ class RolloutSource(Protocol):
 
     def find_init(self, config: ExperimentConfig) -> tuple[Path, Store]:
         """Return the checkpoint and the prompts that `run_init` made."""
-
-    def require_generated(self, reason: str) -> None:
-        """Raise `ConfigError` with the reason if this source does not generate rollouts."""
 
     def prepare_rollouts(self, config: ExperimentConfig, *, engine: Engine | None = None) -> Store:
         """Return the rollouts, and generate those that are missing; the prompts exist."""
@@ -122,9 +115,14 @@ def find_init(config: ExperimentConfig) -> tuple[Path, Store]:
 def run_generate(config: ExperimentConfig, *, engine: Engine | None = None) -> Store:
     """Generate rollouts with `engine`, or with a new engine of `config` if `engine` is None."""
     require_graders(config)
-    source = rollout_source(config)
-    source.require_generated("rollouts are imported ('asymrl import'), none made")
-    return source.prepare_rollouts(config, engine=engine)
+    require_generated(config, "rollouts are imported ('asymrl import'), none made")
+    return rollout_source(config).prepare_rollouts(config, engine=engine)
+
+
+def require_generated(config: ExperimentConfig, reason: str) -> None:
+    """Raise `ConfigError` with the reason if rollouts are imported, and so exist already."""
+    if rollout_source(config) is imported:
+        raise ConfigError(f"source.path is set: {reason}")
 
 
 def run_score(config: ExperimentConfig) -> Store:
@@ -190,6 +188,6 @@ def prepare_inputs(config: ExperimentConfig, *, engine: Engine | None = None) ->
 
 def warnings_on_verdicts(config: ExperimentConfig, verdicts: Store) -> list[str]:
     """Return reasons why a scored set of rollouts can teach little under any objective."""
-    is_imported = rollout_source(config).IS_IMPORTED
+    is_imported = rollout_source(config) is imported
     facts = of_verdicts(facts_of(verdicts), reward=config.reward, is_imported=is_imported)
     return warnings(facts)

@@ -3,27 +3,20 @@
 This module is a `RolloutSource`; the docstrings of that class describe each function.
 """
 
-import contextlib
 from pathlib import Path
 
 from asymreinforce.config import ExperimentConfig
 from asymreinforce.data.shard_names import first_shards
 from asymreinforce.data.store import Store
-from asymreinforce.engines import open_engine
 from asymreinforce.engines.protocol import Engine
 from asymreinforce.experiment.cleanup import remove_if_refused
 from asymreinforce.experiment.inputs.policy import find_policy, prepare_policy, require_policy
+from asymreinforce.experiment.inputs.questions import prepare_prompts
 from asymreinforce.experiment.inputs.stores import RolloutSet, graded_verdicts, require_shards
+from asymreinforce.experiment.running import Engines
 from asymreinforce.experiment.shard_workers import generation_workers
 from asymreinforce.stages.generate import generate, rollout_store
-from asymreinforce.stages.init import make_prompts, prompt_store
-
-IS_IMPORTED = False
-
-
-def engine_log(config: ExperimentConfig) -> Path:
-    """Return the log file for the output of the engine's library."""
-    return config.directory / "logs" / "engine.log"
+from asymreinforce.stages.init import prompt_store
 
 
 def run_init(config: ExperimentConfig, *, made_before: bool = False) -> tuple[Path, Store]:
@@ -31,12 +24,7 @@ def run_init(config: ExperimentConfig, *, made_before: bool = False) -> tuple[Pa
     # the policy first: if training refuses it, no prompts are written
     checkpoint = prepare_policy(config)
     require_policy(config, checkpoint)
-    parent = config.directory / "prompts"
-    pinned = config.pins.prompts
-    store = prompt_store(config.task, parent, pinned=pinned, made_before=made_before)
-    with remove_if_refused(store):
-        prompts = make_prompts(config.task, parent, pinned=pinned, made_before=made_before)
-    return checkpoint, prompts
+    return checkpoint, prepare_prompts(config, made_before=made_before)
 
 
 def find_init(config: ExperimentConfig) -> tuple[Path, Store]:
@@ -48,30 +36,20 @@ def find_init(config: ExperimentConfig) -> tuple[Path, Store]:
     return find_policy(config, stage="init"), prompts
 
 
-def require_generated(reason: str) -> None:
-    """Do nothing: these rollouts are generated."""
-
-
 def prepare_rollouts(config: ExperimentConfig, *, engine: Engine | None = None) -> Store:
     """Generate the missing rollouts with `engine`, or with a new engine if `engine` is None."""
     checkpoint, prompts = find_init(config)
     parent = config.directory / "rollouts"
-    opened = (
-        contextlib.nullcontext(engine)
-        if engine
-        else open_engine(config.engine, config.policy, log=engine_log(config))
-    )
-    with opened as started:
-        store = rollout_store(config, checkpoint=checkpoint, prompts=prompts, parent=parent)
-        with remove_if_refused(store):
-            return generate(
-                config,
-                checkpoint=checkpoint,
-                prompts=prompts,
-                engine=started,
-                parent=parent,
-                **generation_workers(config),
-            )
+    store = rollout_store(config, checkpoint=checkpoint, prompts=prompts, parent=parent)
+    with Engines() as engines, remove_if_refused(store):
+        return generate(
+            config,
+            checkpoint=checkpoint,
+            prompts=prompts,
+            engine=engine or engines.of(config),
+            parent=parent,
+            **generation_workers(config),
+        )
 
 
 def find_rollouts(config: ExperimentConfig) -> RolloutSet:

@@ -16,8 +16,6 @@ from asymreinforce.experiment.inputs.stores import RolloutSet, graded_verdicts, 
 from asymreinforce.imported import Imported, Stores, facts_of, import_rollouts, import_stores
 from asymreinforce.progress import say
 
-IS_IMPORTED = True
-
 
 def run_import(config: ExperimentConfig) -> Stores:
     """Import the rollouts; make or fetch the policy first, because its tokenizer is needed."""
@@ -54,11 +52,6 @@ def find_init(config: ExperimentConfig) -> tuple[Path, Store]:
     return checkpoint, find_imported(config, checkpoint=checkpoint).prompts
 
 
-def require_generated(reason: str) -> None:
-    """Raise `ConfigError`, because imported rollouts exist already."""
-    raise ConfigError(f"source.path is set: {reason}")
-
-
 def prepare_rollouts(config: ExperimentConfig, *, engine: Engine | None = None) -> Store:
     """Return the rollouts that were imported with their prompts; no engine is used."""
     return find_rollouts(config).rollouts
@@ -79,8 +72,20 @@ def require_trainable(config: ExperimentConfig, rollouts: Store) -> None:
 
 
 def needs_grader(config: ExperimentConfig, rollouts: Store) -> bool:
-    """Return True if imported verdicts are absent or not used for training."""
-    return not trains_on_imported_verdicts(config, rollouts)
+    """Return True if imported verdicts are absent or not used for training.
+
+    Raises `ConfigError` if `source.verdicts` is "imported" and no row has a reward.
+    """
+    rewarded, rows = rollouts.facts["rewarded"], rollouts.facts["rows"]
+    if config.source.verdicts == "imported" and not rewarded:
+        raise ConfigError(
+            "source.verdicts=imported, but no row came with a reward; name their column "
+            "(source.columns.reward=NAME), or use source.verdicts=graded and 'asymrl score'"
+        )
+    if config.source.verdicts is None:
+        # by default, imported rewards train only if every row has one
+        return bool(rewarded != rows)
+    return config.source.verdicts == "graded"
 
 
 def find_verdicts(
@@ -98,49 +103,40 @@ def find_verdicts(
     return find_imported(config, checkpoint=rollout_set.checkpoint).verdicts
 
 
-def trains_on_imported_verdicts(config: ExperimentConfig, rollouts: Store) -> bool:
-    """Return True if training uses the imported verdicts, False for a grader's verdicts.
-
-    Raises `ConfigError` if `source.verdicts` is "imported" and no row has a reward.
-    """
-    rewarded, rows = rollouts.facts["rewarded"], rollouts.facts["rows"]
-    if config.source.verdicts == "imported" and not rewarded:
-        raise ConfigError(
-            "source.verdicts=imported, but no row came with a reward; name their column "
-            "(source.columns.reward=NAME), or use source.verdicts=graded and 'asymrl score'"
-        )
-    if config.source.verdicts is None:
-        # by default, imported rewards train only if every row has one
-        return bool(rewarded == rows)
-    return config.source.verdicts == "imported"
-
-
 def describe_import(config: ExperimentConfig, stores: Stores) -> list[str]:
     """Return a few lines on what was imported and which verdicts training will use."""
     facts = facts_of(stores.rollouts)
     size = f"{facts.smallest_group}"
     if facts.largest_group != facts.smallest_group:
         size += f" to {facts.largest_group}"
-    return [
+    lines = [
         f"{facts.rows} rollouts of {facts.prompts} prompts ({size} of a prompt), "
         f"{facts.truncated} cut off, {facts.held_back} of held-back prompts left out",
         "policies: " + ", ".join(f"{name} {rows}" for name, rows in facts.policies.items()),
         f"log-probabilities: {_of_all(facts.with_logps, facts)}; AsymRE needs none",
         _verdicts_line(config, stores, facts),
-        *(_groups_line(facts) if config.baseline_reference == "group_mean" else []),
     ]
+    if facts.groups_of_one and config.baseline_reference == "group_mean":
+        lines.append(
+            f"warning: {facts.groups_of_one} of {facts.prompts} prompts have one rollout, which is "
+            "its own mean, so its advantage is -baseline; baseline_reference=dataset_mean or zero "
+            "gives it another"
+        )
+    return lines
 
 
 def _verdicts_line(config: ExperimentConfig, stores: Stores, facts: Imported) -> str:
     if not facts.rewarded:
         return "rewards: none; run 'asymrl score' with the same settings"
     line = f"rewards: {_of_all(facts.rewarded, facts)}, mean {facts.mean_reward:.4f}"
-    if trains_on_imported_verdicts(config, stores.rollouts):
+    if needs_grader(config, stores.rollouts):
         return (
-            f"{line}; training takes them (correct from {config.reward.correct_at:g} on, "
-            "reward.correct_at); source.verdicts=graded and 'asymrl score' judge anew"
+            f"{line}; training takes the grader's verdicts, run 'asymrl score' with these settings"
         )
-    return f"{line}; training takes the grader's verdicts, run 'asymrl score' with these settings"
+    return (
+        f"{line}; training takes them (correct from {config.reward.correct_at:g} on, "
+        "reward.correct_at); source.verdicts=graded and 'asymrl score' judge anew"
+    )
 
 
 def require_log_probabilities(config: ExperimentConfig, rollouts: Store) -> None:
@@ -166,16 +162,6 @@ def require_groups(config: ExperimentConfig, rollouts: Store) -> None:
             f"baseline_reference=leave_one_out needs two rollouts of each prompt, but {alone} of "
             f"{rollouts.facts['prompts']} prompts have one; use another baseline_reference"
         )
-
-
-def _groups_line(facts: Imported) -> list[str]:
-    if not facts.groups_of_one:
-        return []
-    return [
-        f"warning: {facts.groups_of_one} of {facts.prompts} prompts have one rollout, which is its "
-        "own mean, so its advantage is -baseline; baseline_reference=dataset_mean or zero gives "
-        "it another"
-    ]
 
 
 def _of_all(count: int, facts: Imported) -> str:
