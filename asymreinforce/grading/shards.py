@@ -11,7 +11,7 @@ from asymreinforce.config import RewardConfig
 from asymreinforce.data import contracts
 from asymreinforce.data.store import Store
 from asymreinforce.grading.failures import count_failed, count_out_of_time, first_failures
-from asymreinforce.grading.pool.settings import grader_pool
+from asymreinforce.grading.pool.pool import grader_pool
 from asymreinforce.grading.questions import KEY_COLUMNS, Gold, Questions
 from asymreinforce.grading.verdict import GradedRow, Verdict
 from asymreinforce.workers import MakeShards, ShardResult, one_by_one

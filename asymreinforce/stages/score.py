@@ -29,7 +29,7 @@ from asymreinforce.errors import InputError
 from asymreinforce.grading.failures import EXAMPLES, require_few
 from asymreinforce.grading.golds import require_usable
 from asymreinforce.grading.graders import identify
-from asymreinforce.grading.pool.settings import grader_pool
+from asymreinforce.grading.pool.pool import grader_pool
 from asymreinforce.grading.questions import KEY_COLUMNS, Questions
 from asymreinforce.grading.shards import (
     ROWS,
