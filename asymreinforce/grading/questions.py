@@ -1,4 +1,8 @@
-"""The prompts of the rollouts to judge: checked once, then read for one chunk at a time."""
+"""The prompts of the rollouts to judge: checked once, then read for one chunk at a time.
+
+Gold answers that a grader cannot use are refused before anything is graded and before an arm
+trains, since every completion would silently be wrong.
+"""
 
 import hashlib
 import itertools
@@ -13,12 +17,17 @@ import pyarrow.parquet as pq
 
 from asymreinforce.data import contracts
 from asymreinforce.data.contracts import FinishReason
+from asymreinforce.data.gold_answers import accepted_answers
 from asymreinforce.errors import InputError
+from asymreinforce.grading.graders import GRADERS, require_known
+from asymreinforce.plugins import is_plugin
 
 KEY_COLUMNS = ["prompt_id", "sample", "finish_reason"]
 COLUMNS = ["prompt_id", "gold_answer", "metadata"]
 PROMPTS_AT_ONCE = 1_024
 BUFFER_BYTES = 1 << 16
+SHOWN = 40
+"""Characters of a gold answer that a message quotes."""
 
 
 class Gold(NamedTuple):
@@ -150,4 +159,28 @@ def _require_finish_reasons(reasons: pa.ChunkedArray, *, where: str) -> None:
         raise InputError(
             f"{where}: {len(strange)} rows have the finish_reason {strange[0].as_py()!r}, "
             f"which is none of {', '.join(known.to_pylist())}"
+        )
+
+
+def require_usable(
+    grader: str, tables: Iterable[pa.Table], *, where: Path, setting: str = "task.grader"
+) -> None:
+    """Raise `InputError` if a built-in grader cannot use some gold answer of the PROMPTS tables.
+
+    Raises `ConfigError` for an unknown grader. The message names the `setting` of the grader.
+    """
+    require_known(grader)
+    if is_plugin(grader):  # only its author knows which gold answers it can use
+        return
+    can_use, prompts, unusable = GRADERS[grader].can_use, 0, list[tuple[str, str]]()
+    for table in tables:
+        for row in table.select([n for n in COLUMNS if n in table.column_names]).to_pylist():
+            prompts += 1
+            golds = accepted_answers(row.get("metadata"), row["gold_answer"])
+            unusable += [(row["prompt_id"], gold) for gold in golds if not can_use(gold)][:1]
+    if unusable:
+        prompt_id, gold = unusable[0]
+        raise InputError(
+            f"{where}: {setting}={grader} cannot use {len(unusable)} of {prompts} gold answers, "
+            f"such as {gold[:SHOWN]!r} of prompt {prompt_id}: it needs {GRADERS[grader].needs}"
         )

@@ -4,7 +4,7 @@ from asymreinforce.config import ExperimentConfig, Split
 from asymreinforce.data import contracts
 from asymreinforce.data.store import Store
 from asymreinforce.errors import InputError
-from asymreinforce.grading.golds import require_usable
+from asymreinforce.grading.questions import require_usable
 
 UNGRADED: dict[Split, str] = {
     "train": "evaluation.train_prompts=0 evaluates no training questions",

@@ -27,9 +27,9 @@ from typing import Self
 
 from asymreinforce.config import RewardConfig
 from asymreinforce.errors import AsymreinforceError
+from asymreinforce.grading.extraction import Reasoning
 from asymreinforce.grading.pool.client import Client, Ending, Worker
 from asymreinforce.grading.pool.protocol import OUT_OF_MEMORY, Options
-from asymreinforce.grading.reasoning import Reasoning
 from asymreinforce.grading.verdict import LATE, GradedRow, Verdict
 from asymreinforce.plugins import is_plugin
 

@@ -8,7 +8,7 @@ import json
 import mmap
 from typing import Any, NamedTuple
 
-from asymreinforce.grading.reasoning import Reasoning
+from asymreinforce.grading.extraction import Reasoning
 
 OUT_OF_MEMORY = 77
 """Exit code of a worker whose row reached the memory limit."""
