@@ -7,7 +7,7 @@ rule proves equal are unequal. docs/reference/graders.md says in words which ans
 import functools
 import re
 
-from asymreinforce.grading.math import points, structure, symbolic, units, wording
+from asymreinforce.grading.math import points, structure, wording
 from asymreinforce.grading.math.arithmetic import TooLarge
 from asymreinforce.grading.math.notation import CLOSE, LONGEST, OPEN, canonical, without_spaces
 from asymreinforce.grading.math.numerals import THOUSANDS, equal_values, read_number
@@ -83,9 +83,9 @@ def _without_additions(text: str) -> str:
 
 def compare_numbers(gold: str, answer: str, same: Same) -> bool | None:
     """Compare values; None unless both are numbers. A unit may be left out but not exchanged."""
-    one, _ = units.without_unit(gold)
-    other, other_unit = units.without_unit(answer, bare_letters=not re.search("[A-Za-z]", one))
-    one, unit = units.without_unit(gold, bare_letters=other_unit is not None)
+    one, _ = wording.without_unit(gold)
+    other, other_unit = wording.without_unit(answer, bare_letters=not re.search("[A-Za-z]", one))
+    one, unit = wording.without_unit(gold, bare_letters=other_unit is not None)
     commas = [text for text in (one, other) if "," in text]
     has_comma = POINTED.fullmatch(one) or POINTED.fullmatch(other)
     value, other_value = (read_number(text, decimal_comma=bool(has_comma)) for text in (one, other))
@@ -203,7 +203,7 @@ def compare_expressions(gold: str, answer: str, same: Same) -> bool | None:
     is_algebra = ALGEBRA.search(gold) or ALGEBRA.search(answer)
     if verdict is not None or not is_algebra or not all(map(WELL_FORMED.fullmatch, (gold, answer))):
         return verdict
-    return symbolic.equal_by_math_verify(*(t.replace("°", r"^{\circ}") for t in (gold, answer)))
+    return points.equal_by_math_verify(*(t.replace("°", r"^{\circ}") for t in (gold, answer)))
 
 
 RULES = (
