@@ -109,8 +109,10 @@ def power(base: Number, exponent: Number) -> Number:
     is_exact = isinstance(base, Fraction) and isinstance(exponent, Fraction)
     if is_exact and exponent.denominator > 1:
         exact = _exact_root(base, exponent.denominator)
-        return _inexact_power(base, exponent) if exact is None else power(exact, exponent.numerator)
-    if not is_exact and not (isinstance(base, Fraction) and isinstance(exponent, int)):
+        if exact is None:
+            return _inexact_power(base, exponent)
+        base, exponent = exact, Fraction(exponent.numerator)
+    if not is_exact:
         return _inexact_power(base, exponent)
     size = max(base.numerator.bit_length(), base.denominator.bit_length())
     if base in (0, 1, -1):  # cheap for any exponent, however long
