@@ -50,15 +50,13 @@ class Questions:
                 f"{path}: holds {label or 'no contract of this software'}, not "
                 f"{contracts.PROMPTS.label}; point at the prompts of these rollouts"
             )
-        hashes = [_hash_ids(rows.column("prompt_id")) for rows in self._read_rows(checked=True)]
+        hashes = [_hash_ids(rows.column("prompt_id")) for rows in self.tables(checked=True)]
         hash_P = np.sort(np.concatenate([np.zeros(0, np.uint64), *hashes]))
         if repeated := int((np.diff(hash_P) == 0).sum()):
             raise InputError(f"{path}: {repeated} rows repeat a prompt_id; each must stand once")
         # One more entry, so that `searchsorted` always returns a valid place.
         self._hash_P = np.append(hash_P, np.iinfo(np.uint64).max)
-        self._endless = itertools.chain.from_iterable(
-            self._read_rows() for _ in itertools.repeat(None)
-        )
+        self._endless = itertools.chain.from_iterable(self.tables() for _ in itertools.repeat(None))
         self._batches = len(hashes)
         self._rows_at_hand: list[pa.Table] = []
 
@@ -91,10 +89,6 @@ class Questions:
             rows += len(keys)
         return rows
 
-    def tables(self) -> Iterator[pa.Table]:
-        """Yield the ids, gold answers and metadata of all prompts, one batch at a time."""
-        yield from self._read_rows()
-
     def golds(self, prompt_ids: pa.ChunkedArray) -> dict[str, Gold]:
         """Return the gold answers and metadata of some prompts.
 
@@ -114,8 +108,8 @@ class Questions:
                 return gold_of_prompt
         raise InputError(f"{self._path}: changed while it was read; run 'asymrl score' again")
 
-    def _read_rows(self, *, checked: bool = False) -> Iterator[pa.Table]:
-        """Yield the rows of the file, one batch at a time."""
+    def tables(self, *, checked: bool = False) -> Iterator[pa.Table]:
+        """Yield the ids, gold answers and metadata of all prompts, one batch at a time."""
         where, options = str(self._path), {"columns": COLUMNS, "use_threads": False}
         try:
             with pq.ParquetFile(

@@ -70,6 +70,28 @@ class Worker:
         Raises `AsymreinforceError` if the fork server is gone.
         """
         verdicts: list[Verdict] = []
+        code, killed_at = self._exchange(rows, verdicts)
+        if code is None:
+            return verdicts, None
+        started, row = self._heartbeat.started, self._heartbeat.row
+        self._stream.close()
+        self._start()
+        if len(verdicts) == len(rows):
+            return verdicts, None
+        place: int | None = min(max(row, len(verdicts)), len(rows) - 1)
+        if not started:  # a worker that ends before its first verdict may have died of that row
+            place = None if verdicts else 0
+        # Between the look at the clock and the kill, the worker may have gone on to another row.
+        is_overdue = started > 0 and killed_at - started > self._wall_limit_s
+        return verdicts, Ending(code, place, is_overdue)
+
+    def _exchange(
+        self, rows: Sequence[GradedRow], verdicts: list[Verdict]
+    ) -> tuple[int | None, float]:
+        """Send rows and add their verdicts, until all have come or the worker has ended.
+
+        Returns the exit code of the worker, and when it was killed because a deadline had passed.
+        """
         self._heartbeat.started, self._heartbeat.row = 0.0, NOT_BEGUN
         sent_at, killed_at, code = time.monotonic(), 0.0, None
         self._stream.settimeout(SEND_LIMIT_S)
@@ -89,19 +111,7 @@ class Worker:
                 code = -signal.SIGKILL
             else:
                 code = self._take_in(data, verdicts, most=len(rows))
-        if code is None:
-            return verdicts, None
-        started, row = self._heartbeat.started, self._heartbeat.row
-        self._stream.close()
-        self._start()
-        if len(verdicts) == len(rows):
-            return verdicts, None
-        place: int | None = min(max(row, len(verdicts)), len(rows) - 1)
-        if not started:  # a worker that ends before its first verdict may have died of that row
-            place = None if verdicts else 0
-        # Between the look at the clock and the kill, the worker may have gone on to another row.
-        is_overdue = started > 0 and killed_at - started > self._wall_limit_s
-        return verdicts, Ending(code, place, is_overdue)
+        return code, killed_at
 
     def kill(self) -> None:
         """Ask for the end of the process, from any thread; raises `AsymreinforceError`."""
