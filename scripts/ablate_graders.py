@@ -19,7 +19,7 @@ from typing import Any
 from unittest import mock
 
 from asymreinforce.grading import math_answers
-from asymreinforce.grading.math import equivalence, numerals, points, symbolic, units, wording
+from asymreinforce.grading.math import equivalence, numerals, points, wording
 from tests.fixtures.answer_pairs import DIFFERENT, SAME
 
 Pair = tuple[str, str, bool]
@@ -45,8 +45,8 @@ def cases(path: Path, text: str, kinds: tuple[str, ...]) -> list[Pair]:
 def without(rule: str) -> Iterator[None]:
     """Switch off a rule or a part, by its name."""
     parts: dict[str, tuple[Any, str, Callable[..., Any]]] = {
-        "math-verify": (symbolic, "equal_by_math_verify", lambda gold, answer: False),
-        "units": (units, "without_unit", lambda text, bare_letters=False: (text, None)),
+        "math-verify": (points, "equal_by_math_verify", lambda gold, answer: False),
+        "units": (wording, "without_unit", lambda text, bare_letters=False: (text, None)),
         "meanings": (wording, "plain_meaning", lambda text: text),
         "rounding": (numerals, "_is_rounding", lambda *_: False),
         "ratio of equations": (points, "ratio_sign", lambda *_: 0),

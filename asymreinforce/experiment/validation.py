@@ -9,8 +9,8 @@ from asymreinforce.data import contracts
 from asymreinforce.engines.protocol import Completion
 from asymreinforce.errors import GraderError
 from asymreinforce.experiment.inputs import Inputs
-from asymreinforce.grading.golds import require_usable
-from asymreinforce.grading.pool.settings import grader_pool
+from asymreinforce.grading.pool.pool import grader_pool
+from asymreinforce.grading.questions import require_usable
 from asymreinforce.grading.verdict import GradedRow, Verdict
 
 if TYPE_CHECKING:

@@ -25,9 +25,9 @@ from asymreinforce.grading.choice import (
     letter_of,
     numbered_choice,
 )
+from asymreinforce.grading.extraction import Reasoning, spoken_text
 from asymreinforce.grading.inert import may_be_scored
 from asymreinforce.grading.math_answers import gsm8k, holds_a_number, math
-from asymreinforce.grading.reasoning import Reasoning, spoken_text
 from asymreinforce.grading.verdict import NO_ANSWER, Verdict
 from asymreinforce.plugins import is_plugin, load_function
 

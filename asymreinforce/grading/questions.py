@@ -1,4 +1,8 @@
-"""The prompts of the rollouts to judge: checked once, then read for one chunk at a time."""
+"""The prompts of the rollouts to judge: checked once, then read for one chunk at a time.
+
+Gold answers that a grader cannot use are refused before anything is graded and before an arm
+trains, since every completion would silently be wrong.
+"""
 
 import hashlib
 import itertools
@@ -13,12 +17,17 @@ import pyarrow.parquet as pq
 
 from asymreinforce.data import contracts
 from asymreinforce.data.contracts import FinishReason
+from asymreinforce.data.gold_answers import accepted_answers
 from asymreinforce.errors import InputError
+from asymreinforce.grading.graders import GRADERS, require_known
+from asymreinforce.plugins import is_plugin
 
 KEY_COLUMNS = ["prompt_id", "sample", "finish_reason"]
 COLUMNS = ["prompt_id", "gold_answer", "metadata"]
 PROMPTS_AT_ONCE = 1_024
 BUFFER_BYTES = 1 << 16
+SHOWN = 40
+"""Characters of a gold answer that a message quotes."""
 
 
 class Gold(NamedTuple):
@@ -41,15 +50,13 @@ class Questions:
                 f"{path}: holds {label or 'no contract of this software'}, not "
                 f"{contracts.PROMPTS.label}; point at the prompts of these rollouts"
             )
-        hashes = [_hash_ids(rows.column("prompt_id")) for rows in self._read_rows(checked=True)]
+        hashes = [_hash_ids(rows.column("prompt_id")) for rows in self.tables(checked=True)]
         hash_P = np.sort(np.concatenate([np.zeros(0, np.uint64), *hashes]))
         if repeated := int((np.diff(hash_P) == 0).sum()):
             raise InputError(f"{path}: {repeated} rows repeat a prompt_id; each must stand once")
         # One more entry, so that `searchsorted` always returns a valid place.
         self._hash_P = np.append(hash_P, np.iinfo(np.uint64).max)
-        self._endless = itertools.chain.from_iterable(
-            self._read_rows() for _ in itertools.repeat(None)
-        )
+        self._endless = itertools.chain.from_iterable(self.tables() for _ in itertools.repeat(None))
         self._batches = len(hashes)
         self._rows_at_hand: list[pa.Table] = []
 
@@ -82,10 +89,6 @@ class Questions:
             rows += len(keys)
         return rows
 
-    def tables(self) -> Iterator[pa.Table]:
-        """Yield the ids, gold answers and metadata of all prompts, one batch at a time."""
-        yield from self._read_rows()
-
     def golds(self, prompt_ids: pa.ChunkedArray) -> dict[str, Gold]:
         """Return the gold answers and metadata of some prompts.
 
@@ -105,8 +108,8 @@ class Questions:
                 return gold_of_prompt
         raise InputError(f"{self._path}: changed while it was read; run 'asymrl score' again")
 
-    def _read_rows(self, *, checked: bool = False) -> Iterator[pa.Table]:
-        """Yield the rows of the file, one batch at a time."""
+    def tables(self, *, checked: bool = False) -> Iterator[pa.Table]:
+        """Yield the ids, gold answers and metadata of all prompts, one batch at a time."""
         where, options = str(self._path), {"columns": COLUMNS, "use_threads": False}
         try:
             with pq.ParquetFile(
@@ -150,4 +153,28 @@ def _require_finish_reasons(reasons: pa.ChunkedArray, *, where: str) -> None:
         raise InputError(
             f"{where}: {len(strange)} rows have the finish_reason {strange[0].as_py()!r}, "
             f"which is none of {', '.join(known.to_pylist())}"
+        )
+
+
+def require_usable(
+    grader: str, tables: Iterable[pa.Table], *, where: Path, setting: str = "task.grader"
+) -> None:
+    """Raise `InputError` if a built-in grader cannot use some gold answer of the PROMPTS tables.
+
+    Raises `ConfigError` for an unknown grader. The message names the `setting` of the grader.
+    """
+    require_known(grader)
+    if is_plugin(grader):  # only its author knows which gold answers it can use
+        return
+    can_use, prompts, unusable = GRADERS[grader].can_use, 0, list[tuple[str, str]]()
+    for table in tables:
+        for row in table.select([n for n in COLUMNS if n in table.column_names]).to_pylist():
+            prompts += 1
+            golds = accepted_answers(row.get("metadata"), row["gold_answer"])
+            unusable += [(row["prompt_id"], gold) for gold in golds if not can_use(gold)][:1]
+    if unusable:
+        prompt_id, gold = unusable[0]
+        raise InputError(
+            f"{where}: {setting}={grader} cannot use {len(unusable)} of {prompts} gold answers, "
+            f"such as {gold[:SHOWN]!r} of prompt {prompt_id}: it needs {GRADERS[grader].needs}"
         )

@@ -1,7 +1,11 @@
-"""Read shards of rollouts as rows for a grader, and write its verdicts as a shard."""
+"""Read shards of rollouts as rows for a grader, write its verdicts, and refuse too many failures.
+
+A few rows that a grader could not judge are left out of their groups. Many mean that the grader,
+its limits or the data are wrong, which a reward of zero would hide.
+"""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -9,15 +13,18 @@ import pyarrow.compute as pc
 
 from asymreinforce.config import RewardConfig
 from asymreinforce.data import contracts
+from asymreinforce.data.contracts import UNJUDGED
 from asymreinforce.data.store import Store
-from asymreinforce.grading.failures import count_failed, count_out_of_time, first_failures
-from asymreinforce.grading.pool.settings import grader_pool
+from asymreinforce.errors import GraderError
+from asymreinforce.grading.pool.pool import grader_pool
 from asymreinforce.grading.questions import KEY_COLUMNS, Gold, Questions
-from asymreinforce.grading.verdict import GradedRow, Verdict
+from asymreinforce.grading.verdict import LATE, GradedRow, Verdict
 from asymreinforce.workers import MakeShards, ShardResult, one_by_one
 
 ROWS = 256
 """Rows read at once; the progress bar moves after each such batch."""
+EXAMPLES = 5
+"""How many messages of failed rows are shown and recorded."""
 
 
 @contextlib.contextmanager
@@ -42,10 +49,16 @@ def shard_judge(
 
 def made_of(keys: pa.Table, judged: list[Verdict], *, grader: dict[str, str]) -> ShardResult:
     """Return a shard of verdicts with the counts of failed and late rows for its receipt."""
+    places = [place for place, verdict in enumerate(judged) if verdict.status in UNJUDGED]
     facts = {
-        "unjudged": count_failed(judged),
-        "failures": first_failures(judged, keys),
-        "out_of_time": count_out_of_time(judged),
+        "unjudged": len(places),
+        "failures": [
+            f"{keys.column('prompt_id')[place]}, sample {keys.column('sample')[place]}: "
+            f"{judged[place].status} ({judged[place].message})"
+            for place in places[:EXAMPLES]
+        ],
+        # These answers count as wrong.
+        "out_of_time": sum(v.status == "ok" and (v.message or "").startswith(LATE) for v in judged),
     }
     return ShardResult(verdict_rows(keys, judged, grader=grader), facts)
 
@@ -90,3 +103,24 @@ def verdict_rows(keys: pa.Table, judged: list[Verdict], *, grader: dict[str, str
 def read_shard(rollouts: Store, name: str, columns: list[str]) -> pa.Table:
     """Read some columns of a shard of rollouts."""
     return contracts.read_table(rollouts.directory / name, contracts.ROLLOUTS, columns=columns)
+
+
+def require_few(
+    failures: int,
+    *,
+    rows: int,
+    limit: float,
+    grader: str,
+    where: Path,
+    examples: Sequence[str] = (),
+) -> None:
+    """Raise `GraderError` if more than the share `limit` of all rows could not be judged."""
+    if failures <= limit * rows:
+        return
+    said = "".join(f"\n  {example}" for example in examples)
+    raise GraderError(
+        f"{where}: the grader {grader} could not judge {failures} of {rows} rows "
+        f"({100 * failures / rows:.1f}%), more than reward.max_error_rate={limit:g}{said}\n"
+        "mend the grader, raise reward.cpu_limit_s or reward.memory_limit_mb, or accept it with a "
+        "higher reward.max_error_rate; the verdicts made so far are kept"
+    )

@@ -9,10 +9,9 @@ two answers. If several answers have the most votes, the prompt counts by the sh
 that is right, the mean of a random choice. right(a) is the share of the samples with the answer a
 that count as correct: 0 or 1, if the grader looks at nothing but the answer.
 
-Shapes: B completions, P prompts in the order of their first completion.
+Shapes: B completions, P prompts in the order of their first completion, A pairs of prompt, answer.
 """
 
-from collections import defaultdict
 from typing import NamedTuple
 
 import numpy as np
@@ -51,27 +50,23 @@ def majority_of(rows: pa.Table, reward: RewardConfig) -> Majority:
     """
     given = rewards_of(rows, reward)
     encoded = rows.column("prompt_id").combine_chunks().dictionary_encode()
-    prompt_B, answers = encoded.indices.to_numpy(), rows.column("extracted_answer").to_pylist()
+    prompt_B, prompts = encoded.indices.to_numpy(), len(encoded.dictionary)
     votes_B = given.kept_B & ((reward.truncated == "as_judged") | ~cut_off(rows))
-    correct_P: list[dict[str, list[bool]]] = [
-        defaultdict(list) for _ in range(len(encoded.dictionary))
-    ]
-    for prompt, answer, votes, correct in zip(
-        prompt_B, answers, votes_B, given.correct_B, strict=True
-    ):
-        if votes and answer is not None:
-            correct_P[prompt][answer].append(bool(correct))
-    elected = [_elect(correct_by_answer) for correct_by_answer in correct_P]
-    is_judged_P = np.bincount(prompt_B[given.kept_B], minlength=len(correct_P)) > 0
-    right_P = np.where(is_judged_P, [right for right, _ in elected], np.nan)
-    return Majority(right_P, np.array([tied for _, tied in elected], dtype=bool))
-
-
-def _elect(correct_by_answer: dict[str, list[bool]]) -> tuple[float, bool]:
-    """Return the mean of right(a) over the answers with the most votes, and whether they tie."""
-    most = max(map(len, correct_by_answer.values()), default=0)
-    if not most:
-        return 0.0, False
+    answers = rows.column("extracted_answer")
+    votes_B &= answers.is_valid().to_numpy(zero_copy_only=False)
+    votes = pa.table({"prompt": prompt_B, "answer": answers, "right": given.correct_B * 1.0})
+    by_answer = votes.filter(pa.array(votes_B)).group_by(["prompt", "answer"], use_threads=False)
+    counted = by_answer.aggregate([("right", "count"), ("right", "mean")])
+    prompt_A, votes_A, right_A = (
+        counted.column(name).to_numpy() for name in ("prompt", "right_count", "right_mean")
+    )
+    most_P = np.zeros(prompts, dtype=np.int64)
+    np.maximum.at(most_P, prompt_A, votes_A)
+    is_elected_A = votes_A == most_P[prompt_A]
+    elected_P = np.bincount(prompt_A[is_elected_A], minlength=prompts)
     # The mean over ties is what a random choice among them gives, without a seed.
-    shares = [sum(votes) / most for votes in correct_by_answer.values() if len(votes) == most]
-    return sum(shares) / len(shares), len(shares) > 1
+    right_P = np.bincount(
+        prompt_A[is_elected_A], right_A[is_elected_A], minlength=prompts
+    ) / np.maximum(elected_P, 1)
+    is_judged_P = np.bincount(prompt_B[given.kept_B], minlength=prompts) > 0
+    return Majority(np.where(is_judged_P, right_P, np.nan), elected_P > 1)

@@ -21,10 +21,9 @@ from asymreinforce.engines import engine_identity
 from asymreinforce.engines.encoding import decode_completions, encode_prompts
 from asymreinforce.engines.protocol import Engine
 from asymreinforce.errors import InputError
-from asymreinforce.grading.golds import require_usable
 from asymreinforce.grading.graders import identify
-from asymreinforce.grading.pool.pool import GraderPool
-from asymreinforce.grading.pool.settings import grader_pool
+from asymreinforce.grading.pool.pool import GraderPool, grader_pool
+from asymreinforce.grading.questions import require_usable
 from asymreinforce.grading.verdict import GradedRow
 from asymreinforce.model.checkpoint import load_tokenizer
 from asymreinforce.model.fingerprint import require_unchanged, tokenizer_fingerprint

@@ -27,17 +27,17 @@ from asymreinforce.data.shard_names import first_shards, planned_samples, rows_o
 from asymreinforce.data.store import Store
 from asymreinforce.data.verdict_sets import is_judged, publish_verdicts
 from asymreinforce.errors import InputError
-from asymreinforce.grading.failures import EXAMPLES, require_few
-from asymreinforce.grading.golds import require_usable
 from asymreinforce.grading.graders import identify
-from asymreinforce.grading.pool.settings import grader_pool
-from asymreinforce.grading.questions import KEY_COLUMNS, Questions
+from asymreinforce.grading.pool.pool import grader_pool
+from asymreinforce.grading.questions import KEY_COLUMNS, Questions, require_usable
 from asymreinforce.grading.shards import (
+    EXAMPLES,
     ROWS,
     chunk_of,
     made_of,
     read_rows,
     read_shard,
+    require_few,
     shard_judge,
 )
 from asymreinforce.grading.verdict import Verdict

@@ -18,8 +18,14 @@ from asymreinforce.data.shard_names import published_shards
 from asymreinforce.data.store import Store
 from asymreinforce.data.verdict_sets import VerdictSets, scores_of
 from asymreinforce.errors import InputError
-from asymreinforce.rewards.scale import COUNTING, Rewards, cut_off, outcome_names, rewards_of
-from asymreinforce.rewards.total import total_rewards
+from asymreinforce.rewards.scale import (
+    COUNTING,
+    Rewards,
+    cut_off,
+    outcome_names,
+    rewards_of,
+    total_rewards,
+)
 from asymreinforce.viewing.stored import StoredSet
 
 KEYS = ["prompt_id", "sample", "policy", "finish_reason"]

@@ -7,8 +7,8 @@ from typing import get_args
 import pytest
 
 from asymreinforce.config import RewardConfig
+from asymreinforce.grading.extraction import Reasoning, spoken_text
 from asymreinforce.grading.graders import GRADERS, load_grader
-from asymreinforce.grading.reasoning import Reasoning, spoken_text
 from asymreinforce.grading.verdict import NO_ANSWER
 from tests.fixtures.completions import COMPLETIONS
 

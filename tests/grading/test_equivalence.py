@@ -16,7 +16,7 @@ from asymreinforce.grading.math.equivalence import equivalent
 from asymreinforce.grading.math.notation import canonical
 from asymreinforce.grading.math.numerals import read_number
 from asymreinforce.grading.math.points import constant_value
-from asymreinforce.grading.math.units import without_unit
+from asymreinforce.grading.math.wording import without_unit
 from tests.fixtures.answer_pairs import DIFFERENT, SAME
 
 logging.getLogger("math_verify").setLevel(logging.ERROR)

@@ -6,8 +6,8 @@ import pyarrow as pa
 import pytest
 
 from asymreinforce.errors import InputError
-from asymreinforce.grading.golds import require_usable
 from asymreinforce.grading.graders import GRADERS
+from asymreinforce.grading.questions import require_usable
 
 
 def asked(grader: str, *golds: str) -> None:

@@ -16,7 +16,7 @@ from asymreinforce.errors import ConfigError, InputError
 from asymreinforce.experiment import inputs
 from asymreinforce.experiment.arm import train_arm
 from asymreinforce.experiment.inputs import imported
-from asymreinforce.rewards.total import total_rewards
+from asymreinforce.rewards.scale import total_rewards
 from asymreinforce.stages.train.audit import NAME
 from tests.fixtures import foreign_files as files
 from tests.fixtures import slow_trainer as naive

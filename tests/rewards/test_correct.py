@@ -15,7 +15,7 @@ from asymreinforce.engines.protocol import Completion
 from asymreinforce.errors import GraderError
 from asymreinforce.experiment.inputs import Inputs
 from asymreinforce.experiment.validation import open_validator
-from asymreinforce.grading.pool import settings
+from asymreinforce.grading.pool import pool
 from asymreinforce.grading.verdict import GradedRow, Verdict
 from asymreinforce.report.experiment import read_experiment
 from asymreinforce.report.groups import group_arms
@@ -180,7 +180,7 @@ def validated(tmp_path: Path, policy: Path, reward: dict[str, Any]) -> float:
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transformers_engine, "TransformersEngine", Drawing)
-    monkeypatch.setattr(settings, "GraderPool", Pool)
+    monkeypatch.setattr(pool, "GraderPool", Pool)
 
 
 @pytest.mark.parametrize(("scale", "said"), SAID)

@@ -9,8 +9,7 @@ import pytest
 
 from asymreinforce.config import RewardConfig
 from asymreinforce.data.rows import Judged, Scores
-from asymreinforce.rewards.scale import reward_identity, scale_rewards
-from asymreinforce.rewards.total import soft_overlong, total_rewards
+from asymreinforce.rewards.scale import reward_identity, scale_rewards, soft_overlong, total_rewards
 
 STATUSES = ("ok", "ok", "ok", "no_answer", "timeout", "error")
 GRADERS = ("exact", "mine:form", "mine:style")

@@ -7,7 +7,7 @@ from asymreinforce.data import contracts
 from asymreinforce.data.store import Store
 from asymreinforce.errors import AsymreinforceError, InputError
 from asymreinforce.experiment.cleanup import remove_if_refused
-from asymreinforce.grading.golds import require_usable
+from asymreinforce.grading.questions import require_usable
 from asymreinforce.stages.init import make_prompts, prompt_store
 
 TASK = re.compile(r"(?<![\w.])task\.")

@@ -10,8 +10,8 @@ from asymreinforce.data import contracts
 from asymreinforce.data.store import Store
 from asymreinforce.errors import InputError
 from asymreinforce.experiment.shard_workers import scoring_workers
-from asymreinforce.grading.golds import require_usable
 from asymreinforce.grading.graders import identify
+from asymreinforce.grading.questions import require_usable
 from asymreinforce.stages.score import Scored, score, verdict_store
 
 

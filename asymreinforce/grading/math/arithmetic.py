@@ -109,8 +109,10 @@ def power(base: Number, exponent: Number) -> Number:
     is_exact = isinstance(base, Fraction) and isinstance(exponent, Fraction)
     if is_exact and exponent.denominator > 1:
         exact = _exact_root(base, exponent.denominator)
-        return _inexact_power(base, exponent) if exact is None else power(exact, exponent.numerator)
-    if not is_exact and not (isinstance(base, Fraction) and isinstance(exponent, int)):
+        if exact is None:
+            return _inexact_power(base, exponent)
+        base, exponent = exact, Fraction(exponent.numerator)
+    if not is_exact:
         return _inexact_power(base, exponent)
     size = max(base.numerator.bit_length(), base.denominator.bit_length())
     if base in (0, 1, -1):  # cheap for any exponent, however long
@@ -154,18 +156,16 @@ def root(radicand: Number, degree: Number) -> Number:
 
 def _exact_root(radicand: Fraction, degree: int) -> Fraction | None:
     """Return a rational square or cubic root; None if there is none."""
-    if degree not in (2, 3) or (radicand < 0 and degree == 2):
+    from sympy import integer_nthroot
+
+    parts = abs(radicand).as_integer_ratio()
+    is_small = all(part.bit_length() <= 4_096 for part in parts)
+    if degree not in (2, 3) or (radicand < 0 and degree == 2) or not is_small:
         return None
-    sign, parts = -1 if radicand < 0 else 1, []
-    for part in abs(radicand).as_integer_ratio():
-        if part.bit_length() > 4_096:
-            return None
-        # A float is exact for a cubic root of up to 50 bits.
-        near = math.isqrt(part) if degree == 2 else round(part ** (1 / 3)) if part < 1 << 150 else 0
-        if near**degree != part:
-            return None
-        parts.append(near)
-    return sign * Fraction(*parts)
+    roots = [integer_nthroot(part, degree) for part in parts]
+    if not all(is_exact for _, is_exact in roots):
+        return None
+    return (-1 if radicand < 0 else 1) * Fraction(*(int(value) for value, _ in roots))
 
 
 def apply_function(name: str, argument: Number, base: Number = None) -> Number:

@@ -7,7 +7,7 @@ rule proves equal are unequal. docs/reference/graders.md says in words which ans
 import functools
 import re
 
-from asymreinforce.grading.math import points, structure, symbolic, units, wording
+from asymreinforce.grading.math import points, structure, wording
 from asymreinforce.grading.math.arithmetic import TooLarge
 from asymreinforce.grading.math.notation import CLOSE, LONGEST, OPEN, canonical, without_spaces
 from asymreinforce.grading.math.numerals import THOUSANDS, equal_values, read_number
@@ -83,9 +83,9 @@ def _without_additions(text: str) -> str:
 
 def compare_numbers(gold: str, answer: str, same: Same) -> bool | None:
     """Compare values; None unless both are numbers. A unit may be left out but not exchanged."""
-    one, _ = units.without_unit(gold)
-    other, other_unit = units.without_unit(answer, bare_letters=not re.search("[A-Za-z]", one))
-    one, unit = units.without_unit(gold, bare_letters=other_unit is not None)
+    one, _ = wording.without_unit(gold)
+    other, other_unit = wording.without_unit(answer, bare_letters=not re.search("[A-Za-z]", one))
+    one, unit = wording.without_unit(gold, bare_letters=other_unit is not None)
     commas = [text for text in (one, other) if "," in text]
     has_comma = POINTED.fullmatch(one) or POINTED.fullmatch(other)
     value, other_value = (read_number(text, decimal_comma=bool(has_comma)) for text in (one, other))
@@ -122,7 +122,7 @@ def compare_words(gold: str, answer: str, same: Same) -> bool | None:
         return chosen
     for text, other in ((gold, answer), (answer, gold)):
         if (behind := wording.without_letter(text)) is not None:
-            return same(behind, other) if text is answer else same(other, behind)
+            return same(behind, other)
     said = [wording.as_words(text) for text in (gold, answer)]
     if None not in said or r"\emptyset" in (gold, answer):
         return said[0] == said[1] and None not in said
@@ -143,15 +143,12 @@ def compare_relations(gold: str, answer: str, same: Same) -> bool | None:
     if gold_pair and answer_pair:
         if base_name(gold_pair[0]) == base_name(answer_pair[0]):
             return same(gold_pair[1], answer_pair[1])
-        if not structure.has_variable(gold_pair[1]) and not structure.has_variable(answer_pair[1]):
-            return False
     elif gold_pair and other is None:
         return same(gold_pair[1], answer)
-    elif answer_pair and one is None and other is None:
-        return same(gold, answer_pair[1])
-    if one is None or other is None:
-        stated = _stated_values(answer) if one is None and other else ()
-        return any(same(gold, value) for value in stated) if stated or one or other else None
+    if one is None:
+        return any(same(gold, value) for value in _stated_values(answer)) if other else None
+    if other is None:
+        return False
     if len(one.terms) == len(other.terms) > 2:
         one, other = structure.rising_chain(one), structure.rising_chain(other)
         return one.relations == other.relations and all(map(same, one.terms, other.terms))
@@ -203,7 +200,7 @@ def compare_expressions(gold: str, answer: str, same: Same) -> bool | None:
     is_algebra = ALGEBRA.search(gold) or ALGEBRA.search(answer)
     if verdict is not None or not is_algebra or not all(map(WELL_FORMED.fullmatch, (gold, answer))):
         return verdict
-    return symbolic.equal_by_math_verify(*(t.replace("°", r"^{\circ}") for t in (gold, answer)))
+    return points.equal_by_math_verify(*(t.replace("°", r"^{\circ}") for t in (gold, answer)))
 
 
 RULES = (

@@ -37,8 +37,6 @@ def read_number(text: str, *, decimal_comma: bool = False) -> Number | None:
         bare = written[1] + re.sub("[, ]", "", written[2]) + bare[written.end() :]
     elif decimal_comma and DECIMAL_COMMA.fullmatch(bare):
         bare = bare.replace(",", ".")
-    if not bare or "," in bare or "%" in bare:
-        return None
     repeating = _read_repeating(bare)
     value = constant_value(bare) if repeating is None else repeating
     return None if value is None else Number(value, text.endswith("%"), _last_place(bare))

@@ -1,12 +1,16 @@
 r"""Compare expressions by their values, at several points if they have variables.
 
 Most answers are decided here. Two expressions are equal if their values agree in `AGREEING` digits
-at all points, and no intermediate value could hide a difference (`arithmetic.py`).
+at all points, and no intermediate value could hide a difference (`arithmetic.py`). math-verify
+compares the few expressions that have no value here.
 """
 
+import functools
+import itertools
 import math
 import zlib
 from fractions import Fraction
+from typing import Any
 
 from asymreinforce.grading.math.arithmetic import (
     AGREEING,
@@ -19,6 +23,9 @@ from asymreinforce.grading.math.expression import evaluate
 
 POINTS = (0.73, 1.37, -1.61, 0.19, -0.58)
 """Points at which letters are evaluated; each letter adds its own offset, from 0 to about 1."""
+LONGEST, DEEPEST = 200, 50
+"""Characters and open brackets of the largest expression that is parsed: parsing takes some
+milliseconds a character. A larger expression never equals another by math-verify."""
 
 
 def constant_value(text: str) -> Number | None:
@@ -128,3 +135,54 @@ def _value_at(text: str, point: float | None) -> Number | None:
             return value if point is None else mpmath.mpmathify(value)
         # A real value such as e^{i pi} has an imaginary part of rounding errors.
         return mpmath.chop(value, abs(value) * 10.0**-AGREEING)
+
+
+def equal_by_math_verify(gold: str, answer: str) -> bool:
+    """Tell whether two canonical texts are the same expression, set, relation or matrix."""
+    if any(len(text) > LONGEST or _bracket_depth(text) > DEEPEST for text in (gold, answer)):
+        return False
+    from math_verify import verify
+
+    golds, answers = _parsed_gold(gold), _parse_latex(answer)
+    # Its time-outs, which are signals, are off: the pool bounds the time of sympy's `simplify`.
+    options: dict[str, Any] = {"allow_set_relation_comp": True, "timeout_seconds": None}
+    return bool(golds and answers and verify(golds, answers, **options))
+
+
+def _bracket_depth(text: str) -> int:
+    signs = (1 if sign in "{([" else -1 for sign in text if sign in "{}()[]")
+    return max(itertools.accumulate(signs), default=0)
+
+
+def _parse_latex(text: str) -> Any:
+    from math_verify import parse
+
+    options: dict[str, Any] = {"fallback_mode": "no_fallback", "parsing_timeout": None}
+    expressions = parse(f"\\boxed{{{text}}}", [_extraction_config()], **options)
+    return [_with_imaginary_unit(expression) for expression in expressions]
+
+
+_parsed_gold = functools.lru_cache(maxsize=64)(_parse_latex)
+
+
+def _with_imaginary_unit(expression: Any) -> Any:
+    """Read the letter i as the imaginary unit: math-verify reads it as a variable."""
+    from sympy import Expr, I
+
+    if not isinstance(expression, Expr):
+        return expression
+    letters = [symbol for symbol in expression.free_symbols if symbol.name == "i"]
+    return expression.xreplace(dict.fromkeys(letters, I))
+
+
+@functools.lru_cache(1)
+def _extraction_config() -> Any:
+    from latex2sympy2_extended import NormalizationConfig
+    from math_verify import LatexExtractionConfig
+
+    # Its own removal of units takes variables for units: it reads a + b + c as a.
+    return LatexExtractionConfig(
+        normalization_config=NormalizationConfig(
+            basic_latex=True, units=False, malformed_operators=True, nits=True, boxed="last"
+        )
+    )

@@ -214,16 +214,15 @@ def compare_collections(gold: str, answer: str, same: Same) -> bool | None:
         return None
     if one is None or other is None:
         (kind, members), single = (one, answer) if one else (other or ("", []), gold)
-        if kind == "set" and len(members) == 1:
-            return same(members[0] if one else gold, answer if one else members[0])
+        if len(members) == 1:
+            return same(single, members[0])
         pair = read_assignment(single)
         if pair is None:  # `1/2 or 0.5` is one value
             return kind == "list" and all(same(single, member) for member in members)
         return same(gold, pair[1]) if one else same(pair[1], answer)
     (kind, golds), (other_kind, answers) = one, other
     in_order = kind[0] in "([" or other_kind[0] in "(["
-    may_differ = not in_order or "list" in (kind, other_kind)
-    if len(golds) != len(answers) or not (kind == other_kind or may_differ):
+    if len(golds) != len(answers) or (kind != other_kind and "list" not in (kind, other_kind)):
         return False
     if all(any(map(read_chain, side)) for side in (golds, answers)):
         return _any_order(golds, answers, same)

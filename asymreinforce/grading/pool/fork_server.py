@@ -5,10 +5,13 @@ fresh process with one thread and never judges a row. A worker forks in millisec
 worker is cheap. The server adopts the orphans of a grader's children and kills them too, and kills
 everything if its parent is gone. Linux only (prctl, /proc).
 
-Control messages (JSON, one a datagram):
+The parent sends requests (JSON, one a datagram). At the end of their stream, the server kills all
+and exits.
 
-    requests  ["spawn", slot] with a socket, ["kill", slot]; end of stream: kill all and exit
-    replies   ["ready"] or ["failed", reason] once, then ["exited", slot, wait status]
+    ["spawn", place] with the socket on which the worker gets its jobs; ["kill", place]
+
+The server replies ["ready"] or ["failed", reason] once. If a worker ends, the server writes the
+exit code behind the worker's verdicts and ends their stream, whoever else has the stream open.
 """
 
 import contextlib
@@ -20,10 +23,11 @@ import signal
 import socket
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 from asymreinforce.errors import AsymreinforceError
 from asymreinforce.grading.graders import Grade, load_grader
-from asymreinforce.grading.pool.protocol import Heartbeats, Options
+from asymreinforce.grading.pool.protocol import Options, map_heartbeats
 from asymreinforce.grading.pool.worker import judge_jobs
 from asymreinforce.processes import (
     PR_SET_CHILD_SUBREAPER,
@@ -37,20 +41,27 @@ CLONE_NEWUSER = 0x10000000
 SECONDS_BETWEEN_LOOKS = 1.0
 
 
+class RunningWorker(NamedTuple):
+    """The place of a worker, and the worker's end of its stream."""
+
+    place: int
+    stream: socket.socket
+
+
 class ForkServer:
-    """Forks one worker for each slot, and reaps a worker with all its children."""
+    """Forks one worker for each place, and reaps a worker with all its children."""
 
     def __init__(self, options: Options, control: socket.socket, grade: Grade) -> None:
         self._options, self._control, self._grade = options, control, grade
-        self._heartbeats = Heartbeats(options.heartbeats, workers=options.workers)
-        self._workers: dict[int, int] = {}
-        self._wakeup, wake = socket.socketpair()
-        for end in (self._wakeup, wake):
+        self._heartbeats = map_heartbeats(options.heartbeats, workers=options.workers)
+        self._workers: dict[int, RunningWorker] = {}
+        """The workers by their process ids."""
+        self._wakeup, self._wake = socket.socketpair()
+        for end in (self._wakeup, self._wake):
             end.setblocking(False)
-        self._wake = wake
         # `select` does not wait for exits; a handler and a wake-up socket let SIGCHLD end the wait.
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        signal.set_wakeup_fd(wake.fileno(), warn_on_full_buffer=False)
+        signal.set_wakeup_fd(self._wake.fileno(), warn_on_full_buffer=False)
 
     def run(self) -> None:
         """Serve until the parent hangs up or is gone."""
@@ -62,7 +73,7 @@ class ForkServer:
                 if self._wakeup in ready:
                     with contextlib.suppress(BlockingIOError):
                         self._wakeup.recv(4096)
-                self._report_exits()
+                self._reap_exited()
                 if self._control in ready and not self._handle_request():
                     return
         finally:
@@ -73,19 +84,17 @@ class ForkServer:
         message, descriptors, _, _ = socket.recv_fds(self._control, 4096, 1)
         if not message:
             return False
-        action, slot = json.loads(message)
+        action, place = json.loads(message)
+        for pid in [pid for pid, worker in self._workers.items() if worker.place == place]:
+            self._reap_worker(pid)
         if action == "spawn":
-            with socket.socket(fileno=descriptors[0]) as stream:
-                self._spawn_worker(slot, stream)
-        else:
-            for pid in [pid for pid, worker_slot in self._workers.items() if worker_slot == slot]:
-                os.kill(pid, signal.SIGKILL)
+            self._spawn_worker(RunningWorker(place, socket.socket(fileno=descriptors[0])))
         return True
 
-    def _spawn_worker(self, slot: int, stream: socket.socket) -> None:
+    def _spawn_worker(self, worker: RunningWorker) -> None:
         self_pid = os.getpid()
         if pid := os.fork():
-            self._workers[pid] = slot
+            self._workers[pid] = worker
             return
         try:
             os.setsid()
@@ -95,42 +104,31 @@ class ForkServer:
                 os._exit(1)
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            for end in (self._control, self._wakeup, self._wake):
+            others = (other.stream for other in self._workers.values())
+            for end in (self._control, self._wakeup, self._wake, *others):
                 end.close()
-            judge_jobs(
-                stream,
-                self._heartbeats,
-                slot=slot,
-                grade=self._grade,
-                options=self._options,
-            )
+            heartbeat = self._heartbeats[worker.place]
+            judge_jobs(worker.stream, heartbeat, grade=self._grade, options=self._options)
         finally:
             os._exit(1)
 
-    def _report_exits(self) -> None:
-        while True:
-            try:
-                # WNOWAIT keeps the process id taken until the whole group is killed.
-                exited = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-            except ChildProcessError:
-                return
-            if exited is None:
-                return
-            if exited.si_pid not in self._workers:
-                os.waitpid(exited.si_pid, 0)
-                continue
-            slot = self._workers[exited.si_pid]
-            status = self._reap_worker(exited.si_pid)
-            self._control.send(json.dumps(["exited", slot, status]).encode())
+    def _reap_exited(self) -> None:
+        with contextlib.suppress(ChildProcessError):
+            # WNOWAIT keeps the process id taken until the whole group is killed.
+            while exited := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+                if exited.si_pid in self._workers:
+                    self._reap_worker(exited.si_pid)
+                else:
+                    os.waitpid(exited.si_pid, 0)
 
-    def _reap_worker(self, pid: int) -> int:
-        """Kill a worker, its group and its orphans; return the wait status of the worker."""
+    def _reap_worker(self, pid: int) -> None:
+        """Kill a worker, its group and its orphans, and end its stream with its exit code."""
         # The worker is not yet reaped, so that no other group can have the number of its group.
         for kill in (os.killpg, os.kill):
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 kill(pid, signal.SIGKILL)
-        status = os.waitpid(pid, 0)[1]
-        del self._workers[pid]
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        stream = self._workers.pop(pid).stream
         while strays := children_of(os.getpid()) - set(self._workers):
             for stray in strays:
                 with contextlib.suppress(ProcessLookupError):
@@ -138,7 +136,9 @@ class ForkServer:
             for stray in strays:
                 with contextlib.suppress(ChildProcessError):
                     os.waitpid(stray, 0)
-        return status
+        with stream, contextlib.suppress(OSError):
+            stream.send(b"\n%d\n" % code, socket.MSG_DONTWAIT)
+            stream.shutdown(socket.SHUT_RDWR)
 
 
 def hide_other_processes() -> bool:
@@ -176,11 +176,9 @@ def main() -> None:
         hide_other_processes()
         continue_when_parent_dies()  # last, since a change of credentials clears the setting
         grade = load_grader(options.grader, reasoning=options.reasoning)
-    except AsymreinforceError as error:
-        control.send(json.dumps(["failed", str(error)[:2000]]).encode())
     except BaseException as error:  # a user's module may raise anything, SystemExit too
-        reason = f"{type(error).__name__}: {error}"
-        control.send(json.dumps(["failed", reason[:2000]]).encode())
+        name = "" if isinstance(error, AsymreinforceError) else f"{type(error).__name__}: "
+        control.send(json.dumps(["failed", f"{name}{error}"[:2000]]).encode())
     else:
         control.send(json.dumps(["ready"]).encode())
         ForkServer(options, control, grade).run()

@@ -3,24 +3,17 @@
 JSON and never pickle, since a grader that sends the answers has read untrusted text.
 """
 
+import ctypes
 import json
 import mmap
-import struct
 from typing import Any, NamedTuple
 
-from asymreinforce.grading.reasoning import Reasoning
+from asymreinforce.grading.extraction import Reasoning
 
-HEARTBEAT = struct.Struct("dq")
-LONGEST_LINE = 1 << 28
 OUT_OF_MEMORY = 77
 """Exit code of a worker whose row reached the memory limit."""
-RETIRED = 78
-"""Exit code of a worker whose last row was judged but left children, threads or memory behind."""
-
-
-def line_of(value: Any) -> bytes:
-    """Encode a JSON value as one line."""
-    return json.dumps(value).encode() + b"\n"
+NOT_BEGUN = -1
+"""The row of a heartbeat before the first row of a job."""
 
 
 class Options(NamedTuple):
@@ -37,41 +30,26 @@ class Options(NamedTuple):
     """Descriptors of the control socket and of the heartbeats, and the parent's process id."""
 
 
-class Lines:
-    """Decodes a stream of bytes, fed in any pieces, into one JSON value for each line."""
-
-    def __init__(self) -> None:
-        self._rest = b""
-
-    def feed(self, data: bytes) -> list[Any]:
-        """Return the values of the lines that are now complete; raises `ValueError` for no list."""
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        if len(self._rest) > LONGEST_LINE or self._rest[:1] not in (b"", b"["):
-            raise ValueError("no line of verdicts")
-        return [json.loads(line) for line in lines]
+def line_of(value: Any) -> bytes:
+    """Encode a JSON value as one line."""
+    return json.dumps(value).encode() + b"\n"
 
 
-class Heartbeat(NamedTuple):
-    """The start of the current row (monotonic seconds, 0 between rows) and its place in the job."""
+class Heartbeat(ctypes.Structure):
+    """What a worker does, in shared memory, so that it can be read even if the worker hangs.
+
+    A writer sets `started` first: a reader between the two writes then sees the earlier row as too
+    young, which is harmless, and never the new row as too old.
+    """
 
     started: float
+    """The start of the current row (monotonic seconds); 0 between rows."""
     row: int
+    """The place of the current or last row in its job."""
+    _fields_ = (("started", ctypes.c_double), ("row", ctypes.c_int64))
 
 
-class Heartbeats:
-    """A heartbeat for each worker, in mapped memory, so that it can be read if a worker hangs."""
-
-    def __init__(self, descriptor: int, *, workers: int) -> None:
-        self._memory = mmap.mmap(descriptor, workers * HEARTBEAT.size)
-
-    def write(self, worker: int, heartbeat: Heartbeat) -> None:
-        """Record the current row of a worker."""
-        # The time goes first: a reader between the two writes sees the earlier row as too young,
-        # which is harmless, and never the new row as too old.
-        offset = worker * HEARTBEAT.size
-        struct.pack_into("d", self._memory, offset, heartbeat.started)
-        struct.pack_into("q", self._memory, offset + 8, heartbeat.row)
-
-    def read(self, worker: int) -> Heartbeat:
-        """Return the last heartbeat of a worker."""
-        return Heartbeat(*HEARTBEAT.unpack_from(self._memory, worker * HEARTBEAT.size))
+def map_heartbeats(descriptor: int, *, workers: int) -> ctypes.Array[Heartbeat]:
+    """Return the heartbeats of all workers from the shared memory of a descriptor."""
+    memory = mmap.mmap(descriptor, workers * ctypes.sizeof(Heartbeat))
+    return (Heartbeat * workers).from_buffer(memory)

@@ -18,9 +18,7 @@ from typing import NoReturn
 from asymreinforce.grading.graders import Grade
 from asymreinforce.grading.pool.protocol import (
     OUT_OF_MEMORY,
-    RETIRED,
     Heartbeat,
-    Heartbeats,
     Options,
     line_of,
 )
@@ -46,9 +44,8 @@ def limit_resources(megabytes: int) -> int:
 
 def judge_jobs(
     stream: socket.socket,
-    heartbeats: Heartbeats,
+    heartbeat: Heartbeat,
     *,
-    slot: int,
     grade: Grade,
     options: Options,
 ) -> NoReturn:
@@ -65,17 +62,17 @@ def judge_jobs(
                 if now - reported > SECONDS_BETWEEN_REPORTS:
                     stream.sendall(line_of(judged))
                     judged, reported = [], now
-                heartbeats.write(slot, Heartbeat(now, index))
+                heartbeat.started, heartbeat.row = now, index
                 # No handler: the kernel ends the process even in C code that never returns.
                 signal.setitimer(signal.ITIMER_PROF, options.cpu_limit_s)
                 judged.append(judge_row(grade, metadata, gold_answer, text))
                 signal.setitimer(signal.ITIMER_PROF, 0)
                 if os.getpid() != self_pid:
                     os._exit(0)  # the grader forked, and this is the child
-                heartbeats.write(slot, Heartbeat(0.0, index))
+                heartbeat.started = 0.0
                 if _left_something(largest_kept):
                     stream.sendall(line_of(judged))
-                    os._exit(RETIRED)
+                    os._exit(0)
             stream.sendall(line_of(judged))
     except MemoryError:
         os._exit(OUT_OF_MEMORY)

@@ -23,7 +23,7 @@ from asymreinforce.config import ExperimentConfig
 from asymreinforce.data.rollouts import ScoredRollouts
 from asymreinforce.data.rows import Rows
 from asymreinforce.errors import InputError
-from asymreinforce.rewards.total import total_rewards
+from asymreinforce.rewards.scale import total_rewards
 from asymreinforce.update.loss_inputs import LossInputs, RatioInputs, StepInputs
 from asymreinforce.update.packing import Sequences
 
@@ -77,7 +77,7 @@ class ArmObjective:
         return self._objective.needs_behaviour_logps
 
     def rewards(self, rows: Rows) -> RewardedRows:
-        """Compute rewards from stored verdicts and lengths (`rewards/total.py`)."""
+        """Compute rewards from stored verdicts and lengths (`rewards/scale.py`)."""
         rewards = total_rewards(rows.judged, self._config.reward)
         kept = np.flatnonzero(rewards.kept_B)
         return RewardedRows(
