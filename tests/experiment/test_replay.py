@@ -170,7 +170,7 @@ def test_without_replay_an_arm_is_named_and_written_as_ever(
     assert arm_store(idle, found).hash == store.hash
     assert "replay" not in store.identity
     names = pq.read_schema(next((store.directory / "metrics").glob("*.parquet"))).names
-    optional = contracts.METRICS.optional
+    optional = contracts.METRICS.optional - {"momentum_cosine"}  # measured in every arm
     assert names == [name for name in contracts.METRICS.schema.names if name not in optional]
     assert records(store)[1].keys() == {
         *("round", "start", "end", "policy", "rollouts", "verdicts"),
