@@ -72,7 +72,6 @@ map: results ## The experiments of docs/results/map.md on the embedded worlds: s
 	$(BIN)/python scripts/pivot.py runs/groups --rows baseline --columns algorithm.drop_groups
 	$(BIN)/asymrl sweep experiment=count baseline=-0.3,-0.1,0,0.1 $(MAP)
 	$(BIN)/asymrl sweep experiment=dial baseline=-0.3,-0.1,0,0.1 $(MAP)
-	$(BIN)/python scripts/foresee_collapse.py runs/rates -- runs/count_plane runs/count runs/dial
 	$(BIN)/asymrl sweep name=references baseline=-0.1 $(MAP) \
 	    baseline_reference=group_quantile,shrunk_group_mean,limit_support,minimum_variance
 	$(BIN)/asymrl sweep name=references baseline_reference=group_mean baseline_schedule=staleness baseline=0 $(MAP)
@@ -82,6 +81,8 @@ map: results ## The experiments of docs/results/map.md on the embedded worlds: s
 	$(BIN)/python scripts/pivot.py runs/noise --rows reward.graders --columns baseline
 	$(BIN)/asymrl sweep name=zero_one reward=zero_one baseline=-0.15,-0.05,0 $(MAP)
 	$(BIN)/asymrl sweep name=length experiment=dial algorithm.aggregation=token_mean baseline=-0.3,-0.1 $(MAP)
+	$(BIN)/python scripts/foresee_collapse.py runs/rates runs/asymmetry runs/noise runs/zero_one \
+	    -- runs/count_plane runs/count runs/dial runs/able_plane
 
 phase-diagrams: install ## Where the safe region ends, over learning rate, group size and mu's share of worked answers
 	$(BIN)/asymrl sweep $(DIAGRAM) optim.lr=3e-5,1e-4,3e-4,1e-3
