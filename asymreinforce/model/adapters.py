@@ -6,6 +6,7 @@ A checkpoint holds the merged weights W', which every engine loads, and the adap
 `adapter/`, from which training resumes and which vLLM loads as a LoRA.
 """
 
+import copy
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -127,7 +128,11 @@ def save_adapter(model: "PreTrainedModel", directory: Path) -> None:
     prefixed = {f"base_model.model.{k}": v.contiguous() for k, v in tensors.items()}
     save_file(prefixed, directory / "adapter_model.safetensors", metadata={"format": "pt"})
     configs: Any = model.peft_config
-    configs["default"].save_pretrained(str(directory))
+    config = copy.copy(configs["default"])
+    if isinstance(config.target_modules, set):
+        # peft writes a set in an order that changes from process to process
+        config.target_modules = sorted(config.target_modules)
+    config.save_pretrained(str(directory))
 
 
 def restore_adapter(model: "PreTrainedModel", directory: Path) -> None:

@@ -1,5 +1,6 @@
 """Adapters: merged weights compute the same, the rest is frozen, and a saved adapter comes back."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -108,3 +109,11 @@ def test_the_start_of_an_adapter_is_its_seed_s_alone(random_policy: Path) -> Non
 def test_layers_that_are_not_there_are_named(random_policy: Path) -> None:
     with pytest.raises(ConfigError, match="fits no layer of LlamaForCausalLM"):
         adapted(random_policy, target_modules=("c_attn",))
+
+
+def test_a_saved_adapter_names_its_layers_in_one_order(random_policy: Path, tmp_path: Path) -> None:
+    """peft holds them in a set, whose order changes with the process's hash seed."""
+    adapters.save_adapter(adapted(random_policy), tmp_path / "adapter")
+    saved = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())
+    assert len(saved["target_modules"]) == 7
+    assert saved["target_modules"] == sorted(saved["target_modules"])
