@@ -141,11 +141,28 @@ def prepare_sweep(arms: Sequence[ExperimentConfig], *, engines: Engines | None =
             f"sweep: {', '.join(names)} makes no difference between some of the {len(arms)} arms; "
             f"{len(planned.arms)} distinct arms are left"
         )
+    if fixed := shared_seeds(planned.arms):
+        say(
+            f"warning: replicates share {' and '.join(fixed)}, given here or by an earlier command; "
+            "leave it out, or set it to null, for replicates that differ in it"
+        )
     for config in planned.inputs:
         inputs.prepare_inputs(config, engine=engines.of(config) if engines else None)
     for warning in dict.fromkeys(w for config in planned.arms for w in arm_warnings(config)):
         say(f"warning: {warning}")
     return planned
+
+
+def shared_seeds(arms: Sequence[ExperimentConfig]) -> list[str]:
+    """Return the seeds, such as `policy.seed=4`, that are the same in several replicates."""
+    if len({arm.replicate for arm in arms}) < 2:
+        return []
+    seeds = {
+        "seed": {arm.seed for arm in arms},
+        "policy.seed": {arm.policy.seed for arm in arms},
+        "sampling.seed": {arm.sampling.seed for arm in arms},
+    }
+    return [f"{key}={values.pop()}" for key, values in seeds.items() if len(values) == 1]
 
 
 def train_waiting(

@@ -17,7 +17,7 @@ from asymreinforce.data import checksums, files, sealed
 from asymreinforce.data.store import Store
 from asymreinforce.errors import AsymreinforceError, ConfigError
 from asymreinforce.experiment import evaluated_steps, inputs, running
-from asymreinforce.experiment.sweep import plan_sweep
+from asymreinforce.experiment.sweep import plan_sweep, shared_seeds
 from tests.experiment.conftest import SWEEP
 from tests.fixtures import commands
 from tests.fixtures.commands import EMBEDDED, IN_PROCESS, TINY, Outcome, published, refused, tiny
@@ -370,3 +370,16 @@ def test_no_engine_is_opened_to_name_rollouts_and_evaluations(
     config = config.model_copy(update={"runs_dir": swept})
     inputs.find_inputs(config)
     assert evaluated_steps.plan_evaluation(config)
+
+
+def test_replicates_that_share_a_seed_are_told_so(tmp_path: Path) -> None:
+    """As if `policy.seed=4` was given, or is remembered from an earlier command."""
+    given = {"seed": None, "policy__seed": None, "sampling__seed": None}
+    own = [small_config(tmp_path, policy="p", replicate=k, **given) for k in (0, 1)]
+    assert shared_seeds(own) == []
+    shared = [
+        small_config(tmp_path, policy="p", replicate=k, **given | {"policy__seed": 4})
+        for k in (0, 1)
+    ]
+    assert shared_seeds(shared) == ["policy.seed=4"]
+    assert shared_seeds(shared[:1]) == []
