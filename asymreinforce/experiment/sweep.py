@@ -143,8 +143,8 @@ def prepare_sweep(arms: Sequence[ExperimentConfig], *, engines: Engines | None =
         )
     if fixed := shared_seeds(planned.arms):
         say(
-            f"warning: replicates share {' and '.join(fixed)}, given here or by an earlier command; "
-            "leave it out, or set it to null, for replicates that differ in it"
+            f"warning: replicates share {' and '.join(fixed)}, given here or by an earlier "
+            "command; leave it out, or set it to null, for replicates that differ in it"
         )
     for config in planned.inputs:
         inputs.prepare_inputs(config, engine=engines.of(config) if engines else None)
