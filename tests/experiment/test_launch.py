@@ -33,6 +33,7 @@ from asymreinforce.experiment.launch import (
     launch_ranks,
     torchrun_command,
 )
+from asymreinforce.experiment.open_arm import OpenArm
 from asymreinforce.update.ranks import Ranks
 from tests.data.test_lease import written
 from tests.fixtures.commands import Outcome, asymrl, refused, tiny
@@ -324,6 +325,9 @@ def metrics_steps(store: Store) -> list[int]:
     return [step for table in tables for step in table.column("step").to_pylist()]
 
 
+NO_INPUTS: Any = None
+
+
 @pytest.mark.parametrize(
     ("nodes", "number", "is_held"), [(2, 0, True), (2, 1, False), (1, 1, False)]
 )
@@ -337,8 +341,7 @@ def test_of_ranks_on_several_nodes_the_first_holds_the_lease(
 ) -> None:
     store = Store(tmp_path, {"an": "arm"})
     seen: list[bool] = []
-    monkeypatch.setattr(arm.inputs, "find_inputs", lambda _: None)  # type: ignore[attr-defined]
-    monkeypatch.setattr(arm, "arm_store", lambda *_: store)
+    monkeypatch.setattr(arm, "open_arm", lambda config: OpenArm(config, NO_INPUTS, store))
     monkeypatch.setattr(
         arm, "_train_with_ranks", lambda *_, **__: seen.append(path_of(store.directory).exists())
     )
@@ -353,8 +356,7 @@ def test_on_one_node_the_first_rank_works_under_the_lease_of_the_command_as_long
     tmp_path: Path, config: ExperimentConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = Store(tmp_path, {"an": "arm"})
-    monkeypatch.setattr(arm.inputs, "find_inputs", lambda _: None)  # type: ignore[attr-defined]
-    monkeypatch.setattr(arm, "arm_store", lambda *_: store)
+    monkeypatch.setattr(arm, "open_arm", lambda config: OpenArm(config, NO_INPUTS, store))
 
     def train(*_: object, **__: object) -> None:
         store.plan(["a"])
