@@ -34,6 +34,7 @@ CHECKS = [
     Check("SDPA attention", kernels.sdpa),
     Check("heads", kernels.heads),
     Check("steps", steps.steps, 120),
+    Check("every objective", steps.objectives, 120),
     Check("save, load, go on", steps.going_on),
     Check("out of memory", steps.out_of_memory),
     Check("one rank: FSDP2", steps.one_rank, 90),
