@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import asymrl
 import pytest
@@ -49,6 +50,29 @@ def test_every_sum_is_asked_once_and_answered_rightly() -> None:
     for question in questions:
         asked = question["question"].removeprefix("What is ").removesuffix("?")
         assert eval(asked) == int(question["answer"])
+
+
+def test_gsm8k_is_split_into_solutions_and_easy_questions_that_share_none(tmp_path: Path) -> None:
+    easy, hard = "1 + 1 = <<1+1=2>>2\n#### 2", "<<1+1=2>>2 <<2+1=3>>3 <<3+1=4>>4\n#### 1,004"
+    rows = [{"question": f"{name} {i}", "answer": text}
+            for name, text in (("easy", easy), ("hard", hard)) for i in range(6)]  # fmt: skip
+    train = tmp_path / "train.jsonl"
+    train.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    script = str(ROOT / "scripts" / "split_gsm8k.py")
+    subprocess.run([sys.executable, script, str(train), str(tmp_path / "out")], check=True)
+
+    def read(name: str) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in (tmp_path / "out" / name).read_text().splitlines()]
+
+    asked, solved = read("questions.jsonl"), read("solutions.jsonl")
+    assert len(asked) == 3
+    assert all(row["question"].startswith("easy") and row["answer"] == easy for row in asked)
+    questions = [row["question"] for row in (*asked, *solved)]
+    assert sorted(questions) == sorted(row["question"] for row in rows)
+    assert {(row["completion"], row["gold_answer"], row["reward"]) for row in solved} == {
+        ("1 + 1 = 2\n#### 2", "2", 1.0),
+        ("2 3 4\n#### 1,004", "1,004", 1.0),
+    }
 
 
 def test_four_steps_train_the_model_that_was_sampled_from(pretrained: Path, tmp_path: Path) -> None:
