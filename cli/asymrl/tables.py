@@ -1,7 +1,7 @@
 """Print the summary of a sweep, and the benchmarks of an evaluation, as tables."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -46,7 +46,7 @@ def print_summary(summary: pa.Table) -> None:
     console = terminal.make_console()
     table = make_table("held-out accuracy in %, at the last step (± standard error over prompts)")
     rows = summary.to_pylist()
-    others = [others_of(row) for row in rows]
+    others = [other_settings(json.loads(row["overrides"])) for row in rows]
     columns, room = _columns(rows), console.width - EDGES
     if any(others):  # further settings need the room of columns that the report shows as well
         columns = [column for column in columns if column.need <= NEEDED_BESIDE_OTHERS]
@@ -66,6 +66,7 @@ def print_summary(summary: pa.Table) -> None:
 
 def _columns(rows: Sequence[dict[str, Any]]) -> list[SummaryColumn]:
     """Return all columns from left to right."""
+    from asymreinforce.algorithm.table import has_baseline
     from asymreinforce.report.coverage import pass_at_words
 
     def percent(name: str) -> list[str]:
@@ -73,7 +74,9 @@ def _columns(rows: Sequence[dict[str, Any]]) -> list[SummaryColumn]:
 
     errors = percent("accuracy_se")
     accuracies = [f"{a} ±{e}" for a, e in zip(percent("accuracy"), errors, strict=True)]
-    baselines = [f"{row['baseline']:+g}" if row["baseline"] else "0" for row in rows]
+    baselines = [
+        baseline_text(row["baseline"] if has_baseline(row["algorithm"]) else None) for row in rows
+    ]
     kls = ["-" if row["kl"] is None else f"{row['kl']:.1f}" for row in rows]
     return [
         SummaryColumn("baseline", 0, baselines),
@@ -109,25 +112,33 @@ def print_arms(arms: "Sequence[ReportedArm]") -> None:
         numbers=("baseline", "seed", "steps", "of correct ones", "of incorrect ones"),
     )
     table.add_column("verdict", no_wrap=True)
-    for arm in arms:
+    others = [other_settings(arm.differing) for arm in arms]
+    if any(others):
+        table.add_column("also", overflow="fold", min_width=NARROWEST_OTHERS)
+    for arm, also in zip(arms, others, strict=True):
         series = [arm.metrics.get(f"slice_logp_{kind}", ()) for kind in ("correct", "incorrect")]
         last = max((points[-1].step for points in arm.metrics.values()), default=0)
         table.add_row(
-            "-" if arm.baseline is None else f"{arm.baseline:+g}" if arm.baseline else "0",
+            baseline_text(arm.baseline if arm.uses_baseline else None),
             str(arm.seed),
             str(last),
             *(f"{p[0].value:.1f} to {p[-1].value:.1f}" if p else "-" for p in series),
             styled_text(arm.fate, style=VERDICT_STYLES.get(arm.fate, "")),
+            *([styled_text(also)] if any(others) else []),
         )
     terminal.make_console().print(table)
 
 
-def others_of(row: dict[str, Any]) -> str:
-    """Return the settings but baseline and seed in which this arm differs from others."""
-    overrides: dict[str, Any] = json.loads(row["overrides"])
+def baseline_text(baseline: float | None) -> str:
+    """Return a baseline with its sign, or "-" for an objective without one."""
+    return "-" if baseline is None else f"{baseline:+g}" if baseline else "0"
+
+
+def other_settings(differing: Mapping[str, Any]) -> str:
+    """Return the settings but baseline and seed in which an arm differs from others."""
     return " ".join(
         f"{key.removesuffix('.name')}={value}"
-        for key, value in overrides.items()
+        for key, value in differing.items()
         if key not in OWN_COLUMNS
     )
 

@@ -1,13 +1,15 @@
 """The table at the end of a sweep, on terminals of several widths."""
 
 import json
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from asymrl.tables import print_summary
+from asymrl.tables import print_arms, print_summary
 
-from tests.fixtures.made_up_experiment import make_experiment, sweep
+from asymreinforce.report.experiment import read_experiment
+from tests.fixtures.made_up_experiment import MadeUpArm, make_experiment, sweep
 
 
 @pytest.fixture(scope="module")
@@ -58,3 +60,19 @@ def test_what_else_arms_differ_in_has_a_column_of_its_own(
         assert max(map(len, lines)) <= width
         assert "optim.lr=1e-05" in "".join(lines)
         assert "accuracy" in "".join(lines)
+
+
+def test_an_objective_without_a_baseline_shows_none_and_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = {"algorithm.name": "positives_only"}
+    positives = MadeUpArm(0.0, 0, "positives_only", overrides=tuple(name.items()))
+    arms = [*sweep([-0.1], seeds=[0]), positives]
+    directory = make_experiment(tmp_path / "made-up", arms, metric_files=1)
+    summary = pq.read_table(directory / "summary.parquet")
+    (line,) = (n for n in printed(summary, 100, monkeypatch, capsys) if "positives_only" in n)
+    assert line.split()[:2] == ["-", "0"]
+    print_arms(read_experiment(directory).arms)
+    lines = capsys.readouterr().out.splitlines()
+    (line,) = (n for n in lines if "positives_only" in n)
+    assert line.split()[:2] == ["-", "0"]
