@@ -9,7 +9,7 @@ EXTRA ?= $(shell command -v nvidia-smi >/dev/null 2>&1 && echo gpu || echo cpu)
 VENV := .venv
 BIN := $(VENV)/bin
 SWEEP := baseline=-0.5,-0.3,-0.2,-0.1,0,0.1,0.2,0.3 replicate=0,1,2
-DIAGRAM := experiment=phase_diagrams baseline=-0.3,-0.1,-0.05,0,0.05,0.1 seed=0,1 sweep.report=false
+DIAGRAM := experiment=phase_diagrams baseline=-0.3,-0.1,-0.05,0,0.05,0.1 replicate=0,1,2 sweep.report=false
 PRETRAINED := experiment=smollm2_$(if $(filter cpu,$(EXTRA)),additions,sums) sampling.seed=0,1
 SERVICE ?= pypi
 MAP := replicate=0,1,2 sweep.report=false train.checkpoint_every=100
@@ -17,7 +17,7 @@ PLANE := algorithm=asymmetric baseline=0 algorithm.imitation=0,0.1
 RATES := name=rates optim.lr=3e-5,1e-4,3e-4,1e-3
 NOISY := [scripts.noisy_graders:false_
 REPLICATES := replicate=0,1,2,3,4
-ARMS := baseline=-0.1,0,0.1 seed=0,1,2
+ARMS := baseline=-0.1,0,0.1 replicate=0,1,2
 
 # uv does not read pip's settings; where pip has local wheels, a CPU torch may be among them, which
 # EXTRA=gpu must not take. Elsewhere uv finds the CPU build by itself.
