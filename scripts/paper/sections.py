@@ -193,5 +193,6 @@ def _read_if_there(directory: Path) -> Experiment | None:
 
 def _setting_words(experiment: Experiment, groups: Sequence[ArmGroup]) -> str:
     facts = {fact.name: fact.words for fact in describe_experiment(experiment, groups)}
-    told = [f"{name}: {facts[name]}" for name in FACTS if name in facts]
+    # the words about arms begin with their number and need no title
+    told = [facts[n] if n == "Arms" else f"{n}: {facts[n]}" for n in FACTS if n in facts]
     return "; ".join(told) + "."
