@@ -24,6 +24,8 @@ TOKENIZER_FILES = (
     "tekken.json",
 )
 WEIGHT_SUFFIXES = (".safetensors", ".safetensors.index.json")
+CHECKPOINTS_BELOW = ("*", "checkpoints/*", "train/*/checkpoints/*")
+"""Where a checkpoint may lie below an output directory, an arm, and an experiment."""
 PICKLED_SUFFIXES = (".bin", ".bin.index.json")
 
 
@@ -83,17 +85,31 @@ def tokenizer_fingerprint(checkpoint: Path) -> str:
 
 def _fingerprinted_files(checkpoint: Path, *, safetensors_only: bool) -> list[Path]:
     if not (checkpoint / "config.json").exists():
-        raise InputError(
-            f"{checkpoint}: no checkpoint there (it has no config.json); "
+        advice = _checkpoint_below(checkpoint) or (
             "run 'asymrl init', or set policy.source to a Hugging Face checkpoint"
         )
+        raise InputError(f"{checkpoint}: no checkpoint there (it has no config.json); {advice}")
     require_no_adapters(checkpoint)
     names = sorted(path.name for path in checkpoint.iterdir())
     weights = [name for name in names if name.endswith(WEIGHT_SUFFIXES)]
     pickled = [name for name in names if name.endswith(PICKLED_SUFFIXES)]
     if not weights and safetensors_only:
-        advice = "; policy.safetensors_only=false reads its pickled ones, which may run code"
-        raise InputError(f"{checkpoint}: holds no safetensors weights{advice if pickled else ''}")
+        advice = "policy.safetensors_only=false reads its pickled ones, which may run code"
+        words = advice if pickled else _checkpoint_below(checkpoint)
+        raise InputError(f"{checkpoint}: holds no safetensors weights{words and '; '}{words}")
     others = [name for name in names if name in TOKENIZER_FILES or name.endswith(".py")]
     kept = sorted([*(weights or pickled), *others])
     return [checkpoint / name for name in ("config.json", *kept)]
+
+
+def _checkpoint_below(directory: Path) -> str:
+    """Return advice to name a checkpoint below a directory, such as an arm's; "" if none is there.
+
+    If there are several, the advice names the last one in order of their paths.
+    """
+    checkpoints = [
+        path.parent
+        for pattern in CHECKPOINTS_BELOW
+        for path in sorted(directory.glob(f"{pattern}/*.safetensors"))
+    ]
+    return f"there is one at {checkpoints[-1]}" if checkpoints else ""

@@ -125,6 +125,19 @@ def test_a_directory_that_is_not_there_is_no_checkpoint(tmp_path: Path) -> None:
         checkpoint_fingerprint(tmp_path / "absent")
 
 
+@pytest.mark.parametrize("below", ["step-3", "checkpoints/step-3", "train/0ab1/checkpoints/step-3"])
+def test_a_directory_above_a_checkpoint_is_answered_with_its_path(
+    copy: Path, tmp_path: Path, below: str
+) -> None:
+    above = tmp_path / "above"
+    inside = Path(shutil.copytree(copy, above / below))
+    with pytest.raises(InputError, match=rf"no checkpoint there.*there is one at {inside}$"):
+        checkpoint_fingerprint(above)
+    (above / "config.json").write_text("{}")  # an arm has one of its own
+    with pytest.raises(InputError, match=rf"no safetensors weights; there is one at {inside}$"):
+        checkpoint_fingerprint(above)
+
+
 def test_pickled_weights_are_not_read(copy: Path) -> None:
     (copy / "model.safetensors").unlink()
     torch.save({"lm_head.weight": torch.zeros(1)}, copy / "pytorch_model.bin")
