@@ -18,6 +18,9 @@ RATES := name=rates optim.lr=3e-5,1e-4,3e-4,1e-3
 NOISY := [scripts.noisy_graders:false_
 REPLICATES := replicate=0,1,2,3,4
 ARMS := baseline=-0.1,0,0.1 replicate=0,1,2
+REPLAY := experiment=replay baseline=-0.3,-0.1,0 replicate=0,1,2 sweep.report=false
+RIVALS := asymre,asymre_reverse_kl,awr,cispo,dapo,dpo,dr_grpo,dro,gspo,grpo,m2po,negatives_only,nft,opmd_kimi,opmd_mean,positives_only,ppo,reinforce,rloo,tis,tis_token,topr,topr_token,vcpo,vespo,w_reinforce
+REFERENCES := leave_one_out,dataset_mean,group_quantile,shrunk_group_mean,length_weighted_mean
 
 # uv does not read pip's settings; where pip has local wheels, a CPU torch may be among them, which
 # EXTRA=gpu must not take. Elsewhere uv finds the CPU build by itself.
@@ -28,7 +31,7 @@ endif
 endif
 TORCH_BACKEND := $(if $(filter cpu,$(EXTRA)),$(if $(UV_FIND_LINKS),,--torch-backend=cpu),)
 
-.PHONY: help install demo results map pretrained phase-diagrams refresh test test-fast test-page check check-gpu bench figures audit chaos docs dist clean
+.PHONY: help install demo results map objectives pretrained phase-diagrams refresh replay test test-fast test-page check check-gpu bench figures audit chaos docs dist clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +52,10 @@ demo: install ## Run the sweep over baselines on the embedded default, and its r
 results: install ## The numbers of docs/results/baselines.md: five replicates of each baseline, and two rivals
 	$(BIN)/asymrl sweep baseline=-0.5,-0.3,-0.2,-0.1,0,0.1,0.2,0.3 $(REPLICATES) sweep.report=false
 	$(BIN)/asymrl sweep algorithm=grpo,positives_only baseline=0 $(REPLICATES)
+
+objectives: install ## Every objective and reference on the same rollouts, three replicates
+	$(BIN)/asymrl sweep name=objectives algorithm=$(RIVALS) replicate=0,1,2 sweep.report=false
+	$(BIN)/asymrl sweep name=objectives algorithm=asymre baseline_reference=$(REFERENCES) baseline=-0.1 replicate=0,1,2
 
 pretrained: install ## The sweep on a real language model, SmolLM2-135M, from the package index
 	$(BIN)/python scripts/pretrained.py runs/pretrained
@@ -89,6 +96,11 @@ phase-diagrams: install ## Where the safe region ends, over learning rate, group
 	$(BIN)/asymrl sweep $(DIAGRAM) sampling.samples_per_prompt=2,4,16
 	$(BIN)/asymrl sweep $(DIAGRAM) policy.embedded.warm_up.worked_share=0.05,0.1,0.4
 	$(BIN)/python -m scripts.paper.draw
+
+replay: install ## Replay in refresh rounds: capacity, share of fresh groups, positive bias
+	$(BIN)/asymrl run $(REPLAY) replay.capacity=0,2
+	$(BIN)/asymrl run $(REPLAY) replay.positive_bias=0.5 replay.fresh_share=0.5
+	$(BIN)/asymrl run $(REPLAY) replay.fresh_share=0.25
 
 refresh: install ## Sweep the baseline and how often mu is refreshed, 1 step included
 	$(BIN)/asymrl run experiment=refresh refresh_every=1 optim.steps=60 $(ARMS) sweep.report=false

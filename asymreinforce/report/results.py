@@ -78,12 +78,12 @@ def compare_groups(
 ) -> GroupResults:
     """Compare every group with mu, and with the group whose name is `against`.
 
-    By default the reference is the group whose baseline is nearest to 0, a choice that depends on
-    no outcome. `ends` are the evaluations by arm: if they are given and policies or rollouts vary,
-    the intervals hold for other prompts too. Raises `InputError` if no evaluated group has that
-    name.
+    By default the reference is the group whose baseline is nearest to 0, of AsymRE if the
+    experiment has it, a choice that depends on no outcome. `ends` are the evaluations by arm: if
+    they are given and policies or rollouts vary, the intervals hold for other prompts too. Raises
+    `InputError` if no evaluated group has that name.
     """
-    base = _find_group(groups, against) if against is not None else _nearest_to_zero(groups)
+    base = _find_group(groups, against) if against is not None else _default_reference(groups)
     gains = {id_: gain_P for id_, end in ends.items() if (gain_P := end.gain_P) is not None}
     right = {id_: end.last.accuracy_P for id_, end in ends.items()}
     if len({end.last.prompts for end in ends.values()}) > 1:
@@ -129,12 +129,15 @@ def _find_group(groups: Sequence[ArmGroup], name: str) -> ArmGroup:
     raise InputError(f"no evaluated arm is called {name!r}; compare with one of: {known}")
 
 
-def _nearest_to_zero(groups: Sequence[ArmGroup]) -> ArmGroup | None:
+def _default_reference(groups: Sequence[ArmGroup]) -> ArmGroup | None:
     evaluated = [group for group in groups if group.accuracies]
     swept = [group for group in evaluated if group.baseline is not None]
-    return min(
-        swept, key=lambda group: abs(group.baseline or 0.0), default=next(iter(evaluated), None)
-    )
+
+    def distance(group: ArmGroup) -> tuple[bool, bool, float]:
+        others = group.algorithm != "asymre", group.baseline_reference != "group_mean"
+        return *others, abs(group.baseline or 0.0)
+
+    return min(swept, key=distance, default=next(iter(evaluated), None))
 
 
 def seed_deviation(interval: Interval) -> float:

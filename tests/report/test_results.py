@@ -57,6 +57,19 @@ def test_every_setting_is_compared_with_the_baseline_nearest_to_zero(found: Grou
     assert found.rows[1].against is None
 
 
+def test_rivals_are_compared_with_asymre_on_the_group_mean_if_it_is_there(tmp_path: Path) -> None:
+    arms = [
+        MadeUpArm(0.0, 0, "asymmetric", "zero"),
+        MadeUpArm(0.0, 0, reference="dataset_mean"),
+        MadeUpArm(-0.1, 0),
+        MadeUpArm(-0.3, 0),
+    ]
+    experiment = read_experiment(make_experiment(tmp_path, arms))
+    assert compare_groups(experiment, group_arms(experiment)).against == "asymre, −0.1, group mean"
+    others = tuple(group for group in group_arms(experiment) if group.algorithm != "asymre")
+    assert compare_groups(experiment, others).against is None
+
+
 def test_a_difference_is_a_paired_t_over_seeds_by_hand(found: GroupResults) -> None:
     pairs = np.array([last(-0.3, seed) - last(0.0, seed) for seed in SEEDS])
     half = stats.t.ppf(0.975, 2) * pairs.std(ddof=1) / np.sqrt(3)
