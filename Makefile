@@ -87,6 +87,7 @@ map: results ## The experiments of docs/results/map.md on the embedded worlds: s
 	    'reward.graders=[],$(NOISY)positives_5],$(NOISY)positives_20],$(NOISY)negatives_5],$(NOISY)negatives_20]'
 	$(BIN)/python scripts/pivot.py runs/noise --rows reward.graders --columns baseline
 	$(BIN)/asymrl sweep name=zero_one reward=zero_one baseline=-0.15,-0.05,0 $(MAP)
+	$(BIN)/asymrl sweep name=longer baseline=-0.1,0,0.1 optim.steps=1200 $(MAP)
 	$(BIN)/asymrl sweep name=length experiment=dial algorithm.aggregation=token_mean baseline=-0.3,-0.1 $(MAP)
 	$(BIN)/python scripts/foresee_collapse.py runs/rates runs/asymmetry runs/noise runs/zero_one \
 	    -- runs/count_plane runs/count runs/dial runs/able_plane
