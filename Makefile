@@ -79,9 +79,10 @@ map: results ## The experiments of docs/results/map.md on the embedded worlds: s
 	$(BIN)/python scripts/pivot.py runs/groups --rows baseline --columns algorithm.drop_groups
 	$(BIN)/asymrl sweep experiment=count baseline=-0.3,-0.1,0,0.1 $(MAP)
 	$(BIN)/asymrl sweep experiment=dial baseline=-0.3,-0.1,0,0.1 $(MAP)
-	$(BIN)/asymrl sweep name=references baseline=-0.1 $(MAP) \
-	    baseline_reference=group_quantile,shrunk_group_mean,limit_support,minimum_variance
-	$(BIN)/asymrl sweep name=references baseline_reference=group_mean baseline_schedule=staleness baseline=0 $(MAP)
+	for world in name=references experiment=count; do \
+	    $(BIN)/asymrl sweep $$world baseline=-0.1 $(MAP) \
+	        baseline_reference=group_quantile,shrunk_group_mean,limit_support,minimum_variance; \
+	    $(BIN)/asymrl sweep $$world baseline_reference=group_mean baseline_schedule=staleness baseline=0 $(MAP); done
 	$(BIN)/python scripts/pivot.py runs/references --rows baseline_reference,baseline_schedule --columns baseline
 	$(BIN)/asymrl sweep name=noise baseline=-0.3,-0.1,0 $(MAP) \
 	    'reward.graders=[],$(NOISY)positives_5],$(NOISY)positives_20],$(NOISY)negatives_5],$(NOISY)negatives_20]'
