@@ -1,4 +1,4 @@
-"""Loss inputs of one optimizer step for any objective and reference, as the train stage makes them.
+"""Sequences with rewards, and the loss inputs of any objective and reference for them.
 
 Shapes: B sequences of the step, C completion tokens of all sequences end to end.
 """
@@ -11,11 +11,11 @@ import torch
 import yaml
 from torch import Tensor
 
-from asymreinforce.algorithm.kinds import Linear, Objective, WholeStep
+from asymreinforce.algorithm.kinds import Objective
 from asymreinforce.algorithm.table import objective_of
-from asymreinforce.algorithm.tokens import TokenLogps
 from asymreinforce.config import AlgorithmConfig
-from asymreinforce.update.loss_inputs import LossInputs, RatioInputs, StepInputs, score_step
+from asymreinforce.stages.train.objective import make_loss_inputs
+from asymreinforce.update.loss_inputs import LossInputs, score_step
 from asymreinforce.update.packing import Sequences
 from asymreinforce.update.trainer import Trainer
 
@@ -68,9 +68,8 @@ def make_step(trainer: Trainer, sequences: Sequences, *, group_size: int) -> Ste
 
 
 def loss_inputs(method: Method, step: Step) -> LossInputs:
-    """Return the loss inputs of a method's step."""
-    objective = method.objective
-    correct_B, weights_B = step.rewards_B > 0, torch.ones_like(step.rewards_B)
+    """Return the loss inputs of a method's step; every sequence has weight 1."""
+    objective, correct_B = method.objective, step.rewards_B > 0
 
     def advantages_at(log_weights_B: Tensor) -> Tensor:
         return objective.advantages(
@@ -83,19 +82,15 @@ def loss_inputs(method: Method, step: Step) -> LossInputs:
             log_weights_B=log_weights_B,
         )
 
-    def loss(logps_C: Tensor, behaviour_logps_C: Tensor, sequence_of_C: Tensor) -> Tensor:
-        tokens = TokenLogps(
-            logps_C, behaviour_logps_C, step.rewards_B, sequence_of_C, step.groups_B, correct_B
-        )
-        advantages_B = advantages_at(tokens.log_ratio_B.detach())
-        return objective.loss(tokens._replace(advantages_B=advantages_B), weights_B)
-
-    if isinstance(objective, WholeStep) or objective.follows_policy:
-        return StepInputs(loss, step.behaviour_logps)
-    advantages_B = advantages_at(torch.zeros_like(step.rewards_B))
-    if isinstance(objective, Linear):
-        return objective.coefficients(advantages_B, correct_B)
-    return RatioInputs(objective.loss, advantages_B, weights_B, step.behaviour_logps)
+    return make_loss_inputs(
+        objective,
+        advantages_at(torch.zeros_like(step.rewards_B)),
+        advantages_at,
+        correct_B=correct_B,
+        groups_B=step.groups_B,
+        weights_B=torch.ones_like(step.rewards_B),
+        behaviour_logps=step.behaviour_logps,
+    )
 
 
 def preset_methods() -> dict[str, Method]:

@@ -5,9 +5,8 @@
 Shapes: B sequences of the step that have a reward.
 """
 
-import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +15,7 @@ from torch import Tensor
 
 from asymreinforce.algorithm.aggregation import sequence_weights
 from asymreinforce.algorithm.groups import dropped_sequences
-from asymreinforce.algorithm.kinds import Linear, WholeStep
+from asymreinforce.algorithm.kinds import Linear, Objective, WholeStep
 from asymreinforce.algorithm.table import objective_of
 from asymreinforce.algorithm.tokens import TokenLogps
 from asymreinforce.config import ExperimentConfig
@@ -142,36 +141,51 @@ class ArmObjective:
             weights_B = weights_B.masked_fill(dropped_B, 0.0)
         if rows.origins is not None:
             weights_B = weights_B.masked_fill(torch.from_numpy(rows.origins.is_muted_B), 0.0)
-        if isinstance(self._objective, WholeStep) or self._objective.follows_policy:
-            assert rows.behaviour_logps is not None
-            loss = functools.partial(self._step_loss, advantages_B, weights_B, rewarded, baseline)
-            return StepInputs(loss, rows.behaviour_logps)
-        if isinstance(self._objective, Linear):
-            return self._objective.coefficients(advantages_B, rewarded.correct_B) * weights_B
-        assert rows.behaviour_logps is not None
-        return RatioInputs(self._objective.loss, advantages_B, weights_B, rows.behaviour_logps)
+        return make_loss_inputs(
+            self._objective,
+            advantages_B,
+            lambda log_weights_B: self.advantages(
+                rewarded, baseline=baseline, log_weights_B=log_weights_B
+            ),
+            correct_B=rewarded.correct_B,
+            groups_B=rewarded.groups_B,
+            weights_B=weights_B,
+            behaviour_logps=rows.behaviour_logps,
+        )
 
-    def _step_loss(
-        self,
-        advantages_B: Tensor,
-        weights_B: Tensor,
-        rewarded: RewardedRows,
-        baseline: float,
-        logps_C: Tensor,
-        behaviour_logps_C: Tensor,
-        sequence_of_C: Tensor,
-    ) -> Tensor:
-        """Return N times the loss of a step, given log pi of its tokens."""
-        groups_B, correct_B = rewarded.groups_B, rewarded.correct_B
+
+def make_loss_inputs(
+    objective: Objective,
+    advantages_B: Tensor,
+    advantages_at: Callable[[Tensor], Tensor],
+    *,
+    correct_B: Tensor,
+    groups_B: Tensor,
+    weights_B: Tensor,
+    behaviour_logps: Sequence[np.ndarray] | None,
+) -> LossInputs:
+    """Return c_B of a linear objective, or the inputs of another objective besides log pi.
+
+    `advantages_at` returns the advantages for log pi/mu of the sequences   (B,), for a reference
+    that depends on them; `advantages_B` are those at pi = mu. `behaviour_logps` may be None for a
+    linear objective whose reference does not follow the policy.
+    """
+    if isinstance(objective, Linear) and not objective.follows_policy:
+        return objective.coefficients(advantages_B, correct_B) * weights_B
+    assert behaviour_logps is not None
+    if not isinstance(objective, WholeStep) and not objective.follows_policy:
+        return RatioInputs(objective.loss, advantages_B, weights_B, behaviour_logps)
+
+    def step_loss(logps_C: Tensor, behaviour_logps_C: Tensor, sequence_of_C: Tensor) -> Tensor:
         tokens = TokenLogps(
             logps_C, behaviour_logps_C, advantages_B, sequence_of_C, groups_B, correct_B
         )
-        # only now is log pi known, on which the reference depends
-        if self._objective.follows_policy:
-            log_weights_B = tokens.log_ratio_B.detach()
-            advantages_B = self.advantages(rewarded, baseline=baseline, log_weights_B=log_weights_B)
-            tokens = tokens._replace(advantages_B=advantages_B)
-        return self._objective.loss(tokens, weights_B)
+        # only now is log pi known, on which the reference may depend
+        if objective.follows_policy:
+            tokens = tokens._replace(advantages_B=advantages_at(tokens.log_ratio_B.detach()))
+        return objective.loss(tokens, weights_B)
+
+    return StepInputs(step_loss, behaviour_logps)
 
 
 def number_completions(rows: Rows) -> Tensor:
