@@ -62,7 +62,7 @@ pretrained: install ## The sweep on a real language model, SmolLM2-135M, from th
 	$(BIN)/asymrl sweep $(PRETRAINED) baseline=-0.3,-0.1,0,0.1 sweep.report=false
 	$(BIN)/asymrl sweep $(PRETRAINED) algorithm=positives_only,grpo,topr baseline=0
 
-map: results ## The experiments of docs/results/map.md on the embedded worlds: some 450 arms
+map: results ## The experiments of docs/results/map.md on the embedded worlds: some 500 arms
 	$(BIN)/asymrl sweep name=asymmetry $(PLANE),0.3 algorithm.negative_weight=0,0.25,0.5,0.75,1,2 $(MAP)
 	$(BIN)/asymrl sweep name=count_plane experiment=count $(PLANE),0.3 algorithm.negative_weight=0,0.5,0.75,1,2 $(MAP)
 	$(BIN)/asymrl sweep name=able_plane policy.embedded.warm_up.worked_share=0.4 $(PLANE) \
@@ -89,6 +89,8 @@ map: results ## The experiments of docs/results/map.md on the embedded worlds: s
 	$(BIN)/python scripts/pivot.py runs/noise --rows reward.graders --columns baseline
 	$(BIN)/asymrl sweep name=zero_one reward=zero_one baseline=-0.15,-0.05,0 $(MAP)
 	$(BIN)/asymrl sweep name=longer baseline=-0.1,0,0.1 optim.steps=1200 $(MAP)
+	for world in count dial; do \
+	    $(BIN)/asymrl sweep experiment=$$world name=longer_$$world baseline=0 optim.steps=1200 $(MAP); done
 	$(BIN)/asymrl sweep name=length experiment=dial algorithm.aggregation=token_mean baseline=-0.3,-0.1 $(MAP)
 	$(BIN)/python scripts/foresee_collapse.py runs/rates runs/asymmetry runs/noise runs/zero_one \
 	    -- runs/count_plane runs/count runs/dial runs/able_plane
