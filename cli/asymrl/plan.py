@@ -1,5 +1,6 @@
 """`asymrl plan`: print tables of the resources that a sweep would need."""
 
+import shutil
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -167,7 +168,9 @@ def totals_rows(plan: "Plan") -> Iterator[Row]:
     settings = plan.config.plan
     yield "rollouts on disk", _gib(plan.rollout_bytes), "before compression"
     merged = ", adapters merged in" if plan.config.train.lora.rank else ""
-    weights = f"{plan.config.train.precision} weights{merged}"
+    # a plan is for a GPU; on a CPU `train.precision=auto` is float32
+    on_cpu = "; twice that on a CPU, in float32" if plan.config.train.precision != "float32" else ""
+    weights = f"{plan.config.train.precision} weights{merged}{on_cpu}"
     yield "checkpoints on disk", _gib(plan.checkpoint_bytes), weights
     yield "state on disk", _gib(plan.state_bytes), "of each arm at work"
     for stage, hours in plan.gpu_hours.items():
@@ -219,6 +222,18 @@ def disk_warnings(plan: "Plan") -> Iterator[str]:
             f"checkpoints may take {_gb(plan.arms_bytes)} of disk; train.keep_checkpoints=1 keeps "
             "the last and the best of each arm, and a larger train.checkpoint_every writes fewer"
         )
+    needed, free = (plan.arms_bytes or 0) + (plan.rollout_bytes or 0), _free_bytes(plan.config)
+    if needed > free:
+        yield (
+            f"runs may take {_gb(needed)} of disk, and here {_gb(free)} are free; "
+            "train.keep_checkpoints=1 keeps the last and the best checkpoint of each arm"
+        )
+
+
+def _free_bytes(config: "ExperimentConfig") -> int:
+    """Return the free bytes of the disk on which the experiment would lie."""
+    directory = config.directory.absolute()
+    return shutil.disk_usage(next(d for d in (directory, *directory.parents) if d.exists())).free
 
 
 def _slots_text(plan: "Plan") -> str:

@@ -1,7 +1,10 @@
 """`asymrl plan`: every shipped experiment planned without network, GPU or anything made."""
 
+import shutil
 import socket
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NoReturn
 
 import pytest
@@ -28,6 +31,18 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
+
+
+@pytest.fixture(autouse=True)
+def free_disk(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Set the free bytes of every disk; at first there is room for every plan."""
+
+    def set_free(free: float) -> None:
+        usage = SimpleNamespace(free=free)
+        monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+
+    set_free(1e18)
+    return set_free
 
 
 def plan(tmp_path: Path, *settings: str) -> Outcome:
@@ -103,6 +118,16 @@ def test_it_says_how_many_arms_run_at_once(tmp_path: Path) -> None:
     none = plan(tmp_path, *h200, "train.processes=4", "plan.gpus=1")
     assert value(none, "arms at once").startswith("0 ")
     assert "warning: no arm can run: 4 GPUs each" in none.out
+
+
+def test_runs_that_the_disk_has_no_room_for_are_warned_of(
+    tmp_path: Path, free_disk: Callable[[float], None]
+) -> None:
+    settings = ("experiment=smollm2_additions", "baseline=-0.1,0", "seed=0")
+    assert "are free" not in plan(tmp_path, *settings).out
+    free_disk(1e9)
+    said = " ".join(plan(tmp_path, *settings).out.split())
+    assert "warning: runs may take 4 GB of disk, and here 1 GB are free; train.keep" in said
 
 
 def test_much_disk_is_warned_of_with_what_makes_it_less(tmp_path: Path) -> None:
