@@ -42,7 +42,7 @@ def finding_sentences(experiment: Experiment, groups: Sequence[ArmGroup]) -> lis
             f"{percent_text(mean(best.accuracies))} "
             f"on average over {seeds}."
         )
-    sides = _critical_sides(groups).items()
+    sides = _arms_by_side(groups).items()
     told = (_side_sentence(words, arms, split=experiment.split) for words, arms in sides)
     return [*sentences, *filter(None, told)]
 
@@ -57,7 +57,7 @@ def answer_sentence(experiment: Experiment, groups: Sequence[ArmGroup]) -> str |
         line += f" (µ: {percent_text(behaviour)})"
     collapsed = [
         f"{_share_words(len(fallen), len(arms))} {words[0].lower()}{words[1:]}"
-        for words, arms in _critical_sides(groups).items()
+        for words, arms in _arms_by_side(groups).items()
         if (fallen := [arm for arm in arms if arm.fate == "collapsed"])
     ]
     if collapsed:
@@ -76,20 +76,24 @@ def _group_name(group: ArmGroup, groups: Sequence[ArmGroup]) -> str:
     return f"baseline {name}" if is_number else name
 
 
-def _critical_sides(groups: Sequence[ArmGroup]) -> dict[str, list[ReportedArm]]:
-    """Return the arms on each side of baseline 0, if their reference makes 0 critical."""
+def _arms_by_side(groups: Sequence[ArmGroup]) -> dict[str, list[ReportedArm]]:
+    """Return all arms by the side of baseline 0 on which they are.
+
+    Arms whose reference does not make 0 critical, or that have no baseline, are on a side of their
+    own.
+    """
     sides = {"Below 0": operator.lt, "At 0": operator.eq, "Above 0": operator.gt}
-    return {
-        words: [
-            arm
-            for group in groups
-            if group.baseline is not None
-            and words_of(group.baseline_reference).is_critical_at_0
-            and is_there(group.baseline, 0.0)
-            for arm in group.arms
-        ]
-        for words, is_there in sides.items()
-    }
+    arms: dict[str, list[ReportedArm]] = {words: [] for words in sides}
+    others: list[ReportedArm] = []
+    for group in groups:
+        if group.baseline is None or not words_of(group.baseline_reference).is_critical_at_0:
+            others += group.arms
+            continue
+        for words, is_there in sides.items():
+            if is_there(group.baseline, 0.0):
+                arms[words] += group.arms
+    is_alone = not any(arms.values())
+    return arms | {"In all" if is_alone else "With another reference or no baseline": others}
 
 
 def _side_sentence(words: str, arms: Sequence[ReportedArm], *, split: str) -> str | None:

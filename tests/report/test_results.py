@@ -11,6 +11,7 @@ from asymreinforce.errors import InputError
 from asymreinforce.report.commands import Commands, shorten_ids
 from asymreinforce.report.evaluated import intervals_of_run, read_ends
 from asymreinforce.report.experiment import read_experiment
+from asymreinforce.report.findings import answer_sentence, finding_sentences
 from asymreinforce.report.groups import ArmGroup, group_arms
 from asymreinforce.report.page.cells import bracket_interval
 from asymreinforce.report.page.result_table import result_table
@@ -233,3 +234,19 @@ def test_the_spread_of_an_interval_is_the_deviation_it_was_made_of() -> None:
     values = np.array([0.1, 0.15, 0.3, 0.2])
     interval = between_runs(values, varied=("data order",))
     assert seed_deviation(interval) == pytest.approx(values.std(ddof=1))
+
+
+def test_a_collapse_is_told_whatever_the_reference_is(tmp_path: Path) -> None:
+    by_zero = [MadeUpArm(0.3, seed, reference="zero") for seed in SEEDS]
+    experiment = read_experiment(make_experiment(tmp_path / "zero", by_zero))
+    answer = answer_sentence(experiment, group_arms(experiment))
+    assert answer and answer.endswith("; collapsed: all 3 in all.")
+
+    both = [*by_zero, *(MadeUpArm(-0.3, seed) for seed in SEEDS)]
+    experiment = read_experiment(make_experiment(tmp_path / "both", both))
+    groups = group_arms(experiment)
+    answer = answer_sentence(experiment, groups)
+    assert answer and answer.endswith("collapsed: all 3 with another reference or no baseline.")
+    told = finding_sentences(experiment, groups)
+    assert told[2] == "Below 0, all 3 arms improved."
+    assert told[3] == "With another reference or no baseline, all 3 arms collapsed."
