@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import importlib.util
 import os
 import socket
 from collections.abc import Callable, Iterator
@@ -9,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from objective_steps import loss_inputs, make_step, preset_methods
 from torch import Tensor
 from transformers import (
     Qwen2Config,
@@ -21,7 +21,7 @@ from asymreinforce.update.layers import compile_layers
 from asymreinforce.update.loss_inputs import LossInputs
 from asymreinforce.update.packing import Sequences
 from asymreinforce.update.trainer import Trainer, Update
-from gpu.checks import Finding, Place, distance, needs_cuda, peak, reset_peak
+from gpu.checks import Finding, NotHereError, Place, distance, needs_cuda, peak, reset_peak
 from gpu.tiny_models import (
     KINDS,
     SAMPLES,
@@ -99,6 +99,10 @@ def objectives(place: Place) -> Iterator[Finding]:
 
     In bf16 a rounding error can decide whether a ratio near a bound is clipped.
     """
+    if importlib.util.find_spec("pydantic") is None:
+        raise NotHereError("needs pydantic, by which presets are read")
+    from objective_steps import loss_inputs, make_step, preset_methods
+
     step = make_step(trainer_of(model_of("llama"), CPU, half=False), batch_of(), group_size=SAMPLES)
     for name, method in preset_methods().items():
         inputs = loss_inputs(method, step)

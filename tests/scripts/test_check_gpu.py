@@ -27,8 +27,7 @@ def test_the_toy_run_passes_what_a_bare_cpu_can_show_and_names_the_rest(tmp_path
     assert "--carried" in not_here.pop("command line")
     assert {name: row["message"] for name, row in rows.items() if row["verdict"] == "ERROR"} == {}
     passed = {name for name, row in rows.items() if row["verdict"] == "pass"}
-    assert {"heads", "SDPA attention", "steps", "every objective", "save, load, go on"} <= passed
-    assert "one rank: FSDP2" in passed
+    assert {"heads", "SDPA attention", "steps", "save, load, go on", "one rank: FSDP2"} <= passed
     assert "| steps | pass |" in result.stdout
     of_others = {f["what"]: f["value"] for f in rows["against others, 1.5B"]["findings"]}
     assert of_others["TRL RLOO"] == "not measured: trl 1.16.0 is not installed"
@@ -36,6 +35,17 @@ def test_the_toy_run_passes_what_a_bare_cpu_can_show_and_names_the_rest(tmp_path
     assert "MFU" not in {f["what"] for f in rows["0.5B, plain"]["findings"]}, (
         "no CPU's peak is known"
     )
+
+
+def test_the_check_of_objectives_takes_every_preset() -> None:
+    check_gpu = _module()
+    (check,) = (check for check in check_gpu.CHECKS if check.name == "every objective")
+    row = check_gpu.verdict(check, check_gpu.Place(check_gpu.torch.device("cpu"), True))
+    assert (row["verdict"], row["message"]) == ("pass", "")
+    presets = {path.stem for path in (ROOT / "conf" / "algorithm").glob("*.yaml")}
+    needs_function = {"linear", "ratio"}
+    names = {finding["what"].partition(",")[0] for finding in row["findings"]}
+    assert names == presets - needs_function
 
 
 def test_a_check_that_raises_or_breaks_its_bound_stands_alone() -> None:
