@@ -13,6 +13,7 @@ import argparse
 import json
 import random
 import re
+import sys
 from pathlib import Path
 
 CALCULATION = re.compile(r"<<[^>]*>>")
@@ -26,7 +27,7 @@ def main() -> None:
     parser.add_argument("train", type=Path, help="train.jsonl of GSM8K")
     parser.add_argument("directory", type=Path, help="where the two files go")
     chosen = parser.parse_args()
-    rows = [json.loads(line) for line in chosen.train.read_text(encoding="utf-8").splitlines()]
+    rows = _read(chosen.train)
     random.Random(SEED).shuffle(rows)
     easy = [r for r in rows if len(CALCULATION.findall(r["answer"])) <= MOST_CALCULATIONS]
     asked = easy[: len(easy) // 2]
@@ -45,6 +46,19 @@ def main() -> None:
     ]
     _write(chosen.directory / "solutions.jsonl", solutions)
     print(f"{len(solutions)} solutions, and {len(asked)} easy questions")
+
+
+def _read(path: Path) -> list[dict[str, str]]:
+    """Return the rows of GSM8K's file; end with a message if it is another file."""
+    try:
+        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    except (OSError, ValueError) as error:
+        sys.exit(f"error: {path} cannot be read as lines of JSON: {error}")
+    for number, row in enumerate(rows, start=1):
+        fields = row if isinstance(row, dict) else {}
+        if not all(isinstance(fields.get(name), str) for name in ("question", "answer")):
+            sys.exit(f"error: {path}, line {number}: needs the texts 'question' and 'answer'")
+    return rows
 
 
 def _write(path: Path, rows: list[dict[str, object]]) -> None:

@@ -93,7 +93,9 @@ def _arms_by_side(groups: Sequence[ArmGroup]) -> dict[str, list[ReportedArm]]:
             if is_there(group.baseline, 0.0):
                 arms[words] += group.arms
     is_alone = not any(arms.values())
-    return arms | {"In all" if is_alone else "With another reference or no baseline": others}
+    return arms | {
+        "In this experiment" if is_alone else "With another reference or no baseline": others
+    }
 
 
 def _side_sentence(words: str, arms: Sequence[ReportedArm], *, split: str) -> str | None:

@@ -60,6 +60,7 @@ def test_every_setting_is_compared_with_the_baseline_nearest_to_zero(found: Grou
 
 def test_rivals_are_compared_with_asymre_on_the_group_mean_if_it_is_there(tmp_path: Path) -> None:
     arms = [
+        MadeUpArm(-0.3, 0, "topr", "zero"),
         MadeUpArm(0.0, 0, "asymmetric", "zero"),
         MadeUpArm(0.0, 0, reference="dataset_mean"),
         MadeUpArm(-0.1, 0),
@@ -68,7 +69,7 @@ def test_rivals_are_compared_with_asymre_on_the_group_mean_if_it_is_there(tmp_pa
     experiment = read_experiment(make_experiment(tmp_path, arms))
     assert compare_groups(experiment, group_arms(experiment)).against == "asymre, −0.1, group mean"
     others = tuple(group for group in group_arms(experiment) if group.algorithm != "asymre")
-    assert compare_groups(experiment, others).against is None
+    assert compare_groups(experiment, others).against == "asymmetric, 0"
 
 
 def test_a_difference_is_a_paired_t_over_seeds_by_hand(found: GroupResults) -> None:
@@ -240,7 +241,7 @@ def test_a_collapse_is_told_whatever_the_reference_is(tmp_path: Path) -> None:
     by_zero = [MadeUpArm(0.3, seed, reference="zero") for seed in SEEDS]
     experiment = read_experiment(make_experiment(tmp_path / "zero", by_zero))
     answer = answer_sentence(experiment, group_arms(experiment))
-    assert answer and answer.endswith("; collapsed: all 3 in all.")
+    assert answer and answer.endswith("; collapsed: all 3 in this experiment.")
 
     both = [*by_zero, *(MadeUpArm(-0.3, seed) for seed in SEEDS)]
     experiment = read_experiment(make_experiment(tmp_path / "both", both))
